@@ -1,0 +1,85 @@
+# Everything runs from the clone: `make run` starts a ledger, `make test` proves it. See `make help`.
+# Written for GNU make 3.81, which macOS ships, so no .ONESHELL and no != assignments.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run test check lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# More words for `ledger up` or pytest, e.g. `make test ARGS="-k reserve"`.
+ARGS :=
+# Only `make lock` needs it: https://docs.astral.sh/uv/
+UV := uv
+
+# A virtual environment can't be moved: the stamp holds the folder, so that a moved or copied clone is set up anew.
+PLACE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
+INSTALLED := $(VENV)/.installed-$(PLACE)
+LINKED := $(VENV)/.linked-$(PLACE)
+
+# pip: no question, no advice, no word about root (the environment is ours alone).
+export PIP_NO_INPUT := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+ifeq ($(strip $(HOME)),)
+# "~" would be the root folder of the machine.
+export PIP_NO_CACHE_DIR := 1
+endif
+
+help:  ## Show what there is
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1  /' | awk '{ n = $$1; $$1 = ""; printf "make %-8s%s\n", n, $$0 }'
+
+setup: $(LINKED)  ## Make .venv from the hashed lock; nothing is left to download later
+	@:
+
+# The first Python of at least 3.11: `python3` if it will do, else one with the version in its name.
+$(INSTALLED): requirements/dev.lock
+	@new_enough='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	python=; \
+	for name in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
+		if "$$name" -c "$$new_enough" 2>/dev/null; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo 'Python 3.11 or newer is needed and none was found: install it, or name one: make PYTHON=/path/to/python3' >&2; \
+		exit 1; \
+	fi; \
+	if [ ! -e $(INSTALLED) ] || ! $(BIN)/python -c "$$new_enough" 2>/dev/null; then \
+		if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+			echo "$$python has no venv module: install it first (Debian and Ubuntu: apt install python3-venv)" >&2; \
+			exit 1; \
+		fi; \
+		echo "Setting up $(VENV) with $$("$$python" --version)"; \
+		"$$python" -m venv --clear $(VENV) || exit 1; \
+	fi; \
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/dev.lock
+	@touch $@
+
+$(LINKED): pyproject.toml requirements/runtime.in $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+run: setup  ## Start the whole ledger on private servers; Ctrl-C ends it
+	@$(BIN)/ledger up $(ARGS)
+
+test: setup  ## Run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## Style, types, import rules, dead code, locks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m tests.architecture.dead_code
+	@$(BIN)/python -m pytest --quiet tests/architecture/test_locks.py
+
+# Pins stay as they are unless a requirement needs otherwise; `make lock ARGS=--upgrade` takes the newest.
+lock:  ## Make the locks anew from requirements/*.in (needs uv)
+	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --quiet $(ARGS) requirements/dev.in --output-file requirements/dev.lock
+	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --quiet --constraint requirements/dev.lock requirements/runtime.in \
+		--output-file requirements/runtime.lock
+
+clean:  ## Remove what tools leave behind; the ledger's data (.ledger) stays
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

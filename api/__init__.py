@@ -1,0 +1,1 @@
+"""The HTTP side, the CLI, and the composition root."""

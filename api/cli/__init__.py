@@ -1,0 +1,1 @@
+"""The command `ledger`: one module per command family. `api.cli.app` is where it begins."""

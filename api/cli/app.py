@@ -1,0 +1,86 @@
+"""The command line itself: options that all commands share, and how errors end."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from pydantic import ValidationError
+
+from api.cli import codes, serve
+from api.cli.context import EXIT_REFUSED, EXIT_SERVICE, EXIT_USAGE, Session, complain
+from domain.errors import Refusal
+from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
+
+app = typer.Typer(
+    name="ledger",
+    help="Redeem codes, invitations, and an append-only ledger of what happened to each code.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def shared(
+    context: typer.Context,
+    data_dir: Annotated[
+        Path, typer.Option(envvar="LEDGER_DATA_DIR", help="Folder of the embedded ledger.", show_envvar=True)
+    ] = Path(".ledger"),
+) -> None:
+    """Options before the command."""
+    context.obj = Session(data_dir.absolute())
+
+
+serve.add_to(app)
+codes.add_to(app)
+
+
+def main() -> None:
+    """Run the command line; every expected trouble ends in one sentence and its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command.
+
+    Returns:
+        0 ok, 1 found something, 2 usage, 3 can't reach a service, 4 refused by a rule, 130 interrupted.
+    """
+    try:
+        outcome = typer.main.get_command(app).main(arguments, prog_name="ledger", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else 0
+    except click.exceptions.NoArgsIsHelpError as help_text:
+        complain(help_text.format_message())
+        return EXIT_USAGE
+    except click.ClickException as usage:
+        usage.show()
+        return EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted")
+        return 130
+    except Refusal as refusal:
+        complain(f"refused: {refusal.code}")
+        return EXIT_REFUSED
+    except (StorageUnavailableError, SchemaMismatchError, WrongKeysError) as trouble:
+        complain(str(trouble))
+        return EXIT_SERVICE
+    except ValidationError as bad:
+        complain(_settings_sentence(bad))
+        return EXIT_USAGE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _settings_sentence(bad: ValidationError) -> str:
+    """Which variables are wrong, and how, without their values."""
+    parts = []
+    for error in bad.errors(include_input=False, include_url=False):
+        name = str(error["loc"][0]) if error["loc"] else ""
+        variable = name if name.isupper() or not name else f"LEDGER_{name.upper()}"
+        parts.append(f"{variable}: {error['msg']}" if variable else str(error["msg"]))
+    return "settings: " + "; ".join(parts)

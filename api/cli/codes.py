@@ -1,0 +1,241 @@
+"""`ledger issue`, `history`, `refund`, `reset-failed`: codes and their reservations."""
+
+import random
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, console, local_time, print_json
+from api.history import history_of
+from api.issuing import Terms, issue_codes
+from api.messages import refusal_detail
+from domain.deciding import Done
+from domain.decisions.refund import RefundReservation
+from domain.errors import Refusal, ReservationNotRefundable
+from domain.values import shown_code
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+LIVE_MAX = 100_000
+PROGRESS_FROM = 5_000
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(issue)
+    app.command()(history)
+    app.command()(refund)
+    app.command("reset-failed")(reset_failed)
+
+
+def _uses(text: str) -> int | None:
+    if text == "unlimited":
+        return None
+    if text.isdigit() and int(text) >= 1:
+        return int(text)
+    raise typer.BadParameter("a number from 1, or the word unlimited")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as bad:
+        raise typer.BadParameter("an ISO 8601 time such as 2027-01-31T23:59:00Z") from bad
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def issue(
+    context: typer.Context,
+    max_uses: Annotated[str, typer.Option(help="Uses of each code: a number, or unlimited.")] = "1",
+    count: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many codes.")] = 1,
+    expires_at: Annotated[str | None, typer.Option(help="ISO 8601 time; UTC unless it says otherwise.")] = None,
+    validity_days: Annotated[int | None, typer.Option(min=1, help="Days of access after the invitation.")] = None,
+    open_code: Annotated[bool, typer.Option("--open", help="Not bound to the first person.")] = False,
+    group: Annotated[str | None, typer.Option(help="Group that people are invited to.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Issue codes. Their texts are printed here and kept sealed; nowhere else are they in clear."""
+    terms = Terms(
+        max_uses=_uses(max_uses),
+        bound=not open_code,
+        expires_at=_moment(expires_at) if expires_at else None,
+        validity_days=validity_days,
+        group=group,
+    )
+    session: Session = context.obj
+    with session.open() as ledger, Progress(console=console, disable=json or count < PROGRESS_FROM) as bar:
+        task = bar.add_task("issuing", total=count)
+        issued = issue_codes(
+            ledger.storage,
+            terms,
+            count,
+            ledger.context(),
+            uuid4,
+            random.SystemRandom(),
+            lambda done: bar.update(task, completed=done),
+        )
+    if json:
+        print_json([{"code": code.text, "id": code.code_id} for code in issued])
+    else:
+        typer.echo("\n".join(code.text for code in issued))
+    return 0
+
+
+def history(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(help="The code's text or its id.")],
+    as_of: Annotated[str | None, typer.Option(help="The code as it was at this ISO 8601 time.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Show everything that happened to a code, with the balance after each event."""
+    moment = _moment(as_of) if as_of else None
+    session: Session = context.obj
+    with session.open() as ledger:
+        code_id = _find(ledger, code)
+        document = history_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=moment)
+        text = None if json else ledger.reader.code_text(code_id)
+        if document and not json:
+            _add_private_texts(ledger, document, code_id)
+    if document is None:
+        complain(f"the code did not exist at {as_of}")
+        return EXIT_REFUSED
+    if json:
+        print_json(document)
+    else:
+        _print_history(document, text)
+    return 0
+
+
+def refund(
+    context: typer.Context,
+    reservation: Annotated[str, typer.Argument(help="The reservation's id.")],
+    note: Annotated[str, typer.Option(help="Why; kept sealed in the vault.")],
+    json: JsonFlag = False,
+) -> int:
+    """Give back one use: of a reservation that hangs (not leased, never unknown) or that was sent."""
+    reservation_id = _uuid(reservation)
+    session: Session = context.obj
+    with session.open() as ledger:
+        command = RefundReservation(
+            context=ledger.context(),
+            reservation_id=reservation_id,
+            cause="staff",
+            note=ledger.storage.vault.text(note, uuid4(), reservation_id),
+        )
+        result = ledger.storage.ledger.execute([command])[0]
+    if isinstance(result, Refusal):
+        return _refused(result, ledger)
+    if json:
+        print_json({"reservation_id": reservation_id, "state": "refunded", "used_count": result.code.used})
+    else:
+        typer.echo(f"refunded; used {result.code.used}, reserved {result.code.reserved}")
+    return 0
+
+
+def reset_failed(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(help="The code's text or its id.")],
+    json: JsonFlag = False,
+) -> int:
+    """Give back what hangs on a code: reservations that are not being sent and were never in doubt."""
+    session: Session = context.obj
+    with session.open() as ledger:
+        code_id = _find(ledger, code)
+        before = history_of(ledger.reader, code_id, ledger.now(), ledger.language)
+        if before is None:
+            raise AssertionError("a code that was found has a history")
+        text = shown_code(ledger.reader.code_text(code_id) or str(code_id))
+        shown = before["used_count"] + before["reserved"]
+        report: dict[str, Any] = {
+            "code": text,
+            "used_before": shown,
+            "sent": ledger.reader.count_sent(code_id),
+            "max_uses": before["max_uses"],
+        }
+        refunded, left = _refund_hanging(ledger, code_id)
+    report |= {"used_after": shown - len(refunded), "refunded": refunded, "left": left}
+    if json:
+        print_json(report)
+        return 0
+    limit = "∞" if report["max_uses"] is None else report["max_uses"]
+    typer.echo(f"代码：{text}\n当前使用次数：{shown}\n实际成功邀请：{report['sent']}\n最大使用次数：{limit}")
+    for item in left:
+        typer.echo(f"  {item['reservation_id']}: {item['why']}")
+    if refunded:
+        typer.echo(f"已重置使用次数：{shown} → {report['used_after']}")
+    else:
+        typer.echo("使用次数正确，无需修复")
+    return 0
+
+
+def _refund_hanging(ledger: OpenLedger, code_id: UUID) -> tuple[list[UUID], list[dict[str, Any]]]:
+    """Refund each live reservation alone: what is leased or unknown is refused, and told."""
+    refunded: list[UUID] = []
+    left: list[dict[str, Any]] = []
+    for reservation_id in ledger.reader.live_reservations(code_id, LIVE_MAX):
+        command = RefundReservation(
+            context=ledger.context(), reservation_id=reservation_id, cause="reset", only_held=True
+        )
+        result = ledger.storage.ledger.execute([command])[0]
+        if isinstance(result, Done):
+            refunded.append(reservation_id)
+        elif isinstance(result, ReservationNotRefundable):
+            left.append({"reservation_id": reservation_id, "why": result.why})
+    return refunded, left
+
+
+def _add_private_texts(ledger: OpenLedger, document: dict[str, Any], code_id: UUID) -> None:
+    """Notes and server replies, for the operator's eyes; the JSON document leaves them out."""
+    for line, shown in zip(ledger.reader.history(code_id), document["events"], strict=False):
+        text_id: UUID | None = getattr(line.event, "text_id", None)
+        if text_id is not None and (text := ledger.reader.private_text(text_id)):
+            shown["sentence"] += f" ({text})"
+
+
+def _find(ledger: OpenLedger, code: str) -> UUID:
+    code_id = ledger.reader.find_code(code)
+    if code_id is None:
+        raise typer.BadParameter("no such code: give its text as it was issued, or its id")
+    return code_id
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as bad:
+        raise typer.BadParameter("a reservation id, such as the one in the page's address") from bad
+
+
+def _refused(refusal: Refusal, ledger: OpenLedger) -> int:
+    facts = {"why": refusal.why} if isinstance(refusal, ReservationNotRefundable) else {}
+    complain(refusal_detail(refusal.code, ledger.language, **facts))
+    return EXIT_REFUSED
+
+
+def _print_history(document: dict[str, Any], text: str | None) -> None:
+    limit = "unlimited" if document["max_uses"] is None else f"of {document['max_uses']}"
+    console.print(
+        f"[bold]{shown_code(text) if text else document['id']}[/bold]  {document['state']}: "
+        f"used {document['used_count']} {limit}, reserved {document['reserved']}"
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name, justify in (
+        ("time (UTC)", "left"),
+        ("event", "left"),
+        ("used", "right"),
+        ("reserved", "right"),
+    ):
+        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=name != "event")
+    table.add_column("what happened")
+    for event in document["events"]:
+        table.add_row(
+            local_time(event["at"]),
+            event["type"],
+            str(event["used_count"]),
+            str(event["reserved"]),
+            event["sentence"],
+        )
+    console.print(table)

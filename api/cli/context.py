@@ -1,0 +1,98 @@
+"""What commands share: the ledger beside a running stack, and how they print."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+
+from api.cli.stack.up import stack_environment
+from domain.decisions.command import Context
+from domain.ports import Language
+from projections.bootstrap import Storage
+from projections.reading import Reader
+from projections.settings import LedgerSettings
+
+EXIT_USAGE = 2
+EXIT_SERVICE = 3
+EXIT_REFUSED = 4
+
+console = Console(highlight=False)
+
+
+def complain(text: str) -> None:
+    """One line for the operator, on stderr: stdout belongs to the answer."""
+    print(text, file=sys.stderr)  # noqa: T201 - a command line talks
+
+
+def print_json(document: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2).decode())
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One run of the command line."""
+
+    data_dir: Path
+
+    def settings(self) -> LedgerSettings:
+        """Settings of the stack in the data folder; variables that are set win.
+
+        Raises:
+            pydantic.ValidationError: Neither names a database or keys.
+        """
+        os.environ.update(stack_environment(self.data_dir))
+        return LedgerSettings()
+
+    @contextmanager
+    def open(self) -> Iterator["OpenLedger"]:
+        """The ledger, for one command.
+
+        Raises:
+            StorageUnavailableError, SchemaMismatchError, WrongKeysError: As `Storage.open`.
+        """
+        settings = self.settings()
+        with Storage.open(settings, pool_size=2) as storage:
+            reader = Reader(storage)
+            reader.ping()
+            yield OpenLedger(settings, storage, reader)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLedger:
+    """An open ledger and who uses it."""
+
+    settings: LedgerSettings
+    storage: Storage
+    reader: Reader
+
+    def context(self) -> Context:
+        """An operator at the command line, at database time."""
+        return Context(now=self.now(), actor="operator", actor_id=f"uid:{os.getuid()}")
+
+    def now(self) -> datetime:
+        """Database time."""
+        clock = self.storage.recorder.clock
+        if clock.is_stale():
+            with self.storage.datastore.get_connection() as conn:
+                clock.refresh(conn)
+        return clock.now()
+
+    @property
+    def language(self) -> Language:
+        """Language of sentences: that of the terminal, else the default."""
+        locale = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+        if locale.startswith("zh"):
+            return "zh"
+        return "en" if locale.startswith(("en", "C", "POSIX")) else self.settings.default_language
+
+
+def local_time(moment: datetime) -> str:
+    """A moment as tables show it: UTC, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

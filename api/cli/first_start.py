@@ -1,0 +1,84 @@
+"""What the embedded ledger has from its first start: an admin key, a staff login and a demo code."""
+
+import hashlib
+import os
+import random
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from argon2 import PasswordHasher
+
+from api.issuing import Terms, issue_codes
+from domain.decisions.command import Context
+from domain.values import EmailAddress
+from projections.bootstrap import Storage
+from projections.settings import LedgerSettings
+from projections.sql import QUERIES
+
+FILE = "first-start.json"
+DEMO_USES = 100
+STAFF_EMAIL = "admin@ledger.example"
+
+
+def prepare(env: Mapping[str, str], demo: bool) -> dict[str, str]:
+    """Make (once) or recall the credentials of an embedded ledger whose database is migrated.
+
+    Args:
+        env: The children's environment: DATABASE_URL, the secrets, LEDGER_DATA_DIR.
+        demo: Whether to issue a demo code.
+
+    Returns:
+        admin_key, staff_email, staff_password, demo_code (empty without a demo).
+    """
+    path = Path(env["LEDGER_DATA_DIR"]) / FILE
+    if path.exists():
+        known: dict[str, str] = orjson.loads(path.read_bytes())
+        return known
+    made = {
+        "admin_key": "rl_" + secrets.token_urlsafe(24),
+        "staff_email": STAFF_EMAIL,
+        "staff_password": secrets.token_urlsafe(12),
+        "demo_code": "",
+    }
+    with Storage.open(_settings(env), pool_size=1) as storage:
+        _enter(storage, made)
+        if demo:
+            now = storage.recorder.clock.now()
+            terms = Terms(max_uses=DEMO_USES, bound=False)
+            context = Context(now=now, actor="operator", actor_id="first-start")
+            made["demo_code"] = issue_codes(storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
+    _write(path, made)
+    return made
+
+
+def _settings(env: Mapping[str, str]) -> LedgerSettings:
+    os.environ.update(env)
+    return LedgerSettings()
+
+
+def _enter(storage: Storage, made: Mapping[str, str]) -> None:
+    """The key as its digest, the staff member with sealed address and hashed password."""
+    clock = storage.recorder.clock
+    staff_id = uuid4()
+    draft = storage.vault.staff(EmailAddress.parse(made["staff_email"]), staff_id)
+    sealed = draft.seal()
+    digest = hashlib.sha256(made["admin_key"].encode()).digest()
+    with storage.datastore.get_connection() as conn:
+        clock.refresh(conn)
+        now = clock.now()
+        conn.execute(QUERIES["insert_api_key"], (uuid4(), digest, "admin", now))
+        row: tuple[Any, ...] = (staff_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
+        password_hash = PasswordHasher().hash(made["staff_password"])
+        conn.execute(QUERIES["upsert_staff"], (*row, password_hash, "admin", now))
+
+
+def _write(path: Path, made: Mapping[str, str]) -> None:
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(orjson.dumps(made, option=orjson.OPT_INDENT_2))
+    temporary.replace(path)

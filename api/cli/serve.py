@@ -1,0 +1,40 @@
+"""`ledger up` and `ledger migrate`: starting things."""
+
+from typing import Annotated
+
+import typer
+
+from api.cli.context import Session, print_json
+from projections.migrations import migrate as apply_migrations
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(up)
+    app.command()(migrate)
+
+
+def up(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API and the pages.")] = 8000,
+    demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Issue a demo code at the first start.")] = True,
+) -> int:
+    """Start everything on private servers: PostgreSQL, Valkey, API, worker, beat and a mailbox. Ctrl-C ends it."""
+    from api.cli.stack.up import run_up  # noqa: PLC0415 - other commands start no servers
+
+    session: Session = context.obj
+    return run_up(session.data_dir, port, demo)
+
+
+def migrate(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> int:
+    """Bring the database's schema up to this version."""
+    session: Session = context.obj
+    applied = apply_migrations(session.settings().database_url.get_secret_value())
+    if json:
+        print_json({"applied": applied})
+    else:
+        typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do: the schema is up to date")
+    return 0

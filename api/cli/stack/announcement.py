@@ -1,0 +1,34 @@
+"""What `ledger up` says when everything is ready: a panel on a terminal, plain lines elsewhere."""
+
+import sys
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from api.cli.stack.state_file import State
+
+
+def announce(state: State) -> None:
+    """Say where everything is, and what to try first."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        sys.stdout.write("".join(f"{line}\n" for line in lines(state)))
+        sys.stdout.flush()
+        return
+    text = Text("\n".join(lines(state)))
+    console.print(Panel(text, title="Redemption Ledger is ready", subtitle="Ctrl-C ends it", expand=False))
+
+
+def lines(state: State) -> list[str]:
+    """What is said, one thing a line."""
+    api = state["api"]
+    pages = [("start", f"{api}/"), ("redeem a code", f"{api}/invite")]
+    if state["mailbox"]:
+        pages.append(("read the mails", f"{api}/mailbox"))
+    pages.append(("HTTP API", f"{api}/docs"))
+    if state["demo_code"]:
+        pages.append(("demo code", state["demo_code"]))
+    pages.append(("staff login", f"{state['staff_email']}  {state['staff_password']}"))
+    width = max(len(name) for name, _ in pages)
+    return [f"{name:<{width}}  {value}" for name, value in pages]

@@ -1,0 +1,71 @@
+"""The ledger's own processes: their commands and the environment they share."""
+
+import os
+import sys
+from collections.abc import Mapping
+
+from api.cli.stack.folder import Folder
+from api.cli.stack.ports import HOST
+from api.cli.stack.program import Program
+from api.cli.stack.secret_file import POSTGRES_PASSWORD
+
+# Who asks ends before who is asked: API, beat and worker together, then the sink and Valkey, PostgreSQL last.
+FRONT, MIDDLE = 2, 1
+WORKER_STOP_S_MAX = 11.0
+"""Letters that are being sent may end; with the stages after it, all ends within 15 seconds."""
+
+
+def child_environment(folder: Folder, api_port: int, known: Mapping[str, str]) -> dict[str, str]:
+    """What every process of the ledger gets.
+
+    Args:
+        folder: The data folder.
+        api_port: Where the API listens.
+        known: Secrets, and where the servers are. They win over the environment, which was asked for them before.
+    """
+    fixed = {
+        "LEDGER_DATA_DIR": str(folder.path),
+        "PROMETHEUS_MULTIPROC_DIR": str(folder.metrics),
+        "PYTHONUNBUFFERED": "1",
+        # A folder named `api` where we happen to start must not be taken for ours.
+        "PYTHONSAFEPATH": "1",
+    }
+    defaults = {
+        "LEDGER_MAIL_FROM": "ledger@localhost.localdomain",
+        "LEDGER_PUBLIC_URL": f"http://{HOST}:{api_port}",
+    }
+    given = {name: value for name, value in os.environ.items() if name != "LEDGER_MAILBOX"}
+    env = {**defaults, **given, **known, **fixed}
+    env.pop(POSTGRES_PASSWORD, None)
+    return env
+
+
+def sink(folder: Folder, port: int, env: Mapping[str, str]) -> Program:
+    """The mail server for trying things out."""
+    arguments = ("--port", str(port), "--maildir", str(folder.mailbox))
+    command = (sys.executable, "-m", "api.cli.stack.sink", *arguments)
+    return Program("sink", command, env, cwd=folder.run, stage=MIDDLE, stop_s_max=1.0)
+
+
+def api(folder: Folder, port: int, env: Mapping[str, str]) -> Program:
+    """The HTTP side. Streams that browsers hold open would keep it for ever, so its time to end is short."""
+    address = ("--host", HOST, "--port", str(port))
+    options = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
+    command = (sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *address, *options)
+    return Program("api", command, env, cwd=folder.run, stage=FRONT, stop_s_max=3.0)
+
+
+def beat(folder: Folder, env: Mapping[str, str]) -> Program:
+    """The clock of the sweeps."""
+    options = ("--loglevel", "INFO", "--schedule", str(folder.run / "beat-schedule"), "--pidfile=")
+    command = (sys.executable, "-m", "celery", "-A", "workers.celery_app", "beat", *options)
+    return Program("beat", command, env, cwd=folder.run, stage=FRONT, stop_s_max=3.0)
+
+
+def worker(folder: Folder, env: Mapping[str, str]) -> Program:
+    """Sends. SIGTERM is Celery's warm shutdown: it ends when its tasks have ended, at once if there are none.
+
+    What takes longer is killed: the message comes back, and a letter whose outcome nobody saw is an unknown one.
+    """
+    command = (sys.executable, "-m", "celery", "-A", "workers.celery_app", "worker", "--loglevel", "INFO")
+    return Program("worker", command, env, cwd=folder.run, stage=FRONT, stop_s_max=WORKER_STOP_S_MAX)

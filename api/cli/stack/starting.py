@@ -1,0 +1,169 @@
+"""What `ledger up` starts, in which order, and when it is ready."""
+
+import http.client
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from api.cli.stack import parts, postgres, valkey
+from api.cli.stack.announcement import announce
+from api.cli.stack.errors import StackError
+from api.cli.stack.folder import Folder
+from api.cli.stack.ports import HOST, free_port
+from api.cli.stack.secret_file import POSTGRES_PASSWORD, load_secrets
+from api.cli.stack.state_file import State, write_state
+from api.cli.stack.supervisor import Supervisor
+from api.cli.stack.waiting import wait_until
+
+SERVER_S_MAX = 60.0
+READY_S_MAX = 60.0
+DEATHS_MAX = 5
+"""A part that died this often while everything starts won't come up."""
+
+
+def start_everything(folder: Folder, port: int, demo: bool, supervisor: Supervisor) -> None:
+    """Start all parts, wait until they are ready, write `ledger.json` and say where everything is.
+
+    Raises:
+        StackError: Something can't be started, or isn't ready in time.
+    """
+    secrets = load_secrets(folder.path)
+    servers = _start_servers(folder, secrets, supervisor)
+    env = parts.child_environment(folder, port, {**secrets, **servers})
+    _migrate(servers["DATABASE_URL"])
+    supervisor.start(parts.api(folder, port, env), parts.worker(folder, env), parts.beat(folder, env))
+    credentials = _first_start(env, demo)
+    _wait_until_ready(port, supervisor)
+    state = State(
+        api=f"http://{HOST}:{port}",
+        database_url=servers["DATABASE_URL"],
+        redis_url=servers["REDIS_URL"],
+        mailbox=servers.get("LEDGER_MAILBOX"),
+        admin_key=credentials["admin_key"],
+        staff_email=credentials["staff_email"],
+        staff_password=credentials["staff_password"],
+        demo_code=credentials["demo_code"],
+        pid=os.getpid(),
+    )
+    write_state(folder.path, state)
+    announce(state)
+
+
+class _Server(Protocol):
+    def is_ready(self) -> bool:
+        """Whether it can be used."""
+
+
+def _start_servers(folder: Folder, secrets: Mapping[str, str], supervisor: Supervisor) -> dict[str, str]:
+    """Start what isn't given from outside; all come up side by side.
+
+    Returns:
+        The variables that name them.
+    """
+    found = {
+        name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL", "LEDGER_SMTP_URL") if os.environ.get(name)
+    }
+    started: dict[str, _Server] = {}
+    if "REDIS_URL" not in found:
+        broker = valkey.prepare(folder.path, free_port())
+        supervisor.start(broker.program)
+        started["valkey"], found["REDIS_URL"] = broker, broker.url
+    if "LEDGER_SMTP_URL" not in found:
+        sink_port = free_port()
+        found["LEDGER_SMTP_URL"] = f"smtp://{HOST}:{sink_port}"
+        found["LEDGER_MAILBOX"] = str(folder.mailbox)
+        supervisor.start(parts.sink(folder, sink_port, parts.child_environment(folder, 0, {})))
+    if "DATABASE_URL" not in found:
+        database = postgres.prepare(folder.path, free_port(), secrets[POSTGRES_PASSWORD])
+        supervisor.start(database.program)
+        started["postgres"], found["DATABASE_URL"] = database, database.url
+    for name, server in started.items():
+        _wait_for(name, server, supervisor)
+        if isinstance(server, valkey.Valkey):
+            _forget_signs_of_life(server)
+    return found
+
+
+def _forget_signs_of_life(broker: valkey.Valkey) -> None:
+    """Those of the last run: worker and beat of this one are not there before they say so."""
+    from api.broker import BEATS  # noqa: PLC0415 - its client loads while servers start
+
+    broker.forget(*BEATS.values())
+
+
+def _wait_for(name: str, server: _Server, supervisor: Supervisor) -> None:
+    def settled() -> bool:
+        return server.is_ready() or supervisor.deaths(name) >= DEATHS_MAX
+
+    if not wait_until(settled, SERVER_S_MAX) or supervisor.deaths(name) >= DEATHS_MAX:
+        raise _failed([name], supervisor)
+
+
+def _migrate(database_url: str) -> None:
+    from projections.errors import SchemaMismatchError, StorageUnavailableError  # noqa: PLC0415 - loads no driver early
+    from projections.migrations import check_schema, migrate  # noqa: PLC0415 - the driver loads while servers start
+
+    try:
+        migrate(database_url)
+        check_schema(database_url)
+    except (SchemaMismatchError, StorageUnavailableError) as trouble:
+        raise StackError(str(trouble)) from trouble
+
+
+def _first_start(env: Mapping[str, str], demo: bool) -> dict[str, str]:
+    from api.cli.first_start import prepare  # noqa: PLC0415 - loads while the processes start
+    from projections.errors import (  # noqa: PLC0415 - as above
+        SchemaMismatchError,
+        StorageUnavailableError,
+        WrongKeysError,
+    )
+
+    try:
+        return prepare(env, demo)
+    except (SchemaMismatchError, StorageUnavailableError, WrongKeysError) as trouble:
+        raise StackError(str(trouble)) from trouble
+
+
+@dataclass(slots=True)
+class _Readiness:
+    """The last answer of `/readyz`."""
+
+    port: int
+    missing: tuple[str, ...] = ("api",)
+
+    def is_complete(self) -> bool:
+        """Ask again."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            self.missing = ("api",)
+            return False
+        finally:
+            connection.close()
+        self.missing = tuple(str(name) for name in answer.get("missing", ()))
+        return response.status == http.client.OK and answer.get("status") == "ready" and not self.missing
+
+
+def _wait_until_ready(port: int, supervisor: Supervisor) -> None:
+    readiness = _Readiness(port)
+
+    def hopeless() -> list[str]:
+        return [name for name in ("api", "worker", "beat", "sink") if supervisor.deaths(name) >= DEATHS_MAX]
+
+    complete = wait_until(lambda: bool(hopeless()) or readiness.is_complete(), READY_S_MAX)
+    if broken := hopeless():
+        raise _failed(broken, supervisor)
+    if not complete:
+        raise _failed(list(readiness.missing), supervisor)
+
+
+def _failed(names: list[str], supervisor: Supervisor) -> StackError:
+    parts_named = ", ".join(names) or "everything"
+    words = "; ".join(filter(None, (supervisor.last_words(name)[:300] for name in names)))
+    hint = f" ({words})" if words else ""
+    return StackError(f"not ready: {parts_named}{hint}: the logs in {supervisor.logs} say more")

@@ -1,0 +1,154 @@
+"""Languages: which one a caller is answered in, and the catalogs of what is said in it.
+
+The catalogs are gettext .po files, locales/<language>/LC_MESSAGES/*.po, read once per process without a
+build step. Their msgids are stable keys (`refusal.CODE_EXHAUSTED.title`), not English sentences: the Chinese
+texts are as much part of the contract as the English ones, so neither language is the source of the other, and
+rewording a sentence in one never orphans it in the other. A test holds the catalogs to the same keys and the
+same placeholders.
+"""
+
+import io
+import re
+from functools import cache, lru_cache
+from gettext import GNUTranslations, NullTranslations
+from pathlib import Path
+from typing import Final, get_args
+
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+from domain.ports import Language
+
+LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
+LOCALES: Final = Path(__file__).with_name("locales")
+
+HEADER_LENGTH_MAX = 256
+"""Letters of an Accept-Language header that are looked at; browsers send fewer than 100."""
+HEADERS_CACHED_MAX = 1024
+"""Headers whose answer is remembered: there are few in use, and a redeem looks one up."""
+
+_WEIGHT = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
+_RANGE = re.compile(r"\*|[a-z]{1,8}(?:-[a-z0-9]{1,8})*", re.IGNORECASE)
+
+
+class Translator:
+    """Says things in one language."""
+
+    __slots__ = ("_catalog", "language")
+
+    def __init__(self, language: Language, catalog: NullTranslations) -> None:
+        self.language = language
+        self._catalog = catalog
+
+    def __call__(self, key: str, **facts: object) -> str:
+        """The sentence of a key with its placeholders filled in; the key itself if no catalog has it.
+
+        Raises:
+            KeyError: A placeholder of the sentence is not among the facts.
+        """
+        sentence = self._catalog.gettext(key)
+        return sentence.format_map(facts) if facts else sentence
+
+    def knows(self, key: str) -> bool:
+        """Whether the catalog has a sentence for this key."""
+        return self._catalog.gettext(key) != key
+
+
+def catalog_paths(language: Language) -> list[Path]:
+    """The files with the sentences of a language, by name. No two of them have a key in common.
+
+    Raises:
+        FileNotFoundError: There is none: a package without its texts must not start.
+    """
+    found = sorted((LOCALES / language / "LC_MESSAGES").glob("*.po"))
+    if not found:
+        raise FileNotFoundError(f"no catalog of {language} under {LOCALES}")
+    return found
+
+
+@cache
+def translator(language: Language) -> Translator:
+    """The translator of a language; its catalogs are read on the first call.
+
+    Raises:
+        FileNotFoundError: There is no catalog.
+        babel.messages.pofile.PoFileError: A catalog is malformed.
+    """
+    compiled = io.BytesIO()
+    write_mo(compiled, _read_catalogs(language))
+    compiled.seek(0)
+    return Translator(language, GNUTranslations(compiled))
+
+
+def _read_catalogs(language: Language) -> Catalog:
+    merged = Catalog(locale=language)
+    for path in catalog_paths(language):
+        with path.open("rb") as text:
+            for message in read_po(text, locale=language, abort_invalid=True):
+                if message.id:
+                    merged.add(message.id, message.string)
+    return merged
+
+
+def translate(key: str, language: Language, **facts: object) -> str:
+    """The sentence of a key in a language, its placeholders filled from the facts.
+
+    Raises:
+        KeyError: A placeholder of the sentence is not among the facts.
+    """
+    return translator(language)(key, **facts)
+
+
+def pick_language(accept_language: str | None, default: Language) -> Language:
+    """The language that a caller likes best, by the quality values of RFC 9110 section 12.5.4.
+
+    A range counts for a language if its first subtag is that language's (`zh-Hans-CN` is zh); `*` stands for
+    languages that no range names; what is malformed is passed over. Of equal wishes the first one wins.
+
+    Args:
+        accept_language: The header's value; only its first 256 letters are read.
+        default: The answer where nothing in the header says otherwise.
+    """
+    if not accept_language:
+        return default
+    return _picked(accept_language[:HEADER_LENGTH_MAX], len(accept_language) > HEADER_LENGTH_MAX, default)
+
+
+@lru_cache(maxsize=HEADERS_CACHED_MAX)
+def _picked(header: str, is_cut: bool, default: Language) -> Language:  # noqa: FBT001 - private, for the cache's key
+    items = header.split(",")
+    if is_cut:
+        items.pop()  # its weight may have been cut off
+    wishes = _wishes(items)
+    best, best_weight = default, 0.0
+    for name, weight in wishes.items():
+        for language in _meant(name, wishes, default):
+            if weight > best_weight:
+                best, best_weight = language, weight
+    if best_weight == 0.0 and wishes.get(default) == 0.0:
+        return next((other for other in LANGUAGES if wishes.get(other) != 0.0), default)
+    return best
+
+
+def _wishes(items: list[str]) -> dict[str, float]:
+    """Weight by language or `*`, in the order of the header; a language has the weight of its best range."""
+    wishes: dict[str, float] = {}
+    for item in items:
+        name, *parameters = (part.strip() for part in item.split(";"))
+        if not _RANGE.fullmatch(name) or len(parameters) > 1:
+            continue
+        weight = _WEIGHT.fullmatch(parameters[0]) if parameters else None
+        if parameters and weight is None:
+            continue
+        primary = name.partition("-")[0].lower()
+        wishes[primary] = max(float(weight[1]) if weight else 1.0, wishes.get(primary, 0.0))
+    return wishes
+
+
+def _meant(name: str, wishes: dict[str, float], default: Language) -> list[Language]:
+    """The languages that a name in the header stands for, best first."""
+    if name != "*":
+        return [language for language in LANGUAGES if language == name]
+    ordered = sorted(LANGUAGES, key=lambda language: language != default)
+    return [language for language in ordered if language not in wishes]

@@ -1,0 +1,155 @@
+"""The composition root of the API: settings in, a FastAPI application out."""
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http import HTTPStatus
+from uuid import UUID, uuid4
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from api import codes, health, redeem, reservations
+from api.broker import BrokerWatch
+from api.middleware import Envelope
+from api.page_deps import page_deps
+from api.pages import build_pages, error_page, mount_static, wants_html
+from api.problems import ProblemError, language_of, problem_response, status_of
+from api.services import Services
+from api.settings import ApiSettings
+from projections.bootstrap import Storage
+from projections.group_commit import GroupCommit
+from projections.logs import configure_logs
+from projections.metrics import ERRORS, REDEEM_REQUESTS, declare_zeroes
+from projections.reading import Reader
+from workers.dispatch import BackgroundDispatcher
+
+log = logging.getLogger(__name__)
+
+DESCRIPTION = """A redeem code and an e-mail in, an invitation out, and a ledger of everything that happened.
+
+Refusals are problem documents (RFC 9457) with a stable `code`; texts come in zh or en by Accept-Language."""
+
+
+def create_app(settings: ApiSettings | None = None) -> FastAPI:
+    """Build the application. Connections are opened when it starts, not here.
+
+    Raises:
+        pydantic.ValidationError: A setting is missing or malformed.
+    """
+    settings = settings or ApiSettings()
+    configure_logs()
+    declare_zeroes()
+    app = FastAPI(
+        title="Redemption Ledger",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=_lifespan(settings),
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.streams = set()
+    app.include_router(redeem.router)
+    app.include_router(codes.router)
+    app.include_router(reservations.router)
+    app.include_router(health.router)
+    app.include_router(build_pages(page_deps(app, settings)))
+    mount_static(app)
+    _handle_faults(app)
+    app.add_middleware(
+        Envelope,
+        body_bytes_max=settings.body_bytes_max,
+        new_request_id=lambda: secrets.token_hex(8),
+        refuse=_refuse_body,
+        quiet=("/healthz", "/readyz", "/metrics", "/static"),
+    )
+    return app
+
+
+def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with Storage.open(settings) as storage, GroupCommit(storage.ledger.execute) as commit:
+            watch = BrokerWatch(settings.redis_url.get_secret_value())
+            dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
+            app.state.services = Services(
+                settings=settings,
+                storage=storage,
+                reader=Reader(storage),
+                commit=commit,
+                dispatcher=dispatcher,
+                broker_missing=watch.missing,
+                new_id=uuid4,
+            )
+            try:
+                yield
+            finally:
+                dispatcher.close()
+                watch.close()
+
+    return lifespan
+
+
+def _publish(ids: Sequence[UUID]) -> None:
+    """One message to Celery; imported late, since only here the API meets the workers."""
+    from workers.tasks import publish_ids  # noqa: PLC0415 - Celery is not needed to build the app or its OpenAPI document
+
+    publish_ids(ids)
+
+
+def _count_celery_error(error: Exception) -> None:
+    """A failed publish is unknown, not failed: it is counted, said, and tried again."""
+    ERRORS.labels("celery_error").inc()
+    log.warning("the broker did not take a message (the sweep finds what was reserved): %s", type(error).__name__)
+
+
+def _handle_faults(app: FastAPI) -> None:
+    """Every fault becomes a problem document, or a page where a browser asks."""
+
+    async def answer(request: Request, problem: ProblemError) -> Response:
+        language = language_of(request)
+        if wants_html(request):
+            return error_page(request, status_of(problem.code), problem.code, language)
+        return problem_response(problem, language, request.url.path)
+
+    @app.exception_handler(ProblemError)
+    async def on_problem(request: Request, problem: ProblemError) -> Response:
+        return await answer(request, problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_malformed(request: Request, error: RequestValidationError) -> Response:
+        if request.url.path == redeem.PATH:
+            REDEEM_REQUESTS.labels("malformed").inc()
+        return await answer(request, ProblemError(_malformed_code(error)))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        codes_by_status = {
+            HTTPStatus.NOT_FOUND: "NOT_FOUND",
+            HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "BODY_TOO_LARGE",
+        }
+        return await answer(request, ProblemError(codes_by_status.get(HTTPStatus(error.status_code), "MALFORMED")))
+
+    @app.exception_handler(Exception)
+    async def on_defect(request: Request, error: Exception) -> Response:
+        ERRORS.labels("internal_error").inc()
+        log.error("a request failed", exc_info=error)
+        return await answer(request, ProblemError("INTERNAL"))
+
+
+def _malformed_code(error: RequestValidationError) -> str:
+    """Which part is malformed, as precisely as one word can say."""
+    fields = {str(item["loc"][-1]) for item in error.errors() if item["loc"]}
+    if fields == {"email"}:
+        return "EMAIL_INVALID"
+    return "CODE_MALFORMED" if fields == {"code"} else "MALFORMED"
+
+
+async def _refuse_body(scope: Scope, receive: Receive, send: Send) -> None:
+    request = Request(scope, receive)
+    response = problem_response(ProblemError("BODY_TOO_LARGE"), language_of(request), scope["path"])
+    await response(scope, receive, send)

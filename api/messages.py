@@ -1,0 +1,264 @@
+"""What the ledger says to people: refusals, states of a reservation, and the history in sentences.
+
+Every sentence is in the catalogs under locales/; this module chooses the key and fills in the facts. It knows
+no route and no storage. A word that no catalog knows yet is shown as it is: an answer never fails for a text.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from api.i18n import Translator, translate, translator
+from domain.decisions.accept import LINK
+from domain.ports import Language
+
+Facts = Mapping[str, object]
+
+REFUSAL_CODES: Final = (
+    "CODE_INVALID",
+    "CODE_EXHAUSTED",
+    "CODE_HELD",
+    "CODE_EXPIRED",
+    "CODE_PAUSED",
+    "CODE_REVOKED",
+    "EMAIL_MISMATCH",
+    "GRANT_EXPIRED",
+    "AGAIN_UNKNOWN",
+    "IDEMPOTENCY_KEY_REUSED",
+    "MALFORMED",
+    "EMAIL_INVALID",
+    "CODE_MALFORMED",
+    "BODY_TOO_LARGE",
+    "UNAVAILABLE",
+    "OVERLOADED",
+    "NOT_FOUND",
+    "METHOD_NOT_ALLOWED",
+    "UNAUTHORIZED",
+    "FORBIDDEN",
+    "RATE_LIMITED",
+    "LINK_NOT_VALID",
+    "RESERVATION_NOT_REFUNDABLE",
+    "INTERNAL",
+)
+"""Codes with texts of their own; any other is answered with those of INTERNAL."""
+
+SECONDS_PER_MINUTE: Final = 60
+SECONDS_PER_HOUR: Final = 3600
+SHOWN_IN_SECONDS_BELOW: Final = 100
+SHOWN_IN_MINUTES_BELOW: Final = 100 * SECONDS_PER_MINUTE
+
+
+def refusal_title(code: str, language: Language) -> str:
+    """What happened, in a few words.
+
+    Args:
+        code: Stable code of a refusal or fault, such as CODE_EXHAUSTED.
+        language: Of the answer.
+    """
+    return translate(f"refusal.{_known(code)}.title", language)
+
+
+def refusal_detail(code: str, language: Language, **facts: object) -> str:
+    """What happened in plain words, and what to do.
+
+    Args:
+        code: Stable code of a refusal or fault.
+        language: Of the answer.
+        facts: `retry_after_s`, whole seconds; `why` a use can't be refunded: refunded, leased, unknown or sent.
+    """
+    say = translator(language)
+    base = f"refusal.{_known(code)}"
+    why = f"{base}.{facts.get('why')}"
+    if "why" in facts and say.knows(why):
+        return say(why)
+    seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"
+    if isinstance(seconds, int) and say.knows(after):
+        return say(after, span=_span(say, seconds))
+    return say(f"{base}.detail")
+
+
+def state_message(
+    state: str,
+    language: Language,
+    *,
+    cause: str | None = None,
+    sent_at: datetime | None = None,
+    created: bool = True,
+) -> str:
+    """What a reservation's state means for its person, and what they may do now.
+
+    Args:
+        state: The public state: reserved, waiting, sending, sent, refunded or unknown.
+        language: Of the answer.
+        cause: Why it was refunded, if it was.
+        sent_at: When the invitation was sent, if it was.
+        created: False if the caller asked again for a reservation that they had already.
+    """
+    say = translator(language)
+    if state == "reserved":
+        return say("state.reserved.new" if created else "state.reserved.known")
+    if state == "refunded":
+        return say(_first_known(say, f"state.refunded.{cause}", "state.refunded.other"))
+    if state != "sent":
+        return say(_first_known(say, f"state.{state}", "state.unknown"))
+    if sent_at is None:
+        return say("state.sent.plain" if created else "state.sent.already")
+    return say("state.sent.at" if created else "state.sent.already_at", sent_at=_moment(sent_at))
+
+
+def event_sentence(event_type: str, facts: Facts, language: Language) -> str:
+    """One line of a history.
+
+    Args:
+        event_type: Bare name, such as UseReserved; an unknown one is named, never an error.
+        facts: The event's fields by name.
+        language: Of the sentence.
+    """
+    say = translator(language)
+    tell = _TELLERS.get(event_type)
+    return tell(say, facts) if tell else say("event.other", type=event_type)
+
+
+# --- One function per event, in the order of domain.events ------------------------------------------
+
+
+def _issued(say: Translator, facts: Facts) -> str:
+    limit = facts.get("max_uses")
+    terms = [
+        say("event.CodeIssued.unlimited") if limit is None else say("event.CodeIssued.limited", max_uses=limit),
+        say("event.CodeIssued.bound" if facts.get("bound", True) else "event.CodeIssued.open"),
+    ]
+    if facts.get("expires_at"):
+        terms.append(say("event.CodeIssued.expires", expires_at=_moment(facts["expires_at"])))
+    if facts.get("validity_days"):
+        terms.append(say("event.CodeIssued.validity", validity_days=facts["validity_days"]))
+    if facts.get("group"):
+        terms.append(say("event.CodeIssued.group", group=facts["group"]))
+    return say("event.CodeIssued", terms=say("event.join").join(terms))
+
+
+def _reserved(say: Translator, facts: Facts) -> str:
+    key = "event.UseReserved"
+    if facts.get("corrects"):
+        key = "event.UseReserved.corrects"
+    elif facts.get("follows"):
+        key = "event.UseReserved.follows"
+    return say(key, deadline=_moment(facts.get("deadline")))
+
+
+def _attempted(say: Translator, facts: Facts) -> str:
+    attempt, channel = facts.get("attempt", "?"), facts.get("channel", "?")
+    if (delivery := facts.get("delivery", 1)) == 1:
+        return say("event.InviteAttempted", attempt=attempt, channel=channel)
+    return say("event.InviteAttempted.resend", delivery=delivery, attempt=attempt, channel=channel)
+
+
+def _sent(say: Translator, facts: Facts) -> str:
+    server, reply = _server(facts), _reply(say, facts)
+    if server == LINK:
+        return say("event.InviteSent.proved")
+    if (delivery := facts.get("delivery", 1)) == 1:
+        return say("event.InviteSent", server=server, reply=reply)
+    return say("event.InviteSent.resend", delivery=delivery, server=server, reply=reply)
+
+
+def _failed(say: Translator, facts: Facts) -> str:
+    server, reply, reason = _server(facts), _reply(say, facts), facts.get("reason")
+    key = f"event.InviteFailed.{reason}"
+    if say.knows(key):
+        what = say(key, server=server, reply=reply)
+    else:
+        what = say("event.InviteFailed.other", server=server, reason=reason or "?", reply=reply)
+    if facts.get("retry_at") is None:
+        return say("event.InviteFailed.final", what=what)
+    return say("event.InviteFailed.retry", what=what, retry_at=_moment(facts["retry_at"]))
+
+
+def _deferred(say: Translator, facts: Facts) -> str:
+    return say(
+        "event.InviteDeferred",
+        server=_server(facts),
+        reason=facts.get("reason") or "?",
+        until=_moment(facts.get("until")),
+        deadline=_moment(facts.get("deadline")),
+    )
+
+
+def _outcome_unknown(say: Translator, facts: Facts) -> str:
+    what = _worded(say, "event.InviteOutcomeUnknown", cause=facts.get("cause"))
+    if facts.get("retry_at") is None:
+        return say("event.InviteOutcomeUnknown.parked", what=what)
+    return say("event.InviteOutcomeUnknown.retry", what=what, retry_at=_moment(facts["retry_at"]))
+
+
+def _accepted(say: Translator, facts: Facts) -> str:
+    return _worded(say, "event.InviteAccepted", via=facts.get("via"))
+
+
+def _refunded(say: Translator, facts: Facts) -> str:
+    return _worded(say, "event.UseRefunded", cause=facts.get("cause"))
+
+
+def _case_opened(say: Translator, facts: Facts) -> str:
+    return _worded(say, "event.CaseOpened", cause=facts.get("cause"))
+
+
+def _case_closed(say: Translator, facts: Facts) -> str:
+    return _worded(say, "event.CaseClosed", how=facts.get("how"))
+
+
+_TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
+    "CodeIssued": _issued,
+    "UseReserved": _reserved,
+    "InviteAttempted": _attempted,
+    "InviteSent": _sent,
+    "InviteFailed": _failed,
+    "InviteDeferred": _deferred,
+    "InviteOutcomeUnknown": _outcome_unknown,
+    "InviteAccepted": _accepted,
+    "UseRefunded": _refunded,
+    "CaseOpened": _case_opened,
+    "CaseClosed": _case_closed,
+}
+
+
+# --- Parts of sentences -----------------------------------------------------------------------------
+
+
+def _known(code: str) -> str:
+    return code if code in REFUSAL_CODES else "INTERNAL"
+
+
+def _first_known(say: Translator, key: str, otherwise: str) -> str:
+    return key if say.knows(key) else otherwise
+
+
+def _worded(say: Translator, base: str, **word: object) -> str:
+    """The sentence for one stable word; the word itself inside `<base>.other` if there is none."""
+    ((name, value),) = word.items()
+    key = f"{base}.{value}"
+    return say(key) if say.knows(key) else say(f"{base}.other", **{name: value or "?"})
+
+
+def _moment(moment: object) -> str:
+    """To the minute, in UTC and saying so: a server does not know where its reader is."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if isinstance(moment, datetime) else "?"
+
+
+def _span(say: Translator, seconds: int) -> str:
+    """A wait in seconds, minutes or hours, rounded up: coming back early would be in vain."""
+    if seconds < SHOWN_IN_SECONDS_BELOW:
+        return say("span.seconds", n=seconds)
+    if seconds < SHOWN_IN_MINUTES_BELOW:
+        return say("span.minutes", n=-(-seconds // SECONDS_PER_MINUTE))
+    return say("span.hours", n=-(-seconds // SECONDS_PER_HOUR))
+
+
+def _server(facts: Facts) -> str:
+    return str(facts.get("server") or "?")
+
+
+def _reply(say: Translator, facts: Facts) -> str:
+    """The server's reply code in brackets, or nothing."""
+    code = facts.get("reply_code")
+    return say("event.reply", reply_code=code) if code else ""

@@ -1,0 +1,110 @@
+"""Around every request: an id, a bound on the body, one log line. Plain ASGI, since it is on the hot path."""
+
+import re
+import time
+from collections.abc import Callable
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger("api")
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+"""A caller's X-Request-ID is taken over only in this form, so that it can't forge log lines."""
+
+
+class BodyTooLargeError(HTTPException):
+    """The request's body is over the bound. An HTTPException, since FastAPI takes any other for a parse error."""
+
+    def __init__(self) -> None:
+        super().__init__(413)
+
+
+class Envelope:
+    """Sets `ledger_request_id` in the scope and X-Request-ID on the answer, bounds the body, logs one line.
+
+    Args:
+        app: The application inside.
+        body_bytes_max: Bound of the request's body.
+        new_request_id: Ids for requests that bring none.
+        refuse: Answers a request whose body is declared too large.
+        quiet: Path prefixes that are not logged, such as health checks.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        body_bytes_max: int,
+        new_request_id: Callable[[], str],
+        refuse: Callable[[Scope, Receive, Send], object],
+        quiet: tuple[str, ...] = (),
+    ) -> None:
+        self.app = app
+        self.body_bytes_max = body_bytes_max
+        self.new_request_id = new_request_id
+        self.refuse = refuse
+        self.quiet = quiet
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        declared, request_id = self._read_headers(scope)
+        scope["ledger_request_id"] = request_id
+        status = 0
+
+        async def tagged(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"x-request-id", request_id.encode()))
+            await send(message)
+
+        if declared > self.body_bytes_max:
+            await self.refuse(scope, receive, tagged)  # type: ignore[misc]  # an async function, typed as any callable
+        else:
+            await self.app(scope, self._bounded(receive), tagged)
+        if not scope["path"].startswith(self.quiet):
+            took_ms = round((time.perf_counter() - started) * 1000, 2)
+            log.info(
+                "request",
+                method=scope["method"],
+                route=_route(scope),
+                status=status,
+                ms=took_ms,
+                request_id=request_id,
+            )
+
+    def _read_headers(self, scope: Scope) -> tuple[int, str]:
+        declared, request_id = 0, ""
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                declared = int(value) if value.isdigit() else 0
+            elif name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+                request_id = value.decode()
+        return declared, request_id or self.new_request_id()
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Count what really arrives: a chunked body declares no length."""
+        left = self.body_bytes_max
+
+        async def counted() -> Message:
+            nonlocal left
+            message = await receive()
+            if message["type"] == "http.request":
+                left -= len(message.get("body", b""))
+                if left < 0:
+                    raise BodyTooLargeError
+            return message
+
+        return counted
+
+
+def _route(scope: Scope) -> str:
+    """The route's pattern, never the path itself: paths hold link tokens."""
+    route = scope.get("route")
+    return getattr(route, "path", "unmatched")

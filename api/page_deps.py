@@ -1,0 +1,95 @@
+"""What the pages ask of the application, answered by the same use cases as the API."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from fastapi import FastAPI
+
+from api.messages import refusal_detail, refusal_title, state_message
+from api.pages.ports import AcceptAnswer, PageDeps, RedeemAnswer, RefusalAnswer, StatusView
+from api.problems import ProblemError
+from api.services import Caller, Services
+from api.settings import ApiSettings
+from domain.decisions.accept import AcceptInvite
+from domain.ports import Language
+from domain.tokens import read_token
+
+
+def page_deps(app: FastAPI, settings: ApiSettings) -> PageDeps:
+    """Functions over the services that the application has once it is started."""
+    answers = PageAnswers(app, settings.secret_key.get_secret_value().encode())
+    return PageDeps(
+        redeem=answers.redeem,
+        status=answers.status,
+        accept=answers.accept,
+        mailbox=settings.mailbox,
+        default_language=settings.default_language,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PageAnswers:
+    """The use cases in the pages' words."""
+
+    app: FastAPI
+    secret: bytes
+
+    @property
+    def services(self) -> Services:
+        """The parts of the started application."""
+        found: Services = self.app.state.services
+        return found
+
+    async def redeem(
+        self, email: str, code: str, language: Language, request_id: str | None
+    ) -> RedeemAnswer | RefusalAnswer:
+        """Redeem what was typed into the form."""
+        caller = Caller(actor="person", request_id=request_id)
+        try:
+            found = await self.services.redeem(email, code, language=language, caller=caller)
+        except ProblemError as problem:
+            return RefusalAnswer(
+                code=problem.code,
+                title=refusal_title(problem.code, language),
+                detail=refusal_detail(problem.code, language, **problem.facts),
+                retry_after_s=problem.retry_after_s,
+            )
+        item = found.reservation
+        return RedeemAnswer(
+            reservation_id=item.reservation_id,
+            message=state_message(item.public_state, language, created=found.created),
+            state=item.public_state,
+            created=found.created,
+        )
+
+    async def status(self, reservation_id: UUID, language: Language) -> StatusView | None:
+        """What became of a reservation."""
+        services = self.services
+        item = await services.read(lambda: services.reader.reservation(reservation_id))
+        if item is None:
+            return None
+        message = state_message(item.public_state, language, cause=item.refund_cause, sent_at=item.sent_at)
+        return StatusView(
+            reservation_id=reservation_id,
+            state=item.public_state,
+            message=message,
+            detail_code=item.refund_cause,
+        )
+
+    async def accept(self, token: str) -> AcceptAnswer:
+        """Accept the invitation of a mail's link."""
+        delivery = read_token(self.secret, token)
+        if delivery is None:
+            return AcceptAnswer(accepted=False)
+        command = AcceptInvite(
+            context=self.services.context(Caller(actor="person")),
+            reservation_id=delivery.reservation_id,
+            delivery=delivery.number,
+        )
+        try:
+            await self.services.execute(command)
+        except ProblemError as problem:
+            if problem.code in {"LINK_NOT_VALID", "NOT_FOUND"}:
+                return AcceptAnswer(accepted=False)
+            raise
+        return AcceptAnswer(accepted=True)

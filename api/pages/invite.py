@@ -1,0 +1,71 @@
+"""The page on which a person redeems a code, with and without JavaScript."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.deps import request_id_of
+from api.pages.ports import PageDeps, RefusalAnswer
+from api.pages.rendering import page, page_language
+from api.problems import status_of
+from domain.ports import Language
+from domain.values import TYPED_LENGTH_MAX
+
+ABOUT_EMAIL: Final = frozenset({"EMAIL_INVALID", "EMAIL_MISMATCH"})
+ABOUT_CODE: Final = frozenset(
+    {"CODE_INVALID", "CODE_MALFORMED", "CODE_EXPIRED", "CODE_PAUSED", "CODE_REVOKED", "CODE_HELD", "CODE_EXHAUSTED"}
+)
+"""Refusals that are about one field: it is marked."""
+
+
+def routes(deps: PageDeps) -> APIRouter:
+    """`/`, `/invite`, and the form's target."""
+    router = APIRouter()
+
+    @router.get("/")
+    @router.get("/invite")
+    async def form(request: Request, code: str = "") -> Response:
+        return _form(request, page_language(request, deps.default_language), code=code)
+
+    @router.post("/invite")
+    async def redeem(
+        request: Request, email: Annotated[str, Form()] = "", code: Annotated[str, Form()] = ""
+    ) -> Response:
+        language = page_language(request, deps.default_language)
+        answer = await deps.redeem(email, code, language, request_id_of(request))
+        if isinstance(answer, RefusalAnswer):
+            return _form(request, language, email=email, code=code, refusal=answer)
+        known = "" if answer.created else "?known=1"
+        return RedirectResponse(f"/r/{answer.reservation_id}{known}", 303, {"Cache-Control": "no-store"})
+
+    return router
+
+
+def _form(
+    request: Request,
+    language: Language,
+    *,
+    email: str = "",
+    code: str = "",
+    refusal: RefusalAnswer | None = None,
+) -> Response:
+    """The form with what was typed, bounded, and why it was refused."""
+    headers = {}
+    if refusal is not None and refusal.retry_after_s is not None:
+        headers["Retry-After"] = str(refusal.retry_after_s)
+    return page(
+        request,
+        "invite.html",
+        language,
+        status=status_of(refusal.code) if refusal else 200,
+        headers=headers,
+        email=email[:TYPED_LENGTH_MAX],
+        code=code[:TYPED_LENGTH_MAX],
+        refusal=refusal,
+        email_is_wrong=refusal is not None and refusal.code in ABOUT_EMAIL,
+        code_is_wrong=refusal is not None and refusal.code in ABOUT_CODE,
+        about_email=" ".join(sorted(ABOUT_EMAIL)),
+        about_code=" ".join(sorted(ABOUT_CODE)),
+        typed_length_max=TYPED_LENGTH_MAX,
+    )

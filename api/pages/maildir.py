@@ -1,0 +1,135 @@
+"""Reading the Maildir of the local mail sink: a page of mails, and one mail's parts. Never writes."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.errors import MessageError
+from email.headerregistry import DateHeader
+from email.message import EmailMessage
+from email.policy import default
+from mailbox import Maildir, NoSuchMailboxError
+from pathlib import Path
+from typing import Final
+
+PAGE_MAX: Final = 50
+"""Mails on one page of the list."""
+HEAD_BYTES_MAX: Final = 64 * 1024
+"""What is read of each mail for the list."""
+MAIL_BYTES_MAX: Final = 1024 * 1024
+"""What is read of a mail to show it; the rest of a larger one is left out."""
+
+_UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, MessageError)
+"""What the standard library raises on headers and bodies that break the rules."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailLine:
+    """A mail in the list."""
+
+    key: str
+    subject: str
+    to: str
+    sender: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailPage:
+    """Mails, newest first; `older` is the cursor of the following page, None on the last."""
+
+    lines: list[MailLine]
+    older: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """One mail with its bodies; `is_cut` if it was too large to be read whole."""
+
+    line: MailLine
+    text: str | None
+    html: str | None
+    is_cut: bool
+
+
+def list_mails(folder: Path, before: str | None = None) -> MailPage:
+    """One page of mails, newest first; an empty one where the sink has not made its folder yet.
+
+    Args:
+        folder: The Maildir.
+        before: Cursor: only mails older than this one, which may be gone by now.
+    """
+    try:
+        box = Maildir(folder, create=False)
+        keys = sorted(box.keys(), key=_age, reverse=True)
+    except (NoSuchMailboxError, FileNotFoundError):
+        return MailPage(lines=[], older=None)
+    if before is not None:
+        limit = _age(before)
+        keys = [key for key in keys if _age(key) < limit]
+    lines = [_line(key, found[0]) for key in keys[:PAGE_MAX] if (found := _read(box, key, HEAD_BYTES_MAX))]
+    return MailPage(lines=lines, older=keys[PAGE_MAX - 1] if len(keys) > PAGE_MAX else None)
+
+
+def read_mail(folder: Path, key: str) -> Mail | None:
+    """One mail; None if there is none of this name. No name leads out of the folder: it is looked up in a list."""
+    try:
+        found = _read(Maildir(folder, create=False), key, MAIL_BYTES_MAX)
+    except NoSuchMailboxError:
+        return None
+    if found is None:
+        return None
+    message, is_cut = found
+    return Mail(line=_line(key, message), text=_body(message, "plain"), html=_body(message, "html"), is_cut=is_cut)
+
+
+def _age(key: str) -> tuple[int, ...]:
+    """The numbers in a Maildir name (seconds, microseconds, process, count), which put mails in order."""
+    return tuple(int(number) for number in re.findall(r"\d+", key.partition("@")[0])[:4])
+
+
+def _read(box: Maildir, key: str, bytes_max: int) -> tuple[EmailMessage, bool] | None:
+    """A mail's beginning and whether there is more; None if it is gone."""
+    try:
+        with box.get_file(key) as file:
+            raw = file.read(bytes_max + 1)
+    except (KeyError, FileNotFoundError):
+        return None
+    message = message_from_bytes(raw[:bytes_max], EmailMessage, policy=default)
+    return message, len(raw) > bytes_max
+
+
+def _line(key: str, message: EmailMessage) -> MailLine:
+    return MailLine(
+        key=key,
+        subject=_header(message, "Subject"),
+        to=_header(message, "To"),
+        sender=_header(message, "From"),
+        at=_date(message),
+    )
+
+
+def _header(message: EmailMessage, name: str) -> str:
+    try:
+        return str(message.get(name, ""))
+    except _UNREADABLE:
+        return ""
+
+
+def _date(message: EmailMessage) -> datetime | None:
+    try:
+        header = message.get("Date")
+        found = header.datetime if isinstance(header, DateHeader) else None
+    except _UNREADABLE:
+        return None
+    if not isinstance(found, datetime):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _body(message: EmailMessage, kind: str) -> str | None:
+    try:
+        part = message.get_body((kind,))
+        return None if part is None else str(part.get_content())
+    except _UNREADABLE:
+        return None

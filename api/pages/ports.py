@@ -1,0 +1,112 @@
+"""What the pages ask of the application, and what they are told. Knows no storage and no route."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from domain.events import RefundCause
+from domain.ports import Language
+from domain.reservation import PublicState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedeemAnswer:
+    """The person has a reservation.
+
+    Attributes:
+        reservation_id: Where to look at it.
+        message: What its state means for the person.
+        state: Its public state.
+        created: Whether this request made it.
+    """
+
+    reservation_id: UUID
+    message: str
+    state: PublicState
+    created: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalAnswer:
+    """The redeem was refused, or could not be taken.
+
+    Attributes:
+        code: Stable code, such as CODE_EXHAUSTED or UNAVAILABLE.
+        title: What happened, in a few words.
+        detail: What happened and what to do.
+        retry_after_s: Whole seconds after which trying again may help; None where waiting is no use.
+    """
+
+    code: str
+    title: str
+    detail: str
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusView:
+    """A reservation as its page shows it. Times are aware; a row whose value is None is left out.
+
+    Attributes:
+        message: What its state means for the person.
+        detail_code: Why it was refunded, if it was.
+        masked_email: Where the invitation goes, through `mask_email`.
+        group: The group that the person is invited to.
+        deadline: The invitation is sent until then, or the use is given back.
+        next_attempt_at: When it is tried again, after an attempt that failed.
+    """
+
+    reservation_id: UUID
+    state: PublicState
+    message: str
+    detail_code: RefundCause | None = None
+    masked_email: str | None = None
+    group: str | None = None
+    reserved_at: datetime | None = None
+    deadline: datetime | None = None
+    next_attempt_at: datetime | None = None
+    sent_at: datetime | None = None
+    refunded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptAnswer:
+    """What the link in a mail is worth.
+
+    Attributes:
+        accepted: It is one of ours and its invitation stands.
+        group: The group that the person is invited to, if the code names one.
+        target: Absolute URL to go on to; None if there is nowhere to go.
+    """
+
+    accepted: bool
+    group: str | None = None
+    target: str | None = None
+
+
+Redeem = Callable[[str, str, Language, str | None], Awaitable[RedeemAnswer | RefusalAnswer]]
+"""(e-mail as typed, code as typed, language of the letters, request id) -> answer."""
+
+Status = Callable[[UUID, Language], Awaitable[StatusView | None]]
+"""(reservation id, language of the message) -> view; None if there is no such reservation."""
+
+Accept = Callable[[str], Awaitable[AcceptAnswer]]
+"""Token of a link -> what it is worth."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageDeps:
+    """What the public pages are wired to.
+
+    Attributes:
+        mailbox: Maildir of the local mail sink; None where none runs, then there is no mailbox page.
+        default_language: Language of those who name none.
+    """
+
+    redeem: Redeem
+    status: Status
+    accept: Accept
+    mailbox: Path | None
+    default_language: Language

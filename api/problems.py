@@ -1,0 +1,87 @@
+"""From a refusal or fault to an RFC 9457 problem document: one table, one place."""
+
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+
+from api.i18n import pick_language
+from api.messages import refusal_detail, refusal_title
+from domain.errors import Refusal, ReservationNotRefundable
+from domain.ports import Language
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+"""What a caller is told to wait when the database is away or the queue is full."""
+
+STATUS: Final[dict[str, int]] = {
+    "IDEMPOTENCY_KEY_REUSED": 422,
+    "MALFORMED": 422,
+    "EMAIL_INVALID": 422,
+    "CODE_MALFORMED": 422,
+    "BODY_TOO_LARGE": 413,
+    "UNAUTHORIZED": 401,
+    "FORBIDDEN": 403,
+    "NOT_FOUND": 404,
+    "METHOD_NOT_ALLOWED": 405,
+    "RESERVATION_NOT_REFUNDABLE": 409,
+    "RATE_LIMITED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "OVERLOADED": 503,
+}
+"""Everything else is a refusal of a public route: 400, as its clients expect."""
+
+
+class ProblemError(Exception):
+    """A fault that is answered with a problem document."""
+
+    def __init__(self, code: str, *, retry_after_s: int | None = None, **facts: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.retry_after_s = retry_after_s
+        self.facts = facts
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> "ProblemError":
+        """The problem that a refusal of the domain becomes."""
+        facts: dict[str, object] = {}
+        if isinstance(refusal, ReservationNotRefundable):
+            facts["why"] = refusal.why
+        if refusal.retry_after_s is not None:
+            facts["retry_after_s"] = refusal.retry_after_s
+        problem = cls(refusal.code, retry_after_s=refusal.retry_after_s)
+        problem.facts = facts
+        return problem
+
+
+def status_of(code: str) -> int:
+    """HTTP status of a problem's code."""
+    return STATUS.get(code, HTTPStatus.BAD_REQUEST)
+
+
+def problem_response(problem: ProblemError, language: Language, instance: str | None = None) -> JSONResponse:
+    """The document itself, in the caller's language."""
+    status = status_of(problem.code)
+    content = {
+        "type": f"urn:redemption-ledger:{problem.code.lower().replace('_', '-')}",
+        "title": refusal_title(problem.code, language),
+        "status": status,
+        "detail": refusal_detail(problem.code, language, **problem.facts),
+        "code": problem.code,
+    }
+    if instance is not None:
+        content["instance"] = instance
+    headers: dict[str, str] = {"Content-Language": language}
+    if problem.retry_after_s is not None:
+        headers["Retry-After"] = str(problem.retry_after_s)
+    if problem.code == "UNAUTHORIZED":
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+
+
+def language_of(request: Request) -> Language:
+    """The language in which this caller is answered."""
+    default: Language = request.app.state.services.settings.default_language
+    return pick_language(request.headers.get("accept-language"), default)

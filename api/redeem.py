@@ -1,0 +1,156 @@
+"""The public routes: redeem a code, and see what became of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response, StreamingResponse
+
+from api.deps import TheLanguage, TheServices, request_id_of
+from api.messages import state_message
+from api.problems import ProblemError
+from api.schemas import Problem, RedeemRequest, RedemptionView
+from api.services import Caller, Services
+from domain.ports import Language
+from domain.reservation import Reservation
+
+PATH = "/api/v1/public/redeem"
+router = APIRouter(prefix="/api/v1/public", tags=["public"])
+
+STREAM_S_MAX = 300
+STREAM_POLL_S = 0.3
+STREAMS_MAX = 200
+"""Open streams per process; beyond it clients fall back to polling, as they do when a stream ends."""
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {
+        "model": Problem,
+        "description": "Refused, in this order of precedence: CODE_INVALID, AGAIN_UNKNOWN, CODE_EXPIRED, "
+        "EMAIL_MISMATCH, CODE_HELD (with Retry-After), CODE_EXHAUSTED.",
+        "content": {
+            "application/problem+json": {
+                "example": {
+                    "type": "urn:redemption-ledger:code-exhausted",
+                    "title": "兑换码已用完",
+                    "status": 400,
+                    "detail": "兑换码已用完",
+                    "code": "CODE_EXHAUSTED",
+                }
+            }
+        },
+    },
+    413: {"model": Problem, "description": "BODY_TOO_LARGE: more than 64 KB."},
+    422: {
+        "model": Problem,
+        "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED, or IDEMPOTENCY_KEY_REUSED.",
+    },
+    503: {"model": Problem, "description": "UNAVAILABLE or OVERLOADED, with Retry-After; nothing is lost."},
+}
+
+
+def view(item: Reservation, language: Language, *, created: bool = True) -> dict[str, object]:
+    """A reservation as its owner may see it."""
+    return {
+        "success": item.status != "refunded",
+        "message": state_message(
+            item.public_state, language, cause=item.refund_cause, sent_at=item.sent_at, created=created
+        ),
+        "reservation_id": item.reservation_id,
+        "state": item.public_state,
+        "detail_code": item.refund_cause,
+        "status_url": f"/r/{item.reservation_id}",
+    }
+
+
+def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON by orjson: a redeem's answer is on the hot path."""
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+
+
+@router.post(
+    "/redeem",
+    status_code=202,
+    response_model=RedemptionView,
+    responses={
+        200: {"model": RedemptionView, "description": "You have this reservation already."},
+        **_REFUSALS,
+    },
+    summary="Redeem a code for an e-mail",
+)
+async def redeem(
+    body: RedeemRequest,
+    request: Request,
+    services: TheServices,
+    language: TheLanguage,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+) -> Response:
+    """Hold one use and send the invitation. The same code and e-mail always lead to the same live reservation."""
+    found = await services.redeem(
+        body.email,
+        body.code,
+        language=language,
+        caller=Caller(actor="person", request_id=request_id_of(request)),
+        again=body.again,
+        key=idempotency_key,
+    )
+    content = view(found.reservation, language, created=found.created)
+    return json_response(content, 202 if found.created else 200, {"Content-Language": language})
+
+
+@router.get(
+    "/redemptions/{reservation_id}",
+    response_model=RedemptionView,
+    responses={404: {"model": Problem}, 422: {"model": Problem}, 503: _REFUSALS[503]},
+    summary="What became of a reservation",
+)
+async def redemption(reservation_id: UUID, services: TheServices, language: TheLanguage) -> Response:
+    """The reservation's present state."""
+    item = await services.reservation(reservation_id)
+    return json_response(view(item, language), 200, {"Content-Language": language, "Cache-Control": "no-store"})
+
+
+@router.get(
+    "/redemptions/{reservation_id}/stream",
+    response_class=StreamingResponse,
+    responses={404: {"model": Problem}, 422: {"model": Problem}, 503: _REFUSALS[503]},
+    summary="The same, as server-sent events",
+)
+async def stream(
+    reservation_id: UUID, request: Request, services: TheServices, language: TheLanguage
+) -> StreamingResponse:
+    """Sends the reservation at once and whenever its state changes; ends once it is settled, or after 5 minutes."""
+    await services.reservation(reservation_id)
+    streams: set[object] = request.app.state.streams
+    if len(streams) >= STREAMS_MAX:
+        raise ProblemError("OVERLOADED", retry_after_s=5)
+    return StreamingResponse(
+        _changes(reservation_id, services, language, streams),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _changes(
+    reservation_id: UUID, services: Services, language: Language, streams: set[object]
+) -> AsyncIterator[bytes]:
+    token = object()
+    streams.add(token)
+    try:
+        last: bytes | None = None
+        for _ in range(int(STREAM_S_MAX / STREAM_POLL_S)):
+            try:
+                item = await services.reservation(reservation_id)
+            except ProblemError:
+                return
+            data = orjson.dumps(view(item, language))
+            if data != last:
+                last = data
+                yield b"data: " + data + b"\n\n"
+            if item.status != "live":
+                return
+            await asyncio.sleep(STREAM_POLL_S)
+    finally:
+        streams.discard(token)

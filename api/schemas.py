@@ -1,0 +1,128 @@
+"""Wire models of the HTTP API."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from domain.reservation import PublicState
+from domain.values import TYPED_LENGTH_MAX
+
+
+class RedeemRequest(BaseModel):
+    """A code and the address that the invitation goes to."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={"examples": [{"email": "li.wei@example.com", "code": "MCM1-PRY5-KC9W-VE1A-S4PD"}]},
+    )
+
+    email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
+    code: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
+    again: UUID | None = Field(
+        default=None, description="Id of a sent reservation of yours, to take a further use of the same code."
+    )
+
+
+class RedemptionView(BaseModel):
+    """A reservation as its owner may see it."""
+
+    success: bool
+    message: str
+    reservation_id: UUID
+    state: PublicState
+    detail_code: str | None = Field(default=None, description="Why a refunded reservation was given back.")
+    status_url: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem document with a stable `code`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str | None = None
+
+
+class IssueRequest(BaseModel):
+    """Terms of new codes."""
+
+    count: int = Field(default=1, ge=1, le=1000)
+    max_uses: int | None = Field(default=1, ge=1, le=2**53, description="null: without limit")
+    expires_at: AwareDatetime | None = None
+    validity_days: int | None = Field(default=None, ge=1, le=36500)
+    open: bool = Field(default=False, description="Not bound to the first person who redeems it.")
+    group: str | None = Field(default=None, min_length=1, max_length=200)
+
+
+class IssuedCode(BaseModel):
+    """A new code; its text is shown here and nowhere else in clear."""
+
+    code: str
+    id: UUID
+
+
+class CodeView(BaseModel):
+    """Balance and terms of one code."""
+
+    id: UUID
+    issued_at: datetime
+    max_uses: int | None
+    used_count: int
+    reserved: int
+    available: int | None
+    state: str
+    open: bool
+    expires_at: datetime | None
+    validity_days: int | None
+    group: str | None
+
+
+class CodePage(BaseModel):
+    """A page of codes in order of issue; `next` is the cursor of the following page, null on the last."""
+
+    codes: list[CodeView]
+    next: str | None
+
+
+class HistoryEvent(BaseModel):
+    """One event and the balance after it."""
+
+    position: int
+    version: int
+    type: str
+    at: datetime
+    recorded_at: datetime
+    reservation_id: UUID | None
+    used_count: int
+    reserved: int
+    available: int | None
+    sentence: str
+
+
+class History(BaseModel):
+    """A code's balance and the events that made it."""
+
+    id: UUID
+    max_uses: int | None
+    used_count: int
+    reserved: int
+    available: int | None
+    state: str
+    events: list[HistoryEvent]
+
+
+class RefundRequest(BaseModel):
+    """Why a use is given back; kept sealed in the vault."""
+
+    note: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class Readiness(BaseModel):
+    """Whether redemptions can be accepted; what is missing only delays the mail."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    missing: list[str]

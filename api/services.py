@@ -1,0 +1,195 @@
+"""What the routes work with: ledger, reader and dispatcher of one API process, and the use cases over them."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from api.problems import RETRY_AFTER_S, ProblemError
+from api.settings import ApiSettings
+from domain.deciding import Command, Done, Result
+from domain.decisions.command import Context
+from domain.decisions.reserve import IdempotencyKey, ReserveUse
+from domain.errors import Refusal
+from domain.events import ActorKind
+from domain.ports import Language
+from domain.reservation import Reservation
+from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
+from projections.bootstrap import Storage
+from projections.errors import StorageUnavailableError
+from projections.group_commit import GroupCommit, OverloadedError
+from projections.metrics import ERRORS, REDEEM_REQUESTS, REFUSALS
+from projections.reading import Reader
+
+IDEMPOTENCY_KEY_LENGTH_MAX = 255
+T = TypeVar("T")
+
+
+class Dispatcher(Protocol):
+    """Wakes workers for reservations; never blocks."""
+
+    def dispatch(self, reservation_id: UUID) -> None:
+        """Some time soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, for the events: kind, id, and the request's id."""
+
+    actor: ActorKind
+    request_id: str | None = None
+    actor_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """The answer to a redeem: the reservation, and whether this request made it."""
+
+    reservation: Reservation
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One process's parts."""
+
+    settings: ApiSettings
+    storage: Storage
+    reader: Reader
+    commit: GroupCommit
+    dispatcher: Dispatcher
+    broker_missing: Callable[[], list[str]]
+    new_id: Callable[[], UUID]
+
+    def now(self) -> datetime:
+        """Database time."""
+        return self.storage.recorder.clock.now()
+
+    def context(self, caller: Caller) -> Context:
+        """The context of a caller's command."""
+        return Context(now=self.now(), actor=caller.actor, actor_id=caller.actor_id, request_id=caller.request_id)
+
+    async def execute(self, command: Command) -> Done:
+        """Run one command through the group commit.
+
+        Raises:
+            ProblemError: The ledger refuses, the database is away, or too much waits.
+        """
+        try:
+            future = self.commit.submit(command)
+            result: Result = await asyncio.wait_for(asyncio.wrap_future(future), self.settings.request_wait_s)
+        except OverloadedError as full:
+            raise ProblemError("OVERLOADED", retry_after_s=RETRY_AFTER_S) from full
+        except (StorageUnavailableError, TimeoutError) as away:
+            ERRORS.labels("database_error").inc()
+            raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from away
+        if isinstance(result, Refusal):
+            raise ProblemError.of(result) from result
+        return result
+
+    async def redeem(
+        self,
+        typed_email: str,
+        typed_code: str,
+        *,
+        language: Language,
+        caller: Caller,
+        again: UUID | None = None,
+        key: str | None = None,
+    ) -> Redemption:
+        """Reserve a use, or give the reservation that this person has already.
+
+        Raises:
+            ProblemError: Malformed input, a refusal, or the database is away.
+        """
+        try:
+            command = self._reserve(typed_email, typed_code, language, caller, again, key)
+            done = await self.execute(command)
+        except ProblemError as problem:
+            _count(problem.code)
+            raise
+        created = done.about().reservation_id == command.reservation_id
+        REDEEM_REQUESTS.labels("accepted" if created else "known").inc()
+        if created:
+            self.dispatcher.dispatch(command.reservation_id)
+        return Redemption(done.about(), created)
+
+    async def reservation(self, reservation_id: UUID) -> Reservation:
+        """One reservation.
+
+        Raises:
+            ProblemError: NOT_FOUND, or the database is away.
+        """
+        item = await self.read(lambda: self.reader.reservation(reservation_id))
+        if item is None:
+            raise ProblemError("NOT_FOUND")
+        return item
+
+    async def read(self, question: Callable[[], T]) -> T:
+        """Ask the store something, off the event loop.
+
+        Raises:
+            ProblemError: The database is away.
+        """
+        try:
+            return await asyncio.to_thread(question)
+        except StorageUnavailableError as away:
+            ERRORS.labels("database_error").inc()
+            raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from away
+
+    def _reserve(
+        self,
+        typed_email: str,
+        typed_code: str,
+        language: Language,
+        caller: Caller,
+        again: UUID | None,
+        key: str | None,
+    ) -> ReserveUse:
+        try:
+            address = EmailAddress.parse(typed_email)
+        except MalformedEmailError as bad:
+            raise ProblemError("EMAIL_INVALID") from bad
+        try:
+            code = normal_code(typed_code)
+        except MalformedCodeError as bad:
+            raise ProblemError("CODE_MALFORMED") from bad
+        vault = self.storage.vault
+        digests = vault.digests("code", code)
+        recipient = vault.recipient(address, self.new_id())
+        return ReserveUse(
+            context=self.context(caller),
+            code_digests=digests,
+            recipient=recipient,
+            reservation_id=self.new_id(),
+            language=language,
+            again=again,
+            key=_idempotency_key(key, digests[0], recipient.digests[0], again),
+        )
+
+
+def _idempotency_key(
+    key: str | None, code_digest: bytes, recipient_digest: bytes, again: UUID | None
+) -> IdempotencyKey | None:
+    """Digests of a key in its scope (code, recipient) and of what the body says beyond that scope."""
+    if key is None:
+        return None
+    if not 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX:
+        raise ProblemError("MALFORMED")
+    scope = hashlib.sha256(code_digest + recipient_digest + key.encode()).digest()
+    body = hashlib.sha256(again.bytes if again else b"").digest()
+    return IdempotencyKey(scope_digest=scope, body_digest=body)
+
+
+def _count(code: str) -> None:
+    if code in {"UNAVAILABLE", "OVERLOADED"}:
+        status = "unavailable"
+    elif code in {"MALFORMED", "EMAIL_INVALID", "CODE_MALFORMED"}:
+        status = "malformed"
+    else:
+        status = "refused"
+        REFUSALS.labels(code).inc()
+    REDEEM_REQUESTS.labels(status).inc()

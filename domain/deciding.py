@@ -1,0 +1,90 @@
+"""From one command to one result: find its decision, fold its events into the book, turn a refusal into an answer."""
+
+from typing import assert_never
+
+from msgspec import Struct
+
+from domain.book import Book
+from domain.decisions.accept import AcceptInvite, accept
+from domain.decisions.attempt import ClaimAttempt, claim
+from domain.decisions.command import Decision
+from domain.decisions.issue import IssueCode, issue
+from domain.decisions.overdue import SettleDue, settle_due
+from domain.decisions.refund import RefundReservation, refund
+from domain.decisions.reserve import ReserveUse, reserve
+from domain.decisions.settle import RecordOutcome, record_outcome
+from domain.errors import Refusal
+from domain.policy import Policy
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+
+Command = IssueCode | ReserveUse | ClaimAttempt | RecordOutcome | SettleDue | RefundReservation | AcceptInvite
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """What a command led to: states as of the end of that command.
+
+    Attributes:
+        code: The code it was about.
+        reservation: The reservation it was about; None for commands about the code alone.
+        changed: Whether it added events.
+    """
+
+    code: RedeemCode
+    reservation: Reservation | None
+    changed: bool
+
+    def about(self) -> Reservation:
+        """The reservation of a command that is about one.
+
+        Raises:
+            AssertionError: The command was about a code alone.
+        """
+        if self.reservation is None:
+            raise AssertionError("this command was about a code alone")
+        return self.reservation
+
+
+Result = Done | Refusal
+
+
+def decide(command: Command, book: Book, policy: Policy) -> Result:
+    """Decide one command; its events are in the book afterwards.
+
+    Raises:
+        AssertionError: An invariant would break; nothing of the batch may be committed.
+    """
+    try:
+        decision = _decision(command, book, policy)
+    except Refusal as refusal:
+        return refusal
+    if decision.events:
+        book.record(decision.code_id, decision.events)
+        if isinstance(command, ReserveUse):
+            book.adopt(command.recipient)
+    reservation_id = decision.reservation_id
+    return Done(
+        code=book.codes[decision.code_id],
+        reservation=None if reservation_id is None else book.reservations[reservation_id],
+        changed=bool(decision.events),
+    )
+
+
+def _decision(command: Command, book: Book, policy: Policy) -> Decision:
+    match command:
+        case ReserveUse():
+            return reserve(command, book, policy)
+        case ClaimAttempt():
+            return claim(command, book, policy)
+        case RecordOutcome():
+            return record_outcome(command, book, policy)
+        case SettleDue():
+            return settle_due(command, book, policy)
+        case RefundReservation():
+            return refund(command, book)
+        case AcceptInvite():
+            return accept(command, book)
+        case IssueCode():
+            return issue(command, book)
+        case _:
+            assert_never(command)

@@ -1,0 +1,56 @@
+"""Claiming a reservation for one attempt at sending: the lease is committed before anything is sent."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.book import Book
+from domain.decisions.command import Context, Decision, stamp
+from domain.decisions.overdue import what_is_due
+from domain.errors import ReservationUnknown
+from domain.events import InviteAttempted
+from domain.policy import Policy
+from domain.reservation import Reservation
+
+
+class ClaimAttempt(Struct, frozen=True, kw_only=True):
+    """Take the lease of a reservation's next attempt. `case_id` is used only if a case has to be opened."""
+
+    context: Context
+    reservation_id: UUID
+    channel: str
+    case_id: UUID
+
+
+def claim(command: ClaimAttempt, book: Book, policy: Policy) -> Decision:
+    """Begin an attempt if one is due; settle what time has made due; else do nothing: doubles are harmless.
+
+    Raises:
+        ReservationUnknown: There is no such reservation.
+    """
+    item = book.reservations.get(command.reservation_id)
+    if item is None:
+        raise ReservationUnknown
+    code = book.codes[item.code_id]
+    now = stamp(command.context, code)
+    due = what_is_due(code, item, now, command.case_id, policy)
+    if due or item.lease is not None or item.next_attempt_at is None or item.next_attempt_at > now.at:
+        return Decision(code.code_id, due, item.reservation_id)
+    event = InviteAttempted(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        delivery=item.delivery,
+        attempt=item.last_attempt + 1,
+        kind=item.kind,
+        lease_until=now.at + timedelta(seconds=policy.lease_s),
+        channel=command.channel,
+        caused_by=item.versions[-1],
+    )
+    return Decision(code.code_id, [event], item.reservation_id)
+
+
+def is_claimed_by(item: Reservation, context: Context) -> bool:
+    """Whether the lease is this very task's: true also when the commit's answer was lost and it asked again."""
+    lease = item.lease
+    return lease is not None and (lease.worker, lease.task_id) == (context.actor_id, context.request_id)

@@ -1,0 +1,39 @@
+"""Issuing a code."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.book import Book
+from domain.decisions.command import Context, Decision, stamp
+from domain.events import CodeIssued
+from domain.ports import CodeDraft
+
+
+class IssueCode(Struct, frozen=True, kw_only=True):
+    """Bring a code into being. `code_id` is new and random; `text` goes to the vault, never into an event."""
+
+    context: Context
+    code_id: UUID
+    text: CodeDraft
+    max_uses: int | None
+    bound: bool = True
+    expires_at: datetime | None = None
+    validity_days: int | None = None
+    group: str | None = None
+
+
+def issue(command: IssueCode, book: Book) -> Decision:
+    """Issue it, unless this very command did so before its answer was lost."""
+    if command.code_id in book.codes:
+        return Decision(command.code_id, ())
+    event = CodeIssued(
+        **stamp(command.context, None).fields,
+        max_uses=command.max_uses,
+        bound=command.bound,
+        expires_at=command.expires_at,
+        validity_days=command.validity_days,
+        group=command.group,
+    )
+    return Decision(command.code_id, [event])

@@ -1,0 +1,111 @@
+"""What time alone does: leases that lapse and deadlines that pass. Used by the sweep and by other decisions."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.book import Book
+from domain.decisions.command import Context, Decision, Stamp, stamp
+from domain.errors import ReservationUnknown
+from domain.events import CaseOpened, Event, InviteOutcomeUnknown, UseRefunded
+from domain.policy import Policy
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+
+
+class SettleDue(Struct, frozen=True, kw_only=True):
+    """Do what is due on a reservation. `case_id` is new and random, used only if a case has to be opened."""
+
+    context: Context
+    reservation_id: UUID
+    case_id: UUID
+
+
+def settle_due(command: SettleDue, book: Book, policy: Policy) -> Decision:
+    """Record a lapsed lease as unknown, give back an overdue use, or park what no machine may decide.
+
+    Raises:
+        ReservationUnknown: There is no such reservation.
+    """
+    item = book.reservations.get(command.reservation_id)
+    if item is None:
+        raise ReservationUnknown
+    code = book.codes[item.code_id]
+    events = what_is_due(code, item, stamp(command.context, code), command.case_id, policy)
+    return Decision(code.code_id, events, item.reservation_id)
+
+
+def what_is_due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
+    """The events that time has made due on one live reservation; none if nothing is."""
+    if not item.is_live or item.case_id is not None or item.is_leased(now.at):
+        return ()
+    if item.lease is not None:
+        return unknown_outcome(code, item, now, "lease_expired", None, case_id, policy)
+    if item.deadline > now.at:
+        return ()
+    if item.ever_unknown:
+        return (_case(item, now, case_id, item.versions[-1]),)
+    return give_back_overdue(code, [item], now)
+
+
+def give_back_overdue(code: RedeemCode, items: Sequence[Reservation], now: Stamp) -> list[Event]:
+    """Refund reservations past their deadline; the caller has checked `is_overdue`."""
+    return [
+        UseRefunded(
+            **now.fields,
+            reservation_id=item.reservation_id,
+            cause="deadline",
+            held="reserved",
+            kind=item.kind,
+            caused_by=item.versions[-1],
+        )
+        for item in items
+        if item.code_id == code.code_id
+    ]
+
+
+def unknown_outcome(
+    code: RedeemCode,
+    item: Reservation,
+    now: Stamp,
+    cause: str,
+    server: str | None,
+    case_id: UUID,
+    policy: Policy,
+) -> Sequence[Event]:
+    """The running attempt may or may not have sent: try again with the same letter while there is time, else park.
+
+    A machine never refunds from here on (DESIGN 3.5).
+    """
+    lease = item.lease
+    if lease is None:
+        message = "only a leased attempt can end unknown"
+        raise ValueError(message)
+    retry_at = now.at + policy.back_off(item.reservation_id, item.attempts)
+    tries_left = item.attempts < policy.attempts_max and retry_at < item.deadline
+    unknown = InviteOutcomeUnknown(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        delivery=item.delivery,
+        attempt=lease.attempt,
+        kind=item.kind,
+        cause=cause,
+        server=server,
+        retry_at=retry_at if tries_left else None,
+        caused_by=lease.version,
+    )
+    if tries_left:
+        return (unknown,)
+    return (unknown, _case(item, now, case_id, code.version + 1))
+
+
+def _case(item: Reservation, now: Stamp, case_id: UUID, caused_by: int) -> CaseOpened:
+    return CaseOpened(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        delivery=item.delivery,
+        case_id=case_id,
+        cause="unknown_outcome",
+        caused_by=caused_by,
+    )

@@ -1,0 +1,152 @@
+"""Reserving a use: the answer to a person who typed a code and an e-mail.
+
+Order of answers (DESIGN 3.1): unknown code; the caller's own live or sent reservation; expired; bound to
+another by a sent use; held; exhausted. Nothing depends on the sweep: overdue reservations that stand in the
+way are given back in the same commit.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.book import Book
+from domain.decisions.command import Context, Decision, Stamp, stamp
+from domain.decisions.overdue import give_back_overdue
+from domain.errors import (
+    AgainUnknown,
+    CodeExhausted,
+    CodeExpired,
+    CodeHeld,
+    CodeUnknown,
+    EmailMismatch,
+    IdempotencyKeyReused,
+)
+from domain.events import UseReserved
+from domain.policy import Policy
+from domain.ports import Language, RecipientDraft
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+
+
+class IdempotencyKey(Struct, frozen=True, kw_only=True):
+    """Digests of a client's Idempotency-Key within its scope, and of the body that came with it."""
+
+    scope_digest: bytes
+    body_digest: bytes
+
+
+class ReserveUse(Struct, frozen=True, kw_only=True):
+    """Hold one use of a code for one person.
+
+    `reservation_id` is new and random. `group`, where given, must be the code's own.
+    """
+
+    context: Context
+    code_digests: Sequence[bytes]
+    recipient: RecipientDraft
+    reservation_id: UUID
+    language: Language
+    again: UUID | None = None
+    key: IdempotencyKey | None = None
+    group: str | None = None
+
+
+def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
+    """Give the caller's own reservation, or hold a new use.
+
+    Raises:
+        CodeUnknown, IdempotencyKeyReused, AgainUnknown, CodeExpired, EmailMismatch, CodeHeld, CodeExhausted:
+            in this order of precedence.
+    """
+    code_id = book.code_id(command.code_digests)
+    code = None if code_id is None else book.codes.get(code_id)
+    if code is None or command.group not in {None, code.group}:
+        raise CodeUnknown
+    if (remembered := _remembered(command, book)) is not None:
+        return Decision(code.code_id, (), remembered)
+
+    now = stamp(command.context, code)
+    recipient_id = book.recipient_id(command.recipient)
+    mine = book.of_recipient(code.code_id, recipient_id)
+    follows, own = _own(command, mine, now)
+    if own is not None:
+        return Decision(code.code_id, (), own.reservation_id)
+
+    if code.is_expired(now.at):
+        raise CodeExpired
+    freed = _make_room(code, recipient_id, mine, book, now, policy)
+    event = UseReserved(
+        **now.fields,
+        reservation_id=command.reservation_id,
+        recipient_id=recipient_id,
+        deadline=now.at + timedelta(seconds=policy.reservation_ttl_s),
+        language=command.language,
+        group=code.group,
+        follows=follows,
+    )
+    events = [*give_back_overdue(code, freed, now), event]
+    return Decision(code.code_id, events, command.reservation_id)
+
+
+def _remembered(command: ReserveUse, book: Book) -> UUID | None:
+    """The reservation that the same key and the same body led to before."""
+    if command.key is None or (known := book.remembered.get(command.key.scope_digest)) is None:
+        return None
+    if known.body_digest != command.key.body_digest:
+        raise IdempotencyKeyReused
+    return known.reservation_id
+
+
+def _own(command: ReserveUse, mine: Sequence[Reservation], now: Stamp) -> tuple[UUID | None, Reservation | None]:
+    """What the caller has already: (the sent reservation that a new one would follow, the answer if there is one)."""
+    standing = [item for item in mine if item.counts_or_holds and not item.is_overdue(now.at)]
+    if command.again is not None:
+        named = next((item for item in mine if item.reservation_id == command.again), None)
+        if named is None:
+            raise AgainUnknown
+        if named.status == "sent":
+            follower = next((item for item in standing if item.follows == named.reservation_id), None)
+            return named.reservation_id, follower
+    live = [item for item in standing if item.is_live]
+    sent = [item for item in standing if not item.is_live]
+    return None, live[-1] if live else sent[-1] if sent else None
+
+
+def _make_room(
+    code: RedeemCode,
+    recipient_id: UUID,
+    mine: Sequence[Reservation],
+    book: Book,
+    now: Stamp,
+    policy: Policy,
+) -> list[Reservation]:
+    """The overdue reservations to give back first: the caller's own, and those that stand in the way.
+
+    Raises:
+        EmailMismatch, CodeHeld, CodeExhausted: Giving back all that may be given back would not be enough.
+    """
+    freed = [item for item in mine if item.is_overdue(now.at)]
+    if code.bound and code.owner_id not in {None, recipient_id}:
+        if code.sent_binding:
+            raise EmailMismatch
+        freed += book.overdue(code.code_id, now.at)[: policy.overdue_per_command]
+        if len(freed) < code.reserved:
+            raise _held(code, book, now, policy)
+    if code.available is None or code.available + len(freed) > 0:
+        return freed
+    spare = next((item for item in book.overdue(code.code_id, now.at) if item not in freed), None)
+    if spare is None:
+        raise _held(code, book, now, policy) if code.reserved else CodeExhausted
+    freed.append(spare)
+    return freed
+
+
+def _held(code: RedeemCode, book: Book, now: Stamp, policy: Policy) -> CodeHeld:
+    """Held by unsettled reservations: come back at the earliest deadline ahead, else after one lifetime."""
+    ahead = book.earliest_deadline(code.code_id, now.at)
+    if ahead is None:
+        return CodeHeld(retry_after_s=policy.reservation_ttl_s)
+    return CodeHeld(retry_after_s=max(1, math.ceil((ahead - now.at).total_seconds())))

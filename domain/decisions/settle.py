@@ -1,0 +1,176 @@
+"""Recording what became of an attempt.
+
+Fencing is by state: a success is evidence whenever it comes; a failure or doubt counts only while its own
+attempt holds the lease, and is dropped otherwise.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import assert_never
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.book import Book
+from domain.decisions.command import Context, Decision, Stamp, stamp
+from domain.decisions.overdue import unknown_outcome
+from domain.errors import ReservationUnknown
+from domain.events import (
+    CaseClosed,
+    CaseOpened,
+    Event,
+    InviteDeferred,
+    InviteFailed,
+    InviteSent,
+    RefundCause,
+    UseRefunded,
+)
+from domain.policy import Policy
+from domain.ports import Accepted, Later, Outcome, Rejected, TextDraft, Uncertain
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+
+
+class RecordOutcome(Struct, frozen=True, kw_only=True):
+    """What the channel said of one attempt.
+
+    `case_id` is used only if a case has to be opened; `reply` holds the server's words for the vault.
+    """
+
+    context: Context
+    reservation_id: UUID
+    delivery: int
+    attempt: int
+    outcome: Outcome
+    case_id: UUID
+    reply: TextDraft | None = None
+
+
+def record_outcome(command: RecordOutcome, book: Book, policy: Policy) -> Decision:
+    """Turn an outcome into events; none if it comes too late to matter.
+
+    Raises:
+        ReservationUnknown: There is no such reservation.
+    """
+    item = book.reservations.get(command.reservation_id)
+    if item is None:
+        raise ReservationUnknown
+    code = book.codes[item.code_id]
+    now = stamp(command.context, code)
+    if isinstance(command.outcome, Accepted):
+        events = _sent(command, command.outcome, item, now)
+    elif item.lease is None or item.lease.attempt != command.attempt or not item.is_live:
+        events = ()
+    else:
+        events = _not_sent(command, command.outcome, code, item, now, policy)
+    return Decision(code.code_id, events, item.reservation_id)
+
+
+def _sent(command: RecordOutcome, outcome: Accepted, item: Reservation, now: Stamp) -> Sequence[Event]:
+    if not item.is_live:
+        return ()
+    sent = InviteSent(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        delivery=command.delivery,
+        attempt=command.attempt,
+        kind=item.kind,
+        server=outcome.server,
+        reply_code=outcome.reply_code,
+        caused_by=item.versions[-1],
+    )
+    if item.case_id is None:
+        return (sent,)
+    closed = CaseClosed(**now.fields, reservation_id=item.reservation_id, case_id=item.case_id, how="proved_sent")
+    return (sent, closed)
+
+
+def _not_sent(
+    command: RecordOutcome,
+    outcome: Rejected | Later | Uncertain,
+    code: RedeemCode,
+    item: Reservation,
+    now: Stamp,
+    policy: Policy,
+) -> Sequence[Event]:
+    match outcome:
+        case Uncertain():
+            return unknown_outcome(code, item, now, outcome.cause, outcome.server, command.case_id, policy)
+        case Later():
+            return _deferred(command, outcome, code, item, now, policy)
+        case Rejected():
+            return _failed(command, outcome, code, item, now, policy)
+        case _:
+            assert_never(outcome)
+
+
+def _deferred(
+    command: RecordOutcome, outcome: Later, code: RedeemCode, item: Reservation, now: Stamp, policy: Policy
+) -> Sequence[Event]:
+    """Wait as asked, up to a bound; beyond it a "later" is a failure like any other."""
+    last = item.reserved_at + timedelta(seconds=policy.deferrals_s_max)
+    until = max(outcome.until, now.at + timedelta(seconds=policy.retry_first_s))
+    if until >= last:
+        refused = Rejected(server=outcome.server, reason=outcome.reason, final=True)
+        return _failed(command, refused, code, item, now, policy)
+    event = InviteDeferred(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        delivery=command.delivery,
+        attempt=command.attempt,
+        kind=item.kind,
+        server=outcome.server,
+        reason=outcome.reason,
+        until=until,
+        deadline=max(item.deadline, min(until + timedelta(seconds=policy.reservation_ttl_s), last)),
+        caused_by=item.versions[-1],
+    )
+    return (event,)
+
+
+def _failed(
+    command: RecordOutcome,
+    outcome: Rejected,
+    code: RedeemCode,
+    item: Reservation,
+    now: Stamp,
+    policy: Policy,
+) -> Sequence[Event]:
+    """Back off while attempts and time are left; else final: refunded, or parked if any attempt was unknown."""
+    retry_at = now.at + policy.back_off(item.reservation_id, item.attempts)
+    again = not outcome.final and item.attempts < policy.attempts_max and retry_at < item.deadline
+    failed = InviteFailed(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        delivery=command.delivery,
+        attempt=command.attempt,
+        kind=item.kind,
+        server=outcome.server,
+        reason=outcome.reason,
+        reply_code=outcome.reply_code,
+        text_id=command.reply.text_id if command.reply else None,
+        retry_at=retry_at if again else None,
+        caused_by=item.versions[-1],
+    )
+    if again:
+        return (failed,)
+    if item.ever_unknown:
+        case = CaseOpened(
+            **now.fields,
+            reservation_id=item.reservation_id,
+            delivery=item.delivery,
+            case_id=command.case_id,
+            cause="unknown_outcome",
+            caused_by=code.version + 1,
+        )
+        return (failed, case)
+    cause: RefundCause = "address_refused" if outcome.about_address else "failed"
+    refund = UseRefunded(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        cause=cause,
+        held="reserved",
+        kind=item.kind,
+        caused_by=code.version + 1,
+    )
+    return (failed, refund)

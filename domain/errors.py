@@ -1,0 +1,97 @@
+"""Refusals: what a rule says no to. The class names the rule, `code` is its stable name for machines.
+
+    Refusal
+    ├── CodeUnknown              CODE_INVALID
+    ├── AgainUnknown             AGAIN_UNKNOWN
+    ├── IdempotencyKeyReused     IDEMPOTENCY_KEY_REUSED
+    ├── CodeExpired              CODE_EXPIRED
+    ├── EmailMismatch            EMAIL_MISMATCH
+    ├── CodeHeld                 CODE_HELD
+    ├── CodeExhausted            CODE_EXHAUSTED
+    ├── ReservationUnknown       NOT_FOUND
+    ├── LinkNotValid             LINK_NOT_VALID
+    └── ReservationNotRefundable RESERVATION_NOT_REFUNDABLE
+
+A refusal to a person is kept in `refusals`; a machine that comes second does nothing and is no refusal.
+"""
+
+from typing import ClassVar
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the domain, not an error of the program
+    """A rule says no.
+
+    Attributes:
+        code: Stable name, part of the HTTP contract.
+        retry_after_s: Whole seconds after which asking again may help; None when waiting is no use.
+    """
+
+    code: ClassVar[str]
+
+    def __init__(self, retry_after_s: int | None = None) -> None:
+        super().__init__(self.code)
+        self.retry_after_s = retry_after_s
+
+
+class CodeUnknown(Refusal):
+    """No such code was ever issued."""
+
+    code = "CODE_INVALID"
+
+
+class AgainUnknown(Refusal):
+    """`again` names no reservation of this person on this code."""
+
+    code = "AGAIN_UNKNOWN"
+
+
+class IdempotencyKeyReused(Refusal):
+    """The Idempotency-Key was used before with another body."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class CodeExpired(Refusal):
+    """The code takes no new reservations: its time is over."""
+
+    code = "CODE_EXPIRED"
+
+
+class EmailMismatch(Refusal):
+    """The code belongs to another person by a sent use."""
+
+    code = "EMAIL_MISMATCH"
+
+
+class CodeHeld(Refusal):
+    """Reservations that are not settled yet hold the last uses, or hold the code for another person."""
+
+    code = "CODE_HELD"
+
+
+class CodeExhausted(Refusal):
+    """Every use of the code was sent."""
+
+    code = "CODE_EXHAUSTED"
+
+
+class ReservationUnknown(Refusal):
+    """There is no such reservation."""
+
+    code = "NOT_FOUND"
+
+
+class LinkNotValid(Refusal):
+    """The link's invitation was withdrawn: its use was given back."""
+
+    code = "LINK_NOT_VALID"
+
+
+class ReservationNotRefundable(Refusal):
+    """The reservation was given back already, is being sent right now, or its outcome is unknown."""
+
+    code = "RESERVATION_NOT_REFUNDABLE"
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why

@@ -1,0 +1,39 @@
+"""The numbers that an operator may choose, handed to every decision."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+JITTER_STEPS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Bounds of one redemption's life.
+
+    Attributes:
+        reservation_ttl_s: Seconds until an unsent reservation is given back.
+        attempts_max: Attempts at one delivery before it has failed for good.
+        lease_s: Seconds for which an attempt is one worker's; longer than any send may take.
+        retry_first_s: Seconds before the second attempt; doubles from there.
+        retry_longest_s: Upper bound of that doubling.
+        deferrals_s_max: Seconds after the reservation beyond which a channel's "later" no longer moves the deadline.
+        overdue_per_command: How many overdue reservations one command may settle on its way.
+    """
+
+    reservation_ttl_s: int = 1800
+    attempts_max: int = 8
+    lease_s: int = 60
+    retry_first_s: float = 5.0
+    retry_longest_s: float = 300.0
+    deferrals_s_max: int = 7 * 86400
+    overdue_per_command: int = 10
+
+    def back_off(self, reservation_id: UUID, attempt: int) -> timedelta:
+        """Wait after a failed attempt (counted from 1): exponential, with up to a quarter of jitter.
+
+        The jitter comes from the reservation's random id, so it spreads a burst and still replays exactly.
+        """
+        base = min(self.retry_first_s * 2.0 ** (attempt - 1), self.retry_longest_s)
+        step = reservation_id.bytes[attempt % 16]
+        return timedelta(seconds=base * (1 + step / JITTER_STEPS / 4))

@@ -1,0 +1,133 @@
+"""What the ledger asks of the world outside: a channel that sends letters. Knows no driver and no protocol.
+
+A channel answers with one of four outcomes. Telling "surely not sent" from "perhaps sent" is its whole
+duty: a reservation whose attempt was uncertain is never refunded by a machine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+Language = Literal["zh", "en"]
+Template = Literal["invite", "refund_notice"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One message to one person. Every try of the same letter is equal to the last byte.
+
+    Attributes:
+        reservation_id: The reservation that the letter belongs to.
+        template: Which text to send: the invitation, or the notice that nothing was used.
+        message_id: RFC 5322 Message-ID with its angle brackets, the same on every try.
+        recipient: The address as the person typed it (trimmed).
+        language: Language of subject and text.
+        link: Absolute URL: where the invitation is accepted, or where to try again.
+        written_at: Aware UTC time for the Date header, the same on every try.
+        group: Name of the group that the person is invited to, if the code names one.
+    """
+
+    reservation_id: UUID
+    template: Template
+    message_id: str
+    recipient: str
+    language: Language
+    link: str
+    written_at: datetime
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The other side took responsibility for the letter."""
+
+    server: str
+    reply_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """Surely not sent.
+
+    Attributes:
+        reason: Stable word: address_refused, message_refused, temporary, unreachable, login_refused,
+            tls_failed, protocol_error or bad_address.
+        final: Trying again is useless (a 5xx reply, an impossible address).
+        about_address: The refusal is of the recipient's address itself.
+        reply: What the server said, for staff; may hold personal data, so it is kept in the vault only.
+    """
+
+    server: str
+    reason: str
+    final: bool
+    about_address: bool = False
+    reply_code: int | None = None
+    reply: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """Not sent and not refused: the other side asks to come back at `until` (a full team, for example)."""
+
+    server: str
+    reason: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncertain:
+    """The letter was handed over but no answer came: it may or may not arrive.
+
+    Attributes:
+        cause: Stable word: connection_lost, timeout or bad_reply, each after the letter's last byte may have left.
+    """
+
+    server: str
+    cause: str
+
+
+Outcome = Accepted | Rejected | Later | Uncertain
+
+
+class RecipientDraft(Protocol):
+    """A person as the vault will know them: digests of the normal address, and an id if they are new."""
+
+    @property
+    def digests(self) -> Sequence[bytes]:
+        """One digest per pepper, the current pepper's first."""
+
+    @property
+    def new_id(self) -> UUID:
+        """Random id to use if no digest is known yet."""
+
+
+class CodeDraft(Protocol):
+    """The text of a new code on its way into the vault."""
+
+    @property
+    def digests(self) -> Sequence[bytes]:
+        """One digest per pepper, the current pepper's first."""
+
+
+class TextDraft(Protocol):
+    """Free text (a note, a server's reply) on its way into the vault; events carry only its id."""
+
+    @property
+    def text_id(self) -> UUID:
+        """Random id under which the text is kept."""
+
+
+class Channel(Protocol):
+    """A way to send letters. One instance is used by one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """Stable name for events and metrics, such as `smtp`."""
+
+    def send(self, letter: Letter) -> Outcome:
+        """Send one letter and say what became of it; raises nothing for what a server or network does."""
+
+    def close(self) -> None:
+        """End connections that are still open; safe to call twice."""

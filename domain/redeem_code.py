@@ -1,0 +1,142 @@
+"""The aggregate: one code's terms, counters and binding. Its size does not grow with its history.
+
+Single reservations are not in here; they are found through the reservation rows (see `domain.book`).
+"""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.events import (
+    CaseClosed,
+    CaseOpened,
+    CodeIssued,
+    Event,
+    InviteAccepted,
+    InviteAttempted,
+    InviteDeferred,
+    InviteFailed,
+    InviteOutcomeUnknown,
+    InviteSent,
+    UseRefunded,
+    UseReserved,
+)
+
+CodeState = Literal["active", "held", "exhausted", "expired"]
+
+
+class RedeemCode(Struct, frozen=True, kw_only=True):
+    """State of one code after `version` events.
+
+    Attributes:
+        last_at: `at` of the newest event; no later event takes effect before it.
+        used: Uses counted now (sent, and not refunded since).
+        reserved: Uses held now.
+        bound: Whether the code belongs to its first recipient.
+        owner_id: The recipient that the live and sent reservations bind the code to; None when there are none.
+        sent_binding: How many of the binding reservations are sent.
+    """
+
+    code_id: UUID
+    version: int
+    last_at: datetime
+    issued_at: datetime
+    max_uses: int | None
+    bound: bool
+    expires_at: datetime | None
+    validity_days: int | None
+    group: str | None
+    used: int = 0
+    reserved: int = 0
+    owner_id: UUID | None = None
+    sent_binding: int = 0
+
+    @property
+    def available(self) -> int | None:
+        """Uses that a new reservation may take; None without limit. Never clamped: negative would be a defect."""
+        return None if self.max_uses is None else self.max_uses - self.used - self.reserved
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether the code takes no new reservations because its time is over."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def state(self, now: datetime) -> CodeState:
+        """One word for lists and pages."""
+        if self.is_expired(now):
+            return "expired"
+        if self.available is None or self.available > 0:
+            return "active"
+        return "held" if self.reserved else "exhausted"
+
+
+def opened(code_id: UUID, version: int, event: CodeIssued) -> RedeemCode:
+    """The code as its first event leaves it."""
+    return RedeemCode(
+        code_id=code_id,
+        version=version,
+        last_at=event.at,
+        issued_at=event.at,
+        max_uses=event.max_uses,
+        bound=event.bound,
+        expires_at=event.expires_at,
+        validity_days=event.validity_days,
+        group=event.group,
+    )
+
+
+def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
+    """The code after one more event of its stream. Never refuses; an unknown event is a defect and raises."""
+    match event:
+        case UseReserved():
+            return replace(
+                this,
+                version=version,
+                last_at=event.at,
+                reserved=this.reserved + 1,
+                owner_id=event.recipient_id if this.bound else None,
+            )
+        case InviteSent() if event.delivery == 1 and event.kind == "redeem":
+            return replace(
+                this,
+                version=version,
+                last_at=event.at,
+                reserved=this.reserved - 1,
+                used=this.used + 1,
+                sent_binding=this.sent_binding + 1,
+            )
+        case UseRefunded() if event.kind == "redeem":
+            return _given_back(this, version, event)
+        case (
+            InviteAttempted()
+            | InviteSent()
+            | InviteFailed()
+            | InviteDeferred()
+            | InviteOutcomeUnknown()
+            | InviteAccepted()
+            | UseRefunded()
+            | CaseOpened()
+            | CaseClosed()
+        ):
+            return replace(this, version=version, last_at=event.at)
+        case _:
+            message = f"no fold for {type(event).__name__}"
+            raise TypeError(message)
+
+
+def _given_back(this: RedeemCode, version: int, event: UseRefunded) -> RedeemCode:
+    """One use less, held or counted; the last binding reservation to go takes the binding with it."""
+    from_reserved = event.held == "reserved"
+    reserved = this.reserved - 1 if from_reserved else this.reserved
+    sent_binding = this.sent_binding if from_reserved else this.sent_binding - 1
+    return replace(
+        this,
+        version=version,
+        last_at=event.at,
+        reserved=reserved,
+        used=this.used if from_reserved else this.used - 1,
+        sent_binding=sent_binding,
+        owner_id=this.owner_id if reserved or sent_binding else None,
+    )

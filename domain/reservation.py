@@ -1,0 +1,256 @@
+"""One reservation as its events tell it. A pure fold: it never refuses, so that history always replays."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.events import (
+    CaseClosed,
+    CaseOpened,
+    Event,
+    InviteAccepted,
+    InviteAttempted,
+    InviteDeferred,
+    InviteFailed,
+    InviteOutcomeUnknown,
+    InviteSent,
+    Kind,
+    RefundCause,
+    ReservationEvent,
+    UseRefunded,
+    UseReserved,
+)
+from domain.ports import Language
+
+Status = Literal["live", "sent", "refunded"]
+PublicState = Literal["reserved", "waiting", "sending", "sent", "refunded", "unknown"]
+
+
+class Lease(Struct, frozen=True, kw_only=True):
+    """An attempt in one worker's hands. `version` is that of its InviteAttempted; the rest says whose it is."""
+
+    attempt: int
+    version: int
+    until: datetime
+    worker: str | None
+    task_id: str | None
+
+
+class Reservation(Struct, frozen=True, kw_only=True):
+    """The hold of one use for one recipient.
+
+    Attributes:
+        versions: Versions, in the code's stream, of the events that made this state.
+        status: live (held), sent (counted) or refunded (given back).
+        delivery: Number of the newest delivery, from 1.
+        attempts: Attempts begun at that delivery, less those that the channel deferred.
+        next_attempt_at: When a machine may try (again); None while leased, parked or settled.
+        ever_unknown: Whether any attempt may have been delivered unseen: then no machine refunds it.
+        case_id: The open case that parks it.
+    """
+
+    reservation_id: UUID
+    code_id: UUID
+    recipient_id: UUID
+    versions: tuple[int, ...]
+    reserved_at: datetime
+    deadline: datetime
+    language: Language
+    kind: Kind = "redeem"
+    status: Status = "live"
+    group: str | None = None
+    follows: UUID | None = None
+    corrects: UUID | None = None
+    delivery: int = 1
+    attempts: int = 0
+    last_attempt: int = 0
+    next_attempt_at: datetime | None = None
+    deferred: bool = False
+    lease: Lease | None = None
+    ever_unknown: bool = False
+    case_id: UUID | None = None
+    sent_at: datetime | None = None
+    accepted_at: datetime | None = None
+    refunded_at: datetime | None = None
+    refund_cause: RefundCause | None = None
+    refund_request_id: str | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Held: neither sent nor given back."""
+        return self.status == "live"
+
+    @property
+    def counts_or_holds(self) -> bool:
+        """Live or sent: it takes one of the code's uses and binds the code."""
+        return self.status != "refunded"
+
+    @property
+    def public_state(self) -> PublicState:
+        """The word that API and pages use."""
+        if self.status == "refunded":
+            return "refunded"
+        if self.status == "sent":
+            return "sent"
+        if self.case_id is not None:
+            return "unknown"
+        if self.lease is not None:
+            return "sending"
+        if self.ever_unknown:
+            return "unknown"
+        return "waiting" if self.deferred else "reserved"
+
+    @property
+    def due_at(self) -> datetime | None:
+        """The earliest moment at which a machine has something to do here; None when it never has."""
+        if self.case_id is not None or not self.is_live:
+            return None
+        if self.lease is not None:
+            return self.lease.until
+        if self.next_attempt_at is None:
+            return self.deadline
+        return min(self.next_attempt_at, self.deadline)
+
+    def is_leased(self, now: datetime) -> bool:
+        """Whether a worker holds it at `now`."""
+        return self.lease is not None and self.lease.until > now
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether a machine may give it back: past its deadline, not leased, never unknown, not parked."""
+        return (
+            self.is_live
+            and self.deadline <= now
+            and self.lease is None
+            and not self.ever_unknown
+            and self.case_id is None
+        )
+
+
+def opened(code_id: UUID, version: int, event: UseReserved) -> Reservation:
+    """The reservation as its first event leaves it."""
+    return Reservation(
+        reservation_id=event.reservation_id,
+        code_id=code_id,
+        recipient_id=event.recipient_id,
+        versions=(version,),
+        reserved_at=event.at,
+        deadline=event.deadline,
+        language=event.language,
+        group=event.group,
+        follows=event.follows,
+        corrects=event.corrects,
+        next_attempt_at=event.at,
+    )
+
+
+def evolve(this: Reservation, version: int, event: ReservationEvent) -> Reservation:
+    """The reservation after one more of its events.
+
+    Raises:
+        TypeError: There is no fold for this type of event: a defect.
+    """
+    try:
+        change = _CHANGES[type(event)]
+    except KeyError as unknown:
+        raise TypeError(f"no fold for {type(event).__name__}") from unknown
+    return replace(this, versions=(*this.versions, version), **change(this, version, event))
+
+
+Change = dict[str, object]
+
+
+def _attempted(this: Reservation, version: int, event: InviteAttempted) -> Change:
+    lease = Lease(
+        attempt=event.attempt,
+        version=version,
+        until=event.lease_until,
+        worker=event.actor_id,
+        task_id=event.request_id,
+    )
+    return {
+        "lease": lease,
+        "attempts": this.attempts + 1,
+        "last_attempt": event.attempt,
+        "next_attempt_at": None,
+        "deferred": False,
+    }
+
+
+def _sent(this: Reservation, _: int, event: InviteSent) -> Change:
+    return {"lease": None, "next_attempt_at": None, "status": "sent", "sent_at": this.sent_at or event.at}
+
+
+def _failed(_this: Reservation, _: int, event: InviteFailed) -> Change:
+    return {"lease": None, "next_attempt_at": event.retry_at}
+
+
+def _deferred(this: Reservation, _: int, event: InviteDeferred) -> Change:
+    """The attempt is not spent."""
+    return {
+        "lease": None,
+        "attempts": this.attempts - 1,
+        "next_attempt_at": event.until,
+        "deadline": event.deadline,
+        "deferred": True,
+    }
+
+
+def _unknown(_this: Reservation, _: int, event: InviteOutcomeUnknown) -> Change:
+    return {"lease": None, "next_attempt_at": event.retry_at, "ever_unknown": True}
+
+
+def _accepted(this: Reservation, _: int, event: InviteAccepted) -> Change:
+    return {"accepted_at": this.accepted_at or event.at}
+
+
+def _refunded(_this: Reservation, _: int, event: UseRefunded) -> Change:
+    return {
+        "lease": None,
+        "next_attempt_at": None,
+        "status": "refunded",
+        "refunded_at": event.at,
+        "refund_cause": event.cause,
+        "refund_request_id": event.request_id,
+    }
+
+
+def _case_opened(_this: Reservation, _: int, event: CaseOpened) -> Change:
+    return {"next_attempt_at": None, "case_id": event.case_id}
+
+
+def _case_closed(_this: Reservation, _: int, _event: CaseClosed) -> Change:
+    return {"case_id": None}
+
+
+_CHANGES: dict[type[Event], Callable[[Reservation, int, Any], Change]] = {
+    InviteAttempted: _attempted,
+    InviteSent: _sent,
+    InviteFailed: _failed,
+    InviteDeferred: _deferred,
+    InviteOutcomeUnknown: _unknown,
+    InviteAccepted: _accepted,
+    UseRefunded: _refunded,
+    CaseOpened: _case_opened,
+    CaseClosed: _case_closed,
+}
+
+
+def fold(code_id: UUID, history: Iterable[tuple[int, ReservationEvent]]) -> Reservation:
+    """Build a reservation from its (version, event) pairs in order.
+
+    Raises:
+        ValueError: The first event does not open a reservation.
+    """
+    pairs = iter(history)
+    version, first = next(pairs)
+    if not isinstance(first, UseReserved):
+        message = f"a reservation can't begin with {type(first).__name__}"
+        raise ValueError(message)  # noqa: TRY004 - the value is wrong, the type of the argument is right
+    state = opened(code_id, version, first)
+    for version, event in pairs:
+        state = evolve(state, version, event)
+    return state

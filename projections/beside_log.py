@@ -1,0 +1,94 @@
+"""Primary data that `execute` writes beside the log: idempotency keys, refused tries, and letters that follow.
+
+None of it is a fact about a code, so none of it is rebuilt.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from psycopg import Cursor
+
+from domain.book import Book
+from domain.deciding import Command, Done, Result
+from domain.decisions.reserve import ReserveUse
+from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
+from domain.events import UseRefunded
+from projections.rows import columns
+from projections.sql import QUERIES
+from projections.vault import FoundDraft
+
+if TYPE_CHECKING:
+    from projections.event_store import StoreCaches
+
+IDEMPOTENCY_DAYS = 7
+REFUSALS_PER_CODE_AND_DAY = 100
+NOTICE_CAUSES = frozenset({"deadline", "failed"})
+"""Refunds that the person is told of: not those of the address itself, which no letter would reach."""
+
+
+def insert_outbox(cursor: Cursor[Any], book: Book) -> None:
+    """One notice per refund by deadline or final failure, in the refund's own transaction."""
+    rows = [
+        (recorded.event.reservation_id, recorded.event.at)
+        for recorded in book.new_events
+        if isinstance(recorded.event, UseRefunded) and recorded.event.cause in NOTICE_CAUSES
+    ]
+    if rows:
+        cursor.execute(QUERIES["insert_outbox"], columns(rows))
+
+
+def remember_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
+    """What each Idempotency-Key led to; refusals are not remembered."""
+    rows = {
+        command.key.scope_digest: (
+            command.key.scope_digest,
+            command.key.body_digest,
+            result.reservation.reservation_id,
+            command.context.now + timedelta(days=IDEMPOTENCY_DAYS),
+        )
+        for command, result in zip(commands, results, strict=True)
+        if isinstance(command, ReserveUse) and command.key and isinstance(result, Done) and result.reservation
+    }
+    if rows:
+        cursor.execute(QUERIES["insert_idempotency_keys"], columns(rows[key] for key in sorted(rows)))
+
+
+def keep_refusals(
+    cursor: Cursor[Any],
+    caches: "StoreCaches",
+    book: Book,
+    commands: Sequence[Command],
+    results: Sequence[Result],
+) -> None:
+    """Keep each refused try on an existing code (bounded per code and day); count tries of unknown codes."""
+    unknown = 0
+    by_day: dict[tuple[UUID, str], list[tuple[Any, ...]]] = {}
+    for command, result in zip(commands, results, strict=True):
+        if not isinstance(command, ReserveUse) or not isinstance(result, Refusal):
+            continue
+        code_id = book.code_id(command.code_digests)
+        if isinstance(result, CodeUnknown) or code_id is None:
+            unknown += 1
+        elif not isinstance(result, IdempotencyKeyReused):
+            day = (code_id, command.context.now.date().isoformat())
+            draft = cast("FoundDraft", command.recipient)
+            row = (code_id, command.context.now, draft.digests[0], draft.pepper_id, result.code)
+            if not _is_full(caches, day):
+                by_day.setdefault(day, []).append(row)
+    for day, rows in by_day.items():
+        bound = (REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY)
+        cursor.execute(QUERIES["insert_refusals"], (*columns(rows), *bound))
+        if cursor.rowcount < len(rows):
+            caches.full_refusals.put(day, value=True)
+    if unknown:
+        now = commands[-1].context.now
+        cursor.execute(QUERIES["count_unknown_codes"], (now, CodeUnknown.code, unknown))
+
+
+def _is_full(caches: "StoreCaches", day: tuple[UUID, str]) -> bool:
+    try:
+        return caches.full_refusals.get(day)
+    except KeyError:
+        return False

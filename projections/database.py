@@ -1,0 +1,105 @@
+"""The pool of connections, and the library's datastore over it. Handed its settings, never reads the environment."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from eventsourcing.postgres import ConnectionPool, PostgresDatastore
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row, tuple_row
+
+from projections.sql import QUERIES
+
+CONNECT_TIMEOUT_S = 3
+STATEMENT_TIMEOUT_MS = 15_000
+LOCK_TIMEOUT_MS = 10_000
+CLOCK_REFRESH_S = 10.0
+"""How old the offset to the database's clock may be (DESIGN 4)."""
+
+
+def connection_options(*, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> dict[str, Any]:
+    """libpq options of every connection: each wait has a bound, and dead peers are noticed."""
+    return {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+        "application_name": "redemption-ledger",
+        "options": (
+            f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={LOCK_TIMEOUT_MS}"
+            " -c idle_in_transaction_session_timeout=30s -c TimeZone=UTC"
+        ),
+    }
+
+
+class LedgerDatastore(PostgresDatastore):
+    """The library's datastore over a pool that takes a libpq URI (several hosts, TLS and all)."""
+
+    def __init__(self, database_url: str, *, pool_size: int, wait_s: float) -> None:
+        super().__init__(dbname="", host="", port="", user="", password="")
+        self.url = database_url
+        self.pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
+            database_url,
+            connection_class=Connection[DictRow],
+            kwargs={**connection_options(), "row_factory": dict_row, "autocommit": True},
+            min_size=1,
+            max_size=pool_size,
+            open=False,
+            timeout=wait_s,
+            max_waiting=pool_size * 16,
+            max_lifetime=3600.0,
+            reconnect_timeout=5.0,
+            num_workers=1,
+        )
+
+    def register_type_adapters(self) -> None:
+        """Nothing to register: we insert with unnest of plain arrays, so building a recorder opens no connection."""
+
+
+def connect(database_url: str, **options: Any) -> Connection[tuple[Any, ...]]:
+    """One connection of its own, in autocommit mode, with the same bounds as the pool's."""
+    merged = {**connection_options(), **options}
+    return psycopg.connect(database_url, autocommit=True, row_factory=tuple_row, **merged)
+
+
+def describe(database_url: str) -> str:
+    """Where a URI points, without its password, for messages to operators."""
+    known = conninfo_to_dict(database_url)
+    return f"{known.get('host', 'localhost')}:{known.get('port', '5432')}/{known.get('dbname', '')}"
+
+
+class DatabaseClock:
+    """`now` in database time: our monotonic clock plus an offset that is refreshed every 10 seconds.
+
+    Leases and deadlines of several hosts are compared with one another, so they need one clock.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._base: datetime | None = None
+        self._base_at = 0.0
+
+    def is_stale(self) -> bool:
+        """Whether the next transaction should refresh it."""
+        return self._base is None or self._monotonic() - self._base_at > CLOCK_REFRESH_S
+
+    def refresh(self, conn: Connection[Any]) -> None:
+        """Ask the database for the time; half the round trip is taken off."""
+        started = self._monotonic()
+        with conn.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute(QUERIES["database_now"]).fetchone()
+        if row is None:
+            raise AssertionError
+        ended = self._monotonic()
+        self._base_at = (started + ended) / 2
+        self._base = row[0].astimezone(UTC)
+
+    def now(self) -> datetime:
+        """Database time, aware UTC; this host's own time until the database was asked once."""
+        if self._base is None:
+            return datetime.now(UTC)
+        return self._base + timedelta(seconds=self._monotonic() - self._base_at)

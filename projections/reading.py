@@ -1,0 +1,158 @@
+"""Reading beside `execute`: reservations, codes and whole histories, from the log. Bounded, never locked."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import PersistenceError
+from psycopg import Cursor
+from psycopg.rows import tuple_row
+
+from domain import redeem_code, reservation
+from domain.events import CodeIssued, Event, ReservationEvent
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+from domain.values import MalformedCodeError, normal_code
+from projections.bootstrap import Storage
+from projections.codec import decode
+from projections.errors import StorageUnavailableError
+from projections.sql import QUERIES
+
+HISTORY_PAGE = 5_000
+
+
+class HistoryLine(NamedTuple):
+    """One event of a code's history, and the code as that event left it."""
+
+    position: int
+    version: int
+    event: Event
+    code: RedeemCode
+
+
+class Reader:
+    """Questions to the store; each takes one pooled connection for a short time.
+
+    Raises (all methods):
+        StorageUnavailableError: The database is away.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def reservation(self, reservation_id: UUID) -> Reservation | None:
+        """One reservation, folded from its events."""
+        rows = self._all("events_of_reservations", [reservation_id])
+        if not rows:
+            return None
+        history = [(row[2], cast("ReservationEvent", decode(row[3], bytes(row[4])))) for row in rows]
+        return reservation.fold(rows[0][1], history)
+
+    def find_code(self, typed: str) -> UUID | None:
+        """The id of a code by its text (in any spelling) or by its id."""
+        try:
+            digests = self._storage.vault.digests("code", normal_code(typed))
+        except MalformedCodeError:
+            return None
+        found = self._all("code_ids_of_digests", list(digests))
+        if found:
+            return cast("UUID", found[0][1])
+        try:
+            code_id = UUID(typed)
+        except ValueError:
+            return None
+        return code_id if self._all("stream_events", code_id, 0, 1) else None
+
+    def history(self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0) -> Iterator[HistoryLine]:
+        """Every event of a code in order, each with the balance after it.
+
+        Args:
+            code_id: The code; an unknown one has no lines.
+            as_of: Leave out what takes effect later.
+            after: Begin after this version (earlier ones are folded, not given).
+        """
+        code: RedeemCode | None = None
+        version = 0
+        while rows := self._all("stream_events", code_id, version, HISTORY_PAGE):
+            for position, version, topic, state in rows:
+                event = decode(topic, bytes(state))
+                if as_of is not None and event.at > as_of:
+                    return
+                if code is None:
+                    code = redeem_code.opened(code_id, version, cast("CodeIssued", event))
+                else:
+                    code = redeem_code.evolve(code, version, event)
+                if version > after:
+                    yield HistoryLine(position, version, event, code)
+            if len(rows) < HISTORY_PAGE:
+                return
+
+    def code_text(self, code_id: UUID) -> str | None:
+        """A code's text in normal form; None if there is no such code (or its text was forgotten)."""
+        rows = self._all("code_text", code_id)
+        return self._storage.vault.open("code", code_id, bytes(rows[0][0]), rows[0][1]) if rows else None
+
+    def private_text(self, text_id: UUID) -> str | None:
+        """A note or a server's reply; None if it was forgotten."""
+        rows = self._all("private_text", text_id)
+        return self._storage.vault.open("text", text_id, bytes(rows[0][0]), rows[0][1]) if rows else None
+
+    def addresses(self, reservation_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Where the letters of reservations go, in the form that was typed; forgotten persons are missing."""
+        rows = self._all("addresses_of_reservations", list(reservation_ids))
+        vault = self._storage.vault
+        return {row[0]: vault.open("recipient", row[1], bytes(row[2]), row[3]) for row in rows}
+
+    def live_reservations(self, code_id: UUID, limit: int) -> list[UUID]:
+        """Ids of reservations on a code that are not settled, earliest deadline first."""
+        return [row[0] for row in self._all("live_reservations_of_code", code_id, limit)]
+
+    def count_sent(self, code_id: UUID) -> int:
+        """How many uses of a code were really sent and not given back since."""
+        return int(self._all("count_sent_of_code", code_id)[0][0])
+
+    def role_of_key(self, digest: bytes, now: datetime) -> tuple[UUID, str] | None:
+        """Id and role of an API key that has not expired, by its digest."""
+        rows = self._all("api_key_of_digest", digest, now)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def codes(self, after: tuple[datetime, UUID], limit: int) -> list[dict[str, Any]]:
+        """One page of balances in order of issue."""
+        with self._cursor() as cursor:
+            rows = cursor.execute(QUERIES["list_codes"], (*after, limit)).fetchall()
+            names = [column.name for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def code(self, code_id: UUID) -> dict[str, Any] | None:
+        """One code's balance; None if there is no such code."""
+        with self._cursor() as cursor:
+            row = cursor.execute(QUERIES["balance_of_code"], (code_id,)).fetchone()
+            names = [column.name for column in cursor.description or ()]
+        return dict(zip(names, row, strict=True)) if row else None
+
+    def ping(self) -> None:
+        """Make sure that the database answers and takes writes.
+
+        Raises:
+            StorageUnavailableError: It does not.
+        """
+        if self._all("read_only")[0][0]:
+            raise StorageUnavailableError("the database takes no writes: it is a standby")
+
+    def _all(self, query: str, *params: Any) -> list[tuple[Any, ...]]:
+        with self._cursor() as cursor:
+            return cursor.execute(QUERIES[query], params).fetchall()
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:
+        try:
+            with (
+                self._storage.datastore.get_connection() as conn,
+                conn.cursor(row_factory=tuple_row) as cursor,
+            ):
+                yield cursor
+        except (PersistenceError, psycopg.Error) as away:
+            raise StorageUnavailableError(str(away)) from away

@@ -1,0 +1,63 @@
+"""Settings that every process of the ledger shares: storage, keys, and the policy of redemptions."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.policy import Policy
+from domain.ports import Language
+from projections.keys import KeyRing
+from projections.vault import Vault
+
+DEFAULT_DATA_DIR = Path(".ledger")
+
+
+class LedgerSettings(BaseSettings):
+    """Read once at start from the environment (`DATABASE_URL`, `REDIS_URL`, and `LEDGER_*` for all else).
+
+    Raises:
+        pydantic.ValidationError: A value is missing or malformed; the message names the variable.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LEDGER_", frozen=True, populate_by_name=True, extra="ignore")
+
+    database_url: SecretStr = Field(validation_alias="DATABASE_URL")
+    redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL")
+    data_dir: Path = DEFAULT_DATA_DIR
+    secret_key: SecretStr
+    peppers: SecretStr
+    master_keys: SecretStr
+    default_language: Language = "zh"
+    public_url: str = "http://127.0.0.1:8000"
+    mail_from: str = "ledger@localhost.localdomain"
+
+    reservation_ttl_s: int = Field(default=1800, ge=1)
+    max_attempts: int = Field(default=8, ge=1, le=100)
+    lease_s: int = Field(default=60, ge=2)
+    retry_first_s: float = Field(default=5.0, gt=0)
+    retry_longest_s: float = Field(default=300.0, gt=0)
+    sweep_s: float = Field(default=3.0, gt=0)
+    smtp_url: SecretStr = SecretStr("smtp://127.0.0.1:25")
+    smtp_timeout_s: float = Field(default=20.0, gt=0)
+
+    @field_validator("peppers", "master_keys")
+    @classmethod
+    def _is_key_ring(cls, value: SecretStr) -> SecretStr:
+        KeyRing.parse(value.get_secret_value())
+        return value
+
+    @property
+    def policy(self) -> Policy:
+        """The domain's view of these numbers."""
+        return Policy(
+            reservation_ttl_s=self.reservation_ttl_s,
+            attempts_max=self.max_attempts,
+            lease_s=self.lease_s,
+            retry_first_s=self.retry_first_s,
+            retry_longest_s=self.retry_longest_s,
+        )
+
+    def open_vault(self) -> Vault:
+        """A vault over the two key rings."""
+        return Vault(KeyRing.parse(self.peppers.get_secret_value()), KeyRing.parse(self.master_keys.get_secret_value()))

@@ -1,0 +1,210 @@
+"""One transaction of `execute`: lock, look up, and later append with the read models (DESIGN 4, "one way to write").
+
+Locks, in this order: streams (sorted), new recipients (sorted), then the order lock; nobody who holds a later
+one waits for an earlier one.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from psycopg import Cursor
+
+from domain import redeem_code, reservation
+from domain.book import Book, RememberedKey
+from domain.deciding import Command, Result
+from domain.decisions.issue import IssueCode
+from domain.decisions.reserve import ReserveUse
+from domain.events import CodeIssued, ReservationEvent
+from domain.redeem_code import RedeemCode
+from projections import beside_log, vault_rows
+from projections.codec import decode, encode
+from projections.rows import balance_row, columns, reservation_row
+from projections.sql import QUERIES
+
+if TYPE_CHECKING:
+    from projections.event_store import StoreCaches
+
+OVERDUE_PER_CODE_MAX = 20
+
+
+class RaceLostError(Exception):
+    """Somebody else inserted the same new person meanwhile; decide the batch again, then they are known."""
+
+
+class PostgresUnitOfWork:
+    """`domain.ledger.UnitOfWork` on one cursor inside an open transaction."""
+
+    def __init__(self, cursor: Cursor[tuple[Any, ...]], caches: "StoreCaches") -> None:
+        self._cursor = cursor
+        self._caches = caches
+        self._book = Book()
+
+    def load(self, commands: Sequence[Command]) -> Book:
+        """Lock what the commands touch and read it, in as few round trips as there are kinds of look-up."""
+        book = self._book
+        redeems = [command for command in commands if isinstance(command, ReserveUse)]
+        targets = [command.reservation_id for command in commands if not isinstance(command, ReserveUse | IssueCode)]
+        targeted = self._codes_of_reservations(targets)
+        self._find_codes(redeems)
+        streams = {code_id for command in redeems if (code_id := book.code_id(command.code_digests))}
+        streams |= set(targeted.values())
+        issued = {command.code_id for command in commands if isinstance(command, IssueCode)}
+        self._lock(streams)
+        self._load_codes(streams | issued)
+        if redeems:
+            self._load_for_redeems(redeems)
+        if targeted:
+            self._hold("events_of_reservations", list(targeted))
+        return book
+
+    def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+        """Append events and write every row that follows from them.
+
+        Raises:
+            RaceLostError: A new recipient was inserted by another transaction.
+        """
+        drafts = [book.new_recipients[digest] for digest in sorted(book.new_recipients)]
+        if vault_rows.insert_recipients(self._cursor, drafts) < len(drafts):
+            raise RaceLostError
+        if book.new_events:
+            vault_rows.insert_texts(self._cursor, commands, results)
+            self._append(book)
+            beside_log.insert_outbox(self._cursor, book)
+        beside_log.remember_keys(self._cursor, commands, results)
+        beside_log.keep_refusals(self._cursor, self._caches, book, commands, results)
+
+    def committed(self) -> None:
+        """Take committed states into the caches."""
+        for code_id, code in self._book.codes.items():
+            self._caches.codes.put(code_id, code)
+        for digest, code_id in self._book.code_ids.items():
+            self._caches.code_ids.put(digest, code_id)
+
+    def _codes_of_reservations(self, reservation_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+        if not reservation_ids:
+            return {}
+        rows = self._all("code_ids_of_reservations", list(set(reservation_ids)))
+        return {row[0]: row[1] for row in rows}
+
+    def _find_codes(self, redeems: Sequence[ReserveUse]) -> None:
+        """Resolve digests of code texts; texts never change, so what is cached stays right."""
+        missing: set[bytes] = set()
+        for command in redeems:
+            for digest in command.code_digests:
+                try:
+                    self._book.code_ids[digest] = self._caches.code_ids.get(digest)
+                    break
+                except KeyError:
+                    missing.add(digest)
+        if missing:
+            self._book.code_ids.update(self._all("code_ids_of_digests", sorted(missing)))
+
+    def _lock(self, streams: Iterable[UUID]) -> None:
+        """Advisory locks in one order for everybody; two streams on one key only wait for one another."""
+        keys = sorted({int.from_bytes(code_id.bytes[:8], "big", signed=True) for code_id in streams})
+        if keys:
+            self._cursor.execute(QUERIES["lock_streams"], (keys,))
+
+    def _load_codes(self, streams: set[UUID]) -> None:
+        """Cached states brought up to date with what others appended since, under the lock."""
+        if not streams:
+            return
+        known: dict[UUID, RedeemCode] = {}
+        for code_id in streams:
+            try:
+                known[code_id] = self._caches.codes.get(code_id)
+            except KeyError:
+                continue
+        ids = sorted(streams)
+        versions = [known[code_id].version if code_id in known else 0 for code_id in ids]
+        for code_id, version, topic, state in self._all("newer_events", ids, versions):
+            event = decode(topic, state)
+            if code_id in known:
+                known[code_id] = redeem_code.evolve(known[code_id], version, event)
+            else:
+                known[code_id] = redeem_code.opened(code_id, version, cast("CodeIssued", event))
+        self._book.codes.update(known)
+
+    def _load_for_redeems(self, redeems: Sequence[ReserveUse]) -> None:
+        book = self._book
+        digests = sorted({digest for command in redeems for digest in command.recipient.digests})
+        book.recipient_ids.update(self._all("recipient_ids_of_digests", digests))
+        persons = {
+            (code_id, book.recipient_id(command.recipient))
+            for command in redeems
+            if (code_id := book.code_id(command.code_digests))
+            and any(digest in book.recipient_ids for digest in command.recipient.digests)
+        }
+        if persons:
+            pairs = sorted(persons)
+            self._hold("events_of_persons", [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+        named = sorted({command.again for command in redeems if command.again})
+        if named:
+            self._hold("events_of_reservations", named)
+            self._hold("events_of_followers", named)
+        self._load_keys(redeems)
+        self._load_tight(redeems)
+
+    def _load_keys(self, redeems: Sequence[ReserveUse]) -> None:
+        scopes = sorted({command.key.scope_digest for command in redeems if command.key})
+        if not scopes:
+            return
+        for scope, body, reservation_id in self._all("remembered_keys", scopes, redeems[0].context.now):
+            self._book.remembered[scope] = RememberedKey(body, reservation_id)
+        ids = [known.reservation_id for known in self._book.remembered.values()]
+        if ids:
+            self._hold("events_of_reservations", ids)
+
+    def _load_tight(self, redeems: Sequence[ReserveUse]) -> None:
+        """Overdue reservations and the next deadline, for codes where this batch may need them."""
+        book = self._book
+        now = max(command.context.now for command in redeems)
+        wanted = Counter(book.code_id(command.code_digests) for command in redeems)
+        tight = sorted(
+            code_id
+            for code_id, count in wanted.items()
+            if code_id and (code := book.codes.get(code_id)) and _is_tight(code, count)
+        )
+        if tight:
+            self._hold("events_of_overdue", tight, now, OVERDUE_PER_CODE_MAX)
+            found: Iterable[tuple[UUID, datetime | None]] = self._all("earliest_deadlines", now, tight)
+            book.earliest_deadlines.update({code_id: first for code_id, first in found if first})
+
+    def _hold(self, query: str, *params: Any) -> None:
+        """Fold the reservations that a look-up finds and take them into the book."""
+        for _, rows in groupby(self._all(query, *params), key=lambda row: row[0]):
+            events = [(row[1], row[2], decode(row[3], row[4])) for row in rows]
+            history = [(version, cast("ReservationEvent", event)) for _, version, event in events]
+            self._book.hold(reservation.fold(events[0][0], history))
+
+    def _append(self, book: Book) -> None:
+        encoded = [encode(recorded.event) for recorded in book.new_events]
+        self._cursor.execute(QUERIES["lock_order"])
+        self._cursor.execute(
+            QUERIES["insert_events"],
+            (
+                [recorded.originator_id for recorded in book.new_events],
+                [recorded.originator_version for recorded in book.new_events],
+                [topic for topic, _ in encoded],
+                [state for _, state in encoded],
+            ),
+        )
+        codes, reservations = book.changed()
+        self._cursor.execute(QUERIES["upsert_balances"], columns(map(balance_row, codes)))
+        rows = list(map(reservation_row, reservations))
+        if rows:
+            self._cursor.execute(QUERIES["upsert_reservations"], columns(rows))
+
+    def _all(self, query: str, *params: Any) -> list[Any]:
+        return self._cursor.execute(QUERIES[query], params).fetchall()
+
+
+def _is_tight(code: RedeemCode, commands: int) -> bool:
+    """Whether commands on this code may be refused because of reservations that are not settled."""
+    if not code.reserved:
+        return code.available is not None and code.available < commands
+    return code.bound or (code.available is not None and code.available < commands)

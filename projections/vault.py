@@ -1,0 +1,132 @@
+"""The vault: the sole place of code texts, e-mail addresses and free text.
+
+A row has a random id, an HMAC-SHA-256 digest under a pepper (to find it by its text) and the text sealed with
+AES-256-GCM (RFC 5116; 96-bit random nonce, the row's kind and id as associated data, so that no row can be
+passed off as another). Digests and seals name their key, so keys rotate by rewriting rows.
+"""
+
+import hashlib
+import hmac
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from domain.values import EmailAddress
+from projections.keys import KeyRing
+
+RowKind = Literal["code", "recipient", "text", "staff"]
+NONCE_BYTES = 12
+TEXT_BYTES_MAX = 4096
+"""Longest free text that is kept; a mail server's reply beyond it is cut."""
+
+
+class SealBrokenError(Exception):
+    """A sealed text can't be opened: its key is not in the ring, or the row was altered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A sealed text and the id of the key that opens it."""
+
+    sealed: bytes
+    key_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDraft:
+    """A text that is found again by digest: a person's address or a code. `pepper_id` made the first digest."""
+
+    new_id: UUID
+    digests: Sequence[bytes]
+    pepper_id: int
+    seal: Callable[[], Sealed]
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateText:
+    """Free text about one reservation; sealed at once, found only by its id."""
+
+    text_id: UUID
+    reservation_id: UUID
+    content: Sealed
+
+
+class Vault:
+    """Digests, seals and opens; holds the key rings and no connection."""
+
+    def __init__(
+        self, peppers: KeyRing, master_keys: KeyRing, random_bytes: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        self._peppers = peppers
+        self._master = master_keys
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in master_keys.keys.items()}
+        self._random = random_bytes
+        self._pepper_order = [peppers.current, *(i for i in peppers.keys if i != peppers.current)]
+
+    @property
+    def rings(self) -> dict[str, KeyRing]:
+        """Both rings by the name under which their check values are stored."""
+        return {"pepper": self._peppers, "master": self._master}
+
+    def recipient(self, address: EmailAddress, new_id: UUID) -> FoundDraft:
+        """A person as the ledger asks for them: digests of the normal form, the typed form to be sealed if new."""
+        return self._draft("recipient", address.normal, address.typed, new_id)
+
+    def code(self, normal: str, new_id: UUID) -> FoundDraft:
+        """A code's normal form, to be found or to be kept."""
+        return self._draft("code", normal, normal, new_id)
+
+    def staff(self, address: EmailAddress, new_id: UUID) -> FoundDraft:
+        """A member of staff, by e-mail."""
+        return self._draft("staff", address.normal, address.typed, new_id)
+
+    def text(self, text: str, text_id: UUID, reservation_id: UUID) -> PrivateText:
+        """Free text about a reservation, cut to 4,096 bytes of UTF-8."""
+        cut = text.encode(errors="replace")[:TEXT_BYTES_MAX].decode(errors="ignore")
+        return PrivateText(text_id, reservation_id, self.seal("text", text_id, cut))
+
+    def seal(self, kind: RowKind, row_id: UUID, text: str) -> Sealed:
+        """Seal one row's text under the current master key."""
+        key_id = self._master.current
+        nonce = self._random(NONCE_BYTES)
+        sealed = nonce + self._ciphers[key_id].encrypt(nonce, text.encode(), _bound_to(kind, row_id))
+        return Sealed(sealed, key_id)
+
+    def open(self, kind: RowKind, row_id: UUID, sealed: bytes, key_id: int) -> str:
+        """Open one row's text.
+
+        Raises:
+            SealBrokenError: The key is not in the ring, or the row was altered or belongs to another id.
+        """
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            message = f"master key {key_id} is not in LEDGER_MASTER_KEYS"
+            raise SealBrokenError(message)
+        try:
+            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound_to(kind, row_id)).decode()
+        except InvalidTag as broken:
+            message = f"the sealed {kind} of row {row_id} was altered"
+            raise SealBrokenError(message) from broken
+
+    def digests(self, kind: RowKind, normal: str) -> tuple[bytes, ...]:
+        """Digest under every pepper, the current one's first."""
+        text = kind.encode() + b"\0" + normal.encode()
+        keys = self._peppers.keys
+        return tuple(hmac.digest(keys[i], text, hashlib.sha256) for i in self._pepper_order)
+
+    def _draft(self, kind: RowKind, normal: str, kept: str, new_id: UUID) -> FoundDraft:
+        return FoundDraft(
+            new_id=new_id,
+            digests=self.digests(kind, normal),
+            pepper_id=self._peppers.current,
+            seal=lambda: self.seal(kind, new_id, kept),
+        )
+
+
+def _bound_to(kind: RowKind, row_id: UUID) -> bytes:
+    return kind.encode() + row_id.bytes

@@ -1,0 +1,36 @@
+"""The whole API over a real database; the broker is away, which must not matter to anybody here."""
+
+import base64
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.main import create_app
+from api.settings import ApiSettings
+from tests.api.site import Site
+
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> ApiSettings:
+    """Settings as a process finds them; also in the environment, where the Celery side reads them."""
+    values = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": NOBODY,
+        "LEDGER_SECRET_KEY": "test-secret-key",
+        "LEDGER_PEPPERS": "1:" + base64.b64encode(b"p" * 32).decode(),
+        "LEDGER_MASTER_KEYS": "1:" + base64.b64encode(b"m" * 32).decode(),
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return ApiSettings()
+
+
+@pytest.fixture
+def site(settings: ApiSettings) -> Iterator[Site]:
+    """The application, started, with a client and an admin's key."""
+    app = create_app(settings)
+    with TestClient(app, raise_server_exceptions=False, headers={"accept-language": "zh-CN"}) as client:
+        yield Site(client, app.state.services)

@@ -1,0 +1,80 @@
+"""Short ways to use the API in tests."""
+
+import hashlib
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+from uuid import UUID, uuid4
+
+from fastapi.testclient import TestClient
+
+from api.issuing import Terms, issue_codes
+from api.services import Services
+from domain.decisions.attempt import ClaimAttempt
+from domain.decisions.command import Context
+from domain.decisions.settle import RecordOutcome
+from domain.ports import Accepted, Outcome
+from projections.sql import QUERIES
+
+SENT = Accepted(server="mx:25", reply_code=250)
+
+
+class Answer(Protocol):
+    """A response, as far as tests look at it."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> Any:  # noqa: ANN401 - whatever the body holds
+        """The body, parsed."""
+
+
+@dataclass
+class Site:
+    """A started application."""
+
+    client: TestClient
+    services: Services
+
+    def issue(self, terms: Terms | None = None) -> str:
+        """A new code's text."""
+        context = Context(now=self.services.now(), actor="operator")
+        terms = terms or Terms(max_uses=1)
+        return issue_codes(self.services.storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
+
+    def redeem(self, code: str, email: str = "li.wei@example.com", **more: Any) -> Answer:
+        """POST /redeem; `headers` go to the request, all else into the body."""
+        headers = more.pop("headers", {})
+        body = {"email": email, "code": code, **more}
+        return cast("Answer", self.client.post("/api/v1/public/redeem", json=body, headers=headers))
+
+    def attempt(self, reservation_id: str, outcome: Outcome = SENT) -> None:
+        """What a worker does with a reservation."""
+        item = UUID(reservation_id)
+        context = Context(now=self.services.now(), actor="worker", actor_id="w1", request_id="t1")
+        ledger = self.services.storage.ledger
+        ledger.execute([ClaimAttempt(context=context, reservation_id=item, channel="smtp", case_id=uuid4())])
+        ledger.execute(
+            [
+                RecordOutcome(
+                    context=context, reservation_id=item, delivery=1, attempt=1, outcome=outcome, case_id=uuid4()
+                )
+            ]
+        )
+
+    def key(self, role: str) -> dict[str, str]:
+        """Headers with a new key of a role."""
+        secret = f"key-{uuid4()}"
+        digest = hashlib.sha256(secret.encode()).digest()
+        with self.services.storage.datastore.get_connection() as conn:
+            conn.execute(QUERIES["insert_api_key"], (uuid4(), digest, role, self.services.now()))
+        return {"Authorization": f"Bearer {secret}"}
+
+    def count(self, table: str) -> int:
+        """Rows of a table."""
+        with self.services.storage.datastore.get_connection() as conn:
+            row = conn.execute(f"SELECT count(*) AS n FROM {table}".encode()).fetchone()  # noqa: S608 - names from tests
+        assert row is not None
+        return int(row["n"])

@@ -1,0 +1,94 @@
+"""Whatever is sent: 4xx with a clear word, never 500, and nothing is stored."""
+
+import json
+
+import pytest
+
+from tests.api.site import Site
+
+GOOD = {"email": "li.wei@example.com", "code": "ABC123"}
+
+BAD_BODIES = [
+    (b"", "MALFORMED"),
+    (b"{", "MALFORMED"),
+    (b"[]", "MALFORMED"),
+    (b"null", "MALFORMED"),
+    (b'"text"', "MALFORMED"),
+    (b"\xff\xfe", "MALFORMED"),
+    (b'{"email":"a@example.com"}', "CODE_MALFORMED"),
+    (b'{"code":"ABC"}', "EMAIL_INVALID"),
+    (b'{"email":1,"code":2}', "MALFORMED"),
+    (b'{"email":["a@example.com"],"code":"ABC"}', "EMAIL_INVALID"),
+    (b'{"email":"a@example.com","code":{"x":1}}', "CODE_MALFORMED"),
+    (b'{"email":"x","code":"ABC"}', "EMAIL_INVALID"),
+    (b'{"email":"a@example.com\\r\\nBcc: z@example.com","code":"ABC"}', "EMAIL_INVALID"),
+    (b'{"email":"a@example.com,b@example.com","code":"ABC"}', "EMAIL_INVALID"),
+    (b'{"email":"' + b"x" * 300 + b'@example.com","code":"ABC"}', "EMAIL_INVALID"),
+    (b'{"email":"\\ud800@example.com","code":"ABC"}', "EMAIL_INVALID"),
+    (b'{"email":"a@example.com","code":""}', "CODE_MALFORMED"),
+    (b'{"email":"a@example.com","code":"   "}', "CODE_MALFORMED"),
+    (b'{"email":"a@example.com","code":"a\\u0000b"}', "CODE_MALFORMED"),
+    (b'{"email":"a@example.com","code":"\\ud800"}', "CODE_MALFORMED"),
+    (b'{"email":"a@example.com","code":"' + b"A" * 65 + b'"}', "CODE_MALFORMED"),
+    (b'{"email":"a@example.com","code":"' + b"A" * 60_000 + b'"}', "CODE_MALFORMED"),
+    (b'{"email":"a@example.com","code":"ABC","again":"no-uuid"}', "MALFORMED"),
+]
+
+
+@pytest.mark.parametrize(("body", "code"), BAD_BODIES, ids=range(len(BAD_BODIES)))
+def test_malformed_is_422(site: Site, body: bytes, code: str) -> None:
+    """The word says which part is wrong; no row is written anywhere."""
+    response = site.client.post("/api/v1/public/redeem", content=body, headers={"content-type": "application/json"})
+
+    assert response.status_code == 422
+    assert response.json()["code"] == code
+    assert site.count("refusals") + site.count("recipients") + site.count("unknown_code_tries") == 0
+
+
+@pytest.mark.parametrize(
+    "code", ["e\u0301te\u0301", "ＡＢＣ", "z\u0335\u0321a\u0489lgo", "夏日", "x" * 64, "'; DROP TABLE--"]
+)
+def test_an_odd_code_is_looked_up_as_it_stands(site: Site, code: str) -> None:
+    """A code of 1-64 characters may be an old one: unknown is 400, not 422."""
+    assert site.redeem(code).json()["code"] == "CODE_INVALID"
+
+
+def test_an_international_domain_is_one_address(site: Site) -> None:
+    """U-label and A-label are the same person."""
+    code = site.issue()
+    first = site.redeem(code, "li@bücher.example").json()["reservation_id"]
+
+    assert site.redeem(code, "LI@xn--bcher-kva.example").json()["reservation_id"] == first
+
+
+def test_ten_megabytes_are_refused_unread(site: Site) -> None:
+    """413 by the declared length."""
+    response = site.client.post("/api/v1/public/redeem", content=json.dumps({**GOOD, "code": "A" * 10_000_000}))
+
+    assert response.status_code == 413
+    assert response.json()["code"] == "BODY_TOO_LARGE"
+
+
+def test_chunks_without_a_length_are_counted(site: Site) -> None:
+    """A body that does not say how long it is ends at the same bound."""
+    response = site.client.post("/api/v1/public/redeem", content=(b"A" * 10_000 for _ in range(20)))
+
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("GET", "/api/v1/public/redeem", 405), ("PUT", "/api/v1/codes", 405)],
+)
+def test_wrong_paths_and_methods_are_problems(site: Site, method: str, path: str, status: int) -> None:
+    """Machines get a problem document."""
+    response = site.client.request(method, path)
+
+    assert response.status_code == status
+    assert response.json()["status"] == status
+
+
+def test_a_forged_request_id_is_not_taken_over(site: Site) -> None:
+    """Only harmless ids are repeated and logged."""
+    assert site.redeem("X", headers={"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    assert site.redeem("X", headers={"x-request-id": "a b{}"}).headers["x-request-id"] != "a b{}"

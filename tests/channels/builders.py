@@ -1,0 +1,39 @@
+"""Letters and channels as the tests of this folder need them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from domain.ports import Channel, Letter
+from workers.channels import open_channel
+
+MAIL_FROM = "Ledger <ledger@example.com>"
+TIMEOUT_S = 5.0
+
+LETTER = Letter(
+    reservation_id=UUID("0192f0c1-2b5c-4bd1-8f3f-3c4a7d2e9b10"),
+    template="invite",
+    message_id="<0192f0c1-2b5c-4bd1-8f3f-3c4a7d2e9b10.1@example.com>",
+    recipient="li.wei@example.com",
+    language="zh",
+    link="https://ledger.example.com/a/AZLwwStcS9GPPzxKfS6bEAABzR0",
+    written_at=datetime(2026, 11, 24, 8, 30, tzinfo=UTC),
+    group="design",
+)
+
+
+def letter_to(recipient: str) -> Letter:
+    """The usual letter to somebody else."""
+    return replace(LETTER, recipient=recipient)
+
+
+@contextmanager
+def channel_to(url: str, timeout_s: float = TIMEOUT_S) -> Iterator[Channel]:
+    """A channel that is closed at the end."""
+    channel = open_channel(url, mail_from=MAIL_FROM, timeout_s=timeout_s)
+    try:
+        yield channel
+    finally:
+        channel.close()

@@ -1,0 +1,37 @@
+"""A channel without a network, for tests of what comes before and after sending."""
+
+from collections import deque
+
+from domain.ports import Accepted, Letter, Outcome
+
+
+class FakeChannel:
+    """Answers from a script, and accepts once the script is used up.
+
+    Attributes:
+        sent: Every letter that was tried, oldest first.
+        closed: Whether `close` was called.
+    """
+
+    name = "fake"
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.sent: list[Letter] = []
+        self.closed = False
+        self._script = deque(outcomes)
+        self._by_recipient: dict[str, Outcome] = {}
+
+    def always(self, recipient: str, outcome: Outcome) -> None:
+        """Answer so whenever a letter goes to this address; this goes before the script."""
+        self._by_recipient[recipient] = outcome
+
+    def send(self, letter: Letter) -> Outcome:
+        """Note the letter and answer as scripted."""
+        self.sent.append(letter)
+        if outcome := self._by_recipient.get(letter.recipient):
+            return outcome
+        return self._script.popleft() if self._script else Accepted(server=self.name)
+
+    def close(self) -> None:
+        """Note that it was closed."""
+        self.closed = True

@@ -1,0 +1,77 @@
+"""Servers for the tests that ask for them, started once per run. A test that asks for none starts none."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import pytest
+
+TEMPLATE = "ledger_template"
+
+
+@pytest.fixture(scope="session")
+def servers_folder() -> Iterator[Path]:
+    """Where servers keep their data; unlike pytest's own folders it may be entered by whom PostgreSQL runs as."""
+    with tempfile.TemporaryDirectory(prefix="ledger-tests-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(servers_folder: Path) -> Iterator[str]:
+    """The suite's own PostgreSQL, with a migrated template database that nothing else connects to."""
+    from projections.migrations import migrate  # noqa: PLC0415 - pure tests load no driver
+    from tests.servers import postgres_server  # noqa: PLC0415 - pure tests load no server
+
+    with postgres_server(_made(servers_folder / "postgres")) as url:
+        execute(url, f"CREATE DATABASE {TEMPLATE}")
+        migrate(database_of(url, TEMPLATE))
+        yield url
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> Iterator[str]:
+    """A fresh migrated database, dropped after the test together with any connection left open."""
+    name = f"test_{uuid4().hex}"
+    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield database_of(postgres_url, name)
+    execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def valkey_url(servers_folder: Path) -> Iterator[str]:
+    """The suite's own Valkey; what it holds is whatever the last test left."""
+    from tests.servers import valkey_server  # noqa: PLC0415 - pure tests load no server
+
+    with valkey_server(_made(servers_folder / "valkey")) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(valkey_url: str) -> str:
+    """An empty broker."""
+    from redis import Redis  # noqa: PLC0415 - pure tests load no client
+
+    with Redis.from_url(valkey_url) as client:
+        client.flushall()
+    return valkey_url
+
+
+def database_of(server_url: str, name: str) -> str:
+    """The URL of another database on the same server."""
+    return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+
+
+def execute(url: str, statement: str) -> None:
+    """Run one statement outside of any transaction, as CREATE DATABASE needs it."""
+    import psycopg  # noqa: PLC0415 - pure tests load no driver
+
+    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        connection.execute(statement.encode())
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

@@ -1,0 +1,204 @@
+"""given / when / then for decisions: real commands over one book, with a clock and ids that the test controls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from uuid import UUID
+
+from domain.book import Book
+from domain.deciding import Command, Done, Result, decide
+from domain.decisions.accept import AcceptInvite
+from domain.decisions.attempt import ClaimAttempt
+from domain.decisions.command import Context
+from domain.decisions.issue import IssueCode
+from domain.decisions.overdue import SettleDue
+from domain.decisions.refund import RefundReservation
+from domain.decisions.reserve import IdempotencyKey, ReserveUse
+from domain.decisions.settle import RecordOutcome
+from domain.errors import Refusal
+from domain.events import ActorKind, Event
+from domain.policy import Policy
+from domain.ports import Accepted, Outcome, Rejected, Uncertain
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+SENT = Accepted(server="mx:25", reply_code=250)
+REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
+BUSY = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451)
+LOST = Uncertain(server="mx:25", cause="connection_lost")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A person or code as the domain sees a vault's draft."""
+
+    digests: Sequence[bytes]
+    new_id: UUID
+
+
+@dataclass
+class Scenario:
+    """One code and what happens to it. Times are seconds after START."""
+
+    max_uses: int | None = 1
+    bound: bool = True
+    policy: Policy = field(default_factory=Policy)
+    expires_at: datetime | None = None
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        """Issue the code."""
+        self.book = Book()
+        self.now = START
+        self._ids = 0
+        self.code_id = self.new_id()
+        self.run(
+            IssueCode(
+                context=self.context("operator"),
+                code_id=self.code_id,
+                text=Draft([b"code"], self.code_id),
+                max_uses=self.max_uses,
+                bound=self.bound,
+                expires_at=self.expires_at,
+                group=self.group,
+            )
+        )
+        self.book.code_ids[b"code"] = self.code_id
+
+    @property
+    def code(self) -> RedeemCode:
+        """The code now."""
+        return self.book.codes[self.code_id]
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything that happened, in order."""
+        return [recorded.event for recorded in self.book.new_events]
+
+    @property
+    def kinds(self) -> list[str]:
+        """Names of everything that happened since the code was issued."""
+        return [type(event).__name__ for event in self.events[1:]]
+
+    @property
+    def balance(self) -> tuple[int, int]:
+        """(used, reserved)."""
+        return self.code.used, self.code.reserved
+
+    def new_id(self) -> UUID:
+        """The next id, the same in every run."""
+        self._ids += 1
+        return UUID(bytes=sha256(str(self._ids).encode()).digest()[:16])
+
+    def context(self, actor: ActorKind, request_id: str | None = None, actor_id: str | None = None) -> Context:
+        """Who asks now."""
+        return Context(now=self.now, actor=actor, actor_id=actor_id, request_id=request_id)
+
+    def run(self, command: Command) -> Result:
+        """Decide one command."""
+        return decide(command, self.book, self.policy)
+
+    def passes(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+    def redeem(
+        self,
+        person: str = "li",
+        *,
+        again: UUID | None = None,
+        key: str | None = None,
+        code: bytes = b"code",
+        group: str | None = None,
+    ) -> Result:
+        """A person redeems."""
+        idempotency = None
+        if key is not None:
+            body = sha256(str(again).encode()).digest()
+            idempotency = IdempotencyKey(scope_digest=f"{person}/{key}".encode(), body_digest=body)
+        return self.run(
+            ReserveUse(
+                context=self.context("person"),
+                code_digests=[code],
+                recipient=Draft([person.encode()], self.new_id()),
+                reservation_id=self.new_id(),
+                language="zh",
+                again=again,
+                key=idempotency,
+                group=group,
+            )
+        )
+
+    def reserved(self, person: str = "li", *, again: UUID | None = None) -> UUID:
+        """A person redeems and gets a reservation; its id."""
+        return done(self.redeem(person, again=again)).about().reservation_id
+
+    def claim(self, reservation_id: UUID, worker: str = "w1", task: str = "t1") -> Result:
+        """A worker claims."""
+        context = self.context("worker", task, worker)
+        return self.run(
+            ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=self.new_id())
+        )
+
+    def outcome(self, reservation_id: UUID, outcome: Outcome, *, attempt: int | None = None) -> Result:
+        """A worker records what became of its attempt."""
+        item = self.reservation(reservation_id)
+        return self.run(
+            RecordOutcome(
+                context=self.context("worker", "t1", "w1"),
+                reservation_id=reservation_id,
+                delivery=1,
+                attempt=item.last_attempt if attempt is None else attempt,
+                outcome=outcome,
+                case_id=self.new_id(),
+            )
+        )
+
+    def attempt(self, reservation_id: UUID, outcome: Outcome) -> Result:
+        """Claim and record in one go."""
+        self.claim(reservation_id)
+        return self.outcome(reservation_id, outcome)
+
+    def sent(self, person: str = "li", *, again: UUID | None = None) -> UUID:
+        """A person redeems and the invitation is sent; the reservation's id."""
+        reservation_id = self.reserved(person, again=again)
+        self.attempt(reservation_id, SENT)
+        return reservation_id
+
+    def settle(self, reservation_id: UUID) -> Result:
+        """The sweep comes by."""
+        context = self.context("sweep")
+        return self.run(SettleDue(context=context, reservation_id=reservation_id, case_id=self.new_id()))
+
+    def refund(self, reservation_id: UUID, *, request_id: str = "r1", only_held: bool = False) -> Result:
+        """Staff give a use back."""
+        return self.run(
+            RefundReservation(
+                context=self.context("staff", request_id),
+                reservation_id=reservation_id,
+                cause="staff",
+                only_held=only_held,
+            )
+        )
+
+    def accept(self, reservation_id: UUID) -> Result:
+        """The person opens the link."""
+        return self.run(AcceptInvite(context=self.context("person"), reservation_id=reservation_id, delivery=1))
+
+    def reservation(self, reservation_id: UUID) -> Reservation:
+        """A reservation now."""
+        return self.book.reservations[reservation_id]
+
+
+def done(result: Result) -> Done:
+    """The result of a command that was not refused."""
+    assert isinstance(result, Done), result
+    return result
+
+
+def refusal(result: Result) -> str:
+    """The code of a refusal."""
+    assert isinstance(result, Refusal), result
+    return result.code

@@ -1,0 +1,110 @@
+"""Short ways to use a real ledger in tests."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+
+from domain.deciding import Command, Done, Result
+from domain.decisions.attempt import ClaimAttempt
+from domain.decisions.command import Context
+from domain.decisions.issue import IssueCode
+from domain.decisions.overdue import SettleDue
+from domain.decisions.reserve import IdempotencyKey, ReserveUse
+from domain.decisions.settle import RecordOutcome
+from domain.events import ActorKind
+from domain.ports import Accepted, Outcome
+from domain.values import EmailAddress, draw_code
+from projections.bootstrap import Storage
+from projections.reading import Reader
+
+SENT = Accepted(server="mx:25", reply_code=250)
+
+
+@dataclass
+class LedgerBench:
+    """A ledger on a real database."""
+
+    storage: Storage
+    database_url: str
+    letters: random.Random = field(default_factory=lambda: random.Random(7))
+
+    @property
+    def reader(self) -> Reader:
+        """Questions to the store."""
+        return Reader(self.storage)
+
+    def context(self, actor: ActorKind = "person", request_id: str | None = None) -> Context:
+        """Who asks now."""
+        return Context(now=self.storage.recorder.clock.now(), actor=actor, actor_id="w1", request_id=request_id)
+
+    def run(self, command: Command) -> Result:
+        """One command in a transaction of its own."""
+        return self.storage.ledger.execute([command])[0]
+
+    def issue(self, max_uses: int | None = 1, *, bound: bool = True) -> str:
+        """Issue a code; its normal form."""
+        text, code_id = draw_code(self.letters), uuid4()
+        self.run(
+            IssueCode(
+                context=self.context("operator"),
+                code_id=code_id,
+                text=self.storage.vault.code(text, code_id),
+                max_uses=max_uses,
+                bound=bound,
+            )
+        )
+        return text
+
+    def reserve(
+        self, code: str, email: str, *, reservation_id: UUID | None = None, key: IdempotencyKey | None = None
+    ) -> ReserveUse:
+        """The command of a redeem."""
+        vault = self.storage.vault
+        return ReserveUse(
+            context=self.context(),
+            code_digests=vault.digests("code", code),
+            recipient=vault.recipient(EmailAddress.parse(email), uuid4()),
+            reservation_id=reservation_id or uuid4(),
+            language="zh",
+            key=key,
+        )
+
+    def redeem(self, code: str, email: str) -> Result:
+        """A redeem."""
+        return self.run(self.reserve(code, email))
+
+    def attempt(self, reservation_id: UUID, outcome: Outcome = SENT) -> Done:
+        """Claim and record."""
+        context = self.context("worker", "t1")
+        claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=uuid4())
+        item = done(self.run(claim)).about()
+        return done(
+            self.run(
+                RecordOutcome(
+                    context=context,
+                    reservation_id=reservation_id,
+                    delivery=1,
+                    attempt=item.last_attempt,
+                    outcome=outcome,
+                    case_id=uuid4(),
+                )
+            )
+        )
+
+    def settle(self, reservation_id: UUID) -> Result:
+        """The sweep comes by."""
+        return self.run(SettleDue(context=self.context("sweep"), reservation_id=reservation_id, case_id=uuid4()))
+
+    def rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:
+        """Ask the database directly."""
+        with psycopg.connect(self.database_url) as conn:
+            return conn.execute(query.encode(), params).fetchall()
+
+
+def done(result: Result) -> Done:
+    """The result of a command that was not refused."""
+    assert isinstance(result, Done), result
+    return result

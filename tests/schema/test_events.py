@@ -1,0 +1,113 @@
+"""The stored shape of every event, as an approved snapshot. From release 1.0 on, a difference is a broken promise."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.events import (
+    EVENT_TYPES,
+    CaseClosed,
+    CaseOpened,
+    CodeIssued,
+    Event,
+    InviteAccepted,
+    InviteAttempted,
+    InviteDeferred,
+    InviteFailed,
+    InviteOutcomeUnknown,
+    InviteSent,
+    UseRefunded,
+    UseReserved,
+    topic_of,
+)
+from projections.codec import UnreadableEventError, decode, encode
+
+APPROVED = json.loads(Path(__file__).with_name("approved_events.json").read_text(encoding="utf-8"))
+AT = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+LATER = AT + timedelta(hours=1)
+R, P, C = (UUID(int=number) for number in (1, 2, 3))
+WHO: dict[str, Any] = {
+    "at": AT,
+    "recorded_at": LATER,
+    "occurred_at": AT,
+    "actor": "worker",
+    "actor_id": "host:1",
+    "request_id": "t1",
+    "caused_by": 2,
+    "correlation_id": UUID(int=9),
+}
+ATTEMPT: dict[str, Any] = {"reservation_id": R, "delivery": 2, "attempt": 3, "kind": "rebind"}
+
+FULL: list[Event] = [
+    CodeIssued(**WHO, max_uses=5, bound=False, expires_at=LATER, validity_days=30, group="blue"),
+    UseReserved(
+        **WHO,
+        reservation_id=R,
+        recipient_id=P,
+        deadline=LATER,
+        language="zh",
+        group="blue",
+        follows=C,
+        corrects=C,
+    ),
+    InviteAttempted(**WHO, **ATTEMPT, lease_until=LATER, channel="smtp"),
+    InviteSent(**WHO, **ATTEMPT, server="mx:25", reply_code=250),
+    InviteFailed(**WHO, **ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER, reply_code=451, text_id=C),
+    InviteDeferred(**WHO, **ATTEMPT, server="team", reason="full", until=LATER, deadline=LATER),
+    InviteOutcomeUnknown(**WHO, **ATTEMPT, cause="connection_lost", server="mx:25", retry_at=LATER),
+    InviteAccepted(**WHO, reservation_id=R, delivery=2, via="link"),
+    UseRefunded(**WHO, reservation_id=R, cause="staff", held="used", kind="rebind", text_id=C),
+    CaseOpened(**WHO, reservation_id=R, case_id=C, cause="unknown_outcome", delivery=2),
+    CaseClosed(**WHO, reservation_id=R, case_id=C, how="proved_sent"),
+]
+
+
+def test_every_event_type_has_an_example() -> None:
+    """A type without a snapshot could change unseen."""
+    assert {type(event) for event in FULL} == set(EVENT_TYPES)
+    assert set(APPROVED) == {topic_of(kind) for kind in EVENT_TYPES}
+
+
+@pytest.mark.parametrize("event", FULL, ids=lambda event: topic_of(type(event)))
+def test_the_stored_shape_is_the_approved_one(event: Event) -> None:
+    """Bytes that were written must stay readable, and what we write must be what was approved."""
+    topic, state = encode(event)
+
+    assert json.loads(state) == APPROVED[topic]
+    assert decode(topic, state) == event
+
+
+@pytest.mark.parametrize("topic", sorted(APPROVED))
+def test_the_approved_shape_is_read_back(topic: str) -> None:
+    """A log written by this version is read by every later one."""
+    event = decode(topic, json.dumps(APPROVED[topic]).encode())
+
+    assert encode(event)[0] == topic
+
+
+def test_fields_at_their_default_are_left_out() -> None:
+    """The log is for ever, so it holds no filler."""
+    _, state = encode(InviteSent(at=AT, actor="worker", reservation_id=R, attempt=1, server="mx:25"))
+
+    assert set(json.loads(state)) == {"at", "actor", "reservation_id", "attempt", "server"}
+
+
+@pytest.mark.parametrize(
+    ("topic", "state"),
+    [("Nothing:1", b"{}"), ("InviteSent:2", b"{}"), ("InviteSent:1", b"{}"), ("CodeIssued:1", b"not json")],
+)
+def test_what_cannot_be_read_is_said(topic: str, state: bytes) -> None:
+    """A poison event names its topic."""
+    with pytest.raises(UnreadableEventError, match=topic.split(":", maxsplit=1)[0]):
+        decode(topic, state)
+
+
+def test_no_personal_field() -> None:
+    """No event has a field that could hold an address, a code or free text."""
+    fields = {name for kind in EVENT_TYPES for name in kind.__struct_fields__}
+
+    assert not fields & {"email", "address", "code", "text", "note", "reply", "name"}

@@ -1,0 +1,33 @@
+"""Private servers for tests, started and ended the way `ledger up` does it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from api.cli.stack import postgres, valkey
+from api.cli.stack.ports import free_port
+from api.cli.stack.supervisor import Supervisor
+from api.cli.stack.waiting import wait_until
+
+READY_S_MAX = 30
+PASSWORD = "only-for-tests"
+
+
+@contextmanager
+def postgres_server(folder: Path) -> Iterator[str]:
+    """A PostgreSQL with its data below the folder; gives the libpq URI of the owner of its database `ledger`."""
+    server = postgres.prepare(folder, free_port(), PASSWORD)
+    with Supervisor(folder / "logs") as supervisor:
+        supervisor.start(server.program)
+        assert wait_until(server.is_ready, READY_S_MAX), supervisor.last_words("postgres")
+        yield server.url
+
+
+@contextmanager
+def valkey_server(folder: Path) -> Iterator[str]:
+    """A Valkey with its data below the folder; gives its Redis URL."""
+    server = valkey.prepare(folder, free_port())
+    with Supervisor(folder / "logs") as supervisor:
+        supervisor.start(server.program)
+        assert wait_until(server.is_ready, READY_S_MAX), supervisor.last_words("valkey")
+        yield server.url

@@ -1,0 +1,138 @@
+"""A data folder serves one `ledger up` at a time, of its own version, and keeps its secrets."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from api.cli.stack import secret_file
+from api.cli.stack.errors import StackError
+from api.cli.stack.folder import opened
+from api.cli.stack.ports import HOST, free_port
+from api.cli.stack.secret_file import load_secrets
+from api.cli.stack.state_file import State, remove_state, write_state
+from api.cli.stack.up import run_up, stack_environment
+from projections.keys import KeyRing
+
+STATE = State(
+    api="http://127.0.0.1:8000",
+    database_url="postgresql://ledger:x@127.0.0.1:20000/ledger",
+    redis_url="redis://127.0.0.1:20001/0",
+    mailbox="/somewhere/mailbox",
+    admin_key="rl_x",
+    staff_email="admin@ledger.example",
+    staff_password="y",
+    demo_code="",
+    pid=1,
+)
+
+
+@pytest.fixture(autouse=True)
+def clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of the person who runs the tests count for nothing here."""
+    for name in list(os.environ):
+        if name.startswith("LEDGER_") or name in {"DATABASE_URL", "REDIS_URL"}:
+            monkeypatch.delenv(name)
+
+
+def test_a_second_up_on_a_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence names the process that has it."""
+    with opened(tmp_path):
+        assert 2 == run_up(tmp_path, free_port(), demo=False)
+
+    told = capsys.readouterr().err
+    assert 1 == told.count("\n")
+    assert f"another `ledger up` (pid {os.getpid()}) runs on {tmp_path}" in told
+
+
+def test_a_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence names the port and the option that helps; the old ledger.json is gone all the same."""
+    write_state(tmp_path, STATE)
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert 2 == run_up(tmp_path, port, demo=False)
+
+    told = capsys.readouterr().err
+    assert f"port {port} on {HOST} is in use by another program: choose another with --port\n" == told
+    assert not (tmp_path / "ledger.json").exists()
+
+
+@pytest.mark.parametrize("foreign", ["version", "postgres"])
+def test_a_folder_of_another_version_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], foreign: str
+) -> None:
+    """A marker with another layout, or data without any marker, is left alone."""
+    if foreign == "version":
+        (tmp_path / "version").write_text("99\n")
+    else:
+        (tmp_path / "postgres").mkdir()
+
+    assert 2 == run_up(tmp_path, free_port(), demo=False)
+    told = capsys.readouterr().err
+    assert 1 == told.count("\n")
+    assert "version" in told
+    assert "choose another --data-dir" in told
+    assert {foreign, "lock"} == {entry.name for entry in tmp_path.iterdir()}
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file stands where the folder should be."""
+    (tmp_path / "file").touch()
+
+    assert 2 == run_up(tmp_path / "file" / "x", free_port(), demo=False)
+    assert "choose another --data-dir" in capsys.readouterr().err
+
+
+def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
+    """A second start reads the same; both key rings are rings of one key."""
+    made = load_secrets(tmp_path)
+
+    assert made == load_secrets(tmp_path)
+    assert 0o600 == (tmp_path / secret_file.FILE).stat().st_mode & 0o777
+    assert 1 == KeyRing.parse(made["LEDGER_PEPPERS"]).current
+    assert made["LEDGER_PEPPERS"] != made["LEDGER_MASTER_KEYS"]
+
+
+def test_secrets_of_the_environment_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before and after the file is made, and they are not copied into it."""
+    monkeypatch.setenv("LEDGER_PEPPERS", "given")
+    assert "given" == load_secrets(tmp_path)["LEDGER_PEPPERS"]
+    assert "given" not in (tmp_path / secret_file.FILE).read_text()
+    monkeypatch.setenv("LEDGER_SECRET_KEY", "given too")
+
+    assert ("given", "given too") == (
+        load_secrets(tmp_path)["LEDGER_PEPPERS"],
+        load_secrets(tmp_path)["LEDGER_SECRET_KEY"],
+    )
+
+
+def test_lost_secrets_are_not_replaced(tmp_path: Path) -> None:
+    """New keys could not open the data that is there."""
+    (tmp_path / "postgres").mkdir()
+
+    with pytest.raises(StackError, match=r"secrets\.env is missing .* restore that file"):
+        load_secrets(tmp_path)
+
+
+def test_a_command_reaches_the_running_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets what the stack wrote and the secrets, but for what the environment sets already."""
+    secrets = load_secrets(tmp_path)
+    write_state(tmp_path, STATE)
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
+
+    assert {
+        "DATABASE_URL": STATE["database_url"],
+        "LEDGER_DATA_DIR": str(tmp_path),
+        "LEDGER_MAILBOX": STATE["mailbox"],
+        "LEDGER_PUBLIC_URL": STATE["api"],
+        **{name: secrets[name] for name in ("LEDGER_SECRET_KEY", "LEDGER_PEPPERS", "LEDGER_MASTER_KEYS")},
+    } == stack_environment(tmp_path)
+    assert 0o600 == (tmp_path / "ledger.json").stat().st_mode & 0o777
+
+
+def test_without_a_running_stack_nothing_is_made_up(tmp_path: Path) -> None:
+    """Only the folder itself is known."""
+    remove_state(tmp_path)
+
+    assert {"LEDGER_DATA_DIR": str(tmp_path)} == stack_environment(tmp_path)

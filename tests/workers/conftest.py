@@ -1,0 +1,43 @@
+"""Worker steps over a real ledger, with a channel whose outcomes a test scripts."""
+
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.deciding import Command, Result
+from domain.ports import TextDraft
+from projections.bootstrap import Storage
+from tests.projections.conftest import settings_for
+from tests.projections.ledgers import LedgerBench
+from workers.letters import LetterPress
+from workers.steps import Steps
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[LedgerBench]:
+    """An open ledger with helpers around it."""
+    with Storage.open(settings_for(database_url)) as storage:
+        yield LedgerBench(storage, database_url)
+
+
+@pytest.fixture
+def steps(bench: LedgerBench) -> Steps:
+    """The steps as a worker process holds them."""
+    reader = bench.reader
+
+    def execute(command: Command) -> Result:
+        return bench.run(command)
+
+    def keep_text(text: str, reservation_id: UUID) -> TextDraft:
+        return bench.storage.vault.text(text, uuid4(), reservation_id)
+
+    return Steps(
+        execute=execute,
+        address=lambda reservation_id: reader.addresses([reservation_id]).get(reservation_id),
+        press=LetterPress(b"secret", "http://127.0.0.1:8000", "ledger.example"),
+        keep_text=keep_text,
+        now=bench.storage.recorder.clock.now,
+        new_id=uuid4,
+        worker="w1",
+    )

@@ -1,0 +1,68 @@
+"""The dispatcher: few messages, nobody waits, and an error is neither lost nor repeated at full speed."""
+
+import threading
+from collections.abc import Sequence
+from uuid import UUID
+
+from workers.dispatch import IDS_PER_MESSAGE, PAUSE_S_MAX, BackgroundDispatcher
+
+WAIT_S = 5
+IDS = [UUID(int=number) for number in range(200)]
+
+
+class Broker:
+    """Takes messages, or fails while it is away."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.messages: list[list[UUID]] = []
+        self.errors: list[Exception] = []
+        self.pauses: list[float] = []
+        self.enough = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def publish(self, ids: Sequence[UUID]) -> None:
+        """One message."""
+        self.gate.wait(WAIT_S)
+        if self.away:
+            raise OSError("away")
+        self.messages.append(list(ids))
+        if sum(map(len, self.messages)) >= len(IDS):
+            self.enough.set()
+
+    def wait(self, closing: threading.Event, seconds: float) -> bool:
+        """Instead of sleeping: note the pause; back after four of them."""
+        self.pauses.append(seconds)
+        self.away = len(self.pauses) < 4
+        return closing.is_set()
+
+
+def test_many_ids_go_in_few_messages() -> None:
+    """Ids that arrive while a message is on its way share the next ones."""
+    broker = Broker()
+    broker.gate.clear()
+    dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append)
+    for item in IDS:
+        dispatcher.dispatch(item)
+    broker.gate.set()
+    assert broker.enough.wait(WAIT_S)
+    dispatcher.close()
+
+    assert [item for message in broker.messages for item in message] == IDS
+    assert len(broker.messages) <= len(IDS) // IDS_PER_MESSAGE + 1
+
+
+def test_a_broker_that_is_away_is_asked_ever_more_rarely() -> None:
+    """Each failed publish is told, the ids keep their order, and none is lost."""
+    broker = Broker()
+    broker.away = True
+    dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append, wait=broker.wait)
+    for item in IDS:
+        dispatcher.dispatch(item)
+    assert broker.enough.wait(WAIT_S)
+    dispatcher.close()
+
+    assert [item for message in broker.messages for item in message] == IDS
+    assert len(broker.errors) == 4
+    assert broker.pauses == [0.5, 1.0, 2.0, PAUSE_S_MAX]

@@ -1,0 +1,141 @@
+"""Claim, send, record over a real ledger: what each outcome leaves behind."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.ports import Accepted, Letter, Outcome, Rejected, Uncertain
+from tests.projections.ledgers import LedgerBench, done
+from workers.notices import send_notices
+from workers.steps import Steps
+
+SENT = Accepted(server="mx:25", reply_code=250)
+REFUSED = Rejected(
+    server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550, reply="no such user"
+)
+TOO_BIG = Rejected(server="mx:25", reason="message_refused", final=True, reply_code=552)
+
+
+class ScriptedChannel:
+    """Gives the outcomes of its script in order, then accepts."""
+
+    name = "scripted"
+
+    def __init__(self, *script: Outcome) -> None:
+        self.script = list(script)
+        self.letters: list[Letter] = []
+
+    def send(self, letter: Letter) -> Outcome:
+        """Note the letter down and answer by the script."""
+        self.letters.append(letter)
+        return self.script.pop(0) if self.script else SENT
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def reserved(bench: LedgerBench, email: str = "Li.Wei@example.com") -> UUID:
+    """A reservation on a new code."""
+    return done(bench.redeem(bench.issue(), email)).about().reservation_id
+
+
+def kinds(bench: LedgerBench) -> list[str]:
+    """Event names in order, without the issue."""
+    rows = bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id")
+    return [topic.split(":")[0] for (topic,) in rows][1:]
+
+
+def test_a_letter_goes_to_the_typed_address(bench: LedgerBench, steps: Steps) -> None:
+    """The vault gives the address as it was typed; Message-ID and link are the delivery's."""
+    channel = ScriptedChannel()
+    reservation_id = reserved(bench)
+
+    word = steps.process(reservation_id, channel, "t1")
+
+    letter = channel.letters[0]
+    assert word == "sent"
+    assert letter.recipient == "Li.Wei@example.com"
+    assert letter.message_id == f"<{reservation_id}.1@ledger.example>"
+    assert letter.link.startswith("http://127.0.0.1:8000/a/")
+    assert kinds(bench) == ["UseReserved", "InviteAttempted", "InviteSent"]
+
+
+def test_a_message_delivered_twice_sends_once(bench: LedgerBench, steps: Steps) -> None:
+    """Doubles are harmless."""
+    channel = ScriptedChannel()
+    reservation_id = reserved(bench)
+
+    words = [steps.process(reservation_id, channel, f"t{number}") for number in range(3)]
+
+    assert words == ["sent", "idle", "idle"]
+    assert len(channel.letters) == 1
+
+
+def test_an_unknown_reservation_is_nothing_to_do(steps: Steps) -> None:
+    """A message carries no truth: an id that does not exist is left alone."""
+    assert steps.process(uuid4(), ScriptedChannel(), "t1") == "idle"
+
+
+def test_a_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBench, steps: Steps) -> None:
+    """The server's words may hold personal data, so they are in the vault only."""
+    steps.process(reserved(bench), ScriptedChannel(REFUSED), "t1")
+
+    (text_id,) = bench.rows("SELECT text_id FROM private_texts")[0]
+    assert kinds(bench)[-2:] == ["InviteFailed", "UseRefunded"]
+    assert bench.reader.private_text(text_id) == "no such user"
+
+
+def test_a_retry_is_the_same_letter(bench: LedgerBench, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an unknown the same delivery is sent again: equal to the last field."""
+    channel = ScriptedChannel(Uncertain(server="mx:25", cause="timeout"))
+    reservation_id = reserved(bench)
+    steps.process(reservation_id, channel, "t1")
+    assert steps.process(reservation_id, channel, "t2") == "idle"
+    later(bench, monkeypatch, 30)
+
+    assert steps.process(reservation_id, channel, "t3") == "sent"
+    assert channel.letters[0] == channel.letters[1]
+
+
+def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: Steps) -> None:
+    """The person is told once that nothing was sent and nothing used."""
+    channel = ScriptedChannel(TOO_BIG)
+    reservation_id = reserved(bench)
+    steps.process(reservation_id, channel, "t1")
+
+    first = send_notices(bench.storage, bench.reader, steps, channel)
+    second = send_notices(bench.storage, bench.reader, steps, channel)
+
+    notice = channel.letters[-1]
+    assert (first, second) == (1, 0)
+    assert (notice.template, notice.reservation_id) == ("refund_notice", reservation_id)
+    assert bench.rows("SELECT outcome, due_at FROM outbox") == [("sent", None)]
+
+
+def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: Steps) -> None:
+    """Two notices would worry more than a lost one."""
+    channel = ScriptedChannel(TOO_BIG, Uncertain(server="mx:25", cause="timeout"))
+    steps.process(reserved(bench), channel, "t1")
+
+    send_notices(bench.storage, bench.reader, steps, channel)
+
+    assert bench.rows("SELECT outcome, due_at FROM outbox") == [("unknown", None)]
+
+
+def test_a_notice_that_surely_failed_is_tried_again(bench: LedgerBench, steps: Steps) -> None:
+    """A busy mail server gets it later."""
+    busy = Rejected(server="mx:25", reason="temporary", final=False)
+    channel = ScriptedChannel(TOO_BIG, busy)
+    steps.process(reserved(bench), channel, "t1")
+
+    send_notices(bench.storage, bench.reader, steps, channel)
+
+    assert bench.rows("SELECT outcome, due_at > now() FROM outbox") == [("failed", True)]
+
+
+def later(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Move the database clock of this process."""
+    clock = bench.storage.recorder.clock
+    monotonic = clock._monotonic
+    monkeypatch.setattr(clock, "_monotonic", lambda: monotonic() + seconds)
+    monkeypatch.setattr(clock, "is_stale", lambda: False)

@@ -1,0 +1,106 @@
+"""The sweep: finds what is due, never twice at once, and leaves marks that a failed publish takes back."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.decisions.command import Context
+from domain.ports import Uncertain
+from tests.projections.ledgers import LedgerBench, done
+from workers.cleanup import prune
+from workers.sweep import DueRows, Swept, sweep
+
+
+class Publisher:
+    """Takes ids, or fails."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+        self.ids: list[UUID] = []
+
+    def __call__(self, ids: Sequence[UUID]) -> None:
+        """One message."""
+        if self.broken:
+            raise OSError("broker away")
+        self.ids += ids
+
+
+def at(bench: LedgerBench, seconds: float) -> Context:
+    """The sweep's context some seconds from now."""
+    now = bench.storage.recorder.clock.now() + timedelta(seconds=seconds)
+    return Context(now=now, actor="sweep")
+
+
+def run(bench: LedgerBench, publish: Publisher, seconds: float) -> Swept:
+    """One round, some seconds from now."""
+    return sweep(DueRows(bench.storage), bench.storage.ledger.execute, publish, at(bench, seconds), uuid4)
+
+
+def reserved(bench: LedgerBench) -> UUID:
+    """A reservation on a new code."""
+    return done(bench.redeem(bench.issue(), "li.wei@example.com")).about().reservation_id
+
+
+def test_what_was_just_reserved_is_left_to_the_dispatcher(bench: LedgerBench) -> None:
+    """The API hands new reservations over itself; the sweep waits for two seconds."""
+    reserved(bench)
+    publish = Publisher()
+
+    assert run(bench, publish, 0) == Swept(settled=0, dispatched=0)
+
+
+def test_a_lost_message_is_found(bench: LedgerBench) -> None:
+    """What nobody claimed is published again, and not twice by sweeps that follow closely."""
+    reservation_id = reserved(bench)
+    publish = Publisher()
+
+    rounds = [run(bench, publish, seconds).dispatched for seconds in (3, 4, 10, 19)]
+
+    assert rounds == [1, 0, 0, 1]
+    assert publish.ids == [reservation_id, reservation_id]
+
+
+def test_a_failed_publish_is_repeated_by_the_next_round(bench: LedgerBench) -> None:
+    """With the broker away the marks are taken back."""
+    reservation_id = reserved(bench)
+    with pytest.raises(OSError, match="away"):
+        run(bench, Publisher(broken=True), 3)
+    publish = Publisher()
+
+    run(bench, publish, 4)
+
+    assert publish.ids == [reservation_id]
+
+
+def test_an_overdue_reservation_is_refunded(bench: LedgerBench) -> None:
+    """With no worker at all the use comes back by itself at the deadline."""
+    reserved(bench)
+
+    swept = run(bench, Publisher(), 1803)
+
+    assert swept.settled == 1
+    assert bench.rows("SELECT used, reserved FROM code_balances") == [(0, 0)]
+    assert bench.rows("SELECT refund_cause FROM reservations") == [("deadline",)]
+
+
+def test_an_unknown_is_parked(bench: LedgerBench) -> None:
+    """An unknown past its deadline becomes a case and is due no more."""
+    reservation_id = reserved(bench)
+    bench.attempt(reservation_id, Uncertain(server="mx:25", cause="timeout"))
+
+    run(bench, Publisher(), 1803)
+
+    assert bench.rows("SELECT case_id IS NOT NULL, due_at, status FROM reservations") == [(True, None, "live")]
+
+
+def test_cleanup_drops_what_is_past_its_time(bench: LedgerBench) -> None:
+    """Keys and refusals are kept for their time and no longer."""
+    code = bench.issue(1, bound=False)
+    bench.redeem(code, "a@example.com")
+    bench.redeem(code, "b@example.com")
+    now = bench.storage.recorder.clock.now()
+
+    assert prune(bench.storage, now)["refusal"] == 0
+    assert prune(bench.storage, now + timedelta(days=91))["refusal"] == 1

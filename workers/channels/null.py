@@ -1,0 +1,16 @@
+"""The channel of `null://`: accepts every letter and drops it, for load tests."""
+
+from domain.ports import Accepted, Letter, Outcome
+
+
+class NullChannel:
+    """Looks at nothing and keeps nothing."""
+
+    name = "null"
+
+    def send(self, letter: Letter) -> Outcome:  # noqa: ARG002 - the port's signature; here nothing is read
+        """Accept and drop."""
+        return Accepted(server=self.name)
+
+    def close(self) -> None:
+        """Nothing is open."""

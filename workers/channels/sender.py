@@ -1,0 +1,66 @@
+"""Addresses as SMTP carries them: the sender's from the settings, the recipient's from a letter."""
+
+import re
+from dataclasses import dataclass
+from email.header import Header
+from email.utils import getaddresses
+
+import idna
+
+from domain.values import EmailAddress
+
+HEADER_LINE_MAX = 76
+_ADDRESS = re.compile(r"[!#-'*+\-./0-9=?A-Z^-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})")
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who letters come from.
+
+    Attributes:
+        address: The address in ASCII, for the envelope.
+        header: The value of the From header, in ASCII.
+    """
+
+    address: str
+    header: str
+
+    @classmethod
+    def parse(cls, mail_from: str) -> "Sender":
+        """Read `address` or `Name <address>`; an international domain becomes its A-label.
+
+        Raises:
+            ValueError: It is not one address that every mail server can carry.
+        """
+        found = getaddresses([mail_from]) if mail_from.isprintable() else []
+        name, address = found[0] if len(found) == 1 else ("", "")
+        local, at, domain = address.rpartition("@")
+        if not domain.isascii():
+            try:
+                domain = idna.encode(domain, uts46=True).decode("ascii")
+            except idna.IDNAError:
+                domain = ""
+        if not _ADDRESS.fullmatch(address := f"{local}{at}{domain}"):
+            raise ValueError(
+                "LEDGER_MAIL_FROM must be one address with an ASCII local part, such as ledger@example.com "
+                "or Ledger <ledger@example.com>."
+            )
+        return cls(address=address, header=f"{_phrase(name)} <{address}>" if name else address)
+
+
+def _phrase(name: str) -> str:
+    if not name.isascii():
+        return Header(name, "utf-8", maxlinelen=HEADER_LINE_MAX).encode(linesep="\r\n")
+    escaped = name.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'
+
+
+def envelope_address(recipient: str) -> str:
+    """The address to write into the envelope: local part as typed, domain as its A-label.
+
+    Raises:
+        MalformedEmailError: It is not exactly one address that SMTP can carry.
+    """
+    email = EmailAddress.parse(recipient)
+    local, domain = email.typed.rpartition("@")[0], email.normal.rpartition("@")[2]
+    return f"{local}@{domain}"

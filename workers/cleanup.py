@@ -1,0 +1,22 @@
+"""What is kept for a time only, and for how long."""
+
+from datetime import datetime, timedelta
+
+from projections.bootstrap import Storage
+from projections.sql import QUERIES
+
+REFUSALS_DAYS = 90
+ROWS_MAX = 10_000
+"""Rows per round and kind, so that a round stays short; the next one follows in a minute."""
+
+
+def prune(storage: Storage, now: datetime) -> dict[str, int]:
+    """Drop rows past their time; how many by kind."""
+    old = now - timedelta(days=REFUSALS_DAYS)
+    with storage.datastore.get_connection() as conn:
+        conn.execute(QUERIES["prune_dispatches"], (now - timedelta(minutes=10),))
+        return {
+            "idempotency_key": conn.execute(QUERIES["prune_idempotency_keys"], (now, ROWS_MAX)).rowcount,
+            "refusal": conn.execute(QUERIES["prune_refusals"], (old, ROWS_MAX)).rowcount,
+            "unknown_code_try": conn.execute(QUERIES["prune_unknown_code_tries"], (old,)).rowcount,
+        }

@@ -1,0 +1,68 @@
+"""Which letter belongs to a reservation: address, links and ids, the same on every try."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain.ports import Letter
+from domain.reservation import Reservation
+from domain.tokens import Delivery, link_token, message_id
+
+
+@dataclass(frozen=True, slots=True)
+class LetterPress:
+    """Makes letters from reservations.
+
+    Attributes:
+        secret: Key of the link tokens.
+        public_url: Base of links, without a trailing slash.
+        mail_domain: Right side of Message-IDs.
+    """
+
+    secret: bytes
+    public_url: str
+    mail_domain: str
+
+    def invitation(self, item: Reservation, recipient: str) -> Letter:
+        """The invitation of a reservation's newest delivery."""
+        delivery = Delivery(item.reservation_id, item.delivery)
+        return Letter(
+            reservation_id=item.reservation_id,
+            template="invite",
+            message_id=message_id(delivery, self.mail_domain),
+            recipient=recipient,
+            language=item.language,
+            link=f"{self.public_url}/a/{link_token(self.secret, delivery)}",
+            written_at=item.reserved_at,
+            group=item.group,
+        )
+
+    def refund_notice(self, item: Reservation, recipient: str, written_at: datetime) -> Letter:
+        """The notice that nothing was sent and nothing was used."""
+        return Letter(
+            reservation_id=item.reservation_id,
+            template="refund_notice",
+            message_id=f"<{item.reservation_id}.refund@{self.mail_domain}>",
+            recipient=recipient,
+            language=item.language,
+            link=f"{self.public_url}/invite",
+            written_at=written_at,
+            group=item.group,
+        )
+
+
+def press_from(secret_key: str, public_url: str, mail_from: str) -> LetterPress:
+    """A press from settings; the Message-ID's domain is that of the sender's address."""
+    domain = mail_from.rpartition("@")[2].strip("> ") or "localhost"
+    return LetterPress(secret_key.encode(), public_url.rstrip("/"), domain)
+
+
+def reservation_ids(texts: list[str]) -> list[UUID]:
+    """Ids from a message; what is no id is left out, since a message carries no truth."""
+    found = []
+    for text in texts:
+        try:
+            found.append(UUID(text))
+        except ValueError:
+            continue
+    return found

@@ -1,0 +1,100 @@
+"""What one worker process holds: ledger, channel and threads. Built after the fork, closed before exit."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from domain.deciding import Command, Result
+from domain.decisions.command import Context
+from domain.ports import Channel, TextDraft
+from projections.bootstrap import Storage
+from projections.group_commit import GroupCommit
+from projections.reading import Reader
+from projections.settings import LedgerSettings
+from workers.channels import open_channel
+from workers.letters import press_from
+from workers.settings import WorkerSettings, worker_name
+from workers.steps import Steps
+
+COMMIT_WAIT_S = 30.0
+"""Longest wait for one command's commit; `execute` itself gives up earlier."""
+
+
+@dataclass
+class Runtime:
+    """One process's connections and threads."""
+
+    settings: WorkerSettings
+    storage: Storage
+    reader: Reader
+    commit: GroupCommit
+    steps: Steps
+    threads: ThreadPoolExecutor
+    _channels: threading.local = field(default_factory=threading.local)
+    _opened: list[Channel] = field(default_factory=list)
+
+    @classmethod
+    def build(cls, settings: WorkerSettings) -> "Runtime":
+        """Open everything.
+
+        Raises:
+            StorageUnavailableError, SchemaMismatchError, WrongKeysError: As `Storage.open`.
+        """
+        storage = Storage.open(settings, pool_size=4)
+        reader = Reader(storage)
+        commit = GroupCommit(storage.ledger.execute)
+
+        def execute(command: Command) -> Result:
+            return commit.submit(command).result(COMMIT_WAIT_S)
+
+        def keep_text(text: str, reservation_id: UUID) -> TextDraft:
+            return storage.vault.text(text, uuid4(), reservation_id)
+
+        steps = Steps(
+            execute=execute,
+            address=lambda reservation_id: reader.addresses([reservation_id]).get(reservation_id),
+            press=press_from(settings.secret_key.get_secret_value(), settings.public_url, settings.mail_from),
+            keep_text=keep_text,
+            now=storage.recorder.clock.now,
+            new_id=uuid4,
+            worker=worker_name(),
+        )
+        threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
+        return cls(settings, storage, reader, commit, steps, threads)
+
+    def channel(self) -> Channel:
+        """This thread's channel; connections are kept between letters."""
+        channel: Channel | None = getattr(self._channels, "channel", None)
+        if channel is None:
+            channel = channel_from(self.settings)
+            self._channels.channel = channel
+            self._opened.append(channel)
+        return channel
+
+    def context(self, actor_id: str, request_id: str | None) -> Context:
+        """Who acts when a machine does."""
+        return Context(now=self.storage.recorder.clock.now(), actor="sweep", actor_id=actor_id, request_id=request_id)
+
+    def execute(self, commands: Sequence[Command]) -> list[Result]:
+        """Several commands, each its own future of the group commit."""
+        futures = [self.commit.submit(command) for command in commands]
+        return [future.result(COMMIT_WAIT_S) for future in futures]
+
+    def close(self) -> None:
+        """End threads and connections; what was submitted is finished first."""
+        self.threads.shutdown(wait=True, cancel_futures=True)
+        for channel in self._opened:
+            channel.close()
+        self.commit.close()
+        self.storage.close()
+
+
+def channel_from(settings: LedgerSettings) -> Channel:
+    """The channel that the settings name."""
+    return open_channel(
+        settings.smtp_url.get_secret_value(),
+        mail_from=settings.mail_from,
+        timeout_s=settings.smtp_timeout_s,
+    )

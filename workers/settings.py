@@ -1,0 +1,40 @@
+"""Settings of the worker side, and the rules between them that are checked at start."""
+
+import os
+
+from pydantic import Field, model_validator
+
+from projections.settings import LedgerSettings
+
+SOFT_SHUTDOWN_S = 10.0
+"""How long SIGTERM waits for letters that are being sent; containers must allow more before they kill."""
+
+
+class WorkerSettings(LedgerSettings):
+    """What sending needs beyond storage and policy.
+
+    Raises:
+        pydantic.ValidationError: Bounds contradict one another; the message says which and what to change.
+    """
+
+    worker_concurrency: int = Field(default=2, ge=1, le=64)
+    send_concurrency: int = Field(default=8, ge=1, le=64)
+    task_time_limit_s: int = Field(default=240, ge=10)
+    visibility_timeout_s: int = Field(default=300, ge=15)
+    message_ids_max: int = Field(default=50, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _bounds_agree(self) -> "WorkerSettings":
+        if self.task_time_limit_s >= self.visibility_timeout_s:
+            raise ValueError(
+                "LEDGER_TASK_TIME_LIMIT_S must be below LEDGER_VISIBILITY_TIMEOUT_S: "
+                "a longer task would be given to a second worker while it runs"
+            )
+        if self.smtp_timeout_s >= self.lease_s:
+            raise ValueError("LEDGER_SMTP_TIMEOUT_S must be below LEDGER_LEASE_S: a lease has to outlast any one send")
+        return self
+
+
+def worker_name() -> str:
+    """Which worker this is, for events: host and process id."""
+    return f"{os.uname().nodename}:{os.getpid()}"

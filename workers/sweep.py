@@ -1,0 +1,102 @@
+"""The sweep: finds in the database what is due, settles what time has decided, and wakes workers for the rest.
+
+Harmless to run twice or on two schedulers: rows are taken with SKIP LOCKED and marked until the next round.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from domain.deciding import Command, Result
+from domain.decisions.command import Context
+from domain.decisions.overdue import SettleDue
+from projections.bootstrap import Storage
+from projections.database import LedgerDatastore
+from projections.sql import QUERIES
+from workers.dispatch import IDS_PER_MESSAGE
+
+TAKEN_MAX = 500
+"""Reservations per sweep; at one sweep in 3 seconds that is far above what the workers send."""
+GRACE_S = 2.0
+"""What fell due less than this ago was just handed to Celery by the API; the sweep need not repeat it."""
+REPEAT_S = 15.0
+"""How long a sweep's wake-up call is trusted before another one repeats it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One reservation on which something is due: to settle (lease or deadline over) or to send."""
+
+    reservation_id: UUID
+    settle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep did."""
+
+    settled: int
+    dispatched: int
+
+
+class DueRows:
+    """The sweep's questions to the database."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._datastore: LedgerDatastore = storage.datastore
+
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
+        """Take due reservations that no sweep has taken within the last 15 seconds."""
+        params = {
+            "due_before": now - timedelta(seconds=GRACE_S),
+            "now": now,
+            "next_at": now + timedelta(seconds=REPEAT_S),
+            "limit": limit,
+        }
+        with self._datastore.get_connection() as conn:
+            rows: Sequence[Any] = conn.execute(QUERIES["take_due"], params).fetchall()
+        return [Due(row["reservation_id"], row["settle"]) for row in rows]
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """Undo the mark of wake-up calls that could not be given, so that the next sweep repeats them."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(QUERIES["forget_dispatches"], (list(reservation_ids),))
+
+    def prune(self, now: datetime) -> int:
+        """Drop marks that are long past; how many."""
+        with self._datastore.get_connection() as conn:
+            return conn.execute(QUERIES["prune_dispatches"], (now - timedelta(minutes=10),)).rowcount
+
+
+def sweep(
+    rows: DueRows,
+    execute: Callable[[Sequence[Command]], list[Result]],
+    publish: Callable[[Sequence[UUID]], None],
+    context: Context,
+    new_id: Callable[[], UUID],
+) -> Swept:
+    """One round.
+
+    Args:
+        rows: Where to find what is due.
+        execute: The ledger's `execute`.
+        publish: Wakes workers for reservations; may raise, then the next round repeats them.
+        context: Who and when.
+        new_id: Random ids for cases.
+    """
+    due = rows.take(context.now)
+    commands = [
+        SettleDue(context=context, reservation_id=item.reservation_id, case_id=new_id()) for item in due if item.settle
+    ]
+    if commands:
+        execute(commands)
+    ids = [item.reservation_id for item in due]
+    for first in range(0, len(ids), IDS_PER_MESSAGE):
+        try:
+            publish(ids[first : first + IDS_PER_MESSAGE])
+        except Exception:
+            rows.give_back(ids[first:])
+            raise
+    return Swept(settled=len(commands), dispatched=len(ids) - len(commands))

@@ -1,0 +1,126 @@
+"""Celery tasks: thin shells over the steps. Registered under bare names, which scripts and operators know."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from celery import Task
+from celery.signals import worker_process_init, worker_process_shutdown
+from celery.utils.log import get_task_logger
+
+from projections.errors import StorageUnavailableError
+from projections.metrics import ATTEMPTS, ERRORS, EXPIRED_CLEANUP, SWEPT, declare_zeroes
+from workers.by_hand import reserve_by_hand
+from workers.celery_app import celery_app, settings
+from workers.cleanup import prune
+from workers.dispatch import monotonic_deadline
+from workers.letters import reservation_ids
+from workers.notices import send_notices
+from workers.runtime import Runtime
+from workers.sampling import sample_drift
+from workers.sweep import DueRows, sweep
+
+log = get_task_logger(__name__)
+
+
+class _Process:
+    """This process's runtime: made after the fork, or on first use where there was none (a shell)."""
+
+    runtime: Runtime | None = None
+
+    @classmethod
+    def get(cls) -> Runtime:
+        if cls.runtime is None:
+            cls.runtime = Runtime.build(settings)
+        return cls.runtime
+
+
+@worker_process_init.connect
+def _begin(**_: Any) -> None:
+    declare_zeroes()
+    try:
+        _Process.get()
+    except StorageUnavailableError as away:
+        # The next task tries again; a worker that dies here would only be started over and over.
+        log.warning("the database is away at start: %s", away)
+
+
+@worker_process_shutdown.connect
+def _end(**_: Any) -> None:
+    if _Process.runtime is not None:
+        _Process.runtime.close()
+        _Process.runtime = None
+
+
+class InviteTask(Task):
+    """`process_invite_task`: published with reservation ids; called by hand with an e-mail and a code."""
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:  # noqa: ANN401 - Celery's signature
+        """Publish. With `email` and `redeem_code` the use is reserved first, here on the caller's side.
+
+        Raises:
+            ValueError: The ledger refuses; the message is the refusal's code.
+            kombu.exceptions.OperationalError: The broker is away. A reservation made here stays; the sweep finds it.
+        """
+        if kwargs and "email" in kwargs:
+            reservation_id = reserve_by_hand(_Process.get(), **kwargs)
+            args, kwargs = ([str(reservation_id)],), {}
+        return super().apply_async(args, kwargs, **options)
+
+
+@celery_app.task(base=InviteTask, bind=True, name="process_invite_task")
+def process_invite_task(self: Task, ids: list[str]) -> None:
+    """Send the invitations of reservations that are due; ids that somebody else has are left alone.
+
+    Stops claiming after a third of the task's time limit: what is left then is still due, and the sweep's.
+    """
+    runtime = _Process.get()
+    task_id = str(self.request.id)
+    over = monotonic_deadline(settings.task_time_limit_s / 3)
+
+    def one(reservation_id: UUID) -> None:
+        if not over():
+            word = runtime.steps.process(reservation_id, runtime.channel(), task_id)
+            if word != "idle":
+                ATTEMPTS.labels(word).inc()
+
+    for future in [runtime.threads.submit(one, item) for item in reservation_ids(ids)]:
+        try:
+            future.result()
+        except Exception:
+            ERRORS.labels("celery_error").inc()
+            log.exception("an invitation was left to the sweep")
+
+
+def publish_ids(ids: Sequence[UUID]) -> None:
+    """One message with reservation ids.
+
+    Raises:
+        kombu.exceptions.OperationalError: The broker is away or slow; the message may be queued all the same.
+    """
+    process_invite_task.apply_async(([str(item) for item in ids],), ignore_result=True)
+
+
+@celery_app.task(name="sweep_due_reservations")
+def sweep_due_reservations() -> None:
+    """Settle what time has decided, wake workers for what is due, and send notices that are due."""
+    runtime = _Process.get()
+    rows = DueRows(runtime.storage)
+    swept = sweep(rows, runtime.execute, publish_ids, runtime.context("sweep", None), runtime.steps.new_id)
+    SWEPT.labels("settled").inc(swept.settled)
+    SWEPT.labels("dispatched").inc(swept.dispatched)
+    send_notices(runtime.storage, runtime.reader, runtime.steps, runtime.channel())
+
+
+@celery_app.task(name="cleanup_expired_users")
+def cleanup_expired_users() -> None:
+    """Drop what is kept for a time only: idempotency keys, refused tries, sweep marks."""
+    runtime = _Process.get()
+    for reason, count in prune(runtime.storage, runtime.storage.recorder.clock.now()).items():
+        EXPIRED_CLEANUP.labels("success", reason).inc(count)
+
+
+@celery_app.task(name="sync_redeem_count_task")
+def sync_redeem_count_task() -> None:
+    """Compare a sample of read-model rows with a fold of the log; reports drift, never repairs it."""
+    sample_drift(_Process.get().storage)
