@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from api import codes, health, redeem, reservations
 from api.broker import BrokerWatch
+from api.i18n import LANGUAGES, translator
 from api.middleware import Envelope
 from api.page_deps import page_deps
 from api.pages import build_pages, error_page, mount_static, wants_html
@@ -44,6 +45,8 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     settings = settings or ApiSettings()
     configure_logs()
     declare_zeroes()
+    for language in LANGUAGES:
+        translator(language)  # a broken catalog ends the start, not a request
     app = FastAPI(
         title="Redemption Ledger",
         version="0.1.0",

@@ -201,7 +201,8 @@ class MailServer:
         finally:
             with self._changed:
                 self._open.discard(connection)
-            session.close()
+            with contextlib.suppress(OSError):  # a peer that is gone takes no last words
+                session.close()
             connection.close()
 
 

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from pydantic import ValidationError
 
@@ -53,13 +52,12 @@ def run(arguments: list[str]) -> int:
     try:
         outcome = typer.main.get_command(app).main(arguments, prog_name="ledger", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
-    except click.exceptions.NoArgsIsHelpError as help_text:
-        complain(help_text.format_message())
+    except typer.TyperException as usage:
+        complain(usage.format_message())
         return EXIT_USAGE
-    except click.ClickException as usage:
-        usage.show()
-        return EXIT_USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except typer.Exit as ended:
+        return ended.exit_code
+    except (typer.Abort, KeyboardInterrupt):
         complain("interrupted")
         return 130
     except Refusal as refusal:

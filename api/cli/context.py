@@ -15,6 +15,7 @@ from api.cli.stack.up import stack_environment
 from domain.decisions.command import Context
 from domain.ports import Language
 from projections.bootstrap import Storage
+from projections.errors import StorageUnavailableError
 from projections.reading import Reader
 from projections.settings import LedgerSettings
 
@@ -45,9 +46,14 @@ class Session:
         """Settings of the stack in the data folder; variables that are set win.
 
         Raises:
-            pydantic.ValidationError: Neither names a database or keys.
+            StorageUnavailableError: No ledger runs on the folder, and DATABASE_URL names none.
+            pydantic.ValidationError: A variable is missing or malformed.
         """
         os.environ.update(stack_environment(self.data_dir))
+        if not os.environ.get("DATABASE_URL"):
+            raise StorageUnavailableError(
+                f"no ledger runs on {self.data_dir}: start one with `ledger up`, or set DATABASE_URL and the keys"
+            )
         return LedgerSettings()
 
     @contextmanager

@@ -51,7 +51,8 @@ def _form(
     refusal: RefusalAnswer | None = None,
 ) -> Response:
     """The form with what was typed, bounded, and why it was refused."""
-    headers = {}
+    # Not no-store, as other pages: the back button then finds the form as it was left.
+    headers = {"Cache-Control": "private, no-cache"}
     if refusal is not None and refusal.retry_after_s is not None:
         headers["Retry-After"] = str(refusal.retry_after_s)
     return page(

@@ -85,7 +85,7 @@ def read_mail(folder: Path, key: str) -> Mail | None:
 
 def _age(key: str) -> tuple[int, ...]:
     """The numbers in a Maildir name (seconds, microseconds, process, count), which put mails in order."""
-    return tuple(int(number) for number in re.findall(r"\d+", key.partition("@")[0])[:4])
+    return tuple(int(number) for number in re.findall(r"\d+", key)[:4])
 
 
 def _read(box: Maildir, key: str, bytes_max: int) -> tuple[EmailMessage, bool] | None:

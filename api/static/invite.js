@@ -81,6 +81,12 @@ function press(pressed) {
 
 const isPressed = () => button.getAttribute("aria-disabled") === "true";
 
+function forget() {
+  notice.hidden = true;
+  mark(email, "email-hint", false);
+  mark(code, "code-hint code-check", false);
+}
+
 function refuse(title, detail, problem = "") {
   const about = (field) => form.dataset[field].split(" ").includes(problem);
   mark(email, "email-hint", about("aboutEmail"));
@@ -93,9 +99,10 @@ function refuse(title, detail, problem = "") {
 }
 
 function mark(field, hints, isWrong) {
-  field.toggleAttribute("aria-invalid", isWrong);
   if (isWrong) {
     field.setAttribute("aria-invalid", "true");
+  } else {
+    field.removeAttribute("aria-invalid");
   }
   field.setAttribute("aria-describedby", isWrong ? `notice-title ${hints}` : hints);
 }
@@ -121,6 +128,7 @@ form.addEventListener("submit", async (event) => {
     return;
   }
   press(true);
+  forget();
   let isLeaving = false;
   try {
     isLeaving = await redeem();

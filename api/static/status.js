@@ -22,13 +22,14 @@ async function redraw() {
   }
   const next = new DOMParser().parseFromString(await response.text(), "text/html");
   const sheet = document.adoptNode(next.getElementById("slip"));
-  const isNews = sheet.dataset.state !== slip().dataset.state;
+  const heading = (root) => root.querySelector("#heading").textContent;
+  const isNews = heading(sheet) !== heading(slip());
   sheet.classList.toggle("is-new", isNews);
   showLocalTimes(sheet);
   slip().replaceWith(sheet);
   document.title = next.title;
   if (isNews) {
-    news.textContent = `${sheet.querySelector("#heading").textContent} ${sheet.querySelector("#message").textContent}`;
+    news.textContent = `${heading(sheet)} ${sheet.querySelector("#message").textContent}`;
   }
 }
 

@@ -1,11 +1,17 @@
 // Times come from the server in UTC; they are shown in the reader's own time zone.
 
-const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "medium" });
+const two = (number) => String(number).padStart(2, "0");
+
+// Short and of equal width, as on a statement, in every language.
+function shown(at) {
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}
 
 export function showLocalTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     time.title = time.textContent;
-    time.textContent = format.format(new Date(time.dateTime));
+    time.textContent = shown(new Date(time.dateTime));
   }
 }
 

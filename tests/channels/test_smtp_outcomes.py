@@ -156,6 +156,15 @@ def test_slowness_of_all_stages_counts_together(mail_server: MailServer) -> None
     assert ("unreachable", False, False) == _summary(_send(mail_server, timeout_s=SHORT_S))
 
 
+def test_no_content_leaves_without_time_for_its_answer(mail_server: MailServer) -> None:
+    """A server that used up most of the time before the content gets none: a retry is better than a doubt."""
+    mail_server.at("rcpt", Late(0.9))
+
+    assert ("unreachable", False, False) == _summary(_send(mail_server, timeout_s=1.0))
+    assert "DATA" not in mail_server.commands
+    assert [] == mail_server.received
+
+
 def test_a_slow_server_is_waited_for(mail_server: MailServer) -> None:
     """Slowness within the time changes nothing."""
     for stage in (*BEFORE_CONTENT, *FROM_CONTENT):

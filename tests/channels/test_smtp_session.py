@@ -54,6 +54,8 @@ def test_a_wrong_certificate_is_refused_before_anything_is_said(security: Securi
         outcome = _send_once(server.url)
 
     assert ("tls_failed", False) == _reason(outcome)
+    assert isinstance(outcome, Rejected)
+    assert ("mismatch" if wrong == "other-name" else "certificate") in outcome.reply
     assert [] == [command for command in server.commands if command.startswith(("AUTH", "MAIL"))]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,21 @@ def test_a_second_up_on_a_folder_is_refused(tmp_path: Path, capsys: pytest.Captu
     assert f"another `ledger up` (pid {os.getpid()}) runs on {tmp_path}" in told
 
 
+def test_a_folder_whose_last_run_is_still_being_ended_is_waited_for(tmp_path: Path) -> None:
+    """The guardian of a killed run holds the lock until nothing runs any more; then the folder is free."""
+    with subprocess.Popen(["/bin/true"]) as gone:
+        gone.wait()
+    with opened(tmp_path) as folder:
+        (tmp_path / "lock").write_text(f"{gone.pid}\n")
+        guardian = subprocess.Popen(["/bin/sleep", "0.5"], pass_fds=(folder.lock_fd,))
+    with opened(tmp_path):
+        assert 0 == guardian.wait(10)
+        assert f"{os.getpid()}\n" == (tmp_path / "lock").read_text()
+
+
 def test_a_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence names the port and the option that helps; the old ledger.json is gone all the same."""
+    (tmp_path / "version").write_text("1\n")
     write_state(tmp_path, STATE)
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
@@ -58,22 +72,25 @@ def test_a_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not (tmp_path / "ledger.json").exists()
 
 
-@pytest.mark.parametrize("foreign", ["version", "postgres"])
-def test_a_folder_of_another_version_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], foreign: str
-) -> None:
-    """A marker with another layout, or data without any marker, is left alone."""
-    if foreign == "version":
-        (tmp_path / "version").write_text("99\n")
-    else:
-        (tmp_path / "postgres").mkdir()
+def test_a_folder_of_another_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence says which layout it has and which is needed."""
+    (tmp_path / "version").write_text("99\n")
 
     assert 2 == run_up(tmp_path, free_port(), demo=False)
     told = capsys.readouterr().err
     assert 1 == told.count("\n")
-    assert "version" in told
-    assert "choose another --data-dir" in told
-    assert {foreign, "lock"} == {entry.name for entry in tmp_path.iterdir()}
+    assert "made by another version (layout '99', this one uses '1')" in told
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is made or cleared in it, even if it has names that we use."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").touch()
+
+    assert 2 == run_up(tmp_path, free_port(), demo=False)
+    assert "is not empty (it holds run) and no data folder of this version" in capsys.readouterr().err
+    assert [tmp_path / "run"] == list(tmp_path.iterdir())
+    assert (tmp_path / "run" / "precious").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,11 +37,12 @@ def test_postgres_runs_in_a_folder_that_is_closed_to_others(tmp_path: Path) -> N
         rows = conn.execute("SELECT count(*) FROM kept").fetchall()
         shown = conn.execute(
             "SELECT current_setting('fsync'), current_setting('full_page_writes'),"
-            " current_setting('synchronous_commit'), current_setting('max_connections'), current_user"
+            " current_setting('synchronous_commit'), current_setting('max_connections'),"
+            " current_user, current_setting('is_superuser')"
         ).fetchall()
 
     assert [(0,)] == rows
-    assert [("on", "on", "on", "100", "ledger")] == shown
+    assert [("on", "on", "on", "100", "ledger", "off")] == shown
     assert owner == (tmp_path / "postgres").stat().st_uid
     assert 0o700 == tmp_path.stat().st_mode & 0o777
 

@@ -1,6 +1,5 @@
 """Children are started again when they die, and none outlives the supervisor, however it ends."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -10,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
-from api.cli.stack import guardian
+from api.cli.stack import supervisor as supervising
 from api.cli.stack.errors import StackError
 from api.cli.stack.guardian import lives
 from api.cli.stack.program import Program
@@ -33,15 +31,6 @@ def pids(log: Path) -> list[int]:
 def all_gone(found: list[int]) -> bool:
     """Whether none of the processes runs any more."""
     return not any(lives(pid) for pid in found)
-
-
-def guardian_of(supervisor: int) -> int:
-    """Process id of the guardian of a supervising process; 0 while there is none."""
-    for child in psutil.Process(supervisor).children():
-        with contextlib.suppress(psutil.Error):
-            if guardian.__file__ in child.cmdline():
-                return int(child.pid)
-    return 0
 
 
 @contextmanager
@@ -141,12 +130,37 @@ def test_nothing_is_left_after_a_crash_of_the_supervisor(tmp_path: Path) -> None
 
 def test_a_killed_guardian_is_replaced(tmp_path: Path) -> None:
     """The new guardian knows the children that run already."""
-    with supervised(tmp_path) as (process, descendants):
-        first = guardian_of(process.pid)
-        os.kill(first, signal.SIGKILL)
-        assert wait_until(lambda: guardian_of(process.pid) not in (0, first), BOUND_S)
-        # It is told about the children right after it is started.
-        time.sleep(0.2)
-        process.kill()
+    log = tmp_path / "store.log"
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(standin.program("store", 0, tmp_path))
+        assert wait_until(lambda: len(pids(log)) == 2, BOUND_S)
+        first = supervisor._guardian
+        assert first is not None
+        first.kill()
+        first.wait()
+        supervisor.tick()
+        second, supervisor._guardian = supervisor._guardian, None
+        assert second is not None
+        assert second.stdin is not None
+        # As if we were gone.
+        second.stdin.close()
 
-        assert wait_until(lambda: all_gone(descendants), BOUND_S)
+        assert 0 == second.wait(BOUND_S)
+        assert all_gone(pids(log))
+
+
+def test_a_log_that_grows_is_cut_while_its_child_writes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there is kept in NAME.log.1, what comes goes to NAME.log."""
+    monkeypatch.setattr(supervising, "LOG_BYTES_MAX", 10)
+    command = ("/bin/sh", "-c", 'echo a long first line; read -r _ < "$1"; echo more; sleep 60', "sh")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(Program("x", (*command, str(gate)), dict(os.environ)))
+        assert wait_until(lambda: supervisor.last_words("x") != "", BOUND_S)
+        supervisor.tick()
+        gate.write_text("go\n")
+
+        assert wait_until(lambda: supervisor.last_words("x") == "more", BOUND_S)
+        assert "a long first line\n" == (tmp_path / "x.log.1").read_text()
+        assert "more\n" == (tmp_path / "x.log").read_text()

@@ -16,8 +16,8 @@ from domain.ports import Letter
 SUBJECT_LINE_MAX = 76
 """RFC 2047 section 2: no line with an encoded word is longer."""
 
-# Seven bits pass every server, whether or not it offers 8BITMIME.
-_POLICY = SMTP.clone(cte_type="7bit")
+# Seven bits pass every server, whether or not it offers 8BITMIME; RFC 2045 6.7 allows encoded lines of 76.
+_POLICY = SMTP.clone(cte_type="7bit", max_line_length=76)
 
 _TEMPLATES = Environment(
     loader=PackageLoader("workers.channels"),

@@ -25,6 +25,10 @@ IDLE_S_MAX = 15.0
 PROBE_SHARE = 0.25
 """Part of a letter's time that a kept connection gets to prove that it still lives."""
 
+ANSWER_SHARE = 0.25
+"""Part of a letter's time that is kept for content and answer. A server that is slow before them costs a retry;
+content sent with no time left for its answer would cost an uncertainty, which a person may have to settle."""
+
 START_CONTENT = 354
 CLOSING = 421
 
@@ -75,7 +79,8 @@ class SmtpChannel:
 
     def send(self, letter: Letter) -> Outcome:
         """Send one letter within the channel's time, however the server behaves."""
-        deadline = self._clock() + self._timeout_s
+        # Of everything before the content; what content and answer have is added when they begin.
+        deadline = self._clock() + self._timeout_s * (1 - ANSWER_SHARE)
         try:
             parcel = self._parcel(letter)
             wire = self._take(deadline)
@@ -105,11 +110,12 @@ class SmtpChannel:
     def _take(self, deadline: float) -> Wire | None:
         """The kept connection, if it may be used once more. It is kept again only after a clean end."""
         wire, self._kept = self._kept, None
-        if wire is not None and self._clock() - wire.used_at > IDLE_S_MAX:
+        if wire is None:
+            return None
+        wire.deadline = deadline
+        if self._clock() - wire.used_at > IDLE_S_MAX:
             wire.leave()
             return None
-        if wire is not None:
-            wire.deadline = deadline
         return wire
 
     # --- Opening ---
@@ -122,9 +128,10 @@ class SmtpChannel:
             self._log_in(wire)
         except WireError as error:
             raise self._unreachable(error) from None
-        except ssl.SSLError:
+        except ssl.SSLError as error:
             wire.close()
-            raise _RefusedError(self._rejected("tls_failed")) from None
+            why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason
+            raise _RefusedError(self._rejected("tls_failed", why)) from None
         except BaseException:
             wire.close()
             raise
@@ -137,7 +144,7 @@ class SmtpChannel:
         self._expect_yes(wire.ehlo())
         if self._tls is not None and self._server.security is Security.STARTTLS:
             if not wire.has_extn("starttls") or not is_yes(wire.docmd("STARTTLS")):
-                raise _RefusedError(self._rejected("tls_failed"))
+                raise _RefusedError(self._rejected("tls_failed", "STARTTLS was not offered or refused"))
             wire.secure(self._tls)
             self._expect_yes(wire.ehlo())
 
@@ -201,6 +208,7 @@ class SmtpChannel:
         reply = wire.docmd("DATA")
         if reply[0] != START_CONTENT:
             return refused_letter(server, reply)
+        wire.deadline = deadline + self._timeout_s * ANSWER_SHARE
         reply = wire.send_content(parcel.content)
         if is_yes(reply):
             return Accepted(server=server, reply_code=reply[0])
@@ -226,8 +234,8 @@ class SmtpChannel:
         bad = error.failure == "bad_reply"
         return _RefusedError(self._rejected("protocol_error" if bad else "unreachable"))
 
-    def _rejected(self, reason: str) -> Rejected:
-        return Rejected(server=str(self._server), reason=reason, final=False)
+    def _rejected(self, reason: str, why: str | None = None) -> Rejected:
+        return Rejected(server=str(self._server), reason=reason, final=False, reply=why or "")
 
     def _bad_address(self) -> Rejected:
         return Rejected(server=str(self._server), reason="bad_address", final=True, about_address=True)

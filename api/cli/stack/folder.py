@@ -10,6 +10,7 @@ from pathlib import Path
 
 from api.cli.stack.errors import USAGE, StackError
 from api.cli.stack.files import write_private
+from api.cli.stack.guardian import lives
 from api.cli.stack.waiting import wait_until
 
 LAYOUT = "1"
@@ -61,7 +62,8 @@ def opened(path: Path) -> Iterator[Folder]:
     """
     path = path.absolute()
     try:
-        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        _refuse_strangers(path)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as refused:
         raise StackError(
@@ -85,9 +87,23 @@ def opened(path: Path) -> Iterator[Folder]:
         os.close(descriptor)
 
 
+def _refuse_strangers(path: Path) -> None:
+    """Leave a folder alone that isn't ours: before anything is made, changed or cleared in it."""
+    if not path.exists() or (path / "version").exists():
+        return
+    ours = ("lock", "version.", "lost+found")
+    if strangers := sorted(entry.name for entry in path.iterdir() if not entry.name.startswith(ours)):
+        raise StackError(
+            f"{path} is not empty (it holds {strangers[0]}) and no data folder of this version: "
+            "choose another --data-dir",
+            USAGE,
+        )
+
+
 def _lock(descriptor: int, path: Path) -> None:
     def is_ours_or_another_runs() -> bool:
-        return _try_lock(descriptor) or _lives(_holder(path))
+        holder = _holder(path)
+        return _try_lock(descriptor) or (holder > 0 and lives(holder))
 
     # Held, and its holder gone: a guardian is still ending what was left.
     wait_until(is_ours_or_another_runs, PREVIOUS_RUN_S_MAX)
@@ -114,16 +130,6 @@ def _holder(path: Path) -> int:
         return 0
 
 
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid > 0
-
-
 def _check_layout(path: Path) -> None:
     marker = path / "version"
     if marker.exists():
@@ -135,10 +141,4 @@ def _check_layout(path: Path) -> None:
                 USAGE,
             )
         return
-    strangers = sorted(entry.name for entry in path.iterdir() if entry.name != "lock")
-    if "postgres" in strangers or "redis" in strangers:
-        raise StackError(
-            f"{path} holds data of an unknown version (its file `version` is missing): choose another --data-dir",
-            USAGE,
-        )
     write_private(marker, f"{LAYOUT}\n")

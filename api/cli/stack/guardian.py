@@ -35,11 +35,13 @@ class Child(NamedTuple):
 
 
 def lives(pid: int) -> bool:
-    """Whether a process that is no child of ours still runs; a zombie that nobody reaps does not."""
+    """Whether a process that need not be ours still runs; a zombie that nobody has reaped yet does not."""
     try:
         os.kill(pid, 0)
-    except OSError:
+    except ProcessLookupError:
         return False
+    except PermissionError:
+        return True
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -5,6 +5,7 @@ as PostgreSQL ships it: fsync, full_page_writes and synchronous_commit are on.
 """
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from api.cli.stack.ports import HOST
 from api.cli.stack.program import Account, Program, plain_environment
 
 OWNER = DATABASE = "ledger"
+SUPERUSER = "postgres"
 CONNECTIONS_MAX = 100
 INIT_S_MAX = 120
 STOP_S_MAX = 2.5
@@ -32,7 +34,7 @@ class Postgres:
     Attributes:
         data: The data directory.
         port: Where it will listen on 127.0.0.1.
-        password: Of the role `ledger`, which owns everything.
+        password: Of the role `ledger`, which owns the database.
         account: Who runs it.
     """
 
@@ -102,7 +104,8 @@ def _make(data: Path, account: Account, password: str) -> None:
     secret.unlink(missing_ok=True)
     try:
         secret.touch(mode=0o600)
-        secret.write_text(password + "\n")
+        # Of the superuser, whom nobody has to be: kept nowhere.
+        secret.write_text(secrets.token_urlsafe(32) + "\n")
         building.mkdir(mode=0o700)
         if account.uid is not None and account.gid is not None:
             os.chown(building, account.uid, account.gid)
@@ -110,15 +113,24 @@ def _make(data: Path, account: Account, password: str) -> None:
         _run(
             account,
             wheels.postgres("initdb"),
-            *("-D", str(building), "-U", OWNER, "--encoding=UTF8", "--locale=C"),
+            *("-D", str(building), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
             *("--auth=scram-sha-256", f"--pwfile={secret}"),
         )
-        single = ("--single", "-D", str(building), "postgres")
-        _run(account, wheels.postgres("postgres"), *single, stdin=f"CREATE DATABASE {DATABASE};\n")
+        single = ("--single", "-D", str(building), "-c", "exit_on_error=on", "postgres")
+        _run(account, wheels.postgres("postgres"), *single, stdin=_owner_sql(password))
         building.rename(data)
     finally:
         secret.unlink(missing_ok=True)
+
+
+def _owner_sql(password: str) -> str:
+    """The owner may make databases and watch the server. No superuser: rules of the events table bind it too."""
+    quoted = password.replace("'", "''")
+    return (
+        f"CREATE ROLE {OWNER} LOGIN CREATEDB PASSWORD '{quoted}' IN ROLE pg_monitor;\n"
+        f"CREATE DATABASE {DATABASE} OWNER {OWNER};\n"
+    )
 
 
 def _run(account: Account, program: Path, *arguments: str, stdin: str = "") -> None:

@@ -24,8 +24,9 @@ class MaildirHandler:
 
     def __init__(self, maildir: Path) -> None:
         self.maildir = maildir
+        maildir.mkdir(mode=0o700, parents=True, exist_ok=True)
         for part in PARTS:
-            (maildir / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+            (maildir / part).mkdir(mode=0o700, exist_ok=True)
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Take one mail; a full disk is told as a trouble that passes."""

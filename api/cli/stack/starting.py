@@ -28,11 +28,13 @@ def start_everything(folder: Folder, port: int, demo: bool, supervisor: Supervis
 
     Raises:
         StackError: Something can't be started, or isn't ready in time.
+        pydantic.ValidationError: A setting is malformed.
+        StorageUnavailableError, SchemaMismatchError, WrongKeysError: The database can't be used.
     """
     secrets = load_secrets(folder.path)
     servers = _start_servers(folder, secrets, supervisor)
     env = parts.child_environment(folder, port, {**secrets, **servers})
-    _migrate(servers["DATABASE_URL"])
+    _open_database(env)
     supervisor.start(parts.api(folder, port, env), parts.worker(folder, env), parts.beat(folder, env))
     credentials = _first_start(env, demo)
     _wait_until_ready(port, supervisor)
@@ -101,29 +103,30 @@ def _wait_for(name: str, server: _Server, supervisor: Supervisor) -> None:
         raise _failed([name], supervisor)
 
 
-def _migrate(database_url: str) -> None:
-    from projections.errors import SchemaMismatchError, StorageUnavailableError  # noqa: PLC0415 - loads no driver early
-    from projections.migrations import check_schema, migrate  # noqa: PLC0415 - the driver loads while servers start
+def _open_database(env: Mapping[str, str]) -> None:
+    """Check all settings, bring the schema up to date and compare the keys, so that no child has to fail over them."""
+    from api.settings import ApiSettings  # noqa: PLC0415 - what follows loads while the servers start
+    from projections.bootstrap import check_keys  # noqa: PLC0415 - as above
+    from projections.errors import StorageUnavailableError  # noqa: PLC0415 - as above
+    from projections.migrations import check_schema, migrate  # noqa: PLC0415 - as above
+    from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 
+    os.environ.update(env)
+    ApiSettings()
+    vault = WorkerSettings().open_vault()
+    database_url = env["DATABASE_URL"]
     try:
         migrate(database_url)
         check_schema(database_url)
-    except (SchemaMismatchError, StorageUnavailableError) as trouble:
-        raise StackError(str(trouble)) from trouble
+        check_keys(database_url, vault)
+    except StorageUnavailableError as away:
+        raise StackError(f"{away} Start that server, or unset DATABASE_URL for a private one.") from away
 
 
 def _first_start(env: Mapping[str, str], demo: bool) -> dict[str, str]:
     from api.cli.first_start import prepare  # noqa: PLC0415 - loads while the processes start
-    from projections.errors import (  # noqa: PLC0415 - as above
-        SchemaMismatchError,
-        StorageUnavailableError,
-        WrongKeysError,
-    )
 
-    try:
-        return prepare(env, demo)
-    except (SchemaMismatchError, StorageUnavailableError, WrongKeysError) as trouble:
-        raise StackError(str(trouble)) from trouble
+    return prepare(env, demo)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,8 @@
 can't.
 """
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -23,7 +25,9 @@ BACK_OFF_S_FIRST = 0.2
 BACK_OFF_S_MAX = 5.0
 STEADY_S = 10.0
 """A child that lived this long starts again without delay; the trouble before is forgotten."""
-STOP_S_MAX = 20.0
+GUARDIAN_S_MAX = 20.0
+LOG_BYTES_MAX = 10_000_000
+"""A log that grows beyond this becomes NAME.log.1 while its child goes on writing."""
 
 
 @dataclass(slots=True)
@@ -81,6 +85,7 @@ class Supervisor:
             if self._guardian is not None and self._guardian.poll() is not None:
                 self._guard_anew()
             for child in self._children.values():
+                self._shorten(child.program.name)
                 if child.process is not None and child.process.poll() is not None:
                     self._bury(child, child.process)
                 if child.process is None and time.monotonic() >= child.start_at:
@@ -176,6 +181,14 @@ class Supervisor:
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
+    def _shorten(self, name: str) -> None:
+        log = self._log(name)
+        with suppress(OSError):
+            if log.stat().st_size > LOG_BYTES_MAX:
+                # The child holds it open, for appending: copied and emptied, it goes on at its beginning.
+                shutil.copyfile(log, self.logs / f"{name}.log.1")
+                os.truncate(log, 0)
+
     def _rotate(self, name: str) -> None:
         self.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
@@ -200,7 +213,7 @@ def _close(process: subprocess.Popen[bytes]) -> None:
         if process.stdin is not None:
             process.stdin.close()
     try:
-        process.wait(timeout=STOP_S_MAX)
+        process.wait(timeout=GUARDIAN_S_MAX)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

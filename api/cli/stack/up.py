@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from api.cli.stack.environment import stack_environment
-from api.cli.stack.errors import SERVICE, USAGE, StackError
+from api.cli.stack.errors import USAGE, StackError
 from api.cli.stack.folder import Folder, opened
 from api.cli.stack.ports import HOST, is_taken
 from api.cli.stack.starting import start_everything
@@ -40,6 +40,10 @@ def run_up(data_dir: Path, port: int, demo: bool) -> int:
     Returns:
         0 after a signal; 2 if it must be called differently, 3 if something failed: then stderr has said what and
         what helps.
+
+    Raises:
+        pydantic.ValidationError: A setting is malformed.
+        StorageUnavailableError, SchemaMismatchError, WrongKeysError: The database can't be used.
     """
     try:
         with opened(data_dir) as folder:
@@ -88,7 +92,7 @@ def keep_running(supervisor: Supervisor, start: Start, stop: StopRequest) -> Non
     """Start, then watch until asked to stop; in any case nothing is left running.
 
     Raises:
-        StackError: What `start` raised, unless the end was asked for meanwhile.
+        BaseException: What `start` raised, unless the end was asked for meanwhile.
     """
     starter = _Starter(start, supervisor)
     thread = threading.Thread(target=starter.run, name="start", daemon=True)
@@ -101,10 +105,7 @@ def keep_running(supervisor: Supervisor, start: Start, stop: StopRequest) -> Non
         supervisor.stop()
         thread.join(START_ENDS_S_MAX)
     if starter.trouble and not stop.asked:
-        trouble = starter.trouble[0]
-        if isinstance(trouble, StackError):
-            raise trouble
-        raise StackError(f"{type(trouble).__name__}: {trouble}", SERVICE) from trouble
+        raise starter.trouble[0]
 
 
 @contextmanager
@@ -124,5 +125,6 @@ def _signals() -> Iterator[StopRequest]:
 
 
 def _complain(sentence: str) -> None:
-    sys.stderr.write(f"{sentence}\n")
+    # libpq breaks its sentences into lines.
+    sys.stderr.write(" ".join(sentence.split()) + "\n")
     sys.stderr.flush()

@@ -1,0 +1,159 @@
+"""`ledger up` as an operator starts it, and short ways to use it from outside."""
+
+import json
+import mailbox
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from email.message import Message
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from api.cli.stack.environment import stack_environment
+
+READY_S_MAX = 60.0
+STOP_S_MAX = 25.0
+PROGRAM = (sys.executable, "-c", "from api.cli.app import main; main()")
+
+T = TypeVar("T")
+
+
+class Stack:
+    """An embedded ledger in a folder of its own."""
+
+    def __init__(self, folder: Path, port: int, env: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.base = f"http://127.0.0.1:{port}"
+        clean = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("LEDGER_", "DATABASE_URL", "REDIS_URL", "PROMETHEUS_"))
+        }
+        self.env = {**clean, "LEDGER_DATA_DIR": str(folder), **(env or {})}
+        self.log = folder.with_suffix(".log").open("ab")
+        self.process = subprocess.Popen(
+            [*PROGRAM, "up", "--port", str(port)],
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
+
+    def wait_ready(self) -> float:
+        """Wait until nothing is missing; the seconds it took."""
+        started = time.monotonic()
+        self.wait(lambda: (self.folder / "ledger.json").exists() and self.get("/readyz")[1], READY_S_MAX)
+        self.wait(lambda: self.get("/readyz")[1].get("status") == "ready", READY_S_MAX)
+        return time.monotonic() - started
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What `ledger.json` says."""
+        found: dict[str, Any] = json.loads((self.folder / "ledger.json").read_text(encoding="utf-8"))
+        return found
+
+    def call(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """One request; status and parsed body (or text)."""
+        request = urllib.request.Request(  # noqa: S310 - a loopback URL made here
+            self.base + path,
+            method=method,
+            headers={"Content-Type": "application/json", **(headers or {})},
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=15) as response:  # noqa: S310 - as above
+                raw, status = response.read(), response.status
+        except urllib.error.HTTPError as error:
+            raw, status = error.read(), error.code
+        except OSError:
+            return 0, {}
+        try:
+            return status, json.loads(raw)
+        except ValueError:
+            return status, raw.decode("utf-8", "replace")
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """One GET."""
+        return self.call("GET", path)
+
+    def redeem(self, code: str, email: str = "li.wei@example.com") -> tuple[int, Any]:
+        """A click in zh."""
+        body = {"email": email, "code": code}
+        return self.call("POST", "/api/v1/public/redeem", body, {"Accept-Language": "zh-CN"})
+
+    def state(self, reservation_id: str) -> str:
+        """A reservation's public state."""
+        return str(self.get(f"/api/v1/public/redemptions/{reservation_id}")[1].get("state"))
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command beside the running stack."""
+        return subprocess.run(
+            [*PROGRAM, *arguments], env=self.env, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def python(self, program: str) -> subprocess.CompletedProcess[str]:
+        """A program in the environment of the stack's processes, as an operator's shell would have it."""
+        env = {**self.env, **stack_environment(self.folder)}
+        return subprocess.run(
+            [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def issue(self, max_uses: int = 1, *more: str) -> str:
+        """A new code."""
+        done = self.cli("issue", "--max-uses", str(max_uses), *more, "--json")
+        assert done.returncode == 0, done.stderr
+        return str(json.loads(done.stdout)[0]["code"])
+
+    def mails(self) -> list[Message]:
+        """What the sink took."""
+        folder = Path(self.info["mailbox"])
+        return list(mailbox.Maildir(folder, create=False)) if folder.exists() else []
+
+    def wait(self, what: Callable[[], T], seconds: float = 20.0) -> T:
+        """Wait until something is true; fails after its bound."""
+        ends = time.monotonic() + seconds
+        while not (found := what()):
+            assert time.monotonic() < ends, f"not within {seconds} s: {self.log_tail()}"
+            assert self.process.poll() is None or what(), f"`ledger up` ended: {self.log_tail()}"
+            time.sleep(0.05)
+        return found
+
+    def log_tail(self) -> str:
+        """The last lines of what `ledger up` said."""
+        return self.folder.with_suffix(".log").read_text(errors="replace")[-2000:]
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that descends from `ledger up`, or names its folder in arguments, environment or place."""
+        found = []
+        family = {self.process.pid}
+        for process in psutil.process_iter():
+            try:
+                texts = [*process.cmdline(), process.environ().get("LEDGER_DATA_DIR", ""), process.cwd()]
+                related = process.pid in family or process.ppid() in family
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+            if process.pid != os.getpid() and (related or any(str(self.folder) in text for text in texts)):
+                family.add(process.pid)
+                found.append(process)
+        return found
+
+    def stop(self) -> list[psutil.Process]:
+        """SIGTERM, as an operator would; what is left afterwards, killed."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(STOP_S_MAX)
+        left = self.processes()
+        for process in left:
+            process.kill()
+        self.log.close()
+        return left

@@ -1,0 +1,171 @@
+"""From a typed code to a mail in the mailbox, on the real servers, as a stranger would use them."""
+
+import json
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from api.cli.stack.ports import free_port
+from tests.acceptance.stack import Stack
+from tests.mailserver import MailServer, Say
+
+pytestmark = pytest.mark.timeout(180)
+
+QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
+
+
+@pytest.fixture(scope="module")
+def stack(servers_folder: Path) -> Iterator[Stack]:
+    """`ledger up` with its own mail sink."""
+    running = Stack(servers_folder / "whole-way", free_port())
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.stop()
+
+
+def test_the_demo_code_becomes_a_mail(stack: Stack) -> None:
+    """The page opens, the click is answered, the mail is readable within two seconds, its link accepts."""
+    code = stack.info["demo_code"]
+    page = stack.call("GET", "/invite", headers={"Accept": "text/html"})
+    clicked = time.monotonic()
+    status, answer = stack.redeem(code)
+    mail = stack.wait(stack.mails, 2.0)[0]
+    took_s = time.monotonic() - clicked
+
+    assert page[0] == 200
+    assert (status, answer["message"]) == (202, QUEUED_ZH)
+    assert took_s < 2
+    assert mail["Message-ID"] == f"<{answer['reservation_id']}.1@localhost.localdomain>"
+    stack.wait(lambda: stack.state(answer["reservation_id"]) == "sent")
+    text = mail.get_payload()[0].get_payload(decode=True).decode()  # type: ignore[union-attr, index]  # a multipart of our own
+    link = re.search(r"http://\S+/a/\S+", text)
+    assert link
+    accepted = stack.call("GET", link[0].removeprefix(stack.base), headers={"Accept": "text/html"})
+    assert accepted[0] == 200
+    history = json.loads(stack.cli("history", code, "--json").stdout)
+    kinds = [event["type"] for event in history["events"]]
+    assert kinds == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent", "InviteAccepted"]
+    assert [event["used_count"] for event in history["events"]] == [0, 0, 0, 1, 1]
+    assert stack.call("GET", "/mailbox", headers={"Accept": "text/html"})[0] == 200
+
+
+def test_a_second_click_takes_no_further_use(stack: Stack) -> None:
+    """It says that it was sent, with the same id."""
+    code = stack.issue(2)
+    first = stack.redeem(code)[1]["reservation_id"]
+    stack.wait(lambda: stack.state(first) == "sent")
+
+    status, answer = stack.redeem(code.lower(), "LI.WEI@example.com")
+
+    assert (status, answer["reservation_id"], answer["state"]) == (200, first, "sent")
+    assert json.loads(stack.cli("history", code, "--json").stdout)["used_count"] == 1
+
+
+def test_with_redis_stopped_the_click_is_as_fast_and_the_mail_comes_later(stack: Stack) -> None:
+    """The incident's first click: answered at once, and nothing is lost."""
+    code = stack.issue(3, "--open")
+    redis = next(process for process in stack.processes() if process.name() == "valkey-server")
+    before = len(stack.mails())
+    redis.send_signal(signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        answers = [stack.redeem(code, f"p{number}@example.com") for number in range(3)]
+        took_s = time.monotonic() - started
+        assert len(stack.mails()) == before
+    finally:
+        redis.send_signal(signal.SIGCONT)
+
+    assert [status for status, _ in answers] == [202, 202, 202]
+    assert took_s < 1.5
+    stack.wait(lambda: len(stack.mails()) == before + 3, 15)
+
+
+def test_reset_failed_prints_the_old_scripts_lines(stack: Stack) -> None:
+    """The four lines, then that there is nothing to repair."""
+    code = stack.issue(5)
+    first = stack.redeem(code)[1]["reservation_id"]
+    stack.wait(lambda: stack.state(first) == "sent")
+
+    done = stack.cli("reset-failed", code)
+
+    lines = ["当前使用次数：1", "实际成功邀请：1", "最大使用次数：5", "使用次数正确，无需修复"]
+    assert done.stdout.splitlines() == [f"代码：{code}", *lines]
+
+
+def test_staff_refund_by_command(stack: Stack) -> None:
+    """`ledger refund` gives one use back, once; the second time it is refused with exit 4."""
+    code = stack.issue()
+    first = stack.redeem(code)[1]["reservation_id"]
+    stack.wait(lambda: stack.state(first) == "sent")
+
+    once = stack.cli("refund", first, "--note", "asked by phone", "--json")
+    twice = stack.cli("refund", first, "--note", "again")
+    shown = stack.cli("history", code)
+
+    assert json.loads(once.stdout)["used_count"] == 0
+    assert twice.returncode == 4
+    assert twice.stderr.strip()
+    assert "asked by phone" in shown.stdout.replace("\n", " ")
+
+
+def test_wrong_words_end_in_one_sentence(stack: Stack) -> None:
+    """Usage errors are exit 2 and say what to do."""
+    for arguments in (["history", "NOSUCHCODE"], ["refund", "x", "--note", "n"], ["issue", "--max-uses", "-1"]):
+        done = stack.cli(*arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert done.stderr.strip()
+
+
+def test_the_hand_checks_of_the_incident(stack: Stack) -> None:
+    """Worker says ready, beat sends the cleanup, tasks are registered by bare name, the manual call prints an id."""
+    worker = (stack.folder / "logs" / "worker.log").read_text()
+    code = stack.issue()
+    call = (
+        "from workers.tasks import process_invite_task; "
+        f"print(process_invite_task.delay(email='by.hand@example.com', redeem_code='{code}', "
+        "group_id=None, is_rebind=False).id)"
+    )
+    by_hand = stack.python(call)
+
+    assert re.search(r"ready\.", worker)
+    for name in ("process_invite_task", "sync_redeem_count_task", "cleanup_expired_users"):
+        assert f". {name}" in worker
+    assert re.fullmatch(r"[0-9a-f-]{36}", by_hand.stdout.strip()), by_hand.stderr
+    stack.wait(lambda: any(mail["To"] == "by.hand@example.com" for mail in stack.mails()))
+
+
+def test_a_refused_mail_gives_the_use_back_and_nothing_is_left_behind(servers_folder: Path) -> None:
+    """550: refunded, redeemable by another. After SIGTERM no process is left, and a second start goes on."""
+    with MailServer() as mail:
+        mail.at("rcpt", Say(550, "5.1.1 no such user"), recipient="refuse@example.com")
+        folder, port = servers_folder / "refused", free_port()
+        first = Stack(folder, port, {"LEDGER_SMTP_URL": mail.url, "LEDGER_MAIL_FROM": "ledger@example.com"})
+        try:
+            first.wait_ready()
+            code = first.issue()
+            refused = first.redeem(code, "refuse@example.com")[1]["reservation_id"]
+            first.wait(lambda: first.state(refused) == "refunded")
+            good = first.redeem(code, "good@example.com")
+            first.wait(lambda: first.state(good[1]["reservation_id"]) == "sent")
+        finally:
+            left = first.stop()
+        second = Stack(folder, port, {"LEDGER_SMTP_URL": mail.url})
+        try:
+            second.wait_ready()
+            history = json.loads(second.cli("history", code, "--json").stdout)
+        finally:
+            left += second.stop()
+
+    assert good[0] == 202
+    assert [event["type"] for event in history["events"]][-3:] == ["UseReserved", "InviteAttempted", "InviteSent"]
+    assert "UseRefunded" in [event["type"] for event in history["events"]]
+    assert [psutil.Process(p.pid).cmdline() for p in left if p.is_running()] == []
+    assert mail.message_ids() == [f"<{good[1]['reservation_id']}.1@example.com>"]

@@ -1,0 +1,147 @@
+"""The catalogs are complete, agree with each other, and hold nothing that nobody says."""
+
+import re
+from collections import Counter
+from pathlib import Path
+from string import Formatter
+from typing import Final, get_args
+
+import pytest
+from babel.messages.catalog import Message
+from babel.messages.pofile import read_po
+
+from api.i18n import LANGUAGES, LOCALES, catalog_paths, translate, translator
+from api.messages import REFUSAL_CODES
+from api.problems import STATUS
+from domain.errors import Refusal
+from domain.events import RefundCause
+from domain.ports import Language
+from domain.reservation import PublicState
+
+API: Final = LOCALES.parent
+CAUSES: Final = get_args(RefundCause)
+STATES: Final = get_args(PublicState)
+FAILURES: Final = (
+    *("address_refused", "message_refused", "temporary", "unreachable", "login_refused"),
+    *("tls_failed", "protocol_error", "bad_address", "recipient_forgotten"),
+)
+"""Reasons of an InviteFailed: those of `domain.ports.Rejected`, and that of a person who was forgotten."""
+DOUBTS: Final = ("connection_lost", "timeout", "bad_reply", "lease_expired")
+"""Causes of an InviteOutcomeUnknown: those of `domain.ports.Uncertain`, and that of time."""
+
+FAMILIES: Final = {
+    *(f"refusal.{code}.{part}" for code in REFUSAL_CODES for part in ("title", "detail")),
+    *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
+    *(f"refusal.RESERVATION_NOT_REFUNDABLE.{why}" for why in ("refunded", "leased", "unknown", "sent")),
+    *(f"state.{state}" for state in STATES if state in {"waiting", "sending", "unknown"}),
+    *(f"state.refunded.{cause}" for cause in CAUSES),
+    *(f"event.UseRefunded.{cause}" for cause in (*CAUSES, "other")),
+    *(f"event.InviteFailed.{reason}" for reason in FAILURES),
+    *(f"event.InviteOutcomeUnknown.{cause}" for cause in (*DOUBTS, "other")),
+    *(f"event.CaseOpened.{cause}" for cause in ("unknown_outcome", "other")),
+    *(f"event.CaseClosed.{how}" for how in ("proved_sent", "other")),
+    *(f"event.InviteAccepted.{via}" for via in ("link", "other")),
+}
+"""Keys that are made from a word of the domain; every other key is written out where it is used."""
+
+
+def messages(language: Language) -> list[Message]:
+    """All entries of a language but the headers."""
+    found = []
+    for path in catalog_paths(language):
+        with path.open("rb") as text:
+            found += [message for message in read_po(text, abort_invalid=True) if message.id]
+    return found
+
+
+def sentences(language: Language) -> dict[str, str]:
+    """Sentence by key."""
+    return {str(message.id): str(message.string) for message in messages(language)}
+
+
+def placeholders(sentence: str) -> list[str]:
+    """Names of a sentence's placeholders, sorted; languages may order them as they like."""
+    return sorted(name for _, name, _, _ in Formatter().parse(sentence) if name is not None)
+
+
+def sources() -> str:
+    """All that may say something: the API's code, its templates and its scripts."""
+    kinds = ("*.py", "*.html", "*.js")
+    return "\n".join(path.read_text("utf-8") for kind in kinds for path in sorted(Path(API).rglob(kind)))
+
+
+def test_the_catalogs_have_the_same_keys() -> None:
+    """What can be said in one language can be said in the other."""
+    zh, en = sentences("zh"), sentences("en")
+
+    assert set(zh) == set(en)
+
+
+def test_the_catalogs_have_the_same_placeholders() -> None:
+    """No language leaves out a fact, or asks for one that the other doesn't know."""
+    zh, en = sentences("zh"), sentences("en")
+    differing = {key for key in zh if placeholders(zh[key]) != placeholders(en[key])}
+
+    assert set() == differing
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_key_is_said_once_and_finished(language: Language) -> None:
+    """No sentence is empty or marked fuzzy, and no two files of a language have a key in common."""
+    found = messages(language)
+
+    assert [] == [message.id for message in found if not message.string or message.fuzzy]
+    assert [] == [key for key, times in Counter(message.id for message in found).items() if times > 1]
+
+
+def test_every_word_of_the_domain_has_its_sentence() -> None:
+    """Refusals, states, causes, reasons and doubts: none is answered with a bare word."""
+    known = set(sentences("zh"))
+
+    assert set() == FAMILIES - known
+
+
+def test_every_refusal_and_fault_is_listed() -> None:
+    """Each code that the domain or the API can answer with has texts of its own."""
+    raised = {refusal.code for refusal in Refusal.__subclasses__()} | set(STATUS)
+
+    assert set() == raised - set(REFUSAL_CODES)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_key_written_out_exists(language: Language) -> None:
+    """A key in code or in a template that no catalog has would be shown to a person as it is."""
+    written = re.findall(r"""\b(?:say|t|translate)\(\s*["']((?:[a-z]+\.)[\w.]*\w)["'](?!\s*~)""", sources())
+    known = translator(language).knows
+
+    assert len(written) > 20
+    assert [] == [key for key in written if not known(key)]
+
+
+def test_no_key_is_unused() -> None:
+    """Each key is written out somewhere, belongs to a family, or follows a prefix that a template completes."""
+    text = sources()
+    prefixes = tuple(re.findall(r"""["'](page\.[\w.]+\.)(?:["']|\{)""", text))
+    unused = [
+        key
+        for key in sentences("zh")
+        if key not in FAMILIES and f'"{key}"' not in text and f"'{key}'" not in text and not key.startswith(prefixes)
+    ]
+
+    assert [] == unused
+
+
+def test_texts_of_one_language_hold_no_other() -> None:
+    """English sentences have no Chinese signs, and Chinese ones use full-width punctuation between their words."""
+    han = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")
+    half_width = re.compile(r"[\u4e00-\u9fff][,;:!?]|[,;:!?][\u4e00-\u9fff]")
+
+    assert [] == [key for key, sentence in sentences("en").items() if han.search(sentence)]
+    assert [] == [key for key, sentence in sentences("zh").items() if half_width.search(sentence)]
+
+
+def test_an_unknown_key_is_shown_as_it_is() -> None:
+    """A text that is missing never turns an answer into a fault."""
+    said = translate("no.such.key", "en", fact=1)
+
+    assert "no.such.key" == said

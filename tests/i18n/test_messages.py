@@ -1,0 +1,229 @@
+"""What API, pages and commands say: the contract's exact strings, and a sentence for everything."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import get_args
+from uuid import UUID
+
+import pytest
+from msgspec import structs
+
+from api.i18n import LANGUAGES
+from api.messages import REFUSAL_CODES, event_sentence, refusal_detail, refusal_title, state_message
+from domain.events import (
+    EVENT_TYPES,
+    CodeIssued,
+    Event,
+    InviteFailed,
+    InviteSent,
+    RefundCause,
+    UseRefunded,
+    UseReserved,
+)
+from domain.ports import Language
+from domain.reservation import PublicState
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+ID = UUID(int=7)
+SAMPLES = {
+    "at": NOON,
+    "actor": "worker",
+    "deadline": NOON,
+    "lease_until": NOON,
+    "until": NOON,
+    "retry_at": NOON,
+    "reservation_id": ID,
+    "recipient_id": ID,
+    "case_id": ID,
+    "language": "zh",
+    "channel": "smtp",
+    "attempt": 2,
+    "server": "127.0.0.1:25",
+    "reason": "unreachable",
+    "held": "reserved",
+    "how": "proved_sent",
+    "via": "link",
+    "max_uses": 5,
+    "cause": "deadline",
+}
+
+
+def facts(event: Event) -> dict[str, object]:
+    """An event's fields by name, as history gives them."""
+    return structs.asdict(event)
+
+
+def sample(event_type: type[Event]) -> dict[str, object]:
+    """Facts of an event of a type, with a value for each field that has no default."""
+    return {field.name: SAMPLES[field.name] for field in structs.fields(event_type) if field.required}
+
+
+def test_the_contract_fixes_these_texts() -> None:
+    """Clients and the old team's checks look for exactly these strings."""
+    assert "已加入队列，邀请将在几秒内发送，请查收邮箱" == state_message("reserved", "zh")
+    assert "Queued: the invitation goes out within seconds, please check your mail." == state_message("reserved", "en")
+    assert "兑换码已用完" == refusal_title("CODE_EXHAUSTED", "zh")
+    assert "兑换码已用完" == refusal_detail("CODE_EXHAUSTED", "zh")
+    assert "兑换码无效" == refusal_title("CODE_INVALID", "zh")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", REFUSAL_CODES)
+def test_every_refusal_says_what_happened_and_what_to_do(code: str, language: Language) -> None:
+    """Title and detail are texts, not keys, and the title is the shorter one."""
+    title, detail = refusal_title(code, language), refusal_detail(code, language)
+
+    assert not re.search(r"refusal\.|[{}]", title + detail)
+    assert len(title) <= len(detail)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "zh", "en"),
+    [
+        (1, "1 秒", "1 s"),
+        (99, "99 秒", "99 s"),
+        (100, "2 分钟", "2 min"),
+        (1800, "30 分钟", "30 min"),
+        (7201, "3 小时", "3 h"),
+    ],
+)
+def test_a_wait_is_rounded_up(seconds: int, zh: str, en: str) -> None:
+    """Whoever comes back when told to is not early."""
+    seconds_zh = refusal_detail("CODE_HELD", "zh", retry_after_s=seconds)
+    seconds_en = refusal_detail("CODE_HELD", "en", retry_after_s=seconds)
+
+    assert f"约 {zh}后" in seconds_zh
+    assert f"about {en}." in seconds_en
+
+
+def test_facts_that_a_code_has_no_words_for_are_left_out() -> None:
+    """Any caller may pass all the facts it has."""
+    plain = refusal_detail("CODE_INVALID", "en")
+
+    assert plain == refusal_detail("CODE_INVALID", "en", retry_after_s=5, why="sent", more=object())
+
+
+def test_each_reason_against_a_refund_has_its_own_words() -> None:
+    """Staff learn what stands in the way."""
+    told = {
+        refusal_detail("RESERVATION_NOT_REFUNDABLE", "en", why=why) for why in ("refunded", "leased", "unknown", "sent")
+    }
+
+    assert 4 == len(told)
+    assert refusal_detail("RESERVATION_NOT_REFUNDABLE", "en", why="?") not in told
+
+
+def test_an_unknown_code_is_told_as_a_fault_of_ours() -> None:
+    """A code without texts never shows a key to a person."""
+    assert refusal_title("INTERNAL", "en") == refusal_title("NEW_CODE", "en")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_state_and_cause_has_its_own_message(language: Language) -> None:
+    """Nobody is told the same of two different things."""
+    causes = get_args(RefundCause)
+    told = [state_message(state, language) for state in get_args(PublicState) if state != "refunded"]
+    told += [state_message("refunded", language, cause=cause) for cause in (*causes, None)]
+
+    assert len(told) == len(set(told))
+    assert not [text for text in told if "state." in text or "{" in text]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_sent_invitation_says_when_in_utc(language: Language) -> None:
+    """The moment is given with its zone, and who asked again learns that no further use was taken."""
+    sent_at = NOON.astimezone(timezone(timedelta(hours=8)))
+    first = state_message("sent", language, sent_at=sent_at)
+    again = state_message("sent", language, sent_at=sent_at, created=False)
+
+    assert "2026-11-24 12:00 UTC" in first
+    assert "2026-11-24 12:00 UTC" in again
+    assert ("没有再占用次数" if language == "zh" else "no further use was taken") in again
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.__name__)
+def test_every_event_has_a_sentence(event_type: type[Event], language: Language) -> None:
+    """A history has no line that only names a type, and no placeholder left open."""
+    sentence = event_sentence(event_type.__name__, sample(event_type), language)
+
+    assert event_sentence("Unheard", {}, language).replace("Unheard", event_type.__name__) != sentence
+    assert not re.search(r"event\.|[{}?]", sentence)
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.__name__)
+def test_a_sentence_needs_no_fact(event_type: type[Event]) -> None:
+    """A history is told even of an event of which nothing is known."""
+    assert event_sentence(event_type.__name__, {}, "en")
+
+
+@pytest.mark.parametrize(
+    ("event", "zh", "en"),
+    [
+        (
+            InviteFailed(
+                at=NOON,
+                actor="worker",
+                reservation_id=ID,
+                attempt=1,
+                server="127.0.0.1:25",
+                reason="address_refused",
+                reply_code=550,
+            ),
+            "邮件服务器 127.0.0.1:25 拒收该邮箱地址（550）；不再重试",
+            "the mail server 127.0.0.1:25 refused the address (550); no further try",
+        ),
+        (
+            InviteFailed(
+                at=NOON, actor="worker", reservation_id=ID, attempt=1, server="mx1:25", reason="odd", retry_at=NOON
+            ),
+            "通过 mx1:25 发送失败：odd；2026-11-24 12:00 UTC 再试",
+            "sending by mx1:25 failed: odd; next try 2026-11-24 12:00 UTC",
+        ),
+        (
+            InviteSent(at=NOON, actor="worker", reservation_id=ID, attempt=1, server="mx1:25", reply_code=250),
+            "邮件服务器 mx1:25 已接收邀请（250）；计为已使用 1 次",
+            "the mail server mx1:25 took the invitation (250); the use is counted",
+        ),
+        (
+            InviteSent(at=NOON, actor="person", reservation_id=ID, attempt=1, server="link"),
+            "邀请邮件里的链接已被打开，证实邀请已送达；计为已使用 1 次",
+            "the link in the invitation was opened, which proves that it arrived; the use is counted",
+        ),
+        (
+            UseReserved(
+                at=NOON, actor="person", reservation_id=ID, recipient_id=ID, deadline=NOON, language="zh", follows=ID
+            ),
+            "同一收件人再次使用：又保留了 1 次，期限到 2026-11-24 12:00 UTC",
+            "the same person asked for a further use: one more was reserved, until 2026-11-24 12:00 UTC",
+        ),
+        (
+            UseRefunded(at=NOON, actor="sweep", reservation_id=ID, cause="deadline", held="reserved"),
+            "退回 1 次：未能在期限内发出邀请",
+            "the use was given back: the invitation was not sent in time",
+        ),
+        (
+            CodeIssued(at=NOON, actor="key", max_uses=None, bound=False, validity_days=30, group="Team A"),
+            "发行兑换码：使用次数不限，任何人可用，开通后有效 30 天，群组 Team A",
+            "the code was issued: uses without limit, open to anyone, access for 30 days, group Team A",
+        ),
+    ],
+)
+def test_sentences_tell_the_facts(event: Event, zh: str, en: str) -> None:
+    """Who did what, with which answer, and what follows."""
+    name = type(event).__name__
+
+    assert zh == event_sentence(name, facts(event), "zh")
+    assert en == event_sentence(name, facts(event), "en")
+
+
+def test_a_resend_is_told_apart() -> None:
+    """Delivery 2 counts nothing, and its line says so."""
+    event = InviteSent(at=NOON, actor="worker", reservation_id=ID, attempt=1, delivery=2, server="mx1:25")
+
+    assert "nothing more is counted" in event_sentence("InviteSent", facts(event), "en")
+
+
+def test_an_unknown_event_is_named() -> None:
+    """Events of a newer release are shown, not hidden."""
+    assert "SeatMoved happened" == event_sentence("SeatMoved", {"x": 1}, "en")

@@ -1,0 +1,113 @@
+"""The pages over made-up answers: no ledger, no database."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.testclient import TestClient
+from starlette.exceptions import HTTPException
+
+from api.messages import refusal_detail, refusal_title, state_message
+from api.pages import (
+    AcceptAnswer,
+    PageDeps,
+    RedeemAnswer,
+    RefusalAnswer,
+    StatusView,
+    build_pages,
+    error_page,
+    mount_static,
+    wants_html,
+)
+from domain.events import RefundCause
+from domain.ports import Language
+from domain.reservation import PublicState
+
+AT: Final = datetime(2026, 11, 25, 14, 2, 11, tzinfo=UTC)
+RESERVATION: Final = UUID("3f2a9c01-7b6e-4d18-85aa-19c2d04e7703")
+GOOD_TOKEN: Final = "good-token"
+
+
+def status_view(
+    state: PublicState, language: Language, cause: RefundCause | None = None, next_attempt_at: datetime | None = None
+) -> StatusView:
+    """A reservation in this state."""
+    sent_at = AT + timedelta(seconds=1) if state == "sent" else None
+    return StatusView(
+        reservation_id=RESERVATION,
+        state=state,
+        message=state_message(state, language, cause=cause, sent_at=sent_at),
+        detail_code=cause,
+        masked_email="l***@example.com",
+        group="Design",
+        reserved_at=AT,
+        deadline=AT + timedelta(minutes=30),
+        next_attempt_at=next_attempt_at,
+        sent_at=sent_at,
+        refunded_at=AT + timedelta(seconds=2) if state == "refunded" else None,
+    )
+
+
+@dataclass
+class Desk:
+    """Answers as set, and what was asked.
+
+    Attributes:
+        refusal: Code that a redeem is refused with; None to accept it.
+        created: Whether an accepted redeem made its reservation.
+        state: State of the one reservation there is, with `cause` and `next_attempt_at`.
+        asked: E-mail, code, language and request id of each redeem.
+    """
+
+    refusal: str | None = None
+    retry_after_s: int | None = None
+    created: bool = True
+    state: PublicState = "reserved"
+    cause: RefundCause | None = None
+    next_attempt_at: datetime | None = None
+    asked: list[tuple[str, str, Language, str | None]] = field(default_factory=list)
+
+    async def redeem(
+        self, email: str, code: str, language: Language, request_id: str | None
+    ) -> RedeemAnswer | RefusalAnswer:
+        """As set."""
+        self.asked.append((email, code, language, request_id))
+        if self.refusal is None:
+            return RedeemAnswer(reservation_id=RESERVATION, message="", state=self.state, created=self.created)
+        return RefusalAnswer(
+            code=self.refusal,
+            title=refusal_title(self.refusal, language),
+            detail=refusal_detail(self.refusal, language),
+            retry_after_s=self.retry_after_s,
+        )
+
+    async def status(self, reservation_id: UUID, language: Language) -> StatusView | None:
+        """The one reservation."""
+        if reservation_id != RESERVATION:
+            return None
+        return status_view(self.state, language, self.cause, self.next_attempt_at)
+
+    async def accept(self, token: str) -> AcceptAnswer:
+        """One token is good."""
+        return AcceptAnswer(accepted=token == GOOD_TOKEN, group="Design")
+
+
+def client_of(desk: Desk, mailbox: Path | None = None) -> TestClient:
+    """A browser in front of the pages; redirects are shown, not followed."""
+    app = FastAPI()
+    deps = PageDeps(redeem=desk.redeem, status=desk.status, accept=desk.accept, mailbox=mailbox, default_language="zh")
+    app.include_router(build_pages(deps))
+    mount_static(app)
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        if not wants_html(request):
+            return JSONResponse({}, error.status_code)
+        code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INTERNAL")
+        return error_page(request, error.status_code, code, "zh")
+
+    return TestClient(app, follow_redirects=False, headers={"Accept": "text/html"})

@@ -1,0 +1,155 @@
+"""`ledger up` as a whole, on all its real parts."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from api.cli.stack.ports import HOST, free_port
+from api.cli.stack.waiting import wait_until
+from projections.bootstrap import check_keys
+from projections.keys import KeyRing
+from projections.vault import Vault
+
+READY_S_MAX = 45.0
+STOP_S_MAX = 15.0
+
+
+def plain() -> dict[str, str]:
+    """The environment without settings of the person who runs the tests."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LEDGER_") and name not in {"DATABASE_URL", "REDIS_URL"}
+    }
+
+
+@contextmanager
+def stack(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A running `ledger up`, and what its ledger.json says."""
+    command = [sys.executable, "-c", "from api.cli.app import main; main()", "--data-dir", str(folder), "up"]
+    process = subprocess.Popen(
+        [*command, "--port", str(free_port())],
+        env=plain(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        is_settled = lambda: (folder / "ledger.json").exists() or process.poll() is not None  # noqa: E731 - one use
+        assert wait_until(is_settled, READY_S_MAX)
+        if process.poll() is not None:
+            pytest.fail(process.communicate()[1])
+        yield process, json.loads((folder / "ledger.json").read_text())
+    finally:
+        process.terminate()
+        process.communicate(timeout=STOP_S_MAX + 5)
+
+
+def readiness(api: str) -> tuple[int, dict[str, Any]]:
+    """What `/readyz` answers."""
+    connection = HTTPConnection(HOST, int(api.rpartition(":")[2]), timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def running_on(folder: Path) -> list[str]:
+    """Commands and environments of processes that name the folder (Linux; elsewhere none can be seen)."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (place / "cmdline").read_bytes() + (place / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in text and int(place.name) != os.getpid():
+            found.append(text.split(b"\0")[0].decode())
+    return found
+
+
+@pytest.mark.timeout(150)
+def test_it_starts_goes_on_where_it_stopped_and_leaves_nothing(tmp_path: Path) -> None:
+    """Everything is ready when it says so; a second start has the data; nothing runs after SIGTERM or kill -9."""
+    folder = tmp_path / "ledger"
+    with stack(folder) as (process, state):
+        assert (200, {"status": "ready", "missing": []}) == readiness(state["api"])
+        assert 0o600 == (folder / "ledger.json").stat().st_mode & 0o777
+        assert process.pid == state["pid"]
+        with psycopg.connect(state["database_url"]) as conn:
+            first = conn.execute("SELECT count(*) FROM ledger_events").fetchall()
+        process.send_signal(signal.SIGTERM)
+        said, complained = process.communicate(timeout=STOP_S_MAX)
+
+        assert (0, "") == (process.returncode, complained)
+        assert all(str(state[name]) in said for name in ("api", "demo_code", "staff_email", "staff_password"))
+        assert not (folder / "ledger.json").exists()
+        assert [] == running_on(folder)
+
+    with stack(folder) as (process, again):
+        with psycopg.connect(again["database_url"]) as conn:
+            second = conn.execute("SELECT count(*) FROM ledger_events").fetchall()
+        kept = ("demo_code", "admin_key", "staff_email", "staff_password", "mailbox")
+        process.kill()
+
+        assert first == second
+        assert [state[name] for name in kept] == [again[name] for name in kept]
+        assert wait_until(lambda: running_on(folder) == [], STOP_S_MAX)
+
+
+def outcome(folder: Path, **given: str) -> tuple[int, str]:
+    """Exit code and sentence of an `up` that is refused."""
+    command = [sys.executable, "-c", "from api.cli.app import main; main()", "--data-dir", str(folder), "up"]
+    done = subprocess.run(
+        [*command, "--port", str(free_port())],
+        env={**plain(), **given},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=READY_S_MAX,
+    )
+    assert 1 == done.stderr.count("\n"), done.stderr
+    return done.returncode, done.stderr
+
+
+def test_what_is_given_from_outside_is_not_started(tmp_path: Path) -> None:
+    """A given database that is away is told in a sentence, with exit 3; no private one is made."""
+    database_url = f"postgresql://ledger@{HOST}:{free_port()}/ledger?connect_timeout=2"
+    redis_url = f"redis://{HOST}:{free_port()}/0"
+    code, told = outcome(tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_url, LEDGER_SMTP_URL="null://")
+
+    assert 3 == code
+    assert "can't be reached" in told
+    assert not {"postgres", "redis", "mailbox"} & {entry.name for entry in tmp_path.iterdir()}
+
+
+def test_wrong_keys_are_refused_before_anything_uses_them(database_url: str, tmp_path: Path) -> None:
+    """A database that was written with other key rings is told in a sentence, with exit 3."""
+    given = {"DATABASE_URL": database_url, "LEDGER_SMTP_URL": "null://"}
+    rings = [f"1:{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2)]
+    vault = Vault(KeyRing.parse(rings[0]), KeyRing.parse(rings[1]))
+    check_keys(database_url, vault)
+    code, told = outcome(tmp_path, **given, LEDGER_PEPPERS=rings[1], LEDGER_MASTER_KEYS=rings[1])
+
+    assert 3 == code
+    assert "LEDGER_PEPPERS does not hold the keys that this database was written with" in told
+
+
+def test_a_malformed_setting_is_named(database_url: str, tmp_path: Path) -> None:
+    """The sentence names the variable, with exit 2."""
+    code, told = outcome(tmp_path, DATABASE_URL=database_url, LEDGER_SMTP_URL="null://", LEDGER_LEASE_S="long")
+
+    assert 2 == code
+    assert "LEDGER_LEASE_S" in told
