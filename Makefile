@@ -72,6 +72,7 @@ check: setup  ## Style, types, import rules, dead code, locks
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tests.architecture.dead_code
 	@$(BIN)/python -m pytest --quiet tests/architecture/test_locks.py
+	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
 
 # Pins stay as they are unless a requirement needs otherwise; `make lock ARGS=--upgrade` takes the newest.
 lock:  ## Make the locks anew from requirements/*.in (needs uv)

@@ -1,9 +1,8 @@
 """Codes for staff and integrators: issue, list, look at one, read its history."""
 
-import base64
 import random
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import orjson
@@ -13,6 +12,7 @@ from fastapi.responses import Response
 from api.deps import Admin, TheLanguage, TheServices, Viewer
 from api.history import code_view, history_of
 from api.issuing import Terms, issue_codes
+from api.paging import cursor_of, place_of
 from api.problems import ProblemError
 from api.schemas import CodePage, CodeView, History, IssuedCode, IssueRequest, Problem
 
@@ -29,7 +29,6 @@ router = APIRouter(
 
 PAGE_MAX = 200
 HISTORY_MAX = 10_000
-_FIRST = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
 
 
 @router.post("", status_code=201, summary="Issue codes")
@@ -57,14 +56,14 @@ async def list_codes(
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> CodePage:
     """One page. `next` of the answer is the cursor of the following page."""
-    after = _FIRST if cursor is None else _read_cursor(cursor)
+    after = place_of(cursor)
     rows = await services.read(lambda: services.reader.codes(after, limit + 1))
     now = services.now()
     page = rows[:limit]
     more = len(rows) > limit
     return CodePage(
         codes=[code_view(row, now) for row in page],
-        next=_cursor(page[-1]["issued_at"], page[-1]["code_id"]) if more else None,
+        next=cursor_of(page[-1]["issued_at"], page[-1]["code_id"]) if more else None,
     )
 
 
@@ -101,22 +100,3 @@ async def history(
     if found is None:
         raise ProblemError("NOT_FOUND")
     return Response(orjson.dumps(found), media_type="application/json")
-
-
-def _cursor(issued_at: datetime, code_id: UUID) -> str:
-    raw = f"{issued_at.isoformat()}|{code_id}"
-    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        moment, _, code_id = raw.partition("|")
-        issued_at = datetime.fromisoformat(moment)
-        pair: tuple[Any, UUID] = (
-            issued_at if issued_at.tzinfo else issued_at.replace(tzinfo=UTC),
-            UUID(code_id),
-        )
-    except ValueError as bad:
-        raise ProblemError("MALFORMED") from bad
-    return pair

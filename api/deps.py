@@ -18,6 +18,14 @@ RANK: dict[str, int] = {"viewer": 1, "support": 2, "admin": 3}
 bearer = HTTPBearer(auto_error=False, description="An API key.")
 
 
+async def _services(request: Request) -> Services:
+    return services_of(request)
+
+
+async def _language(request: Request) -> Language:
+    return language_of(request)
+
+
 def services_of(request: Request) -> Services:
     """The parts of this process."""
     services: Services = request.app.state.services
@@ -54,8 +62,9 @@ def needs(role: Role) -> Callable[..., Coroutine[Any, Any, Caller]]:
     return caller
 
 
-TheServices = Annotated[Services, Depends(services_of)]
-TheLanguage = Annotated[Language, Depends(language_of)]
+# Coroutines: FastAPI would send plain functions to its threads, at several times their cost.
+TheServices = Annotated[Services, Depends(_services)]
+TheLanguage = Annotated[Language, Depends(_language)]
 Viewer = Annotated[Caller, Depends(needs("viewer"))]
 Support = Annotated[Caller, Depends(needs("support"))]
 Admin = Annotated[Caller, Depends(needs("admin"))]

@@ -1,11 +1,11 @@
 """The composition root of the API: settings in, a FastAPI application out."""
 
+import gc
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from http import HTTPStatus
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,8 +13,10 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from api import codes, health, redeem, reservations
+from api import cases, codes, health, redeem, reservations
 from api.broker import BrokerWatch
+from api.commit import LoopCommit
+from api.direct import ShortWay
 from api.i18n import LANGUAGES, translator
 from api.middleware import Envelope
 from api.page_deps import page_deps
@@ -23,9 +25,9 @@ from api.problems import ProblemError, language_of, problem_response, status_of
 from api.services import Services
 from api.settings import ApiSettings
 from projections.bootstrap import Storage
-from projections.group_commit import GroupCommit
 from projections.logs import configure_logs
 from projections.metrics import ERRORS, REDEEM_REQUESTS, declare_zeroes
+from projections.randomness import POOL
 from projections.reading import Reader
 from workers.dispatch import BackgroundDispatcher
 
@@ -58,14 +60,16 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.include_router(redeem.router)
     app.include_router(codes.router)
     app.include_router(reservations.router)
+    app.include_router(cases.router)
     app.include_router(health.router)
     app.include_router(build_pages(page_deps(app, settings)))
     mount_static(app)
     _handle_faults(app)
+    app.add_middleware(ShortWay, path=redeem.PATH, answer=redeem.answer, services=lambda: app.state.services)
     app.add_middleware(
         Envelope,
         body_bytes_max=settings.body_bytes_max,
-        new_request_id=lambda: secrets.token_hex(8),
+        new_request_id=lambda: POOL.draw(8).hex(),
         refuse=_refuse_body,
         quiet=("/healthz", "/readyz", "/metrics", "/static"),
     )
@@ -75,7 +79,10 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
 def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with Storage.open(settings) as storage, GroupCommit(storage.ledger.execute) as commit:
+        with (
+            Storage.open(settings) as storage,
+            closing(LoopCommit(storage.ledger.execute, settings.request_wait_s)) as commit,
+        ):
             watch = BrokerWatch(settings.redis_url.get_secret_value())
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
             app.state.services = Services(
@@ -85,8 +92,10 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 commit=commit,
                 dispatcher=dispatcher,
                 broker_missing=watch.missing,
-                new_id=uuid4,
+                new_id=POOL.uuid,
             )
+            __import__("sys").setswitchinterval(float(__import__("os").environ.get("XSW", "0.005")))
+            gc.freeze()  # what lives as long as the process need not be looked over again and again
             try:
                 yield
             finally:

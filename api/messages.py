@@ -10,6 +10,7 @@ from typing import Final
 
 from api.i18n import Translator, translate, translator
 from domain.decisions.accept import LINK
+from domain.decisions.resolve import BY_STAFF
 from domain.ports import Language
 
 Facts = Mapping[str, object]
@@ -38,6 +39,8 @@ REFUSAL_CODES: Final = (
     "RATE_LIMITED",
     "LINK_NOT_VALID",
     "RESERVATION_NOT_REFUNDABLE",
+    "RESERVATION_NOT_RESOLVABLE",
+    "NOTHING_SENT",
     "INTERNAL",
 )
 """Codes with texts of their own; any other is answered with those of INTERNAL."""
@@ -64,7 +67,7 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
     Args:
         code: Stable code of a refusal or fault.
         language: Of the answer.
-        facts: `retry_after_s`, whole seconds; `why` a use can't be refunded: refunded, leased, unknown or sent.
+        facts: `retry_after_s`, whole seconds; `why` a use can't be refunded, or a case not be decided like that.
     """
     say = translator(language)
     base = f"refusal.{_known(code)}"
@@ -157,6 +160,8 @@ def _sent(say: Translator, facts: Facts) -> str:
     server, reply = _server(facts), _reply(say, facts)
     if server == LINK:
         return say("event.InviteSent.proved")
+    if server == BY_STAFF:
+        return say("event.InviteSent.resolved")
     if (delivery := facts.get("delivery", 1)) == 1:
         return say("event.InviteSent", server=server, reply=reply)
     return say("event.InviteSent.resend", delivery=delivery, server=server, reply=reply)
@@ -191,6 +196,27 @@ def _outcome_unknown(say: Translator, facts: Facts) -> str:
     return say("event.InviteOutcomeUnknown.retry", what=what, retry_at=_moment(facts["retry_at"]))
 
 
+def _late_success(say: Translator, facts: Facts) -> str:
+    server, effect = _server(facts), facts.get("effect")
+    by = say("event.LateSuccessRecorded.by_server", server=server)
+    if server == LINK:
+        by = say("event.LateSuccessRecorded.by_link")
+    elif server == BY_STAFF:
+        by = say("event.LateSuccessRecorded.by_staff")
+    key = f"event.LateSuccessRecorded.{effect}"
+    if say.knows(key):
+        return say(key, by=by)
+    return say("event.LateSuccessRecorded.other", by=by, effect=effect or "?")
+
+
+def _bounced(say: Translator, facts: Facts) -> str:
+    reason, reply = facts.get("reason"), _reply(say, facts)
+    key = f"event.InviteBounced.{reason}"
+    if say.knows(key):
+        return say(key, reply=reply)
+    return say("event.InviteBounced.other", reason=reason or "?", reply=reply)
+
+
 def _accepted(say: Translator, facts: Facts) -> str:
     return _worded(say, "event.InviteAccepted", via=facts.get("via"))
 
@@ -215,6 +241,8 @@ _TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "InviteFailed": _failed,
     "InviteDeferred": _deferred,
     "InviteOutcomeUnknown": _outcome_unknown,
+    "LateSuccessRecorded": _late_success,
+    "InviteBounced": _bounced,
     "InviteAccepted": _accepted,
     "UseRefunded": _refunded,
     "CaseOpened": _case_opened,

@@ -4,11 +4,10 @@ import re
 import time
 from collections.abc import Callable
 
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-log = structlog.get_logger("api")
+from api.request_lines import RequestLines
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 """A caller's X-Request-ID is taken over only in this form, so that it can't forge log lines."""
@@ -46,11 +45,13 @@ class Envelope:
         self.new_request_id = new_request_id
         self.refuse = refuse
         self.quiet = quiet
+        self._lines = RequestLines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            self._lines.write()  # a lifespan that ends here was the process's last
             return
         started = time.perf_counter()
         declared, request_id = self._read_headers(scope)
@@ -69,13 +70,11 @@ class Envelope:
         else:
             await self.app(scope, self._bounded(receive), tagged)
         if not scope["path"].startswith(self.quiet):
-            took_ms = round((time.perf_counter() - started) * 1000, 2)
-            log.info(
-                "request",
+            self._lines.add(
                 method=scope["method"],
                 route=_route(scope),
                 status=status,
-                ms=took_ms,
+                ms=round((time.perf_counter() - started) * 1000, 2),
                 request_id=request_id,
             )
 
@@ -106,5 +105,5 @@ class Envelope:
 
 def _route(scope: Scope) -> str:
     """The route's pattern, never the path itself: paths hold link tokens."""
-    route = scope.get("route")
-    return getattr(route, "path", "unmatched")
+    found = scope.get("ledger_route") or getattr(scope.get("route"), "path", "unmatched")
+    return str(found)

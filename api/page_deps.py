@@ -85,6 +85,7 @@ class PageAnswers:
             context=self.services.context(Caller(actor="person")),
             reservation_id=delivery.reservation_id,
             delivery=delivery.number,
+            case_id=self.services.new_id(),
         )
         try:
             await self.services.execute(command)

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from api.i18n import pick_language
 from api.messages import refusal_detail, refusal_title
-from domain.errors import Refusal, ReservationNotRefundable
+from domain.errors import Refusal, ReservationNotRefundable, ReservationNotResolvable
 from domain.ports import Language
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,6 +26,8 @@ STATUS: Final[dict[str, int]] = {
     "NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
     "RESERVATION_NOT_REFUNDABLE": 409,
+    "RESERVATION_NOT_RESOLVABLE": 409,
+    "NOTHING_SENT": 409,
     "RATE_LIMITED": 429,
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
@@ -47,7 +49,7 @@ class ProblemError(Exception):
     def of(cls, refusal: Refusal) -> "ProblemError":
         """The problem that a refusal of the domain becomes."""
         facts: dict[str, object] = {}
-        if isinstance(refusal, ReservationNotRefundable):
+        if isinstance(refusal, ReservationNotRefundable | ReservationNotResolvable):
             facts["why"] = refusal.why
         if refusal.retry_after_s is not None:
             facts["retry_after_s"] = refusal.retry_after_s

@@ -9,6 +9,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from domain.reservation import PublicState
 from domain.values import TYPED_LENGTH_MAX
 
+BounceReason = Literal["mailbox_unknown", "mailbox_full", "refused", "other"]
+
 
 class RedeemRequest(BaseModel):
     """A code and the address that the invitation goes to."""
@@ -119,6 +121,45 @@ class RefundRequest(BaseModel):
     """Why a use is given back; kept sealed in the vault."""
 
     note: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class ResolveRequest(BaseModel):
+    """What a person found out, and why; the note is kept sealed in the vault."""
+
+    as_: Literal["sent", "refunded", "retry"] = Field(
+        alias="as", description="sent: count it. refunded: give it back. retry: what is parked in doubt is tried on."
+    )
+    note: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class BounceRequest(BaseModel):
+    """A delivery that came back; the server's words are kept sealed in the vault."""
+
+    delivery: int = Field(default=1, ge=1, le=1000, description="The number in the Message-ID, after the first dot.")
+    reason: BounceReason = "other"
+    reply_code: int | None = Field(default=None, ge=400, le=599, description="The server's SMTP reply code.")
+    reply: Annotated[str, Field(max_length=2000)] = ""
+    occurred_at: AwareDatetime | None = Field(default=None, description="When it came back, if that was earlier.")
+
+
+class CaseView(BaseModel):
+    """Something that only a person may decide."""
+
+    case_id: UUID
+    code_id: UUID
+    reservation_id: UUID
+    delivery: int
+    cause: str
+    opened_at: datetime
+    closed_at: datetime | None
+    closed_how: str | None
+
+
+class CasePage(BaseModel):
+    """A page of cases in order of opening; `next` is the cursor of the following page, null on the last."""
+
+    cases: list[CaseView]
+    next: str | None
 
 
 class Readiness(BaseModel):

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from api.commit import LoopCommit
 from api.problems import RETRY_AFTER_S, ProblemError
 from api.settings import ApiSettings
-from domain.deciding import Command, Done, Result
+from domain.deciding import Command, Done
 from domain.decisions.command import Context
 from domain.decisions.reserve import IdempotencyKey, ReserveUse
 from domain.errors import Refusal
@@ -20,12 +21,13 @@ from domain.reservation import Reservation
 from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
-from projections.group_commit import GroupCommit, OverloadedError
+from projections.group_commit import OverloadedError
 from projections.metrics import ERRORS, REDEEM_REQUESTS, REFUSALS
 from projections.reading import Reader
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 255
 T = TypeVar("T")
+ACCEPTED, KNOWN = REDEEM_REQUESTS.labels("accepted"), REDEEM_REQUESTS.labels("known")
 
 
 class Dispatcher(Protocol):
@@ -59,7 +61,7 @@ class Services:
     settings: ApiSettings
     storage: Storage
     reader: Reader
-    commit: GroupCommit
+    commit: LoopCommit
     dispatcher: Dispatcher
     broker_missing: Callable[[], list[str]]
     new_id: Callable[[], UUID]
@@ -79,8 +81,7 @@ class Services:
             ProblemError: The ledger refuses, the database is away, or too much waits.
         """
         try:
-            future = self.commit.submit(command)
-            result: Result = await asyncio.wait_for(asyncio.wrap_future(future), self.settings.request_wait_s)
+            result = await self.commit.run(command)
         except OverloadedError as full:
             raise ProblemError("OVERLOADED", retry_after_s=RETRY_AFTER_S) from full
         except (StorageUnavailableError, TimeoutError) as away:
@@ -112,7 +113,7 @@ class Services:
             _count(problem.code)
             raise
         created = done.about().reservation_id == command.reservation_id
-        REDEEM_REQUESTS.labels("accepted" if created else "known").inc()
+        (ACCEPTED if created else KNOWN).inc()
         if created:
             self.dispatcher.dispatch(command.reservation_id)
         return Redemption(done.about(), created)

@@ -1,24 +1,38 @@
 """From one command to one result: find its decision, fold its events into the book, turn a refusal into an answer."""
 
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
 from domain.book import Book
 from domain.decisions.accept import AcceptInvite, accept
 from domain.decisions.attempt import ClaimAttempt, claim
+from domain.decisions.bounce import RecordBounce, record_bounce
 from domain.decisions.command import Decision
 from domain.decisions.issue import IssueCode, issue
 from domain.decisions.overdue import SettleDue, settle_due
 from domain.decisions.refund import RefundReservation, refund
 from domain.decisions.reserve import ReserveUse, reserve
+from domain.decisions.resolve import RefundAfterOutage, ResolveReservation, refund_after_outage, resolve
 from domain.decisions.settle import RecordOutcome, record_outcome
 from domain.errors import Refusal
 from domain.policy import Policy
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 
-Command = IssueCode | ReserveUse | ClaimAttempt | RecordOutcome | SettleDue | RefundReservation | AcceptInvite
+Command = (
+    IssueCode
+    | ReserveUse
+    | ClaimAttempt
+    | RecordOutcome
+    | SettleDue
+    | RefundReservation
+    | AcceptInvite
+    | RecordBounce
+    | ResolveReservation
+    | RefundAfterOutage
+)
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -49,7 +63,7 @@ Result = Done | Refusal
 
 
 def decide(command: Command, book: Book, policy: Policy) -> Result:
-    """Decide one command; its events are in the book afterwards.
+    """Decide one command; its events are in the book afterwards, those of some refusals too.
 
     Raises:
         AssertionError: An invariant would break; nothing of the batch may be committed.
@@ -62,6 +76,8 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
         book.record(decision.code_id, decision.events)
         if isinstance(command, ReserveUse):
             book.adopt(command.recipient)
+    if decision.refusal is not None:
+        return decision.refusal
     reservation_id = decision.reservation_id
     return Done(
         code=book.codes[decision.code_id],
@@ -71,20 +87,27 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
 
 
 def _decision(command: Command, book: Book, policy: Policy) -> Decision:
-    match command:
-        case ReserveUse():
-            return reserve(command, book, policy)
-        case ClaimAttempt():
-            return claim(command, book, policy)
-        case RecordOutcome():
-            return record_outcome(command, book, policy)
-        case SettleDue():
-            return settle_due(command, book, policy)
-        case RefundReservation():
-            return refund(command, book)
-        case AcceptInvite():
-            return accept(command, book)
-        case IssueCode():
-            return issue(command, book)
-        case _:
-            assert_never(command)
+    return _DECISIONS[type(command)](command, book, policy)
+
+
+Decide = Callable[[Any, Book, Policy], Decision]
+
+
+def _without_policy(decision: Callable[[Any, Book], Decision]) -> Decide:
+    """A decision that no number of the operator's bears on."""
+    return lambda command, book, _: decision(command, book)
+
+
+_DECISIONS: Mapping[type[Command], Decide] = {
+    IssueCode: _without_policy(issue),
+    ReserveUse: reserve,
+    ClaimAttempt: claim,
+    RecordOutcome: record_outcome,
+    SettleDue: settle_due,
+    RefundReservation: _without_policy(refund),
+    AcceptInvite: _without_policy(accept),
+    RecordBounce: _without_policy(record_bounce),
+    ResolveReservation: resolve,
+    RefundAfterOutage: _without_policy(refund_after_outage),
+}
+"""Every kind of command has its decision; a test compares this with `Command`."""

@@ -10,7 +10,9 @@
     ├── CodeExhausted            CODE_EXHAUSTED
     ├── ReservationUnknown       NOT_FOUND
     ├── LinkNotValid             LINK_NOT_VALID
-    └── ReservationNotRefundable RESERVATION_NOT_REFUNDABLE
+    ├── NothingSent              NOTHING_SENT
+    ├── ReservationNotRefundable RESERVATION_NOT_REFUNDABLE
+    └── ReservationNotResolvable RESERVATION_NOT_RESOLVABLE
 
 A refusal to a person is kept in `refusals`; a machine that comes second does nothing and is no refusal.
 """
@@ -91,6 +93,22 @@ class ReservationNotRefundable(Refusal):
     """The reservation was given back already, is being sent right now, or its outcome is unknown."""
 
     code = "RESERVATION_NOT_REFUNDABLE"
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
+
+
+class NothingSent(Refusal):
+    """No invitation of this delivery was ever on its way, so none can have come back."""
+
+    code = "NOTHING_SENT"
+
+
+class ReservationNotResolvable(Refusal):
+    """Nothing about the reservation is for a person to decide, or not like this."""
+
+    code = "RESERVATION_NOT_RESOLVABLE"
 
     def __init__(self, why: str) -> None:
         super().__init__()

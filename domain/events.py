@@ -19,10 +19,13 @@ from domain.ports import Language
 
 Kind = Literal["redeem", "rebind"]
 Held = Literal["reserved", "used"]
+LateEffect = Literal["duplicate", "retaken", "not_retaken"]
 RefundCause = Literal[
     "deadline", "failed", "address_refused", "staff", "reset", "corrected", "revoked", "outage", "resolved"
 ]
 ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import"]
+STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})
+"""Who acts with rights."""
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -131,6 +134,27 @@ class InviteOutcomeUnknown(DeliveryEvent, frozen=True, kw_only=True):
     retry_at: datetime | None = None
 
 
+class LateSuccessRecorded(DeliveryEvent, frozen=True, kw_only=True):
+    """An attempt's success became known after its delivery had proved sent, or after the use was given back.
+
+    `effect`: `retaken` counts the use again; a `duplicate` takes nothing; `not_retaken` comes with a case.
+    """
+
+    recipient_id: UUID
+    server: str
+    effect: LateEffect
+    reply_code: int | None = None
+
+
+class InviteBounced(ReservationEvent, frozen=True, kw_only=True):
+    """A mail server gave a delivery back after it had taken it. `text_id` names its words in the vault."""
+
+    reason: str
+    delivery: int = 1
+    reply_code: int | None = None
+    text_id: UUID | None = None
+
+
 class InviteAccepted(ReservationEvent, frozen=True, kw_only=True):
     """The person accepted the invitation of a delivery. `via`: by the letter's link, or a channel's callback."""
 
@@ -156,10 +180,16 @@ class CaseOpened(ReservationEvent, frozen=True, kw_only=True):
 
 
 class CaseClosed(ReservationEvent, frozen=True, kw_only=True):
-    """A person (or better knowledge) settled the case."""
+    """A person (or better knowledge) settled the case.
+
+    `retry_at` and `deadline` are set where the machines go on: from when, and until when. `text_id`: the note.
+    """
 
     case_id: UUID
     how: str
+    retry_at: datetime | None = None
+    deadline: datetime | None = None
+    text_id: UUID | None = None
 
 
 EVENT_TYPES: tuple[type[Event], ...] = (
@@ -170,6 +200,8 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     InviteFailed,
     InviteDeferred,
     InviteOutcomeUnknown,
+    LateSuccessRecorded,
+    InviteBounced,
     InviteAccepted,
     UseRefunded,
     CaseOpened,

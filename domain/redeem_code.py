@@ -17,10 +17,12 @@ from domain.events import (
     Event,
     InviteAccepted,
     InviteAttempted,
+    InviteBounced,
     InviteDeferred,
     InviteFailed,
     InviteOutcomeUnknown,
     InviteSent,
+    LateSuccessRecorded,
     UseRefunded,
     UseReserved,
 )
@@ -33,7 +35,7 @@ class RedeemCode(Struct, frozen=True, kw_only=True):
 
     Attributes:
         last_at: `at` of the newest event; no later event takes effect before it.
-        used: Uses counted now (sent, and not refunded since).
+        used: Uses counted now (sent or retaken, and not refunded since).
         reserved: Uses held now.
         bound: Whether the code belongs to its first recipient.
         owner_id: The recipient that the live and sent reservations bind the code to; None when there are none.
@@ -107,6 +109,15 @@ def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
                 used=this.used + 1,
                 sent_binding=this.sent_binding + 1,
             )
+        case LateSuccessRecorded() if event.effect == "retaken" and event.kind == "redeem":
+            return replace(
+                this,
+                version=version,
+                last_at=event.at,
+                used=this.used + 1,
+                sent_binding=this.sent_binding + 1,
+                owner_id=event.recipient_id if this.bound else None,
+            )
         case UseRefunded() if event.kind == "redeem":
             return _given_back(this, version, event)
         case (
@@ -115,6 +126,8 @@ def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
             | InviteFailed()
             | InviteDeferred()
             | InviteOutcomeUnknown()
+            | LateSuccessRecorded()
+            | InviteBounced()
             | InviteAccepted()
             | UseRefunded()
             | CaseOpened()

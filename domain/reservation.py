@@ -9,16 +9,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.events import (
+    STAFF,
     CaseClosed,
     CaseOpened,
     Event,
     InviteAccepted,
     InviteAttempted,
+    InviteBounced,
     InviteDeferred,
     InviteFailed,
     InviteOutcomeUnknown,
     InviteSent,
     Kind,
+    LateSuccessRecorded,
     RefundCause,
     ReservationEvent,
     UseRefunded,
@@ -50,7 +53,11 @@ class Reservation(Struct, frozen=True, kw_only=True):
         attempts: Attempts begun at that delivery, less those that the channel deferred.
         next_attempt_at: When a machine may try (again); None while leased, parked or settled.
         ever_unknown: Whether any attempt may have been delivered unseen: then no machine refunds it.
-        case_id: The open case that parks it.
+        case_id: The open case that waits for a person; it parks what is live.
+        proved_attempts: Attempts whose success is in the log.
+        proved_deliveries: Deliveries that were sent for sure, counted or not.
+        bounced_deliveries: Deliveries that came back.
+        staff_request_id: The last request by which somebody with rights acted on it.
     """
 
     reservation_id: UUID
@@ -78,6 +85,10 @@ class Reservation(Struct, frozen=True, kw_only=True):
     refunded_at: datetime | None = None
     refund_cause: RefundCause | None = None
     refund_request_id: str | None = None
+    proved_attempts: tuple[int, ...] = ()
+    proved_deliveries: tuple[int, ...] = ()
+    bounced_deliveries: tuple[int, ...] = ()
+    staff_request_id: str | None = None
 
     @property
     def is_live(self) -> bool:
@@ -157,7 +168,10 @@ def evolve(this: Reservation, version: int, event: ReservationEvent) -> Reservat
         change = _CHANGES[type(event)]
     except KeyError as unknown:
         raise TypeError(f"no fold for {type(event).__name__}") from unknown
-    return replace(this, versions=(*this.versions, version), **change(this, version, event))
+    changed = change(this, version, event)
+    if event.actor in STAFF:
+        changed["staff_request_id"] = event.request_id
+    return replace(this, versions=(*this.versions, version), **changed)
 
 
 Change = dict[str, object]
@@ -181,7 +195,26 @@ def _attempted(this: Reservation, version: int, event: InviteAttempted) -> Chang
 
 
 def _sent(this: Reservation, _: int, event: InviteSent) -> Change:
-    return {"lease": None, "next_attempt_at": None, "status": "sent", "sent_at": this.sent_at or event.at}
+    counted = {"status": "sent", "sent_at": this.sent_at or event.at}
+    return {"lease": None, "next_attempt_at": None, **counted, **_proved(this, event)}
+
+
+def _late_success(this: Reservation, _: int, event: LateSuccessRecorded) -> Change:
+    if event.effect != "retaken":
+        return _proved(this, event)
+    no_refund = {"refunded_at": None, "refund_cause": None, "refund_request_id": None}
+    return {"status": "sent", "sent_at": this.sent_at or event.at, **no_refund, **_proved(this, event)}
+
+
+def _proved(this: Reservation, event: InviteSent | LateSuccessRecorded) -> Change:
+    return {
+        "proved_attempts": tuple(sorted({*this.proved_attempts, event.attempt})),
+        "proved_deliveries": tuple(sorted({*this.proved_deliveries, event.delivery})),
+    }
+
+
+def _bounced(this: Reservation, _: int, event: InviteBounced) -> Change:
+    return {"bounced_deliveries": (*this.bounced_deliveries, event.delivery)}
 
 
 def _failed(_this: Reservation, _: int, event: InviteFailed) -> Change:
@@ -222,8 +255,12 @@ def _case_opened(_this: Reservation, _: int, event: CaseOpened) -> Change:
     return {"next_attempt_at": None, "case_id": event.case_id}
 
 
-def _case_closed(_this: Reservation, _: int, _event: CaseClosed) -> Change:
-    return {"case_id": None}
+def _case_closed(this: Reservation, _: int, event: CaseClosed) -> Change:
+    """Where the machines go on, they get a new deadline and all their attempts again."""
+    if event.retry_at is None:
+        return {"case_id": None}
+    deadline = event.deadline or this.deadline
+    return {"case_id": None, "attempts": 0, "next_attempt_at": event.retry_at, "deadline": deadline}
 
 
 _CHANGES: dict[type[Event], Callable[[Reservation, int, Any], Change]] = {
@@ -232,6 +269,8 @@ _CHANGES: dict[type[Event], Callable[[Reservation, int, Any], Change]] = {
     InviteFailed: _failed,
     InviteDeferred: _deferred,
     InviteOutcomeUnknown: _unknown,
+    LateSuccessRecorded: _late_success,
+    InviteBounced: _bounced,
     InviteAccepted: _accepted,
     UseRefunded: _refunded,
     CaseOpened: _case_opened,

@@ -15,7 +15,7 @@ from domain.deciding import Command, Done, Result
 from domain.decisions.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.events import UseRefunded
-from projections.rows import columns
+from projections.arrays import BYTEAS, MOMENTS, SMALLS, TEXTS, UUIDS, columns
 from projections.sql import QUERIES
 from projections.vault import FoundDraft
 
@@ -36,7 +36,7 @@ def insert_outbox(cursor: Cursor[Any], book: Book) -> None:
         if isinstance(recorded.event, UseRefunded) and recorded.event.cause in NOTICE_CAUSES
     ]
     if rows:
-        cursor.execute(QUERIES["insert_outbox"], columns(rows))
+        cursor.execute(QUERIES["insert_outbox"], columns((UUIDS, MOMENTS), rows))
 
 
 def remember_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
@@ -52,7 +52,10 @@ def remember_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Seq
         if isinstance(command, ReserveUse) and command.key and isinstance(result, Done) and result.reservation
     }
     if rows:
-        cursor.execute(QUERIES["insert_idempotency_keys"], columns(rows[key] for key in sorted(rows)))
+        cursor.execute(
+            QUERIES["insert_idempotency_keys"],
+            columns((BYTEAS, BYTEAS, UUIDS, MOMENTS), [rows[key] for key in sorted(rows)]),
+        )
 
 
 def keep_refusals(
@@ -79,8 +82,8 @@ def keep_refusals(
                 by_day.setdefault(day, []).append(row)
     for day, rows in by_day.items():
         bound = (REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY)
-        cursor.execute(QUERIES["insert_refusals"], (*columns(rows), *bound))
-        if cursor.rowcount < len(rows):
+        arrays = columns((UUIDS, MOMENTS, BYTEAS, SMALLS, TEXTS), rows)
+        if len(cursor.execute(QUERIES["insert_refusals"], (*arrays, *bound)).fetchall()) < len(rows):
             caches.full_refusals.put(day, value=True)
     if unknown:
         now = commands[-1].context.now

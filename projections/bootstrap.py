@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
+
+import psycopg
+from psycopg import Connection
 
 from domain.ledger import RedemptionLedger
-from projections.database import LedgerDatastore, connect
-from projections.errors import WrongKeysError
+from projections.database import LedgerDatastore, connect, describe
+from projections.errors import StorageUnavailableError, WrongKeysError
 from projections.event_store import LedgerRecorder
 from projections.migrations import check_schema
 from projections.settings import LedgerSettings
@@ -68,16 +71,25 @@ def check_keys(database_url: str, vault: Vault) -> None:
 
     Raises:
         WrongKeysError: A ring has another key under a known id, or shares no key with the database.
+        StorageUnavailableError: The database can't be reached.
     """
-    with connect(database_url) as conn:
-        for name, ring in vault.rings.items():
-            stored = {row[0]: bytes(row[1]) for row in conn.execute(QUERIES["key_checks"], (name,))}
-            values = ring.check_values()
-            shared = stored.keys() & values.keys()
-            if any(stored[key_id] != values[key_id] for key_id in shared) or (stored and not shared):
-                variable = {"pepper": "LEDGER_PEPPERS", "master": "LEDGER_MASTER_KEYS"}[name]
-                raise WrongKeysError(
-                    f"{variable} does not hold the keys that this database was written with: set the saved key rings"
-                )
-            for key_id, value in values.items():
-                conn.execute(QUERIES["insert_key_check"], (name, key_id, value))
+    try:
+        with connect(database_url) as conn:
+            _compare_keys(conn, vault)
+    except psycopg.OperationalError as away:
+        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(away).strip()}"
+        raise StorageUnavailableError(message) from away
+
+
+def _compare_keys(conn: Connection[tuple[Any, ...]], vault: Vault) -> None:
+    for name, ring in vault.rings.items():
+        stored = {row[0]: bytes(row[1]) for row in conn.execute(QUERIES["key_checks"], (name,))}
+        values = ring.check_values()
+        shared = stored.keys() & values.keys()
+        if any(stored[key_id] != values[key_id] for key_id in shared) or (stored and not shared):
+            variable = {"pepper": "LEDGER_PEPPERS", "master": "LEDGER_MASTER_KEYS"}[name]
+            raise WrongKeysError(
+                f"{variable} does not hold the keys that this database was written with: set the saved key rings"
+            )
+        for key_id, value in values.items():
+            conn.execute(QUERIES["insert_key_check"], (name, key_id, value))

@@ -3,19 +3,23 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
 from psycopg import Connection
+from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row, tuple_row
+from psycopg.waiting import Ready, Wait
 
 from projections.sql import QUERIES
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 10_000
+WAIT_INTERVAL_S = 0.1
+"""How often a waiting operation looks whether it was interrupted; psycopg's own number."""
 CLOCK_REFRESH_S = 10.0
 """How old the offset to the database's clock may be (DESIGN 4)."""
 
@@ -36,6 +40,34 @@ def connection_options(*, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> d
     }
 
 
+class EagerConnection(Connection[DictRow]):
+    """A connection that writes at once and asks the kernel whether it may only if that did not work.
+
+    Each asking gives up the interpreter's lock. In pipeline mode psycopg asks before every statement, and beside a
+    busy event loop getting the lock back takes longer than the whole batch.
+    """
+
+    def wait(self, gen: PQGen[RV], interval: float = WAIT_INTERVAL_S, timeout: float | None = None) -> RV:
+        """Drive a psycopg operation to its end."""
+        return super().wait(_write_first(gen), interval, timeout)
+
+
+def _write_first(gen: PQGen[RV]) -> PQGen[RV]:
+    """The same operation, with its first wish to write granted unseen; libpq keeps what the socket does not take."""
+    may_write = True
+    ready: Ready | int
+    try:
+        wish = next(gen)
+        while True:
+            if may_write and wish & Wait.W:
+                may_write, ready = False, Ready.W
+            else:
+                may_write, ready = True, (yield wish)
+            wish = gen.send(ready)
+    except StopIteration as end:
+        return cast("RV", end.value)
+
+
 class LedgerDatastore(PostgresDatastore):
     """The library's datastore over a pool that takes a libpq URI (several hosts, TLS and all)."""
 
@@ -44,7 +76,7 @@ class LedgerDatastore(PostgresDatastore):
         self.url = database_url
         self.pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
             database_url,
-            connection_class=Connection[DictRow],
+            connection_class=EagerConnection,
             kwargs={**connection_options(), "row_factory": dict_row, "autocommit": True},
             min_size=1,
             max_size=pool_size,

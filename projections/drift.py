@@ -1,5 +1,6 @@
 """Comparing read models with a fold of the log, code by code."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from domain.events import CodeIssued, Event, ReservationEvent
 from domain.reservation import Reservation
 from projections.bootstrap import Storage
 from projections.codec import decode
-from projections.rows import balance_row, reservation_row
+from projections.rows import balance_row, case_rows, reservation_row
 from projections.sql import QUERIES
 
 
@@ -43,7 +44,11 @@ def check_code(storage: Storage, code_id: UUID) -> list[Drift]:
             (version, decode(topic, bytes(state)))
             for _, version, topic, state in cursor.execute(QUERIES["stream_events"], (code_id, 0, None))
         ]
-        return [*_balance(cursor, code_id, events), *_reservations(cursor, code_id, events)]
+        return [
+            *_balance(cursor, code_id, events),
+            *_reservations(cursor, code_id, events),
+            *_cases(cursor, code_id, events),
+        ]
 
 
 def _balance(cursor: Cursor[Any], code_id: UUID, events: list[tuple[int, Event]]) -> list[Drift]:
@@ -68,8 +73,21 @@ def _reservations(cursor: Cursor[Any], code_id: UUID, events: list[tuple[int, Ev
             )
     folded = {key: reservation_row(item) for key, item in states.items()}
     stored = {row[0]: tuple(row) for row in cursor.execute(QUERIES["reservations_of_code"], (code_id,))}
+    return _differences("reservations", stored, folded)
+
+
+def _cases(cursor: Cursor[Any], code_id: UUID, events: list[tuple[int, Event]]) -> list[Drift]:
+    rows, _ = case_rows((code_id, event) for _, event in events)
+    stored = {row[0]: tuple(row) for row in cursor.execute(QUERIES["cases_of_code"], (code_id,))}
+    return _differences("cases", stored, {row[0]: row for row in rows})
+
+
+Rows = Mapping[UUID, tuple[Any, ...]]
+
+
+def _differences(table: str, stored: Rows, folded: Rows) -> list[Drift]:
     return [
-        Drift("reservations", key, stored.get(key), folded.get(key))
+        Drift(table, key, stored.get(key), folded.get(key))
         for key in sorted(stored.keys() | folded.keys())
         if stored.get(key) != folded.get(key)
     ]

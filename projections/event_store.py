@@ -7,7 +7,7 @@ stop appends), no NOTIFY (it serialises commits; readers poll).
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 from uuid import UUID
@@ -22,15 +22,18 @@ from eventsourcing.persistence import (
     StoredEvent,
 )
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-from psycopg import Cursor
-from psycopg.rows import DictRow, tuple_row
+from psycopg import Connection, Cursor
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow
 
 from domain.ledger import UnitOfWork
 from domain.redeem_code import RedeemCode
+from projections.arrays import columns
 from projections.database import DatabaseClock
 from projections.errors import StorageUnavailableError
+from projections.rows import EVENT_KINDS
 from projections.sql import QUERIES
-from projections.unit_of_work import PostgresUnitOfWork, RaceLostError
+from projections.unit_of_work import PostgresUnitOfWork
 
 TRIES_MAX = 4
 """Transactions per batch: the first, and after a lost connection, race or deadlock up to three more."""
@@ -83,11 +86,9 @@ class LedgerRecorder(PostgresApplicationRecorder):
         curs.execute(QUERIES["lock_order"])
         curs.execute(
             QUERIES["insert_events"],
-            (
-                [event.originator_id for event in stored_events],
-                [event.originator_version for event in stored_events],
-                [event.topic for event in stored_events],
-                [event.state for event in stored_events],
+            columns(
+                EVENT_KINDS,
+                ((event.originator_id, event.originator_version, event.topic, event.state) for event in stored_events),
             ),
         )
 
@@ -132,9 +133,8 @@ class _Attempt(AbstractContextManager[UnitOfWork]):
                 conn = self._open.enter_context(recorder.datastore.get_connection())
                 if recorder.clock.is_stale():
                     recorder.clock.refresh(conn)
-                self._open.enter_context(conn.transaction())
-                cursor = self._open.enter_context(conn.cursor(row_factory=tuple_row, binary=True))
-                self._work = PostgresUnitOfWork(cursor, recorder.caches)
+                self._open.enter_context(_transaction(conn))
+                self._work = PostgresUnitOfWork(conn, recorder.caches)
                 self._open = self._open.pop_all()
         except (PersistenceError, psycopg.Error) as fault:
             raise StorageUnavailableError(str(fault)) from fault
@@ -150,7 +150,7 @@ class _Attempt(AbstractContextManager[UnitOfWork]):
                 raise error
             if self._work is not None:
                 self._work.committed()
-        except (RaceLostError, IntegrityError, OperationalError, InterfaceError) as fault:
+        except (IntegrityError, OperationalError, InterfaceError) as fault:
             if self._tries.is_last():
                 if isinstance(fault, IntegrityError):
                     raise
@@ -161,3 +161,19 @@ class _Attempt(AbstractContextManager[UnitOfWork]):
             raise StorageUnavailableError(str(fault)) from fault
         self._tries.committed = True
         return False
+
+
+@contextmanager
+def _transaction(conn: Connection[Any]) -> Iterator[None]:
+    """A transaction in pipeline mode: BEGIN goes out with the first look-ups, COMMIT with the last rows.
+
+    psycopg's own would wait for each of the two.
+    """
+    try:
+        with conn.pipeline():
+            conn.execute("BEGIN")
+            yield
+            conn.execute("COMMIT")
+    finally:
+        if conn.info.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:
+            conn.rollback()

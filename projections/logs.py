@@ -7,6 +7,11 @@ import orjson
 import structlog
 
 
+def json_line(fields: dict[str, object]) -> bytes:
+    """One line as the loggers of `configure_logs` write it, for who writes many lines at once."""
+    return orjson.dumps(fields, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+
+
 def configure_logs(level: int = logging.INFO) -> None:
     """Set structlog up for this process. Secrets, codes and addresses never go into a log call."""
     shared: list[structlog.typing.Processor] = [

@@ -33,6 +33,26 @@ class HistoryLine(NamedTuple):
     code: RedeemCode
 
 
+class ReservationHistory(NamedTuple):
+    """The events of one reservation in order, each with its version in the code's stream."""
+
+    code_id: UUID
+    events: list[tuple[int, ReservationEvent]]
+
+
+class CaseRow(NamedTuple):
+    """One case; open while `closed_at` is None."""
+
+    case_id: UUID
+    code_id: UUID
+    reservation_id: UUID
+    delivery: int
+    cause: str
+    opened_at: datetime
+    closed_at: datetime | None
+    closed_how: str | None
+
+
 class Reader:
     """Questions to the store; each takes one pooled connection for a short time.
 
@@ -132,6 +152,27 @@ class Reader:
             row = cursor.execute(QUERIES["balance_of_code"], (code_id,)).fetchone()
             names = [column.name for column in cursor.description or ()]
         return dict(zip(names, row, strict=True)) if row else None
+
+    def cases(self, after: tuple[datetime, UUID], limit: int, *, closed_too: bool) -> list[CaseRow]:
+        """One page of cases in order of opening."""
+        return [CaseRow(*row) for row in self._all("list_cases", *after, closed_too, limit)]
+
+    def outage_candidates(self, start: datetime, end: datetime, *, include_sent: bool) -> list[UUID]:
+        """Reservations that an outage in this window may have hurt; their events say which ones it did."""
+        rows = self._all("parked_unknowns", end)
+        if include_sent:
+            rows += self._all("sent_unaccepted", end, start)
+        return [row[0] for row in rows]
+
+    def reservation_events(self, reservation_ids: Sequence[UUID]) -> dict[UUID, ReservationHistory]:
+        """The events of reservations by their ids."""
+        found: dict[UUID, ReservationHistory] = {}
+        for reservation_id, code_id, version, topic, state in self._all(
+            "events_of_reservations", list(reservation_ids)
+        ):
+            event = cast("ReservationEvent", decode(topic, bytes(state)))
+            found.setdefault(reservation_id, ReservationHistory(code_id, [])).events.append((version, event))
+        return found
 
     def ping(self) -> None:
         """Make sure that the database answers and takes writes.

@@ -2,11 +2,28 @@
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
+from domain.events import CaseClosed, CaseOpened, Event
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
+from projections.arrays import BIGS, BOOLEANS, BYTEAS, INTEGERS, MOMENTS, SMALLS, TEXTS, UUIDS
 
-Columns = tuple[list[Any], ...]
+EVENT_KINDS = (UUIDS, BIGS, TEXTS, BYTEAS)
+"""Types of the columns of an event: stream, version, topic, state."""
+BALANCE_KINDS = (
+    *(UUIDS, BIGS, MOMENTS, MOMENTS, BIGS, BIGS, BIGS),
+    *(BOOLEANS, UUIDS, BIGS, MOMENTS, INTEGERS, TEXTS),
+)
+"""Types of a balance row's columns."""
+RESERVATION_KINDS = (
+    *(UUIDS, UUIDS, UUIDS, TEXTS, TEXTS, TEXTS, MOMENTS, MOMENTS),
+    *(MOMENTS, MOMENTS, SMALLS, SMALLS, BOOLEANS, UUIDS, UUIDS),
+    *(MOMENTS, MOMENTS, MOMENTS, TEXTS),
+)
+"""Types of a reservation row's columns, laid out as in the statement; the versions are array literals."""
+CASE_KINDS = (UUIDS, UUIDS, UUIDS, SMALLS, TEXTS, MOMENTS, MOMENTS, TEXTS)
+CLOSED_CASE_KINDS = (UUIDS, MOMENTS, TEXTS)
 
 
 def balance_row(code: RedeemCode) -> tuple[Any, ...]:
@@ -53,6 +70,17 @@ def reservation_row(item: Reservation) -> tuple[Any, ...]:
     )
 
 
-def columns(rows: Iterable[tuple[Any, ...]]) -> Columns:
-    """Rows turned into one list per column, as unnest takes them. At least one row."""
-    return tuple(list(column) for column in zip(*rows, strict=True))
+def case_rows(events: Iterable[tuple[UUID, Event]]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """What events (each with its code) do to `cases`: rows to insert, and (case, time, how) of others to close."""
+    opened: dict[UUID, tuple[Any, ...]] = {}
+    closed: list[tuple[Any, ...]] = []
+    for code_id, event in events:
+        if isinstance(event, CaseOpened):
+            about = (event.case_id, code_id, event.reservation_id, event.delivery, event.cause, event.at)
+            opened[event.case_id] = (*about, None, None)
+        elif isinstance(event, CaseClosed):
+            if (row := opened.get(event.case_id)) is not None:
+                opened[event.case_id] = (*row[:-2], event.at, event.how)
+            else:
+                closed.append((event.case_id, event.at, event.how))
+    return list(opened.values()), closed

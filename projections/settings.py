@@ -1,8 +1,11 @@
 """Settings that every process of the ledger shares: storage, keys, and the policy of redemptions."""
 
+import os
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, SecretStr, field_validator
+from psycopg.conninfo import make_conninfo
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.policy import Policy
@@ -16,14 +19,24 @@ DEFAULT_DATA_DIR = Path(".ledger")
 class LedgerSettings(BaseSettings):
     """Read once at start from the environment (`DATABASE_URL`, `REDIS_URL`, and `LEDGER_*` for all else).
 
+    LEDGER_SECRETS_FILE may name a file of `NAME=value` lines beside it, and LEDGER_DATABASE_PASSWORD_FILE one that
+    holds the password that DATABASE_URL leaves out.
+
     Raises:
         pydantic.ValidationError: A value is missing or malformed; the message names the variable.
     """
 
-    model_config = SettingsConfigDict(env_prefix="LEDGER_", frozen=True, populate_by_name=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="LEDGER_",
+        env_file=os.environ.get("LEDGER_SECRETS_FILE"),
+        frozen=True,
+        populate_by_name=True,
+        extra="ignore",
+    )
 
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
     redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL")
+    database_password_file: Path | None = None
     data_dir: Path = DEFAULT_DATA_DIR
     secret_key: SecretStr
     peppers: SecretStr
@@ -46,6 +59,15 @@ class LedgerSettings(BaseSettings):
     def _is_key_ring(cls, value: SecretStr) -> SecretStr:
         KeyRing.parse(value.get_secret_value())
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_password(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Put the password of its file into the URL, so that nothing else has to know of files."""
+        path, url = values.get("database_password_file"), values.get("DATABASE_URL")
+        if path and isinstance(url, str):
+            values["DATABASE_URL"] = make_conninfo(url, password=Path(path).read_text(encoding="utf-8").strip())
+        return values
 
     @property
     def policy(self) -> Policy:

@@ -1,28 +1,40 @@
 """One transaction of `execute`: lock, look up, and later append with the read models (DESIGN 4, "one way to write").
 
-Locks, in this order: streams (sorted), new recipients (sorted), then the order lock; nobody who holds a later
-one waits for an earlier one.
+Locks, in this order: the entrance (shared), streams (sorted), new recipients (sorted), then the order lock; nobody
+who holds a later one waits for an earlier one.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from psycopg import Cursor
+from psycopg import Connection, Cursor
+from psycopg.rows import tuple_row
 
 from domain import redeem_code, reservation
-from domain.book import Book, RememberedKey
+from domain.book import Book, Recorded, RememberedKey
 from domain.deciding import Command, Result
 from domain.decisions.issue import IssueCode
 from domain.decisions.reserve import ReserveUse
 from domain.events import CodeIssued, ReservationEvent
 from domain.redeem_code import RedeemCode
 from projections import beside_log, vault_rows
+from projections.arrays import BIGS, BYTEAS, UUIDS, columns
 from projections.codec import decode, encode
-from projections.rows import balance_row, columns, reservation_row
+from projections.rows import (
+    BALANCE_KINDS,
+    CASE_KINDS,
+    CLOSED_CASE_KINDS,
+    EVENT_KINDS,
+    RESERVATION_KINDS,
+    balance_row,
+    case_rows,
+    reservation_row,
+)
 from projections.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -31,21 +43,23 @@ if TYPE_CHECKING:
 OVERDUE_PER_CODE_MAX = 20
 
 
-class RaceLostError(Exception):
-    """Somebody else inserted the same new person meanwhile; decide the batch again, then they are known."""
-
-
 class PostgresUnitOfWork:
-    """`domain.ledger.UnitOfWork` on one cursor inside an open transaction."""
+    """`domain.ledger.UnitOfWork` in one open transaction of a connection in pipeline mode.
 
-    def __init__(self, cursor: Cursor[tuple[Any, ...]], caches: "StoreCaches") -> None:
-        self._cursor = cursor
+    What is asked goes out at once and is read later, so a batch of new redeems costs two round trips: the
+    look-ups, and the rows with the commit. A fault of a write shows with the next read, at the latest on commit.
+    """
+
+    def __init__(self, conn: Connection[Any], caches: "StoreCaches") -> None:
+        self._conn = conn
+        self._cursor = self._new_cursor()
         self._caches = caches
         self._book = Book()
 
     def load(self, commands: Sequence[Command]) -> Book:
         """Lock what the commands touch and read it, in as few round trips as there are kinds of look-up."""
         book = self._book
+        self._cursor.execute(QUERIES["enter"])
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         targets = [command.reservation_id for command in commands if not isinstance(command, ReserveUse | IssueCode)]
         targeted = self._codes_of_reservations(targets)
@@ -54,22 +68,21 @@ class PostgresUnitOfWork:
         streams |= set(targeted.values())
         issued = {command.code_id for command in commands if isinstance(command, IssueCode)}
         self._lock(streams)
-        self._load_codes(streams | issued)
+        known, newer = self._ask_codes(streams | issued)
+        if redeems:
+            self._load_recipients(redeems)
+        self._take_codes(known, newer)
         if redeems:
             self._load_for_redeems(redeems)
         if targeted:
             self._hold("events_of_reservations", list(targeted))
+            self._load_newer(targets, redeems)
         return book
 
     def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
-        """Append events and write every row that follows from them.
-
-        Raises:
-            RaceLostError: A new recipient was inserted by another transaction.
-        """
+        """Append events and write every row that follows from them."""
         drafts = [book.new_recipients[digest] for digest in sorted(book.new_recipients)]
-        if vault_rows.insert_recipients(self._cursor, drafts) < len(drafts):
-            raise RaceLostError
+        vault_rows.insert_recipients(self._cursor, drafts)
         if book.new_events:
             vault_rows.insert_texts(self._cursor, commands, results)
             self._append(book)
@@ -109,19 +122,18 @@ class PostgresUnitOfWork:
         if keys:
             self._cursor.execute(QUERIES["lock_streams"], (keys,))
 
-    def _load_codes(self, streams: set[UUID]) -> None:
-        """Cached states brought up to date with what others appended since, under the lock."""
-        if not streams:
-            return
+    def _ask_codes(self, streams: set[UUID]) -> tuple[dict[UUID, RedeemCode], Cursor[Any]]:
+        """Cached states, and the question for what others appended since; it is answered under the lock."""
         known: dict[UUID, RedeemCode] = {}
         for code_id in streams:
-            try:
+            with suppress(KeyError):
                 known[code_id] = self._caches.codes.get(code_id)
-            except KeyError:
-                continue
         ids = sorted(streams)
         versions = [known[code_id].version if code_id in known else 0 for code_id in ids]
-        for code_id, version, topic, state in self._all("newer_events", ids, versions):
+        return known, self._ask("newer_events", UUIDS.array(ids), BIGS.array(versions))
+
+    def _take_codes(self, known: dict[UUID, RedeemCode], newer: Cursor[Any]) -> None:
+        for code_id, version, topic, state in newer.fetchall():
             event = decode(topic, state)
             if code_id in known:
                 known[code_id] = redeem_code.evolve(known[code_id], version, event)
@@ -129,10 +141,13 @@ class PostgresUnitOfWork:
                 known[code_id] = redeem_code.opened(code_id, version, cast("CodeIssued", event))
         self._book.codes.update(known)
 
+    def _load_recipients(self, redeems: Sequence[ReserveUse]) -> None:
+        digests = sorted({digest for command in redeems for digest in command.recipient.digests})
+        found = self._all("recipient_ids_of_digests", BYTEAS.array(digests))
+        self._book.recipient_ids.update(found)
+
     def _load_for_redeems(self, redeems: Sequence[ReserveUse]) -> None:
         book = self._book
-        digests = sorted({digest for command in redeems for digest in command.recipient.digests})
-        book.recipient_ids.update(self._all("recipient_ids_of_digests", digests))
         persons = {
             (code_id, book.recipient_id(command.recipient))
             for command in redeems
@@ -148,6 +163,23 @@ class PostgresUnitOfWork:
             self._hold("events_of_followers", named)
         self._load_keys(redeems)
         self._load_tight(redeems)
+
+    def _load_newer(self, targets: Sequence[UUID], redeems: Sequence[ReserveUse]) -> None:
+        """The same persons' newer reservations, where a use that was given back may be counted again.
+
+        That is where it is given back already, or may be so by another command of this batch.
+        """
+        book = self._book
+        asked = Counter(targets)
+        redeemed = {book.code_id(command.code_digests) for command in redeems}
+        found = (book.reservations[key] for key in asked if key in book.reservations)
+        wanted = [
+            item.reservation_id
+            for item in found
+            if item.status == "refunded" or asked[item.reservation_id] > 1 or item.code_id in redeemed
+        ]
+        if wanted:
+            self._hold("events_of_newer", wanted)
 
     def _load_keys(self, redeems: Sequence[ReserveUse]) -> None:
         scopes = sorted({command.key.scope_digest for command in redeems if command.key})
@@ -182,25 +214,32 @@ class PostgresUnitOfWork:
             self._book.hold(reservation.fold(events[0][0], history))
 
     def _append(self, book: Book) -> None:
-        encoded = [encode(recorded.event) for recorded in book.new_events]
         self._cursor.execute(QUERIES["lock_order"])
-        self._cursor.execute(
-            QUERIES["insert_events"],
-            (
-                [recorded.originator_id for recorded in book.new_events],
-                [recorded.originator_version for recorded in book.new_events],
-                [topic for topic, _ in encoded],
-                [state for _, state in encoded],
-            ),
-        )
+        self._cursor.execute(QUERIES["insert_events"], columns(EVENT_KINDS, map(_stored, book.new_events)))
         codes, reservations = book.changed()
-        self._cursor.execute(QUERIES["upsert_balances"], columns(map(balance_row, codes)))
+        self._cursor.execute(QUERIES["upsert_balances"], columns(BALANCE_KINDS, map(balance_row, codes)))
         rows = list(map(reservation_row, reservations))
         if rows:
-            self._cursor.execute(QUERIES["upsert_reservations"], columns(rows))
+            self._cursor.execute(QUERIES["upsert_reservations"], columns(RESERVATION_KINDS, rows))
+        opened, closed = case_rows((recorded.originator_id, recorded.event) for recorded in book.new_events)
+        if opened:
+            self._cursor.execute(QUERIES["insert_cases"], columns(CASE_KINDS, opened))
+        if closed:
+            self._cursor.execute(QUERIES["close_cases"], columns(CLOSED_CASE_KINDS, closed))
 
     def _all(self, query: str, *params: Any) -> list[Any]:
-        return self._cursor.execute(QUERIES[query], params).fetchall()
+        return self._ask(query, *params).fetchall()
+
+    def _ask(self, query: str, *params: Any) -> Cursor[Any]:
+        """Send a question; its rows are read when they are wanted."""
+        return self._new_cursor().execute(QUERIES[query], params)
+
+    def _new_cursor(self) -> Cursor[Any]:
+        return self._conn.cursor(row_factory=tuple_row, binary=True)
+
+
+def _stored(recorded: Recorded) -> tuple[UUID, int, str, bytes]:
+    return (recorded.originator_id, recorded.originator_version, *encode(recorded.event))
 
 
 def _is_tight(code: RedeemCode, commands: int) -> bool:

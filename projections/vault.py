@@ -7,9 +7,8 @@ passed off as another). Digests and seals name their key, so keys rotate by rewr
 
 import hashlib
 import hmac
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
@@ -18,11 +17,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.values import EmailAddress
 from projections.keys import KeyRing
+from projections.randomness import POOL
 
 RowKind = Literal["code", "recipient", "text", "staff"]
 NONCE_BYTES = 12
 TEXT_BYTES_MAX = 4096
 """Longest free text that is kept; a mail server's reply beyond it is cut."""
+
+
+HINT_LETTERS = 4
+"""Letters of a code that staff see and may search by."""
 
 
 class SealBrokenError(Exception):
@@ -39,12 +43,16 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class FoundDraft:
-    """A text that is found again by digest: a person's address or a code. `pepper_id` made the first digest."""
+    """A text that is found again by digest: a person's address or a code. `pepper_id` made the first digest.
+
+    `hint` is what may be shown of a code: its last letters.
+    """
 
     new_id: UUID
     digests: Sequence[bytes]
     pepper_id: int
     seal: Callable[[], Sealed]
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +68,14 @@ class Vault:
     """Digests, seals and opens; holds the key rings and no connection."""
 
     def __init__(
-        self, peppers: KeyRing, master_keys: KeyRing, random_bytes: Callable[[int], bytes] = os.urandom
+        self, peppers: KeyRing, master_keys: KeyRing, random_bytes: Callable[[int], bytes] = POOL.draw
     ) -> None:
         self._peppers = peppers
         self._master = master_keys
         self._ciphers = {key_id: AESGCM(key) for key_id, key in master_keys.keys.items()}
         self._random = random_bytes
-        self._pepper_order = [peppers.current, *(i for i in peppers.keys if i != peppers.current)]
+        order = [peppers.current, *(i for i in peppers.keys if i != peppers.current)]
+        self._keyed = [hmac.new(peppers.keys[key_id], digestmod=hashlib.sha256) for key_id in order]
 
     @property
     def rings(self) -> dict[str, KeyRing]:
@@ -79,7 +88,7 @@ class Vault:
 
     def code(self, normal: str, new_id: UUID) -> FoundDraft:
         """A code's normal form, to be found or to be kept."""
-        return self._draft("code", normal, normal, new_id)
+        return replace(self._draft("code", normal, normal, new_id), hint=code_hint(normal))
 
     def staff(self, address: EmailAddress, new_id: UUID) -> FoundDraft:
         """A member of staff, by e-mail."""
@@ -116,8 +125,7 @@ class Vault:
     def digests(self, kind: RowKind, normal: str) -> tuple[bytes, ...]:
         """Digest under every pepper, the current one's first."""
         text = kind.encode() + b"\0" + normal.encode()
-        keys = self._peppers.keys
-        return tuple(hmac.digest(keys[i], text, hashlib.sha256) for i in self._pepper_order)
+        return tuple(_digest(keyed, text) for keyed in self._keyed)
 
     def _draft(self, kind: RowKind, normal: str, kept: str, new_id: UUID) -> FoundDraft:
         return FoundDraft(
@@ -126,6 +134,18 @@ class Vault:
             pepper_id=self._peppers.current,
             seal=lambda: self.seal(kind, new_id, kept),
         )
+
+
+def code_hint(normal: str) -> str:
+    """The last four letters of a code's normal form; of a short old code at most half, so that it stays secret."""
+    return normal[len(normal) - min(HINT_LETTERS, len(normal) // 2) :]
+
+
+def _digest(keyed: hmac.HMAC, text: bytes) -> bytes:
+    """The digest of a text by a copy of a keyed hash; `hmac.digest` gives up the interpreter's lock each time."""
+    own = keyed.copy()
+    own.update(text)
+    return own.digest()
 
 
 def _bound_to(kind: RowKind, row_id: UUID) -> bytes:

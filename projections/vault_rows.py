@@ -6,21 +6,26 @@ from typing import Any, cast
 from psycopg import Cursor
 
 from domain.deciding import Command, Done, Result
+from domain.decisions.bounce import RecordBounce
 from domain.decisions.issue import IssueCode
 from domain.decisions.refund import RefundReservation
+from domain.decisions.resolve import ResolveReservation
 from domain.decisions.settle import RecordOutcome
-from domain.ports import CodeDraft, RecipientDraft, TextDraft
-from projections.rows import columns
+from domain.ports import RecipientDraft, TextDraft
+from projections.arrays import BYTEAS, SMALLS, TEXTS, UUIDS, columns
 from projections.sql import QUERIES
 from projections.vault import FoundDraft, PrivateText
 
+_FOUND_KINDS = (UUIDS, BYTEAS, SMALLS, BYTEAS, SMALLS)
+_CODE_KINDS = (*_FOUND_KINDS, TEXTS)
+_TEXT_KINDS = (UUIDS, UUIDS, BYTEAS, SMALLS)
 
-def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> int:
-    """Insert new persons in the given (sorted) order; how many were really new."""
-    if not drafts:
-        return 0
-    rows = [_found_row(cast("FoundDraft", draft)) for draft in drafts]
-    return len(cursor.execute(QUERIES["insert_recipients"], columns(rows)).fetchall())
+
+def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> None:
+    """Insert new persons in the given (sorted) order; the statement fails if one of them is known by now."""
+    if drafts:
+        rows = [_found_row(cast("FoundDraft", draft)) for draft in drafts]
+        cursor.execute(QUERIES["insert_recipients"], columns(_FOUND_KINDS, rows))
 
 
 def insert_texts(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
@@ -31,28 +36,31 @@ def insert_texts(cursor: Cursor[Any], commands: Sequence[Command], results: Sequ
         if not (isinstance(result, Done) and result.changed):
             continue
         if isinstance(command, IssueCode):
-            codes.append(_found_row(cast("FoundDraft", command.text), command))
+            codes.append(_code_row(cast("FoundDraft", command.text), command))
         elif (text := _text_of(command)) is not None:
             texts.append(_text_row(cast("PrivateText", text)))
     if codes:
-        cursor.execute(QUERIES["insert_code_texts"], columns(codes))
+        cursor.execute(QUERIES["insert_code_texts"], columns(_CODE_KINDS, codes))
     if texts:
-        cursor.execute(QUERIES["insert_private_texts"], columns(texts))
+        cursor.execute(QUERIES["insert_private_texts"], columns(_TEXT_KINDS, texts))
 
 
 def _text_of(command: Command) -> TextDraft | None:
-    if isinstance(command, RefundReservation):
+    if isinstance(command, RefundReservation | ResolveReservation):
         return command.note
-    return command.reply if isinstance(command, RecordOutcome) else None
+    return command.reply if isinstance(command, RecordOutcome | RecordBounce) else None
 
 
-def _found_row(draft: FoundDraft | CodeDraft, command: IssueCode | None = None) -> tuple[Any, ...]:
-    found = cast("FoundDraft", draft)
-    if command is not None and command.code_id != found.new_id:
-        message = "a code's text must be drafted for the code's own id"
-        raise ValueError(message)
+def _found_row(found: FoundDraft) -> tuple[Any, ...]:
     sealed = found.seal()
     return (found.new_id, found.digests[0], found.pepper_id, sealed.sealed, sealed.key_id)
+
+
+def _code_row(found: FoundDraft, command: IssueCode) -> tuple[Any, ...]:
+    if command.code_id != found.new_id:
+        message = "a code's text must be drafted for the code's own id"
+        raise ValueError(message)
+    return (*_found_row(found), found.hint)
 
 
 def _text_row(text: PrivateText) -> tuple[Any, ...]:

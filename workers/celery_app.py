@@ -42,7 +42,6 @@ celery_app.conf.update(
     worker_prefetch_multiplier=1,
     worker_concurrency=settings.worker_concurrency,
     worker_soft_shutdown_timeout=SOFT_SHUTDOWN_S,
-    worker_enable_soft_shutdown_on_idle=True,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_hijack_root_logger=True,
     worker_max_tasks_per_child=100_000,
@@ -68,4 +67,4 @@ celery_app.conf.update(
     },
 )
 
-announce(settings.redis_url.get_secret_value())
+announce(settings.redis_url.get_secret_value(), settings.sweep_s)

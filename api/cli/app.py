@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from api.cli import codes, serve
-from api.cli.context import EXIT_REFUSED, EXIT_SERVICE, EXIT_USAGE, Session, complain
+from api.cli import cases, codes, container, doctor, outage, serve
+from api.cli.context import EXIT_REFUSED, EXIT_SERVICE, EXIT_USAGE, Session, complain, settings_sentence
 from domain.errors import Refusal
 from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
 
@@ -35,7 +35,11 @@ def shared(
 
 
 serve.add_to(app)
+container.add_to(app)
 codes.add_to(app)
+cases.add_to(app)
+outage.add_to(app)
+doctor.add_to(app)
 
 
 def main() -> None:
@@ -67,18 +71,8 @@ def run(arguments: list[str]) -> int:
         complain(str(trouble))
         return EXIT_SERVICE
     except ValidationError as bad:
-        complain(_settings_sentence(bad))
+        complain(settings_sentence(bad))
         return EXIT_USAGE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def _settings_sentence(bad: ValidationError) -> str:
-    """Which variables are wrong, and how, without their values."""
-    parts = []
-    for error in bad.errors(include_input=False, include_url=False):
-        name = str(error["loc"][0]) if error["loc"] else ""
-        variable = name if name.isupper() or not name else f"LEDGER_{name.upper()}"
-        parts.append(f"{variable}: {error['msg']}" if variable else str(error["msg"]))
-    return "settings: " + "; ".join(parts)

@@ -1,7 +1,7 @@
 """`ledger issue`, `history`, `refund`, `reset-failed`: codes and their reservations."""
 
 import random
-from datetime import UTC, datetime
+import time
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -9,8 +9,18 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, console, local_time, print_json
-from api.history import history_of
+from api.cli.arguments import JsonFlag, moment_of, reservation_id_of
+from api.cli.context import (
+    EXIT_REFUSED,
+    OpenLedger,
+    Session,
+    complain,
+    console,
+    local_time,
+    print_json,
+    print_json_line,
+)
+from api.history import history_of, line_of
 from api.issuing import Terms, issue_codes
 from api.messages import refusal_detail
 from domain.deciding import Done
@@ -18,8 +28,8 @@ from domain.decisions.refund import RefundReservation
 from domain.errors import Refusal, ReservationNotRefundable
 from domain.values import shown_code
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 LIVE_MAX = 100_000
+FOLLOW_S = 0.5
 PROGRESS_FROM = 5_000
 
 
@@ -39,14 +49,6 @@ def _uses(text: str) -> int | None:
     raise typer.BadParameter("a number from 1, or the word unlimited")
 
 
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as bad:
-        raise typer.BadParameter("an ISO 8601 time such as 2027-01-31T23:59:00Z") from bad
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def issue(
     context: typer.Context,
     max_uses: Annotated[str, typer.Option(help="Uses of each code: a number, or unlimited.")] = "1",
@@ -61,7 +63,7 @@ def issue(
     terms = Terms(
         max_uses=_uses(max_uses),
         bound=not open_code,
-        expires_at=_moment(expires_at) if expires_at else None,
+        expires_at=moment_of(expires_at) if expires_at else None,
         validity_days=validity_days,
         group=group,
     )
@@ -88,10 +90,13 @@ def history(
     context: typer.Context,
     code: Annotated[str, typer.Argument(help="The code's text or its id.")],
     as_of: Annotated[str | None, typer.Option(help="The code as it was at this ISO 8601 time.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with new events as they come, until Ctrl-C.")] = False,
     json: JsonFlag = False,
 ) -> int:
     """Show everything that happened to a code, with the balance after each event."""
-    moment = _moment(as_of) if as_of else None
+    if follow:
+        return _follow(context.obj, code, json)
+    moment = moment_of(as_of) if as_of else None
     session: Session = context.obj
     with session.open() as ledger:
         code_id = _find(ledger, code)
@@ -109,6 +114,22 @@ def history(
     return 0
 
 
+def _follow(session: Session, code: str, json: bool) -> int:
+    """Events of a code as lines, old ones first, then new ones as they come."""
+    with session.open() as ledger:
+        code_id, version = _find(ledger, code), 0
+        while True:
+            for line in ledger.reader.history(code_id, after=version):
+                version = line.version
+                shown = line_of(line, ledger.language)
+                if json:
+                    print_json_line(shown)
+                else:
+                    balance = f"used {shown['used_count']}, reserved {shown['reserved']}"
+                    typer.echo(f"{local_time(shown['at'])}  {balance}  {shown['sentence']}")
+            time.sleep(FOLLOW_S)
+
+
 def refund(
     context: typer.Context,
     reservation: Annotated[str, typer.Argument(help="The reservation's id.")],
@@ -116,7 +137,7 @@ def refund(
     json: JsonFlag = False,
 ) -> int:
     """Give back one use: of a reservation that hangs (not leased, never unknown) or that was sent."""
-    reservation_id = _uuid(reservation)
+    reservation_id = reservation_id_of(reservation)
     session: Session = context.obj
     with session.open() as ledger:
         command = RefundReservation(
@@ -200,13 +221,6 @@ def _find(ledger: OpenLedger, code: str) -> UUID:
     if code_id is None:
         raise typer.BadParameter("no such code: give its text as it was issued, or its id")
     return code_id
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as bad:
-        raise typer.BadParameter("a reservation id, such as the one in the page's address") from bad
 
 
 def _refused(refusal: Refusal, ledger: OpenLedger) -> int:

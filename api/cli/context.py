@@ -1,6 +1,7 @@
 """What commands share: the ledger beside a running stack, and how they print."""
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
+from pydantic import ValidationError
 from rich.console import Console
 
 from api.cli.stack.up import stack_environment
@@ -34,6 +36,22 @@ def complain(text: str) -> None:
 def print_json(document: object) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2).decode())
+
+
+def print_json_line(document: object) -> None:
+    """One line of JSON Lines on stdout, at once."""
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
+    sys.stdout.flush()
+
+
+def settings_sentence(bad: ValidationError) -> str:
+    """Which variables are wrong, and how, without their values."""
+    parts = []
+    for error in bad.errors(include_input=False, include_url=False):
+        name = str(error["loc"][0]) if error["loc"] else ""
+        variable = name if name.isupper() or not name else f"LEDGER_{name.upper()}"
+        parts.append(f"{variable}: {error['msg']}" if variable else str(error["msg"]))
+    return "settings: " + "; ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +97,9 @@ class OpenLedger:
     reader: Reader
 
     def context(self) -> Context:
-        """An operator at the command line, at database time."""
-        return Context(now=self.now(), actor="operator", actor_id=f"uid:{os.getuid()}")
+        """An operator at the command line, at database time. By its id a lost commit answer is found again."""
+        request_id = f"cli:{secrets.token_hex(8)}"
+        return Context(now=self.now(), actor="operator", actor_id=f"uid:{os.getuid()}", request_id=request_id)
 
     def now(self) -> datetime:
         """Database time."""

@@ -4,54 +4,58 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain import redeem_code, reservation
 from domain.book import Book
 from domain.decisions.command import Context, Decision, stamp
+from domain.decisions.late import Proof, success
 from domain.errors import LinkNotValid, ReservationUnknown
-from domain.events import CaseClosed, Event, InviteAccepted, InviteSent
+from domain.events import Event, InviteAccepted, ReservationEvent
 
 LINK = "link"
-"""What stands for the server in an InviteSent that only the opened link proves."""
+"""What stands for the server in an event that only the opened link proves."""
 
 
 class AcceptInvite(Struct, frozen=True, kw_only=True):
-    """The link of a delivery was opened; its token was checked outside."""
+    """The link of a delivery was opened; its token was checked outside. `case_id` is used only if a case is opened."""
 
     context: Context
     reservation_id: UUID
     delivery: int
+    case_id: UUID
 
 
 def accept(command: AcceptInvite, book: Book) -> Decision:
-    """Record the acceptance once; an attempt in doubt is first settled as sent.
+    """Record the acceptance once; an attempt in doubt is first settled as sent, a refunded use retaken if it can be.
 
     Raises:
         ReservationUnknown: There is no such reservation.
-        LinkNotValid: The use was given back meanwhile, or nothing was ever sent.
+        LinkNotValid: The use was given back and is not retaken, or nothing was ever sent.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
         raise ReservationUnknown
-    if item.status == "refunded" or item.last_attempt == 0:
+    given_back = not item.counts_or_holds
+    if item.last_attempt == 0 or (given_back and command.delivery in item.proved_deliveries):
         raise LinkNotValid
-    if item.accepted_at is not None:
+    if item.accepted_at is not None and not given_back:
         return Decision(item.code_id, (), item.reservation_id)
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
-    about = {**now.fields, "reservation_id": item.reservation_id}
     events: list[Event] = []
-    if item.is_live:
-        events.append(
-            InviteSent(
-                **about,
-                delivery=item.delivery,
-                attempt=item.last_attempt,
-                kind=item.kind,
-                server=LINK,
-                caused_by=item.versions[-1],
-            )
-        )
-        if item.case_id is not None:
-            events.append(CaseClosed(**about, case_id=item.case_id, how="proved_sent"))
-    cause = code.version + len(events) if events else item.versions[-1]
-    events.append(InviteAccepted(**about, delivery=command.delivery, via=LINK, caused_by=cause))
-    return Decision(item.code_id, events, item.reservation_id)
+    if item.status != "sent":
+        proof = Proof(delivery=command.delivery, attempt=item.last_attempt, server=LINK)
+        events += success(code, item, book, now, proof, command.case_id)
+    for event in events:
+        code = redeem_code.evolve(code, code.version + 1, event)
+        if isinstance(event, ReservationEvent):
+            item = reservation.evolve(item, code.version, event)
+    if not item.counts_or_holds:
+        return Decision(item.code_id, events, item.reservation_id, LinkNotValid())
+    accepted = InviteAccepted(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        delivery=command.delivery,
+        via=LINK,
+        caused_by=item.versions[-1],
+    )
+    return Decision(item.code_id, [*events, accepted], item.reservation_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain.errors import Refusal
 from domain.events import ActorKind, Event
 from domain.redeem_code import RedeemCode
 
@@ -29,11 +30,15 @@ class Stamp(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """New events of one stream, and the reservation that the command was about."""
+    """New events of one stream, and the reservation that the command was about.
+
+    `refusal` is the answer where the events are to be kept although a rule says no.
+    """
 
     code_id: UUID
     events: Sequence[Event]
     reservation_id: UUID | None = None
+    refusal: Refusal | None = None
 
 
 def stamp(context: Context, code: RedeemCode | None) -> Stamp:

@@ -6,9 +6,10 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.book import Book
+from domain.decisions import cases
 from domain.decisions.command import Context, Decision, Stamp, stamp
 from domain.errors import ReservationUnknown
-from domain.events import CaseOpened, Event, InviteOutcomeUnknown, UseRefunded
+from domain.events import Event, InviteOutcomeUnknown, UseRefunded
 from domain.policy import Policy
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
@@ -45,7 +46,7 @@ def what_is_due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, 
     if item.deadline > now.at:
         return ()
     if item.ever_unknown:
-        return (_case(item, now, case_id, item.versions[-1]),)
+        return (cases.opened(item, now, case_id, "unknown_outcome", caused_by=item.versions[-1]),)
     return give_back_overdue(code, [item], now)
 
 
@@ -97,15 +98,4 @@ def unknown_outcome(
     )
     if tries_left:
         return (unknown,)
-    return (unknown, _case(item, now, case_id, code.version + 1))
-
-
-def _case(item: Reservation, now: Stamp, case_id: UUID, caused_by: int) -> CaseOpened:
-    return CaseOpened(
-        **now.fields,
-        reservation_id=item.reservation_id,
-        delivery=item.delivery,
-        case_id=case_id,
-        cause="unknown_outcome",
-        caused_by=caused_by,
-    )
+    return (unknown, cases.opened(item, now, case_id, "unknown_outcome", caused_by=code.version + 1))

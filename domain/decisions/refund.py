@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.book import Book
+from domain.decisions import cases
 from domain.decisions.command import Context, Decision, stamp
 from domain.errors import ReservationNotRefundable, ReservationUnknown
 from domain.events import UseRefunded
@@ -23,7 +24,7 @@ class RefundReservation(Struct, frozen=True, kw_only=True):
 
 
 def refund(command: RefundReservation, book: Book) -> Decision:
-    """Refund a live reservation that is neither leased nor ever unknown, or a sent one.
+    """Refund a live reservation that is neither leased nor ever unknown, or a sent one, whose case is closed with it.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -53,4 +54,5 @@ def refund(command: RefundReservation, book: Book) -> Decision:
         text_id=command.note.text_id if command.note else None,
         caused_by=item.versions[-1],
     )
-    return Decision(code.code_id, [event], item.reservation_id)
+    closed = cases.closed(item, now, "resolved_refunded", caused_by=code.version + 1)
+    return Decision(code.code_id, [event, *closed], item.reservation_id)

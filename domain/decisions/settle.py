@@ -12,16 +12,15 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.book import Book
+from domain.decisions import cases
 from domain.decisions.command import Context, Decision, Stamp, stamp
+from domain.decisions.late import Proof, success
 from domain.decisions.overdue import unknown_outcome
 from domain.errors import ReservationUnknown
 from domain.events import (
-    CaseClosed,
-    CaseOpened,
     Event,
     InviteDeferred,
     InviteFailed,
-    InviteSent,
     RefundCause,
     UseRefunded,
 )
@@ -58,7 +57,7 @@ def record_outcome(command: RecordOutcome, book: Book, policy: Policy) -> Decisi
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
     if isinstance(command.outcome, Accepted):
-        events = _sent(command, command.outcome, item, now)
+        events = success(code, item, book, now, _proof(command, command.outcome), command.case_id)
     elif item.lease is None or item.lease.attempt != command.attempt or not item.is_live:
         events = ()
     else:
@@ -66,23 +65,10 @@ def record_outcome(command: RecordOutcome, book: Book, policy: Policy) -> Decisi
     return Decision(code.code_id, events, item.reservation_id)
 
 
-def _sent(command: RecordOutcome, outcome: Accepted, item: Reservation, now: Stamp) -> Sequence[Event]:
-    if not item.is_live:
-        return ()
-    sent = InviteSent(
-        **now.fields,
-        reservation_id=item.reservation_id,
-        delivery=command.delivery,
-        attempt=command.attempt,
-        kind=item.kind,
-        server=outcome.server,
-        reply_code=outcome.reply_code,
-        caused_by=item.versions[-1],
+def _proof(command: RecordOutcome, outcome: Accepted) -> Proof:
+    return Proof(
+        delivery=command.delivery, attempt=command.attempt, server=outcome.server, reply_code=outcome.reply_code
     )
-    if item.case_id is None:
-        return (sent,)
-    closed = CaseClosed(**now.fields, reservation_id=item.reservation_id, case_id=item.case_id, how="proved_sent")
-    return (sent, closed)
 
 
 def _not_sent(
@@ -155,14 +141,7 @@ def _failed(
     if again:
         return (failed,)
     if item.ever_unknown:
-        case = CaseOpened(
-            **now.fields,
-            reservation_id=item.reservation_id,
-            delivery=item.delivery,
-            case_id=command.case_id,
-            cause="unknown_outcome",
-            caused_by=code.version + 1,
-        )
+        case = cases.opened(item, now, command.case_id, "unknown_outcome", caused_by=code.version + 1)
         return (failed, case)
     cause: RefundCause = "address_refused" if outcome.about_address else "failed"
     refund = UseRefunded(

@@ -17,6 +17,10 @@ SELECT count(pg_advisory_xact_lock(key)) FROM unnest(%s::bigint[]) AS key;
 -- The order lock: whoever inserts next gets higher positions, and is visible later.
 SELECT pg_advisory_xact_lock(1818518631, 0);
 
+-- name: enter
+-- Shared by all who write the read models, before they read or lock anything; whoever swaps their tables takes it alone.
+SELECT pg_advisory_xact_lock_shared(1818518631, 2);
+
 -- name: newer_events
 SELECT e.originator_id, e.originator_version, e.topic, e.state
 FROM unnest(%s::uuid[], %s::bigint[]) AS known (code_id, version)
@@ -53,6 +57,21 @@ JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = A
 WHERE r.follows = ANY(%s) AND r.status <> 'refunded'
 ORDER BY r.reservation_id, e.originator_version;
 
+-- name: events_of_newer
+-- Newer live or sent reservations of the same persons on the same codes (a bound, not a page: one is enough).
+SELECT n.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
+FROM reservations r
+CROSS JOIN LATERAL (
+    SELECT * FROM reservations n
+    WHERE n.code_id = r.code_id AND n.recipient_id = r.recipient_id AND n.status <> 'refunded'
+        AND n.versions[1] > r.versions[1]
+    ORDER BY n.versions[1] DESC
+    LIMIT 20
+) n
+JOIN ledger_events e ON e.originator_id = n.code_id AND e.originator_version = ANY(n.versions)
+WHERE r.reservation_id = ANY(%s)
+ORDER BY n.reservation_id, e.originator_version;
+
 -- name: events_of_overdue
 -- Reservations on full or held codes that a command may give back on its way.
 SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
@@ -79,15 +98,13 @@ SELECT scope_digest, body_digest, reservation_id
 FROM idempotency_keys WHERE scope_digest = ANY(%s) AND expires_at > %s;
 
 -- name: insert_recipients
--- A row that does not come back was inserted by somebody else meanwhile: the batch is decided again.
+-- Fails if somebody else inserted one of them meanwhile: the batch is decided again, and then they are known.
 INSERT INTO recipients (recipient_id, digest, pepper_id, sealed, key_id)
-SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[])
-ON CONFLICT DO NOTHING
-RETURNING digest;
+SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]);
 
 -- name: insert_code_texts
-INSERT INTO code_texts (code_id, digest, pepper_id, sealed, key_id)
-SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]);
+INSERT INTO code_texts (code_id, digest, pepper_id, sealed, key_id, hint)
+SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[], %s::text[]);
 
 -- name: insert_private_texts
 INSERT INTO private_texts (text_id, reservation_id, sealed, key_id)
@@ -141,6 +158,33 @@ ON CONFLICT (reservation_id) DO UPDATE SET
     ever_unknown = excluded.ever_unknown, case_id = excluded.case_id, sent_at = excluded.sent_at,
     accepted_at = excluded.accepted_at, refunded_at = excluded.refunded_at, refund_cause = excluded.refund_cause;
 
+-- name: insert_cases
+INSERT INTO cases (case_id, code_id, reservation_id, delivery, cause, opened_at, closed_at, closed_how)
+SELECT * FROM unnest(
+    %s::uuid[], %s::uuid[], %s::uuid[], %s::smallint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[]
+);
+
+-- name: close_cases
+UPDATE cases c SET closed_at = ended.at, closed_how = ended.how
+FROM unnest(%s::uuid[], %s::timestamptz[], %s::text[]) AS ended (case_id, at, how)
+WHERE c.case_id = ended.case_id;
+
+-- name: cases_of_code
+SELECT case_id, code_id, reservation_id, delivery, cause, opened_at, closed_at, closed_how
+FROM cases WHERE code_id = %s;
+
+-- name: list_cases
+SELECT case_id, code_id, reservation_id, delivery, cause, opened_at, closed_at, closed_how FROM cases
+WHERE (opened_at, case_id) > (%s, %s) AND (closed_at IS NULL OR %s) ORDER BY opened_at, case_id LIMIT %s;
+
+-- name: parked_unknowns
+SELECT reservation_id FROM reservations
+WHERE status = 'live' AND ever_unknown AND case_id IS NOT NULL AND reserved_at < %s;
+
+-- name: sent_unaccepted
+SELECT reservation_id FROM reservations
+WHERE status = 'sent' AND accepted_at IS NULL AND reserved_at < %s AND sent_at >= %s;
+
 -- name: insert_outbox
 INSERT INTO outbox (reservation_id, template, written_at, due_at)
 SELECT reservation_id, 'refund_notice', at, at FROM unnest(%s::uuid[], %s::timestamptz[]) AS new (reservation_id, at)
@@ -164,7 +208,8 @@ WHERE new.nth + (
         SELECT FROM refusals r
         WHERE r.code_id = new.code_id AND r.at >= date_trunc('day', new.at, 'UTC') LIMIT %s
     ) kept
-) <= %s;
+) <= %s
+RETURNING 1;
 
 -- name: count_unknown_codes
 INSERT INTO unknown_code_tries AS old (minute, reason, tries)
@@ -249,6 +294,27 @@ UPDATE outbox SET due_at = %s, outcome = %s WHERE reservation_id = %s AND templa
 -- name: oldest_due
 SELECT min(due_at) FROM reservations WHERE due_at IS NOT NULL;
 
+-- name: server_facts
+-- What an operator should know of the server, in one row.
+SELECT clock_timestamp() AS now, current_setting('server_version') AS version, pg_is_in_recovery() AS standby,
+    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+    current_setting('max_connections')::int AS connections_max,
+    ARRAY(
+        SELECT name FROM pg_settings
+        WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name
+    ) AS switched_off;
+
+-- name: backlog
+-- What waits: due work, reservations that no case parks, and cases.
+SELECT clock_timestamp() AS now,
+    (SELECT min(due_at) FROM reservations WHERE due_at IS NOT NULL) AS oldest_due,
+    pending.count AS pending, pending.oldest AS oldest_pending, pending.deadline AS earliest_deadline,
+    cases.count AS open_cases, cases.oldest AS oldest_case
+FROM
+    (SELECT count(*), min(reserved_at) AS oldest, min(deadline) AS deadline
+     FROM reservations WHERE status = 'live' AND case_id IS NULL) AS pending,
+    (SELECT count(*), min(opened_at) AS oldest FROM cases WHERE closed_at IS NULL) AS cases;
+
 -- name: read_only
 SELECT pg_is_in_recovery();
 
@@ -262,9 +328,14 @@ INSERT INTO api_keys (key_id, digest, role, created_at) VALUES (%s, %s, %s, %s) 
 SELECT key_id, role FROM api_keys WHERE digest = %s AND (expires_at IS NULL OR expires_at > %s);
 
 -- name: upsert_staff
-INSERT INTO staff (staff_id, digest, pepper_id, sealed, key_id, password_hash, role, created_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (digest) DO UPDATE SET password_hash = excluded.password_hash, role = excluded.role;
+-- A new password ends the sessions that the old one began.
+WITH entered AS (
+    INSERT INTO staff (staff_id, digest, pepper_id, sealed, key_id, password_hash, role, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (digest) DO UPDATE SET password_hash = excluded.password_hash, role = excluded.role
+    RETURNING staff_id
+)
+DELETE FROM staff_sessions WHERE staff_id IN (SELECT staff_id FROM entered);
 
 -- name: list_codes
 SELECT * FROM code_balances
@@ -284,3 +355,203 @@ SELECT reservation_id, code_id, recipient_id, versions::text, status, kind, rese
     delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
     refunded_at, refund_cause
 FROM reservations WHERE code_id = %s;
+
+-- name: balances_of_codes
+SELECT * FROM code_balances WHERE code_id = ANY(%s);
+
+-- name: stable_position
+-- Positions appear in order, so all up to the highest one seen are there.
+SELECT coalesce(max(notification_id), 0) FROM ledger_events;
+
+-- name: copy_log_page
+COPY (
+    SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
+    WHERE (originator_id, originator_version) > (%s, %s) AND notification_id <= %s
+    ORDER BY originator_id, originator_version LIMIT %s
+) TO STDOUT (FORMAT BINARY);
+
+-- name: copy_stream_page
+COPY (
+    SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
+    WHERE originator_id = %s AND originator_version > %s AND notification_id <= %s
+    ORDER BY originator_id, originator_version LIMIT %s
+) TO STDOUT (FORMAT BINARY);
+
+-- name: events_between
+SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
+WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s;
+
+-- name: events_between_of_stream
+SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
+WHERE notification_id > %s AND notification_id <= %s AND originator_id = %s ORDER BY notification_id LIMIT %s;
+
+-- name: positions_of_events
+SELECT originator_id, originator_version, notification_id, topic FROM ledger_events
+WHERE (originator_id, originator_version) IN (SELECT * FROM unnest(%s::uuid[], %s::bigint[]));
+
+-- name: last_versions_of_codes
+SELECT originator_id, max(originator_version) FROM ledger_events WHERE originator_id = ANY(%s) GROUP BY originator_id;
+
+-- name: table_of_name
+SELECT c.oid, n.nspname, pg_get_userbyid(c.relowner), c.reloptions
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relname = %s AND n.nspname = current_schema();
+
+-- name: columns_of_table
+SELECT attname, atttypid FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum;
+
+-- name: index_constraints_of_table
+SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s AND contype IN ('p', 'u', 'x')
+ORDER BY contype, conname;
+
+-- name: plain_indexes_of_table
+SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i
+WHERE i.indrelid = %s AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
+ORDER BY i.indexrelid;
+
+-- name: grants_of_table
+SELECT CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee) END, a.privilege_type, a.is_grantable
+FROM pg_class c CROSS JOIN aclexplode(c.relacl) a WHERE c.oid = %s AND a.grantee <> c.relowner;
+
+-- name: what_hangs_on_tables
+-- What a swap would leave behind on the old table: views, triggers, foreign keys, policies, publications.
+WITH live AS (
+    SELECT c.oid, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND c.relname = ANY(%s) AND n.nspname = current_schema()
+)
+SELECT DISTINCT 'view ' || v.relname FROM live JOIN pg_depend d ON d.refobjid = live.oid AND d.classid = 'pg_rewrite'::regclass
+JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
+UNION ALL SELECT 'trigger ' || t.tgname FROM live JOIN pg_trigger t ON t.tgrelid = live.oid AND NOT t.tgisinternal
+UNION ALL SELECT 'foreign key ' || k.conname FROM live JOIN pg_constraint k ON k.contype = 'f' AND live.oid IN (k.conrelid, k.confrelid)
+UNION ALL SELECT 'policy ' || p.polname FROM live JOIN pg_policy p ON p.polrelid = live.oid
+UNION ALL SELECT 'publication ' || p.pubname FROM live JOIN pg_publication_rel m ON m.prrelid = live.oid
+JOIN pg_publication p ON p.oid = m.prpubid;
+
+-- name: lock_rebuild
+-- Held by the session that rebuilds, so that there is one at a time.
+SELECT pg_try_advisory_lock(1818518631, 1);
+
+-- name: who_rebuilds
+SELECT a.pid, a.application_name, a.client_addr::text, a.backend_start
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.classid = 1818518631 AND l.objid = 1 AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
+-- name: enter_alone
+-- Waits until all who write the read models have committed, and keeps others out.
+SELECT pg_advisory_xact_lock(1818518631, 2);
+
+-- name: staff_of_digests
+SELECT staff_id, password_hash FROM staff WHERE digest = ANY(%s);
+
+-- name: staff_addresses
+SELECT staff_id, sealed, key_id FROM staff WHERE staff_id = ANY(%s);
+
+-- name: open_session
+-- Ends the session that the browser had before, and those whose time is over.
+WITH ended AS (
+    DELETE FROM staff_sessions WHERE digest = %(before)s OR expires_at <= %(now)s
+)
+INSERT INTO staff_sessions (digest, staff_id, created_at, expires_at)
+VALUES (%(digest)s, %(staff_id)s, %(now)s, %(expires_at)s);
+
+-- name: end_session
+DELETE FROM staff_sessions WHERE digest = %s RETURNING staff_id;
+
+-- name: staff_of_session
+SELECT s.staff_id, s.role, s.sealed, s.key_id
+FROM staff_sessions o JOIN staff s USING (staff_id) WHERE o.digest = %s AND o.expires_at > %s;
+
+-- name: insert_audit
+INSERT INTO audit (at, act, staff_id) VALUES (%s, %s, %s);
+
+-- name: insert_audit_with_reason
+WITH reason AS (
+    INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%(text_id)s, %(sealed)s, %(key_id)s)
+)
+INSERT INTO audit (at, act, staff_id, subject_id, text_id)
+VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(text_id)s);
+
+-- name: audit_of_staff_since
+SELECT act, subject_id, max(at) FROM audit
+WHERE staff_id = %s AND at > %s AND subject_id = ANY(%s) GROUP BY act, subject_id;
+
+-- name: audit_page
+SELECT a.audit_id, a.at, a.act, a.staff_id, a.subject_id, a.text_id, p.sealed, p.key_id, r.code_id
+FROM audit a
+LEFT JOIN private_texts p USING (text_id)
+LEFT JOIN reservations r ON r.reservation_id = a.subject_id
+WHERE a.audit_id < %s ORDER BY a.audit_id DESC LIMIT %s;
+
+-- name: code_texts_of_hint
+SELECT t.code_id FROM code_texts t WHERE t.hint = %s AND t.code_id > %s ORDER BY t.code_id LIMIT %s;
+
+-- name: hint_of_code
+SELECT hint FROM code_texts WHERE code_id = %s;
+
+-- name: newest_log_rows
+-- A stretch of the log of bounded length, newest first; the caller goes on from the lowest position it saw.
+SELECT notification_id, topic, state FROM (
+    SELECT notification_id, topic, state FROM ledger_events WHERE notification_id < %s
+    ORDER BY notification_id DESC LIMIT %s
+) stretch WHERE topic = 'UseReserved:1' ORDER BY notification_id DESC;
+
+-- name: lowest_of_newest_log_rows
+SELECT min(notification_id) FROM (
+    SELECT notification_id FROM ledger_events WHERE notification_id < %s ORDER BY notification_id DESC LIMIT %s
+) stretch;
+
+-- name: reservation_cards
+SELECT r.reservation_id, r.code_id, r.recipient_id, r.status, r.reserved_at, r.deadline, r.due_at, r.lease_until,
+    r.ever_unknown, r.case_id, r.sent_at, r.accepted_at, r.refunded_at, r.refund_cause, p.sealed, p.key_id, t.hint
+FROM reservations r
+LEFT JOIN recipients p USING (recipient_id)
+LEFT JOIN code_texts t USING (code_id)
+WHERE r.reservation_id = ANY(%s);
+
+-- name: reservations_of_recipient
+SELECT reservation_id, reserved_at FROM reservations
+WHERE recipient_id = %s AND (reserved_at, reservation_id) < (%s, %s)
+ORDER BY reserved_at DESC, reservation_id DESC LIMIT %s;
+
+-- name: recipient_text
+SELECT sealed, key_id FROM recipients WHERE recipient_id = %s;
+
+-- name: stuck_reservations
+SELECT reservation_id, due_at FROM reservations
+WHERE due_at <= %s AND (due_at, reservation_id) > (%s, %s) ORDER BY due_at, reservation_id LIMIT %s;
+
+-- name: refusals_of_code
+SELECT r.at, r.reason, p.recipient_id, p.sealed, p.key_id
+FROM refusals r LEFT JOIN recipients p ON p.digest = r.recipient_digest
+WHERE r.code_id = %s AND r.at <= %s ORDER BY r.at DESC LIMIT %s;
+
+-- name: versions_newest_first
+SELECT originator_version FROM ledger_events
+WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s
+    AND (%s::text[] IS NULL OR topic = ANY(%s))
+ORDER BY originator_version DESC LIMIT %s;
+
+-- name: versions_oldest_first
+SELECT originator_version FROM ledger_events
+WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s
+    AND (%s::text[] IS NULL OR topic = ANY(%s))
+ORDER BY originator_version LIMIT %s;
+
+-- name: version_of_code
+SELECT version FROM code_balances WHERE code_id = %s;
+
+-- name: versions_of_reservation
+SELECT code_id, versions FROM reservations WHERE reservation_id = %s;
+
+-- name: create_late_events
+-- Events of reservations whose rows were given out before them; of this session only.
+CREATE TEMPORARY TABLE late_events (originator_id uuid NOT NULL, originator_version bigint NOT NULL);
+
+-- name: copy_late_events
+COPY late_events FROM STDIN;
+
+-- name: late_events_page
+SELECT originator_id, originator_version, e.notification_id, e.topic, e.state
+FROM late_events JOIN ledger_events e USING (originator_id, originator_version)
+WHERE (originator_id, originator_version) > (%s, %s) ORDER BY originator_id, originator_version LIMIT %s;

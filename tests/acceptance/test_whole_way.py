@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import psutil
 import pytest
 
 from api.cli.stack.ports import free_port
-from tests.acceptance.stack import Stack
+from tests.acceptance.stack import PROGRAM, Stack
 from tests.mailserver import MailServer, Say
 
 pytestmark = pytest.mark.timeout(180)
@@ -113,6 +114,21 @@ def test_staff_refund_by_command(stack: Stack) -> None:
     assert twice.returncode == 4
     assert twice.stderr.strip()
     assert "asked by phone" in shown.stdout.replace("\n", " ")
+
+
+def test_history_follows(stack: Stack) -> None:
+    """`history --follow --json` gives old events, then new ones as they come, one JSON line each."""
+    code = stack.issue()
+    command = [*PROGRAM, "history", code, "--follow", "--json"]
+    with subprocess.Popen(command, env=stack.env, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout
+        kinds = [json.loads(following.stdout.readline())["type"]]
+        stack.redeem(code)
+        kinds += [json.loads(following.stdout.readline())["type"] for _ in range(3)]
+        following.send_signal(signal.SIGINT)
+
+    assert kinds == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent"]
+    assert following.returncode == 130
 
 
 def test_wrong_words_end_in_one_sentence(stack: Stack) -> None:

@@ -10,11 +10,13 @@ from domain.book import Book
 from domain.deciding import Command, Done, Result, decide
 from domain.decisions.accept import AcceptInvite
 from domain.decisions.attempt import ClaimAttempt
+from domain.decisions.bounce import RecordBounce
 from domain.decisions.command import Context
 from domain.decisions.issue import IssueCode
 from domain.decisions.overdue import SettleDue
 from domain.decisions.refund import RefundReservation
 from domain.decisions.reserve import IdempotencyKey, ReserveUse
+from domain.decisions.resolve import RefundAfterOutage, Resolution, ResolveReservation
 from domain.decisions.settle import RecordOutcome
 from domain.errors import Refusal
 from domain.events import ActorKind, Event
@@ -185,7 +187,50 @@ class Scenario:
 
     def accept(self, reservation_id: UUID) -> Result:
         """The person opens the link."""
-        return self.run(AcceptInvite(context=self.context("person"), reservation_id=reservation_id, delivery=1))
+        context = self.context("person")
+        return self.run(AcceptInvite(context=context, reservation_id=reservation_id, delivery=1, case_id=self.new_id()))
+
+    def bounce(self, reservation_id: UUID, *, delivery: int = 1) -> Result:
+        """A mail server sends the invitation back."""
+        return self.run(
+            RecordBounce(
+                context=self.context("key"),
+                reservation_id=reservation_id,
+                delivery=delivery,
+                reason="mailbox_unknown",
+                case_id=self.new_id(),
+            )
+        )
+
+    def resolve(self, reservation_id: UUID, resolution: Resolution, *, request_id: str = "s1") -> Result:
+        """Staff decide what only a person may decide."""
+        return self.run(
+            ResolveReservation(
+                context=self.context("staff", request_id),
+                reservation_id=reservation_id,
+                resolution=resolution,
+                case_id=self.new_id(),
+            )
+        )
+
+    def outage(self, reservation_id: UUID, *, include_sent: bool = False) -> Result:
+        """An operator gives back what an outage hurt."""
+        context = self.context("operator", "o1")
+        return self.run(RefundAfterOutage(context=context, reservation_id=reservation_id, include_sent=include_sent))
+
+    def parked(self, person: str = "li") -> UUID:
+        """A reservation in doubt whose time is over; its id."""
+        reservation_id = self.reserved(person)
+        self.attempt(reservation_id, LOST)
+        self.passes(2000)
+        self.settle(reservation_id)
+        return reservation_id
+
+    def given_back(self, person: str = "li") -> UUID:
+        """A reservation whose only attempt surely failed and whose use was given back; its id."""
+        reservation_id = self.reserved(person)
+        self.attempt(reservation_id, REFUSED)
+        return reservation_id
 
     def reservation(self, reservation_id: UUID) -> Reservation:
         """A reservation now."""

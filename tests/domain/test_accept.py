@@ -42,3 +42,26 @@ def test_nothing_sent_nothing_accepted() -> None:
     scenario = Scenario()
 
     assert refusal(scenario.accept(scenario.reserved())) == "LINK_NOT_VALID"
+
+
+def test_the_link_of_a_use_given_back_takes_it_again() -> None:
+    """The letter arrived after all: a use is free, so it is counted and accepted."""
+    scenario = Scenario()
+    reservation_id = scenario.given_back()
+
+    assert done(scenario.accept(reservation_id)).about().status == "sent"
+    assert scenario.kinds[-2:] == ["LateSuccessRecorded", "InviteAccepted"]
+    assert scenario.balance == (1, 0)
+
+
+def test_the_link_is_not_valid_where_no_use_is_free_and_the_case_is_kept() -> None:
+    """Somebody else has the use by now: the person is refused, and what the link proved is on record, once."""
+    scenario = Scenario(bound=False)
+    reservation_id = scenario.given_back()
+    scenario.sent("wang")
+
+    assert refusal(scenario.accept(reservation_id)) == "LINK_NOT_VALID"
+    assert scenario.kinds[-2:] == ["LateSuccessRecorded", "CaseOpened"]
+    assert refusal(scenario.accept(reservation_id)) == "LINK_NOT_VALID"
+    assert scenario.kinds.count("LateSuccessRecorded") == 1
+    assert scenario.balance == (1, 0)

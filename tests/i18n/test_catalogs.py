@@ -13,8 +13,9 @@ from babel.messages.pofile import read_po
 from api.i18n import LANGUAGES, LOCALES, catalog_paths, translate, translator
 from api.messages import REFUSAL_CODES
 from api.problems import STATUS
+from api.schemas import BounceReason
 from domain.errors import Refusal
-from domain.events import RefundCause
+from domain.events import LateEffect, RefundCause
 from domain.ports import Language
 from domain.reservation import PublicState
 
@@ -28,6 +29,19 @@ FAILURES: Final = (
 """Reasons of an InviteFailed: those of `domain.ports.Rejected`, and that of a person who was forgotten."""
 DOUBTS: Final = ("connection_lost", "timeout", "bad_reply", "lease_expired")
 """Causes of an InviteOutcomeUnknown: those of `domain.ports.Uncertain`, and that of time."""
+CASES: Final = (
+    "unknown_outcome",
+    "no_free_use",
+    "bound_to_another",
+    "newer_reservation",
+    "corrected_meanwhile",
+    "bounced",
+)
+"""Causes of a CaseOpened."""
+ENDS: Final = ("resolved_sent", "resolved_refunded", "tried_again")
+"""How staff close a case."""
+RESOLVABLE: Final = ("leased", "no_case", "no_retry", "no_free_use", "bound")
+"""Why staff can't close one like that."""
 
 FAMILIES: Final = {
     *(f"refusal.{code}.{part}" for code in REFUSAL_CODES for part in ("title", "detail")),
@@ -38,8 +52,11 @@ FAMILIES: Final = {
     *(f"event.UseRefunded.{cause}" for cause in (*CAUSES, "other")),
     *(f"event.InviteFailed.{reason}" for reason in FAILURES),
     *(f"event.InviteOutcomeUnknown.{cause}" for cause in (*DOUBTS, "other")),
-    *(f"event.CaseOpened.{cause}" for cause in ("unknown_outcome", "other")),
-    *(f"event.CaseClosed.{how}" for how in ("proved_sent", "other")),
+    *(f"refusal.RESERVATION_NOT_RESOLVABLE.{why}" for why in RESOLVABLE),
+    *(f"event.LateSuccessRecorded.{effect}" for effect in (*get_args(LateEffect), "other")),
+    *(f"event.InviteBounced.{reason}" for reason in get_args(BounceReason)),
+    *(f"event.CaseOpened.{cause}" for cause in (*CASES, "other")),
+    *(f"event.CaseClosed.{how}" for how in ("proved_sent", *ENDS, "other")),
     *(f"event.InviteAccepted.{via}" for via in ("link", "other")),
 }
 """Keys that are made from a word of the domain; every other key is written out where it is used."""

@@ -43,6 +43,7 @@ SAMPLES = {
     "held": "reserved",
     "how": "proved_sent",
     "via": "link",
+    "effect": "retaken",
     "max_uses": 5,
     "cause": "deadline",
 }

@@ -1,6 +1,5 @@
 """Random histories of one code keep the invariants of DESIGN 9, and folding the log again gives the same states."""
 
-from collections import Counter
 from typing import cast
 from uuid import UUID
 
@@ -10,10 +9,15 @@ from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, 
 
 from domain import redeem_code, reservation
 from domain.deciding import Done, Result
+from domain.decisions.resolve import Resolution
 from domain.events import (
+    STAFF,
+    CaseClosed,
     CaseOpened,
     CodeIssued,
+    InviteOutcomeUnknown,
     InviteSent,
+    LateSuccessRecorded,
     ReservationEvent,
     UseRefunded,
     UseReserved,
@@ -22,6 +26,7 @@ from domain.policy import Policy
 from domain.ports import Later, Outcome
 from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario
 
+RESOLUTIONS: st.SearchStrategy[Resolution] = st.sampled_from(["sent", "refunded", "retry"])
 PEOPLE = st.sampled_from(["li", "wang", "zhao"])
 OUTCOMES = st.sampled_from([SENT, SENT, REFUSED, BUSY, LOST, "later"])
 
@@ -79,6 +84,21 @@ class LedgerMachine(RuleBasedStateMachine):
         """Somebody opens a link, perhaps an old one."""
         self.scenario.accept(item)
 
+    @rule(item=reservations)
+    def bounce(self, item: UUID) -> None:
+        """A mail comes back, or somebody says so."""
+        self.scenario.bounce(item)
+
+    @rule(item=reservations, resolution=RESOLUTIONS, number=st.integers(1, 3))
+    def resolve(self, item: UUID, resolution: Resolution, number: int) -> None:
+        """Staff decide a case, or try to."""
+        self.scenario.resolve(item, resolution, request_id=f"s{number}")
+
+    @rule(item=reservations, include_sent=st.booleans())
+    def give_back_after_an_outage(self, item: UUID, include_sent: bool) -> None:
+        """An operator gives back what an outage hurt."""
+        self.scenario.outage(item, include_sent=include_sent)
+
     @rule(seconds=st.sampled_from([-30, 1, 10, 61, 130]))
     def time_passes(self, seconds: int) -> None:
         """Clocks move, sometimes back."""
@@ -93,30 +113,69 @@ class LedgerMachine(RuleBasedStateMachine):
         assert code.max_uses is None or code.used + code.reserved <= code.max_uses
 
     @invariant()
-    def only_sent_invitations_count(self) -> None:
-        """DESIGN 9.3: used is the number of InviteSent less refunds of counted uses."""
+    def the_sum_of_design_1_holds(self) -> None:
+        """DESIGN 1 and 9.3: used = sent + retaken - refunded after sent or retaken; a duplicate counts nothing."""
         events = self.scenario.events
         sent = sum(isinstance(event, InviteSent) for event in events)
+        retaken = sum(isinstance(event, LateSuccessRecorded) and event.effect == "retaken" for event in events)
         back = sum(isinstance(event, UseRefunded) and event.held == "used" for event in events)
-        assert self.scenario.code.used == sent - back
+        assert self.scenario.code.used == sent + retaken - back
 
     @invariant()
-    def each_settles_at_most_once_each_way(self) -> None:
-        """DESIGN 9.4: per reservation one InviteSent and one UseRefunded at most."""
-        counts = Counter(
-            (type(event), event.reservation_id)
-            for event in self.scenario.events
-            if isinstance(event, InviteSent | UseRefunded)
-        )
-        assert all(count == 1 for count in counts.values())
+    def a_use_is_held_or_counted_and_given_back_by_turns(self) -> None:
+        """DESIGN 9.4: one InviteSent per delivery; a refund only of what is held or counted, as what it is then."""
+        standing: dict[UUID, str | None] = {}
+        sent: set[tuple[UUID, int]] = set()
+        for event in self.scenario.events:
+            match event:
+                case UseReserved():
+                    standing[event.reservation_id] = "reserved"
+                case InviteSent():
+                    assert standing[event.reservation_id] == "reserved"
+                    assert (event.reservation_id, event.delivery) not in sent
+                    sent.add((event.reservation_id, event.delivery))
+                    standing[event.reservation_id] = "used"
+                case LateSuccessRecorded() if event.effect == "retaken":
+                    assert standing[event.reservation_id] is None
+                    standing[event.reservation_id] = "used"
+                case UseRefunded():
+                    assert standing[event.reservation_id] == event.held
+                    standing[event.reservation_id] = None
+                case _:
+                    pass
 
     @invariant()
     def a_machine_never_refunds_an_unknown(self) -> None:
-        """DESIGN 9.10."""
-        for item in self.scenario.book.reservations.values():
-            if item.ever_unknown and item.status == "refunded":
-                assert item.refund_cause == "staff"
-                assert item.sent_at is not None
+        """DESIGN 9.10: what is held in doubt is given back by staff or operator only."""
+        doubted: set[UUID] = set()
+        for event in self.scenario.events:
+            if isinstance(event, InviteOutcomeUnknown):
+                doubted.add(event.reservation_id)
+            if isinstance(event, UseRefunded) and event.held == "reserved" and event.reservation_id in doubted:
+                assert event.actor in STAFF
+                assert event.cause in {"resolved", "outage"}
+
+    @invariant()
+    def a_case_is_open_until_it_is_closed(self) -> None:
+        """At most one is open per reservation, and the reservation knows which; none is closed twice."""
+        cases: dict[UUID, UUID] = {}
+        for event in self.scenario.events:
+            if isinstance(event, CaseOpened):
+                assert event.reservation_id not in cases
+                cases[event.reservation_id] = event.case_id
+            elif isinstance(event, CaseClosed):
+                assert cases.pop(event.reservation_id) == event.case_id
+        known = self.scenario.book.reservations.values()
+        assert cases == {item.reservation_id: item.case_id for item in known if item.case_id is not None}
+
+    @invariant()
+    def the_binding_is_that_of_standing_reservations(self) -> None:
+        """DESIGN 3.9: derived from live and sent ones, all of one person; none left, none bound."""
+        code = self.scenario.code
+        standing = {i.recipient_id for i in self.scenario.book.reservations.values() if i.counts_or_holds}
+        assert not code.bound or len(standing) <= 1
+        assert code.owner_id == (next(iter(standing), None) if code.bound else None)
+        assert code.sent_binding == code.used
 
     @invariant()
     def what_is_parked_has_a_case(self) -> None:

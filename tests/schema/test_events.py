@@ -16,10 +16,12 @@ from domain.events import (
     Event,
     InviteAccepted,
     InviteAttempted,
+    InviteBounced,
     InviteDeferred,
     InviteFailed,
     InviteOutcomeUnknown,
     InviteSent,
+    LateSuccessRecorded,
     UseRefunded,
     UseReserved,
     topic_of,
@@ -59,10 +61,12 @@ FULL: list[Event] = [
     InviteFailed(**WHO, **ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER, reply_code=451, text_id=C),
     InviteDeferred(**WHO, **ATTEMPT, server="team", reason="full", until=LATER, deadline=LATER),
     InviteOutcomeUnknown(**WHO, **ATTEMPT, cause="connection_lost", server="mx:25", retry_at=LATER),
+    LateSuccessRecorded(**WHO, **ATTEMPT, recipient_id=P, server="mx:25", effect="retaken", reply_code=250),
+    InviteBounced(**WHO, reservation_id=R, delivery=2, reason="mailbox_unknown", reply_code=550, text_id=C),
     InviteAccepted(**WHO, reservation_id=R, delivery=2, via="link"),
     UseRefunded(**WHO, reservation_id=R, cause="staff", held="used", kind="rebind", text_id=C),
     CaseOpened(**WHO, reservation_id=R, case_id=C, cause="unknown_outcome", delivery=2),
-    CaseClosed(**WHO, reservation_id=R, case_id=C, how="proved_sent"),
+    CaseClosed(**WHO, reservation_id=R, case_id=C, how="tried_again", retry_at=LATER, deadline=LATER, text_id=C),
 ]
 
 

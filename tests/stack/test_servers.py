@@ -134,13 +134,30 @@ def test_root_hands_over_to_nobody_where_nobody_may_go(open_folder: Path) -> Non
 
 
 def test_root_uses_a_namespace_where_nobody_may_not_go(open_folder: Path) -> None:
-    """The second way: nothing changes its owner or its mode."""
+    """The second way (or the third, where namespaces are forbidden): the closed folder keeps its mode."""
     closed = open_folder / "closed"
     (closed / "data").mkdir(parents=True)
     closed.chmod(0o700)
     account = account_for(closed / "data" / "postgres", HARMLESS)
 
     assert (None, IS_ROOT) == (account.uid, bool(account.launcher))
+    assert 0o700 == closed.stat().st_mode & 0o777
+
+
+def test_root_without_namespaces_runs_postgres_with_reach(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third way, as in a container that forbids namespaces: data below a closed folder, at both starts."""
+    monkeypatch.setattr(accounts, "_namespaced", lambda *_: None)
+    closed = open_folder / "closed"
+    (closed / "data").mkdir(parents=True)
+    closed.chmod(0o700)
+    owners = []
+    for _ in range(2):
+        with postgres_server(closed / "data") as url, psycopg.connect(url) as conn:
+            assert conn.execute("SELECT 1").fetchone() == (1,)
+        owners.append((closed / "data" / "postgres").stat().st_uid)
+
+    assert owners[0] == owners[1]
+    assert owners[0] != 0
     assert 0o700 == closed.stat().st_mode & 0o777
 
 

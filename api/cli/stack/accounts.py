@@ -1,8 +1,8 @@
 """As whom PostgreSQL runs. It refuses root; everyone else runs it as himself.
 
-For root there are two ways, tried in this order: the account `nobody`, if it can reach the programs and the folder;
-else a user namespace in which root's own files belong to a user that is not root. The owner of an existing data
-directory decides which.
+For root there are three ways, tried in this order: the account `nobody`, if it can reach the programs and the folder;
+else a user namespace in which root's own files belong to a user that is not root; else `nobody` with the capability to
+enter every folder. The owner of an existing data directory decides which.
 """
 
 import os
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.cli.stack import user_namespace
+from api.cli.stack import user_namespace, with_reach
 from api.cli.stack.errors import StackError
 from api.cli.stack.program import Account, plain_environment
 
@@ -39,13 +39,23 @@ def account_for(data: Path, program: Path) -> Account:
         return _owner_of(data, owner, program)
     if owner is None and (account := _unprivileged(data.parent, program)):
         return account
-    return _namespaced(data, program)
+    if account := _namespaced(data, program):
+        return account
+    if owner is None and (account := _reaching(*_unprivileged_ids(), data.parent, program)):
+        return account
+    raise StackError(
+        f"PostgreSQL doesn't run as root, the account {UNPRIVILEGED} can't reach {program.parent} and {data.parent}, "
+        "and neither a user namespace nor capabilities are to be had here: run `ledger up` as an ordinary user, or "
+        "move both folders to where everyone may enter"
+    )
 
 
 def _owner_of(data: Path, uid: int, program: Path) -> Account:
     account = Account(uid=uid, gid=data.stat().st_gid)
     if _works(account, data, program):
         return account
+    if reaching := _reaching(uid, account.gid, data, program):
+        return reaching
     raise StackError(
         f"{data} belongs to user {_name(uid)}, who can't reach it or {program}: "
         f"run `chown -R 0:0 {data}`, or move both to folders that everyone may enter"
@@ -65,16 +75,16 @@ def _unprivileged(folder: Path, program: Path) -> Account | None:
     return account if _works(account, folder, program) else None
 
 
-def _namespaced(data: Path, program: Path) -> Account:
+def _namespaced(data: Path, program: Path) -> Account | None:
     uid, gid = _unprivileged_ids()
     account = Account(launcher=(sys.executable, "-I", user_namespace.__file__, str(uid), str(gid)))
-    if _works(account, data.parent, program):
-        return account
-    raise StackError(
-        f"PostgreSQL doesn't run as root, and neither can the account {UNPRIVILEGED} reach {program.parent} and "
-        f"{data.parent} nor may a user namespace be made here: run `ledger up` as an ordinary user, or move both "
-        "folders to where everyone may enter"
-    )
+    return account if _works(account, data.parent, program) else None
+
+
+def _reaching(uid: int, gid: int | None, folder: Path, program: Path) -> Account | None:
+    launcher = (sys.executable, "-I", with_reach.__file__, str(uid), str(gid))
+    account = Account(uid=uid, gid=gid, launcher=launcher)
+    return account if _works(account, folder, program) else None
 
 
 def _unprivileged_ids() -> tuple[int, int]:

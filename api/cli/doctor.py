@@ -1,0 +1,71 @@
+"""`ledger doctor`: every check that an operator would make by hand, with what is wrong and what to do."""
+
+from collections.abc import Iterator
+
+import typer
+from pydantic import ValidationError
+from rich.table import Table
+from rich.text import Text
+
+from api.cli.arguments import JsonFlag
+from api.cli.context import Session, console, print_json, settings_sentence
+from api.cli.doctor_database import BEHIND_DATABASE, database_findings, secrets_finding, skipped
+from api.cli.doctor_finding import Finding
+from api.cli.doctor_services import api_finding, broker_findings, mail_finding
+from api.cli.stack.state_file import read_state
+from projections.errors import StorageUnavailableError
+
+EXIT_FOUND = 1
+STYLES = {"ok": "green", "wrong": "bold red", "skipped": "yellow"}
+EVERYTHING = ("database", *BEHIND_DATABASE, "api", "broker", "worker", "beat", "tasks", "mail server")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(doctor)
+
+
+def doctor(context: typer.Context, json: JsonFlag = False) -> int:
+    """Check everything that redeems and mails need; exit code 1 if something is wrong."""
+    session: Session = context.obj
+    findings = list(_examine(session))
+    well = all(finding.status != "wrong" for finding in findings)
+    if json:
+        print_json({"ok": well, "checks": [finding._asdict() for finding in findings]})
+    else:
+        _print_table(findings)
+        wrong = sum(finding.status == "wrong" for finding in findings)
+        typer.echo("all is well" if well else f"{wrong} of {len(findings)} checks found something wrong")
+    return 0 if well else EXIT_FOUND
+
+
+def _examine(session: Session) -> Iterator[Finding]:
+    try:
+        settings = session.settings()
+    except StorageUnavailableError as away:
+        yield Finding("settings", "wrong", str(away), "`ledger --data-dir DIR doctor` names another folder")
+        yield from skipped(EVERYTHING, "nobody says where the services are")
+        return
+    except ValidationError as bad:
+        remedy = "set the variables that the message names"
+        yield Finding("settings", "wrong", settings_sentence(bad), remedy)
+        yield from skipped(EVERYTHING, "the settings can't be read")
+        return
+    state = read_state(session.data_dir)
+    yield secrets_finding(session.data_dir)
+    yield from database_findings(settings)
+    yield api_finding(state["api"] if state else None)
+    yield from broker_findings(settings.redis_url.get_secret_value())
+    yield mail_finding(settings, state)
+
+
+def _print_table(findings: list[Finding]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("check", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("found")
+    table.add_column("what to do")
+    for finding in findings:
+        state = Text(finding.status, style=STYLES[finding.status])
+        table.add_row(finding.name, state, Text(finding.found), Text(finding.remedy))
+    console.print(table)

@@ -1,0 +1,134 @@
+"""The check-up's look at database, schema, keys, backlog and clock."""
+
+import stat
+from datetime import datetime
+from pathlib import Path
+
+from api.cli.doctor_finding import Finding, Findings, span
+from projections.bootstrap import check_keys
+from projections.checkup import Backlog, ServerFacts, backlog, server_facts
+from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
+from projections.migrations import check_schema, known_migrations
+from projections.settings import LedgerSettings
+
+SKEW_S_MAX = 2.0
+"""Leases use the database's clock alone; beyond this, times in logs and mails begin to contradict the ledger's."""
+CONNECTIONS_SHARE_MAX = 0.9
+LAG_S_MAX = 30.0
+"""A sweep comes every few seconds and trusts a wake-up call for 15; what is due for longer was not seen."""
+SECRETS_FILE = "secrets.env"
+BEHIND_DATABASE = ("migrations", "key rings", "clock", "sweep", "pending", "cases")
+
+
+def database_findings(settings: LedgerSettings) -> Findings:
+    """From the server to what waits in it."""
+    url = settings.database_url.get_secret_value()
+    try:
+        facts = server_facts(url)
+    except StorageUnavailableError as away:
+        remedy = "start PostgreSQL (embedded: `ledger up`), or correct DATABASE_URL"
+        yield Finding("database", "wrong", f"can't be reached: {away}", remedy)
+        yield from skipped(BEHIND_DATABASE, "the database can't be reached")
+        return
+    yield _server(facts)
+    try:
+        check_schema(url)
+    except (SchemaMismatchError, StorageUnavailableError) as mismatch:
+        yield Finding("migrations", "wrong", str(mismatch), "run `ledger migrate` of the version that runs")
+        yield from skipped(BEHIND_DATABASE[1:], "the schema is another version's")
+        return
+    yield Finding("migrations", "ok", f"at {known_migrations()[-1]}")
+    yield _keys(url, settings)
+    yield _clock(facts)
+    try:
+        waiting = backlog(url)
+    except StorageUnavailableError as away:
+        yield from skipped(BEHIND_DATABASE[3:], str(away))
+        return
+    yield _sweep(waiting)
+    yield _pending(waiting, settings)
+    yield _cases(waiting)
+
+
+def secrets_finding(data_dir: Path) -> Finding:
+    """The secrets that the settings hold are well-formed by now; their file must be its owner's alone."""
+    path = data_dir / SECRETS_FILE
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return Finding("secrets", "ok", "set by environment variables")
+    if mode & 0o077:
+        return Finding("secrets", "wrong", f"others may read {path} (mode {mode:o})", f"chmod 600 {path}")
+    return Finding("secrets", "ok", f"in {path}, readable by its owner only")
+
+
+def skipped(names: tuple[str, ...], why: str) -> Findings:
+    """What can't be looked at because something else is wrong."""
+    for name in names:
+        yield Finding(name, "skipped", f"not checked: {why}")
+
+
+def _server(facts: ServerFacts) -> Finding:
+    told = f"PostgreSQL {facts.version} at {facts.where}, {facts.connections} of {facts.connections_max} connections"
+    if facts.standby:
+        return Finding("database", "wrong", f"{told}: takes no writes, it is a standby", "name the primary's address")
+    if facts.switched_off:
+        names = ", ".join(facts.switched_off)
+        return Finding("database", "wrong", f"{told}: {names} is off, a crash may lose redeems", "switch it on")
+    if facts.connections > facts.connections_max * CONNECTIONS_SHARE_MAX:
+        return Finding("database", "wrong", told, "raise max_connections, or find out who holds them")
+    return Finding("database", "ok", told)
+
+
+def _keys(url: str, settings: LedgerSettings) -> Finding:
+    vault = settings.open_vault()
+    try:
+        check_keys(url, vault)
+    except WrongKeysError as wrong:
+        return Finding(
+            "key rings", "wrong", str(wrong), "restore LEDGER_PEPPERS and LEDGER_MASTER_KEYS from their copy"
+        )
+    except StorageUnavailableError as away:
+        return Finding("key rings", "skipped", f"not checked: {away}")
+    counts = ", ".join(f"{len(ring.keys)} {name} key(s)" for name, ring in vault.rings.items())
+    return Finding("key rings", "ok", f"{counts}, those of this database")
+
+
+def _clock(facts: ServerFacts) -> Finding:
+    if abs(facts.skew_s) <= SKEW_S_MAX:
+        return Finding("clock", "ok", f"{abs(facts.skew_s):.1f} s between the database and this host")
+    how = "ahead of" if facts.skew_s > 0 else "behind"
+    found = f"the database is {span(abs(facts.skew_s))} {how} this host"
+    return Finding("clock", "wrong", found, "let both keep time by NTP")
+
+
+def _sweep(waiting: Backlog) -> Finding:
+    if waiting.oldest_due is None or (lag_s := _age(waiting, waiting.oldest_due)) <= 0:
+        return Finding("sweep", "ok", "nothing is due")
+    if lag_s <= LAG_S_MAX:
+        return Finding("sweep", "ok", f"the oldest is due for {span(lag_s)}")
+    remedy = "see that beat, worker and broker run (below), and that the mail server answers"
+    return Finding("sweep", "wrong", f"work is due for {span(lag_s)} and nobody does it", remedy)
+
+
+def _pending(waiting: Backlog, settings: LedgerSettings) -> Finding:
+    """DESIGN 9.2: nothing is silently pending past its deadline plus a lease plus a sweep."""
+    if waiting.oldest_pending is None or waiting.earliest_deadline is None:
+        return Finding("pending", "ok", "no reservation waits")
+    found = f"{waiting.pending} reservation(s) wait, the oldest for {span(_age(waiting, waiting.oldest_pending))}"
+    past_s = _age(waiting, waiting.earliest_deadline)
+    if past_s > settings.lease_s + settings.sweep_s + LAG_S_MAX:
+        remedy = "nothing sweeps: start beat and worker; `ledger reset-failed CODE` gives back one code's at once"
+        return Finding("pending", "wrong", f"{found}; one is {span(past_s)} past its deadline", remedy)
+    return Finding("pending", "ok", found)
+
+
+def _cases(waiting: Backlog) -> Finding:
+    if waiting.oldest_case is None:
+        return Finding("cases", "ok", "no case is open")
+    found = f"{waiting.open_cases} open, the oldest for {span(_age(waiting, waiting.oldest_case))}"
+    return Finding("cases", "wrong", found, "a person has to decide: `ledger cases`, then `ledger resolve`")
+
+
+def _age(waiting: Backlog, since: datetime) -> float:
+    return (waiting.now - since).total_seconds()

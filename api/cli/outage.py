@@ -1,0 +1,116 @@
+"""`ledger refund-outage`: give back what an outage hurt, each reservation once, under one correlation id."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, TypeVar
+from uuid import UUID, uuid4
+
+import typer
+from msgspec.structs import asdict, replace
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from api.cli.arguments import JsonFlag, moment_of
+from api.cli.context import OpenLedger, Session, console, local_time, print_json
+from api.cli.hurt import Hurt, Window, how_hurt
+from domain import reservation
+from domain.deciding import Done
+from domain.decisions.resolve import RefundAfterOutage
+
+READ_AT_ONCE = 500
+REFUNDED_AT_ONCE = 100
+"""Commands per transaction: what is interrupted leaves whole batches done, and the next run finds the rest."""
+SHOWN_MAX = 50
+
+T = TypeVar("T")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("refund-outage")(refund_outage)
+
+
+def refund_outage(
+    context: typer.Context,
+    start: Annotated[str, typer.Option("--from", help="Beginning of the outage: ISO 8601, UTC unless it says so.")],
+    end: Annotated[str, typer.Option("--to", help="Its end.")],
+    include_sent: Annotated[
+        bool, typer.Option("--include-sent", help="Also what was sent then and nobody accepted.")
+    ] = False,
+    channel: Annotated[str | None, typer.Option(help="Only attempts through this channel, such as smtp.")] = None,
+    server: Annotated[str | None, typer.Option(help="Only attempts at this server: HOST:PORT as in histories.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Refund; without it only shows what would be.")] = False,
+    json: JsonFlag = False,
+) -> int:
+    """Give back the unknowns that wait for a person since an outage, and on demand what was sent but never accepted."""
+    window = Window(start=moment_of(start), end=moment_of(end), channel=channel, server=server)
+    if window.start >= window.end:
+        raise typer.BadParameter("--from must be earlier than --to")
+    session: Session = context.obj
+    correlation_id = uuid4() if apply else None
+    refunded = 0
+    with session.open() as ledger:
+        found = list(_find(ledger, window, include_sent=include_sent))
+        if correlation_id is not None:
+            refunded = _refund(ledger, found, correlation_id, include_sent=include_sent)
+    if json:
+        terms = {**asdict(window), "include_sent": include_sent}
+        done = {"applied": apply, "correlation_id": correlation_id, "refunded": refunded}
+        print_json({**terms, **done, "found": [asdict(item) for item in found]})
+        return 0
+    _print_table(found)
+    if correlation_id is not None:
+        typer.echo(f"refunded {refunded} of {len(found)} under correlation id {correlation_id}")
+    elif found:
+        typer.echo(f"{len(found)} would be refunded; nothing was changed: add --apply to do it")
+    return 0
+
+
+def _find(ledger: OpenLedger, window: Window, *, include_sent: bool) -> Iterator[Hurt]:
+    candidates = ledger.reader.outage_candidates(window.start, window.end, include_sent=include_sent)
+    for ids in _parts(candidates, READ_AT_ONCE):
+        for history in ledger.reader.reservation_events(ids).values():
+            item = reservation.fold(history.code_id, history.events)
+            hurt = how_hurt(item, (event for _, event in history.events), window)
+            if hurt is not None:
+                yield hurt
+
+
+def _refund(ledger: OpenLedger, found: Sequence[Hurt], correlation_id: UUID, *, include_sent: bool) -> int:
+    """Refund each; what somebody settled since it was listed is left alone. How many were refunded."""
+    refunded = 0
+    errors = Console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("refunding", total=len(found))
+        for part in _parts(found, REFUNDED_AT_ONCE):
+            context = replace(ledger.context(), correlation_id=correlation_id)
+            results = ledger.storage.ledger.execute(
+                [
+                    RefundAfterOutage(context=context, reservation_id=item.reservation_id, include_sent=include_sent)
+                    for item in part
+                ]
+            )
+            refunded += sum(isinstance(result, Done) and result.changed for result in results)
+            bar.update(task, advance=len(part))
+    return refunded
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
+
+
+def _print_table(found: Sequence[Hurt]) -> None:
+    if not found:
+        console.print("nothing to refund: no reservation of that time waits for it")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("attempt ended (UTC)", "reservation", "state", "channel", "server"):
+        table.add_column(name, no_wrap=True)
+    for item in found[:SHOWN_MAX]:
+        table.add_row(
+            local_time(item.at), str(item.reservation_id), item.state, item.channel or "?", item.server or "?"
+        )
+    console.print(table)
+    if len(found) > SHOWN_MAX:
+        console.print(f"... and {len(found) - SHOWN_MAX} more (--json lists all)", style="dim")

@@ -1,0 +1,36 @@
+"""One log line per request, written a few at a time: a write for each would cost more than the line itself."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+
+import structlog
+
+from projections.logs import json_line
+
+HELD_S = 0.05
+"""How long a line may wait for others; a process that is killed loses no more than these."""
+
+
+class RequestLines:
+    """Takes the lines of one event loop. On a terminal each is written at once, to be read by a person."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("api")
+        self._for_people = sys.stderr.isatty()
+        self._held: list[bytes] = []
+
+    def add(self, **fields: object) -> None:
+        """Log one request."""
+        if self._for_people:
+            self._log.info("request", **fields)
+            return
+        if not self._held:
+            asyncio.get_running_loop().call_later(HELD_S, self.write)
+        self._held.append(json_line({**fields, "event": "request", "level": "info", "timestamp": datetime.now(UTC)}))
+
+    def write(self) -> None:
+        """Write what is held."""
+        lines, self._held = self._held, []
+        sys.stderr.buffer.write(b"".join(lines))
+        sys.stderr.buffer.flush()

@@ -1,0 +1,39 @@
+"""Opening and closing a case: what only a person may decide. A reservation has at most one open case."""
+
+from uuid import UUID
+
+from domain.decisions.command import Stamp
+from domain.events import CaseClosed, CaseOpened
+from domain.ports import TextDraft
+from domain.reservation import Reservation
+
+
+def opened(
+    item: Reservation, now: Stamp, case_id: UUID, cause: str, *, caused_by: int, delivery: int | None = None
+) -> CaseOpened:
+    """A new case about a reservation's newest delivery, unless another one is named."""
+    return CaseOpened(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        delivery=delivery or item.delivery,
+        case_id=case_id,
+        cause=cause,
+        caused_by=caused_by,
+    )
+
+
+def closed(
+    item: Reservation, now: Stamp, how: str, *, caused_by: int | None = None, note: TextDraft | None = None
+) -> list[CaseClosed]:
+    """The end of a reservation's open case; empty if it has none."""
+    if item.case_id is None:
+        return []
+    event = CaseClosed(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        case_id=item.case_id,
+        how=how,
+        text_id=note.text_id if note else None,
+        caused_by=caused_by,
+    )
+    return [event]

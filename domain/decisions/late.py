@@ -1,0 +1,108 @@
+"""What a success means, whenever it becomes known (DESIGN 3.6).
+
+Success of any attempt is evidence: a machine can be late, but what it saw happened. It counts a use at most once
+per delivery, and never one that is not there: then a person has to decide.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.book import Book
+from domain.decisions import cases
+from domain.decisions.command import Stamp
+from domain.events import Event, InviteSent, LateEffect, LateSuccessRecorded
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+
+
+class Proof(Struct, frozen=True, kw_only=True):
+    """What shows that a delivery was sent.
+
+    Attributes:
+        server: The mail server that took it, or what stands for one.
+        attempt: The attempt that it proves, as far as that is known; counted from 1.
+    """
+
+    delivery: int
+    attempt: int
+    server: str
+    reply_code: int | None = None
+
+
+def success(
+    code: RedeemCode, item: Reservation, book: Book, now: Stamp, proof: Proof, case_id: UUID
+) -> Sequence[Event]:
+    """The events of a success; none if this very attempt's is in the log already.
+
+    Args:
+        code: The reservation's code.
+        item: The reservation, in whatever state.
+        book: Where the person's other reservations on the code are, if the use was given back.
+        now: The moment, and the fields that all events share.
+        proof: What is known.
+        case_id: New and random; used if a person has to decide.
+    """
+    if proof.attempt in item.proved_attempts:
+        return ()
+    if proof.delivery in item.proved_deliveries:
+        return (_late(item, now, proof, "duplicate"),)
+    if item.counts_or_holds:
+        return _in_time(item, now, proof)
+    hindrance = what_hinders(code, item, book)
+    if hindrance is None:
+        return (_late(item, now, proof, "retaken"),)
+    late = _late(item, now, proof, "not_retaken")
+    if item.case_id is not None:
+        return (late,)
+    case = cases.opened(item, now, case_id, hindrance, caused_by=code.version + 1, delivery=proof.delivery)
+    return (late, case)
+
+
+def what_hinders(code: RedeemCode, item: Reservation, book: Book) -> str | None:
+    """Why a machine may not count a refunded use again: the cause of the case; None if it may."""
+    if item.refund_cause == "corrected":
+        return "corrected_meanwhile"
+    if is_bound_to_another(code, item):
+        return "bound_to_another"
+    others = book.of_recipient(code.code_id, item.recipient_id)
+    if any(other.counts_or_holds and other.versions[0] > item.versions[0] for other in others):
+        return "newer_reservation"
+    if code.available is not None and code.available < 1:
+        return "no_free_use"
+    return None
+
+
+def is_bound_to_another(code: RedeemCode, item: Reservation) -> bool:
+    """Whether the code belongs to somebody else by now."""
+    return code.bound and code.owner_id not in {None, item.recipient_id}
+
+
+def _in_time(item: Reservation, now: Stamp, proof: Proof) -> Sequence[Event]:
+    sent = InviteSent(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        delivery=proof.delivery,
+        attempt=proof.attempt,
+        kind=item.kind,
+        server=proof.server,
+        reply_code=proof.reply_code,
+        caused_by=item.versions[-1],
+    )
+    return (sent, *cases.closed(item, now, "proved_sent"))
+
+
+def _late(item: Reservation, now: Stamp, proof: Proof, effect: LateEffect) -> LateSuccessRecorded:
+    return LateSuccessRecorded(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        recipient_id=item.recipient_id,
+        delivery=proof.delivery,
+        attempt=proof.attempt,
+        kind=item.kind,
+        server=proof.server,
+        effect=effect,
+        reply_code=proof.reply_code,
+        caused_by=item.versions[-1],
+    )

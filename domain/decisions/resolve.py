@@ -1,0 +1,158 @@
+"""What only a person may decide: a case, or an attempt in doubt. No machine gives an unknown back (DESIGN 9.10)."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Literal, assert_never
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain import redeem_code, reservation
+from domain.book import Book
+from domain.decisions import cases
+from domain.decisions.command import Context, Decision, Stamp, stamp
+from domain.decisions.late import is_bound_to_another
+from domain.errors import ReservationNotResolvable, ReservationUnknown
+from domain.events import Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
+from domain.policy import Policy
+from domain.ports import TextDraft
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+
+Resolution = Literal["sent", "refunded", "retry"]
+
+BY_STAFF = "staff"
+"""What stands for the server where a person's word is the proof."""
+
+
+class ResolveReservation(Struct, frozen=True, kw_only=True):
+    """Decide a case or an attempt in doubt. `note` goes to the vault.
+
+    `resolution`: it was sent (count it); give it back; or let the machines try on (only what is parked in doubt).
+    `case_id` is new and random: what is not parked yet becomes a case that this closes.
+    """
+
+    context: Context
+    reservation_id: UUID
+    resolution: Resolution
+    case_id: UUID
+    note: TextDraft | None = None
+
+
+class RefundAfterOutage(Struct, frozen=True, kw_only=True):
+    """Give one reservation of an outage back: a parked unknown, or with `include_sent` a sent one nobody accepted."""
+
+    context: Context
+    reservation_id: UUID
+    include_sent: bool
+
+
+def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision:
+    """Do what the person decided; nothing if this very request did so before its answer was lost.
+
+    Raises:
+        ReservationUnknown: There is no such reservation.
+        ReservationNotResolvable: `why` is leased (being sent right now), no_case (nothing is in doubt), no_retry (it
+            is not in doubt, or is being tried already), no_free_use or bound (a use given back can't be counted again).
+    """
+    item = book.reservations.get(command.reservation_id)
+    if item is None:
+        raise ReservationUnknown
+    if item.staff_request_id is not None and item.staff_request_id == command.context.request_id:
+        return Decision(item.code_id, (), item.reservation_id)
+    if item.is_live and item.lease is not None:
+        raise ReservationNotResolvable("leased")
+    if item.case_id is None and not (item.is_live and item.ever_unknown):
+        raise ReservationNotResolvable("no_case")
+    if command.resolution == "retry" and not (item.is_live and item.case_id is not None):
+        raise ReservationNotResolvable("no_retry")
+    code = book.codes[item.code_id]
+    now = stamp(command.context, code)
+    if item.case_id is not None:
+        return Decision(item.code_id, _decided(command, code, item, now, policy), item.reservation_id)
+    opened = cases.opened(item, now, command.case_id, "unknown_outcome", caused_by=item.versions[-1])
+    version = code.version + 1
+    code, item = redeem_code.evolve(code, version, opened), reservation.evolve(item, version, opened)
+    return Decision(item.code_id, [opened, *_decided(command, code, item, now, policy)], item.reservation_id)
+
+
+def refund_after_outage(command: RefundAfterOutage, book: Book) -> Decision:
+    """Refund what the command names if it is still what it was when it was listed; else do nothing.
+
+    Raises:
+        ReservationUnknown: There is no such reservation.
+    """
+    item = book.reservations.get(command.reservation_id)
+    if item is None:
+        raise ReservationUnknown
+    code = book.codes[item.code_id]
+    parked = item.is_live and item.ever_unknown and item.case_id is not None
+    unaccepted = item.status == "sent" and item.accepted_at is None
+    if not parked and not (unaccepted and command.include_sent):
+        return Decision(item.code_id, (), item.reservation_id)
+    events = _given_back(code, item, stamp(command.context, code), "outage", None)
+    return Decision(item.code_id, events, item.reservation_id)
+
+
+def _decided(
+    command: ResolveReservation, code: RedeemCode, item: Reservation, now: Stamp, policy: Policy
+) -> Sequence[Event]:
+    match command.resolution:
+        case "sent":
+            return _as_sent(code, item, now, command.note)
+        case "refunded":
+            return _given_back(code, item, now, "resolved", command.note)
+        case "retry":
+            return _tried_on(item, now, command.note, policy)
+        case _:
+            assert_never(command.resolution)
+
+
+def _as_sent(code: RedeemCode, item: Reservation, now: Stamp, note: TextDraft | None) -> Sequence[Event]:
+    """Counted, by the person's word; what counts already stays as it is."""
+    if item.status == "sent":
+        return cases.closed(item, now, "resolved_sent", caused_by=item.versions[-1], note=note)
+    about: dict[str, Any] = {
+        **now.fields,
+        "reservation_id": item.reservation_id,
+        "delivery": item.delivery,
+        "attempt": item.last_attempt,
+        "kind": item.kind,
+        "server": BY_STAFF,
+        "caused_by": item.versions[-1],
+    }
+    closed = cases.closed(item, now, "resolved_sent", caused_by=code.version + 1, note=note)
+    if item.is_live:
+        return [InviteSent(**about), *closed]
+    if is_bound_to_another(code, item):
+        raise ReservationNotResolvable("bound")
+    if code.available is not None and code.available < 1:
+        raise ReservationNotResolvable("no_free_use")
+    retaken = LateSuccessRecorded(**about, recipient_id=item.recipient_id, effect="retaken")
+    return [retaken, *closed]
+
+
+def _given_back(
+    code: RedeemCode, item: Reservation, now: Stamp, cause: RefundCause, note: TextDraft | None
+) -> Sequence[Event]:
+    """Refunded once; what was given back before stays so, and only its case ends."""
+    if not item.counts_or_holds:
+        return cases.closed(item, now, "resolved_refunded", caused_by=item.versions[-1], note=note)
+    refund = UseRefunded(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        cause=cause,
+        held="reserved" if item.is_live else "used",
+        kind=item.kind,
+        text_id=note.text_id if note else None,
+        caused_by=item.versions[-1],
+    )
+    return [refund, *cases.closed(item, now, "resolved_refunded", caused_by=code.version + 1)]
+
+
+def _tried_on(item: Reservation, now: Stamp, note: TextDraft | None, policy: Policy) -> Sequence[Event]:
+    """A new deadline and all attempts again, with the same letter."""
+    deadline = now.at + timedelta(seconds=policy.reservation_ttl_s)
+    closed = cases.closed(item, now, "tried_again", caused_by=item.versions[-1], note=note)
+    return [replace(event, retry_at=now.at, deadline=deadline) for event in closed]

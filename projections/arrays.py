@@ -1,0 +1,115 @@
+"""Columns of rows as PostgreSQL's binary arrays, the form in which unnest takes a whole batch.
+
+psycopg writes lists as text and escapes each item with regular expressions: half of the CPU of a redeem was spent
+there. Here an item is a length and its bytes (PostgreSQL's `array_send`), and the server parses no text either.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+_NULL = b"\xff\xff\xff\xff"
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_HEADER = struct.Struct(">iiIii").pack
+_LENGTH = struct.Struct(">i").pack
+_SMALL = struct.Struct(">ih").pack
+_INTEGER = struct.Struct(">ii").pack
+_BIG = struct.Struct(">iq").pack
+_UUID_LENGTH = _LENGTH(16)
+_TRUE, _FALSE = _LENGTH(1) + b"\x01", _LENGTH(1) + b"\x00"
+
+
+def _uuid(value: UUID) -> bytes:
+    return _UUID_LENGTH + value.bytes
+
+
+def _bytea(value: bytes) -> bytes:
+    return _LENGTH(len(value)) + value
+
+
+def _text(value: str) -> bytes:
+    return _bytea(value.encode())
+
+
+def _moment(value: datetime) -> bytes:
+    """Microseconds since 2000, in whole numbers: a float would lose some."""
+    since = value - _EPOCH
+    return _BIG(8, (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
+
+
+class Kind(NamedTuple):
+    """A type of column: the OIDs of its items and of an array of them, and how one item is written."""
+
+    item_oid: int
+    array_oid: int
+    write: Callable[[Any], bytes]
+
+    def array(self, values: Sequence[Any]) -> "Array":
+        """Values of one column, None for NULL."""
+        if not values:
+            return _ARRAYS[self.array_oid](_HEADER(0, 0, self.item_oid, 0, 0)[:12])
+        nulls = values.count(None)
+        if not nulls:
+            items = b"".join(map(self.write, values))
+        elif nulls == len(values):
+            items = _NULL * nulls
+        else:
+            write = self.write
+            items = b"".join([_NULL if value is None else write(value) for value in values])
+        return _ARRAYS[self.array_oid](_HEADER(1, int(nulls > 0), self.item_oid, len(values), 1) + items)
+
+
+UUIDS = Kind(2950, 2951, _uuid)
+BYTEAS = Kind(17, 1001, _bytea)
+TEXTS = Kind(25, 1009, _text)
+SMALLS = Kind(21, 1005, lambda value: _SMALL(2, value))
+INTEGERS = Kind(23, 1007, lambda value: _INTEGER(4, value))
+BIGS = Kind(20, 1016, lambda value: _BIG(8, value))
+BOOLEANS = Kind(16, 1000, lambda value: _TRUE if value else _FALSE)
+MOMENTS = Kind(1184, 1185, _moment)
+
+
+class Array(bytes):
+    """An array in wire form. Each type has a class of its own, by which psycopg tells the server the type."""
+
+    __slots__ = ()
+
+
+class _ArrayDumper(Dumper):
+    """Hands the bytes over as they are."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: bytes) -> bytes:
+        return obj
+
+
+def _register(kind: Kind) -> type[Array]:
+    array = type(f"Array{kind.array_oid}", (Array,), {"__slots__": ()})
+    dumper = type(f"Dumper{kind.array_oid}", (_ArrayDumper,), {"oid": kind.array_oid})
+    psycopg.adapters.register_dumper(array, dumper)
+    return array
+
+
+_ARRAYS = {
+    kind.array_oid: _register(kind) for kind in (UUIDS, BYTEAS, TEXTS, SMALLS, INTEGERS, BIGS, BOOLEANS, MOMENTS)
+}
+
+
+def columns(kinds: Sequence[Kind], rows: Iterable[Sequence[Any]]) -> list[Array]:
+    """Rows turned into one array per column, as unnest takes them.
+
+    Args:
+        kinds: The type of each column, in order.
+        rows: At least one, all as long as `kinds`.
+
+    Raises:
+        ValueError: A row is longer or shorter.
+    """
+    return [kind.array(column) for kind, column in zip(kinds, zip(*rows, strict=True), strict=True)]

@@ -1,0 +1,77 @@
+"""What a check-up asks of the database, over a connection of its own: the pool may be part of the trouble."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from projections.database import connect, describe
+from projections.errors import StorageUnavailableError
+from projections.sql import QUERIES
+
+
+class ServerFacts(NamedTuple):
+    """The server as it is set up.
+
+    Attributes:
+        skew_s: How far its clock is ahead of this host's, in seconds; negative if behind.
+        switched_off: Settings without which a crash may lose what was acknowledged.
+    """
+
+    where: str
+    version: str
+    standby: bool
+    connections: int
+    connections_max: int
+    switched_off: list[str]
+    skew_s: float
+
+
+class Backlog(NamedTuple):
+    """What waits, and since when; the times are None where nothing does."""
+
+    now: datetime
+    oldest_due: datetime | None
+    pending: int
+    oldest_pending: datetime | None
+    earliest_deadline: datetime | None
+    open_cases: int
+    oldest_case: datetime | None
+
+
+def server_facts(database_url: str) -> ServerFacts:
+    """Look at the server.
+
+    Raises:
+        StorageUnavailableError: It can't be reached.
+    """
+    row, asked_at = _ask(database_url, "server_facts")
+    now, version, standby, connections, connections_max, switched_off = row
+    skew_s = (now - asked_at).total_seconds()
+    return ServerFacts(
+        describe(database_url), version, standby, connections, connections_max, list(switched_off), skew_s
+    )
+
+
+def backlog(database_url: str) -> Backlog:
+    """Look at what waits. The schema must be this version's.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    return Backlog(*_ask(database_url, "backlog")[0])
+
+
+def _ask(database_url: str, query: str) -> tuple[tuple[Any, ...], datetime]:
+    """One row, and this host's time in the middle of the question."""
+    try:
+        with connect(database_url) as conn:
+            started, asked = time.monotonic(), datetime.now(UTC)
+            row = conn.execute(QUERIES[query]).fetchone()
+            half = (time.monotonic() - started) / 2
+    except psycopg.Error as away:
+        raise StorageUnavailableError(str(away).strip()) from away
+    if row is None:
+        raise AssertionError
+    return row, datetime.fromtimestamp(asked.timestamp() + half, UTC)

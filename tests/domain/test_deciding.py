@@ -1,0 +1,10 @@
+"""Every command that can be given is decided by exactly one decision."""
+
+from typing import get_args
+
+from domain.deciding import _DECISIONS, Command
+
+
+def test_every_command_has_its_decision() -> None:
+    """A command without one would be refused by a KeyError in production."""
+    assert set(get_args(Command)) == set(_DECISIONS)

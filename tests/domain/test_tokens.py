@@ -1,0 +1,35 @@
+"""Link tokens: made again on every try, and worthless without the secret."""
+
+from uuid import UUID
+
+import pytest
+
+from domain.tokens import Delivery, link_token, message_id, read_token
+
+DELIVERY = Delivery(UUID(int=7), 2)
+TOKEN = link_token(b"secret", DELIVERY)
+
+
+def test_a_token_leads_back_to_its_delivery() -> None:
+    """The same on every try, and short enough for a mail."""
+    assert link_token(b"secret", DELIVERY) == TOKEN
+    assert read_token(b"secret", TOKEN) == DELIVERY
+    assert len(TOKEN) == 46
+
+
+@pytest.mark.parametrize(
+    "token", ["", "x", TOKEN[:-1], TOKEN[:-2] + "AA", "B" + TOKEN[1:], TOKEN + "A", "%00", "秘", "A" * 5000]
+)
+def test_a_forged_token_leads_nowhere(token: str) -> None:
+    """Any change makes it invalid, and no text raises."""
+    assert read_token(b"secret", token) is None
+
+
+def test_another_secret_reads_nothing() -> None:
+    """The secret is what makes a token."""
+    assert read_token(b"other", TOKEN) is None
+
+
+def test_a_message_id_is_the_deliverys() -> None:
+    """RFC 5322: in angle brackets, unique per delivery."""
+    assert message_id(DELIVERY, "example.com") == f"<{UUID(int=7)}.2@example.com>"

@@ -1,0 +1,91 @@
+"""The README tells the truth: its commands run, with the output it shows, and its table names every dependency."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.cli.stack.ports import free_port
+from tests.acceptance.stack import Stack
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PORT = free_port()
+VARIES = [
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
+    (r"([0-9A-Z]{4}-){4}[0-9A-Z]{4}", "CODE"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME"),
+    (r"127\.0\.0\.1:\d+", "SERVER"),
+    (r"[ ]+$", ""),
+]
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def console_blocks() -> list[tuple[str, str]]:
+    """(commands, expected output) of every console block, commands with their prompt taken off."""
+    found = []
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+        commands = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+        output = [line for line in block.splitlines() if not line.startswith("$ ")]
+        found.append(("\n".join(commands), "\n".join(output)))
+    return found
+
+
+def settled(text: str) -> str:
+    """A text without what differs from run to run."""
+    for pattern, word in VARIES:
+        text = re.sub(pattern, word, text, flags=re.MULTILINE)
+    return text.strip()
+
+
+@pytest.fixture(scope="module")
+def stack(servers_folder: Path) -> Iterator[Stack]:
+    """What `make run` starts, on a folder and port of its own."""
+    running = Stack(servers_folder / "readme", PORT)
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.stop()
+
+
+def test_the_tour_prints_what_it_shows(stack: Stack) -> None:
+    """Every command of the tour, in one shell, block by block."""
+    blocks = console_blocks()
+    script = "\necho '=====' \n".join(commands for commands, _ in blocks).replace("localhost:8000", f"127.0.0.1:{PORT}")
+    env = {**stack.env, "COLUMNS": "140", "LANG": "C.UTF-8"}
+    done = subprocess.run(
+        ["/bin/bash", "-e", "-c", script], cwd=ROOT, env=env, capture_output=True, text=True, timeout=90, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert len(blocks) == 3
+    for (_, expected), printed in zip(blocks, done.stdout.split("=====\n"), strict=True):
+        assert settled(printed) == settled(expected)
+
+
+def test_the_two_commands_are_targets_of_the_makefile() -> None:
+    """`make run` and `make test` exist, and the README begins with them."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+    assert re.findall(r"^make (\w+)", README, re.MULTILINE) == ["run", "test"]
+    for target in ("run", "test"):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """The table and the list of requirements name the same packages."""
+    listed = (ROOT / "requirements" / "runtime.in").read_text(encoding="utf-8")
+    required = {re.split(r"[~=<>\[]", line)[0].strip() for line in listed.splitlines() if line and line[0] != "#"}
+    explained = set(re.findall(r"^\| ([a-z0-9-]+) \| ", README.split("and why")[1], re.MULTILINE))
+
+    assert explained - {"package"} == required
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
+def test_links_lead_somewhere(target: str) -> None:
+    """Every file that the README points to is there."""
+    assert (ROOT / target).exists()

@@ -1,0 +1,28 @@
+"""Asking running workers, in a bounded time, what they can do."""
+
+import threading
+
+from workers.celery_app import celery_app
+
+ANSWER_S = 2.0
+"""How long workers get to answer; all are asked at once."""
+BOUND_S = 8.0
+"""Longest wait in all, whatever the broker's client does."""
+
+
+def registered_tasks(redis_url: str) -> dict[str, list[str]] | None:
+    """Names of the tasks by worker; None if nobody answered in time, or the broker is away."""
+    found: dict[str, list[str]] = {}
+
+    def ask() -> None:
+        try:
+            with celery_app.connection_for_write(redis_url) as connection:
+                answers = celery_app.control.inspect(timeout=ANSWER_S, connection=connection).registered() or {}
+        except Exception:  # noqa: BLE001 - whatever the broker's client raises: nobody has answered
+            return
+        found.update({worker: [name.split()[0] for name in names] for worker, names in answers.items()})
+
+    asking = threading.Thread(target=ask, name="inspect", daemon=True)
+    asking.start()
+    asking.join(BOUND_S)
+    return dict(found) or None
