@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check lock clean
+.PHONY: help setup run test chaos bench check lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -64,6 +64,14 @@ run: setup  ## Start the whole ledger on private servers; Ctrl-C ends it
 
 test: setup  ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+# SEED= chooses the kinds and the order of faults (printed; random if not given), FAULTS= how many.
+FAULTS := 100
+chaos: setup  ## Kill and stop the processes of a real ledger under load, then check every promise
+	@$(BIN)/python -m tests.faults.chaos $(if $(SEED),--seed $(SEED)) --faults $(FAULTS)
+
+bench: setup  ## Measure how fast it is, beside bare yardsticks (needs wrk and pgbench)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: setup  ## Style, types, import rules, dead code, locks
 	@$(BIN)/ruff check .

@@ -1,8 +1,8 @@
-"""Codes for staff and integrators: issue, list, look at one, read its history."""
+"""Codes for staff and integrators: issue, list, look at one, read its history, have its count explained."""
 
 import random
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import orjson
@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from api.deps import Admin, TheLanguage, TheServices, Viewer
+from api.explain import Explanation, csv_of, explanation_of
 from api.history import code_view, history_of
 from api.issuing import Terms, issue_codes
 from api.paging import cursor_of, place_of
@@ -100,3 +101,31 @@ async def history(
     if found is None:
         raise ProblemError("NOT_FOUND")
     return Response(orjson.dumps(found), media_type="application/json")
+
+
+@router.get(
+    "/{code_id}/explain",
+    responses={404: {"model": Problem}, 200: {"content": {"text/csv": {}}}},
+    response_model=Explanation,
+    summary="Why the count of a code is what it is",
+)
+async def explain(
+    code_id: UUID,
+    services: TheServices,
+    language: TheLanguage,
+    _: Viewer,
+    as_of: Annotated[datetime | None, Query(description="Leave out what takes effect later.")] = None,
+    version: Annotated[int | None, Query(ge=1, description="Leave out later events.")] = None,
+    form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+) -> Response:
+    """Each use that counts by name, each that is held, and why every other reservation does not count."""
+    moment = as_of if as_of is None or as_of.tzinfo else as_of.replace(tzinfo=UTC)
+    now = services.now()
+    found = await services.read(
+        lambda: explanation_of(services.reader, code_id, now, language, as_of=moment, version=version)
+    )
+    if found is None:
+        raise ProblemError("NOT_FOUND")
+    if form == "csv":
+        return Response("".join(csv_of(found)), media_type="text/csv; charset=utf-8")
+    return Response(found.model_dump_json(), media_type="application/json")

@@ -1,31 +1,44 @@
-"""The group commit as coroutines use it: results come back a batch at a time, in one call into the event loop."""
+"""Group commit in the event loop: commands that arrive while a batch commits are the next batch (DESIGN 5a).
+
+An idle system adds no waiting: the first command is a batch of its own.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from domain.deciding import Command, Result
-from projections.group_commit import CommitQueue, Execute, Fault, Outcome
+from projections.errors import StorageUnavailableError
+from projections.group_commit import BATCH_MAX, WAITING_MAX, Execute, OverloadedError
+from projections.metrics import BATCH_SIZE, COMMIT_SECONDS
+from projections.stepwise import NotSmoothError
 
 CHECK_S = 0.5
 """How often waiting commands are looked over for those that waited too long: a timer for each would cost more."""
 
+Stepwise = Callable[[Sequence[Command]], Generator[int, None, list[Result]]]
 Waiting = asyncio.Future[Result]
+Batch = Sequence[tuple[Command, Waiting]]
 
 
 class LoopCommit:
-    """Runs commands of one event loop through a commit queue. Make it while that loop runs.
+    """Collects commands of one event loop into few transactions, in order of arrival. Make it while the loop runs.
 
     Args:
-        execute: Runs one batch in one transaction.
+        stepwise: Runs one batch in one transaction, in the loop's thread; names the socket it waits for.
+        execute: The same for when that is not enough; it may block and is called in a thread.
         wait_s: How long a command may wait for its commit, in seconds.
     """
 
-    def __init__(self, execute: Execute, wait_s: float) -> None:
+    def __init__(self, stepwise: Stepwise, execute: Execute, wait_s: float) -> None:
         self._loop = asyncio.get_running_loop()
+        self._stepwise = stepwise
+        self._execute = execute
         self._wait_s = wait_s
+        self._waiting: deque[tuple[Command, Waiting]] = deque()
         self._timed: deque[tuple[float, Waiting]] = deque()
-        self._queue = CommitQueue[Waiting](execute, _is_wanted, self._deliver)
+        self._running: asyncio.Task[None] | None = None
+        self._closing = False
         self._timer = self._loop.call_later(CHECK_S, self._check)
 
     async def run(self, command: Command) -> Result:
@@ -36,18 +49,68 @@ class LoopCommit:
             StorageUnavailableError: The database is away.
             TimeoutError: No answer in time; whether the command took effect is unknown, asking again tells.
         """
+        if self._closing or len(self._waiting) >= WAITING_MAX:
+            raise OverloadedError
         waiting: Waiting = self._loop.create_future()
-        self._queue.put(command, waiting)
+        self._waiting.append((command, waiting))
         self._timed.append((self._loop.time() + self._wait_s, waiting))
+        if self._running is None:
+            self._running = self._loop.create_task(self._drain())
         return await waiting
 
-    def close(self) -> None:
-        """Finish what was submitted, then end the thread."""
+    async def aclose(self) -> None:
+        """Finish what was submitted; take no more."""
+        self._closing = True
+        if self._running is not None:
+            await self._running
         self._timer.cancel()
-        self._queue.close()
 
-    def _deliver(self, outcomes: Sequence[tuple[Waiting, Outcome]]) -> None:
-        self._loop.call_soon_threadsafe(_settle, outcomes)
+    async def _drain(self) -> None:
+        while self._waiting:
+            count = min(len(self._waiting), BATCH_MAX)
+            batch = [self._waiting.popleft() for _ in range(count)]
+            if wanted := [item for item in batch if not item[1].done()]:
+                BATCH_SIZE.observe(len(wanted))
+                await self._run_batch(wanted)
+        self._running = None
+
+    async def _run_batch(self, batch: Batch) -> None:
+        """Execute a batch; if a defect breaks it, each command alone, so that it fails only its own."""
+        commands = [command for command, _ in batch]
+        try:
+            with COMMIT_SECONDS.time():
+                results = await self._results(commands)
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
+            if len(batch) == 1 or isinstance(error, StorageUnavailableError):
+                for _, waiting in batch:
+                    if not waiting.done():
+                        waiting.set_exception(error)
+                return
+            for item in batch:
+                await self._run_batch([item])
+            return
+        for (_, waiting), result in zip(batch, results, strict=True):
+            if not waiting.done():
+                waiting.set_result(result)
+
+    async def _results(self, commands: Sequence[Command]) -> list[Result]:
+        steps = self._stepwise(commands)
+        try:
+            while True:
+                await self._readable(next(steps))
+        except StopIteration as end:
+            results: list[Result] = end.value
+            return results
+        except NotSmoothError:
+            return await asyncio.to_thread(self._execute, commands)
+
+    async def _readable(self, socket: int) -> None:
+        arrived = self._loop.create_future()
+        self._loop.add_reader(socket, _arrive, arrived)
+        try:
+            await arrived
+        finally:
+            self._loop.remove_reader(socket)
 
     def _check(self) -> None:
         """End the wait of those who came first, as far as their time is over."""
@@ -60,15 +123,6 @@ class LoopCommit:
         self._timer = self._loop.call_later(CHECK_S, self._check)
 
 
-def _is_wanted(waiting: Waiting) -> bool:
-    return not waiting.done()
-
-
-def _settle(outcomes: Sequence[tuple[Waiting, Outcome]]) -> None:
-    for waiting, outcome in outcomes:
-        if waiting.done():
-            continue
-        if isinstance(outcome, Fault):
-            waiting.set_exception(outcome.error)
-        else:
-            waiting.set_result(outcome)
+def _arrive(arrived: asyncio.Future[None]) -> None:
+    if not arrived.done():
+        arrived.set_result(None)

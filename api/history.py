@@ -71,9 +71,9 @@ def facts_of(event: Event) -> dict[str, object]:
     return structs.asdict(event)
 
 
-def code_view(row: Mapping[str, Any], now: datetime) -> CodeView:
-    """A row of `code_balances` as the API shows it."""
-    code = RedeemCode(
+def code_of(row: Mapping[str, Any]) -> RedeemCode:
+    """The code that a row of `code_balances` stands for."""
+    return RedeemCode(
         code_id=row["code_id"],
         version=row["version"],
         last_at=row["last_at"],
@@ -88,6 +88,11 @@ def code_view(row: Mapping[str, Any], now: datetime) -> CodeView:
         owner_id=row["owner_id"],
         sent_binding=row["sent_binding"],
     )
+
+
+def code_view(row: Mapping[str, Any], now: datetime) -> CodeView:
+    """A row of `code_balances` as the API shows it."""
+    code = code_of(row)
     return CodeView(
         id=code.code_id,
         issued_at=code.issued_at,

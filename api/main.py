@@ -3,7 +3,7 @@
 import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
 from uuid import UUID
 
@@ -24,11 +24,13 @@ from api.pages import build_pages, error_page, mount_static, wants_html
 from api.problems import ProblemError, language_of, problem_response, status_of
 from api.services import Services
 from api.settings import ApiSettings
+from api.support import Desk, build_support
 from projections.bootstrap import Storage
 from projections.logs import configure_logs
 from projections.metrics import ERRORS, REDEEM_REQUESTS, declare_zeroes
 from projections.randomness import POOL
 from projections.reading import Reader
+from projections.stepwise import StepwiseExecute
 from workers.dispatch import BackgroundDispatcher
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.include_router(cases.router)
     app.include_router(health.router)
     app.include_router(build_pages(page_deps(app, settings)))
+    app.include_router(build_support())
     mount_static(app)
     _handle_faults(app)
     app.add_middleware(ShortWay, path=redeem.PATH, answer=redeem.answer, services=lambda: app.state.services)
@@ -79,10 +82,8 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
 def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with (
-            Storage.open(settings) as storage,
-            closing(LoopCommit(storage.ledger.execute, settings.request_wait_s)) as commit,
-        ):
+        with Storage.open(settings) as storage:
+            commit = LoopCommit(StepwiseExecute(storage), storage.ledger.execute, settings.request_wait_s)
             watch = BrokerWatch(settings.redis_url.get_secret_value())
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
             app.state.services = Services(
@@ -94,11 +95,12 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 broker_missing=watch.missing,
                 new_id=POOL.uuid,
             )
-            __import__("sys").setswitchinterval(float(__import__("os").environ.get("XSW", "0.005")))
+            app.state.support = Desk.over(app.state.services)
             gc.freeze()  # what lives as long as the process need not be looked over again and again
             try:
                 yield
             finally:
+                await commit.aclose()
                 dispatcher.close()
                 watch.close()
 

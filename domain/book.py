@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from domain import redeem_code, reservation
 from domain.events import CodeIssued, Event, ReservationEvent, UseReserved
-from domain.invariants import check_balance
+from domain.invariants import check_balance, check_turn
 from domain.ports import RecipientDraft
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
@@ -126,5 +126,6 @@ class Book:
             self.hold(reservation.opened(code_id, version, event))
         else:
             item = self.reservations[event.reservation_id]
-            self.reservations[event.reservation_id] = reservation.evolve(item, version, event)
+            after = reservation.evolve(item, version, event)
+            self.reservations[event.reservation_id] = check_turn(item, event, after)
         self.changed_reservations.add(event.reservation_id)

@@ -1,6 +1,27 @@
-"""The sums that must hold after every event, used by decisions, tests and `ledger verify` alike."""
+"""What must hold after every event (DESIGN 9): one helper for each rule, for decisions, tests and `ledger verify`.
 
+Rules look at one event and at the state before and after it, so a whole log can be checked with flat memory.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from domain.events import (
+    STAFF,
+    CaseClosed,
+    CaseOpened,
+    Event,
+    InviteSent,
+    LateSuccessRecorded,
+    ReservationEvent,
+    UseRefunded,
+    UseReserved,
+)
 from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+
+BY_PERSONS: Final = frozenset({"resolved", "outage"})
+"""Causes of a refund by which persons give an unknown back."""
 
 
 def check_balance(code: RedeemCode) -> RedeemCode:
@@ -9,16 +30,131 @@ def check_balance(code: RedeemCode) -> RedeemCode:
     Raises:
         AssertionError: The books would not balance; the caller must not commit.
     """
-    broken = (
-        code.used < 0
-        or code.reserved < 0
-        or not 0 <= code.sent_binding <= code.used
-        or (code.max_uses is not None and code.used + code.reserved > code.max_uses)
-    )
-    if broken:
+    if not is_balanced(code):
         message = (
             f"code {code.code_id} at version {code.version}: used {code.used}, reserved {code.reserved}, "
             f"limit {code.max_uses}"
         )
         raise AssertionError(message)
     return code
+
+
+def is_balanced(code: RedeemCode) -> bool:
+    """9.1: used + reserved within the limit, and no counter below zero."""
+    return (
+        code.used >= 0
+        and code.reserved >= 0
+        and 0 <= code.sent_binding <= code.used
+        and (code.max_uses is None or code.used + code.reserved <= code.max_uses)
+    )
+
+
+def _balanced(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> bool:
+    return is_balanced(after)
+
+
+def counts_only_success(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
+    """9.3: a use is counted by InviteSent or a success that retakes it, and given back by a refund of a counted one."""
+    change = after.used - (before.used if before else 0)
+    match event:
+        case InviteSent():
+            return change in {0, 1}
+        case LateSuccessRecorded():
+            return change == (1 if event.effect == "retaken" and event.kind == "redeem" else 0)
+        case UseRefunded():
+            return change == (-1 if event.held == "used" and event.kind == "redeem" else 0)
+        case _:
+            return change == 0
+
+
+def goes_forward_in_time(before: RedeemCode | None, event: Event, _after: RedeemCode) -> bool:
+    """DESIGN 2: `at` is never before that of the event before."""
+    return before is None or event.at >= before.last_at
+
+
+def is_bound_while_taken(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> bool:
+    """DESIGN 3.9: a bound code has an owner exactly while a reservation holds or counts; an open one has none."""
+    return (after.owner_id is not None) == (after.bound and after.reserved + after.sent_binding > 0)
+
+
+def is_sent_once(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """9.4: at most one InviteSent for each delivery."""
+    return not isinstance(event, InviteSent) or (before is not None and event.delivery not in before.proved_deliveries)
+
+
+def is_taken_and_given_back_by_turns(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """9.4: held or counted, then given back, by turns; a refund names what it was."""
+    status = before.status if before else None
+    match event:
+        case UseReserved():
+            return status is None
+        case InviteSent() if event.delivery == 1:
+            return status == "live"
+        case LateSuccessRecorded() if event.effect == "retaken":
+            return status == "refunded"
+        case UseRefunded():
+            return (status, event.held) in {("live", "reserved"), ("sent", "used")}
+        case _:
+            return status is not None
+
+
+def is_refunded_by_persons_if_unknown(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """9.10: what may have been delivered unseen is given back by persons only."""
+    in_doubt = before is not None and before.ever_unknown and before.is_live
+    if not in_doubt or not isinstance(event, UseRefunded):
+        return True
+    return event.actor in STAFF and event.cause in BY_PERSONS
+
+
+def has_one_case_at_a_time(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """A case is opened where none is open, and the open one is closed."""
+    known = before.case_id if before else None
+    match event:
+        case CaseOpened():
+            return known is None
+        case CaseClosed():
+            return known == event.case_id
+        case _:
+            return True
+
+
+def is_due_or_parked(_before: Reservation | None, _event: ReservationEvent, after: Reservation) -> bool:
+    """9.2: what is live is due some time, or is an open case."""
+    return not after.is_live or (after.due_at is None) == (after.case_id is not None)
+
+
+CODE_RULES: Final[Mapping[str, Callable[[RedeemCode | None, Event, RedeemCode], bool]]] = {
+    "9.1 uses stay within the limit": _balanced,
+    "9.3 only a success counts": counts_only_success,
+    "2 time never goes back": goes_forward_in_time,
+    "3.9 bound while taken": is_bound_while_taken,
+}
+RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationEvent, Reservation], bool]]] = {
+    "9.4 sent once per delivery": is_sent_once,
+    "9.4 taken and given back by turns": is_taken_and_given_back_by_turns,
+    "9.10 no machine refunds an unknown": is_refunded_by_persons_if_unknown,
+    "3.6 one case at a time": has_one_case_at_a_time,
+    "9.2 due or parked": is_due_or_parked,
+}
+
+
+def broken_code_rules(before: RedeemCode | None, event: Event, after: RedeemCode) -> list[str]:
+    """Names of the rules of a code that one event breaks."""
+    return [name for name, holds in CODE_RULES.items() if not holds(before, event, after)]
+
+
+def broken_reservation_rules(before: Reservation | None, event: ReservationEvent, after: Reservation) -> list[str]:
+    """Names of the rules of a reservation that one of its events breaks."""
+    return [name for name, holds in RESERVATION_RULES.items() if not holds(before, event, after)]
+
+
+def check_turn(before: Reservation, event: ReservationEvent, after: Reservation) -> Reservation:
+    """Assert the rules of a reservation for one event; gives its new state back.
+
+    Raises:
+        AssertionError: A use would be counted or given back out of turn; the caller must not commit.
+    """
+    if broken := broken_reservation_rules(before, event, after):
+        message = f"reservation {before.reservation_id}, {type(event).__name__}: {', '.join(broken)}"
+        raise AssertionError(message)
+    return after

@@ -4,9 +4,9 @@ It decides; the recorder behind `LedgerRecorder` locks, loads, appends and commi
 refusal is its own result and never fails its neighbours.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 from uuid import UUID
 
 from eventsourcing.application import Application
@@ -16,14 +16,27 @@ from domain.book import Book
 from domain.deciding import Command, Result, decide
 from domain.policy import Policy
 
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work that steps aside where the store may still be busy with an answer; going on at once only means to wait there."""
+
+
+def finish(steps: Steps[T]) -> T:
+    """Do work in one go, waiting wherever it steps aside."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("T", end.value)
+
 
 class UnitOfWork(Protocol):
     """One transaction around one batch."""
 
-    def load(self, commands: Sequence[Command]) -> Book:
+    def load(self, commands: Sequence[Command]) -> Steps[Book]:
         """Lock what the commands touch, in sorted order, and read it."""
 
-    def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
         """Append the book's new events and bring the read models along, in the same transaction."""
 
 
@@ -66,7 +79,12 @@ class RedemptionLedger(Application[UUID]):
         results: list[Result] = []
         for attempt in cast("LedgerRecorder", self.recorder).attempts():
             with attempt as work:
-                book = work.load(commands)
-                results = [decide(command, book, self.policy) for command in commands]
-                work.save(book, commands, results)
+                results = finish(self.steps(work, commands))
+        return results
+
+    def steps(self, work: UnitOfWork, commands: Sequence[Command]) -> Steps[list[Result]]:
+        """What `execute` does in one transaction, for callers that have other things to do meanwhile."""
+        book = yield from work.load(commands)
+        results = [decide(command, book, self.policy) for command in commands]
+        yield from work.save(book, commands, results)
         return results

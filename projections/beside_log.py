@@ -5,7 +5,7 @@ None of it is a fact about a code, so none of it is rebuilt.
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import UUID
 
 from psycopg import Cursor
@@ -15,12 +15,12 @@ from domain.deciding import Command, Done, Result
 from domain.decisions.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.events import UseRefunded
+from domain.ledger import Steps
 from projections.arrays import BYTEAS, MOMENTS, SMALLS, TEXTS, UUIDS, columns
+from projections.caches import StoreCaches
+from projections.database import rows_of
 from projections.sql import QUERIES
 from projections.vault import FoundDraft
-
-if TYPE_CHECKING:
-    from projections.event_store import StoreCaches
 
 IDEMPOTENCY_DAYS = 7
 REFUSALS_PER_CODE_AND_DAY = 100
@@ -60,11 +60,11 @@ def remember_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Seq
 
 def keep_refusals(
     cursor: Cursor[Any],
-    caches: "StoreCaches",
+    caches: StoreCaches,
     book: Book,
     commands: Sequence[Command],
     results: Sequence[Result],
-) -> None:
+) -> Steps[None]:
     """Keep each refused try on an existing code (bounded per code and day); count tries of unknown codes."""
     unknown = 0
     by_day: dict[tuple[UUID, str], list[tuple[Any, ...]]] = {}
@@ -83,14 +83,15 @@ def keep_refusals(
     for day, rows in by_day.items():
         bound = (REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY)
         arrays = columns((UUIDS, MOMENTS, BYTEAS, SMALLS, TEXTS), rows)
-        if len(cursor.execute(QUERIES["insert_refusals"], (*arrays, *bound)).fetchall()) < len(rows):
+        kept = yield from rows_of(cursor.execute(QUERIES["insert_refusals"], (*arrays, *bound)))
+        if len(kept) < len(rows):
             caches.full_refusals.put(day, value=True)
     if unknown:
         now = commands[-1].context.now
         cursor.execute(QUERIES["count_unknown_codes"], (now, CodeUnknown.code, unknown))
 
 
-def _is_full(caches: "StoreCaches", day: tuple[UUID, str]) -> bool:
+def _is_full(caches: StoreCaches, day: tuple[UUID, str]) -> bool:
     try:
         return caches.full_refusals.get(day)
     except KeyError:

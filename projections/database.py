@@ -7,12 +7,13 @@ from typing import Any, cast
 
 import psycopg
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
-from psycopg import Connection
+from psycopg import Connection, Cursor
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg.waiting import Ready, Wait
 
+from domain.ledger import Steps
 from projections.sql import QUERIES
 
 CONNECT_TIMEOUT_S = 3
@@ -45,11 +46,25 @@ class EagerConnection(Connection[DictRow]):
 
     Each asking gives up the interpreter's lock. In pipeline mode psycopg asks before every statement, and beside a
     busy event loop getting the lock back takes longer than the whole batch.
+
+    Attributes:
+        patience_s: Longest wait for an answer; after it the connection is closed. None: as long as it takes.
     """
 
+    patience_s: float | None = None
+
     def wait(self, gen: PQGen[RV], interval: float = WAIT_INTERVAL_S, timeout: float | None = None) -> RV:
-        """Drive a psycopg operation to its end."""
-        return super().wait(_write_first(gen), interval, timeout)
+        """Drive a psycopg operation to its end.
+
+        Raises:
+            psycopg.OperationalError: No answer came in time, or another fault of the connection.
+        """
+        try:
+            return super().wait(_write_first(gen), interval, self.patience_s if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.patience_s is not None:
+                self.close()
+            raise
 
 
 def _write_first(gen: PQGen[RV]) -> PQGen[RV]:
@@ -66,6 +81,21 @@ def _write_first(gen: PQGen[RV]) -> PQGen[RV]:
             wish = gen.send(ready)
     except StopIteration as end:
         return cast("RV", end.value)
+
+
+def rows_of(asked: Cursor[Any], *, expected: bool = True) -> Steps[list[Any]]:
+    """The rows of a statement sent in pipeline mode; steps aside once if they are not here yet.
+
+    Args:
+        asked: Its cursor.
+        expected: Whether the statement gives rows at all.
+    """
+    if asked.pgresult is None:
+        libpq = asked.connection.pgconn
+        libpq.send_flush_request()
+        libpq.flush()
+        yield
+    return asked.fetchall() if expected else []
 
 
 class LedgerDatastore(PostgresDatastore):

@@ -1,19 +1,25 @@
-"""Comparing read models with a fold of the log, code by code."""
+"""Comparing read models with a fold of the log, code by code; the whole log at once is `projections.verify`."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from domain import redeem_code, reservation
-from domain.events import CodeIssued, Event, ReservationEvent
-from domain.reservation import Reservation
 from projections.bootstrap import Storage
-from projections.codec import decode
-from projections.rows import balance_row, case_rows, reservation_row
+from projections.rebuild_log import LogFold, ReadEvent, StoredEvent
 from projections.sql import QUERIES
+from projections.verify_rules import Finding, RuleWatch
+
+RECHECKED_MAX = 200
+
+_STORED: Final = {
+    "code_balances": "balance_of_code",
+    "reservations": "reservations_of_code",
+    "cases": "cases_of_code",
+}
 
 
 class Drift(NamedTuple):
@@ -25,69 +31,115 @@ class Drift(NamedTuple):
     folded: tuple[Any, ...] | None
 
 
-def sample(storage: Storage, count: int) -> list[Drift]:
-    """Check up to `count` codes picked at random."""
+class Sample(NamedTuple):
+    """What a spot check found.
+
+    Attributes:
+        drifts: Rows that differ.
+        findings: Rules that are broken.
+        drifting: Rows and rules that are wrong, over all codes known to be wrong by now.
+        position: Where the log ended when it began.
+        events: How many events were folded.
+    """
+
+    drifts: list[Drift]
+    findings: list[Finding]
+    drifting: int
+    position: int
+    events: int
+
+
+class LastVerified(NamedTuple):
+    """When something was last compared with the log, and up to which position."""
+
+    kind: str
+    at: datetime
+    position: int
+
+
+def sample(storage: Storage, count: int, now: datetime) -> Sample:
+    """Check up to `count` codes picked at random, and those that were wrong before; remember what is wrong."""
     with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
-        ids = [row[0] for row in cursor.execute(QUERIES["random_codes"], (count,)).fetchall()]
-    return [found for code_id in ids for found in check_code(storage, code_id)]
+        position = cursor.execute(QUERIES["stable_position"]).fetchall()[0][0]
+        ids = {row[0] for row in cursor.execute(QUERIES["random_codes"], {"most": count})}
+        ids |= {row[0] for row in cursor.execute(QUERIES["drifting_codes"], (RECHECKED_MAX,))}
+    drifts: list[Drift] = []
+    findings: list[Finding] = []
+    events = 0
+    wrong: dict[UUID, int] = {}
+    for code_id in sorted(ids):
+        rows, broken, folded = examine(storage, code_id)
+        drifts += rows
+        findings += broken
+        events += folded
+        if rows or broken:
+            wrong[code_id] = len(rows) + len(broken)
+    with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor, conn.transaction():
+        cursor.execute(QUERIES["forget_drifting"], (sorted(ids - wrong.keys()),))
+        remember_drifting(cursor, wrong, now)
+        cursor.execute(QUERIES["upsert_verification"], ("sample", now, position, events))
+        drifting = cursor.execute(QUERIES["count_drifting"]).fetchall()[0][0]
+    return Sample(drifts, findings, int(drifting), position, events)
 
 
-def check_code(storage: Storage, code_id: UUID) -> list[Drift]:
-    """Compare one code's balance and reservations with its log, all from one snapshot."""
+def remember_drifting(cursor: Cursor[Any], wrong: Mapping[UUID, int], now: datetime) -> None:
+    """Keep codes with the number of their rows and events that are wrong."""
+    if wrong:
+        ids = sorted(wrong)
+        cursor.execute(QUERIES["upsert_drifting"], (now, ids, [wrong[key] for key in ids]))
+
+
+def last_verified(storage: Storage) -> list[LastVerified]:
+    """The last check of each kind."""
+    with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
+        return [LastVerified(*row) for row in cursor.execute(QUERIES["last_verifications"])]
+
+
+def examine(storage: Storage, code_id: UUID) -> tuple[list[Drift], list[Finding], int]:
+    """Compare one code's rows with its log and check every event, all from one snapshot; and how many events."""
+    watch, folded = RuleWatch(), _Rows()
     with (
         storage.datastore.get_connection() as conn,
         conn.transaction(),
         conn.cursor(row_factory=tuple_row) as cursor,
     ):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        events = [
-            (version, decode(topic, bytes(state)))
-            for _, version, topic, state in cursor.execute(QUERIES["stream_events"], (code_id, 0, None))
-        ]
-        return [
-            *_balance(cursor, code_id, events),
-            *_reservations(cursor, code_id, events),
-            *_cases(cursor, code_id, events),
-        ]
+        # Before the snapshot: to one that is older than a rebuild's swap the new tables would seem empty.
+        cursor.execute(QUERIES["lock_read_models_to_read"])
+        events = cursor.execute(QUERIES["stream_events"], (code_id, 0, None)).fetchall()
+        fold = LogFold(folded, watch, held_max=len(events))
+        for position, version, topic, state in events:
+            fold.add(StoredEvent(code_id.bytes, version, position, topic, bytes(state)))
+        fold.end_stream()
+        stored = {
+            table: {row[0]: tuple(row) for row in cursor.execute(QUERIES[query], (code_id,))}
+            for table, query in _STORED.items()
+        }
+    drifts = [drift for table in _STORED for drift in _differences(table, stored[table], folded.tables[table])]
+    return drifts, watch.findings, len(events)
 
 
-def _balance(cursor: Cursor[Any], code_id: UUID, events: list[tuple[int, Event]]) -> list[Drift]:
-    stored = cursor.execute(QUERIES["balance_of_code"], (code_id,)).fetchone()
-    folded = None
-    if events:
-        version, first = events[0]
-        code = redeem_code.opened(code_id, version, cast("CodeIssued", first))
-        for version, event in events[1:]:
-            code = redeem_code.evolve(code, version, event)
-        folded = balance_row(code)
-    return [] if stored == folded else [Drift("code_balances", code_id, stored, folded)]
+class _Rows:
+    """Keeps folded rows by table and id."""
 
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[UUID, tuple[Any, ...]]] = {table: {} for table in _STORED}
 
-def _reservations(cursor: Cursor[Any], code_id: UUID, events: list[tuple[int, Event]]) -> list[Drift]:
-    states: dict[UUID, Reservation] = {}
-    for version, event in events:
-        if isinstance(event, ReservationEvent):
-            known = states.get(event.reservation_id)
-            states[event.reservation_id] = (
-                reservation.evolve(known, version, event) if known else reservation.fold(code_id, [(version, event)])
-            )
-    folded = {key: reservation_row(item) for key, item in states.items()}
-    stored = {row[0]: tuple(row) for row in cursor.execute(QUERIES["reservations_of_code"], (code_id,))}
-    return _differences("reservations", stored, folded)
+    def row(self, table: str, row: tuple[Any, ...]) -> None:
+        """Keep it."""
+        self.tables[table][row[0]] = row
 
+    def late(self, event: ReadEvent) -> None:
+        """Never: nothing is given out early where everything may be held."""
+        raise AssertionError(event)
 
-def _cases(cursor: Cursor[Any], code_id: UUID, events: list[tuple[int, Event]]) -> list[Drift]:
-    rows, _ = case_rows((code_id, event) for _, event in events)
-    stored = {row[0]: tuple(row) for row in cursor.execute(QUERIES["cases_of_code"], (code_id,))}
-    return _differences("cases", stored, {row[0]: row for row in rows})
+    def closed(self, row: tuple[Any, ...]) -> None:
+        """The end of a case that this stream never opened; its row, if there is one, differs."""
 
 
 Rows = Mapping[UUID, tuple[Any, ...]]
 
 
 def _differences(table: str, stored: Rows, folded: Rows) -> list[Drift]:
-    return [
-        Drift(table, key, stored.get(key), folded.get(key))
-        for key in sorted(stored.keys() | folded.keys())
-        if stored.get(key) != folded.get(key)
-    ]
+    pairs = [(key, stored.get(key), folded.get(key)) for key in sorted(stored.keys() | folded.keys())]
+    return [Drift(table, key, was, should) for key, was, should in pairs if was != should]

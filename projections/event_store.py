@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
-from uuid import UUID
 
 import psycopg
-from eventsourcing.application import LRUCache
 from eventsourcing.persistence import (
     IntegrityError,
     InterfaceError,
@@ -26,9 +24,9 @@ from psycopg import Connection, Cursor
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
-from domain.ledger import UnitOfWork
-from domain.redeem_code import RedeemCode
+from domain.ledger import UnitOfWork, finish
 from projections.arrays import columns
+from projections.caches import StoreCaches
 from projections.database import DatabaseClock
 from projections.errors import StorageUnavailableError
 from projections.rows import EVENT_KINDS
@@ -39,17 +37,6 @@ TRIES_MAX = 4
 """Transactions per batch: the first, and after a lost connection, race or deadlock up to three more."""
 TRIES_S_MAX = 6.0
 RETRY_PAUSE_S = 0.1
-CACHED_CODES_MAX = 10_000
-"""Some 500 bytes each: aggregates and digests of the codes that this process saw last."""
-
-
-class StoreCaches:
-    """What one process remembers of committed state. A miss or an old entry costs time, never truth."""
-
-    def __init__(self, size: int = CACHED_CODES_MAX) -> None:
-        self.codes: LRUCache[UUID, RedeemCode] = LRUCache(size)
-        self.code_ids: LRUCache[bytes, UUID] = LRUCache(size)
-        self.full_refusals: LRUCache[tuple[UUID, str], bool] = LRUCache(size)
 
 
 class LedgerRecorder(PostgresApplicationRecorder):
@@ -133,7 +120,7 @@ class _Attempt(AbstractContextManager[UnitOfWork]):
                 conn = self._open.enter_context(recorder.datastore.get_connection())
                 if recorder.clock.is_stale():
                     recorder.clock.refresh(conn)
-                self._open.enter_context(_transaction(conn))
+                self._open.enter_context(transaction(conn))
                 self._work = PostgresUnitOfWork(conn, recorder.caches)
                 self._open = self._open.pop_all()
         except (PersistenceError, psycopg.Error) as fault:
@@ -145,9 +132,11 @@ class _Attempt(AbstractContextManager[UnitOfWork]):
     ) -> bool:
         """Commit or roll back."""
         try:
-            self._open.__exit__(kind, error, trace)
-            if error is not None:
-                raise error
+            with self._open:
+                if error is not None:
+                    raise error
+                if self._work is not None:
+                    finish(self._work.commit())
             if self._work is not None:
                 self._work.committed()
         except (IntegrityError, OperationalError, InterfaceError) as fault:
@@ -164,16 +153,15 @@ class _Attempt(AbstractContextManager[UnitOfWork]):
 
 
 @contextmanager
-def _transaction(conn: Connection[Any]) -> Iterator[None]:
-    """A transaction in pipeline mode: BEGIN goes out with the first look-ups, COMMIT with the last rows.
+def transaction(conn: Connection[Any]) -> Iterator[None]:
+    """A transaction in pipeline mode, rolled back unless the block commits it.
 
-    psycopg's own would wait for each of the two.
+    BEGIN goes out with the first look-ups and COMMIT with the last rows; psycopg's own would wait for each.
     """
     try:
         with conn.pipeline():
             conn.execute("BEGIN")
             yield
-            conn.execute("COMMIT")
     finally:
         if conn.info.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:
             conn.rollback()

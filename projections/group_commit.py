@@ -1,22 +1,21 @@
 """Group commit: commands of one process are gathered while the last batch commits (DESIGN 5a).
 
-One thread executes; whoever submits waits on a ticket. An idle system adds no waiting: the first command finds
+One thread executes; whoever submits waits on a future. An idle system adds no waiting: the first command finds
 the thread idle and is a batch of its own.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Self
 
 from domain.deciding import Command, Result
 from projections.errors import StorageUnavailableError
 from projections.metrics import BATCH_SIZE, COMMIT_SECONDS
 
 Execute = Callable[[Sequence[Command]], list[Result]]
-Ticket = TypeVar("Ticket")
 
 BATCH_MAX = 256
 """Bound of one transaction: its locks fit PostgreSQL's default lock table several times over."""
@@ -24,65 +23,44 @@ WAITING_MAX = 4096
 """Commands that may wait; beyond it callers are told to come back instead of queueing without end."""
 
 
-class Fault(NamedTuple):
-    """Why a command has no result; a refusal is a result and no fault."""
-
-    error: Exception
-
-
-Outcome = Result | Fault
-
-
 class OverloadedError(Exception):
     """Too many commands wait already; nothing was done, come back in a moment."""
 
 
-class CommitQueue(Generic[Ticket]):
-    """Collects commands into few transactions, in order of arrival, and hands out a batch of outcomes at a time.
+class GroupCommit:
+    """Collects commands of many threads into few transactions, in order of arrival."""
 
-    Args:
-        execute: Runs one batch in one transaction.
-        begin: Asked once per ticket before its batch runs; False if its command was taken back.
-        deliver: Told of the outcomes of a batch, in this queue's own thread; in their order.
-        batch_max: Bound of a batch.
-        waiting_max: Bound of the queue.
-    """
-
-    def __init__(
-        self,
-        execute: Execute,
-        begin: Callable[[Ticket], bool],
-        deliver: Callable[[Sequence[tuple[Ticket, Outcome]]], None],
-        *,
-        batch_max: int = BATCH_MAX,
-        waiting_max: int = WAITING_MAX,
-    ) -> None:
+    def __init__(self, execute: Execute, *, batch_max: int = BATCH_MAX, waiting_max: int = WAITING_MAX) -> None:
         self._execute = execute
-        self._begin = begin
-        self._deliver = deliver
         self._batch_max = batch_max
         self._waiting_max = waiting_max
-        self._waiting: deque[tuple[Command, Ticket]] = deque()
+        self._waiting: deque[tuple[Command, Future[Result]]] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
-    def put(self, command: Command, ticket: Ticket) -> None:
+    def submit(self, command: Command) -> Future[Result]:
         """Queue one command.
+
+        Returns:
+            A future of its result (a refusal is a result); it fails with `StorageUnavailableError` if the
+            batch could not be committed. Cancelling it before its batch begins takes the command back.
 
         Raises:
             OverloadedError: The queue is full, or this is closed.
         """
+        future: Future[Result] = Future()
         with self._wake:
             if self._closing or len(self._waiting) >= self._waiting_max:
                 raise OverloadedError
-            self._waiting.append((command, ticket))
+            self._waiting.append((command, future))
             if len(self._waiting) == 1:
                 self._wake.notify()
+        return future
 
     def close(self, wait_s: float = 10.0) -> None:
-        """Finish what was put in, then end the thread."""
+        """Finish what was submitted, then end the thread."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -98,12 +76,11 @@ class CommitQueue(Generic[Ticket]):
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            if started := [item for item in batch if self._begin(item[1])]:
-                BATCH_SIZE.observe(len(started))
-                tickets = [ticket for _, ticket in started]
-                self._deliver(list(zip(tickets, self._outcomes([command for command, _ in started]), strict=True)))
+            started = [(command, future) for command, future in batch if future.set_running_or_notify_cancel()]
+            if started:
+                self._run_batch(started)
 
-    def _next_batch(self) -> list[tuple[Command, Ticket]]:
+    def _next_batch(self) -> list[tuple[Command, Future[Result]]]:
         """What waits, up to the bound; blocks while nothing does; empty when closed and done."""
         with self._wake:
             while not self._waiting and not self._closing:
@@ -111,41 +88,19 @@ class CommitQueue(Generic[Ticket]):
             count = min(len(self._waiting), self._batch_max)
             return [self._waiting.popleft() for _ in range(count)]
 
-    def _outcomes(self, commands: Sequence[Command]) -> Sequence[Outcome]:
+    def _run_batch(self, batch: Sequence[tuple[Command, Future[Result]]]) -> None:
         """Execute a batch; if a defect breaks it, each command alone, so that it fails only its own."""
+        BATCH_SIZE.observe(len(batch))
         try:
             with COMMIT_SECONDS.time():
-                return self._execute(commands)
+                results = self._execute([command for command, _ in batch])
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
-            if len(commands) == 1 or isinstance(error, StorageUnavailableError):
-                return [Fault(error)] * len(commands)
-            return [outcome for command in commands for outcome in self._outcomes([command])]
-
-
-class GroupCommit(CommitQueue["Future[Result]"]):
-    """A commit queue for threads: each command is a future."""
-
-    def __init__(self, execute: Execute, **bounds: Any) -> None:
-        super().__init__(execute, Future.set_running_or_notify_cancel, _settle, **bounds)
-
-    def submit(self, command: Command) -> Future[Result]:
-        """Queue one command.
-
-        Returns:
-            A future of its result (a refusal is a result); it fails with `StorageUnavailableError` if the
-            batch could not be committed. Cancelling it before its batch begins takes the command back.
-
-        Raises:
-            OverloadedError: The queue is full, or this is closed.
-        """
-        future: Future[Result] = Future()
-        self.put(command, future)
-        return future
-
-
-def _settle(outcomes: Iterable[tuple[Future[Result], Outcome]]) -> None:
-    for future, outcome in outcomes:
-        if isinstance(outcome, Fault):
-            future.set_exception(outcome.error)
-        else:
-            future.set_result(outcome)
+            if len(batch) == 1 or isinstance(error, StorageUnavailableError):
+                for _, future in batch:
+                    future.set_exception(error)
+                return
+            for item in batch:
+                self._run_batch([item])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)

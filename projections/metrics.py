@@ -27,7 +27,20 @@ COMMIT_SECONDS = Histogram(
 BATCH_SIZE = Histogram("ledger_batch_size", "Commands per transaction.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))
 DRIFT = Gauge(
     "ledger_projection_drift",
-    "Read-model rows that differ from a fold of the log, in the last check.",
+    "Read-model rows that differ from a fold of the log, and rules that are broken: all that is known by now.",
+    multiprocess_mode="mostrecent",
+)
+VERIFIED_TIME = Gauge(
+    "ledger_verified_timestamp_seconds",
+    "When read models were last compared with the log: a sample each minute, or in full by `ledger verify`.",
+    ["kind"],
+    multiprocess_mode="mostrecent",
+)
+MERKLE_SIZE = Gauge("ledger_merkle_size", "Events in the Merkle log.", multiprocess_mode="mostrecent")
+VERIFIED_POSITION = Gauge(
+    "ledger_verified_position",
+    "The position at which the log ended at that comparison.",
+    ["kind"],
     multiprocess_mode="mostrecent",
 )
 

@@ -7,9 +7,8 @@ who holds a later one waits for an earlier one.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import UUID
 
 from psycopg import Connection, Cursor
@@ -21,10 +20,13 @@ from domain.deciding import Command, Result
 from domain.decisions.issue import IssueCode
 from domain.decisions.reserve import ReserveUse
 from domain.events import CodeIssued, ReservationEvent
+from domain.ledger import Steps
 from domain.redeem_code import RedeemCode
 from projections import beside_log, vault_rows
 from projections.arrays import BIGS, BYTEAS, UUIDS, columns
+from projections.caches import StoreCaches
 from projections.codec import decode, encode
+from projections.database import rows_of
 from projections.rows import (
     BALANCE_KINDS,
     CASE_KINDS,
@@ -37,9 +39,6 @@ from projections.rows import (
 )
 from projections.sql import QUERIES
 
-if TYPE_CHECKING:
-    from projections.event_store import StoreCaches
-
 OVERDUE_PER_CODE_MAX = 20
 
 
@@ -50,36 +49,36 @@ class PostgresUnitOfWork:
     look-ups, and the rows with the commit. A fault of a write shows with the next read, at the latest on commit.
     """
 
-    def __init__(self, conn: Connection[Any], caches: "StoreCaches") -> None:
+    def __init__(self, conn: Connection[Any], caches: StoreCaches) -> None:
         self._conn = conn
         self._cursor = self._new_cursor()
         self._caches = caches
         self._book = Book()
 
-    def load(self, commands: Sequence[Command]) -> Book:
+    def load(self, commands: Sequence[Command]) -> Steps[Book]:
         """Lock what the commands touch and read it, in as few round trips as there are kinds of look-up."""
         book = self._book
         self._cursor.execute(QUERIES["enter"])
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         targets = [command.reservation_id for command in commands if not isinstance(command, ReserveUse | IssueCode)]
-        targeted = self._codes_of_reservations(targets)
-        self._find_codes(redeems)
+        targeted = yield from self._codes_of_reservations(targets)
+        yield from self._find_codes(redeems)
         streams = {code_id for command in redeems if (code_id := book.code_id(command.code_digests))}
         streams |= set(targeted.values())
         issued = {command.code_id for command in commands if isinstance(command, IssueCode)}
         self._lock(streams)
         known, newer = self._ask_codes(streams | issued)
         if redeems:
-            self._load_recipients(redeems)
-        self._take_codes(known, newer)
+            yield from self._load_recipients(redeems)
+        yield from self._take_codes(known, newer)
         if redeems:
-            self._load_for_redeems(redeems)
+            yield from self._load_for_redeems(redeems)
         if targeted:
-            self._hold("events_of_reservations", list(targeted))
-            self._load_newer(targets, redeems)
+            yield from self._hold("events_of_reservations", list(targeted))
+            yield from self._load_newer(targets, redeems)
         return book
 
-    def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
         """Append events and write every row that follows from them."""
         drafts = [book.new_recipients[digest] for digest in sorted(book.new_recipients)]
         vault_rows.insert_recipients(self._cursor, drafts)
@@ -88,7 +87,11 @@ class PostgresUnitOfWork:
             self._append(book)
             beside_log.insert_outbox(self._cursor, book)
         beside_log.remember_keys(self._cursor, commands, results)
-        beside_log.keep_refusals(self._cursor, self._caches, book, commands, results)
+        yield from beside_log.keep_refusals(self._cursor, self._caches, book, commands, results)
+
+    def commit(self) -> Steps[None]:
+        """Commit. It is done when the transaction was left without a fault, not earlier."""
+        yield from rows_of(self._conn.execute("COMMIT"), expected=False)
 
     def committed(self) -> None:
         """Take committed states into the caches."""
@@ -97,13 +100,13 @@ class PostgresUnitOfWork:
         for digest, code_id in self._book.code_ids.items():
             self._caches.code_ids.put(digest, code_id)
 
-    def _codes_of_reservations(self, reservation_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    def _codes_of_reservations(self, reservation_ids: Sequence[UUID]) -> Steps[dict[UUID, UUID]]:
         if not reservation_ids:
             return {}
-        rows = self._all("code_ids_of_reservations", list(set(reservation_ids)))
+        rows = yield from self._all("code_ids_of_reservations", list(set(reservation_ids)))
         return {row[0]: row[1] for row in rows}
 
-    def _find_codes(self, redeems: Sequence[ReserveUse]) -> None:
+    def _find_codes(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
         """Resolve digests of code texts; texts never change, so what is cached stays right."""
         missing: set[bytes] = set()
         for command in redeems:
@@ -114,7 +117,7 @@ class PostgresUnitOfWork:
                 except KeyError:
                     missing.add(digest)
         if missing:
-            self._book.code_ids.update(self._all("code_ids_of_digests", sorted(missing)))
+            self._book.code_ids.update((yield from self._all("code_ids_of_digests", sorted(missing))))
 
     def _lock(self, streams: Iterable[UUID]) -> None:
         """Advisory locks in one order for everybody; two streams on one key only wait for one another."""
@@ -132,8 +135,8 @@ class PostgresUnitOfWork:
         versions = [known[code_id].version if code_id in known else 0 for code_id in ids]
         return known, self._ask("newer_events", UUIDS.array(ids), BIGS.array(versions))
 
-    def _take_codes(self, known: dict[UUID, RedeemCode], newer: Cursor[Any]) -> None:
-        for code_id, version, topic, state in newer.fetchall():
+    def _take_codes(self, known: dict[UUID, RedeemCode], newer: Cursor[Any]) -> Steps[None]:
+        for code_id, version, topic, state in (yield from rows_of(newer)):
             event = decode(topic, state)
             if code_id in known:
                 known[code_id] = redeem_code.evolve(known[code_id], version, event)
@@ -141,12 +144,12 @@ class PostgresUnitOfWork:
                 known[code_id] = redeem_code.opened(code_id, version, cast("CodeIssued", event))
         self._book.codes.update(known)
 
-    def _load_recipients(self, redeems: Sequence[ReserveUse]) -> None:
+    def _load_recipients(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
         digests = sorted({digest for command in redeems for digest in command.recipient.digests})
-        found = self._all("recipient_ids_of_digests", BYTEAS.array(digests))
+        found = yield from self._all("recipient_ids_of_digests", BYTEAS.array(digests))
         self._book.recipient_ids.update(found)
 
-    def _load_for_redeems(self, redeems: Sequence[ReserveUse]) -> None:
+    def _load_for_redeems(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
         book = self._book
         persons = {
             (code_id, book.recipient_id(command.recipient))
@@ -156,15 +159,15 @@ class PostgresUnitOfWork:
         }
         if persons:
             pairs = sorted(persons)
-            self._hold("events_of_persons", [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+            yield from self._hold("events_of_persons", [pair[0] for pair in pairs], [pair[1] for pair in pairs])
         named = sorted({command.again for command in redeems if command.again})
         if named:
-            self._hold("events_of_reservations", named)
-            self._hold("events_of_followers", named)
-        self._load_keys(redeems)
-        self._load_tight(redeems)
+            yield from self._hold("events_of_reservations", named)
+            yield from self._hold("events_of_followers", named)
+        yield from self._load_keys(redeems)
+        yield from self._load_tight(redeems)
 
-    def _load_newer(self, targets: Sequence[UUID], redeems: Sequence[ReserveUse]) -> None:
+    def _load_newer(self, targets: Sequence[UUID], redeems: Sequence[ReserveUse]) -> Steps[None]:
         """The same persons' newer reservations, where a use that was given back may be counted again.
 
         That is where it is given back already, or may be so by another command of this batch.
@@ -179,19 +182,20 @@ class PostgresUnitOfWork:
             if item.status == "refunded" or asked[item.reservation_id] > 1 or item.code_id in redeemed
         ]
         if wanted:
-            self._hold("events_of_newer", wanted)
+            yield from self._hold("events_of_newer", wanted)
 
-    def _load_keys(self, redeems: Sequence[ReserveUse]) -> None:
+    def _load_keys(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
         scopes = sorted({command.key.scope_digest for command in redeems if command.key})
         if not scopes:
             return
-        for scope, body, reservation_id in self._all("remembered_keys", scopes, redeems[0].context.now):
+        rows = yield from self._all("remembered_keys", scopes, redeems[0].context.now)
+        for scope, body, reservation_id in rows:
             self._book.remembered[scope] = RememberedKey(body, reservation_id)
         ids = [known.reservation_id for known in self._book.remembered.values()]
         if ids:
-            self._hold("events_of_reservations", ids)
+            yield from self._hold("events_of_reservations", ids)
 
-    def _load_tight(self, redeems: Sequence[ReserveUse]) -> None:
+    def _load_tight(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
         """Overdue reservations and the next deadline, for codes where this batch may need them."""
         book = self._book
         now = max(command.context.now for command in redeems)
@@ -202,13 +206,14 @@ class PostgresUnitOfWork:
             if code_id and (code := book.codes.get(code_id)) and _is_tight(code, count)
         )
         if tight:
-            self._hold("events_of_overdue", tight, now, OVERDUE_PER_CODE_MAX)
-            found: Iterable[tuple[UUID, datetime | None]] = self._all("earliest_deadlines", now, tight)
+            yield from self._hold("events_of_overdue", tight, now, OVERDUE_PER_CODE_MAX)
+            found = yield from self._all("earliest_deadlines", now, tight)
             book.earliest_deadlines.update({code_id: first for code_id, first in found if first})
 
-    def _hold(self, query: str, *params: Any) -> None:
+    def _hold(self, query: str, *params: Any) -> Steps[None]:
         """Fold the reservations that a look-up finds and take them into the book."""
-        for _, rows in groupby(self._all(query, *params), key=lambda row: row[0]):
+        found = yield from self._all(query, *params)
+        for _, rows in groupby(found, key=lambda row: row[0]):
             events = [(row[1], row[2], decode(row[3], row[4])) for row in rows]
             history = [(version, cast("ReservationEvent", event)) for _, version, event in events]
             self._book.hold(reservation.fold(events[0][0], history))
@@ -227,8 +232,8 @@ class PostgresUnitOfWork:
         if closed:
             self._cursor.execute(QUERIES["close_cases"], columns(CLOSED_CASE_KINDS, closed))
 
-    def _all(self, query: str, *params: Any) -> list[Any]:
-        return self._ask(query, *params).fetchall()
+    def _all(self, query: str, *params: Any) -> Steps[list[Any]]:
+        return (yield from rows_of(self._ask(query, *params)))
 
     def _ask(self, query: str, *params: Any) -> Cursor[Any]:
         """Send a question; its rows are read when they are wanted."""

@@ -1,6 +1,7 @@
 """Servers for the tests that ask for them, started once per run. A test that asks for none starts none."""
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -37,7 +38,7 @@ def database_url(postgres_url: str) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
     execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     yield database_of(postgres_url, name)
-    execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    drop(postgres_url, name)
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +58,20 @@ def redis_url(valkey_url: str) -> str:
     with Redis.from_url(valkey_url) as client:
         client.flushall()
     return valkey_url
+
+
+def drop(server_url: str, name: str) -> None:
+    """Drop a database; waits (10 s at most) for an autovacuum worker there, which our role may not end."""
+    import psycopg  # noqa: PLC0415 - pure tests load no driver
+
+    for _ in range(50):
+        try:
+            execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+        except psycopg.errors.InsufficientPrivilege:
+            time.sleep(0.2)
+        else:
+            return
+    raise TimeoutError(f"{name} is in use by a process of the server itself")
 
 
 def database_of(server_url: str, name: str) -> str:

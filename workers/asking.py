@@ -4,7 +4,7 @@ import threading
 
 from workers.celery_app import celery_app
 
-ANSWER_S = 2.0
+ANSWER_S = 1.0
 """How long workers get to answer; all are asked at once."""
 BOUND_S = 8.0
 """Longest wait in all, whatever the broker's client does."""

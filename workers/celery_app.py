@@ -5,6 +5,7 @@ No result backend: publishing with one blocks for 19 s when Redis is away. Messa
 
 from celery import Celery
 
+from workers.acks import free_the_hands_of_workers
 from workers.alive import announce
 from workers.settings import SOFT_SHUTDOWN_S, WorkerSettings
 
@@ -25,6 +26,9 @@ BROKER_OPTIONS = {
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
 }
+
+FOLLOW_S = 2.0
+"""The Merkle log is at most 5 seconds behind the events."""
 
 celery_app = Celery("redemption-ledger", broker=settings.redis_url.get_secret_value(), include=["workers.tasks"])
 celery_app.conf.update(
@@ -59,6 +63,11 @@ celery_app.conf.update(
             "schedule": 60.0,
             "options": {"expires": 60},
         },
+        "follow-ledger-events": {
+            "task": "follow_ledger_events",
+            "schedule": FOLLOW_S,
+            "options": {"expires": FOLLOW_S * 2},
+        },
         "sync-redeem-count": {
             "task": "sync_redeem_count_task",
             "schedule": 60.0,
@@ -67,4 +76,5 @@ celery_app.conf.update(
     },
 )
 
+free_the_hands_of_workers()
 announce(settings.redis_url.get_secret_value(), settings.sweep_s)

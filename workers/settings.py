@@ -1,6 +1,7 @@
 """Settings of the worker side, and the rules between them that are checked at start."""
 
 import os
+from pathlib import Path
 
 from pydantic import Field, model_validator
 
@@ -21,6 +22,8 @@ class WorkerSettings(LedgerSettings):
     send_concurrency: int = Field(default=8, ge=1, le=64)
     task_time_limit_s: int = Field(default=240, ge=10)
     visibility_timeout_s: int = Field(default=300, ge=15)
+    message_ids_max: int = Field(default=50, ge=1, le=1000)
+    checkpoint_file: Path | None = None
 
     @model_validator(mode="after")
     def _bounds_agree(self) -> "WorkerSettings":

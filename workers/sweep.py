@@ -21,8 +21,10 @@ TAKEN_MAX = 500
 """Reservations per sweep; at one sweep in 3 seconds that is far above what the workers send."""
 GRACE_S = 2.0
 """What fell due less than this ago was just handed to Celery by the API; the sweep need not repeat it."""
-REPEAT_S = 15.0
-"""How long a sweep's wake-up call is trusted before another one repeats it."""
+REPEAT_S = 2.0
+"""How long a sweep's first wake-up call is trusted before another one repeats it: a broker may have lost it. Each
+further one is trusted for twice as long, so that a mail server that stalls doesn't fill the broker."""
+DOUBLINGS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,12 @@ class DueRows:
         self._datastore: LedgerDatastore = storage.datastore
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
-        """Take due reservations that no sweep has taken within the last 15 seconds."""
+        """Take due reservations for whose due moment no sweep gave a wake-up call that is still trusted."""
         params = {
             "due_before": now - timedelta(seconds=GRACE_S),
             "now": now,
-            "next_at": now + timedelta(seconds=REPEAT_S),
+            "repeat": timedelta(seconds=REPEAT_S),
+            "doublings": DOUBLINGS_MAX,
             "limit": limit,
         }
         with self._datastore.get_connection() as conn:

@@ -14,6 +14,7 @@ from workers.by_hand import reserve_by_hand
 from workers.celery_app import celery_app, settings
 from workers.cleanup import prune
 from workers.dispatch import monotonic_deadline
+from workers.following import follow_events
 from workers.letters import reservation_ids
 from workers.notices import send_notices
 from workers.runtime import Runtime
@@ -123,4 +124,12 @@ def cleanup_expired_users() -> None:
 @celery_app.task(name="sync_redeem_count_task")
 def sync_redeem_count_task() -> None:
     """Compare a sample of read-model rows with a fold of the log; reports drift, never repairs it."""
-    sample_drift(_Process.get().storage)
+    storage = _Process.get().storage
+    sample_drift(storage, storage.recorder.clock.now())
+
+
+@celery_app.task(name="follow_ledger_events")
+def follow_ledger_events() -> None:
+    """Take new events into the Merkle log, and sign its head once a minute."""
+    storage = _Process.get().storage
+    follow_events(storage, storage.recorder.clock.now(), settings.checkpoint_file)

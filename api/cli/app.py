@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from api.cli import cases, codes, container, doctor, outage, serve
+from api.cli import cases, codes, container, doctor, outage, proof, receipts, serve
 from api.cli.context import EXIT_REFUSED, EXIT_SERVICE, EXIT_USAGE, Session, complain, settings_sentence
 from domain.errors import Refusal
 from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
@@ -40,6 +40,8 @@ codes.add_to(app)
 cases.add_to(app)
 outage.add_to(app)
 doctor.add_to(app)
+proof.add_to(app)
+receipts.add_to(app)
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ SELECT pg_advisory_xact_lock(1818518631, 0);
 
 -- name: enter
 -- Shared by all who write the read models, before they read or lock anything; whoever swaps their tables takes it alone.
-SELECT pg_advisory_xact_lock_shared(1818518631, 2);
+-- A writer that stops in the middle (a frozen process) gives its locks up before those who wait for them give up.
+SELECT pg_advisory_xact_lock_shared(1818518631, 2), set_config('idle_in_transaction_session_timeout', '5s', true);
 
 -- name: newer_events
 SELECT e.originator_id, e.originator_version, e.topic, e.state
@@ -244,19 +245,24 @@ WHERE code_id = %s AND status = 'live' ORDER BY deadline LIMIT %s;
 SELECT count(*) FROM reservations WHERE code_id = %s AND status = 'sent' AND kind = 'redeem';
 
 -- name: take_due
--- What is due, each taken by one sweep only: the mark keeps others (and the next round) away until next_at.
+-- What is due, each taken by one sweep only: the mark keeps others and the next rounds away until next_at, a little
+-- longer each time. A mark is for one due moment: a retry is due anew.
 WITH due AS (
-    SELECT r.reservation_id, r.lease_until, r.deadline
+    SELECT r.reservation_id, r.due_at, r.lease_until, r.deadline
     FROM reservations r
     LEFT JOIN dispatches d USING (reservation_id)
-    WHERE r.due_at <= %(due_before)s AND (d.next_at IS NULL OR d.next_at <= %(now)s)
+    WHERE r.due_at <= %(due_before)s AND (d.next_at IS NULL OR d.next_at <= %(now)s OR d.due_at <> r.due_at)
     ORDER BY r.due_at
     LIMIT %(limit)s
     FOR UPDATE OF r SKIP LOCKED
 ), marked AS (
-    INSERT INTO dispatches AS old (reservation_id, next_at)
-    SELECT reservation_id, %(next_at)s FROM due
-    ON CONFLICT (reservation_id) DO UPDATE SET next_at = excluded.next_at WHERE old.next_at <= %(now)s
+    INSERT INTO dispatches AS old (reservation_id, due_at, next_at, times)
+    SELECT reservation_id, due_at, %(now)s + %(repeat)s, 1 FROM due
+    ON CONFLICT (reservation_id) DO UPDATE SET
+        due_at = excluded.due_at,
+        next_at = %(now)s + %(repeat)s * CASE WHEN old.due_at = excluded.due_at THEN power(2, old.times) ELSE 1 END,
+        times = CASE WHEN old.due_at = excluded.due_at THEN least(old.times + 1, %(doublings)s) ELSE 1 END
+    WHERE old.next_at <= %(now)s OR old.due_at <> excluded.due_at
     RETURNING reservation_id
 )
 SELECT reservation_id, (lease_until IS NOT NULL OR deadline <= %(now)s) AS settle FROM due JOIN marked USING (reservation_id);
@@ -342,8 +348,19 @@ SELECT * FROM code_balances
 WHERE (issued_at, code_id) > (%s, %s) ORDER BY issued_at, code_id LIMIT %s;
 
 -- name: random_codes
--- From a random id on, in order of ids: cheap at any size. Ids are random themselves.
-SELECT code_id FROM code_balances WHERE code_id >= gen_random_uuid() ORDER BY code_id LIMIT %s;
+-- From a random id on, in order of ids and around the end: cheap at any size, as ids are random themselves. Very long
+-- streams are left to `ledger verify`: folding one would take a worker's time limit.
+WITH start AS MATERIALIZED (SELECT gen_random_uuid() AS id)
+(
+    SELECT code_id FROM code_balances WHERE code_id >= (SELECT id FROM start) AND version <= 20000
+    ORDER BY code_id LIMIT %(most)s
+)
+UNION ALL
+(
+    SELECT code_id FROM code_balances WHERE code_id < (SELECT id FROM start) AND version <= 20000
+    ORDER BY code_id LIMIT %(most)s
+)
+LIMIT %(most)s;
 
 -- name: balance_of_code
 SELECT code_id, version, issued_at, last_at, max_uses, used, reserved, bound, owner_id, sent_binding,
@@ -494,7 +511,7 @@ SELECT hint FROM code_texts WHERE code_id = %s;
 SELECT notification_id, topic, state FROM (
     SELECT notification_id, topic, state FROM ledger_events WHERE notification_id < %s
     ORDER BY notification_id DESC LIMIT %s
-) stretch WHERE topic = 'UseReserved:1' ORDER BY notification_id DESC;
+) stretch WHERE topic = %s ORDER BY notification_id DESC;
 
 -- name: lowest_of_newest_log_rows
 SELECT min(notification_id) FROM (
@@ -516,6 +533,9 @@ ORDER BY reserved_at DESC, reservation_id DESC LIMIT %s;
 
 -- name: recipient_text
 SELECT sealed, key_id FROM recipients WHERE recipient_id = %s;
+
+-- name: open_cases_count
+SELECT count(*) FROM cases WHERE closed_at IS NULL;
 
 -- name: stuck_reservations
 SELECT reservation_id, due_at FROM reservations
@@ -555,3 +575,92 @@ COPY late_events FROM STDIN;
 SELECT originator_id, originator_version, e.notification_id, e.topic, e.state
 FROM late_events JOIN ledger_events e USING (originator_id, originator_version)
 WHERE (originator_id, originator_version) > (%s, %s) ORDER BY originator_id, originator_version LIMIT %s;
+
+-- name: lock_read_models_to_read
+LOCK TABLE code_balances, reservations, cases IN ACCESS SHARE MODE;
+
+-- name: drifting_codes
+SELECT code_id FROM drifting_codes LEFT JOIN code_balances b USING (code_id)
+WHERE b.version IS NULL OR b.version <= 20000 ORDER BY found_at, code_id LIMIT %s;
+
+-- name: upsert_drifting
+INSERT INTO drifting_codes AS old (code_id, found_at, rows)
+SELECT code_id, %s, rows FROM unnest(%s::uuid[], %s::bigint[]) AS new (code_id, rows)
+ON CONFLICT (code_id) DO UPDATE SET rows = excluded.rows;
+
+-- name: forget_drifting
+DELETE FROM drifting_codes WHERE code_id = ANY(%s);
+
+-- name: forget_all_drifting
+DELETE FROM drifting_codes;
+
+-- name: count_drifting
+SELECT coalesce(sum(rows), 0)::bigint FROM drifting_codes;
+
+-- name: upsert_verification
+INSERT INTO verifications (kind, at, position, events) VALUES (%s, %s, %s, %s)
+ON CONFLICT (kind) DO UPDATE SET at = excluded.at, position = excluded.position, events = excluded.events;
+
+-- name: last_verifications
+SELECT kind, at, position FROM verifications ORDER BY kind;
+
+-- name: events_with_addresses
+-- No event holds an e-mail address; few hold the sign at all, so the pattern is tried on few.
+SELECT originator_id, originator_version, notification_id, topic FROM ledger_events
+WHERE position('\x40'::bytea IN state) > 0 AND notification_id <= %s
+    AND encode(state, 'escape') ~ '[^"[:space:]@]+@[^"[:space:]@]+[.][^"[:space:]@]+'
+LIMIT %s;
+
+-- name: overdue_reservations
+-- Neither settled nor parked, although the deadline and any lease are over for longer than a sweep takes.
+SELECT r.code_id, r.versions[cardinality(r.versions)], e.notification_id, e.topic, r.reservation_id, r.deadline
+FROM reservations r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = r.versions[cardinality(r.versions)]
+WHERE r.status = 'live' AND r.case_id IS NULL AND r.deadline < %(before)s
+    AND (r.lease_until IS NULL OR r.lease_until < %(before)s)
+LIMIT %(most)s;
+
+-- name: lock_merkle
+SELECT pg_try_advisory_xact_lock(1818518631, 3);
+
+-- name: merkle_progress
+SELECT size, position FROM merkle_progress;
+
+-- name: set_merkle_progress
+UPDATE merkle_progress SET size = %s, position = %s;
+
+-- name: upsert_merkle_tile
+INSERT INTO merkle_tiles (height, index, first_position, hashes) VALUES (%s, %s, %s, %s)
+ON CONFLICT (height, index) DO UPDATE SET hashes = excluded.hashes;
+
+-- name: merkle_tile
+SELECT hashes, first_position FROM merkle_tiles WHERE height = %s AND index = %s;
+
+-- name: merkle_tile_of_position
+SELECT index, first_position FROM merkle_tiles WHERE height = 0 AND first_position <= %s
+ORDER BY first_position DESC LIMIT 1;
+
+-- name: count_events_between
+SELECT count(*) FROM ledger_events WHERE notification_id >= %s AND notification_id < %s;
+
+-- name: insert_checkpoint
+INSERT INTO checkpoints (size, position, root, at, public_key, signature) VALUES (%s, %s, %s, %s, %s, %s)
+RETURNING number;
+
+-- name: last_checkpoint
+SELECT number, size, position, root, at, public_key, signature FROM checkpoints ORDER BY number DESC LIMIT 1;
+
+-- name: all_checkpoints
+SELECT number, size, position, root, at, public_key, signature FROM checkpoints ORDER BY number;
+
+-- name: first_checkpoint_from
+SELECT number, size, position, root, at, public_key, signature FROM checkpoints WHERE position >= %s ORDER BY number LIMIT 1;
+
+-- name: places_of_reservation
+SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state
+FROM reservations r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+WHERE r.reservation_id = %s ORDER BY e.notification_id;
+
+-- name: checkpoint_of_number
+SELECT number, size, position, root, at, public_key, signature FROM checkpoints WHERE number = %s;

@@ -41,7 +41,7 @@ def imported(*folders: str) -> set[str]:
         for path in (ROOT / folder).rglob("*.py")
         for name in _imports(ast.parse(path.read_text("utf-8")))
     }
-    outside = names - set(SOURCES) - {"tests"} - sys.stdlib_module_names
+    outside = names - set(SOURCES) - {"tests", "benchmarks"} - sys.stdlib_module_names
     return {canonicalize_name(owner) for name in outside for owner in owners.get(name, [name])}
 
 
@@ -56,7 +56,7 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 def test_what_we_import_is_required_by_name() -> None:
     """Nothing is imported that is only there because something else needs it."""
     assert set() == imported(*SOURCES) - asked("runtime.in").keys()
-    assert set() == imported(*SOURCES, "tests") - asked("dev.in").keys()
+    assert set() == imported(*SOURCES, "tests", "benchmarks") - asked("dev.in").keys()
 
 
 def test_what_is_required_is_used() -> None:

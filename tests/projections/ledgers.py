@@ -18,6 +18,7 @@ from domain.events import ActorKind
 from domain.ports import Accepted, Outcome
 from domain.values import EmailAddress, draw_code
 from projections.bootstrap import Storage
+from projections.drift import Drift, examine
 from projections.reading import Reader
 
 SENT = Accepted(server="mx:25", reply_code=250)
@@ -108,3 +109,10 @@ def done(result: Result) -> Done:
     """The result of a command that was not refused."""
     assert isinstance(result, Done), result
     return result
+
+
+def check_code(storage: Storage, code_id: UUID) -> list[Drift]:
+    """Compare one code's rows with its log; no event of it may break a rule."""
+    drifts, findings, _ = examine(storage, code_id)
+    assert findings == []
+    return drifts

@@ -8,8 +8,7 @@ from domain.decisions.reserve import ReserveUse
 from domain.decisions.resolve import RefundAfterOutage, Resolution, ResolveReservation
 from domain.decisions.settle import RecordOutcome
 from domain.ports import Rejected, Uncertain
-from projections.drift import check_code
-from tests.projections.ledgers import SENT, LedgerBench, done
+from tests.projections.ledgers import SENT, LedgerBench, check_code, done
 
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 LOST = Uncertain(server="mx:25", cause="connection_lost")

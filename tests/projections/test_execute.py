@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import cast
 from uuid import uuid4
 
 import psycopg
@@ -13,12 +14,12 @@ from eventsourcing.persistence import OperationalError
 from domain.deciding import Done, Result
 from domain.decisions.reserve import IdempotencyKey
 from domain.errors import Refusal
+from domain.ledger import finish
 from domain.ports import Rejected, Uncertain
 from projections.bootstrap import Storage
-from projections.drift import check_code
 from projections.unit_of_work import PostgresUnitOfWork
 from tests.projections.conftest import settings_for
-from tests.projections.ledgers import LedgerBench, done
+from tests.projections.ledgers import LedgerBench, check_code, done
 
 
 def codes_of(results: list[Result]) -> list[str]:
@@ -280,3 +281,16 @@ def test_results_are_those_of_their_own_command(bench: LedgerBench) -> None:
     results = bench.storage.ledger.execute([bench.reserve(code, f"p{n}@example.com") for n in range(3)])
 
     assert [result.code.reserved for result in results if isinstance(result, Done)] == [1, 2, 3]
+
+
+def test_a_writer_that_stops_in_the_middle_gives_its_locks_up(bench: LedgerBench) -> None:
+    """A frozen process must not hold a hot code for longer than those who wait for it wait."""
+    timeout = "SHOW idle_in_transaction_session_timeout"
+    command = bench.reserve(bench.issue(), "li.wei@example.com")
+    for attempt in bench.storage.recorder.attempts():
+        with attempt as work:
+            finish(work.load([command]))
+            within = cast("PostgresUnitOfWork", work)._conn.execute(timeout).fetchone()
+
+    assert within is not None
+    assert list(within.values()) == ["5s"]

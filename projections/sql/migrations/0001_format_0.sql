@@ -159,10 +159,12 @@ CREATE TABLE idempotency_keys (
 
 CREATE INDEX idempotency_keys_expires_idx ON idempotency_keys (expires_at);
 
--- Wake-up calls that the sweep has given and does not repeat before next_at.
+-- Wake-up calls that the sweep has given for a due moment, and does not repeat before next_at.
 CREATE TABLE dispatches (
     reservation_id uuid PRIMARY KEY,
-    next_at timestamptz NOT NULL
+    due_at timestamptz NOT NULL,
+    next_at timestamptz NOT NULL,
+    times smallint NOT NULL
 );
 
 -- Letters that follow from a refund: one notice per refund, sent at most once.

@@ -1,0 +1,117 @@
+"""`ledger rebuild`, `verify`, `explain`: numbers made anew from the log, compared with it, and told by name."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from api.cli.arguments import JsonFlag, moment_of
+from api.cli.context import EXIT_REFUSED, Session, complain, console, local_time, print_json
+from api.explain import ExplainedReservation, Explanation, explanation_of
+from api.i18n import Translator, translator
+from projections.checkpoints import public_keys
+from projections.migrations import check_schema
+from projections.rebuild import LISTED_MAX, Wish
+from projections.rebuild_command import run_rebuild
+from projections.rebuild_shadow import PROJECTIONS
+from projections.verify_command import grace_of, run_verify
+
+LimitOption = Annotated[int, typer.Option("--limit", min=0, help="Most rows to list; all are counted.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(rebuild)
+    app.command()(verify)
+    app.command()(explain)
+
+
+def rebuild(
+    context: typer.Context,
+    projection: Annotated[
+        list[str] | None, typer.Option(help=f"This read model only: {', '.join(PROJECTIONS)}.")
+    ] = None,
+    code: Annotated[str | None, typer.Option(help="This code only: its text or its id.")] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Put the result in place; without it, only say what differs.")
+    ] = False,
+    limit: LimitOption = LISTED_MAX,
+    json: JsonFlag = False,
+) -> int:
+    """Make the read models anew from the log while redeems go on. Exit code 1: rows differ, nothing was changed."""
+    names = frozenset(projection or PROJECTIONS)
+    if unknown := sorted(names - set(PROJECTIONS)):
+        raise typer.BadParameter(f"no projection {unknown[0]}: there are {', '.join(PROJECTIONS)}")
+    session: Session = context.obj
+    database_url = session.settings().database_url.get_secret_value()
+    check_schema(database_url)
+    only = None
+    if code:
+        with session.open() as ledger:
+            only = ledger.reader.find_code(code)
+        if only is None:
+            raise typer.BadParameter("no such code: give its text as it was issued, or its id")
+    return run_rebuild(database_url, Wish(names, only, apply, limit), as_json=json, out=sys.stdout, err=sys.stderr)
+
+
+def verify(context: typer.Context, limit: LimitOption = LISTED_MAX, json: JsonFlag = False) -> int:
+    """Compare every row with a fold of the log, and every event with every rule. Exit code 1: something is wrong."""
+    session: Session = context.obj
+    settings = session.settings()
+    database_url = settings.database_url.get_secret_value()
+    check_schema(database_url)
+    grace = grace_of(settings.lease_s, settings.sweep_s)
+    keys = public_keys(settings.open_vault().rings["master"])
+    return run_verify(database_url, grace, limit, keys, as_json=json, out=sys.stdout, err=sys.stderr)
+
+
+def explain(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(help="The code's text or its id.")],
+    as_of: Annotated[str | None, typer.Option(help="The code as it was at this ISO 8601 time.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="The code as it was at this version.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Name each use of a code that counts, and say why every other reservation does not."""
+    moment = moment_of(as_of) if as_of else None
+    session: Session = context.obj
+    with session.open() as ledger:
+        code_id = ledger.reader.find_code(code)
+        if code_id is None:
+            raise typer.BadParameter("no such code: give its text as it was issued, or its id")
+        found = explanation_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=moment, version=version)
+        say = translator(ledger.language)
+    if found is None:
+        complain(f"the code did not exist at {as_of}")
+        return EXIT_REFUSED
+    if json:
+        print_json(found.model_dump())
+    else:
+        _print_explanation(found, say)
+    return 0
+
+
+def _print_explanation(found: Explanation, say: Translator) -> None:
+    console.print(f"[bold]{found.sentence}[/bold]")
+    for title, items in (
+        (say("explain.head.uses"), found.uses),
+        (say("explain.head.held"), found.held),
+        (say("explain.head.not_counted"), found.not_counted),
+    ):
+        if items:
+            console.print(f"\n[bold]{title}[/bold]")
+            console.print(_table(items))
+    if found.left_out:
+        console.print(say("explain.left_out", left_out=found.left_out))
+
+
+def _table(items: list[ExplainedReservation]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for number, item in enumerate(items, start=1):
+        table.add_row(f"{number}.", str(item.reservation_id), item.sentence)
+        for attempt in item.attempts:
+            began = local_time(attempt.began_at) if attempt.began_at else ""
+            what = attempt.sentence or attempt.outcome
+            table.add_row("", "", f"  {attempt.delivery}.{attempt.attempt}  {began}  {what}")
+    return table

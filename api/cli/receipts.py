@@ -1,0 +1,91 @@
+"""`ledger receipt`, `consistency`, `check-receipt`: proof for outsiders of what is in the ledger as of a checkpoint."""
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.arguments import JsonFlag, reservation_id_of
+from api.cli.context import EXIT_REFUSED, Session, complain, print_json
+from projections.checkpoints import public_keys
+from projections.receipts import NotYetSignedError, ReceiptError, check_proof, read_consistency, read_receipt
+
+EXIT_FOUND = 1
+KEY_BYTES = 32
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(receipt)
+    app.command("check-receipt")(check)
+    app.command()(consistency)
+    app.command("public-key")(public_key)
+
+
+def receipt(context: typer.Context, reservation: Annotated[str, typer.Argument(help="The reservation's id.")]) -> int:
+    """Print a receipt: the events of a reservation, and the proof that they are in the ledger. Always JSON."""
+    reservation_id = reservation_id_of(reservation)
+    session: Session = context.obj
+    with session.open() as ledger:
+        try:
+            document = read_receipt(ledger.storage, reservation_id)
+        except NotYetSignedError as early:
+            complain(str(early))
+            return EXIT_REFUSED
+    if document is None:
+        raise typer.BadParameter("no such reservation")
+    print_json(document)
+    return 0
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="The receipt or proof.", exists=True, dir_okay=False, readable=True)],
+    public_key: Annotated[str, typer.Option(help="The ledger's Ed25519 key in base64, from somebody you trust.")],
+    json: JsonFlag = False,
+) -> int:
+    """Check a receipt or a proof of consistency, offline. Exit code 1: it proves nothing."""
+    try:
+        key = base64.b64decode(public_key, validate=True)
+    except binascii.Error as bad:
+        raise typer.BadParameter("a key in base64, as `ledger public-key` prints it") from bad
+    if len(key) != KEY_BYTES:
+        raise typer.BadParameter("a key of 32 bytes in base64, as `ledger public-key` prints it")
+    try:
+        says, why = check_proof(file.read_text("utf-8"), key), None
+    except (ReceiptError, UnicodeDecodeError) as wrong:
+        says, why = None, str(wrong)
+    if json:
+        print_json({"valid": why is None, "says": says, "why": why})
+    elif says:
+        typer.echo(says)
+    else:
+        complain(f"it proves nothing: {why}")
+    return EXIT_FOUND if why else 0
+
+
+def consistency(
+    context: typer.Context,
+    old: Annotated[int, typer.Argument(min=1, help="Number of the earlier checkpoint.")],
+    new: Annotated[int, typer.Argument(min=1, help="Number of the later one.")],
+) -> int:
+    """Print the proof that a checkpoint's events are the beginning of a later one's. Always JSON; see check-receipt."""
+    session: Session = context.obj
+    with session.open() as ledger:
+        document = read_consistency(ledger.storage, old, new)
+    if document is None:
+        raise typer.BadParameter("no such checkpoints, or not in this order")
+    print_json(document)
+    return 0
+
+
+def public_key(context: typer.Context, json: JsonFlag = False) -> int:
+    """Print the keys that checkpoints are signed with, the current one first: publish it where others can find it."""
+    session: Session = context.obj
+    keys = [base64.b64encode(key).decode() for key in public_keys(session.settings().open_vault().rings["master"])]
+    if json:
+        print_json({"public_keys": keys})
+    else:
+        typer.echo("\n".join(keys))
+    return 0

@@ -1,0 +1,145 @@
+// The support desk: new events appear by themselves, the slider moves the page through time, replies are copied,
+// and no form is sent twice. Every page works without it.
+
+import { showLocalTimes } from "./times.js";
+
+const POLL_MS = 3000;
+const POLL_LONGEST_MS = 30000;
+const SLIDER_REST_MS = 120;
+
+const statement = document.getElementById("statement");
+const slider = document.getElementById("at_event");
+
+async function fetchPage(address) {
+  const response = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store" });
+  const next = new DOMParser().parseFromString(await response.text(), "text/html");
+  if (!response.ok || next.getElementById("statement") === null) {
+    throw new Error(response.statusText);
+  }
+  showLocalTimes(next);
+  return { next, address: response.url };
+}
+
+function take(next, id) {
+  const part = document.adoptNode(next.getElementById(id));
+  document.getElementById(id).replaceWith(part);
+}
+
+// --- New events ---
+
+const headOf = (root) => Number(root.getElementById("statement").dataset.head);
+
+// What is open on the page stays open: lines are added, not drawn anew, unless there are too many to fit.
+function addLines(next, known) {
+  const fresh = [...next.querySelectorAll("#flat > .line")].filter((line) => Number(line.dataset.version) > known);
+  const list = document.getElementById("flat");
+  if (list === null || fresh.length < headOf(next) - known) {
+    take(next, "lines");
+    return;
+  }
+  for (const line of fresh.reverse()) {
+    line.classList.add("is-new");
+    list.prepend(document.adoptNode(line));
+  }
+}
+
+async function look() {
+  const response = await fetch(statement.dataset.versionSource, { cache: "no-store" });
+  const { version } = await response.json();
+  const known = Number(statement.dataset.head);
+  if (version <= known) {
+    return false;
+  }
+  const { next } = await fetchPage(location.href);
+  addLines(next, known);
+  take(next, "balance");
+  statement.dataset.head = headOf(next);
+  slider.max = headOf(next); // before the value, which it bounds
+  slider.value = slider.max;
+  showPlace();
+  document.getElementById("news").textContent = document.getElementById("news").dataset.text;
+  return true;
+}
+
+async function poll(wait) {
+  let next = Math.min(wait * 1.2, POLL_LONGEST_MS);
+  if (!document.hidden && statement.dataset.live === "yes") {
+    try {
+      next = (await look()) ? POLL_MS : next;
+    } catch {
+      next = POLL_LONGEST_MS;
+    }
+  }
+  setTimeout(poll, next, next);
+}
+
+// --- The slider ---
+
+function showPlace() {
+  document.getElementById("at_event_shown").textContent = `${slider.value} / ${slider.max}`;
+}
+
+let resting = null;
+let asked = 0;
+
+async function travel() {
+  asked += 1;
+  const mine = asked;
+  const words = new FormData(slider.form);
+  const isNow = slider.value === slider.max;
+  if (isNow) {
+    words.delete("at_event");
+  }
+  const { next, address } = await fetchPage(`?${new URLSearchParams(words)}`);
+  if (mine !== asked) {
+    return;
+  }
+  take(next, "balance");
+  take(next, "lines");
+  statement.dataset.live = next.getElementById("statement").dataset.live;
+  statement.dataset.head = headOf(next);
+  history.replaceState(null, "", address);
+}
+
+if (statement !== null) {
+  setTimeout(poll, POLL_MS, POLL_MS);
+  slider.addEventListener("input", () => {
+    showPlace();
+    clearTimeout(resting);
+    resting = setTimeout(() => travel().catch(() => slider.form.submit()), SLIDER_REST_MS);
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && statement.dataset.live === "yes") {
+      look().catch(() => {});
+    }
+  });
+}
+
+// --- Copying ---
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  const label = button.textContent;
+  button.hidden = navigator.clipboard === undefined;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).value);
+    button.textContent = button.dataset.copied;
+    setTimeout(() => {
+      button.textContent = label;
+    }, 2000);
+  });
+}
+
+// --- Forms that change something ---
+
+for (const form of document.querySelectorAll("form[data-once]")) {
+  const button = form.querySelector("button[type=submit]");
+  form.addEventListener("submit", (event) => {
+    if (button.getAttribute("aria-disabled") === "true") {
+      event.preventDefault();
+    }
+    button.setAttribute("aria-disabled", "true");
+  });
+  addEventListener("pageshow", () => button.removeAttribute("aria-disabled"));
+}
+
+document.getElementById("notice")?.focus();

@@ -1,0 +1,16 @@
+"""The pages of support: signing in, finding a code or a person, a code's statement, acts with a reason, work lists."""
+
+from fastapi import APIRouter
+
+from api.support import acts, lists, search, sign_in, statement, unmasking
+from api.support.desk import Desk
+
+__all__ = ["Desk", "build_support"]
+
+
+def build_support() -> APIRouter:
+    """All pages below /support as one router; what they work with is `app.state.support`, a `Desk`."""
+    router = APIRouter(include_in_schema=False)
+    for part in (sign_in, search, statement, acts, unmasking, lists):
+        router.include_router(part.router)
+    return router

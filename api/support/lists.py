@@ -1,0 +1,71 @@
+"""What waits for somebody, each with the one thing to do; and the audit, for admins."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.paging import FIRST, cursor_of, place_of
+from api.problems import ProblemError
+from api.support.access import Admin, SupportRoute, TheDesk, Viewer
+from api.support.rendering import support_page
+from api.support.search import NEWEST
+from api.support.views import card_view, masked
+
+PER_PAGE: Final = 25
+STUCK_AFTER_S: Final = 300
+"""Machines act within seconds; what is due for longer is stuck."""
+
+router = APIRouter(prefix="/support", route_class=SupportRoute)
+
+
+@router.get("/work")
+async def work(
+    request: Request, desk: TheDesk, staff: Viewer, cursor: Annotated[str | None, Query(max_length=100)] = None
+) -> Response:
+    """Open cases, oldest first, and reservations on which no machine has acted for too long."""
+    after = place_of(cursor)
+
+    def find() -> dict[str, Any]:
+        now = desk.services.now()
+        cases = desk.find.cases(after, PER_PAGE + 1, closed_too=False)
+        page = cases[:PER_PAGE]
+        stuck = desk.find.stuck(now - timedelta(seconds=STUCK_AFTER_S), FIRST, PER_PAGE) if cursor is None else []
+        cards = {card.reservation_id: card for card in desk.find.cards([case.reservation_id for case in page])}
+        waiting = desk.find.cards([place[1] for place in stuck])
+        known = [case for case in page if case.reservation_id in cards]
+        return {
+            "cases": [(case, card_view(cards[case.reservation_id], now)) for case in known],
+            "stuck": [card_view(card, now) for card in waiting],
+            "count": desk.find.count_open_cases(),
+            "next": cursor_of(page[-1].opened_at, page[-1].case_id) if len(cases) > PER_PAGE else None,
+        }
+
+    return support_page(request, "work.html", staff, is_first=cursor is None, **await desk.services.read(find))
+
+
+@router.get("/audit")
+async def audit(
+    request: Request, desk: TheDesk, staff: Admin, before: Annotated[int | None, Query(ge=1, le=NEWEST)] = None
+) -> Response:
+    """What staff did beside the ledger, newest first."""
+
+    def find() -> dict[str, Any]:
+        lines = desk.staff.audit(before or NEWEST, PER_PAGE + 1)
+        page = lines[:PER_PAGE]
+        ids: list[UUID] = list({line.staff_id for line in page if line.staff_id})
+        names = desk.staff.addresses_of_staff(ids)
+        return {
+            "lines": [(line, masked(names.get(line.staff_id)) if line.staff_id else None) for line in page],
+            "next": page[-1].audit_id if len(lines) > PER_PAGE else None,
+        }
+
+    return support_page(request, "audit.html", staff, is_first=before is None, **await desk.services.read(find))
+
+
+@router.get("/{_path:path}")
+async def nowhere(_: Viewer, _path: str) -> Response:
+    """Any other address of the desk, so that its fault is a page of the desk. It is the last route."""
+    raise ProblemError("NOT_FOUND")

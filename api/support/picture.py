@@ -1,0 +1,70 @@
+"""A balance as a picture: one cell per use where they can be counted by eye, else a bar. Geometry only."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from domain.redeem_code import RedeemCode
+
+CELLS_MAX: Final = 24
+WIDTH: Final = 1000.0
+OPEN_SHARE: Final = 0.25
+"""Of an unlimited code's bar: the part without an end."""
+
+Part = Literal["used", "reserved", "free", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One rectangle, in units of which the picture is 1,000 wide."""
+
+    part: Part
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """The rectangles from left to right, and the numbers that they stand for; `free` None: without limit."""
+
+    pieces: list[Piece]
+    is_cells: bool
+    used: int
+    reserved: int
+    free: int | None
+    limit: int | None
+
+
+def picture_of(code: RedeemCode) -> Picture:
+    """Draw a code's balance."""
+    is_cells = code.max_uses is not None and code.max_uses <= CELLS_MAX
+    return Picture(
+        pieces=_cells(code) if is_cells else _bar(code),
+        is_cells=is_cells,
+        used=code.used,
+        reserved=code.reserved,
+        free=code.available,
+        limit=code.max_uses,
+    )
+
+
+def _cells(code: RedeemCode) -> list[Piece]:
+    counts: list[tuple[Part, int]] = [("used", code.used), ("reserved", code.reserved), ("free", code.available or 0)]
+    parts = [part for part, count in counts for _ in range(count)]
+    step = WIDTH / max(len(parts), 1)
+    gap = min(step * 0.12, 8.0)
+    return [Piece(part, round(nth * step, 2), round(step - gap, 2)) for nth, part in enumerate(parts)]
+
+
+def _bar(code: RedeemCode) -> list[Piece]:
+    total = code.max_uses
+    if total is None:
+        held = code.used + code.reserved
+        share = WIDTH * (1 - OPEN_SHARE) / held if held else 0.0
+        used, reserved = code.used * share, code.reserved * share
+        last: Part = "open"
+    else:
+        used, reserved = WIDTH * code.used / total, WIDTH * code.reserved / total
+        last = "free"
+    pieces = [Piece("used", 0.0, used), Piece("reserved", used, reserved)]
+    pieces.append(Piece(last, used + reserved, WIDTH - used - reserved))
+    return [Piece(piece.part, round(piece.x, 2), round(piece.width, 2)) for piece in pieces if piece.width > 0]

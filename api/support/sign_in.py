@@ -1,0 +1,149 @@
+"""Signing in and out."""
+
+from datetime import timedelta
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.messages import refusal_detail
+from api.pages import page
+from api.support.access import (
+    COOKIE,
+    SIGN_IN,
+    ActingViewer,
+    StaleFormError,
+    SupportRoute,
+    TheDesk,
+    digest_of,
+    form_token,
+    is_own_form,
+    new_token,
+    set_cookie,
+)
+from api.support.desk import Desk
+from api.support.rendering import language_of
+from api.support.throttle import site_of
+from domain.values import EmailAddress, MalformedEmailError
+from projections.staff import Account
+
+SESSION_S: Final = 12 * 3600
+"""A working day. A session ends then at the latest, used or not."""
+FORM_COOKIE: Final = "ledger_sign_in"
+FORM_S: Final = 3600
+PASSWORD_LENGTH_MAX: Final = 1024
+"""Longer ones are not looked at: hashing them would cost too much."""
+
+router = APIRouter(prefix="/support", route_class=SupportRoute)
+
+
+@router.get("/sign-in")
+async def form(request: Request, desk: TheDesk) -> Response:
+    """The form. Its token belongs to a cookie of its own, since there is no session yet."""
+    return _form(request, desk)
+
+
+@router.post("/sign-in")
+async def sign_in(
+    request: Request,
+    desk: TheDesk,
+    email: Annotated[str, Form()] = "",
+    password: Annotated[str, Form()] = "",
+    token: Annotated[str, Form()] = "",
+) -> Response:
+    """Check the password, begin a session under a new token, and go to the page that was asked for."""
+    if not is_own_form(request, desk, request.cookies.get(FORM_COOKIE), token):
+        raise StaleFormError
+    keys = _throttled_as(request, desk, email)
+    wait = desk.throttle.take(keys) if desk.is_throttled else None
+    if wait is not None:
+        return _form(request, desk, email=email, wait_s=wait)
+    account = await _checked(desk, email, password)
+    if account is None:
+        return _form(request, desk, email=email, is_refused=True)
+    desk.throttle.forgive(keys)
+    session, before = new_token(), request.cookies.get(COOKIE)
+    now = desk.services.now()
+
+    def begin() -> None:
+        old = digest_of(before) if before else None
+        desk.staff.open_session(digest_of(session), account.staff_id, now, now + timedelta(seconds=SESSION_S), old)
+        desk.staff.record("signed_in", account.staff_id, now)
+
+    await desk.services.read(begin)
+    response = RedirectResponse(_next(request), 303, {"Cache-Control": "no-store"})
+    set_cookie(request, response, COOKIE, session, SESSION_S)
+    response.delete_cookie(FORM_COOKIE, path="/support")
+    return response
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, desk: TheDesk, staff: ActingViewer) -> Response:
+    """End the session here and in the database."""
+    digest = digest_of(request.cookies[COOKIE])
+
+    def end() -> None:
+        if desk.staff.end_session(digest) is not None:
+            desk.staff.record("signed_out", staff.staff_id, desk.services.now())
+
+    await desk.services.read(end)
+    response = RedirectResponse(SIGN_IN, 303, {"Cache-Control": "no-store"})
+    response.delete_cookie(COOKIE, path="/support")
+    return response
+
+
+async def _checked(desk: Desk, email: str, password: str) -> Account | None:
+    """The account whose password this is; each failure is written down, and takes as long as a success."""
+    account = await desk.services.read(lambda: _account(desk, email))
+    is_right = len(password) <= PASSWORD_LENGTH_MAX and await desk.password_is(password, account)
+    if is_right:
+        return account
+    now, staff_id = desk.services.now(), account.staff_id if account else None
+    await desk.services.read(lambda: desk.staff.record("sign_in_failed", staff_id, now))
+    return None
+
+
+def _account(desk: Desk, email: str) -> Account | None:
+    try:
+        return desk.staff.account(EmailAddress.parse(email))
+    except MalformedEmailError:
+        return None
+
+
+def _throttled_as(request: Request, desk: Desk, email: str) -> tuple[str, str]:
+    """Where a try comes from and whom it is for; no address is kept in clear."""
+    host = request.client.host if request.client else ""
+    try:
+        name = EmailAddress.parse(email).normal
+    except MalformedEmailError:
+        name = ""
+    return f"from {site_of(host)}", f"for {form_token(desk, name)}"
+
+
+def _next(request: Request) -> str:
+    """The page to go on to: one of ours, never another site's."""
+    wish = request.query_params.get("next", "")
+    is_ours = wish == "/support" or wish.startswith(("/support/", "/support?"))
+    return wish if is_ours and "\\" not in wish and wish.isprintable() else "/support"
+
+
+def _form(
+    request: Request, desk: Desk, *, email: str = "", is_refused: bool = False, wait_s: int | None = None
+) -> Response:
+    cookie = request.cookies.get(FORM_COOKIE) or new_token()
+    language = language_of(request)
+    wait = None if wait_s is None else refusal_detail("RATE_LIMITED", language, retry_after_s=wait_s)
+    response = page(
+        request,
+        "support/sign_in.html",
+        language,
+        status=429 if wait_s is not None else 403 if is_refused else 200,
+        headers={} if wait_s is None else {"Retry-After": str(wait_s)},
+        staff=None,
+        token=form_token(desk, cookie),
+        email=email,
+        is_refused=is_refused,
+        wait=wait,
+    )
+    set_cookie(request, response, FORM_COOKIE, cookie, FORM_S)
+    return response

@@ -1,0 +1,197 @@
+"""The machine under test: a whole stack in a throw-away folder, its processes, its database."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from benchmarks.tools import BenchmarkError, require_loopback
+
+READY_S_MAX = 90.0
+STOP_S_MAX = 30.0
+LEDGER = (sys.executable, "-c", "from api.cli.app import main; main()")
+STOPPED_S = 0.1
+"""After so long without a statement, whoever has a transaction open has been stopped within it."""
+WITHIN_A_TRANSACTION = """SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+OR (state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '0.05 s')"""
+DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(what: Callable[[], bool], seconds: float, name: str) -> None:
+    """Wait until something is so.
+
+    Raises:
+        BenchmarkError: It is not so within the time.
+    """
+    until = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > until:
+            raise BenchmarkError(f"{name} was not so within {seconds:.0f} s")
+        time.sleep(0.05)
+
+
+@dataclass
+class Machine:
+    """A running stack. `folder` is deleted at the end."""
+
+    folder: Path
+    base: str
+    env: Mapping[str, str]
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What `ledger.json` says."""
+        found: dict[str, Any] = json.loads((self.folder / "ledger" / "ledger.json").read_text())
+        return found
+
+    @property
+    def database_url(self) -> str:
+        """The database's URI."""
+        return require_loopback(self.info["database_url"])
+
+    def issue(self, max_uses: int | None = None) -> str:
+        """A new open code."""
+        uses = "unlimited" if max_uses is None else str(max_uses)
+        options = ("issue", "--count", "1", "--max-uses", uses, "--open", "--json")
+        done = subprocess.run([*LEDGER, *options], env=dict(self.env), capture_output=True, check=True, timeout=60)
+        return str(json.loads(done.stdout)[0]["code"])
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of a query."""
+        with psycopg.connect(self.database_url, autocommit=True) as conn:
+            cursor = conn.execute(query.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def check_durability(self) -> None:
+        """Make sure that nothing is fast because it is unsafe.
+
+        Raises:
+            BenchmarkError: A setting of the server is off.
+        """
+        for name in DURABLE:
+            if self.ask(f"SHOW {name}") != [("on",)]:
+                raise BenchmarkError(f"{name} is not on: these numbers would mean nothing")
+
+    def workers(self) -> list[psutil.Process]:
+        """Celery's worker processes; beat is none of them."""
+        found = []
+        for child in self._children():
+            with suppress(psutil.Error):
+                words = child.cmdline()
+                if any("celery" in word for word in words) and "beat" not in words:
+                    found.append(child)
+        return found
+
+    def _children(self) -> list[psutil.Process]:
+        return list(psutil.Process(self.process.pid).children(recursive=True))
+
+    @contextmanager
+    def workers_stopped(self) -> Iterator[None]:
+        """Stop the workers, none of them within a transaction, and let them go on afterwards."""
+        stopped = self.workers()
+        for worker in stopped:
+            worker.suspend()
+        try:
+            wait_for(lambda: self._stopped_between_transactions(stopped), 60, "workers between transactions")
+            yield
+        finally:
+            for worker in stopped:
+                with suppress(psutil.Error):
+                    worker.resume()
+
+    def _stopped_between_transactions(self, workers: list[psutil.Process]) -> bool:
+        """Whether no lock of theirs is left; if one is, they go on for a moment."""
+        time.sleep(STOPPED_S)
+        if not self.ask(WITHIN_A_TRANSACTION)[0][0]:
+            return True
+        for worker in workers:
+            worker.resume()
+        time.sleep(STOPPED_S / 4)
+        for worker in workers:
+            worker.suspend()
+        return False
+
+    def live(self) -> int:
+        """Reservations that are not settled."""
+        return int(self.ask("SELECT count(*) FROM reservations WHERE status = 'live'")[0][0])
+
+    def drained(self, seconds: float = 240.0) -> None:
+        """Wait until every reservation is settled."""
+        wait_for(lambda: self.live() == 0, seconds, "an empty backlog")
+
+    @contextmanager
+    def second_api(self) -> Iterator[str]:
+        """One more API process on the same database; its address."""
+        first = next(child for child in self._children() if "api.main:create_app" in child.cmdline())
+        with served("api.main:create_app", free_port(), first.environ(), factory=True) as base:
+            yield base
+
+
+@contextmanager
+def served(app: str, port: int, env: Mapping[str, str] | None = None, *, factory: bool = False) -> Iterator[str]:
+    """An ASGI application behind uvicorn, set up as the ledger's own; its address."""
+    options = ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
+    options += ["--no-access-log", "--log-level", "warning", *(["--factory"] if factory else [])]
+    command = [sys.executable, "-m", "uvicorn", app, *options]
+    process = subprocess.Popen(command, env=dict(env) if env else None, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _listens(port), 30, app)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def machine(**env: str) -> Iterator[Machine]:
+    """Start a stack in a new folder; end it and delete the folder whatever happens."""
+    folder = Path(tempfile.mkdtemp(prefix="ledger-bench-"))
+    folder.chmod(0o711)  # the account that PostgreSQL runs as has to get through
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "PROMETHEUS_"))}
+    whole = {**kept, "LEDGER_RATE_LIMIT": "off", "LEDGER_DATA_DIR": str(folder / "ledger"), **env}
+    port = free_port()
+    with (folder / "up.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*LEDGER, "up", "--no-demo", "--port", str(port)], env=whole, stdout=log, stderr=log, start_new_session=True
+        )
+    started = Machine(folder, f"http://127.0.0.1:{port}", whole, process)
+    try:
+        ready = folder / "ledger" / "ledger.json"
+        wait_for(lambda: ready.exists() or process.poll() is not None, READY_S_MAX, "a ready stack")
+        if process.poll() is not None:
+            raise BenchmarkError(f"the stack ended: {(folder / 'up.log').read_text()[-300:]}")
+        started.check_durability()
+        yield started
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_S_MAX)
+        finally:
+            process.kill()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

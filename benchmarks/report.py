@@ -1,0 +1,75 @@
+"""From the numbers of several rounds to one table with ratios and targets, and to JSON."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+Numbers = Mapping[str, float]
+
+
+class Target(NamedTuple):
+    """What a number should be. `more` says whether more is better."""
+
+    floor: float
+    aim: float
+    more: bool = True
+
+
+RATIOS = {
+    "hot_over_empty": ("hot_rps", "empty_rps"),
+    "hot_over_update": ("hot_rps", "hot_update_tps"),
+    "hot2_over_hot1": ("hot2_rps", "hot_rps"),
+    "hot_over_counter_old": ("hot_rps", "counter_old_rps"),
+    "hot_over_counter_publish": ("hot_rps", "counter_publish_rps"),
+    "hot_over_counter_cte": ("hot_rps", "counter_cte_rps"),
+    "refusals_over_hot": ("refusals_rps", "hot_rps"),
+    "drain_over_noop": ("drain_rps", "noop_task_rps"),
+}
+TARGETS = {
+    "hot_over_empty": Target(0.4, 0.6),
+    "hot_over_update": Target(1.0, 1.3),
+    "hot2_over_hot1": Target(0.8, 1.2),
+    "hot_over_counter_old": Target(15, 15),
+    "hot_over_counter_publish": Target(5, 5),
+    "hot_over_counter_cte": Target(2, 2),
+    "refusals_over_hot": Target(1.0, 1.0),
+    "big_over_small": Target(1.2, 1.05, more=False),
+    "drain_over_noop": Target(0.5, 1.0),
+    "click_to_mail_p50_ms": Target(60, 30, more=False),
+    "click_to_mail_p99_ms": Target(300, 120, more=False),
+    "bytes_per_redemption": Target(2500, 1800, more=False),
+}
+
+
+def summary(rounds: Sequence[Numbers]) -> dict[str, float]:
+    """The median of each number over the rounds that have it, and the ratios of those medians."""
+    keys = dict.fromkeys(key for numbers in rounds for key in numbers)
+    found = {key: statistics.median(numbers[key] for numbers in rounds if key in numbers) for key in keys}
+    for key, (above, below) in RATIOS.items():
+        if above in found and below in found:
+            found[key] = found[above] / found[below]
+    return found
+
+
+def verdict(key: str, value: float) -> str:
+    """A word on a number that has a target: aim, floor or below; nothing for others."""
+    target = TARGETS.get(key)
+    if target is None:
+        return ""
+    sign = 1 if target.more else -1
+    if sign * value >= sign * target.aim:
+        return "aim"
+    return "floor" if sign * value >= sign * target.floor else "below"
+
+
+def show(found: Numbers, console: Console) -> None:
+    """The table."""
+    table = Table("number", "value", "floor", "aim", "reached")
+    for key, value in found.items():
+        target = TARGETS.get(key)
+        wanted = (f"{target.floor:g}", f"{target.aim:g}") if target else ("", "")
+        table.add_row(key, f"{value:,.2f}" if value < 100 else f"{value:,.0f}", *wanted, verdict(key, value))  # noqa: PLR2004 - decimals only where they say something
+    console.print(table)

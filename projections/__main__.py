@@ -1,0 +1,106 @@
+"""`python -m projections rebuild|verify`: the same as `ledger rebuild` and `ledger verify`, without the API.
+
+A small composition root of its own: settings come from the environment, and what is not set there from the data
+folder of the embedded ledger.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from projections.bootstrap import Storage
+from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
+from projections.migrations import check_schema
+from projections.reading import Reader
+from projections.rebuild import LISTED_MAX, Wish
+from projections.rebuild_command import EXIT_SERVICE, run_rebuild
+from projections.rebuild_shadow import PROJECTIONS
+from projections.settings import DEFAULT_DATA_DIR, LedgerSettings
+from projections.verify_command import grace_of, run_verify
+
+EXIT_USAGE = 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code, as `ledger` gives it.
+    """
+    wanted = _parser().parse_args(arguments)
+    os.environ.update(_folder_environment(Path(os.environ.get("LEDGER_DATA_DIR") or DEFAULT_DATA_DIR)))
+    if not (database_url := os.environ.get("DATABASE_URL")):
+        sys.stderr.write("no ledger runs on this folder: start one with `ledger up`, or set DATABASE_URL\n")
+        return EXIT_SERVICE
+    try:
+        check_schema(database_url)
+        if wanted.command == "verify":
+            return _verify(database_url, wanted)
+        only = _code_id(wanted.code) if wanted.code else None
+    except (StorageUnavailableError, SchemaMismatchError, WrongKeysError) as trouble:
+        sys.stderr.write(f"{trouble}\n")
+        return EXIT_SERVICE
+    except ValidationError as bad:
+        sys.stderr.write(f"settings: {bad.error_count()} are missing or malformed, and a code's text needs them\n")
+        return EXIT_USAGE
+    if wanted.code and only is None:
+        sys.stderr.write("no such code: give its text as it was issued, or its id\n")
+        return EXIT_USAGE
+    wish = Wish(frozenset(wanted.projection or PROJECTIONS), only, wanted.apply, wanted.limit)
+    return run_rebuild(database_url, wish, as_json=wanted.json, out=sys.stdout, err=sys.stderr)
+
+
+def _verify(database_url: str, wanted: argparse.Namespace) -> int:
+    lease_s, sweep_s = (_seconds(name) for name in ("lease_s", "sweep_s"))
+    grace = grace_of(lease_s, sweep_s)
+    return run_verify(database_url, grace, wanted.limit, as_json=wanted.json, out=sys.stdout, err=sys.stderr)
+
+
+def _seconds(name: str) -> float:
+    """One number of the settings; all the others may be missing here."""
+    return float(os.environ.get(f"LEDGER_{name.upper()}") or LedgerSettings.model_fields[name].default)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m projections", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    rebuild = commands.add_parser("rebuild", help="make the read models anew from the log; a dry run without --apply")
+    rebuild.add_argument("--projection", action="append", choices=list(PROJECTIONS), help="this read model only")
+    rebuild.add_argument("--code", help="this code only: its text or its id")
+    rebuild.add_argument("--apply", action="store_true", help="put the result in place")
+    rebuild.add_argument("--limit", type=int, default=LISTED_MAX, help="most differences to list; all are counted")
+    rebuild.add_argument("--json", action="store_true", help="print one JSON document")
+    verify = commands.add_parser("verify", help="compare the read models with the log, and check every rule")
+    verify.add_argument("--limit", type=int, default=LISTED_MAX, help="most rows to list; all are counted")
+    verify.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser
+
+
+def _code_id(typed: str) -> UUID | None:
+    """A code by its id, which needs no keys, or by its text."""
+    with suppress(ValueError):
+        return UUID(typed)
+    with Storage.open(LedgerSettings(), pool_size=1) as storage:
+        return Reader(storage).find_code(typed)
+
+
+def _folder_environment(folder: Path) -> dict[str, str]:
+    """What a running stack left in its data folder and the environment does not say."""
+    found: dict[str, str] = {}
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found["DATABASE_URL"] = str(json.loads((folder / "ledger.json").read_text("utf-8"))["database_url"])
+    with suppress(OSError):
+        lines = (line.partition("=") for line in (folder / "secrets.env").read_text("utf-8").splitlines())
+        found |= {name.strip(): value.strip() for name, equals, value in lines if equals and name.startswith("LEDGER_")}
+    return {name: value for name, value in found.items() if not os.environ.get(name)}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,134 @@
+"""Merkle trees as RFC 6962 section 2.1 and RFC 9162 section 2.1.3 define them. Pure: knows no event and no storage."""
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+Read = Callable[[int, int], bytes]
+"""Gives the hash of the complete subtree of a level (0: leaves) at an index, counted in subtrees of that level."""
+
+EMPTY_ROOT = sha256(b"").digest()
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """Hash of an entry."""
+    return sha256(b"\0" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Hash of two neighbours."""
+    return sha256(b"\1" + left + right).digest()
+
+
+def complete_root(hashes: Sequence[bytes]) -> bytes:
+    """The root over 2^n hashes of one level."""
+    while len(hashes) > 1:
+        hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
+    return hashes[0]
+
+
+def root_of(read: Read, size: int) -> bytes:
+    """The root of the first `size` leaves."""
+    return _range(read, 0, size) if size else EMPTY_ROOT
+
+
+def inclusion_path(read: Read, index: int, size: int) -> list[bytes]:
+    """The audit path of a leaf, from its neighbour up to the root's (RFC 6962 2.1.1).
+
+    Raises:
+        ValueError: The tree has no such leaf.
+    """
+    if not 0 <= index < size:
+        raise ValueError(f"a tree of {size} leaves has no leaf {index}")
+    path: list[bytes] = []
+    start, end = 0, size
+    while end - start > 1:
+        middle = start + _split(end - start)
+        if index < middle:
+            path.append(_range(read, middle, end))
+            end = middle
+        else:
+            path.append(_range(read, start, middle))
+            start = middle
+    return path[::-1]
+
+
+def consistency_path(read: Read, old: int, new: int) -> list[bytes]:
+    """The proof that the tree of `old` leaves is the beginning of that of `new` leaves (RFC 6962 2.1.2).
+
+    Raises:
+        ValueError: Not 0 < old <= new.
+    """
+    if not 0 < old <= new:
+        raise ValueError(f"no consistency from {old} to {new} leaves")
+    path: list[bytes] = []
+    start, end, is_known = 0, new, True
+    while old != end:
+        middle = start + _split(end - start)
+        if old <= middle:
+            path.append(_range(read, middle, end))
+            end = middle
+        else:
+            path.append(_range(read, start, middle))
+            start, is_known = middle, False
+    if not is_known:
+        path.append(_range(read, start, end))
+    return path[::-1]
+
+
+def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
+    """The root that an audit path leads to; None if the path can't be one of that leaf (RFC 9162 2.1.3.2)."""
+    if not 0 <= index < size:
+        return None
+    number, last, found = index, size - 1, leaf
+    for step in path:
+        if last == 0:
+            return None
+        if number & 1 or number == last:
+            found = node_hash(step, found)
+            while not number & 1 and number:
+                number, last = number >> 1, last >> 1
+        else:
+            found = node_hash(found, step)
+        number, last = number >> 1, last >> 1
+    return found if last == 0 else None
+
+
+def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> bool:
+    """Whether a proof shows that the old tree is the beginning of the new one (RFC 9162 2.1.4.2)."""
+    if old == new:
+        return not path and old_root == new_root
+    steps = list(path)
+    if not 0 < old < new or not steps:
+        return False
+    if old & (old - 1) == 0:
+        steps.insert(0, old_root)
+    number, last = old - 1, new - 1
+    while number & 1:
+        number, last = number >> 1, last >> 1
+    first = second = steps[0]
+    for step in steps[1:]:
+        if last == 0:
+            return False
+        if number & 1 or number == last:
+            first, second = node_hash(step, first), node_hash(step, second)
+            while not number & 1 and number:
+                number, last = number >> 1, last >> 1
+        else:
+            second = node_hash(second, step)
+        number, last = number >> 1, last >> 1
+    return last == 0 and first == old_root and second == new_root
+
+
+def _range(read: Read, start: int, end: int) -> bytes:
+    """Hash over leaves from `start` up to `end`; complete subtrees are read, not computed."""
+    count = end - start
+    if count & (count - 1) == 0:
+        level = count.bit_length() - 1
+        return read(level, start >> level)
+    middle = start + _split(count)
+    return node_hash(_range(read, start, middle), _range(read, middle, end))
+
+
+def _split(count: int) -> int:
+    """The largest power of two below a number of leaves."""
+    return 1 << ((count - 1).bit_length() - 1)

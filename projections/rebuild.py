@@ -1,0 +1,236 @@
+"""Making the read models anew from the log, beside running redeems: see what would change, then swap (DESIGN 4).
+
+The steps: fold the log up to a stable position into shadow tables, build their indexes, bring them along with what
+was appended meanwhile, compare them with the live tables in one snapshot (events and rows are committed together, so
+a snapshot has both at the same position), and with `apply` wait until nobody writes, bring the last events in, and
+rename. Until that commit the live tables are untouched, so a rebuild may end anywhere.
+
+Nothing but rows of read models is written: no letter, no message and no event follows from a rebuild.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection, sql
+
+from projections.database import connect
+from projections.errors import StorageUnavailableError
+from projections.rebuild_build import LAST_TAIL_EVENTS_MAX, Builder, NoWatch, Progress, stable_position
+from projections.rebuild_diff import Difference, count_differences, differences
+from projections.rebuild_guard import RebuildRunningError, hold_guard, rebuild_connection
+from projections.rebuild_log import SIZES, Sizes
+from projections.rebuild_shadow import PROJECTIONS, Shadow, check_swappable, drop_leftovers, lock_to_read, tables_of
+from projections.sql import QUERIES
+
+SWAP_TRIES_MAX = 200
+SWAP_PAUSE_S = 0.1
+ENTER_MS_MAX = 300
+"""Longest wait for writers to finish what they have begun; others wait behind us meanwhile."""
+LOCK_MS_MAX = 60
+"""Longest wait for the tables after that; who reads them for longer makes us try later."""
+LISTED_MAX = 1_000
+
+Step = Callable[[str], None]
+
+
+class SwapBusyError(Exception):
+    """The tables could not be had without holding up redeems; nothing has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to rebuild.
+
+    Attributes:
+        projections: Names of read models.
+        only: One code instead of all.
+        apply: Whether to put the result in place.
+        listed_max: Most differences to list; all are counted.
+        sizes: What bounds the memory.
+    """
+
+    projections: frozenset[str] = frozenset(PROJECTIONS)
+    only: UUID | None = None
+    apply: bool = False
+    listed_max: int = LISTED_MAX
+    sizes: Sizes = SIZES
+
+
+@dataclass(slots=True)
+class Report:
+    """What a rebuild found.
+
+    Attributes:
+        position: The log was folded up to here.
+        events: How many events that were.
+        counts: Differing rows by table and kind of change; all of them, listed or not.
+        listed: The first of them.
+        lock_ms: How long writers were kept out; None if nothing was put in place.
+    """
+
+    position: int = 0
+    events: int = 0
+    seconds: float = 0.0
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    listed: list[Difference] = field(default_factory=list)
+    lock_ms: float | None = None
+
+    @property
+    def differing(self) -> int:
+        """How many rows differ."""
+        return sum(count for kinds in self.counts.values() for count in kinds.values())
+
+
+def rebuild(database_url: str, wish: Wish, progress: Progress, reached: Step = lambda _: None) -> Report:
+    """Rebuild read models, or say what would change.
+
+    Args:
+        database_url: libpq URI of the role that owns the tables.
+        wish: What.
+        progress: Who is told how far it is.
+        reached: Called with the name of each step that is reached.
+
+    Raises:
+        PoisonEventError: An event can't be read or can't follow; nothing has changed.
+        RebuildRunningError: Another rebuild runs.
+        SwapBusyError: Something reads the tables for so long that they can't be swapped; nothing has changed.
+        SchemaMismatchError: The tables are not those of this version.
+        StorageUnavailableError: The database is away, or went away. What was renamed, was so as a whole.
+    """
+    try:
+        with (
+            rebuild_connection(database_url, "rebuild") as writer,
+            rebuild_connection(database_url, "rebuild") as reader,
+        ):
+            hold_guard(writer)
+            report = _Run(writer, reader, wish, progress, reached).run()
+            with suppress(psycopg.errors.LockNotAvailable):  # somebody reads an old table: the next run drops it
+                drop_leftovers(writer)
+            return report
+    except RebuildRunningError:
+        raise
+    except psycopg.OperationalError as away:
+        _clean_up(database_url)
+        raise StorageUnavailableError(f"the database went away during the rebuild: {str(away).strip()}") from away
+    except psycopg.errors.InsufficientPrivilege as refused:
+        raise StorageUnavailableError(f"a rebuild needs the role that owns the tables: {refused}") from refused
+    except BaseException:
+        _clean_up(database_url)
+        raise
+
+
+def compare(conn: Connection[Any], builder: Builder, report: Report, most: int, skip: Collection[UUID] = ()) -> None:
+    """Compare live tables and shadow at one position, and leave the shadow there.
+
+    Args:
+        conn: The shadow's connection.
+        builder: Who keeps the shadow.
+        report: Where the differences go.
+        most: How many of them to list.
+        skip: Codes to leave out; looked at when the shadow is there.
+    """
+    shadow, only = builder.shadow, builder.only
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        lock_to_read(conn, shadow.tables)
+        builder.take_tail(stable_position(conn))
+        left_out = sorted(skip)
+        report.counts = count_differences(conn, shadow, only, left_out)
+        if report.counts:
+            report.listed = list(differences(conn, shadow, only, left_out, most))
+
+
+class _Run:
+    """One rebuild, between taking the guard and letting it go."""
+
+    def __init__(
+        self, writer: Connection[Any], reader: Connection[Any], wish: Wish, progress: Progress, reached: Step
+    ) -> None:
+        self._writer, self._wish, self._progress, self._reached = writer, wish, progress, reached
+        tables = tables_of(writer, wish.projections)
+        if wish.apply and wish.only is None:
+            check_swappable(writer, tables)
+        # One code's rows are few: they need no tables that others see, and no swap.
+        self._shadow = Shadow(writer, tables, temporary=wish.only is not None)
+        self._builder = Builder(reader, writer, self._shadow, NoWatch(), progress, wish.only, wish.sizes)
+
+    def run(self) -> Report:
+        started = time.monotonic()
+        report = Report()
+        self._shadow.create()
+        self._reached("created")
+        self._builder.fill()
+        self._reached("filled")
+        self._builder.catch_up()
+        self._progress.step("compare", 0)
+        compare(self._writer, self._builder, report, self._wish.listed_max)
+        self._reached("compared")
+        if self._wish.apply:
+            self._progress.step("swap", 0)
+            report.lock_ms = self._put_in_place()
+            self._reached("in place")
+        report.position, report.events = self._builder.position, self._builder.events
+        report.seconds = time.monotonic() - started
+        return report
+
+    def _put_in_place(self) -> float:
+        """Try until nobody is in the way for long; gives the milliseconds for which writers were kept out."""
+        for _ in range(SWAP_TRIES_MAX):
+            self._builder.catch_up()
+            before = self._builder.position
+            try:
+                if (lock_ms := self._swap() if self._wish.only is None else self._replace(self._wish.only)) is not None:
+                    return lock_ms
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                pass
+            # What the transaction brought in was rolled back with it.
+            self._builder.position = before
+            time.sleep(SWAP_PAUSE_S)
+        raise SwapBusyError(
+            "something reads or holds the read models for too long to swap them without holding up redeems:"
+            " look for long transactions in pg_stat_activity and try again"
+        )
+
+    def _swap(self) -> float | None:
+        """Keep writers out, fold the last events, rename; None if there were too many of them."""
+        with self._writer.transaction():
+            _lock_timeout(self._writer, ENTER_MS_MAX)
+            self._writer.execute(QUERIES["enter_alone"])
+            started = time.monotonic()
+            self._writer.execute(QUERIES["lock_order"])
+            until = stable_position(self._writer)
+            if until - self._builder.position > LAST_TAIL_EVENTS_MAX:
+                return None
+            self._builder.take_tail(until)
+            _lock_timeout(self._writer, LOCK_MS_MAX)
+            self._shadow.swap()
+            self._reached("swapping")
+        return (time.monotonic() - started) * 1000
+
+    def _replace(self, only: UUID) -> float:
+        """Put one code's rows in the place of the live ones, under that code's own lock."""
+        with self._writer.transaction():
+            self._writer.execute(QUERIES["enter"])
+            key = int.from_bytes(only.bytes[:8], "big", signed=True)
+            self._writer.execute(QUERIES["lock_streams"], ([key],))
+            started = time.monotonic()
+            self._builder.take_tail(stable_position(self._writer))
+            self._shadow.replace_rows(only)
+            self._reached("swapping")
+        return (time.monotonic() - started) * 1000
+
+
+def _lock_timeout(conn: Connection[Any], milliseconds: int) -> None:
+    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{milliseconds}ms")))
+
+
+def _clean_up(database_url: str) -> None:
+    """Drop what is left over, unless another rebuild has begun; what can't be dropped now, the next run drops."""
+    with suppress(psycopg.Error, RebuildRunningError), connect(database_url) as conn:
+        hold_guard(conn)  # waits a little: the server may not have noticed yet that our sessions have ended
+        drop_leftovers(conn)

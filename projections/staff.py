@@ -1,0 +1,106 @@
+"""Staff: accounts, sessions and the audit of what they do beside the ledger."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from domain.values import EmailAddress
+from projections.reading import Reader
+from projections.sql import QUERIES
+
+Act = Literal["signed_in", "sign_in_failed", "signed_out", "unmasked_email", "unmasked_code"]
+
+
+class Account(NamedTuple):
+    """What a sign-in is checked against."""
+
+    staff_id: UUID
+    password_hash: str
+
+
+class StaffMember(NamedTuple):
+    """Somebody with a session."""
+
+    staff_id: UUID
+    role: str
+    address: str
+
+
+class AuditLine(NamedTuple):
+    """One act. `code_id` is set where the subject is a reservation."""
+
+    audit_id: int
+    at: datetime
+    act: Act
+    staff_id: UUID | None
+    subject_id: UUID | None
+    reason: str | None
+    code_id: UUID | None
+
+
+class StaffDesk(Reader):
+    """Reads and writes the tables `staff_sessions` and `audit`; sessions are known by the digest of their token."""
+
+    def account(self, address: EmailAddress) -> Account | None:
+        """The account of an address."""
+        rows = self._all("staff_of_digests", list(self._storage.vault.digests("staff", address.normal)))
+        return Account(*rows[0]) if rows else None
+
+    def open_session(
+        self, digest: bytes, staff_id: UUID, now: datetime, expires_at: datetime, before: bytes | None
+    ) -> None:
+        """Begin a session, and end the one that the browser had before."""
+        named = {"digest": digest, "staff_id": staff_id, "now": now, "expires_at": expires_at, "before": before}
+        with self._cursor() as cursor:
+            cursor.execute(QUERIES["open_session"], named)
+
+    def end_session(self, digest: bytes) -> UUID | None:
+        """End a session; whose it was, if there was one."""
+        rows = self._all("end_session", digest)
+        return rows[0][0] if rows else None
+
+    def of_session(self, digest: bytes, now: datetime) -> StaffMember | None:
+        """Whose session it is, with the role of now; None if it is over."""
+        rows = self._all("staff_of_session", digest, now)
+        if not rows:
+            return None
+        staff_id, role, sealed, key_id = rows[0]
+        return StaffMember(staff_id, role, self._storage.vault.open("staff", staff_id, bytes(sealed), key_id))
+
+    def record(self, act: Act, staff_id: UUID | None, now: datetime) -> None:
+        """Write an act down; nobody's id where an unknown account was tried."""
+        with self._cursor() as cursor:
+            cursor.execute(QUERIES["insert_audit"], (now, act, staff_id))
+
+    def record_unmasking(
+        self, act: Act, staff_id: UUID, subject_id: UUID, reason: str, text_id: UUID, now: datetime
+    ) -> None:
+        """Write down that something masked was shown, and why; the reason is sealed."""
+        sealed = self._storage.vault.text(reason, text_id, subject_id).content
+        named = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id, "at": now, "act": act}
+        with self._cursor() as cursor:
+            cursor.execute(
+                QUERIES["insert_audit_with_reason"], {**named, "staff_id": staff_id, "subject_id": subject_id}
+            )
+
+    def unmasked(self, staff_id: UUID, since: datetime, subjects: Sequence[UUID]) -> dict[tuple[str, UUID], datetime]:
+        """What this person unmasked since a moment: act and subject, with the last time."""
+        return {(row[0], row[1]): row[2] for row in self._all("audit_of_staff_since", staff_id, since, list(subjects))}
+
+    def addresses_of_staff(self, staff_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Addresses of staff by their ids."""
+        vault = self._storage.vault
+        rows = self._all("staff_addresses", list(staff_ids))
+        return {row[0]: vault.open("staff", row[0], bytes(row[1]), row[2]) for row in rows}
+
+    def audit(self, before: int, limit: int) -> list[AuditLine]:
+        """One page of the audit, newest first, from a number down."""
+        vault = self._storage.vault
+        found = []
+        for audit_id, at, act, staff_id, subject_id, text_id, sealed, key_id, code_id in self._all(
+            "audit_page", before, limit
+        ):
+            reason = None if sealed is None else vault.open("text", text_id, bytes(sealed), key_id)
+            found.append(AuditLine(audit_id, at, act, staff_id, subject_id, reason, code_id))
+        return found

@@ -1,0 +1,98 @@
+"""`verify` as a command: progress while it runs, what is wrong at the end, and the exit code. For both entrances."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, TextIO
+
+from projections.errors import SchemaMismatchError, StorageUnavailableError
+from projections.rebuild_command import (
+    EXIT_FOUND,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_SERVICE,
+    ProgressLines,
+    difference_text,
+    print_document,
+)
+from projections.rebuild_diff import document_of
+from projections.verify import Verified, verify
+from projections.verify_rules import Finding
+
+SLACK_S = 60.0
+"""On top of a lease and a sweep, before a reservation that is past its deadline counts as forgotten."""
+
+
+def grace_of(lease_s: float, sweep_s: float) -> timedelta:
+    """How long after its deadline a reservation may be unsettled."""
+    return timedelta(seconds=lease_s + sweep_s + SLACK_S)
+
+
+def run_verify(
+    database_url: str,
+    grace: timedelta,
+    listed_max: int,
+    keys: Sequence[bytes] | None = None,
+    *,
+    as_json: bool,
+    out: TextIO,
+    err: TextIO,
+) -> int:
+    """Check everything, and tell.
+
+    Returns:
+        0 if everything holds; 1 if a row differs or a rule is broken; 3 if the database is away or has another
+        schema; 130 if interrupted.
+    """
+    progress = ProgressLines(err, as_json=as_json)
+    try:
+        found = verify(database_url, grace, progress, listed_max, keys)
+    except KeyboardInterrupt:
+        progress.close()
+        err.write("interrupted\n")
+        return EXIT_INTERRUPTED
+    except (StorageUnavailableError, SchemaMismatchError) as trouble:
+        progress.close()
+        err.write(f"{trouble}\n")
+        return EXIT_SERVICE
+    finally:
+        progress.close()
+    if as_json:
+        print_document(verified_document(found, listed_max), out)
+    else:
+        _tell(found, listed_max, out)
+    return EXIT_FOUND if found.wrong else EXIT_OK
+
+
+def verified_document(found: Verified, listed_max: int) -> dict[str, Any]:
+    """The answer of --json."""
+    return {
+        "at": found.at,
+        "position": found.rows.position,
+        "events": found.rows.events,
+        "seconds": round(found.rows.seconds, 3),
+        "wrong": found.wrong,
+        "counts": found.rows.counts,
+        "rules": dict(found.broken),
+        "differences": [document_of(row) for row in found.rows.listed],
+        "findings": [finding._asdict() for finding in found.findings[:listed_max]],
+    }
+
+
+def _tell(found: Verified, listed_max: int, out: TextIO) -> None:
+    out.writelines(difference_text(row) + "\n" for row in found.rows.listed)
+    out.writelines(_finding_text(finding) + "\n" for finding in found.findings[:listed_max])
+    rows = found.rows
+    out.write(f"{rows.events} events up to position {rows.position} in {rows.seconds:.1f} s\n")
+    if not found.wrong:
+        out.write("every row is what the log says, and every rule holds\n")
+        return
+    out.write(f"{rows.differing} rows differ, {found.broken.total()} events break a rule; nothing was changed\n")
+    if rows.differing:
+        out.write("rows are repaired by `ledger rebuild --apply`\n")
+
+
+def _finding_text(finding: Finding) -> str:
+    about = f", reservation {finding.reservation_id}" if finding.reservation_id else ""
+    detail = f": {finding.detail}" if finding.detail else ""
+    place = f"version {finding.version} of {finding.stream}, position {finding.position}"
+    return f"rule {finding.rule}: broken by {finding.type}, {place}{about}{detail}"

@@ -1,0 +1,64 @@
+"""The rules of DESIGN 9 over a log that is being folded: who breaks them, by stream, version and type."""
+
+from collections import Counter
+from typing import NamedTuple, cast
+from uuid import UUID
+
+from domain.events import ReservationEvent
+from domain.invariants import broken_code_rules, broken_reservation_rules
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+from projections.rebuild_log import PoisonEventError, ReadEvent
+
+READABLE = "2 every event can be read and follows"
+FINDINGS_MAX = 1_000
+
+
+class Finding(NamedTuple):
+    """A rule that an event breaks."""
+
+    rule: str
+    stream: UUID
+    version: int
+    position: int
+    type: str
+    reservation_id: UUID | None
+    detail: str | None = None
+
+
+class RuleWatch:
+    """Checks every event; keeps the first findings and counts all."""
+
+    def __init__(self, kept_max: int = FINDINGS_MAX) -> None:
+        self._kept_max = kept_max
+        self.findings: list[Finding] = []
+        self.counts: Counter[str] = Counter()
+        self.stopped: set[UUID] = set()
+
+    def code_event(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
+        """The rules of a code."""
+        for rule in broken_code_rules(before, at.event, after):
+            about = at.event.reservation_id if isinstance(at.event, ReservationEvent) else None
+            self.keep(Finding(rule, at.code_id, at.version, at.position, type(at.event).__name__, about))
+
+    def item_event(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
+        """The rules of a reservation."""
+        event = cast("ReservationEvent", at.event)
+        for rule in broken_reservation_rules(before, event, after):
+            self.keep(Finding(rule, at.code_id, at.version, at.position, type(event).__name__, event.reservation_id))
+
+    def poison(self, error: PoisonEventError) -> None:
+        """Kept as a finding; the other streams are still checked."""
+        self.stopped.add(error.code_id)
+        kind = error.topic.partition(":")[0]
+        self.keep(Finding(READABLE, error.code_id, error.version, error.position, kind, None, error.why))
+
+    def is_stopped(self, code_id: UUID) -> bool:
+        """Whether an event of this stream can't be read: then nothing can be said about its rows."""
+        return code_id in self.stopped
+
+    def keep(self, finding: Finding) -> None:
+        """Count it, and keep it while there is room."""
+        self.counts[finding.rule] += 1
+        if len(self.findings) < self._kept_max:
+            self.findings.append(finding)

@@ -1,0 +1,134 @@
+"""What operators do beside a running stack: look after it, decide cases, undo an outage."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from api.cli.stack.ports import free_port
+from tests.acceptance.stack import Stack
+from tests.mailserver import Close, MailServer
+
+pytestmark = pytest.mark.timeout(150)
+
+TTL_S = 5
+
+
+@pytest.fixture(scope="module")
+def mail() -> Iterator[MailServer]:
+    """A mail server that loses the connection after each letter to anybody named `lost`."""
+    with MailServer() as server:
+        server.at("dot", Close(takes=False), recipient="lost@example.com")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stack(servers_folder: Path, mail: MailServer) -> Iterator[Stack]:
+    """`ledger up` in which reservations don't wait long."""
+    env = {
+        "LEDGER_SMTP_URL": mail.url,
+        "LEDGER_MAIL_FROM": "ledger@example.com",
+        "LEDGER_RESERVATION_TTL_S": str(TTL_S),
+        "LEDGER_RETRY_FIRST_S": "1",
+        "LEDGER_SWEEP_S": "1",
+    }
+    running = Stack(servers_folder / "operations", free_port(), env)
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.stop()
+
+
+def parts(stack: Stack, *words: str) -> list[psutil.Process]:
+    """The stack's own processes whose command line has one of these words."""
+    children = psutil.Process(stack.process.pid).children(recursive=True)
+    return [child for child in children if set(words) & set(child.cmdline())]
+
+
+def examined(stack: Stack) -> tuple[int, dict[str, Any]]:
+    """Exit code of the doctor, and its findings by name."""
+    done = stack.cli("doctor", "--json")
+    return done.returncode, {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+
+def test_the_doctor_finds_a_healthy_stack_well(stack: Stack) -> None:
+    """All checks of INCIDENT.md at once, the registered tasks among them."""
+    status, found = examined(stack)
+
+    wrong = {name: check for name, check in found.items() if check["status"] == "wrong"}
+    assert (status, wrong) == (0, {})
+    assert "process_invite_task" in found["tasks"]["found"]
+    assert found["worker"]["status"] == found["beat"]["status"] == found["api"]["status"] == "ok"
+
+
+def test_the_doctor_finds_a_frozen_broker_in_bounded_time(stack: Stack) -> None:
+    """What hangs on it is not called broken, and nobody waits for it for long."""
+    (broker,) = [process for process in stack.processes() if process.name() == "valkey-server"]
+    broker.send_signal(signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        status, found = examined(stack)
+        took_s = time.monotonic() - started
+    finally:
+        broker.send_signal(signal.SIGCONT)
+
+    assert status == 1
+    assert took_s < 15
+    states = [found[name]["status"] for name in ("broker", "worker", "beat", "tasks")]
+    assert states == ["wrong", "skipped", "skipped", "skipped"]
+
+
+def test_an_unknown_becomes_a_case_that_a_person_ends(stack: Stack) -> None:
+    """The letter may have arrived: parked, listed, resolved; then the code is free for another."""
+    code = stack.issue()
+    reservation_id = stack.redeem(code, "lost@example.com")[1]["reservation_id"]
+    cases = stack.wait(lambda: json.loads(stack.cli("cases", "--json").stdout), 30)
+
+    held = stack.redeem(code, "wang@example.com")
+    resolved = stack.cli("resolve", reservation_id, "--as", "refunded", "--note", "asked by phone")
+
+    assert [case["reservation_id"] for case in cases] == [reservation_id]
+    assert (held[0], held[1]["code"]) == (400, "CODE_HELD")
+    assert resolved.stdout == "refunded; used 0, reserved 0\n"
+    assert stack.redeem(code, "wang@example.com")[0] == 202
+
+
+def test_an_outage_is_undone_once(stack: Stack) -> None:
+    """Shown first, refunded with --apply, nothing left for a second run."""
+    code = stack.issue(2, "--open")
+    reservation_id = stack.redeem(code, "lost@example.com")[1]["reservation_id"]
+    stack.wait(lambda: json.loads(stack.cli("cases", "--json").stdout), 30)
+    command = ("refund-outage", "--from", "2020-01-01", "--to", "2100-01-01", "--json")
+
+    shown, first, second = (json.loads(stack.cli(*command, *more).stdout) for more in ((), ("--apply",), ("--apply",)))
+
+    assert [item["reservation_id"] for item in shown["found"]] == [reservation_id]
+    assert (shown["refunded"], first["refunded"], second["refunded"]) == (0, 1, 0)
+    assert stack.state(reservation_id) == "refunded"
+    assert json.loads(stack.cli("history", code, "--json").stdout)["reserved"] == 0
+
+
+def test_with_celery_dead_the_use_comes_back_and_the_code_works(stack: Stack) -> None:
+    """The incident's second click, for good: no worker, no beat, and the next person's click is taken all the same."""
+    code = stack.issue()
+    dead = parts(stack, "worker", "beat")
+    for process in dead:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        first = stack.redeem(code, "li.wei@example.com")
+        at_once = stack.redeem(code, "wang@example.com")
+        time.sleep(TTL_S)
+        later = stack.redeem(code, "wang@example.com")
+    finally:
+        for process in dead:
+            process.send_signal(signal.SIGCONT)
+
+    assert (first[0], at_once[1]["code"], later[0]) == (202, "CODE_HELD", 202)
+    assert stack.state(first[1]["reservation_id"]) == "refunded"
+    stack.wait(lambda: stack.state(later[1]["reservation_id"]) == "sent")

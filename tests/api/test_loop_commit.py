@@ -1,0 +1,202 @@
+"""Group commit in the event loop: batches while the last one commits, and nobody pays for a neighbour."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import cast
+
+import pytest
+
+from api import commit as module
+from api.commit import LoopCommit
+from domain.deciding import Command, Result
+from projections.errors import StorageUnavailableError
+from projections.group_commit import OverloadedError
+from projections.stepwise import NotSmoothError
+
+WAIT_S = 5
+
+
+def command(number: int) -> Command:
+    """Any object will do: group commit does not look inside."""
+    return cast("Command", number)
+
+
+class Store:
+    """Notes batches down; each waits on a socket until `answer`; fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.batches: list[list[int]] = []
+        self.in_thread: list[list[int]] = []
+        self.poison: int | None = None
+        self.smooth = True
+        self.away = False
+
+    def answer(self) -> None:
+        """Let everything that waits, now or later, go on."""
+        self.theirs.send(b"!")
+
+    def stepwise(self, commands: Sequence[Command]) -> Generator[int, None, list[Result]]:
+        """One batch in the loop."""
+        numbers = [cast("int", item) for item in commands]
+        self.batches.append(numbers)
+        yield self.ours.fileno()
+        if not self.smooth:
+            raise NotSmoothError
+        if self.poison in numbers:
+            raise AssertionError("a defect")
+        return self.results(numbers)
+
+    def execute(self, commands: Sequence[Command]) -> list[Result]:
+        """The same batch in a thread."""
+        numbers = [cast("int", item) for item in commands]
+        self.in_thread.append(numbers)
+        if self.away:
+            raise StorageUnavailableError("away")
+        return self.results(numbers)
+
+    def results(self, numbers: list[int]) -> list[Result]:
+        """What comes back."""
+        return [cast("Result", f"result {number}") for number in numbers]
+
+
+def run(test: Callable[[Store, LoopCommit], Coroutine[object, object, None]], wait_s: float = WAIT_S) -> Store:
+    """Run a test's coroutine with a store and a group commit over it, all within a bound."""
+    store = Store()
+
+    async def whole() -> None:
+        commit = LoopCommit(store.stepwise, store.execute, wait_s)
+        async with asyncio.timeout(WAIT_S * 2):
+            await test(store, commit)
+            await commit.aclose()
+
+    asyncio.run(whole())
+    store.ours.close()
+    store.theirs.close()
+    return store
+
+
+async def begun(commit: LoopCommit, *numbers: int) -> list[asyncio.Task[Result]]:
+    """Tasks that wait for the results of commands, each of them submitted."""
+    tasks = [asyncio.create_task(commit.run(command(number))) for number in numbers]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return tasks
+
+
+def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is alone, the rest go together, in order of arrival, within the bound."""
+    monkeypatch.setattr(module, "BATCH_MAX", 3)
+
+    async def scenario(store: Store, commit: LoopCommit) -> None:
+        tasks = await begun(commit, 0)
+        tasks += await begun(commit, 1, 2, 3, 4, 5)
+        store.answer()
+        assert [str(await task) for task in tasks] == [f"result {number}" for number in range(6)]
+
+    assert run(scenario).batches == [[0], [1, 2, 3], [4, 5]]
+
+
+def test_a_defect_fails_only_its_own_command() -> None:
+    """A batch that breaks is run one by one."""
+
+    async def scenario(store: Store, commit: LoopCommit) -> None:
+        store.poison = 2
+        tasks = await begun(commit, 1, 2, 3)
+        store.answer()
+        assert [str(await tasks[0]), str(await tasks[2])] == ["result 1", "result 3"]
+        with pytest.raises(AssertionError, match="a defect"):
+            await tasks[1]
+
+    run(scenario)
+
+
+def test_what_is_not_smooth_is_executed_in_a_thread() -> None:
+    """A fault that needs waiting or another try leaves the loop free."""
+
+    async def scenario(store: Store, commit: LoopCommit) -> None:
+        store.smooth = False
+        tasks = await begun(commit, 1, 2)
+        store.answer()
+        assert [str(await task) for task in tasks] == ["result 1", "result 2"]
+
+    assert run(scenario).in_thread == [[1, 2]]
+
+
+def test_an_outage_fails_the_batch_at_once() -> None:
+    """With the database away nobody waits for one try per command."""
+
+    async def scenario(store: Store, commit: LoopCommit) -> None:
+        store.smooth, store.away = False, True
+        tasks = await begun(commit, *range(9))
+        store.answer()
+        for task in tasks:
+            with pytest.raises(StorageUnavailableError):
+                await task
+
+    assert len(run(scenario).in_thread) == 1
+
+
+def test_a_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Back-pressure: the caller is told to come back."""
+    monkeypatch.setattr(module, "WAITING_MAX", 2)
+
+    async def scenario(store: Store, commit: LoopCommit) -> None:
+        tasks = await begun(commit, 0)
+        tasks += await begun(commit, 1, 2)
+        with pytest.raises(OverloadedError):
+            await commit.run(command(3))
+        store.answer()
+        await asyncio.gather(*tasks)
+
+    run(scenario)
+
+
+def test_a_cancelled_command_is_taken_back() -> None:
+    """Who gives up before the batch begins leaves nothing behind."""
+
+    async def scenario(store: Store, commit: LoopCommit) -> None:
+        first = await begun(commit, 0)
+        given_up, kept = await begun(commit, 1, 2)
+        given_up.cancel()
+        await asyncio.sleep(0)
+        store.answer()
+        assert str(await kept) == "result 2"
+        await asyncio.gather(*first)
+
+    assert run(scenario).batches == [[0], [2]]
+
+
+def test_nobody_waits_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that does not answer in time is a time-out for those who wait, and takes back what has not begun."""
+    monkeypatch.setattr(module, "CHECK_S", 0.01)
+
+    async def scenario(store: Store, commit: LoopCommit) -> None:
+        tasks = await begun(commit, 0)
+        tasks += await begun(commit, 1)
+        for task in tasks:
+            with pytest.raises(TimeoutError):
+                await task
+        store.answer()
+
+    assert run(scenario, wait_s=0.05).batches == [[0]]
+
+
+def test_closing_finishes_what_was_submitted() -> None:
+    """A graceful stop loses no command, and takes no more."""
+
+    async def scenario(store: Store, commit: LoopCommit) -> None:
+        tasks = await begun(commit, *range(20))
+        store.answer()
+        await commit.aclose()
+        assert all(task.done() for task in await _settled(tasks))
+        with pytest.raises(OverloadedError):
+            await commit.run(command(99))
+
+    run(scenario)
+
+
+async def _settled(tasks: list[asyncio.Task[Result]]) -> list[asyncio.Task[Result]]:
+    await asyncio.sleep(0)
+    return tasks

@@ -1,0 +1,108 @@
+"""The short way of a redeem answers as the documented route does, and takes only what it understands."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api import direct
+from api.issuing import Terms
+from tests.api.site import Answer, Site
+
+FOREVER = 3
+"""Tries of each request: some answers differ between the first time and later ones."""
+
+SAME_HEADERS = ("content-type", "content-language", "retry-after", "content-length")
+
+
+@pytest.fixture
+def long_way() -> Iterator[list[bool]]:
+    """A switch: while it holds True, every request takes the long way."""
+    switch = [False]
+    read = direct._read_headers
+
+    def choose(scope: Any) -> direct._Asked:  # noqa: ANN401 - an ASGI scope
+        return direct._Asked(False, None, None) if switch[0] else read(scope)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(direct, "_read_headers", choose)
+        yield switch
+
+
+def told(answer: Answer) -> tuple[object, ...]:
+    """What a caller sees, but for ids."""
+    body = answer.json()
+    for name in ("reservation_id", "status_url"):
+        body.pop(name, None)
+    return answer.status_code, body, [answer.headers.get(name) for name in SAME_HEADERS]
+
+
+REQUESTS: list[tuple[str, dict[str, Any]]] = [
+    ("new", {}),
+    ("english", {"headers": {"accept-language": "en-GB,en;q=0.8"}}),
+    ("keyed", {"headers": {"Idempotency-Key": "k1"}}),
+    ("a key that is too long", {"headers": {"Idempotency-Key": "k" * 256}}),
+    ("an empty key", {"headers": {"Idempotency-Key": ""}}),
+    ("no such code", {"code": "NOSUCHCODE"}),
+    ("malformed code", {"code": "\u0007"}),
+    ("malformed address", {"email": "nobody"}),
+    ("a number as address", {"email": 7}),
+    ("again of nothing", {"again": "00000000-0000-4000-8000-000000000000"}),
+    ("again that is no id", {"again": "x"}),
+    ("more fields", {"surprise": [1, 2, 3]}),
+]
+
+
+@pytest.mark.parametrize(("name", "more"), REQUESTS, ids=[name for name, _ in REQUESTS])
+def test_both_ways_answer_alike(name: str, more: dict[str, Any], site: Site, long_way: list[bool]) -> None:
+    """Status, body and headers; the first time and when asked again."""
+    answers = []
+    for way in (False, True):
+        long_way[0] = way
+        code = site.issue(Terms(max_uses=None, bound=False))
+        fields = {"code": code, "email": "li.wei@example.com"} | more
+        answers.append([told(site.redeem(fields["code"], fields["email"], **_rest(more))) for _ in range(FOREVER)])
+
+    assert answers[0] == answers[1], name
+
+
+def _rest(more: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in more.items() if name not in {"code", "email"}}
+
+
+ODD_BODIES = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'{"email": "a@example.com"}',
+    b"\xff\xfe",
+    b'{"email": "\\ud800", "code": "x"}',
+]
+
+
+@pytest.mark.parametrize("content", ODD_BODIES, ids=range(len(ODD_BODIES)))
+def test_what_is_not_well_formed_takes_the_long_way(content: bytes, site: Site) -> None:
+    """It is answered there, as a problem document."""
+    answer = site.client.post("/api/v1/public/redeem", content=content, headers={"content-type": "application/json"})
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_body_in_pieces_is_read_whole(site: Site) -> None:
+    """Without a declared length the long way reads to the end."""
+    code = site.issue()
+    body = f'{{"email": "li.wei@example.com", "code": "{code}"}}'.encode()
+    pieces = (body[start : start + 10] for start in range(0, len(body), 10))
+    answer = site.client.post("/api/v1/public/redeem", content=pieces, headers={"content-type": "application/json"})
+
+    assert answer.status_code == 202
+
+
+def test_other_requests_to_the_path_are_left_alone(site: Site) -> None:
+    """A method that is not allowed is answered by the router."""
+    client: TestClient = site.client
+
+    assert client.get("/api/v1/public/redeem").status_code == 405

@@ -1,0 +1,76 @@
+"""The parts of the benchmarks that decide something: what is refused, what is said, and how numbers become ratios."""
+
+import pytest
+from rich.console import Console
+
+from benchmarks import report
+from benchmarks.tools import BenchmarkError, find_tool, require_loopback, require_no_servers
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "postgresql://u:p@localhost:5432/x", "redis://[::1]:6379/0"])
+def test_this_machine_is_taken(url: str) -> None:
+    """Whatever the scheme."""
+    assert require_loopback(url) == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://10.0.0.1:8000", "http://example.com", "postgresql:///x", "http://127.0.0.1.example.com"]
+)
+def test_another_machine_is_refused(url: str) -> None:
+    """Load is never put on anybody else's."""
+    with pytest.raises(BenchmarkError, match="this machine only"):
+        require_loopback(url)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
+def test_servers_that_exist_already_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's data is used for a benchmark."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    require_no_servers()
+    monkeypatch.setenv(name, "something")
+
+    with pytest.raises(BenchmarkError, match=f"{name} is set"):
+        require_no_servers()
+
+
+def test_a_missing_tool_is_named_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says which and how."""
+    monkeypatch.setattr("shutil.which", lambda _: None)
+
+    with pytest.raises(BenchmarkError, match=r"wrk is not installed \(.*apt install wrk"):
+        find_tool("wrk")
+
+
+def test_medians_come_first_and_ratios_are_of_medians() -> None:
+    """One slow round changes neither."""
+    rounds = [{"hot_rps": 500.0, "empty_rps": 1000.0}, {"hot_rps": 600.0}, {"hot_rps": 10.0, "empty_rps": 1000.0}]
+
+    found = report.summary(rounds)
+
+    assert found == {"hot_rps": 500.0, "empty_rps": 1000.0, "hot_over_empty": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("hot_over_empty", 0.6, "aim"),
+        ("hot_over_empty", 0.59, "floor"),
+        ("hot_over_empty", 0.39, "below"),
+        ("big_over_small", 1.05, "aim"),
+        ("big_over_small", 1.2, "floor"),
+        ("big_over_small", 1.21, "below"),
+        ("empty_rps", 1.0, ""),
+    ],
+)
+def test_a_number_is_judged_by_its_target(key: str, value: float, word: str) -> None:
+    """More is better for some, less for others, and some have no target."""
+    assert report.verdict(key, value) == word
+
+
+def test_the_table_shows_every_number(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each by its name."""
+    report.show({"hot_rps": 5000.0, "hot_over_empty": 0.61}, Console(width=100))
+
+    assert "hot_over_empty" in (shown := capsys.readouterr().out)
+    assert "5,000" in shown

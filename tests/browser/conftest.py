@@ -1,0 +1,90 @@
+"""A real browser in front of the whole API. It is Debian's Chromium, which `.ci/run` installs.
+
+A machine without one runs every other test; where CI is set, these run or the run fails.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from api.cli.stack.ports import free_port
+from api.cli.stack.waiting import wait_until
+from tests.api.conftest import settings, site
+from tests.api.site import Site
+from tests.browser.house import PASSWORD, WAIT_MS, House
+from tests.support.browser import add_staff
+
+__all__ = ["settings", "site"]
+
+CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+START_S: Final = 20
+
+collect_ignore_glob = [] if CHROMIUM or os.environ.get("CI") else ["test_*.py"]
+
+
+@pytest.fixture
+def house(site: Site) -> Iterator[House]:
+    """The application as a process of its own, beside the one of `site` over the same database."""
+    port = free_port()
+    options = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--no-access-log")
+    command = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        try:
+            assert wait_until(lambda: _answers(port), START_S)
+            for role in ("viewer", "support", "admin"):
+                add_staff(site, f"{role}@staff.example.com", role, PASSWORD)
+            yield House(f"http://127.0.0.1:{port}", site)
+        finally:
+            server.terminate()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for the run."""
+    with sync_playwright() as playwright:
+        # Containers have neither a user namespace for the sandbox nor a large /dev/shm.
+        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(chromium: Browser, house: House) -> Iterator[Callable[..., Page]]:
+    """A function that opens a tab with a mind of its own: language, scheme, size, with or without JavaScript."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def opened(language: str = "en", *, width: int = 1280, staff: str | None = None, **more: Any) -> Page:
+        context = chromium.new_context(
+            base_url=house.url,
+            locale={"en": "en-US", "zh": "zh-CN"}[language],
+            viewport={"width": width, "height": 800},
+            reduced_motion="reduce",
+            **more,
+        )
+        contexts.append(context)
+        context.set_default_timeout(WAIT_MS)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: faults.extend([] if request.url.startswith(house.url) else [request.url]))
+        if staff is not None:
+            house.sign_in(page, staff)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []

@@ -1,0 +1,124 @@
+"""Each rule of DESIGN 9 is able to fail: one event that breaks it is named, the right one is not."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from domain import redeem_code, reservation
+from domain.events import (
+    CaseClosed,
+    CaseOpened,
+    CodeIssued,
+    Event,
+    InviteOutcomeUnknown,
+    InviteSent,
+    ReservationEvent,
+    UseRefunded,
+    UseReserved,
+)
+from domain.invariants import CODE_RULES, RESERVATION_RULES, broken_code_rules, broken_reservation_rules
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+from tests.domain.scenario import START
+
+ID, OTHER = UUID(int=1), UUID(int=2)
+ISSUED = CodeIssued(at=START, actor="operator", max_uses=1)
+RESERVED = UseReserved(at=START, actor="person", reservation_id=ID, recipient_id=OTHER, deadline=START, language="zh")
+SENT = InviteSent(at=START, actor="worker", reservation_id=ID, attempt=1, server="mx:25")
+UNKNOWN = InviteOutcomeUnknown(at=START, actor="worker", reservation_id=ID, attempt=1, cause="timeout")
+REFUNDED = UseRefunded(at=START, actor="sweep", reservation_id=ID, cause="deadline", held="reserved")
+OPENED = CaseOpened(at=START, actor="sweep", reservation_id=ID, case_id=ID, cause="unknown_outcome")
+CLOSED = CaseClosed(at=START, actor="staff", reservation_id=ID, case_id=OTHER, how="resolved_sent")
+
+
+def code_after(*events: Event) -> RedeemCode:
+    """A code with these events."""
+    code = redeem_code.opened(ID, 1, ISSUED)
+    for version, event in enumerate(events, start=2):
+        code = redeem_code.evolve(code, version, event)
+    return code
+
+
+def item_after(*events: ReservationEvent) -> Reservation:
+    """A reservation with these events."""
+    return reservation.fold(ID, enumerate(events, start=2))
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "broken"),
+    [
+        (code_after(RESERVED), replace(RESERVED, reservation_id=OTHER), "9.1 uses stay within the limit"),
+        (code_after(RESERVED), replace(SENT, at=START - timedelta(seconds=1)), "2 time never goes back"),
+    ],
+)
+def test_an_event_that_breaks_a_rule_of_the_code_is_named(before: RedeemCode, event: Event, broken: str) -> None:
+    """One reservation too many; a moment before the last one."""
+    assert [broken] == broken_code_rules(before, event, redeem_code.evolve(before, 9, event))
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ({"used": 1, "sent_binding": 1}, "9.3 only a success counts"),
+        ({"owner_id": None}, "3.9 bound while taken"),
+        ({"reserved": 2}, "9.1 uses stay within the limit"),
+    ],
+)
+def test_a_state_that_does_not_follow_is_named(change: dict[str, object], broken: str) -> None:
+    """A use that no event counts, a binding that is lost: a fold that is wrong would be found."""
+    before = code_after()
+    after = replace(redeem_code.evolve(before, 2, RESERVED), **change)
+
+    assert broken in broken_code_rules(before, RESERVED, after)
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "broken"),
+    [
+        (item_after(RESERVED, SENT), SENT, ["9.4 sent once per delivery", "9.4 taken and given back by turns"]),
+        (item_after(RESERVED, SENT), REFUNDED, ["9.4 taken and given back by turns"]),
+        (item_after(RESERVED, REFUNDED), REFUNDED, ["9.4 taken and given back by turns"]),
+        (item_after(RESERVED, UNKNOWN), REFUNDED, ["9.10 no machine refunds an unknown"]),
+        (item_after(RESERVED, OPENED), OPENED, ["3.6 one case at a time"]),
+        (item_after(RESERVED), CLOSED, ["3.6 one case at a time"]),
+    ],
+)
+def test_an_event_that_breaks_a_rule_of_the_reservation_is_named(
+    before: Reservation, event: ReservationEvent, broken: list[str]
+) -> None:
+    """Sent twice, given back twice or as what it isn't, an unknown refunded by the sweep, cases that cross."""
+    assert broken == broken_reservation_rules(before, event, reservation.evolve(before, 9, event))
+
+
+def test_what_is_live_without_time_or_case_is_named() -> None:
+    """A parked reservation without a case would wait for nobody."""
+
+    class Forgotten(Reservation, frozen=True, kw_only=True):
+        @property
+        def due_at(self) -> None:
+            return None
+
+    parked = item_after(RESERVED, OPENED)
+    fields = {name: getattr(parked, name) for name in parked.__struct_fields__}
+    forgotten = Forgotten(**{**fields, "case_id": None})
+
+    assert ["9.2 due or parked"] == broken_reservation_rules(item_after(RESERVED), OPENED, forgotten)
+
+
+def test_a_right_history_breaks_nothing() -> None:
+    """Negative control: reserve, send, give back by staff."""
+    back = replace(REFUNDED, actor="staff", cause="staff", held="used")
+    code, item = code_after(), None
+    for version, event in enumerate((RESERVED, SENT, back), start=2):
+        after = redeem_code.evolve(code, version, event)
+        now = reservation.evolve(item, version, event) if item else reservation.opened(ID, version, RESERVED)
+
+        assert ([], []) == (broken_code_rules(code, event, after), broken_reservation_rules(item, event, now))
+        code, item = after, now
+
+
+def test_every_rule_has_a_case_here() -> None:
+    """A rule added without a test of its failure would be noticed."""
+    assert (4, 5) == (len(CODE_RULES), len(RESERVATION_RULES))

@@ -1,0 +1,114 @@
+"""Merkle trees against published vectors, and against the definition for every small size."""
+
+from hashlib import sha256
+from itertools import pairwise
+
+import pytest
+
+from projections.merkle import (
+    EMPTY_ROOT,
+    Read,
+    complete_root,
+    consistency_path,
+    inclusion_path,
+    is_consistent,
+    leaf_hash,
+    node_hash,
+    root_from_inclusion,
+    root_of,
+)
+
+ENTRIES = [
+    bytes.fromhex(text)
+    for text in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")
+]
+"""The entries of the vectors that Certificate Transparency's own code publishes for RFC 6962."""
+ROOTS = [
+    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+]
+
+
+def reader(leaves: list[bytes]) -> Read:
+    """Reads subtrees of leaves that are all in memory."""
+    return lambda level, index: complete_root(leaves[index << level : (index + 1) << level])
+
+
+def plain_root(leaves: list[bytes]) -> bytes:
+    """The definition of RFC 6962 2.1, word by word."""
+    if len(leaves) == 1:
+        return leaves[0]
+    middle = 1
+    while middle * 2 < len(leaves):
+        middle *= 2
+    return node_hash(plain_root(leaves[:middle]), plain_root(leaves[middle:]))
+
+
+LEAVES = [leaf_hash(entry) for entry in ENTRIES]
+MANY = [leaf_hash(bytes([number])) for number in range(40)]
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+def test_roots_are_those_of_the_published_vectors(size: int) -> None:
+    """The first n of the eight entries."""
+    assert ROOTS[size - 1] == root_of(reader(LEAVES), size).hex()
+
+
+def test_the_empty_tree_has_the_hash_of_nothing() -> None:
+    """RFC 6962 2.1."""
+    assert sha256(b"").digest() == EMPTY_ROOT == root_of(reader([]), 0)
+
+
+def test_published_paths_lead_to_the_root() -> None:
+    """RFC 6962 2.1.3: of seven leaves d0 needs [b, h, l] and d6 needs [i, k]."""
+    read = reader(MANY)
+    b, h, k = MANY[1], node_hash(MANY[2], MANY[3]), plain_root(MANY[:4])
+    i, last = node_hash(MANY[4], MANY[5]), plain_root(MANY[4:7])
+
+    assert [b, h, last] == inclusion_path(read, 0, 7)
+    assert [i, k] == inclusion_path(read, 6, 7)
+    assert [MANY[2], MANY[3], node_hash(MANY[0], MANY[1]), last] == consistency_path(read, 3, 7)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 31, 32, 33, 40])
+def test_each_leaf_is_proved_and_no_other(size: int) -> None:
+    """Every path leads to the root; with another leaf, place or a shorter path it does not."""
+    read, root = reader(MANY), plain_root(MANY[:size])
+    for index in range(size):
+        path = inclusion_path(read, index, size)
+
+        assert root == root_from_inclusion(MANY[index], index, size, path)
+        assert root != root_from_inclusion(leaf_hash(b"other"), index, size, path)
+        assert size == 1 or root != root_from_inclusion(MANY[index], index, size, path[:-1])
+        assert root_from_inclusion(MANY[index], size, size, path) is None
+        assert root_from_inclusion(MANY[index], index, size, [*path, root]) is None
+
+
+def test_each_tree_is_proved_to_begin_the_next_and_no_other_is() -> None:
+    """Consistency between any two sizes; with another old or new root the proof fails."""
+    read = reader(MANY)
+    for new in range(1, 34):
+        for old in range(1, new + 1):
+            path = consistency_path(read, old, new)
+            first, second = plain_root(MANY[:old]), plain_root(MANY[:new])
+
+            assert is_consistent(old, new, first, second, path)
+            assert not is_consistent(old, new, leaf_hash(b"x"), second, path)
+            assert old == new or not is_consistent(old, new, first, leaf_hash(b"x"), path)
+
+
+def test_what_is_not_there_has_no_proof() -> None:
+    """Leaves beyond the end, trees that shrink, paths out of nothing."""
+    read = reader(MANY)
+
+    with pytest.raises(ValueError, match="no leaf 3"):
+        inclusion_path(read, 3, 3)
+    with pytest.raises(ValueError, match="no consistency"):
+        consistency_path(read, 4, 3)
+    assert not any(is_consistent(old, new, b"", b"", []) for old, new in pairwise(range(5)))

@@ -1,0 +1,274 @@
+"""The Merkle log over real events: follower, checkpoints, receipts, and each kind of damage."""
+
+import base64
+import importlib.util
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from projections.checkpoints import (
+    Checkpoint,
+    all_checkpoints,
+    public_keys,
+    sign_head,
+    signed_text,
+    signing_key,
+)
+from projections.keys import KeyRing
+from projections.merkle import EMPTY_ROOT, complete_root, consistency_path, is_consistent, node_hash, root_of
+from projections.receipts import NotYetSignedError, ReceiptError, check_proof, read_consistency, read_receipt
+from projections.tree_log import event_leaf, follow, leaf_index, reader_of, tree_size
+from projections.verify_command import run_verify
+from tests.projections.ledgers import LedgerBench, done
+
+OTHER = KeyRing(1, {1: b"o" * 32})
+SCRIPT = Path(__file__).parents[2] / "docs" / "check_receipt.py"
+
+
+@pytest.fixture
+def conn(bench: LedgerBench) -> Iterator[psycopg.Connection[Any]]:
+    """A connection as the follower has one."""
+    with psycopg.connect(bench.database_url, autocommit=True) as conn:
+        yield conn
+
+
+def sent(bench: LedgerBench, code: str | None = None) -> UUID:
+    """A reservation that was sent."""
+    item = done(bench.redeem(code or bench.issue(), f"{uuid4().hex}@example.com")).about()
+    bench.attempt(item.reservation_id)
+    return item.reservation_id
+
+
+def ring(bench: LedgerBench) -> KeyRing:
+    """The bench's master keys."""
+    return bench.storage.vault.rings["master"]
+
+
+def signed(bench: LedgerBench, conn: psycopg.Connection[Any], minutes: int = 0) -> Checkpoint:
+    """Follow and sign, some minutes from now."""
+    follow(conn)
+    now = bench.storage.recorder.clock.now() + timedelta(minutes=minutes)
+    made = sign_head(conn, signing_key(ring(bench)), now)
+    assert made is not None
+    return made
+
+
+def leaves(bench: LedgerBench) -> list[bytes]:
+    """Hashes of all events in order of position."""
+    rows = bench.rows(
+        "SELECT originator_id, originator_version, topic, state FROM ledger_events ORDER BY notification_id"
+    )
+    return [event_leaf(stream, version, topic, bytes(state)) for stream, version, topic, state in rows]
+
+
+def plain_root(hashes: list[bytes]) -> bytes:
+    """The definition of RFC 6962 2.1."""
+    if len(hashes) < 2:
+        return hashes[0] if hashes else EMPTY_ROOT
+    middle = 1 << ((len(hashes) - 1).bit_length() - 1)
+    return node_hash(plain_root(hashes[:middle]), plain_root(hashes[middle:]))
+
+
+def verified(bench: LedgerBench) -> tuple[int, list[tuple[str, str]]]:
+    """Exit code and (rule, type) of what `verify` finds."""
+    out, keys = StringIO(), public_keys(ring(bench))
+    code = run_verify(bench.database_url, timedelta(1), 99, keys, as_json=True, out=out, err=StringIO())
+    return code, [(found["rule"], found["type"]) for found in json.loads(out.getvalue())["findings"]]
+
+
+def damage(bench: LedgerBench, statement: str) -> None:
+    """Change the log as only somebody with all rights could."""
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
+        conn.execute(statement.encode())
+        conn.execute("ALTER TABLE ledger_events ENABLE TRIGGER USER")
+
+
+def test_the_follower_s_root_is_that_of_the_events(bench: LedgerBench, conn: psycopg.Connection[Any]) -> None:
+    """In portions of any size, over several tiles, always the root that RFC 6962 defines; each event has its leaf."""
+    codes = [bench.issue(None, bound=False) for _ in range(3)]
+    for portion in (1, 2, 300, 100, 1, 260):
+        commands = [bench.reserve(codes[n % 3], f"{uuid4().hex}@example.com") for n in range(portion)]
+        bench.storage.ledger.execute(commands)
+        while follow(conn, events_max=97):
+            pass
+        hashes = leaves(bench)
+
+        assert len(hashes) == tree_size(conn).size
+        assert plain_root(hashes) == root_of(reader_of(conn), len(hashes))
+    positions = [row[0] for row in bench.rows("SELECT notification_id FROM ledger_events ORDER BY 1")]
+    assert list(range(len(hashes))) == [leaf_index(conn, position) for position in positions]
+    assert complete_root(hashes[256:512]) == reader_of(conn)(8, 1)
+    assert leaf_index(conn, positions[-1] + 1) is None
+
+
+def test_a_checkpoint_is_signed_once_a_minute_if_there_is_news(
+    bench: LedgerBench, conn: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """Nothing for an empty log, too early or without news; the file outside has the same line."""
+    key, now, file = signing_key(ring(bench)), bench.storage.recorder.clock.now(), tmp_path / "checkpoints"
+    assert sign_head(conn, key, now, file) is None
+    sent(bench)
+    follow(conn)
+    first = sign_head(conn, key, now, file)
+    assert sign_head(conn, key, now + timedelta(minutes=2), file) is None
+    sent(bench)
+    follow(conn)
+    assert sign_head(conn, key, now + timedelta(seconds=5), file) is None
+    second = sign_head(conn, key, now + timedelta(minutes=2), file)
+
+    assert first
+    assert second
+    assert [first, second] == all_checkpoints(conn)
+    assert [4, 8] == [json.loads(line)["size"] for line in file.read_text().splitlines()]
+    assert first.is_signed
+    assert not first._replace(size=5).is_signed
+    path = consistency_path(reader_of(conn), first.size, second.size)
+    assert is_consistent(first.size, second.size, first.root, second.root, path)
+
+
+def test_a_receipt_proves_its_events_and_nothing_altered(bench: LedgerBench, conn: psycopg.Connection[Any]) -> None:
+    """As it is it holds; with any value altered, another key or another reservation it proves nothing."""
+    reservation_id = sent(bench)
+    with pytest.raises(NotYetSignedError):
+        read_receipt(bench.storage, reservation_id)
+    sent(bench)
+    signed(bench, conn)
+    sent(bench)
+    signed(bench, conn, minutes=2)
+    key = public_keys(ring(bench))[0]
+    receipt = read_receipt(bench.storage, reservation_id)
+    assert receipt is not None
+    text = json.dumps(receipt)
+
+    assert check_proof(text, key).startswith(f"3 events of reservation {reservation_id} are in the ledger")
+    assert 1 == receipt["checkpoint"]["number"]
+    assert read_receipt(bench.storage, uuid4()) is None
+    for alter in ALTERATIONS:
+        bad = json.loads(text)
+        alter(bad)
+        with pytest.raises(ReceiptError):
+            check_proof(json.dumps(bad), key)
+        assert script_says(bad, key)
+    with pytest.raises(ReceiptError, match="another key"):
+        check_proof(text, public_keys(OTHER)[0])
+    with pytest.raises(ReceiptError, match="can't be read"):
+        check_proof("{", key)
+    assert script_says(receipt, key) is None
+    assert script_says(receipt, public_keys(OTHER)[0])
+
+
+def test_a_later_checkpoint_is_proved_to_hold_the_earlier(bench: LedgerBench, conn: psycopg.Connection[Any]) -> None:
+    """The events of one are the first of the other; with a root of something else, or the other way round, not."""
+    for minutes in (0, 2):
+        sent(bench)
+        signed(bench, conn, minutes)
+    key = public_keys(ring(bench))[0]
+    proof = read_consistency(bench.storage, 1, 2)
+    assert proof is not None
+
+    assert "the 4 events of checkpoint 1 are the first of the 8 of checkpoint 2" == check_proof(json.dumps(proof), key)
+    with pytest.raises(ReceiptError, match="does not hold what checkpoint 1 held"):
+        check_proof(json.dumps({**proof, "path": proof["path"][1:]}), key)
+    with pytest.raises(ReceiptError, match="signature"):
+        check_proof(json.dumps({**proof, "old": {**proof["old"], "size": 3}}), key)
+    assert [None, None] == [read_consistency(bench.storage, *pair) for pair in ((2, 1), (1, 3))]
+
+
+def _alter_state(receipt: dict[str, Any]) -> None:
+    state = base64.b64decode(receipt["events"][0]["state"]).replace(b"person", b"worker")
+    receipt["events"][0]["state"] = base64.b64encode(state).decode()
+
+
+ALTERATIONS: list[Callable[[dict[str, Any]], object]] = [
+    _alter_state,
+    lambda receipt: receipt["events"][1].update(version=9),
+    lambda receipt: receipt["events"][1].update(topic="InviteSent:1"),
+    lambda receipt: receipt["events"][1].update(leaf_index=0),
+    lambda receipt: receipt["events"][0]["path"].pop(),
+    lambda receipt: receipt["checkpoint"].update(size=5),
+    lambda receipt: receipt["checkpoint"].update(at="2026-01-01T00:00:00+00:00"),
+    lambda receipt: receipt.update(reservation_id=str(uuid4())),
+]
+
+
+def script_says(receipt: dict[str, Any], key: bytes) -> str | None:
+    """What the stand-alone script finds wrong."""
+    spec = importlib.util.spec_from_file_location("check_receipt", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    said: str | None = module.trouble(receipt, base64.b64encode(key).decode())
+    return said
+
+
+def test_the_script_is_short_and_imports_nothing_of_ours() -> None:
+    """Anybody can read it through."""
+    text = SCRIPT.read_text()
+
+    assert len(text.splitlines()) <= 80
+    assert not any(f"{verb} {package}" in text for verb in ("import", "from") for package in ("projections", "domain"))
+
+
+UNALTERED = "proof: events are what the Merkle log says"
+MOVED = "UPDATE ledger_events SET notification_id = {} WHERE notification_id = {}"
+REORDERED = ";".join(MOVED.format(to, place) for place, to in ((4, 99), (5, 4), (99, 5)))
+"""Two events of different codes: no stream shows it."""
+DAMAGES = {
+    "flipped byte": (
+        "UPDATE ledger_events SET state = overlay(state PLACING 'P'::bytea FROM 30) WHERE notification_id = 3",
+        (UNALTERED, "InviteAttempted"),
+    ),
+    "deleted event": ("DELETE FROM ledger_events WHERE notification_id = 3", (UNALTERED, "InviteSent")),
+    "reordered pair": (REORDERED, (UNALTERED, "CodeIssued")),
+    "truncated tail": ("DELETE FROM ledger_events WHERE notification_id > 4", (UNALTERED, "MerkleLog")),
+    "altered tile": (
+        "UPDATE merkle_tiles SET hashes = overlay(hashes PLACING 'P'::bytea FROM 1)",
+        (UNALTERED, "CodeIssued"),
+    ),
+    "altered root": (
+        "UPDATE checkpoints SET root = overlay(root PLACING 'P'::bytea FROM 1)",
+        ("proof: checkpoints are signed and hold", "Checkpoint"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "named"), DAMAGES.values(), ids=DAMAGES)
+def test_each_kind_of_damage_is_found(
+    bench: LedgerBench, conn: psycopg.Connection[Any], statement: str, named: tuple[str, str]
+) -> None:
+    """Exit code 1, with the rule and the event at which it shows; an undamaged log passes."""
+    sent(bench)
+    sent(bench)
+    signed(bench, conn)
+    assert (0, []) == verified(bench)
+    damage(bench, statement)
+
+    code, found = verified(bench)
+
+    assert 1 == code
+    assert named in found
+
+
+def test_a_checkpoint_of_another_key_or_of_a_later_state_is_found(
+    bench: LedgerBench, conn: psycopg.Connection[Any]
+) -> None:
+    """Signed with another key: found though the signature itself is right. So is one that holds more than the log."""
+    sent(bench)
+    made = signed(bench, conn)
+    at, key = made.at + timedelta(minutes=5), signing_key(OTHER)
+    forged = key.sign(signed_text(99, made.root, at))
+    conn.execute(
+        "INSERT INTO checkpoints (size, position, root, at, public_key, signature) VALUES (99, 99, %s, %s, %s, %s)",
+        (made.root, at, key.public_key().public_bytes_raw(), forged),
+    )
+
+    assert (1, [("proof: checkpoints are signed and hold", "Checkpoint")]) == verified(bench)

@@ -1,0 +1,293 @@
+CREATE FUNCTION public.audit_is_for_ever() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit is append-only: % on audit is refused', TG_OP USING ERRCODE = 'insufficient_privilege';
+END;
+$$;
+CREATE FUNCTION public.ledger_events_are_for_ever() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'the log is append-only: % on ledger_events is refused', TG_OP USING ERRCODE = 'insufficient_privilege';
+END;
+$$;
+CREATE TABLE public.api_keys (
+    key_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    role text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    CONSTRAINT api_keys_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'support'::text, 'admin'::text])))
+);
+CREATE TABLE public.audit (
+    audit_id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    act text NOT NULL,
+    staff_id uuid,
+    subject_id uuid,
+    text_id uuid
+);
+CREATE SEQUENCE public.audit_audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+ALTER SEQUENCE public.audit_audit_id_seq OWNED BY public.audit.audit_id;
+CREATE TABLE public.cases (
+    case_id uuid NOT NULL,
+    code_id uuid NOT NULL,
+    reservation_id uuid NOT NULL,
+    delivery smallint NOT NULL,
+    cause text NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    closed_at timestamp with time zone,
+    closed_how text
+);
+CREATE TABLE public.checkpoints (
+    number bigint NOT NULL,
+    size bigint NOT NULL,
+    "position" bigint NOT NULL,
+    root bytea NOT NULL,
+    at timestamp with time zone NOT NULL,
+    public_key bytea NOT NULL,
+    signature bytea NOT NULL
+);
+ALTER TABLE public.checkpoints ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.checkpoints_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.code_balances (
+    code_id uuid NOT NULL,
+    version bigint NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    max_uses bigint,
+    used bigint NOT NULL,
+    reserved bigint NOT NULL,
+    bound boolean NOT NULL,
+    owner_id uuid,
+    sent_binding bigint NOT NULL,
+    expires_at timestamp with time zone,
+    validity_days integer,
+    group_name text
+)
+WITH (fillfactor='50');
+CREATE TABLE public.code_texts (
+    code_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    pepper_id smallint NOT NULL,
+    sealed bytea NOT NULL,
+    key_id smallint NOT NULL,
+    hint text NOT NULL
+);
+CREATE TABLE public.dispatches (
+    reservation_id uuid NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    next_at timestamp with time zone NOT NULL,
+    times smallint NOT NULL
+);
+CREATE TABLE public.drifting_codes (
+    code_id uuid NOT NULL,
+    found_at timestamp with time zone NOT NULL,
+    rows bigint NOT NULL
+);
+CREATE TABLE public.idempotency_keys (
+    scope_digest bytea NOT NULL,
+    body_digest bytea NOT NULL,
+    reservation_id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+CREATE TABLE public.key_checks (
+    ring text NOT NULL,
+    key_id smallint NOT NULL,
+    check_value bytea NOT NULL,
+    CONSTRAINT key_checks_ring_check CHECK ((ring = ANY (ARRAY['pepper'::text, 'master'::text])))
+);
+CREATE TABLE public.ledger_events (
+    originator_id uuid NOT NULL,
+    originator_version bigint NOT NULL,
+    topic text NOT NULL,
+    state bytea NOT NULL,
+    notification_id bigint NOT NULL
+);
+CREATE SEQUENCE public.ledger_events_notification_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+ALTER SEQUENCE public.ledger_events_notification_id_seq OWNED BY public.ledger_events.notification_id;
+CREATE TABLE public.merkle_progress (
+    only_row boolean DEFAULT true NOT NULL,
+    size bigint NOT NULL,
+    "position" bigint NOT NULL,
+    CONSTRAINT merkle_progress_only_row_check CHECK (only_row)
+);
+CREATE TABLE public.merkle_tiles (
+    height smallint NOT NULL,
+    index bigint NOT NULL,
+    first_position bigint,
+    hashes bytea NOT NULL
+);
+CREATE TABLE public.outbox (
+    reservation_id uuid NOT NULL,
+    template text NOT NULL,
+    written_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone,
+    attempts smallint DEFAULT 0 NOT NULL,
+    outcome text
+);
+CREATE TABLE public.private_texts (
+    text_id uuid NOT NULL,
+    reservation_id uuid,
+    sealed bytea NOT NULL,
+    key_id smallint NOT NULL
+);
+CREATE TABLE public.recipients (
+    recipient_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    pepper_id smallint NOT NULL,
+    sealed bytea NOT NULL,
+    key_id smallint NOT NULL
+);
+CREATE TABLE public.refusals (
+    code_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    recipient_digest bytea NOT NULL,
+    pepper_id smallint NOT NULL,
+    reason text NOT NULL
+);
+CREATE TABLE public.reservations (
+    reservation_id uuid NOT NULL,
+    code_id uuid NOT NULL,
+    recipient_id uuid NOT NULL,
+    versions bigint[] NOT NULL,
+    status text NOT NULL,
+    kind text NOT NULL,
+    reserved_at timestamp with time zone NOT NULL,
+    deadline timestamp with time zone NOT NULL,
+    due_at timestamp with time zone,
+    lease_until timestamp with time zone,
+    delivery smallint NOT NULL,
+    attempts smallint NOT NULL,
+    ever_unknown boolean NOT NULL,
+    case_id uuid,
+    follows uuid,
+    sent_at timestamp with time zone,
+    accepted_at timestamp with time zone,
+    refunded_at timestamp with time zone,
+    refund_cause text
+)
+WITH (fillfactor='80');
+CREATE TABLE public.staff (
+    staff_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    pepper_id smallint NOT NULL,
+    sealed bytea NOT NULL,
+    key_id smallint NOT NULL,
+    password_hash text NOT NULL,
+    role text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT staff_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'support'::text, 'admin'::text])))
+);
+CREATE TABLE public.staff_sessions (
+    digest bytea NOT NULL,
+    staff_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+CREATE TABLE public.unknown_code_tries (
+    minute timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    tries bigint NOT NULL
+);
+CREATE TABLE public.verifications (
+    kind text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    "position" bigint NOT NULL,
+    events bigint NOT NULL,
+    CONSTRAINT verifications_kind_check CHECK ((kind = ANY (ARRAY['sample'::text, 'full'::text])))
+);
+ALTER TABLE ONLY public.audit ALTER COLUMN audit_id SET DEFAULT nextval('public.audit_audit_id_seq'::regclass);
+ALTER TABLE ONLY public.ledger_events ALTER COLUMN notification_id SET DEFAULT nextval('public.ledger_events_notification_id_seq'::regclass);
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_digest_key UNIQUE (digest);
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (key_id);
+ALTER TABLE ONLY public.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
+ALTER TABLE ONLY public.cases
+    ADD CONSTRAINT cases_pkey PRIMARY KEY (case_id);
+ALTER TABLE ONLY public.checkpoints
+    ADD CONSTRAINT checkpoints_pkey PRIMARY KEY (number);
+ALTER TABLE ONLY public.code_balances
+    ADD CONSTRAINT code_balances_pkey PRIMARY KEY (code_id);
+ALTER TABLE ONLY public.code_texts
+    ADD CONSTRAINT code_texts_digest_key UNIQUE (digest);
+ALTER TABLE ONLY public.code_texts
+    ADD CONSTRAINT code_texts_pkey PRIMARY KEY (code_id);
+ALTER TABLE ONLY public.dispatches
+    ADD CONSTRAINT dispatches_pkey PRIMARY KEY (reservation_id);
+ALTER TABLE ONLY public.drifting_codes
+    ADD CONSTRAINT drifting_codes_pkey PRIMARY KEY (code_id);
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (scope_digest);
+ALTER TABLE ONLY public.key_checks
+    ADD CONSTRAINT key_checks_pkey PRIMARY KEY (ring, key_id);
+ALTER TABLE ONLY public.ledger_events
+    ADD CONSTRAINT ledger_events_pkey PRIMARY KEY (originator_id, originator_version);
+ALTER TABLE ONLY public.merkle_progress
+    ADD CONSTRAINT merkle_progress_pkey PRIMARY KEY (only_row);
+ALTER TABLE ONLY public.merkle_tiles
+    ADD CONSTRAINT merkle_tiles_pkey PRIMARY KEY (height, index);
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (reservation_id, template);
+ALTER TABLE ONLY public.private_texts
+    ADD CONSTRAINT private_texts_pkey PRIMARY KEY (text_id);
+ALTER TABLE ONLY public.recipients
+    ADD CONSTRAINT recipients_digest_key UNIQUE (digest);
+ALTER TABLE ONLY public.recipients
+    ADD CONSTRAINT recipients_pkey PRIMARY KEY (recipient_id);
+ALTER TABLE ONLY public.reservations
+    ADD CONSTRAINT reservations_pkey PRIMARY KEY (reservation_id);
+ALTER TABLE ONLY public.staff
+    ADD CONSTRAINT staff_digest_key UNIQUE (digest);
+ALTER TABLE ONLY public.staff
+    ADD CONSTRAINT staff_pkey PRIMARY KEY (staff_id);
+ALTER TABLE ONLY public.staff_sessions
+    ADD CONSTRAINT staff_sessions_pkey PRIMARY KEY (digest);
+ALTER TABLE ONLY public.unknown_code_tries
+    ADD CONSTRAINT unknown_code_tries_pkey PRIMARY KEY (minute, reason);
+ALTER TABLE ONLY public.verifications
+    ADD CONSTRAINT verifications_pkey PRIMARY KEY (kind);
+CREATE INDEX audit_staff_idx ON public.audit USING btree (staff_id, at);
+CREATE INDEX cases_code_idx ON public.cases USING btree (code_id);
+CREATE INDEX cases_open_idx ON public.cases USING btree (opened_at, case_id) WHERE (closed_at IS NULL);
+CREATE INDEX cases_opened_idx ON public.cases USING btree (opened_at, case_id);
+CREATE INDEX code_balances_issued_idx ON public.code_balances USING btree (issued_at, code_id);
+CREATE INDEX code_texts_hint_idx ON public.code_texts USING btree (hint, code_id);
+CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree (expires_at);
+CREATE UNIQUE INDEX ledger_events_notification_id_idx ON public.ledger_events USING btree (notification_id);
+CREATE INDEX merkle_tiles_position_idx ON public.merkle_tiles USING btree (first_position) WHERE (height = 0);
+CREATE INDEX outbox_due_idx ON public.outbox USING btree (due_at) WHERE (due_at IS NOT NULL);
+CREATE INDEX private_texts_reservation_idx ON public.private_texts USING btree (reservation_id);
+CREATE INDEX refusals_code_idx ON public.refusals USING btree (code_id, at);
+CREATE INDEX reservations_due_idx ON public.reservations USING btree (due_at) WHERE (due_at IS NOT NULL);
+CREATE INDEX reservations_follows_idx ON public.reservations USING btree (follows) WHERE (follows IS NOT NULL);
+CREATE INDEX reservations_live_idx ON public.reservations USING btree (code_id, deadline) WHERE (status = 'live'::text);
+CREATE INDEX reservations_person_idx ON public.reservations USING btree (code_id, recipient_id);
+CREATE INDEX reservations_recipient_idx ON public.reservations USING btree (recipient_id);
+CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
+CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
+CREATE TRIGGER audit_refuse_change BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_for_ever();
+CREATE TRIGGER audit_refuse_truncate BEFORE TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_for_ever();
+CREATE TRIGGER ledger_events_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_events FOR EACH ROW EXECUTE FUNCTION public.ledger_events_are_for_ever();
+CREATE TRIGGER ledger_events_refuse_truncate BEFORE TRUNCATE ON public.ledger_events FOR EACH STATEMENT EXECUTE FUNCTION public.ledger_events_are_for_ever();
+ALTER TABLE ONLY public.staff_sessions
+    ADD CONSTRAINT staff_sessions_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;

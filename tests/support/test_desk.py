@@ -1,0 +1,342 @@
+"""Searching, the statement, acts with a reason, unmasking, and the lists of what waits."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from api.issuing import Terms
+from domain.ports import Rejected, Uncertain
+from tests.api.site import Site
+from tests.support.browser import Browser, balances, code_id_of, heading
+
+LOST = Uncertain(server="mx:25", cause="connection_lost")
+NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
+EMAIL = "li.wei@example.com"
+SignIn = Callable[..., Browser]
+
+
+def reserved(site: Site, code: str, email: str = EMAIL) -> str:
+    """A new reservation's id."""
+    reservation_id: str = site.redeem(code, email).json()["reservation_id"]
+    return reservation_id
+
+
+def test_each_key_finds_its_page(site: Site, sign_in: SignIn) -> None:
+    """A whole code, its last four, a whole address, a reservation, a Message-ID: none of it shows in an address."""
+    code = site.issue(Terms(max_uses=3))
+    reservation_id = reserved(site, code)
+    browser, code_id = sign_in("viewer"), code_id_of(site, code)
+
+    def found(typed: str) -> str:
+        return browser.submit("/support/search", q=typed).headers["location"]
+
+    assert found(f" {code.lower()} ") == f"/support/codes/{code_id}"
+    assert found(code[-4:].lower()) == f"/support/codes/{code_id}"
+    assert found(str(code_id)) == f"/support/codes/{code_id}"
+    assert found(reservation_id) == f"/support/reservations/{reservation_id}"
+    assert found(f"<{reservation_id}.1@ledger.test>") == f"/support/reservations/{reservation_id}"
+    person = found(EMAIL.upper())
+    assert person.startswith("/support/people/")
+    assert f'href="/support/reservations/{reservation_id}"' in browser.get(person).text
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("", "Please enter something"),
+        ("nobody@example.com", "never reserved anything"),
+        ("not@an@address", "never reserved anything"),
+        ("ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ", "a letter is wrong"),
+        ("NOSUCH", "There is no such code"),
+        ("a\x00b", "There is no such code"),
+        ("00000000-0000-0000-0000-000000000009", "There is no such code"),
+    ],
+)
+def test_what_is_not_found_says_why(sign_in: SignIn, typed: str, says: str) -> None:
+    """And what to try instead."""
+    answer = sign_in("viewer").submit("/support/search", q=typed)
+
+    assert answer.status_code == 404
+    assert says in answer.text
+
+
+def test_codes_with_one_ending_are_listed(site: Site, sign_in: SignIn) -> None:
+    """Where the last four fit several codes, the person chooses."""
+    ids = [code_id_of(site, site.issue()) for _ in range(2)]
+    with site.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE code_texts SET hint = 'AB12'")
+    browser = sign_in("viewer")
+
+    listed = browser.get(browser.submit("/support/search", q="ab12").headers["location"])
+
+    assert heading(listed) == "Codes that end with AB12"
+    assert all(f'href="/support/codes/{code_id}"' in listed.text for code_id in ids)
+
+
+def test_the_statement_has_the_balance_after_each_line(site: Site, sign_in: SignIn) -> None:
+    """Newest first or oldest first, in sentences, with nothing in clear."""
+    code = site.issue(Terms(max_uses=2))
+    site.attempt(reserved(site, code))
+    page = sign_in("viewer").get(f"/support/codes/{code_id_of(site, code)}")
+    oldest = sign_in("viewer").get(f"/support/codes/{code_id_of(site, code)}?order=oldest")
+
+    assert balances(page) == [(1, 0, 1), (0, 1, 1), (0, 1, 1), (0, 0, 2)]
+    assert balances(oldest) == balances(page)[::-1]
+    assert "the mail server mx:25 took the invitation" in page.text
+    assert 'aria-label="1 used, 0 reserved, 1 free"' in page.text
+    assert "l***@example.com" in page.text
+    assert EMAIL not in page.text
+    assert code not in page.text
+    assert len(page.text.encode()) < 100_000
+
+
+def test_a_long_statement_is_paged_by_version(site: Site, sign_in: SignIn) -> None:
+    """Each line once, in order, over all pages."""
+    code = site.issue(Terms(max_uses=None, bound=False))
+    for number in range(45):
+        reserved(site, code, f"p{number}@example.com")
+    browser, path = sign_in("viewer"), f"/support/codes/{code_id_of(site, code)}"
+
+    for order in ("newest", "oldest"):
+        seen: list[int] = []
+        following: str | None = f"?order={order}"
+        while following is not None:
+            text = browser.get(path + following).text
+            seen += [int(version) for version in re.findall(r'data-version="(\d+)"', text)]
+            more = re.search(r'href="(\?[^"]*place=\d+)#lines"', text)
+            following = more[1].replace("&amp;", "&") if more else None
+        assert seen == (list(range(46, 0, -1)) if order == "newest" else list(range(1, 47)))
+
+
+def test_the_statement_as_it_was(site: Site, sign_in: SignIn) -> None:
+    """By moment, or by event as the slider asks; before the code was issued there is nothing."""
+    code = site.issue(Terms(max_uses=2))
+    site.attempt(reserved(site, code))
+    browser, path = sign_in("viewer"), f"/support/codes/{code_id_of(site, code)}"
+    issued_at = site.services.now() - timedelta(hours=1)
+
+    travelled = browser.get(f"{path}?at_event=2")
+    then = browser.get(path + travelled.headers["location"])
+    before = browser.get(path, as_of=issued_at.isoformat())
+
+    assert travelled.status_code == 303
+    assert balances(then) == [(0, 1, 1), (0, 0, 2)]
+    assert 'aria-label="0 used, 1 reserved, 1 free"' in then.text
+    assert "Back to now" in then.text
+    assert "the code was not issued yet" in before.text
+    assert browser.get(path, as_of="yesterday").status_code == 422
+
+
+def test_the_statement_by_kind_and_by_reservation(site: Site, sign_in: SignIn) -> None:
+    """A filter keeps each line's balance; groups show a reservation with its state."""
+    code = site.issue(Terms(max_uses=3, bound=False))
+    first = reserved(site, code)
+    site.attempt(first, NO_SUCH)
+    second = reserved(site, code, "mei@example.com")
+    browser, path = sign_in("viewer"), f"/support/codes/{code_id_of(site, code)}"
+
+    kind = browser.get(path, kind="UseReserved")
+    one = browser.get(path, reservation=first, order="oldest")
+    groups = browser.get(path, group="yes")
+
+    assert balances(kind) == [(0, 1, 2), (0, 1, 2)]
+    assert balances(one) == [(0, 1, 2), (0, 1, 2), (0, 1, 2), (0, 0, 3)]
+    assert groups.text.index(f'id="g{second}"') < groups.text.index(f'id="g{first}"')
+    assert "given back" in groups.text
+
+
+def test_groups_are_paged_too(site: Site, sign_in: SignIn) -> None:
+    """Each reservation once, with all its lines, however many fit a page."""
+    code = site.issue(Terms(max_uses=None, bound=False))
+    expected = [reserved(site, code, f"p{number}@example.com") for number in range(11)]
+    for reservation_id in expected:
+        site.attempt(reservation_id, NO_SUCH)
+    browser, path = sign_in("viewer"), f"/support/codes/{code_id_of(site, code)}"
+
+    seen: list[str] = []
+    following: str | None = "?group=yes"
+    while following is not None:
+        text = browser.get(path + following).text
+        seen += re.findall(r'<h3 id="g([\w-]+)"', text)
+        more = re.search(r'href="(\?[^"]*place=\d+)#lines"', text)
+        following = more[1].replace("&amp;", "&") if more else None
+
+    assert seen == expected[::-1]
+
+
+def test_balances_stay_right_beyond_the_marks(site: Site, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Balances folded from marks are those folded from the beginning, also at the marks themselves."""
+    monkeypatch.setattr("projections.statements.MARK_EVERY", 3)
+    code = site.issue(Terms(max_uses=9, bound=False))
+    code_id = code_id_of(site, code)
+    expected = []
+    for number in range(4):
+        site.attempt(reserved(site, code, f"p{number}@example.com"))
+        expected = [(line.code.used, line.code.reserved) for line in site.services.reader.history(code_id)]
+        page = sign_in("viewer").get(f"/support/codes/{code_id}?order=oldest")
+        assert [line[:2] for line in balances(page)] == expected
+    versions = [
+        site.client.app.state.support.statements.version_at(code_id, line.event.at)  # type: ignore[attr-defined]  # it is a FastAPI application
+        for line in site.services.reader.history(code_id)
+    ]
+    assert versions == sorted(versions)
+    assert versions[-1] == len(expected)
+
+
+def test_refused_tries_tell_why_a_code_did_not_work(site: Site, sign_in: SignIn) -> None:
+    """On the code's page, with the reason in words."""
+    code = site.issue()
+    reserved(site, code)
+    site.redeem(code, "mei@example.com")
+
+    text = sign_in("viewer").get(f"/support/codes/{code_id_of(site, code)}").text
+
+    assert "Code in use right now" in text
+    assert "mei@example.com" not in text
+
+
+def test_a_refund_shows_what_it_does_and_does_it_once(site: Site, sign_in: SignIn) -> None:
+    """Preview, reason, and the same form sent twice; the actor and the note are in the history."""
+    code = site.issue(Terms(max_uses=2))
+    reservation_id = reserved(site, code)
+    site.attempt(reservation_id)
+    browser, path = sign_in("support"), f"/support/reservations/{reservation_id}/acts/refund"
+    preview = browser.get(path)
+    nonce = re.search(r'name="nonce" value="(\w+)"', preview.text)
+    assert nonce is not None
+    form = {"token": browser.token(), "nonce": nonce[1], "note": "asked by phone"}
+
+    empty = browser.post(path, {**form, "note": " "})
+    done = [browser.post(path, form) for _ in range(2)]
+    after = browser.get(f"/support/reservations/{reservation_id}")
+
+    assert "the use was given back: by decision of the staff" in preview.text
+    assert re.search(r"used</th><td>1</td><td>0</td>", preview.text)
+    assert (empty.status_code, [answer.status_code for answer in done]) == (422, [303, 303])
+    assert "asked by phone" in after.text
+    assert "s***@staff.example.com" in after.text
+    assert after.text.count("by decision of the staff") == 1
+    assert balances(browser.get(f"/support/codes/{code_id_of(site, code)}"))[0] == (0, 0, 2)
+
+
+def test_a_viewer_only_looks(site: Site, sign_in: SignIn) -> None:
+    """No act, no unmasking, no audit: neither offered nor taken."""
+    code = site.issue()
+    reservation_id = reserved(site, code)
+    browser, path = sign_in("viewer"), f"/support/reservations/{reservation_id}"
+
+    page = browser.get(path)
+    asked = [browser.get(f"{path}/acts/refund"), browser.get(f"{path}/unmask"), browser.get("/support/audit")]
+    sent = [browser.submit(f"{path}/acts/refund", note="x", nonce="1"), browser.submit(f"{path}/unmask", reason="x")]
+
+    assert "/acts/" not in page.text
+    assert "Needs the support role" in page.text
+    assert [answer.status_code for answer in asked + sent] == [403] * 5
+    assert site.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "reserved"
+    assert site.count("audit") == 1
+
+
+def test_an_address_is_shown_with_a_reason_and_written_down(site: Site, sign_in: SignIn) -> None:
+    """To the one who asked, for a few minutes; the reason is sealed, and the audit shows it to admins."""
+    reservation_id = reserved(site, site.issue())
+    browser, path = sign_in("support"), f"/support/reservations/{reservation_id}"
+
+    masked = browser.get(path)
+    refused = browser.submit(f"{path}/unmask", reason=" ")
+    shown = browser.submit(f"{path}/unmask", reason="ticket 4711")
+    clear = browser.get(path)
+    other = sign_in("admin")
+
+    assert (refused.status_code, shown.status_code) == (422, 303)
+    assert (heading(masked), heading(clear)) == ("l***@example.com", EMAIL)
+    assert heading(other.get(path)) == "l***@example.com"
+    audit = other.get("/support/audit").text
+    assert "showed an address" in audit
+    assert "ticket 4711" in audit
+    with site.services.storage.datastore.get_connection() as conn:
+        sealed = conn.execute("SELECT sealed FROM private_texts WHERE reservation_id IS NULL").fetchall()
+    assert [b"4711" in bytes(row["sealed"]) for row in sealed] == [False]
+
+
+def test_a_code_is_shown_with_a_reason(site: Site, sign_in: SignIn) -> None:
+    """Its whole text, grouped as people type it."""
+    code = site.issue()
+    browser, path = sign_in("support"), f"/support/codes/{code_id_of(site, code)}"
+
+    assert code not in browser.get(path).text
+    browser.submit(f"{path}/unmask", reason="read out to the owner")
+    assert heading(browser.get(path)) == code
+
+
+def test_an_unknown_waits_in_the_work_list_until_it_is_decided(site: Site, sign_in: SignIn) -> None:
+    """A bounced invitation is listed with the thing to do; deciding it empties the list."""
+    reservation_id = reserved(site, site.issue())
+    site.attempt(reservation_id)
+    site.client.post(f"/api/v1/reservations/{reservation_id}/bounce", json={}, headers=site.key("support"))
+    browser = sign_in("support")
+
+    listed = browser.get("/support/work")
+    browser.submit(f"/support/reservations/{reservation_id}/acts/resolve-refunded", note="asked", nonce="n1")
+    after = browser.get("/support/work")
+
+    assert "the mail came back" in listed.text
+    assert f"/support/reservations/{reservation_id}#acts" in listed.text
+    assert "No case is open" in after.text
+    assert site.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "refunded"
+
+
+def test_what_is_due_for_long_is_stuck(site: Site, sign_in: SignIn) -> None:
+    """Machines act within seconds: what they left alone for minutes is listed."""
+    reservation_id = reserved(site, site.issue())
+    browser = sign_in("viewer")
+    before = browser.get("/support/work").text
+    with site.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE reservations SET due_at = due_at - interval '10 minutes'")
+
+    assert reservation_id not in before
+    assert reservation_id in browser.get("/support/work").text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [(None, "您于"), (LOST, "邮件可能已经寄到"), (NO_SUCH, "您填写的邮箱无法收信")],
+)
+def test_the_reply_is_in_the_customers_language(
+    site: Site, sign_in: SignIn, outcome: Uncertain | Rejected | None, says: str
+) -> None:
+    """Whatever language the desk is in; it holds neither the address nor the code."""
+    code = site.issue()
+    reservation_id = reserved(site, code)
+    if outcome is not None:
+        site.attempt(reservation_id, outcome)
+
+    text = sign_in("viewer").get(f"/support/reservations/{reservation_id}").text
+    reply = text.partition('id="reply"')[2].partition("</textarea>")[0]
+
+    assert says in reply
+    assert f"…{code[-4:]}" in reply
+    assert EMAIL not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/support/codes/00000000-0000-0000-0000-000000000001", 404),
+        ("/support/reservations/00000000-0000-0000-0000-000000000001", 404),
+        ("/support/people/00000000-0000-0000-0000-000000000001", 404),
+        ("/support/codes/nonsense", 422),
+        ("/support/reservations/00000000-0000-0000-0000-000000000001/acts/burn", 422),
+        ("/support?before=x", 422),
+        ("/support/work?cursor=x", 422),
+        ("/support/nowhere", 404),
+    ],
+)
+def test_faults_are_pages(sign_in: SignIn, path: str, status: int) -> None:
+    """In plain words, never a trace."""
+    answer = sign_in("support").get(path)
+
+    assert answer.status_code == status
+    assert "text/html" in answer.headers["content-type"]
+    assert heading(answer)

@@ -1,0 +1,28 @@
+"""The minute's sample: what it exports, and that it repairs nothing."""
+
+import psycopg
+from prometheus_client import REGISTRY
+
+from tests.projections.ledgers import LedgerBench, done
+from workers.sampling import sample_drift
+
+
+def exported(name: str, **labels: str) -> float | None:
+    """A metric's value."""
+    return REGISTRY.get_sample_value(name, labels)
+
+
+def test_drift_is_exported_until_it_is_repaired(bench: LedgerBench) -> None:
+    """Rows that differ, the time and the position of the last check; the row stays wrong."""
+    for _ in range(30):
+        done(bench.redeem(bench.issue(), "li.wei@example.com"))
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute("UPDATE code_balances SET used = 1")
+    now = bench.storage.recorder.clock.now()
+
+    found = sample_drift(bench.storage, now).drifting
+
+    assert (30, 30.0) == (found, exported("ledger_projection_drift"))
+    assert now.timestamp() == exported("ledger_verified_timestamp_seconds", kind="sample")
+    assert exported("ledger_verified_position", kind="sample") == 60.0
+    assert [(30,)] == bench.rows("SELECT count(*) FROM code_balances WHERE used = 1")
