@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from api.cli.app import app
 from api.cli.stack.ports import free_port
 from tests.acceptance.stack import Stack
 
@@ -80,9 +81,18 @@ def test_every_dependency_has_its_reason() -> None:
     """The table and the list of requirements name the same packages."""
     listed = (ROOT / "requirements" / "runtime.in").read_text(encoding="utf-8")
     required = {re.split(r"[~=<>\[]", line)[0].strip() for line in listed.splitlines() if line and line[0] != "#"}
-    explained = set(re.findall(r"^\| ([a-z0-9-]+) \| ", README.split("and why")[1], re.MULTILINE))
+    explained = set(re.findall(r"^\| ([a-z0-9-]+) \| ", README.split("## What it is built on")[1], re.MULTILINE))
 
     assert explained - {"package"} == required
+
+
+def test_every_command_that_is_named_exists() -> None:
+    """`ledger X` and `make X` of the tables and texts are commands and targets."""
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+    assert set(re.findall(r"`ledger ([a-z-]+)", README)) <= commands
+    assert set(re.findall(r"`make ([a-z]+)`", README)) <= targets
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
