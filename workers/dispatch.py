@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-IDS_PER_MESSAGE = 50
+IDS_PER_MESSAGE = 100
 """A publish costs some 0.4 ms (DESIGN 5c), so never one message per redemption under load."""
 WAITING_MAX = 100_000
 """16 bytes each. What does not fit is left to the sweep."""
-GATHER_S = 0.02
+GATHER_S = 0.05
 """After a message with many ids the next one waits for more of them: each costs the same however few it holds."""
-GATHERED_FROM = 4
+GATHERED_FROM = 16
 """So many ids at once mean that redeems come faster than messages are sent; below it nobody waits."""
 PAUSE_S = 0.5
 PAUSE_S_MAX = 3.0
