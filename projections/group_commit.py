@@ -50,14 +50,24 @@ class GroupCommit:
         Raises:
             OverloadedError: The queue is full, or this is closed.
         """
-        future: Future[Result] = Future()
+        return self.submit_all([command])[0]
+
+    def submit_all(self, commands: Sequence[Command]) -> list[Future[Result]]:
+        """Queue commands that came together, so that they share a transaction as far as its bound allows.
+
+        Returns:
+            A future for each, as `submit` gives it.
+
+        Raises:
+            OverloadedError: There is no room for all of them, or this is closed; none was queued.
+        """
+        futures: list[Future[Result]] = [Future() for _ in commands]
         with self._wake:
-            if self._closing or len(self._waiting) >= self._waiting_max:
+            if self._closing or len(self._waiting) + len(commands) > self._waiting_max:
                 raise OverloadedError
-            self._waiting.append((command, future))
-            if len(self._waiting) == 1:
-                self._wake.notify()
-        return future
+            self._waiting.extend(zip(commands, futures, strict=True))
+            self._wake.notify()
+        return futures
 
     def close(self, wait_s: float = 10.0) -> None:
         """Finish what was submitted, then end the thread."""

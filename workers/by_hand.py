@@ -52,7 +52,7 @@ def reserve_by_hand(
         language=runtime.settings.default_language,
         group=group_id,
     )
-    result = runtime.steps.execute(command)
+    result = runtime.execute([command])[0]
     if isinstance(result, Refusal):
         raise ValueError(result.code) from result  # noqa: TRY004 - a refusal, not a wrong type
     return result.about().reservation_id

@@ -24,9 +24,10 @@ def send_notices(storage: Storage, reader: Reader, steps: Steps, channel: Channe
     taken = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S), "limit": TAKEN_MAX}
     with storage.datastore.get_connection() as conn:
         rows = conn.execute(QUERIES["take_outbox"], taken).fetchall()
+    addresses = steps.addresses([row["reservation_id"] for row in rows]) if rows else {}
     for row in rows:
         item = reader.reservation(row["reservation_id"])
-        address = steps.address(row["reservation_id"])
+        address = addresses.get(row["reservation_id"])
         if item is None or address is None:
             outcome, again = "recipient_forgotten", False
         else:

@@ -1,22 +1,28 @@
 """What one worker process holds: ledger, channel and threads. Built after the fork, closed before exit."""
 
+import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from domain.deciding import Command, Result
+from domain.deciding import Command, Done, Result
 from domain.decisions.command import Context
 from domain.ports import Channel, TextDraft
 from projections.bootstrap import Storage
+from projections.errors import StorageUnavailableError
 from projections.group_commit import GroupCommit
+from projections.metrics import ERRORS
 from projections.reading import Reader
 from projections.settings import LedgerSettings
 from workers.channels import open_channel
 from workers.letters import press_from
+from workers.mailroom import Mailroom
 from workers.settings import WorkerSettings, worker_name
 from workers.steps import Steps
+
+log = logging.getLogger(__name__)
 
 COMMIT_WAIT_S = 30.0
 """Longest wait for one command's commit; `execute` itself gives up earlier."""
@@ -46,15 +52,12 @@ class Runtime:
         reader = Reader(storage)
         commit = GroupCommit(storage.ledger.execute)
 
-        def execute(command: Command) -> Result:
-            return commit.submit(command).result(COMMIT_WAIT_S)
-
         def keep_text(text: str, reservation_id: UUID) -> TextDraft:
             return storage.vault.text(text, uuid4(), reservation_id)
 
         steps = Steps(
-            execute=execute,
-            address=lambda reservation_id: reader.addresses([reservation_id]).get(reservation_id),
+            execute=lambda commands: _all_results(commit, commands),
+            addresses=reader.addresses,
             press=press_from(settings.secret_key.get_secret_value(), settings.public_url, settings.mail_from),
             keep_text=keep_text,
             now=storage.recorder.clock.now,
@@ -78,9 +81,16 @@ class Runtime:
         return Context(now=self.storage.recorder.clock.now(), actor="sweep", actor_id=actor_id, request_id=request_id)
 
     def execute(self, commands: Sequence[Command]) -> list[Result]:
-        """Several commands, each its own future of the group commit."""
-        futures = [self.commit.submit(command) for command in commands]
-        return [future.result(COMMIT_WAIT_S) for future in futures]
+        """Several commands in few transactions.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
+        return [future.result(COMMIT_WAIT_S) for future in self.commit.submit_all(commands)]
+
+    def mailroom(self) -> Mailroom:
+        """Sends what a message names."""
+        return Mailroom(self.steps, self.threads, self.settings.send_concurrency, self.channel)
 
     def close(self) -> None:
         """End threads and connections; what was submitted is finished first."""
@@ -89,6 +99,25 @@ class Runtime:
             channel.close()
         self.commit.close()
         self.storage.close()
+
+
+def _all_results(commit: GroupCommit, commands: Sequence[Command]) -> list[Done | Exception]:
+    """One result for each command; the defect that broke one of them is told and stands for its result.
+
+    Raises:
+        StorageUnavailableError: The database is away.
+    """
+    results: list[Done | Exception] = []
+    for future in commit.submit_all(commands):
+        try:
+            results.append(future.result(COMMIT_WAIT_S))
+        except StorageUnavailableError:
+            raise
+        except Exception as defect:
+            ERRORS.labels("internal_error").inc()
+            log.exception("a command is broken; what it was about is left to the sweep")
+            results.append(defect)
+    return results
 
 
 def channel_from(settings: LedgerSettings) -> Channel:

@@ -19,10 +19,9 @@ class WorkerSettings(LedgerSettings):
     """
 
     worker_concurrency: int = Field(default=2, ge=1, le=64)
-    send_concurrency: int = Field(default=8, ge=1, le=64)
+    send_concurrency: int = Field(default=16, ge=1, le=64)
     task_time_limit_s: int = Field(default=240, ge=10)
     visibility_timeout_s: int = Field(default=300, ge=15)
-    message_ids_max: int = Field(default=50, ge=1, le=1000)
     checkpoint_file: Path | None = None
 
     @model_validator(mode="after")

@@ -1,24 +1,25 @@
-"""The steps of one invitation: claim, send, record. They know no Celery, no clock and no randomness of their own.
+"""The steps of invitations: claim, send, record. They know no Celery, no clock and no randomness of their own.
 
-Each step commits before the next begins, so a crash between any two leaves a state that the sweep mends.
+Each step commits before the next begins, so a crash between any two leaves a state that the sweep mends. Claims and
+records take many reservations, since a commit costs the same for one as for a dozen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain.deciding import Command, Done, Result
+from domain.deciding import Command, Done
 from domain.decisions.attempt import ClaimAttempt, is_claimed_by
 from domain.decisions.command import Context
 from domain.decisions.settle import RecordOutcome
-from domain.errors import Refusal
 from domain.ports import Accepted, Channel, Later, Outcome, Rejected, TextDraft, Uncertain
 from domain.reservation import Lease, Reservation
 from workers.letters import LetterPress
 
-Execute = Callable[[Command], Result]
+Execute = Callable[[Sequence[Command]], Sequence[Done | Exception]]
+"""Runs commands in few transactions. One result each: done, a refusal, or the defect that broke this one alone."""
 
 
 class KeepText(Protocol):
@@ -29,18 +30,35 @@ class KeepText(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """A reservation under this worker's lease, and the address of its person; None if they were forgotten."""
+
+    item: Reservation
+    lease: Lease
+    recipient: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A claimed reservation and what the channel said."""
+
+    claimed: Claimed
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Steps:
     """What the steps need from outside.
 
     Attributes:
-        execute: Runs one command through the ledger; many threads may call it at once.
-        address: The address of a reservation's person; None if they were forgotten.
+        execute: Runs commands through the ledger.
+        addresses: The addresses of reservations' persons; those who were forgotten are missing.
         now: Database time.
         new_id: Random ids.
     """
 
     execute: Execute
-    address: Callable[[UUID], str | None]
+    addresses: Callable[[Sequence[UUID]], Mapping[UUID, str]]
     press: LetterPress
     keep_text: KeepText
     now: Callable[[], datetime]
@@ -56,52 +74,79 @@ class Steps:
         Raises:
             StorageUnavailableError: The database is away; leases and sweep take it from here.
         """
-        claimed = self.claim(reservation_id, channel.name, task_id)
-        if claimed is None:
-            return "idle"
-        item, lease = claimed
-        outcome = self.send(item, channel)
-        self.record(item, lease, outcome, task_id)
-        return outcome_word(outcome)
+        for claimed in self.claim([reservation_id], channel.name, task_id):
+            outcome = self.send(claimed, channel)
+            self.record([Tried(claimed, outcome)], task_id)
+            return outcome_word(outcome)
+        return "idle"
 
-    def claim(self, reservation_id: UUID, channel: str, task_id: str) -> tuple[Reservation, Lease] | None:
-        """Commit the lease of the next attempt; None if somebody else has it or nothing is due."""
-        context = self._context(task_id)
-        result = self.execute(
-            ClaimAttempt(context=context, reservation_id=reservation_id, channel=channel, case_id=self.new_id())
-        )
-        if isinstance(result, Refusal) or result.reservation is None or result.reservation.lease is None:
-            return None
-        item = result.reservation
-        return (item, result.reservation.lease) if is_claimed_by(item, context) else None
+    def claim(self, reservation_ids: Sequence[UUID], channel: str, task_id: str) -> list[Claimed]:
+        """Commit the leases of the next attempts; those that somebody else has or that are not due are left out."""
+        return self.turn((), reservation_ids, channel, task_id)
 
-    def send(self, item: Reservation, channel: Channel) -> Outcome:
+    def send(self, claimed: Claimed, channel: Channel) -> Outcome:
         """Send the letter of a claimed reservation."""
-        recipient = self.address(item.reservation_id)
-        if recipient is None:
+        if claimed.recipient is None:
             return Rejected(server=channel.name, reason="recipient_forgotten", final=True, about_address=True)
-        return channel.send(self.press.invitation(item, recipient))
+        return channel.send(self.press.invitation(claimed.item, claimed.recipient))
 
-    def record(self, item: Reservation, lease: Lease, outcome: Outcome, task_id: str) -> Done | None:
-        """Commit what became of the attempt."""
+    def record(self, tried: Sequence[Tried], task_id: str) -> None:
+        """Commit what became of attempts."""
+        self.turn(tried, (), "", task_id)
+
+    def turn(
+        self, tried: Sequence[Tried], reservation_ids: Sequence[UUID], channel: str, task_id: str
+    ) -> list[Claimed]:
+        """Record attempts that ended and claim the next ones, in one commit.
+
+        Args:
+            tried: What ended.
+            reservation_ids: What to claim: no more than is sent at once.
+            channel: Name of the channel that they will go through.
+            task_id: The task whose leases they become.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
+        context = Context(now=self.now(), actor="worker", actor_id=self.worker, request_id=task_id)
+        records = [self._record(context, item) for item in tried]
+        claims = [
+            ClaimAttempt(context=context, reservation_id=wanted, channel=channel, case_id=self.new_id())
+            for wanted in reservation_ids
+        ]
+        if not records and not claims:
+            return []
+        results = self.execute([*records, *claims])[len(records) :]
+        return self._addressed([item for result in results if (item := _claimed(result, context)) is not None])
+
+    def _record(self, context: Context, tried: Tried) -> RecordOutcome:
+        claimed, outcome = tried.claimed, tried.outcome
         reply = None
         if isinstance(outcome, Rejected) and outcome.reply:
-            reply = self.keep_text(outcome.reply, item.reservation_id)
-        result = self.execute(
-            RecordOutcome(
-                context=self._context(task_id),
-                reservation_id=item.reservation_id,
-                delivery=item.delivery,
-                attempt=lease.attempt,
-                outcome=outcome,
-                case_id=self.new_id(),
-                reply=reply,
-            )
+            reply = self.keep_text(outcome.reply, claimed.item.reservation_id)
+        return RecordOutcome(
+            context=context,
+            reservation_id=claimed.item.reservation_id,
+            delivery=claimed.item.delivery,
+            attempt=claimed.lease.attempt,
+            outcome=outcome,
+            case_id=self.new_id(),
+            reply=reply,
         )
-        return result if isinstance(result, Done) else None
 
-    def _context(self, task_id: str) -> Context:
-        return Context(now=self.now(), actor="worker", actor_id=self.worker, request_id=task_id)
+    def _addressed(self, items: Sequence[tuple[Reservation, Lease]]) -> list[Claimed]:
+        """Addresses are read after the claim: who was forgotten until then gets no letter."""
+        if not items:
+            return []
+        addresses = self.addresses([item.reservation_id for item, _ in items])
+        return [Claimed(item, lease, addresses.get(item.reservation_id)) for item, lease in items]
+
+
+def _claimed(result: Done | Exception, context: Context) -> tuple[Reservation, Lease] | None:
+    """The reservation and its lease, if it is this very task's."""
+    if not isinstance(result, Done) or (item := result.reservation) is None or item.lease is None:
+        return None
+    return (item, item.lease) if is_claimed_by(item, context) else None
 
 
 def outcome_word(outcome: Outcome) -> str:

@@ -9,7 +9,7 @@ from celery.signals import worker_process_init, worker_process_shutdown
 from celery.utils.log import get_task_logger
 
 from projections.errors import StorageUnavailableError
-from projections.metrics import ATTEMPTS, ERRORS, EXPIRED_CLEANUP, SWEPT, declare_zeroes
+from projections.metrics import EXPIRED_CLEANUP, SWEPT, declare_zeroes
 from workers.by_hand import reserve_by_hand
 from workers.celery_app import celery_app, settings
 from workers.cleanup import prune
@@ -75,22 +75,8 @@ def process_invite_task(self: Task, ids: list[str]) -> None:
 
     Stops claiming after a third of the task's time limit: what is left then is still due, and the sweep's.
     """
-    runtime = _Process.get()
-    task_id = str(self.request.id)
-    over = monotonic_deadline(settings.task_time_limit_s / 3)
-
-    def one(reservation_id: UUID) -> None:
-        if not over():
-            word = runtime.steps.process(reservation_id, runtime.channel(), task_id)
-            if word != "idle":
-                ATTEMPTS.labels(word).inc()
-
-    for future in [runtime.threads.submit(one, item) for item in reservation_ids(ids)]:
-        try:
-            future.result()
-        except Exception:
-            ERRORS.labels("celery_error").inc()
-            log.exception("an invitation was left to the sweep")
+    is_over = monotonic_deadline(settings.task_time_limit_s / 3)
+    _Process.get().mailroom().work(reservation_ids(ids), str(self.request.id), is_over)
 
 
 def publish_ids(ids: Sequence[UUID]) -> None:

@@ -57,6 +57,20 @@ def test_commands_are_gathered_while_a_batch_commits() -> None:
     assert list(map(str, results)) == [f"result {number}" for number in range(6)]
 
 
+def test_commands_that_came_together_share_a_transaction() -> None:
+    """However quick the thread is; and either all of them are queued or none."""
+    ledger = Ledger()
+    ledger.gate.set()
+    with GroupCommit(ledger.execute, batch_max=4, waiting_max=6) as commit:
+        futures = commit.submit_all([command(number) for number in range(6)])
+        results = [str(future.result(WAIT_S)) for future in futures]
+        with pytest.raises(OverloadedError):
+            commit.submit_all([command(number) for number in range(7)])
+
+    assert ledger.batches == [[0, 1, 2, 3], [4, 5]]
+    assert results == [f"result {number}" for number in range(6)]
+
+
 def test_a_defect_fails_only_its_own_command() -> None:
     """A batch that breaks is run one by one."""
     ledger = Ledger()

@@ -5,7 +5,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.deciding import Command, Result
 from domain.ports import TextDraft
 from projections.bootstrap import Storage
 from tests.projections.conftest import settings_for
@@ -26,15 +25,12 @@ def steps(bench: LedgerBench) -> Steps:
     """The steps as a worker process holds them."""
     reader = bench.reader
 
-    def execute(command: Command) -> Result:
-        return bench.run(command)
-
     def keep_text(text: str, reservation_id: UUID) -> TextDraft:
         return bench.storage.vault.text(text, uuid4(), reservation_id)
 
     return Steps(
-        execute=execute,
-        address=lambda reservation_id: reader.addresses([reservation_id]).get(reservation_id),
+        execute=bench.storage.ledger.execute,
+        addresses=reader.addresses,
         press=LetterPress(b"secret", "http://127.0.0.1:8000", "ledger.example"),
         keep_text=keep_text,
         now=bench.storage.recorder.clock.now,

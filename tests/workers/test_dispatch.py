@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from uuid import UUID
 
-from workers.dispatch import IDS_PER_MESSAGE, PAUSE_S_MAX, BackgroundDispatcher
+from workers.dispatch import GAP_S, IDS_PER_MESSAGE, PAUSE_S, PAUSE_S_MAX, BackgroundDispatcher
 
 WAIT_S = 5
 IDS = [UUID(int=number) for number in range(200)]
@@ -65,4 +65,29 @@ def test_a_broker_that_is_away_is_asked_ever_more_rarely() -> None:
 
     assert [item for message in broker.messages for item in message] == IDS
     assert len(broker.errors) == 4
-    assert broker.pauses == [0.5, 1.0, 2.0, PAUSE_S_MAX]
+    assert [pause for pause in broker.pauses if pause >= PAUSE_S] == [0.5, 1.0, 2.0, PAUSE_S_MAX]
+
+
+def test_the_first_click_waits_for_nothing_and_the_next_ones_share_a_message() -> None:
+    """On an idle system an id is a message at once; what comes within the gap after it goes together."""
+    broker = Broker()
+    within_the_gap = threading.Event()
+
+    def gap(closing: threading.Event, seconds: float) -> bool:
+        broker.pauses.append(seconds)
+        if len(broker.pauses) == 1:
+            within_the_gap.set()
+            assert all_dispatched.wait(WAIT_S)
+        return closing.is_set()
+
+    all_dispatched = threading.Event()
+    dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append, wait=gap)
+    dispatcher.dispatch(IDS[0])
+    assert within_the_gap.wait(WAIT_S)
+    for item in IDS[1:4]:
+        dispatcher.dispatch(item)
+    all_dispatched.set()
+    dispatcher.close()
+
+    assert broker.messages == [[IDS[0]], IDS[1:4]]
+    assert broker.pauses == [GAP_S, GAP_S]

@@ -1,0 +1,92 @@
+"""Sending the invitations of one message: as many at once as there are hands, and few commits for all of them.
+
+Whenever hands are free, what ended meanwhile is recorded and the next ones are claimed in one commit, while the other
+hands go on sending. Nothing is claimed that is not sent at once, so a worker that dies leaves few leases behind.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.ports import Channel
+from projections.errors import StorageUnavailableError
+from projections.metrics import ATTEMPTS, ERRORS
+from workers.steps import Claimed, Steps, Tried, outcome_word
+
+log = logging.getLogger(__name__)
+
+GATHER_S = 0.003
+"""After a letter ended, others may end for so long to be recorded with it; a commit takes about as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailroom:
+    """What sending takes.
+
+    Attributes:
+        threads: The hands.
+        hands: How many of them there are.
+        channel: The calling thread's own channel.
+    """
+
+    steps: Steps
+    threads: Executor
+    hands: int
+    channel: Callable[[], Channel]
+
+    def work(self, reservation_ids: Sequence[UUID], task_id: str, is_over: Callable[[], bool]) -> None:
+        """Claim, send and record what is due.
+
+        A fault leaves what it hit to leases and sweep: it is counted and logged, and the others go on.
+
+        Args:
+            reservation_ids: Any; what is not due is left alone.
+            task_id: Whose leases they become.
+            is_over: Once true, nothing more is claimed.
+        """
+        channel = self.channel().name
+        left = deque(dict.fromkeys(reservation_ids))
+        sending: set[Future[Tried]] = set()
+        tried: list[Tried] = []
+        while left or sending or tried:
+            if is_over():
+                left.clear()
+            wanted = [left.popleft() for _ in range(min(self.hands - len(sending), len(left)))]
+            try:
+                claimed = self.steps.turn(tried, wanted, channel, task_id)
+            except StorageUnavailableError as away:
+                _tell(away)
+                claimed = []
+                left.clear()
+            sending |= {self.threads.submit(self._send, item) for item in claimed}
+            ended, sending = _some(sending)
+            tried = [found for future in ended if (found := self._outcome(future)) is not None]
+
+    def _send(self, claimed: Claimed) -> Tried:
+        return Tried(claimed, self.steps.send(claimed, self.channel()))
+
+    def _outcome(self, ended: Future[Tried]) -> Tried | None:
+        try:
+            tried = ended.result()
+        except Exception as defect:  # noqa: BLE001 - whatever a defect raises, the other letters go on
+            _tell(defect)
+            return None
+        ATTEMPTS.labels(outcome_word(tried.outcome)).inc()
+        return tried
+
+
+def _tell(fault: Exception) -> None:
+    ERRORS.labels("celery_error").inc()
+    log.error("invitations were left to the sweep", exc_info=fault)
+
+
+def _some(sending: set[Future[Tried]]) -> tuple[set[Future[Tried]], set[Future[Tried]]]:
+    """Those that ended, at least one of them, and those that are still being sent. A channel's time is bounded."""
+    if not sending:
+        return set(), set()
+    wait(sending, return_when=FIRST_COMPLETED)
+    ended, rest = wait(sending, timeout=GATHER_S)
+    return ended, rest
