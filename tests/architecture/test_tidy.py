@@ -34,7 +34,7 @@ def texts(*suffixes: str) -> dict[str, str]:
     found = {}
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [name for name in folders if not any(fnmatch(name, pattern) for pattern in ignored)]
-        for path in (Path(folder, name) for name in files if name.endswith(suffixes or ("",))):
+        for path in (Path(folder, name) for name in files if name != ".git" and name.endswith(suffixes or ("",))):
             try:
                 found[path.relative_to(ROOT).as_posix()] = path.read_text("utf-8")
             except UnicodeDecodeError:
