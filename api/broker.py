@@ -8,10 +8,21 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from projections.metrics import PART_MISSING
+
 POLL_S = 1.0
 TIMEOUT_S = 0.5
 BEATS = {"worker": "ledger:alive:worker", "beat": "ledger:alive:beat"}
 """Keys that workers and beat renew; each expires within 15 seconds of their last sign of life."""
+MEMORY_SHARE_MAX = 0.9
+PARTS = {
+    "broker": "Redis does not answer: invitations wait for it, redeems are taken all the same",
+    "worker": "no worker gave a sign of life for 15 s: invitations wait for one",
+    "beat": "beat gave no sign of life for 15 s: retries and refunds wait for it",
+    "broker_noeviction": "Redis may throw queued work away: set its maxmemory-policy to noeviction",
+    "broker_memory": "Redis is at its maxmemory and takes no more work: raise it, or find out what fills it",
+}
+"""What may be missing, and what that means to an operator. None of it stops redeems."""
 
 
 class BrokerWatch:
@@ -31,7 +42,7 @@ class BrokerWatch:
         self._thread.start()
 
     def missing(self) -> list[str]:
-        """Which of broker, worker, beat and safe-eviction-policy are missing now (at most some seconds old)."""
+        """Which of `PARTS` are missing now (at most some seconds old)."""
         return self._missing
 
     def close(self) -> None:
@@ -43,6 +54,8 @@ class BrokerWatch:
     def _run(self) -> None:
         while not self._closing.is_set():
             self._missing = self._look()
+            for part in PARTS:
+                PART_MISSING.labels(part).set(part in self._missing)
             self._wait(self._closing, POLL_S)
 
     def _look(self) -> list[str]:
@@ -54,4 +67,12 @@ class BrokerWatch:
         missing = [name for name, sign in zip(BEATS, alive, strict=True) if sign is None]
         if info.get("maxmemory_policy") not in {None, "noeviction"}:
             missing.append("broker_noeviction")
+        if is_nearly_full(info):
+            missing.append("broker_memory")
         return missing
+
+
+def is_nearly_full(info: dict[str, Any]) -> bool:
+    """Whether a Redis with this INFO is near its limit, where it would refuse messages."""
+    used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    return limit > 0 and used > limit * MEMORY_SHARE_MAX

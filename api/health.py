@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from api.broker import PARTS
 from api.deps import TheServices
 from api.problems import ProblemError
 from api.schemas import Readiness
@@ -31,9 +32,11 @@ async def readyz(services: TheServices) -> JSONResponse:
     try:
         await services.read(services.reader.ping)
     except ProblemError:
-        return JSONResponse({"status": "unavailable", "missing": ["database"]}, 503)
+        told = "the database does not answer or takes no writes: no redeem can be accepted"
+        return JSONResponse({"status": "unavailable", "missing": ["database"], "details": [told]}, 503)
     missing = services.broker_missing()
-    return JSONResponse({"status": "degraded" if missing else "ready", "missing": missing})
+    details = [PARTS[part] for part in missing]
+    return JSONResponse({"status": "degraded" if missing else "ready", "missing": missing, "details": details})
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)

@@ -167,3 +167,4 @@ class Readiness(BaseModel):
 
     status: Literal["ready", "degraded", "unavailable"]
     missing: list[str]
+    details: list[str]

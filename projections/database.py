@@ -1,12 +1,13 @@
 """The pool of connections, and the library's datastore over it. Handed its settings, never reads the environment."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import psycopg
-from eventsourcing.postgres import ConnectionPool, PostgresDatastore
+from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection, Cursor
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
@@ -14,6 +15,7 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg.waiting import Ready, Wait
 
 from domain.ledger import Steps
+from projections.pool import ForkedPoolError, LedgerPool
 from projections.sql import QUERIES
 
 CONNECT_TIMEOUT_S = 3
@@ -104,7 +106,7 @@ class LedgerDatastore(PostgresDatastore):
     def __init__(self, database_url: str, *, pool_size: int, wait_s: float) -> None:
         super().__init__(dbname="", host="", port="", user="", password="")
         self.url = database_url
-        self.pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
+        self.pool: LedgerPool = LedgerPool(
             database_url,
             connection_class=EagerConnection,
             kwargs={**connection_options(), "row_factory": dict_row, "autocommit": True},
@@ -117,6 +119,24 @@ class LedgerDatastore(PostgresDatastore):
             reconnect_timeout=5.0,
             num_workers=1,
         )
+
+    @contextmanager
+    def get_connection(self) -> Iterator[Connection[DictRow]]:
+        """A connection of the pool.
+
+        Raises:
+            ForkedPoolError: This datastore was made before a fork.
+            eventsourcing.persistence.PersistenceError: psycopg's faults, as the library calls them.
+        """
+        self.pool.own()
+        with super().get_connection() as conn:
+            yield conn
+
+    def close(self) -> None:
+        """Close the pool; after a fork that is the parent's to do."""
+        with suppress(ForkedPoolError):
+            self.pool.own()
+            super().close()
 
     def register_type_adapters(self) -> None:
         """Nothing to register: we insert with unnest of plain arrays, so building a recorder opens no connection."""

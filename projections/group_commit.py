@@ -4,6 +4,7 @@ One thread executes; whoever submits waits on a future. An idle system adds no w
 the thread idle and is a batch of its own.
 """
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import Self
 from domain.deciding import Command, Result
 from projections.errors import StorageUnavailableError
 from projections.metrics import BATCH_SIZE, COMMIT_SECONDS
+from projections.pool import ForkedPoolError
 
 Execute = Callable[[Sequence[Command]], list[Result]]
 
@@ -37,6 +39,7 @@ class GroupCommit:
         self._waiting: deque[tuple[Command, Future[Result]]] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._made_by = os.getpid()
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
@@ -49,6 +52,7 @@ class GroupCommit:
 
         Raises:
             OverloadedError: The queue is full, or this is closed.
+            ForkedPoolError: This was made before a fork: its thread is the parent's.
         """
         return self.submit_all([command])[0]
 
@@ -61,6 +65,8 @@ class GroupCommit:
         Raises:
             OverloadedError: There is no room for all of them, or this is closed; none was queued.
         """
+        if self._made_by != os.getpid():
+            raise ForkedPoolError(ForkedPoolError.__doc__)
         futures: list[Future[Result]] = [Future() for _ in commands]
         with self._wake:
             if self._closing or len(self._waiting) + len(commands) > self._waiting_max:

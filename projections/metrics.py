@@ -44,6 +44,13 @@ VERIFIED_POSITION = Gauge(
     multiprocess_mode="mostrecent",
 )
 
+PART_MISSING = Gauge(
+    "ledger_part_missing",
+    "1 while a part that invitations need is missing or unsafe, as /readyz says: broker, worker, beat, ...",
+    ["part"],
+    multiprocess_mode="mostrecent",
+)
+
 REDEEM_STATUSES = ("accepted", "known", "refused", "malformed", "unavailable")
 ERROR_TYPES = ("celery_error", "smtp_error", "database_error", "internal_error")
 CLEANUP_REASONS = ("idempotency_key", "refusal", "unknown_code_try")

@@ -7,6 +7,7 @@ from celery import Celery
 
 from workers.acks import free_the_hands_of_workers
 from workers.alive import announce
+from workers.reconnecting import PromptAMQP
 from workers.settings import SOFT_SHUTDOWN_S, WorkerSettings
 
 settings = WorkerSettings()
@@ -30,7 +31,12 @@ BROKER_OPTIONS = {
 FOLLOW_S = 2.0
 """The Merkle log is at most 5 seconds behind the events."""
 
-celery_app = Celery("redemption-ledger", broker=settings.redis_url.get_secret_value(), include=["workers.tasks"])
+celery_app = Celery(
+    "redemption-ledger",
+    broker=settings.redis_url.get_secret_value(),
+    include=["workers.tasks"],
+    amqp=PromptAMQP,
+)
 celery_app.conf.update(
     broker_transport_options=BROKER_OPTIONS,
     broker_connection_retry_on_startup=True,

@@ -1,6 +1,8 @@
 """Notices of refunds: one letter per refund from the outbox, tried a few times, never sent twice knowingly."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from domain.ports import Accepted, Channel, Rejected, Uncertain
 from projections.bootstrap import Storage
@@ -9,35 +11,55 @@ from projections.sql import QUERIES
 from workers.steps import Steps, outcome_word
 
 TAKEN_MAX = 20
+"""Notices of one round; the next one follows in seconds."""
+ROUND_S = 5.0
+"""A round begins no further notice after this: invitations and sweeps wait for the same processes."""
 LEASE_S = 90
+"""Longer than any one letter takes. Each notice is taken when it is its turn, so it need not last for a round."""
 ATTEMPTS_MAX = 5
 RETRY_S = 60
 
 
-def send_notices(storage: Storage, reader: Reader, steps: Steps, channel: Channel) -> int:
+def send_notices(
+    storage: Storage, reader: Reader, steps: Steps, channel: Channel, enough: Callable[[], bool] = lambda: False
+) -> int:
     """Send the notices that are due; how many were tried.
 
     A notice whose sending may have succeeded is not tried again: a second one would worry more than a lost one.
     A worker that dies between taking and sending leaves it to be tried after the lease.
+
+    Args:
+        storage: The ledger.
+        reader: Questions to it.
+        steps: For addresses and letters.
+        channel: What the notices go out by.
+        enough: Turns true when no further one is to be begun.
     """
+    for tried in range(TAKEN_MAX):
+        if enough() or not _send_one(storage, reader, steps, channel):
+            return tried
+    return TAKEN_MAX
+
+
+def _send_one(storage: Storage, reader: Reader, steps: Steps, channel: Channel) -> bool:
+    """Send one notice; False if none is due."""
     now = storage.recorder.clock.now()
-    taken = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S), "limit": TAKEN_MAX}
+    taken = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S), "limit": 1}
     with storage.datastore.get_connection() as conn:
-        rows = conn.execute(QUERIES["take_outbox"], taken).fetchall()
-    addresses = steps.addresses([row["reservation_id"] for row in rows]) if rows else {}
-    for row in rows:
-        item = reader.reservation(row["reservation_id"])
-        address = addresses.get(row["reservation_id"])
-        if item is None or address is None:
-            outcome, again = "recipient_forgotten", False
-        else:
-            letter = steps.press.refund_notice(item, address, row["written_at"])
-            result = channel.send(letter)
-            outcome = outcome_word(result)
-            retryable = not isinstance(result, Accepted | Uncertain)
-            final = isinstance(result, Rejected) and result.final
-            again = retryable and not final and row["attempts"] < ATTEMPTS_MAX
-        due_at = now + timedelta(seconds=RETRY_S * row["attempts"]) if again else None
-        with storage.datastore.get_connection() as conn:
-            conn.execute(QUERIES["close_outbox"], (due_at, outcome, row["reservation_id"], row["template"]))
-    return len(rows)
+        row: Any = conn.execute(QUERIES["take_outbox"], taken).fetchone()
+    if row is None:
+        return False
+    item = reader.reservation(row["reservation_id"])
+    address = steps.addresses([row["reservation_id"]]).get(row["reservation_id"])
+    if item is None or address is None:
+        outcome, again = "recipient_forgotten", False
+    else:
+        result = channel.send(steps.press.refund_notice(item, address, row["written_at"]))
+        outcome = outcome_word(result)
+        retryable = not isinstance(result, Accepted | Uncertain)
+        final = isinstance(result, Rejected) and result.final
+        again = retryable and not final and row["attempts"] < ATTEMPTS_MAX
+    due_at = now + timedelta(seconds=RETRY_S * row["attempts"]) if again else None
+    with storage.datastore.get_connection() as conn:
+        conn.execute(QUERIES["close_outbox"], (due_at, outcome, row["reservation_id"], row["template"]))
+    return True

@@ -1,11 +1,12 @@
 """Celery tasks: thin shells over the steps. Registered under bare names, which scripts and operators know."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 from celery import Task
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 from celery.utils.log import get_task_logger
 
 from projections.errors import StorageUnavailableError
@@ -16,9 +17,10 @@ from workers.cleanup import prune
 from workers.dispatch import monotonic_deadline
 from workers.following import follow_events
 from workers.letters import reservation_ids
-from workers.notices import send_notices
+from workers.notices import ROUND_S, send_notices
 from workers.runtime import Runtime
 from workers.sampling import sample_drift
+from workers.stopping import STOPPING
 from workers.sweep import DueRows, sweep
 
 log = get_task_logger(__name__)
@@ -34,6 +36,15 @@ class _Process:
         if cls.runtime is None:
             cls.runtime = Runtime.build(settings)
         return cls.runtime
+
+    @classmethod
+    def forget(cls) -> None:
+        """A forked child has neither the parent's threads nor a right to its connections."""
+        cls.runtime = None
+
+
+os.register_at_fork(after_in_child=_Process.forget)
+worker_shutting_down.connect(lambda **_: STOPPING.begin(), weak=False)
 
 
 @worker_process_init.connect
@@ -73,10 +84,17 @@ class InviteTask(Task):
 def process_invite_task(self: Task, ids: list[str]) -> None:
     """Send the invitations of reservations that are due; ids that somebody else has are left alone.
 
-    Stops claiming after a third of the task's time limit: what is left then is still due, and the sweep's.
+    Stops claiming after a third of the task's time limit, and when the worker is asked to end: what is left then is
+    still due, and the sweep's.
     """
-    is_over = monotonic_deadline(settings.task_time_limit_s / 3)
+    is_over = _enough(settings.task_time_limit_s / 3)
     _Process.get().mailroom().work(reservation_ids(ids), str(self.request.id), is_over)
+
+
+def _enough(seconds: float) -> Callable[[], bool]:
+    """A question that turns true when a task that begins now should begin no further letter."""
+    over = monotonic_deadline(seconds)
+    return lambda: over() or STOPPING.has_begun()
 
 
 def publish_ids(ids: Sequence[UUID]) -> None:
@@ -96,7 +114,7 @@ def sweep_due_reservations() -> None:
     swept = sweep(rows, runtime.execute, publish_ids, runtime.context("sweep", None), runtime.steps.new_id)
     SWEPT.labels("settled").inc(swept.settled)
     SWEPT.labels("dispatched").inc(swept.dispatched)
-    send_notices(runtime.storage, runtime.reader, runtime.steps, runtime.channel())
+    send_notices(runtime.storage, runtime.reader, runtime.steps, runtime.channel(), _enough(ROUND_S))
 
 
 @celery_app.task(name="cleanup_expired_users")

@@ -10,14 +10,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from api.broker import BEATS
+from api.broker import BEATS, is_nearly_full
 from api.cli.doctor_database import skipped
 from api.cli.doctor_finding import Finding, Findings
 from api.cli.stack.state_file import State
 from projections.settings import LedgerSettings
 
 TIMEOUT_S = 2.0
-MEMORY_SHARE_MAX = 0.9
 TASKS = ("process_invite_task", "sync_redeem_count_task", "cleanup_expired_users")
 """The names that operators know by hand."""
 SMTP_PORTS = {"smtps": 465, "smtp": 25, "smtp+starttls": 587}
@@ -93,7 +92,7 @@ def _broker(where: str, info: dict[str, Any]) -> Finding:
     if policy != "noeviction":
         remedy = "CONFIG SET maxmemory-policy noeviction, and in its configuration: it may throw queued work away"
         return Finding("broker", "wrong", found, remedy)
-    if limit and used > limit * MEMORY_SHARE_MAX:
+    if is_nearly_full(info):
         return Finding("broker", "wrong", found, "raise maxmemory: a full broker takes no message")
     return Finding("broker", "ok", found)
 

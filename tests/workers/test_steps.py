@@ -112,6 +112,18 @@ def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: Steps) -> Non
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("sent", None)]
 
 
+def test_a_round_of_notices_ends_when_it_is_told_to(bench: LedgerBench, steps: Steps) -> None:
+    """Behind a mail server that stalls no sweep is kept for long, and what it did not begin is nobody's yet."""
+    for person in ("a", "b", "c"):
+        steps.process(reserved(bench, f"{person}@example.com"), ScriptedChannel(TOO_BIG), "t1")
+    channel = ScriptedChannel()
+
+    tried = send_notices(bench.storage, bench.reader, steps, channel, lambda: len(channel.letters) == 2)
+
+    assert (tried, len(channel.letters)) == (2, 2)
+    assert bench.rows("SELECT count(*) FROM outbox WHERE due_at <= now() AND attempts = 0") == [(1,)]
+
+
 def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: Steps) -> None:
     """Two notices would worry more than a lost one."""
     channel = ScriptedChannel(TOO_BIG, Uncertain(server="mx:25", cause="timeout"))

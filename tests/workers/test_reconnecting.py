@@ -1,0 +1,37 @@
+"""Worker and beat come back to a broker at a steady pace."""
+
+from typing import Any
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from workers.reconnecting import TRY_EVERY_S, PromptConnection
+
+CONNECTION: Any = PromptConnection
+"""kombu has no types."""
+
+
+class EndedError(Exception):
+    """Enough was seen."""
+
+
+def test_the_pause_between_tries_never_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery's own connection waits for up to 30 seconds once the broker was away for some minutes."""
+    monkeypatch.setattr("kombu.utils.functional.sleep", lambda _seconds: None)
+    pauses: list[float] = []
+
+    def note(_error: Exception, pause_s: float) -> None:
+        pauses.append(pause_s)
+        if len(pauses) == 40:
+            raise EndedError
+
+    with pytest.raises(EndedError):
+        CONNECTION("redis://127.0.0.1:1/0").ensure_connection(note, None)
+
+    assert pauses == [TRY_EVERY_S] * 40
+
+
+def test_it_still_gives_up_where_it_is_told_to() -> None:
+    """A publish is not tried again: who publishes bounds that."""
+    with pytest.raises(OperationalError):
+        CONNECTION("redis://127.0.0.1:1/0").ensure_connection(None, 0)

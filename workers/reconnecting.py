@@ -1,0 +1,43 @@
+"""How worker and beat come back to a broker that was away: at a steady pace, however long it took.
+
+Celery 5.7 waits 2, 4, 6 ... 30 seconds between its tries and offers no setting for it, so after an outage of some
+minutes invitations would wait for half a minute more, beside a broker that is there.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from celery.app.amqp import AMQP
+from kombu.connection import Connection
+
+TRY_EVERY_S = 1.0
+"""Each try is one line in the log."""
+
+
+class PromptConnection(Connection):
+    """A connection to the broker that is tried again every second."""
+
+    def ensure_connection(
+        self,
+        errback: Callable[..., Any] | None = None,
+        max_retries: int | None = None,
+        *_: Any,
+        callback: Callable[[], Any] | None = None,
+        **__: Any,
+    ) -> "PromptConnection":
+        """Connect, if need be again and again.
+
+        Args:
+            errback: Told of each failure and of the pause before the next try.
+            max_retries: None for ever.
+            callback: Called before each pause; may end the process.
+        """
+        pace = {"interval_start": TRY_EVERY_S, "interval_step": 0, "interval_max": TRY_EVERY_S}
+        super().ensure_connection(errback, max_retries, callback=callback, **pace)  # type: ignore[no-untyped-call]  # kombu ships this one without types
+        return self
+
+
+class PromptAMQP(AMQP):  # type: ignore[misc]  # celery has no types
+    """Celery's messaging with such connections."""
+
+    Connection = PromptConnection

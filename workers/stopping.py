@@ -1,0 +1,25 @@
+"""Whether this worker was asked to end: told to its parent process by a signal, known to the children through memory.
+
+Celery's warm shutdown waits for running tasks. A message may hold a hundred letters, so their tasks have to know.
+"""
+
+import mmap
+
+
+class Stopping:
+    """A flag that forked children share with the parent that made it."""
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, 1)
+
+    def begin(self) -> None:
+        """From now on nothing new is to be begun."""
+        self._shared[0] = 1
+
+    def has_begun(self) -> bool:
+        """Whether the worker is about to end."""
+        return self._shared[0] == 1
+
+
+STOPPING = Stopping()
+"""Made before the pool forks its children."""
