@@ -62,8 +62,9 @@ $(LINKED): pyproject.toml requirements/runtime.in $(INSTALLED)
 run: setup  ## Start the whole ledger on private servers; Ctrl-C ends it
 	@$(BIN)/ledger up $(ARGS)
 
+# File by file on every core, four at most: each process has servers of its own. ARGS=-n0 runs them in one.
 test: setup  ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # SEED= chooses the kinds and the order of faults (printed; random if not given), FAULTS= how many.
 FAULTS := 100

@@ -25,7 +25,10 @@ EXIT_USAGE = 2
 EXIT_SERVICE = 3
 EXIT_REFUSED = 4
 
-console = Console(highlight=False)
+PIPED_COLUMNS = 200
+"""Width of tables for a pipe or a file: rich's own 80 would cut ids that somebody wants to search for."""
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 
 
 def complain(text: str) -> None:
