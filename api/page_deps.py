@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import FastAPI
 
 from api.messages import refusal_detail, refusal_title, state_message
+from api.pages.masking import mask_email
 from api.pages.ports import AcceptAnswer, PageDeps, RedeemAnswer, RefusalAnswer, StatusView
 from api.problems import ProblemError
 from api.services import Caller, Services
@@ -13,6 +14,7 @@ from api.settings import ApiSettings
 from domain.decisions.accept import AcceptInvite
 from domain.ports import Language
 from domain.tokens import read_token
+from projections.groups import Groups
 
 
 def page_deps(app: FastAPI, settings: ApiSettings) -> PageDeps:
@@ -68,12 +70,21 @@ class PageAnswers:
         item = await services.read(lambda: services.reader.reservation(reservation_id))
         if item is None:
             return None
-        message = state_message(item.public_state, language, cause=item.refund_cause, sent_at=item.sent_at)
+        addresses = await services.read(lambda: services.reader.addresses([reservation_id]))
+        address = addresses.get(reservation_id)
+        is_retried = item.public_state in {"reserved", "waiting"} and item.attempts > 0
         return StatusView(
             reservation_id=reservation_id,
             state=item.public_state,
-            message=message,
+            message=state_message(item.public_state, language, cause=item.refund_cause, sent_at=item.sent_at),
             detail_code=item.refund_cause,
+            masked_email=mask_email(address) if address else None,
+            group=item.group,
+            reserved_at=item.reserved_at,
+            deadline=item.deadline,
+            next_attempt_at=item.next_attempt_at if is_retried or item.deferred else None,
+            sent_at=item.sent_at,
+            refunded_at=item.refunded_at,
         )
 
     async def accept(self, token: str) -> AcceptAnswer:
@@ -88,9 +99,11 @@ class PageAnswers:
             case_id=self.services.new_id(),
         )
         try:
-            await self.services.execute(command)
+            done = await self.services.execute(command)
         except ProblemError as problem:
             if problem.code in {"LINK_NOT_VALID", "NOT_FOUND"}:
                 return AcceptAnswer(accepted=False)
             raise
-        return AcceptAnswer(accepted=True)
+        name = done.about().group
+        group = None if name is None else await self.services.read(lambda: Groups(self.services.storage).find(name))
+        return AcceptAnswer(accepted=True, group=name, target=group.accept_target if group else None)

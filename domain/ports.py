@@ -16,7 +16,7 @@ Template = Literal["invite", "refund_notice"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One message to one person. Every try of the same letter is equal to the last byte.
+    """One message to one person. Every try of the same letter is equal to the last byte, if its group's words are.
 
     Attributes:
         reservation_id: The reservation that the letter belongs to.
@@ -27,6 +27,8 @@ class Letter:
         link: Absolute URL: where the invitation is accepted, or where to try again.
         written_at: Aware UTC time for the Date header, the same on every try.
         group: Name of the group that the person is invited to, if the code names one.
+        subject: The group's own subject; empty for the usual one.
+        text: The group's own text, with `{group}` for its name; empty for the usual one.
     """
 
     reservation_id: UUID
@@ -37,6 +39,8 @@ class Letter:
     link: str
     written_at: datetime
     group: str | None = None
+    subject: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

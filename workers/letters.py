@@ -1,12 +1,21 @@
 """Which letter belongs to a reservation: address, links and ids, the same on every try."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from domain.ports import Letter
+from domain.ports import Language, Letter
 from domain.reservation import Reservation
 from domain.tokens import Delivery, link_token, message_id
+
+GroupWords = Callable[[str, Language], tuple[str, str]]
+"""(group, language) -> subject and text of its letters; empty ones for the usual."""
+
+
+def usual_words(_group: str, _language: Language) -> tuple[str, str]:
+    """No group has words of its own."""
+    return "", ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +26,18 @@ class LetterPress:
         secret: Key of the link tokens.
         public_url: Base of links, without a trailing slash.
         mail_domain: Right side of Message-IDs.
+        words: What a group's invitation says.
     """
 
     secret: bytes
     public_url: str
     mail_domain: str
+    words: GroupWords = usual_words
 
     def invitation(self, item: Reservation, recipient: str) -> Letter:
         """The invitation of a reservation's newest delivery."""
         delivery = Delivery(item.reservation_id, item.delivery)
+        subject, text = self.words(item.group, item.language) if item.group else ("", "")
         return Letter(
             reservation_id=item.reservation_id,
             template="invite",
@@ -35,6 +47,8 @@ class LetterPress:
             link=f"{self.public_url}/a/{link_token(self.secret, delivery)}",
             written_at=item.reserved_at,
             group=item.group,
+            subject=subject,
+            text=text,
         )
 
     def refund_notice(self, item: Reservation, recipient: str, written_at: datetime) -> Letter:
@@ -51,10 +65,10 @@ class LetterPress:
         )
 
 
-def press_from(secret_key: str, public_url: str, mail_from: str) -> LetterPress:
+def press_from(secret_key: str, public_url: str, mail_from: str, words: GroupWords = usual_words) -> LetterPress:
     """A press from settings; the Message-ID's domain is that of the sender's address."""
     domain = mail_from.rpartition("@")[2].strip("> ") or "localhost"
-    return LetterPress(secret_key.encode(), public_url.rstrip("/"), domain)
+    return LetterPress(secret_key.encode(), public_url.rstrip("/"), domain, words)
 
 
 def reservation_ids(texts: list[str]) -> list[UUID]:

@@ -13,6 +13,7 @@ from domain.ports import Channel, TextDraft
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
 from projections.group_commit import GroupCommit
+from projections.groups import Groups
 from projections.metrics import ERRORS
 from projections.reading import Reader
 from projections.settings import LedgerSettings
@@ -58,7 +59,9 @@ class Runtime:
         steps = Steps(
             execute=lambda commands: _all_results(commit, commands),
             addresses=reader.addresses,
-            press=press_from(settings.secret_key.get_secret_value(), settings.public_url, settings.mail_from),
+            press=press_from(
+                settings.secret_key.get_secret_value(), settings.public_url, settings.mail_from, Groups(storage).words
+            ),
             keep_text=keep_text,
             now=storage.recorder.clock.now,
             new_id=uuid4,

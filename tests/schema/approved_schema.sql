@@ -18,6 +18,9 @@ CREATE TABLE public.api_keys (
     role text NOT NULL,
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone,
+    text_id uuid,
+    staff_id uuid,
+    revoked_at timestamp with time zone,
     CONSTRAINT api_keys_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'support'::text, 'admin'::text])))
 );
 CREATE TABLE public.audit (
@@ -35,6 +38,33 @@ CREATE SEQUENCE public.audit_audit_id_seq
     NO MAXVALUE
     CACHE 1;
 ALTER SEQUENCE public.audit_audit_id_seq OWNED BY public.audit.audit_id;
+CREATE TABLE public.batch_refusals (
+    batch_id uuid NOT NULL,
+    line bigint NOT NULL,
+    reason text NOT NULL
+);
+CREATE TABLE public.batches (
+    batch_id uuid NOT NULL,
+    kind text NOT NULL,
+    state text NOT NULL,
+    requested_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    staff_id uuid NOT NULL,
+    text_id uuid,
+    prefix text NOT NULL,
+    max_uses bigint,
+    bound boolean NOT NULL,
+    expires_at timestamp with time zone,
+    validity_days integer,
+    group_name text,
+    wanted bigint NOT NULL,
+    done bigint NOT NULL,
+    refused bigint NOT NULL,
+    runner uuid,
+    lease_until timestamp with time zone,
+    CONSTRAINT batches_kind_check CHECK ((kind = ANY (ARRAY['issue'::text, 'import'::text]))),
+    CONSTRAINT batches_state_check CHECK ((state = ANY (ARRAY['working'::text, 'done'::text, 'stopped'::text, 'broken'::text])))
+);
 CREATE TABLE public.cases (
     case_id uuid NOT NULL,
     code_id uuid NOT NULL,
@@ -102,6 +132,16 @@ CREATE TABLE public.idempotency_keys (
     body_digest bytea NOT NULL,
     reservation_id uuid NOT NULL,
     expires_at timestamp with time zone NOT NULL
+);
+CREATE TABLE public.invite_groups (
+    name text NOT NULL,
+    subject_zh text NOT NULL,
+    text_zh text NOT NULL,
+    subject_en text NOT NULL,
+    text_en text NOT NULL,
+    accept_target text,
+    channel text NOT NULL,
+    changed_at timestamp with time zone NOT NULL
 );
 CREATE TABLE public.key_checks (
     ring text NOT NULL,
@@ -194,6 +234,7 @@ CREATE TABLE public.staff (
     password_hash text NOT NULL,
     role text NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    removed_at timestamp with time zone,
     CONSTRAINT staff_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'support'::text, 'admin'::text])))
 );
 CREATE TABLE public.staff_sessions (
@@ -222,6 +263,10 @@ ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (key_id);
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
+ALTER TABLE ONLY public.batch_refusals
+    ADD CONSTRAINT batch_refusals_pkey PRIMARY KEY (batch_id, line);
+ALTER TABLE ONLY public.batches
+    ADD CONSTRAINT batches_pkey PRIMARY KEY (batch_id);
 ALTER TABLE ONLY public.cases
     ADD CONSTRAINT cases_pkey PRIMARY KEY (case_id);
 ALTER TABLE ONLY public.checkpoints
@@ -238,6 +283,8 @@ ALTER TABLE ONLY public.drifting_codes
     ADD CONSTRAINT drifting_codes_pkey PRIMARY KEY (code_id);
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (scope_digest);
+ALTER TABLE ONLY public.invite_groups
+    ADD CONSTRAINT invite_groups_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.key_checks
     ADD CONSTRAINT key_checks_pkey PRIMARY KEY (ring, key_id);
 ALTER TABLE ONLY public.ledger_events
@@ -267,9 +314,12 @@ ALTER TABLE ONLY public.unknown_code_tries
 ALTER TABLE ONLY public.verifications
     ADD CONSTRAINT verifications_pkey PRIMARY KEY (kind);
 CREATE INDEX audit_staff_idx ON public.audit USING btree (staff_id, at);
+CREATE INDEX batches_requested_idx ON public.batches USING btree (requested_at, batch_id);
+CREATE INDEX batches_working_idx ON public.batches USING btree (requested_at) WHERE (state = 'working'::text);
 CREATE INDEX cases_code_idx ON public.cases USING btree (code_id);
 CREATE INDEX cases_open_idx ON public.cases USING btree (opened_at, case_id) WHERE (closed_at IS NULL);
 CREATE INDEX cases_opened_idx ON public.cases USING btree (opened_at, case_id);
+CREATE INDEX code_balances_group_idx ON public.code_balances USING btree (group_name, issued_at, code_id) WHERE (group_name IS NOT NULL);
 CREATE INDEX code_balances_issued_idx ON public.code_balances USING btree (issued_at, code_id);
 CREATE INDEX code_texts_hint_idx ON public.code_texts USING btree (hint, code_id);
 CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree (expires_at);
@@ -277,17 +327,21 @@ CREATE UNIQUE INDEX ledger_events_notification_id_idx ON public.ledger_events US
 CREATE INDEX merkle_tiles_position_idx ON public.merkle_tiles USING btree (first_position) WHERE (height = 0);
 CREATE INDEX outbox_due_idx ON public.outbox USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX private_texts_reservation_idx ON public.private_texts USING btree (reservation_id);
+CREATE INDEX refusals_at_idx ON public.refusals USING brin (at) WITH (autosummarize='on');
 CREATE INDEX refusals_code_idx ON public.refusals USING btree (code_id, at);
 CREATE INDEX reservations_due_idx ON public.reservations USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX reservations_follows_idx ON public.reservations USING btree (follows) WHERE (follows IS NOT NULL);
 CREATE INDEX reservations_live_idx ON public.reservations USING btree (code_id, deadline) WHERE (status = 'live'::text);
 CREATE INDEX reservations_person_idx ON public.reservations USING btree (code_id, recipient_id);
 CREATE INDEX reservations_recipient_idx ON public.reservations USING btree (recipient_id);
+CREATE INDEX reservations_reserved_idx ON public.reservations USING brin (reserved_at) WITH (autosummarize='on');
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
 CREATE TRIGGER audit_refuse_change BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_for_ever();
 CREATE TRIGGER audit_refuse_truncate BEFORE TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_for_ever();
 CREATE TRIGGER ledger_events_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_events FOR EACH ROW EXECUTE FUNCTION public.ledger_events_are_for_ever();
 CREATE TRIGGER ledger_events_refuse_truncate BEFORE TRUNCATE ON public.ledger_events FOR EACH STATEMENT EXECUTE FUNCTION public.ledger_events_are_for_ever();
+ALTER TABLE ONLY public.batch_refusals
+    ADD CONSTRAINT batch_refusals_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES public.batches(batch_id);
 ALTER TABLE ONLY public.staff_sessions
     ADD CONSTRAINT staff_sessions_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;

@@ -23,11 +23,11 @@ def test_the_sum_of_the_migrations_is_the_approved_schema(database_url: str) -> 
     assert tidy(dump) == APPROVED.read_text(encoding="utf-8")
 
 
-def test_migrations_are_numbered_without_gaps() -> None:
-    """0001, 0002, ...: their order is their name."""
+def test_migrations_are_numbered() -> None:
+    """0001, 0002, ...: their order is their name, and no two have one number."""
     numbers = [int(re.match(r"(\d{4})_[a-z0-9_]+$", name)[1]) for name in known_migrations()]  # type: ignore[index]  # a wrong name fails here
 
-    assert numbers == list(range(1, len(numbers) + 1))
+    assert numbers == sorted(set(numbers))
 
 
 def tidy(dump: str) -> str:

@@ -8,6 +8,8 @@ from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from itertools import groupby
+from typing import Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -15,6 +17,9 @@ from domain.ports import Letter
 
 SUBJECT_LINE_MAX = 76
 """RFC 2047 section 2: no line with an encoded word is longer."""
+
+GROUP: Final = "{group}"
+"""Where a group's own words name it."""
 
 # Seven bits pass every server, whether or not it offers 8BITMIME; RFC 2045 6.7 allows encoded lines of 76.
 _POLICY = SMTP.clone(cte_type="7bit", max_line_length=76)
@@ -27,6 +32,14 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+
+
+class Parts(NamedTuple):
+    """A letter as people read it."""
+
+    subject: str
+    text: str
+    html: str
 
 
 def letter_bytes(letter: Letter, sender: str, recipient: str) -> bytes:
@@ -43,33 +56,42 @@ def letter_bytes(letter: Letter, sender: str, recipient: str) -> bytes:
     Raises:
         ValueError: A header would hold a line break.
     """
-    subject, text = _text(letter)
+    parts = letter_parts(letter)
     headers = {
         "Message-ID": letter.message_id,
         "Date": format_datetime(letter.written_at),
         "From": sender,
         "To": recipient,
-        "Subject": _encoded(subject),
+        "Subject": _encoded(parts.subject),
         "Auto-Submitted": "auto-generated",
         "Content-Language": letter.language,
     }
     # Written by hand: the library would break long ids and addresses into encoded words.
-    return b"".join(map(_header, headers, headers.values())) + _body(letter, subject, text)
+    return b"".join(map(_header, headers, headers.values())) + _body(letter, parts)
 
 
-def _text(letter: Letter) -> tuple[str, str]:
-    """Subject and text part; a text template's first line is the subject."""
-    template = _TEMPLATES.get_template(f"{letter.template}.{letter.language}.txt")
-    subject, _, text = template.render(link=letter.link, group=_one_line(letter.group)).partition("\n")
-    return subject, text.lstrip("\n")
+def letter_parts(letter: Letter) -> Parts:
+    """What a letter says, before it is written as bytes."""
+    group = _one_line(letter.group)
+    known = {"link": letter.link, "group": group, "paragraphs": _paragraphs(letter.text, group)}
+    # A text template's first line is the subject.
+    text = _TEMPLATES.get_template(f"{letter.template}.{letter.language}.txt").render(**known)
+    usual, _, text = text.partition("\n")
+    subject = _one_line(letter.subject.replace(GROUP, group)) or usual
+    html = _TEMPLATES.get_template(f"{letter.template}.{letter.language}.html").render(**known, subject=subject)
+    return Parts(subject, text.lstrip("\n"), html)
 
 
-def _body(letter: Letter, subject: str, text: str) -> bytes:
-    template = _TEMPLATES.get_template(f"{letter.template}.{letter.language}.html")
-    html = template.render(link=letter.link, group=_one_line(letter.group), subject=subject)
+def _paragraphs(text: str, group: str) -> list[list[str]]:
+    """Lines by paragraph; paragraphs are parted by empty lines."""
+    lines = [_one_line(line) for line in text.replace(GROUP, group).splitlines()]
+    return [list(some) for is_text, some in groupby(lines, key=bool) if is_text]
+
+
+def _body(letter: Letter, parts: Parts) -> bytes:
     body = EmailMessage(policy=_POLICY)
-    body.set_content(text)
-    body.add_alternative(html, subtype="html")
+    body.set_content(parts.text)
+    body.add_alternative(parts.html, subtype="html")
     body.set_boundary(f"=_{hashlib.sha256(letter.message_id.encode()).hexdigest()[:40]}")
     return body.as_bytes()
 
