@@ -92,6 +92,10 @@ class Book:
             self.recipient_ids[draft.digests[0]] = draft.new_id
             self.new_recipients[draft.digests[0]] = draft
 
+    def remember(self, scope_digest: bytes, key: RememberedKey) -> None:
+        """Keep what an Idempotency-Key led to, for the commands that follow in the batch; the first one stays."""
+        self.remembered.setdefault(scope_digest, key)
+
     def code_id(self, digests: Sequence[bytes]) -> UUID | None:
         """The id of the code that has one of these digests."""
         return next((self.code_ids[digest] for digest in digests if digest in self.code_ids), None)

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from domain.book import Book
+from domain.book import Book, RememberedKey
 from domain.decisions.accept import AcceptInvite, accept
 from domain.decisions.attempt import ClaimAttempt, claim
 from domain.decisions.bounce import RecordBounce, record_bounce
@@ -79,6 +79,8 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
     if decision.refusal is not None:
         return decision.refusal
     reservation_id = decision.reservation_id
+    if isinstance(command, ReserveUse) and command.key is not None and reservation_id is not None:
+        book.remember(command.key.scope_digest, RememberedKey(command.key.body_digest, reservation_id))
     return Done(
         code=book.codes[decision.code_id],
         reservation=None if reservation_id is None else book.reservations[reservation_id],

@@ -52,10 +52,8 @@ def remember_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Seq
         if isinstance(command, ReserveUse) and command.key and isinstance(result, Done) and result.reservation
     }
     if rows:
-        cursor.execute(
-            QUERIES["insert_idempotency_keys"],
-            columns((BYTEAS, BYTEAS, UUIDS, MOMENTS), [rows[key] for key in sorted(rows)]),
-        )
+        arrays = columns((BYTEAS, BYTEAS, UUIDS, MOMENTS), [rows[key] for key in sorted(rows)])
+        cursor.execute(QUERIES["insert_idempotency_keys"], (*arrays, commands[0].context.now))
 
 
 def keep_refusals(

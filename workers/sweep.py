@@ -6,7 +6,7 @@ Harmless to run twice or on two schedulers: rows are taken with SKIP LOCKED and 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from domain.deciding import Command, Result
@@ -43,8 +43,18 @@ class Swept:
     dispatched: int
 
 
+class DueReservations(Protocol):
+    """The sweep's questions to the store."""
+
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
+        """Take due reservations, oldest first, for whose due moment no sweep gave a wake-up call that is still trusted."""
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """Undo the mark of wake-up calls that could not be given, so that the next sweep repeats them."""
+
+
 class DueRows:
-    """The sweep's questions to the database."""
+    """`DueReservations` in PostgreSQL."""
 
     def __init__(self, storage: Storage) -> None:
         self._datastore: LedgerDatastore = storage.datastore
@@ -74,7 +84,7 @@ class DueRows:
 
 
 def sweep(
-    rows: DueRows,
+    rows: DueReservations,
     execute: Callable[[Sequence[Command]], list[Result]],
     publish: Callable[[Sequence[UUID]], None],
     context: Context,

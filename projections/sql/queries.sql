@@ -196,7 +196,7 @@ INSERT INTO idempotency_keys AS old (scope_digest, body_digest, reservation_id, 
 SELECT * FROM unnest(%s::bytea[], %s::bytea[], %s::uuid[], %s::timestamptz[])
 ON CONFLICT (scope_digest) DO UPDATE SET
     body_digest = excluded.body_digest, reservation_id = excluded.reservation_id, expires_at = excluded.expires_at
-WHERE old.expires_at <= now();
+WHERE old.expires_at <= %s;
 
 -- name: insert_refusals
 -- At most so many per code and day (UTC); the count is taken before the rows of this statement.

@@ -7,7 +7,7 @@ import pytest
 
 from domain.errors import Refusal
 from domain.events import UseReserved
-from tests.domain.scenario import BUSY, LOST, START, Scenario, done, refusal
+from tests.domain.scenario import BUSY, LOST, REFUSED, START, Scenario, done, refusal
 
 
 def test_a_first_redeem_holds_one_use() -> None:
@@ -269,3 +269,16 @@ def test_waiting_after_a_failure_still_holds_the_use() -> None:
     scenario.attempt(scenario.reserved(), BUSY)
 
     assert refusal(scenario.redeem("wang")) == "CODE_HELD"
+
+
+def test_a_key_is_remembered_within_its_batch() -> None:
+    """Requests that share a commit are answered as if each had come after the other."""
+    scenario = Scenario()
+    first = done(scenario.redeem(key="k")).about().reservation_id
+    scenario.attempt(first, REFUSED)
+
+    same = done(scenario.redeem(key="k"))
+    other = scenario.redeem(key="k", again=first)
+
+    assert (same.about().reservation_id, same.changed) == (first, False)
+    assert refusal(other) == "IDEMPOTENCY_KEY_REUSED"

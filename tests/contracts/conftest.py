@@ -1,0 +1,43 @@
+"""Every test of the contract runs on both stores."""
+
+import base64
+from collections.abc import Iterator
+
+import pytest
+
+from projections.bootstrap import Storage
+from projections.settings import LedgerSettings
+from tests.contracts.acts import START
+from tests.contracts.stores import Store, memory_store, postgres_store
+
+
+def settings_for(database_url: str) -> LedgerSettings:
+    """Settings with made-up keys."""
+    return LedgerSettings.model_validate(
+        {
+            "DATABASE_URL": database_url,
+            "secret_key": "test",
+            "peppers": "1:" + base64.b64encode(b"p" * 32).decode(),
+            "master_keys": "1:" + base64.b64encode(b"m" * 32).decode(),
+        }
+    )
+
+
+@pytest.fixture
+def postgres(database_url: str) -> Iterator[Store]:
+    """The real store, empty."""
+    with Storage.open(settings_for(database_url)) as storage:
+        yield postgres_store(storage)
+
+
+@pytest.fixture
+def memory() -> Store:
+    """The store of simulations, empty."""
+    return memory_store(settings_for("postgresql:///none").open_vault(), START)
+
+
+@pytest.fixture(params=["postgres", "memory"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """One of the two."""
+    found: Store = request.getfixturevalue(request.param)
+    return found

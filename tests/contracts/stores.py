@@ -1,0 +1,171 @@
+"""The two stores behind one face: PostgreSQL, and the one in memory that simulations run on."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+import pytest
+from eventsourcing.persistence import ApplicationRecorder, OperationalError
+from psycopg.rows import tuple_row
+
+from domain.ledger import LedgerRecorder, RedemptionLedger
+from domain.policy import Policy
+from domain.reservation import Reservation
+from projections.bootstrap import Storage
+from projections.drift import _STORED
+from projections.reading import Reader
+from projections.sql import QUERIES
+from projections.unit_of_work import PostgresUnitOfWork
+from projections.vault import Vault
+from tests.simulation.persistence import open_memory
+from tests.simulation.queues import MemoryDue
+from tests.simulation.store import Calm, Fate
+from workers.sweep import DueReservations, DueRows
+
+Rows = Mapping[str, Mapping[UUID, tuple[Any, ...]]]
+
+
+class Recorder(LedgerRecorder, Protocol):
+    """What both recorders are: the ledger's, and the library's."""
+
+    insert_events: Callable[..., Any]
+    select_notifications: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Store:
+    """One of the stores.
+
+    Attributes:
+        lose: For a time the next commits are lost: their answers only, or with what they wrote.
+        rows: Read-model rows about a code, by table and id.
+        refusals: How many refused tries are kept of each code and reason.
+        unknown_tries: How many tries of unknown codes were counted.
+        texts: Ids of the free texts that are kept.
+        outbox: Reservations whose persons are to be told of a refund.
+    """
+
+    ledger: RedemptionLedger
+    recorder: Recorder
+    vault: Vault
+    due: DueReservations
+    now: datetime
+    find: Callable[[UUID], Reservation | None]
+    lose: Callable[[int, Fate], AbstractContextManager[None]]
+    rows: Callable[[UUID], Rows]
+    refusals: Callable[[], Mapping[tuple[UUID, str], int]]
+    unknown_tries: Callable[[], int]
+    texts: Callable[[], set[UUID]]
+    outbox: Callable[[], set[UUID]]
+
+
+def postgres_store(storage: Storage) -> Store:
+    """The real one."""
+
+    def ask(query: str) -> list[tuple[Any, ...]]:
+        with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
+            return cursor.execute(query.encode()).fetchall()
+
+    def rows(code_id: UUID) -> Rows:
+        with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
+            return {
+                table: {row[0]: tuple(row) for row in cursor.execute(QUERIES[query], (code_id,))}
+                for table, query in _STORED.items()
+            }
+
+    with storage.datastore.get_connection() as conn:
+        storage.recorder.clock.refresh(conn)
+    return Store(
+        ledger=storage.ledger,
+        recorder=cast("Recorder", storage.recorder),
+        vault=storage.vault,
+        due=DueRows(storage),
+        now=storage.recorder.clock.now(),
+        find=Reader(storage).reservation,
+        lose=lambda times, fate: _lost_in_postgres(storage, times, fate),
+        rows=rows,
+        refusals=lambda: {
+            row[:2]: row[2] for row in ask("SELECT code_id, reason, count(*) FROM refusals GROUP BY 1, 2")
+        },
+        unknown_tries=lambda: int(ask("SELECT coalesce(sum(tries), 0) FROM unknown_code_tries")[0][0]),
+        texts=lambda: {row[0] for row in ask("SELECT text_id FROM private_texts")},
+        outbox=lambda: {row[0] for row in ask("SELECT reservation_id FROM outbox")},
+    )
+
+
+@contextmanager
+def _lost_in_postgres(storage: Storage, times: int, fate: Fate) -> Iterator[None]:
+    """The connection dies at the commit: before it, or when it was done and its answer was on its way."""
+    left = [times]
+    name = "committed" if fate == "answer_lost" else "commit"
+    method = getattr(PostgresUnitOfWork, name)
+
+    def lose(self: PostgresUnitOfWork) -> object:
+        if left[0]:
+            left[0] -= 1
+            raise OperationalError("server closed the connection unexpectedly")
+        return method(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresUnitOfWork, name, lose)
+        patch.setattr(storage.recorder, "pause", lambda _: None)
+        yield
+    assert left == [0]
+
+
+_COMMITTED: Fate = "committed"
+
+
+class Losing(Calm):
+    """Loses some commits."""
+
+    def __init__(self) -> None:
+        self.left, self.fate = 0, _COMMITTED
+
+    def commit(self) -> Fate:
+        """Lost while some are left to lose."""
+        if not self.left:
+            return "committed"
+        self.left -= 1
+        return self.fate
+
+
+def memory_store(vault: Vault, now: datetime) -> Store:
+    """The one in memory."""
+    weather = Losing()
+    ledger, store = open_memory(Policy(), weather)
+
+    @contextmanager
+    def lose(times: int, fate: Fate) -> Iterator[None]:
+        weather.left, weather.fate = times, fate
+        yield
+        assert weather.left == 0
+
+    def refusals() -> dict[tuple[UUID, str], int]:
+        keys = [(row.code_id, row.reason) for row in store.refusals]
+        return {key: keys.count(key) for key in keys}
+
+    return Store(
+        ledger=ledger,
+        recorder=cast("Recorder", store),
+        vault=vault,
+        due=MemoryDue(store),
+        now=now,
+        find=store.reservations.get,
+        lose=lose,
+        rows=store.rows,
+        refusals=refusals,
+        unknown_tries=store.unknown_tries.total,
+        texts=lambda: set(store.texts),
+        outbox=lambda: set(store.outbox),
+    )
+
+
+def log_of(store: Store) -> Sequence[tuple[UUID, int, str, bytes]]:
+    """The whole log in order of positions."""
+    recorder = cast("ApplicationRecorder", store.recorder)
+    found = recorder.select_notifications(1, 100_000)
+    return [(UUID(str(item.originator_id)), item.originator_version, item.topic, item.state) for item in found]

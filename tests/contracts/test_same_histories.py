@@ -1,0 +1,80 @@
+"""The same random history on both stores: what was looked up, the answers, the log and the rows are the same."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.book import Book
+from domain.deciding import Command, Done, Result, decide
+from domain.ledger import finish
+from tests.contracts.acts import Acts
+from tests.contracts.stores import Store, log_of
+
+BATCHES = 160
+
+
+def run(store: Store, commands: Sequence[Command]) -> tuple[dict[str, Any], list[Result]]:
+    """What `execute` does; also what the store had looked up before anything was decided."""
+    looked_up: dict[str, Any] = {}
+    results: list[Result] = []
+    for attempt in store.recorder.attempts():
+        with attempt as work:
+            book = finish(work.load(commands))
+            looked_up = picture(book)
+            results = [decide(command, book, store.ledger.policy) for command in commands]
+            finish(work.save(book, commands, results))
+    return looked_up, results
+
+
+def picture(book: Book) -> dict[str, Any]:
+    """A copy of everything that a decision may read."""
+    return {
+        "codes": dict(book.codes),
+        "reservations": dict(book.reservations),
+        "code_ids": dict(book.code_ids),
+        "recipient_ids": dict(book.recipient_ids),
+        "remembered": dict(book.remembered),
+        "earliest_deadlines": dict(book.earliest_deadlines),
+        "by_person": {key: list(ids) for key, ids in book._by_person.items()},
+    }
+
+
+def plain(result: Result) -> object:
+    """A result that can be compared."""
+    return result if isinstance(result, Done) else (result.code, result.retry_after_s)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_stores_tell_the_same_history(postgres: Store, memory: Store, seed: int) -> None:
+    """Nothing that is decided in memory would be decided otherwise by PostgreSQL."""
+    acts = Acts(memory.vault, seed=seed, now=postgres.now)
+    issued = [acts.issue(limit, bound=bound) for limit, bound in ((1, True), (2, False), (4, True), (None, False))]
+    known: list[UUID] = []
+    for store in (postgres, memory):
+        store.ledger.execute(issued)
+
+    for _ in range(BATCHES):
+        batch = acts.anything(known)
+        looked_up, results = run(postgres, batch)
+        looked_up_in_memory, results_in_memory = run(memory, batch)
+
+        assert looked_up_in_memory == looked_up
+        assert list(map(plain, results_in_memory)) == list(map(plain, results))
+        found = [
+            result.reservation.reservation_id for result in results if isinstance(result, Done) and result.reservation
+        ]
+        known += [item for item in dict.fromkeys(found) if item not in known]
+        due, due_in_memory = postgres.due.take(acts.now), memory.due.take(acts.now)
+        assert sorted(due_in_memory, key=lambda item: item.reservation_id) == sorted(
+            due, key=lambda item: item.reservation_id
+        )
+
+    assert log_of(memory) == log_of(postgres)
+    assert [memory.rows(command.code_id) for command in issued] == [
+        postgres.rows(command.code_id) for command in issued
+    ]
+    assert (memory.refusals(), memory.unknown_tries()) == (postgres.refusals(), postgres.unknown_tries())
+    assert (memory.texts(), memory.outbox()) == (postgres.texts(), postgres.outbox())
+    assert {topic.partition(":")[0] for _, _, topic, _ in log_of(memory)} >= {"UseRefunded", "InviteSent", "CaseOpened"}

@@ -1,0 +1,293 @@
+"""What a store must do for `execute` and for the sweep, whichever it is: PostgreSQL's, and the one in memory.
+
+Simulations are worth as much as their store is like the real one, so every test here runs on both.
+"""
+
+from uuid import UUID
+
+import pytest
+from eventsourcing.persistence import IntegrityError, StoredEvent
+
+from domain.deciding import Result
+from domain.errors import Refusal
+from projections.beside_log import REFUSALS_PER_CODE_AND_DAY
+from projections.errors import StorageUnavailableError
+from tests.contracts.acts import BUSY, FAILED, LOST, REFUSED, Acts, Bench, done
+from tests.contracts.stores import Store, log_of
+from tests.simulation.store import Fate
+
+
+@pytest.fixture
+def bench(store: Store) -> Bench:
+    """A store with one code of one use."""
+    bench = Bench(store, Acts(store.vault, now=store.now))
+    bench.run(bench.acts.issue(1))
+    return bench
+
+
+def words(results: list[Result]) -> list[str]:
+    """Refusal codes, or ok."""
+    return [result.code if isinstance(result, Refusal) else "ok" for result in results]
+
+
+def topics(store: Store) -> list[str]:
+    """Names of all events in order."""
+    return [topic.partition(":")[0] for _, _, topic, _ in log_of(store)]
+
+
+def code_of(bench: Bench) -> UUID:
+    """The id of the code that was issued first."""
+    return log_of(bench.store)[0][0]
+
+
+def test_a_version_is_taken_once(store: Store) -> None:
+    """A batch with a version that is there already is refused whole: nothing of it is kept."""
+    stream, other = UUID(int=1), UUID(int=2)
+    store.recorder.insert_events([StoredEvent(stream, 1, "A:1", b"{}"), StoredEvent(stream, 2, "B:1", b"{}")])
+
+    with pytest.raises(IntegrityError):
+        store.recorder.insert_events([StoredEvent(other, 1, "C:1", b"{}"), StoredEvent(stream, 2, "D:1", b"{}")])
+
+    assert [topic for _, _, topic, _ in log_of(store)] == ["A:1", "B:1"]
+
+
+def test_events_and_rows_are_written_together(bench: Bench) -> None:
+    """From issue to sent: four events in order of positions, and rows that say the same."""
+    item = bench.reserved()
+    bench.attempt(item)
+
+    rows = bench.store.rows(code_of(bench))
+    assert topics(bench.store) == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent"]
+    assert [row[4] for row in rows["reservations"].values()] == ["sent"]
+    assert [(row[5], row[6]) for row in rows["code_balances"].values()] == [(1, 0)]
+
+
+def test_a_batch_decides_in_order_and_a_refusal_fails_nobody(bench: Bench) -> None:
+    """Two people, one use, an unknown code: the first gets it, the others get their own answers."""
+    acts = bench.acts
+    results = bench.run(acts.redeem("a"), acts.redeem("b"), acts.redeem("c", code="NOSUCHCODE"), acts.redeem("a"))
+
+    assert words(results) == ["ok", "CODE_HELD", "CODE_INVALID", "ok"]
+    assert done(results[0]).about() == done(results[3]).about()
+
+
+def test_a_defect_in_a_batch_writes_nothing(bench: Bench) -> None:
+    """A command that no decision is made for breaks the batch, and the batch leaves no trace."""
+    with pytest.raises((KeyError, AttributeError)):
+        bench.run(bench.acts.redeem("a"), "no command")  # type: ignore[arg-type]  # that is the defect
+
+    assert topics(bench.store) == ["CodeIssued"]
+    assert words(bench.run(bench.acts.redeem("b"))) == ["ok"]
+
+
+@pytest.mark.parametrize("fate", ["answer_lost", "rolled_back"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_lost_commit_is_resolved_by_deciding_again(bench: Bench, fate: Fate, times: int) -> None:
+    """Whether it was committed or not before the connection died: there is one reservation, and it is the caller's."""
+    command = bench.acts.redeem()
+
+    with bench.store.lose(times, fate):
+        result = done(bench.run(command)[0])
+
+    assert result.about().reservation_id == command.reservation_id
+    assert result.changed == (fate == "rolled_back")
+    assert topics(bench.store) == ["CodeIssued", "UseReserved"]
+
+
+@pytest.mark.parametrize(("fate", "kept"), [("answer_lost", 1), ("rolled_back", 0)])
+def test_after_the_last_try_the_caller_knows_nothing_and_may_ask_again(bench: Bench, fate: Fate, kept: int) -> None:
+    """The bound of tries is an honest "unknown"; the same command again leads to the same reservation."""
+    command = bench.acts.redeem(key=(b"scope", b"body"))
+
+    with bench.store.lose(4, fate), pytest.raises(StorageUnavailableError):
+        bench.run(command)
+    between = topics(bench.store).count("UseReserved")
+    again = done(bench.run(command)[0])
+
+    assert between == kept
+    assert again.about().reservation_id == command.reservation_id
+    assert topics(bench.store).count("UseReserved") == 1
+
+
+def test_a_lost_answer_to_a_claim_leaves_the_lease_with_its_task(bench: Bench) -> None:
+    """Deciding the claim again finds the task's own lease, not somebody else's."""
+    item = bench.reserved()
+    claim = bench.acts.claim(item)
+
+    with bench.store.lose(1, "answer_lost"):
+        lease = done(bench.run(claim)[0]).about().lease
+
+    assert lease is not None
+    assert (lease.worker, lease.task_id, lease.attempt) == ("w1", "t1", 1)
+    assert topics(bench.store).count("InviteAttempted") == 1
+
+
+def test_a_key_leads_to_its_reservation_for_seven_days(bench: Bench) -> None:
+    """Same key and body: the same reservation, refunded as it may be; another body: refused; later: forgotten."""
+    acts = bench.acts
+    command = acts.redeem(key=(b"scope", b"one"))
+    item = done(bench.run(command)[0]).about().reservation_id
+    bench.attempt(item, FAILED)
+
+    same = bench.run(acts.redeem(key=(b"scope", b"one")))[0]
+    other = bench.run(acts.redeem(key=(b"scope", b"two")))
+    acts.passes(8 * 86400)
+    later = bench.run(acts.redeem(key=(b"scope", b"two")))[0]
+    once_more = bench.run(acts.redeem(key=(b"scope", b"two")))[0]
+
+    assert (done(same).about().reservation_id, done(same).about().status) == (item, "refunded")
+    assert words(other) == ["IDEMPOTENCY_KEY_REUSED"]
+    assert done(later).about().reservation_id == done(once_more).about().reservation_id != item
+
+
+def test_a_refusal_is_not_remembered_under_its_key(bench: Bench) -> None:
+    """The same key asks anew after a refusal."""
+    first = bench.reserved("a")
+    key = (b"scope", b"body")
+
+    refused = bench.run(bench.acts.redeem("b", key=key))
+    bench.attempt(first, FAILED)
+    again = bench.run(bench.acts.redeem("b", key=key))
+
+    assert words([*refused, *again]) == ["CODE_HELD", "ok"]
+
+
+def test_refused_tries_are_kept_bounded_and_make_no_person(bench: Bench) -> None:
+    """A hundred rows per code and day; tries of unknown codes are only counted; nobody new is known."""
+    bench.reserved("first")
+    for _ in range(2):
+        bench.run(*[bench.acts.redeem(f"p{number}") for number in range(60)])
+    bench.run(bench.acts.redeem("x", code="NOSUCHCODE"), bench.acts.redeem("y", code="NOSUCHCODE"))
+    bench.acts.passes(86400)
+    bench.run(bench.acts.redeem("p1"))
+
+    code = code_of(bench)
+    kept = bench.store.refusals()
+    assert sum(kept.values()) in {REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY + 1}
+    assert {key[0] for key in kept} == {code}
+    assert bench.store.unknown_tries() == 2
+
+
+def test_refunds_that_a_person_is_told_of(bench: Bench) -> None:
+    """By final failure and by deadline; not where the address itself was refused."""
+    item = bench.reserved("a")
+    bench.attempt(item, FAILED)
+    refused = bench.reserved("b")
+    bench.attempt(refused, REFUSED)
+    late = bench.reserved("c")
+    bench.acts.passes(1801)
+    bench.run(bench.acts.settle(late))
+
+    assert bench.store.outbox() == {item, late}
+
+
+def test_free_text_is_kept_only_with_the_event_that_names_it(bench: Bench) -> None:
+    """The reply to an attempt that counted; not that of a stale one."""
+    item = bench.reserved()
+    bench.run(bench.acts.claim(item))
+    told, stale = bench.acts.record(item, BUSY), bench.acts.record(item, BUSY)
+    bench.run(told)
+    bench.run(stale)
+
+    assert told.reply is not None
+    assert bench.store.texts() == {told.reply.text_id}
+
+
+def test_a_persons_newest_reservations_decide(bench: Bench) -> None:
+    """However many were refunded before: the live one is found."""
+    for _ in range(22):
+        bench.attempt(bench.reserved(), FAILED)
+    live = bench.reserved()
+
+    assert bench.reserved() == live
+
+
+def test_what_is_overdue_makes_room_in_the_same_commit(bench: Bench) -> None:
+    """With nobody else alive the next command gives the use back and takes it."""
+    bench.reserved("a")
+    bench.acts.passes(1801)
+
+    assert words(bench.run(bench.acts.redeem("b"))) == ["ok"]
+    assert topics(bench.store)[-2:] == ["UseRefunded", "UseReserved"]
+
+
+def test_held_says_when_to_come_back(bench: Bench) -> None:
+    """At the earliest deadline ahead."""
+    bench.reserved("a")
+    bench.acts.passes(300)
+
+    held = bench.run(bench.acts.redeem("b"))[0]
+
+    assert isinstance(held, Refusal)
+    assert (held.code, held.retry_after_s) == ("CODE_HELD", 1500)
+
+
+def test_a_late_success_sees_the_newer_reservation(bench: Bench) -> None:
+    """The store finds the same person's newer reservation, so that the refunded one is not counted as well."""
+    acts = bench.acts
+    bench.run(acts.issue(None))
+    old = bench.reserved()
+    bench.attempt(old, LOST)
+    bench.run(acts.resolve(old, "refunded"))
+    bench.reserved()
+
+    bench.run(acts.record(old))
+
+    assert topics(bench.store)[-2:] == ["LateSuccessRecorded", "CaseOpened"]
+    assert [row[4] for row in bench.store.rows(log_of(bench.store)[1][0])["cases"].values()][-1] == "newer_reservation"
+
+
+def take(bench: Bench, seconds: float) -> list[tuple[UUID, bool]]:
+    """What a sweep takes after so many seconds."""
+    bench.acts.passes(seconds)
+    return [(due.reservation_id, due.settle) for due in bench.store.due.take(bench.acts.now)]
+
+
+def test_a_sweep_takes_what_is_due_once_for_a_time(bench: Bench) -> None:
+    """Not what was just handed over; then ever more rarely; a mark that is given back is free again."""
+    item = bench.reserved()
+
+    taken = [bool(take(bench, 1)) for _ in range(20)]
+    bench.store.due.give_back([item])
+
+    assert [second for second, found in enumerate(taken, start=1) if found] == [2, 4, 8, 16]
+    assert take(bench, 0) == [(item, False)]
+    assert take(bench, 0) == []
+
+
+def test_a_lease_that_ends_is_due_to_be_settled(bench: Bench) -> None:
+    """Under the lease nothing is due; when it is over, it is; then the retry is due anew."""
+    item = bench.reserved()
+    bench.run(bench.acts.claim(item))
+
+    assert take(bench, 50) == []
+    assert take(bench, 15) == [(item, True)]
+    bench.run(bench.acts.settle(item))
+    assert take(bench, 1) == []
+    assert take(bench, 12) == [(item, False)]
+
+
+def test_what_is_settled_or_parked_is_never_due(bench: Bench) -> None:
+    """Sent, refunded, or waiting for a person."""
+    bench.run(bench.acts.issue(3, bound=False))
+    sent, given_back, parked = bench.reserved("a"), bench.reserved("b"), bench.reserved("c")
+    bench.attempt(sent)
+    bench.attempt(given_back, FAILED)
+    bench.attempt(parked, LOST)
+    bench.acts.passes(1801)
+    bench.run(bench.acts.settle(parked))
+
+    assert take(bench, 86400) == []
+
+
+def test_the_oldest_are_taken_first(bench: Bench) -> None:
+    """In the order in which they fell due, up to the bound."""
+    bench.run(bench.acts.issue(None, bound=False))
+    ids = []
+    for number in range(5):
+        ids.append(bench.reserved(f"p{number}"))
+        bench.acts.passes(0.1)
+    bench.acts.passes(5)
+
+    assert [due.reservation_id for due in bench.store.due.take(bench.acts.now, 3)] == ids[:3]
+    assert [due.reservation_id for due in bench.store.due.take(bench.acts.now, 9)] == ids[3:]

@@ -1,0 +1,33 @@
+"""The library's infrastructure factory for the store in memory: what PERSISTENCE_MODULE names in simulations."""
+
+from typing import Any, cast
+
+from eventsourcing.persistence import ApplicationRecorder, Mapper, Transcoder
+from eventsourcing.popo import POPOFactory
+
+from domain.ledger import RedemptionLedger
+from domain.policy import Policy
+from projections.mapper import LedgerMapper
+from tests.simulation.store import MemoryStore, Weather
+
+
+class MemoryFactory(POPOFactory):
+    """Builds the library's parts around a `MemoryStore`."""
+
+    def application_recorder(self) -> ApplicationRecorder:
+        """A new, empty store."""
+        return MemoryStore()
+
+    def mapper(self, transcoder: Transcoder | None = None, mapper_class: object = None) -> Mapper[Any]:
+        """The ledger's own mapper, as with PostgreSQL."""
+        del mapper_class
+        return LedgerMapper(transcoder=transcoder)  # type: ignore[arg-type]  # our mapper does without one
+
+
+def open_memory(policy: Policy, weather: Weather | None = None) -> tuple[RedemptionLedger, MemoryStore]:
+    """A new ledger in memory, and its store."""
+    ledger = RedemptionLedger({"PERSISTENCE_MODULE": "tests.simulation.persistence:MemoryFactory"}, policy)
+    store = cast("MemoryStore", ledger.recorder)
+    if weather is not None:
+        store.weather = weather
+    return ledger, store

@@ -1,0 +1,57 @@
+"""What waits in the store in memory: reservations that are due, and letters of the outbox. As the SQL takes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from tests.simulation.store import MemoryStore
+from workers.sweep import DOUBLINGS_MAX, GRACE_S, REPEAT_S, TAKEN_MAX, Due
+
+
+@dataclass
+class Mark:
+    """A wake-up call that a sweep gave for one due moment."""
+
+    due_at: datetime
+    next_at: datetime
+    times: int = 1
+
+
+class MemoryDue:
+    """`workers.sweep.DueReservations`: the statements `take_due` and `forget_dispatches`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.marks: dict[UUID, Mark] = {}
+
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
+        """Take what is due and not marked."""
+        before = now - timedelta(seconds=GRACE_S)
+        found = [
+            (item.due_at, item)
+            for item in self._store.reservations.values()
+            if item.due_at is not None
+            and item.due_at <= before
+            and self._is_free(item.reservation_id, item.due_at, now)
+        ]
+        found.sort(key=lambda pair: pair[0])
+        for due_at, item in found[:limit]:
+            self._mark(item.reservation_id, due_at, now)
+        return [Due(item.reservation_id, item.lease is not None or item.deadline <= now) for _, item in found[:limit]]
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """Forget the marks of calls that were not given."""
+        for key in reservation_ids:
+            self.marks.pop(key, None)
+
+    def _is_free(self, key: UUID, due_at: datetime, now: datetime) -> bool:
+        mark = self.marks.get(key)
+        return mark is None or mark.next_at <= now or mark.due_at != due_at
+
+    def _mark(self, key: UUID, due_at: datetime, now: datetime) -> None:
+        repeat, old = timedelta(seconds=REPEAT_S), self.marks.get(key)
+        if old is None or old.due_at != due_at:
+            self.marks[key] = Mark(due_at, now + repeat)
+        else:
+            self.marks[key] = Mark(due_at, now + repeat * 2**old.times, min(old.times + 1, DOUBLINGS_MAX))

@@ -1,0 +1,305 @@
+"""A store in memory behind the same ports as PostgreSQL: the library's own recorder, and tables that are dicts.
+
+It passes the contract suite of tests/contracts. What goes wrong with it is decided by its `Weather`: a transaction may
+find no database, be rolled back, or commit and lose its answer; then it is tried again as the real one is.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Protocol, cast
+from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError, StoredEvent
+from eventsourcing.popo import POPOApplicationRecorder
+
+from domain.book import Book, RememberedKey
+from domain.deciding import Command, Done, Result
+from domain.decisions.issue import IssueCode
+from domain.decisions.reserve import ReserveUse
+from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
+from domain.events import CaseClosed, CaseOpened, UseRefunded
+from domain.ledger import Steps, UnitOfWork
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+from projections.beside_log import IDEMPOTENCY_DAYS, NOTICE_CAUSES, REFUSALS_PER_CODE_AND_DAY
+from projections.codec import encode
+from projections.errors import StorageUnavailableError
+from projections.event_store import TRIES_MAX
+from projections.rows import balance_row, case_rows, reservation_row
+from projections.unit_of_work import OVERDUE_PER_CODE_MAX, _is_tight
+from projections.vault import FoundDraft, PrivateText, Sealed
+from projections.vault_rows import _text_of
+
+PERSON_RESERVATIONS_MAX = 20
+"""As in the statements `events_of_persons` and `events_of_newer`."""
+
+Fate = Literal["committed", "rolled_back", "answer_lost"]
+Row = tuple[Any, ...]
+
+
+class Weather(Protocol):
+    """What happens to transactions."""
+
+    def begin(self) -> None:
+        """Raise StorageUnavailableError if there is no database."""
+
+    def commit(self) -> Fate:
+        """What becomes of a commit."""
+
+    def pause(self, tries: int) -> None:
+        """Let time pass before another try."""
+
+
+class Calm:
+    """Nothing goes wrong."""
+
+    def begin(self) -> None:
+        """There is a database."""
+
+    def commit(self) -> Fate:
+        """It commits."""
+        return "committed"
+
+    def pause(self, tries: int) -> None:
+        """Nobody waits."""
+
+
+class Refused(NamedTuple):
+    """A refused try, as `refusals` holds it."""
+
+    code_id: UUID
+    at: datetime
+    recipient_digest: bytes
+    reason: str
+
+
+class MemoryStore(POPOApplicationRecorder):
+    """Log, read models and what lies beside them. One thread; nothing else runs between `load` and the commit."""
+
+    def __init__(self, weather: Weather | None = None) -> None:
+        super().__init__()
+        self.weather: Weather = weather or Calm()
+        self.codes: dict[UUID, RedeemCode] = {}
+        self.reservations: dict[UUID, Reservation] = {}
+        self.of_code: dict[UUID, list[UUID]] = {}
+        self.cases: dict[UUID, Row] = {}
+        self.code_ids: dict[bytes, UUID] = {}
+        self.recipient_ids: dict[bytes, UUID] = {}
+        self.addresses: dict[UUID, Sealed] = {}
+        self.texts: dict[UUID, PrivateText] = {}
+        self.keys: dict[bytes, tuple[RememberedKey, datetime]] = {}
+        self.outbox: dict[UUID, datetime] = {}
+        self.refusals: list[Refused] = []
+        self.unknown_tries: Counter[datetime] = Counter()
+        self.on_commit: Callable[[Book, Sequence[Command], Sequence[Result]], None] = lambda *_: None
+
+    def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
+        """Transactions to try in turn; see `domain.ledger.LedgerRecorder`."""
+        for tries in range(1, TRIES_MAX + 1):
+            attempt = _Attempt(self, is_last=tries == TRIES_MAX)
+            yield attempt
+            if attempt.committed:
+                return
+            self.weather.pause(tries)
+
+    def apply(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+        """Everything that one transaction writes, or nothing.
+
+        Raises:
+            IntegrityError: A version or a person is there already.
+        """
+        if any(digest in self.recipient_ids for draft in book.new_recipients.values() for digest in draft.digests[:1]):
+            raise IntegrityError("a person is known by now")
+        self.insert_events(
+            [StoredEvent(item.originator_id, item.originator_version, *encode(item.event)) for item in book.new_events]
+        )
+        self._keep_read_models(book)
+        self._keep_vault(book, commands, results)
+        self._keep_beside(book, commands, results)
+        self.on_commit(book, commands, results)
+
+    def rows(self, code_id: UUID) -> dict[str, dict[UUID, Row]]:
+        """The read models' rows about one code, by table and id."""
+        return {
+            "code_balances": {code_id: balance_row(self.codes[code_id])} if code_id in self.codes else {},
+            "reservations": {key: reservation_row(self.reservations[key]) for key in self.of_code.get(code_id, ())},
+            "cases": {key: row for key, row in self.cases.items() if row[1] == code_id},
+        }
+
+    def _keep_read_models(self, book: Book) -> None:
+        codes, reservations = book.changed()
+        for code in codes:
+            self.codes[code.code_id] = code
+        for item in sorted(reservations, key=lambda item: item.versions[0]):
+            if item.reservation_id not in self.reservations:
+                self.of_code.setdefault(item.code_id, []).append(item.reservation_id)
+            self.reservations[item.reservation_id] = item
+        about = [item for item in book.new_events if isinstance(item.event, CaseOpened | CaseClosed)]
+        if not about:
+            return
+        opened, closed = case_rows((item.originator_id, item.event) for item in about)
+        self.cases.update({row[0]: row for row in opened})
+        for case_id, at, how in closed:
+            self.cases[case_id] = (*self.cases[case_id][:-2], at, how)
+
+    def _keep_vault(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+        for digest, draft in book.new_recipients.items():
+            self.recipient_ids[digest] = draft.new_id
+            self.addresses[draft.new_id] = cast("FoundDraft", draft).seal()
+        for command, result in zip(commands, results, strict=True):
+            if not (isinstance(result, Done) and result.changed):
+                continue
+            if isinstance(command, IssueCode):
+                self.code_ids[command.text.digests[0]] = command.code_id
+            elif (text := _text_of(command)) is not None:
+                self.texts[text.text_id] = cast("PrivateText", text)
+
+    def _keep_beside(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+        for item in book.new_events:
+            if isinstance(item.event, UseRefunded) and item.event.cause in NOTICE_CAUSES:
+                self.outbox.setdefault(item.event.reservation_id, item.event.at)
+        for command, result in zip(commands, results, strict=True):
+            if not isinstance(command, ReserveUse):
+                continue
+            if isinstance(result, Refusal):
+                self._keep_refusal(book, command, result)
+            elif command.key is not None:
+                known = self.keys.get(command.key.scope_digest)
+                if known is None or known[1] <= commands[0].context.now:
+                    until = command.context.now + timedelta(days=IDEMPOTENCY_DAYS)
+                    key = RememberedKey(command.key.body_digest, result.about().reservation_id)
+                    self.keys[command.key.scope_digest] = (key, until)
+
+    def _keep_refusal(self, book: Book, command: ReserveUse, refusal: Refusal) -> None:
+        code_id, now = book.code_id(command.code_digests), command.context.now
+        if code_id is None or isinstance(refusal, CodeUnknown):
+            self.unknown_tries[now.replace(second=0, microsecond=0)] += 1
+        elif not isinstance(refusal, IdempotencyKeyReused):
+            today = sum(row.code_id == code_id and row.at.date() == now.date() for row in self.refusals)
+            if today < REFUSALS_PER_CODE_AND_DAY:
+                self.refusals.append(Refused(code_id, now, command.recipient.digests[0], refusal.code))
+
+
+class _Attempt(AbstractContextManager[UnitOfWork]):
+    """One transaction. Leaving it commits; a fault that another try may mend is swallowed while tries are left."""
+
+    def __init__(self, store: MemoryStore, *, is_last: bool) -> None:
+        self._store = store
+        self._is_last = is_last
+        self._work = _UnitOfWork(store)
+        self.committed = False
+
+    def __enter__(self) -> UnitOfWork:
+        self._store.weather.begin()
+        return self._work
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is not None:
+            return isinstance(error, IntegrityError) and not self._is_last
+        fate = self._store.weather.commit()
+        if fate != "rolled_back" and self._work.staged is not None:
+            try:
+                self._store.apply(*self._work.staged)
+            except IntegrityError:
+                if self._is_last:
+                    raise
+                return False
+        if fate == "committed":
+            self.committed = True
+        elif self._is_last:
+            raise StorageUnavailableError("the connection was lost")
+        return False
+
+
+class _UnitOfWork:
+    """`domain.ledger.UnitOfWork` over the dicts. It reads no more than the statements of PostgreSQL would."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.staged: tuple[Book, Sequence[Command], Sequence[Result]] | None = None
+
+    def load(self, commands: Sequence[Command]) -> Steps[Book]:
+        """Read what the commands touch."""
+        yield from ()
+        book, store = Book(), self._store
+        redeems = [command for command in commands if isinstance(command, ReserveUse)]
+        targets = [command.reservation_id for command in commands if not isinstance(command, ReserveUse | IssueCode)]
+        for command in redeems:
+            book.code_ids |= {item: store.code_ids[item] for item in command.code_digests if item in store.code_ids}
+            digests = command.recipient.digests
+            book.recipient_ids |= {item: store.recipient_ids[item] for item in digests if item in store.recipient_ids}
+        wanted = {command.code_id for command in commands if isinstance(command, IssueCode)}
+        wanted |= {store.reservations[key].code_id for key in targets if key in store.reservations}
+        wanted |= set(book.code_ids.values())
+        book.codes.update({key: store.codes[key] for key in wanted if key in store.codes})
+        if redeems:
+            self._load_for_redeems(book, redeems)
+        self._hold(book, targets)
+        self._load_newer(book, targets, redeems)
+        return book
+
+    def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
+        """Keep it for the commit."""
+        yield from ()
+        self.staged = (book, commands, results)
+
+    def _load_for_redeems(self, book: Book, redeems: Sequence[ReserveUse]) -> None:
+        store = self._store
+        for command in redeems:
+            code_id = book.code_id(command.code_digests)
+            if code_id is not None and any(digest in book.recipient_ids for digest in command.recipient.digests):
+                person = book.recipient_id(command.recipient)
+                mine = [item for item in self._on_code(code_id) if item.recipient_id == person]
+                mine.sort(key=lambda item: (not item.is_live, -item.versions[0]))
+                self._hold(book, [item.reservation_id for item in mine[:PERSON_RESERVATIONS_MAX]])
+            if command.again is not None:
+                self._hold(book, [command.again])
+                found = [item for item in store.reservations.values() if item.follows == command.again]
+                self._hold(book, [item.reservation_id for item in found if item.counts_or_holds])
+            known = store.keys.get(command.key.scope_digest) if command.key else None
+            if command.key is not None and known is not None and known[1] > redeems[0].context.now:
+                book.remembered[command.key.scope_digest] = known[0]
+                self._hold(book, [known[0].reservation_id])
+        self._load_tight(book, redeems)
+
+    def _load_tight(self, book: Book, redeems: Sequence[ReserveUse]) -> None:
+        now = max(command.context.now for command in redeems)
+        wanted = Counter(book.code_id(command.code_digests) for command in redeems)
+        for code_id, count in wanted.items():
+            if code_id is None or (code := book.codes.get(code_id)) is None or not _is_tight(code, count):
+                continue
+            found = self._on_code(code_id)
+            overdue = sorted((item for item in found if item.is_overdue(now)), key=lambda item: item.deadline)
+            self._hold(book, [item.reservation_id for item in overdue[:OVERDUE_PER_CODE_MAX]])
+            ahead = [item.deadline for item in found if item.is_live and item.deadline > now]
+            if ahead:
+                book.earliest_deadlines[code_id] = min(ahead)
+
+    def _load_newer(self, book: Book, targets: Sequence[UUID], redeems: Sequence[ReserveUse]) -> None:
+        asked = Counter(targets)
+        redeemed = {book.code_id(command.code_digests) for command in redeems}
+        for item in [book.reservations[key] for key in asked if key in book.reservations]:
+            if item.status == "refunded" or asked[item.reservation_id] > 1 or item.code_id in redeemed:
+                newer = [
+                    other
+                    for other in self._on_code(item.code_id)
+                    if other.recipient_id == item.recipient_id
+                    and other.counts_or_holds
+                    and other.versions[0] > item.versions[0]
+                ]
+                newer.sort(key=lambda other: -other.versions[0])
+                self._hold(book, [other.reservation_id for other in newer[:PERSON_RESERVATIONS_MAX]])
+
+    def _on_code(self, code_id: UUID) -> list[Reservation]:
+        return [self._store.reservations[key] for key in self._store.of_code.get(code_id, ())]
+
+    def _hold(self, book: Book, ids: Iterable[UUID]) -> None:
+        """In the order of ids, as the statements give them."""
+        for key in sorted(ids):
+            if (item := self._store.reservations.get(key)) is not None:
+                book.hold(item)
