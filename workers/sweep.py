@@ -47,7 +47,7 @@ class DueReservations(Protocol):
     """The sweep's questions to the store."""
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
-        """Take due reservations, oldest first, for whose due moment no sweep gave a wake-up call that is still trusted."""
+        """Take due reservations, oldest first, but not where a wake-up call for that moment is still trusted."""
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
         """Undo the mark of wake-up calls that could not be given, so that the next sweep repeats them."""
