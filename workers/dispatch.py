@@ -25,8 +25,57 @@ PAUSE_S_MAX = 3.0
 """While the broker is away one try per pause is made, and no more CPU is spent on it."""
 
 
+class DispatchQueue:
+    """Ids on their way to Celery, and how long to wait between messages. Knows no thread and no clock.
+
+    Args:
+        publish: Sends one message with these ids; raises if that failed or may have failed.
+        on_error: Told of each failed publish.
+
+    Attributes:
+        has_failed: Whether the last message failed, or may have.
+    """
+
+    def __init__(self, publish: Callable[[Sequence[UUID]], None], on_error: Callable[[Exception], None]) -> None:
+        self._publish = publish
+        self._on_error = on_error
+        self._waiting: deque[UUID] = deque()
+        self._pause_s = 0.0
+        self.has_failed = False
+
+    def __len__(self) -> int:
+        """How many ids wait."""
+        return len(self._waiting)
+
+    def add(self, reservation_id: UUID) -> bool:
+        """Let an id wait; False if too many do already."""
+        if len(self._waiting) >= WAITING_MAX:
+            return False
+        self._waiting.append(reservation_id)
+        return True
+
+    def publish_some(self) -> float:
+        """One message; on an error its ids go back to the front.
+
+        Returns:
+            Seconds before the next one.
+        """
+        ids = [self._waiting.popleft() for _ in range(min(IDS_PER_MESSAGE, len(self._waiting)))]
+        try:
+            self._publish(ids)
+        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the outcome is unknown
+            self._on_error(error)
+            self._waiting.extendleft(reversed(ids))
+            self._pause_s = min(max(PAUSE_S, self._pause_s * 2), PAUSE_S_MAX)
+            self.has_failed = True
+        else:
+            self._pause_s = _gap_after(len(ids))
+            self.has_failed = False
+        return self._pause_s
+
+
 class BackgroundDispatcher:
-    """Collects ids and publishes them in few messages.
+    """Empties a queue of ids in a thread of its own.
 
     Args:
         publish: Sends one message with these ids; raises if that failed or may have failed.
@@ -40,21 +89,16 @@ class BackgroundDispatcher:
         *,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
-        self._publish = publish
-        self._on_error = on_error
+        self._queue = DispatchQueue(publish, on_error)
         self._wait = wait
-        self._waiting: deque[UUID] = deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._pause_s = 0.0
-        self._failed = False
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
     def dispatch(self, reservation_id: UUID) -> None:
         """Wake a worker for a reservation, some time soon. Never blocks, never raises."""
-        if len(self._waiting) < WAITING_MAX:
-            self._waiting.append(reservation_id)
+        if self._queue.add(reservation_id):
             self._wake.set()
 
     def close(self, wait_s: float = 2.0) -> None:
@@ -67,26 +111,12 @@ class BackgroundDispatcher:
         while True:
             self._wake.wait()
             self._wake.clear()
-            while self._waiting:
-                self._publish_some()
-                if self._pause_s and self._wait(self._closing, self._pause_s) and self._failed:
+            while self._queue:
+                pause_s = self._queue.publish_some()
+                if pause_s and self._wait(self._closing, pause_s) and self._queue.has_failed:
                     return
             if self._closing.is_set():
                 return
-
-    def _publish_some(self) -> None:
-        """One message; on an error its ids go back to the front. Afterwards `_pause_s` says how long to wait."""
-        ids = [self._waiting.popleft() for _ in range(min(IDS_PER_MESSAGE, len(self._waiting)))]
-        try:
-            self._publish(ids)
-        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the outcome is unknown
-            self._on_error(error)
-            self._waiting.extendleft(reversed(ids))
-            self._pause_s = min(max(PAUSE_S, self._pause_s * 2), PAUSE_S_MAX)
-            self._failed = True
-            return
-        self._failed = False
-        self._pause_s = _gap_after(len(ids))
 
 
 def _gap_after(ids: int) -> float:

@@ -22,6 +22,17 @@ GATHER_S = 0.003
 """After a letter ended, others may end for so long to be recorded with it; a commit takes about as long."""
 
 
+Sending = set[Future[Tried]]
+"""Letters in somebody's hands."""
+
+
+def first_ended(sending: Sending) -> tuple[Sending, Sending]:
+    """Those that ended, at least one of them, and those that are still being sent. A channel's time is bounded."""
+    wait(sending, return_when=FIRST_COMPLETED)
+    ended, rest = wait(sending, timeout=GATHER_S)
+    return ended, rest
+
+
 @dataclass(frozen=True, slots=True)
 class Mailroom:
     """What sending takes.
@@ -30,12 +41,14 @@ class Mailroom:
         threads: The hands.
         hands: How many of them there are.
         channel: The calling thread's own channel.
+        await_some: Waits for one of the letters at least.
     """
 
     steps: Steps
     threads: Executor
     hands: int
     channel: Callable[[], Channel]
+    await_some: Callable[[Sending], tuple[Sending, Sending]] = first_ended
 
     def work(self, reservation_ids: Sequence[UUID], task_id: str, is_over: Callable[[], bool]) -> None:
         """Claim, send and record what is due.
@@ -49,7 +62,7 @@ class Mailroom:
         """
         channel = self.channel().name
         left = deque(dict.fromkeys(reservation_ids))
-        sending: set[Future[Tried]] = set()
+        sending: Sending = set()
         tried: list[Tried] = []
         while left or sending or tried:
             if is_over():
@@ -62,7 +75,7 @@ class Mailroom:
                 claimed = []
                 left.clear()
             sending |= {self.threads.submit(self._send, item) for item in claimed}
-            ended, sending = _some(sending)
+            ended, sending = self.await_some(sending) if sending else (set(), set())
             tried = [found for future in ended if (found := self._outcome(future)) is not None]
 
     def _send(self, claimed: Claimed) -> Tried:
@@ -81,12 +94,3 @@ class Mailroom:
 def _tell(fault: Exception) -> None:
     ERRORS.labels("celery_error").inc()
     log.error("invitations were left to the sweep", exc_info=fault)
-
-
-def _some(sending: set[Future[Tried]]) -> tuple[set[Future[Tried]], set[Future[Tried]]]:
-    """Those that ended, at least one of them, and those that are still being sent. A channel's time is bounded."""
-    if not sending:
-        return set(), set()
-    wait(sending, return_when=FIRST_COMPLETED)
-    ended, rest = wait(sending, timeout=GATHER_S)
-    return ended, rest

@@ -59,8 +59,9 @@ WHERE r.follows = ANY(%s) AND r.status <> 'refunded'
 ORDER BY r.reservation_id, e.originator_version;
 
 -- name: events_of_newer
--- Newer live or sent reservations of the same persons on the same codes (a bound, not a page: one is enough).
-SELECT n.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
+-- Newer live or sent reservations of the same persons on the same codes (a bound, not a page: one is enough). Several of
+-- one person's may have the same newer one.
+SELECT DISTINCT n.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
 FROM reservations r
 CROSS JOIN LATERAL (
     SELECT * FROM reservations n

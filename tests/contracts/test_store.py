@@ -237,6 +237,23 @@ def test_a_late_success_sees_the_newer_reservation(bench: Bench) -> None:
     assert [row[4] for row in bench.store.rows(log_of(bench.store)[1][0])["cases"].values()][-1] == "newer_reservation"
 
 
+def test_two_late_successes_of_one_person_share_a_batch(bench: Bench) -> None:
+    """Both refunded reservations have the same newer one, which is looked up once."""
+    acts = bench.acts
+    bench.run(acts.issue(None))
+    old = []
+    for _ in range(2):
+        old.append(bench.reserved())
+        bench.attempt(old[-1], LOST)
+        bench.run(acts.resolve(old[-1], "refunded"))
+    bench.reserved()
+
+    results = bench.run(*[acts.record(item) for item in old])
+
+    assert words(results) == ["ok", "ok"]
+    assert topics(bench.store)[-4:] == ["LateSuccessRecorded", "CaseOpened"] * 2
+
+
 def take(bench: Bench, seconds: float) -> list[tuple[UUID, bool]]:
     """What a sweep takes after so many seconds."""
     bench.acts.passes(seconds)

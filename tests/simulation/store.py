@@ -250,50 +250,51 @@ class _UnitOfWork:
 
     def _load_for_redeems(self, book: Book, redeems: Sequence[ReserveUse]) -> None:
         store = self._store
+        mine: set[UUID] = set()
         for command in redeems:
             code_id = book.code_id(command.code_digests)
             if code_id is not None and any(digest in book.recipient_ids for digest in command.recipient.digests):
                 person = book.recipient_id(command.recipient)
-                mine = [item for item in self._on_code(code_id) if item.recipient_id == person]
-                mine.sort(key=lambda item: (not item.is_live, -item.versions[0]))
-                self._hold(book, [item.reservation_id for item in mine[:PERSON_RESERVATIONS_MAX]])
-            if command.again is not None:
-                self._hold(book, [command.again])
-                found = [item for item in store.reservations.values() if item.follows == command.again]
-                self._hold(book, [item.reservation_id for item in found if item.counts_or_holds])
-            known = store.keys.get(command.key.scope_digest) if command.key else None
-            if command.key is not None and known is not None and known[1] > redeems[0].context.now:
-                book.remembered[command.key.scope_digest] = known[0]
-                self._hold(book, [known[0].reservation_id])
+                found = [item for item in self._on_code(code_id) if item.recipient_id == person]
+                found.sort(key=lambda item: (not item.is_live, -item.versions[0]))
+                mine.update(item.reservation_id for item in found[:PERSON_RESERVATIONS_MAX])
+        self._hold(book, mine)
+        if named := {command.again for command in redeems if command.again is not None}:
+            self._hold(book, named)
+            followers = [item for item in store.reservations.values() if item.follows in named]
+            self._hold(book, [item.reservation_id for item in followers if item.counts_or_holds])
+        for scope in {command.key.scope_digest for command in redeems if command.key is not None}:
+            known = store.keys.get(scope)
+            if known is not None and known[1] > redeems[0].context.now:
+                book.remembered[scope] = known[0]
+        self._hold(book, {known.reservation_id for known in book.remembered.values()})
         self._load_tight(book, redeems)
 
     def _load_tight(self, book: Book, redeems: Sequence[ReserveUse]) -> None:
         now = max(command.context.now for command in redeems)
         wanted = Counter(book.code_id(command.code_digests) for command in redeems)
+        late: list[UUID] = []
         for code_id, count in wanted.items():
             if code_id is None or (code := book.codes.get(code_id)) is None or not _is_tight(code, count):
                 continue
             found = self._on_code(code_id)
             overdue = sorted((item for item in found if item.is_overdue(now)), key=lambda item: item.deadline)
-            self._hold(book, [item.reservation_id for item in overdue[:OVERDUE_PER_CODE_MAX]])
+            late += [item.reservation_id for item in overdue[:OVERDUE_PER_CODE_MAX]]
             ahead = [item.deadline for item in found if item.is_live and item.deadline > now]
             if ahead:
                 book.earliest_deadlines[code_id] = min(ahead)
+        self._hold(book, late)
 
     def _load_newer(self, book: Book, targets: Sequence[UUID], redeems: Sequence[ReserveUse]) -> None:
         asked = Counter(targets)
         redeemed = {book.code_id(command.code_digests) for command in redeems}
+        newer: set[UUID] = set()
         for item in [book.reservations[key] for key in asked if key in book.reservations]:
             if item.status == "refunded" or asked[item.reservation_id] > 1 or item.code_id in redeemed:
-                newer = [
-                    other
-                    for other in self._on_code(item.code_id)
-                    if other.recipient_id == item.recipient_id
-                    and other.counts_or_holds
-                    and other.versions[0] > item.versions[0]
-                ]
-                newer.sort(key=lambda other: -other.versions[0])
-                self._hold(book, [other.reservation_id for other in newer[:PERSON_RESERVATIONS_MAX]])
+                found = [other for other in self._on_code(item.code_id) if _is_newer(other, item)]
+                found.sort(key=lambda other: -other.versions[0])
+                newer.update(other.reservation_id for other in found[:PERSON_RESERVATIONS_MAX])
+        self._hold(book, newer)
 
     def _on_code(self, code_id: UUID) -> list[Reservation]:
         return [self._store.reservations[key] for key in self._store.of_code.get(code_id, ())]
@@ -303,3 +304,8 @@ class _UnitOfWork:
         for key in sorted(ids):
             if (item := self._store.reservations.get(key)) is not None:
                 book.hold(item)
+
+
+def _is_newer(other: Reservation, item: Reservation) -> bool:
+    """Whether it is the same person's, stands, and came later."""
+    return other.recipient_id == item.recipient_id and other.counts_or_holds and other.versions[0] > item.versions[0]
