@@ -87,6 +87,8 @@ def code_of(row: Mapping[str, Any]) -> RedeemCode:
         reserved=row["reserved"],
         owner_id=row["owner_id"],
         sent_binding=row["sent_binding"],
+        is_paused=row["is_paused"],
+        revoked_by=row["revoked_by"],
     )
 
 

@@ -5,15 +5,14 @@ no route and no storage. A word that no catalog knows yet is shown as it is: an 
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from api.i18n import Translator, translate, translator
+from api.telling import STAFF_TELLERS, Facts, moment_text, terms_text
 from domain.decisions.accept import LINK
 from domain.decisions.resolve import BY_STAFF
 from domain.ports import Language
-
-Facts = Mapping[str, object]
 
 REFUSAL_CODES: Final = (
     "CODE_INVALID",
@@ -41,6 +40,9 @@ REFUSAL_CODES: Final = (
     "RESERVATION_NOT_REFUNDABLE",
     "RESERVATION_NOT_RESOLVABLE",
     "NOTHING_SENT",
+    "LIMIT_TOO_LOW",
+    "RECIPIENT_NOT_CORRECTABLE",
+    "RESERVATION_NOT_RESENDABLE",
     "INTERNAL",
 )
 """Codes with texts of their own; any other is answered with those of INTERNAL."""
@@ -67,13 +69,16 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
     Args:
         code: Stable code of a refusal or fault.
         language: Of the answer.
-        facts: `retry_after_s`, whole seconds; `why` a use can't be refunded, or a case not be decided like that.
+        facts: `retry_after_s`, whole seconds; `why` a use can't be refunded, or a case not be decided like that;
+            `taken`, the uses that a limit has to leave room for.
     """
     say = translator(language)
     base = f"refusal.{_known(code)}"
     why = f"{base}.{facts.get('why')}"
     if "why" in facts and say.knows(why):
         return say(why)
+    if "taken" in facts and say.knows(f"{base}.detail_taken"):
+        return say(f"{base}.detail_taken", taken=facts["taken"])
     seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"
     if isinstance(seconds, int) and say.knows(after):
         return say(after, span=_span(say, seconds))
@@ -106,7 +111,7 @@ def state_message(
         return say(_first_known(say, f"state.{state}", "state.unknown"))
     if sent_at is None:
         return say("state.sent.plain" if created else "state.sent.already")
-    return say("state.sent.at" if created else "state.sent.already_at", sent_at=_moment(sent_at))
+    return say("state.sent.at" if created else "state.sent.already_at", sent_at=moment_text(sent_at))
 
 
 def event_sentence(event_type: str, facts: Facts, language: Language) -> str:
@@ -126,18 +131,7 @@ def event_sentence(event_type: str, facts: Facts, language: Language) -> str:
 
 
 def _issued(say: Translator, facts: Facts) -> str:
-    limit = facts.get("max_uses")
-    terms = [
-        say("event.CodeIssued.unlimited") if limit is None else say("event.CodeIssued.limited", max_uses=limit),
-        say("event.CodeIssued.bound" if facts.get("bound", True) else "event.CodeIssued.open"),
-    ]
-    if facts.get("expires_at"):
-        terms.append(say("event.CodeIssued.expires", expires_at=_moment(facts["expires_at"])))
-    if facts.get("validity_days"):
-        terms.append(say("event.CodeIssued.validity", validity_days=facts["validity_days"]))
-    if facts.get("group"):
-        terms.append(say("event.CodeIssued.group", group=facts["group"]))
-    return say("event.CodeIssued", terms=say("event.join").join(terms))
+    return say("event.CodeIssued", terms=terms_text(say, facts, facts.get("bound", True)))
 
 
 def _reserved(say: Translator, facts: Facts) -> str:
@@ -146,7 +140,7 @@ def _reserved(say: Translator, facts: Facts) -> str:
         key = "event.UseReserved.corrects"
     elif facts.get("follows"):
         key = "event.UseReserved.follows"
-    return say(key, deadline=_moment(facts.get("deadline")))
+    return say(key, deadline=moment_text(facts.get("deadline")))
 
 
 def _attempted(say: Translator, facts: Facts) -> str:
@@ -176,7 +170,7 @@ def _failed(say: Translator, facts: Facts) -> str:
         what = say("event.InviteFailed.other", server=server, reason=reason or "?", reply=reply)
     if facts.get("retry_at") is None:
         return say("event.InviteFailed.final", what=what)
-    return say("event.InviteFailed.retry", what=what, retry_at=_moment(facts["retry_at"]))
+    return say("event.InviteFailed.retry", what=what, retry_at=moment_text(facts["retry_at"]))
 
 
 def _deferred(say: Translator, facts: Facts) -> str:
@@ -184,8 +178,8 @@ def _deferred(say: Translator, facts: Facts) -> str:
         "event.InviteDeferred",
         server=_server(facts),
         reason=facts.get("reason") or "?",
-        until=_moment(facts.get("until")),
-        deadline=_moment(facts.get("deadline")),
+        until=moment_text(facts.get("until")),
+        deadline=moment_text(facts.get("deadline")),
     )
 
 
@@ -193,7 +187,7 @@ def _outcome_unknown(say: Translator, facts: Facts) -> str:
     what = _worded(say, "event.InviteOutcomeUnknown", cause=facts.get("cause"))
     if facts.get("retry_at") is None:
         return say("event.InviteOutcomeUnknown.parked", what=what)
-    return say("event.InviteOutcomeUnknown.retry", what=what, retry_at=_moment(facts["retry_at"]))
+    return say("event.InviteOutcomeUnknown.retry", what=what, retry_at=moment_text(facts["retry_at"]))
 
 
 def _late_success(say: Translator, facts: Facts) -> str:
@@ -247,6 +241,7 @@ _TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "UseRefunded": _refunded,
     "CaseOpened": _case_opened,
     "CaseClosed": _case_closed,
+    **STAFF_TELLERS,
 }
 
 
@@ -266,11 +261,6 @@ def _worded(say: Translator, base: str, **word: object) -> str:
     ((name, value),) = word.items()
     key = f"{base}.{value}"
     return say(key) if say.knows(key) else say(f"{base}.other", **{name: value or "?"})
-
-
-def _moment(moment: object) -> str:
-    """To the minute, in UTC and saying so: a server does not know where its reader is."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if isinstance(moment, datetime) else "?"
 
 
 def _span(say: Translator, seconds: int) -> str:

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from api.i18n import pick_language
 from api.messages import refusal_detail, refusal_title
-from domain.errors import Refusal, ReservationNotRefundable, ReservationNotResolvable
+from domain.errors import LimitTooLow, Refusal
 from domain.ports import Language
 
 MEDIA_TYPE = "application/problem+json"
@@ -28,6 +28,8 @@ STATUS: Final[dict[str, int]] = {
     "RESERVATION_NOT_REFUNDABLE": 409,
     "RESERVATION_NOT_RESOLVABLE": 409,
     "NOTHING_SENT": 409,
+    "LIMIT_TOO_LOW": 409,
+    "RESERVATION_NOT_RESENDABLE": 409,
     "RATE_LIMITED": 429,
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
@@ -49,8 +51,10 @@ class ProblemError(Exception):
     def of(cls, refusal: Refusal) -> "ProblemError":
         """The problem that a refusal of the domain becomes."""
         facts: dict[str, object] = {}
-        if isinstance(refusal, ReservationNotRefundable | ReservationNotResolvable):
-            facts["why"] = refusal.why
+        if (why := getattr(refusal, "why", None)) is not None:
+            facts["why"] = why
+        if isinstance(refusal, LimitTooLow):
+            facts["taken"] = refusal.taken
         if refusal.retry_after_s is not None:
             facts["retry_after_s"] = refusal.retry_after_s
         problem = cls(refusal.code, retry_after_s=refusal.retry_after_s)

@@ -34,7 +34,7 @@ class RememberedKey(Struct, frozen=True):
 
 
 class Book:
-    """Codes, reservations, recipients and idempotency keys of one batch."""
+    """Codes, reservations, recipients, idempotency keys and ids of known texts of one batch."""
 
     def __init__(self) -> None:
         self.codes: dict[UUID, RedeemCode] = {}
@@ -42,6 +42,7 @@ class Book:
         self.code_ids: dict[bytes, UUID] = {}
         self.recipient_ids: dict[bytes, UUID] = {}
         self.remembered: dict[bytes, RememberedKey] = {}
+        self.known_texts: set[UUID] = set()
         self.earliest_deadlines: dict[UUID, datetime] = {}
         self.new_events: list[Recorded] = []
         self.changed_reservations: set[UUID] = set()
@@ -109,6 +110,16 @@ class Book:
         """Reservations on a code that a command may give back on its way, oldest deadline first."""
         found = (self.reservations[key] for key in self._by_code.get(code_id, ()))
         return sorted((item for item in found if item.is_overdue(now)), key=lambda item: item.deadline)
+
+    def live(self, code_id: UUID) -> list[Reservation]:
+        """What is known of a code's live reservations, oldest deadline first."""
+        found = (self.reservations[key] for key in self._by_code.get(code_id, ()))
+        return sorted((item for item in found if item.is_live), key=lambda item: (item.deadline, item.versions))
+
+    def has_text(self, text_id: UUID) -> bool:
+        """Whether a free text is kept already, or will be with this batch."""
+        new = (getattr(recorded.event, "text_id", None) for recorded in self.new_events)
+        return text_id in self.known_texts or text_id in new
 
     def earliest_deadline(self, code_id: UUID, now: datetime) -> datetime | None:
         """The first deadline still ahead of the live reservations on a code."""

@@ -9,30 +9,45 @@ from domain.book import Book, RememberedKey
 from domain.decisions.accept import AcceptInvite, accept
 from domain.decisions.attempt import ClaimAttempt, claim
 from domain.decisions.bounce import RecordBounce, record_bounce
+from domain.decisions.cancel import CancelReservation, cancel
 from domain.decisions.command import Decision
+from domain.decisions.correct import CorrectRecipient, correct_recipient
 from domain.decisions.issue import IssueCode, issue
+from domain.decisions.note import NoteOnCode, NoteOnReservation, note_on_code, note_on_reservation
 from domain.decisions.overdue import SettleDue, settle_due
+from domain.decisions.pause import PauseCode, ResumeCode, pause_or_resume
 from domain.decisions.refund import RefundReservation, refund
+from domain.decisions.resend import RequestResend, request_resend
 from domain.decisions.reserve import ReserveUse, reserve
 from domain.decisions.resolve import RefundAfterOutage, ResolveReservation, refund_after_outage, resolve
+from domain.decisions.revoke import RevokeCode, SettleRevoked, revoke, settle_revoked
 from domain.decisions.settle import RecordOutcome, record_outcome
+from domain.decisions.terms import ChangeTerms, change_terms
 from domain.errors import Refusal
 from domain.policy import Policy
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 
-Command = (
-    IssueCode
-    | ReserveUse
-    | ClaimAttempt
+CodeCommand = ChangeTerms | PauseCode | ResumeCode | RevokeCode | SettleRevoked | NoteOnCode
+"""What is about one code that exists, by its id."""
+
+ReservationCommand = (
+    ClaimAttempt
     | RecordOutcome
     | SettleDue
     | RefundReservation
+    | CancelReservation
+    | CorrectRecipient
+    | RequestResend
     | AcceptInvite
     | RecordBounce
     | ResolveReservation
     | RefundAfterOutage
+    | NoteOnReservation
 )
+"""What is about one reservation that exists, by its id."""
+
+Command = IssueCode | ReserveUse | CodeCommand | ReservationCommand
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -74,7 +89,7 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
         return refusal
     if decision.events:
         book.record(decision.code_id, decision.events)
-        if isinstance(command, ReserveUse):
+        if isinstance(command, ReserveUse | CorrectRecipient) and decision.refusal is None:
             book.adopt(command.recipient)
     if decision.refusal is not None:
         return decision.refusal
@@ -111,5 +126,15 @@ _DECISIONS: Mapping[type[Command], Decide] = {
     RecordBounce: _without_policy(record_bounce),
     ResolveReservation: resolve,
     RefundAfterOutage: _without_policy(refund_after_outage),
+    CancelReservation: _without_policy(cancel),
+    CorrectRecipient: correct_recipient,
+    RequestResend: request_resend,
+    NoteOnReservation: _without_policy(note_on_reservation),
+    NoteOnCode: _without_policy(note_on_code),
+    PauseCode: _without_policy(pause_or_resume),
+    ResumeCode: _without_policy(pause_or_resume),
+    ChangeTerms: _without_policy(change_terms),
+    RevokeCode: revoke,
+    SettleRevoked: settle_revoked,
 }
 """Every kind of command has its decision; a test compares this with `Command`."""

@@ -4,15 +4,21 @@
     ├── CodeUnknown              CODE_INVALID
     ├── AgainUnknown             AGAIN_UNKNOWN
     ├── IdempotencyKeyReused     IDEMPOTENCY_KEY_REUSED
+    ├── CodeIsRevoked            CODE_REVOKED
+    ├── CodeIsPaused             CODE_PAUSED
     ├── CodeExpired              CODE_EXPIRED
     ├── EmailMismatch            EMAIL_MISMATCH
     ├── CodeHeld                 CODE_HELD
     ├── CodeExhausted            CODE_EXHAUSTED
+    ├── NoSuchCode               NOT_FOUND
+    ├── LimitTooLow              LIMIT_TOO_LOW
     ├── ReservationUnknown       NOT_FOUND
     ├── LinkNotValid             LINK_NOT_VALID
     ├── NothingSent              NOTHING_SENT
     ├── ReservationNotRefundable RESERVATION_NOT_REFUNDABLE
-    └── ReservationNotResolvable RESERVATION_NOT_RESOLVABLE
+    ├── ReservationNotResolvable RESERVATION_NOT_RESOLVABLE
+    ├── RecipientNotCorrectable  RECIPIENT_NOT_CORRECTABLE
+    └── ReservationNotResendable RESERVATION_NOT_RESENDABLE
 
 A refusal to a person is kept in `refusals`; a machine that comes second does nothing and is no refusal.
 """
@@ -53,6 +59,18 @@ class IdempotencyKeyReused(Refusal):
     code = "IDEMPOTENCY_KEY_REUSED"
 
 
+class CodeIsRevoked(Refusal):
+    """The code takes no new reservations for ever; nothing about it can be changed any more."""
+
+    code = "CODE_REVOKED"
+
+
+class CodeIsPaused(Refusal):
+    """The code takes no new reservations for now."""
+
+    code = "CODE_PAUSED"
+
+
 class CodeExpired(Refusal):
     """The code takes no new reservations: its time is over."""
 
@@ -75,6 +93,22 @@ class CodeExhausted(Refusal):
     """Every use of the code was sent."""
 
     code = "CODE_EXHAUSTED"
+
+
+class NoSuchCode(Refusal):
+    """No code has this id."""
+
+    code = "NOT_FOUND"
+
+
+class LimitTooLow(Refusal):
+    """The new limit is below what is used and reserved already."""
+
+    code = "LIMIT_TOO_LOW"
+
+    def __init__(self, taken: int) -> None:
+        super().__init__()
+        self.taken = taken
 
 
 class ReservationUnknown(Refusal):
@@ -109,6 +143,26 @@ class ReservationNotResolvable(Refusal):
     """Nothing about the reservation is for a person to decide, or not like this."""
 
     code = "RESERVATION_NOT_RESOLVABLE"
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
+
+
+class RecipientNotCorrectable(Refusal):
+    """The reservation can't be moved to this other address."""
+
+    code = "RECIPIENT_NOT_CORRECTABLE"
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
+
+
+class ReservationNotResendable(Refusal):
+    """There is nothing to send once more, or it is being sent already."""
+
+    code = "RESERVATION_NOT_RESENDABLE"
 
     def __init__(self, why: str) -> None:
         super().__init__()

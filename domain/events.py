@@ -21,7 +21,16 @@ Kind = Literal["redeem", "rebind"]
 Held = Literal["reserved", "used"]
 LateEffect = Literal["duplicate", "retaken", "not_retaken"]
 RefundCause = Literal[
-    "deadline", "failed", "address_refused", "staff", "reset", "corrected", "revoked", "outage", "resolved"
+    "deadline",
+    "failed",
+    "address_refused",
+    "staff",
+    "cancelled",
+    "reset",
+    "corrected",
+    "revoked",
+    "outage",
+    "resolved",
 ]
 ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import"]
 STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})
@@ -62,6 +71,40 @@ class CodeIssued(Event, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     validity_days: int | None = None
     group: str | None = None
+
+
+class CodeTermsChanged(Event, frozen=True, kw_only=True):
+    """From now on these are the terms, the unchanged ones among them. `text_id`: the reason, in the vault."""
+
+    max_uses: int | None
+    expires_at: datetime | None = None
+    validity_days: int | None = None
+    group: str | None = None
+    text_id: UUID | None = None
+
+
+class CodePaused(Event, frozen=True, kw_only=True):
+    """No new reservations until it is resumed; those that stand go on. `text_id`: the reason, in the vault."""
+
+    text_id: UUID | None = None
+
+
+class CodeResumed(Event, frozen=True, kw_only=True):
+    """New reservations again. `text_id`: the reason, in the vault."""
+
+    text_id: UUID | None = None
+
+
+class CodeRevoked(Event, frozen=True, kw_only=True):
+    """No new reservations for ever, and what is held but not sent is given back. `text_id`: the reason."""
+
+    text_id: UUID | None = None
+
+
+class CodeNoted(Event, frozen=True, kw_only=True):
+    """Staff wrote something down about the code. It changes nothing. `text_id`: the note, in the vault."""
+
+    text_id: UUID
 
 
 class ReservationEvent(Event, frozen=True, kw_only=True):
@@ -192,8 +235,36 @@ class CaseClosed(ReservationEvent, frozen=True, kw_only=True):
     text_id: UUID | None = None
 
 
+class ResendRequested(ReservationEvent, frozen=True, kw_only=True):
+    """Staff asked for one more delivery of a sent invitation. It counts nothing, whatever becomes of it.
+
+    `delivery` is the new one's number, `deadline` until when it is tried, `text_id` the reason, in the vault.
+    """
+
+    delivery: int
+    deadline: datetime
+    text_id: UUID | None = None
+
+
+class AccessRevoked(ReservationEvent, frozen=True, kw_only=True):
+    """The access that the sent invitation gave was taken away by staff. `text_id`: the reason, in the vault."""
+
+    text_id: UUID | None = None
+
+
+class NoteAdded(ReservationEvent, frozen=True, kw_only=True):
+    """Staff wrote something down about a reservation. It changes nothing. `text_id`: the note, in the vault."""
+
+    text_id: UUID
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     CodeIssued,
+    CodeTermsChanged,
+    CodePaused,
+    CodeResumed,
+    CodeRevoked,
+    CodeNoted,
     UseReserved,
     InviteAttempted,
     InviteSent,
@@ -206,6 +277,9 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     UseRefunded,
     CaseOpened,
     CaseClosed,
+    ResendRequested,
+    AccessRevoked,
+    NoteAdded,
 )
 
 

@@ -20,7 +20,7 @@ from domain.events import (
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 
-BY_PERSONS: Final = frozenset({"resolved", "outage"})
+BY_PERSONS: Final = frozenset({"resolved", "outage", "corrected"})
 """Causes of a refund by which persons give an unknown back."""
 
 
@@ -119,8 +119,8 @@ def has_one_case_at_a_time(before: Reservation | None, event: ReservationEvent, 
 
 
 def is_due_or_parked(_before: Reservation | None, _event: ReservationEvent, after: Reservation) -> bool:
-    """9.2: what is live is due some time, or is an open case."""
-    return not after.is_live or (after.due_at is None) == (after.case_id is not None)
+    """9.2: what is live, or is delivered once more, is due some time or is an open case."""
+    return not after.is_in_work or (after.due_at is None) == (after.case_id is not None)
 
 
 CODE_RULES: Final[Mapping[str, Callable[[RedeemCode | None, Event, RedeemCode], bool]]] = {

@@ -19,6 +19,8 @@ class Policy:
         retry_longest_s: Upper bound of that doubling.
         deferrals_s_max: Seconds after the reservation beyond which a channel's "later" no longer moves the deadline.
         overdue_per_command: How many overdue reservations one command may settle on its way.
+        revoked_per_command: How many reservations of a revoked code one command settles; the rest is for the next ones.
+        deliveries_max: How often one invitation may be sent, the first time among them.
     """
 
     reservation_ttl_s: int = 1800
@@ -28,6 +30,8 @@ class Policy:
     retry_longest_s: float = 300.0
     deferrals_s_max: int = 7 * 86400
     overdue_per_command: int = 10
+    revoked_per_command: int = 100
+    deliveries_max: int = 20
 
     def back_off(self, reservation_id: UUID, attempt: int) -> timedelta:
         """Wait after a failed attempt (counted from 1): exponential, with up to a quarter of jitter.

@@ -11,9 +11,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.events import (
+    AccessRevoked,
     CaseClosed,
     CaseOpened,
     CodeIssued,
+    CodeNoted,
+    CodePaused,
+    CodeResumed,
+    CodeRevoked,
+    CodeTermsChanged,
     Event,
     InviteAccepted,
     InviteAttempted,
@@ -23,11 +29,13 @@ from domain.events import (
     InviteOutcomeUnknown,
     InviteSent,
     LateSuccessRecorded,
+    NoteAdded,
+    ResendRequested,
     UseRefunded,
     UseReserved,
 )
 
-CodeState = Literal["active", "held", "exhausted", "expired"]
+CodeState = Literal["active", "held", "exhausted", "paused", "expired", "revoked"]
 
 
 class RedeemCode(Struct, frozen=True, kw_only=True):
@@ -40,6 +48,8 @@ class RedeemCode(Struct, frozen=True, kw_only=True):
         bound: Whether the code belongs to its first recipient.
         owner_id: The recipient that the live and sent reservations bind the code to; None when there are none.
         sent_binding: How many of the binding reservations are sent.
+        is_paused: Whether it takes no new reservations for now.
+        revoked_by: Version of the event by which it takes none for ever; None if it was not revoked.
     """
 
     code_id: UUID
@@ -55,18 +65,29 @@ class RedeemCode(Struct, frozen=True, kw_only=True):
     reserved: int = 0
     owner_id: UUID | None = None
     sent_binding: int = 0
+    is_paused: bool = False
+    revoked_by: int | None = None
 
     @property
     def available(self) -> int | None:
         """Uses that a new reservation may take; None without limit. Never clamped: negative would be a defect."""
         return None if self.max_uses is None else self.max_uses - self.used - self.reserved
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether it takes no new reservations for ever, and gives back what is held."""
+        return self.revoked_by is not None
+
     def is_expired(self, now: datetime) -> bool:
         """Whether the code takes no new reservations because its time is over."""
         return self.expires_at is not None and self.expires_at <= now
 
     def state(self, now: datetime) -> CodeState:
-        """One word for lists and pages."""
+        """One word for lists and pages: what a new person would be told first."""
+        if self.is_revoked:
+            return "revoked"
+        if self.is_paused:
+            return "paused"
         if self.is_expired(now):
             return "expired"
         if self.available is None or self.available > 0:
@@ -120,6 +141,20 @@ def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
             )
         case UseRefunded() if event.kind == "redeem":
             return _given_back(this, version, event)
+        case CodeTermsChanged():
+            return replace(
+                this,
+                version=version,
+                last_at=event.at,
+                max_uses=event.max_uses,
+                expires_at=event.expires_at,
+                validity_days=event.validity_days,
+                group=event.group,
+            )
+        case CodePaused() | CodeResumed():
+            return replace(this, version=version, last_at=event.at, is_paused=isinstance(event, CodePaused))
+        case CodeRevoked():
+            return replace(this, version=version, last_at=event.at, revoked_by=version)
         case (
             InviteAttempted()
             | InviteSent()
@@ -132,6 +167,10 @@ def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
             | UseRefunded()
             | CaseOpened()
             | CaseClosed()
+            | ResendRequested()
+            | AccessRevoked()
+            | NoteAdded()
+            | CodeNoted()
         ):
             return replace(this, version=version, last_at=event.at)
         case _:

@@ -1,46 +1,19 @@
 """One reservation as its events tell it. A pure fold: it never refuses, so that history always replays."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.events import (
-    STAFF,
-    CaseClosed,
-    CaseOpened,
-    Event,
-    InviteAccepted,
-    InviteAttempted,
-    InviteBounced,
-    InviteDeferred,
-    InviteFailed,
-    InviteOutcomeUnknown,
-    InviteSent,
-    Kind,
-    LateSuccessRecorded,
-    RefundCause,
-    ReservationEvent,
-    UseRefunded,
-    UseReserved,
-)
+from domain.changes import CHANGES, Lease
+from domain.events import STAFF, Kind, NoteAdded, RefundCause, ReservationEvent, UseReserved
 from domain.ports import Language
 
 Status = Literal["live", "sent", "refunded"]
 PublicState = Literal["reserved", "waiting", "sending", "sent", "refunded", "unknown"]
-
-
-class Lease(Struct, frozen=True, kw_only=True):
-    """An attempt in one worker's hands. `version` is that of its InviteAttempted; the rest says whose it is."""
-
-    attempt: int
-    version: int
-    until: datetime
-    worker: str | None
-    task_id: str | None
 
 
 class Reservation(Struct, frozen=True, kw_only=True):
@@ -48,8 +21,11 @@ class Reservation(Struct, frozen=True, kw_only=True):
 
     Attributes:
         versions: Versions, in the code's stream, of the events that made this state.
+        moved_by: The last of them that was more than a note: what comes next follows from it.
         status: live (held), sent (counted) or refunded (given back).
         delivery: Number of the newest delivery, from 1.
+        delivery_at: When that delivery was asked for; the date of its letter.
+        resending: Whether a further delivery of what is sent already is on its way, or waits as a case.
         attempts: Attempts begun at that delivery, less those that the channel deferred.
         next_attempt_at: When a machine may try (again); None while leased, parked or settled.
         ever_unknown: Whether any attempt may have been delivered unseen: then no machine refunds it.
@@ -64,6 +40,7 @@ class Reservation(Struct, frozen=True, kw_only=True):
     code_id: UUID
     recipient_id: UUID
     versions: tuple[int, ...]
+    moved_by: int
     reserved_at: datetime
     deadline: datetime
     language: Language
@@ -73,6 +50,8 @@ class Reservation(Struct, frozen=True, kw_only=True):
     follows: UUID | None = None
     corrects: UUID | None = None
     delivery: int = 1
+    delivery_at: datetime
+    resending: bool = False
     attempts: int = 0
     last_attempt: int = 0
     next_attempt_at: datetime | None = None
@@ -82,6 +61,7 @@ class Reservation(Struct, frozen=True, kw_only=True):
     case_id: UUID | None = None
     sent_at: datetime | None = None
     accepted_at: datetime | None = None
+    access_revoked_at: datetime | None = None
     refunded_at: datetime | None = None
     refund_cause: RefundCause | None = None
     refund_request_id: str | None = None
@@ -94,6 +74,11 @@ class Reservation(Struct, frozen=True, kw_only=True):
     def is_live(self) -> bool:
         """Held: neither sent nor given back."""
         return self.status == "live"
+
+    @property
+    def is_in_work(self) -> bool:
+        """Whether machines have, or had, something to send: held, or sent with a further delivery asked for."""
+        return self.is_live or self.resending
 
     @property
     def counts_or_holds(self) -> bool:
@@ -118,7 +103,7 @@ class Reservation(Struct, frozen=True, kw_only=True):
     @property
     def due_at(self) -> datetime | None:
         """The earliest moment at which a machine has something to do here; None when it never has."""
-        if self.case_id is not None or not self.is_live:
+        if self.case_id is not None or not self.is_in_work:
             return None
         if self.lease is not None:
             return self.lease.until
@@ -148,7 +133,9 @@ def opened(code_id: UUID, version: int, event: UseReserved) -> Reservation:
         code_id=code_id,
         recipient_id=event.recipient_id,
         versions=(version,),
+        moved_by=version,
         reserved_at=event.at,
+        delivery_at=event.at,
         deadline=event.deadline,
         language=event.language,
         group=event.group,
@@ -165,117 +152,15 @@ def evolve(this: Reservation, version: int, event: ReservationEvent) -> Reservat
         TypeError: There is no fold for this type of event: a defect.
     """
     try:
-        change = _CHANGES[type(event)]
+        change = CHANGES[type(event)]
     except KeyError as unknown:
         raise TypeError(f"no fold for {type(event).__name__}") from unknown
     changed = change(this, version, event)
-    if event.actor in STAFF:
-        changed["staff_request_id"] = event.request_id
+    if not isinstance(event, NoteAdded):
+        changed["moved_by"] = version
+        if event.actor in STAFF:
+            changed["staff_request_id"] = event.request_id
     return replace(this, versions=(*this.versions, version), **changed)
-
-
-Change = dict[str, object]
-
-
-def _attempted(this: Reservation, version: int, event: InviteAttempted) -> Change:
-    lease = Lease(
-        attempt=event.attempt,
-        version=version,
-        until=event.lease_until,
-        worker=event.actor_id,
-        task_id=event.request_id,
-    )
-    return {
-        "lease": lease,
-        "attempts": this.attempts + 1,
-        "last_attempt": event.attempt,
-        "next_attempt_at": None,
-        "deferred": False,
-    }
-
-
-def _sent(this: Reservation, _: int, event: InviteSent) -> Change:
-    counted = {"status": "sent", "sent_at": this.sent_at or event.at}
-    return {"lease": None, "next_attempt_at": None, **counted, **_proved(this, event)}
-
-
-def _late_success(this: Reservation, _: int, event: LateSuccessRecorded) -> Change:
-    if event.effect != "retaken":
-        return _proved(this, event)
-    no_refund = {"refunded_at": None, "refund_cause": None, "refund_request_id": None}
-    return {"status": "sent", "sent_at": this.sent_at or event.at, **no_refund, **_proved(this, event)}
-
-
-def _proved(this: Reservation, event: InviteSent | LateSuccessRecorded) -> Change:
-    return {
-        "proved_attempts": tuple(sorted({*this.proved_attempts, event.attempt})),
-        "proved_deliveries": tuple(sorted({*this.proved_deliveries, event.delivery})),
-    }
-
-
-def _bounced(this: Reservation, _: int, event: InviteBounced) -> Change:
-    return {"bounced_deliveries": (*this.bounced_deliveries, event.delivery)}
-
-
-def _failed(_this: Reservation, _: int, event: InviteFailed) -> Change:
-    return {"lease": None, "next_attempt_at": event.retry_at}
-
-
-def _deferred(this: Reservation, _: int, event: InviteDeferred) -> Change:
-    """The attempt is not spent."""
-    return {
-        "lease": None,
-        "attempts": this.attempts - 1,
-        "next_attempt_at": event.until,
-        "deadline": event.deadline,
-        "deferred": True,
-    }
-
-
-def _unknown(_this: Reservation, _: int, event: InviteOutcomeUnknown) -> Change:
-    return {"lease": None, "next_attempt_at": event.retry_at, "ever_unknown": True}
-
-
-def _accepted(this: Reservation, _: int, event: InviteAccepted) -> Change:
-    return {"accepted_at": this.accepted_at or event.at}
-
-
-def _refunded(_this: Reservation, _: int, event: UseRefunded) -> Change:
-    return {
-        "lease": None,
-        "next_attempt_at": None,
-        "status": "refunded",
-        "refunded_at": event.at,
-        "refund_cause": event.cause,
-        "refund_request_id": event.request_id,
-    }
-
-
-def _case_opened(_this: Reservation, _: int, event: CaseOpened) -> Change:
-    return {"next_attempt_at": None, "case_id": event.case_id}
-
-
-def _case_closed(this: Reservation, _: int, event: CaseClosed) -> Change:
-    """Where the machines go on, they get a new deadline and all their attempts again."""
-    if event.retry_at is None:
-        return {"case_id": None}
-    deadline = event.deadline or this.deadline
-    return {"case_id": None, "attempts": 0, "next_attempt_at": event.retry_at, "deadline": deadline}
-
-
-_CHANGES: dict[type[Event], Callable[[Reservation, int, Any], Change]] = {
-    InviteAttempted: _attempted,
-    InviteSent: _sent,
-    InviteFailed: _failed,
-    InviteDeferred: _deferred,
-    InviteOutcomeUnknown: _unknown,
-    LateSuccessRecorded: _late_success,
-    InviteBounced: _bounced,
-    InviteAccepted: _accepted,
-    UseRefunded: _refunded,
-    CaseOpened: _case_opened,
-    CaseClosed: _case_closed,
-}
 
 
 def fold(code_id: UUID, history: Iterable[tuple[int, ReservationEvent]]) -> Reservation:

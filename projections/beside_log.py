@@ -1,4 +1,4 @@
-"""Primary data that `execute` writes beside the log: idempotency keys, refused tries, and letters that follow.
+"""Primary data that `execute` writes beside the log: idempotency keys, refused tries, letters and work that follow.
 
 None of it is a fact about a code, so none of it is rebuilt.
 """
@@ -12,9 +12,10 @@ from psycopg import Cursor
 
 from domain.book import Book
 from domain.deciding import Command, Done, Result
+from domain.decisions.correct import CorrectRecipient
 from domain.decisions.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
-from domain.events import UseRefunded
+from domain.events import CodeRevoked, UseRefunded
 from domain.ledger import Steps
 from projections.arrays import BYTEAS, MOMENTS, SMALLS, TEXTS, UUIDS, columns
 from projections.caches import StoreCaches
@@ -37,6 +38,17 @@ def insert_outbox(cursor: Cursor[Any], book: Book) -> None:
     ]
     if rows:
         cursor.execute(QUERIES["insert_outbox"], columns((UUIDS, MOMENTS), rows))
+
+
+def insert_revocations(cursor: Cursor[Any], book: Book) -> None:
+    """Codes revoked now that still hold something: the sweep goes on with them, whoever asked may be gone by then."""
+    revoked = [
+        (recorded.originator_id, recorded.event.at)
+        for recorded in book.new_events
+        if isinstance(recorded.event, CodeRevoked) and book.codes[recorded.originator_id].reserved
+    ]
+    if revoked:
+        cursor.execute(QUERIES["insert_revocations"], columns((UUIDS, MOMENTS), revoked))
 
 
 def remember_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
@@ -67,7 +79,9 @@ def keep_refusals(
     unknown = 0
     by_day: dict[tuple[UUID, str], list[tuple[Any, ...]]] = {}
     for command, result in zip(commands, results, strict=True):
-        if not isinstance(command, ReserveUse) or not isinstance(result, Refusal):
+        if not isinstance(command, ReserveUse | CorrectRecipient) or not isinstance(result, Refusal):
+            continue
+        if command.code_digests is None or command.context.actor != "person":
             continue
         code_id = book.code_id(command.code_digests)
         if isinstance(result, CodeUnknown) or code_id is None:

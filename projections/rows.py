@@ -13,7 +13,7 @@ EVENT_KINDS = (UUIDS, BIGS, TEXTS, BYTEAS)
 """Types of the columns of an event: stream, version, topic, state."""
 BALANCE_KINDS = (
     *(UUIDS, BIGS, MOMENTS, MOMENTS, BIGS, BIGS, BIGS),
-    *(BOOLEANS, UUIDS, BIGS, MOMENTS, INTEGERS, TEXTS),
+    *(BOOLEANS, UUIDS, BIGS, MOMENTS, INTEGERS, TEXTS, BOOLEANS, BIGS),
 )
 """Types of a balance row's columns."""
 RESERVATION_KINDS = (
@@ -42,6 +42,8 @@ def balance_row(code: RedeemCode) -> tuple[Any, ...]:
         code.expires_at,
         code.validity_days,
         code.group,
+        code.is_paused,
+        code.revoked_by,
     )
 
 

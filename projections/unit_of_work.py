@@ -5,7 +5,7 @@ who holds a later one waits for an earlier one.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any, cast
@@ -16,9 +16,12 @@ from psycopg.rows import tuple_row
 
 from domain import redeem_code, reservation
 from domain.book import Book, Recorded, RememberedKey
-from domain.deciding import Command, Result
+from domain.deciding import CodeCommand, Command, ReservationCommand, Result
+from domain.decisions.correct import CorrectRecipient
 from domain.decisions.issue import IssueCode
+from domain.decisions.note import NoteOnCode, NoteOnReservation
 from domain.decisions.reserve import ReserveUse
+from domain.decisions.revoke import RevokeCode, SettleRevoked
 from domain.events import CodeIssued, ReservationEvent
 from domain.ledger import Steps
 from domain.redeem_code import RedeemCode
@@ -40,6 +43,8 @@ from projections.rows import (
 from projections.sql import QUERIES
 
 OVERDUE_PER_CODE_MAX = 20
+REVOKED_PER_CODE_MAX = 200
+"""More than one command settles, so that those in doubt without an id for their case don't hide the others."""
 
 
 class PostgresUnitOfWork:
@@ -60,22 +65,27 @@ class PostgresUnitOfWork:
         book = self._book
         self._cursor.execute(QUERIES["enter"])
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
-        targets = [command.reservation_id for command in commands if not isinstance(command, ReserveUse | IssueCode)]
+        others = [command for command in commands if not isinstance(command, ReserveUse)]
+        corrections = [command for command in others if isinstance(command, CorrectRecipient)]
+        targets = [command.reservation_id for command in others if isinstance(command, ReservationCommand)]
         targeted = yield from self._codes_of_reservations(targets)
-        yield from self._find_codes(redeems)
+        yield from self._find_codes([*redeems, *corrections])
         streams = {code_id for command in redeems if (code_id := book.code_id(command.code_digests))}
         streams |= set(targeted.values())
-        issued = {command.code_id for command in commands if isinstance(command, IssueCode)}
+        streams |= {command.code_id for command in others if isinstance(command, CodeCommand)}
+        issued = {command.code_id for command in others if isinstance(command, IssueCode)}
         self._lock(streams)
         known, newer = self._ask_codes(streams | issued)
-        if redeems:
-            yield from self._load_recipients(redeems)
+        if redeems or corrections:
+            yield from self._load_recipients([*redeems, *corrections])
         yield from self._take_codes(known, newer)
         if redeems:
             yield from self._load_for_redeems(redeems)
         if targeted:
             yield from self._hold("events_of_reservations", list(targeted))
             yield from self._load_newer(targets, redeems)
+        if others:
+            yield from self._load_for_staff(others, targeted)
         return book
 
     def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
@@ -83,9 +93,10 @@ class PostgresUnitOfWork:
         drafts = [book.new_recipients[digest] for digest in sorted(book.new_recipients)]
         vault_rows.insert_recipients(self._cursor, drafts)
         if book.new_events:
-            vault_rows.insert_texts(self._cursor, commands, results)
+            vault_rows.insert_texts(self._cursor, book, commands, results)
             self._append(book)
             beside_log.insert_outbox(self._cursor, book)
+            beside_log.insert_revocations(self._cursor, book)
         beside_log.remember_keys(self._cursor, commands, results)
         yield from beside_log.keep_refusals(self._cursor, self._caches, book, commands, results)
 
@@ -106,11 +117,11 @@ class PostgresUnitOfWork:
         rows = yield from self._all("code_ids_of_reservations", list(set(reservation_ids)))
         return {row[0]: row[1] for row in rows}
 
-    def _find_codes(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
+    def _find_codes(self, commands: Sequence[ReserveUse | CorrectRecipient]) -> Steps[None]:
         """Resolve digests of code texts; texts never change, so what is cached stays right."""
         missing: set[bytes] = set()
-        for command in redeems:
-            for digest in command.code_digests:
+        for command in commands:
+            for digest in command.code_digests or ():
                 try:
                     self._book.code_ids[digest] = self._caches.code_ids.get(digest)
                     break
@@ -144,8 +155,8 @@ class PostgresUnitOfWork:
                 known[code_id] = redeem_code.opened(code_id, version, cast("CodeIssued", event))
         self._book.codes.update(known)
 
-    def _load_recipients(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
-        digests = sorted({digest for command in redeems for digest in command.recipient.digests})
+    def _load_recipients(self, commands: Sequence[ReserveUse | CorrectRecipient]) -> Steps[None]:
+        digests = sorted({digest for command in commands for digest in command.recipient.digests})
         found = yield from self._all("recipient_ids_of_digests", BYTEAS.array(digests))
         self._book.recipient_ids.update(found)
 
@@ -166,6 +177,24 @@ class PostgresUnitOfWork:
             yield from self._hold("events_of_followers", named)
         yield from self._load_keys(redeems)
         yield from self._load_tight(redeems)
+
+    def _load_for_staff(self, commands: Sequence[Command], targeted: Mapping[UUID, UUID]) -> Steps[None]:
+        """What the rarer commands look at besides: the new person's reservations, held ones to undo, known notes."""
+        book = self._book
+        persons = {
+            (targeted[command.reservation_id], book.recipient_id(command.recipient))
+            for command in commands
+            if isinstance(command, CorrectRecipient) and command.reservation_id in targeted
+        }
+        if persons:
+            pairs = sorted(persons)
+            yield from self._hold("events_of_persons", [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+        revoked = {command.code_id for command in commands if isinstance(command, RevokeCode | SettleRevoked)}
+        if revoked:
+            yield from self._hold("events_of_held", sorted(revoked), REVOKED_PER_CODE_MAX)
+        noted = {command.note.text_id for command in commands if isinstance(command, NoteOnCode | NoteOnReservation)}
+        if noted:
+            book.known_texts.update(row[0] for row in (yield from self._all("known_texts", sorted(noted))))
 
     def _load_newer(self, targets: Sequence[UUID], redeems: Sequence[ReserveUse]) -> Steps[None]:
         """The same persons' newer reservations, where a use that was given back may be counted again.

@@ -57,10 +57,10 @@ class FoundDraft:
 
 @dataclass(frozen=True, slots=True)
 class PrivateText:
-    """Free text about one reservation; sealed at once, found only by its id."""
+    """Free text about one reservation, or about a code alone; sealed at once, found only by its id."""
 
     text_id: UUID
-    reservation_id: UUID
+    reservation_id: UUID | None
     content: Sealed
 
 
@@ -94,8 +94,8 @@ class Vault:
         """A member of staff, by e-mail."""
         return self._draft("staff", address.normal, address.typed, new_id)
 
-    def text(self, text: str, text_id: UUID, reservation_id: UUID) -> PrivateText:
-        """Free text about a reservation, cut to 4,096 bytes of UTF-8."""
+    def text(self, text: str, text_id: UUID, reservation_id: UUID | None = None) -> PrivateText:
+        """Free text about a reservation, or about a code alone, cut to 4,096 bytes of UTF-8."""
         cut = text.encode(errors="replace")[:TEXT_BYTES_MAX].decode(errors="ignore")
         return PrivateText(text_id, reservation_id, self.seal("text", text_id, cut))
 

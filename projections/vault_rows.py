@@ -5,11 +5,10 @@ from typing import Any, cast
 
 from psycopg import Cursor
 
+from domain.book import Book
 from domain.deciding import Command, Done, Result
 from domain.decisions.bounce import RecordBounce
 from domain.decisions.issue import IssueCode
-from domain.decisions.refund import RefundReservation
-from domain.decisions.resolve import ResolveReservation
 from domain.decisions.settle import RecordOutcome
 from domain.ports import RecipientDraft, TextDraft
 from projections.arrays import BYTEAS, SMALLS, TEXTS, UUIDS, columns
@@ -28,8 +27,8 @@ def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> 
         cursor.execute(QUERIES["insert_recipients"], columns(_FOUND_KINDS, rows))
 
 
-def insert_texts(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
-    """Insert the texts of new codes, notes and replies whose commands added events."""
+def insert_texts(cursor: Cursor[Any], book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    """Insert the texts of new codes, and of the notes and replies that new events name."""
     codes: list[tuple[Any, ...]] = []
     texts: list[tuple[Any, ...]] = []
     for command, result in zip(commands, results, strict=True):
@@ -41,14 +40,15 @@ def insert_texts(cursor: Cursor[Any], commands: Sequence[Command], results: Sequ
             texts.append(_text_row(cast("PrivateText", text)))
     if codes:
         cursor.execute(QUERIES["insert_code_texts"], columns(_CODE_KINDS, codes))
+    texts = [row for row in texts if book.has_text(row[0])] if texts else []
     if texts:
         cursor.execute(QUERIES["insert_private_texts"], columns(_TEXT_KINDS, texts))
 
 
 def _text_of(command: Command) -> TextDraft | None:
-    if isinstance(command, RefundReservation | ResolveReservation):
-        return command.note
-    return command.reply if isinstance(command, RecordOutcome | RecordBounce) else None
+    if isinstance(command, RecordOutcome | RecordBounce):
+        return command.reply
+    return cast("TextDraft | None", getattr(command, "note", None))
 
 
 def _found_row(found: FoundDraft) -> tuple[Any, ...]:

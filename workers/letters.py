@@ -45,7 +45,7 @@ class LetterPress:
             recipient=recipient,
             language=item.language,
             link=f"{self.public_url}/a/{link_token(self.secret, delivery)}",
-            written_at=item.reserved_at,
+            written_at=item.delivery_at,
             group=item.group,
             subject=subject,
             text=text,

@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from domain.changes import Lease
 from domain.deciding import Command, Done
 from domain.decisions.attempt import ClaimAttempt, is_claimed_by
 from domain.decisions.command import Context
 from domain.decisions.settle import RecordOutcome
 from domain.ports import Accepted, Channel, Later, Outcome, Rejected, TextDraft, Uncertain
-from domain.reservation import Lease, Reservation
+from domain.reservation import Reservation
 from workers.letters import LetterPress
 
 Execute = Callable[[Sequence[Command]], Sequence[Done | Exception]]

@@ -10,6 +10,7 @@ from domain.decisions.command import Context, Decision, stamp
 from domain.decisions.late import Proof, success
 from domain.errors import LinkNotValid, ReservationUnknown
 from domain.events import Event, InviteAccepted, ReservationEvent
+from domain.reservation import Reservation
 
 LINK = "link"
 """What stands for the server in an event that only the opened link proves."""
@@ -42,7 +43,7 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
     events: list[Event] = []
-    if item.status != "sent":
+    if item.status != "sent" or _proves_more(item, command.delivery):
         proof = Proof(delivery=command.delivery, attempt=item.last_attempt, server=LINK)
         events += success(code, item, book, now, proof, command.case_id)
     for event in events:
@@ -56,6 +57,11 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
         reservation_id=item.reservation_id,
         delivery=command.delivery,
         via=LINK,
-        caused_by=item.versions[-1],
+        caused_by=item.moved_by,
     )
     return Decision(item.code_id, [*events, accepted], item.reservation_id)
+
+
+def _proves_more(item: Reservation, delivery: int) -> bool:
+    """Whether the link shows that a further delivery arrived of which that was not known."""
+    return delivery == item.delivery and item.resending and item.attempts > 0

@@ -45,7 +45,7 @@ def claim(command: ClaimAttempt, book: Book, policy: Policy) -> Decision:
         kind=item.kind,
         lease_until=now.at + timedelta(seconds=policy.lease_s),
         channel=command.channel,
-        caused_by=item.versions[-1],
+        caused_by=item.moved_by,
     )
     return Decision(code.code_id, [event], item.reservation_id)
 

@@ -57,9 +57,10 @@ def record_bounce(command: RecordBounce, book: Book) -> Decision:
         reason=command.reason,
         reply_code=command.reply_code,
         text_id=command.reply.text_id if command.reply else None,
-        caused_by=item.versions[-1],
+        caused_by=item.moved_by,
     )
     in_doubt = item.status == "sent" and item.accepted_at is None and command.delivery == item.delivery
+    in_doubt = in_doubt and not item.resending
     if not in_doubt or item.case_id is not None:
         return Decision(item.code_id, (bounced,), item.reservation_id)
     case = cases.opened(item, now, command.case_id, "bounced", caused_by=code.version + 1)

@@ -9,7 +9,7 @@ from domain.reservation import Reservation
 
 
 def opened(
-    item: Reservation, now: Stamp, case_id: UUID, cause: str, *, caused_by: int, delivery: int | None = None
+    item: Reservation, now: Stamp, case_id: UUID, cause: str, *, caused_by: int | None, delivery: int | None = None
 ) -> CaseOpened:
     """A new case about a reservation's newest delivery, unless another one is named."""
     return CaseOpened(

@@ -88,8 +88,10 @@ def _in_time(item: Reservation, now: Stamp, proof: Proof) -> Sequence[Event]:
         kind=item.kind,
         server=proof.server,
         reply_code=proof.reply_code,
-        caused_by=item.versions[-1],
+        caused_by=item.moved_by,
     )
+    if proof.delivery != item.delivery:
+        return (sent,)
     return (sent, *cases.closed(item, now, "proved_sent"))
 
 
@@ -104,5 +106,5 @@ def _late(item: Reservation, now: Stamp, proof: Proof, effect: LateEffect) -> La
         server=proof.server,
         effect=effect,
         reply_code=proof.reply_code,
-        caused_by=item.versions[-1],
+        caused_by=item.moved_by,
     )

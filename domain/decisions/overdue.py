@@ -38,15 +38,19 @@ def settle_due(command: SettleDue, book: Book, policy: Policy) -> Decision:
 
 
 def what_is_due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
-    """The events that time has made due on one live reservation; none if nothing is."""
-    if not item.is_live or item.case_id is not None or item.is_leased(now.at):
+    """The events that time, or its code's revoking, has made due on one reservation; none if nothing is."""
+    if not item.is_in_work or item.case_id is not None or item.is_leased(now.at):
         return ()
     if item.lease is not None:
         return unknown_outcome(code, item, now, "lease_expired", None, case_id, policy)
+    if code.is_revoked and is_undone_by_revoking(item):
+        return undone_by_revoking(code, item, now, case_id)
     if item.deadline > now.at:
         return ()
+    if item.resending:
+        return (cases.opened(item, now, case_id, "resend_expired", caused_by=item.moved_by),)
     if item.ever_unknown:
-        return (cases.opened(item, now, case_id, "unknown_outcome", caused_by=item.versions[-1]),)
+        return (cases.opened(item, now, case_id, "unknown_outcome", caused_by=item.moved_by),)
     return give_back_overdue(code, [item], now)
 
 
@@ -59,11 +63,36 @@ def give_back_overdue(code: RedeemCode, items: Sequence[Reservation], now: Stamp
             cause="deadline",
             held="reserved",
             kind=item.kind,
-            caused_by=item.versions[-1],
+            caused_by=item.moved_by,
         )
         for item in items
         if item.code_id == code.code_id
     ]
+
+
+def is_undone_by_revoking(item: Reservation) -> bool:
+    """Whether a revoked code gives this reservation back or makes it a case: it is held, and not being sent."""
+    return item.is_live and item.lease is None and item.case_id is None
+
+
+def undone_by_revoking(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID | None) -> Sequence[Event]:
+    """The end of such a reservation: given back, or a case at once if its letter may have arrived (DESIGN 3.11).
+
+    A case needs an id; without one it is left to who has one.
+    """
+    if item.ever_unknown:
+        if case_id is None:
+            return ()
+        return (cases.opened(item, now, case_id, "unknown_outcome", caused_by=code.revoked_by),)
+    refund = UseRefunded(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        cause="revoked",
+        held="reserved",
+        kind=item.kind,
+        caused_by=code.revoked_by,
+    )
+    return (refund,)
 
 
 def unknown_outcome(
@@ -77,14 +106,16 @@ def unknown_outcome(
 ) -> Sequence[Event]:
     """The running attempt may or may not have sent: try again with the same letter while there is time, else park.
 
-    A machine never refunds from here on (DESIGN 3.5).
+    A machine never refunds from here on (DESIGN 3.5). On a revoked code, and of a delivery that staff asked for, it is
+    for a person at once (3.11, 3.12).
     """
     lease = item.lease
     if lease is None:
         message = "only a leased attempt can end unknown"
         raise ValueError(message)
     retry_at = now.at + policy.back_off(item.reservation_id, item.attempts)
-    tries_left = item.attempts < policy.attempts_max and retry_at < item.deadline
+    is_tried_on = item.is_live and not code.is_revoked
+    tries_left = is_tried_on and item.attempts < policy.attempts_max and retry_at < item.deadline
     unknown = InviteOutcomeUnknown(
         **now.fields,
         reservation_id=item.reservation_id,
@@ -98,4 +129,7 @@ def unknown_outcome(
     )
     if tries_left:
         return (unknown,)
-    return (unknown, cases.opened(item, now, case_id, "unknown_outcome", caused_by=code.version + 1))
+    if item.accepted_at is not None:
+        return (unknown,)
+    cause = "unknown_outcome" if item.is_live else "resend_unknown"
+    return (unknown, cases.opened(item, now, case_id, cause, caused_by=code.version + 1))

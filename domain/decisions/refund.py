@@ -9,22 +9,27 @@ from domain.book import Book
 from domain.decisions import cases
 from domain.decisions.command import Context, Decision, stamp
 from domain.errors import ReservationNotRefundable, ReservationUnknown
-from domain.events import UseRefunded
+from domain.events import AccessRevoked, UseRefunded
 from domain.ports import TextDraft
 
 
 class RefundReservation(Struct, frozen=True, kw_only=True):
-    """Give back one use. `note` goes to the vault. `only_held` leaves counted uses alone."""
+    """Give back one use.
+
+    `note` goes to the vault. `only_held` leaves counted uses alone. `revoke_access` takes away too what a sent
+    invitation gave; of one that was not sent there is nothing to take away.
+    """
 
     context: Context
     reservation_id: UUID
-    cause: Literal["staff", "reset"]
+    cause: Literal["staff", "cancelled", "reset"]
     note: TextDraft | None = None
     only_held: bool = False
+    revoke_access: bool = False
 
 
 def refund(command: RefundReservation, book: Book) -> Decision:
-    """Refund a live reservation that is neither leased nor ever unknown, or a sent one, whose case is closed with it.
+    """Refund a live reservation that is never unknown, or a sent one, whose case is closed with it; no leased one.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -38,7 +43,7 @@ def refund(command: RefundReservation, book: Book) -> Decision:
         if item.refund_request_id is not None and item.refund_request_id == command.context.request_id:
             return Decision(code.code_id, (), item.reservation_id)
         raise ReservationNotRefundable("refunded")
-    if item.is_live and item.lease is not None:
+    if item.lease is not None:
         raise ReservationNotRefundable("leased")
     if item.is_live and item.ever_unknown:
         raise ReservationNotRefundable("unknown")
@@ -52,7 +57,10 @@ def refund(command: RefundReservation, book: Book) -> Decision:
         held="reserved" if item.is_live else "used",
         kind=item.kind,
         text_id=command.note.text_id if command.note else None,
-        caused_by=item.versions[-1],
+        caused_by=item.moved_by,
     )
     closed = cases.closed(item, now, "resolved_refunded", caused_by=code.version + 1)
-    return Decision(code.code_id, [event, *closed], item.reservation_id)
+    if not command.revoke_access or item.is_live:
+        return Decision(code.code_id, [event, *closed], item.reservation_id)
+    access = AccessRevoked(**now.fields, reservation_id=item.reservation_id, caused_by=code.version + 1)
+    return Decision(code.code_id, [event, *closed, access], item.reservation_id)

@@ -1,7 +1,7 @@
 """Reserving a use: the answer to a person who typed a code and an e-mail.
 
-Order of answers (DESIGN 3.1): unknown code; the caller's own live or sent reservation; expired; bound to
-another by a sent use; held; exhausted. Nothing depends on the sweep: overdue reservations that stand in the
+Order of answers (DESIGN 3.1): unknown code; the caller's own live or sent reservation; revoked; paused; expired;
+bound to another by a sent use; held; exhausted. Nothing depends on the sweep: overdue reservations that stand in the
 way are given back in the same commit.
 """
 
@@ -14,12 +14,14 @@ from msgspec import Struct
 
 from domain.book import Book
 from domain.decisions.command import Context, Decision, Stamp, stamp
-from domain.decisions.overdue import give_back_overdue
+from domain.decisions.overdue import give_back_overdue, is_undone_by_revoking, undone_by_revoking
 from domain.errors import (
     AgainUnknown,
     CodeExhausted,
     CodeExpired,
     CodeHeld,
+    CodeIsPaused,
+    CodeIsRevoked,
     CodeUnknown,
     EmailMismatch,
     IdempotencyKeyReused,
@@ -58,8 +60,8 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
     """Give the caller's own reservation, or hold a new use.
 
     Raises:
-        CodeUnknown, IdempotencyKeyReused, AgainUnknown, CodeExpired, EmailMismatch, CodeHeld, CodeExhausted:
-            in this order of precedence.
+        CodeUnknown, IdempotencyKeyReused, AgainUnknown, CodeIsRevoked, CodeIsPaused, CodeExpired, EmailMismatch,
+            CodeHeld, CodeExhausted: in this order of precedence.
     """
     code_id = book.code_id(command.code_digests)
     code = None if code_id is None else book.codes.get(code_id)
@@ -71,10 +73,14 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
     now = stamp(command.context, code)
     recipient_id = book.recipient_id(command.recipient)
     mine = book.of_recipient(code.code_id, recipient_id)
-    follows, own = _own(command, mine, now)
+    follows, own = _own(command, code, mine, now)
     if own is not None:
         return Decision(code.code_id, (), own.reservation_id)
 
+    if code.is_revoked:
+        return _revoked(code, mine, now)
+    if code.is_paused:
+        raise CodeIsPaused
     if code.is_expired(now.at):
         raise CodeExpired
     freed = _make_room(code, recipient_id, mine, book, now, policy)
@@ -100,9 +106,11 @@ def _remembered(command: ReserveUse, book: Book) -> UUID | None:
     return known.reservation_id
 
 
-def _own(command: ReserveUse, mine: Sequence[Reservation], now: Stamp) -> tuple[UUID | None, Reservation | None]:
+def _own(
+    command: ReserveUse, code: RedeemCode, mine: Sequence[Reservation], now: Stamp
+) -> tuple[UUID | None, Reservation | None]:
     """What the caller has already: (the sent reservation that a new one would follow, the answer if there is one)."""
-    standing = [item for item in mine if item.counts_or_holds and not item.is_overdue(now.at)]
+    standing = [item for item in mine if item.counts_or_holds and not _is_over(item, code, now)]
     if command.again is not None:
         named = next((item for item in mine if item.reservation_id == command.again), None)
         if named is None:
@@ -113,6 +121,18 @@ def _own(command: ReserveUse, mine: Sequence[Reservation], now: Stamp) -> tuple[
     live = [item for item in standing if item.is_live]
     sent = [item for item in standing if not item.is_live]
     return None, live[-1] if live else sent[-1] if sent else None
+
+
+def _is_over(item: Reservation, code: RedeemCode, now: Stamp) -> bool:
+    """Whether it only waits for a command that gives it back."""
+    return item.is_overdue(now.at) or (code.is_revoked and is_undone_by_revoking(item) and not item.ever_unknown)
+
+
+def _revoked(code: RedeemCode, mine: Sequence[Reservation], now: Stamp) -> Decision:
+    """Refused; what of the caller's own the revoking had not come to yet is given back on the way."""
+    over = [item for item in mine if _is_over(item, code, now)]
+    events = [event for item in over for event in undone_by_revoking(code, item, now, None)]
+    return Decision(code.code_id, events, None, CodeIsRevoked())
 
 
 def _make_room(

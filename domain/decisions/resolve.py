@@ -54,24 +54,27 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
     Raises:
         ReservationUnknown: There is no such reservation.
         ReservationNotResolvable: `why` is leased (being sent right now), no_case (nothing is in doubt), no_retry (it
-            is not in doubt, or is being tried already), no_free_use or bound (a use given back can't be counted again).
+            is not in doubt, or is being tried already), revoked (nothing is sent for a revoked code), no_free_use or
+            bound (a use given back can't be counted again).
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
         raise ReservationUnknown
     if item.staff_request_id is not None and item.staff_request_id == command.context.request_id:
         return Decision(item.code_id, (), item.reservation_id)
-    if item.is_live and item.lease is not None:
+    if item.lease is not None:
         raise ReservationNotResolvable("leased")
     if item.case_id is None and not (item.is_live and item.ever_unknown):
         raise ReservationNotResolvable("no_case")
     if command.resolution == "retry" and not (item.is_live and item.case_id is not None):
         raise ReservationNotResolvable("no_retry")
     code = book.codes[item.code_id]
+    if command.resolution == "retry" and code.is_revoked:
+        raise ReservationNotResolvable("revoked")
     now = stamp(command.context, code)
     if item.case_id is not None:
         return Decision(item.code_id, _decided(command, code, item, now, policy), item.reservation_id)
-    opened = cases.opened(item, now, command.case_id, "unknown_outcome", caused_by=item.versions[-1])
+    opened = cases.opened(item, now, command.case_id, "unknown_outcome", caused_by=item.moved_by)
     version = code.version + 1
     code, item = redeem_code.evolve(code, version, opened), reservation.evolve(item, version, opened)
     return Decision(item.code_id, [opened, *_decided(command, code, item, now, policy)], item.reservation_id)
@@ -88,7 +91,7 @@ def refund_after_outage(command: RefundAfterOutage, book: Book) -> Decision:
         raise ReservationUnknown
     code = book.codes[item.code_id]
     parked = item.is_live and item.ever_unknown and item.case_id is not None
-    unaccepted = item.status == "sent" and item.accepted_at is None
+    unaccepted = item.status == "sent" and item.accepted_at is None and item.lease is None
     if not parked and not (unaccepted and command.include_sent):
         return Decision(item.code_id, (), item.reservation_id)
     events = _given_back(code, item, stamp(command.context, code), "outage", None)
@@ -112,7 +115,7 @@ def _decided(
 def _as_sent(code: RedeemCode, item: Reservation, now: Stamp, note: TextDraft | None) -> Sequence[Event]:
     """Counted, by the person's word; what counts already stays as it is."""
     if item.status == "sent":
-        return cases.closed(item, now, "resolved_sent", caused_by=item.versions[-1], note=note)
+        return cases.closed(item, now, "resolved_sent", caused_by=item.moved_by, note=note)
     about: dict[str, Any] = {
         **now.fields,
         "reservation_id": item.reservation_id,
@@ -120,7 +123,7 @@ def _as_sent(code: RedeemCode, item: Reservation, now: Stamp, note: TextDraft | 
         "attempt": item.last_attempt,
         "kind": item.kind,
         "server": BY_STAFF,
-        "caused_by": item.versions[-1],
+        "caused_by": item.moved_by,
     }
     closed = cases.closed(item, now, "resolved_sent", caused_by=code.version + 1, note=note)
     if item.is_live:
@@ -138,7 +141,7 @@ def _given_back(
 ) -> Sequence[Event]:
     """Refunded once; what was given back before stays so, and only its case ends."""
     if not item.counts_or_holds:
-        return cases.closed(item, now, "resolved_refunded", caused_by=item.versions[-1], note=note)
+        return cases.closed(item, now, "resolved_refunded", caused_by=item.moved_by, note=note)
     refund = UseRefunded(
         **now.fields,
         reservation_id=item.reservation_id,
@@ -146,7 +149,7 @@ def _given_back(
         held="reserved" if item.is_live else "used",
         kind=item.kind,
         text_id=note.text_id if note else None,
-        caused_by=item.versions[-1],
+        caused_by=item.moved_by,
     )
     return [refund, *cases.closed(item, now, "resolved_refunded", caused_by=code.version + 1)]
 
@@ -154,5 +157,5 @@ def _given_back(
 def _tried_on(item: Reservation, now: Stamp, note: TextDraft | None, policy: Policy) -> Sequence[Event]:
     """A new deadline and all attempts again, with the same letter."""
     deadline = now.at + timedelta(seconds=policy.reservation_ttl_s)
-    closed = cases.closed(item, now, "tried_again", caused_by=item.versions[-1], note=note)
+    closed = cases.closed(item, now, "tried_again", caused_by=item.moved_by, note=note)
     return [replace(event, retry_at=now.at, deadline=deadline) for event in closed]

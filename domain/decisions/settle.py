@@ -58,7 +58,7 @@ def record_outcome(command: RecordOutcome, book: Book, policy: Policy) -> Decisi
     now = stamp(command.context, code)
     if isinstance(command.outcome, Accepted):
         events = success(code, item, book, now, _proof(command, command.outcome), command.case_id)
-    elif item.lease is None or item.lease.attempt != command.attempt or not item.is_live:
+    elif item.lease is None or item.lease.attempt != command.attempt or not item.is_in_work:
         events = ()
     else:
         events = _not_sent(command, command.outcome, code, item, now, policy)
@@ -93,10 +93,10 @@ def _not_sent(
 def _deferred(
     command: RecordOutcome, outcome: Later, code: RedeemCode, item: Reservation, now: Stamp, policy: Policy
 ) -> Sequence[Event]:
-    """Wait as asked, up to a bound; beyond it a "later" is a failure like any other."""
-    last = item.reserved_at + timedelta(seconds=policy.deferrals_s_max)
+    """Wait as asked, up to a bound; beyond it, or if nobody waits any more, a "later" is a failure like any other."""
+    last = item.delivery_at + timedelta(seconds=policy.deferrals_s_max)
     until = max(outcome.until, now.at + timedelta(seconds=policy.retry_first_s))
-    if until >= last:
+    if until >= last or _is_in_vain(code, item):
         refused = Rejected(server=outcome.server, reason=outcome.reason, final=True)
         return _failed(command, refused, code, item, now, policy)
     event = InviteDeferred(
@@ -109,7 +109,7 @@ def _deferred(
         reason=outcome.reason,
         until=until,
         deadline=max(item.deadline, min(until + timedelta(seconds=policy.reservation_ttl_s), last)),
-        caused_by=item.versions[-1],
+        caused_by=item.moved_by,
     )
     return (event,)
 
@@ -124,7 +124,8 @@ def _failed(
 ) -> Sequence[Event]:
     """Back off while attempts and time are left; else final: refunded, or parked if any attempt was unknown."""
     retry_at = now.at + policy.back_off(item.reservation_id, item.attempts)
-    again = not outcome.final and item.attempts < policy.attempts_max and retry_at < item.deadline
+    tries_left = item.attempts < policy.attempts_max and retry_at < item.deadline
+    again = not outcome.final and tries_left and not _is_in_vain(code, item)
     failed = InviteFailed(
         **now.fields,
         reservation_id=item.reservation_id,
@@ -136,20 +137,34 @@ def _failed(
         reply_code=outcome.reply_code,
         text_id=command.reply.text_id if command.reply else None,
         retry_at=retry_at if again else None,
-        caused_by=item.versions[-1],
+        caused_by=item.moved_by,
     )
-    if again:
-        return (failed,)
+    return (failed,) if again else (failed, *_after_final_failure(command, outcome, code, item, now))
+
+
+def _is_in_vain(code: RedeemCode, item: Reservation) -> bool:
+    """Whether trying on is of no use: the code was revoked meanwhile, or a further delivery is needed no more."""
+    return item.accepted_at is not None or (item.is_live and code.is_revoked)
+
+
+def _after_final_failure(
+    command: RecordOutcome, outcome: Rejected, code: RedeemCode, item: Reservation, now: Stamp
+) -> Sequence[Event]:
+    """What follows the InviteFailed that is the next event: a refund, or a case; nothing of an accepted one."""
+    caused_by = code.version + 1
+    if item.resending:
+        if item.accepted_at is not None:
+            return ()
+        return (cases.opened(item, now, command.case_id, "resend_failed", caused_by=caused_by),)
     if item.ever_unknown:
-        case = cases.opened(item, now, command.case_id, "unknown_outcome", caused_by=code.version + 1)
-        return (failed, case)
-    cause: RefundCause = "address_refused" if outcome.about_address else "failed"
+        return (cases.opened(item, now, command.case_id, "unknown_outcome", caused_by=caused_by),)
+    cause: RefundCause = "address_refused" if outcome.about_address else "revoked" if code.is_revoked else "failed"
     refund = UseRefunded(
         **now.fields,
         reservation_id=item.reservation_id,
         cause=cause,
         held="reserved",
         kind=item.kind,
-        caused_by=code.version + 1,
+        caused_by=caused_by,
     )
-    return (failed, refund)
+    return (refund,)

@@ -11,12 +11,17 @@ from domain.deciding import Command, Done, Result, decide
 from domain.decisions.accept import AcceptInvite
 from domain.decisions.attempt import ClaimAttempt
 from domain.decisions.bounce import RecordBounce
+from domain.decisions.cancel import CancelReservation
 from domain.decisions.command import Context
+from domain.decisions.correct import CorrectRecipient
 from domain.decisions.issue import IssueCode
 from domain.decisions.overdue import SettleDue
+from domain.decisions.pause import PauseCode, ResumeCode
 from domain.decisions.refund import RefundReservation
+from domain.decisions.resend import RequestResend
 from domain.decisions.reserve import IdempotencyKey, ReserveUse
 from domain.decisions.resolve import RefundAfterOutage, Resolution, ResolveReservation
+from domain.decisions.revoke import RevokeCode, SettleRevoked
 from domain.decisions.settle import RecordOutcome
 from domain.errors import Refusal
 from domain.events import ActorKind, Event
@@ -144,14 +149,16 @@ class Scenario:
             ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=self.new_id())
         )
 
-    def outcome(self, reservation_id: UUID, outcome: Outcome, *, attempt: int | None = None) -> Result:
-        """A worker records what became of its attempt."""
+    def outcome(
+        self, reservation_id: UUID, outcome: Outcome, *, attempt: int | None = None, delivery: int | None = None
+    ) -> Result:
+        """A worker records what became of its attempt, of the newest delivery unless another is named."""
         item = self.reservation(reservation_id)
         return self.run(
             RecordOutcome(
                 context=self.context("worker", "t1", "w1"),
                 reservation_id=reservation_id,
-                delivery=1,
+                delivery=delivery or item.delivery,
                 attempt=item.last_attempt if attempt is None else attempt,
                 outcome=outcome,
                 case_id=self.new_id(),
@@ -174,7 +181,14 @@ class Scenario:
         context = self.context("sweep")
         return self.run(SettleDue(context=context, reservation_id=reservation_id, case_id=self.new_id()))
 
-    def refund(self, reservation_id: UUID, *, request_id: str = "r1", only_held: bool = False) -> Result:
+    def refund(
+        self,
+        reservation_id: UUID,
+        *,
+        request_id: str = "r1",
+        only_held: bool = False,
+        revoke_access: bool = False,
+    ) -> Result:
         """Staff give a use back."""
         return self.run(
             RefundReservation(
@@ -182,13 +196,56 @@ class Scenario:
                 reservation_id=reservation_id,
                 cause="staff",
                 only_held=only_held,
+                revoke_access=revoke_access,
             )
         )
 
-    def accept(self, reservation_id: UUID) -> Result:
-        """The person opens the link."""
+    def cancel(self, reservation_id: UUID, *, request_id: str = "c1") -> Result:
+        """Staff take a reservation back before anything was sent."""
+        return self.run(CancelReservation(context=self.context("staff", request_id), reservation_id=reservation_id))
+
+    def correct(
+        self, reservation_id: UUID, person: str, *, actor: ActorKind = "staff", code: bytes | None = None
+    ) -> Result:
+        """The right address is named."""
+        return self.run(
+            CorrectRecipient(
+                context=self.context(actor, "k1"),
+                reservation_id=reservation_id,
+                recipient=Draft([person.encode()], self.new_id()),
+                new_reservation_id=self.new_id(),
+                code_digests=[code] if code else None,
+            )
+        )
+
+    def resend(self, reservation_id: UUID, *, request_id: str = "s1") -> Result:
+        """Staff ask for one more delivery."""
+        return self.run(RequestResend(context=self.context("staff", request_id), reservation_id=reservation_id))
+
+    def pause(self) -> Result:
+        """Staff pause the code."""
+        return self.run(PauseCode(context=self.context("staff"), code_id=self.code_id))
+
+    def resume(self) -> Result:
+        """Staff resume the code."""
+        return self.run(ResumeCode(context=self.context("staff"), code_id=self.code_id))
+
+    def revoke(self, *, cases: int = 5) -> Result:
+        """Staff revoke the code."""
+        ids = [self.new_id() for _ in range(cases)]
+        return self.run(RevokeCode(context=self.context("staff"), code_id=self.code_id, case_ids=ids))
+
+    def settle_revoked(self, *, cases: int = 5) -> Result:
+        """The sweep goes on with what a revoking left."""
+        ids = [self.new_id() for _ in range(cases)]
+        return self.run(SettleRevoked(context=self.context("sweep"), code_id=self.code_id, case_ids=ids))
+
+    def accept(self, reservation_id: UUID, *, delivery: int = 1) -> Result:
+        """The person opens a link."""
         context = self.context("person")
-        return self.run(AcceptInvite(context=context, reservation_id=reservation_id, delivery=1, case_id=self.new_id()))
+        return self.run(
+            AcceptInvite(context=context, reservation_id=reservation_id, delivery=delivery, case_id=self.new_id())
+        )
 
     def bounce(self, reservation_id: UUID, *, delivery: int = 1) -> Result:
         """A mail server sends the invitation back."""

@@ -36,16 +36,24 @@ CASES: Final = (
     "newer_reservation",
     "corrected_meanwhile",
     "bounced",
+    *("resend_failed", "resend_expired", "resend_unknown"),
 )
 """Causes of a CaseOpened."""
-ENDS: Final = ("resolved_sent", "resolved_refunded", "tried_again")
-"""How staff close a case."""
-RESOLVABLE: Final = ("leased", "no_case", "no_retry", "no_free_use", "bound")
+ENDS: Final = ("resolved_sent", "resolved_refunded", "tried_again", "sent_again", "corrected")
+"""How a case is closed by a decision."""
+RESOLVABLE: Final = ("leased", "no_case", "no_retry", "no_free_use", "bound", "revoked")
 """Why staff can't close one like that."""
+CORRECTABLE: Final = (
+    *("refunded", "leased", "accepted", "same", "corrected_before", "unknown", "address_taken", "bound"),
+)
+"""Why an address can't be corrected."""
+RESENDABLE: Final = ("refunded", "not_sent", "accepted", "resending", "too_many")
+"""Why an invitation can't be sent once more."""
 
 FAMILIES: Final = {
     *(f"refusal.{code}.{part}" for code in REFUSAL_CODES for part in ("title", "detail")),
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
+    "refusal.LIMIT_TOO_LOW.detail_taken",
     *(f"refusal.RESERVATION_NOT_REFUNDABLE.{why}" for why in ("refunded", "leased", "unknown", "sent")),
     *(f"state.{state}" for state in STATES if state in {"waiting", "sending", "unknown"}),
     *(f"state.refunded.{cause}" for cause in CAUSES),
@@ -53,6 +61,8 @@ FAMILIES: Final = {
     *(f"event.InviteFailed.{reason}" for reason in FAILURES),
     *(f"event.InviteOutcomeUnknown.{cause}" for cause in (*DOUBTS, "other")),
     *(f"refusal.RESERVATION_NOT_RESOLVABLE.{why}" for why in RESOLVABLE),
+    *(f"refusal.RECIPIENT_NOT_CORRECTABLE.{why}" for why in CORRECTABLE),
+    *(f"refusal.RESERVATION_NOT_RESENDABLE.{why}" for why in RESENDABLE),
     *(f"event.LateSuccessRecorded.{effect}" for effect in (*get_args(LateEffect), "other")),
     *(f"event.InviteBounced.{reason}" for reason in get_args(BounceReason)),
     *(f"event.CaseOpened.{cause}" for cause in (*CASES, "other")),

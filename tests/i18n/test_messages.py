@@ -35,6 +35,8 @@ SAMPLES = {
     "reservation_id": ID,
     "recipient_id": ID,
     "case_id": ID,
+    "text_id": ID,
+    "delivery": 2,
     "language": "zh",
     "channel": "smtp",
     "attempt": 2,

@@ -5,12 +5,31 @@ from uuid import UUID
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from domain import redeem_code, reservation
 from domain.deciding import Done, Result
 from domain.decisions.resolve import Resolution
-from domain.events import CodeIssued, InviteSent, LateSuccessRecorded, ReservationEvent, UseRefunded, UseReserved
+from domain.decisions.terms import ChangeTerms
+from domain.events import (
+    ActorKind,
+    CodeIssued,
+    InviteAttempted,
+    InviteSent,
+    LateSuccessRecorded,
+    ReservationEvent,
+    UseRefunded,
+    UseReserved,
+)
 from domain.invariants import broken_code_rules, broken_reservation_rules
 from domain.policy import Policy
 from domain.ports import Later, Outcome
@@ -19,6 +38,8 @@ from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario
 
 RESOLUTIONS: st.SearchStrategy[Resolution] = st.sampled_from(["sent", "refunded", "retry"])
 PEOPLE = st.sampled_from(["li", "wang", "zhao"])
+REVOKED_FROM = 12
+"""Events after which a code may be revoked: most of a life comes before its end."""
 OUTCOMES = st.sampled_from([SENT, SENT, REFUSED, BUSY, LOST, "later"])
 
 
@@ -30,7 +51,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize(max_uses=st.sampled_from([1, 2, 3, None]), bound=st.booleans(), attempts=st.integers(1, 3))
     def begin(self, max_uses: int | None, bound: bool, attempts: int) -> None:
         """Issue one code."""
-        policy = Policy(attempts_max=attempts, reservation_ttl_s=120, lease_s=60)
+        policy = Policy(
+            attempts_max=attempts, reservation_ttl_s=120, lease_s=60, revoked_per_command=2, deliveries_max=3
+        )
         self.scenario = Scenario(max_uses=max_uses, bound=bound, policy=policy)
         self.last: Result | None = None
         self.checked = 0
@@ -93,6 +116,65 @@ class LedgerMachine(RuleBasedStateMachine):
         """An operator gives back what an outage hurt."""
         self.scenario.outage(item, include_sent=include_sent)
 
+    @rule(item=reservations, number=st.integers(1, 3))
+    def cancel(self, item: UUID, number: int) -> None:
+        """Staff take a reservation back before anything was sent, or try to."""
+        self.scenario.cancel(item, request_id=f"c{number}")
+
+    @rule(target=reservations, item=reservations, person=PEOPLE, actor=st.sampled_from(["person", "staff"]))
+    def correct(self, item: UUID, person: str, actor: ActorKind) -> UUID | MultipleResults[UUID]:
+        """Somebody names another address."""
+        return self._reservation_of(self.scenario.correct(item, person, actor=actor))
+
+    @rule(item=reservations, number=st.integers(1, 3))
+    def resend(self, item: UUID, number: int) -> None:
+        """Staff ask for one more delivery."""
+        self.scenario.resend(item, request_id=f"d{number}")
+
+    @rule(item=reservations, delivery=st.integers(1, 3))
+    def accept_a_further_delivery(self, item: UUID, delivery: int) -> None:
+        """Somebody opens the link of a letter that was sent."""
+        if delivery <= self.scenario.reservation(item).delivery:
+            self.scenario.accept(item, delivery=delivery)
+
+    @rule(item=reservations, attempt=st.integers(1, 4))
+    def an_older_attempt_succeeds(self, item: UUID, attempt: int) -> None:
+        """Some attempt of long ago, perhaps of an older delivery."""
+        begun = [
+            event
+            for event in self.scenario.events
+            if isinstance(event, InviteAttempted) and (event.reservation_id, event.attempt) == (item, attempt)
+        ]
+        for event in begun:
+            self.scenario.outcome(item, SENT, attempt=attempt, delivery=event.delivery)
+
+    @rule()
+    def pause(self) -> None:
+        """Staff pause the code."""
+        self.scenario.pause()
+
+    @rule()
+    def resume(self) -> None:
+        """Staff resume the code."""
+        self.scenario.resume()
+
+    @rule(max_uses=st.sampled_from([1, 2, 4, None]))
+    def change_the_limit(self, max_uses: int | None) -> None:
+        """Staff change the terms, or try to."""
+        context = self.scenario.context("staff")
+        self.scenario.run(ChangeTerms(context=context, code_id=self.scenario.code_id, max_uses=max_uses))
+
+    @precondition(lambda self: len(self.scenario.events) > REVOKED_FROM)
+    @rule(cases=st.integers(0, 2))
+    def revoke(self, cases: int) -> None:
+        """Staff revoke the code, late in its life."""
+        self.scenario.revoke(cases=cases)
+
+    @rule(cases=st.integers(0, 2))
+    def settle_what_is_revoked(self, cases: int) -> None:
+        """The sweep goes on with a revoked code."""
+        self.scenario.settle_revoked(cases=cases)
+
     @rule(seconds=st.sampled_from([-30, 1, 10, 61, 130]))
     def time_passes(self, seconds: int) -> None:
         """Clocks move, sometimes back."""
@@ -125,7 +207,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_sum_of_design_1_holds(self) -> None:
         """DESIGN 1 and 9.3: used = sent + retaken - refunded after sent or retaken; a duplicate counts nothing."""
         events = self.scenario.events
-        sent = sum(isinstance(event, InviteSent) for event in events)
+        sent = sum(isinstance(event, InviteSent) and event.delivery == 1 for event in events)
         retaken = sum(isinstance(event, LateSuccessRecorded) and event.effect == "retaken" for event in events)
         back = sum(isinstance(event, UseRefunded) and event.held == "used" for event in events)
         assert self.scenario.code.used == sent + retaken - back

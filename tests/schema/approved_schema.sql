@@ -105,7 +105,9 @@ CREATE TABLE public.code_balances (
     sent_binding bigint NOT NULL,
     expires_at timestamp with time zone,
     validity_days integer,
-    group_name text
+    group_name text,
+    is_paused boolean DEFAULT false NOT NULL,
+    revoked_by bigint
 )
 WITH (fillfactor='50');
 CREATE TABLE public.code_texts (
@@ -225,6 +227,10 @@ CREATE TABLE public.reservations (
     refund_cause text
 )
 WITH (fillfactor='80');
+CREATE TABLE public.revocations (
+    code_id uuid NOT NULL,
+    next_at timestamp with time zone NOT NULL
+);
 CREATE TABLE public.staff (
     staff_id uuid NOT NULL,
     digest bytea NOT NULL,
@@ -303,6 +309,8 @@ ALTER TABLE ONLY public.recipients
     ADD CONSTRAINT recipients_pkey PRIMARY KEY (recipient_id);
 ALTER TABLE ONLY public.reservations
     ADD CONSTRAINT reservations_pkey PRIMARY KEY (reservation_id);
+ALTER TABLE ONLY public.revocations
+    ADD CONSTRAINT revocations_pkey PRIMARY KEY (code_id);
 ALTER TABLE ONLY public.staff
     ADD CONSTRAINT staff_digest_key UNIQUE (digest);
 ALTER TABLE ONLY public.staff
@@ -335,6 +343,7 @@ CREATE INDEX reservations_live_idx ON public.reservations USING btree (code_id, 
 CREATE INDEX reservations_person_idx ON public.reservations USING btree (code_id, recipient_id);
 CREATE INDEX reservations_recipient_idx ON public.reservations USING btree (recipient_id);
 CREATE INDEX reservations_reserved_idx ON public.reservations USING brin (reserved_at) WITH (autosummarize='on');
+CREATE INDEX revocations_next_idx ON public.revocations USING btree (next_at);
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
 CREATE TRIGGER audit_refuse_change BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_for_ever();

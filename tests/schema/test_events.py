@@ -10,9 +10,15 @@ import pytest
 
 from domain.events import (
     EVENT_TYPES,
+    AccessRevoked,
     CaseClosed,
     CaseOpened,
     CodeIssued,
+    CodeNoted,
+    CodePaused,
+    CodeResumed,
+    CodeRevoked,
+    CodeTermsChanged,
     Event,
     InviteAccepted,
     InviteAttempted,
@@ -22,6 +28,8 @@ from domain.events import (
     InviteOutcomeUnknown,
     InviteSent,
     LateSuccessRecorded,
+    NoteAdded,
+    ResendRequested,
     UseRefunded,
     UseReserved,
     topic_of,
@@ -46,6 +54,11 @@ ATTEMPT: dict[str, Any] = {"reservation_id": R, "delivery": 2, "attempt": 3, "ki
 
 FULL: list[Event] = [
     CodeIssued(**WHO, max_uses=5, bound=False, expires_at=LATER, validity_days=30, group="blue"),
+    CodeTermsChanged(**WHO, max_uses=5, expires_at=LATER, validity_days=30, group="blue", text_id=C),
+    CodePaused(**WHO, text_id=C),
+    CodeResumed(**WHO, text_id=C),
+    CodeRevoked(**WHO, text_id=C),
+    CodeNoted(**WHO, text_id=C),
     UseReserved(
         **WHO,
         reservation_id=R,
@@ -67,6 +80,9 @@ FULL: list[Event] = [
     UseRefunded(**WHO, reservation_id=R, cause="staff", held="used", kind="rebind", text_id=C),
     CaseOpened(**WHO, reservation_id=R, case_id=C, cause="unknown_outcome", delivery=2),
     CaseClosed(**WHO, reservation_id=R, case_id=C, how="tried_again", retry_at=LATER, deadline=LATER, text_id=C),
+    ResendRequested(**WHO, reservation_id=R, delivery=2, deadline=LATER, text_id=C),
+    AccessRevoked(**WHO, reservation_id=R, text_id=C),
+    NoteAdded(**WHO, reservation_id=R, text_id=C),
 ]
 
 

@@ -1,0 +1,184 @@
+"""What each kind of event changes of a reservation: the parts of its fold, one function each. They never refuse."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from domain.events import (
+    AccessRevoked,
+    CaseClosed,
+    CaseOpened,
+    Event,
+    InviteAccepted,
+    InviteAttempted,
+    InviteBounced,
+    InviteDeferred,
+    InviteFailed,
+    InviteOutcomeUnknown,
+    InviteSent,
+    LateSuccessRecorded,
+    NoteAdded,
+    ResendRequested,
+    UseRefunded,
+)
+
+if TYPE_CHECKING:
+    from domain.reservation import Reservation
+
+
+class Lease(Struct, frozen=True, kw_only=True):
+    """An attempt in one worker's hands. `version` is that of its InviteAttempted; the rest says whose it is."""
+
+    attempt: int
+    version: int
+    until: datetime
+    worker: str | None
+    task_id: str | None
+
+
+Change = dict[str, object]
+
+
+def _attempted(this: "Reservation", version: int, event: InviteAttempted) -> Change:
+    lease = Lease(
+        attempt=event.attempt,
+        version=version,
+        until=event.lease_until,
+        worker=event.actor_id,
+        task_id=event.request_id,
+    )
+    return {
+        "lease": lease,
+        "attempts": this.attempts + 1,
+        "last_attempt": event.attempt,
+        "next_attempt_at": None,
+        "deferred": False,
+    }
+
+
+def _sent(this: "Reservation", _: int, event: InviteSent) -> Change:
+    """Of a further delivery too: then it was sent before, and that stays so."""
+    proved = {"sent_at": this.sent_at or event.at, **_proved(this, event)}
+    if this.status != "sent":
+        return {"status": "sent", "lease": None, "next_attempt_at": None, **proved}
+    return {**_delivered(this, event), **proved}
+
+
+def _delivered(this: "Reservation", event: InviteSent) -> Change:
+    """A further delivery ends with its own success; that of an older one changes nothing about it."""
+    if event.delivery != this.delivery:
+        return {}
+    return {"lease": None, "next_attempt_at": None, "resending": False}
+
+
+def _late_success(this: "Reservation", _: int, event: LateSuccessRecorded) -> Change:
+    if event.effect != "retaken":
+        return _proved(this, event)
+    no_refund = {"refunded_at": None, "refund_cause": None, "refund_request_id": None}
+    return {"status": "sent", "sent_at": this.sent_at or event.at, **no_refund, **_proved(this, event)}
+
+
+def _proved(this: "Reservation", event: InviteSent | LateSuccessRecorded) -> Change:
+    return {
+        "proved_attempts": tuple(sorted({*this.proved_attempts, event.attempt})),
+        "proved_deliveries": tuple(sorted({*this.proved_deliveries, event.delivery})),
+    }
+
+
+def _bounced(this: "Reservation", _: int, event: InviteBounced) -> Change:
+    return {"bounced_deliveries": (*this.bounced_deliveries, event.delivery)}
+
+
+def _failed(this: "Reservation", _: int, event: InviteFailed) -> Change:
+    return {"lease": None, "next_attempt_at": event.retry_at, **_ended(this, event)}
+
+
+def _deferred(this: "Reservation", _: int, event: InviteDeferred) -> Change:
+    """The attempt is not spent."""
+    return {
+        "lease": None,
+        "attempts": this.attempts - 1,
+        "next_attempt_at": event.until,
+        "deadline": event.deadline,
+        "deferred": True,
+    }
+
+
+def _unknown(this: "Reservation", _: int, event: InviteOutcomeUnknown) -> Change:
+    return {"lease": None, "next_attempt_at": event.retry_at, "ever_unknown": True, **_ended(this, event)}
+
+
+def _ended(this: "Reservation", event: InviteFailed | InviteOutcomeUnknown) -> Change:
+    """A further delivery that nobody needs any more is at its end with its last attempt; no case waits for it."""
+    return {} if event.retry_at is not None or this.accepted_at is None else {"resending": False}
+
+
+def _accepted(this: "Reservation", _: int, event: InviteAccepted) -> Change:
+    """Nobody needs a further delivery any more; one that is being sent ends by itself."""
+    accepted: Change = {"accepted_at": this.accepted_at or event.at}
+    return accepted if this.lease is not None else {**accepted, "next_attempt_at": None, "resending": False}
+
+
+def _refunded(_this: "Reservation", _: int, event: UseRefunded) -> Change:
+    return {
+        "lease": None,
+        "next_attempt_at": None,
+        "resending": False,
+        "status": "refunded",
+        "refunded_at": event.at,
+        "refund_cause": event.cause,
+        "refund_request_id": event.request_id,
+    }
+
+
+def _case_opened(_this: "Reservation", _: int, event: CaseOpened) -> Change:
+    return {"next_attempt_at": None, "case_id": event.case_id}
+
+
+def _case_closed(this: "Reservation", _: int, event: CaseClosed) -> Change:
+    """Where the machines go on, they get a new deadline and all their attempts again."""
+    if event.retry_at is None:
+        return {"case_id": None, "resending": this.resending and this.lease is not None}
+    deadline = event.deadline or this.deadline
+    return {"case_id": None, "attempts": 0, "next_attempt_at": event.retry_at, "deadline": deadline}
+
+
+def _resend_requested(_this: "Reservation", _: int, event: ResendRequested) -> Change:
+    """A delivery of its own: with its own time and all attempts."""
+    return {
+        "delivery": event.delivery,
+        "delivery_at": event.at,
+        "deadline": event.deadline,
+        "next_attempt_at": event.at,
+        "attempts": 0,
+        "deferred": False,
+        "resending": True,
+    }
+
+
+def _access_revoked(_this: "Reservation", _: int, event: AccessRevoked) -> Change:
+    return {"access_revoked_at": event.at}
+
+
+def _noted(_this: "Reservation", _: int, _event: NoteAdded) -> Change:
+    return {}
+
+
+CHANGES: dict[type[Event], Callable[["Reservation", int, Any], Change]] = {
+    InviteAttempted: _attempted,
+    InviteSent: _sent,
+    InviteFailed: _failed,
+    InviteDeferred: _deferred,
+    InviteOutcomeUnknown: _unknown,
+    LateSuccessRecorded: _late_success,
+    InviteBounced: _bounced,
+    InviteAccepted: _accepted,
+    UseRefunded: _refunded,
+    CaseOpened: _case_opened,
+    CaseClosed: _case_closed,
+    ResendRequested: _resend_requested,
+    AccessRevoked: _access_revoked,
+    NoteAdded: _noted,
+}

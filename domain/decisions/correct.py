@@ -1,0 +1,122 @@
+"""Correcting a mistyped address: the use moves to the right person in one append (DESIGN 3.10).
+
+It is a refund and a new reservation, so the old letter's link is dead and the new one is a delivery of its own. No
+moment lies between them in which somebody else could take the use. Pause and expiry don't stop it.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.book import Book
+from domain.decisions import cases
+from domain.decisions.command import Context, Decision, stamp
+from domain.errors import CodeIsRevoked, CodeUnknown, RecipientNotCorrectable, ReservationUnknown
+from domain.events import STAFF, Event, UseRefunded, UseReserved
+from domain.policy import Policy
+from domain.ports import RecipientDraft, TextDraft
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+
+
+class CorrectRecipient(Struct, frozen=True, kw_only=True):
+    """Move a use to another address.
+
+    `new_reservation_id` is new and random. `code_digests` must be those of the reservation's code where the person
+    themselves asks; None where staff do. `note`, the reason, goes to the vault.
+    """
+
+    context: Context
+    reservation_id: UUID
+    recipient: RecipientDraft
+    new_reservation_id: UUID
+    code_digests: Sequence[bytes] | None = None
+    note: TextDraft | None = None
+
+
+def correct_recipient(command: CorrectRecipient, book: Book, policy: Policy) -> Decision:
+    """Refund the old reservation and hold the use for the new address; give the new one if that was done before.
+
+    Raises:
+        ReservationUnknown, CodeUnknown (the code is not the reservation's), RecipientNotCorrectable, CodeIsRevoked:
+            in this order of precedence; `why` is refunded, leased, accepted, same, corrected_before or unknown (both
+            for persons only), address_taken or bound, in this order too, with the revoked code after accepted.
+    """
+    item = book.reservations.get(command.reservation_id)
+    if item is None:
+        raise ReservationUnknown
+    if command.code_digests is not None and book.code_id(command.code_digests) != item.code_id:
+        raise CodeUnknown
+    code = book.codes[item.code_id]
+    recipient_id = book.recipient_id(command.recipient)
+    theirs = book.of_recipient(code.code_id, recipient_id)
+    if (before := next((other for other in theirs if other.corrects == item.reservation_id), None)) is not None:
+        return Decision(code.code_id, (), before.reservation_id)
+    _check(command, code, item, recipient_id, theirs)
+    return Decision(code.code_id, _corrected(command, code, item, recipient_id, policy), command.new_reservation_id)
+
+
+def _check(
+    command: CorrectRecipient,
+    code: RedeemCode,
+    item: Reservation,
+    recipient_id: UUID,
+    theirs: Sequence[Reservation],
+) -> None:
+    """Raise what stands in the way."""
+    why = _state_hinders(item)
+    if why is None and code.is_revoked:
+        raise CodeIsRevoked
+    if why is None and recipient_id == item.recipient_id:
+        why = "same"
+    if why is None and command.context.actor not in STAFF:
+        why = _needs_staff(item)
+    if why is None and any(other.counts_or_holds for other in theirs):
+        why = "address_taken"
+    if why is None and code.bound and code.reserved + code.sent_binding > 1:
+        why = "bound"
+    if why is not None:
+        raise RecipientNotCorrectable(why)
+
+
+def _state_hinders(item: Reservation) -> str | None:
+    if item.status == "refunded":
+        return "refunded"
+    if item.lease is not None:
+        return "leased"
+    return None if item.accepted_at is None else "accepted"
+
+
+def _needs_staff(item: Reservation) -> str | None:
+    if item.corrects is not None:
+        return "corrected_before"
+    return "unknown" if item.is_live and item.ever_unknown else None
+
+
+def _corrected(
+    command: CorrectRecipient, code: RedeemCode, item: Reservation, recipient_id: UUID, policy: Policy
+) -> Sequence[Event]:
+    now = stamp(command.context, code)
+    refund = UseRefunded(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        cause="corrected",
+        held="reserved" if item.is_live else "used",
+        kind=item.kind,
+        text_id=command.note.text_id if command.note else None,
+        caused_by=item.moved_by,
+    )
+    closed = cases.closed(item, now, "corrected", caused_by=code.version + 1)
+    reserved = UseReserved(
+        **now.fields,
+        reservation_id=command.new_reservation_id,
+        recipient_id=recipient_id,
+        deadline=now.at + timedelta(seconds=policy.reservation_ttl_s),
+        language=item.language,
+        group=item.group,
+        corrects=item.reservation_id,
+        caused_by=code.version + 1,
+    )
+    return [refund, *closed, reserved]
