@@ -11,6 +11,7 @@ from celery.utils.log import get_task_logger
 
 from projections.errors import StorageUnavailableError
 from projections.metrics import EXPIRED_CLEANUP, SWEPT, declare_zeroes
+from projections.revoking import settle_next
 from workers.by_hand import reserve_by_hand
 from workers.celery_app import celery_app, settings
 from workers.cleanup import prune
@@ -108,9 +109,10 @@ def publish_ids(ids: Sequence[UUID]) -> None:
 
 @celery_app.task(name="sweep_due_reservations")
 def sweep_due_reservations() -> None:
-    """Settle what time has decided, wake workers for what is due, and send notices that are due."""
+    """Settle what time or a revoking has decided, wake workers for what is due, and send notices that are due."""
     runtime = _Process.get()
     rows = DueRows(runtime.storage)
+    settle_next(runtime.storage, runtime.execute, lambda: runtime.context("sweep", None), runtime.steps.new_id)
     swept = sweep(rows, runtime.execute, publish_ids, runtime.context("sweep", None), runtime.steps.new_id)
     SWEPT.labels("settled").inc(swept.settled)
     SWEPT.labels("dispatched").inc(swept.dispatched)

@@ -87,7 +87,7 @@ class LedgerBench:
                 RecordOutcome(
                     context=context,
                     reservation_id=reservation_id,
-                    delivery=1,
+                    delivery=item.delivery,
                     attempt=item.last_attempt,
                     outcome=outcome,
                     case_id=uuid4(),
