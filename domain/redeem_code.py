@@ -114,13 +114,8 @@ def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
     """The code after one more event of its stream. Never refuses; an unknown event is a defect and raises."""
     match event:
         case UseReserved():
-            return replace(
-                this,
-                version=version,
-                last_at=event.at,
-                reserved=this.reserved + 1,
-                owner_id=event.recipient_id if this.bound else None,
-            )
+            owner_id = event.recipient_id if this.bound else None
+            return replace(this, version=version, last_at=event.at, reserved=this.reserved + 1, owner_id=owner_id)
         case InviteSent() if event.delivery == 1 and event.kind == "redeem":
             return replace(
                 this,
@@ -141,20 +136,8 @@ def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
             )
         case UseRefunded() if event.kind == "redeem":
             return _given_back(this, version, event)
-        case CodeTermsChanged():
-            return replace(
-                this,
-                version=version,
-                last_at=event.at,
-                max_uses=event.max_uses,
-                expires_at=event.expires_at,
-                validity_days=event.validity_days,
-                group=event.group,
-            )
-        case CodePaused() | CodeResumed():
-            return replace(this, version=version, last_at=event.at, is_paused=isinstance(event, CodePaused))
-        case CodeRevoked():
-            return replace(this, version=version, last_at=event.at, revoked_by=version)
+        case CodeTermsChanged() | CodePaused() | CodeResumed() | CodeRevoked():
+            return _governed(this, version, event)
         case (
             InviteAttempted()
             | InviteSent()
@@ -192,3 +175,24 @@ def _given_back(this: RedeemCode, version: int, event: UseRefunded) -> RedeemCod
         sent_binding=sent_binding,
         owner_id=this.owner_id if reserved or sent_binding else None,
     )
+
+
+def _governed(
+    this: RedeemCode, version: int, event: CodeTermsChanged | CodePaused | CodeResumed | CodeRevoked
+) -> RedeemCode:
+    """What staff decided about the code itself."""
+    match event:
+        case CodeTermsChanged():
+            return replace(
+                this,
+                version=version,
+                last_at=event.at,
+                max_uses=event.max_uses,
+                expires_at=event.expires_at,
+                validity_days=event.validity_days,
+                group=event.group,
+            )
+        case CodePaused() | CodeResumed():
+            return replace(this, version=version, last_at=event.at, is_paused=isinstance(event, CodePaused))
+        case CodeRevoked():
+            return replace(this, version=version, last_at=event.at, revoked_by=version)
