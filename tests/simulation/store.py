@@ -16,9 +16,13 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
 from domain.book import Book, RememberedKey
-from domain.deciding import Command, Done, Result
+from domain.deciding import CodeCommand, Command, Done, ReservationCommand, Result
+from domain.decisions.correct import CorrectRecipient
 from domain.decisions.issue import IssueCode
+from domain.decisions.note import NoteOnCode, NoteOnReservation
+from domain.decisions.overdue import is_undone_by_revoking
 from domain.decisions.reserve import ReserveUse
+from domain.decisions.revoke import RevokeCode, SettleRevoked
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.events import CaseClosed, CaseOpened, UseRefunded
 from domain.ledger import Steps, UnitOfWork
@@ -29,7 +33,7 @@ from projections.codec import encode
 from projections.errors import StorageUnavailableError
 from projections.event_store import TRIES_MAX
 from projections.rows import balance_row, case_rows, reservation_row
-from projections.unit_of_work import OVERDUE_PER_CODE_MAX, _is_tight
+from projections.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, _is_tight
 from projections.vault import FoundDraft, PrivateText, Sealed
 from projections.vault_rows import _text_of
 
@@ -228,12 +232,13 @@ class _UnitOfWork:
         yield from ()
         book, store = Book(), self._store
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
-        targets = [command.reservation_id for command in commands if not isinstance(command, ReserveUse | IssueCode)]
-        for command in redeems:
-            book.code_ids |= {item: store.code_ids[item] for item in command.code_digests if item in store.code_ids}
+        targets = [command.reservation_id for command in commands if isinstance(command, ReservationCommand)]
+        for command in [item for item in commands if isinstance(item, ReserveUse | CorrectRecipient)]:
+            known = store.code_ids
+            book.code_ids |= {item: known[item] for item in command.code_digests or () if item in known}
             digests = command.recipient.digests
             book.recipient_ids |= {item: store.recipient_ids[item] for item in digests if item in store.recipient_ids}
-        wanted = {command.code_id for command in commands if isinstance(command, IssueCode)}
+        wanted = {command.code_id for command in commands if isinstance(command, IssueCode | CodeCommand)}
         wanted |= {store.reservations[key].code_id for key in targets if key in store.reservations}
         wanted |= set(book.code_ids.values())
         book.codes.update({key: store.codes[key] for key in wanted if key in store.codes})
@@ -241,6 +246,7 @@ class _UnitOfWork:
             self._load_for_redeems(book, redeems)
         self._hold(book, targets)
         self._load_newer(book, targets, redeems)
+        self._load_for_staff(book, commands)
         return book
 
     def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
@@ -284,6 +290,20 @@ class _UnitOfWork:
             if ahead:
                 book.earliest_deadlines[code_id] = min(ahead)
         self._hold(book, late)
+
+    def _load_for_staff(self, book: Book, commands: Sequence[Command]) -> None:
+        for command in commands:
+            if isinstance(command, CorrectRecipient) and (item := book.reservations.get(command.reservation_id)):
+                person = book.recipient_id(command.recipient)
+                found = [other for other in self._on_code(item.code_id) if other.recipient_id == person]
+                found.sort(key=lambda other: (not other.is_live, -other.versions[0]))
+                self._hold(book, [other.reservation_id for other in found[:PERSON_RESERVATIONS_MAX]])
+            elif isinstance(command, RevokeCode | SettleRevoked):
+                held = [other for other in self._on_code(command.code_id) if is_undone_by_revoking(other)]
+                held.sort(key=lambda other: other.deadline)
+                self._hold(book, [other.reservation_id for other in held[:REVOKED_PER_CODE_MAX]])
+            elif isinstance(command, NoteOnCode | NoteOnReservation) and command.note.text_id in self._store.texts:
+                book.known_texts.add(command.note.text_id)
 
     def _load_newer(self, book: Book, targets: Sequence[UUID], redeems: Sequence[ReserveUse]) -> None:
         asked = Counter(targets)
