@@ -1,0 +1,54 @@
+"""The body of a letter: whatever it says comes out as it went in, in lines that every server carries."""
+
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.channels.mime import LINE_MAX, alternative
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.just("\n"), max_size=300).map(lambda it: it + "\n")
+
+
+def parts(text: str, html: str) -> list[EmailMessage]:
+    """The two parts as a reader's program finds them."""
+    message = message_from_bytes(alternative(text, html, "=_b"), policy=default)
+    assert isinstance(message, EmailMessage)
+    return [part for part in message.iter_parts() if isinstance(part, EmailMessage)]
+
+
+@given(TEXTS, TEXTS)
+def test_what_goes_in_comes_out(text: str, html: str) -> None:
+    """By the library's own parser, whichever encoding was chosen."""
+    plain, rich = parts(text, html)
+
+    assert [plain.get_content_type(), rich.get_content_type()] == ["text/plain", "text/html"]
+    assert [_said(part) for part in (plain, rich)] == [said.rstrip("\n") for said in (text, html)]
+
+
+def _said(part: EmailMessage) -> str:
+    """What a part says; its last line break belongs to the boundary (RFC 2046 5.1.1)."""
+    octets = part.get_payload(decode=True)
+    assert isinstance(octets, bytes)
+    return octets.decode().replace("\r\n", "\n").rstrip("\n")
+
+
+@given(TEXTS, TEXTS)
+def test_lines_are_short_and_seven_bit(text: str, html: str) -> None:
+    """CRLF alone, ASCII alone, and no line above the bound."""
+    octets = alternative(text, html, "=_b")
+
+    assert octets.isascii()
+    assert octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r")
+    assert max(map(len, octets.split(b"\r\n"))) <= LINE_MAX
+
+
+def test_the_encoding_fits_the_text() -> None:
+    """Plain where it can be, readable where it nearly is, short where it is not."""
+    long = "a line that is longer than seventy-six letters, which is what an encoded line may have"
+    encodings = [part["Content-Transfer-Encoding"] for part in parts("short\n", f"{long} ü\n")]
+
+    assert encodings == ["7bit", "quoted-printable"]
+    assert [part["Content-Transfer-Encoding"] for part in parts("您的邀请\n", long)] == ["base64", "quoted-printable"]
