@@ -41,6 +41,9 @@ class AnswerRedeem(Protocol):
         """
 
 
+AnswerDefect = Callable[[Exception, Scope, Receive, Send], Awaitable[None]]
+
+
 class _Asked(NamedTuple):
     """Headers that a redeem looks at."""
 
@@ -56,14 +59,18 @@ class ShortWay:
         app: The application inside.
         path: The route's path.
         answer: The route's function.
-        services_of: The parts of this process, once it is started.
+        services: The parts of this process, once it is started.
+        defect: Answers a request that a defect has broken.
     """
 
-    def __init__(self, app: ASGIApp, *, path: str, answer: AnswerRedeem, services: Callable[[], Services]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, path: str, answer: AnswerRedeem, services: Callable[[], Services], defect: AnswerDefect
+    ) -> None:
         self.app = app
         self.path = path
         self.answer = answer
         self.services = services
+        self.defect = defect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -91,6 +98,9 @@ class ShortWay:
             )
         except ProblemError as problem:
             await problem_response(problem, language, self.path)(scope, receive, send)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
+            await self.defect(error, scope, receive, send)
             return
         length = (b"content-length", str(len(content)).encode())
         await send({"type": "http.response.start", "status": status, "headers": [length, _JSON, *headers]})

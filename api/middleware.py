@@ -65,16 +65,21 @@ class Envelope:
                 message["headers"].append((b"x-request-id", request_id.encode()))
             await send(message)
 
-        if declared > self.body_bytes_max:
-            await self.refuse(scope, receive, tagged)  # type: ignore[misc]  # an async function, typed as any callable
-        else:
-            await self.app(scope, self._bounded(receive), tagged)
+        try:
+            if declared > self.body_bytes_max:
+                await self.refuse(scope, receive, tagged)  # type: ignore[misc]  # an async function, typed as any callable
+            else:
+                await self.app(scope, self._bounded(receive), tagged)
+        finally:
+            self._log(scope, request_id, status, time.perf_counter() - started)
+
+    def _log(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         if not scope["path"].startswith(self.quiet):
             self._lines.add(
                 method=scope["method"],
                 route=_route(scope),
                 status=status,
-                ms=round((time.perf_counter() - started) * 1000, 2),
+                ms=round(seconds * 1000, 2),
                 request_id=request_id,
             )
 

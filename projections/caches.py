@@ -11,9 +11,10 @@ CACHED_CODES_MAX = 10_000
 
 
 class StoreCaches:
-    """Aggregates by id, ids by digest of the code's text, and codes whose day of refusals is full."""
+    """Aggregates, ids by digest of the code's text, streams of reservations; codes whose day of refusals is full."""
 
     def __init__(self, size: int = CACHED_CODES_MAX) -> None:
         self.codes: LRUCache[UUID, RedeemCode] = LRUCache(size)
         self.code_ids: LRUCache[bytes, UUID] = LRUCache(size)
+        self.codes_of_reservations: LRUCache[UUID, UUID] = LRUCache(size)
         self.full_refusals: LRUCache[tuple[UUID, str], bool] = LRUCache(size)

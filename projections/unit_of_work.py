@@ -76,13 +76,14 @@ class PostgresUnitOfWork:
         issued = {command.code_id for command in others if isinstance(command, IssueCode)}
         self._lock(streams)
         known, newer = self._ask_codes(streams | issued)
+        held = self._ask("events_of_reservations", UUIDS.array(sorted(targeted))) if targeted else None
         if redeems or corrections:
             yield from self._load_recipients([*redeems, *corrections])
         yield from self._take_codes(known, newer)
         if redeems:
             yield from self._load_for_redeems(redeems)
-        if targeted:
-            yield from self._hold("events_of_reservations", list(targeted))
+        if held is not None:
+            yield from self._take_reservations(held)
             yield from self._load_newer(targets, redeems)
         if others:
             yield from self._load_for_staff(others, targeted)
@@ -112,10 +113,21 @@ class PostgresUnitOfWork:
             self._caches.code_ids.put(digest, code_id)
 
     def _codes_of_reservations(self, reservation_ids: Sequence[UUID]) -> Steps[dict[UUID, UUID]]:
-        if not reservation_ids:
-            return {}
-        rows = yield from self._all("code_ids_of_reservations", list(set(reservation_ids)))
-        return {row[0]: row[1] for row in rows}
+        """The streams of reservations, which never change; whoever records an attempt has claimed it just before."""
+        found: dict[UUID, UUID] = {}
+        missing: set[UUID] = set()
+        for reservation_id in reservation_ids:
+            try:
+                found[reservation_id] = self._caches.codes_of_reservations.get(reservation_id)
+            except KeyError:
+                missing.add(reservation_id)
+        if missing:
+            for reservation_id, code_id in (
+                yield from self._all("code_ids_of_reservations", UUIDS.array(sorted(missing)))
+            ):
+                found[reservation_id] = code_id
+                self._caches.codes_of_reservations.put(reservation_id, code_id)
+        return found
 
     def _find_codes(self, commands: Sequence[ReserveUse | CorrectRecipient]) -> Steps[None]:
         """Resolve digests of code texts; texts never change, so what is cached stays right."""
@@ -241,8 +253,10 @@ class PostgresUnitOfWork:
 
     def _hold(self, query: str, *params: Any) -> Steps[None]:
         """Fold the reservations that a look-up finds and take them into the book."""
-        found = yield from self._all(query, *params)
-        for _, rows in groupby(found, key=lambda row: row[0]):
+        yield from self._take_reservations(self._ask(query, *params))
+
+    def _take_reservations(self, asked: Cursor[Any]) -> Steps[None]:
+        for _, rows in groupby((yield from rows_of(asked)), key=lambda row: row[0]):
             events = [(row[1], row[2], decode(row[3], row[4])) for row in rows]
             history = [(version, cast("ReservationEvent", event)) for _, version, event in events]
             self._book.hold(reservation.fold(events[0][0], history))

@@ -8,6 +8,8 @@ from fastapi.testclient import TestClient
 
 from api import direct
 from api.issuing import Terms
+from api.services import Services
+from projections.metrics import ERRORS
 from tests.api.site import Answer, Site
 
 FOREVER = 3
@@ -106,3 +108,21 @@ def test_other_requests_to_the_path_are_left_alone(site: Site) -> None:
     client: TestClient = site.client
 
     assert client.get("/api/v1/public/redeem").status_code == 405
+
+
+@pytest.mark.parametrize("is_long", [False, True], ids=["short", "long"])
+def test_a_defect_is_a_problem_document_with_the_request_id(
+    is_long: bool, site: Site, long_way: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either way: 500, counted, and the id that the log has."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Services, "redeem", broken)
+    before = ERRORS.labels("internal_error")._value.get()
+    long_way[0] = is_long
+    answer = site.redeem("ANYCODE", headers={"x-request-id": "mine"})
+
+    assert (answer.status_code, answer.json()["code"], answer.headers["x-request-id"]) == (500, "INTERNAL", "mine")
+    assert ERRORS.labels("internal_error")._value.get() == before + 1
