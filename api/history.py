@@ -94,7 +94,11 @@ def code_of(row: Mapping[str, Any]) -> RedeemCode:
 
 def code_view(row: Mapping[str, Any], now: datetime) -> CodeView:
     """A row of `code_balances` as the API shows it."""
-    code = code_of(row)
+    return view_of_code(code_of(row), now)
+
+
+def view_of_code(code: RedeemCode, now: datetime) -> CodeView:
+    """A code as the API shows it."""
     return CodeView(
         id=code.code_id,
         issued_at=code.issued_at,

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import cases, codes, health, redeem, reservations
+from api import cases, codes, governing, health, redeem, reservations
 from api.broker import BrokerWatch
 from api.commit import LoopCommit
 from api.direct import ShortWay
@@ -73,6 +73,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.state.streams = set()
     app.include_router(redeem.router)
     app.include_router(codes.router)
+    app.include_router(governing.router)
     app.include_router(reservations.router)
     app.include_router(cases.router)
     app.include_router(health.router)

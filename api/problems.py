@@ -8,7 +8,8 @@ from fastapi.responses import JSONResponse
 
 from api.i18n import pick_language
 from api.messages import refusal_detail, refusal_title
-from domain.errors import LimitTooLow, Refusal
+from api.telling import facts_of_refusal
+from domain.errors import Refusal
 from domain.ports import Language
 
 MEDIA_TYPE = "application/problem+json"
@@ -50,15 +51,8 @@ class ProblemError(Exception):
     @classmethod
     def of(cls, refusal: Refusal) -> "ProblemError":
         """The problem that a refusal of the domain becomes."""
-        facts: dict[str, object] = {}
-        if (why := getattr(refusal, "why", None)) is not None:
-            facts["why"] = why
-        if isinstance(refusal, LimitTooLow):
-            facts["taken"] = refusal.taken
-        if refusal.retry_after_s is not None:
-            facts["retry_after_s"] = refusal.retry_after_s
         problem = cls(refusal.code, retry_after_s=refusal.retry_after_s)
-        problem.facts = facts
+        problem.facts = facts_of_refusal(refusal)
         return problem
 
 

@@ -14,7 +14,7 @@ from api.direct import Answer
 from api.i18n import LANGUAGES
 from api.messages import state_message
 from api.problems import ProblemError
-from api.schemas import Problem, RedeemRequest, RedemptionView
+from api.schemas import CorrectionRequest, Problem, RedeemRequest, RedemptionView
 from api.services import Caller, Services
 from domain.ports import Language
 from domain.reservation import Reservation
@@ -30,8 +30,8 @@ STREAMS_MAX = 200
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {
         "model": Problem,
-        "description": "Refused, in this order of precedence: CODE_INVALID, AGAIN_UNKNOWN, CODE_EXPIRED, "
-        "EMAIL_MISMATCH, CODE_HELD (with Retry-After), CODE_EXHAUSTED.",
+        "description": "Refused, in this order of precedence: CODE_INVALID, AGAIN_UNKNOWN, CODE_REVOKED, CODE_PAUSED, "
+        "CODE_EXPIRED, EMAIL_MISMATCH, CODE_HELD (with Retry-After), CODE_EXHAUSTED.",
         "content": {
             "application/problem+json": {
                 "example": {
@@ -117,6 +117,29 @@ async def answer(
 
 
 _CONTENT_LANGUAGE = {language: ((b"content-language", language.encode()),) for language in LANGUAGES}
+
+
+@router.post(
+    "/redemptions/{reservation_id}/correct-recipient",
+    status_code=202,
+    response_model=RedemptionView,
+    responses={
+        200: {"model": RedemptionView, "description": "It was corrected to this address before."},
+        400: {"model": Problem, "description": "CODE_INVALID, RECIPIENT_NOT_CORRECTABLE, CODE_REVOKED."},
+        404: {"model": Problem},
+        422: {"model": Problem, "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED."},
+        503: _REFUSALS[503],
+    },
+    summary="Correct a mistyped e-mail",
+)
+async def correct_recipient(
+    reservation_id: UUID, body: CorrectionRequest, request: Request, services: TheServices, language: TheLanguage
+) -> Response:
+    """Before the invitation is accepted, once; the use moves along. The answer is the new reservation."""
+    caller = Caller(actor="person", request_id=request_id_of(request))
+    found = await services.correct(reservation_id, body.email, code=body.code, caller=caller)
+    content = view(found.reservation, language, created=found.created)
+    return json_response(content, 202 if found.created else 200, {"Content-Language": language})
 
 
 @router.get(

@@ -1,16 +1,31 @@
 """What staff and integrators may do to one reservation."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Body
 from fastapi.responses import Response
 
 from api.deps import Support, TheLanguage, TheServices
 from api.redeem import json_response, view
-from api.schemas import BounceRequest, Problem, RedemptionView, RefundRequest, ResolveRequest
+from api.schemas import (
+    BounceRequest,
+    NoteRequest,
+    Problem,
+    ReasonRequest,
+    RedemptionView,
+    RefundRequest,
+    ResolveRequest,
+    StaffCorrectionRequest,
+)
+from api.services import Services
 from domain.decisions.bounce import RecordBounce
+from domain.decisions.cancel import CancelReservation
+from domain.decisions.note import NoteOnReservation
 from domain.decisions.refund import RefundReservation
+from domain.decisions.resend import RequestResend
 from domain.decisions.resolve import ResolveReservation
+from domain.ports import TextDraft
 
 router = APIRouter(
     prefix="/api/v1/reservations",
@@ -22,6 +37,9 @@ router = APIRouter(
         503: {"model": Problem},
     },
 )
+
+
+Reason = Annotated[ReasonRequest | None, Body()]
 
 
 @router.post(
@@ -36,8 +54,79 @@ async def refund(
     """Refund a reservation that is held (not being sent, never unknown) or was sent."""
     note = services.storage.vault.text(body.note, services.new_id(), reservation_id)
     command = RefundReservation(
-        context=services.context(caller), reservation_id=reservation_id, cause="staff", note=note
+        context=services.context(caller),
+        reservation_id=reservation_id,
+        cause="staff",
+        note=note,
+        revoke_access=body.revoke_access,
     )
+    done = await services.execute(command)
+    return json_response(view(done.about(), language))
+
+
+@router.post(
+    "/{reservation_id}/cancel",
+    response_model=RedemptionView,
+    responses={404: {"model": Problem}, 409: {"model": Problem, "description": "RESERVATION_NOT_REFUNDABLE"}},
+    summary="Take a reservation back before anything is sent",
+)
+async def cancel(
+    reservation_id: UUID, services: TheServices, language: TheLanguage, caller: Support, body: Reason = None
+) -> Response:
+    """As a refund, but never of a use that counts."""
+    note = _text(services, body, reservation_id)
+    command = CancelReservation(context=services.context(caller), reservation_id=reservation_id, note=note)
+    done = await services.execute(command)
+    return json_response(view(done.about(), language))
+
+
+@router.post(
+    "/{reservation_id}/resend",
+    response_model=RedemptionView,
+    responses={404: {"model": Problem}, 409: {"model": Problem, "description": "RESERVATION_NOT_RESENDABLE"}},
+    summary="Send an invitation once more",
+)
+async def resend(
+    reservation_id: UUID, services: TheServices, language: TheLanguage, caller: Support, body: Reason = None
+) -> Response:
+    """A new delivery with a letter and a link of its own. It takes no further use; if it fails it becomes a case."""
+    note = _text(services, body, reservation_id)
+    command = RequestResend(context=services.context(caller), reservation_id=reservation_id, note=note)
+    done = await services.execute(command)
+    services.dispatcher.dispatch(reservation_id)
+    return json_response(view(done.about(), language))
+
+
+@router.post(
+    "/{reservation_id}/correct-recipient",
+    response_model=RedemptionView,
+    responses={
+        400: {"model": Problem, "description": "RECIPIENT_NOT_CORRECTABLE, CODE_REVOKED"},
+        404: {"model": Problem},
+    },
+    summary="Move a use to the right address",
+)
+async def correct_recipient(
+    reservation_id: UUID, body: StaffCorrectionRequest, services: TheServices, language: TheLanguage, caller: Support
+) -> Response:
+    """The answer is the new reservation; the old letter's link is dead."""
+    note = _text(services, body, reservation_id)
+    found = await services.correct(reservation_id, body.email, caller=caller, note=note)
+    return json_response(view(found.reservation, language))
+
+
+@router.post(
+    "/{reservation_id}/notes",
+    response_model=RedemptionView,
+    responses={404: {"model": Problem}},
+    summary="Note something about a reservation",
+)
+async def add_note(
+    reservation_id: UUID, body: NoteRequest, services: TheServices, language: TheLanguage, caller: Support
+) -> Response:
+    """It stands in the history; its text is kept sealed in the vault."""
+    note = services.storage.vault.text(body.note, services.new_id(), reservation_id)
+    command = NoteOnReservation(context=services.context(caller), reservation_id=reservation_id, note=note)
     done = await services.execute(command)
     return json_response(view(done.about(), language))
 
@@ -88,3 +177,9 @@ async def bounce(
     )
     done = await services.execute(command)
     return json_response(view(done.about(), language))
+
+
+def _text(services: Services, body: ReasonRequest | None, reservation_id: UUID) -> TextDraft | None:
+    if body is None or not body.note:
+        return None
+    return services.storage.vault.text(body.note, services.new_id(), reservation_id)

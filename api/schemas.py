@@ -121,6 +121,41 @@ class RefundRequest(BaseModel):
     """Why a use is given back; kept sealed in the vault."""
 
     note: Annotated[str, Field(min_length=1, max_length=2000)]
+    revoke_access: bool = Field(default=False, description="Take away too the access that a sent invitation gave.")
+
+
+class ReasonRequest(BaseModel):
+    """Why; kept sealed in the vault."""
+
+    note: Annotated[str | None, Field(min_length=1, max_length=2000)] = None
+
+
+class NoteRequest(BaseModel):
+    """What is to stand in the history; kept sealed in the vault."""
+
+    note: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class TermsRequest(ReasonRequest):
+    """New terms of a code. What is not named stays as it is."""
+
+    max_uses: int | None = Field(default=None, ge=0, le=2**53, description="null: without limit")
+    expires_at: AwareDatetime | None = Field(default=None, description="null: never")
+    validity_days: int | None = Field(default=None, ge=1, le=36500, description="null: for ever")
+    group: str | None = Field(default=None, min_length=1, max_length=200)
+
+
+class CorrectionRequest(BaseModel):
+    """The right address, by the person themselves: who knows the code may move its use."""
+
+    email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
+    code: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
+
+
+class StaffCorrectionRequest(ReasonRequest):
+    """The right address, by staff."""
+
+    email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
 
 
 class ResolveRequest(BaseModel):

@@ -13,10 +13,11 @@ from api.problems import RETRY_AFTER_S, ProblemError
 from api.settings import ApiSettings
 from domain.deciding import Command, Done
 from domain.decisions.command import Context
+from domain.decisions.correct import CorrectRecipient
 from domain.decisions.reserve import IdempotencyKey, ReserveUse
 from domain.errors import Refusal
 from domain.events import ActorKind
-from domain.ports import Language
+from domain.ports import Language, TextDraft
 from domain.reservation import Reservation
 from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
 from projections.bootstrap import Storage
@@ -118,6 +119,42 @@ class Services:
             self.dispatcher.dispatch(command.reservation_id)
         return Redemption(done.about(), created)
 
+    async def correct(
+        self,
+        reservation_id: UUID,
+        typed_email: str,
+        *,
+        caller: Caller,
+        code: str | None = None,
+        note: TextDraft | None = None,
+    ) -> Redemption:
+        """Move a use to another address; give the new reservation, also if it was moved there before.
+
+        Args:
+            reservation_id: Of the mistyped address.
+            typed_email: The right one.
+            caller: A person, who has to know the code, or staff.
+            code: As typed; None where staff ask.
+            note: The reason, for the vault.
+
+        Raises:
+            ProblemError: Malformed input, a refusal, or the database is away.
+        """
+        address, vault = _address(typed_email), self.storage.vault
+        command = CorrectRecipient(
+            context=self.context(caller),
+            reservation_id=reservation_id,
+            recipient=vault.recipient(address, self.new_id()),
+            new_reservation_id=self.new_id(),
+            code_digests=None if code is None else vault.digests("code", _normal_code(code)),
+            note=note,
+        )
+        done = await self.execute(command)
+        created = done.about().reservation_id == command.new_reservation_id
+        if created:
+            self.dispatcher.dispatch(command.new_reservation_id)
+        return Redemption(done.about(), created)
+
     async def reservation(self, reservation_id: UUID) -> Reservation:
         """One reservation.
 
@@ -150,14 +187,7 @@ class Services:
         again: UUID | None,
         key: str | None,
     ) -> ReserveUse:
-        try:
-            address = EmailAddress.parse(typed_email)
-        except MalformedEmailError as bad:
-            raise ProblemError("EMAIL_INVALID") from bad
-        try:
-            code = normal_code(typed_code)
-        except MalformedCodeError as bad:
-            raise ProblemError("CODE_MALFORMED") from bad
+        address, code = _address(typed_email), _normal_code(typed_code)
         vault = self.storage.vault
         digests = vault.digests("code", code)
         recipient = vault.recipient(address, self.new_id())
@@ -170,6 +200,20 @@ class Services:
             again=again,
             key=_idempotency_key(key, digests[0], recipient.digests[0], again),
         )
+
+
+def _address(typed: str) -> EmailAddress:
+    try:
+        return EmailAddress.parse(typed)
+    except MalformedEmailError as bad:
+        raise ProblemError("EMAIL_INVALID") from bad
+
+
+def _normal_code(typed: str) -> str:
+    try:
+        return normal_code(typed)
+    except MalformedCodeError as bad:
+        raise ProblemError("CODE_MALFORMED") from bad
 
 
 def _idempotency_key(

@@ -5,8 +5,21 @@ from datetime import UTC, datetime
 from typing import Final
 
 from api.i18n import Translator
+from domain.errors import LimitTooLow, Refusal
 
 Facts = Mapping[str, object]
+
+
+def facts_of_refusal(refusal: Refusal) -> dict[str, object]:
+    """What a refusal knows, by the names that `refusal_detail` takes."""
+    facts: dict[str, object] = {}
+    if (why := getattr(refusal, "why", None)) is not None:
+        facts["why"] = why
+    if isinstance(refusal, LimitTooLow):
+        facts["taken"] = refusal.taken
+    if refusal.retry_after_s is not None:
+        facts["retry_after_s"] = refusal.retry_after_s
+    return facts
 
 
 def moment_text(moment: object) -> str:

@@ -32,3 +32,16 @@ def reservation_id_of(text: str) -> UUID:
         return UUID(text)
     except ValueError as bad:
         raise typer.BadParameter("a reservation id, such as the one in the page's address") from bad
+
+
+def uses_of(text: str) -> int | None:
+    """A number from 1; None for the word unlimited.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    if text == "unlimited":
+        return None
+    if text.isdigit() and int(text) >= 1:
+        return int(text)
+    raise typer.BadParameter("a number from 1, or the word unlimited")

@@ -9,7 +9,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from api.cli.arguments import JsonFlag, moment_of, reservation_id_of
+from api.cli.arguments import JsonFlag, moment_of, reservation_id_of, uses_of
 from api.cli.context import (
     EXIT_REFUSED,
     OpenLedger,
@@ -41,14 +41,6 @@ def add_to(app: typer.Typer) -> None:
     app.command("reset-failed")(reset_failed)
 
 
-def _uses(text: str) -> int | None:
-    if text == "unlimited":
-        return None
-    if text.isdigit() and int(text) >= 1:
-        return int(text)
-    raise typer.BadParameter("a number from 1, or the word unlimited")
-
-
 def issue(
     context: typer.Context,
     max_uses: Annotated[str, typer.Option(help="Uses of each code: a number, or unlimited.")] = "1",
@@ -61,7 +53,7 @@ def issue(
 ) -> int:
     """Issue codes. Their texts are printed here and kept sealed; nowhere else are they in clear."""
     terms = Terms(
-        max_uses=_uses(max_uses),
+        max_uses=uses_of(max_uses),
         bound=not open_code,
         expires_at=moment_of(expires_at) if expires_at else None,
         validity_days=validity_days,
@@ -134,6 +126,9 @@ def refund(
     context: typer.Context,
     reservation: Annotated[str, typer.Argument(help="The reservation's id.")],
     note: Annotated[str, typer.Option(help="Why; kept sealed in the vault.")],
+    revoke_access: Annotated[
+        bool, typer.Option("--revoke-access", help="Take away too the access that a sent invitation gave.")
+    ] = False,
     json: JsonFlag = False,
 ) -> int:
     """Give back one use: of a reservation that hangs (not leased, never unknown) or that was sent."""
@@ -145,6 +140,7 @@ def refund(
             reservation_id=reservation_id,
             cause="staff",
             note=ledger.storage.vault.text(note, uuid4(), reservation_id),
+            revoke_access=revoke_access,
         )
         result = ledger.storage.ledger.execute([command])[0]
     if isinstance(result, Refusal):

@@ -1,0 +1,150 @@
+"""What staff decide over HTTP, and the one thing that a person may correct themselves."""
+
+from typing import cast
+
+import pytest
+
+from api.issuing import Terms
+from domain.ports import Uncertain
+from tests.api.site import Answer, Site
+
+PUBLIC = "/api/v1/public/redemptions"
+
+
+def code_id(site: Site) -> str:
+    """The id of the only code."""
+    listed = site.client.get("/api/v1/codes", headers=site.key("viewer")).json()
+    return str(listed["codes"][0]["id"])
+
+
+def correct(site: Site, reservation_id: str, **body: str) -> Answer:
+    """A person corrects their address."""
+    return cast("Answer", site.client.post(f"{PUBLIC}/{reservation_id}/correct-recipient", json=body))
+
+
+def test_a_person_corrects_a_mistyped_address(site: Site) -> None:
+    """202 with the new reservation, 200 with the same one if asked again; no further use is taken."""
+    code = site.issue()
+    wrong = site.redeem(code, "ly.wei@example.com").json()["reservation_id"]
+
+    first = correct(site, wrong, email="li.wei@example.com", code=code)
+    again = correct(site, wrong, email="li.wei@example.com", code=code)
+
+    assert (first.status_code, first.json()["state"], again.status_code) == (202, "reserved", 200)
+    assert first.json()["reservation_id"] == again.json()["reservation_id"] != wrong
+    old = site.client.get(f"{PUBLIC}/{wrong}").json()
+    assert (old["state"], old["detail_code"]) == ("refunded", "corrected")
+    one = site.client.get(f"/api/v1/codes/{code_id(site)}", headers=site.key("viewer")).json()
+    assert (one["used_count"], one["reserved"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("email", "code", "status", "problem"),
+    [
+        ("nonsense", None, 422, "EMAIL_INVALID"),
+        ("li.wei@example.com", "", 422, "CODE_MALFORMED"),
+        ("li.wei@example.com", "WRONG-CODE", 400, "CODE_INVALID"),
+        ("ly.wei@example.com", None, 400, "RECIPIENT_NOT_CORRECTABLE"),
+    ],
+)
+def test_a_correction_may_be_refused(site: Site, email: str, code: str | None, status: int, problem: str) -> None:
+    """Malformed, the wrong code, or not to be moved; in both languages in words."""
+    right = site.issue()
+    wrong = site.redeem(right, "ly.wei@example.com").json()["reservation_id"]
+
+    answer = correct(site, wrong, email=email, code=right if code is None else code)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, problem)
+
+
+def test_staff_correct_what_a_person_may_not(site: Site) -> None:
+    """After an attempt in doubt only staff do, which resolves it."""
+    code = site.issue()
+    wrong = site.redeem(code, "ly.wei@example.com").json()["reservation_id"]
+    site.attempt(wrong, Uncertain(server="mx:25", cause="timeout"))
+
+    refused = correct(site, wrong, email="li.wei@example.com", code=code)
+    path = f"/api/v1/reservations/{wrong}/correct-recipient"
+    done = site.client.post(path, json={"email": "li.wei@example.com"}, headers=site.key("support"))
+
+    assert refused.json()["detail"] == "不清楚邀请是否已送达原邮箱。如需更正，请联系工作人员"
+    assert (done.status_code, done.json()["state"]) == (200, "reserved")
+
+
+def test_pause_resume_and_revoke(site: Site) -> None:
+    """Each answers with the code; people are told why, in the order of precedence."""
+    code, support = site.issue(Terms(max_uses=2, bound=False)), site.key("support")
+    path = f"/api/v1/codes/{code_id(site)}"
+    site.redeem(code, "a@example.com")
+
+    states = []
+    for act in ("pause", "resume", "pause", "revoke"):
+        states.append(site.client.post(f"{path}/{act}", json={"note": "why"}, headers=support).json()["state"])
+        states.append(site.redeem(code, "b@example.com").json().get("code"))
+
+    assert states == ["paused", "CODE_PAUSED", "active", None, "paused", None, "revoked", "CODE_REVOKED"]
+    again = site.client.post(f"{path}/revoke", headers=support)
+    assert (again.status_code, again.json()["reserved"]) == (200, 0)
+    assert site.client.post(f"{path}/resume", headers=support).json()["code"] == "CODE_REVOKED"
+
+
+def test_terms_change_by_what_is_named(site: Site) -> None:
+    """null takes a term away, an absent one stays, and the limit leaves room for what is taken."""
+    code, support = site.issue(Terms(max_uses=3, bound=False, validity_days=30)), site.key("support")
+    path = f"/api/v1/codes/{code_id(site)}"
+    site.redeem(code, "a@example.com")
+    site.redeem(code, "b@example.com")
+
+    changed = site.client.patch(path, json={"max_uses": None, "note": "sold more"}, headers=support).json()
+    low = site.client.patch(path, json={"max_uses": 1}, headers=support)
+
+    assert (changed["max_uses"], changed["validity_days"]) == (None, 30)
+    assert (low.status_code, low.json()["code"]) == (409, "LIMIT_TOO_LOW")
+    assert "2" in low.json()["detail"]
+    assert site.client.patch(path, json={"max_uses": -1}, headers=support).status_code == 422
+
+
+def test_cancel_resend_notes_and_refund_with_access(site: Site) -> None:
+    """Each is one event of its own; what can't be done is 409 and says why."""
+    code, support = site.issue(Terms(max_uses=3, bound=False)), site.key("support")
+    held = site.redeem(code, "a@example.com").json()["reservation_id"]
+    sent = site.redeem(code, "b@example.com").json()["reservation_id"]
+    site.attempt(sent)
+
+    def act(item: str, what: str, **body: object) -> Answer:
+        return cast("Answer", site.client.post(f"/api/v1/reservations/{item}/{what}", json=body, headers=support))
+
+    assert act(held, "resend").json()["detail"] == "邀请尚未发送，谈不上再发一次"
+    assert act(sent, "resend").json()["state"] == "sent"
+    assert act(sent, "resend").status_code == 409
+    assert act(held, "notes", note="they called").status_code == 200
+    assert act(held, "cancel").json()["detail_code"] == "cancelled"
+    assert act(sent, "cancel").status_code == 409
+    assert act(sent, "refund", note="asked for", revoke_access=True).json()["state"] == "refunded"
+    path = f"/api/v1/codes/{code_id(site)}"
+    assert site.client.post(f"{path}/notes", json={"note": "sold twice"}, headers=support).status_code == 200
+    kinds = [event["type"] for event in site.client.get(f"{path}/history", headers=support).json()["events"]]
+    expected = ["ResendRequested", "NoteAdded", "UseRefunded", "UseRefunded", "AccessRevoked", "CodeNoted"]
+    assert kinds[-6:] == expected
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "status"),
+    [
+        ("viewer", "/api/v1/codes/{id}/pause", 403),
+        ("viewer", "/api/v1/codes/{id}/revoke", 403),
+        ("viewer", "/api/v1/reservations/{id}/cancel", 403),
+        ("viewer", "/api/v1/reservations/{id}/resend", 403),
+        ("support", "/api/v1/codes/{id}/pause", 404),
+        ("support", "/api/v1/codes/{id}/revoke", 404),
+        ("support", "/api/v1/codes/{id}/notes", 404),
+        ("support", "/api/v1/reservations/{id}/cancel", 404),
+        ("support", "/api/v1/reservations/{id}/resend", 404),
+        ("support", "/api/v1/reservations/{id}/notes", 404),
+    ],
+)
+def test_who_may_decide_and_about_what(site: Site, role: str, path: str, status: int) -> None:
+    """A viewer may not; what does not exist is not found."""
+    address = path.format(id="00000000-0000-0000-0000-000000000001")
+
+    assert site.client.post(address, json={"note": "x"}, headers=site.key(role)).status_code == status
