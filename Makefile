@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test chaos bench check lock clean
+.PHONY: help setup run test chaos faults bench check lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -70,6 +70,9 @@ test: setup  ## Run all tests
 FAULTS := 100
 chaos: setup  ## Kill and stop the processes of a real ledger under load, then check every promise
 	@$(BIN)/python -m tests.faults.chaos $(if $(SEED),--seed $(SEED)) --faults $(FAULTS)
+
+faults: setup  ## The tests of outages that take minutes; `make test` runs the short ones
+	@$(BIN)/python -m pytest -n0 -m long $(ARGS)
 
 bench: setup  ## Measure how fast it is, beside bare yardsticks (needs wrk and pgbench)
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -31,6 +31,7 @@ class Load:
         acks: Every acknowledgement so far.
         defects: Answers that must not be.
         gave_up: Intents that got no answer within a minute.
+        unavailable: How often a client was told to ask again.
     """
 
     def __init__(self, base: str, codes: Sequence[str], seed: int, per_second: float) -> None:
@@ -41,6 +42,7 @@ class Load:
         self.refused = 0
         self.defects: list[str] = []
         self.gave_up = 0
+        self.unavailable = 0
         self._numbers = itertools.count()
         self._asking = 0
         self._lock = threading.Lock()
@@ -88,6 +90,7 @@ class Load:
             if status and status not in HONEST:
                 self.defects.append(f"{status} {answer} for {intent}")
                 return False
+            self.unavailable += status in HONEST
             time.sleep(RETRY_S)
         self.gave_up += 1
         return False
@@ -102,6 +105,8 @@ class Load:
             connection.request("POST", "/api/v1/public/redeem", json.dumps(body), headers)
             response = connection.getresponse()
             raw, status = response.read(), response.status
+            if status in HONEST and not response.headers["Retry-After"]:
+                return 999, {"without": "Retry-After"}
         except (OSError, http.client.HTTPException):
             return 0, {}
         finally:

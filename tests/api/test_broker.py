@@ -1,0 +1,50 @@
+"""What the API sees of the broker: in words, for monitoring, and never in the way."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import REGISTRY
+from redis import Redis
+
+from api.broker import PARTS, BrokerWatch
+
+SEEN_S_MAX = 20
+
+
+@pytest.fixture
+def broker(redis_url: str) -> Iterator[Redis]:
+    """A broker, set back afterwards."""
+    with Redis.from_url(redis_url) as client:
+        for name in ("worker", "beat"):
+            client.set(f"ledger:alive:{name}", "1", ex=60)
+        yield client
+        client.config_set("maxmemory", "0")
+        client.config_set("maxmemory-policy", "noeviction")
+
+
+def wait_missing(watch: BrokerWatch, expected: list[str]) -> None:
+    """Wait until exactly these parts are missing, and the metric says the same."""
+    ends = time.monotonic() + SEEN_S_MAX
+    while watch.missing() != expected or exported() != set(expected):
+        assert time.monotonic() < ends, (watch.missing(), exported())
+        time.sleep(0.05)
+
+
+def exported() -> set[str | None]:
+    """Parts whose metric is 1."""
+    return {part for part in PARTS if REGISTRY.get_sample_value("ledger_part_missing", {"part": part}) == 1.0}
+
+
+def test_a_broker_that_evicts_or_is_full_is_seen_while_it_runs(redis_url: str, broker: Redis) -> None:
+    """Each by its own name, and gone once it is mended."""
+    watch = BrokerWatch(redis_url)
+    wait_missing(watch, [])
+    broker.config_set("maxmemory-policy", "allkeys-lru")
+    wait_missing(watch, ["broker_noeviction"])
+    broker.config_set("maxmemory-policy", "noeviction")
+    broker.config_set("maxmemory", "1mb")
+    wait_missing(watch, ["broker_memory"])
+    broker.config_set("maxmemory", "0")
+    wait_missing(watch, [])
+    watch.close()

@@ -1,0 +1,167 @@
+"""A real worker killed at each point of sending, frozen, doubled, ended and outlasted by its messages."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.conftest import TEMPLATE, database_of, drop, execute
+from tests.faults.crew import ATTEMPTS_MAX, LEASE_S, Crew, crew
+from tests.faults.held import held_valkey
+from tests.mailserver import Late
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def running(servers_folder: Path, postgres_url: str) -> Iterator[Crew]:
+    """One worker and two beats: no test here may notice the second."""
+    name = f"crew_{uuid4().hex}"
+    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    with (
+        held_valkey(servers_folder / "crew-broker") as broker,
+        crew(servers_folder / "crew", database_of(postgres_url, name), broker.url, beats=2) as started,
+    ):
+        yield started
+    drop(postgres_url, name)
+
+
+@pytest.fixture
+def worker(running: Crew) -> Crew:
+    """The crew, with nothing planted."""
+    running.mail.behave()
+    for planted in running.planted.iterdir():
+        planted.unlink()
+    return running
+
+
+def child_and_whole(moment: str) -> pytest.MarkDecorator:
+    """Once the process that sends dies, once the whole worker; the latter takes longer to come back."""
+    whole = pytest.param(f"{moment}.parent", id="whole", marks=pytest.mark.long if moment != "sent" else ())
+    return pytest.mark.parametrize("who", [pytest.param(moment, id="child"), whole])
+
+
+@child_and_whole("started")
+def test_killed_before_the_claim(worker: Crew, who: str) -> None:
+    """The message comes back, or the sweep finds it: one attempt, one mail, one count."""
+    (item,) = worker.reserve(1, who)
+    worker.plant(who, 1)
+    worker.publish([item])
+    worker.wait_for("InviteSent", [item])
+
+    assert worker.left(who) == 0
+    assert worker.events(item) == {"UseReserved": 1, "InviteAttempted": 1, "InviteSent": 1}
+    assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
+
+
+@child_and_whole("claimed")
+def test_killed_under_the_lease_before_anything_was_sent(worker: Crew, who: str) -> None:
+    """Nobody can know that nothing was sent: the lease ends as unknown, and the next attempt sends. One mail."""
+    (item,) = worker.reserve(1, who)
+    worker.plant(who, 1)
+    worker.publish([item])
+    worker.wait_for("InviteSent", [item])
+
+    assert worker.events(item) == {"UseReserved": 1, "InviteAttempted": 2, "InviteOutcomeUnknown": 1, "InviteSent": 1}
+    assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
+
+
+@child_and_whole("sent")
+def test_killed_after_the_mail_server_took_the_letter(worker: Crew, who: str) -> None:
+    """Unknown, and tried again with the same Message-ID; counted once, and no machine gave it back."""
+    (item,) = worker.reserve(1, who)
+    worker.plant(who, 1)
+    worker.publish([item])
+    worker.wait_for("InviteSent", [item])
+
+    assert worker.events(item) == {"UseReserved": 1, "InviteAttempted": 2, "InviteOutcomeUnknown": 1, "InviteSent": 1}
+    assert worker.mails(item) == {f"<{item}.1@example.com>": 2}
+
+
+@pytest.mark.long
+def test_a_letter_that_kills_every_process_that_sends_it_is_parked(worker: Crew) -> None:
+    """After so many attempts it is a person's: it may have been sent each time, so no machine gives it back."""
+    (poison,) = worker.reserve(1, "poison")
+    worker.plant("claimed", 1000)
+    worker.publish([poison])
+    worker.wait_for("CaseOpened", [poison], 60)
+    deaths = 1000 - worker.left("claimed")
+    worker.plant("claimed", 0)
+    (healthy,) = worker.reserve(1, "healthy")
+    worker.publish([healthy])
+    worker.wait_for("InviteSent", [healthy])
+
+    events = worker.events(poison)
+    assert (events["InviteAttempted"], events["InviteOutcomeUnknown"], deaths) == (ATTEMPTS_MAX,) * 3
+    assert (events["UseRefunded"], events["CaseOpened"]) == (0, 1)
+    assert worker.mails(poison) == {}
+
+
+@pytest.mark.long
+def test_a_task_that_kills_every_process_before_it_claims_does_not_stop_the_others(worker: Crew) -> None:
+    """Its message must not come back for ever at full speed."""
+    (item,) = worker.reserve(1, "unlucky")
+    worker.plant("started", 1000)
+    worker.publish([item])
+    worker.wait(lambda: worker.left("started") <= 997)
+    deaths = 1000 - worker.left("started")
+    worker.plant("started", 0)
+    worker.wait_for("InviteSent", [item], 60)
+
+    assert deaths < 20
+    assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
+
+
+def test_a_child_frozen_for_longer_than_its_lease(worker: Crew) -> None:
+    """Another one takes over; what the first one says when it wakes up changes nothing that must not change."""
+    worker.mail.at("dot", Late(0.7), times=1)
+    (item,) = worker.reserve(1, "frozen")
+    worker.publish([item])
+    worker.wait_for("InviteAttempted", [item])
+    (signed,) = worker.rows(
+        "SELECT convert_from(state, 'UTF8')::jsonb ->> 'actor_id' FROM ledger_events"
+        " WHERE starts_with(topic, 'InviteAttempted:') ORDER BY notification_id DESC LIMIT 1"
+    )[0]
+    pid = int(signed.rpartition(":")[2])
+    (child,) = [process for process in worker.processes() if process.pid == pid]
+    child.suspend()
+    worker.wait_for("InviteOutcomeUnknown", [item], LEASE_S + 30)
+    worker.wait(lambda: worker.events(item)["InviteAttempted"] == 2)
+    worker.wait_for("InviteSent", [item])
+    child.resume()
+    worker.wait(lambda: sum(worker.mails(item).values()) >= 1)
+
+    events = worker.events(item)
+    assert (events["InviteSent"], events["UseRefunded"]) == (1, 0)
+    assert set(worker.mails(item)) == {f"<{item}.1@example.com>"}
+    assert worker.rows("SELECT status FROM reservations WHERE reservation_id = %s", item) == [("sent",)]
+
+
+def test_the_same_message_ten_times_in_parallel(worker: Crew) -> None:
+    """One mail; nine find nothing to do, which is no error."""
+    items = worker.reserve(5, "double")
+    worker.publish(items, copies=10)
+    worker.wait_for("InviteSent", items)
+
+    for item in items:
+        assert worker.events(item) == {"UseReserved": 1, "InviteAttempted": 1, "InviteSent": 1}
+        assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
+
+
+def test_ended_in_the_middle_of_sending(worker: Crew) -> None:
+    """SIGTERM: letters under way end, the rest of the message is left to the next worker; none in doubt, none lost."""
+    worker.mail.at("dot", Late(0.6))
+    items = worker.reserve(40, "sigterm")
+    worker.publish(items)
+    worker.wait(lambda: worker.events(*items)["InviteAttempted"])
+    parent = worker.processes()[0]
+    parent.send_signal(signal.SIGTERM)
+    parent.wait(10)
+    by_then = worker.events(*items)
+    worker.mail.behave()
+    worker.wait_for("InviteSent", items, 60)
+
+    assert 0 < by_then["InviteSent"] == by_then["InviteAttempted"] < len(items)
+    assert {sum(worker.mails(item).values()) for item in items} == {1}
