@@ -46,7 +46,13 @@ class Storage:
             "LEDGER_POOL_SIZE": str(pool_size),
         }
         ledger = RedemptionLedger(env, settings.policy)
-        return cls(ledger, cast("LedgerRecorder", ledger.recorder), vault)
+        recorder = cast("LedgerRecorder", ledger.recorder)
+        try:
+            recorder.set_clock()
+        except StorageUnavailableError:
+            ledger.close()
+            raise
+        return cls(ledger, recorder, vault)
 
     @property
     def datastore(self) -> LedgerDatastore:

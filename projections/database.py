@@ -181,7 +181,12 @@ class DatabaseClock:
         self._base = row[0].astimezone(UTC)
 
     def now(self) -> datetime:
-        """Database time, aware UTC; this host's own time until the database was asked once."""
+        """Database time, aware UTC.
+
+        Raises:
+            RuntimeError: The database was never asked. This host's own time is no stand-in: an hour ahead, it would
+                give back what is waiting.
+        """
         if self._base is None:
-            return datetime.now(UTC)
+            raise RuntimeError("the database's clock was never asked")
         return self._base + timedelta(seconds=self._monotonic() - self._base_at)

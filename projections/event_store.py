@@ -51,6 +51,18 @@ class LedgerRecorder(PostgresApplicationRecorder):
     def create_table(self) -> None:
         """Nothing: the schema is made by numbered migrations only."""
 
+    def set_clock(self) -> None:
+        """Ask the database for its time, before anybody asks us.
+
+        Raises:
+            StorageUnavailableError: It does not answer.
+        """
+        try:
+            with self.datastore.get_connection() as conn:
+                self.clock.refresh(conn)
+        except (PersistenceError, psycopg.Error) as away:
+            raise StorageUnavailableError(str(away)) from away
+
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
         """Transactions to try in turn; see `domain.ledger.LedgerRecorder`."""
         tries = _Tries(self.pause)

@@ -30,6 +30,9 @@ BROKER_OPTIONS = {
 
 FOLLOW_S = 2.0
 """The Merkle log is at most 5 seconds behind the events."""
+EXPIRES_S = 600
+"""What beat sent longer ago is dropped, by the clock of the worker's host: it may be wrong by nearly as much. A worker
+that was away for long finds no more than this to catch up with, and most of that it skips (`workers.pace`)."""
 
 celery_app = Celery(
     "redemption-ledger",
@@ -47,7 +50,9 @@ celery_app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     task_acks_late=True,
-    task_reject_on_worker_lost=True,
+    # A message whose process died is not given to the next one at once, for ever: a task that kills whoever takes it
+    # would take the whole worker down. The sweep repeats what it held, ever more rarely.
+    task_reject_on_worker_lost=False,
     task_time_limit=settings.task_time_limit_s,
     worker_prefetch_multiplier=1,
     worker_concurrency=settings.worker_concurrency,
@@ -62,22 +67,22 @@ celery_app.conf.update(
         "sweep-due-reservations": {
             "task": "sweep_due_reservations",
             "schedule": settings.sweep_s,
-            "options": {"expires": settings.sweep_s * 2},
+            "options": {"expires": EXPIRES_S},
         },
         "cleanup-expired-users": {
             "task": "cleanup_expired_users",
             "schedule": 60.0,
-            "options": {"expires": 60},
+            "options": {"expires": EXPIRES_S},
         },
         "follow-ledger-events": {
             "task": "follow_ledger_events",
             "schedule": FOLLOW_S,
-            "options": {"expires": FOLLOW_S * 2},
+            "options": {"expires": EXPIRES_S},
         },
         "sync-redeem-count": {
             "task": "sync_redeem_count_task",
             "schedule": 60.0,
-            "options": {"expires": 60},
+            "options": {"expires": EXPIRES_S},
         },
     },
 )

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 GATHER_S = 0.003
 """After a letter ended, others may end for so long to be recorded with it; a commit takes about as long."""
+RECORD_TRIES_MAX = 5
+"""How often outcomes are offered to a database that is away, each time for as long as `execute` waits. An outcome
+that is lost makes its letter one in doubt, which is sent a second time."""
 
 
 Sending = set[Future[Tried]]
@@ -64,19 +67,23 @@ class Mailroom:
         left = deque(dict.fromkeys(reservation_ids))
         sending: Sending = set()
         tried: list[Tried] = []
+        faults = 0
         while left or sending or tried:
             if is_over():
                 left.clear()
             wanted = [left.popleft() for _ in range(min(self.hands - len(sending), len(left)))]
             try:
                 claimed = self.steps.turn(tried, wanted, channel, task_id)
+                tried = []
             except StorageUnavailableError as away:
                 _tell(away)
                 claimed = []
                 left.clear()
+                faults += 1
+                tried = tried if faults < RECORD_TRIES_MAX else []
             sending |= {self.threads.submit(self._send, item) for item in claimed}
             ended, sending = self.await_some(sending) if sending else (set(), set())
-            tried = [found for future in ended if (found := self._outcome(future)) is not None]
+            tried += [found for future in ended if (found := self._outcome(future)) is not None]
 
     def _send(self, claimed: Claimed) -> Tried:
         return Tried(claimed, self.steps.send(claimed, self.channel()))

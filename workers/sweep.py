@@ -29,10 +29,17 @@ DOUBLINGS_MAX = 4
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One reservation on which something is due: to settle (lease or deadline over) or to send."""
+    """One reservation on which something is due.
+
+    Attributes:
+        settle: Its lease or its deadline is over; otherwise it is to be sent.
+        alone: An attempt ended nobody knows how, perhaps by the death of its process, so it shares no message: a
+            letter that kills whoever sends it must not make attempts on others fail.
+    """
 
     reservation_id: UUID
     settle: bool
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +77,17 @@ class DueRows:
         }
         with self._datastore.get_connection() as conn:
             rows: Sequence[Any] = conn.execute(QUERIES["take_due"], params).fetchall()
-        return [Due(row["reservation_id"], row["settle"]) for row in rows]
+        return [Due(row["reservation_id"], row["settle"], row["alone"]) for row in rows]
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
         """Undo the mark of wake-up calls that could not be given, so that the next sweep repeats them."""
         with self._datastore.get_connection() as conn:
             conn.execute(QUERIES["forget_dispatches"], (list(reservation_ids),))
+
+    def forget(self) -> None:
+        """Undo all marks: the broker has lost what they stand for."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(QUERIES["forget_all_dispatches"])
 
     def prune(self, now: datetime) -> int:
         """Drop marks that are long past; how many."""
@@ -105,11 +117,18 @@ def sweep(
     ]
     if commands:
         execute(commands)
-    ids = [item.reservation_id for item in due]
-    for first in range(0, len(ids), IDS_PER_MESSAGE):
+    messages = _messages(due)
+    for number, ids in enumerate(messages):
         try:
-            publish(ids[first : first + IDS_PER_MESSAGE])
+            publish(ids)
         except Exception:
-            rows.give_back(ids[first:])
+            rows.give_back([item for message in messages[number:] for item in message])
             raise
-    return Swept(settled=len(commands), dispatched=len(ids) - len(commands))
+    return Swept(settled=len(commands), dispatched=len(due) - len(commands))
+
+
+def _messages(due: Sequence[Due]) -> list[list[UUID]]:
+    """Ids by message: few messages, but each doubtful one in its own."""
+    together = [item.reservation_id for item in due if not item.alone]
+    shared = [together[first : first + IDS_PER_MESSAGE] for first in range(0, len(together), IDS_PER_MESSAGE)]
+    return shared + [[item.reservation_id] for item in due if item.alone]

@@ -12,19 +12,24 @@ from celery.utils.log import get_task_logger
 from projections.errors import StorageUnavailableError
 from projections.metrics import EXPIRED_CLEANUP, SWEPT, declare_zeroes
 from projections.revoking import settle_next
+from workers.broker_memory import BrokerMemory
 from workers.by_hand import reserve_by_hand
-from workers.celery_app import celery_app, settings
+from workers.celery_app import FOLLOW_S, celery_app, settings
 from workers.cleanup import prune
 from workers.dispatch import monotonic_deadline
 from workers.following import follow_events
 from workers.letters import reservation_ids
 from workers.notices import ROUND_S, send_notices
+from workers.pace import Pace
 from workers.runtime import Runtime
 from workers.sampling import sample_drift
 from workers.stopping import STOPPING
 from workers.sweep import DueRows, sweep
 
 log = get_task_logger(__name__)
+
+SWEEPS, FOLLOWS = Pace(settings.sweep_s / 2), Pace(FOLLOW_S / 2)
+BROKER = BrokerMemory(settings.redis_url.get_secret_value())
 
 
 class _Process:
@@ -110,8 +115,12 @@ def publish_ids(ids: Sequence[UUID]) -> None:
 @celery_app.task(name="sweep_due_reservations")
 def sweep_due_reservations() -> None:
     """Settle what time or a revoking has decided, wake workers for what is due, and send notices that are due."""
+    if not SWEEPS.is_due():
+        return
     runtime = _Process.get()
     rows = DueRows(runtime.storage)
+    if BROKER.has_lost_everything():
+        rows.forget()
     settle_next(runtime.storage, runtime.execute, lambda: runtime.context("sweep", None), runtime.steps.new_id)
     swept = sweep(rows, runtime.execute, publish_ids, runtime.context("sweep", None), runtime.steps.new_id)
     SWEPT.labels("settled").inc(swept.settled)
@@ -137,5 +146,7 @@ def sync_redeem_count_task() -> None:
 @celery_app.task(name="follow_ledger_events")
 def follow_ledger_events() -> None:
     """Take new events into the Merkle log, and sign its head once a minute."""
+    if not FOLLOWS.is_due():
+        return
     storage = _Process.get().storage
     follow_events(storage, storage.recorder.clock.now(), settings.checkpoint_file)

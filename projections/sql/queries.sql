@@ -250,7 +250,7 @@ SELECT count(*) FROM reservations WHERE code_id = %s AND status = 'sent' AND kin
 -- What is due, each taken by one sweep only: the mark keeps others and the next rounds away until next_at, a little
 -- longer each time. A mark is for one due moment: a retry is due anew.
 WITH due AS (
-    SELECT r.reservation_id, r.due_at, r.lease_until, r.deadline
+    SELECT r.reservation_id, r.due_at, r.lease_until, r.deadline, r.ever_unknown
     FROM reservations r
     LEFT JOIN dispatches d USING (reservation_id)
     WHERE r.due_at <= %(due_before)s AND (d.next_at IS NULL OR d.next_at <= %(now)s OR d.due_at <> r.due_at)
@@ -267,10 +267,15 @@ WITH due AS (
     WHERE old.next_at <= %(now)s OR old.due_at <> excluded.due_at
     RETURNING reservation_id
 )
-SELECT reservation_id, (lease_until IS NOT NULL OR deadline <= %(now)s) AS settle FROM due JOIN marked USING (reservation_id);
+SELECT reservation_id, (lease_until IS NOT NULL OR deadline <= %(now)s) AS settle,
+    ever_unknown OR lease_until IS NOT NULL AS alone
+FROM due JOIN marked USING (reservation_id);
 
 -- name: forget_dispatches
 DELETE FROM dispatches WHERE reservation_id = ANY(%s);
+
+-- name: forget_all_dispatches
+DELETE FROM dispatches;
 
 -- name: prune_dispatches
 DELETE FROM dispatches WHERE next_at < %s;

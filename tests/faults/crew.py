@@ -109,33 +109,13 @@ class Crew:
 
 
 @contextmanager
-def crew(
-    folder: Path, database_url: str, broker_url: str, more: Mapping[str, str] | None = None, beats: int = 1
-) -> Iterator[Crew]:
+def crew(folder: Path, database_url: str, broker_url: str, beats: int = 1) -> Iterator[Crew]:
     """One worker with two children and any number of beats."""
     planted = folder / "planted"
     planted.mkdir(parents=True)
     with MailServer() as mail, Supervisor(folder / "logs") as supervisor:
-        env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")},
-            "DATABASE_URL": database_url,
-            "REDIS_URL": broker_url,
-            "LEDGER_SECRET_KEY": "test",
-            "LEDGER_PEPPERS": RING,
-            "LEDGER_MASTER_KEYS": RING,
-            "LEDGER_SMTP_URL": mail.url,
-            "LEDGER_MAIL_FROM": "ledger@example.com",
-            "LEDGER_LEASE_S": str(LEASE_S),
-            "LEDGER_SMTP_TIMEOUT_S": "2",
-            "LEDGER_SWEEP_S": "1",
-            "LEDGER_RETRY_FIRST_S": "0.5",
-            "LEDGER_RETRY_LONGEST_S": "1",
-            "LEDGER_MAX_ATTEMPTS": str(ATTEMPTS_MAX),
-            "LEDGER_TASK_TIME_LIMIT_S": "12",
-            "LEDGER_VISIBILITY_TIMEOUT_S": str(VISIBILITY_S),
-            "LEDGER_PLANTED": str(planted),
-            **(more or {}),
-        }
+        env = _environment(database_url, broker_url, mail.url, planted)
+        supervisor.start(*_programs(folder, env, beats))
         settings = LedgerSettings.model_validate(
             {
                 "DATABASE_URL": database_url,
@@ -146,19 +126,37 @@ def crew(
                 "max_attempts": ATTEMPTS_MAX,
             }
         )
-        celery = (sys.executable, "-m", "celery", "-A", "tests.faults.planted")
-        place = Path(__file__).parents[2]
-        supervisor.start(
-            Program("worker", (*celery, "worker", "--loglevel", "INFO"), env, cwd=place, stop_s_max=4.0),
-            *(
-                Program(
-                    f"beat{number}",
-                    (*celery, "beat", "--schedule", str(folder / f"beat-schedule-{number}"), "--pidfile="),
-                    env,
-                    cwd=place,
-                )
-                for number in range(beats)
-            ),
-        )
         with Storage.open(settings) as storage, psycopg.connect(database_url, autocommit=True) as watching:
             yield Crew(LedgerBench(storage, database_url), mail, broker_url, planted, supervisor, watching)
+
+
+def _environment(database_url: str, broker_url: str, smtp_url: str, planted: Path) -> dict[str, str]:
+    """Short leases, quick retries."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")},
+        "DATABASE_URL": database_url,
+        "REDIS_URL": broker_url,
+        "LEDGER_SECRET_KEY": "test",
+        "LEDGER_PEPPERS": RING,
+        "LEDGER_MASTER_KEYS": RING,
+        "LEDGER_SMTP_URL": smtp_url,
+        "LEDGER_MAIL_FROM": "ledger@example.com",
+        "LEDGER_LEASE_S": str(LEASE_S),
+        "LEDGER_SMTP_TIMEOUT_S": "2",
+        "LEDGER_SWEEP_S": "1",
+        "LEDGER_RETRY_FIRST_S": "0.5",
+        "LEDGER_RETRY_LONGEST_S": "1",
+        "LEDGER_MAX_ATTEMPTS": str(ATTEMPTS_MAX),
+        "LEDGER_TASK_TIME_LIMIT_S": "12",
+        "LEDGER_VISIBILITY_TIMEOUT_S": str(VISIBILITY_S),
+        "LEDGER_PLANTED": str(planted),
+    }
+
+
+def _programs(folder: Path, env: Mapping[str, str], beats: int) -> Iterator[Program]:
+    celery = (sys.executable, "-m", "celery", "-A", "tests.faults.planted")
+    place = Path(__file__).parents[2]
+    yield Program("worker", (*celery, "worker", "--loglevel", "INFO"), env, cwd=place, stop_s_max=4.0)
+    for number in range(beats):
+        options = ("--schedule", str(folder / f"beat-schedule-{number}"), "--pidfile=")
+        yield Program(f"beat{number}", (*celery, "beat", *options), env, cwd=place)

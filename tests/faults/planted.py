@@ -2,7 +2,7 @@
 
 It is the real worker; only the steps are wrapped. LEDGER_PLANTED names a folder: a file in it called after a moment
 holds how often a process still is to die there. Moments: `started` (a task begins), `claimed` (under lease, nothing
-sent), `sent` (the mail server has taken the letter, nothing recorded).
+sent; with `.ID` only for that reservation), `sent` (the mail server has taken the letter, nothing recorded).
 """
 
 import fcntl
@@ -52,6 +52,7 @@ def _work(self: Mailroom, reservation_ids: Sequence[UUID], *more: Any) -> None:
 
 def _send(self: Steps, claimed: Claimed, channel: Channel) -> Outcome:
     die_at("claimed")
+    die_at(f"claimed.{claimed.item.reservation_id}")
     outcome = send(self, claimed, channel)
     die_at("sent")
     return outcome

@@ -71,7 +71,7 @@ def test_keys_are_remembered(bench: LedgerBench) -> None:
 def test_a_clock_to_be_set_is_left_to_execute(bench: LedgerBench) -> None:
     """Setting it means to wait for the database."""
     code = bench.issue()
-    bench.storage.recorder.clock._base = None
+    bench.storage.recorder.clock._base_at -= 3600
 
     with pytest.raises(NotSmoothError):
         stepped(bench, [bench.reserve(code, "li.wei@example.com")])

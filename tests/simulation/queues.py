@@ -38,7 +38,14 @@ class MemoryDue:
         found.sort(key=lambda pair: pair[0])
         for due_at, item in found[:limit]:
             self._mark(item.reservation_id, due_at, now)
-        return [Due(item.reservation_id, item.lease is not None or item.deadline <= now) for _, item in found[:limit]]
+        return [
+            Due(
+                item.reservation_id,
+                settle=item.lease is not None or item.deadline <= now,
+                alone=item.ever_unknown or item.lease is not None,
+            )
+            for _, item in found[:limit]
+        ]
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
         """Forget the marks of calls that were not given."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from workers.pace import Pace
 from workers.settings import WorkerSettings
 from workers.stopping import Stopping
 
@@ -48,3 +49,15 @@ def test_a_forked_child_learns_that_the_worker_ends() -> None:
     _, status = os.waitpid(pid, 0)
 
     assert (before, os.waitstatus_to_exitcode(status)) == (False, 17)
+
+
+def test_a_backlog_of_the_same_request_is_one_request() -> None:
+    """Beat goes on while no worker runs; whoever comes back does each thing once, then at its pace."""
+    now = [0.0]
+    pace = Pace(1.5, lambda: now[0])
+    found = []
+    for at in (0.0, 0.0, 0.1, 1.4, 1.5, 2.9, 4.5):
+        now[0] = at
+        found.append(pace.is_due())
+
+    assert found == [True, False, False, False, True, False, True]

@@ -41,18 +41,19 @@ class Post:
 
 
 class Commits:
-    """Notes the commands of each call of `execute`; fails from the one that is told."""
+    """Notes the commands of each call of `execute`; fails from the one that is told, until another."""
 
-    def __init__(self, steps: Steps, fails_from: int = 10**9) -> None:
+    def __init__(self, steps: Steps, fails_from: int = 10**9, fails_until: int = 10**9) -> None:
         self.calls: list[Sequence[Command]] = []
         self.steps = replace(steps, execute=self)
         self._execute = steps.execute
         self._fails_from = fails_from
+        self._fails_until = fails_until
 
     def __call__(self, commands: Sequence[Command]) -> Sequence[Done | Exception]:
         """One call."""
         self.calls.append(commands)
-        if len(self.calls) >= self._fails_from:
+        if self._fails_from <= len(self.calls) < self._fails_until:
             raise StorageUnavailableError("away")
         return self._execute(commands)
 
@@ -150,6 +151,16 @@ def test_with_the_database_away_nothing_more_is_claimed(bench: LedgerBench, step
 
     assert len(post.sent) == HANDS
     assert statuses(bench) == {"live": 12}
+
+
+def test_outcomes_outlast_a_restart_of_the_database(bench: LedgerBench, steps: Steps) -> None:
+    """What the mail server took is recorded once the database is back: it becomes no doubt and no second mail."""
+    ids, post, commits = reserved(bench, 12), Post(), Commits(steps, fails_from=2, fails_until=5)
+
+    work(commits.steps, post, ids)
+
+    assert len(post.sent) == HANDS
+    assert statuses(bench) == {"sent": HANDS, "live": 12 - HANDS}
 
 
 @pytest.mark.parametrize("turns", [0, 1])

@@ -8,10 +8,12 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from redis import Redis
 
 from domain.decisions.command import Context
 from domain.ports import Rejected, Uncertain
 from tests.projections.ledgers import LedgerBench, done
+from workers.broker_memory import BrokerMemory
 from workers.cleanup import prune
 from workers.sweep import DueRows, Swept, sweep
 
@@ -106,6 +108,42 @@ def test_a_failed_publish_is_repeated_by_the_next_round(bench: LedgerBench) -> N
     run(bench, publish, 4)
 
     assert publish.ids == [reservation_id]
+
+
+def test_one_in_doubt_shares_no_message(bench: LedgerBench) -> None:
+    """The letter may be what killed its process: its neighbours are woken without it."""
+    code = bench.issue(None, bound=False)
+    ids = [done(bench.redeem(code, f"p{number}@example.com")).about().reservation_id for number in range(5)]
+    bench.attempt(ids[2], Uncertain(server="mx:25", cause="timeout"))
+    messages: list[list[UUID]] = []
+
+    sweep(
+        DueRows(bench.storage),
+        bench.storage.ledger.execute,
+        lambda ids: messages.append(list(ids)),
+        at(bench, 60),
+        uuid4,
+    )
+
+    assert sorted(messages, key=len) == [[ids[2]], [*ids[:2], *ids[3:]]]
+
+
+def test_what_a_broker_lost_is_given_again_at_once(bench: LedgerBench, redis_url: str) -> None:
+    """Flushed or restarted without its memory: no wake-up call is trusted any more. Told once after each loss."""
+    memory, rows, publish = BrokerMemory(redis_url), DueRows(bench.storage), Publisher()
+    reserved(bench)
+    for seconds in (3, 5, 9):
+        run(bench, publish, seconds)
+    first = [memory.has_lost_everything() for _ in range(2)]
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+    second = [memory.has_lost_everything() for _ in range(2)]
+    trusted = run(bench, publish, 10).dispatched
+    rows.forget()
+
+    assert (first, second) == ([True, False], [True, False])
+    assert (trusted, run(bench, publish, 10).dispatched) == (0, 1)
+    assert not BrokerMemory("redis://127.0.0.1:1/0").has_lost_everything()
 
 
 def test_an_overdue_reservation_is_refunded(bench: LedgerBench) -> None:
