@@ -35,6 +35,9 @@ from domain.events import (
     UseReserved,
 )
 
+FOLD = 1
+"""Number of the fold: one higher whenever the same events lead to another state, so that no kept state is believed."""
+
 CodeState = Literal["active", "held", "exhausted", "paused", "expired", "revoked"]
 
 

@@ -173,6 +173,8 @@ class _Run:
         if self._wish.apply:
             self._progress.step("swap", 0)
             report.lock_ms = self._put_in_place()
+            # They are a cache of the log too, and made anew by whoever needs them.
+            self._writer.execute(QUERIES["forget_snapshots"], {"code_id": self._wish.only})
             self._reached("in place")
         report.position, report.events = self._builder.position, self._builder.events
         report.seconds = time.monotonic() - started

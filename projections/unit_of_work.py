@@ -6,7 +6,6 @@ who holds a later one waits for an earlier one.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from itertools import groupby
 from typing import Any, cast
 from uuid import UUID
@@ -14,7 +13,7 @@ from uuid import UUID
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from domain import redeem_code, reservation
+from domain import reservation
 from domain.book import Book, Recorded, RememberedKey
 from domain.deciding import CodeCommand, Command, ReservationCommand, Result
 from domain.decisions.correct import CorrectRecipient
@@ -22,12 +21,13 @@ from domain.decisions.issue import IssueCode
 from domain.decisions.note import NoteOnCode, NoteOnReservation
 from domain.decisions.reserve import ReserveUse
 from domain.decisions.revoke import RevokeCode, SettleRevoked
-from domain.events import CodeIssued, ReservationEvent
+from domain.events import ReservationEvent
 from domain.ledger import Steps
 from domain.redeem_code import RedeemCode
 from projections import beside_log, vault_rows
-from projections.arrays import BIGS, BYTEAS, UUIDS, columns
+from projections.arrays import BYTEAS, UUIDS, columns
 from projections.caches import StoreCaches
+from projections.code_look import CodeLook
 from projections.codec import decode, encode
 from projections.database import rows_of
 from projections.rows import (
@@ -40,6 +40,7 @@ from projections.rows import (
     case_rows,
     reservation_row,
 )
+from projections.snapshots import are_due, write_snapshots
 from projections.sql import QUERIES
 
 OVERDUE_PER_CODE_MAX = 20
@@ -59,6 +60,7 @@ class PostgresUnitOfWork:
         self._cursor = self._new_cursor()
         self._caches = caches
         self._book = Book()
+        self._loaded: dict[UUID, int] = {}
 
     def load(self, commands: Sequence[Command]) -> Steps[Book]:
         """Lock what the commands touch and read it, in as few round trips as there are kinds of look-up."""
@@ -75,11 +77,13 @@ class PostgresUnitOfWork:
         streams |= {command.code_id for command in others if isinstance(command, CodeCommand)}
         issued = {command.code_id for command in others if isinstance(command, IssueCode)}
         self._lock(streams)
-        known, newer = self._ask_codes(streams | issued)
+        codes = CodeLook(self._ask, self._caches.codes)
+        yield from codes.ask(streams, issued)
         held = self._ask("events_of_reservations", UUIDS.array(sorted(targeted))) if targeted else None
         if redeems or corrections:
             yield from self._load_recipients([*redeems, *corrections])
-        yield from self._take_codes(known, newer)
+        book.codes.update((yield from codes.take()))
+        self._loaded.update((code_id, code.version) for code_id, code in book.codes.items())
         if redeems:
             yield from self._load_for_redeems(redeems)
         if held is not None:
@@ -147,25 +151,6 @@ class PostgresUnitOfWork:
         keys = sorted({int.from_bytes(code_id.bytes[:8], "big", signed=True) for code_id in streams})
         if keys:
             self._cursor.execute(QUERIES["lock_streams"], (keys,))
-
-    def _ask_codes(self, streams: set[UUID]) -> tuple[dict[UUID, RedeemCode], Cursor[Any]]:
-        """Cached states, and the question for what others appended since; it is answered under the lock."""
-        known: dict[UUID, RedeemCode] = {}
-        for code_id in streams:
-            with suppress(KeyError):
-                known[code_id] = self._caches.codes.get(code_id)
-        ids = sorted(streams)
-        versions = [known[code_id].version if code_id in known else 0 for code_id in ids]
-        return known, self._ask("newer_events", UUIDS.array(ids), BIGS.array(versions))
-
-    def _take_codes(self, known: dict[UUID, RedeemCode], newer: Cursor[Any]) -> Steps[None]:
-        for code_id, version, topic, state in (yield from rows_of(newer)):
-            event = decode(topic, state)
-            if code_id in known:
-                known[code_id] = redeem_code.evolve(known[code_id], version, event)
-            else:
-                known[code_id] = redeem_code.opened(code_id, version, cast("CodeIssued", event))
-        self._book.codes.update(known)
 
     def _load_recipients(self, commands: Sequence[ReserveUse | CorrectRecipient]) -> Steps[None]:
         digests = sorted({digest for command in commands for digest in command.recipient.digests})
@@ -266,6 +251,9 @@ class PostgresUnitOfWork:
         self._cursor.execute(QUERIES["insert_events"], columns(EVENT_KINDS, map(_stored, book.new_events)))
         codes, reservations = book.changed()
         self._cursor.execute(QUERIES["upsert_balances"], columns(BALANCE_KINDS, map(balance_row, codes)))
+        write_snapshots(
+            self._cursor, (code for code in codes if are_due(self._loaded.get(code.code_id, 0), code.version))
+        )
         rows = list(map(reservation_row, reservations))
         if rows:
             self._cursor.execute(QUERIES["upsert_reservations"], columns(RESERVATION_KINDS, rows))

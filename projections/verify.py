@@ -25,6 +25,7 @@ from projections.rebuild_log import SIZES, Sizes
 from projections.rebuild_shadow import PROJECTIONS, Shadow, tables_of
 from projections.sql import QUERIES
 from projections.verify_rules import FINDINGS_MAX, Finding, RuleWatch
+from projections.verify_snapshots import check_snapshots
 from projections.verify_tree import NOBODY, check_tree
 
 NO_ADDRESS = "9.9 no clear address in an event"
@@ -87,6 +88,7 @@ def verify(
             compare(writer, builder, rows, listed_max, watch.stopped)
             progress.step("proof", 0)
             check_tree(reader, watch, keys)
+            check_snapshots(reader, watch)
             progress.step("rules", 0)
             now = _now(writer)
             _look_for_addresses(writer, builder.position, watch)

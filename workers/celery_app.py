@@ -28,6 +28,9 @@ BROKER_OPTIONS = {
     "unacked_restore_throttle": 1,
 }
 
+SNAPSHOTS_S = 300.0
+"""`execute` writes snapshots itself; this finds only what an upgrade or an import left without one."""
+
 FOLLOW_S = 2.0
 """The Merkle log is at most 5 seconds behind the events."""
 EXPIRES_S = 600
@@ -78,6 +81,11 @@ celery_app.conf.update(
             "task": "follow_ledger_events",
             "schedule": FOLLOW_S,
             "options": {"expires": EXPIRES_S},
+        },
+        "keep-snapshots": {
+            "task": "keep_snapshots",
+            "schedule": SNAPSHOTS_S,
+            "options": {"expires": SNAPSHOTS_S},
         },
         "sync-redeem-count": {
             "task": "sync_redeem_count_task",

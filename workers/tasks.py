@@ -12,6 +12,7 @@ from celery.utils.log import get_task_logger
 from projections.errors import StorageUnavailableError
 from projections.metrics import EXPIRED_CLEANUP, SWEPT, declare_zeroes
 from projections.revoking import settle_next
+from projections.snapshots import write_missing
 from workers.broker_memory import BrokerMemory
 from workers.by_hand import reserve_by_hand
 from workers.celery_app import FOLLOW_S, celery_app, settings
@@ -150,3 +151,10 @@ def follow_ledger_events() -> None:
         return
     storage = _Process.get().storage
     follow_events(storage, storage.recorder.clock.now(), settings.checkpoint_file)
+
+
+@celery_app.task(name="keep_snapshots")
+def keep_snapshots() -> None:
+    """Write snapshots of long codes that have none of this version's, after an upgrade for example."""
+    with _Process.get().storage.datastore.get_connection() as conn:
+        write_missing(conn)

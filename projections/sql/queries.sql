@@ -23,9 +23,14 @@ SELECT pg_advisory_xact_lock(1818518631, 0);
 SELECT pg_advisory_xact_lock_shared(1818518631, 2), set_config('idle_in_transaction_session_timeout', '5s', true);
 
 -- name: newer_events
+-- A bounded page of each stream; whose page is full is asked for again.
 SELECT e.originator_id, e.originator_version, e.topic, e.state
 FROM unnest(%s::uuid[], %s::bigint[]) AS known (code_id, version)
-JOIN ledger_events e ON e.originator_id = known.code_id AND e.originator_version > known.version
+CROSS JOIN LATERAL (
+    SELECT originator_id, originator_version, topic, state FROM ledger_events
+    WHERE originator_id = known.code_id AND originator_version > known.version
+    ORDER BY originator_version LIMIT %s
+) e
 ORDER BY e.originator_id, e.originator_version;
 
 -- name: recipient_ids_of_digests

@@ -110,6 +110,14 @@ CREATE TABLE public.code_balances (
     revoked_by bigint
 )
 WITH (fillfactor='50');
+CREATE TABLE public.code_snapshots (
+    code_id uuid NOT NULL,
+    shape text NOT NULL,
+    version bigint NOT NULL,
+    state bytea NOT NULL,
+    written_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (fillfactor='50');
 CREATE TABLE public.code_texts (
     code_id uuid NOT NULL,
     digest bytea NOT NULL,
@@ -279,6 +287,8 @@ ALTER TABLE ONLY public.checkpoints
     ADD CONSTRAINT checkpoints_pkey PRIMARY KEY (number);
 ALTER TABLE ONLY public.code_balances
     ADD CONSTRAINT code_balances_pkey PRIMARY KEY (code_id);
+ALTER TABLE ONLY public.code_snapshots
+    ADD CONSTRAINT code_snapshots_pkey PRIMARY KEY (code_id, shape);
 ALTER TABLE ONLY public.code_texts
     ADD CONSTRAINT code_texts_digest_key UNIQUE (digest);
 ALTER TABLE ONLY public.code_texts
