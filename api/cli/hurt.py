@@ -6,6 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain.decisions.resolve import BY_STAFF
 from domain.events import InviteAttempted, InviteOutcomeUnknown, InviteSent, ReservationEvent
 from domain.reservation import Reservation
 
@@ -43,19 +44,24 @@ class Hurt(Struct, frozen=True, kw_only=True):
 
 
 def how_hurt(item: Reservation, events: Iterable[ReservationEvent], window: Window) -> Hurt | None:
-    """The attempt by which the outage hurt a reservation; None if it did not, or if nothing is left to give back."""
+    """The attempt by which the outage hurt a reservation; None if it did not, or if nothing is left to give back.
+
+    Of what was sent, the last letter counts: who was sent another one since was helped already. What a person called
+    sent is that person's word, and no attempt's.
+    """
     parked = item.is_live and item.ever_unknown and item.case_id is not None
     unaccepted = item.status == "sent" and item.accepted_at is None
     if not parked and not unaccepted:
         return None
-    begun: dict[int, InviteAttempted] = {}
+    begun: dict[tuple[int, int], InviteAttempted] = {}
+    found: Hurt | None = None
     for event in events:
         if isinstance(event, InviteAttempted):
-            begun[event.attempt] = event
+            begun[event.delivery, event.attempt] = event
         elif isinstance(event, InviteOutcomeUnknown if parked else InviteSent):
-            attempt = begun.get(event.attempt)
+            attempt = begun.get((event.delivery, event.attempt))
             if attempt is not None and _is_within(attempt, event, window):
-                return Hurt(
+                found = Hurt(
                     reservation_id=item.reservation_id,
                     code_id=item.code_id,
                     state="unknown" if parked else "sent",
@@ -63,9 +69,13 @@ def how_hurt(item: Reservation, events: Iterable[ReservationEvent], window: Wind
                     channel=attempt.channel,
                     server=event.server,
                 )
-    return None
+            elif unaccepted:
+                found = None  # sent again, outside of the outage or through another server
+    return found
 
 
 def _is_within(attempt: InviteAttempted, ended: InviteOutcomeUnknown | InviteSent, window: Window) -> bool:
     in_time = attempt.at < window.end and ended.at >= window.start
+    if ended.server == BY_STAFF:
+        return False
     return in_time and window.channel in {None, attempt.channel} and window.server in {None, ended.server}

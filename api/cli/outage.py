@@ -38,7 +38,12 @@ def refund_outage(
         bool, typer.Option("--include-sent", help="Also what was sent then and nobody accepted.")
     ] = False,
     channel: Annotated[str | None, typer.Option(help="Only attempts through this channel, such as smtp.")] = None,
-    server: Annotated[str | None, typer.Option(help="Only attempts at this server: HOST:PORT as in histories.")] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="Only attempts at this server: HOST:PORT as in histories; not those that nobody learned it of."
+        ),
+    ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Refund; without it only shows what would be.")] = False,
     json: JsonFlag = False,
 ) -> int:

@@ -1,12 +1,16 @@
 """`ledger refund-outage`: what it finds, that it only shows, that it refunds once."""
 
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from domain.decisions.accept import AcceptInvite
+from domain.decisions.attempt import ClaimAttempt
 from domain.decisions.overdue import SettleDue
+from domain.decisions.resend import RequestResend
+from domain.decisions.resolve import ResolveReservation
+from domain.decisions.settle import RecordOutcome
 from domain.ports import Accepted, Uncertain
 from tests.cli.terminal import Ended, Terminal
 from tests.projections.ledgers import LedgerBench, done
@@ -113,6 +117,33 @@ def test_only_the_window_the_channel_and_the_server(outage: Outage) -> None:
     assert outage.found("--include-sent", "--channel", "team") == []
     assert outage.run("--include-sent", start=-2 * HOUR, end=-HOUR).json["found"] == []
     assert outage.run("--include-sent", start=HOUR, end=2 * HOUR).json["found"] == []
+
+
+def test_who_was_helped_since_is_left_alone(outage: Outage) -> None:
+    """The last letter counts: what was sent again after the outage, or called sent by a person, is not given back."""
+    resent, decided = outage.sent("a"), outage.parked("b")
+    outage.bench.run(RequestResend(context=outage.bench.context("staff"), reservation_id=resent))
+    before = outage.found("--include-sent", "--server", "mx:25")
+    context = outage.bench.context("worker", "t2")
+    outage.bench.run(ClaimAttempt(context=context, reservation_id=resent, channel="smtp", case_id=uuid4()))
+    outage.bench.run(
+        RecordOutcome(
+            context=context,
+            reservation_id=resent,
+            delivery=2,
+            attempt=2,
+            outcome=Accepted(server="mx2:25", reply_code=250),
+            case_id=uuid4(),
+        )
+    )
+    outage.bench.run(
+        ResolveReservation(
+            context=outage.bench.context("staff"), reservation_id=decided, resolution="sent", case_id=uuid4()
+        )
+    )
+
+    assert before == sorted([str(resent), str(decided)])
+    assert outage.found("--include-sent", "--server", "mx:25") == []
 
 
 def test_what_machines_still_try_is_left_to_them(outage: Outage) -> None:
