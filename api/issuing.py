@@ -1,8 +1,9 @@
-"""Issuing codes, for API and CLI: draw texts, issue in batches, give the texts back once."""
+"""Issuing codes, for API, CLI and pages: draw texts, issue in batches, give the texts back once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from domain.decisions.command import Context
@@ -16,13 +17,22 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What every code of an issue has in common; `max_uses` None: without limit."""
+    """What every code of an issue has in common; `max_uses` None: without limit. `note_id`: a note in the vault."""
 
     max_uses: int | None
     bound: bool = True
     expires_at: datetime | None = None
     validity_days: int | None = None
     group: str | None = None
+    note_id: UUID | None = None
+
+
+class Order(NamedTuple):
+    """One code to issue; its text is in normal form."""
+
+    code_id: UUID
+    text: str
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +68,37 @@ def issue_codes(
     """
     issued: list[Issued] = []
     while len(issued) < count:
-        texts = [draw_code(letters) for _ in range(min(BATCH, count - len(issued)))]
-        batch = [(text, new_id()) for text in texts]
-        results = storage.ledger.execute(
-            [
-                IssueCode(
-                    context=context,
-                    code_id=code_id,
-                    text=storage.vault.code(text, code_id),
-                    max_uses=terms.max_uses,
-                    bound=terms.bound,
-                    expires_at=terms.expires_at,
-                    validity_days=terms.validity_days,
-                    group=terms.group,
-                )
-                for text, code_id in batch
-            ]
-        )
-        for result in results:
-            if isinstance(result, Refusal):
-                raise result
-        issued += [Issued(shown_code(text), code_id) for text, code_id in batch]
+        wanted = min(BATCH, count - len(issued))
+        orders = [Order(new_id(), draw_code(letters), terms) for _ in range(wanted)]
+        issue_orders(storage, orders, context)
+        issued += [Issued(shown_code(order.text), order.code_id) for order in orders]
         progress(len(issued))
     return issued
+
+
+def issue_orders(storage: Storage, orders: Sequence[Order], context: Context) -> None:
+    """Issue codes of given ids and texts in one commit; one whose id exists already changes nothing.
+
+    Raises:
+        Refusal: The ledger refuses one of them; none is issued.
+        StorageUnavailableError: The database is away, or one of the texts exists under another id.
+    """
+    results = storage.ledger.execute([_command(storage, order, context) for order in orders]) if orders else []
+    for result in results:
+        if isinstance(result, Refusal):
+            raise result
+
+
+def _command(storage: Storage, order: Order, context: Context) -> IssueCode:
+    terms = order.terms
+    return IssueCode(
+        context=context,
+        code_id=order.code_id,
+        text=storage.vault.code(order.text, order.code_id),
+        max_uses=terms.max_uses,
+        bound=terms.bound,
+        expires_at=terms.expires_at,
+        validity_days=terms.validity_days,
+        group=terms.group,
+        note_id=terms.note_id,
+    )

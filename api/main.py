@@ -1,5 +1,6 @@
 """The composition root of the API: settings in, a FastAPI application out."""
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,6 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import cases, codes, governing, health, redeem, reservations
+from api.admin import Office, PostRoom, build_admin
+from api.admin.importing import FILE_BYTES_MAX
+from api.admin.importing import PATH as IMPORT_PATH
 from api.broker import BrokerWatch
 from api.commit import LoopCommit
 from api.direct import ShortWay
@@ -79,6 +83,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(build_pages(page_deps(app, settings)))
     app.include_router(build_support())
+    app.include_router(build_admin())
     mount_static(app)
     _handle_faults(app)
     app.around = Envelope(
@@ -90,6 +95,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
             defect=_answer_defect,
         ),
         body_bytes_max=settings.body_bytes_max,
+        files={IMPORT_PATH: FILE_BYTES_MAX},
         new_request_id=lambda: POOL.draw(8).hex(),
         refuse=_refuse_body,
         quiet=("/healthz", "/readyz", "/metrics", "/static"),
@@ -114,10 +120,12 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 new_id=POOL.uuid,
             )
             app.state.support = Desk.over(app.state.services)
+            app.state.admin = Office.over(app.state.services, app.state.support, _post_room(settings))
             gc.freeze()  # what lives as long as the process need not be looked over again and again
             try:
                 yield
             finally:
+                await asyncio.to_thread(app.state.admin.runner.close)
                 await commit.aclose()
                 dispatcher.close()
                 watch.close()
@@ -130,6 +138,13 @@ def _publish(ids: Sequence[UUID]) -> None:
     from workers.tasks import publish_ids  # noqa: PLC0415 - Celery is not needed to build the app or its OpenAPI document
 
     publish_ids(ids)
+
+
+def _post_room(settings: ApiSettings) -> PostRoom:
+    """Letters as the workers write them; imported late, as above."""
+    from workers.postroom import PostRoom as Room  # noqa: PLC0415 - templates of letters are not needed to build the app
+
+    return Room(settings)
 
 
 def _count_celery_error(error: Exception) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +26,7 @@ class Envelope:
     Args:
         app: The application inside.
         body_bytes_max: Bound of the request's body.
+        files: Paths that take a file, each with its own bound.
         new_request_id: Ids for requests that bring none.
         refuse: Answers a request whose body is declared too large.
         quiet: Path prefixes that are not logged, such as health checks.
@@ -36,12 +37,14 @@ class Envelope:
         app: ASGIApp,
         *,
         body_bytes_max: int,
+        files: Mapping[str, int],
         new_request_id: Callable[[], str],
         refuse: Callable[[Scope, Receive, Send], object],
         quiet: tuple[str, ...] = (),
     ) -> None:
         self.app = app
         self.body_bytes_max = body_bytes_max
+        self.files = files
         self.new_request_id = new_request_id
         self.refuse = refuse
         self.quiet = quiet
@@ -65,11 +68,12 @@ class Envelope:
                 message["headers"].append((b"x-request-id", request_id.encode()))
             await send(message)
 
+        bytes_max = self.files.get(scope["path"], self.body_bytes_max)
         try:
-            if declared > self.body_bytes_max:
+            if declared > bytes_max:
                 await self.refuse(scope, receive, tagged)  # type: ignore[misc]  # an async function, typed as any callable
             else:
-                await self.app(scope, self._bounded(receive), tagged)
+                await self.app(scope, self._bounded(receive, bytes_max), tagged)
         finally:
             self._log(scope, request_id, status, time.perf_counter() - started)
 
@@ -92,9 +96,8 @@ class Envelope:
                 request_id = value.decode()
         return declared, request_id or self.new_request_id()
 
-    def _bounded(self, receive: Receive) -> Receive:
+    def _bounded(self, receive: Receive, left: int) -> Receive:
         """Count what really arrives: a chunked body declares no length."""
-        left = self.body_bytes_max
 
         async def counted() -> Message:
             nonlocal left

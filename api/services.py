@@ -19,12 +19,13 @@ from domain.errors import Refusal
 from domain.events import ActorKind
 from domain.ports import Language, TextDraft
 from domain.reservation import Reservation
-from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
+from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, likely_codes, normal_code
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
 from projections.group_commit import OverloadedError
 from projections.metrics import ERRORS, REDEEM_REQUESTS, REFUSALS
 from projections.reading import Reader
+from projections.vault import Vault
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 255
 T = TypeVar("T")
@@ -146,7 +147,7 @@ class Services:
             reservation_id=reservation_id,
             recipient=vault.recipient(address, self.new_id()),
             new_reservation_id=self.new_id(),
-            code_digests=None if code is None else vault.digests("code", _normal_code(code)),
+            code_digests=None if code is None else _digests_of_code(vault, _normal_code(code)),
             note=note,
         )
         done = await self.execute(command)
@@ -189,7 +190,7 @@ class Services:
     ) -> ReserveUse:
         address, code = _address(typed_email), _normal_code(typed_code)
         vault = self.storage.vault
-        digests = vault.digests("code", code)
+        digests = _digests_of_code(vault, code)
         recipient = vault.recipient(address, self.new_id())
         return ReserveUse(
             context=self.context(caller),
@@ -207,6 +208,11 @@ def _address(typed: str) -> EmailAddress:
         return EmailAddress.parse(typed)
     except MalformedEmailError as bad:
         raise ProblemError("EMAIL_INVALID") from bad
+
+
+def _digests_of_code(vault: Vault, code: str) -> list[bytes]:
+    """Digests of a code in normal form, and of the other text under which it may be known."""
+    return [digest for text in likely_codes(code) for digest in vault.digests("code", text)]
 
 
 def _normal_code(typed: str) -> str:

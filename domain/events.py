@@ -64,13 +64,17 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
 
 
 class CodeIssued(Event, frozen=True, kw_only=True):
-    """A code exists from now on. `max_uses` None means without limit; `bound` is false for `--open` codes."""
+    """A code exists from now on. `max_uses` None means without limit; `bound` is false for `--open` codes.
+
+    `text_id` names a note in the vault. Codes of one batch have its id as their correlation id.
+    """
 
     max_uses: int | None
     bound: bool = True
     expires_at: datetime | None = None
     validity_days: int | None = None
     group: str | None = None
+    text_id: UUID | None = None
 
 
 class CodeTermsChanged(Event, frozen=True, kw_only=True):

@@ -92,10 +92,20 @@ def draw_code(letters: Letters) -> str:
 
 
 def shown_code(normal: str) -> str:
-    """The form in which a code is shown: native codes in groups of four, others as they are."""
-    if not is_native(normal):
+    """The form in which a code is shown: native codes in groups of four behind their prefix, others as they are."""
+    prefix, native = normal[:-NATIVE_LENGTH], normal[-NATIVE_LENGTH:]
+    if not is_native(native):
         return normal
-    return "-".join(normal[i : i + GROUP_LENGTH] for i in range(0, len(normal), GROUP_LENGTH))
+    groups = [native[i : i + GROUP_LENGTH] for i in range(0, NATIVE_LENGTH, GROUP_LENGTH)]
+    return "-".join([prefix, *groups] if prefix else groups)
+
+
+def likely_codes(normal: str) -> tuple[str, ...]:
+    """Texts under which a code may be known: itself, and with the look-alikes folded behind a prefix."""
+    if len(normal) <= NATIVE_LENGTH:
+        return (normal,)
+    folded = normal[:-NATIVE_LENGTH] + normal[-NATIVE_LENGTH:].translate(_FOLD)
+    return (normal,) if folded == normal or not is_native(folded[-NATIVE_LENGTH:]) else (normal, folded)
 
 
 @dataclass(frozen=True, slots=True)

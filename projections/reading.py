@@ -15,7 +15,7 @@ from domain import redeem_code, reservation
 from domain.events import CodeIssued, Event, ReservationEvent
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
-from domain.values import MalformedCodeError, normal_code
+from domain.values import MalformedCodeError, likely_codes, normal_code
 from projections.bootstrap import Storage
 from projections.codec import decode
 from projections.errors import StorageUnavailableError
@@ -74,10 +74,11 @@ class Reader:
     def find_code(self, typed: str) -> UUID | None:
         """The id of a code by its text (in any spelling) or by its id."""
         try:
-            digests = self._storage.vault.digests("code", normal_code(typed))
+            texts = likely_codes(normal_code(typed))
         except MalformedCodeError:
             return None
-        found = self._all("code_ids_of_digests", list(digests))
+        digests = [digest for text in texts for digest in self._storage.vault.digests("code", text)]
+        found = self._all("code_ids_of_digests", digests)
         if found:
             return cast("UUID", found[0][1])
         try:

@@ -9,7 +9,25 @@ from domain.values import EmailAddress
 from projections.reading import Reader
 from projections.sql import QUERIES
 
-Act = Literal["signed_in", "sign_in_failed", "signed_out", "unmasked_email", "unmasked_code"]
+Act = Literal[
+    "signed_in",
+    "sign_in_failed",
+    "signed_out",
+    "unmasked_email",
+    "unmasked_code",
+    "issued_codes",
+    "imported_codes",
+    "exported_codes",
+    "stopped_batch",
+    "made_key",
+    "revoked_key",
+    "added_staff",
+    "changed_role",
+    "reset_password",
+    "removed_staff",
+    "changed_group",
+    "sent_test",
+]
 
 
 class Account(NamedTuple):
@@ -68,16 +86,16 @@ class StaffDesk(Reader):
         staff_id, role, sealed, key_id = rows[0]
         return StaffMember(staff_id, role, self._storage.vault.open("staff", staff_id, bytes(sealed), key_id))
 
-    def record(self, act: Act, staff_id: UUID | None, now: datetime) -> None:
+    def record(self, act: Act, staff_id: UUID | None, now: datetime, subject_id: UUID | None = None) -> None:
         """Write an act down; nobody's id where an unknown account was tried."""
         with self._cursor() as cursor:
-            cursor.execute(QUERIES["insert_audit"], (now, act, staff_id))
+            cursor.execute(QUERIES["insert_audit"], (now, act, staff_id, subject_id))
 
     def record_unmasking(
-        self, act: Act, staff_id: UUID, subject_id: UUID, reason: str, text_id: UUID, now: datetime
+        self, act: Act, staff_id: UUID, subject_id: UUID | None, reason: str, text_id: UUID, now: datetime
     ) -> None:
-        """Write down that something masked was shown, and why; the reason is sealed."""
-        sealed = self._storage.vault.text(reason, text_id, subject_id).content
+        """Write down that something masked was shown (or another act with a reason), and why; the reason is sealed."""
+        sealed = self._storage.vault.text(reason, text_id, subject_id or text_id).content
         named = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id, "at": now, "act": act}
         with self._cursor() as cursor:
             cursor.execute(

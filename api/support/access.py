@@ -101,13 +101,13 @@ def is_own_form(request: Request, desk: Desk, cookie: str | None, token: str) ->
     return hmac.compare_digest(form_token(desk, cookie).encode(), token.encode())
 
 
-def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
+def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int, *, path: str = "/") -> None:
     """A cookie that scripts can't read, that other sites' forms don't bring, and that https keeps to itself."""
     response.set_cookie(
         name,
         value,
         max_age=seconds,
-        path="/support",
+        path=path,
         secure=request.url.scheme == "https",
         httponly=True,
         samesite="lax",
@@ -189,3 +189,4 @@ Support = Annotated[Staff, Depends(at_least("support"))]
 Admin = Annotated[Staff, Depends(at_least("admin"))]
 ActingViewer = Annotated[Staff, Depends(acting("viewer"))]
 ActingSupport = Annotated[Staff, Depends(acting("support"))]
+ActingAdmin = Annotated[Staff, Depends(acting("admin"))]

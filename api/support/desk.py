@@ -59,6 +59,11 @@ class Desk:
         async with self.hashing:
             return await asyncio.to_thread(self._verify, password, account)
 
+    async def hash_of(self, password: str) -> str:
+        """What is kept of a new password."""
+        async with self.hashing:
+            return await asyncio.to_thread(self.hasher.hash, password)
+
     def _verify(self, password: str, account: Account | None) -> bool:
         try:
             self.hasher.verify(account.password_hash if account else self.nobody, password)

@@ -34,9 +34,9 @@ class Picture:
     limit: int | None
 
 
-def picture_of(code: RedeemCode) -> Picture:
-    """Draw a code's balance."""
-    is_cells = code.max_uses is not None and code.max_uses <= CELLS_MAX
+def picture_of(code: RedeemCode, cells_max: int = CELLS_MAX) -> Picture:
+    """Draw a code's balance; with a cell for each use, if the limit is at most `cells_max`."""
+    is_cells = code.max_uses is not None and code.max_uses <= cells_max
     return Picture(
         pieces=_cells(code) if is_cells else _bar(code),
         is_cells=is_cells,

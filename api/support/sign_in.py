@@ -88,7 +88,7 @@ async def sign_out(request: Request, desk: TheDesk, staff: ActingViewer) -> Resp
 
     await desk.services.read(end)
     response = RedirectResponse(SIGN_IN, 303, {"Cache-Control": "no-store"})
-    response.delete_cookie(COOKIE, path="/support")
+    response.delete_cookie(COOKIE, path="/")
     return response
 
 
@@ -123,7 +123,7 @@ def _throttled_as(request: Request, desk: Desk, email: str) -> tuple[str, str]:
 def _next(request: Request) -> str:
     """The page to go on to: one of ours, never another site's."""
     wish = request.query_params.get("next", "")
-    is_ours = wish == "/support" or wish.startswith(("/support/", "/support?"))
+    is_ours = any(wish == desk or wish.startswith((f"{desk}/", f"{desk}?")) for desk in ("/support", "/admin"))
     return wish if is_ours and "\\" not in wish and wish.isprintable() else "/support"
 
 
@@ -145,5 +145,5 @@ def _form(
         is_refused=is_refused,
         wait=wait,
     )
-    set_cookie(request, response, FORM_COOKIE, cookie, FORM_S)
+    set_cookie(request, response, FORM_COOKIE, cookie, FORM_S, path="/support")
     return response

@@ -12,7 +12,10 @@ from domain.ports import CodeDraft
 
 
 class IssueCode(Struct, frozen=True, kw_only=True):
-    """Bring a code into being. `code_id` is new and random; `text` goes to the vault, never into an event."""
+    """Bring a code into being. `code_id` is new and random; `text` goes to the vault, never into an event.
+
+    `note_id` names a note that the vault has already.
+    """
 
     context: Context
     code_id: UUID
@@ -22,6 +25,7 @@ class IssueCode(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     validity_days: int | None = None
     group: str | None = None
+    note_id: UUID | None = None
 
 
 def issue(command: IssueCode, book: Book) -> Decision:
@@ -35,5 +39,6 @@ def issue(command: IssueCode, book: Book) -> Decision:
         expires_at=command.expires_at,
         validity_days=command.validity_days,
         group=command.group,
+        text_id=command.note_id,
     )
     return Decision(command.code_id, [event])

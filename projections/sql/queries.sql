@@ -343,14 +343,16 @@ SELECT migration_id FROM _yoyo_migration ORDER BY applied_at_utc, migration_id;
 INSERT INTO api_keys (key_id, digest, role, created_at) VALUES (%s, %s, %s, %s) ON CONFLICT (digest) DO NOTHING;
 
 -- name: api_key_of_digest
-SELECT key_id, role FROM api_keys WHERE digest = %s AND (expires_at IS NULL OR expires_at > %s);
+SELECT key_id, role FROM api_keys
+WHERE digest = %s AND (expires_at IS NULL OR expires_at > %s) AND revoked_at IS NULL;
 
 -- name: upsert_staff
 -- A new password ends the sessions that the old one began.
 WITH entered AS (
     INSERT INTO staff (staff_id, digest, pepper_id, sealed, key_id, password_hash, role, created_at)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-    ON CONFLICT (digest) DO UPDATE SET password_hash = excluded.password_hash, role = excluded.role
+    ON CONFLICT (digest) DO UPDATE SET
+        password_hash = excluded.password_hash, role = excluded.role, removed_at = NULL
     RETURNING staff_id
 )
 DELETE FROM staff_sessions WHERE staff_id IN (SELECT staff_id FROM entered);
@@ -471,7 +473,7 @@ WHERE l.locktype = 'advisory' AND l.classid = 1818518631 AND l.objid = 1 AND l.g
 SELECT pg_advisory_xact_lock(1818518631, 2);
 
 -- name: staff_of_digests
-SELECT staff_id, password_hash FROM staff WHERE digest = ANY(%s);
+SELECT staff_id, password_hash FROM staff WHERE digest = ANY(%s) AND removed_at IS NULL;
 
 -- name: staff_addresses
 SELECT staff_id, sealed, key_id FROM staff WHERE staff_id = ANY(%s);
@@ -492,7 +494,7 @@ SELECT s.staff_id, s.role, s.sealed, s.key_id
 FROM staff_sessions o JOIN staff s USING (staff_id) WHERE o.digest = %s AND o.expires_at > %s;
 
 -- name: insert_audit
-INSERT INTO audit (at, act, staff_id) VALUES (%s, %s, %s);
+INSERT INTO audit (at, act, staff_id, subject_id) VALUES (%s, %s, %s, %s);
 
 -- name: insert_audit_with_reason
 WITH reason AS (

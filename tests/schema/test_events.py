@@ -53,7 +53,7 @@ WHO: dict[str, Any] = {
 ATTEMPT: dict[str, Any] = {"reservation_id": R, "delivery": 2, "attempt": 3, "kind": "rebind"}
 
 FULL: list[Event] = [
-    CodeIssued(**WHO, max_uses=5, bound=False, expires_at=LATER, validity_days=30, group="blue"),
+    CodeIssued(**WHO, max_uses=5, bound=False, expires_at=LATER, validity_days=30, group="blue", text_id=C),
     CodeTermsChanged(**WHO, max_uses=5, expires_at=LATER, validity_days=30, group="blue", text_id=C),
     CodePaused(**WHO, text_id=C),
     CodeResumed(**WHO, text_id=C),

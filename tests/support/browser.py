@@ -41,6 +41,10 @@ class Browser:
         """Fill in the form of a page and send it."""
         return self.post(path, {"token": self.token(page or "/support"), **form})
 
+    def post_file(self, path: str, name: str, data: bytes, form: dict[str, str]) -> Answer:
+        """Send a form with a file."""
+        return self._request("POST", path, data={"token": self.token(path), **form}, files={"file": (name, data)})
+
     def sign_in(self, email: str, password: str, path: str = "/support/sign-in") -> Answer:
         """Fill in the sign-in."""
         return self.submit(path, path, email=email, password=password)

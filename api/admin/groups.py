@@ -1,0 +1,217 @@
+"""Groups: the words of their letters in each language, where an accepted invitation leads, preview and test."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+from urllib.parse import quote, urlsplit
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from api.admin.office import Office, TheOffice
+from api.admin.ports import LetterView
+from api.admin.rendering import NAME_LENGTH_MAX, Fields, admin_page, gone_to
+from api.i18n import LANGUAGES
+from api.pages.security import MAIL_POLICY, security_headers
+from api.problems import ProblemError
+from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
+from domain.ports import Accepted, Language, Letter, Outcome, Rejected
+from domain.values import EmailAddress, MalformedEmailError
+from projections.groups import Group, Words
+
+PER_PAGE: Final = 50
+SUBJECT_LENGTH_MAX: Final = 200
+TEXT_LENGTH_MAX: Final = 5_000
+TARGET_LENGTH_MAX: Final = 2_000
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that may be reached without TLS: nothing leaves the machine."""
+_TARGET: Final = re.compile(r"[!-~]+")
+
+NO_FAULTS: Final[Mapping[str, str]] = {}
+
+router = APIRouter(prefix="/admin/groups", route_class=SupportRoute)
+Told = Literal["saved", "sent", "failed", "unsure", "address"]
+
+
+@router.get("")
+async def groups(
+    request: Request,
+    office: TheOffice,
+    staff: Admin,
+    after: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
+    name: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
+) -> Response:
+    """All groups by name; one that is typed in is gone to."""
+    if wanted := name.strip():
+        return RedirectResponse(f"/admin/groups/one?{_query(wanted)}", 303)
+    found = await office.services.read(lambda: office.groups.page(after, PER_PAGE + 1))
+    more = found[PER_PAGE - 1].name if len(found) > PER_PAGE else None
+    return admin_page(request, "groups.html", staff, groups=found[:PER_PAGE], next=more, is_first=not after)
+
+
+@router.get("/one")
+async def group_page(
+    request: Request,
+    office: TheOffice,
+    staff: Admin,
+    name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
+    done: Annotated[str, Query(max_length=10)] = "",
+) -> Response:
+    """One group's settings, and its letters as they would arrive."""
+    group = await _group(office, name)
+    return _page(request, office, staff, group, done=done if done == "saved" else "")
+
+
+@router.post("/one")
+async def save(
+    request: Request,
+    office: TheOffice,
+    staff: ActingAdmin,
+    name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
+) -> Response:
+    """Keep the settings."""
+    form = await request.form()
+    fields = Fields({key: value for key, value in form.items() if isinstance(value, str)})
+    group = _read(fields, name)
+    if fields.faults:
+        return _page(request, office, staff, group, faults=fields.faults)
+    now = office.services.now()
+
+    text_id = office.services.new_id()
+
+    def keep() -> None:
+        office.groups.save(group, now)
+        office.desk.staff.record_unmasking("changed_group", staff.staff_id, None, name, text_id, now)
+
+    await office.services.read(keep)
+    return gone_to(f"/admin/groups/one?{_query(name)}&done=saved")
+
+
+@router.get("/letter")
+async def letter(
+    office: TheOffice,
+    _: Admin,
+    name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
+    language: Language,
+) -> Response:
+    """The HTML of a group's letter, for the frame on its page."""
+    group = await _group(office, name)
+    view = office.post.preview(_letter(office, group, language, "li.wei@example.com"))
+    headers = {**security_headers(MAIL_POLICY), "Cache-Control": "no-store"}
+    return HTMLResponse(view.html, 200, headers)
+
+
+@router.post("/test")
+async def send_test(
+    request: Request,
+    office: TheOffice,
+    staff: ActingAdmin,
+    name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
+    language: Annotated[Language, Form()],
+    to: Annotated[str, Form()] = "",
+) -> Response:
+    """Send the letter to an address, now, and say what the mail server said."""
+    group = await _group(office, name)
+    try:
+        address = EmailAddress.parse(to)
+    except MalformedEmailError:
+        return _page(request, office, staff, group, done="address", to=to)
+    letter = _letter(office, group, language, address.typed)
+    outcome = await office.services.read(lambda: office.post.send(letter))
+    now = office.services.now()
+    await office.services.read(lambda: office.desk.staff.record("sent_test", staff.staff_id, now))
+    told, reply = _told(outcome)
+    return _page(request, office, staff, group, done=told, to=to, reply=reply)
+
+
+def is_target(text: str) -> bool:
+    """Whether accepted invitations may lead there: an absolute https address; http on this machine only."""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        return False
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
+    return bool(_TARGET.fullmatch(text)) and is_safe and bool(host) and "@" not in parts.netloc and "\\" not in text
+
+
+def _read(fields: Fields, name: str) -> Group:
+    words = {
+        language: Words(
+            fields.text(f"subject_{language}", SUBJECT_LENGTH_MAX),
+            fields.text(f"text_{language}", TEXT_LENGTH_MAX, is_line=False).replace("\r\n", "\n"),
+        )
+        for language in LANGUAGES
+    }
+    target = fields.text("accept_target", TARGET_LENGTH_MAX)
+    if target and not is_target(target):
+        fields.faults["accept_target"] = "target"
+    return Group(name=name, zh=words["zh"], en=words["en"], accept_target=target or None)
+
+
+async def _group(office: Office, name: str) -> Group:
+    if not name.isprintable() or name != name.strip():
+        raise ProblemError("NOT_FOUND")
+    found = await office.services.read(lambda: office.groups.find(name))
+    return found or Group(name=name)
+
+
+def _letter(office: Office, group: Group, language: Language, recipient: str) -> Letter:
+    """The invitation as a member would get it; the link leads to the redeem page, for nothing was reserved."""
+    services, words = office.services, group.words(language)
+    test_id = services.new_id()
+    return Letter(
+        reservation_id=test_id,
+        template="invite",
+        message_id=f"<{test_id}.test@{services.settings.mail_from.rpartition('@')[2].strip('> ') or 'localhost'}>",
+        recipient=recipient,
+        language=language,
+        link=f"{services.settings.public_url.rstrip('/')}/invite",
+        written_at=services.now(),
+        group=group.name,
+        subject=words.subject,
+        text=words.text,
+    )
+
+
+def _told(outcome: Outcome) -> tuple[Told, str]:
+    if isinstance(outcome, Accepted):
+        return "sent", outcome.server
+    if isinstance(outcome, Rejected):
+        return "failed", outcome.reply or outcome.reason
+    return "unsure", outcome.server
+
+
+def _page(
+    request: Request,
+    office: Office,
+    staff: Staff,
+    group: Group,
+    *,
+    faults: Mapping[str, str] = NO_FAULTS,
+    done: str = "",
+    to: str = "",
+    reply: str = "",
+) -> Response:
+    letters: dict[Language, LetterView] = {
+        language: office.post.preview(_letter(office, group, language, staff.address)) for language in LANGUAGES
+    }
+    return admin_page(
+        request,
+        "group.html",
+        staff,
+        status=422 if faults or done == "address" else 200,
+        group=group,
+        query=_query(group.name),
+        letters=letters,
+        faults=faults,
+        done=done,
+        reply=reply,
+        to=to or staff.address,
+        lengths={"subject": SUBJECT_LENGTH_MAX, "text": TEXT_LENGTH_MAX, "target": TARGET_LENGTH_MAX},
+    )
+
+
+def _query(name: str) -> str:
+    return f"name={quote(name, safe='')}"

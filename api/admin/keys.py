@@ -1,0 +1,112 @@
+"""Keys of integrators: made here, shown once, revoked here."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import Annotated, Any, Final, get_args
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import Response
+
+from api.admin.office import Office, TheOffice
+from api.admin.rendering import DAYS_MAX, NAME_LENGTH_MAX, Fields, admin_page, gone_to, id_of_nonce, new_nonce
+from api.deps import Role
+from api.paging import cursor_of, place_of
+from api.problems import ProblemError
+from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
+from api.support.search import LATEST
+
+PER_PAGE: Final = 25
+SECRET_BYTES: Final = 24
+PREFIX: Final = "rl_"
+"""What tells scanners of leaked secrets whose key it is."""
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
+router = APIRouter(prefix="/admin/keys", route_class=SupportRoute)
+
+
+@router.get("")
+async def keys(
+    request: Request, office: TheOffice, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
+) -> Response:
+    """All keys, newest first, and the form for a new one."""
+    return await _page(request, office, staff, Fields({"role": "viewer"}), cursor=cursor)
+
+
+@router.post("")
+async def make(
+    request: Request,
+    office: TheOffice,
+    staff: ActingAdmin,
+    name: Annotated[str, Form()] = "",
+    role: Annotated[str, Form()] = "",
+    days: Annotated[str, Form()] = "",
+    nonce: Annotated[str, Form()] = "",
+) -> Response:
+    """Make a key and show its secret, this once: it is kept as a digest only."""
+    fields = Fields({"name": name, "role": role, "days": days})
+    shown, lasts = fields.text("name", NAME_LENGTH_MAX, is_needed=True), fields.number("days", DAYS_MAX)
+    key_id = id_of_nonce(nonce)
+    if key_id is None or role not in ROLES:
+        raise ProblemError("MALFORMED")
+    if fields.faults:
+        return await _page(request, office, staff, fields)
+    secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    services, now = office.services, office.services.now()
+    draft = services.storage.vault.text(shown, services.new_id(), key_id)
+    expires_at = None if lasts is None else now + timedelta(days=lasts)
+
+    def enter() -> bool:
+        digest = hashlib.sha256(secret.encode()).digest()
+        is_new = office.keys.add(key_id, digest, role, draft, now, expires_at=expires_at, staff_id=staff.staff_id)
+        if is_new:
+            office.desk.staff.record("made_key", staff.staff_id, now, key_id)
+        return is_new
+
+    is_new = await services.read(enter)
+    made = {"name": shown, "secret": secret if is_new else None}
+    return await _page(request, office, staff, Fields({"role": "viewer"}), made=made)
+
+
+@router.post("/{key_id}/revoke")
+async def revoke(office: TheOffice, staff: ActingAdmin, key_id: UUID) -> Response:
+    """From now on the key opens nothing."""
+    now = office.services.now()
+
+    def end() -> None:
+        if office.keys.revoke(key_id, now):
+            office.desk.staff.record("revoked_key", staff.staff_id, now, key_id)
+
+    await office.services.read(end)
+    return gone_to("/admin/keys")
+
+
+async def _page(
+    request: Request,
+    office: Office,
+    staff: Staff,
+    fields: Fields,
+    *,
+    cursor: str | None = None,
+    made: dict[str, Any] | None = None,
+) -> Response:
+    before = LATEST if cursor is None else place_of(cursor)
+    found = await office.services.read(lambda: office.keys.page(before, PER_PAGE + 1))
+    page = found[:PER_PAGE]
+    return admin_page(
+        request,
+        "keys.html",
+        staff,
+        status=422 if fields.faults else 200,
+        keys=page,
+        next=cursor_of(page[-1].created_at, page[-1].key_id) if len(found) > PER_PAGE else None,
+        is_first=cursor is None,
+        now=office.services.now(),
+        made=made,
+        sent=fields.sent,
+        faults=fields.faults,
+        nonce=new_nonce(),
+        roles=ROLES,
+        days_max=DAYS_MAX,
+    )

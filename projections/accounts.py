@@ -1,0 +1,79 @@
+"""Accounts of staff: who is on it, in which role, and leaving it. Sessions end with the password that began them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Cursor
+
+from projections.reading import Reader
+from projections.sql import QUERIES
+from projections.vault import FoundDraft
+
+
+class LastAdminError(Exception):
+    """Nobody could administer the ledger any more."""
+
+
+class StaffLine(NamedTuple):
+    """One member of staff; `address` is clear, whoever shows it to others masks it."""
+
+    staff_id: UUID
+    role: str
+    created_at: datetime
+    address: str
+
+
+class Accounts(Reader):
+    """Reads and writes the table `staff`."""
+
+    def page(self, after: tuple[datetime, UUID], limit: int) -> list[StaffLine]:
+        """Who is on the staff, in order of coming."""
+        vault = self._storage.vault
+        return [
+            StaffLine(staff_id, role, created_at, vault.open("staff", staff_id, bytes(sealed), key_id))
+            for staff_id, role, created_at, sealed, key_id in self._all("list_staff", *after, limit)
+        ]
+
+    def add(self, draft: FoundDraft, password_hash: str, role: str, now: datetime) -> UUID | None:
+        """Take somebody on; their id, or None if they are on the staff already."""
+        sealed = draft.seal()
+        row = (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id, password_hash, role, now)
+        rows = self._all("add_staff", *row)
+        return rows[0][0] if rows else None
+
+    def set_password(self, staff_id: UUID, password_hash: str) -> bool:
+        """A new password, and the end of all sessions; False if there is nobody."""
+        with self._cursor() as cursor:
+            named = {"staff_id": staff_id, "password_hash": password_hash}
+            return bool(cursor.execute(QUERIES["set_staff_password"], named).fetchall())
+
+    def set_role(self, staff_id: UUID, role: str) -> bool:
+        """Another role, at once for open sessions too; False if there is nobody.
+
+        Raises:
+            LastAdminError: They are the last admin.
+        """
+        with self._changing(staff_id, is_leaving=role != "admin") as cursor:
+            return bool(cursor.execute(QUERIES["set_staff_role"], (role, staff_id)).fetchall())
+
+    def remove(self, staff_id: UUID, now: datetime) -> bool:
+        """Close an account and its sessions; False if there is nobody.
+
+        Raises:
+            LastAdminError: They are the last admin.
+        """
+        with self._changing(staff_id, is_leaving=True) as cursor:
+            return bool(cursor.execute(QUERIES["remove_staff"], {"staff_id": staff_id, "now": now}).fetchall())
+
+    @contextmanager
+    def _changing(self, staff_id: UUID, *, is_leaving: bool) -> Iterator[Cursor[tuple[Any, ...]]]:
+        """One change at a time, and never one that leaves no admin."""
+        with self._cursor() as cursor, cursor.connection.transaction():
+            cursor.execute(QUERIES["lock_staff"])
+            others = cursor.execute(QUERIES["admins_besides"], (staff_id,)).fetchone()
+            if is_leaving and (others is None or others[0] == 0):
+                raise LastAdminError
+            yield cursor

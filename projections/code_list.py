@@ -1,0 +1,50 @@
+"""Lists of codes for admins: newest first, by what is asked, looking through a bounded stretch for one page."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from projections.reading import Reader
+from projections.sql import QUERIES
+
+STRETCH: Final = 2_000
+"""Codes that are looked through for one page of a filtered list."""
+
+
+class CodeText(NamedTuple):
+    """A code's text in normal form, and what may be shown of it; the text is None of one that was forgotten."""
+
+    text: str | None
+    hint: str
+
+
+class CodeList(Reader):
+    """Codes by the page."""
+
+    def newest(self, before: tuple[datetime, UUID], group: str | None) -> list[dict[str, Any]]:
+        """A stretch of balances with `hint`, newest first, from a time and id down; of one group, if one is named."""
+        named = {"at": before[0], "id": before[1], "group": group, "limit": STRETCH}
+        return self._rows("newest_codes" if group is None else "newest_codes_of_group", named)
+
+    def balances(self, code_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+        """Balances by id; unknown codes are missing."""
+        return {row["code_id"]: row for row in self._rows("balances_of_codes", (list(code_ids),))}
+
+    def texts(self, code_ids: Sequence[UUID], *, clear: bool) -> dict[UUID, CodeText]:
+        """Texts by id: in clear, or only what may be shown of them."""
+        vault = self._storage.vault
+        return {
+            code_id: CodeText(vault.open("code", code_id, bytes(sealed), key_id) if clear else None, hint)
+            for code_id, sealed, key_id, hint in self._all("texts_of_codes", list(code_ids))
+        }
+
+    def known(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Which of these digests are those of codes that exist."""
+        return {bytes(row[0]) for row in self._all("code_ids_of_digests", list(digests))}
+
+    def _rows(self, query: str, params: Mapping[str, Any] | tuple[Any, ...]) -> list[dict[str, Any]]:
+        with self._cursor() as cursor:
+            rows = cursor.execute(QUERIES[query], params).fetchall()
+            names = [column.name for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in rows]
