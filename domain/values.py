@@ -68,6 +68,8 @@ def normal_code(typed: str) -> str:
         text = unicodedata.normalize("NFKC", text)
         text = "".join(c for c in text if unicodedata.category(c) not in {"Zs", "Pd"})
     text = text.replace(" ", "").replace("-", "")
+    if not text.isascii():  # what stood around a space may be one letter now
+        text = unicodedata.normalize("NFKC", text)
     if not 1 <= len(text) <= CODE_LENGTH_MAX or not text.isprintable():
         raise MalformedCodeError
     if len(text) == NATIVE_LENGTH and is_native(folded := text.translate(_FOLD)):

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.values import (
@@ -53,6 +53,7 @@ def test_what_can_be_no_code(typed: str) -> None:
 
 
 @given(st.text(max_size=70))
+@example("E \u0304")
 def test_a_normal_form_is_its_own_normal_form(typed: str) -> None:
     """Normalising twice changes nothing more."""
     try:
