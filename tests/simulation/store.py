@@ -100,6 +100,11 @@ class MemoryStore(POPOApplicationRecorder):
         self.unknown_tries: Counter[datetime] = Counter()
         self.on_commit: Callable[[Book, Sequence[Command], Sequence[Result]], None] = lambda *_: None
 
+    @property
+    def log(self) -> Sequence[StoredEvent]:
+        """Every event in order of positions."""
+        return self._stored_events
+
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
         """Transactions to try in turn; see `domain.ledger.LedgerRecorder`."""
         for tries in range(1, TRIES_MAX + 1):

@@ -1,0 +1,226 @@
+"""What must hold after a run: the invariants of DESIGN 9 by the functions of `ledger verify`, and checks from outside.
+
+The checks from outside know nothing of decisions: they compare what clients were promised, what the mail server took,
+and what the log says (Jepsen calls such checks "total queue" and "bank").
+"""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from domain.book import Book
+from domain.deciding import Command, Result
+from domain.decisions.resolve import BY_STAFF
+from domain.decisions.reserve import ReserveUse
+from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
+from domain.events import (
+    STAFF,
+    Event,
+    InviteAttempted,
+    InviteOutcomeUnknown,
+    InviteSent,
+    LateSuccessRecorded,
+    UseRefunded,
+    UseReserved,
+)
+from domain.ports import Letter
+from domain.tokens import Delivery, message_id
+from projections.codec import decode
+from projections.drift import _differences, _Rows
+from projections.rebuild_log import LogFold, StoredEvent
+from projections.verify_rules import RuleWatch
+from tests.simulation.mail import Taken
+from tests.simulation.parts import PRESS
+from tests.simulation.people import Ack, person_draft
+from tests.simulation.store import MemoryStore
+
+Violations = Iterator[str]
+
+
+class Fact(NamedTuple):
+    """An event of the log, and when it was committed in simulated time."""
+
+    at: float
+    code_id: UUID
+    event: Event
+
+
+class Run(NamedTuple):
+    """What a run left behind."""
+
+    store: MemoryStore
+    facts: Sequence[Fact]
+    acks: Sequence[Ack]
+    taken: Sequence[Taken]
+    published: Sequence[Sequence[str]]
+    code_ids: Sequence[UUID]
+    in_time: Sequence[UUID]
+
+
+def violations(run: Run) -> list[str]:
+    """Every promise that was broken, in words; empty if all held."""
+    rules = (_log_and_rows, bank, _promises, _letters, _uses, _settled, _in_time, _secrets)
+    return [found for rule in rules for found in (rule(run.store) if rule is bank else rule(run))]  # type: ignore[arg-type,operator]  # told apart by name
+
+
+def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[Fact]:
+    """The log as facts."""
+    return [
+        Fact(at, UUID(str(item.originator_id)), decode(item.topic, item.state))
+        for at, item in zip(committed_at, store.log, strict=True)
+    ]
+
+
+def _log_and_rows(run: Run) -> Violations:
+    """DESIGN 9.1-9.4, 9.7 and 9.10: every rule at every version, and rows equal to a fold of the log."""
+    watch, rows = RuleWatch(), _Rows()
+    fold = LogFold(rows, watch, held_max=1_000_000)
+    placed = [(item.originator_id.bytes, item.originator_version, nth, item) for nth, item in enumerate(run.store.log)]  # type: ignore[union-attr]  # ours are UUIDs
+    for stream, version, position, item in sorted(placed, key=lambda each: each[:2]):
+        fold.add(StoredEvent(stream, version, position + 1, item.topic, item.state))
+    fold.end_stream()
+    for finding in watch.findings:
+        yield f"{finding.rule}: {finding.type} at version {finding.version} of {finding.stream} {finding.detail or ''}"
+    stored: dict[str, dict[UUID, tuple[object, ...]]] = {table: {} for table in rows.tables}
+    for code_id in run.code_ids:
+        for table, found in run.store.rows(code_id).items():
+            stored[table] |= found
+    for table, folded in rows.tables.items():
+        yield from (f"9.7 row differs: {drift}" for drift in _differences(table, stored[table], folded))
+
+
+def bank(store: MemoryStore) -> Violations:
+    """Whenever somebody reads: what is used and held is the sum of the reservations, and within the limit."""
+    counts: Counter[tuple[UUID, str]] = Counter()
+    for item in store.reservations.values():
+        counts[item.code_id, item.status] += 1
+    for code_id, code in store.codes.items():
+        if (code.used, code.reserved) != (counts[code_id, "sent"], counts[code_id, "live"]):
+            yield f"bank: code {code_id} says {code.used}+{code.reserved}, its reservations say otherwise"
+        if code.max_uses is not None and code.used + code.reserved > code.max_uses:
+            yield f"bank: code {code_id} is over its limit"
+
+
+def _promises(run: Run) -> Violations:
+    """DESIGN 9.5: what was promised is there, for the one who was promised it, and the same under the same key."""
+    reserved = {fact.event.reservation_id: fact for fact in run.facts if isinstance(fact.event, UseReserved)}
+    by_key: dict[tuple[int, int, str], set[UUID]] = defaultdict(set)
+    for ack in run.acks:
+        fact = reserved.get(ack.reservation_id)
+        if fact is None:
+            yield f"lost: {ack.reservation_id} was promised and is not in the log"
+            continue
+        person = run.store.recipient_ids[person_draft(ack.person, ack.reservation_id).digests[0]]
+        if (fact.code_id, fact.event.recipient_id) != (run.code_ids[ack.code], person):
+            yield f"{ack.reservation_id} was promised to person {ack.person} and is somebody else's"
+        if ack.key is not None:
+            by_key[ack.code, ack.person, ack.key].add(ack.reservation_id)
+    for key, ids in by_key.items():
+        if len(ids) > 1:
+            yield f"key {key} led to several reservations: {sorted(ids)}"
+
+
+def _letters(run: Run) -> Violations:
+    """DESIGN 9.8: mails only of attempts that were in the log before, twice only after a doubt, all of them equal."""
+    attempts, doubts = _moments(run.facts, InviteAttempted), _moments(run.facts, InviteOutcomeUnknown)
+    first: dict[str, Letter] = {}
+    count: Counter[Delivery] = Counter()
+    for taken in run.taken:
+        letter = taken.letter
+        if letter.template != "invite":
+            continue
+        if first.setdefault(letter.message_id, letter) != letter:
+            yield f"two letters with Message-ID {letter.message_id} differ"
+        delivery = _delivery_of(letter, attempts)
+        if delivery is None:
+            yield f"a letter of {letter.reservation_id} that no attempt in the log has: {letter.message_id}"
+            continue
+        count[delivery] += 1
+        if bisect_left(attempts[delivery], taken.at) < count[delivery]:
+            yield f"{letter.message_id} was sent before its attempt was in the log"
+        if bisect_left(doubts.get(delivery, []), taken.at) < count[delivery] - 1:
+            yield f"{letter.message_id} was sent {count[delivery]} times without a doubt before"
+
+
+def _delivery_of(letter: Letter, attempts: dict[Delivery, list[float]]) -> Delivery | None:
+    """Which delivery a letter is of, by its Message-ID."""
+    number = letter.message_id.partition("@")[0].rpartition(".")[2]
+    delivery = Delivery(letter.reservation_id, int(number) if number.isdigit() else 0)
+    is_its_own = message_id(delivery, PRESS.mail_domain) == letter.message_id
+    return delivery if is_its_own and delivery in attempts else None
+
+
+def _moments(facts: Sequence[Fact], kind: type[InviteAttempted | InviteOutcomeUnknown]) -> dict[Delivery, list[float]]:
+    """When events of a kind were committed, by delivery."""
+    found: dict[Delivery, list[float]] = defaultdict(list)
+    for fact in facts:
+        if isinstance(fact.event, kind):
+            found[Delivery(fact.event.reservation_id, fact.event.delivery)].append(fact.at)
+    return found
+
+
+def _uses(run: Run) -> Violations:
+    """DESIGN 9.3 and 9.10, seen from outside: what was mailed no machine gives back, and what counts was mailed."""
+    mailed = {taken.letter.reservation_id for taken in run.taken if taken.letter.template == "invite"}
+    for fact in run.facts:
+        event = fact.event
+        if isinstance(event, UseRefunded) and event.actor not in STAFF and event.reservation_id in mailed:
+            yield f"free use: {event.reservation_id} was mailed, and a machine gave it back ({event.cause})"
+        counts = isinstance(event, InviteSent) or (isinstance(event, LateSuccessRecorded) and event.effect == "retaken")
+        if (
+            counts
+            and isinstance(event, InviteSent | LateSuccessRecorded)
+            and event.server != BY_STAFF
+            and event.reservation_id not in mailed
+        ):
+            yield f"counted and never mailed: {event.reservation_id}"
+
+
+def _settled(run: Run) -> Violations:
+    """DESIGN 9.2: nothing is left pending."""
+    for item in run.store.reservations.values():
+        if item.is_live and item.case_id is None:
+            yield f"stuck: {item.reservation_id} is neither settled nor parked; its deadline was {item.deadline}"
+
+
+def _in_time(run: Run) -> Violations:
+    """What had time enough when the last fault was over was sent, and not given back because nobody came for it."""
+    waiting = set(run.in_time)
+    for fact in run.facts:
+        if (
+            isinstance(fact.event, UseRefunded)
+            and fact.event.cause == "deadline"
+            and fact.event.reservation_id in waiting
+        ):
+            yield f"forgotten: {fact.event.reservation_id} had time enough, and its deadline passed"
+
+
+def _secrets(run: Run) -> Violations:
+    """DESIGN 9.9: messages hold ids only, and events no address."""
+    for ids in run.published:
+        for text in ids:
+            try:
+                UUID(text)
+            except ValueError:
+                yield f"a message holds {text!r}"
+    if any(b"@" in item.state for item in run.store.log):
+        yield "an event holds an address"
+
+
+def refusals_are_true(book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Violations:
+    """ "Used up" and "held" are said only when they are true (of a batch of one: then the book shows what was seen)."""
+    if len(commands) != 1 or not isinstance(commands[0], ReserveUse):
+        return
+    code_id = book.code_id(commands[0].code_digests)
+    code = book.codes.get(code_id) if code_id else None
+    if code is None:
+        return
+    result = results[0]
+    if isinstance(result, CodeExhausted) and (code.reserved or code.used != code.max_uses):
+        yield f"code {code_id} was said to be used up: {code.used} used, {code.reserved} held of {code.max_uses}"
+    if isinstance(result, CodeHeld) and not code.reserved:
+        yield f"code {code_id} was said to be held, and nothing holds it"
+    if isinstance(result, EmailMismatch) and not code.sent_binding:
+        yield f"code {code_id} was said to be somebody else's, and nobody has it"

@@ -1,0 +1,71 @@
+"""A mail server that takes letters, refuses them, is slow, and drops the connection with or without having taken one."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Uncertain
+from tests.simulation.faults import Faults
+from tests.simulation.kernel import Kernel
+
+SERVER = "mx.example:25"
+SMTP_TIMEOUT_S = 20.0
+"""The default of LEDGER_SMTP_TIMEOUT_S: no answer takes longer, however slow the server is."""
+
+
+class Taken(Struct, frozen=True):
+    """A letter that the server took, and when."""
+
+    at: float
+    letter: Letter
+
+
+class MailServer:
+    """`domain.ports.Channel`. `on_taken` is told of each letter that it took, whatever it answered."""
+
+    name = "smtp"
+
+    def __init__(self, kernel: Kernel, faults: Faults, now: Callable[[], datetime]) -> None:
+        self._kernel, self._faults, self._now = kernel, faults, now
+        self.taken: list[Taken] = []
+        self.on_taken: Callable[[Letter], None] = lambda _: None
+
+    def send(self, letter: Letter) -> Outcome:
+        """Take a letter, or not; then answer, or not."""
+        kernel, happens = self._kernel, self._faults.happens
+        kernel.sleep(kernel.random.uniform(0.01, 0.5))
+        if (refused := self._refusal()) is not None:
+            return refused
+        if happens("mail: slow"):
+            kernel.sleep(kernel.random.uniform(1, SMTP_TIMEOUT_S))
+        if happens("mail: dropped before it was taken"):
+            return Uncertain(server=SERVER, cause="connection_lost")
+        self.taken.append(Taken(kernel.now, letter))
+        kernel.note("mail taken", letter.template, letter.reservation_id)
+        self.on_taken(letter)
+        if happens("mail: dropped after it was taken"):
+            kernel.sleep(kernel.random.choice([0.0, SMTP_TIMEOUT_S]))
+            return Uncertain(server=SERVER, cause="timeout")
+        kernel.sleep(0.01)
+        return Accepted(server=SERVER, reply_code=250)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _refusal(self) -> Outcome | None:
+        happens = self._faults.happens
+        if happens("mail: unreachable"):
+            return Rejected(server=SERVER, reason="unreachable", final=False)
+        if happens("mail: busy"):
+            return Rejected(server=SERVER, reason="temporary", final=False, reply_code=451, reply="try later")
+        if happens("mail: later"):
+            wait = timedelta(seconds=self._kernel.random.uniform(5, 120))
+            return Later(server=SERVER, reason="full", until=self._now() + wait)
+        if happens("mail: message refused"):
+            return Rejected(server=SERVER, reason="message_refused", final=True, reply_code=552, reply="no")
+        if happens("mail: address refused"):
+            return Rejected(
+                server=SERVER, reason="address_refused", final=True, about_address=True, reply_code=550, reply="nobody"
+            )
+        return None

@@ -1,0 +1,365 @@
+"""The processes of a ledger: API, workers and beat, made of the ledger's own parts. No rule of theirs is here.
+
+Between any two steps a process may crash or stand still; `Node.step` is where.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from datetime import datetime, timedelta
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from domain.deciding import Command, Done, Result
+from domain.decisions.command import Context
+from domain.ledger import RedemptionLedger
+from domain.ports import TextDraft
+from projections.errors import StorageUnavailableError
+from projections.vault import PrivateText, Sealed
+from tests.simulation.broker import Broker, BrokerAwayError
+from tests.simulation.faults import Faults
+from tests.simulation.kernel import Kernel, Process, Task
+from tests.simulation.mail import MailServer
+from tests.simulation.queues import MemoryDue
+from tests.simulation.store import MemoryStore
+from workers.dispatch import DispatchQueue
+from workers.letters import LetterPress, reservation_ids
+from workers.mailroom import Mailroom, Sending
+from workers.steps import Steps
+from workers.sweep import sweep
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TASK_LIMIT_S = 240.0
+"""The default of LEDGER_TASK_TIME_LIMIT_S."""
+PRESS = LetterPress(b"secret", "https://ledger.example", "ledger.example")
+
+
+class Site:
+    """What all processes share: time, faults, the database, the broker and the mail server."""
+
+    def __init__(
+        self, kernel: Kernel, faults: Faults, ledger: RedemptionLedger, store: MemoryStore, sweep_s: float
+    ) -> None:
+        self.kernel, self.faults, self.ledger, self.store = kernel, faults, ledger, store
+        self.sweep_s = sweep_s
+        self.start = datetime.fromisoformat("2026-11-24T12:00:00+00:00")
+        self.clock_offset_s = 0.0
+        self.database_away_until = 0.0
+        self.broker = Broker(kernel, faults, visibility_s=60.0)
+        self.mail = MailServer(kernel, faults, self.now)
+        self.due = MemoryDue(store)
+        self.supervisor = Process("supervisor")
+
+    def now(self) -> datetime:
+        """Database time."""
+        return self.start + timedelta(seconds=self.kernel.now + self.clock_offset_s)
+
+    def ask(self) -> None:
+        """One question to the database outside of `execute`.
+
+        Raises:
+            StorageUnavailableError: It is away.
+        """
+        self.kernel.sleep(0.001)
+        if self.kernel.now < self.database_away_until:
+            raise StorageUnavailableError("away")
+
+
+class Node:
+    """A process that can crash and is started again."""
+
+    kind = ""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self.site, self.kernel = site, site.kernel
+        self.process = Process(name)
+        self._crash, self._freeze = f"crash of {self.kind}", f"freeze of {self.kind}"
+        self.commit = Commit(self)
+        self.may_start = True
+
+    def boot(self) -> None:
+        """Begin, with empty hands."""
+
+    def step(self, seconds: float) -> None:
+        """The time between two steps, in which the process may crash or stand still."""
+        if self.site.faults.happens(self._crash):
+            self.kernel.note("crashes")
+            self.end()
+        if self.site.faults.happens(self._freeze):
+            self.process.frozen_until = self.kernel.now + self.kernel.random.choice([5.0, 50.0, 150.0])
+            self.kernel.note("stands still until", self.process.frozen_until)
+        self.kernel.sleep(seconds)
+
+    def end(self) -> None:
+        """Crash; start again a little later."""
+        self.kernel.spawn(self.site.supervisor, self.start, self.kernel.random.uniform(0.1, 20.0))
+        self.site.broker.give_back(self.process)
+        self.kernel.crash(self.process)
+
+    def start(self) -> None:
+        """Start again, unless it runs or must not."""
+        if not self.process.is_alive and self.may_start:
+            self.kernel.note("starts", self.process.name)
+            self.process.is_alive = True
+            self.process.generation += 1
+            self.process.frozen_until = 0.0
+            self.commit = Commit(self)
+            self.boot()
+
+
+class Commit:
+    """The group commit of a process: what arrives while a batch is committed is the next batch."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._waiting: list[tuple[Command, _Answer]] = []
+        self._is_busy = False
+
+    def run(self, commands: Sequence[Command]) -> list[Result]:
+        """Commit commands and wait for their results.
+
+        Raises:
+            StorageUnavailableError: Nothing is known of them.
+        """
+        kernel = self._node.kernel
+        answers = [_Answer(kernel.current) for _ in commands]
+        self._waiting += zip(commands, answers, strict=True)
+        if not self._is_busy:
+            self._is_busy = True
+            kernel.spawn(self._node.process, self._work)
+        while any(not answer.is_there for answer in answers):
+            kernel.park()
+        return [answer.result() for answer in answers]
+
+    def _work(self) -> None:
+        node = self._node
+        while self._waiting:
+            count = node.kernel.random.choice([1, 2, 256])
+            batch, self._waiting = self._waiting[:count], self._waiting[count:]
+            node.step(0.003)
+            try:
+                results: list[Result | StorageUnavailableError] = [
+                    *node.site.ledger.execute([command for command, _ in batch])
+                ]
+            except StorageUnavailableError as away:
+                results = [away] * len(batch)
+            node.step(0.001)
+            for (_, answer), result in zip(batch, results, strict=True):
+                answer.give(node.kernel, result)
+        self._is_busy = False
+
+
+class _Answer:
+    """The result of one command, once it is there."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._found: Result | StorageUnavailableError | None = None
+        self.is_there = False
+
+    def give(self, kernel: Kernel, found: Result | StorageUnavailableError) -> None:
+        """Wake who waits for it."""
+        self._found, self.is_there = found, True
+        kernel.wake(self._task)
+
+    def result(self) -> Result:
+        """The result, or the fault."""
+        if isinstance(self._found, StorageUnavailableError):
+            raise self._found
+        if self._found is None:
+            raise AssertionError("not there yet")
+        return self._found
+
+
+class Api(Node):
+    """A web process: answers requests, and hands ids to the broker from a task of its own."""
+
+    kind = "the api"
+
+    def boot(self) -> None:
+        """Begin."""
+        self._queue = DispatchQueue(self.publish, lambda _: None)
+        self._is_idle = False
+        self._dispatcher = self.kernel.spawn(self.process, self._dispatch)
+
+    def publish(self, ids: Sequence[UUID]) -> None:
+        """One message."""
+        publish_ids(self.site.broker, ids)
+
+    def call(self, command: Command, patience_s: float = 10.0) -> Result | None:
+        """A request from outside; None if no answer came, or only an honest "unknown"."""
+        kernel = self.kernel
+        if not self.process.is_alive:
+            kernel.sleep(0.05)
+            return None
+        reply: list[Result] = []
+        client, is_waiting = kernel.current, [True]
+
+        def serve() -> None:
+            result = self._serve(command)
+            if result is not None and is_waiting[0]:
+                reply.append(result)
+                kernel.wake(client)
+
+        kernel.spawn(self.process, serve)
+        kernel.sleep(patience_s)
+        is_waiting[0] = False
+        return reply[0] if reply else None
+
+    def _serve(self, command: Command) -> Result | None:
+        try:
+            result = self.commit.run([command])[0]
+        except StorageUnavailableError:
+            return None
+        if isinstance(result, Done) and result.changed and result.reservation is not None:
+            self._queue.add(result.reservation.reservation_id)
+            if self._is_idle:
+                self.kernel.wake(self._dispatcher)
+        self.step(0.001)
+        return None if self.site.faults.happens("answer to the client lost") else result
+
+    def _dispatch(self) -> None:
+        """As the thread of `BackgroundDispatcher`."""
+        while True:
+            while self._queue:
+                self.step(0.0)
+                pause_s = self._queue.publish_some()
+                self.step(pause_s)
+            self._is_idle = True
+            self.kernel.park()
+            self._is_idle = False
+
+
+class Worker(Node):
+    """A worker process: takes messages and works them off with several hands."""
+
+    kind = "a worker"
+
+    def boot(self) -> None:
+        """Begin."""
+        site, kernel = self.site, self.kernel
+        self._steps = Steps(
+            execute=self._execute,
+            addresses=self._addresses,
+            press=PRESS,
+            keep_text=self._keep_text,
+            now=site.now,
+            new_id=kernel.new_id,
+            worker=f"{self.process.name}:{self.process.generation}",
+        )
+        hands = kernel.random.choice([1, 2, 8])
+        self._mailroom = Mailroom(self._steps, _Hands(self), hands, lambda: site.mail, self._await_some)
+        for _ in range(kernel.random.choice([1, 2])):
+            kernel.spawn(self.process, self._consume)
+
+    def _consume(self) -> None:
+        """As a Celery child does: one message after the other, acknowledged when it is done."""
+        broker = self.site.broker
+        while True:
+            message = broker.take()
+            self.step(0.002)
+            if message.task == "sweep":
+                self._sweep()
+            else:
+                ends = self.kernel.now + TASK_LIMIT_S / 3
+                task_id = f"{message.number}.{self.kernel.random.randrange(1000)}"
+                self._mailroom.work(
+                    reservation_ids(list(message.ids)), task_id, lambda ends=ends: self.kernel.now > ends
+                )  # type: ignore[misc]  # a default binds it now
+            self.step(0.001)
+            broker.ack(message)
+
+    def _sweep(self) -> None:
+        """The task `sweep_due_reservations`."""
+        site = self.site
+        context = Context(now=site.now(), actor="sweep", actor_id="sweep")
+        try:
+            site.ask()
+            sweep(site.due, self.commit.run, lambda ids: publish_ids(site.broker, ids), context, self.kernel.new_id)
+        except (StorageUnavailableError, BrokerAwayError) as fault:
+            self.kernel.note("sweep failed", type(fault).__name__)
+
+    def _execute(self, commands: Sequence[Command]) -> Sequence[Done | Exception]:
+        return self.commit.run(commands)
+
+    def _addresses(self, ids: Sequence[UUID]) -> Mapping[UUID, str]:
+        self.site.ask()
+        store = self.site.store
+        return {key: store.addresses[store.reservations[key].recipient_id].sealed.decode() for key in ids}
+
+    def _keep_text(self, text: str, reservation_id: UUID) -> TextDraft:
+        return PrivateText(self.kernel.new_id(), reservation_id, Sealed(text.encode(), 1))
+
+    def _await_some(self, sending: Sending) -> tuple[Sending, Sending]:
+        while not any(future.done() for future in sending):
+            for future in sending:
+                future.add_done_callback(_Wake(self.kernel))
+            self.kernel.park()
+        self.step(0.003)
+        ended = {future for future in sending if future.done()}
+        return ended, sending - ended
+
+
+class _Wake:
+    """Wakes the task that made it; a late call is harmless, as the task only looks again."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel, self._task = kernel, kernel.current
+
+    def __call__(self, _: Future[Any]) -> None:
+        self._kernel.wake(self._task)
+
+
+class _Letter(Future[T]):
+    """A future by number: sets of them have the same order in every run."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class _Hands(Executor):
+    """The worker's threads: a task for each letter."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._begun = 0
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Begin it."""
+        self._begun += 1
+        future: _Letter[T] = _Letter(self._begun)
+
+        def run() -> None:
+            self._node.step(0.001)
+            future.set_result(fn(*args, **kwargs))
+
+        self._node.kernel.spawn(self._node.process, run)
+        return future
+
+
+class Beat(Node):
+    """Celery beat: one message per interval."""
+
+    kind = "beat"
+
+    def boot(self) -> None:
+        """Begin."""
+        self.kernel.spawn(self.process, self._tick, self.kernel.random.uniform(0, self.site.sweep_s))
+
+    def _tick(self) -> None:
+        while True:
+            try:
+                self.site.broker.publish("sweep", expires_s=self.site.sweep_s * 2)
+            except BrokerAwayError:
+                self.kernel.note("beat could not publish")
+            self.step(self.site.sweep_s)
+
+
+def publish_ids(broker: Broker, ids: Sequence[UUID]) -> None:
+    """As `workers.tasks.publish_ids`: ids as text, and nothing else."""
+    broker.publish("invite", [str(item) for item in ids])

@@ -1,0 +1,270 @@
+"""Planted bugs: each replaces a function of production by one that a tired person might have written.
+
+A simulation that finds none of them would prove nothing (tests/simulation/test_plants.py).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from domain import deciding
+from domain.book import Book
+from domain.decisions import accept, attempt, overdue, reserve, settle
+from domain.decisions.attempt import ClaimAttempt
+from domain.decisions.bounce import RecordBounce, record_bounce
+from domain.decisions.command import Context, Decision, Stamp
+from domain.decisions.refund import RefundReservation
+from domain.decisions.settle import RecordOutcome
+from domain.errors import CodeExhausted
+from domain.events import Event, InviteSent
+from domain.policy import Policy
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+from domain.tokens import Delivery
+from tests.simulation import parts
+from tests.simulation.parts import Api, Worker
+from workers import letters, steps
+from workers.dispatch import DispatchQueue
+from workers.steps import Claimed, Steps, Tried
+
+Patch = pytest.MonkeyPatch
+Due = Callable[[RedeemCode, Reservation, Stamp, UUID, Policy], Sequence[Event]]
+
+
+def _due(patch: Patch, due: Due) -> None:
+    """Another `what_is_due`, wherever it is used."""
+    patch.setattr(overdue, "what_is_due", due)
+    patch.setattr(attempt, "what_is_due", due)
+
+
+def sweep_forgets_leases(patch: Patch) -> None:
+    """The sweep gives back what is past its deadline, whether somebody is sending it or not."""
+    known = overdue.what_is_due
+
+    def due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
+        if item.is_live and item.case_id is None and not item.ever_unknown and item.deadline <= now.at:
+            return overdue.give_back_overdue(code, [item], now)
+        return known(code, item, now, case_id, policy)
+
+    patch.setattr(overdue, "what_is_due", due)
+
+
+def machine_refunds_unknowns(patch: Patch) -> None:
+    """At the deadline an attempt in doubt is given back like any other."""
+    known = overdue.what_is_due
+
+    def due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
+        if item.ever_unknown and item.is_live and item.lease is None and item.deadline <= now.at:
+            return overdue.give_back_overdue(code, [item], now)
+        return known(code, item, now, case_id, policy)
+
+    _due(patch, due)
+
+
+def machine_refunds_unknowns_unchecked(patch: Patch) -> None:
+    """The same, and the assertion that would have stopped it is gone too."""
+    machine_refunds_unknowns(patch)
+    patch.setattr("domain.book.check_turn", lambda _before, _event, after: after)
+
+
+def lapsed_lease_is_a_failure(patch: Patch) -> None:
+    """A lease without an outcome counts as surely not sent."""
+    known = overdue.what_is_due
+
+    def due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
+        if item.is_live and item.case_id is None and item.lease is not None and item.lease.until <= now.at:
+            return overdue.give_back_overdue(code, [item], now)
+        return known(code, item, now, case_id, policy)
+
+    _due(patch, due)
+
+
+def publish_error_is_a_failure(patch: Patch) -> None:
+    """What could not be published is compensated at once, as the old system did."""
+
+    def publish_some(queue: DispatchQueue) -> float:
+        ids = list(queue._waiting)
+        queue._waiting.clear()
+        try:
+            queue._publish(ids)
+        except Exception:  # noqa: BLE001 - that is how it is done
+            api = queue._publish.__self__  # type: ignore[attr-defined]  # it is a method of the simulated API
+            assert isinstance(api, Api)
+            context = Context(now=api.site.now(), actor="worker", request_id=str(api.kernel.new_id()))
+            api.commit.run([RefundReservation(context=context, reservation_id=key, cause="reset") for key in ids])
+        return 0.02
+
+    patch.setattr(DispatchQueue, "publish_some", publish_some)
+
+
+def attempt_is_recorded_after_the_send(patch: Patch) -> None:
+    """First the letter, then the books."""
+    known = Steps.turn
+
+    def turn(
+        self: Steps, tried: Sequence[Tried], reservation_ids: Sequence[UUID], channel: str, task_id: str
+    ) -> list[Claimed]:
+        worker = self.execute.__self__  # type: ignore[attr-defined]  # it is a method of the simulated worker
+        assert isinstance(worker, Worker)
+        known(self, tried, (), channel, task_id)
+        for key in reservation_ids:
+            item = worker.site.store.reservations.get(key)
+            if item is None or item.next_attempt_at is None or item.next_attempt_at > self.now():
+                continue
+            letter = self.press.invitation(item, self.addresses([key])[key])
+            outcome = worker.site.mail.send(letter)
+            for claimed in known(self, (), [key], channel, task_id):
+                known(self, [Tried(claimed, outcome)], (), channel, task_id)
+        return []
+
+    patch.setattr(Steps, "turn", turn)
+
+
+def success_counts_every_time(patch: Patch) -> None:
+    """Whoever reports a success counts the use."""
+
+    def success(
+        code: RedeemCode,
+        item: Reservation,
+        book: Book,
+        now: Stamp,
+        proof: Any,
+        case_id: UUID,  # noqa: ANN401 - as it comes
+    ) -> Sequence[Event]:
+        del code, book, case_id
+        sent = InviteSent(
+            **now.fields,
+            reservation_id=item.reservation_id,
+            delivery=proof.delivery,
+            attempt=proof.attempt,
+            kind=item.kind,
+            server=proof.server,
+            caused_by=item.versions[-1],
+        )
+        return (sent,)
+
+    patch.setattr(settle, "success", success)
+    patch.setattr(accept, "success", success)
+
+
+def late_success_is_retaken_blindly(patch: Patch) -> None:
+    """A use that was given back is counted again without a look at the code."""
+    patch.setattr("domain.decisions.late.what_hinders", lambda *_: None)
+
+
+def key_is_forgotten(patch: Patch) -> None:
+    """An Idempotency-Key leads nowhere."""
+    patch.setattr(reserve, "_remembered", lambda *_: None)
+
+
+def overdue_forgets_leases(patch: Patch) -> None:
+    """The next command gives back what is past its deadline, although it is being sent."""
+
+    def is_overdue(self: Reservation, now: Any) -> bool:  # noqa: ANN401 - as it comes
+        return self.is_live and self.deadline <= now and not self.ever_unknown and self.case_id is None
+
+    patch.setattr(Reservation, "is_overdue", is_overdue)
+
+
+def claim_ignores_the_lease(patch: Patch) -> None:
+    """A second worker takes what the first one has."""
+
+    def claim(command: ClaimAttempt, book: Book, policy: Policy) -> Decision:
+        item = book.reservations.get(command.reservation_id)
+        if item is not None and item.lease is not None:
+            free = replace(item, lease=None, next_attempt_at=item.reserved_at)
+            book.reservations[item.reservation_id] = free
+        return attempt.claim(command, book, policy)
+
+    patch.setitem(deciding._DECISIONS, ClaimAttempt, claim)  # type: ignore[arg-type]  # a dict behind a Mapping
+
+
+def bounce_gives_the_use_back(patch: Patch) -> None:
+    """Who bounces has not paid."""
+
+    def bounce(command: RecordBounce, book: Book, _: Policy) -> Decision:
+        decision = record_bounce(command, book)
+        item = book.reservations[command.reservation_id]
+        if item.status != "sent" or not decision.events:
+            return decision
+        now = Stamp(decision.events[0].at, {"at": decision.events[0].at, "actor": "worker"})
+        refund = replace(overdue.give_back_overdue(book.codes[item.code_id], [item], now)[0], held="used")  # type: ignore[call-arg]  # it is a UseRefunded
+        return replace_events(decision, [decision.events[0], refund])
+
+    patch.setitem(deciding._DECISIONS, RecordBounce, bounce)  # type: ignore[arg-type]  # a dict behind a Mapping
+
+
+def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:
+    """The same decision with other events."""
+    return decision._replace(events=events)
+
+
+def message_id_per_attempt(patch: Patch) -> None:
+    """Every try is a letter of its own."""
+    tries = iter(range(10**9))
+
+    def message_id(delivery: Delivery, domain: str) -> str:
+        return f"<{delivery.reservation_id}.{delivery.number}.{next(tries)}@{domain}>"
+
+    patch.setattr(letters, "message_id", message_id)
+
+
+def sweep_wakes_nobody(patch: Patch) -> None:
+    """The sweep settles, and leaves lost messages lost."""
+    known = parts.sweep
+
+    def sweep(rows: Any, execute: Any, publish: Any, context: Context, new_id: Any) -> object:  # noqa: ANN401 - as they come
+        del publish
+        return known(rows, execute, lambda _: None, context, new_id)
+
+    patch.setattr(parts, "sweep", sweep)
+
+
+def held_is_called_used_up(patch: Patch) -> None:
+    """A second click is told "used up" while the first one is still in flight."""
+    patch.setattr(reserve, "_held", lambda *_: CodeExhausted())
+
+
+def overdue_needs_the_sweep(patch: Patch) -> None:
+    """The next command leaves other people's overdue reservations to the sweep."""
+    patch.setattr(Book, "overdue", lambda *_: [])
+
+
+def uncertain_is_a_failure(patch: Patch) -> None:
+    """A connection that died after DATA counts as "not sent"."""
+    known = Steps._record
+
+    def record(self: Steps, context: Context, tried: Tried) -> RecordOutcome:
+        command = known(self, context, tried)
+        if steps.outcome_word(tried.outcome) != "unknown":
+            return command
+        return replace(command, outcome=steps.Rejected(server="mx", reason="temporary", final=False))
+
+    patch.setattr(Steps, "_record", record)
+
+
+PLANTS: Mapping[str, Callable[[Patch], None]] = {
+    plant.__name__: plant
+    for plant in (
+        sweep_forgets_leases,
+        machine_refunds_unknowns,
+        machine_refunds_unknowns_unchecked,
+        lapsed_lease_is_a_failure,
+        publish_error_is_a_failure,
+        attempt_is_recorded_after_the_send,
+        success_counts_every_time,
+        late_success_is_retaken_blindly,
+        key_is_forgotten,
+        overdue_forgets_leases,
+        claim_ignores_the_lease,
+        bounce_gives_the_use_back,
+        message_id_per_attempt,
+        sweep_wakes_nobody,
+        held_is_called_used_up,
+        overdue_needs_the_sweep,
+        uncertain_is_a_failure,
+    )
+}

@@ -1,0 +1,327 @@
+"""One run: a small ledger, people, faults; then calm, and everything has to come to its end."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+from domain.book import Book
+from domain.deciding import Command, Result
+from domain.decisions.command import Context
+from domain.decisions.issue import IssueCode
+from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
+from domain.events import InviteOutcomeUnknown
+from domain.policy import Policy
+from domain.reservation import Reservation
+from projections.errors import StorageUnavailableError
+from tests.simulation.checks import Run, bank, facts_of, refusals_are_true, violations
+from tests.simulation.faults import Faults
+from tests.simulation.kernel import Kernel, Process
+from tests.simulation.parts import Api, Beat, Site, Worker
+from tests.simulation.people import PERSONS, People, code_draft
+from tests.simulation.persistence import open_memory
+from tests.simulation.store import Calm, Fate
+from workers.sweep import DOUBLINGS_MAX, GRACE_S, REPEAT_S
+
+CALM_S_MAX = 3000.0
+"""Longest time in which everything comes to its end once nothing goes wrong any more; deadlines are far below it."""
+
+
+class ViolationError(AssertionError):
+    """A promise was broken."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        counts: Faults, events and other happenings, by name.
+        broken: Promises that were broken, in words.
+        trace: Who did what and when, one line each.
+    """
+
+    seed: int
+    counts: Counter[str]
+    broken: list[str]
+    trace: list[str]
+
+
+def simulate(seed: int, *, is_told: bool = False) -> Outcome:
+    """Run one schedule; its trace is told if it broke a promise, or if it is asked for."""
+    world = World(seed)
+    try:
+        broken = world.run()
+    except ViolationError as violation:
+        broken = [str(violation)]
+    except AssertionError as defect:
+        broken = [f"a decision would have broken a rule: {defect}"]
+    finally:
+        world.close()
+    return Outcome(seed, world.counts(), broken, world.told() if broken or is_told else [])
+
+
+class _Database(Calm):
+    """What happens to transactions."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def begin(self) -> None:
+        """Whether there is a database."""
+        if self._site.kernel.now < self._site.database_away_until:
+            raise StorageUnavailableError("away")
+
+    def commit(self) -> Fate:
+        """Committed, mostly."""
+        if self._site.faults.happens("commit rolled back"):
+            return "rolled_back"
+        return "answer_lost" if self._site.faults.happens("commit answer lost") else "committed"
+
+    def pause(self, tries: int) -> None:
+        """Others go on meanwhile."""
+        self._site.kernel.sleep(0.1 * tries)
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.kernel = kernel = Kernel(seed)
+        random = kernel.random
+        self.policy = Policy(
+            reservation_ttl_s=random.choice([40, 120, 300]),
+            attempts_max=random.choice([1, 2, 3, 8]),
+            lease_s=random.choice([30, 60]),
+            retry_first_s=random.choice([1.0, 5.0]),
+            retry_longest_s=60.0,
+            deferrals_s_max=600,
+            overdue_per_command=random.choice([1, 10]),
+        )
+        self.faults = Faults(random, kernel.counts)
+        ledger, self.store = open_memory(self.policy)
+        self.site = Site(kernel, self.faults, ledger, self.store, sweep_s=random.choice([5.0, 15.0, 30.0]))
+        self.committed_at: list[float] = []
+        self.store.on_commit = self._committed
+        self.code_ids = [kernel.new_id() for _ in range(random.choice([1, 2, 3]))]
+        codes = self._issue()
+        self.store.weather = _Database(self.site)
+        self.apis = [Api(self.site, f"api{number}") for number in range(random.choice([1, 2]))]
+        self.workers = [Worker(self.site, f"worker{number}") for number in range(random.choice([1, 2]))]
+        self.beats = [Beat(self.site, f"beat{number}") for number in range(random.choice([1, 1, 1, 2]))]
+        if len(self.beats) > 1:
+            kernel.counts["two beats"] += 1
+        self.people = People(self.site, self.apis, codes)
+        self.gremlin = Process("gremlin")
+        self.calm_at: float | None = None
+        self.waiting: list[UUID] = []
+
+    def run(self) -> list[str]:
+        """All of it; gives what was broken."""
+        kernel, random = self.kernel, self.kernel.random
+        for node in [*self.apis, *self.workers, *self.beats]:
+            node.boot()
+        storm_s = random.choice([60.0, 150.0, 400.0])
+        self.people.begin(random.randint(3, 12), storm_s)
+        self._let_faults_come(storm_s)
+        kernel.spawn(self.gremlin, self._audit)
+        kernel.run_until(storm_s)
+        self._calm()
+        self.calm_at = None if random.random() < 0.25 else kernel.now
+        self.waiting = [key for key, item in self.store.reservations.items() if self._has_time(item)]
+        if self.calm_at is None:
+            self._without_celery()
+        self._come_to_an_end()
+        return violations(self.left_behind())
+
+    def left_behind(self) -> Run:
+        """What checks look at."""
+        return Run(
+            store=self.store,
+            facts=facts_of(self.store, self.committed_at),
+            acks=self.people.acks,
+            taken=self.site.mail.taken,
+            published=[message.ids for message in self.site.broker.published],
+            code_ids=self.code_ids,
+            in_time=() if self.calm_at is None else self.waiting,
+        )
+
+    def counts(self) -> Counter[str]:
+        """What happened how often."""
+        found = Counter(self.kernel.counts)
+        found.update(f"event {item.topic.partition(':')[0]}" for item in self.store.log)
+        found["promises"] = len(self.people.acks)
+        found["refusals"] = self.people.refusals
+        found["letters taken"] = len(self.site.mail.taken)
+        return found
+
+    def told(self) -> list[str]:
+        """The trace in words."""
+        return [
+            f"{at:9.3f}  {who:<10} {what} {' '.join(map(_short, about))}" for at, who, what, about in self.kernel.trace
+        ]
+
+    def close(self) -> None:
+        """End all tasks."""
+        nodes = [*self.apis, *self.workers, *self.beats]
+        self.kernel.close([*(node.process for node in nodes), self.people.process, self.gremlin, self.site.supervisor])
+
+    def _slack_s(self) -> float:
+        """How long the slowest way takes: a lease, a wake-up call that is trusted in vain, and some sweeps."""
+        trusted_s = GRACE_S + REPEAT_S * 2**DOUBLINGS_MAX
+        return self.policy.lease_s + trusted_s + self.site.sweep_s * 3 + 30
+
+    def _has_time(self, item: Reservation) -> bool:
+        """Whether there is time enough left to send it, now that nothing goes wrong any more."""
+        left = item.deadline - self.site.now()
+        return item.is_live and item.case_id is None and left.total_seconds() > self._slack_s()
+
+    def _issue(self) -> list[bytes]:
+        random = self.kernel.random
+        digests = []
+        for number, code_id in enumerate(self.code_ids):
+            draft = code_draft(f"CODE{number}", code_id)
+            digests.append(draft.digests[0])
+            expires_at = random.choice(
+                [None, None, None, self.site.now() + timedelta(seconds=random.choice([50, 300]))]
+            )
+            command = IssueCode(
+                context=Context(now=self.site.now(), actor="operator"),
+                code_id=code_id,
+                text=draft,
+                max_uses=random.choice([1, 1, 2, 3, None]),
+                bound=random.random() < 0.4,
+                expires_at=expires_at,
+            )
+            self.site.ledger.execute([command])
+        return digests
+
+    def _committed(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+        """Note what a transaction wrote; look at its refusals."""
+        kernel = self.kernel
+        for recorded in book.new_events:
+            self.committed_at.append(kernel.now)
+            event = recorded.event
+            kernel.note(type(event).__name__, event)
+            if isinstance(event, InviteOutcomeUnknown):
+                self.people.hear_of_doubt(event.reservation_id)
+        for found in refusals_are_true(book, commands, results):
+            raise ViolationError(found)
+
+    def _audit(self) -> None:
+        """Read the books at odd moments."""
+        while True:
+            self.kernel.sleep(self.kernel.random.uniform(5, 120))
+            for found in bank(self.store):
+                raise ViolationError(found)
+
+    def _let_faults_come(self, until_s: float) -> None:
+        random = self.kernel.random
+        acts = {
+            "broker away": self._broker_away,
+            "broker flushed": self.site.broker.flush,
+            "database away": self._database_away,
+            "clock forward": partial(self._jump, 1),
+            "clock back": partial(self._jump, -1),
+            "beat dead": self._beat_dead,
+            "all workers killed": self._kill_workers,
+        }
+        for kind, times in self.faults.moments.items():
+            for _ in range(times):
+                self.kernel.spawn(self.gremlin, partial(self._fault, kind, acts[kind]), random.uniform(0, until_s))
+
+    def _fault(self, kind: str, act: partial[None]) -> None:
+        self.kernel.counts[kind] += 1
+        self.kernel.note(kind)
+        act()
+
+    def _broker_away(self) -> None:
+        """For a while; what it held may be gone afterwards."""
+        broker, seconds = self.site.broker, self.kernel.random.choice([2.0, 30.0, 200.0])
+        broker.away_until = max(broker.away_until, self.kernel.now + seconds)
+        self.kernel.sleep(seconds + 0.001)
+        broker.wake()
+
+    def _database_away(self) -> None:
+        self.site.database_away_until = self.kernel.now + self.kernel.random.choice([1.0, 20.0, 90.0])
+
+    def _jump(self, sign: int) -> None:
+        self.site.clock_offset_s += sign * self.kernel.random.choice([1.0, 40.0, 200.0])
+
+    def _beat_dead(self) -> None:
+        for beat in self.beats:
+            beat.may_start = False
+            self.kernel.crash(beat.process)
+
+    def _kill_workers(self) -> None:
+        for worker in self.workers:
+            if worker.process.is_alive:
+                worker.end()
+
+    def _calm(self) -> None:
+        """Nothing goes wrong any more, and everything runs."""
+        self.kernel.note("calm")
+        self.faults.end()
+        self.people.is_open = False
+        self.site.broker.away_until = self.site.database_away_until = self.kernel.now
+        self.site.broker.wake()
+        for node in [*self.apis, *self.workers, *self.beats]:
+            node.may_start = True
+            self.kernel.thaw(node.process)
+            node.start()
+
+    def _without_celery(self) -> None:
+        """Every Celery process dies for good: when the deadlines are over, a further try works (DESIGN 3.7)."""
+        self.kernel.counts["celery dead for good"] += 1
+        for node in [*self.workers, *self.beats]:
+            node.may_start = False
+            self.kernel.crash(node.process)
+        self._pass_until_all_is_overdue()
+        for number in range(len(self.code_ids)):
+            self.kernel.spawn(self.people.process, partial(self._try_again, number), number * 20.0)
+        self.kernel.run_until(self.kernel.now + 100)
+        for node in [*self.workers, *self.beats]:
+            node.may_start = True
+            node.start()
+
+    def _pass_until_all_is_overdue(self) -> None:
+        live = [item for item in self.store.reservations.values() if item.is_live]
+        ends = [max(item.deadline, item.lease.until if item.lease else item.deadline) for item in live]
+        last = max(ends, default=self.site.now())
+        self.kernel.run_until(self.kernel.now + max(30.0, (last - self.site.now()).total_seconds() + 1))
+
+    def _try_again(self, number: int) -> None:
+        result = self.people.redeem(number, PERSONS + number)
+        code = self.store.codes[self.code_ids[number]]
+        live = [item for item in self.store.reservations.values() if item.code_id == code.code_id and item.is_live]
+        firm = [item for item in live if not item.is_overdue(self.site.now())]
+        many = code.bound and len(live) > self.policy.overdue_per_command
+        if result is None:
+            raise ViolationError(f"no answer on code {number}, and nothing was wrong")
+        if isinstance(result, CodeHeld) and not firm and not many:
+            raise ViolationError(f"code {number} stays held with Celery dead")
+        if isinstance(result, CodeExhausted) and code.used != code.max_uses:
+            raise ViolationError(f"code {number} was said to be used up")
+        if isinstance(result, EmailMismatch) and not code.sent_binding:
+            raise ViolationError(f"code {number} was said to be another's")
+
+    def _come_to_an_end(self) -> None:
+        """Until nothing is pending: no later than a lease, some sweeps and a wake-up call after the last deadline."""
+        kernel, slack = self.kernel, timedelta(seconds=self._slack_s())
+        ends, begun = kernel.now + CALM_S_MAX, self.site.now()
+        while kernel.now < ends:
+            pending = [i for i in self.store.reservations.values() if i.is_live and i.case_id is None]
+            if not pending:
+                return
+            if self.site.now() > max(begun, *(item.deadline for item in pending)) + slack:
+                return
+            kernel.run_until(kernel.now + self.site.sweep_s)
+
+
+def _short(value: object) -> str:
+    """Ids by their first letters."""
+    text = str(value)
+    return text[:8] if len(text) == 36 and text.count("-") == 4 else text
