@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test chaos faults bench check lock clean
+.PHONY: help setup run test simulate chaos faults bench check lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -73,6 +73,11 @@ chaos: setup  ## Kill and stop the processes of a real ledger under load, then c
 
 faults: setup  ## The tests of outages that take minutes; `make test` runs the short ones
 	@$(BIN)/python -m pytest -n0 -m long $(ARGS)
+
+# Schedules of the deterministic simulation, from seed SEED on: `make simulate SEED=that SEEDS=1` replays one.
+SEEDS := 2000
+simulate: setup  ## Run the ledger's own code through thousands of seeded schedules with faults in every step
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: setup  ## Measure how fast it is, beside bare yardsticks (needs wrk and pgbench)
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel, Process, Task
@@ -80,7 +81,7 @@ class Broker:
         for message in [message for message, holder in self._held.items() if holder is process]:
             del self._held[message]
             after = self._kernel.random.choice([0.0, self._visibility_s])
-            self._kernel.spawn(self._process, lambda message=message: self._enqueue(message), after)  # type: ignore[misc]  # a default binds it now
+            self._kernel.spawn(self._process, partial(self._enqueue, message), after)
 
     def flush(self) -> None:
         """Forget everything."""
@@ -100,7 +101,7 @@ class Broker:
     def _deliver(self, message: Message) -> None:
         if self._faults.happens("message late"):
             after = self._kernel.random.uniform(0, LATE_S_MAX)
-            self._kernel.spawn(self._process, lambda: self._enqueue(message), after)
+            self._kernel.spawn(self._process, partial(self._enqueue, message), after)
         else:
             self._enqueue(message)
 

@@ -7,13 +7,13 @@ and what the log says (Jepsen calls such checks "total queue" and "bank").
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from domain.book import Book
 from domain.deciding import Command, Result
-from domain.decisions.resolve import BY_STAFF
 from domain.decisions.reserve import ReserveUse
+from domain.decisions.resolve import BY_STAFF
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import (
     STAFF,
@@ -33,7 +33,8 @@ from projections.rebuild_log import LogFold, StoredEvent
 from projections.verify_rules import RuleWatch
 from tests.simulation.mail import Taken
 from tests.simulation.parts import PRESS
-from tests.simulation.people import Ack, person_draft
+from tests.simulation.people import Ack
+from tests.simulation.persons import person_draft
 from tests.simulation.store import MemoryStore
 
 Violations = Iterator[str]
@@ -61,8 +62,8 @@ class Run(NamedTuple):
 
 def violations(run: Run) -> list[str]:
     """Every promise that was broken, in words; empty if all held."""
-    rules = (_log_and_rows, bank, _promises, _letters, _uses, _settled, _in_time, _secrets)
-    return [found for rule in rules for found in (rule(run.store) if rule is bank else rule(run))]  # type: ignore[arg-type,operator]  # told apart by name
+    rules = (_log_and_rows, _promises, _letters, _uses, _settled, _in_time, _secrets)
+    return [*bank(run.store), *(found for rule in rules for found in rule(run))]
 
 
 def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[Fact]:
@@ -77,7 +78,10 @@ def _log_and_rows(run: Run) -> Violations:
     """DESIGN 9.1-9.4, 9.7 and 9.10: every rule at every version, and rows equal to a fold of the log."""
     watch, rows = RuleWatch(), _Rows()
     fold = LogFold(rows, watch, held_max=1_000_000)
-    placed = [(item.originator_id.bytes, item.originator_version, nth, item) for nth, item in enumerate(run.store.log)]  # type: ignore[union-attr]  # ours are UUIDs
+    placed = [
+        (cast("UUID", item.originator_id).bytes, item.originator_version, nth, item)
+        for nth, item in enumerate(run.store.log)
+    ]
     for stream, version, position, item in sorted(placed, key=lambda each: each[:2]):
         fold.add(StoredEvent(stream, version, position + 1, item.topic, item.state))
     fold.end_stream()
@@ -105,15 +109,19 @@ def bank(store: MemoryStore) -> Violations:
 
 def _promises(run: Run) -> Violations:
     """DESIGN 9.5: what was promised is there, for the one who was promised it, and the same under the same key."""
-    reserved = {fact.event.reservation_id: fact for fact in run.facts if isinstance(fact.event, UseReserved)}
+    reserved = {
+        fact.event.reservation_id: (fact.code_id, fact.event.recipient_id)
+        for fact in run.facts
+        if isinstance(fact.event, UseReserved)
+    }
     by_key: dict[tuple[int, int, str], set[UUID]] = defaultdict(set)
     for ack in run.acks:
-        fact = reserved.get(ack.reservation_id)
-        if fact is None:
+        whose = reserved.get(ack.reservation_id)
+        if whose is None:
             yield f"lost: {ack.reservation_id} was promised and is not in the log"
             continue
         person = run.store.recipient_ids[person_draft(ack.person, ack.reservation_id).digests[0]]
-        if (fact.code_id, fact.event.recipient_id) != (run.code_ids[ack.code], person):
+        if whose != (run.code_ids[ack.code], person):
             yield f"{ack.reservation_id} was promised to person {ack.person} and is somebody else's"
         if ack.key is not None:
             by_key[ack.code, ack.person, ack.key].add(ack.reservation_id)
@@ -166,7 +174,8 @@ def _uses(run: Run) -> Violations:
     mailed = {taken.letter.reservation_id for taken in run.taken if taken.letter.template == "invite"}
     for fact in run.facts:
         event = fact.event
-        if isinstance(event, UseRefunded) and event.actor not in STAFF and event.reservation_id in mailed:
+        by_machine = isinstance(event, UseRefunded) and event.actor not in STAFF and event.cause != "corrected"
+        if isinstance(event, UseRefunded) and by_machine and event.reservation_id in mailed:
             yield f"free use: {event.reservation_id} was mailed, and a machine gave it back ({event.cause})"
         counts = isinstance(event, InviteSent) or (isinstance(event, LateSuccessRecorded) and event.effect == "retaken")
         if (
@@ -181,7 +190,7 @@ def _uses(run: Run) -> Violations:
 def _settled(run: Run) -> Violations:
     """DESIGN 9.2: nothing is left pending."""
     for item in run.store.reservations.values():
-        if item.is_live and item.case_id is None:
+        if item.is_in_work and item.case_id is None:
             yield f"stuck: {item.reservation_id} is neither settled nor parked; its deadline was {item.deadline}"
 
 
@@ -210,7 +219,7 @@ def _secrets(run: Run) -> Violations:
 
 
 def refusals_are_true(book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Violations:
-    """ "Used up" and "held" are said only when they are true (of a batch of one: then the book shows what was seen)."""
+    """What is said to be used up or held is so. Of a batch of one only: then the book shows what was seen."""
     if len(commands) != 1 or not isinstance(commands[0], ReserveUse):
         return
     code_id = book.code_id(commands[0].code_digests)

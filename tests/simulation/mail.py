@@ -1,4 +1,4 @@
-"""A mail server that takes letters, refuses them, is slow, and drops the connection with or without having taken one."""
+"""A mail server that takes letters, refuses them, is slow, and drops connections with or without having taken one."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

@@ -15,7 +15,7 @@ from domain.ledger import RedemptionLedger
 from domain.ports import TextDraft
 from projections.errors import StorageUnavailableError
 from projections.vault import PrivateText, Sealed
-from tests.simulation.broker import Broker, BrokerAwayError
+from tests.simulation.broker import Broker, BrokerAwayError, Message
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel, Process, Task
 from tests.simulation.mail import MailServer
@@ -262,13 +262,15 @@ class Worker(Node):
             if message.task == "sweep":
                 self._sweep()
             else:
-                ends = self.kernel.now + TASK_LIMIT_S / 3
-                task_id = f"{message.number}.{self.kernel.random.randrange(1000)}"
-                self._mailroom.work(
-                    reservation_ids(list(message.ids)), task_id, lambda ends=ends: self.kernel.now > ends
-                )  # type: ignore[misc]  # a default binds it now
+                self._invite(message)
             self.step(0.001)
             broker.ack(message)
+
+    def _invite(self, message: Message) -> None:
+        """The task `process_invite_task`."""
+        ends = self.kernel.now + TASK_LIMIT_S / 3
+        task_id = f"{message.number}.{self.kernel.random.randrange(1000)}"
+        self._mailroom.work(reservation_ids(list(message.ids)), task_id, lambda: self.kernel.now > ends)
 
     def _sweep(self) -> None:
         """The task `sweep_due_reservations`."""

@@ -16,19 +16,22 @@ from domain.decisions import accept, attempt, overdue, reserve, settle
 from domain.decisions.attempt import ClaimAttempt
 from domain.decisions.bounce import RecordBounce, record_bounce
 from domain.decisions.command import Context, Decision, Stamp
+from domain.decisions.late import Proof
 from domain.decisions.refund import RefundReservation
 from domain.decisions.settle import RecordOutcome
 from domain.errors import CodeExhausted
 from domain.events import Event, InviteSent
 from domain.policy import Policy
+from domain.ports import Rejected
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 from domain.tokens import Delivery
 from tests.simulation import parts
 from tests.simulation.parts import Api, Worker
-from workers import letters, steps
+from workers import letters
 from workers.dispatch import DispatchQueue
-from workers.steps import Claimed, Steps, Tried
+from workers.steps import Claimed, Steps, Tried, outcome_word
+from workers.sweep import sweep
 
 Patch = pytest.MonkeyPatch
 Due = Callable[[RedeemCode, Reservation, Stamp, UUID, Policy], Sequence[Event]]
@@ -131,8 +134,8 @@ def success_counts_every_time(patch: Patch) -> None:
         item: Reservation,
         book: Book,
         now: Stamp,
-        proof: Any,
-        case_id: UUID,  # noqa: ANN401 - as it comes
+        proof: Proof,
+        case_id: UUID,
     ) -> Sequence[Event]:
         del code, book, case_id
         sent = InviteSent(
@@ -179,7 +182,7 @@ def claim_ignores_the_lease(patch: Patch) -> None:
             book.reservations[item.reservation_id] = free
         return attempt.claim(command, book, policy)
 
-    patch.setitem(deciding._DECISIONS, ClaimAttempt, claim)  # type: ignore[arg-type]  # a dict behind a Mapping
+    patch.setitem(deciding._DECISIONS, ClaimAttempt, claim)
 
 
 def bounce_gives_the_use_back(patch: Patch) -> None:
@@ -191,10 +194,10 @@ def bounce_gives_the_use_back(patch: Patch) -> None:
         if item.status != "sent" or not decision.events:
             return decision
         now = Stamp(decision.events[0].at, {"at": decision.events[0].at, "actor": "worker"})
-        refund = replace(overdue.give_back_overdue(book.codes[item.code_id], [item], now)[0], held="used")  # type: ignore[call-arg]  # it is a UseRefunded
+        refund = replace(overdue.give_back_overdue(book.codes[item.code_id], [item], now)[0], held="used")
         return replace_events(decision, [decision.events[0], refund])
 
-    patch.setitem(deciding._DECISIONS, RecordBounce, bounce)  # type: ignore[arg-type]  # a dict behind a Mapping
+    patch.setitem(deciding._DECISIONS, RecordBounce, bounce)
 
 
 def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:
@@ -214,13 +217,12 @@ def message_id_per_attempt(patch: Patch) -> None:
 
 def sweep_wakes_nobody(patch: Patch) -> None:
     """The sweep settles, and leaves lost messages lost."""
-    known = parts.sweep
 
-    def sweep(rows: Any, execute: Any, publish: Any, context: Context, new_id: Any) -> object:  # noqa: ANN401 - as they come
+    def lost(rows: Any, execute: Any, publish: Any, context: Context, new_id: Any) -> object:  # noqa: ANN401 - as they come
         del publish
-        return known(rows, execute, lambda _: None, context, new_id)
+        return sweep(rows, execute, lambda _: None, context, new_id)
 
-    patch.setattr(parts, "sweep", sweep)
+    patch.setattr(parts, "sweep", lost)
 
 
 def held_is_called_used_up(patch: Patch) -> None:
@@ -239,9 +241,9 @@ def uncertain_is_a_failure(patch: Patch) -> None:
 
     def record(self: Steps, context: Context, tried: Tried) -> RecordOutcome:
         command = known(self, context, tried)
-        if steps.outcome_word(tried.outcome) != "unknown":
+        if outcome_word(tried.outcome) != "unknown":
             return command
-        return replace(command, outcome=steps.Rejected(server="mx", reason="temporary", final=False))
+        return replace(command, outcome=Rejected(server="mx", reason="temporary", final=False))
 
     patch.setattr(Steps, "_record", record)
 

@@ -1,21 +1,18 @@
-"""The slice of simulations that every run of the suite makes; `make simulate` makes as many as one likes.
-
-In several parts, so that they run beside one another: each part is some hundred schedules from seeds of its own.
-"""
+"""The slice of simulations that every run of the suite makes; `make simulate` makes as many as one likes."""
 
 import gc
+import logging
 import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from domain.events import EVENT_TYPES
 from tests.simulation.faults import KINDS
-from tests.simulation.world import simulate
+from tests.simulation.many import chunks
 
 SEEDS = 2000
 PRINT_TRACES = """
@@ -27,25 +24,22 @@ for seed in range(20):
 """
 
 
-@contextmanager
-def quiet_collector() -> Iterator[None]:
-    """Looking for cycles all the time costs a tenth."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """Chunks switch the collector and logging off for their process."""
+    yield
+    gc.enable()
+    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.timeout(300)
 def test_every_promise_holds_and_everything_happens() -> None:
     """2,000 schedules break no promise; every fault and every type of event is among them, so none is hollow."""
     counts: Counter[str] = Counter()
-    with quiet_collector():
-        for seed in range(SEEDS):
-            outcome = simulate(seed)
-            assert outcome.broken == [], "\n".join([*outcome.trace, *outcome.broken, f"seed {seed}"])
-            counts += outcome.counts
+    for chunk in chunks(0, SEEDS, processes=1):
+        broken = chunk.broken
+        assert broken is None, "\n".join([*broken.trace, *broken.broken, f"seed {broken.seed}"])
+        counts.update(chunk.counts)
 
     wanted = [*KINDS, *(f"event {kind.__name__}" for kind in EVENT_TYPES)]
     assert [name for name in wanted if not counts[name]] == []
@@ -53,6 +47,7 @@ def test_every_promise_holds_and_everything_happens() -> None:
     assert counts["promises"] > 2 * SEEDS
 
 
+@pytest.mark.timeout(120)
 def test_a_seed_replays_exactly() -> None:
     """The same trace in another process, whatever seed it hashes strings with."""
     traces = {_traces(hash_seed) for hash_seed in ("1", "2")}

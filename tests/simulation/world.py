@@ -1,7 +1,7 @@
 """One run: a small ledger, people, faults; then calm, and everything has to come to its end."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -20,8 +20,10 @@ from tests.simulation.checks import Run, bank, facts_of, refusals_are_true, viol
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel, Process
 from tests.simulation.parts import Api, Beat, Site, Worker
-from tests.simulation.people import PERSONS, People, code_draft
+from tests.simulation.people import People
 from tests.simulation.persistence import open_memory
+from tests.simulation.persons import PERSONS, code_draft
+from tests.simulation.staff import Staff
 from tests.simulation.store import Calm, Fate
 from workers.sweep import DOUBLINGS_MAX, GRACE_S, REPEAT_S
 
@@ -114,7 +116,7 @@ class World:
         self.beats = [Beat(self.site, f"beat{number}") for number in range(random.choice([1, 1, 1, 2]))]
         if len(self.beats) > 1:
             kernel.counts["two beats"] += 1
-        self.people = People(self.site, self.apis, codes)
+        self.people = People(self.site, self.apis, codes, Staff(self.site))
         self.gremlin = Process("gremlin")
         self.calm_at: float | None = None
         self.waiting: list[UUID] = []
@@ -171,7 +173,7 @@ class World:
 
     def _slack_s(self) -> float:
         """How long the slowest way takes: a lease, a wake-up call that is trusted in vain, and some sweeps."""
-        trusted_s = GRACE_S + REPEAT_S * 2**DOUBLINGS_MAX
+        trusted_s: float = GRACE_S + REPEAT_S * 2**DOUBLINGS_MAX
         return self.policy.lease_s + trusted_s + self.site.sweep_s * 3 + 30
 
     def _has_time(self, item: Reservation) -> bool:
@@ -183,7 +185,7 @@ class World:
         random = self.kernel.random
         digests = []
         for number, code_id in enumerate(self.code_ids):
-            draft = code_draft(f"CODE{number}", code_id)
+            draft = code_draft(number, code_id)
             digests.append(draft.digests[0])
             expires_at = random.choice(
                 [None, None, None, self.site.now() + timedelta(seconds=random.choice([50, 300]))]
@@ -220,7 +222,7 @@ class World:
 
     def _let_faults_come(self, until_s: float) -> None:
         random = self.kernel.random
-        acts = {
+        acts: dict[str, Callable[[], None]] = {
             "broker away": self._broker_away,
             "broker flushed": self.site.broker.flush,
             "database away": self._database_away,
@@ -233,7 +235,7 @@ class World:
             for _ in range(times):
                 self.kernel.spawn(self.gremlin, partial(self._fault, kind, acts[kind]), random.uniform(0, until_s))
 
-    def _fault(self, kind: str, act: partial[None]) -> None:
+    def _fault(self, kind: str, act: Callable[[], None]) -> None:
         self.kernel.counts[kind] += 1
         self.kernel.note(kind)
         act()
@@ -313,7 +315,7 @@ class World:
         kernel, slack = self.kernel, timedelta(seconds=self._slack_s())
         ends, begun = kernel.now + CALM_S_MAX, self.site.now()
         while kernel.now < ends:
-            pending = [i for i in self.store.reservations.values() if i.is_live and i.case_id is None]
+            pending = [i for i in self.store.reservations.values() if i.is_in_work and i.case_id is None]
             if not pending:
                 return
             if self.site.now() > max(begun, *(item.deadline for item in pending)) + slack:
