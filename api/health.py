@@ -14,6 +14,9 @@ from api.schemas import Readiness
 
 router = APIRouter(tags=["operation"])
 
+READY_WAIT_S = 2.0
+"""A database that takes longer is away, as far as an orchestrator is concerned."""
+
 
 @router.get("/healthz", summary="The process is alive")
 async def healthz() -> dict[str, str]:
@@ -30,7 +33,7 @@ async def healthz() -> dict[str, str]:
 async def readyz(services: TheServices) -> JSONResponse:
     """200 while redemptions can be accepted; without broker, worker or beat it says degraded, since mails wait."""
     try:
-        await services.read(services.reader.ping)
+        await services.read(services.reader.ping, READY_WAIT_S)
     except ProblemError:
         told = "the database does not answer or takes no writes: no redeem can be accepted"
         return JSONResponse({"status": "unavailable", "missing": ["database"], "details": [told]}, 503)

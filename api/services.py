@@ -167,15 +167,20 @@ class Services:
             raise ProblemError("NOT_FOUND")
         return item
 
-    async def read(self, question: Callable[[], T]) -> T:
+    async def read(self, question: Callable[[], T], wait_s: float | None = None) -> T:
         """Ask the store something, off the event loop.
 
+        Args:
+            question: May block; one that is not answered in time goes on in its thread, and nobody waits for it.
+            wait_s: How long to wait for the answer; as long as for a command if it is not given.
+
         Raises:
-            ProblemError: The database is away.
+            ProblemError: The database is away, or does not answer.
         """
         try:
-            return await asyncio.to_thread(question)
-        except StorageUnavailableError as away:
+            async with asyncio.timeout(self.settings.request_wait_s if wait_s is None else wait_s):
+                return await asyncio.to_thread(question)
+        except (StorageUnavailableError, TimeoutError) as away:
             ERRORS.labels("database_error").inc()
             raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from away
 

@@ -235,10 +235,14 @@ def test_frozen(site: Site, code: str) -> None:
     key = str(uuid4())
     with site.database.frozen():
         frozen = [click(site, code, key), click(site, code, str(uuid4()), "wang")]
+        began = time.monotonic()
+        others = [site.stack.get(path)[0] for path in ("/readyz", f"/api/v1/public/redemptions/{uuid4()}")]
+        took_s = time.monotonic() - began
     again = told(site, code, key)
 
     for answer in frozen:
         assert_honest(answer)
+    assert (others, took_s < 2 * ANSWER_S_MAX) == ([503, 503], True)
     assert again.body["reservation_id"] in newest(site)
     assert len(newest(site)) in {1, 2}
 
