@@ -52,7 +52,15 @@ def _resend_requested(say: Translator, facts: Facts) -> str:
     )
 
 
+def _opening_balance(say: Translator, facts: Facts) -> str:
+    reason = say(f"opening.{facts.get('reason')}")
+    return say(
+        "event.OpeningBalanceImported", uses=facts.get("uses", "?"), source=facts.get("source", "?"), reason=reason
+    )
+
+
 STAFF_TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
+    "OpeningBalanceImported": _opening_balance,
     "CodeTermsChanged": _terms_changed,
     "CodePaused": lambda say, _: say("event.CodePaused"),
     "CodeResumed": lambda say, _: say("event.CodeResumed"),

@@ -1,6 +1,6 @@
 """From one command to one result: find its decision, fold its events into the book, turn a refusal into an answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -12,6 +12,7 @@ from domain.decisions.bounce import RecordBounce, record_bounce
 from domain.decisions.cancel import CancelReservation, cancel
 from domain.decisions.command import Decision
 from domain.decisions.correct import CorrectRecipient, correct_recipient
+from domain.decisions.import_code import ImportCode, import_code
 from domain.decisions.issue import IssueCode, issue
 from domain.decisions.note import NoteOnCode, NoteOnReservation, note_on_code, note_on_reservation
 from domain.decisions.overdue import SettleDue, settle_due
@@ -25,6 +26,7 @@ from domain.decisions.settle import RecordOutcome, record_outcome
 from domain.decisions.terms import ChangeTerms, change_terms
 from domain.errors import Refusal
 from domain.policy import Policy
+from domain.ports import RecipientDraft
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 
@@ -47,7 +49,10 @@ ReservationCommand = (
 )
 """What is about one reservation that exists, by its id."""
 
-Command = IssueCode | ReserveUse | CodeCommand | ReservationCommand
+NewCode = IssueCode | ImportCode
+"""What brings a code into being."""
+
+Command = NewCode | ReserveUse | CodeCommand | ReservationCommand
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -89,8 +94,9 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
         return refusal
     if decision.events:
         book.record(decision.code_id, decision.events)
-        if isinstance(command, ReserveUse | CorrectRecipient) and decision.refusal is None:
-            book.adopt(command.recipient)
+        if decision.refusal is None:
+            for draft in recipients_of(command):
+                book.adopt(draft)
     if decision.refusal is not None:
         return decision.refusal
     reservation_id = decision.reservation_id
@@ -101,6 +107,17 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
         reservation=None if reservation_id is None else book.reservations[reservation_id],
         changed=bool(decision.events),
     )
+
+
+def recipients_of(command: Command) -> Sequence[RecipientDraft]:
+    """The persons that a command is about and that the vault may not know yet."""
+    match command:
+        case ReserveUse() | CorrectRecipient():
+            return (command.recipient,)
+        case ImportCode():
+            return [use.recipient for use in command.uses]
+        case _:
+            return ()
 
 
 def _decision(command: Command, book: Book, policy: Policy) -> Decision:
@@ -117,6 +134,7 @@ def _without_policy(decision: Callable[[Any, Book], Decision]) -> Decide:
 
 _DECISIONS: Mapping[type[Command], Decide] = {
     IssueCode: _without_policy(issue),
+    ImportCode: _without_policy(import_code),
     ReserveUse: reserve,
     ClaimAttempt: claim,
     RecordOutcome: record_outcome,

@@ -77,6 +77,20 @@ class CodeIssued(Event, frozen=True, kw_only=True):
     text_id: UUID | None = None
 
 
+class OpeningBalanceImported(Event, frozen=True, kw_only=True):
+    """Uses that were counted before the ledger was, and that no invitation in it stands for.
+
+    Attributes:
+        uses: How many, at least 1.
+        source: Where the number is from: the old system's name, or `csv`.
+        reason: Why it is taken over: such as in_doubt, bad_email, unproven, stated.
+    """
+
+    uses: int
+    source: str
+    reason: str
+
+
 class CodeTermsChanged(Event, frozen=True, kw_only=True):
     """From now on these are the terms, the unchanged ones among them. `text_id`: the reason, in the vault."""
 
@@ -264,6 +278,7 @@ class NoteAdded(ReservationEvent, frozen=True, kw_only=True):
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     CodeIssued,
+    OpeningBalanceImported,
     CodeTermsChanged,
     CodePaused,
     CodeResumed,

@@ -13,6 +13,7 @@ from domain.events import (
     Event,
     InviteSent,
     LateSuccessRecorded,
+    OpeningBalanceImported,
     ReservationEvent,
     UseRefunded,
     UseReserved,
@@ -54,7 +55,7 @@ def _balanced(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> b
 
 
 def counts_only_success(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
-    """9.3: a use is counted by InviteSent or a success that retakes it, and given back by a refund of a counted one."""
+    """9.3: counted by InviteSent, a retaking success or an opening balance; given back by a refund of what counted."""
     change = after.used - (before.used if before else 0)
     match event:
         case InviteSent():
@@ -63,6 +64,8 @@ def counts_only_success(before: RedeemCode | None, event: Event, after: RedeemCo
             return change == (1 if event.effect == "retaken" and event.kind == "redeem" else 0)
         case UseRefunded():
             return change == (-1 if event.held == "used" and event.kind == "redeem" else 0)
+        case OpeningBalanceImported():
+            return change == event.uses > 0
         case _:
             return change == 0
 

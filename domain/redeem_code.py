@@ -30,6 +30,7 @@ from domain.events import (
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,
+    OpeningBalanceImported,
     ResendRequested,
     UseRefunded,
     UseReserved,
@@ -139,6 +140,8 @@ def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
             )
         case UseRefunded() if event.kind == "redeem":
             return _given_back(this, version, event)
+        case OpeningBalanceImported():
+            return replace(this, version=version, last_at=event.at, used=this.used + event.uses)
         case CodeTermsChanged() | CodePaused() | CodeResumed() | CodeRevoked():
             return _governed(this, version, event)
         case (

@@ -87,6 +87,12 @@ class Reader:
             return None
         return code_id if self._all("stream_events", code_id, 0, 1) else None
 
+    def known_codes(self, normals: Sequence[str]) -> set[str]:
+        """Which of these normal forms are codes of the ledger."""
+        vault = self._storage.vault
+        texts = {digest: normal for normal in normals for digest in vault.digests("code", normal)}
+        return {texts[row[0]] for row in self._all("code_ids_of_digests", list(texts))} if texts else set()
+
     def history(self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0) -> Iterator[HistoryLine]:
         """Every event of a code in order, each with the balance after it.
 

@@ -15,14 +15,14 @@ from psycopg.rows import tuple_row
 
 from domain import reservation
 from domain.book import Book, Recorded, RememberedKey
-from domain.deciding import CodeCommand, Command, ReservationCommand, Result
+from domain.deciding import CodeCommand, Command, NewCode, ReservationCommand, Result, recipients_of
 from domain.decisions.correct import CorrectRecipient
-from domain.decisions.issue import IssueCode
 from domain.decisions.note import NoteOnCode, NoteOnReservation
 from domain.decisions.reserve import ReserveUse
 from domain.decisions.revoke import RevokeCode, SettleRevoked
 from domain.events import ReservationEvent
 from domain.ledger import Steps
+from domain.ports import RecipientDraft
 from domain.redeem_code import RedeemCode
 from projections import beside_log, vault_rows
 from projections.arrays import BYTEAS, UUIDS, columns
@@ -75,13 +75,14 @@ class PostgresUnitOfWork:
         streams = {code_id for command in redeems if (code_id := book.code_id(command.code_digests))}
         streams |= set(targeted.values())
         streams |= {command.code_id for command in others if isinstance(command, CodeCommand)}
-        issued = {command.code_id for command in others if isinstance(command, IssueCode)}
+        issued = {command.code_id for command in others if isinstance(command, NewCode)}
         self._lock(streams)
         codes = CodeLook(self._ask, self._caches.codes)
         yield from codes.ask(streams, issued)
         held = self._ask("events_of_reservations", UUIDS.array(sorted(targeted))) if targeted else None
-        if redeems or corrections:
-            yield from self._load_recipients([*redeems, *corrections])
+        drafts = [draft for command in commands for draft in recipients_of(command)]
+        if drafts:
+            yield from self._load_recipients(drafts)
         book.codes.update((yield from codes.take()))
         self._loaded.update((code_id, code.version) for code_id, code in book.codes.items())
         if redeems:
@@ -152,8 +153,8 @@ class PostgresUnitOfWork:
         if keys:
             self._cursor.execute(QUERIES["lock_streams"], (keys,))
 
-    def _load_recipients(self, commands: Sequence[ReserveUse | CorrectRecipient]) -> Steps[None]:
-        digests = sorted({digest for command in commands for digest in command.recipient.digests})
+    def _load_recipients(self, drafts: Sequence[RecipientDraft]) -> Steps[None]:
+        digests = sorted({digest for draft in drafts for digest in draft.digests})
         found = yield from self._all("recipient_ids_of_digests", BYTEAS.array(digests))
         self._book.recipient_ids.update(found)
 

@@ -6,9 +6,8 @@ from typing import Any, cast
 from psycopg import Cursor
 
 from domain.book import Book
-from domain.deciding import Command, Done, Result
+from domain.deciding import Command, Done, NewCode, Result
 from domain.decisions.bounce import RecordBounce
-from domain.decisions.issue import IssueCode
 from domain.decisions.settle import RecordOutcome
 from domain.ports import RecipientDraft, TextDraft
 from projections.arrays import BYTEAS, SMALLS, TEXTS, UUIDS, columns
@@ -34,13 +33,15 @@ def insert_texts(cursor: Cursor[Any], book: Book, commands: Sequence[Command], r
     for command, result in zip(commands, results, strict=True):
         if not (isinstance(result, Done) and result.changed):
             continue
-        if isinstance(command, IssueCode):
+        if isinstance(command, NewCode):
             codes.append(_code_row(cast("FoundDraft", command.text), command))
-        elif (text := _text_of(command)) is not None:
+        if (text := _text_of(command)) is not None:
             texts.append(_text_row(cast("PrivateText", text)))
     if codes:
         cursor.execute(QUERIES["insert_code_texts"], columns(_CODE_KINDS, codes))
-    texts = [row for row in texts if book.has_text(row[0])] if texts else []
+    if texts:
+        named = {getattr(recorded.event, "text_id", None) for recorded in book.new_events}
+        texts = [row for row in texts if row[0] in named]
     if texts:
         cursor.execute(QUERIES["insert_private_texts"], columns(_TEXT_KINDS, texts))
 
@@ -56,7 +57,7 @@ def _found_row(found: FoundDraft) -> tuple[Any, ...]:
     return (found.new_id, found.digests[0], found.pepper_id, sealed.sealed, sealed.key_id)
 
 
-def _code_row(found: FoundDraft, command: IssueCode) -> tuple[Any, ...]:
+def _code_row(found: FoundDraft, command: NewCode) -> tuple[Any, ...]:
     if command.code_id != found.new_id:
         message = "a code's text must be drafted for the code's own id"
         raise ValueError(message)

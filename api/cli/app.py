@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from api.cli import acts, cases, codes, container, doctor, outage, proof, receipts, serve
+from api.cli import acts, cases, codes, container, doctor, moving_in, outage, proof, receipts, serve
 from api.cli.context import EXIT_REFUSED, EXIT_SERVICE, EXIT_USAGE, Session, complain, settings_sentence
 from domain.errors import Refusal
 from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
@@ -40,6 +40,7 @@ codes.add_to(app)
 cases.add_to(app)
 acts.add_to(app)
 outage.add_to(app)
+moving_in.add_to(app)
 doctor.add_to(app)
 proof.add_to(app)
 receipts.add_to(app)

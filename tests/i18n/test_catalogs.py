@@ -41,6 +41,8 @@ CASES: Final = (
 """Causes of a CaseOpened."""
 ENDS: Final = ("resolved_sent", "resolved_refunded", "tried_again", "sent_again", "corrected")
 """How a case is closed by a decision."""
+OPENINGS: Final = ("in_doubt", "bad_email", "unproven", "stated")
+"""Why uses are taken over that no invitation stands for."""
 RESOLVABLE: Final = ("leased", "no_case", "no_retry", "no_free_use", "bound", "revoked")
 """Why staff can't close one like that."""
 CORRECTABLE: Final = (
@@ -51,6 +53,7 @@ RESENDABLE: Final = ("refunded", "not_sent", "accepted", "resending", "too_many"
 """Why an invitation can't be sent once more."""
 
 FAMILIES: Final = {
+    *(f"opening.{reason}" for reason in OPENINGS),
     *(f"refusal.{code}.{part}" for code in REFUSAL_CODES for part in ("title", "detail")),
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
     "refusal.LIMIT_TOO_LOW.detail_taken",

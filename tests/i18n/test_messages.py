@@ -26,6 +26,8 @@ from domain.reservation import PublicState
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ID = UUID(int=7)
 SAMPLES = {
+    "uses": 3,
+    "source": "csv",
     "at": NOON,
     "actor": "worker",
     "deadline": NOON,

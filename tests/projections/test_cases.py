@@ -8,7 +8,7 @@ from domain.decisions.reserve import ReserveUse
 from domain.decisions.resolve import RefundAfterOutage, Resolution, ResolveReservation
 from domain.decisions.settle import RecordOutcome
 from domain.ports import Rejected, Uncertain
-from tests.projections.ledgers import SENT, LedgerBench, check_code, done
+from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, done
 
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 LOST = Uncertain(server="mx:25", cause="connection_lost")
@@ -53,12 +53,6 @@ def resolve(bench: LedgerBench, reservation_id: UUID, resolution: Resolution) ->
         case_id=uuid4(),
         note=bench.storage.vault.text("asked by phone", uuid4(), reservation_id),
     )
-
-
-def assert_no_drift(bench: LedgerBench) -> None:
-    """DESIGN 9.7 for every code there is."""
-    for (code_id,) in bench.rows("SELECT code_id FROM code_balances"):
-        assert check_code(bench.storage, code_id) == []
 
 
 def texts(bench: LedgerBench) -> set[str | None]:

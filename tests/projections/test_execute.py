@@ -19,18 +19,12 @@ from domain.ports import Rejected, Uncertain
 from projections.bootstrap import Storage
 from projections.unit_of_work import PostgresUnitOfWork
 from tests.projections.conftest import settings_for
-from tests.projections.ledgers import LedgerBench, check_code, done
+from tests.projections.ledgers import LedgerBench, assert_no_drift, check_code, done
 
 
 def codes_of(results: list[Result]) -> list[str]:
     """Refusal codes, or ok."""
     return [result.code if isinstance(result, Refusal) else "ok" for result in results]
-
-
-def assert_no_drift(bench: LedgerBench) -> None:
-    """DESIGN 9.7 for every code there is."""
-    for (code_id,) in bench.rows("SELECT code_id FROM code_balances"):
-        assert check_code(bench.storage, code_id) == []
 
 
 def test_events_and_read_models_are_written_together(bench: LedgerBench) -> None:

@@ -14,7 +14,7 @@ from domain.decisions.reserve import IdempotencyKey
 from domain.errors import Refusal
 from projections.stepwise import PATIENCE_S, NotSmoothError, StepwiseExecute
 from projections.unit_of_work import PostgresUnitOfWork
-from tests.projections.ledgers import LedgerBench, check_code, done
+from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 
 WAIT_MS = 5_000
 
@@ -31,12 +31,6 @@ def stepped(bench: LedgerBench, commands: Sequence[Command]) -> list[Result]:
         answers = select.poll()
         answers.register(waited_for, select.POLLIN)
         assert answers.poll(WAIT_MS), "the socket never became readable"
-
-
-def assert_no_drift(bench: LedgerBench) -> None:
-    """Read models equal a fold of the log."""
-    for (code_id,) in bench.rows("SELECT code_id FROM code_balances"):
-        assert check_code(bench.storage, code_id) == []
 
 
 def test_it_decides_and_commits_as_execute_does(bench: LedgerBench) -> None:

@@ -29,6 +29,7 @@ from domain.events import (
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,
+    OpeningBalanceImported,
     ResendRequested,
     UseRefunded,
     UseReserved,
@@ -54,6 +55,7 @@ ATTEMPT: dict[str, Any] = {"reservation_id": R, "delivery": 2, "attempt": 3, "ki
 
 FULL: list[Event] = [
     CodeIssued(**WHO, max_uses=5, bound=False, expires_at=LATER, validity_days=30, group="blue", text_id=C),
+    OpeningBalanceImported(**WHO, uses=3, source="csv", reason="stated"),
     CodeTermsChanged(**WHO, max_uses=5, expires_at=LATER, validity_days=30, group="blue", text_id=C),
     CodePaused(**WHO, text_id=C),
     CodeResumed(**WHO, text_id=C),

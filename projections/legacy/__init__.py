@@ -1,0 +1,1 @@
+"""The old system's tables, read and never written."""

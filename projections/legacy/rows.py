@@ -1,0 +1,95 @@
+"""Rows of the old system as its tables have them, with the columns that a version lacks left at their defaults."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from domain.old_system import OldCode, OldRecord
+
+
+class OldRowError(ValueError):
+    """A row can't be read; the message says which column and why."""
+
+
+NEEDED = {
+    "redeem_codes": ("id", "code", "max_uses", "used_count"),
+    "invite_records": ("id", "email", "status", "redeem_code"),
+}
+"""Columns without which a table can't be read; every other one may be missing in an older version."""
+
+
+def old_code(row: Mapping[str, Any]) -> OldCode:
+    """Read a row of `redeem_codes`.
+
+    Raises:
+        OldRowError: A value can't be what the column is for.
+    """
+    limit = _whole(row, "max_uses") or 0
+    validity = _whole(row, "validity_days")
+    return OldCode(
+        old_id=_whole(row, "id") or 0,
+        text=_text(row, "code"),
+        used_count=_whole(row, "used_count") or 0,
+        max_uses=limit or None,
+        created_at=_moment(row, "created_at"),
+        expires_at=_moment(row, "expires_at"),
+        is_active=row.get("is_active") is None or bool(row["is_active"]),
+        note=row.get("note") or None,
+        group_id=_whole(row, "group_id", signed=True),
+        validity_days=validity or None,
+        bound_email=row.get("bound_email") or None,
+        knows_binding="bound_email" in row,
+        removed_at=_moment(row, "removed_at"),
+    )
+
+
+def old_record(row: Mapping[str, Any]) -> OldRecord:
+    """Read a row of `invite_records`.
+
+    Raises:
+        OldRowError: A value can't be what the column is for.
+    """
+    return OldRecord(
+        old_id=_whole(row, "id") or 0,
+        email=_text(row, "email"),
+        status=_lower(row.get("status")) or "",
+        created_at=_moment(row, "created_at"),
+        accepted_at=_moment(row, "accepted_at"),
+        consumed_at=_moment(row, "consumed_at"),
+        is_rebind=bool(row.get("is_rebind")),
+    )
+
+
+def _text(row: Mapping[str, Any], column: str) -> str:
+    value = row.get(column)
+    return value if isinstance(value, str) else ""
+
+
+def _lower(value: object) -> str | None:
+    """An enum's value; some drivers and versions give it in upper case or with its type's name before a dot."""
+    return str(value).rpartition(".")[2].strip().lower() if value is not None else None
+
+
+def _whole(row: Mapping[str, Any], column: str, *, signed: bool = False) -> int | None:
+    value = row.get(column)
+    if value is None:
+        return None
+    try:
+        number = int(value)
+    except (TypeError, ValueError) as wrong:
+        raise OldRowError(f"{column} is {value!r}, which is no whole number") from wrong
+    if number < 0 and not signed:
+        raise OldRowError(f"{column} is {number}, which is below zero")
+    return number
+
+
+def _moment(row: Mapping[str, Any], column: str) -> datetime | None:
+    """A time of the old system: naive and meant as UTC; SQLite keeps it as text."""
+    value = row.get(column)
+    if value is None or value == "":
+        return None
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError as wrong:
+        raise OldRowError(f"{column} is {value!r}, which is no time") from wrong
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,78 @@
+"""What the old system's records prove, and what its counter only claims."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from domain.decisions.import_code import Opening
+from domain.old_system import OldCode, OldRecord, judge
+
+CREATED = datetime(2026, 1, 5, 10, tzinfo=UTC)
+
+
+def code(used: int, limit: int | None = 5, **more: Any) -> OldCode:
+    """A code of the old system."""
+    return OldCode(old_id=1, text="ABC123", used_count=used, max_uses=limit, created_at=CREATED, **more)
+
+
+def record(status: str = "success", email: str = "li.wei@example.com", **more: Any) -> OldRecord:
+    """An invite record."""
+    return OldRecord(old_id=7, email=email, status=status, created_at=CREATED, **more)
+
+
+@pytest.mark.parametrize(
+    ("used", "records", "judgement", "becomes"),
+    [
+        (0, [], "agrees", 0),
+        (1, [record()], "agrees", 1),
+        (1, [], "too_high", 0),
+        (1, [record("failed")], "too_high", 0),
+        (1, [record("reserved")], "too_high", 0),
+        (1, [record("pending")], "agrees", 1),
+        (0, [record("pending")], "agrees", 0),
+        (3, [record(), record("failed"), record("failed")], "too_high", 1),
+        (0, [record()], "too_low", 1),
+        (1, [record("removed")], "agrees", 1),
+        (1, [record(), record(is_rebind=True)], "agrees", 1),
+        (1, [record(email="nobody")], "agrees", 1),
+    ],
+)
+def test_the_counter_is_weighed_by_the_records(
+    used: int, records: list[OldRecord], judgement: str, becomes: int
+) -> None:
+    """Sent invitations count; failed and merely reserved ones don't; doubt keeps what was counted."""
+    verdict = judge(code(used), records)
+
+    assert (judgement, becomes) == (verdict.judgement, verdict.becomes)
+
+
+def test_a_limit_below_the_proofs_is_raised() -> None:
+    """What was sent can't be undone, so the limit gives way; an unlimited code stays unlimited."""
+    assert judge(code(2, 1), [record(), record()]).max_uses == 2
+    assert judge(code(2, None), [record(), record()]).max_uses is None
+
+
+def test_unproven_uses_are_kept_on_demand() -> None:
+    """Where old records were deleted, the counter is all there is: an opening balance that says so."""
+    verdict = judge(code(4), [record(), record("pending")], keep_unproven=True)
+
+    assert [Opening(1, "in_doubt"), Opening(2, "unproven")] == list(verdict.openings)
+    assert verdict.becomes == 4
+
+
+@pytest.mark.parametrize(
+    ("known", "owner", "emails", "bound"),
+    [
+        (True, "li.wei@example.com", ["li.wei@example.com"], True),
+        (True, None, ["li.wei@example.com"], False),
+        (False, None, ["li.wei@example.com"], True),
+        (True, "li.wei@example.com", ["li.wei@example.com", "b@example.com"], False),
+        (True, "typo@example.com", [], True),
+    ],
+)
+def test_binding_comes_from_proofs(known: bool, owner: str | None, emails: list[str], bound: bool) -> None:
+    """Several persons, or one who was not bound there: the code is open. Without proofs it belongs to its next one."""
+    old = code(len(emails), knows_binding=known, bound_email=owner)
+
+    assert bound == judge(old, [record(email=email) for email in emails]).bound
