@@ -121,23 +121,10 @@ def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
             owner_id = event.recipient_id if this.bound else None
             return replace(this, version=version, last_at=event.at, reserved=this.reserved + 1, owner_id=owner_id)
         case InviteSent() if event.delivery == 1 and event.kind == "redeem":
-            return replace(
-                this,
-                version=version,
-                last_at=event.at,
-                reserved=this.reserved - 1,
-                used=this.used + 1,
-                sent_binding=this.sent_binding + 1,
-            )
+            return _counted(this, version, event.at, this.owner_id, from_reserved=1)
         case LateSuccessRecorded() if event.effect == "retaken" and event.kind == "redeem":
-            return replace(
-                this,
-                version=version,
-                last_at=event.at,
-                used=this.used + 1,
-                sent_binding=this.sent_binding + 1,
-                owner_id=event.recipient_id if this.bound else None,
-            )
+            owner_id = event.recipient_id if this.bound else None
+            return _counted(this, version, event.at, owner_id, from_reserved=0)
         case UseRefunded() if event.kind == "redeem":
             return _given_back(this, version, event)
         case OpeningBalanceImported():
@@ -165,6 +152,21 @@ def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
         case _:
             message = f"no fold for {type(event).__name__}"
             raise TypeError(message)
+
+
+def _counted(
+    this: RedeemCode, version: int, at: datetime, owner_id: UUID | None, *, from_reserved: Literal[0, 1]
+) -> RedeemCode:
+    """One use more, which was held until now or had been given back."""
+    return replace(
+        this,
+        version=version,
+        last_at=at,
+        reserved=this.reserved - from_reserved,
+        used=this.used + 1,
+        sent_binding=this.sent_binding + 1,
+        owner_id=owner_id,
+    )
 
 
 def _given_back(this: RedeemCode, version: int, event: UseRefunded) -> RedeemCode:

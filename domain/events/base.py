@@ -1,0 +1,52 @@
+"""What every fact carries, and the words that facts are made of."""
+
+from datetime import datetime
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+Kind = Literal["redeem", "rebind"]
+Held = Literal["reserved", "used"]
+LateEffect = Literal["duplicate", "retaken", "not_retaken"]
+RefundCause = Literal[
+    "deadline",
+    "failed",
+    "address_refused",
+    "staff",
+    "cancelled",
+    "reset",
+    "corrected",
+    "revoked",
+    "outage",
+    "resolved",
+]
+ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import"]
+STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})
+"""Who acts with rights."""
+
+
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What every fact carries.
+
+    Attributes:
+        at: When it takes effect (aware UTC): the later of now and the stream's last `at`.
+        recorded_at: When it was written down, where that differs from `at`.
+        occurred_at: When it happened outside, where we learned of it late.
+        actor: Kind of who did it.
+        actor_id: Which one: a staff id, the id of an API key, a worker's name.
+        request_id: The request or task in which it was decided.
+        caused_by: Version of the event of this stream that it follows from.
+        correlation_id: Set where one act touches several streams, such as the refunds after an outage.
+    """
+
+    TOPIC_VERSION: ClassVar[int] = 1
+
+    at: datetime
+    actor: ActorKind
+    actor_id: str | None = None
+    request_id: str | None = None
+    caused_by: int | None = None
+    correlation_id: UUID | None = None
+    recorded_at: datetime | None = None
+    occurred_at: datetime | None = None

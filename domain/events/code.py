@@ -1,0 +1,68 @@
+"""Facts about a code itself."""
+
+from datetime import datetime
+from uuid import UUID
+
+from domain.events.base import Event
+
+
+class CodeIssued(Event, frozen=True, kw_only=True):
+    """A code exists from now on. `max_uses` None means without limit; `bound` is false for `--open` codes.
+
+    `text_id` names a note in the vault. Codes of one batch have its id as their correlation id.
+    """
+
+    max_uses: int | None
+    bound: bool = True
+    expires_at: datetime | None = None
+    validity_days: int | None = None
+    group: str | None = None
+    text_id: UUID | None = None
+
+
+class OpeningBalanceImported(Event, frozen=True, kw_only=True):
+    """Uses that were counted before the ledger was, and that no invitation in it stands for.
+
+    Attributes:
+        uses: How many, at least 1.
+        source: Where the number is from: the old system's name, or `csv`.
+        reason: Why it is taken over: such as in_doubt, bad_email, unproven, stated.
+    """
+
+    uses: int
+    source: str
+    reason: str
+
+
+class CodeTermsChanged(Event, frozen=True, kw_only=True):
+    """From now on these are the terms, the unchanged ones among them. `text_id`: the reason, in the vault."""
+
+    max_uses: int | None
+    expires_at: datetime | None = None
+    validity_days: int | None = None
+    group: str | None = None
+    text_id: UUID | None = None
+
+
+class CodePaused(Event, frozen=True, kw_only=True):
+    """No new reservations until it is resumed; those that stand go on. `text_id`: the reason, in the vault."""
+
+    text_id: UUID | None = None
+
+
+class CodeResumed(Event, frozen=True, kw_only=True):
+    """New reservations again. `text_id`: the reason, in the vault."""
+
+    text_id: UUID | None = None
+
+
+class CodeRevoked(Event, frozen=True, kw_only=True):
+    """No new reservations for ever, and what is held but not sent is given back. `text_id`: the reason."""
+
+    text_id: UUID | None = None
+
+
+class CodeNoted(Event, frozen=True, kw_only=True):
+    """Staff wrote something down about the code. It changes nothing. `text_id`: the note, in the vault."""
+
+    text_id: UUID

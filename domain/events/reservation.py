@@ -1,0 +1,158 @@
+"""Facts about one reservation of a code."""
+
+from datetime import datetime
+from uuid import UUID
+
+from domain.events.base import Event, Held, Kind, LateEffect, RefundCause
+from domain.ports import Language
+
+
+class ReservationEvent(Event, frozen=True, kw_only=True):
+    """A fact about one reservation."""
+
+    reservation_id: UUID
+
+
+class UseReserved(ReservationEvent, frozen=True, kw_only=True):
+    """One use is held for one recipient until the deadline.
+
+    `follows` names the sent reservation after which this further use was asked for (`again`); `corrects`
+    the reservation whose mistyped address this one replaces. `language` is that of the letters.
+    """
+
+    recipient_id: UUID
+    deadline: datetime
+    language: Language
+    group: str | None = None
+    follows: UUID | None = None
+    corrects: UUID | None = None
+
+
+class DeliveryEvent(ReservationEvent, frozen=True, kw_only=True):
+    """A fact about one attempt at one delivery of a reservation, both counted from 1."""
+
+    attempt: int
+    delivery: int = 1
+    kind: Kind = "redeem"
+
+
+class InviteAttempted(DeliveryEvent, frozen=True, kw_only=True):
+    """A worker holds the lease and begins to send."""
+
+    lease_until: datetime
+    channel: str
+
+
+class InviteSent(DeliveryEvent, frozen=True, kw_only=True):
+    """The mail server (or another channel) took the letter. The first one of a reservation counts the use."""
+
+    server: str
+    reply_code: int | None = None
+
+
+class InviteFailed(DeliveryEvent, frozen=True, kw_only=True):
+    """Surely not sent. `retry_at` None means final. `text_id` names the server's words in the vault."""
+
+    server: str
+    reason: str
+    retry_at: datetime | None = None
+    reply_code: int | None = None
+    text_id: UUID | None = None
+
+
+class InviteDeferred(DeliveryEvent, frozen=True, kw_only=True):
+    """The channel asked to come back later; no attempt is spent and the deadline moves."""
+
+    server: str
+    reason: str
+    until: datetime
+    deadline: datetime
+
+
+class InviteOutcomeUnknown(DeliveryEvent, frozen=True, kw_only=True):
+    """The letter may or may not have been sent. `retry_at` None means that a person has to decide."""
+
+    cause: str
+    server: str | None = None
+    retry_at: datetime | None = None
+
+
+class LateSuccessRecorded(DeliveryEvent, frozen=True, kw_only=True):
+    """An attempt's success became known after its delivery had proved sent, or after the use was given back.
+
+    `effect`: `retaken` counts the use again; a `duplicate` takes nothing; `not_retaken` comes with a case.
+    """
+
+    recipient_id: UUID
+    server: str
+    effect: LateEffect
+    reply_code: int | None = None
+
+
+class InviteBounced(ReservationEvent, frozen=True, kw_only=True):
+    """A mail server gave a delivery back after it had taken it. `text_id` names its words in the vault."""
+
+    reason: str
+    delivery: int = 1
+    reply_code: int | None = None
+    text_id: UUID | None = None
+
+
+class InviteAccepted(ReservationEvent, frozen=True, kw_only=True):
+    """The person accepted the invitation of a delivery. `via`: by the letter's link, or a channel's callback."""
+
+    via: str
+    delivery: int = 1
+
+
+class UseRefunded(ReservationEvent, frozen=True, kw_only=True):
+    """The use was given back. `held`: what it was until then. `text_id`: the note, in the vault."""
+
+    cause: RefundCause
+    held: Held
+    kind: Kind = "redeem"
+    text_id: UUID | None = None
+
+
+class CaseOpened(ReservationEvent, frozen=True, kw_only=True):
+    """Something only a person may decide. A reservation with an open case is parked: no machine touches it."""
+
+    case_id: UUID
+    cause: str
+    delivery: int = 1
+
+
+class CaseClosed(ReservationEvent, frozen=True, kw_only=True):
+    """A person (or better knowledge) settled the case.
+
+    `retry_at` and `deadline` are set where the machines go on: from when, and until when. `text_id`: the note.
+    """
+
+    case_id: UUID
+    how: str
+    retry_at: datetime | None = None
+    deadline: datetime | None = None
+    text_id: UUID | None = None
+
+
+class ResendRequested(ReservationEvent, frozen=True, kw_only=True):
+    """Staff asked for one more delivery of a sent invitation. It counts nothing, whatever becomes of it.
+
+    `delivery` is the new one's number, `deadline` until when it is tried, `text_id` the reason, in the vault.
+    """
+
+    delivery: int
+    deadline: datetime
+    text_id: UUID | None = None
+
+
+class AccessRevoked(ReservationEvent, frozen=True, kw_only=True):
+    """The access that the sent invitation gave was taken away by staff. `text_id`: the reason, in the vault."""
+
+    text_id: UUID | None = None
+
+
+class NoteAdded(ReservationEvent, frozen=True, kw_only=True):
+    """Staff wrote something down about a reservation. It changes nothing. `text_id`: the note, in the vault."""
+
+    text_id: UUID
