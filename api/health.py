@@ -1,16 +1,15 @@
 """`/healthz`, `/readyz`, `/metrics`: what orchestrators and monitoring ask."""
 
-import os
+from typing import cast
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.broker import PARTS
 from api.deps import TheServices
 from api.problems import ProblemError
 from api.schemas import Readiness
+from projections.exposition import MEDIA_TYPE, Exposition
 
 router = APIRouter(tags=["operation"])
 
@@ -43,10 +42,6 @@ async def readyz(services: TheServices) -> JSONResponse:
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-def metrics() -> Response:
-    """All processes that share PROMETHEUS_MULTIPROC_DIR, added up; else this process alone."""
-    registry = REGISTRY
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client ships this one without types
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+def metrics(request: Request) -> Response:
+    """What all processes that share PROMETHEUS_MULTIPROC_DIR counted, and what ledger and broker say of themselves."""
+    return Response(cast("Exposition", request.app.state.exposition)(), media_type=MEDIA_TYPE)

@@ -19,7 +19,6 @@ from api import cases, codes, governing, health, redeem, reservations
 from api.admin import Office, PostRoom, build_admin
 from api.admin.importing import FILE_BYTES_MAX
 from api.admin.importing import PATH as IMPORT_PATH
-from api.broker import BrokerWatch
 from api.commit import LoopCommit
 from api.direct import ShortWay
 from api.i18n import LANGUAGES, translator
@@ -31,11 +30,16 @@ from api.services import Services
 from api.settings import ApiSettings
 from api.support import Desk, build_support
 from projections.bootstrap import Storage
+from projections.disk import DiskNumbers
+from projections.exposition import Exposition
 from projections.logs import configure_logs
-from projections.metrics import ERRORS, REDEEM_REQUESTS, declare_zeroes
+from projections.metrics import ERRORS, REDEEM_REQUESTS, STARTED, declare_zeroes
+from projections.numbers import LedgerNumbers
+from projections.pool_metrics import show_pool
 from projections.randomness import POOL
 from projections.reading import Reader
 from projections.stepwise import StepwiseExecute
+from workers.broker import BrokerWatch
 from workers.dispatch import BackgroundDispatcher
 
 log = logging.getLogger(__name__)
@@ -65,6 +69,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     settings = settings or ApiSettings()
     configure_logs()
     declare_zeroes()
+    STARTED.labels("backend").set_to_current_time()
     for language in LANGUAGES:
         translator(language)  # a broken catalog ends the start, not a request
     app = _Site(
@@ -121,6 +126,14 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             )
             app.state.support = Desk.over(app.state.services)
             app.state.admin = Office.over(app.state.services, app.state.support, _post_room(settings))
+            app.state.exposition = Exposition(
+                [
+                    LedgerNumbers(settings.database_url.get_secret_value()),
+                    watch.numbers,
+                    DiskNumbers(settings.watched_disk),
+                ],
+                before=lambda: show_pool(storage),
+            )
             gc.freeze()  # what lives as long as the process need not be looked over again and again
             try:
                 yield

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.request_lines import RequestLines
+from api.request_metrics import observe
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 """A caller's X-Request-ID is taken over only in this form, so that it can't forge log lines."""
@@ -78,10 +79,12 @@ class Envelope:
             self._log(scope, request_id, status, time.perf_counter() - started)
 
     def _log(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        route = _route(scope)
+        observe(route, status, seconds)
         if not scope["path"].startswith(self.quiet):
             self._lines.add(
                 method=scope["method"],
-                route=_route(scope),
+                route=route,
                 status=status,
                 ms=round(seconds * 1000, 2),
                 request_id=request_id,

@@ -23,7 +23,7 @@ from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError,
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
 from projections.group_commit import OverloadedError
-from projections.metrics import ERRORS, REDEEM_REQUESTS, REFUSALS
+from projections.metrics import ERRORS, REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, known
 from projections.reading import Reader
 from projections.vault import Vault
 
@@ -247,5 +247,5 @@ def _count(code: str) -> None:
         status = "malformed"
     else:
         status = "refused"
-        REFUSALS.labels(code).inc()
+        REFUSALS.labels(known(code, REFUSAL_CODES)).inc()
     REDEEM_REQUESTS.labels(status).inc()

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from projections.bootstrap import Storage
@@ -89,10 +89,9 @@ def remember_drifting(cursor: Cursor[Any], wrong: Mapping[UUID, int], now: datet
         cursor.execute(QUERIES["upsert_drifting"], (now, ids, [wrong[key] for key in ids]))
 
 
-def last_verified(storage: Storage) -> list[LastVerified]:
+def last_verified(conn: Connection[tuple[Any, ...]]) -> list[LastVerified]:
     """The last check of each kind."""
-    with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
-        return [LastVerified(*row) for row in cursor.execute(QUERIES["last_verifications"])]
+    return [LastVerified(*row) for row in conn.execute(QUERIES["last_verifications"])]
 
 
 def examine(storage: Storage, code_id: UUID) -> tuple[list[Drift], list[Finding], int]:

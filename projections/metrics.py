@@ -1,72 +1,106 @@
-"""What all processes count, in one place: names and labels are a contract (INCIDENT.md, docs).
+"""What processes count, in one place: names and labels are a contract (INCIDENT.md, docs/metrics.md).
 
-With PROMETHEUS_MULTIPROC_DIR set (as `ledger up` and the containers do) API, workers and their children add up.
+With PROMETHEUS_MULTIPROC_DIR set (as `ledger up` and the containers do) API, workers and their children add up. What
+the ledger itself knows is not counted here but asked of it: `projections.numbers`.
 """
+
+from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram
 
-REDEEM_REQUESTS = Counter(
-    "redeem_requests_total",
-    "Redeem requests by outcome: accepted, known, refused, malformed, unavailable.",
-    ["status"],
-)
-ERRORS = Counter("errors_total", "Errors by kind; celery_error: a publish or task that failed.", ["error_type"])
-EXPIRED_CLEANUP = Counter(
-    "expired_user_cleanup_total",
-    "Expired access and data cleaned up, by status and reason.",
-    ["status", "reason"],
-)
-REFUSALS = Counter("ledger_refusals_total", "Refused redeems by the refusal's stable code.", ["code"])
-ATTEMPTS = Counter("ledger_attempts_total", "Sending attempts by outcome.", ["outcome"])
-SWEPT = Counter("ledger_swept_total", "Reservations that the sweep took, by what it did.", ["action"])
-COMMIT_SECONDS = Histogram(
-    "ledger_commit_seconds",
-    "Time of one transaction of execute.",
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)
-BATCH_SIZE = Histogram("ledger_batch_size", "Commands per transaction.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))
-DRIFT = Gauge(
-    "ledger_projection_drift",
-    "Read-model rows that differ from a fold of the log, and rules that are broken: all that is known by now.",
-    multiprocess_mode="mostrecent",
-)
-VERIFIED_TIME = Gauge(
-    "ledger_verified_timestamp_seconds",
-    "When read models were last compared with the log: a sample each minute, or in full by `ledger verify`.",
-    ["kind"],
-    multiprocess_mode="mostrecent",
-)
-MERKLE_SIZE = Gauge("ledger_merkle_size", "Events in the Merkle log.", multiprocess_mode="mostrecent")
-VERIFIED_POSITION = Gauge(
-    "ledger_verified_position",
-    "The position at which the log ended at that comparison.",
-    ["kind"],
-    multiprocess_mode="mostrecent",
-)
+from domain.errors import Refusal
 
-PART_MISSING = Gauge(
-    "ledger_part_missing",
-    "1 while a part that invitations need is missing or unsafe, as /readyz says: broker, worker, beat, ...",
-    ["part"],
-    multiprocess_mode="mostrecent",
-)
+DOMAINS: dict[Counter | Gauge | Histogram, dict[str, tuple[str, ...]]] = {}
+"""Every value that each label may have: no label is unbounded, and every series is there from the first scrape."""
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Buckets of what a person or a request waits for."""
+LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 240)
+"""Buckets of what goes on behind them; the last is a task's time limit."""
 
 REDEEM_STATUSES = ("accepted", "known", "refused", "malformed", "unavailable")
 ERROR_TYPES = ("celery_error", "smtp_error", "database_error", "internal_error")
 CLEANUP_REASONS = ("idempotency_key", "refusal", "unknown_code_try")
-ATTEMPT_OUTCOMES = ("sent", "failed", "deferred", "unknown")
-SWEEP_ACTIONS = ("settled", "dispatched")
+REQUEST_GROUPS = ("redeem", "public", "stream", "staff", "desk", "page", "probe")
+STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
+TASKS = (
+    "process_invite_task",
+    "sweep_due_reservations",
+    "cleanup_expired_users",
+    "sync_redeem_count_task",
+    "follow_ledger_events",
+)
+OTHER = "other"
+"""The value of whatever a label's domain does not name."""
+REFUSAL_CODES = (*sorted({kind.code for kind in Refusal.__subclasses__()}), OTHER)
+
+
+def _counter(name: str, text: str, **domains: tuple[str, ...]) -> Counter:
+    metric = Counter(name, text, list(domains))
+    DOMAINS[metric] = domains
+    return metric
+
+
+def _histogram(name: str, text: str, buckets: tuple[float, ...], **domains: tuple[str, ...]) -> Histogram:
+    metric = Histogram(name, text, list(domains), buckets=buckets)
+    DOMAINS[metric] = domains
+    return metric
+
+
+REDEEM_REQUESTS = _counter("redeem_requests_total", "Redeem requests by outcome.", status=REDEEM_STATUSES)
+ERRORS = _counter(
+    "errors_total", "Errors by kind; celery_error: a publish or a task that failed.", error_type=ERROR_TYPES
+)
+EXPIRED_CLEANUP = _counter(
+    "expired_user_cleanup_total",
+    "Rows past their time that were cleaned up, and rounds that failed, by what was to go.",
+    status=("success", "failed"),
+    reason=CLEANUP_REASONS,
+)
+REFUSALS = _counter("ledger_refusals_total", "Refused redeems by the refusal's stable code.", code=REFUSAL_CODES)
+REQUESTS = _counter(
+    "ledger_requests_total", "HTTP requests by kind of route and class of status.",
+    group=REQUEST_GROUPS, status=STATUS_CLASSES,
+)  # fmt: skip
+REQUEST_SECONDS = _histogram(
+    "ledger_request_seconds", "Time of HTTP requests by kind of route.", SECONDS, group=REQUEST_GROUPS
+)
+COMMIT_SECONDS = _histogram("ledger_commit_seconds", "Time of one transaction of execute.", SECONDS)
+BATCH_SIZE = _histogram("ledger_batch_size", "Commands per transaction.", (1, 2, 4, 8, 16, 32, 64, 128, 256))
+PUBLISHES = _counter(
+    "ledger_publishes_total", "Messages handed to the broker by API and sweep.", outcome=("ok", "failed")
+)
+TASK_SECONDS = _histogram("ledger_task_seconds", "Time of Celery tasks.", LONG_SECONDS, task=(*TASKS, OTHER))
+TASK_RUNS = _counter(
+    "ledger_tasks_total", "Celery tasks by name and outcome.", task=(*TASKS, OTHER), outcome=("ok", "failed")
+)
+SEND_SECONDS = _histogram("ledger_send_seconds", "Time of handing one letter to the channel.", LONG_SECONDS)
+SWEPT = _counter(
+    "ledger_swept_total", "Reservations that the sweep took, by what it did.", action=("settled", "dispatched")
+)
+WORKER_PROCESSES = _counter("ledger_worker_processes_total", "Child processes that workers have started.")
+STARTED = Gauge(
+    "ledger_start_time_seconds", "When the process of this part started, as Unix time.", ["part"],
+    multiprocess_mode="livemax",
+)  # fmt: skip
+POOL_SIZE = Gauge(
+    "ledger_pool_connections", "Connections of the pools to PostgreSQL, by state.", ["state"],
+    multiprocess_mode="livesum",
+)  # fmt: skip
+POOL_WAITING = Gauge("ledger_pool_waiting", "Who waits for a connection of the pools.", multiprocess_mode="livesum")
+DOMAINS[STARTED] = {"part": ("backend", "worker")}
+DOMAINS[POOL_SIZE] = {"state": ("used", "idle")}
+DOMAINS[POOL_WAITING] = {}
 
 
 def declare_zeroes() -> None:
     """Make every labelled series exist from the first scrape, so that alerts see a rise from zero."""
-    for status in REDEEM_STATUSES:
-        REDEEM_REQUESTS.labels(status)
-    for kind in ERROR_TYPES:
-        ERRORS.labels(kind)
-    for reason in CLEANUP_REASONS:
-        EXPIRED_CLEANUP.labels("success", reason)
-    for outcome in ATTEMPT_OUTCOMES:
-        ATTEMPTS.labels(outcome)
-    for action in SWEEP_ACTIONS:
-        SWEPT.labels(action)
+    for metric, domains in DOMAINS.items():
+        if domains:
+            for values in product(*domains.values()):
+                metric.labels(*values)
+
+
+def known(value: str, domain: tuple[str, ...]) -> str:
+    """The value, or `other` if the label's domain does not name it."""
+    return value if value in domain else OTHER

@@ -16,6 +16,7 @@ from projections.rebuild import Report, SwapBusyError, Wish, rebuild
 from projections.rebuild_diff import Difference, document_of
 from projections.rebuild_guard import RebuildRunningError
 from projections.rebuild_log import PoisonEventError
+from projections.rebuild_progress import SharedProgress
 
 EXIT_OK, EXIT_FOUND, EXIT_SERVICE, EXIT_REFUSED = 0, 1, 3, 4
 EXIT_INTERRUPTED: Final = 130
@@ -91,7 +92,8 @@ def run_rebuild(database_url: str, wish: Wish, *, as_json: bool, out: TextIO, er
     """
     progress = ProgressLines(err, as_json=as_json)
     try:
-        report = rebuild(database_url, wish, progress)
+        with SharedProgress(database_url, progress) as shared:
+            report = rebuild(database_url, wish, shared)
     except KeyboardInterrupt:
         return _end(progress, err, "interrupted: the read models are as they were", EXIT_INTERRUPTED)
     except PoisonEventError as poison:

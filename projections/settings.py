@@ -38,6 +38,7 @@ class LedgerSettings(BaseSettings):
     redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL")
     database_password_file: Path | None = None
     data_dir: Path = DEFAULT_DATA_DIR
+    disk_path: Path | None = None
     secret_key: SecretStr
     peppers: SecretStr
     master_keys: SecretStr
@@ -79,6 +80,11 @@ class LedgerSettings(BaseSettings):
             retry_first_s=self.retry_first_s,
             retry_longest_s=self.retry_longest_s,
         )
+
+    @property
+    def watched_disk(self) -> Path:
+        """A path on the disk whose room is watched: the embedded database lies in the data folder."""
+        return self.disk_path or self.data_dir
 
     def open_vault(self) -> Vault:
         """A vault over the two key rings."""

@@ -1,19 +1,19 @@
-"""Keeping the Merkle log up with the events, and having its head signed: off the hot path, on every sweep of beat."""
+"""Keeping Merkle log and tallies up with the events and having the head signed: off the hot path, on its own beat."""
 
 from datetime import datetime
 from pathlib import Path
 
 from projections.bootstrap import Storage
 from projections.checkpoints import sign_head, signing_key
-from projections.metrics import MERKLE_SIZE
-from projections.tree_log import FOLLOWED_MAX, follow, tree_size
+from projections.tallies import advance
+from projections.tree_log import FOLLOWED_MAX, follow
 
 ROUNDS_MAX = 10
 """Transactions of one round; what is left then is the next round's."""
 
 
 def follow_events(storage: Storage, now: datetime, checkpoint_file: Path | None) -> int:
-    """Take what is new into the Merkle log and sign its head once a minute.
+    """Take what is new into the Merkle log and the tallies, and sign the head once a minute.
 
     Args:
         storage: The ledger.
@@ -31,5 +31,5 @@ def follow_events(storage: Storage, now: datetime, checkpoint_file: Path | None)
             if count < FOLLOWED_MAX:
                 break
         sign_head(conn, signing_key(storage.vault.rings["master"]), now, checkpoint_file)
-        MERKLE_SIZE.set(tree_size(conn).size)
+        advance(conn)
     return taken

@@ -13,8 +13,8 @@ from uuid import UUID
 
 from domain.ports import Channel
 from projections.errors import StorageUnavailableError
-from projections.metrics import ATTEMPTS, ERRORS
-from workers.steps import Claimed, Steps, Tried, outcome_word
+from projections.metrics import ERRORS
+from workers.steps import Claimed, Steps, Tried
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,6 @@ class Mailroom:
         except Exception as defect:  # noqa: BLE001 - whatever a defect raises, the other letters go on
             _tell(defect)
             return None
-        ATTEMPTS.labels(outcome_word(tried.outcome)).inc()
         return tried
 
 

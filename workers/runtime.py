@@ -20,6 +20,7 @@ from projections.settings import LedgerSettings
 from workers.channels import open_channel
 from workers.letters import press_from
 from workers.mailroom import Mailroom
+from workers.measuring import MeasuredChannel
 from workers.settings import WorkerSettings, worker_name
 from workers.steps import Steps
 
@@ -125,8 +126,10 @@ def _all_results(commit: GroupCommit, commands: Sequence[Command]) -> list[Done 
 
 def channel_from(settings: LedgerSettings) -> Channel:
     """The channel that the settings name."""
-    return open_channel(
-        settings.smtp_url.get_secret_value(),
-        mail_from=settings.mail_from,
-        timeout_s=settings.smtp_timeout_s,
+    return MeasuredChannel(
+        open_channel(
+            settings.smtp_url.get_secret_value(),
+            mail_from=settings.mail_from,
+            timeout_s=settings.smtp_timeout_s,
+        )
     )

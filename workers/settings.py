@@ -23,6 +23,8 @@ class WorkerSettings(LedgerSettings):
     task_time_limit_s: int = Field(default=240, ge=10)
     visibility_timeout_s: int = Field(default=300, ge=15)
     checkpoint_file: Path | None = None
+    worker_metrics_host: str = "127.0.0.1"
+    worker_metrics_port: int = Field(default=9464, ge=0, le=65535)
 
     @model_validator(mode="after")
     def _bounds_agree(self) -> "WorkerSettings":

@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from celery import Task
-from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
+from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutting_down
 from celery.utils.log import get_task_logger
 
 from projections.errors import StorageUnavailableError
-from projections.metrics import EXPIRED_CLEANUP, SWEPT, declare_zeroes
+from projections.metrics import CLEANUP_REASONS, EXPIRED_CLEANUP, PUBLISHES, SWEPT
 from projections.revoking import settle_next
 from projections.snapshots import write_missing
 from workers.broker_memory import BrokerMemory
@@ -18,6 +18,7 @@ from workers.by_hand import reserve_by_hand
 from workers.celery_app import FOLLOW_S, celery_app, settings
 from workers.cleanup import prune
 from workers.dispatch import monotonic_deadline
+from workers.exporter import start_exporter
 from workers.following import follow_events
 from workers.letters import reservation_ids
 from workers.notices import ROUND_S, send_notices
@@ -26,6 +27,7 @@ from workers.runtime import Runtime
 from workers.sampling import sample_drift
 from workers.stopping import STOPPING
 from workers.sweep import DueRows, sweep
+from workers.task_metrics import begin_process, end_process, measure_tasks
 
 log = get_task_logger(__name__)
 
@@ -54,9 +56,14 @@ os.register_at_fork(after_in_child=_Process.forget)
 worker_shutting_down.connect(lambda **_: STOPPING.begin(), weak=False)
 
 
+@worker_init.connect
+def _begin_worker(**_: Any) -> None:
+    start_exporter(settings)
+
+
 @worker_process_init.connect
 def _begin(**_: Any) -> None:
-    declare_zeroes()
+    begin_process()
     try:
         _Process.get()
     except StorageUnavailableError as away:
@@ -69,6 +76,10 @@ def _end(**_: Any) -> None:
     if _Process.runtime is not None:
         _Process.runtime.close()
         _Process.runtime = None
+    end_process()
+
+
+measure_tasks(lambda: _Process.runtime.storage if _Process.runtime else None)
 
 
 class InviteTask(Task):
@@ -110,7 +121,12 @@ def publish_ids(ids: Sequence[UUID]) -> None:
     Raises:
         kombu.exceptions.OperationalError: The broker is away or slow; the message may be queued all the same.
     """
-    process_invite_task.apply_async(([str(item) for item in ids],), ignore_result=True)
+    try:
+        process_invite_task.apply_async(([str(item) for item in ids],), ignore_result=True)
+    except Exception:
+        PUBLISHES.labels("failed").inc()
+        raise
+    PUBLISHES.labels("ok").inc()
 
 
 @celery_app.task(name="sweep_due_reservations")
@@ -133,7 +149,13 @@ def sweep_due_reservations() -> None:
 def cleanup_expired_users() -> None:
     """Drop what is kept for a time only: idempotency keys, refused tries, sweep marks."""
     runtime = _Process.get()
-    for reason, count in prune(runtime.storage, runtime.storage.recorder.clock.now()).items():
+    try:
+        pruned = prune(runtime.storage, runtime.storage.recorder.clock.now())
+    except Exception:
+        for reason in CLEANUP_REASONS:
+            EXPIRED_CLEANUP.labels("failed", reason).inc()
+        raise
+    for reason, count in pruned.items():
         EXPIRED_CLEANUP.labels("success", reason).inc(count)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from api.cli.context import complain
 from api.cli.stack.secret_file import FILE, load_secrets
+from projections import metric_files
 from projections.errors import SchemaMismatchError, StorageUnavailableError
 from projections.migrations import check_schema, migrate
 from projections.settings import LedgerSettings
@@ -44,6 +45,8 @@ def run(part: Annotated[Part, typer.Argument(help="Which part of the ledger to b
         _make_secrets(Path(secrets_file).parent)
     url = LedgerSettings().database_url.get_secret_value()
     _wait_for_schema(url, migrates=part == "backend")
+    if (folder := metric_files.folder()) is not None:
+        metric_files.wipe(folder)
     command = COMMANDS[part]
     os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - no shell is wanted; the commands are above
 

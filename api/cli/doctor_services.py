@@ -10,11 +10,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from api.broker import BEATS, is_nearly_full
 from api.cli.doctor_database import skipped
 from api.cli.doctor_finding import Finding, Findings
 from api.cli.stack.state_file import State
 from projections.settings import LedgerSettings
+from workers.broker import BEATS, is_nearly_full
 
 TIMEOUT_S = 2.0
 TASKS = ("process_invite_task", "sync_redeem_count_task", "cleanup_expired_users")

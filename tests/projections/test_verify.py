@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from domain.ports import Uncertain
-from projections.drift import last_verified, sample
+from projections.drift import LastVerified, last_verified, sample
 from projections.rebuild_log import Sizes
 from projections.verify import NO_ADDRESS, SETTLED_IN_TIME, verify
 from projections.verify_command import run_verify
@@ -64,7 +64,7 @@ def test_a_right_ledger_ends_with_0_and_leaves_its_mark(bench: LedgerBench) -> N
     code, document = verified(bench)
 
     assert (0, 0, 4, 4) == (code, document["wrong"], document["position"], document["events"])
-    assert [("full", 4)] == [(last.kind, last.position) for last in last_verified(bench.storage)]
+    assert [("full", 4)] == [(last.kind, last.position) for last in remembered(bench)]
 
 
 def test_a_drifted_row_is_named_and_not_repaired(bench: LedgerBench) -> None:
@@ -181,4 +181,10 @@ def test_the_sample_remembers_what_is_wrong_until_it_is_right(bench: LedgerBench
 
     assert ([code_id], 1) == ([drift.row_id for drift in wrong.drifts], wrong.drifting)
     assert ([], 0) == (right.drifts, right.drifting)
-    assert [("full", 4), ("sample", 4)] == [(last.kind, last.position) for last in last_verified(bench.storage)]
+    assert [("full", 4), ("sample", 4)] == [(last.kind, last.position) for last in remembered(bench)]
+
+
+def remembered(bench: LedgerBench) -> list[LastVerified]:
+    """What was last compared."""
+    with psycopg.connect(bench.database_url) as conn:
+        return last_verified(conn)

@@ -199,6 +199,13 @@ CREATE TABLE public.private_texts (
     sealed bytea NOT NULL,
     key_id smallint NOT NULL
 );
+CREATE TABLE public.rebuild_progress (
+    only_row boolean DEFAULT true NOT NULL,
+    step text NOT NULL,
+    events bigint NOT NULL,
+    total bigint NOT NULL,
+    CONSTRAINT rebuild_progress_only_row_check CHECK (only_row)
+);
 CREATE TABLE public.recipients (
     recipient_id uuid NOT NULL,
     digest bytea NOT NULL,
@@ -257,6 +264,16 @@ CREATE TABLE public.staff_sessions (
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL
 );
+CREATE TABLE public.tallies (
+    name text NOT NULL,
+    label text NOT NULL,
+    count bigint NOT NULL
+);
+CREATE TABLE public.tally_progress (
+    only_row boolean DEFAULT true NOT NULL,
+    "position" bigint NOT NULL,
+    CONSTRAINT tally_progress_only_row_check CHECK (only_row)
+);
 CREATE TABLE public.unknown_code_tries (
     minute timestamp with time zone NOT NULL,
     reason text NOT NULL,
@@ -313,6 +330,8 @@ ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (reservation_id, template);
 ALTER TABLE ONLY public.private_texts
     ADD CONSTRAINT private_texts_pkey PRIMARY KEY (text_id);
+ALTER TABLE ONLY public.rebuild_progress
+    ADD CONSTRAINT rebuild_progress_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.recipients
     ADD CONSTRAINT recipients_digest_key UNIQUE (digest);
 ALTER TABLE ONLY public.recipients
@@ -327,6 +346,10 @@ ALTER TABLE ONLY public.staff
     ADD CONSTRAINT staff_pkey PRIMARY KEY (staff_id);
 ALTER TABLE ONLY public.staff_sessions
     ADD CONSTRAINT staff_sessions_pkey PRIMARY KEY (digest);
+ALTER TABLE ONLY public.tallies
+    ADD CONSTRAINT tallies_pkey PRIMARY KEY (name, label);
+ALTER TABLE ONLY public.tally_progress
+    ADD CONSTRAINT tally_progress_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.unknown_code_tries
     ADD CONSTRAINT unknown_code_tries_pkey PRIMARY KEY (minute, reason);
 ALTER TABLE ONLY public.verifications

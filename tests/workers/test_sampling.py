@@ -1,15 +1,11 @@
-"""The minute's sample: what it exports, and that it repairs nothing."""
+"""The minute's sample: what metrics show of it, and that it repairs nothing."""
 
 import psycopg
-from prometheus_client import REGISTRY
 
+from projections.numbers import LedgerNumbers
+from tests.metrics import samples
 from tests.projections.ledgers import LedgerBench, done
 from workers.sampling import sample_drift
-
-
-def exported(name: str, **labels: str) -> float | None:
-    """A metric's value."""
-    return REGISTRY.get_sample_value(name, labels)
 
 
 def test_drift_is_exported_until_it_is_repaired(bench: LedgerBench) -> None:
@@ -21,8 +17,9 @@ def test_drift_is_exported_until_it_is_repaired(bench: LedgerBench) -> None:
     now = bench.storage.recorder.clock.now()
 
     found = sample_drift(bench.storage, now).drifting
+    shown = samples(LedgerNumbers(bench.database_url)())
 
-    assert (30, 30.0) == (found, exported("ledger_projection_drift"))
-    assert now.timestamp() == exported("ledger_verified_timestamp_seconds", kind="sample")
-    assert exported("ledger_verified_position", kind="sample") == 60.0
+    assert (30, 30.0) == (found, shown["ledger_projection_drift"])
+    assert now.timestamp() == shown['ledger_verified_timestamp_seconds{kind="sample"}']
+    assert shown['ledger_verified_position{kind="sample"}'] == 60.0
     assert [(30,)] == bench.rows("SELECT count(*) FROM code_balances WHERE used = 1")

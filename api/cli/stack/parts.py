@@ -5,12 +5,13 @@ import sys
 from collections.abc import Mapping
 
 from api.cli.stack.folder import Folder
-from api.cli.stack.ports import HOST
+from api.cli.stack.ports import HOST, free_port
 from api.cli.stack.program import Program
 from api.cli.stack.secret_file import POSTGRES_PASSWORD
 
 # Who asks ends before who is asked: API, beat and worker together, then the sink and Valkey, PostgreSQL last.
 FRONT, MIDDLE = 2, 1
+METRICS_PORT = "LEDGER_WORKER_METRICS_PORT"
 WORKER_STOP_S_MAX = 11.0
 """Letters that are being sent may end; with the stages after it, all ends within 15 seconds."""
 
@@ -68,4 +69,5 @@ def worker(folder: Folder, env: Mapping[str, str]) -> Program:
     What takes longer is killed: the message comes back, and a letter whose outcome nobody saw is an unknown one.
     """
     command = (sys.executable, "-m", "celery", "-A", "workers.celery_app", "worker", "--loglevel", "INFO")
+    env = {METRICS_PORT: str(free_port()), **env}  # two ledgers on one machine must not want the same
     return Program("worker", command, env, cwd=folder.run, stage=FRONT, stop_s_max=WORKER_STOP_S_MAX)

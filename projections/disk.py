@@ -1,0 +1,30 @@
+"""How much room a disk has, as metrics: a full one stops PostgreSQL, and with it every redemption."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+
+
+class DiskNumbers:
+    """Room on the file system of a path; both 0 where there is no such path.
+
+    Args:
+        path: Where the database's files lie, or something on the same disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self) -> Iterator[Metric]:
+        """Free (for whoever has no special rights) and whole."""
+        try:
+            found = os.statvfs(self._path)
+        except OSError:
+            free = size = 0
+        else:
+            free, size = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+        yield GaugeMetricFamily("ledger_disk_free_bytes", "Room that is left on the disk of LEDGER_DISK_PATH.", free)
+        yield GaugeMetricFamily("ledger_disk_size_bytes", "Size of that disk.", size)

@@ -1,0 +1,75 @@
+"""The folder in which processes keep their counters (PROMETHEUS_MULTIPROC_DIR): wiped at start, tidied at scrapes.
+
+The client keeps one file per process and kind and leaves those of dead processes for ever. Here their counts go
+into one file for all the dead, so that neither the folder nor a scrape grows with every process that ends.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client import mmap_dict
+from prometheus_client.multiprocess import mark_process_dead
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_OF_A_PROCESS = re.compile(r"(counter|histogram)_(\d+)\.db|gauge_live\w+_(\d+)\.db")
+_DEAD = "dead"
+
+
+def folder() -> Path | None:
+    """The folder, where this process keeps its counters in one."""
+    name = os.environ.get(VARIABLE)
+    return Path(name) if name else None
+
+
+def wipe(path: Path) -> None:
+    """Make the folder, and empty it of what the last run counted. Before any process of this run counts."""
+    path.mkdir(parents=True, exist_ok=True)
+    for file in path.glob("*.db"):
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def tidied(path: Path) -> Iterator[None]:
+    """The folder with the dead taken together; until the end nobody else moves counts from file to file."""
+    with (path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        gather_dead(path)
+        yield
+
+
+def gather_dead(path: Path) -> None:
+    """Move the counts of processes that are gone into one file for all of them."""
+    for file in sorted(path.glob("*.db")):
+        found = _OF_A_PROCESS.fullmatch(file.name)
+        if found is None or lives(pid := int(found[2] or found[3])):
+            continue
+        if found[1] is None:
+            mark_process_dead(pid, str(path))  # type: ignore[no-untyped-call]  # prometheus_client ships this one without types
+        else:
+            _add(file, path / f"{found[1]}_{_DEAD}.db")
+            file.unlink()
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _add(source: Path, target: Path) -> None:
+    total = mmap_dict.MmapedDict(str(target))  # type: ignore[no-untyped-call]  # as above
+    try:
+        for key, value, _, _ in mmap_dict.MmapedDict.read_all_values_from_file(str(source)):  # type: ignore[no-untyped-call]  # as above
+            before, _ = total.read_value(key)  # type: ignore[no-untyped-call]  # as above
+            total.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]  # as above
+    finally:
+        total.close()  # type: ignore[no-untyped-call]  # as above

@@ -1,0 +1,75 @@
+-- What metrics ask of the ledger.
+
+-- name: take_tallies
+-- Whoever has the row takes the tallies further; nobody waits for it.
+SELECT position FROM tally_progress FOR UPDATE SKIP LOCKED;
+
+-- name: next_tallied
+-- The end of the next stretch of the log. Positions appear in order, so all up to it are there.
+SELECT max(notification_id), count(*) FROM (
+    SELECT notification_id FROM ledger_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s
+) stretch;
+
+-- name: add_tallies
+-- A first delivery's time to its mail runs from the click; resends have no click.
+WITH stretch AS MATERIALIZED (
+    SELECT split_part(topic, ':', 1) AS type,
+        CASE WHEN topic LIKE ANY (ARRAY['InviteSent:%%', 'UseRefunded:%%']) THEN convert_from(state, 'UTF8')::jsonb END AS state
+    FROM ledger_events WHERE notification_id > %(after)s AND notification_id <= %(upto)s
+), clicks AS MATERIALIZED (
+    SELECT extract(epoch FROM (s.state ->> 'at')::timestamptz - r.reserved_at) AS seconds
+    FROM stretch s JOIN reservations r ON r.reservation_id = (s.state ->> 'reservation_id')::uuid
+    WHERE s.type = 'InviteSent' AND coalesce((s.state ->> 'delivery')::int, 1) = 1
+), counted (name, label, count) AS (
+    SELECT 'events', type, count(*) FROM stretch GROUP BY type
+    UNION ALL
+    SELECT 'refunds', state ->> 'cause', count(*) FROM stretch WHERE type = 'UseRefunded' GROUP BY state ->> 'cause'
+    UNION ALL
+    SELECT 'click_to_sent', coalesce((SELECT min(le) FROM unnest(%(bounds)s::float8[]) le WHERE seconds <= le)::text, '+Inf'),
+        count(*)
+    FROM clicks GROUP BY 2
+    UNION ALL
+    SELECT 'click_to_sent_ms', '', (sum(seconds) * 1000)::bigint FROM clicks HAVING count(*) > 0
+)
+INSERT INTO tallies AS old (name, label, count) SELECT name, label, count FROM counted
+ON CONFLICT (name, label) DO UPDATE SET count = old.count + excluded.count;
+
+-- name: set_tallied
+UPDATE tally_progress SET position = %s;
+
+-- name: all_tallies
+SELECT name, label, count FROM tallies ORDER BY name, label;
+
+-- name: ledger_gauges
+-- The state of things in one row; the connection that asks bounds its time.
+SELECT
+    coalesce(extract(epoch FROM clock_timestamp() - due.oldest), 0) AS sweep_lag,
+    pending.count AS pending,
+    coalesce(extract(epoch FROM clock_timestamp() - pending.oldest), 0) AS oldest_pending,
+    coalesce(extract(epoch FROM clock_timestamp() - pending.deadline), 0) AS overdue,
+    cases.count AS open_cases,
+    coalesce(extract(epoch FROM clock_timestamp() - cases.oldest), 0) AS oldest_case,
+    (SELECT coalesce(max(notification_id), 0) FROM ledger_events) AS position,
+    (SELECT position FROM tally_progress) AS tallied,
+    (SELECT size FROM merkle_progress) AS merkle_size,
+    (SELECT position FROM merkle_progress) AS merkle_position,
+    (SELECT coalesce(sum(rows), 0) FROM drifting_codes) AS drift,
+    (SELECT count(*) FROM outbox WHERE due_at IS NOT NULL) AS notices,
+    (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1818518631 AND objid = 1 AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS rebuilds,
+    (SELECT coalesce(max(events::float8 / nullif(total, 0)), 0) FROM rebuild_progress) AS rebuilt,
+    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+    current_setting('max_connections')::int AS connections_max,
+    pg_database_size(current_database()) AS bytes
+FROM
+    (SELECT min(due_at) AS oldest FROM reservations WHERE due_at IS NOT NULL) AS due,
+    (SELECT count(*), min(reserved_at) AS oldest, min(deadline) AS deadline
+     FROM reservations WHERE status = 'live' AND case_id IS NULL) AS pending,
+    (SELECT count(*), min(opened_at) AS oldest FROM cases WHERE closed_at IS NULL) AS cases;
+
+-- name: set_rebuild_progress
+INSERT INTO rebuild_progress (step, events, total) VALUES (%s, %s, %s)
+ON CONFLICT (only_row) DO UPDATE SET step = excluded.step, events = excluded.events, total = excluded.total;
+
+-- name: forget_rebuild_progress
+DELETE FROM rebuild_progress;

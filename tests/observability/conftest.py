@@ -1,0 +1,33 @@
+"""The metrics as a process offers them, without a database and without a broker."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import Metric
+
+from projections.disk import DiskNumbers
+from projections.metrics import DOMAINS, declare_zeroes
+from projections.numbers import LedgerNumbers
+from workers.broker import BrokerWatch
+
+
+@pytest.fixture(scope="session")
+def families() -> dict[str, Metric]:
+    """Every metric by the name that its samples begin with."""
+    return {_shown(metric): metric for metric in _all()}
+
+
+def _all() -> Iterator[Metric]:
+    declare_zeroes()
+    for metric in DOMAINS:
+        yield from metric.collect()
+    watch = BrokerWatch("redis://127.0.0.1:1/0")
+    yield from watch.numbers()
+    watch.close()
+    yield from DiskNumbers(Path("/"))()
+    yield from LedgerNumbers("postgresql://nobody@127.0.0.1:1/none")()
+
+
+def _shown(metric: Metric) -> str:
+    return f"{metric.name}_total" if metric.type == "counter" else metric.name

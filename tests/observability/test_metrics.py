@@ -1,0 +1,122 @@
+"""Each metric is documented, written by somebody, bounded in its labels, and there from the first scrape."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+from prometheus_client import Metric
+
+from projections import metrics
+from tests.metrics import scraped
+
+ROOT = Path(__file__).parents[2]
+WRITES = {"inc", "observe", "set", "time", "labels", "set_to_current_time"}
+FIRST_SCRAPE = """
+import subprocess, sys
+from projections.exposition import Exposition
+subprocess.run([sys.executable, "-c", "from projections.metrics import declare_zeroes; declare_zeroes()"], check=True)
+sys.stdout.buffer.write(Exposition([])())
+"""
+
+
+def documented() -> dict[str, tuple[str, str]]:
+    """Type and labels by name, from the tables of docs/metrics.md."""
+    text = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", text, re.MULTILINE)
+    return {name: (kind, labels) for name, kind, labels in rows}
+
+
+def test_every_metric_is_documented_and_every_documented_one_exists(families: dict[str, Metric]) -> None:
+    """Names, types and label names of the tables are the real ones."""
+    told = documented()
+
+    assert set(families) == set(told)
+    for name, metric in families.items():
+        kind, labels = told[name]
+        names = {label for sample in metric.samples for label in sample.labels} - {"le"}
+        assert (kind, set(re.findall(r"`(\w+)`", labels))) == (metric.type, names), name
+
+
+def never_written(declaring: str, others: list[str]) -> set[str]:
+    """Names of metrics that one source declares and no other writes."""
+    declared = {
+        target.id
+        for node in ast.parse(declaring).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+        if ast.unparse(node.value.func) in {"_counter", "_histogram", "Counter", "Gauge", "Histogram"}
+    }
+    written = {
+        node.value.id
+        for source in others
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and node.attr in WRITES and isinstance(node.value, ast.Name)
+    }
+    return declared - written
+
+
+def product_sources() -> list[str]:
+    """The product's code but for the declarations."""
+    folders = ("domain", "projections", "api", "workers")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return [path.read_text("utf-8") for path in paths if path.name != "metrics.py"]
+
+
+def test_no_metric_is_declared_and_never_written() -> None:
+    """13 of the old system's 19 were."""
+    declaring = (ROOT / "projections" / "metrics.py").read_text("utf-8")
+
+    assert never_written(declaring, product_sources()) == set()
+
+
+def test_a_metric_that_is_never_written_would_be_found() -> None:
+    """The check can fail: one that is only declared, or only imported, is named."""
+    declaring = "USED = _counter('a', 'b')\nDEAD = _counter('c', 'd')\n"
+
+    assert never_written(declaring, ["from m import DEAD, USED\nUSED.labels('x').inc()"]) == {"DEAD"}
+
+
+@pytest.mark.parametrize(
+    "values", [metrics.ERROR_TYPES, metrics.REDEEM_STATUSES, metrics.CLEANUP_REASONS, ("ok", "failed")]
+)
+def test_every_value_of_a_label_is_used(values: tuple[str, ...]) -> None:
+    """A value that nobody writes is a lie of the documentation."""
+    everything = "".join(product_sources())
+
+    assert [value for value in values if f'"{value}"' not in everything] == []
+
+
+def test_the_names_of_the_incident_with_their_labels(families: dict[str, Metric]) -> None:
+    """Alerts and dashboards of the old team go on."""
+    samples = {(sample.name, *sample.labels.items()) for metric in families.values() for sample in metric.samples}
+
+    assert ("errors_total", ("error_type", "celery_error")) in samples
+    assert ("redeem_requests_total", ("status", "accepted")) in samples
+    assert ("expired_user_cleanup_total", ("status", "success"), ("reason", "refusal")) in samples
+
+
+def test_every_series_is_there_from_the_first_scrape_of_several_processes(tmp_path: Path) -> None:
+    """One process declares, another shows: each combination of label values has its zero."""
+    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", FIRST_SCRAPE], env=env, capture_output=True, check=True)
+    shown = scraped(done.stdout)
+
+    for metric, domains in metrics.DOMAINS.items():
+        (family,) = metric.describe()
+        suffix = {"counter": "_total", "histogram": "_count", "gauge": ""}[family.type]
+        if suffix:  # a process's own gauges are there once it has set them
+            for values in product(*(sorted(domain) for domain in domains.values())):
+                labels = ",".join(f'{name}="{value}"' for name, value in sorted(zip(domains, values, strict=True)))
+                assert f"{family.name}{suffix}{f'{{{labels}}}' if labels else ''}" in shown
+
+
+def test_no_label_goes_beyond_its_domain() -> None:
+    """What is not known by name is counted as other."""
+    assert metrics.known("sweep_due_reservations", metrics.TASKS) == "sweep_due_reservations"
+    assert metrics.known("a task of the future", metrics.TASKS) == "other"

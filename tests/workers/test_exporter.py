@@ -1,0 +1,54 @@
+"""The worker's own `/metrics` and `/healthz`."""
+
+import socket
+import urllib.error
+import urllib.request
+
+from workers.broker import BrokerState
+from workers.exporter import Exporter, trouble_of
+
+
+def get(url: str) -> tuple[int, bytes]:
+    """Status and body."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - a loopback URL made here
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_it_serves_metrics_and_health() -> None:
+    """Both paths and no other; what is wrong is said with 503."""
+    troubles = iter([None, "the broker is away"])
+    exporter = Exporter("127.0.0.1", 0, lambda: b"x 1\n", lambda: next(troubles))
+    base = f"http://127.0.0.1:{exporter.port(10)}"
+    try:
+        answers = [get(base + path) for path in ("/metrics", "/healthz", "/healthz")]
+        elsewhere = get(base + "/")[0]
+    finally:
+        exporter.close()
+
+    assert answers == [(200, b"x 1\n"), (200, b"well"), (503, b"the broker is away")]
+    assert elsewhere == 404
+
+
+def test_a_port_that_is_taken_stops_nothing_and_is_tried_again() -> None:
+    """A second worker on one machine goes on; once the port is free it has it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        exporter = Exporter("127.0.0.1", port, lambda: b"")
+        assert exporter.port(0.3) is None
+    try:
+        assert exporter.port(20) == port
+    finally:
+        exporter.close()
+
+
+def test_what_keeps_a_worker_from_its_work() -> None:
+    """No broker; or messages wait and it takes none. With nothing to do it is well."""
+    assert trouble_of(BrokerState(), is_consuming=True) == "the broker is away"
+    assert trouble_of(BrokerState(is_up=True, queued=3), is_consuming=True) is None
+    assert trouble_of(BrokerState(is_up=True, queued=0), is_consuming=False) is None
+    stuck = trouble_of(BrokerState(is_up=True, queued=3), is_consuming=False)
+    assert stuck is not None
+    assert stuck.startswith("3 message(s) wait")

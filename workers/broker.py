@@ -1,0 +1,127 @@
+"""Watching the broker, and what worker and beat leave there: what is missing delays mails, it never stops redemptions.
+
+Knows no Celery, so that the API can use it.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import redis
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+POLL_S = 1.0
+TIMEOUT_S = 0.5
+BEATS = {"worker": "ledger:alive:worker", "beat": "ledger:alive:beat"}
+"""Keys that workers and beat renew; each expires within 15 seconds of their last sign of life."""
+QUEUE: Final = "ledger"
+UNACKED: Final = "unacked"
+"""kombu's hash of messages that workers hold."""
+
+
+MEMORY_SHARE_MAX: Final = 0.9
+PARTS: Final = ("broker", "worker", "beat", "broker_noeviction", "broker_memory")
+
+
+class BrokerState(NamedTuple):
+    """What one look at the broker saw; without an answer nothing is there."""
+
+    is_up: bool = False
+    worker: bool = False
+    beat: bool = False
+    is_noeviction: bool = True
+    queued: int = 0
+    held: int = 0
+    memory_used: int = 0
+    memory_max: int = 0
+
+    def missing(self) -> list[str]:
+        """Which of `PARTS` are missing or unsafe."""
+        is_roomy = not is_nearly_full({"used_memory": self.memory_used, "maxmemory": self.memory_max})
+        there = (self.is_up, self.worker, self.beat, self.is_noeviction, is_roomy)
+        return [part for part, is_there in zip(PARTS, there, strict=True) if not is_there]
+
+
+def is_nearly_full(info: dict[str, Any]) -> bool:
+    """Whether a Redis with this INFO is near its limit, where it would refuse messages."""
+    used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    return limit > 0 and used > limit * MEMORY_SHARE_MAX
+
+
+class BrokerWatch:
+    """Asks Redis once a second, in a thread of its own, so that nobody who serves a request waits for it."""
+
+    def __init__(self, redis_url: str, wait: Callable[[threading.Event, float], bool] = threading.Event.wait) -> None:
+        self._client = redis.Redis.from_url(
+            redis_url,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._wait = wait
+        self.state = BrokerState()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="broker-watch", daemon=True)
+        self._thread.start()
+
+    def missing(self) -> list[str]:
+        """What is missing now (at most some seconds old)."""
+        return self.state.missing()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closing.set()
+        self._thread.join(TIMEOUT_S * 4)
+        self._client.close()
+
+    def numbers(self) -> Iterator[Metric]:
+        """The last look as metrics."""
+        state = self.state
+        parts = GaugeMetricFamily(
+            "ledger_part_missing",
+            "1 while a part that invitations need is missing or unsafe, as /readyz says: broker, worker, beat, ...",
+            labels=["part"],
+        )
+        missing = state.missing()
+        for part in PARTS:
+            parts.add_metric([part], float(part in missing))
+        yield parts
+        queue = GaugeMetricFamily(
+            "ledger_queue_depth", "Messages that wait in the broker, and that workers hold.", labels=["state"]
+        )
+        queue.add_metric(["waiting"], state.queued)
+        queue.add_metric(["held"], state.held)
+        yield queue
+        yield GaugeMetricFamily("ledger_broker_memory_bytes", "Memory that the broker uses.", state.memory_used)
+        yield GaugeMetricFamily(
+            "ledger_broker_memory_max_bytes", "What it may use at most; 0 without a limit.", state.memory_max
+        )
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self.state = self._look()
+            self._wait(self._closing, POLL_S)
+
+    def _look(self) -> BrokerState:
+        try:
+            with self._client.pipeline(transaction=False) as asked:
+                asked.mget(list(BEATS.values()))
+                asked.info("memory")
+                asked.llen(QUEUE)
+                asked.hlen(UNACKED)
+                signs, info, queued, held = asked.execute()
+        except redis.RedisError:
+            return BrokerState()
+        return BrokerState(
+            is_up=True,
+            worker=signs[0] is not None,
+            beat=signs[1] is not None,
+            is_noeviction=info.get("maxmemory_policy") in {None, "noeviction"},
+            queued=queued,
+            held=held,
+            memory_used=int(info.get("used_memory", 0)),
+            memory_max=int(info.get("maxmemory", 0)),
+        )

@@ -1,0 +1,53 @@
+"""Rate, errors and duration of Celery tasks, and the life of the worker's child processes."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery import Task
+from celery.signals import task_postrun, task_prerun
+from prometheus_client.multiprocess import mark_process_dead
+
+from projections import metric_files
+from projections.bootstrap import Storage
+from projections.metrics import ERRORS, TASK_RUNS, TASK_SECONDS, TASKS, WORKER_PROCESSES, declare_zeroes, known
+from projections.pool_metrics import show_pool
+
+_began: dict[str, float] = {}
+
+
+def measure_tasks(storage: Callable[[], Storage | None]) -> None:
+    """Count every task that runs in this process.
+
+    Args:
+        storage: This process's, whose pool is shown after each task.
+    """
+
+    def begin(task_id: str, **_: Any) -> None:
+        _began[task_id] = time.perf_counter()
+
+    def end(task_id: str, task: Task, state: str | None, **_: Any) -> None:
+        name = known(task.name, TASKS)
+        TASK_SECONDS.labels(name).observe(time.perf_counter() - _began.pop(task_id, time.perf_counter()))
+        is_ok = state == "SUCCESS"
+        TASK_RUNS.labels(name, "ok" if is_ok else "failed").inc()
+        if not is_ok:
+            ERRORS.labels("celery_error").inc()
+        if (opened := storage()) is not None:
+            show_pool(opened)
+
+    task_prerun.connect(begin, weak=False)
+    task_postrun.connect(end, weak=False)
+
+
+def begin_process() -> None:
+    """A child process of the worker begins."""
+    declare_zeroes()
+    WORKER_PROCESSES.inc()
+
+
+def end_process() -> None:
+    """It ends; its gauges end with it, its counts stay."""
+    if (folder := metric_files.folder()) is not None:
+        mark_process_dead(os.getpid(), str(folder))  # type: ignore[no-untyped-call]  # prometheus_client ships this one without types
