@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test simulate chaos faults bench check lock clean
+.PHONY: help setup run test simulate chaos faults bench check docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -89,7 +89,12 @@ check: setup  ## Style, types, import rules, dead code, locks
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tests.architecture.dead_code
 	@$(BIN)/python -m pytest --quiet tests/architecture/test_locks.py
+	@$(BIN)/python -m sphinx -b dummy -W --keep-going -q -d docs/_build/check docs docs/_build/dummy
 	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
+
+docs: setup  ## Build the documentation site in docs/_build; a warning or a dead link is an error
+	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 # Pins stay as they are unless a requirement needs otherwise; `make lock ARGS=--upgrade` takes the newest.
 lock:  ## Make the locks anew from requirements/*.in (needs uv)

@@ -1,0 +1,52 @@
+"""The documentation's tables say what is: every setting with its default, and every page that the site lists."""
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from api.settings import ApiSettings
+from workers.settings import WorkerSettings
+
+DOCS = Path(__file__).parents[2] / "docs"
+COMPUTED = {"LEDGER_DISK_PATH"}
+"""Their default follows from another setting."""
+
+
+def real_settings() -> dict[str, str]:
+    """Defaults by the name of the variable; empty for none."""
+    found = {}
+    for settings in (ApiSettings, WorkerSettings):
+        for name, field in settings.model_fields.items():
+            variable = str(field.validation_alias or f"LEDGER_{name.upper()}")
+            default = None if field.is_required() else field.get_default()
+            if isinstance(default, SecretStr):
+                default = default.get_secret_value()
+            if isinstance(default, float):
+                default = f"{default:g}"
+            found[variable] = "" if default is None else str(default)
+    return found
+
+
+def documented_settings() -> dict[str, str]:
+    """The same, from the tables of settings.md."""
+    rows = re.findall(r"^\| `([A-Z_]+)` \|([^|]*)\|", (DOCS / "settings.md").read_text("utf-8"), re.MULTILINE)
+    return {name: "" if "none: needed" in default else default.strip().strip("`") for name, default in rows}
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """No more, no fewer, and no default that is out of date: a new setting needs its line in docs/settings.md."""
+    real, told = real_settings(), documented_settings()
+
+    assert real.keys() == told.keys()
+    assert {name: told[name] for name in real if name not in COMPUTED and told[name] != real[name]} == {}
+
+
+def test_every_page_is_on_the_site() -> None:
+    """Each Markdown file of docs/ is listed by the index."""
+    toctree = (DOCS / "index.md").read_text("utf-8").partition("```{toctree}")[2].partition("```")[0]
+    listed = [line for line in toctree.splitlines() if line and not line.startswith(":")]
+    pages = {path.stem for path in DOCS.glob("*.md")} - {"index"}
+
+    assert {page for page in pages if not any(fnmatch(page, pattern) for pattern in listed)} == set()

@@ -1,0 +1,84 @@
+"""Alerts and dashboard ask for metrics that exist, and every alert leads to a section of the runbook."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import Metric
+
+from tests.observability.promql import ALERT_TESTS, alerts, dashboard_queries, metrics_in
+
+ROOT = Path(__file__).parents[2]
+OF_PROMETHEUS = {"up", "ALERTS"}
+
+
+def unknown(query: str, families: dict[str, Metric]) -> set[str]:
+    """Metrics of a query that nobody exposes."""
+    series = set(families) | OF_PROMETHEUS
+    for name, metric in families.items():
+        if metric.type == "histogram":
+            series |= {f"{name}_bucket", f"{name}_sum", f"{name}_count"}
+    return metrics_in(query) - series
+
+
+def test_every_alert_asks_for_metrics_that_exist(families: dict[str, Metric]) -> None:
+    """A renamed metric would leave an alert silent for ever."""
+    assert {rule["alert"]: found for rule in alerts() if (found := unknown(rule["expr"], families))} == {}
+
+
+def test_every_query_of_the_dashboard_names_metrics_that_exist(families: dict[str, Metric]) -> None:
+    """No panel stays empty because of a name."""
+    queries = list(dashboard_queries())
+
+    assert len(queries) > 30
+    assert {query: found for query in queries if (found := unknown(query, families))} == {}
+
+
+def test_every_metric_is_looked_at_by_an_alert_or_a_panel(families: dict[str, Metric]) -> None:
+    """What nobody looks at need not be measured; the few exceptions are of use in a search."""
+    seen = {
+        name for query in [*dashboard_queries(), *(rule["expr"] for rule in alerts())] for name in metrics_in(query)
+    }
+    bare = {re.sub(r"_(bucket|sum|count)$", "", name) for name in seen}
+
+    assert set(families) - bare == {"ledger_merkle_size"}
+
+
+def test_a_metric_that_does_not_exist_is_found(families: dict[str, Metric]) -> None:
+    """The check can fail, also inside of functions and beside labels that look like names."""
+    query = 'sum by (instance) (rate(ledger_nothing_total{part="errors_total"}[5m])) / sum(up)'
+
+    assert unknown(query, families) == {"ledger_nothing_total"}
+
+
+def anchors(path: Path) -> set[str]:
+    """Anchors of a page's headings, as Sphinx and GitHub make them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_every_alert_leads_to_its_section_of_the_runbook(rule: dict[str, dict[str, str]]) -> None:
+    """At three in the morning nobody searches."""
+    page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+
+    assert page == "docs/runbook.md"
+    assert anchor in anchors(ROOT / page)
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+
+
+def test_every_alert_is_seen_to_fire() -> None:
+    """Each one is expected to fire in some case of alerts.test.yml, which promtool runs."""
+    cases = yaml.safe_load(ALERT_TESTS.read_text("utf-8"))["tests"]
+    fired = {
+        name
+        for case in cases
+        for check in case["promql_expr_test"]
+        if check["exp_samples"]
+        for text in (check["expr"], *(sample["labels"] for sample in check["exp_samples"]))
+        for name in re.findall(r'alertname="(\w+)"', text)
+    }
+
+    assert fired == {rule["alert"] for rule in alerts()}
