@@ -29,6 +29,7 @@ TASKS = (
     "cleanup_expired_users",
     "sync_redeem_count_task",
     "follow_ledger_events",
+    "keep_snapshots",
 )
 OTHER = "other"
 """The value of whatever a label's domain does not name."""

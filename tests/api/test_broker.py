@@ -4,10 +4,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client import REGISTRY
 from redis import Redis
 
-from api.broker import PARTS, BrokerWatch
+from api.broker import PARTS
+from tests.metrics import samples
+from workers import broker as watching
+from workers.broker import BrokerWatch
 
 SEEN_S_MAX = 20
 
@@ -26,14 +28,20 @@ def broker(redis_url: str) -> Iterator[Redis]:
 def wait_missing(watch: BrokerWatch, expected: list[str]) -> None:
     """Wait until exactly these parts are missing, and the metric says the same."""
     ends = time.monotonic() + SEEN_S_MAX
-    while watch.missing() != expected or exported() != set(expected):
-        assert time.monotonic() < ends, (watch.missing(), exported())
+    while watch.missing() != expected or exported(watch) != set(expected):
+        assert time.monotonic() < ends, (watch.missing(), exported(watch))
         time.sleep(0.05)
 
 
-def exported() -> set[str | None]:
+def exported(watch: BrokerWatch) -> set[str]:
     """Parts whose metric is 1."""
-    return {part for part in PARTS if REGISTRY.get_sample_value("ledger_part_missing", {"part": part}) == 1.0}
+    shown = samples(watch.numbers())
+    return {part for part in PARTS if shown[f'ledger_part_missing{{part="{part}"}}'] == 1.0}
+
+
+def test_each_part_has_its_words() -> None:
+    """What is watched, and what `/readyz` says of it, are the same list."""
+    assert tuple(PARTS) == watching.PARTS
 
 
 def test_a_broker_that_evicts_or_is_full_is_seen_while_it_runs(redis_url: str, broker: Redis) -> None:

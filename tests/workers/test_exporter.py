@@ -1,9 +1,13 @@
 """The worker's own `/metrics` and `/healthz`."""
 
+import base64
 import socket
 import urllib.error
 import urllib.request
 
+import pytest
+
+from projections import metrics
 from workers.broker import BrokerState
 from workers.exporter import Exporter, trouble_of
 
@@ -52,3 +56,15 @@ def test_what_keeps_a_worker_from_its_work() -> None:
     stuck = trouble_of(BrokerState(is_up=True, queued=3), is_consuming=False)
     assert stuck is not None
     assert stuck.startswith("3 message(s) wait")
+
+
+def test_every_task_has_series_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that metrics do not know by name would hide among the others."""
+    for name in ("PEPPERS", "MASTER_KEYS"):
+        monkeypatch.setenv(f"LEDGER_{name}", "1:" + base64.b64encode(b"k" * 32).decode())
+    monkeypatch.setenv("LEDGER_SECRET_KEY", "test")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    from workers import tasks  # noqa: PLC0415 - it reads its settings when it is imported
+
+    registered = {name for name in tasks.process_invite_task.app.tasks if not name.startswith("celery.")}
+    assert registered == set(metrics.TASKS)
