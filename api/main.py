@@ -29,6 +29,7 @@ from api.problems import ProblemError, language_of, problem_response, status_of
 from api.services import Services
 from api.settings import ApiSettings
 from api.support import Desk, build_support
+from api.support.dashboard import Dashboard
 from projections.bootstrap import Storage
 from projections.disk import DiskNumbers
 from projections.exposition import Exposition
@@ -125,6 +126,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 new_id=POOL.uuid,
             )
             app.state.support = Desk.over(app.state.services)
+            app.state.dashboard = Dashboard.over(app.state.services)
             app.state.admin = Office.over(app.state.services, app.state.support, _post_room(settings))
             app.state.exposition = Exposition(
                 [

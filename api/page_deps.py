@@ -1,5 +1,6 @@
 """What the pages ask of the application, answered by the same use cases as the API."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,10 +10,11 @@ from api.messages import refusal_detail, refusal_title, state_message
 from api.pages.masking import mask_email
 from api.pages.ports import AcceptAnswer, PageDeps, RedeemAnswer, RefusalAnswer, StatusView
 from api.problems import ProblemError
-from api.services import Caller, Services
+from api.services import Caller, Redemption, Services
 from api.settings import ApiSettings
 from domain.decisions.accept import AcceptInvite
 from domain.ports import Language
+from domain.reservation import Reservation
 from domain.tokens import read_token
 from projections.groups import Groups
 
@@ -22,6 +24,7 @@ def page_deps(app: FastAPI, settings: ApiSettings) -> PageDeps:
     answers = PageAnswers(app, settings.secret_key.get_secret_value().encode())
     return PageDeps(
         redeem=answers.redeem,
+        correct=answers.correct,
         status=answers.status,
         accept=answers.accept,
         mailbox=settings.mailbox,
@@ -47,22 +50,14 @@ class PageAnswers:
     ) -> RedeemAnswer | RefusalAnswer:
         """Redeem what was typed into the form."""
         caller = Caller(actor="person", request_id=request_id)
-        try:
-            found = await self.services.redeem(email, code, language=language, caller=caller)
-        except ProblemError as problem:
-            return RefusalAnswer(
-                code=problem.code,
-                title=refusal_title(problem.code, language),
-                detail=refusal_detail(problem.code, language, **problem.facts),
-                retry_after_s=problem.retry_after_s,
-            )
-        item = found.reservation
-        return RedeemAnswer(
-            reservation_id=item.reservation_id,
-            message=state_message(item.public_state, language, created=found.created),
-            state=item.public_state,
-            created=found.created,
-        )
+        return await _answer(self.services.redeem(email, code, language=language, caller=caller), language)
+
+    async def correct(
+        self, reservation_id: UUID, email: str, code: str, language: Language, request_id: str | None
+    ) -> RedeemAnswer | RefusalAnswer:
+        """Move a use to the right address."""
+        caller = Caller(actor="person", request_id=request_id)
+        return await _answer(self.services.correct(reservation_id, email, caller=caller, code=code), language)
 
     async def status(self, reservation_id: UUID, language: Language) -> StatusView | None:
         """What became of a reservation."""
@@ -85,6 +80,7 @@ class PageAnswers:
             next_attempt_at=item.next_attempt_at if is_retried or item.deferred else None,
             sent_at=item.sent_at,
             refunded_at=item.refunded_at,
+            may_correct=_may_correct(item),
         )
 
     async def accept(self, token: str) -> AcceptAnswer:
@@ -107,3 +103,29 @@ class PageAnswers:
         name = done.about().group
         group = None if name is None else await self.services.read(lambda: Groups(self.services.storage).find(name))
         return AcceptAnswer(accepted=True, group=name, target=group.accept_target if group else None)
+
+
+async def _answer(asked: Awaitable[Redemption], language: Language) -> RedeemAnswer | RefusalAnswer:
+    """What the person is told."""
+    try:
+        found = await asked
+    except ProblemError as problem:
+        return RefusalAnswer(
+            code=problem.code,
+            title=refusal_title(problem.code, language),
+            detail=refusal_detail(problem.code, language, **problem.facts),
+            retry_after_s=problem.retry_after_s,
+        )
+    item = found.reservation
+    return RedeemAnswer(
+        reservation_id=item.reservation_id,
+        message=state_message(item.public_state, language, created=found.created),
+        state=item.public_state,
+        created=found.created,
+    )
+
+
+def _may_correct(item: Reservation) -> bool:
+    """Whether it makes sense to offer the correction; the ledger decides when it is asked for."""
+    in_doubt = item.is_live and item.ever_unknown
+    return item.counts_or_holds and item.accepted_at is None and item.corrects is None and not in_doubt

@@ -27,6 +27,7 @@ Act = Literal[
     "removed_staff",
     "changed_group",
     "sent_test",
+    "changed_password",
 ]
 
 

@@ -56,6 +56,7 @@ class StatusView:
         group: The group that the person is invited to.
         deadline: The invitation is sent until then, or the use is given back.
         next_attempt_at: When it is tried again, after an attempt that failed.
+        may_correct: The person may still mend a mistyped address.
     """
 
     reservation_id: UUID
@@ -69,6 +70,7 @@ class StatusView:
     next_attempt_at: datetime | None = None
     sent_at: datetime | None = None
     refunded_at: datetime | None = None
+    may_correct: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,9 @@ class AcceptAnswer:
 Redeem = Callable[[str, str, Language, str | None], Awaitable[RedeemAnswer | RefusalAnswer]]
 """(e-mail as typed, code as typed, language of the letters, request id) -> answer."""
 
+Correct = Callable[[UUID, str, str, Language, str | None], Awaitable[RedeemAnswer | RefusalAnswer]]
+"""(reservation id, e-mail and code as typed, language of the answer, request id) -> the new reservation."""
+
 Status = Callable[[UUID, Language], Awaitable[StatusView | None]]
 """(reservation id, language of the message) -> view; None if there is no such reservation."""
 
@@ -106,6 +111,7 @@ class PageDeps:
     """
 
     redeem: Redeem
+    correct: Correct
     status: Status
     accept: Accept
     mailbox: Path | None

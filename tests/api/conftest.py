@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from fastapi.testclient import TestClient
@@ -13,8 +14,7 @@ from tests.api.site import Site
 NOBODY = "redis://127.0.0.1:1/0"
 
 
-@pytest.fixture
-def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> ApiSettings:
+def settings_over(database_url: str, monkeypatch: pytest.MonkeyPatch) -> ApiSettings:
     """Settings as a process finds them; also in the environment, where the Celery side reads them."""
     values = {
         "DATABASE_URL": database_url,
@@ -28,9 +28,22 @@ def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> ApiSettings:
     return ApiSettings()
 
 
-@pytest.fixture
-def site(settings: ApiSettings) -> Iterator[Site]:
-    """The application, started, with a client and an admin's key."""
+@contextmanager
+def started(settings: ApiSettings) -> Iterator[Site]:
+    """The application, started, with a client."""
     app = create_app(settings)
     with TestClient(app, raise_server_exceptions=False, headers={"accept-language": "zh-CN"}) as client:
         yield Site(client, app.state.services)
+
+
+@pytest.fixture
+def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> ApiSettings:
+    """Settings over a database of this test's own."""
+    return settings_over(database_url, monkeypatch)
+
+
+@pytest.fixture
+def site(settings: ApiSettings) -> Iterator[Site]:
+    """The application over it."""
+    with started(settings) as found:
+        yield found

@@ -1,6 +1,7 @@
 """A real browser in front of the whole API. It is Debian's Chromium, which `.ci/run` installs.
 
-A machine without one runs every other test; where CI is set, these run or the run fails.
+A machine without one runs every other test; where CI is set, these run or the run fails. Each file of tests has one
+database and one served application: its tests use codes of their own.
 """
 
 import os
@@ -10,18 +11,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from api.cli.stack.ports import free_port
 from api.cli.stack.waiting import wait_until
-from tests.api.conftest import settings, site
+from tests.api.conftest import settings_over, started
 from tests.api.site import Site
 from tests.browser.house import PASSWORD, WAIT_MS, House
+from tests.conftest import TEMPLATE, database_of, drop, execute
 from tests.support.browser import add_staff
-
-__all__ = ["settings", "site"]
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 START_S: Final = 20
@@ -29,7 +30,17 @@ START_S: Final = 20
 collect_ignore_glob = [] if CHROMIUM or os.environ.get("CI") else ["test_*.py"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def site(postgres_url: str) -> Iterator[Site]:
+    """The application over a database of this file's own."""
+    name = f"browser_{uuid4().hex}"
+    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    with pytest.MonkeyPatch.context() as patch, started(settings_over(database_of(postgres_url, name), patch)) as found:
+        yield found
+    drop(postgres_url, name)
+
+
+@pytest.fixture(scope="module")
 def house(site: Site) -> Iterator[House]:
     """The application as a process of its own, beside the one of `site` over the same database."""
     port = free_port()

@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from playwright.sync_api import Page
 
+from domain.tokens import Delivery, link_token
 from tests.api.site import Site
 
 PASSWORD: Final = "correct horse battery staple"
-WAIT_MS: Final = 10_000
+WAIT_MS: Final = 15_000
+RULES: Final = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+"""What axe looks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +44,16 @@ class House:
         page.goto("/support")
         page.fill("#q", typed)
         page.press("#q", "Enter")
+
+    def uses(self, code: str) -> tuple[int, int]:
+        """A code's used and reserved uses."""
+        reader = self.site.services.reader
+        code_id = reader.find_code(code)
+        row = reader.code(code_id) if code_id else None
+        assert row is not None
+        return row["used"], row["reserved"]
+
+    def link(self, reservation_id: str) -> str:
+        """Where the letter of a reservation leads."""
+        secret = self.site.services.settings.secret_key.get_secret_value().encode()
+        return f"/a/{link_token(secret, Delivery(UUID(reservation_id), 1))}"

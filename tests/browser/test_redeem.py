@@ -3,13 +3,16 @@
 from collections.abc import Callable
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from api.issuing import Terms
-from tests.browser.house import House
+from domain.ports import Rejected
+from tests.browser.house import RULES, House
 
 Tab = Callable[..., Page]
 EMAIL = "li.wei@example.com"
+NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
 def test_a_double_click_takes_one_use_and_the_page_follows(house: House, tab: Tab) -> None:
@@ -18,39 +21,53 @@ def test_a_double_click_takes_one_use_and_the_page_follows(house: House, tab: Ta
     page.goto("/invite")
     page.fill("#email", EMAIL)
     page.fill("#code", code.lower().replace("-", " "))
+    expect(page.locator("#code-check.good")).to_be_visible()
 
     page.dblclick("form button[type=submit]")
     page.wait_for_url("**/r/*")
     reservation_id = page.url.rpartition("/")[2].partition("?")[0]
     page.reload()
+    shown = page.locator("#slip").inner_text()
     house.site.attempt(reservation_id)
 
     expect(page.locator("#slip")).to_have_attribute("data-state", "sent", timeout=10_000)
-    assert house.site.count("reservations") == 1
+    assert "l***@example.com" in shown
+    assert house.uses(code) == (1, 0)
 
 
-def test_two_tabs_are_one_reservation(house: House, tab: Tab) -> None:
-    """The second tab is told of the first one's reservation."""
-    code = house.site.issue(Terms(max_uses=5))
+def test_two_tabs_and_the_back_button_are_one_reservation(house: House, tab: Tab) -> None:
+    """The second tab is told of the first one's reservation; going back and pressing again leads to it too."""
+    code, first = house.site.issue(Terms(max_uses=5)), tab()
+    ids = {house.redeem(page, code, EMAIL) for page in (first, tab())}
+    first.go_back()
+    first.wait_for_url("**/invite")
+    label = first.locator("form button[type=submit]").inner_text()
 
-    ids = {house.redeem(tab(), code, EMAIL) for _ in range(2)}
+    first.fill("#email", EMAIL)
+    first.fill("#code", code)
+    first.click("form button[type=submit]")
+    first.wait_for_url("**/r/*")
 
     assert len(ids) == 1
-    assert house.site.count("reservations") == 1
+    assert label == "Get my invite"
+    assert ids.pop() in first.url
+    assert house.uses(code) == (0, 1)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_without_javascript_on_a_phone(house: House, tab: Tab, language: str) -> None:
-    """The form is a form; a refusal comes back with what was typed."""
+    """The form is a form; a refusal comes back with what was typed; the status page looks again by itself."""
     code, page = house.site.issue(), tab(language, width=360, java_script_enabled=False)
 
     reservation_id = house.redeem(page, code, EMAIL)
+    refreshes = page.locator("meta[http-equiv=refresh]").count()
     page.goto("/invite")
     page.fill("#email", "mei@example.com")
     page.fill("#code", code)
     page.click("form button[type=submit]")
 
     assert reservation_id
+    assert refreshes == 1
     assert page.locator("#notice").is_visible()
     assert page.input_value("#code").replace("-", "") == code.replace("-", "")
 
@@ -70,4 +87,79 @@ def test_by_keyboard_alone(house: House, tab: Tab) -> None:
     page.keyboard.press("Enter")
 
     page.wait_for_url("**/r/*")
-    assert house.site.count("reservations") == 1
+    assert house.uses(code) == (0, 1)
+
+
+def test_a_code_is_grouped_and_checked_as_one_types(house: House, tab: Tab) -> None:
+    """Also behind a prefix, also in the middle of it; a slip is noticed before the button is pressed."""
+    code, page = house.site.issue(), tab()
+    page.goto("/invite")
+    page.fill("#code", code.replace("-", "")[:-1])
+    page.locator("#code").press_sequentially("0" if code[-1] != "0" else "1")
+    expect(page.locator("#code-check.doubt")).to_be_visible()
+    page.press("#code", "Backspace")
+    page.locator("#code").press_sequentially(code[-1])
+    expect(page.locator("#code-check.good")).to_be_visible()
+    shown = page.input_value("#code")
+
+    page.fill("#code", f"spring26 {code.lower()}")
+
+    assert shown == code
+    assert page.input_value("#code") == f"SPRING26-{code}"
+    expect(page.locator("#code-check.good")).to_be_visible()
+
+
+def test_without_the_stream_the_page_asks(house: House, tab: Tab) -> None:
+    """Where server-sent events don't get through, and after the connection was lost for a while."""
+    code, page = house.site.issue(), tab()
+    page.route("**/stream", lambda route: route.fulfill(status=503))
+    reservation_id = house.redeem(page, code, EMAIL)
+    page.context.set_offline(True)
+    expect(page.locator("#offline")).to_be_visible(timeout=10_000)
+    page.context.set_offline(False)
+
+    house.site.attempt(reservation_id)
+
+    expect(page.locator("#slip")).to_have_attribute("data-state", "sent", timeout=15_000)
+    expect(page.locator("#offline")).to_be_hidden()
+
+
+@pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
+def test_a_mistyped_address_is_mended(house: House, tab: Tab, scripted: bool) -> None:
+    """With the code once more; the use moves, the old letter's link is dead, and it goes to the new address."""
+    code, page = house.site.issue(Terms(max_uses=2)), tab(java_script_enabled=scripted)
+    old = house.redeem(page, code, "li.wei@exmaple.com")
+    house.site.attempt(old)
+    page.reload()
+    page.click("text=Wrong e-mail?")
+
+    page.fill("#email", EMAIL)
+    page.fill("#code", code)
+    page.click("main form button[type=submit]")
+    page.wait_for_url(lambda address: "/r/" in address and old not in address)
+
+    assert "l***@example.com" in page.locator("#slip").inner_text()
+    assert house.uses(code) == (0, 1)
+    assert page.goto(house.link(old)).status == 404  # type: ignore[union-attr]  # a page that was opened has an answer
+
+
+@pytest.mark.timeout(240)  # axe looks at a dozen pages
+@pytest.mark.parametrize(
+    ("language", "scheme", "width"), [("en", "light", 1280), ("zh", "dark", 360)], ids=["wide", "phone"]
+)
+def test_every_page_is_accessible(house: House, tab: Tab, language: str, scheme: str, width: int) -> None:
+    """WCAG 2.2 AA by axe, and nothing scrolls sideways."""
+    site = house.site
+    ids = [site.redeem(site.issue()).json()["reservation_id"] for _ in range(3)]
+    site.attempt(ids[1])
+    site.attempt(ids[2], NO_SUCH)
+    page = tab(language, width=width, color_scheme=scheme, bypass_csp=True)
+    found: dict[str, list[str]] = {}
+
+    for path in ["/invite", *(f"/r/{item}" for item in ids), f"/r/{ids[1]}/correct", house.link(ids[1]), "/a/x", "/x"]:
+        page.goto(path)
+        wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        broken = [item["id"] for item in Axe().run(page, options=RULES).response["violations"]]
+        found[path] = broken + (["scrolls sideways"] if wide else [])
+
+    assert {path: broken for path, broken in found.items() if broken} == {}

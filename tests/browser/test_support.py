@@ -74,6 +74,7 @@ def test_a_viewer_finds_no_way_to_act(house: House, tab: Tab) -> None:
     assert answer.status == 403
 
 
+@pytest.mark.timeout(240)  # axe looks at a dozen pages
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("en", "light", 1280), ("zh", "dark", 360)], ids=["wide", "phone"]
 )

@@ -1,6 +1,6 @@
 """The pages over made-up answers: no ledger, no database."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -61,6 +61,7 @@ class Desk:
         created: Whether an accepted redeem made its reservation.
         state: State of the one reservation there is, with `cause` and `next_attempt_at`.
         asked: E-mail, code, language and request id of each redeem.
+        corrected: Reservation, e-mail, code and language of each correction.
     """
 
     refusal: str | None = None
@@ -69,7 +70,9 @@ class Desk:
     state: PublicState = "reserved"
     cause: RefundCause | None = None
     next_attempt_at: datetime | None = None
+    may_correct: bool = True
     asked: list[tuple[str, str, Language, str | None]] = field(default_factory=list)
+    corrected: list[tuple[UUID, str, str, Language]] = field(default_factory=list)
 
     async def redeem(
         self, email: str, code: str, language: Language, request_id: str | None
@@ -85,11 +88,19 @@ class Desk:
             retry_after_s=self.retry_after_s,
         )
 
+    async def correct(
+        self, reservation_id: UUID, email: str, code: str, language: Language, _request_id: str | None
+    ) -> RedeemAnswer | RefusalAnswer:
+        """As set."""
+        self.corrected.append((reservation_id, email, code, language))
+        return await self.redeem(email, code, language, None)
+
     async def status(self, reservation_id: UUID, language: Language) -> StatusView | None:
         """The one reservation."""
         if reservation_id != RESERVATION:
             return None
-        return status_view(self.state, language, self.cause, self.next_attempt_at)
+        view = status_view(self.state, language, self.cause, self.next_attempt_at)
+        return replace(view, may_correct=self.may_correct)
 
     async def accept(self, token: str) -> AcceptAnswer:
         """One token is good."""
@@ -99,7 +110,14 @@ class Desk:
 def client_of(desk: Desk, mailbox: Path | None = None) -> TestClient:
     """A browser in front of the pages; redirects are shown, not followed."""
     app = FastAPI()
-    deps = PageDeps(redeem=desk.redeem, status=desk.status, accept=desk.accept, mailbox=mailbox, default_language="zh")
+    deps = PageDeps(
+        redeem=desk.redeem,
+        correct=desk.correct,
+        status=desk.status,
+        accept=desk.accept,
+        mailbox=mailbox,
+        default_language="zh",
+    )
     app.include_router(build_pages(deps))
     mount_static(app)
 

@@ -111,7 +111,7 @@ def test_what_is_shown_again_is_bounded(client: TestClient, desk: Desk) -> None:
 
 def test_the_script_checks_codes_as_the_ledger_does() -> None:
     """Alphabet, length, groups and modulus are written out in the browser's script: they are the ledger's."""
-    script = Path(STATIC / "invite.js").read_text("utf-8")
+    script = Path(STATIC / "code.js").read_text("utf-8")
     found = dict(re.findall(r'^const ([A-Z_]+) = "?(\w+)"?;$', script, re.MULTILINE))
 
     assert found == {

@@ -12,7 +12,18 @@ from api.pages.rendering import LANGUAGE_COOKIE, TEMPLATES
 from domain.ports import Language
 from tests.pages.desk import GOOD_TOKEN, RESERVATION, Desk, client_of
 
-PATHS = ["/", "/invite", f"/r/{RESERVATION}", "/r/unknown", f"/a/{GOOD_TOKEN}", "/a/bad", "/mailbox", "/nowhere"]
+CORRECT = f"/r/{RESERVATION}/correct"
+PATHS = [
+    "/",
+    "/invite",
+    f"/r/{RESERVATION}",
+    CORRECT,
+    "/r/unknown",
+    f"/a/{GOOD_TOKEN}",
+    "/a/bad",
+    "/mailbox",
+    "/nowhere",
+]
 PAGE_BYTES_MAX = 100_000
 
 

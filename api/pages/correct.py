@@ -1,0 +1,81 @@
+"""The page on which a person mends a mistyped address before the invitation is accepted; the use is kept."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.deps import request_id_of
+from api.pages.errors import error_page
+from api.pages.invite import ABOUT_CODE, ABOUT_EMAIL
+from api.pages.ports import PageDeps, RefusalAnswer, StatusView
+from api.pages.rendering import page, page_language
+from api.problems import status_of
+from domain.ports import Language
+from domain.values import TYPED_LENGTH_MAX
+
+
+def routes(deps: PageDeps) -> APIRouter:
+    """`/r/{reservation_id}/correct`."""
+    router = APIRouter()
+
+    async def found(reservation_id: str, language: Language) -> StatusView | None:
+        try:
+            return await deps.status(UUID(reservation_id), language)
+        except ValueError:
+            return None
+
+    @router.get("/r/{reservation_id}/correct")
+    async def form(request: Request, reservation_id: str) -> Response:
+        language = page_language(request, deps.default_language)
+        view = await found(reservation_id, language)
+        if view is None:
+            return error_page(request, 404, "NOT_FOUND", language)
+        return _form(request, language, view)
+
+    @router.post("/r/{reservation_id}/correct")
+    async def correct(
+        request: Request,
+        reservation_id: str,
+        email: Annotated[str, Form()] = "",
+        code: Annotated[str, Form()] = "",
+    ) -> Response:
+        language = page_language(request, deps.default_language)
+        view = await found(reservation_id, language)
+        if view is None:
+            return error_page(request, 404, "NOT_FOUND", language)
+        answer = await deps.correct(view.reservation_id, email, code, language, request_id_of(request))
+        if isinstance(answer, RefusalAnswer):
+            return _form(request, language, view, email=email, code=code, refusal=answer)
+        return RedirectResponse(f"/r/{answer.reservation_id}", 303, {"Cache-Control": "no-store"})
+
+    return router
+
+
+def _form(
+    request: Request,
+    language: Language,
+    view: StatusView,
+    *,
+    email: str = "",
+    code: str = "",
+    refusal: RefusalAnswer | None = None,
+) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if refusal is not None and refusal.retry_after_s is not None:
+        headers["Retry-After"] = str(refusal.retry_after_s)
+    return page(
+        request,
+        "correct.html",
+        language,
+        status=status_of(refusal.code) if refusal else 200,
+        headers=headers,
+        view=view,
+        email=email[:TYPED_LENGTH_MAX],
+        code=code[:TYPED_LENGTH_MAX],
+        refusal=refusal,
+        email_is_wrong=refusal is not None and refusal.code in ABOUT_EMAIL,
+        code_is_wrong=refusal is not None and refusal.code in ABOUT_CODE,
+        typed_length_max=TYPED_LENGTH_MAX,
+    )

@@ -1,0 +1,91 @@
+"""One's own account: a new password, which ends every session but the one that begins with it."""
+
+from datetime import timedelta
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.messages import refusal_detail
+from api.support.access import (
+    COOKIE,
+    ActingViewer,
+    Staff,
+    SupportRoute,
+    TheDesk,
+    Viewer,
+    digest_of,
+    new_token,
+    set_cookie,
+)
+from api.support.desk import Desk
+from api.support.rendering import language_of, support_page
+from api.support.sign_in import PASSWORD_LENGTH_MAX, SESSION_S
+from domain.values import EmailAddress
+from projections.accounts import Accounts
+
+PASSWORD_LENGTH_MIN: Final = 12
+"""Length is what counts (NIST SP 800-63B 5.1.1); no rule about kinds of letters."""
+
+router = APIRouter(prefix="/support/account", route_class=SupportRoute)
+
+
+@router.get("")
+async def account(request: Request, staff: Viewer, done: str = "") -> Response:
+    """Who one is here, and the form for a new password."""
+    return _page(request, staff, is_done=done == "password")
+
+
+@router.post("")
+async def change_password(
+    request: Request,
+    desk: TheDesk,
+    staff: ActingViewer,
+    old: Annotated[str, Form()] = "",
+    new: Annotated[str, Form()] = "",
+) -> Response:
+    """Check the old password, set the new one, and go on with a new session."""
+    if not PASSWORD_LENGTH_MIN <= len(new) <= PASSWORD_LENGTH_MAX:
+        return _page(request, staff, fault="short")
+    keys = (f"password of {staff.staff_id}",)
+    wait = desk.throttle.take(keys) if desk.is_throttled else None
+    if wait is not None:
+        return _page(request, staff, wait=refusal_detail("RATE_LIMITED", language_of(request), retry_after_s=wait))
+    known = await desk.services.read(lambda: desk.staff.account(EmailAddress.parse(staff.address)))
+    if len(old) > PASSWORD_LENGTH_MAX or not await desk.password_is(old, known):
+        return _page(request, staff, fault="old")
+    desk.throttle.forgive(keys)
+    session = await _changed(desk, staff, new)
+    response = RedirectResponse("/support/account?done=password", 303, {"Cache-Control": "no-store"})
+    set_cookie(request, response, COOKIE, session, SESSION_S)
+    return response
+
+
+async def _changed(desk: Desk, staff: Staff, password: str) -> str:
+    """Set the password, which ends all sessions, and begin a new one; its token."""
+    password_hash, session = await desk.hash_of(password), new_token()
+    now = desk.services.now()
+
+    def change() -> None:
+        Accounts(desk.services.storage).set_password(staff.staff_id, password_hash)
+        desk.staff.open_session(digest_of(session), staff.staff_id, now, now + timedelta(seconds=SESSION_S), None)
+        desk.staff.record("changed_password", staff.staff_id, now)
+
+    await desk.services.read(change)
+    return session
+
+
+def _page(
+    request: Request, staff: Staff, *, is_done: bool = False, fault: str | None = None, wait: str | None = None
+) -> Response:
+    return support_page(
+        request,
+        "account.html",
+        staff,
+        status=429 if wait else 422 if fault else 200,
+        is_done=is_done,
+        fault=fault,
+        wait=wait,
+        length_min=PASSWORD_LENGTH_MIN,
+        length_max=PASSWORD_LENGTH_MAX,
+    )

@@ -1,0 +1,85 @@
+"""Charts as rectangles: columns over time and bars of a list. Geometry only; words and numbers are the page's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+WIDTH: Final = 1000.0
+HEIGHT: Final = 200.0
+GAP_SHARE: Final = 0.25
+"""Of a column's place that stays empty."""
+TICKS: Final = 4
+LABELS_MAX: Final = 7
+STEPS: Final = (1, 2, 2.5, 5, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One rectangle of a column, in units of which the chart is 1,000 wide and 200 high; y is counted from the top."""
+
+    part: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Columns side by side. `ticks`: numbers at equal distances, the top first; `labels`: from left to right."""
+
+    pieces: list[Piece]
+    ticks: list[int]
+    labels: list[str]
+
+
+def columns(rows: Sequence[Sequence[int]], parts: Sequence[str], labels: Sequence[str]) -> Columns:
+    """Stack each row's numbers into a column.
+
+    Args:
+        rows: One for each column; its numbers from the bottom up.
+        parts: What the numbers are, as a class of the picture.
+        labels: One for each column; few enough to read are kept.
+    """
+    top = round_up(max((sum(row) for row in rows), default=0))
+    step = WIDTH / max(len(rows), 1)
+    pieces = []
+    for nth, row in enumerate(rows):
+        y = HEIGHT
+        for part, number in zip(parts, row, strict=True):
+            if number:
+                height = HEIGHT * number / top
+                y -= height
+                x, width = nth * step + step * GAP_SHARE / 2, step * (1 - GAP_SHARE)
+                pieces.append(Piece(part, round(x, 2), round(y, 2), round(width, 2), round(height, 2)))
+    return Columns(
+        pieces=pieces, ticks=[top * nth // TICKS for nth in range(TICKS, -1, -1)], labels=_some(list(labels))
+    )
+
+
+def round_up(number: int) -> int:
+    """The next number whose quarters are whole, and easy to read: 4, 8, 20, 40, 80, 100, 200..."""
+    if number <= TICKS:
+        return TICKS
+    power = 1
+    while True:
+        for step in STEPS:
+            top = step * power * TICKS
+            if top == int(top) and int(top) % TICKS == 0 and top >= number:
+                return int(top)
+        power *= 10
+
+
+def shares(numbers: Sequence[int]) -> list[float]:
+    """Widths of bars, the largest of them 100."""
+    most = max(numbers, default=0)
+    return [round(100 * number / most, 1) if most else 0.0 for number in numbers]
+
+
+def _some(labels: list[str]) -> list[str]:
+    """The first, the last, and some between them at equal distances."""
+    for count in range(min(LABELS_MAX, len(labels)), 1, -1):
+        if (len(labels) - 1) % (count - 1) == 0:
+            stride = (len(labels) - 1) // (count - 1)
+            return labels[::stride]
+    return [labels[0], labels[-1]] if len(labels) > 1 else labels

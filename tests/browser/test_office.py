@@ -1,0 +1,79 @@
+"""An admin's day: many codes at once with the tab closed meanwhile, a key that is shown once, and the dashboard."""
+
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from api.issuing import Terms
+from tests.browser.house import RULES, House
+
+Tab = Callable[..., Page]
+
+
+def test_many_codes_are_issued_while_the_tab_is_closed(tab: Tab) -> None:
+    """The bar follows, a double click asks once, and another tab finds the work done."""
+    page = tab(staff="admin")
+    page.goto("/admin")
+    page.fill("#count", "1200")
+    page.fill("#prefix", "fair")
+    page.dblclick("main form button[type=submit]")
+    page.wait_for_url("**/admin/batches/*")
+    address = page.url
+    page.close()
+
+    other = tab(staff="admin")
+    other.goto(address)
+
+    expect(other.locator("#batch")).to_have_attribute("data-state", "done", timeout=40_000)
+    assert other.locator("progress").get_attribute("value") == "1200"
+    assert other.locator("table.list tbody tr").first.inner_text().split()[1].startswith("FAIR-")
+    other.goto("/admin")
+    assert other.locator(".recent li").count() == 1
+
+
+def test_a_key_without_javascript(tab: Tab) -> None:
+    """Made, shown once, revoked."""
+    page = tab("zh", width=360, staff="admin", java_script_enabled=False)
+    page.goto("/admin/keys")
+    page.fill("#name", "shop")
+    page.click(".slip-stub button[type=submit]")
+    secret = page.locator("#secret").inner_text()
+    page.goto("/admin/keys")
+
+    page.click(".cards form button")
+
+    assert secret.startswith("rl_")
+    assert secret not in page.content()
+    assert page.locator(".mark-refunded").count() == 1
+
+
+@pytest.mark.timeout(240)  # axe looks at a dozen pages
+@pytest.mark.parametrize(
+    ("language", "scheme", "width"), [("en", "light", 1280), ("zh", "dark", 360)], ids=["wide", "phone"]
+)
+def test_every_page_is_accessible(house: House, tab: Tab, language: str, scheme: str, width: int) -> None:
+    """WCAG 2.2 AA by axe, and no page scrolls sideways."""
+    site = house.site
+    code = site.issue(Terms(max_uses=9, bound=False, group="Design"))
+    site.attempt(site.redeem(code, "a@example.com").json()["reservation_id"])
+    site.redeem(code, "b@example.com")
+    site.redeem("NOSUCHCODE")
+    page = tab(language, width=width, staff="admin", color_scheme=scheme, bypass_csp=True)
+    page.goto("/admin")
+    page.click("main form button[type=submit]")
+    page.wait_for_url("**/admin/batches/*")
+    batch = page.url
+    rooms = ["", "/batches", "/codes", "/import", "/groups", "/groups/one?name=Design", "/keys", "/staff", "/x"]
+    found: dict[str, list[str]] = {}
+
+    for path in [*(f"/admin{room}" for room in rooms), batch, f"{batch}/export", "/support/dashboard?window=hour"]:
+        page.goto(path)
+        for summary in page.locator("summary").all():
+            summary.click()
+        wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        broken = [item["id"] for item in Axe().run(page, options=RULES).response["violations"]]
+        found[path] = broken + (["scrolls sideways"] if wide else [])
+
+    assert {path: broken for path, broken in found.items() if broken} == {}
