@@ -1,7 +1,7 @@
 """Notices of refunds: one letter per refund from the outbox, tried a few times, never sent twice knowingly."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from domain.ports import Accepted, Channel, Rejected, Uncertain
@@ -12,12 +12,25 @@ from workers.steps import Steps, outcome_word
 
 TAKEN_MAX = 20
 """Notices of one round; the next one follows in seconds."""
-ROUND_S = 5.0
+ROUND_S = 2.0
 """A round begins no further notice after this: invitations and sweeps wait for the same processes."""
+BUSY_S = 10.0
+"""An invitation that is due for longer has to wait for a process; retries are found within some five seconds."""
 LEASE_S = 90
 """Longer than any one letter takes. Each notice is taken when it is its turn, so it need not last for a round."""
 ATTEMPTS_MAX = 5
 RETRY_S = 60
+
+
+def invitations_wait(storage: Storage, now: datetime) -> bool:
+    """Whether there is more to send than the processes can: then no notice takes one of them.
+
+    Else invitations that run out of time for want of a process make notices, which take processes from invitations.
+    """
+    with storage.datastore.get_connection() as conn:
+        row: Any = conn.execute(QUERIES["oldest_due"]).fetchone()
+    oldest: datetime | None = row["oldest_due"]
+    return oldest is not None and oldest < now - timedelta(seconds=BUSY_S)
 
 
 def send_notices(

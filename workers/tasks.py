@@ -21,7 +21,7 @@ from workers.dispatch import monotonic_deadline
 from workers.exporter import start_exporter
 from workers.following import follow_events
 from workers.letters import reservation_ids
-from workers.notices import ROUND_S, send_notices
+from workers.notices import ROUND_S, invitations_wait, send_notices
 from workers.pace import Pace
 from workers.runtime import Runtime
 from workers.sampling import sample_drift
@@ -142,7 +142,14 @@ def sweep_due_reservations() -> None:
     swept = sweep(rows, runtime.execute, publish_ids, runtime.context("sweep", None), runtime.steps.new_id)
     SWEPT.labels("settled").inc(swept.settled)
     SWEPT.labels("dispatched").inc(swept.dispatched)
-    send_notices(runtime.storage, runtime.reader, runtime.steps, runtime.channel(), _enough(ROUND_S))
+    over = _enough(ROUND_S)
+    send_notices(
+        runtime.storage,
+        runtime.reader,
+        runtime.steps,
+        runtime.channel(),
+        lambda: over() or invitations_wait(runtime.storage, runtime.steps.now()),
+    )
 
 
 @celery_app.task(name="cleanup_expired_users")

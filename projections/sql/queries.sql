@@ -310,7 +310,7 @@ RETURNING o.reservation_id, o.template, o.written_at, o.attempts;
 UPDATE outbox SET due_at = %s, outcome = %s WHERE reservation_id = %s AND template = %s;
 
 -- name: oldest_due
-SELECT min(due_at) FROM reservations WHERE due_at IS NOT NULL;
+SELECT min(due_at) AS oldest_due FROM reservations WHERE due_at IS NOT NULL;
 
 -- name: server_facts
 -- What an operator should know of the server, in one row.

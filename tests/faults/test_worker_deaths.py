@@ -40,7 +40,7 @@ def worker(running: Crew) -> Crew:
 
 def child_and_whole(moment: str) -> pytest.MarkDecorator:
     """Once the process that sends dies, once the whole worker; the latter takes longer to come back."""
-    whole = pytest.param(f"{moment}.parent", id="whole", marks=pytest.mark.long if moment != "sent" else ())
+    whole = pytest.param(f"{moment}.parent", id="whole", marks=pytest.mark.long)
     return pytest.mark.parametrize("who", [pytest.param(moment, id="child"), whole])
 
 

@@ -1,12 +1,13 @@
 """Claim, send, record over a real ledger: what each outcome leaves behind."""
 
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from domain.ports import Accepted, Letter, Outcome, Rejected, Uncertain
 from tests.projections.ledgers import LedgerBench, done
-from workers.notices import send_notices
+from workers.notices import invitations_wait, send_notices
 from workers.steps import Steps
 
 SENT = Accepted(server="mx:25", reply_code=250)
@@ -122,6 +123,16 @@ def test_a_round_of_notices_ends_when_it_is_told_to(bench: LedgerBench, steps: S
 
     assert (tried, len(channel.letters)) == (2, 2)
     assert bench.rows("SELECT count(*) FROM outbox WHERE due_at <= now() AND attempts = 0") == [(1,)]
+
+
+def test_notices_take_no_process_from_invitations_that_wait(bench: LedgerBench) -> None:
+    """Refunds for want of a process would make notices, and those more refunds."""
+    found = []
+    for seconds in (5, 20):
+        reserved(bench, f"p{seconds}@example.com")
+        found.append(invitations_wait(bench.storage, bench.context().now + timedelta(seconds=seconds)))
+
+    assert found == [False, True]
 
 
 def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: Steps) -> None:
