@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import report, scenarios, yardsticks
+from benchmarks import proving, rebuilding, report, scenarios, yardsticks
 from benchmarks.machine import machine
 from benchmarks.tools import BenchmarkError, Wrk, find_tool, require_no_servers
 
@@ -60,6 +60,11 @@ def _rounds(rounds: int, seconds: int, console: Console) -> list[scenarios.Numbe
         numbers[0] |= scenarios.draining(ledger, wrk, seconds)
         numbers[0] |= scenarios.drain(ledger)
         numbers[0] |= scenarios.size(ledger)
+        console.print("what the proof costs")
+        numbers[0] |= proving.cost_of_proof(ledger, wrk, seconds, code)
+        console.print("rebuilds: beside redeems, and of a long log")
+        numbers[0] |= rebuilding.beside_redeems(ledger, wrk, seconds * 3, code)
+        numbers[0] |= rebuilding.on_a_long_log(ledger)
     with machine() as ledger:
         console.print("from click to mail")
         numbers[0] |= scenarios.click_to_mail(ledger, seconds)

@@ -27,6 +27,7 @@ RATIOS = {
     "hot_over_counter_cte": ("hot_rps", "counter_cte_rps"),
     "refusals_over_hot": ("refusals_rps", "hot_rps"),
     "drain_over_noop": ("drain_rps", "noop_task_rps"),
+    "rebuild_over_fold": ("rebuild_rps", "fold_rps"),
 }
 TARGETS = {
     "hot_over_empty": Target(0.4, 0.6),
@@ -40,6 +41,12 @@ TARGETS = {
     "drain_over_noop": Target(0.5, 1.0),
     "click_to_mail_p50_ms": Target(60, 30, more=False),
     "click_to_mail_p99_ms": Target(300, 120, more=False),
+    "redeems_beside_proof": Target(0.97, 1.0),
+    "proof_lag_s": Target(5, 2.5, more=False),
+    "rebuild_over_fold": Target(0.5, 1.0),
+    "rebuild_mb": Target(300, 200, more=False),
+    "redeems_during_rebuild": Target(0.75, 0.9),
+    "rebuild_lock_ms": Target(100, 50, more=False),
     "bytes_per_redemption": Target(2500, 1800, more=False),
 }
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from domain.reservation import Reservation
 
 
-class Lease(Struct, frozen=True, kw_only=True):
+class Lease(Struct, frozen=True, kw_only=True, gc=False):
     """An attempt in one worker's hands. `version` is that of its InviteAttempted; the rest says whose it is."""
 
     attempt: int
@@ -82,9 +82,14 @@ def _late_success(this: "Reservation", _: int, event: LateSuccessRecorded) -> Ch
 
 def _proved(this: "Reservation", event: InviteSent | LateSuccessRecorded) -> Change:
     return {
-        "proved_attempts": tuple(sorted({*this.proved_attempts, event.attempt})),
-        "proved_deliveries": tuple(sorted({*this.proved_deliveries, event.delivery})),
+        "proved_attempts": _joined(this.proved_attempts, event.attempt),
+        "proved_deliveries": _joined(this.proved_deliveries, event.delivery),
     }
+
+
+def _joined(known: tuple[int, ...], number: int) -> tuple[int, ...]:
+    """Numbers in order, each once."""
+    return known if number in known else tuple(sorted((*known, number)))
 
 
 def _bounced(this: "Reservation", _: int, event: InviteBounced) -> Change:

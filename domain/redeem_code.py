@@ -4,7 +4,7 @@ Single reservations are not in here; they are found through the reservation rows
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -42,7 +42,7 @@ FOLD = 1
 CodeState = Literal["active", "held", "exhausted", "paused", "expired", "revoked"]
 
 
-class RedeemCode(Struct, frozen=True, kw_only=True):
+class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
     """State of one code after `version` events.
 
     Attributes:
@@ -99,6 +99,24 @@ class RedeemCode(Struct, frozen=True, kw_only=True):
         return "held" if self.reserved else "exhausted"
 
 
+_MOVES_NO_SUM: Final[frozenset[type[Event]]] = frozenset(
+    {
+        InviteAttempted,
+        InviteFailed,
+        InviteDeferred,
+        InviteOutcomeUnknown,
+        InviteBounced,
+        InviteAccepted,
+        CaseOpened,
+        CaseClosed,
+        ResendRequested,
+        AccessRevoked,
+        NoteAdded,
+        CodeNoted,
+    }
+)
+
+
 def opened(code_id: UUID, version: int, event: CodeIssued) -> RedeemCode:
     """The code as its first event leaves it."""
     return RedeemCode(
@@ -116,6 +134,8 @@ def opened(code_id: UUID, version: int, event: CodeIssued) -> RedeemCode:
 
 def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
     """The code after one more event of its stream. Never refuses; an unknown event is a defect and raises."""
+    if type(event) in _MOVES_NO_SUM:
+        return replace(this, version=version, last_at=event.at)
     match event:
         case UseReserved():
             owner_id = event.recipient_id if this.bound else None
@@ -131,24 +151,8 @@ def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
             return replace(this, version=version, last_at=event.at, used=this.used + event.uses)
         case CodeTermsChanged() | CodePaused() | CodeResumed() | CodeRevoked():
             return _governed(this, version, event)
-        case (
-            InviteAttempted()
-            | InviteSent()
-            | InviteFailed()
-            | InviteDeferred()
-            | InviteOutcomeUnknown()
-            | LateSuccessRecorded()
-            | InviteBounced()
-            | InviteAccepted()
-            | UseRefunded()
-            | CaseOpened()
-            | CaseClosed()
-            | ResendRequested()
-            | AccessRevoked()
-            | NoteAdded()
-            | CodeNoted()
-        ):
-            return replace(this, version=version, last_at=event.at)
+        case InviteSent() | LateSuccessRecorded() | UseRefunded():
+            return replace(this, version=version, last_at=event.at)  # of a further delivery, a rebind, a duplicate
         case _:
             message = f"no fold for {type(event).__name__}"
             raise TypeError(message)

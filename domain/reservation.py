@@ -16,7 +16,7 @@ Status = Literal["live", "sent", "refunded"]
 PublicState = Literal["reserved", "waiting", "sending", "sent", "refunded", "unknown"]
 
 
-class Reservation(Struct, frozen=True, kw_only=True):
+class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     """The hold of one use for one recipient.
 
     Attributes:

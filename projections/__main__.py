@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from projections.bootstrap import Storage
 from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
+from projections.fold_pool import WORKERS_MAX, workers_here
 from projections.migrations import check_schema
 from projections.reading import Reader
 from projections.rebuild import LISTED_MAX, Wish
@@ -53,14 +54,16 @@ def main(arguments: Sequence[str]) -> int:
     if wanted.code and only is None:
         sys.stderr.write("no such code: give its text as it was issued, or its id\n")
         return EXIT_USAGE
-    wish = Wish(frozenset(wanted.projection or PROJECTIONS), only, wanted.apply, wanted.limit)
+    workers = workers_here() if wanted.workers is None else wanted.workers
+    wish = Wish(frozenset(wanted.projection or PROJECTIONS), only, wanted.apply, wanted.limit, workers=workers)
     return run_rebuild(database_url, wish, as_json=wanted.json, out=sys.stdout, err=sys.stderr)
 
 
 def _verify(database_url: str, wanted: argparse.Namespace) -> int:
     lease_s, sweep_s = (_seconds(name) for name in ("lease_s", "sweep_s"))
     grace = grace_of(lease_s, sweep_s)
-    return run_verify(database_url, grace, wanted.limit, as_json=wanted.json, out=sys.stdout, err=sys.stderr)
+    how = {"workers": wanted.workers, "as_json": wanted.json}
+    return run_verify(database_url, grace, wanted.limit, **how, out=sys.stdout, err=sys.stderr)
 
 
 def _seconds(name: str) -> float:
@@ -80,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="compare the read models with the log, and check every rule")
     verify.add_argument("--limit", type=int, default=LISTED_MAX, help="most rows to list; all are counted")
     verify.add_argument("--json", action="store_true", help="print one JSON document")
+    for command in (rebuild, verify):
+        told = "processes that fold a long log; by default one per CPU"
+        command.add_argument("--workers", type=int, choices=range(WORKERS_MAX + 1), help=told)
     return parser
 
 

@@ -121,9 +121,9 @@ def checkpoint_of(conn: Connection[Any], number: int) -> Checkpoint | None:
     return next(iter(_checkpoints(conn, "checkpoint_of_number", number)), None)
 
 
-def all_checkpoints(conn: Connection[Any]) -> list[Checkpoint]:
-    """Every checkpoint, oldest first."""
-    return _checkpoints(conn, "all_checkpoints")
+def checkpoints_after(conn: Connection[Any], number: int, limit: int) -> list[Checkpoint]:
+    """One page of checkpoints, oldest first, after the one of a number (0: from the first on)."""
+    return _checkpoints(conn, "checkpoints_after", number, limit)
 
 
 def _checkpoints(conn: Connection[Any], query: str, *params: object) -> list[Checkpoint]:

@@ -1,10 +1,12 @@
 """Events to bytes and back: JSON by msgspec, one decoder per stored topic, upcasters for former versions."""
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 
 from domain.events import EVENT_TYPES, Event, topic_of
+from domain.upcasters import UPCASTS, Fields, Upcast, way_from
 
 Decode = Callable[[bytes], Event]
 
@@ -15,7 +17,49 @@ class UnreadableEventError(Exception):
 
 _encoder = msgspec.json.Encoder()
 _topics: dict[type[Event], str] = {kind: topic_of(kind) for kind in EVENT_TYPES}
-_decoders: Mapping[str, Decode] = {topic_of(kind): msgspec.json.Decoder(kind).decode for kind in EVENT_TYPES}
+_fields = msgspec.json.Decoder(Fields).decode
+
+
+def decoders(upcasts: Mapping[str, Upcast]) -> dict[str, Decode]:
+    """A decoder for every topic that the log may hold: those of today, and those of former versions.
+
+    Raises:
+        LookupError: A former topic leads to no event of today, or a version of a type is missing.
+    """
+    kinds = {topic_of(kind): kind for kind in EVENT_TYPES}
+    found: dict[str, Decode] = {topic: msgspec.json.Decoder(kind).decode for topic, kind in kinds.items()}
+    for former in upcasts:
+        topic, steps = way_from(former, frozenset(kinds), upcasts)
+        found[former] = _former_decoder(kinds[topic], steps)
+    for kind in EVENT_TYPES:
+        for version in range(1, kind.TOPIC_VERSION):
+            if (missing := f"{kind.__name__}:{version}") not in found:
+                raise LookupError(f"no upcaster for {missing}: the log may hold it for ever")
+    return found
+
+
+def _former_decoder(kind: type[Event], steps: list[Upcast]) -> Decode:
+    def decode_former(state: bytes) -> Event:
+        fields = _fields(state)
+        for step in steps:
+            try:
+                fields = step.change(fields)
+            except (LookupError, TypeError, ValueError, AttributeError) as bad:
+                raise msgspec.ValidationError(f"it can't be brought to {step.topic}: {bad!r}") from bad
+        return msgspec.convert(fields, kind)
+
+    return decode_former
+
+
+DECODERS: Final = decoders(UPCASTS)
+"""By topic."""
+
+
+def topics_of(kind: type[Event]) -> list[str]:
+    """Every topic under which events of a type are stored, the one of today first."""
+    today = topic_of(kind)
+    former = (topic for topic in UPCASTS if way_from(topic, frozenset(_topics.values()), UPCASTS)[0] == today)
+    return [today, *sorted(former)]
 
 
 def encode(event: Event) -> tuple[str, bytes]:
@@ -29,7 +73,7 @@ def decode(topic: str, state: bytes) -> Event:
     Raises:
         UnreadableEventError: Unknown topic, or a state that does not fit it.
     """
-    known = _decoders.get(topic)
+    known = DECODERS.get(topic)
     if known is None:
         message = f"no event type for topic {topic!r}: was it written by a newer version?"
         raise UnreadableEventError(message)

@@ -1,7 +1,8 @@
 """Comparing read models with a fold of the log, code by code; the whole log at once is `projections.verify`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -9,9 +10,11 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from projections.bootstrap import Storage
-from projections.rebuild_log import LogFold, ReadEvent, StoredEvent
+from projections.findings import Finding
+from projections.fold_watch import ReadEvent
+from projections.rebuild_log import LogFold
 from projections.sql import QUERIES
-from projections.verify_rules import Finding, RuleWatch
+from projections.verify_rules import RuleWatch
 
 RECHECKED_MAX = 200
 
@@ -107,15 +110,19 @@ def examine(storage: Storage, code_id: UUID) -> tuple[list[Drift], list[Finding]
         cursor.execute(QUERIES["lock_read_models_to_read"])
         events = cursor.execute(QUERIES["stream_events"], (code_id, 0, None)).fetchall()
         fold = LogFold(folded, watch, held_max=len(events))
-        for position, version, topic, state in events:
-            fold.add(StoredEvent(code_id.bytes, version, position, topic, bytes(state)))
+        fold.take((code_id.bytes, version, position, topic, bytes(state)) for position, version, topic, state in events)
         fold.end_stream()
         stored = {
-            table: {row[0]: tuple(row) for row in cursor.execute(QUERIES[query], (code_id,))}
+            table: {row[0]: _as_folded(row) for row in cursor.execute(QUERIES[query], (code_id,))}
             for table, query in _STORED.items()
         }
     drifts = [drift for table in _STORED for drift in _differences(table, stored[table], folded.tables[table])]
     return drifts, watch.findings, len(events)
+
+
+def _as_folded(row: Sequence[Any]) -> tuple[Any, ...]:
+    """A stored row with its arrays as a fold has them."""
+    return tuple(tuple(value) if isinstance(value, list) else value for value in row)
 
 
 class _Rows:
@@ -123,10 +130,7 @@ class _Rows:
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[UUID, tuple[Any, ...]]] = {table: {} for table in _STORED}
-
-    def row(self, table: str, row: tuple[Any, ...]) -> None:
-        """Keep it."""
-        self.tables[table][row[0]] = row
+        self.rows = {table: partial(_keep, rows) for table, rows in self.tables.items()}
 
     def late(self, event: ReadEvent) -> None:
         """Never: nothing is given out early where everything may be held."""
@@ -134,6 +138,10 @@ class _Rows:
 
     def closed(self, row: tuple[Any, ...]) -> None:
         """The end of a case that this stream never opened; its row, if there is one, differs."""
+
+
+def _keep(rows: dict[UUID, tuple[Any, ...]], row: tuple[Any, ...]) -> None:
+    rows[row[0]] = row
 
 
 Rows = Mapping[UUID, tuple[Any, ...]]

@@ -20,7 +20,9 @@ from psycopg import Connection, sql
 
 from projections.database import connect
 from projections.errors import StorageUnavailableError
-from projections.rebuild_build import LAST_TAIL_EVENTS_MAX, Builder, NoWatch, Progress, stable_position
+from projections.fold_pool import workers_here
+from projections.fold_watch import NoWatch
+from projections.rebuild_build import Builder, Progress, stable_position
 from projections.rebuild_diff import Difference, count_differences, differences
 from projections.rebuild_guard import RebuildRunningError, hold_guard, rebuild_connection
 from projections.rebuild_log import SIZES, Sizes
@@ -29,8 +31,8 @@ from projections.sql import QUERIES
 
 SWAP_TRIES_MAX = 200
 SWAP_PAUSE_S = 0.1
-ENTER_MS_MAX = 300
-"""Longest wait for writers to finish what they have begun; others wait behind us meanwhile."""
+ENTER_MS = (50, 300)
+"""Longest wait for writers to finish what they have begun, at the first try and at the last: others wait behind us."""
 LOCK_MS_MAX = 60
 """Longest wait for the tables after that; who reads them for longer makes us try later."""
 LISTED_MAX = 1_000
@@ -52,6 +54,7 @@ class Wish:
         apply: Whether to put the result in place.
         listed_max: Most differences to list; all are counted.
         sizes: What bounds the memory.
+        workers: Processes that fold a long log.
     """
 
     projections: frozenset[str] = frozenset(PROJECTIONS)
@@ -59,6 +62,7 @@ class Wish:
     apply: bool = False
     listed_max: int = LISTED_MAX
     sizes: Sizes = SIZES
+    workers: int = field(default_factory=workers_here)
 
 
 @dataclass(slots=True)
@@ -108,7 +112,7 @@ def rebuild(database_url: str, wish: Wish, progress: Progress, reached: Step = l
             rebuild_connection(database_url, "rebuild") as reader,
         ):
             hold_guard(writer)
-            report = _Run(writer, reader, wish, progress, reached).run()
+            report = _Run(writer, reader, wish, progress, reached).run(database_url)
             with suppress(psycopg.errors.LockNotAvailable):  # somebody reads an old table: the next run drops it
                 drop_leftovers(writer)
             return report
@@ -155,16 +159,17 @@ class _Run:
         tables = tables_of(writer, wish.projections)
         if wish.apply and wish.only is None:
             check_swappable(writer, tables)
-        # One code's rows are few: they need no tables that others see, and no swap.
-        self._shadow = Shadow(writer, tables, temporary=wish.only is not None)
-        self._builder = Builder(reader, writer, self._shadow, NoWatch(), progress, wish.only, wish.sizes)
+        # One code's rows are few, and those that are only looked at are never swapped: nobody else need see them.
+        self._shadow = Shadow(writer, tables, temporary=wish.only is not None or not wish.apply)
+        self._builder = Builder(
+            *(reader, writer, self._shadow, NoWatch(), progress, wish.only), sizes=wish.sizes, workers=wish.workers
+        )
 
-    def run(self) -> Report:
-        started = time.monotonic()
+    def run(self, database_url: str) -> Report:
         report = Report()
         self._shadow.create()
         self._reached("created")
-        self._builder.fill()
+        self._builder.fill(database_url)
         self._reached("filled")
         self._builder.catch_up()
         self._progress.step("compare", 0)
@@ -177,16 +182,17 @@ class _Run:
             self._writer.execute(QUERIES["forget_snapshots"], {"code_id": self._wish.only})
             self._reached("in place")
         report.position, report.events = self._builder.position, self._builder.events
-        report.seconds = time.monotonic() - started
+        report.seconds = self._builder.seconds
         return report
 
     def _put_in_place(self) -> float:
         """Try until nobody is in the way for long; gives the milliseconds for which writers were kept out."""
-        for _ in range(SWAP_TRIES_MAX):
+        for number in range(SWAP_TRIES_MAX):
             self._builder.catch_up()
             before = self._builder.position
             try:
-                if (lock_ms := self._swap() if self._wish.only is None else self._replace(self._wish.only)) is not None:
+                lock_ms = self._swap(number) if self._wish.only is None else self._replace(self._wish.only)
+                if lock_ms is not None:
                     return lock_ms
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 pass
@@ -198,15 +204,16 @@ class _Run:
             " look for long transactions in pg_stat_activity and try again"
         )
 
-    def _swap(self) -> float | None:
+    def _swap(self, number: int) -> float | None:
         """Keep writers out, fold the last events, rename; None if there were too many of them."""
+        first, last = ENTER_MS
         with self._writer.transaction():
-            _lock_timeout(self._writer, ENTER_MS_MAX)
+            _lock_timeout(self._writer, first + (last - first) * number // SWAP_TRIES_MAX)
             self._writer.execute(QUERIES["enter_alone"])
             started = time.monotonic()
             self._writer.execute(QUERIES["lock_order"])
             until = stable_position(self._writer)
-            if until - self._builder.position > LAST_TAIL_EVENTS_MAX:
+            if until - self._builder.position > self._builder.last_tail_max:
                 return None
             self._builder.take_tail(until)
             _lock_timeout(self._writer, LOCK_MS_MAX)

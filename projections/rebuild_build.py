@@ -1,19 +1,32 @@
 """Filling shadow tables from the log and keeping them at a known position."""
 
-from typing import Any, Protocol
+import time
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from psycopg import Connection
 
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
-from projections.rebuild_log import FIRST, SIZES, LogFold, PoisonEventError, ReadEvent, Sizes, Watch, read_page
-from projections.rebuild_shadow import Shadow
+from projections.findings import Findings
+from projections.fold_jobs import JobDoer, fold_jobs, parts_of
+from projections.fold_messages import CheckTiles, Closed, FoldStreams, Found, Job, Late, Start, Told
+from projections.fold_pool import FoldPool, Heard
+from projections.fold_watch import ReadEvent, Watch
+from projections.rebuild_log import SIZES, Sizes
+from projections.rebuild_shadow import PROJECTIONS, Shadow
 from projections.rebuild_tail import Tail, read_events
 from projections.sql import QUERIES
 
-LAST_TAIL_EVENTS_MAX = 300
-"""As many may be left for the end, where writers wait."""
+LEFT_EVENTS_MAX: Final = 100
+"""As many may be left before writers are asked to wait; what they have begun by then comes on top."""
+LAST_TAIL_S: Final = 0.04
+LAST_TAIL_EVENTS: Final = (200, 2_000)
+"""While writers wait: for how long events may be brought in, and how many at least and at most that may be."""
+ROUNDS_MAX: Final = 50
+ALONE_EVENTS_MAX: Final = 200_000
+"""A log of so many events is folded before other processes would have begun."""
+HEAVY_MAX: Final = 64
+"""Streams that are looked at for being longer than others."""
 
 
 class Progress(Protocol):
@@ -26,37 +39,14 @@ class Progress(Protocol):
         """So many events of this step are read; the highest position among them."""
 
 
-class NoWatch:
-    """Looks at nothing and stops at the first event that can't be read."""
-
-    def code_event(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
-        """Nothing."""
-
-    def item_event(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
-        """Nothing."""
-
-    def poison(self, error: PoisonEventError) -> None:
-        """Stop."""
-        raise error
-
-    def is_stopped(self, code_id: UUID) -> bool:
-        """Never: everything is stopped."""
-        del code_id
-        return False
-
-
 class ShadowSink:
     """Takes folded rows into the shadow; what came too late for a row waits in a table of the session's own."""
 
     def __init__(self, conn: Connection[Any], shadow: Shadow) -> None:
-        self._conn, self.shadow = conn, shadow
+        self._conn, self._shadow, self.rows = conn, shadow, shadow.rows
         self._late: list[tuple[UUID, int]] = []
         self.closed_cases: list[tuple[Any, ...]] = []
         conn.execute(QUERIES["create_late_events"])
-
-    def row(self, table: str, row: tuple[Any, ...]) -> None:
-        """For the next flush."""
-        self.shadow.add(table, row)
 
     def late(self, event: ReadEvent) -> None:
         """For after the indexes."""
@@ -68,12 +58,16 @@ class ShadowSink:
 
     def flush(self) -> None:
         """Bring everything kept into the database."""
-        self.shadow.flush()
+        self._shadow.flush()
         if self._late:
-            with self._conn.cursor().copy(QUERIES["copy_late_events"]) as copy:
-                for row in self._late:
-                    copy.write_row(row)
+            self.copy_late(self._late)
             self._late.clear()
+
+    def copy_late(self, places: Sequence[tuple[UUID, int]]) -> None:
+        """Keep places of late events."""
+        with self._conn.cursor().copy(QUERIES["copy_late_events"]) as copy:
+            for place in places:
+                copy.write_row(place)
 
 
 class Builder:
@@ -83,7 +77,11 @@ class Builder:
         reader: A connection for reading the log.
         writer: The shadow's connection.
         shadow: Made, and empty.
+        watch: Who looks on.
+        progress: Who is told how far it is.
         only: One code instead of all.
+        sizes: What bounds the memory.
+        workers: Processes that fold a long log; none: this one does it.
     """
 
     def __init__(
@@ -94,50 +92,108 @@ class Builder:
         watch: Watch,
         progress: Progress,
         only: UUID | None = None,
+        *,
         sizes: Sizes = SIZES,
+        workers: int = 0,
     ) -> None:
         self._reader, self._writer, self.shadow = reader, writer, shadow
-        self._watch, self._progress, self.only, self._sizes = watch, progress, only, sizes
+        self._watch, self._progress, self.only, self._sizes, self._workers = watch, progress, only, sizes, workers
         self._tail = Tail(writer, shadow.names, watch)
+        self._sink = ShadowSink(writer, shadow)
         self.position = 0
         self.events = 0
+        self._began = time.monotonic()
+        self._tail_rate = 0.0
 
-    def fill(self) -> None:
+    @property
+    def seconds(self) -> float:
+        """For how long this has been going on."""
+        return time.monotonic() - self._began
+
+    def fill(self, database_url: str, more: Sequence[CheckTiles] = ()) -> None:
         """Fold the log up to where it is stable now, and build the indexes.
+
+        Args:
+            database_url: For processes that help.
+            more: Other work to be done by the same processes.
 
         Raises:
             PoisonEventError: If the watch says so.
+            WorkerDiedError: A process that helps was ended.
         """
         until = stable_position(self._reader)
         self._progress.step("fold", until)
-        sink = ShadowSink(self._writer, self.shadow)
-        fold = LogFold(sink, self._watch, self._sizes.held_max)
-        page_events = self._sizes.page_events
-        after, read = FIRST, page_events
-        while read == page_events:
-            read, stored = 0, None
-            for stored in read_page(self._reader, after, until, page_events, self.only):
-                fold.add(stored)
-                read += 1
-            if stored is not None:
-                after = (UUID(bytes=stored.stream), stored.version)
-            self.events += read
-            sink.flush()
-            self._progress.at(self.events, until)
-        fold.end_stream()
-        sink.flush()
+        if self.only is not None:
+            self._do([FoldStreams(self.only, self.only)], until)
+        elif not self._workers or until <= ALONE_EVENTS_MAX:
+            self._do([*fold_jobs(1), *more], until)
+        else:
+            self._have_done([*self._parts(until), *more], until, database_url)
         self.shadow.index(lambda table: self._progress.step(f"index {table}", 0))
-        self._apply_late(sink)
+        self._apply_late()
         self.position = until
 
-    def catch_up(self, left_max: int = LAST_TAIL_EVENTS_MAX) -> None:
-        """Bring the shadow along until hardly anything is new."""
-        while True:
+    def _do(self, jobs: Sequence[Job], until: int) -> None:
+        """Here, one after the other."""
+
+        def read(events: int) -> None:
+            self._sink.flush()
+            self._read(events, until)
+
+        doer = JobDoer(self._reader, self._sink, self._watch, until, self._sizes, read)
+        for job in jobs:
+            doer.do(job)
+            self._sink.flush()
+
+    def _have_done(self, jobs: Sequence[Job], until: int, database_url: str) -> None:
+        """In processes of their own."""
+        columns = {table.name: list(table.types) for table in self.shadow.tables}
+        start = Start(database_url, columns, until, self._sizes.page_events, self._sizes.held_max, self._watch.looks)
+        names = list(PROJECTIONS)
+
+        def hear(word: Heard) -> None:
+            match word:
+                case (int(number), bytes(rows)):
+                    self.shadow.copy(names[number], rows)
+                case Told():
+                    self._read(word.events, until)
+                case Late():
+                    self._sink.copy_late(word.places)
+                case Closed():
+                    self._sink.closed_cases += word.rows
+                case Found():
+                    self._watch.merge(Findings(word.kept, word.counts, word.stopped))
+                case _:
+                    raise AssertionError(word)
+
+        with FoldPool(start, self._workers) as pool:
+            pool.run(jobs, hear)
+
+    def _parts(self, until: int) -> list[FoldStreams]:
+        parts = parts_of(until)
+        heavy = self._reader.execute(QUERIES["longest_streams"], (until // parts // 2, HEAVY_MAX)).fetchall()
+        return fold_jobs(parts, [row[0] for row in heavy])
+
+    def _read(self, events: int, until: int) -> None:
+        self.events += events
+        self._progress.at(self.events, until)
+
+    @property
+    def last_tail_max(self) -> int:
+        """As many events may be left for the end, where writers wait: by the pace of this machine under this load."""
+        least, most = LAST_TAIL_EVENTS
+        return min(max(int(self._tail_rate * LAST_TAIL_S), least), most)
+
+    def catch_up(self) -> None:
+        """Bring the shadow along until hardly anything is new, or events come as fast as they are brought in."""
+        for _ in range(ROUNDS_MAX):
             until = stable_position(self._reader)
-            if until - self.position <= left_max:
+            if until - self.position <= LEFT_EVENTS_MAX:
                 return
             self._progress.step("tail", until - self.position)
+            before, began = self.events, time.monotonic()
             self.take_tail(until)
+            self._tail_rate = (self.events - before) / max(time.monotonic() - began, 1e-6)
 
     def take_tail(self, until: int) -> None:
         """Everything after our position up to another, on the writer's connection and in its transaction.
@@ -157,9 +213,9 @@ class Builder:
             self.position = rows[-1][2] if len(rows) == self._sizes.tail_events else until
             self._progress.at(self.position - first, self.position)
 
-    def _apply_late(self, sink: ShadowSink) -> None:
-        self._tail.close_cases(sink.closed_cases)
-        after: tuple[UUID, int] = FIRST
+    def _apply_late(self) -> None:
+        self._tail.close_cases(self._sink.closed_cases)
+        after: tuple[UUID, int] = (UUID(int=0), 0)
         while rows := self._writer.execute(QUERIES["late_events_page"], (*after, self._sizes.tail_events)).fetchall():
             self._tail.apply_to_reservations(read_events(rows, self._watch))
             after = (rows[-1][0], rows[-1][1])

@@ -12,10 +12,11 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from projections.errors import SchemaMismatchError, StorageUnavailableError
+from projections.fold_pool import WorkerDiedError
+from projections.fold_watch import PoisonEventError
 from projections.rebuild import Report, SwapBusyError, Wish, rebuild
 from projections.rebuild_diff import Difference, document_of
 from projections.rebuild_guard import RebuildRunningError
-from projections.rebuild_log import PoisonEventError
 from projections.rebuild_progress import SharedProgress
 
 EXIT_OK, EXIT_FOUND, EXIT_SERVICE, EXIT_REFUSED = 0, 1, 3, 4
@@ -88,7 +89,8 @@ def run_rebuild(database_url: str, wish: Wish, *, as_json: bool, out: TextIO, er
 
     Returns:
         0 if nothing differs or everything was put in place; 1 if rows differ or an event is poison; 3 if the database
-        is away or has another schema; 4 if another rebuild runs or the tables are busy; 130 if interrupted.
+        is away or has another schema, or a process that folds was ended; 4 if another rebuild runs or the tables are
+        busy; 130 if interrupted.
     """
     progress = ProgressLines(err, as_json=as_json)
     try:
@@ -100,7 +102,7 @@ def run_rebuild(database_url: str, wish: Wish, *, as_json: bool, out: TextIO, er
         return _end(progress, err, f"stopped, nothing was changed: {poison}", EXIT_FOUND)
     except (RebuildRunningError, SwapBusyError) as refused:
         return _end(progress, err, str(refused), EXIT_REFUSED)
-    except (StorageUnavailableError, SchemaMismatchError) as trouble:
+    except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as trouble:
         return _end(progress, err, str(trouble), EXIT_SERVICE)
     finally:
         progress.close()

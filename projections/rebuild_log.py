@@ -8,8 +8,8 @@ as late (`Sink.late`), to be applied to its row. Short pages, because a snapshot
 dead row versions of busy codes from being pruned and slow the redeems.
 """
 
-import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, cast
 from uuid import UUID
@@ -21,8 +21,9 @@ from domain.events import CaseClosed, CaseOpened, CodeIssued, Event, Reservation
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 from projections.codec import UnreadableEventError, decode
+from projections.copied_log import Stored, copied_events
+from projections.fold_watch import PoisonEventError, ReadEvent, Watch
 from projections.rows import balance_row, case_rows, reservation_row
-from projections.sql import QUERIES
 
 
 class Sizes(NamedTuple):
@@ -41,50 +42,20 @@ class Sizes(NamedTuple):
 
 SIZES = Sizes()
 
-Key = tuple[UUID, int]
-"""Where a page begins: after this stream and version."""
-FIRST: Key = (UUID(int=0), 0)
 
-_HEAD = struct.Struct(">hi16siqiqi")
-_COPY_HEADER_BYTES = 19
-_TRAILER_BYTES = 2
+class Streams(NamedTuple):
+    """A range of streams by id, both ends in it."""
 
-
-class StoredEvent(NamedTuple):
-    """One row of the log, not decoded yet."""
-
-    stream: bytes
-    version: int
-    position: int
-    topic: str
-    state: bytes
-
-
-class ReadEvent(NamedTuple):
-    """An event with its place."""
-
-    position: int
-    code_id: UUID
-    version: int
-    event: Event
-
-
-class PoisonEventError(Exception):
-    """An event of the log can't be read, or can't follow the one before it. Says which, and why."""
-
-    def __init__(self, stored: StoredEvent, why: str) -> None:
-        self.code_id, self.version = UUID(bytes=stored.stream), stored.version
-        self.position, self.topic, self.why = stored.position, stored.topic, why
-        super().__init__(
-            f"stream {self.code_id} version {self.version} (position {self.position}, topic {self.topic}): {why}"
-        )
+    first: UUID
+    last: UUID
 
 
 class Sink(Protocol):
     """Where folded rows go."""
 
-    def row(self, table: str, row: tuple[Any, ...]) -> None:
-        """A row as `projections.rows` gives it."""
+    @property
+    def rows(self) -> Mapping[str, Callable[[tuple[Any, ...]], object]]:
+        """By read model, what takes a row as `projections.rows` gives it; the others are not folded."""
 
     def late(self, event: ReadEvent) -> None:
         """An event of a reservation whose row was given out before."""
@@ -93,50 +64,35 @@ class Sink(Protocol):
         """The end of a case whose row was given out before, as `case_rows` gives it."""
 
 
-class Watch(Protocol):
-    """Who looks on while the log is folded."""
-
-    def code_event(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
-        """One event, and its code before and after it."""
-
-    def item_event(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
-        """One event of a reservation, and the reservation before and after it."""
-
-    def poison(self, error: PoisonEventError) -> None:
-        """An event that stops its stream; raise it to stop everything."""
-
-    def is_stopped(self, code_id: UUID) -> bool:
-        """Whether an event has stopped this stream."""
-
-
-def read_page(
-    conn: Connection[Any], after: Key, until: int, events_max: int = SIZES.page_events, only: UUID | None = None
-) -> Iterator[StoredEvent]:
-    """One page of the log in order of stream and version.
+def fold_streams(
+    conn: Connection[Any],
+    fold: "LogFold",
+    streams: Streams,
+    until: int,
+    page_events: int,
+    read: Callable[[int], object],
+) -> None:
+    """Fold a range of streams.
 
     Args:
         conn: A connection that does nothing else meanwhile.
-        after: Where the last page ended.
+        fold: Who folds.
+        streams: Which.
         until: Leave out higher positions.
-        events_max: Size of a page.
-        only: One stream instead of all.
+        page_events: Events read by one COPY.
+        read: Called after each page with the number of its events.
+
+    Raises:
+        PoisonEventError: If the watch says so.
     """
-    query = QUERIES["copy_log_page"] if only is None else QUERIES["copy_stream_page"]
-    start: tuple[Any, ...] = after if only is None else (only, after[1])
-    topics: dict[bytes, str] = {}
-    with conn.cursor().copy(query, (*start, until, events_max)) as copy:
-        begin = _COPY_HEADER_BYTES
-        for block in copy:
-            data = bytes(block)[begin:]
-            begin = 0
-            if len(data) == _TRAILER_BYTES:
-                continue
-            _, _, stream, _, version, _, position, length = _HEAD.unpack_from(data)
-            end = _HEAD.size + length
-            raw = data[_HEAD.size : end]
-            if (topic := topics.get(raw)) is None:
-                topic = topics[raw] = raw.decode()
-            yield StoredEvent(stream, version, position, topic, data[end + 4 :])
+    place: tuple[UUID, int] | None = (streams.first, 0)
+    while place is not None:
+        params = (*place, streams.last, until, page_events)
+        with closing(copied_events(conn, "copy_log_page", params)) as events:
+            count, last = fold.take(events)
+        place = (UUID(bytes=last[0]), last[1]) if last is not None and count == page_events else None
+        read(count)
+    fold.end_stream()
 
 
 class LogFold:
@@ -144,43 +100,58 @@ class LogFold:
 
     def __init__(self, sink: Sink, watch: Watch, held_max: int = SIZES.held_max) -> None:
         self._sink, self._watch, self._held_max = sink, watch, held_max
+        self._looks = watch.looks
+        self._put_code, self._put_item, self._put_case = map(sink.rows.get, ("code_balances", "reservations", "cases"))
+        self._folds_codes = self._looks or self._put_code is not None
+        self._folds_items = self._looks or self._put_item is not None
         self._stream = b""
         self._code_id = UUID(int=0)
         self._code: RedeemCode | None = None
-        self._last: StoredEvent | None = None
+        self._version = self._position = 0
         self._is_broken = False
-        self._held: dict[UUID, Reservation] = {}
+        # By the number of the id: an UUID's own hash and equality are written in Python.
+        self._held: dict[int, Reservation] = {}
         self._given_out = False
         self._cases: list[tuple[UUID, Event]] = []
 
-    def add(self, stored: StoredEvent) -> None:
-        """One more event, in order of stream and version.
+    def take(self, events: Iterable[Stored]) -> tuple[int, Stored | None]:
+        """More events, in order of stream and version.
+
+        Returns:
+            How many they were, and the last one.
 
         Raises:
             PoisonEventError: If the watch says so.
         """
-        if stored.stream != self._stream:
-            self.end_stream()
-            self._stream, self._code_id = stored.stream, UUID(bytes=stored.stream)
-        if self._is_broken:
-            return
-        try:
-            self._fold(stored)
-        except UnreadableEventError as bad:
-            self._stop(PoisonEventError(stored, str(bad)), bad)
-        except PoisonEventError as bad:
-            self._stop(bad, bad)
-        self._last = stored
+        count, stored = 0, None
+        for stored in events:
+            count += 1
+            if stored[0] != self._stream:
+                self.end_stream()
+                self._stream, self._code_id = stored[0], UUID(bytes=stored[0])
+            if self._looks:
+                self._watch.state(stored)
+            if self._is_broken:
+                continue
+            try:
+                self._fold(stored)
+            except UnreadableEventError as bad:
+                self._stop(PoisonEventError(stored, str(bad)), bad)
+            except PoisonEventError as bad:
+                self._stop(bad, bad)
+        return count, stored
 
     def end_stream(self) -> None:
         """Give out what is held of the last stream."""
-        if self._code is not None and not self._is_broken:
-            self._sink.row("code_balances", balance_row(self._code))
+        if not self._is_broken:
+            if self._code is not None and self._put_code:
+                self._put_code(balance_row(self._code))
             self._give_out(len(self._held))
             self._give_out_cases()
         self._held.clear()
         self._cases.clear()
-        self._code, self._last, self._is_broken, self._given_out = None, None, False, False
+        self._code, self._version, self._position = None, 0, 0
+        self._is_broken = self._given_out = False
 
     def _stop(self, poison: PoisonEventError, cause: Exception) -> None:
         self._is_broken = True
@@ -189,38 +160,49 @@ class LogFold:
         except PoisonEventError as stopped:
             raise stopped from cause
 
-    def _fold(self, stored: StoredEvent) -> None:
-        _check_place(self._last, stored)
-        event = decode(stored.topic, stored.state)
-        at = ReadEvent(stored.position, self._code_id, stored.version, event)
-        before = self._code
+    def _fold(self, stored: Stored) -> None:
+        _, version, position, topic, state = stored
+        if version != self._version + 1 or position <= self._position:
+            _check_place(self._version, self._position, stored)
+        event = decode(topic, state)
+        if version == 1 and not isinstance(event, CodeIssued):
+            raise PoisonEventError(stored, "a stream must begin with CodeIssued")
         try:
-            if before is None:
-                after = redeem_code.opened(self._code_id, stored.version, cast("CodeIssued", event))
-            else:
-                after = redeem_code.evolve(before, stored.version, event)
-            if isinstance(event, ReservationEvent):
-                self._fold_reservation(at, event)
+            if self._folds_codes:
+                self._fold_code(version, position, event)
+            if self._folds_items and isinstance(event, ReservationEvent):
+                self._fold_reservation(version, position, event)
         except (TypeError, ValueError, LookupError, AttributeError) as bad:
             raise PoisonEventError(stored, f"it can't be folded: {bad}") from bad
-        self._code = after
-        self._watch.code_event(at, before, after)
-        if isinstance(event, CaseOpened | CaseClosed):
+        self._version, self._position = version, position
+        if self._put_case and isinstance(event, CaseOpened | CaseClosed):
             self._cases.append((self._code_id, event))
 
-    def _fold_reservation(self, at: ReadEvent, event: ReservationEvent) -> None:
-        before = self._held.pop(event.reservation_id, None)
+    def _fold_code(self, version: int, position: int, event: Event) -> None:
+        before = self._code
+        if before is None:
+            after = redeem_code.opened(self._code_id, version, cast("CodeIssued", event))
+        else:
+            after = redeem_code.evolve(before, version, event)
+        if self._looks:
+            self._watch.code_event(ReadEvent(position, self._code_id, version, event), before, after)
+        self._code = after
+
+    def _fold_reservation(self, version: int, position: int, event: ReservationEvent) -> None:
+        key = event.reservation_id.int
+        before = self._held.pop(key, None)
         if before is not None:
-            after = reservation.evolve(before, at.version, event)
+            after = reservation.evolve(before, version, event)
         elif isinstance(event, UseReserved):
-            after = reservation.opened(at.code_id, at.version, event)
+            after = reservation.opened(self._code_id, version, event)
         elif self._given_out:
-            self._sink.late(at)
+            self._sink.late(ReadEvent(position, self._code_id, version, event))
             return
         else:
             raise LookupError(f"no event before it opens reservation {event.reservation_id}")
-        self._held[event.reservation_id] = after
-        self._watch.item_event(at, before, after)
+        if self._looks:
+            self._watch.item_event(ReadEvent(position, self._code_id, version, event), before, after)
+        self._held[key] = after
         if len(self._held) > self._held_max:
             self._give_out(len(self._held) // 2)
             self._give_out_cases()
@@ -228,24 +210,25 @@ class LogFold:
 
     def _give_out(self, count: int) -> None:
         """Rows of the reservations that were touched longest ago."""
+        put = self._put_item
         for key in list(islice(self._held, count)):
-            self._sink.row("reservations", reservation_row(self._held.pop(key)))
+            item = self._held.pop(key)
+            if put:
+                put(reservation_row(item))
 
     def _give_out_cases(self) -> None:
         opened, closed = case_rows(self._cases)
-        for row in opened:
-            self._sink.row("cases", row)
+        if self._put_case:
+            for row in opened:
+                self._put_case(row)
         for row in closed:
             self._sink.closed(row)
         self._cases.clear()
 
 
-def _check_place(last: StoredEvent | None, stored: StoredEvent) -> None:
-    """A stream begins with CodeIssued at version 1, without gaps, and positions rise with versions."""
-    version = last.version if last else 0
-    if stored.version != version + 1:
+def _check_place(version: int, position: int, stored: Stored) -> None:
+    """A stream has versions from 1 on without gaps, and positions rise with them."""
+    if stored[1] != version + 1:
         raise PoisonEventError(stored, f"version {version + 1} is missing before it")
-    if last and stored.position <= last.position:
-        raise PoisonEventError(stored, f"its position is not after that of the version before it ({last.position})")
-    if last is None and not stored.topic.startswith("CodeIssued:"):
-        raise PoisonEventError(stored, "a stream must begin with CodeIssued")
+    if version:
+        raise PoisonEventError(stored, f"its position is not after that of the version before it ({position})")

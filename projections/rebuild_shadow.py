@@ -5,14 +5,15 @@ word here. They live in a schema of their own, under the same names: so their in
 that later migrations know, and the live path's own statements work on them with another search_path.
 """
 
-import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection, sql
 
-from projections.arrays import BIGS, TEXTS, Kind
+from projections.arrays import Kind
+from projections.copy_rows import HEADER, TRAILER, WriteRow, row_writer
 from projections.errors import SchemaMismatchError
 from projections.rows import BALANCE_KINDS, CASE_KINDS, RESERVATION_KINDS
 from projections.sql import QUERIES
@@ -34,11 +35,8 @@ INSERT_MISSING = (
     " WHERE s.code_id = {code} AND NOT EXISTS (SELECT FROM {live} l WHERE {key})"
 )
 
-_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_COPY_TRAILER = b"\xff\xff"
-_NULL = b"\xff\xff\xff\xff"
-
-Writer = Callable[[Any], bytes]
+ROWS_AT_ONCE = 5_000
+"""Rows kept for one COPY."""
 
 
 class Table(NamedTuple):
@@ -95,8 +93,7 @@ def _read_table(conn: Connection[Any], name: str) -> Table:
         raise SchemaMismatchError(f"the database has no table {name}: run `ledger migrate`")
     oid, schema, owner, options = row
     columns = conn.execute(QUERIES["columns_of_table"], (oid,)).fetchall()
-    kinds = PROJECTIONS[name]
-    if len(columns) != len(kinds) or not all(map(_writer, kinds, (column[1] for column in columns))):
+    if row_writer(PROJECTIONS[name], [column[1] for column in columns]) is None:
         raise SchemaMismatchError(f"the columns of {name} are not those that this version writes")
     return Table(
         name,
@@ -111,47 +108,28 @@ def _read_table(conn: Connection[Any], name: str) -> Table:
     )
 
 
-def _writer(kind: Kind, column_type: int) -> Writer | None:
-    """How a value of a row goes into a column of that type by binary COPY; None if it does not fit."""
-    if kind.item_oid == column_type:
-        return kind.write
-    if kind is TEXTS and column_type == BIGS.array_oid:
-        return _bigint_array
-    return None
-
-
-def _bigint_array(literal: str) -> bytes:
-    """An array literal such as {1,2,3}, the form that rows have for unnest."""
-    array = BIGS.array([int(item) for item in literal[1:-1].split(",") if item])
-    return struct.pack(">i", len(array)) + array
-
-
 class Shadow:
     """Shadow tables of some read models, on one connection.
 
     Args:
         conn: In autocommit mode, used by nobody else.
         tables: What to shadow.
-        temporary: Whether they are this session's own and never swapped.
+        temporary: Whether they are this session's own and never swapped: then nothing of them is logged or left
+            behind, and they have primary keys only.
     """
 
     def __init__(self, conn: Connection[Any], tables: Sequence[Table], *, temporary: bool) -> None:
         self._conn = conn
         self.tables = tables
         self.schema = TEMPORARY if temporary else SHADOW_SCHEMA
-        self._rows: dict[str, list[bytes]] = {table.name: [] for table in tables}
-        self._writers = {
-            table.name: [
-                _writer(kind, column) or kind.write
-                for kind, column in zip(PROJECTIONS[table.name], table.types, strict=True)
-            ]
-            for table in tables
-        }
+        self._kept: dict[str, list[bytes]] = {table.name: [] for table in tables}
+        self.rows = {table.name: partial(self._keep, table.name, _writer_of(table)) for table in tables}
+        """By table, what takes a row as `projections.rows` gives it, for the next `flush`."""
 
     @property
     def names(self) -> frozenset[str]:
         """Names of the tables."""
-        return frozenset(self._rows)
+        return frozenset(self._kept)
 
     def place(self, table: Table) -> sql.Identifier:
         """Qualified name of a table's shadow."""
@@ -189,27 +167,25 @@ class Shadow:
                 _literal(" WITH GRANT OPTION" if may_grant else ""),
             )
 
-    def add(self, table: str, row: Sequence[Any]) -> None:
-        """Keep a row for the next `flush`; rows of tables without a shadow are dropped."""
-        if (rows := self._rows.get(table)) is not None:
-            parts = [
-                _NULL if value is None else write(value) for write, value in zip(self._writers[table], row, strict=True)
-            ]
-            rows.append(struct.pack(">h", len(parts)) + b"".join(parts))
+    def _keep(self, table: str, write: WriteRow, row: Sequence[Any]) -> None:
+        kept = self._kept[table]
+        kept.append(write(row))
+        if len(kept) >= ROWS_AT_ONCE:
+            self.copy(table, b"".join(kept))
+            kept.clear()
 
     def flush(self) -> None:
         """Bring kept rows into their tables, one COPY for each table."""
-        for table in self.tables:
-            rows = self._rows[table.name]
-            if not rows:
-                continue
-            statement = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(self.place(table))
-            with self._conn.cursor().copy(statement) as copy:
-                copy.write(_COPY_HEADER)
-                for start in range(0, len(rows), 500):
-                    copy.write(b"".join(rows[start : start + 500]))
-                copy.write(_COPY_TRAILER)
-            rows.clear()
+        for table, kept in self._kept.items():
+            if kept:
+                self.copy(table, b"".join(kept))
+                kept.clear()
+
+    def copy(self, table: str, rows: bytes) -> None:
+        """Bring rows into a table that `projections.copy_rows` has written."""
+        place = sql.Identifier(self.schema, table)
+        with self._conn.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(place)) as copy:
+            copy.write(HEADER + rows + TRAILER)
 
     def index(self, step: Callable[[str], None]) -> None:
         """Build primary keys and indexes, under the names of the live ones, and let the planner know the tables."""
@@ -222,13 +198,17 @@ class Shadow:
                     sql.Identifier(name),
                     _literal(definition),
                 )
-            for definition in table.indexes:
-                live, shadow = table.place.as_string(None), self.place(table).as_string(None)
-                unquoted = f"{table.schema}.{table.name}"
-                before, _, after = definition.partition(" USING ")
-                named = before.replace(f" ON {live}", f" ON {shadow}").replace(f" ON {unquoted}", f" ON {shadow}")
-                self._run("{}", _literal(f"{named} USING {after}"))
+            if self.schema == SHADOW_SCHEMA:
+                self._build_indexes(table)
             self._run("ANALYZE {}", self.place(table))
+
+    def _build_indexes(self, table: Table) -> None:
+        for definition in table.indexes:
+            live, shadow = table.place.as_string(None), self.place(table).as_string(None)
+            unquoted = f"{table.schema}.{table.name}"
+            before, _, after = definition.partition(" USING ")
+            named = before.replace(f" ON {live}", f" ON {shadow}").replace(f" ON {unquoted}", f" ON {shadow}")
+            self._run("{}", _literal(f"{named} USING {after}"))
 
     def swap(self) -> None:
         """Put the shadows in the place of the live tables, in the transaction that is open."""
@@ -280,6 +260,13 @@ def drop_leftovers(conn: Connection[Any]) -> None:
     """Drop what any run, ended or killed, left behind; the live tables are elsewhere."""
     for schema in (SHADOW_SCHEMA, OLD_SCHEMA):
         conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+
+
+def _writer_of(table: Table) -> WriteRow:
+    write = row_writer(PROJECTIONS[table.name], table.types)
+    if write is None:
+        raise AssertionError("a table is read only if its rows can be written")
+    return write
 
 
 def _literal(text: str) -> sql.SQL:

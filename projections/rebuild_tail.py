@@ -17,7 +17,7 @@ from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 from projections.arrays import columns
 from projections.codec import UnreadableEventError, decode
-from projections.rebuild_log import PoisonEventError, ReadEvent, StoredEvent, Watch
+from projections.fold_watch import PoisonEventError, ReadEvent, Watch
 from projections.rows import (
     BALANCE_KINDS,
     CASE_KINDS,
@@ -154,7 +154,7 @@ def read_events(rows: Sequence[Sequence[Any]], watch: Watch) -> list[ReadEvent]:
         try:
             event: Event = decode(topic, bytes(state))
         except UnreadableEventError as bad:
-            watch.poison(PoisonEventError(StoredEvent(stream.bytes, version, position, topic, bytes(state)), str(bad)))
+            watch.poison(PoisonEventError((stream.bytes, version, position, topic, bytes(state)), str(bad)))
         else:
             found.append(ReadEvent(position, stream, version, event))
     return found
@@ -162,4 +162,4 @@ def read_events(rows: Sequence[Sequence[Any]], watch: Watch) -> list[ReadEvent]:
 
 def _poison(at: ReadEvent, why: str) -> PoisonEventError:
     topic = type(at.event).__name__
-    return PoisonEventError(StoredEvent(at.code_id.bytes, at.version, at.position, topic, b""), why)
+    return PoisonEventError((at.code_id.bytes, at.version, at.position, topic, b""), why)

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Final, NamedTuple, cast
 from uuid import UUID
 
-from domain.events import UseReserved, topic_of
+from domain.events import UseReserved
 from domain.values import EmailAddress
-from projections.codec import decode
+from projections.codec import decode, topics_of
 from projections.reading import Reader
 
 STRETCH: Final = 2_000
@@ -62,7 +62,7 @@ class SupportReader(Reader):
 
     def recent(self, before: int, limit: int) -> RecentWork:
         """The newest reservations of all codes, from a position of the log down."""
-        rows = self._all("newest_log_rows", before, STRETCH, topic_of(UseReserved))
+        rows = self._all("newest_log_rows", before, STRETCH, topics_of(UseReserved))
         ids = [cast("UseReserved", decode(row[1], bytes(row[2]))).reservation_id for row in rows[:limit]]
         if len(rows) > limit:
             return RecentWork(ids, rows[limit - 1][0])

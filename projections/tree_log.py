@@ -6,18 +6,24 @@ order: they have holes, and an import into another database gives others.
 
 import struct
 from collections.abc import Sequence
+from contextlib import closing
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
+from projections.copied_log import copied_events
 from projections.merkle import Read, complete_root, leaf_hash
 from projections.sql import QUERIES
 
 TILE = 256
 TILE_LEVELS = 8
 HASH_BYTES = 32
+_PLACE = struct.Struct(">qH").pack
+TILES_KEPT_MAX = 64
+"""Tiles that a reader keeps; 8 kB each."""
 FOLLOWED_MAX = 20_000
 """Events of one transaction of the follower."""
 
@@ -31,8 +37,18 @@ class TreeSize(NamedTuple):
 
 def event_leaf(stream: UUID, version: int, topic: str, state: bytes) -> bytes:
     """The leaf hash of an event."""
+    return stored_leaf(stream.bytes, version, topic, state)
+
+
+def stored_leaf(stream: bytes, version: int, topic: str, state: bytes) -> bytes:
+    """The same, by the bytes of the stream's id."""
     name = topic.encode()
-    return leaf_hash(stream.bytes + struct.pack(">qH", version, len(name)) + name + state)
+    return leaf_hash(stream + _PLACE(version, len(name)) + name + state)
+
+
+def split_hashes(hashes: bytes) -> list[bytes]:
+    """The single hashes of a tile."""
+    return [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
 
 
 def tree_size(conn: Connection[Any]) -> TreeSize:
@@ -55,14 +71,16 @@ def follow(conn: Connection[Any], events_max: int = FOLLOWED_MAX) -> int:
         if not cursor.execute(QUERIES["lock_merkle"]).fetchall()[0][0]:
             return 0
         size, position = tree_size(conn)
-        with conn.cursor(row_factory=tuple_row) as look:
-            until = look.execute(QUERIES["stable_position"]).fetchall()[0][0]
-        rows = cursor.execute(QUERIES["events_between"], (position, until, events_max)).fetchall()
-        if rows:
-            leaves = [event_leaf(row[0], row[1], row[3], bytes(row[4])) for row in rows]
-            _append(conn, size, leaves, [row[2] for row in rows])
-            cursor.execute(QUERIES["set_merkle_progress"], (size + len(rows), rows[-1][2]))
-        return len(rows)
+        hashes: list[bytes] = []
+        positions: list[int] = []
+        with closing(copied_events(conn, "copy_log_after", (position, events_max))) as events:
+            for stream, version, position, topic, state in events:
+                hashes.append(stored_leaf(stream, version, topic, state))
+                positions.append(position)
+        if hashes:
+            _append(conn, size, hashes, positions)
+            cursor.execute(QUERIES["set_merkle_progress"], (size + len(hashes), positions[-1]))
+        return len(hashes)
 
 
 def _append(conn: Connection[Any], size: int, hashes: Sequence[bytes], positions: Sequence[int]) -> None:
@@ -72,7 +90,7 @@ def _append(conn: Connection[Any], size: int, hashes: Sequence[bytes], positions
         index, held = divmod(size, TILE)
         before, first = _tile(conn, height, index) if held else (b"", None)
         full: list[bytes] = []
-        joined = [before[i : i + HASH_BYTES] for i in range(0, len(before), HASH_BYTES)] + list(hashes)
+        joined = split_hashes(before) + list(hashes)
         for start in range(0, len(joined), TILE):
             tile = joined[start : start + TILE]
             if height == 0 and (start or first is None):
@@ -90,23 +108,23 @@ def _tile(conn: Connection[Any], height: int, index: int) -> tuple[bytes, int | 
 
 
 def reader_of(conn: Connection[Any]) -> Read:
-    """Reads complete subtrees out of the tiles; a tile is fetched once.
+    """Reads complete subtrees out of the tiles; the tiles used last are kept.
 
     The function raises LookupError for a subtree that the tiles don't hold.
     """
-    tiles: dict[tuple[int, int], bytes] = {}
+
+    @lru_cache(TILES_KEPT_MAX)
+    def tile(height: int, number: int) -> bytes:
+        return _tile(conn, height, number)[0]
 
     def read(level: int, index: int) -> bytes:
         height, within = divmod(level, TILE_LEVELS)
-        first = index << within
-        number, offset = divmod(first, TILE)
-        if (height, number) not in tiles:
-            tiles[height, number] = _tile(conn, height, number)[0]
+        number, offset = divmod(index << within, TILE)
         start, count = offset * HASH_BYTES, 1 << within
-        data = tiles[height, number][start : start + count * HASH_BYTES]
+        data = tile(height, number)[start : start + count * HASH_BYTES]
         if len(data) < count * HASH_BYTES:
             raise LookupError(f"the Merkle log does not hold subtree {index} of level {level}")
-        return complete_root([data[i : i + HASH_BYTES] for i in range(0, len(data), HASH_BYTES)])
+        return complete_root(split_hashes(data))
 
     return read
 

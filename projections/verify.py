@@ -5,7 +5,6 @@ beside everything, needs no rights but to make temporary tables, and changes not
 found. It never repairs: that is `ledger rebuild --apply`.
 """
 
-import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -18,17 +17,23 @@ from psycopg import Connection
 
 from projections.drift import remember_drifting
 from projections.errors import StorageUnavailableError
+from projections.findings import FINDINGS_MAX, Finding
+from projections.fold_jobs import tile_jobs
+from projections.fold_pool import workers_here
 from projections.rebuild import Report, compare
 from projections.rebuild_build import Builder, Progress
+from projections.rebuild_diff import Difference
 from projections.rebuild_guard import rebuild_connection
 from projections.rebuild_log import SIZES, Sizes
 from projections.rebuild_shadow import PROJECTIONS, Shadow, tables_of
 from projections.sql import QUERIES
-from projections.verify_rules import FINDINGS_MAX, Finding, RuleWatch
+from projections.tree_log import tree_size
+from projections.verify_leaves import NOBODY
+from projections.verify_rules import RuleWatch
 from projections.verify_snapshots import check_snapshots
-from projections.verify_tree import NOBODY, check_tree
+from projections.verify_tree import check_tree
 
-NO_ADDRESS = "9.9 no clear address in an event"
+NOT_LOST = "2 no event is lost at the end of a stream"
 SETTLED_IN_TIME = "9.2 settled or parked in time"
 
 
@@ -60,6 +65,7 @@ def verify(
     listed_max: int,
     keys: Collection[bytes] | None = None,
     sizes: Sizes = SIZES,
+    workers: int | None = None,
 ) -> Verified:
     """Check everything.
 
@@ -70,34 +76,52 @@ def verify(
         listed_max: Most rows to list; all are counted.
         keys: Public keys that checkpoints may be signed with; None if they are not known here.
         sizes: What bounds the memory.
+        workers: Processes that fold a long log; None: as many as this machine has use for.
 
     Raises:
         SchemaMismatchError: The tables are not those of this version.
         StorageUnavailableError: The database is away, or went away.
     """
-    started = time.monotonic()
-    watch, rows = RuleWatch(), Report()
+    helpers = workers_here() if workers is None else workers
     try:
-        with rebuild_connection(database_url, "verify") as writer, rebuild_connection(database_url, "verify") as reader:
-            shadow = Shadow(writer, tables_of(writer, PROJECTIONS), temporary=True)
-            builder = Builder(reader, writer, shadow, watch, progress, sizes=sizes)
+        with (
+            rebuild_connection(database_url, "verify") as writer,
+            rebuild_connection(database_url, "verify") as reader,
+        ):
+            watch, tables = RuleWatch(), tables_of(writer, PROJECTIONS)
+            shadow = Shadow(writer, tables, temporary=True)
+            builder = Builder(reader, writer, shadow, watch, progress, sizes=sizes, workers=helpers)
+            tree = tree_size(reader)
             shadow.create()
-            builder.fill()
-            builder.catch_up()
-            progress.step("compare", 0)
-            compare(writer, builder, rows, listed_max, watch.stopped)
+            builder.fill(database_url, tile_jobs(tree))
             progress.step("proof", 0)
-            check_tree(reader, watch, keys)
+            check_tree(reader, watch, tree, keys)
             check_snapshots(reader, watch)
-            progress.step("rules", 0)
-            now = _now(writer)
-            _look_for_addresses(writer, builder.position, watch)
-            _look_for_overdue(writer, now - grace, watch)
-            rows.position, rows.events, rows.seconds = builder.position, builder.events, time.monotonic() - started
-            found = Verified(now, rows, watch.findings, watch.counts)
-            _remember(writer, found)
+            return _check_rows(writer, builder, watch, progress, grace, listed_max)
     except psycopg.OperationalError as away:
         raise StorageUnavailableError(f"the database went away during the check: {str(away).strip()}") from away
+
+
+def _check_rows(
+    conn: Connection[Any],
+    builder: Builder,
+    watch: RuleWatch,
+    progress: Progress,
+    grace: timedelta,
+    listed_max: int,
+) -> Verified:
+    """The live rows against those of the fold, and what can be seen in the latter only."""
+    rows = Report()
+    builder.catch_up()
+    progress.step("compare", 0)
+    compare(conn, builder, rows, listed_max, watch.stopped)
+    progress.step("rules", 0)
+    _look_for_lost(rows.listed, watch)
+    now = _now(conn)
+    _look_for_overdue(conn, now - grace, watch)
+    rows.position, rows.events, rows.seconds = builder.position, builder.events, builder.seconds
+    found = Verified(now, rows, watch.findings, watch.counts)
+    _remember(conn, found)
     return found
 
 
@@ -109,10 +133,15 @@ def _now(conn: Connection[Any]) -> datetime:
     return moment
 
 
-def _look_for_addresses(conn: Connection[Any], until: int, watch: RuleWatch) -> None:
-    rows = conn.execute(QUERIES["events_with_addresses"], (until, FINDINGS_MAX)).fetchall()
-    for stream, version, position, topic in rows:
-        watch.keep(Finding(NO_ADDRESS, stream, version, position, topic.partition(":")[0], None))
+def _look_for_lost(rows: Sequence[Difference], watch: RuleWatch) -> None:
+    """Balances that were made with events which are not there: no event after them tells of the gap."""
+    for row in rows:
+        if row.table == "code_balances" and row.old and "version" in row.old:
+            known, folded = row.old["version"], row.new["version"] if row.new else 0
+            if known > folded:
+                position = row.event.position if row.event else 0
+                detail = f"its balance was made with versions up to {known}, and the log ends with {folded}"
+                watch.keep(Finding(NOT_LOST, row.code_id, folded + 1, position, "lost", None, detail))
 
 
 def _look_for_overdue(conn: Connection[Any], before: datetime, watch: RuleWatch) -> None:

@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any, TextIO
 
 from projections.errors import SchemaMismatchError, StorageUnavailableError
+from projections.findings import Finding
+from projections.fold_pool import WorkerDiedError
 from projections.rebuild_command import (
     EXIT_FOUND,
     EXIT_INTERRUPTED,
@@ -16,7 +18,6 @@ from projections.rebuild_command import (
 )
 from projections.rebuild_diff import document_of
 from projections.verify import Verified, verify
-from projections.verify_rules import Finding
 
 SLACK_S = 60.0
 """On top of a lease and a sweep, before a reservation that is past its deadline counts as forgotten."""
@@ -32,6 +33,7 @@ def run_verify(
     grace: timedelta,
     listed_max: int,
     keys: Sequence[bytes] | None = None,
+    workers: int | None = None,
     *,
     as_json: bool,
     out: TextIO,
@@ -41,16 +43,16 @@ def run_verify(
 
     Returns:
         0 if everything holds; 1 if a row differs or a rule is broken; 3 if the database is away or has another
-        schema; 130 if interrupted.
+        schema, or a helping process was ended; 130 if interrupted.
     """
     progress = ProgressLines(err, as_json=as_json)
     try:
-        found = verify(database_url, grace, progress, listed_max, keys)
+        found = verify(database_url, grace, progress, listed_max, keys, workers=workers)
     except KeyboardInterrupt:
         progress.close()
         err.write("interrupted\n")
         return EXIT_INTERRUPTED
-    except (StorageUnavailableError, SchemaMismatchError) as trouble:
+    except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as trouble:
         progress.close()
         err.write(f"{trouble}\n")
         return EXIT_SERVICE

@@ -1,39 +1,39 @@
 """The rules of DESIGN 9 over a log that is being folded: who breaks them, by stream, version and type."""
 
+import re
 from collections import Counter
-from typing import NamedTuple, cast
+from typing import cast
 from uuid import UUID
 
 from domain.events import ReservationEvent
 from domain.invariants import broken_code_rules, broken_reservation_rules
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
-from projections.rebuild_log import PoisonEventError, ReadEvent
+from projections.copied_log import Stored
+from projections.findings import FINDINGS_MAX, Finding, Findings
+from projections.fold_watch import PoisonEventError, ReadEvent
 
+NO_ADDRESS = "9.9 no clear address in an event"
 READABLE = "2 every event can be read and follows"
-FINDINGS_MAX = 1_000
-
-
-class Finding(NamedTuple):
-    """A rule that an event breaks."""
-
-    rule: str
-    stream: UUID
-    version: int
-    position: int
-    type: str
-    reservation_id: UUID | None
-    detail: str | None = None
+_ADDRESS = re.compile(rb'[^"\s@]+@[^"\s@]+[.][^"\s@]+')
 
 
 class RuleWatch:
     """Checks every event; keeps the first findings and counts all."""
+
+    looks = True
 
     def __init__(self, kept_max: int = FINDINGS_MAX) -> None:
         self._kept_max = kept_max
         self.findings: list[Finding] = []
         self.counts: Counter[str] = Counter()
         self.stopped: set[UUID] = set()
+
+    def state(self, stored: Stored) -> None:
+        """No event holds an e-mail address; few hold the sign at all, so the pattern is tried on few."""
+        if b"@" in stored[4] and _ADDRESS.search(stored[4]):
+            stream, version, position, topic, _ = stored
+            self.keep(Finding(NO_ADDRESS, UUID(bytes=stream), version, position, topic.partition(":")[0], None))
 
     def code_event(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
         """The rules of a code."""
@@ -62,3 +62,17 @@ class RuleWatch:
         self.counts[finding.rule] += 1
         if len(self.findings) < self._kept_max:
             self.findings.append(finding)
+
+    def take(self) -> Findings | None:
+        """Everything found since the last time, if anything was."""
+        if not self.counts:
+            return None
+        taken = Findings(self.findings, dict(self.counts), sorted(self.stopped))
+        self.findings, self.counts, self.stopped = [], Counter(), set()
+        return taken
+
+    def merge(self, taken: Findings) -> None:
+        """What another watch found."""
+        self.findings += taken.kept[: self._kept_max - len(self.findings)]
+        self.counts.update(taken.counts)
+        self.stopped.update(taken.stopped)

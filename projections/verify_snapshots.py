@@ -9,10 +9,11 @@ from uuid import UUID
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
+from projections.findings import Finding
 from projections.rows import balance_row
 from projections.snapshots import SHAPE, fold_on, read_state
 from projections.sql import QUERIES
-from projections.verify_rules import Finding, RuleWatch
+from projections.verify_rules import RuleWatch
 
 EQUAL = "9.7 snapshots are what the log says"
 PAGE = 500

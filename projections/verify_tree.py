@@ -1,76 +1,59 @@
-"""The events against the Merkle log, the Merkle log against its checkpoints, and those against their keys."""
+"""The Merkle log above its leaves, and its checkpoints against it and against their keys.
 
-from collections.abc import Collection, Iterator
+The leaves themselves are `projections.verify_leaves`.
+"""
+
+from collections.abc import Collection
 from typing import Any
-from uuid import UUID
 
 from psycopg import Connection
 
-from projections.checkpoints import Checkpoint, all_checkpoints
+from projections.checkpoints import Checkpoint, checkpoints_after
 from projections.merkle import Read, complete_root, root_of
 from projections.sql import QUERIES
-from projections.tree_log import TILE, TILE_LEVELS, TreeSize, event_leaf, reader_of, tree_size
-from projections.verify_rules import Finding, RuleWatch
+from projections.tree_log import TILE, TILE_LEVELS, TreeSize, reader_of, split_hashes
+from projections.verify_leaves import WHOLE_TREE, about_tree
+from projections.verify_rules import RuleWatch
 
-UNALTERED = "proof: events are what the Merkle log says"
-WHOLE_TREE = "proof: the Merkle log is whole"
 SIGNED = "proof: checkpoints are signed and hold"
-PAGE_EVENTS = 5_000
-NOBODY = UUID(int=0)
+PAGE_CHECKPOINTS = 1_000
 
 
-def check_tree(conn: Connection[Any], watch: RuleWatch, keys: Collection[bytes] | None) -> None:
-    """Check events, tiles and checkpoints.
+def check_tree(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, keys: Collection[bytes] | None) -> None:
+    """Check tiles above the leaves, and checkpoints.
 
     Args:
         conn: For reading.
         watch: Where findings go.
+        tree: How far the Merkle log went when the leaves were checked; there may be more by now.
         keys: Public keys that checkpoints may be signed with; None if they are not known here.
     """
-    size = tree_size(conn)
     read = reader_of(conn)
     try:
-        _check_events(conn, watch, size, read)
-        _check_tiles(watch, size, read)
+        _check_tiles(conn, watch, tree, read)
     except LookupError as lost:
-        watch.keep(_about_tree(WHOLE_TREE, size.position, str(lost)))
-    for checkpoint in all_checkpoints(conn):
-        if trouble := _trouble(checkpoint, size, read, keys):
-            detail = f"checkpoint {checkpoint.number}: {trouble}"
-            watch.keep(_about_tree(SIGNED, checkpoint.position, detail))
+        watch.keep(about_tree(WHOLE_TREE, tree.position, str(lost)))
+    number = 0
+    while page := checkpoints_after(conn, number, PAGE_CHECKPOINTS):
+        # Signed meanwhile: the Merkle log that was checked does not hold it yet.
+        size = TreeSize(*conn.execute(QUERIES["merkle_progress"]).fetchall()[0])
+        for checkpoint in page:
+            if trouble := _trouble(checkpoint, size, read, keys):
+                detail = f"checkpoint {checkpoint.number}: {trouble}"
+                watch.keep(about_tree(SIGNED, checkpoint.position, detail)._replace(type="Checkpoint"))
+        number = page[-1].number
 
 
-def _check_events(conn: Connection[Any], watch: RuleWatch, size: TreeSize, read: Read) -> None:
-    """Each event's hash is the recorded one; the first that isn't is named: after a lost one, all others differ."""
-    index = 0
-    for stream, version, position, topic, state in _events(conn, size.position):
-        if index >= size.size or event_leaf(stream, version, topic, bytes(state)) != read(0, index):
-            detail = "it is not the event that was recorded at this place: altered, moved, or one before it is lost"
-            kind = topic.partition(":")[0]
-            watch.keep(Finding(UNALTERED, stream, version, position, kind, None, detail))
-            return
-        index += 1
-    if index < size.size:
-        detail = f"{size.size - index} events that were recorded are missing at the end of the log"
-        watch.keep(_about_tree(UNALTERED, size.position, detail))
-
-
-def _events(conn: Connection[Any], until: int) -> Iterator[Any]:
-    after = 0
-    while rows := conn.execute(QUERIES["events_between"], (after, until, PAGE_EVENTS)).fetchall():
-        yield from rows
-        after = rows[-1][2]
-
-
-def _check_tiles(watch: RuleWatch, size: TreeSize, read: Read) -> None:
-    """Each hash above the leaves is the one over the full tile below it."""
-    count, level = size.size // TILE, 0
+def _check_tiles(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, read: Read) -> None:
+    """Each hash from the third height on is the one over the full tile below it."""
+    height, count = 1, tree.size // TILE // TILE
     while count:
         for index in range(count):
-            below = [read(level, index * TILE + number) for number in range(TILE)]
-            if complete_root(below) != read(level + TILE_LEVELS, index):
-                watch.keep(_about_tree(WHOLE_TREE, size.position, f"tile {index} of level {level} is altered"))
-        count, level = count // TILE, level + TILE_LEVELS
+            rows = conn.execute(QUERIES["merkle_tile"], (height, index)).fetchall()
+            below = split_hashes(bytes(rows[0][0])) if rows else []
+            if len(below) < TILE or complete_root(below) != read((height + 1) * TILE_LEVELS, index):
+                watch.keep(about_tree(WHOLE_TREE, tree.position, f"tile {index} of level {height} is altered"))
+        height, count = height + 1, count // TILE
 
 
 def _trouble(checkpoint: Checkpoint, size: TreeSize, read: Read, keys: Collection[bytes] | None) -> str | None:
@@ -85,7 +68,3 @@ def _trouble(checkpoint: Checkpoint, size: TreeSize, read: Read, keys: Collectio
     except LookupError as lost:
         return str(lost)
     return None if root == checkpoint.root else "its root is not that of the Merkle log"
-
-
-def _about_tree(rule: str, position: int, detail: str) -> Finding:
-    return Finding(rule, NOBODY, 0, position, "Checkpoint" if rule == SIGNED else "MerkleLog", None, detail)

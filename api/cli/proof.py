@@ -11,12 +11,17 @@ from api.cli.context import EXIT_REFUSED, Session, complain, console, local_time
 from api.explain import ExplainedReservation, Explanation, explanation_of
 from api.i18n import Translator, translator
 from projections.checkpoints import public_keys
+from projections.fold_pool import WORKERS_MAX, workers_here
 from projections.migrations import check_schema
 from projections.rebuild import LISTED_MAX, Wish
 from projections.rebuild_command import run_rebuild
 from projections.rebuild_shadow import PROJECTIONS
 from projections.verify_command import grace_of, run_verify
 
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, max=WORKERS_MAX, help="Processes that fold a long log; by default one per CPU."),
+]
 LimitOption = Annotated[int, typer.Option("--limit", min=0, help="Most rows to list; all are counted.")]
 
 
@@ -37,6 +42,7 @@ def rebuild(
         bool, typer.Option("--apply", help="Put the result in place; without it, only say what differs.")
     ] = False,
     limit: LimitOption = LISTED_MAX,
+    workers: WorkersOption = None,
     json: JsonFlag = False,
 ) -> int:
     """Make the read models anew from the log while redeems go on. Exit code 1: rows differ, nothing was changed."""
@@ -52,10 +58,16 @@ def rebuild(
             only = ledger.reader.find_code(code)
         if only is None:
             raise typer.BadParameter("no such code: give its text as it was issued, or its id")
-    return run_rebuild(database_url, Wish(names, only, apply, limit), as_json=json, out=sys.stdout, err=sys.stderr)
+    wish = Wish(names, only, apply, limit, workers=workers_here() if workers is None else workers)
+    return run_rebuild(database_url, wish, as_json=json, out=sys.stdout, err=sys.stderr)
 
 
-def verify(context: typer.Context, limit: LimitOption = LISTED_MAX, json: JsonFlag = False) -> int:
+def verify(
+    context: typer.Context,
+    limit: LimitOption = LISTED_MAX,
+    workers: WorkersOption = None,
+    json: JsonFlag = False,
+) -> int:
     """Compare every row with a fold of the log, and every event with every rule. Exit code 1: something is wrong."""
     session: Session = context.obj
     settings = session.settings()
@@ -63,7 +75,7 @@ def verify(context: typer.Context, limit: LimitOption = LISTED_MAX, json: JsonFl
     check_schema(database_url)
     grace = grace_of(settings.lease_s, settings.sweep_s)
     keys = public_keys(settings.open_vault().rings["master"])
-    return run_verify(database_url, grace, limit, keys, as_json=json, out=sys.stdout, err=sys.stderr)
+    return run_verify(database_url, grace, limit, keys, workers, as_json=json, out=sys.stdout, err=sys.stderr)
 
 
 def explain(

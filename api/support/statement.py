@@ -19,10 +19,11 @@ from api.support.rendering import language_of, support_page
 from api.support.unmasking import unmasked_until
 from api.support.views import LineView, kind_name, line_views, masked, staff_ids, state_name
 from domain import reservation
-from domain.events import EVENT_TYPES, Event, ReservationEvent, UseReserved, topic_of
+from domain.events import EVENT_TYPES, Event, ReservationEvent, UseReserved
 from domain.ports import Language
 from domain.redeem_code import RedeemCode
 from domain.values import shown_code
+from projections.codec import topics_of
 from projections.statements import StatementLine
 
 LINES_PER_PAGE: Final = 25
@@ -181,7 +182,7 @@ def _lines(desk: Desk, wish: Wish, until: int) -> Found:
         place=wish.place,
         newest_first=wish.newest_first,
         limit=limit + 1,
-        topics=[topic_of(kind)] if kind else None,
+        topics=topics_of(kind) if kind else None,
     )
     page = versions[:limit]
     following = page[-1] if len(versions) > limit else None

@@ -26,7 +26,7 @@ STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})
 """Who acts with rights."""
 
 
-class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """What every fact carries.
 
     Attributes:

@@ -382,7 +382,7 @@ SELECT code_id, version, issued_at, last_at, max_uses, used, reserved, bound, ow
 FROM code_balances WHERE code_id = %s;
 
 -- name: reservations_of_code
-SELECT reservation_id, code_id, recipient_id, versions::text, status, kind, reserved_at, deadline, due_at, lease_until,
+SELECT reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
     delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
     refunded_at, refund_cause
 FROM reservations WHERE code_id = %s;
@@ -397,16 +397,34 @@ SELECT coalesce(max(notification_id), 0) FROM ledger_events;
 -- name: copy_log_page
 COPY (
     SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
-    WHERE (originator_id, originator_version) > (%s, %s) AND notification_id <= %s
+    WHERE (originator_id, originator_version) > (%s, %s) AND originator_id <= %s AND notification_id <= %s
     ORDER BY originator_id, originator_version LIMIT %s
 ) TO STDOUT (FORMAT BINARY);
 
--- name: copy_stream_page
+-- name: copy_log_stretch
 COPY (
     SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
-    WHERE originator_id = %s AND originator_version > %s AND notification_id <= %s
-    ORDER BY originator_id, originator_version LIMIT %s
+    WHERE notification_id >= %s AND notification_id < %s ORDER BY notification_id
 ) TO STDOUT (FORMAT BINARY);
+
+-- name: copy_log_after
+-- Positions appear in order, so nothing will ever appear before what is seen here.
+COPY (
+    SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
+    WHERE notification_id > %s ORDER BY notification_id LIMIT %s
+) TO STDOUT (FORMAT BINARY);
+
+-- name: merkle_leaves
+-- Lowest tiles, each with the hash over it that the next height holds once it is full.
+SELECT t.index, t.first_position, t.hashes,
+    CASE WHEN octet_length(a.hashes) >= (mod(t.index, 256) + 1) * 32
+        THEN substring(a.hashes FROM mod(t.index, 256)::int * 32 + 1 FOR 32) END
+FROM merkle_tiles t LEFT JOIN merkle_tiles a ON a.height = 1 AND a.index = t.index / 256
+WHERE t.height = 0 AND t.index BETWEEN %s AND %s ORDER BY t.index;
+
+-- name: longest_streams
+-- By the read model, which may be wrong: only a hint where to begin.
+SELECT code_id FROM code_balances WHERE version > %s ORDER BY version DESC LIMIT %s;
 
 -- name: events_between
 SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
@@ -525,7 +543,7 @@ SELECT hint FROM code_texts WHERE code_id = %s;
 SELECT notification_id, topic, state FROM (
     SELECT notification_id, topic, state FROM ledger_events WHERE notification_id < %s
     ORDER BY notification_id DESC LIMIT %s
-) stretch WHERE topic = %s ORDER BY notification_id DESC;
+) stretch WHERE topic = ANY(%s) ORDER BY notification_id DESC;
 
 -- name: lowest_of_newest_log_rows
 SELECT min(notification_id) FROM (
@@ -618,13 +636,6 @@ ON CONFLICT (kind) DO UPDATE SET at = excluded.at, position = excluded.position,
 -- name: last_verifications
 SELECT kind, at, position FROM verifications ORDER BY kind;
 
--- name: events_with_addresses
--- No event holds an e-mail address; few hold the sign at all, so the pattern is tried on few.
-SELECT originator_id, originator_version, notification_id, topic FROM ledger_events
-WHERE position('\x40'::bytea IN state) > 0 AND notification_id <= %s
-    AND encode(state, 'escape') ~ '[^"[:space:]@]+@[^"[:space:]@]+[.][^"[:space:]@]+'
-LIMIT %s;
-
 -- name: overdue_reservations
 -- Neither settled nor parked, although the deadline and any lease are over for longer than a sweep takes.
 SELECT r.code_id, r.versions[cardinality(r.versions)], e.notification_id, e.topic, r.reservation_id, r.deadline
@@ -664,8 +675,8 @@ RETURNING number;
 -- name: last_checkpoint
 SELECT number, size, position, root, at, public_key, signature FROM checkpoints ORDER BY number DESC LIMIT 1;
 
--- name: all_checkpoints
-SELECT number, size, position, root, at, public_key, signature FROM checkpoints ORDER BY number;
+-- name: checkpoints_after
+SELECT number, size, position, root, at, public_key, signature FROM checkpoints WHERE number > %s ORDER BY number LIMIT %s;
 
 -- name: first_checkpoint_from
 SELECT number, size, position, root, at, public_key, signature FROM checkpoints WHERE position >= %s ORDER BY number LIMIT 1;

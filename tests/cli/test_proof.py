@@ -52,7 +52,7 @@ def test_rebuild_apply_repairs_and_ends_with_0(bench: LedgerBench, terminal: Ter
     drifted(bench)
 
     ended = terminal.ledger("rebuild", "--apply", "--json")
-    again = terminal.ledger("rebuild", "--json")
+    again = terminal.ledger("rebuild", "--workers", "0", "--json")
 
     assert (0, True, 1) == (ended.status, ended.json["applied"], ended.json["differing"])
     assert (0, False, 0) == (again.status, again.json["applied"], again.json["differing"])
@@ -77,7 +77,7 @@ def test_verify_names_what_is_wrong(bench: LedgerBench, terminal: Terminal) -> N
 
     wrong = terminal.ledger("verify")
     terminal.ledger("rebuild", "--apply")
-    right = terminal.ledger("verify", "--json")
+    right = terminal.ledger("verify", "--workers", "0", "--json")
 
     assert 1 == wrong.status
     assert "code_balances" in wrong.out
@@ -85,6 +85,7 @@ def test_verify_names_what_is_wrong(bench: LedgerBench, terminal: Terminal) -> N
     assert (0, 0) == (right.status, right.json["wrong"])
 
 
+@pytest.mark.timeout(240)  # six processes, each of which has to load everything first
 @pytest.mark.usefixtures("terminal")
 def test_the_module_is_the_same_command(bench: LedgerBench) -> None:
     """`python -m projections` gives the same documents and exit codes."""
@@ -93,7 +94,7 @@ def test_the_module_is_the_same_command(bench: LedgerBench) -> None:
     dry, document, said = module("rebuild", "--json")
     one = module("rebuild", "--code", code, "--json")
     lost = module("rebuild", "--code", str(uuid4()), "--json")
-    checked = module("verify", "--json")
+    checked = module("verify", "--workers", "0", "--json")
     applied = module("rebuild", "--apply")
 
     assert (1, 1) == (dry, document["differing"])

@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from domain.ports import Uncertain
-from projections.rebuild_log import PoisonEventError, Sizes
+from projections.fold_watch import PoisonEventError
+from projections.rebuild_log import Sizes
 from projections.rebuild_tail import BALANCE_FIELDS, code_of_row
 from projections.rows import balance_row
 from tests.projections.histories import History

@@ -12,8 +12,9 @@ import pytest
 from domain.ports import Uncertain
 from projections.drift import LastVerified, last_verified, sample
 from projections.rebuild_log import Sizes
-from projections.verify import NO_ADDRESS, SETTLED_IN_TIME, verify
+from projections.verify import NOT_LOST, SETTLED_IN_TIME, verify
 from projections.verify_command import run_verify
+from projections.verify_rules import NO_ADDRESS
 from tests.projections.histories import History
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.rebuilds import Quiet, read_models, rebuilt
@@ -122,6 +123,19 @@ def test_damage_to_the_log_is_named(bench: LedgerBench, statement: str, rule: st
     assert 1 == code
     places = [(found["rule"], found["stream"], found["version"], found["type"]) for found in document["findings"]]
     assert (rule, str(code_id), version, kind) in places
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_a_stream_without_its_end_is_named(bench: LedgerBench, kept: int) -> None:
+    """Nothing in the log tells of the gap, but the balance was made with the events that are lost."""
+    code_id = sent(bench)
+    damage(bench, "DELETE FROM ledger_events WHERE originator_version > %s", kept)
+
+    code, document = verified(bench)
+
+    assert 1 == code
+    places = [(found["rule"], found["stream"], found["version"], found["type"]) for found in document["findings"]]
+    assert [(NOT_LOST, str(code_id), kept + 1, "lost")] == places
 
 
 def test_an_event_that_can_t_be_read_does_not_hide_the_others(bench: LedgerBench) -> None:

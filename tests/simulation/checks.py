@@ -29,7 +29,7 @@ from domain.ports import Letter
 from domain.tokens import Delivery, message_id
 from projections.codec import decode
 from projections.drift import _differences, _Rows
-from projections.rebuild_log import LogFold, StoredEvent
+from projections.rebuild_log import LogFold
 from projections.verify_rules import RuleWatch
 from tests.simulation.mail import Taken
 from tests.simulation.parts import PRESS
@@ -82,8 +82,10 @@ def _log_and_rows(run: Run) -> Violations:
         (cast("UUID", item.originator_id).bytes, item.originator_version, nth, item)
         for nth, item in enumerate(run.store.log)
     ]
-    for stream, version, position, item in sorted(placed, key=lambda each: each[:2]):
-        fold.add(StoredEvent(stream, version, position + 1, item.topic, item.state))
+    fold.take(
+        (stream, version, position + 1, item.topic, item.state)
+        for stream, version, position, item in sorted(placed, key=lambda each: each[:2])
+    )
     fold.end_stream()
     for finding in watch.findings:
         yield f"{finding.rule}: {finding.type} at version {finding.version} of {finding.stream} {finding.detail or ''}"

@@ -1,0 +1,41 @@
+"""The log as binary COPY gives it: events with their places, not decoded yet."""
+
+import struct
+from collections.abc import Generator
+from typing import Any
+
+from psycopg import Connection
+
+from projections.sql import QUERIES
+
+_HEAD = struct.Struct(">hi16siqiqi")
+_COPY_HEADER_BYTES = 19
+_TRAILER_BYTES = 2
+
+Stored = tuple[bytes, int, int, str, bytes]
+"""One row of the log, not decoded yet: stream, version, position, topic, state. A bare tuple, as millions are made."""
+
+
+def copied_events(conn: Connection[Any], query: str, params: tuple[Any, ...]) -> Generator[Stored, None, None]:
+    """What one of the statements that copy the log out gives; to be read to its end, or closed.
+
+    psycopg waits anew for each row, which costs as much as decoding it; what libpq has at hand is taken from it.
+    """
+    topics: dict[bytes, str] = {}
+    unpack, head, take = _HEAD.unpack_from, _HEAD.size, conn.pgconn.get_copy_data
+    with conn.cursor().copy(QUERIES[query], params) as copy:
+        begin = _COPY_HEADER_BYTES
+        while block := copy.read():
+            data = bytes(block)[begin:]
+            begin = 0
+            while len(data) > _TRAILER_BYTES:
+                _, _, stream, _, version, _, position, length = unpack(data)
+                end = head + length
+                raw = data[head:end]
+                if (topic := topics.get(raw)) is None:
+                    topic = topics[raw] = raw.decode()
+                yield stream, version, position, topic, data[end + 4 :]
+                size, more = take(1)
+                if size <= 0:
+                    break
+                data = bytes(more)

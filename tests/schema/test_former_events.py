@@ -1,0 +1,148 @@
+"""Every shape that was ever written is read for ever: by upcasters, from bytes that nobody touches."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from domain.events import EVENT_TYPES, CodeIssued, UseReserved, topic_of
+from domain.upcasters import UPCASTS, Fields, Upcast, way_from
+from projections import codec
+from projections.codec import UnreadableEventError, decode, decoders, encode, topics_of
+from projections.tree_log import follow, stored_leaf
+from projections.verify import verify
+from tests.projections.ledgers import LedgerBench, check_code, done
+from tests.projections.rebuilds import Quiet, read_models, rebuilt
+
+WRITTEN: list[dict[str, Any]] = json.loads(Path(__file__).with_name("former_events.json").read_text(encoding="utf-8"))
+"""One event at least as each former version wrote it: topic, stored fields, and how they read today."""
+
+
+def _named_limit(fields: Fields) -> Fields:
+    """The limit had another name."""
+    fields["max_uses"] = fields.pop("limit")
+    return fields
+
+
+def _bound_said_otherwise(fields: Fields) -> Fields:
+    """Codes said whether they are open, not whether they are bound."""
+    fields["bound"] = not fields.pop("open")
+    return fields
+
+
+def _with_language(fields: Fields) -> Fields:
+    """Letters had one language."""
+    return {**fields, "language": "zh"}
+
+
+MADE_UP = {
+    "CodeMade:1": Upcast("CodeMade:2", _named_limit),
+    "CodeMade:2": Upcast("CodeIssued:1", _bound_said_otherwise),
+    "UseReserved:0": Upcast("UseReserved:1", _with_language),
+}
+"""Three former versions that never were: one by two steps and under another name, one by one step."""
+BEFORE = "1970-01-01T00:00:00Z"
+
+
+def test_what_former_versions_wrote_reads_as_it_should() -> None:
+    """Who adds an upcaster adds what it was written for, and how that reads: byte for byte an event of today."""
+    assert set(UPCASTS) == {written["topic"] for written in WRITTEN}
+    for written in WRITTEN:
+        topic, state = encode(decode(written["topic"], json.dumps(written["fields"]).encode()))
+        assert (written["reads"]["topic"], written["reads"]["fields"]) == (topic, json.loads(state))
+
+
+def test_steps_follow_one_another() -> None:
+    """From the oldest version to that of today, and nothing to do for what is written today."""
+    current = frozenset(map(topic_of, EVENT_TYPES))
+
+    assert ("CodeIssued:1", [MADE_UP["CodeMade:1"], MADE_UP["CodeMade:2"]]) == way_from("CodeMade:1", current, MADE_UP)
+    assert ("CodeIssued:1", []) == way_from("CodeIssued:1", current, MADE_UP)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [{"A:1": "B:1", "B:1": "A:1"}, {"A:1": "UseTeleported:1"}],
+    ids=["in a ring", "to nowhere"],
+)
+def test_a_way_that_ends_nowhere_stops_the_start(steps: dict[str, str]) -> None:
+    """Rather than the first event that needs it, perhaps years later."""
+    with pytest.raises(LookupError, match="no way from 'A:1'"):
+        decoders({topic: Upcast(to, dict) for topic, to in steps.items()})
+
+
+def test_a_version_without_upcaster_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raising a type's version demands the way from the one before."""
+    monkeypatch.setattr(UseReserved, "TOPIC_VERSION", 2)
+
+    with pytest.raises(LookupError, match="no upcaster for UseReserved:1"):
+        decoders({})
+    assert "UseReserved:1" in decoders({"UseReserved:1": Upcast("UseReserved:2", dict)})
+
+
+def test_a_former_event_that_has_not_its_shape_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the topic that is stored, and the step that failed."""
+    monkeypatch.setattr(codec, "DECODERS", decoders(MADE_UP))
+
+    with pytest.raises(UnreadableEventError, match=r"a stored CodeMade:1 does not have its shape.*CodeMade:2.*limit"):
+        decode("CodeMade:1", b"{}")
+    with pytest.raises(UnreadableEventError, match="a stored CodeMade:2 does not have its shape"):
+        decode("CodeMade:2", b'{"open":true}')
+    assert ["CodeIssued:1"] == topics_of(CodeIssued)
+
+
+@pytest.fixture
+def old_log(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> UUID:
+    """A stream that begins with events of former versions; their rows are made by a rebuild. Its id."""
+    monkeypatch.setattr(codec, "DECODERS", decoders(MADE_UP))
+    code_id, reservations = uuid4(), [uuid4(), uuid4()]
+    person = f'"actor":"person","recipient_id":"{uuid4()}","deadline":"1970-01-01T00:30:00Z"'
+    stored = [
+        ("CodeMade:1", f'{{"at":"{BEFORE}","actor":"operator","limit":5,"open":true}}'),
+        ("UseReserved:0", f'{{"at":"{BEFORE}","reservation_id":"{reservations[0]}",{person}}}'),
+        ("UseReserved:1", f'{{"at":"{BEFORE}","reservation_id":"{reservations[1]}","language":"en",{person}}}'),
+        ("UseRefunded:1", f'{{"at":"{BEFORE}","actor":"staff","reservation_id":"{reservations[0]}"'),
+    ]
+    stored[3] = ("UseRefunded:1", stored[3][1] + ',"cause":"staff","held":"reserved"}')
+    other = ("CodeMade:2", f'{{"at":"{BEFORE}","actor":"operator","max_uses":1,"open":false}}')
+    with psycopg.connect(bench.database_url) as conn:
+        for stream, version, (topic, state) in [
+            *((code_id, number, event) for number, event in enumerate(stored, start=1)),
+            (uuid4(), 1, other),
+        ]:
+            conn.execute(
+                "INSERT INTO ledger_events (originator_id, originator_version, topic, state) VALUES (%s, %s, %s, %s)",
+                (stream, version, topic, state.encode()),
+            )
+    return code_id
+
+
+def test_a_log_of_every_former_version_is_rebuilt_verified_and_written_on(bench: LedgerBench, old_log: UUID) -> None:
+    """Rebuild, verify, the live path and the history read it as if it had been written today."""
+    assert {"code_balances": {"appear": 2}, "reservations": {"appear": 2}} == rebuilt(bench, apply=True).counts
+    rows = read_models(bench)
+    balance = next(row for row in rows["code_balances"] if row[0] == old_log)
+    assert (4, 5, 0, 1, False) == (balance[1], *balance[4:8])
+
+    assert 0 == verify(bench.database_url, timedelta(days=99_999), Quiet(), 9).wrong
+    assert [1, 2, 3, 4] == [line.version for line in bench.reader.history(old_log)]
+    held = next(row[0] for row in rows["reservations"] if row[4] == "live")
+    assert "refunded" == done(bench.settle(held)).about().status
+    assert [] == check_code(bench.storage, old_log)
+
+
+def test_upcasting_never_touches_the_proof(bench: LedgerBench, old_log: UUID) -> None:
+    """The Merkle log hashes what is stored, so its leaves are those of the bytes of then."""
+    stored = bench.rows(
+        "SELECT originator_id, originator_version, topic, state FROM ledger_events ORDER BY notification_id"
+    )
+    with psycopg.connect(bench.database_url, autocommit=True) as conn:
+        follow(conn)
+
+    hashes = bytes(bench.rows("SELECT hashes FROM merkle_tiles")[0][0])
+    assert old_log == stored[0][0]
+    assert b"".join(stored_leaf(row[0].bytes, row[1], row[2], bytes(row[3])) for row in stored) == hashes
