@@ -7,6 +7,7 @@ everything else, each malformed one included, takes the route and is answered th
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,12 +21,22 @@ from domain.ports import Language
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
+ACCEPTED = 202
+"""Of a redeem that made a reservation."""
+
+
 class Answer(NamedTuple):
-    """A status and a JSON body."""
+    """A status and a JSON body; and which reservation it is about, for the log."""
 
     status: int
     body: bytes
     headers: Headers
+    reservation_id: UUID
+
+    def tell(self, scope: Scope) -> None:
+        """Leave in the request's scope what its log line says."""
+        scope["ledger_reservation_id"] = self.reservation_id
+        scope["ledger_outcome"] = "accepted" if self.status == ACCEPTED else "known"
 
 
 class AnswerRedeem(Protocol):
@@ -93,18 +104,18 @@ class ShortWay:
         services = self.services()
         language = pick_language(asked.accept_language, services.settings.default_language)
         try:
-            status, content, headers = await self.answer(
-                services, body, language, scope.get("ledger_request_id"), asked.key
-            )
+            told = await self.answer(services, body, language, scope.get("ledger_request_id"), asked.key)
         except ProblemError as problem:
+            scope["ledger_outcome"] = problem.code
             await problem_response(problem, language, self.path)(scope, receive, send)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
             await self.defect(error, scope, receive, send)
             return
-        length = (b"content-length", str(len(content)).encode())
-        await send({"type": "http.response.start", "status": status, "headers": [length, _JSON, *headers]})
-        await send({"type": "http.response.body", "body": content})
+        told.tell(scope)
+        length = (b"content-length", str(len(told.body)).encode())
+        await send({"type": "http.response.start", "status": told.status, "headers": [length, _JSON, *told.headers]})
+        await send({"type": "http.response.body", "body": told.body})
 
 
 _JSON = (b"content-type", b"application/json")

@@ -173,6 +173,7 @@ def _handle_faults(app: FastAPI) -> None:
 
     async def answer(request: Request, problem: ProblemError) -> Response:
         language = language_of(request)
+        request.scope["ledger_outcome"] = problem.code
         if wants_html(request):
             return error_page(request, status_of(problem.code), problem.code, language)
         return problem_response(problem, language, request.url.path)
@@ -209,6 +210,7 @@ def _tell_defect(error: Exception) -> None:
 
 async def _answer_defect(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
     _tell_defect(error)
+    scope["ledger_outcome"] = "INTERNAL"
     response = problem_response(ProblemError("INTERNAL"), language_of(Request(scope)), scope["path"])
     await response(scope, receive, send)
 
@@ -223,5 +225,6 @@ def _malformed_code(error: RequestValidationError) -> str:
 
 async def _refuse_body(scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive)
+    scope["ledger_outcome"] = "BODY_TOO_LARGE"
     response = problem_response(ProblemError("BODY_TOO_LARGE"), language_of(request), scope["path"])
     await response(scope, receive, send)

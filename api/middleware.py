@@ -3,6 +3,8 @@
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from uuid import UUID
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +14,9 @@ from api.request_metrics import observe
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 """A caller's X-Request-ID is taken over only in this form, so that it can't forge log lines."""
+
+ERRORS_FROM = 400
+"""Statuses from here on are told as the outcome, where nobody named it better."""
 
 
 class BodyTooLargeError(HTTPException):
@@ -83,6 +88,9 @@ class Envelope:
         observe(route, status, seconds)
         if not scope["path"].startswith(self.quiet):
             self._lines.add(
+                action=_action(scope),
+                outcome=scope.get("ledger_outcome") or ("ok" if 0 < status < ERRORS_FROM else str(status)),
+                reservation_id=_reservation(scope),
                 method=scope["method"],
                 route=route,
                 status=status,
@@ -112,6 +120,23 @@ class Envelope:
             return message
 
         return counted
+
+
+def _action(scope: Scope) -> str:
+    """What was asked for: the name of the function behind the route."""
+    if "ledger_route" in scope:
+        return "redeem"
+    return str(getattr(scope.get("endpoint"), "__name__", "none"))
+
+
+def _reservation(scope: Scope) -> str | None:
+    """Which reservation it was about, where it is known."""
+    known = scope.get("ledger_reservation_id")
+    asked = scope.get("path_params", {}).get("reservation_id")
+    if known is None and asked is not None:
+        with suppress(ValueError):  # whatever else somebody wrote there
+            known = UUID(str(asked))
+    return None if known is None else str(known)
 
 
 def _route(scope: Scope) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api.deps import TheLanguage, TheServices, request_id_of
-from api.direct import Answer
+from api.direct import ACCEPTED, Answer
 from api.i18n import LANGUAGES
 from api.messages import state_message
 from api.problems import ProblemError
@@ -90,9 +90,10 @@ async def redeem(
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> Response:
     """Hold one use and send the invitation. The same code and e-mail always lead to the same live reservation."""
-    status, content, headers = await answer(services, body, language, request_id_of(request), idempotency_key)
-    response = Response(content, status, media_type="application/json")
-    response.raw_headers.extend(headers)
+    told = await answer(services, body, language, request_id_of(request), idempotency_key)
+    told.tell(request.scope)
+    response = Response(told.body, told.status, media_type="application/json")
+    response.raw_headers.extend(told.headers)
     return response
 
 
@@ -113,7 +114,8 @@ async def answer(
         key=key,
     )
     content = orjson.dumps(view(found.reservation, language, created=found.created))
-    return Answer(202 if found.created else 200, content, _CONTENT_LANGUAGE[language])
+    status = ACCEPTED if found.created else 200
+    return Answer(status, content, _CONTENT_LANGUAGE[language], found.reservation.reservation_id)
 
 
 _CONTENT_LANGUAGE = {language: ((b"content-language", language.encode()),) for language in LANGUAGES}

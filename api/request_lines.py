@@ -1,10 +1,9 @@
 """One log line per request, written a few at a time: a write for each would cost more than the line itself."""
 
 import asyncio
+import logging
 import sys
 from datetime import UTC, datetime
-
-import structlog
 
 from projections.logs import json_line
 
@@ -16,14 +15,14 @@ class RequestLines:
     """Takes the lines of one event loop. On a terminal each is written at once, to be read by a person."""
 
     def __init__(self) -> None:
-        self._log = structlog.get_logger("api")
+        self._log = logging.getLogger("api")
         self._for_people = sys.stderr.isatty()
         self._held: list[bytes] = []
 
     def add(self, **fields: object) -> None:
         """Log one request."""
         if self._for_people:
-            self._log.info("request", **fields)
+            self._log.info("%s", " ".join(f"{name}={value}" for name, value in fields.items()))
             return
         if not self._held:
             asyncio.get_running_loop().call_later(HELD_S, self.write)

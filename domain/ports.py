@@ -27,6 +27,7 @@ class Letter:
         link: Absolute URL: where the invitation is accepted, or where to try again.
         written_at: Aware UTC time for the Date header, the same on every try.
         group: Name of the group that the person is invited to, if the code names one.
+        request_id: The request that reserved it, the same on every try: what was asked for is found by it.
         subject: The group's own subject; empty for the usual one.
         text: The group's own text, with `{group}` for its name; empty for the usual one.
     """
@@ -39,6 +40,7 @@ class Letter:
     link: str
     written_at: datetime
     group: str | None = None
+    request_id: str | None = None
     subject: str = ""
     text: str = ""
 

@@ -34,6 +34,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         proved_deliveries: Deliveries that were sent for sure, counted or not.
         bounced_deliveries: Deliveries that came back.
         staff_request_id: The last request by which somebody with rights acted on it.
+        request_id: The request that reserved it; its letters carry it.
     """
 
     reservation_id: UUID
@@ -69,6 +70,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     proved_deliveries: tuple[int, ...] = ()
     bounced_deliveries: tuple[int, ...] = ()
     staff_request_id: str | None = None
+    request_id: str | None = None
 
     @property
     def is_live(self) -> bool:
@@ -142,6 +144,7 @@ def opened(code_id: UUID, version: int, event: UseReserved) -> Reservation:
         follows=event.follows,
         corrects=event.corrects,
         next_attempt_at=event.at,
+        request_id=event.request_id,
     )
 
 

@@ -3,8 +3,13 @@
 No result backend: publishing with one blocks for 19 s when Redis is away. Messages carry ids only.
 """
 
-from celery import Celery
+import logging
+from typing import Any
 
+from celery import Celery
+from celery.signals import celeryd_init, setup_logging
+
+from projections.logs import configure_logs
 from workers.acks import free_the_hands_of_workers
 from workers.alive import announce
 from workers.reconnecting import PromptAMQP
@@ -37,6 +42,22 @@ EXPIRES_S = 600
 """What beat sent longer ago is dropped, by the clock of the worker's host: it may be wrong by nearly as much. A worker
 that was away for long finds no more than this to catch up with, and most of that it skips (`workers.pace`)."""
 
+
+@celeryd_init.connect
+def _log_warnings(**_: Any) -> None:
+    """A worker may warn before it sets its logs up."""
+    configure_logs()
+    logging.captureWarnings(capture=True)
+
+
+@setup_logging.connect
+def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
+    """Our log lines instead of Celery's. Its own two for each task say less than the one of `workers.task_metrics`."""
+    configure_logs(loglevel or logging.INFO)
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 celery_app = Celery(
     "redemption-ledger",
     broker=settings.redis_url.get_secret_value(),
@@ -61,7 +82,6 @@ celery_app.conf.update(
     worker_concurrency=settings.worker_concurrency,
     worker_soft_shutdown_timeout=SOFT_SHUTDOWN_S,
     worker_cancel_long_running_tasks_on_connection_loss=False,
-    worker_hijack_root_logger=True,
     worker_max_tasks_per_child=100_000,
     task_default_queue="ledger",
     beat_max_loop_interval=1,

@@ -47,6 +47,7 @@ class LetterPress:
             link=f"{self.public_url}/a/{link_token(self.secret, delivery)}",
             written_at=item.delivery_at,
             group=item.group,
+            request_id=item.request_id,
             subject=subject,
             text=text,
         )
@@ -62,6 +63,7 @@ class LetterPress:
             link=f"{self.public_url}/invite",
             written_at=written_at,
             group=item.group,
+            request_id=item.request_id,
         )
 
 

@@ -1,11 +1,17 @@
-"""Wrapped round a channel: how long each letter took, and what was the mail server's fault."""
+"""Wrapped round a channel: one log line per letter, how long it took, and what was the mail server's fault."""
 
-from domain.ports import Channel, Letter, Outcome, Rejected, Uncertain
+import logging
+import time
+
+from domain.ports import Accepted, Channel, Letter, Outcome, Rejected, Uncertain
 from projections.metrics import ERRORS, SEND_SECONDS
+from workers.steps import outcome_word
+
+log = logging.getLogger(__name__)
 
 
 class MeasuredChannel:
-    """Another channel, with its time and faults counted. An address that is refused is no fault of the server."""
+    """Another channel, with its letters logged and its faults counted. A refused address is no fault of the server."""
 
     def __init__(self, inner: Channel) -> None:
         self._inner = inner
@@ -16,13 +22,33 @@ class MeasuredChannel:
         return self._inner.name
 
     def send(self, letter: Letter) -> Outcome:
-        """Send and count."""
-        with SEND_SECONDS.time():
-            outcome = self._inner.send(letter)
+        """Send, count and tell."""
+        started = time.perf_counter()
+        outcome = self._inner.send(letter)
+        seconds = time.perf_counter() - started
+        SEND_SECONDS.observe(seconds)
         if isinstance(outcome, Uncertain) or (isinstance(outcome, Rejected) and not outcome.about_address):
             ERRORS.labels("smtp_error").inc()
+        log.info("letter", extra=_line(letter, outcome, seconds))
         return outcome
 
     def close(self) -> None:
         """End its connections."""
         self._inner.close()
+
+
+def _line(letter: Letter, outcome: Outcome, seconds: float) -> dict[str, object]:
+    """What the log says: stable words only, since the server's own may hold the address."""
+    line: dict[str, object] = {
+        "action": "send",
+        "outcome": outcome_word(outcome),
+        "ms": round(seconds * 1000, 2),
+        "request_id": letter.request_id,
+        "reservation_id": str(letter.reservation_id),
+        "template": letter.template,
+    }
+    if isinstance(outcome, Accepted | Rejected):
+        line["reply_code"] = outcome.reply_code
+    if not isinstance(outcome, Accepted):
+        line["reason"] = outcome.cause if isinstance(outcome, Uncertain) else outcome.reason
+    return line

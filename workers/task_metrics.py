@@ -1,5 +1,6 @@
-"""Rate, errors and duration of Celery tasks, and the life of the worker's child processes."""
+"""Rate, errors and duration of Celery tasks, one log line for each, and the life of the worker's child processes."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from projections import metric_files
 from projections.bootstrap import Storage
 from projections.metrics import ERRORS, TASK_RUNS, TASK_SECONDS, TASKS, WORKER_PROCESSES, declare_zeroes, known
 from projections.pool_metrics import show_pool
+
+log = logging.getLogger(__name__)
 
 _began: dict[str, float] = {}
 
@@ -29,9 +32,13 @@ def measure_tasks(storage: Callable[[], Storage | None]) -> None:
 
     def end(task_id: str, task: Task, state: str | None, **_: Any) -> None:
         name = known(task.name, TASKS)
-        TASK_SECONDS.labels(name).observe(time.perf_counter() - _began.pop(task_id, time.perf_counter()))
+        seconds = time.perf_counter() - _began.pop(task_id, time.perf_counter())
+        TASK_SECONDS.labels(name).observe(seconds)
         is_ok = state == "SUCCESS"
-        TASK_RUNS.labels(name, "ok" if is_ok else "failed").inc()
+        outcome = "ok" if is_ok else "failed"
+        TASK_RUNS.labels(name, outcome).inc()
+        line = {"action": task.name, "task_id": task_id, "outcome": outcome, "ms": round(seconds * 1000, 2)}
+        log.info("task", extra=line)
         if not is_ok:
             ERRORS.labels("celery_error").inc()
         if (opened := storage()) is not None:

@@ -1,5 +1,6 @@
 """Celery tasks: thin shells over the steps. Registered under bare names, which scripts and operators know."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +8,6 @@ from uuid import UUID
 
 from celery import Task
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutting_down
-from celery.utils.log import get_task_logger
 
 from projections.errors import StorageUnavailableError
 from projections.metrics import CLEANUP_REASONS, EXPIRED_CLEANUP, PUBLISHES, SWEPT
@@ -29,7 +29,7 @@ from workers.stopping import STOPPING
 from workers.sweep import DueRows, sweep
 from workers.task_metrics import begin_process, end_process, measure_tasks
 
-log = get_task_logger(__name__)
+log = logging.getLogger(__name__)
 
 SWEEPS, FOLLOWS = Pace(settings.sweep_s / 2), Pace(FOLLOW_S / 2)
 BROKER = BrokerMemory(settings.redis_url.get_secret_value())

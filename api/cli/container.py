@@ -26,9 +26,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "uvicorn", "api.main:create_app", "--factory", "--host", "0.0.0.0", "--port", "8000",  # noqa: S104 - inside its container
         "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning",
     ),
-    "worker": ("celery", "-A", "workers.celery_app", "worker", "--loglevel", "INFO"),
+    "worker": ("celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO"),
     "beat": (
-        "celery", "-A", "workers.celery_app", "beat", "--loglevel", "INFO", "--schedule", "/tmp/beat-schedule",  # noqa: S108 - a container's own
+        "celery", "-A", "workers.celery_app", "-q", "beat", "--loglevel", "INFO", "--schedule", "/tmp/beat-schedule",  # noqa: S108 - a container's own
         "--pidfile=",
     ),
 }  # fmt: skip

@@ -59,7 +59,7 @@ def api(folder: Folder, port: int, env: Mapping[str, str]) -> Program:
 def beat(folder: Folder, env: Mapping[str, str]) -> Program:
     """The clock of the sweeps."""
     options = ("--loglevel", "INFO", "--schedule", str(folder.run / "beat-schedule"), "--pidfile=")
-    command = (sys.executable, "-m", "celery", "-A", "workers.celery_app", "beat", *options)
+    command = (sys.executable, "-m", "celery", "-A", "workers.celery_app", "-q", "beat", *options)
     return Program("beat", command, env, cwd=folder.run, stage=FRONT, stop_s_max=3.0)
 
 
@@ -68,6 +68,6 @@ def worker(folder: Folder, env: Mapping[str, str]) -> Program:
 
     What takes longer is killed: the message comes back, and a letter whose outcome nobody saw is an unknown one.
     """
-    command = (sys.executable, "-m", "celery", "-A", "workers.celery_app", "worker", "--loglevel", "INFO")
+    command = (sys.executable, "-m", "celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO")
     env = {METRICS_PORT: str(free_port()), **env}  # two ledgers on one machine must not want the same
     return Program("worker", command, env, cwd=folder.run, stage=FRONT, stop_s_max=WORKER_STOP_S_MAX)

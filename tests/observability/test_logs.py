@@ -1,0 +1,85 @@
+"""Log lines: one JSON document each, with the fields that a search needs and nothing private."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from projections.logs import configure_logs
+
+
+class Written:
+    """What was logged so far."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.text = ""
+
+    def lines(self) -> list[dict[str, object]]:
+        """The lines, parsed."""
+        self.text += self._capsys.readouterr().err
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture
+def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
+    """What is logged during a test; the root logger is as before afterwards."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    configure_logs()
+    yield Written(capsys)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_a_line_is_json_with_the_fields_of_the_call(written: Written) -> None:
+    """Time, level, logger and what the call names; what a library adds beside is left out."""
+    logging.getLogger("workers.x").info("letter", extra={"action": "send", "ms": 1.5, "data": {"args": "secret"}})
+
+    (line,) = written.lines()
+    expected = {"event": "letter", "level": "info", "logger": "workers.x", "action": "send", "ms": 1.5}
+    assert expected.items() <= line.items()
+    assert "timestamp" in line
+    assert "data" not in line
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("550 li.wei+x@mail.example.com: user unknown", "550 <address>: user unknown"),
+        ("connection to redis://:pa55@redis:6379/0 lost", "connection to redis://***@redis:6379/0 lost"),
+        ("postgresql://ledger:pw@db/ledger", "postgresql://***@db/ledger"),
+        ("code T6Z7-Z16G-K5WA-XPK1-1EX3 is held", "code <code> is held"),
+        ("code T6Z7Z16GK5WAXPK11EX3 is held", "code <code> is held"),
+        ("GET /a/Zm9vYmFyYmF6cXV4cXV1eA HTTP/1.1", "GET /a/<token> HTTP/1.1"),
+        ("celery@web-1.example.com ready.", "celery@web-1.example.com ready."),
+        ("Scheduler: Sending due task cleanup-expired-users", "Scheduler: Sending due task cleanup-expired-users"),
+        ("d190b3c6-7154-41f7-bdd2-59080a21e6f4", "d190b3c6-7154-41f7-bdd2-59080a21e6f4"),
+    ],
+)
+def test_what_looks_private_is_taken_out(written: Written, said: str, kept: str) -> None:
+    """Addresses, codes, tokens of links, passwords of servers; not the names that operators look for."""
+    logging.getLogger("x").warning(said)
+
+    assert [kept] == [line["event"] for line in written.lines()]
+
+
+def test_a_traceback_is_part_of_the_line_and_tells_nothing_private(written: Written) -> None:
+    """An error that quotes an address does not bring it into the log."""
+    try:
+        int("no such person: li.wei@example.com")
+    except ValueError:
+        logging.getLogger("x").exception("failed")
+
+    (line,) = written.lines()
+    assert "no such person: <address>'" in str(line["exception"])
+    assert "li.wei" not in written.text
+
+
+def test_setting_up_twice_logs_once(written: Written) -> None:
+    """A process whose parts each set logs up has one line for each call."""
+    configure_logs()
+    logging.getLogger("x").info("once")
+
+    assert len(written.lines()) == 1
