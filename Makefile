@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test simulate chaos faults bench check docs lock clean
+.PHONY: help setup run test simulate chaos faults acceptance bench check docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -78,6 +78,11 @@ faults: setup  ## The tests of outages that take minutes; `make test` runs the s
 SEEDS := 2000
 simulate: setup  ## Run the ledger's own code through thousands of seeded schedules with faults in every step
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+# PREVIOUS= is the revision whose image is upgraded from.
+PREVIOUS := HEAD~1
+acceptance: setup  ## Run the containers for real: redeem, kill each, upgrade, down and up (needs a Docker engine)
+	@$(BIN)/python -m tests.acceptance_compose --previous $(PREVIOUS) $(ARGS)
 
 bench: setup  ## Measure how fast it is, beside bare yardsticks (needs wrk and pgbench)
 	@$(BIN)/python -m benchmarks $(ARGS)

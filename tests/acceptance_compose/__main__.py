@@ -1,0 +1,103 @@
+"""`make acceptance`: the composed ledger from a fresh clone, over HTTP, with an upgrade from the previous image.
+
+Needs a Docker engine, Compose, git and some minutes. Everything that it starts is removed at the end.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from api.cli.stack.ports import free_port
+from tests.acceptance_compose import steps
+from tests.acceptance_compose.compose import Compose, FailedError, docker
+
+ROOT = Path(__file__).parents[2]
+IMAGE, PREVIOUS = "redemption-ledger:acceptance", "redemption-ledger:previous"
+
+
+def main() -> int:
+    """Run all steps; 0 if all hold, 1 if one does not, 3 without an engine."""
+    parser = argparse.ArgumentParser(prog="make acceptance", description=__doc__)
+    parser.add_argument("--previous", default="HEAD~1", help="revision whose image is upgraded from (default: HEAD~1)")
+    parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
+    wanted = parser.parse_args()
+    try:
+        docker("info")
+        docker("compose", "version")
+    except FailedError as missing:
+        sys.stderr.write(f"make acceptance needs a running Docker engine with Compose, and there is none: {missing}\n")
+        return 3
+    with tempfile.TemporaryDirectory(prefix="ledger-acceptance-") as folder:
+        compose = Compose(_clone(Path(folder) / "clone", "HEAD"), "ledger-acceptance", free_port())
+        compose.image = IMAGE
+        try:
+            return _run(compose, Path(folder), wanted.previous)
+        finally:
+            if not wanted.keep:
+                compose("down", "--volumes", "--remove-orphans", check=False)
+
+
+def _run(compose: Compose, folder: Path, previous: str) -> int:
+    began = time.monotonic()
+
+    def upgrade() -> str:
+        old = _clone(folder / "previous", previous)
+        docker("build", "--quiet", "--tag", PREVIOUS, str(old))
+        compose.image = PREVIOUS
+        compose.up("--no-build")
+        return steps.an_upgrade_with_traffic_on(compose, IMAGE, lambda: None)
+
+    plan: list[tuple[str, Callable[[], str]]] = [
+        ("several first backends at once", lambda: _built(compose) or steps.several_first_backends_at_once(compose)),
+        ("fresh clone, one command", lambda: _fresh(compose)),
+        ("six healthy", lambda: steps.six_are_healthy(compose)),
+        ("no more rights than needed", lambda: steps.nothing_has_more_rights_than_it_needs(compose)),
+        ("checks by hand", lambda: steps.checks_by_hand_work(compose)),
+        ("a redeem becomes a mail", lambda: steps.a_redeem_becomes_a_mail(compose)),
+        ("the front keeps the door", lambda: steps.the_front_keeps_the_door(compose)),
+        ("each container killed in turn", lambda: steps.each_container_killed_in_turn(compose)),
+        ("more of them", lambda: steps.more_of_them(compose)),
+        ("upgrade with traffic on", upgrade),
+        ("down and up keeps everything", lambda: steps.down_and_up_keeps_everything(compose)),
+    ]
+    failed = 0
+    for name, step in plan:
+        started = time.monotonic()
+        try:
+            told = f"ok      {name}: {step()}"
+        except Exception as error:  # noqa: BLE001 - the next step may hold all the same
+            failed += 1
+            told = f"FAILED  {name}: {error if isinstance(error, FailedError) else traceback.format_exc()}"
+        sys.stdout.write(f"{told} ({time.monotonic() - started:.0f} s)\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"{len(plan) - failed} of {len(plan)} hold, in {time.monotonic() - began:.0f} s\n")
+    return 1 if failed else 0
+
+
+def _clone(folder: Path, revision: str) -> Path:
+    """A fresh clone of what is committed, with no file that a clone would not have."""
+    for command in (("clone", "--quiet", str(ROOT), str(folder)), ("-C", str(folder), "checkout", "--quiet", revision)):
+        subprocess.run(["git", *command], check=True, timeout=120)  # noqa: S607 - the git of whoever runs it
+    return folder
+
+
+def _built(compose: Compose) -> str:
+    compose("build", "--quiet")
+    return ""
+
+
+def _fresh(compose: Compose) -> str:
+    """The one command, on a machine that knows nothing of the ledger yet."""
+    compose("down", "--volumes")
+    started = time.monotonic()
+    compose("up", "-d", "--build", "--wait")
+    return f"`docker compose up -d --build --wait` took {time.monotonic() - started:.0f} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

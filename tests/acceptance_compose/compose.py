@@ -1,0 +1,121 @@
+"""One composed ledger, as an operator handles it: `docker compose` in a clone of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+COMMAND_S_MAX = 900
+SERVICES = ("db", "redis", "backend", "celery_worker", "celery_beat", "frontend")
+MAILS = """
+import json, mailbox
+found = mailbox.Maildir("/mailbox", create=False)
+print(json.dumps([{name.lower(): value for name, value in mail.items()} for mail in found]))
+"""
+
+T = TypeVar("T")
+
+
+class FailedError(Exception):
+    """Something is not as it should be. The message says what."""
+
+
+class Compose:
+    """A project of `docker compose`.
+
+    Args:
+        clone: Where compose.yaml lies.
+        project: Its name, which keeps its containers and volumes apart from others.
+        port: What the frontend publishes.
+    """
+
+    def __init__(self, clone: Path, project: str, port: int) -> None:
+        self.clone = clone
+        self.project = project
+        self.port = port
+        self.image = "redemption-ledger"
+
+    def __call__(self, *arguments: str, check: bool = True) -> str:
+        """Run a command of compose; its output.
+
+        Raises:
+            FailedError: It failed.
+        """
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "COMPOSE_"))}
+        env: Mapping[str, str] = {**clean, "LEDGER_PORT": f"127.0.0.1:{self.port}", "LEDGER_IMAGE": self.image}
+        command = ["docker", "compose", "--project-name", self.project, "--profile", "demo", *arguments]
+        done = subprocess.run(
+            command, cwd=self.clone, env=env, capture_output=True, text=True, timeout=COMMAND_S_MAX, check=False
+        )
+        if check and done.returncode != 0:
+            raise FailedError(f"{' '.join(command)}: exit {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}")
+        return done.stdout
+
+    def up(self, *more: str) -> None:
+        """Start everything, and wait until all is healthy."""
+        self("up", "-d", "--wait", *more)
+
+    def ledger(self, *arguments: str) -> Any:  # noqa: ANN401 - any JSON document
+        """A command of the ledger, in a backend; its document."""
+        return json.loads(self("exec", "-T", "backend", "ledger", *arguments, "--json"))
+
+    def health(self) -> dict[str, list[str]]:
+        """Health of all containers by service."""
+        found: dict[str, list[str]] = {}
+        for line in self("ps", "--all", "--format", "json").splitlines():
+            container = json.loads(line)
+            found.setdefault(container["Service"], []).append(container["Health"] or container["State"])
+        return found
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """What the engine knows of a service's first container."""
+        name = self("ps", "--quiet", service).split()[0]
+        return dict(json.loads(docker("inspect", name))[0])
+
+    def mails(self) -> list[dict[str, str]]:
+        """Headers of all mails that the catcher took."""
+        return list(json.loads(self("exec", "-T", "mailcatcher", "python", "-c", MAILS)))
+
+
+def docker(*arguments: str) -> str:
+    """A command of the engine's client; its output.
+
+    Raises:
+        FailedError: It failed.
+    """
+    program = shutil.which("docker")
+    if program is None:
+        raise FailedError("the command docker is not installed")
+    command = [program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S_MAX, check=False)
+    if done.returncode != 0:
+        raise FailedError(f"docker {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+def wait(what: Callable[[], T], seconds: float, why: str) -> T:
+    """Wait until something is true.
+
+    Raises:
+        FailedError: It was not, within the bound.
+    """
+    ends = time.monotonic() + seconds
+    while not (found := what()):
+        if time.monotonic() > ends:
+            raise FailedError(f"not within {seconds:.0f} s: {why}")
+        time.sleep(0.5)
+    return found
+
+
+def ensure(holds: object, why: str) -> None:
+    """Make sure of something.
+
+    Raises:
+        FailedError: It is not so.
+    """
+    if not holds:
+        raise FailedError(why)
