@@ -44,12 +44,13 @@ def stack(servers_folder: Path, mail: MailServer) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def secrets(stack: Stack, mail: MailServer) -> dict[str, str]:
     """Uses the stack in every way that handles something private; what must not be found afterwards."""
-    code, other = stack.issue(2, "--open"), stack.issue()
+    issued = json.loads(stack.cli("issue", "--count", "2", "--json").stdout)
+    code, other = (item["code"] for item in issued)
     body = {"email": PEOPLE[0], "code": code}
     first = stack.call("POST", "/api/v1/public/redeem", body, {"X-Request-Id": TRACE})[1]["reservation_id"]
-    refused = stack.redeem(code, PEOPLE[2])[1]["reservation_id"]
+    refused = stack.redeem(other, PEOPLE[2])[1]["reservation_id"]
     stack.redeem(other, PEOPLE[1])
-    stack.redeem(other, PEOPLE[3])
+    stack.redeem(code, PEOPLE[3])
     stack.redeem("NO-SUCH-CODE-AT-ALL", PEOPLE[3])
     stack.call("POST", "/api/v1/public/redeem", {"email": f"{PEOPLE[1]} ", "code": code, "again": "x"})
     stack.wait(lambda: (stack.state(first), stack.state(refused)) == ("sent", "refunded"))
@@ -60,8 +61,6 @@ def secrets(stack: Stack, mail: MailServer) -> dict[str, str]:
     stack.call("GET", "/api/v1/codes", headers={"Authorization": f"Bearer {stack.info['admin_key']}"})
     stack.call("GET", "/api/v1/codes", headers={"Authorization": "Bearer rl_not-a-key-of-anybody"})
     stack.call("POST", "/support/sign-in", {"email": PEOPLE[3], "password": "a-wrong-password"})
-    for command in ("explain", "history", "reset-failed"):
-        stack.cli(command, code)
     private = {f"person {number}": person for number, person in enumerate(PEOPLE)}
     private |= {"code": code, "bare code": code.replace("-", ""), "other code": other, "token": token}
     private |= {"admin key": stack.info["admin_key"], "password": stack.info["staff_password"]}
