@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
-from celery.signals import after_task_publish, beat_init, worker_ready
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -63,6 +62,7 @@ def announce(redis_url: str, scheduled_every_s: float) -> None:
         redis_url: Where the signs are kept.
         scheduled_every_s: How often beat sends something; it is well while it did so within three such times.
     """
+    from celery.signals import after_task_publish, beat_init, worker_ready  # noqa: PLC0415 - health checks do without
 
     def worker(**_: Any) -> None:
         SignOfLife(redis_url, "worker")

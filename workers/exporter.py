@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from celery.signals import task_received
+from celery.signals import task_received, worker_ready
 
 from projections import metric_files
 from projections.disk import DiskNumbers
@@ -23,6 +23,8 @@ from workers.settings import WorkerSettings
 
 RETRY_S: Final = 3.0
 REQUEST_S_MAX: Final = 10.0
+TURN_S: Final = 3.0
+TURN_S_MAX: Final = 30.0
 IDLE_S_MAX: Final = 300.0
 """Above a task's time limit: a worker whose children are all busy takes nothing meanwhile."""
 
@@ -123,25 +125,29 @@ def start_exporter(settings: WorkerSettings) -> Exporter | None:
             DiskNumbers(settings.watched_disk),
         ]
     )
-    consuming = Recently(IDLE_S_MAX)
+    turning, consuming = Recently(TURN_S_MAX), Recently(IDLE_S_MAX)
     task_received.connect(lambda **_: consuming.touch(), weak=False)
+    worker_ready.connect(lambda sender, **_: sender.timer.call_repeatedly(TURN_S, turning.touch), weak=False)
     return Exporter(
         settings.worker_metrics_host,
         settings.worker_metrics_port,
         exposition,
-        lambda: trouble_of(watch.state, is_consuming=consuming()),
+        lambda: trouble_of(watch.state, is_turning=turning(), is_consuming=consuming()),
     )
 
 
-def trouble_of(broker: BrokerState, *, is_consuming: bool) -> str | None:
+def trouble_of(broker: BrokerState, *, is_turning: bool, is_consuming: bool) -> str | None:
     """What keeps a worker from its work; None if nothing does.
 
     Args:
         broker: The last look at the broker.
+        is_turning: Whether its event loop, which takes messages and answers questions, turned lately.
         is_consuming: Whether this worker was given a message lately.
     """
     if not broker.is_up:
         return "the broker is away"
+    if not is_turning:
+        return f"the worker's event loop did not turn for {TURN_S_MAX:.0f} s"
     if broker.queued and not is_consuming:
         return f"{broker.queued} message(s) wait and this worker took none for {IDLE_S_MAX:.0f} s"
     return None

@@ -49,13 +49,14 @@ def test_a_port_that_is_taken_stops_nothing_and_is_tried_again() -> None:
 
 
 def test_what_keeps_a_worker_from_its_work() -> None:
-    """No broker; or messages wait and it takes none. With nothing to do it is well."""
-    assert trouble_of(BrokerState(), is_consuming=True) == "the broker is away"
-    assert trouble_of(BrokerState(is_up=True, queued=3), is_consuming=True) is None
-    assert trouble_of(BrokerState(is_up=True, queued=0), is_consuming=False) is None
-    stuck = trouble_of(BrokerState(is_up=True, queued=3), is_consuming=False)
-    assert stuck is not None
-    assert stuck.startswith("3 message(s) wait")
+    """No broker; a loop that hangs; or messages wait and it takes none. With nothing to do it is well."""
+    assert trouble_of(BrokerState(), is_turning=True, is_consuming=True) == "the broker is away"
+    assert trouble_of(BrokerState(is_up=True, queued=3), is_turning=True, is_consuming=True) is None
+    assert trouble_of(BrokerState(is_up=True, queued=0), is_turning=True, is_consuming=False) is None
+    hung = trouble_of(BrokerState(is_up=True), is_turning=False, is_consuming=True)
+    stuck = trouble_of(BrokerState(is_up=True, queued=3), is_turning=True, is_consuming=False)
+    assert (hung or "").startswith("the worker's event loop")
+    assert (stuck or "").startswith("3 message(s) wait")
 
 
 def test_every_task_has_series_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
