@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
 from domain.ports import Accepted, Channel, Rejected, Uncertain
+from domain.reservation import Reservation
 from projections.bootstrap import Storage
-from projections.reading import Reader
 from projections.sql import QUERIES
 from workers.steps import Steps, outcome_word
 
@@ -33,8 +34,50 @@ def invitations_wait(storage: Storage, now: datetime) -> bool:
     return oldest is not None and oldest < now - timedelta(seconds=BUSY_S)
 
 
+class DueNotice(NamedTuple):
+    """A letter of the outbox that somebody took: of which refund, and the how-manieth try this is, from 1."""
+
+    reservation_id: UUID
+    template: str
+    written_at: datetime
+    attempts: int
+
+
+class Outbox(Protocol):
+    """Letters that follow from refunds."""
+
+    def take(self, now: datetime) -> DueNotice | None:
+        """The one that is due longest, under a lease from now on; None if none is due."""
+
+    def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
+        """Keep what became of it. `due_at`: when it is to be tried again; None for never."""
+
+
+class OutboxRows:
+    """`Outbox` in PostgreSQL."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._datastore = storage.datastore
+
+    def take(self, now: datetime) -> DueNotice | None:
+        """The one that is due longest, under a lease from now on; None if none is due."""
+        taken = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S), "limit": 1}
+        with self._datastore.get_connection() as conn:
+            row: Any = conn.execute(QUERIES["take_outbox"], taken).fetchone()
+        return None if row is None else DueNotice(**row)
+
+    def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
+        """Keep what became of it. `due_at`: when it is to be tried again; None for never."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(QUERIES["close_outbox"], (due_at, outcome, notice.reservation_id, notice.template))
+
+
 def send_notices(
-    storage: Storage, reader: Reader, steps: Steps, channel: Channel, enough: Callable[[], bool] = lambda: False
+    outbox: Outbox,
+    find: Callable[[UUID], Reservation | None],
+    steps: Steps,
+    channel: Channel,
+    enough: Callable[[], bool] = lambda: False,
 ) -> int:
     """Send the notices that are due; how many were tried.
 
@@ -42,37 +85,33 @@ def send_notices(
     A worker that dies between taking and sending leaves it to be tried after the lease.
 
     Args:
-        storage: The ledger.
-        reader: Questions to it.
-        steps: For addresses and letters.
+        outbox: Where they wait.
+        find: A reservation by its id.
+        steps: For time, addresses and letters.
         channel: What the notices go out by.
         enough: Turns true when no further one is to be begun.
     """
     for tried in range(TAKEN_MAX):
-        if enough() or not _send_one(storage, reader, steps, channel):
+        if enough() or not _send_one(outbox, find, steps, channel):
             return tried
     return TAKEN_MAX
 
 
-def _send_one(storage: Storage, reader: Reader, steps: Steps, channel: Channel) -> bool:
+def _send_one(outbox: Outbox, find: Callable[[UUID], Reservation | None], steps: Steps, channel: Channel) -> bool:
     """Send one notice; False if none is due."""
-    now = storage.recorder.clock.now()
-    taken = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S), "limit": 1}
-    with storage.datastore.get_connection() as conn:
-        row: Any = conn.execute(QUERIES["take_outbox"], taken).fetchone()
-    if row is None:
+    now = steps.now()
+    notice = outbox.take(now)
+    if notice is None:
         return False
-    item = reader.reservation(row["reservation_id"])
-    address = steps.addresses([row["reservation_id"]]).get(row["reservation_id"])
+    item = find(notice.reservation_id)
+    address = steps.addresses([notice.reservation_id]).get(notice.reservation_id)
     if item is None or address is None:
         outcome, again = "recipient_forgotten", False
     else:
-        result = channel.send(steps.press.refund_notice(item, address, row["written_at"]))
+        result = channel.send(steps.press.refund_notice(item, address, notice.written_at))
         outcome = outcome_word(result)
         retryable = not isinstance(result, Accepted | Uncertain)
         final = isinstance(result, Rejected) and result.final
-        again = retryable and not final and row["attempts"] < ATTEMPTS_MAX
-    due_at = now + timedelta(seconds=RETRY_S * row["attempts"]) if again else None
-    with storage.datastore.get_connection() as conn:
-        conn.execute(QUERIES["close_outbox"], (due_at, outcome, row["reservation_id"], row["template"]))
+        again = retryable and not final and notice.attempts < ATTEMPTS_MAX
+    outbox.close(notice, now + timedelta(seconds=RETRY_S * notice.attempts) if again else None, outcome)
     return True

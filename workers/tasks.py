@@ -21,7 +21,7 @@ from workers.dispatch import monotonic_deadline
 from workers.exporter import start_exporter
 from workers.following import follow_events
 from workers.letters import reservation_ids
-from workers.notices import ROUND_S, invitations_wait, send_notices
+from workers.notices import ROUND_S, OutboxRows, invitations_wait, send_notices
 from workers.pace import Pace
 from workers.runtime import Runtime
 from workers.sampling import sample_drift
@@ -144,8 +144,8 @@ def sweep_due_reservations() -> None:
     SWEPT.labels("dispatched").inc(swept.dispatched)
     over = _enough(ROUND_S)
     send_notices(
-        runtime.storage,
-        runtime.reader,
+        OutboxRows(runtime.storage),
+        runtime.reader.reservation,
         runtime.steps,
         runtime.channel(),
         lambda: over() or invitations_wait(runtime.storage, runtime.steps.now()),

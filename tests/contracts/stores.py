@@ -21,8 +21,9 @@ from projections.sql import QUERIES
 from projections.unit_of_work import PostgresUnitOfWork
 from projections.vault import Vault
 from tests.simulation.persistence import open_memory
-from tests.simulation.queues import MemoryDue
+from tests.simulation.queues import MemoryDue, MemoryOutbox
 from tests.simulation.store import Calm, Fate
+from workers.notices import Outbox, OutboxRows
 from workers.sweep import DueReservations, DueRows
 
 Rows = Mapping[str, Mapping[UUID, tuple[Any, ...]]]
@@ -52,6 +53,7 @@ class Store:
     recorder: Recorder
     vault: Vault
     due: DueReservations
+    notices: Outbox
     now: datetime
     find: Callable[[UUID], Reservation | None]
     lose: Callable[[int, Fate], AbstractContextManager[None]]
@@ -83,6 +85,7 @@ def postgres_store(storage: Storage) -> Store:
         recorder=cast("Recorder", storage.recorder),
         vault=storage.vault,
         due=DueRows(storage),
+        notices=OutboxRows(storage),
         now=storage.recorder.clock.now(),
         find=Reader(storage).reservation,
         lose=lambda times, fate: _lost_in_postgres(storage, times, fate),
@@ -153,6 +156,7 @@ def memory_store(vault: Vault, now: datetime) -> Store:
         recorder=cast("Recorder", store),
         vault=vault,
         due=MemoryDue(store),
+        notices=MemoryOutbox(store),
         now=now,
         find=store.reservations.get,
         lose=lose,

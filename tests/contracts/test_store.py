@@ -3,6 +3,7 @@
 Simulations are worth as much as their store is like the real one, so every test here runs on both.
 """
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,7 @@ from projections.errors import StorageUnavailableError
 from tests.contracts.acts import BUSY, FAILED, LOST, REFUSED, Acts, Bench, done
 from tests.contracts.stores import Store, log_of
 from tests.simulation.store import Fate
+from workers.notices import LEASE_S
 
 
 @pytest.fixture
@@ -308,3 +310,42 @@ def test_the_oldest_are_taken_first(bench: Bench) -> None:
 
     assert [due.reservation_id for due in bench.store.due.take(bench.acts.now, 3)] == ids[:3]
     assert [due.reservation_id for due in bench.store.due.take(bench.acts.now, 9)] == ids[3:]
+
+
+def test_a_notice_is_taken_by_one_at_a_time(bench: Bench) -> None:
+    """The oldest first, each under a lease; a dead worker's comes back after it, with its number of tries."""
+    bench.run(bench.acts.issue(None, bound=False))
+    ids = []
+    for person in ("a", "b"):
+        ids.append(bench.reserved(person))
+        bench.attempt(ids[-1], FAILED)
+        bench.acts.passes(1)
+    now, notices = bench.acts.now, bench.store.notices
+
+    taken = [notices.take(now), notices.take(now), notices.take(now)]
+    after = notices.take(now + timedelta(seconds=LEASE_S + 1))
+
+    assert [None if notice is None else (notice.reservation_id, notice.attempts) for notice in taken] == [
+        (ids[0], 1),
+        (ids[1], 1),
+        None,
+    ]
+    assert after is not None
+    assert (after.reservation_id, after.attempts) == (ids[0], 2)
+
+
+def test_a_notice_is_tried_again_when_it_was_said_or_never(bench: Bench) -> None:
+    """What is closed with a time is due then; what is closed without one is done."""
+    item = bench.reserved()
+    bench.attempt(item, FAILED)
+    now, notices = bench.acts.now, bench.store.notices
+    first = notices.take(now)
+    assert first is not None
+    notices.close(first, now + timedelta(seconds=60), "failed")
+
+    assert notices.take(now + timedelta(seconds=59)) is None
+    second = notices.take(now + timedelta(seconds=60))
+    assert second is not None
+    assert (second.reservation_id, second.written_at, second.attempts) == (item, first.written_at, 2)
+    notices.close(second, None, "sent")
+    assert notices.take(now + timedelta(days=1)) is None

@@ -27,6 +27,7 @@ from domain.events import (
 )
 from domain.ports import Letter
 from domain.tokens import Delivery, message_id
+from projections.beside_log import NOTICE_CAUSES
 from projections.codec import decode
 from projections.drift import _differences, _Rows
 from projections.rebuild_log import LogFold
@@ -62,7 +63,7 @@ class Run(NamedTuple):
 
 def violations(run: Run) -> list[str]:
     """Every promise that was broken, in words; empty if all held."""
-    rules = (_log_and_rows, _promises, _letters, _uses, _settled, _in_time, _secrets)
+    rules = (_log_and_rows, _promises, _letters, _notices, _uses, _settled, _in_time, _secrets)
     return [*bank(run.store), *(found for rule in rules for found in rule(run))]
 
 
@@ -152,6 +153,28 @@ def _letters(run: Run) -> Violations:
             yield f"{letter.message_id} was sent before its attempt was in the log"
         if bisect_left(doubts.get(delivery, []), taken.at) < count[delivery] - 1:
             yield f"{letter.message_id} was sent {count[delivery]} times without a doubt before"
+
+
+def _notices(run: Run) -> Violations:
+    """DESIGN 3.14: each refund by deadline or failure is told, and nothing else is."""
+    refunded: dict[UUID, float] = {}
+    for fact in run.facts:
+        if isinstance(fact.event, UseRefunded) and fact.event.cause in NOTICE_CAUSES:
+            refunded.setdefault(fact.event.reservation_id, fact.at)
+    for item in refunded:
+        row = run.store.outbox.get(item)
+        if row is None or row.due_at is not None:
+            yield f"{item} was refunded, and its person is never told: {row}"
+    count: Counter[UUID] = Counter()
+    for taken in run.taken:
+        item = taken.letter.reservation_id
+        if taken.letter.template != "refund_notice":
+            continue
+        count[item] += 1
+        if refunded.get(item, taken.at) >= taken.at:
+            yield f"{item} was told of a refund that was not in the log"
+        elif count[item] > run.store.outbox[item].attempts:
+            yield f"{item} was told {count[item]} times in {run.store.outbox[item].attempts} tries"
 
 
 def _delivery_of(letter: Letter, attempts: dict[Delivery, list[float]]) -> Delivery | None:

@@ -9,21 +9,25 @@ from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from domain.deciding import Command, Done, Result
 from domain.decisions.command import Context
 from domain.ledger import RedemptionLedger
 from domain.ports import TextDraft
+from projections.database import CLOCK_REFRESH_S
 from projections.errors import StorageUnavailableError
 from projections.vault import PrivateText, Sealed
 from tests.simulation.broker import Broker, BrokerAwayError, Message
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel, Process, Task
 from tests.simulation.mail import MailServer
-from tests.simulation.queues import MemoryDue
+from tests.simulation.queues import MemoryDue, MemoryOutbox
 from tests.simulation.store import MemoryStore
 from workers.dispatch import DispatchQueue
 from workers.letters import LetterPress, reservation_ids
 from workers.mailroom import Mailroom, Sending
+from workers.notices import send_notices
 from workers.steps import Steps
 from workers.sweep import sweep
 
@@ -48,7 +52,7 @@ class Site:
         self.database_away_until = 0.0
         self.broker = Broker(kernel, faults, visibility_s=60.0)
         self.mail = MailServer(kernel, faults, self.now)
-        self.due = MemoryDue(store)
+        self.due, self.outbox = MemoryDue(store), MemoryOutbox(store)
         self.supervisor = Process("supervisor")
 
     def now(self) -> datetime:
@@ -77,9 +81,17 @@ class Node:
         self._crash, self._freeze = f"crash of {self.kind}", f"freeze of {self.kind}"
         self.commit = Commit(self)
         self.may_start = True
+        self._clock_offset_s = 0.0
+        self._clock_read_at = -CLOCK_REFRESH_S
 
     def boot(self) -> None:
         """Begin, with empty hands."""
+
+    def now(self) -> datetime:
+        """Database time as this process knows it: it hears of a jump only when it asks again."""
+        if self.kernel.now - self._clock_read_at >= CLOCK_REFRESH_S:
+            self._clock_read_at, self._clock_offset_s = self.kernel.now, self.site.clock_offset_s
+        return self.site.start + timedelta(seconds=self.kernel.now + self._clock_offset_s)
 
     def step(self, seconds: float) -> None:
         """The time between two steps, in which the process may crash or stand still."""
@@ -209,7 +221,7 @@ class Api(Node):
 
     def _serve(self, command: Command) -> Result | None:
         try:
-            result = self.commit.run([command])[0]
+            result = self.commit.run([replace(command, context=replace(command.context, now=self.now()))])[0]
         except StorageUnavailableError:
             return None
         if isinstance(result, Done) and result.changed and result.reservation is not None:
@@ -244,7 +256,7 @@ class Worker(Node):
             addresses=self._addresses,
             press=PRESS,
             keep_text=self._keep_text,
-            now=site.now,
+            now=self.now,
             new_id=kernel.new_id,
             worker=f"{self.process.name}:{self.process.generation}",
         )
@@ -275,10 +287,12 @@ class Worker(Node):
     def _sweep(self) -> None:
         """The task `sweep_due_reservations`."""
         site = self.site
-        context = Context(now=site.now(), actor="sweep", actor_id="sweep")
+        context = Context(now=self.now(), actor="sweep", actor_id="sweep")
         try:
             site.ask()
             sweep(site.due, self.commit.run, lambda ids: publish_ids(site.broker, ids), context, self.kernel.new_id)
+            self.step(0.001)
+            send_notices(site.outbox, site.store.reservations.get, self._steps, site.mail)
         except (StorageUnavailableError, BrokerAwayError) as fault:
             self.kernel.note("sweep failed", type(fault).__name__)
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from tests.simulation.store import MemoryStore
+from workers.notices import LEASE_S, DueNotice
 from workers.sweep import DOUBLINGS_MAX, GRACE_S, REPEAT_S, TAKEN_MAX, Due
 
 
@@ -62,3 +63,25 @@ class MemoryDue:
             self.marks[key] = Mark(due_at, now + repeat)
         else:
             self.marks[key] = Mark(due_at, now + repeat * 2**old.times, min(old.times + 1, DOUBLINGS_MAX))
+
+
+class MemoryOutbox:
+    """`workers.notices.Outbox`: the statements `take_outbox` and `close_outbox`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def take(self, now: datetime) -> DueNotice | None:
+        """The one that is due longest."""
+        due = [(row.due_at, key) for key, row in self._store.outbox.items() if row.due_at and row.due_at <= now]
+        if not due:
+            return None
+        _, key = min(due)
+        row = self._store.outbox[key]
+        row.due_at, row.attempts = now + timedelta(seconds=LEASE_S), row.attempts + 1
+        return DueNotice(key, "refund_notice", row.written_at, row.attempts)
+
+    def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
+        """Keep what became of it."""
+        row = self._store.outbox[notice.reservation_id]
+        row.due_at, row.outcome = due_at, outcome

@@ -7,6 +7,7 @@ find no database, be rolled back, or commit and lose its answer; then it is trie
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, cast
@@ -80,6 +81,16 @@ class Refused(NamedTuple):
     reason: str
 
 
+@dataclass
+class Waiting:
+    """A notice of a refund in the outbox; done when `due_at` is None."""
+
+    written_at: datetime
+    due_at: datetime | None
+    attempts: int = 0
+    outcome: str | None = None
+
+
 class MemoryStore(POPOApplicationRecorder):
     """Log, read models and what lies beside them. One thread; nothing else runs between `load` and the commit."""
 
@@ -95,7 +106,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.addresses: dict[UUID, Sealed] = {}
         self.texts: dict[UUID, PrivateText] = {}
         self.keys: dict[bytes, tuple[RememberedKey, datetime]] = {}
-        self.outbox: dict[UUID, datetime] = {}
+        self.outbox: dict[UUID, Waiting] = {}
         self.refusals: list[Refused] = []
         self.unknown_tries: Counter[datetime] = Counter()
         self.on_commit: Callable[[Book, Sequence[Command], Sequence[Result]], None] = lambda *_: None
@@ -169,7 +180,7 @@ class MemoryStore(POPOApplicationRecorder):
     def _keep_beside(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
         for item in book.new_events:
             if isinstance(item.event, UseRefunded) and item.event.cause in NOTICE_CAUSES:
-                self.outbox.setdefault(item.event.reservation_id, item.event.at)
+                self.outbox.setdefault(item.event.reservation_id, Waiting(item.event.at, item.event.at))
         for command, result in zip(commands, results, strict=True):
             if not isinstance(command, ReserveUse):
                 continue

@@ -25,8 +25,11 @@ from tests.simulation.persistence import open_memory
 from tests.simulation.persons import PERSONS, code_draft
 from tests.simulation.staff import Staff
 from tests.simulation.store import Calm, Fate
+from workers.notices import ATTEMPTS_MAX, LEASE_S, RETRY_S
 from workers.sweep import DOUBLINGS_MAX, GRACE_S, REPEAT_S
 
+NOTICES_S = timedelta(seconds=LEASE_S + RETRY_S * ATTEMPTS_MAX + 100)
+"""The longest that a notice waits: for the lease of a worker that died, or after its last failure."""
 CALM_S_MAX = 3000.0
 """Longest time in which everything comes to its end once nothing goes wrong any more; deadlines are far below it."""
 
@@ -178,7 +181,7 @@ class World:
 
     def _has_time(self, item: Reservation) -> bool:
         """Whether there is time enough left to send it, now that nothing goes wrong any more."""
-        left = item.deadline - self.site.now()
+        left = item.deadline - max(self.site.now(), self.store.codes[item.code_id].last_at)
         return item.is_live and item.case_id is None and left.total_seconds() > self._slack_s()
 
     def _issue(self) -> list[bytes]:
@@ -316,9 +319,9 @@ class World:
         ends, begun = kernel.now + CALM_S_MAX, self.site.now()
         while kernel.now < ends:
             pending = [i for i in self.store.reservations.values() if i.is_in_work and i.case_id is None]
-            if not pending:
+            if not pending and all(row.due_at is None for row in self.store.outbox.values()):
                 return
-            if self.site.now() > max(begun, *(item.deadline for item in pending)) + slack:
+            if self.site.now() > max([begun + NOTICES_S, *(item.deadline + slack for item in pending)]):
                 return
             kernel.run_until(kernel.now + self.site.sweep_s)
 

@@ -7,7 +7,7 @@ import pytest
 
 from domain.ports import Accepted, Letter, Outcome, Rejected, Uncertain
 from tests.projections.ledgers import LedgerBench, done
-from workers.notices import invitations_wait, send_notices
+from workers.notices import OutboxRows, invitations_wait, send_notices
 from workers.steps import Steps
 
 SENT = Accepted(server="mx:25", reply_code=250)
@@ -104,8 +104,8 @@ def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: Steps) -> Non
     reservation_id = reserved(bench)
     steps.process(reservation_id, channel, "t1")
 
-    first = send_notices(bench.storage, bench.reader, steps, channel)
-    second = send_notices(bench.storage, bench.reader, steps, channel)
+    first = send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
+    second = send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
 
     notice = channel.letters[-1]
     assert (first, second) == (1, 0)
@@ -119,7 +119,9 @@ def test_a_round_of_notices_ends_when_it_is_told_to(bench: LedgerBench, steps: S
         steps.process(reserved(bench, f"{person}@example.com"), ScriptedChannel(TOO_BIG), "t1")
     channel = ScriptedChannel()
 
-    tried = send_notices(bench.storage, bench.reader, steps, channel, lambda: len(channel.letters) == 2)
+    tried = send_notices(
+        OutboxRows(bench.storage), bench.reader.reservation, steps, channel, lambda: len(channel.letters) == 2
+    )
 
     assert (tried, len(channel.letters)) == (2, 2)
     assert bench.rows("SELECT count(*) FROM outbox WHERE due_at <= now() AND attempts = 0") == [(1,)]
@@ -140,7 +142,7 @@ def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: Steps) -
     channel = ScriptedChannel(TOO_BIG, Uncertain(server="mx:25", cause="timeout"))
     steps.process(reserved(bench), channel, "t1")
 
-    send_notices(bench.storage, bench.reader, steps, channel)
+    send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
 
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("unknown", None)]
 
@@ -151,7 +153,7 @@ def test_a_notice_that_surely_failed_is_tried_again(bench: LedgerBench, steps: S
     channel = ScriptedChannel(TOO_BIG, busy)
     steps.process(reserved(bench), channel, "t1")
 
-    send_notices(bench.storage, bench.reader, steps, channel)
+    send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
 
     assert bench.rows("SELECT outcome, due_at > now() FROM outbox") == [("failed", True)]
 
