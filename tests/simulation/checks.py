@@ -22,8 +22,10 @@ from domain.events import (
     InviteOutcomeUnknown,
     InviteSent,
     LateSuccessRecorded,
+    OpeningBalanceImported,
     UseRefunded,
     UseReserved,
+    topic_of,
 )
 from domain.ports import Letter
 from domain.tokens import Delivery, message_id
@@ -39,6 +41,7 @@ from tests.simulation.persons import person_draft
 from tests.simulation.store import MemoryStore
 
 Violations = Iterator[str]
+OPENING = topic_of(OpeningBalanceImported)
 
 
 class Fact(NamedTuple):
@@ -101,6 +104,10 @@ def _log_and_rows(run: Run) -> Violations:
 def bank(store: MemoryStore) -> Violations:
     """Whenever somebody reads: what is used and held is the sum of the reservations, and within the limit."""
     counts: Counter[tuple[UUID, str]] = Counter()
+    for stored in store.log:
+        if stored.topic == OPENING:
+            event = decode(stored.topic, stored.state)
+            counts[cast("UUID", stored.originator_id), "sent"] += cast("OpeningBalanceImported", event).uses
     for item in store.reservations.values():
         counts[item.code_id, item.status] += 1
     for code_id, code in store.codes.items():

@@ -13,10 +13,12 @@ from msgspec.structs import replace
 
 from domain.deciding import Command, Done, Result
 from domain.decisions.command import Context
+from domain.decisions.overdue import is_undone_by_revoking
 from domain.ledger import RedemptionLedger
 from domain.ports import TextDraft
 from projections.database import CLOCK_REFRESH_S
 from projections.errors import StorageUnavailableError
+from projections.revoking import settle
 from projections.vault import PrivateText, Sealed
 from tests.simulation.broker import Broker, BrokerAwayError, Message
 from tests.simulation.faults import Faults
@@ -287,14 +289,25 @@ class Worker(Node):
     def _sweep(self) -> None:
         """The task `sweep_due_reservations`."""
         site = self.site
-        context = Context(now=self.now(), actor="sweep", actor_id="sweep")
+        context = self._sweeps()
         try:
             site.ask()
+            self._settle_revoked()
             sweep(site.due, self.commit.run, lambda ids: publish_ids(site.broker, ids), context, self.kernel.new_id)
             self.step(0.001)
             send_notices(site.outbox, site.store.reservations.get, self._steps, site.mail)
         except (StorageUnavailableError, BrokerAwayError) as fault:
             self.kernel.note("sweep failed", type(fault).__name__)
+
+    def _settle_revoked(self) -> None:
+        """As `projections.revoking.settle_next`, whose list of such codes is a table."""
+        store = self.site.store
+        held = {item.code_id for item in store.reservations.values() if is_undone_by_revoking(item)}
+        for code_id in sorted(key for key in held if store.codes[key].is_revoked):
+            settle(self.commit.run, code_id, self._sweeps, self.kernel.new_id)
+
+    def _sweeps(self) -> Context:
+        return Context(now=self.now(), actor="sweep", actor_id="sweep")
 
     def _execute(self, commands: Sequence[Command]) -> Sequence[Done | Exception]:
         return self.commit.run(commands)

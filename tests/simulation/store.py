@@ -17,9 +17,8 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
 from domain.book import Book, RememberedKey
-from domain.deciding import CodeCommand, Command, Done, ReservationCommand, Result
+from domain.deciding import CodeCommand, Command, Done, NewCode, ReservationCommand, Result
 from domain.decisions.correct import CorrectRecipient
-from domain.decisions.issue import IssueCode
 from domain.decisions.note import NoteOnCode, NoteOnReservation
 from domain.decisions.overdue import is_undone_by_revoking
 from domain.decisions.reserve import ReserveUse
@@ -172,7 +171,7 @@ class MemoryStore(POPOApplicationRecorder):
         for command, result in zip(commands, results, strict=True):
             if not (isinstance(result, Done) and result.changed):
                 continue
-            if isinstance(command, IssueCode):
+            if isinstance(command, NewCode):
                 self.code_ids[command.text.digests[0]] = command.code_id
             elif (text := _text_of(command)) is not None:
                 self.texts[text.text_id] = cast("PrivateText", text)
@@ -254,7 +253,7 @@ class _UnitOfWork:
             book.code_ids |= {item: known[item] for item in command.code_digests or () if item in known}
             digests = command.recipient.digests
             book.recipient_ids |= {item: store.recipient_ids[item] for item in digests if item in store.recipient_ids}
-        wanted = {command.code_id for command in commands if isinstance(command, IssueCode | CodeCommand)}
+        wanted = {command.code_id for command in commands if isinstance(command, NewCode | CodeCommand)}
         wanted |= {store.reservations[key].code_id for key in targets if key in store.reservations}
         wanted |= set(book.code_ids.values())
         book.codes.update({key: store.codes[key] for key in wanted if key in store.codes})

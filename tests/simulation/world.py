@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from domain.book import Book
 from domain.deciding import Command, Result
 from domain.decisions.command import Context
+from domain.decisions.import_code import ImportCode, Opening
 from domain.decisions.issue import IssueCode
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import InviteOutcomeUnknown
@@ -105,6 +107,8 @@ class World:
             retry_longest_s=60.0,
             deferrals_s_max=600,
             overdue_per_command=random.choice([1, 10]),
+            revoked_per_command=random.choice([1, 100]),
+            deliveries_max=random.choice([2, 20]),
         )
         self.faults = Faults(random, kernel.counts)
         ledger, self.store = open_memory(self.policy)
@@ -185,22 +189,23 @@ class World:
         return item.is_live and item.case_id is None and left.total_seconds() > self._slack_s()
 
     def _issue(self) -> list[bytes]:
-        random = self.kernel.random
+        """Codes, some of them taken over from another system with a use that nobody knows anything of."""
+        random, now = self.kernel.random, self.site.now()
         digests = []
         for number, code_id in enumerate(self.code_ids):
             draft = code_draft(number, code_id)
             digests.append(draft.digests[0])
-            expires_at = random.choice(
-                [None, None, None, self.site.now() + timedelta(seconds=random.choice([50, 300]))]
-            )
-            command = IssueCode(
-                context=Context(now=self.site.now(), actor="operator"),
-                code_id=code_id,
-                text=draft,
-                max_uses=random.choice([1, 1, 2, 3, None]),
-                bound=random.random() < 0.4,
-                expires_at=expires_at,
-            )
+            terms: dict[str, Any] = {
+                "context": Context(now=now, actor="operator"),
+                "code_id": code_id,
+                "text": draft,
+                "max_uses": random.choice([1, 1, 2, 3, None]),
+                "bound": random.random() < 0.4,
+                "expires_at": random.choice([None, None, None, now + timedelta(seconds=random.choice([50, 300]))]),
+            }
+            opening = Opening(uses=1, reason="unproven")
+            imported = ImportCode(**terms, source="before", openings=[opening])
+            command: Command = imported if random.random() < 0.1 else IssueCode(**terms)
             self.site.ledger.execute([command])
         return digests
 
