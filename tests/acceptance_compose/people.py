@@ -3,6 +3,7 @@
 import http.client
 import itertools
 import json
+import secrets
 import threading
 import time
 from dataclasses import dataclass, field
@@ -53,10 +54,11 @@ class People:
     compose: Compose
     promised: dict[str, str] = field(default_factory=dict)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+    _group: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def next(self) -> str:
         """The address of somebody new."""
-        return f"person{next(self._numbers)}@example.com"
+        return f"person{next(self._numbers)}@{self._group}.example.com"
 
     def click(self, code: str, person: str) -> Answer:
         """One click; what is acknowledged is kept as a promise."""

@@ -14,6 +14,7 @@ IMAGE_BYTES_MAX = 250_000_000
 SERVED_S_MAX = 240.0
 OWN = ("backend", "celery_worker", "celery_beat")
 TAKES_REDEEMS_WITHOUT = ("redis", "celery_worker", "celery_beat")
+NEEDED = ("db", "backend")
 BY_HAND = """
 from workers.tasks import process_invite_task
 print(process_invite_task.delay(email="by-hand@example.com", redeem_code="{code}", group_id=None, is_rebind=False).id)
@@ -131,8 +132,11 @@ def each_container_killed_in_turn(compose: Compose) -> str:
     for service in SERVICES:
         people.click_patiently(code)
         compose("kill", service)
-        status = people.click(code, people.next()).status
+        answer = people.click(code, people.next())
+        status = answer.status
         told.append(f"{service} {status}")
+        if service in NEEDED:
+            ensure(status == 503 and answer.headers.get("retry-after"), f"without {service} a redeem got {status}")
         if service in TAKES_REDEEMS_WITHOUT:
             ensure(status == 202, f"without {service} a redeem was answered {status}")
         compose.up()
