@@ -22,9 +22,17 @@ class CodeText(NamedTuple):
 class CodeList(Reader):
     """Codes by the page."""
 
-    def newest(self, before: tuple[datetime, UUID], group: str | None) -> list[dict[str, Any]]:
-        """A stretch of balances with `hint`, newest first, from a time and id down; of one group, if one is named."""
-        named = {"at": before[0], "id": before[1], "group": group, "limit": STRETCH}
+    def newest(
+        self, before: tuple[datetime, UUID], group: str | None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Balances with `hint`, newest first, from a time and id down; of one group, if one is named.
+
+        Args:
+            before: Where to begin.
+            group: The group's name; None for all codes.
+            limit: How many at most; a stretch, if none is given.
+        """
+        named = {"at": before[0], "id": before[1], "group": group, "limit": limit or STRETCH}
         return self._rows("newest_codes" if group is None else "newest_codes_of_group", named)
 
     def balances(self, code_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:

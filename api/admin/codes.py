@@ -49,6 +49,11 @@ class Filter:
         return not self.state or code.state(now) == self.state
 
     @property
+    def is_picky(self) -> bool:
+        """Whether codes have to be looked at one by one."""
+        return bool(self.state or self.kind or self.since)
+
+    @property
     def start(self) -> tuple[datetime, UUID]:
         """Where the newest asked for may stand."""
         return LATEST if self.until is None else (_midnight(self.until + timedelta(days=1)), UUID(int=0))
@@ -97,9 +102,10 @@ async def codes(
 
     def find() -> dict[str, Any]:
         now = office.services.now()
-        rows = office.codes.newest(before, wish.group or None)
+        limit = STRETCH if wish.is_picky else PER_PAGE + 1
+        rows = office.codes.newest(before, wish.group or None, limit)
         page: list[tuple[RedeemCode, str, Picture, str]] = []
-        last, is_more = None, len(rows) == STRETCH
+        last, is_more = None, len(rows) == limit
         for row in rows:
             if wish.is_past(row["issued_at"]) or len(page) == PER_PAGE:
                 is_more = not wish.is_past(row["issued_at"])

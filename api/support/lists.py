@@ -55,10 +55,12 @@ async def audit(
     def find() -> dict[str, Any]:
         lines = desk.staff.audit(before or NEWEST, PER_PAGE + 1)
         page = lines[:PER_PAGE]
-        ids: list[UUID] = list({line.staff_id for line in page if line.staff_id})
-        names = desk.staff.addresses_of_staff(ids)
+        # Some acts are about a member of staff; other subjects are in nobody's list of staff.
+        ids = {person for line in page for person in (line.staff_id, line.subject_id) if person is not None}
+        found = desk.staff.addresses_of_staff(list(ids))
+        names: dict[UUID | None, str | None] = {person: masked(address) for person, address in found.items()}
         return {
-            "lines": [(line, masked(names.get(line.staff_id)) if line.staff_id else None) for line in page],
+            "lines": [(line, names.get(line.staff_id), names.get(line.subject_id)) for line in page],
             "next": page[-1].audit_id if len(lines) > PER_PAGE else None,
         }
 
