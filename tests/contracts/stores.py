@@ -15,7 +15,7 @@ from domain.ledger import LedgerRecorder, RedemptionLedger
 from domain.policy import Policy
 from domain.reservation import Reservation
 from projections.bootstrap import Storage
-from projections.drift import _STORED
+from projections.drift import _STORED, _as_folded
 from projections.reading import Reader
 from projections.sql import QUERIES
 from projections.unit_of_work import PostgresUnitOfWork
@@ -74,7 +74,7 @@ def postgres_store(storage: Storage) -> Store:
     def rows(code_id: UUID) -> Rows:
         with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             return {
-                table: {row[0]: tuple(row) for row in cursor.execute(QUERIES[query], (code_id,))}
+                table: {row[0]: _as_folded(row) for row in cursor.execute(QUERIES[query], (code_id,))}
                 for table, query in _STORED.items()
             }
 
