@@ -32,6 +32,7 @@ from api.support import Desk, build_support
 from api.support.dashboard import Dashboard
 from projections.bootstrap import Storage
 from projections.disk import DiskNumbers
+from projections.errors import StorageUnavailableError
 from projections.exposition import Exposition
 from projections.logs import configure_logs
 from projections.metrics import ERRORS, REDEEM_REQUESTS, STARTED, declare_zeroes
@@ -44,6 +45,9 @@ from workers.broker import BrokerWatch
 from workers.dispatch import BackgroundDispatcher
 
 log = logging.getLogger(__name__)
+
+OPEN_TRIES, OPEN_PAUSE_S = 60, 0.5
+"""How often and how far apart a process that starts looks for its database; each look is bounded as well."""
 
 DESCRIPTION = """A redeem code and an e-mail in, an invitation out, and a ledger of everything that happened.
 
@@ -109,10 +113,26 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     return app
 
 
+async def _storage(settings: ApiSettings) -> Storage:
+    """Open the store; wait for a database that is away, since starting this process anew would take longer.
+
+    Raises:
+        StorageUnavailableError: It was away for as long as we wait; whoever started us may start us again.
+        SchemaMismatchError, WrongKeysError: As `Storage.open`.
+    """
+    for _ in range(OPEN_TRIES):
+        try:
+            return Storage.open(settings)
+        except StorageUnavailableError as away:
+            log.warning("waiting for the database: %s", away)
+            await asyncio.sleep(OPEN_PAUSE_S)
+    return Storage.open(settings)
+
+
 def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with Storage.open(settings) as storage:
+        with await _storage(settings) as storage:
             commit = LoopCommit(StepwiseExecute(storage), storage.ledger.execute, settings.request_wait_s)
             watch = BrokerWatch(settings.redis_url.get_secret_value())
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)

@@ -1,8 +1,12 @@
 """Health, readiness, metrics and the API's own description."""
 
+import threading
+
 import psycopg
 import pytest
+from fastapi.testclient import TestClient
 
+from api.main import create_app
 from api.settings import ApiSettings
 from tests.api.site import Site
 
@@ -34,6 +38,25 @@ def test_a_missing_database_is_503_with_retry_after(site: Site, settings: ApiSet
     assert away.headers["retry-after"]
     assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
     assert site.redeem(code).status_code == 202
+
+
+def test_a_process_that_starts_while_the_database_is_away_waits_for_it(settings: ApiSettings) -> None:
+    """Dying and being started anew would keep it away for seconds after the database is back."""
+    name = settings.database_url.get_secret_value().rpartition("/")[2]
+    server = settings.database_url.get_secret_value().replace(name, "postgres")
+
+    def allow(word: str) -> None:
+        with psycopg.connect(server, autocommit=True) as conn:
+            conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {word}".encode())
+
+    allow("false")
+    back = threading.Timer(1.2, allow, ("true",))
+    back.start()
+    with TestClient(create_app(settings)) as client:
+        ready = client.get("/readyz")
+    back.join()
+
+    assert ready.status_code == 200
 
 
 @pytest.mark.parametrize(
