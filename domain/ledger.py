@@ -6,15 +6,16 @@ refusal is its own result and never fails its neighbours.
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar, cast
+from typing import NamedTuple, NoReturn, Protocol, TypeVar, cast
 from uuid import UUID
 
 from eventsourcing.application import Application
 from eventsourcing.utils import EnvType
 
-from domain.book import Book
+from domain.book import Book, Recorded
 from domain.deciding import Command, Result, decide
 from domain.policy import Policy
+from domain.redeem_code import RedeemCode
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -54,6 +55,21 @@ class LedgerRecorder(Protocol):
         """
 
 
+class Foreseen(NamedTuple):
+    """What a command would do: its result and events, and the codes before and after."""
+
+    result: Result
+    events: list[Recorded]
+    before: dict[UUID, RedeemCode]
+    after: dict[UUID, RedeemCode]
+
+
+class _Foreseen(Exception):  # noqa: N818 - no fault: it leaves a transaction so that it is rolled back
+    def __init__(self, foreseen: Foreseen) -> None:
+        super().__init__()
+        self.foreseen = foreseen
+
+
 class RedemptionLedger(Application[UUID]):
     """Decides batches of commands over the event store that `env` names."""
 
@@ -81,6 +97,27 @@ class RedemptionLedger(Application[UUID]):
             with attempt as work:
                 results = finish(self.steps(work, commands))
         return results
+
+    def foresee(self, command: Command) -> "Foreseen":
+        """Decide a command as it would be now, and leave everything as it is.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
+        for attempt in cast("LedgerRecorder", self.recorder).attempts():
+            try:
+                with attempt as work:
+                    self._look(work, command)
+            except _Foreseen as seen:
+                return seen.foreseen
+        raise AssertionError("a recorder gives at least one try, or raises")
+
+    def _look(self, work: UnitOfWork, command: Command) -> NoReturn:
+        """Leave the transaction by an exception: it must not be committed, nor its states be kept."""
+        book = finish(work.load([command]))
+        before = dict(book.codes)
+        result = decide(command, book, self.policy)
+        raise _Foreseen(Foreseen(result, list(book.new_events), before, dict(book.codes)))
 
     def steps(self, work: UnitOfWork, commands: Sequence[Command]) -> Steps[list[Result]]:
         """What `execute` does in one transaction, for callers that have other things to do meanwhile."""

@@ -28,6 +28,7 @@ Act = Literal[
     "changed_group",
     "sent_test",
     "changed_password",
+    "undid_outage",
 ]
 
 
@@ -92,7 +93,7 @@ class StaffDesk(Reader):
         with self._cursor() as cursor:
             cursor.execute(QUERIES["insert_audit"], (now, act, staff_id, subject_id))
 
-    def record_unmasking(
+    def record_with_reason(
         self, act: Act, staff_id: UUID, subject_id: UUID | None, reason: str, text_id: UUID, now: datetime
     ) -> None:
         """Write down that something masked was shown (or another act with a reason), and why; the reason is sealed."""

@@ -35,6 +35,16 @@ class StatementLine(NamedTuple):
     code: RedeemCode
 
 
+class Stretch(NamedTuple):
+    """Which events of a code are meant: after one version up to another, of these topics, of this person."""
+
+    code_id: UUID
+    after: int
+    until: int
+    topics: Sequence[str] | None = None
+    recipient_id: UUID | None = None
+
+
 class Statements(Reader):
     """Histories by range of versions. Several threads may ask at once."""
 
@@ -78,32 +88,25 @@ class Statements(Reader):
                     found[line.version] = line
         return [found[version] for version in versions if version in found]
 
-    def versions(
-        self,
-        code_id: UUID,
-        *,
-        until: int,
-        place: int | None,
-        newest_first: bool,
-        limit: int,
-        topics: Sequence[str] | None = None,
-    ) -> list[int]:
+    def versions(self, stretch: Stretch, *, place: int | None, newest_first: bool, limit: int) -> list[int]:
         """Versions of one page, in its order.
 
         Args:
-            code_id: The code.
-            until: The last version that may be shown.
+            stretch: What of the history.
             place: The version at which the page before this one ended; None on the first page.
             newest_first: The order.
             limit: Most versions to give.
-            topics: Only events of these topics; None for all.
         """
-        kinds = None if topics is None else list(topics)
-        if newest_first:
-            upper = until if place is None else min(until, place - 1)
-            rows = self._all("versions_newest_first", code_id, 0, upper, kinds, kinds, limit)
+        lower, upper = stretch.after, stretch.until
+        if place is not None:
+            lower, upper = (lower, min(upper, place - 1)) if newest_first else (max(lower, place), upper)
+        kinds = None if stretch.topics is None else list(stretch.topics)
+        order = "newest_first" if newest_first else "oldest_first"
+        if stretch.recipient_id is None:
+            rows = self._all(f"versions_{order}", stretch.code_id, lower, upper, kinds, kinds, limit)
         else:
-            rows = self._all("versions_oldest_first", code_id, place or 0, until, kinds, kinds, limit)
+            person = (stretch.code_id, stretch.recipient_id)
+            rows = self._all(f"versions_of_person_{order}", *person, lower, upper, kinds, kinds, limit)
         return [row[0] for row in rows]
 
     def versions_of_reservation(self, reservation_id: UUID) -> tuple[UUID, list[int]] | None:

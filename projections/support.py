@@ -10,9 +10,15 @@ from domain.events import UseReserved
 from domain.values import EmailAddress
 from projections.codec import decode, topics_of
 from projections.reading import Reader
+from projections.sql import QUERIES
 
 STRETCH: Final = 2_000
 """Rows of the log that are looked through for one page of recent work."""
+REQUESTS_WITHIN: Final = 200_000
+"""Rows of the log that are looked through for a request id: a fraction of a second."""
+CAUSED_WITHIN: Final = 20_000
+"""Events of one code after a cause in which its effects are looked for."""
+COUNTED_MAX: Final = 100
 
 Place = tuple[datetime, UUID]
 
@@ -55,6 +61,33 @@ class RefusedTry(NamedTuple):
     at: datetime
     reason: str
     address: str | None
+
+
+class OwnTry(NamedTuple):
+    """A refused try of one person. `hint` is the end of the code's text."""
+
+    code_id: UUID
+    at: datetime
+    reason: str
+    hint: str | None
+
+
+class Held(NamedTuple):
+    """Live reservations of a code: held, in doubt but tried on, being sent, and parked as cases."""
+
+    held: int
+    doubtful: int
+    sending: int
+    parked: int
+
+
+class Drifting(NamedTuple):
+    """A code whose rows were found to differ from the log."""
+
+    code_id: UUID
+    found_at: datetime
+    rows: int
+    hint: str | None
 
 
 class SupportReader(Reader):
@@ -112,6 +145,58 @@ class SupportReader(Reader):
             RefusedTry(at, reason, self._opened(recipient_id, sealed, key_id) if recipient_id else None)
             for at, reason, recipient_id, sealed, key_id in self._all("refusals_of_code", code_id, until, limit)
         ]
+
+    def refusals_of_person(self, digests: Sequence[bytes], until: datetime, limit: int) -> list[OwnTry]:
+        """The newest refused tries of one person on all codes, by the digests of their address."""
+        return [OwnTry(*row) for row in self._all("refusals_of_person", list(digests), until, limit)]
+
+    def digests_of(self, recipient_id: UUID) -> list[bytes]:
+        """Digests of a person who is known; none of one who is not."""
+        return [bytes(row[0]) for row in self._all("digests_of_recipient", recipient_id)]
+
+    def count_of_recipient(self, recipient_id: UUID) -> int:
+        """How many reservations a person has on all codes; a hundred stands for more."""
+        return int(self._all("count_reservations_of_recipient", recipient_id, COUNTED_MAX)[0][0])
+
+    def private_texts(self, text_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Notes and replies by their ids; those that were forgotten are missing."""
+        vault = self._storage.vault
+        rows = self._all("private_texts_of_ids", list(text_ids)) if text_ids else []
+        return {row[0]: vault.open("text", row[0], bytes(row[1]), row[2]) for row in rows}
+
+    def held(self, code_id: UUID) -> Held:
+        """What a code holds, by what a revoking would make of it."""
+        return Held(*self._all("held_of_code", code_id)[0])
+
+    def caused_by(self, code_id: UUID, version: int, limit: int) -> list[int]:
+        """Versions of the events that name one of this stream as their cause, in a bounded stretch after it."""
+        named = {
+            "code_id": code_id,
+            "version": version,
+            "until": version + CAUSED_WITHIN,
+            "inside": b'"caused_by":%d,' % version,
+            "at_end": b'"caused_by":%d}' % version,
+            "limit": limit,
+        }
+        with self._cursor() as cursor:
+            return [row[0] for row in cursor.execute(QUERIES["events_caused_by"], named).fetchall()]
+
+    def of_request(self, request_id: str, before: int, limit: int) -> list[tuple[UUID, int]]:
+        """Events that were decided within a request, newest first, in the newest stretch of the log: (code, version).
+
+        Args:
+            request_id: As answers and events name it.
+            before: The position to look down from.
+            limit: Most events to give.
+        """
+        needle = b'"request_id":"%s"' % request_id.encode()
+        named = {"before": before, "stretch": REQUESTS_WITHIN, "needle": needle, "limit": limit}
+        with self._cursor() as cursor:
+            return [(row[0], row[1]) for row in cursor.execute(QUERIES["events_of_request"], named).fetchall()]
+
+    def drifting(self, limit: int) -> list[Drifting]:
+        """Codes whose rows were found to differ from the log, longest known first."""
+        return [Drifting(*row) for row in self._all("drifting", limit)]
 
     def count_open_cases(self) -> int:
         """How many cases wait for a person."""

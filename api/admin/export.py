@@ -69,7 +69,7 @@ def _is_reason(text: str) -> bool:
 async def _write_down(office: Office, staff: Staff, batch_id: UUID | None, reason: str) -> None:
     now, text_id = office.services.now(), office.services.new_id()
     await office.services.read(
-        lambda: office.desk.staff.record_unmasking(
+        lambda: office.desk.staff.record_with_reason(
             "exported_codes", staff.staff_id, batch_id, reason.strip(), text_id, now
         )
     )

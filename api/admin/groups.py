@@ -81,7 +81,7 @@ async def save(
 
     def keep() -> None:
         office.groups.save(group, now)
-        office.desk.staff.record_unmasking("changed_group", staff.staff_id, None, name, text_id, now)
+        office.desk.staff.record_with_reason("changed_group", staff.staff_id, None, name, text_id, now)
 
     await office.services.read(keep)
     return gone_to(f"/admin/groups/one?{_query(name)}&done=saved")

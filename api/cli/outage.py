@@ -1,7 +1,7 @@
 """`ledger refund-outage`: give back what an outage hurt, each reservation once, under one correlation id."""
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, TypeVar
+from collections.abc import Sequence
+from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
@@ -12,17 +12,10 @@ from rich.table import Table
 
 from api.cli.arguments import JsonFlag, moment_of
 from api.cli.context import OpenLedger, Session, console, local_time, print_json
-from api.cli.hurt import Hurt, Window, how_hurt
-from domain import reservation
-from domain.deciding import Done
-from domain.decisions.resolve import RefundAfterOutage
+from api.hurt import Hurt, Window
+from api.outages import REFUNDED_AT_ONCE, find_hurt, give_back, parts_of
 
-READ_AT_ONCE = 500
-REFUNDED_AT_ONCE = 100
-"""Commands per transaction: what is interrupted leaves whole batches done, and the next run finds the rest."""
 SHOWN_MAX = 50
-
-T = TypeVar("T")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,7 +48,7 @@ def refund_outage(
     correlation_id = uuid4() if apply else None
     refunded = 0
     with session.open() as ledger:
-        found = list(_find(ledger, window, include_sent=include_sent))
+        found = list(find_hurt(ledger.reader, window, include_sent=include_sent))
         if correlation_id is not None:
             refunded = _refund(ledger, found, correlation_id, include_sent=include_sent)
     if json:
@@ -71,38 +64,17 @@ def refund_outage(
     return 0
 
 
-def _find(ledger: OpenLedger, window: Window, *, include_sent: bool) -> Iterator[Hurt]:
-    candidates = ledger.reader.outage_candidates(window.start, window.end, include_sent=include_sent)
-    for ids in _parts(candidates, READ_AT_ONCE):
-        for history in ledger.reader.reservation_events(ids).values():
-            item = reservation.fold(history.code_id, history.events)
-            hurt = how_hurt(item, (event for _, event in history.events), window)
-            if hurt is not None:
-                yield hurt
-
-
 def _refund(ledger: OpenLedger, found: Sequence[Hurt], correlation_id: UUID, *, include_sent: bool) -> int:
     """Refund each; what somebody settled since it was listed is left alone. How many were refunded."""
     refunded = 0
     errors = Console(stderr=True)
     with Progress(console=errors, disable=not errors.is_terminal) as bar:
         task = bar.add_task("refunding", total=len(found))
-        for part in _parts(found, REFUNDED_AT_ONCE):
+        for part in parts_of(found, REFUNDED_AT_ONCE):
             context = replace(ledger.context(), correlation_id=correlation_id)
-            results = ledger.storage.ledger.execute(
-                [
-                    RefundAfterOutage(context=context, reservation_id=item.reservation_id, include_sent=include_sent)
-                    for item in part
-                ]
-            )
-            refunded += sum(isinstance(result, Done) and result.changed for result in results)
+            refunded += give_back(ledger.storage.ledger.execute, part, context, include_sent=include_sent)
             bar.update(task, advance=len(part))
     return refunded
-
-
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for first in range(0, len(items), size):
-        yield items[first : first + size]
 
 
 def _print_table(found: Sequence[Hurt]) -> None:

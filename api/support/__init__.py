@@ -2,7 +2,20 @@
 
 from fastapi import APIRouter
 
-from api.support import account, acts, dashboard, lists, search, sign_in, statement, unmasking
+from api.support import (
+    account,
+    acts,
+    dashboard,
+    events,
+    lists,
+    notes,
+    outage,
+    search,
+    sign_in,
+    statement,
+    story,
+    unmasking,
+)
 from api.support.desk import Desk
 
 __all__ = ["Desk", "build_support"]
@@ -11,6 +24,7 @@ __all__ = ["Desk", "build_support"]
 def build_support() -> APIRouter:
     """All pages below /support as one router; what they work with is `app.state.support`, a `Desk`."""
     router = APIRouter(include_in_schema=False)
-    for part in (sign_in, search, statement, acts, unmasking, dashboard, account, lists):
+    parts = (sign_in, search, statement, events, story, acts, notes, unmasking, outage, dashboard, account, lists)
+    for part in parts:
         router.include_router(part.router)
     return router

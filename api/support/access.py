@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from fastapi.routing import APIRoute
 
-from api.deps import RANK, Role, request_id_of
+from api.deps import RANK, Role
 from api.problems import ProblemError
 from api.services import Caller
 from api.support.desk import Desk
@@ -170,9 +170,14 @@ def acting(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
     return staff
 
 
-def act_id(nonce: str, request: Request) -> str | None:
-    """The request id of an act: that of its form, so that pressing twice is one act."""
-    return f"form:{nonce}" if nonce.isalnum() and len(nonce) <= TOKEN_BYTES else request_id_of(request)
+def new_nonce() -> str:
+    """What tells one filled-in form from another."""
+    return secrets.token_hex(TOKEN_BYTES // 2)
+
+
+def act_id(nonce: str) -> str | None:
+    """The request id of an act: that of its form, so that pressing twice is one act; None of no form of ours."""
+    return f"form:{nonce}" if nonce.isalnum() and len(nonce) <= TOKEN_BYTES else None
 
 
 def _role(text: str) -> Role:

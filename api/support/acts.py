@@ -1,198 +1,187 @@
-"""The page of one reservation, and what may be done about it: each act shows what it will do before it does it."""
+"""Acting on a reservation or a code: the form shows what it will do before it does it; sent twice, it does it once."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, assert_never, get_args
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
-from msgspec import structs
 
-from api.messages import event_sentence, refusal_detail
+from api.messages import refusal_detail
 from api.problems import ProblemError
-from api.support.access import ActingSupport, Staff, Support, SupportRoute, TheDesk, Viewer, act_id, new_token
+from api.support.access import ActingSupport, Staff, Support, SupportRoute, TheDesk, act_id, new_nonce
+from api.support.deeds import (
+    DAYS_MAX,
+    FIELDS,
+    TYPED_LENGTH_MAX,
+    USES_MAX,
+    Act,
+    Ask,
+    CodeAct,
+    Filled,
+    ReservationAct,
+    about_code,
+    about_reservation,
+    filled,
+    filled_from,
+)
 from api.support.desk import Desk
+from api.support.foresight import Preview, foresee
+from api.support.notes import NOTE_LENGTH_MAX
 from api.support.rendering import language_of, support_page
-from api.support.reply import reply
-from api.support.unmasking import unmasked_until
-from api.support.views import line_views, masked, note_ids, staff_ids
-from domain.book import Book
-from domain.deciding import decide
+from api.support.story import found_reservation
+from api.support.views import masked
+from domain.deciding import CodeCommand, ReservationCommand
 from domain.decisions.command import Context
-from domain.decisions.refund import RefundReservation
-from domain.decisions.resolve import ResolveReservation
-from domain.errors import Refusal
-from domain.ports import Language, TextDraft
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
+from projections.revoking import settle
 
-ActName = Literal["refund", "resolve-sent", "resolve-refunded", "resolve-retry"]
-ACTS: Final[tuple[ActName, ...]] = get_args(ActName)
-NOTE_LENGTH_MAX: Final = 2000
-
-Command = RefundReservation | ResolveReservation
-
-router = APIRouter(prefix="/support/reservations/{reservation_id}", route_class=SupportRoute)
+router = APIRouter(prefix="/support", route_class=SupportRoute)
+TheForm = Annotated[Filled, Depends(filled)]
+DISPATCHED = frozenset({"resolve-retry", "resend", "correct"})
+"""After these something is to be sent at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What an act would do: the sentences of its events and the code before and after, or why it can't be done.
+class Subject:
+    """What an act is about, as its form shows it. `form`: what is filled in to begin with."""
 
-    `is_possible`: the ledger would take it, and something would change.
-    """
-
-    act: ActName
-    sentences: list[str]
-    before: RedeemCode
-    after: RedeemCode
-    refused: str | None
-    is_possible: bool
+    path: str
+    hint: str
+    address: str | None
+    form: Filled
+    is_sent: bool = False
 
 
-@router.get("")
-async def reservation_page(
-    request: Request,
-    desk: TheDesk,
-    staff: Viewer,
-    reservation_id: UUID,
-    done: Annotated[str, Query(max_length=20)] = "",
-) -> Response:
-    """The story of one reservation, its acts, and a reply to copy."""
-    language = language_of(request)
-    view = await desk.services.read(lambda: _view(desk, staff, reservation_id, language))
-    return support_page(request, "reservation.html", staff, done=done if done in ACTS else None, **view)
+@router.get("/reservations/{reservation_id}/acts/{act}")
+async def ask(request: Request, desk: TheDesk, staff: Support, reservation_id: UUID, act: ReservationAct) -> Response:
+    """Show what the act will do, and ask for the reason; where something is to be filled in, ask for that first."""
+    subject = await desk.services.read(lambda: _reservation(desk, reservation_id))
+    preview = None if FIELDS.get(act) == "email" else await _foreseen(request, desk, act, reservation_id, Filled())
+    return _form(request, staff, act, subject, preview, subject.form)
 
 
-@router.get("/acts/{act}")
-async def ask(request: Request, desk: TheDesk, staff: Support, reservation_id: UUID, act: ActName) -> Response:
-    """Show what the act will do, and ask for the reason."""
-    return await _form(request, desk, staff, reservation_id, act)
-
-
-@router.post("/acts/{act}")
+@router.post("/reservations/{reservation_id}/acts/{act}")
 async def do(
-    request: Request,
-    desk: TheDesk,
-    staff: ActingSupport,
-    reservation_id: UUID,
-    act: ActName,
-    note: Annotated[str, Form()] = "",
-    nonce: Annotated[str, Form()] = "",
+    request: Request, desk: TheDesk, staff: ActingSupport, reservation_id: UUID, act: ReservationAct, form: TheForm
 ) -> Response:
-    """Do it. The form's nonce is the request's id, so that pressing twice does it once."""
-    if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
-        return await _form(request, desk, staff, reservation_id, act, note=note)
+    """Do it, or show what was filled in and what it would do. The form's nonce is the request's id."""
+    subject = await desk.services.read(lambda: _reservation(desk, reservation_id))
+    if (answer := await _not_yet(request, desk, staff, act, reservation_id, subject, form)) is not None:
+        return answer
     services = desk.services
-    text = services.storage.vault.text(note.strip(), services.new_id(), reservation_id)
-    context = services.context(staff.caller(act_id(nonce, request)))
-    await services.execute(_command(act, context, reservation_id, services.new_id(), text))
-    if act == "resolve-retry":
-        services.dispatcher.dispatch(reservation_id)
-    return RedirectResponse(f"/support/reservations/{reservation_id}?done={act}", 303, {"Cache-Control": "no-store"})
+    text = services.storage.vault.text(form.note.strip(), services.new_id(), reservation_id)
+    asked = Ask(services.context(staff.caller(act_id(form.nonce))), services.storage.vault, services.new_id, text)
+    done = await services.execute(about_reservation(act, reservation_id, form, asked))
+    after = done.about().reservation_id
+    if act in DISPATCHED and done.changed:
+        services.dispatcher.dispatch(after)
+    return RedirectResponse(f"/support/reservations/{after}?done={act}", 303, {"Cache-Control": "no-store"})
 
 
-def _view(desk: Desk, staff: Staff, reservation_id: UUID, language: Language) -> dict[str, Any]:
-    item, code = _found(desk, reservation_id)
-    now = desk.services.now()
-    lines = desk.statements.lines(item.code_id, item.versions)
-    shown_until = unmasked_until(desk, staff, "unmasked_email", reservation_id, now)
-    address = desk.find.addresses([reservation_id]).get(reservation_id)
-    ids = note_ids(lines, replies_too=shown_until is not None) if staff.may("support") else []
-    texts = {text_id: text for text_id in ids if (text := desk.find.private_text(text_id)) is not None}
-    people = desk.staff.addresses_of_staff(staff_ids(line.event for line in lines))
-    names = {str(key): name for key, name in people.items()}
-    hint = desk.find.hint(item.code_id)
-    previews = [_preview(desk, item, code, act, language) for act in ACTS]
-    return {
-        "item": item,
-        "state": item.public_state,
-        "code": code,
-        "hint": hint,
-        "address": address if shown_until else masked(address),
-        "shown_until": shown_until,
-        "lines": line_views(lines, language, {reservation_id: address}, names, texts),
-        "acts": [act for act in previews if act.is_possible or act.act == "refund"],
-        "reply": reply(item, hint),
-    }
+@router.get("/codes/{code_id}/acts/{act}")
+async def ask_about_code(request: Request, desk: TheDesk, staff: Support, code_id: UUID, act: CodeAct) -> Response:
+    """As for a reservation."""
+    subject = await desk.services.read(lambda: _code(desk, code_id))
+    preview = None if act in FIELDS else await _foreseen(request, desk, act, code_id, Filled())
+    return _form(request, staff, act, subject, preview, subject.form)
 
 
-async def _form(
-    request: Request, desk: Desk, staff: Staff, reservation_id: UUID, act: ActName, note: str | None = None
+@router.post("/codes/{code_id}/acts/{act}")
+async def do_to_code(
+    request: Request, desk: TheDesk, staff: ActingSupport, code_id: UUID, act: CodeAct, form: TheForm
 ) -> Response:
-    language = language_of(request)
+    """As for a reservation."""
+    subject = await desk.services.read(lambda: _code(desk, code_id))
+    if (answer := await _not_yet(request, desk, staff, act, code_id, subject, form)) is not None:
+        return answer
+    services = desk.services
+    caller = staff.caller(act_id(form.nonce))
+    text = services.storage.vault.text(form.note.strip(), services.new_id())
+    asked = Ask(services.context(caller), services.storage.vault, services.new_id, text)
+    done = await services.execute(about_code(act, code_id, form, asked))
+    if act == "revoke" and done.code.reserved:
+        execute = services.storage.ledger.execute
+        await services.read(lambda: settle(execute, code_id, lambda: services.context(caller), services.new_id))
+    return RedirectResponse(f"{subject.path}?done={act}", 303, {"Cache-Control": "no-store"})
 
-    def look() -> tuple[Preview, Reservation, str, str | None]:
-        item, code = _found(desk, reservation_id)
-        address = masked(desk.find.addresses([reservation_id]).get(reservation_id))
-        return _preview(desk, item, code, act, language), item, desk.find.hint(item.code_id), address
 
-    preview, item, hint, address = await desk.services.read(look)
+async def _not_yet(
+    request: Request, desk: Desk, staff: Staff, act: Act, subject_id: UUID, subject: Subject, form: Filled
+) -> Response | None:
+    """The form again, where only the preview was asked for, or something is missing or wrong; None to do it."""
+    try:
+        preview = await _foreseen(request, desk, act, subject_id, form)
+    except ProblemError as problem:
+        if problem.code not in {"EMAIL_INVALID", "MALFORMED"}:
+            raise
+        wrong = refusal_detail(problem.code, language_of(request))
+        return _form(request, staff, act, subject, None, form, wrong=wrong)
+    if form.step == "look":
+        return _form(request, staff, act, subject, preview, form)
+    if not 0 < len(form.note.strip()) <= NOTE_LENGTH_MAX:
+        return _form(request, staff, act, subject, preview, form, is_reason_missing=True)
+    return None
+
+
+async def _foreseen(request: Request, desk: Desk, act: Act, subject_id: UUID, form: Filled) -> Preview:
+    language, services = language_of(request), desk.services
+    asked = Ask(Context(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
+    return await services.read(lambda: foresee(desk, act, _command(act, subject_id, form, asked), language))
+
+
+def _command(act: Act, subject_id: UUID, form: Filled, asked: Ask) -> CodeCommand | ReservationCommand:
+    match act:
+        case "terms" | "pause" | "resume" | "revoke":
+            return about_code(act, subject_id, form, asked)
+        case _:
+            return about_reservation(act, subject_id, form, asked)
+
+
+def _form(
+    request: Request,
+    staff: Staff,
+    act: Act,
+    subject: Subject,
+    preview: Preview | None,
+    form: Filled,
+    *,
+    wrong: str | None = None,
+    is_reason_missing: bool = False,
+) -> Response:
     return support_page(
         request,
         "act.html",
         staff,
-        status=200 if note is None else 422,
-        preview=preview,
-        item=item,
-        hint=hint,
-        address=address,
-        note=(note or "")[:NOTE_LENGTH_MAX],
-        is_refused=note is not None,
-        nonce=new_token().replace("-", "").replace("_", "")[:32],
-        note_length_max=NOTE_LENGTH_MAX,
-    )
-
-
-def _found(desk: Desk, reservation_id: UUID) -> tuple[Reservation, RedeemCode]:
-    """A reservation and its code as they stand.
-
-    Raises:
-        ProblemError: NOT_FOUND.
-    """
-    item = desk.find.reservation(reservation_id)
-    code = None if item is None else desk.statements.code_at(item.code_id, desk.statements.head(item.code_id))
-    if item is None or code is None:
-        raise ProblemError("NOT_FOUND")
-    return item, code
-
-
-def _preview(desk: Desk, item: Reservation, code: RedeemCode, act: ActName, language: Language) -> Preview:
-    """Decide the act as `execute` would, on a book that nobody saves."""
-    services = desk.services
-    book = Book()
-    book.codes[code.code_id] = code
-    book.hold(item)
-    context = Context(now=services.now(), actor="staff")
-    command = _command(act, context, item.reservation_id, services.new_id(), None)
-    result = decide(command, book, services.settings.policy)
-    refused = None
-    if isinstance(result, Refusal):
-        problem = ProblemError.of(result)
-        refused = refusal_detail(problem.code, language, **problem.facts)
-    events = [recorded.event for recorded in book.new_events]
-    return Preview(
+        status=422 if wrong or is_reason_missing else 200,
         act=act,
-        sentences=[event_sentence(type(event).__name__, structs.asdict(event), language) for event in events],
-        before=code,
-        after=book.codes[code.code_id],
-        refused=refused,
-        is_possible=refused is None and bool(events),
+        field=FIELDS.get(act),
+        subject=subject,
+        preview=preview,
+        form=form,
+        wrong=wrong,
+        is_reason_missing=is_reason_missing,
+        nonce=form.nonce if form.nonce.isalnum() else new_nonce(),
+        note=form.note[:NOTE_LENGTH_MAX],
+        note_length_max=NOTE_LENGTH_MAX,
+        typed_length_max=TYPED_LENGTH_MAX,
+        uses_max=USES_MAX,
+        days_max=DAYS_MAX,
     )
 
 
-def _command(act: ActName, context: Context, reservation_id: UUID, case_id: UUID, note: TextDraft | None) -> Command:
-    if act == "refund":
-        return RefundReservation(context=context, reservation_id=reservation_id, cause="staff", note=note)
-    match act:
-        case "resolve-sent":
-            resolution: Literal["sent", "refunded", "retry"] = "sent"
-        case "resolve-refunded":
-            resolution = "refunded"
-        case "resolve-retry":
-            resolution = "retry"
-        case _:
-            assert_never(act)
-    return ResolveReservation(
-        context=context, reservation_id=reservation_id, resolution=resolution, case_id=case_id, note=note
+def _reservation(desk: Desk, reservation_id: UUID) -> Subject:
+    item, _ = found_reservation(desk, reservation_id)
+    return Subject(
+        path=f"/support/reservations/{reservation_id}",
+        hint=desk.find.hint(item.code_id),
+        address=masked(desk.find.addresses([reservation_id]).get(reservation_id)),
+        form=Filled(),
+        is_sent=item.status == "sent",
     )
+
+
+def _code(desk: Desk, code_id: UUID) -> Subject:
+    code = desk.statements.code_at(code_id, desk.statements.head(code_id))
+    if code is None:
+        raise ProblemError("NOT_FOUND")
+    return Subject(path=f"/support/codes/{code_id}", hint=desk.find.hint(code_id), address=None, form=filled_from(code))

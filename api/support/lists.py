@@ -40,6 +40,7 @@ async def work(
             "cases": [(case, card_view(cards[case.reservation_id], now)) for case in known],
             "stuck": [card_view(card, now) for card in waiting],
             "count": desk.find.count_open_cases(),
+            "drifting": desk.find.drifting(PER_PAGE) if cursor is None else [],
             "next": cursor_of(page[-1].opened_at, page[-1].case_id) if len(cases) > PER_PAGE else None,
         }
 

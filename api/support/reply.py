@@ -4,17 +4,18 @@ from datetime import UTC, datetime
 from typing import Final
 
 from api.i18n import Translator, translator
+from domain.ports import Language
 from domain.reservation import Reservation
 
 TRY_AGAIN: Final = frozenset({"deadline", "failed", "outage", "reset", "staff", "resolved"})
 """Causes of a refund after which the same code and address may simply be entered again."""
 
 
-def reply(item: Reservation, hint: str) -> str:
+def reply(item: Reservation, hint: str, language: Language) -> str:
     """What to write to the person of a reservation. It holds no address, and of the code only its end."""
-    say = translator(item.language)
+    say = translator(language)
     parts = [say("page.support.reply.opening", at=_at(item.reserved_at), code=f"…{hint}"), *_story(say, item)]
-    return ("" if item.language == "zh" else " ").join(parts)
+    return ("" if language == "zh" else " ").join(parts)
 
 
 def _story(say: Translator, item: Reservation) -> list[str]:

@@ -1,9 +1,9 @@
 """Finding a code or a person by what a customer says. What was typed is never in an address, which logs may keep."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
@@ -14,11 +14,11 @@ from api.paging import cursor_of, place_of
 from api.problems import ProblemError
 from api.support.access import ActingViewer, Staff, SupportRoute, TheDesk, Viewer
 from api.support.desk import Desk
+from api.support.finding import Hit, find, find_request, tries_of
 from api.support.picture import picture_of
 from api.support.rendering import language_of, support_page
 from api.support.views import card_view, masked, state_name
-from domain.values import NATIVE_LENGTH, TYPED_LENGTH_MAX, EmailAddress, MalformedEmailError, is_native, normal_code
-from domain.values import MalformedCodeError as _Malformed
+from domain.values import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normal_code
 from projections.vault import HINT_LETTERS
 
 PER_PAGE: Final = 25
@@ -27,7 +27,7 @@ NEWEST: Final = 2**62
 LATEST: Final = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 """Above every reservation's time and id."""
 
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 
@@ -42,12 +42,24 @@ async def home(
 
 @router.post("/search")
 async def search(request: Request, desk: TheDesk, staff: ActingViewer, q: Annotated[str, Form()] = "") -> Response:
-    """Go to what was meant: a code, a person, a reservation, or codes with these last letters."""
+    """Go to what was meant; where that may be several things, choose; a request id is looked for last."""
     typed = q.strip()[:TYPED_LENGTH_MAX]
-    address = await desk.services.read(lambda: _address_of(desk, typed)) if typed else None
-    if address is None:
-        return await _home(request, desk, staff, typed=typed, missed=_missed(typed))
-    return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
+    hits = await desk.services.read(lambda: find(desk, typed, language_of(request)))
+    if not hits:
+        hits = await desk.services.read(lambda: find_request(desk, typed, NEWEST))
+    if len(hits) == 1:
+        return RedirectResponse(hits[0].path, 303, {"Cache-Control": "no-store"})
+    return await _home(request, desk, staff, typed=typed, hits=hits, missed=None if hits else _missed(typed))
+
+
+@router.post("/search/hits")
+async def search_as_one_types(
+    request: Request, desk: TheDesk, staff: ActingViewer, q: Annotated[str, Form()] = ""
+) -> Response:
+    """The same, as a part of the page. Nothing typed is in an address, which logs may keep."""
+    typed = q.strip()[:TYPED_LENGTH_MAX]
+    hits = await desk.services.read(lambda: find(desk, typed, language_of(request)))
+    return support_page(request, "hits.html", staff, hits=hits)
 
 
 @router.get("/people/{recipient_id}")
@@ -59,9 +71,9 @@ async def person(
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """One person's reservations on all codes."""
-    before = LATEST if cursor is None else place_of(cursor)
+    before, language = LATEST if cursor is None else place_of(cursor), language_of(request)
 
-    def find() -> dict[str, Any]:
+    def look() -> dict[str, Any]:
         places = desk.find.of_recipient(recipient_id, before, PER_PAGE + 1)
         cards = desk.find.cards([place[1] for place in places[:PER_PAGE]])
         if not cards and cursor is None:
@@ -70,10 +82,23 @@ async def person(
         return {
             "cards": [card_view(card, now) for card in cards],
             "address": masked(desk.find.recipient_address(recipient_id)),
+            "tries": tries_of(desk, desk.find.digests_of(recipient_id), now, language),
             "next": cursor_of(*places[PER_PAGE - 1]) if len(places) > PER_PAGE else None,
         }
 
-    return support_page(request, "person.html", staff, **await desk.services.read(find))
+    return support_page(request, "person.html", staff, **await desk.services.read(look))
+
+
+@router.get("/tries/{digest}")
+async def tries(request: Request, desk: TheDesk, staff: Viewer, digest: str) -> Response:
+    """Refused tries of an address that never reserved anything; the address itself is not in ours."""
+    if not _DIGEST.fullmatch(digest):
+        raise ProblemError("NOT_FOUND")
+    language, now = language_of(request), desk.services.now()
+    found = await desk.services.read(lambda: tries_of(desk, [bytes.fromhex(digest)], now, language))
+    if not found:
+        raise ProblemError("NOT_FOUND")
+    return support_page(request, "person.html", staff, cards=[], address=None, tries=found, next=None)
 
 
 @router.get("/codes")
@@ -87,7 +112,7 @@ async def codes_ending(
     """Codes whose text ends with these letters."""
     language = language_of(request)
 
-    def find() -> dict[str, Any]:
+    def look() -> dict[str, Any]:
         ids = desk.find.codes_ending(ends, after or UUID(int=0), PER_PAGE + 1) if ends.isprintable() else []
         now = desk.services.now()
         rows = [row for code_id in ids[:PER_PAGE] if (row := desk.find.code(code_id)) is not None]
@@ -97,7 +122,7 @@ async def codes_ending(
             "next": ids[PER_PAGE - 1] if len(ids) > PER_PAGE else None,
         }
 
-    return support_page(request, "codes.html", staff, ends=ends, **await desk.services.read(find))
+    return support_page(request, "codes.html", staff, ends=ends, **await desk.services.read(look))
 
 
 async def _home(
@@ -107,61 +132,27 @@ async def _home(
     *,
     before: int | None = None,
     typed: str = "",
+    hits: Sequence[Hit] = (),
     missed: str | None = None,
 ) -> Response:
-    def find() -> dict[str, Any]:
+    def look() -> dict[str, Any]:
         recent = desk.find.recent(before or NEWEST, PER_PAGE)
         now = desk.services.now()
-        return {"cards": [card_view(card, now) for card in desk.find.cards(recent.ids)], "next": recent.next}
+        cards = [card_view(card, now) for card in desk.find.cards(recent.ids)]
+        return {"cards": cards, "next": recent.next, "waiting": desk.find.count_open_cases()}
 
-    found = await desk.services.read(find)
-    status = 404 if missed else 200
     return support_page(
         request,
         "home.html",
         staff,
-        status=status,
+        status=404 if missed else 200,
         typed=typed,
+        hits=hits,
         missed=missed,
         is_first=before is None,
         typed_length_max=TYPED_LENGTH_MAX,
-        **found,
+        **await desk.services.read(look),
     )
-
-
-def _address_of(desk: Desk, typed: str) -> str | None:
-    """The page of what was typed; None if there is none."""
-    if (number := _UUID.search(typed)) is not None:  # alone, in a link, or as the beginning of a Message-ID
-        return _page_of_id(desk, UUID(number[0]))
-    if "@" in typed:
-        try:
-            recipient_id = desk.find.recipient_of(EmailAddress.parse(typed))
-        except MalformedEmailError:
-            return None
-        return f"/support/people/{recipient_id}" if recipient_id else None
-    if (code_id := desk.find.find_code(typed)) is not None:
-        return f"/support/codes/{code_id}"
-    return _page_of_hint(desk, typed)
-
-
-def _page_of_id(desk: Desk, found: UUID) -> str | None:
-    if desk.find.code_of_reservation(found) is not None:
-        return f"/support/reservations/{found}"
-    return f"/support/codes/{found}" if desk.statements.head(found) else None
-
-
-def _page_of_hint(desk: Desk, typed: str) -> str | None:
-    """The only code with this ending, or the list of them."""
-    try:
-        ending = normal_code(typed)
-    except _Malformed:
-        return None
-    if len(ending) > HINT_LETTERS:
-        return None
-    ids = desk.find.codes_ending(ending, UUID(int=0), 2)
-    if len(ids) == 1:
-        return f"/support/codes/{ids[0]}"
-    return f"/support/codes?{urlencode({'ends': ending})}" if ids else None
 
 
 def _missed(typed: str) -> str:
@@ -172,6 +163,6 @@ def _missed(typed: str) -> str:
         return "email"
     try:
         code = normal_code(typed)
-    except _Malformed:
+    except MalformedCodeError:
         return "other"
     return "typo" if len(code) == NATIVE_LENGTH and not is_native(code) else "other"

@@ -1,98 +1,40 @@
 """The page of one code: its balance as a picture and its history as a statement, now or at any moment."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from pydantic import BaseModel, Field
 
 from api.messages import refusal_title
 from api.problems import ProblemError
-from api.support.access import Staff, SupportRoute, TheDesk, Viewer
+from api.support.access import ActingViewer, Staff, SupportRoute, TheDesk, Viewer, new_nonce
+from api.support.deeds import DONE, TYPED_LENGTH_MAX, Ask, Filled, about_code, acts_of_code
 from api.support.desk import Desk
+from api.support.foresight import Preview, glance
+from api.support.notes import NOTE_LENGTH_MAX
 from api.support.picture import picture_of
 from api.support.rendering import language_of, support_page
 from api.support.unmasking import unmasked_until
-from api.support.views import LineView, kind_name, line_views, masked, staff_ids, state_name
+from api.support.views import LineView, kind_name, line_views, masked, note_ids, staff_ids, state_name
+from api.support.wish import KINDS, Asked, Wish
 from domain import reservation
-from domain.events import EVENT_TYPES, Event, ReservationEvent, UseReserved
+from domain.decisions.command import Context
+from domain.events import ReservationEvent, UseReserved
 from domain.ports import Language
 from domain.redeem_code import RedeemCode
-from domain.values import shown_code
+from domain.values import EmailAddress, MalformedEmailError, shown_code
 from projections.codec import topics_of
-from projections.statements import StatementLine
+from projections.statements import StatementLine, Stretch
 
 LINES_PER_PAGE: Final = 25
 GROUPS_PER_PAGE: Final = 8
 REFUSALS_SHOWN: Final = 20
-VERSION_MAX: Final = 2**62
-
-KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in EVENT_TYPES}
+TICK: Final = timedelta(microseconds=1)
 
 router = APIRouter(prefix="/support/codes", route_class=SupportRoute)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What of a code is asked for. `place` is where the page before this one ended."""
-
-    code_id: UUID
-    as_of: datetime | None
-    newest_first: bool
-    kind: str | None
-    reservation_id: UUID | None
-    is_grouped: bool
-    place: int | None
-
-    @property
-    def is_live(self) -> bool:
-        """Whether new events belong on top of this page."""
-        plain = self.as_of is None and self.kind is None and self.reservation_id is None and self.place is None
-        return plain and self.newest_first and not self.is_grouped
-
-    def query(self, **changes: object) -> str:
-        """The address of this page with something changed; the page's place is kept only if it is said."""
-        words: dict[str, Any] = {
-            "as_of": self.as_of.isoformat() if self.as_of else None,
-            "order": None if self.newest_first else "oldest",
-            "kind": self.kind,
-            "reservation": self.reservation_id,
-            "group": "yes" if self.is_grouped else None,
-            **changes,
-        }
-        return "?" + urlencode({name: word for name, word in words.items() if word is not None})
-
-
-class Asked(BaseModel):
-    """The address's query, as forms and links write it."""
-
-    as_of: Annotated[str, Field(max_length=40)] = ""
-    at_event: Annotated[int | None, Field(ge=1, le=VERSION_MAX)] = None
-    order: Annotated[str, Field(max_length=10)] = "newest"
-    kind: Annotated[str, Field(max_length=40)] = ""
-    reservation: Annotated[str, Field(max_length=40)] = ""
-    group: Annotated[str, Field(max_length=3)] = ""
-    place: Annotated[int | None, Field(ge=0, le=VERSION_MAX)] = None
-
-    def wish(self, code_id: UUID) -> Wish:
-        """What is asked for.
-
-        Raises:
-            ProblemError: MALFORMED, a moment or an id can't be read.
-        """
-        return Wish(
-            code_id=code_id,
-            as_of=_moment(self.as_of),
-            newest_first=self.order != "oldest",
-            kind=self.kind if self.kind in KINDS else None,
-            reservation_id=_uuid(self.reservation),
-            is_grouped=self.group == "yes" and not self.reservation,
-            place=self.place,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +67,24 @@ async def code_page(
         return RedirectResponse(wish.query(as_of=at.isoformat()), 303)
     language = language_of(request)
     view = await desk.services.read(lambda: _view(desk, wish, staff, language))
-    return support_page(request, "code.html", staff, wish=wish, **view)
+    done = asked.done if asked.done in DONE else None
+    bounds = {"note_length_max": NOTE_LENGTH_MAX, "typed_length_max": TYPED_LENGTH_MAX}
+    return support_page(request, "code.html", staff, wish=wish, done=done, nonce=new_nonce(), **{**bounds, **view})
+
+
+@router.post("/{code_id}/person")
+async def only_person(
+    desk: TheDesk,
+    _: ActingViewer,
+    code_id: UUID,
+    asked: Annotated[Asked, Query()],
+    email: Annotated[str, Form(max_length=TYPED_LENGTH_MAX)] = "",
+) -> Response:
+    """Only what is about one person. Their address is in the form, never in ours, which logs may keep."""
+    wish = asked.wish(code_id)
+    found = await desk.services.read(lambda: _recipient(desk, email))
+    query = wish.query(person=found or UUID(int=0), reservation=None, group=None)
+    return RedirectResponse(f"/support/codes/{code_id}{query}#lines", 303, {"Cache-Control": "no-store"})
 
 
 @router.get("/{code_id}/version")
@@ -148,7 +107,7 @@ def _view(desk: Desk, wish: Wish, staff: Staff, language: Language) -> dict[str,
     if issued is None:
         raise ProblemError("NOT_FOUND")
     found = _lines(desk, wish, until)
-    lines = _shown(desk, found.lines, language)
+    lines = _shown(desk, found.lines, language, staff)
     shown_until = unmasked_until(desk, staff, "unmasked_code", wish.code_id, now)
     return {
         "head": head,
@@ -167,7 +126,25 @@ def _view(desk: Desk, wish: Wish, staff: Staff, language: Language) -> dict[str,
         "next": found.next,
         "refusals": _refusals(desk, wish.code_id, moment, language),
         "kinds": [(name, kind_name(name, language)) for name in KINDS],
+        "person": masked(desk.find.recipient_address(wish.recipient_id)) if wish.recipient_id else None,
+        "acts": _offered(desk, code, language) if code and wish.as_of is None else [],
     }
+
+
+def _offered(desk: Desk, code: RedeemCode, language: Language) -> list[Preview]:
+    services = desk.services
+    ask = Ask(Context(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
+    form = Filled()
+    return [
+        glance(desk, act, about_code(act, code.code_id, form, ask), code, None, language) for act in acts_of_code(code)
+    ]
+
+
+def _recipient(desk: Desk, email: str) -> UUID | None:
+    try:
+        return desk.find.recipient_of(EmailAddress.parse(email))
+    except MalformedEmailError:
+        return None
 
 
 def _lines(desk: Desk, wish: Wish, until: int) -> Found:
@@ -176,14 +153,14 @@ def _lines(desk: Desk, wish: Wish, until: int) -> Found:
         return _lines_of_reservation(desk, wish, wish.reservation_id, until)
     kind = UseReserved if wish.is_grouped else KINDS[wish.kind] if wish.kind else None
     limit = GROUPS_PER_PAGE if wish.is_grouped else LINES_PER_PAGE
-    versions = statements.versions(
-        wish.code_id,
-        until=until,
-        place=wish.place,
-        newest_first=wish.newest_first,
-        limit=limit + 1,
+    stretch = Stretch(
+        code_id=wish.code_id,
+        after=0 if wish.since is None else statements.version_at(wish.code_id, wish.since - TICK),
+        until=until if wish.until is None else min(until, statements.version_at(wish.code_id, wish.until)),
         topics=topics_of(kind) if kind else None,
+        recipient_id=wish.recipient_id,
     )
+    versions = statements.versions(stretch, place=wish.place, newest_first=wish.newest_first, limit=limit + 1)
     page = versions[:limit]
     following = page[-1] if len(versions) > limit else None
     if wish.is_grouped:
@@ -217,11 +194,12 @@ def _lines_of_reservation(desk: Desk, wish: Wish, reservation_id: UUID, until: i
     return Found(lines=desk.statements.lines(wish.code_id, versions), groups={}, next=None)
 
 
-def _shown(desk: Desk, lines: list[StatementLine], language: Language) -> list[LineView]:
+def _shown(desk: Desk, lines: list[StatementLine], language: Language, staff: Staff) -> list[LineView]:
     ids = list({line.event.reservation_id for line in lines if isinstance(line.event, ReservationEvent)})
     addresses: dict[UUID, str | None] = dict(desk.find.addresses(ids)) if ids else {}
     people = desk.staff.addresses_of_staff(staff_ids(line.event for line in lines))
-    return line_views(lines, language, addresses, {str(key): address for key, address in people.items()})
+    texts = desk.find.private_texts(note_ids(lines, replies_too=False)) if staff.may("support") else {}
+    return line_views(lines, language, addresses, {str(key): address for key, address in people.items()}, texts)
 
 
 def _groups(desk: Desk, wish: Wish, found: Found, lines: list[LineView], until: int) -> list[Group]:
@@ -256,21 +234,3 @@ def _at_of(desk: Desk, code_id: UUID, at_event: int) -> datetime:
     if not lines:
         raise ProblemError("NOT_FOUND")
     return lines[0].event.at
-
-
-def _moment(text: str) -> datetime | None:
-    """A moment as the address or the form writes it, UTC unless it says otherwise; None for now."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as bad:
-        raise ProblemError("MALFORMED") from bad
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError as bad:
-        raise ProblemError("MALFORMED") from bad

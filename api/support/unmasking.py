@@ -69,7 +69,7 @@ async def unmask_code(
 async def _unmask(desk: Desk, staff: Staff, act: Act, subject_id: UUID, reason: str, back: str) -> Response:
     now, text_id = desk.services.now(), desk.services.new_id()
     await desk.services.read(
-        lambda: desk.staff.record_unmasking(act, staff.staff_id, subject_id, reason.strip(), text_id, now)
+        lambda: desk.staff.record_with_reason(act, staff.staff_id, subject_id, reason.strip(), text_id, now)
     )
     return RedirectResponse(back, 303, {"Cache-Control": "no-store"})
 

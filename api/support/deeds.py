@@ -1,0 +1,197 @@
+"""What staff may do about a reservation or a code, as commands: one entry for each, with what its form asks for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, NamedTuple, get_args
+from uuid import UUID
+
+from fastapi import Request
+
+from api.problems import ProblemError
+from domain.deciding import CodeCommand, ReservationCommand
+from domain.decisions.cancel import CancelReservation
+from domain.decisions.command import Context
+from domain.decisions.correct import CorrectRecipient
+from domain.decisions.pause import PauseCode, ResumeCode
+from domain.decisions.refund import RefundReservation
+from domain.decisions.resend import RequestResend
+from domain.decisions.resolve import Resolution, ResolveReservation
+from domain.decisions.revoke import RevokeCode
+from domain.decisions.terms import ChangeTerms
+from domain.ports import TextDraft
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+from domain.values import EmailAddress, MalformedEmailError
+from projections.revoking import case_ids
+from projections.vault import Vault
+
+ReservationAct = Literal["refund", "cancel", "correct", "resend", "resolve-sent", "resolve-refunded", "resolve-retry"]
+CodeAct = Literal["terms", "pause", "resume", "revoke"]
+Act = ReservationAct | CodeAct
+DONE: Final = frozenset({*get_args(ReservationAct), *get_args(CodeAct), "note"})
+"""What a page may say that it was done."""
+TYPED_LENGTH_MAX: Final = 320
+USES_MAX: Final = 2**53
+DAYS_MAX: Final = 36_500
+
+Field = Literal["access", "email", "terms"]
+FIELDS: Final[dict[Act, Field]] = {"refund": "access", "correct": "email", "terms": "terms"}
+"""What is to be filled in besides the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """What was filled in, as typed. `step` is `look` where only the preview is asked for."""
+
+    note: str = ""
+    nonce: str = ""
+    step: str = ""
+    email: str = ""
+    access: str = ""
+    max_uses: str = ""
+    expires_at: str = ""
+    validity_days: str = ""
+    group: str = ""
+
+
+async def filled(request: Request) -> Filled:
+    """The form of an act, trimmed but for the reason; what is no text, or not asked for, is left out."""
+    form = await request.form()
+    found = {name: text for name in Filled.__dataclass_fields__ if isinstance(text := form.get(name), str)}
+    return Filled(**{name: text if name == "note" else text.strip() for name, text in found.items()})
+
+
+def filled_from(code: RedeemCode) -> Filled:
+    """The form of new terms, with those of now in it."""
+    return Filled(
+        max_uses="" if code.max_uses is None else str(code.max_uses),
+        expires_at=f"{code.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" if code.expires_at else "",
+        validity_days=str(code.validity_days or ""),
+        group=code.group or "",
+    )
+
+
+class Ask(NamedTuple):
+    """Who asks, with what the commands take from outside."""
+
+    context: Context
+    vault: Vault
+    new_id: Callable[[], UUID]
+    note: TextDraft | None = None
+
+
+def about_reservation(act: ReservationAct, reservation_id: UUID, form: Filled, ask: Ask) -> ReservationCommand:
+    """The command of an act.
+
+    Raises:
+        ProblemError: EMAIL_INVALID.
+    """
+    context, note = ask.context, ask.note
+    match act:
+        case "refund":
+            return RefundReservation(
+                context=context,
+                reservation_id=reservation_id,
+                cause="staff",
+                note=note,
+                revoke_access=form.access == "revoke",
+            )
+        case "cancel":
+            return CancelReservation(context=context, reservation_id=reservation_id, note=note)
+        case "resend":
+            return RequestResend(context=context, reservation_id=reservation_id, note=note)
+        case "correct":
+            return CorrectRecipient(
+                context=context,
+                reservation_id=reservation_id,
+                recipient=ask.vault.recipient(_address(form.email), ask.new_id()),
+                new_reservation_id=ask.new_id(),
+                note=note,
+            )
+        case _:
+            return ResolveReservation(
+                context=context,
+                reservation_id=reservation_id,
+                resolution=_RESOLUTIONS[act],
+                case_id=ask.new_id(),
+                note=note,
+            )
+
+
+_RESOLUTIONS: Final[dict[Act, Resolution]] = {
+    "resolve-sent": "sent",
+    "resolve-refunded": "refunded",
+    "resolve-retry": "retry",
+}
+
+
+def about_code(act: CodeAct, code_id: UUID, form: Filled, ask: Ask) -> CodeCommand:
+    """The command of an act.
+
+    Raises:
+        ProblemError: MALFORMED, a term can't be read.
+    """
+    context, note = ask.context, ask.note
+    match act:
+        case "pause":
+            return PauseCode(context=context, code_id=code_id, note=note)
+        case "resume":
+            return ResumeCode(context=context, code_id=code_id, note=note)
+        case "revoke":
+            return RevokeCode(context=context, code_id=code_id, case_ids=case_ids(ask.new_id), note=note)
+        case "terms":
+            return ChangeTerms(
+                context=context,
+                code_id=code_id,
+                max_uses=_number(form.max_uses, USES_MAX),
+                expires_at=_moment(form.expires_at),
+                validity_days=_number(form.validity_days, DAYS_MAX),
+                group=form.group[:200] or None,
+                note=note,
+            )
+
+
+def acts_of(item: Reservation) -> list[ReservationAct]:
+    """What may be thought of in a reservation's state, the likeliest first."""
+    decide: list[ReservationAct] = ["resolve-sent", "resolve-refunded"]
+    if item.is_live:
+        in_doubt = item.case_id is not None or item.ever_unknown
+        return [*decide, "resolve-retry", "correct"] if in_doubt else ["correct", "cancel"]
+    if item.status == "sent":
+        first = decide if item.case_id is not None else []
+        return [*first, "refund", "resend", "correct"]
+    return decide if item.case_id is not None else []
+
+
+def acts_of_code(code: RedeemCode) -> list[CodeAct]:
+    """What may be done about a code; nothing more once it is revoked."""
+    if code.is_revoked:
+        return []
+    return ["terms", "resume" if code.is_paused else "pause", "revoke"]
+
+
+def _address(typed: str) -> EmailAddress:
+    try:
+        return EmailAddress.parse(typed[:TYPED_LENGTH_MAX])
+    except MalformedEmailError as bad:
+        raise ProblemError("EMAIL_INVALID") from bad
+
+
+def _number(typed: str, most: int) -> int | None:
+    """A number from 1 (0 uses are 0 uses); None where nothing is filled in."""
+    if not typed:
+        return None
+    if not typed.isdecimal() or len(typed) > len(str(most)) or not 0 <= int(typed) <= most:
+        raise ProblemError("MALFORMED")
+    return int(typed)
+
+
+def _moment(typed: str) -> datetime | None:
+    if not typed:
+        return None
+    try:
+        moment = datetime.fromisoformat(typed)
+    except ValueError as bad:
+        raise ProblemError("MALFORMED") from bad
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,107 @@
+"""The page of one reservation: its story, what may be done about it, and a reply to copy."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.i18n import LANGUAGES
+from api.problems import ProblemError
+from api.support.access import Staff, SupportRoute, TheDesk, Viewer, new_nonce
+from api.support.deeds import DONE, Ask, Filled, about_reservation, acts_of
+from api.support.desk import Desk
+from api.support.foresight import Preview, glance
+from api.support.notes import NOTE_LENGTH_MAX
+from api.support.rendering import language_of, support_page
+from api.support.reply import reply
+from api.support.unmasking import unmasked_until
+from api.support.views import line_views, masked, note_ids, staff_ids
+from domain.decisions.command import Context
+from domain.events import UseRefunded, UseReserved
+from domain.ports import Language
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+from projections.statements import StatementLine
+
+SOMEBODY = "somebody-else@example.invalid"
+"""An address that nobody has: whether a recipient could be corrected at all does not depend on to whom."""
+
+router = APIRouter(prefix="/support/reservations/{reservation_id}", route_class=SupportRoute)
+
+
+@router.get("")
+async def reservation_page(
+    request: Request,
+    desk: TheDesk,
+    staff: Viewer,
+    reservation_id: UUID,
+    done: Annotated[str, Query(max_length=20)] = "",
+) -> Response:
+    """The story of one reservation, its acts, and a reply to copy."""
+    language = language_of(request)
+    view = await desk.services.read(lambda: _view(desk, staff, reservation_id, language))
+    return support_page(
+        request,
+        "reservation.html",
+        staff,
+        done=done if done in DONE else None,
+        nonce=new_nonce(),
+        note_length_max=NOTE_LENGTH_MAX,
+        **view,
+    )
+
+
+def found_reservation(desk: Desk, reservation_id: UUID) -> tuple[Reservation, RedeemCode]:
+    """A reservation and its code as they stand.
+
+    Raises:
+        ProblemError: NOT_FOUND.
+    """
+    item = desk.find.reservation(reservation_id)
+    code = None if item is None else desk.statements.code_at(item.code_id, desk.statements.head(item.code_id))
+    if item is None or code is None:
+        raise ProblemError("NOT_FOUND")
+    return item, code
+
+
+def _view(desk: Desk, staff: Staff, reservation_id: UUID, language: Language) -> dict[str, Any]:
+    item, code = found_reservation(desk, reservation_id)
+    now = desk.services.now()
+    lines = desk.statements.lines(item.code_id, item.versions)
+    shown_until = unmasked_until(desk, staff, "unmasked_email", reservation_id, now)
+    address = desk.find.addresses([reservation_id]).get(reservation_id)
+    ids = note_ids(lines, replies_too=shown_until is not None) if staff.may("support") else []
+    people = desk.staff.addresses_of_staff(staff_ids(line.event for line in lines))
+    names = {str(key): name for key, name in people.items()}
+    hint = desk.find.hint(item.code_id)
+    return {
+        "item": item,
+        "state": item.public_state,
+        "code": code,
+        "hint": hint,
+        "address": address if shown_until else masked(address),
+        "shown_until": shown_until,
+        "lines": line_views(lines, language, {reservation_id: address}, names, desk.find.private_texts(ids)),
+        "acts": _offered(desk, item, code, language),
+        "corrected_by": _correction(desk, item, lines),
+        "replies": {each: reply(item, hint, each) for each in LANGUAGES},
+    }
+
+
+def _correction(desk: Desk, item: Reservation, lines: list[StatementLine]) -> UUID | None:
+    """The reservation to which the use moved: opened in the same append, after the end of a case if there was one."""
+    at = [line.version for line in lines if isinstance(line.event, UseRefunded) and line.event.cause == "corrected"]
+    following = desk.statements.lines(item.code_id, [at[-1] + 1, at[-1] + 2]) if at else []
+    opened = [line.event for line in following if isinstance(line.event, UseReserved)]
+    return next((event.reservation_id for event in opened if event.corrects == item.reservation_id), None)
+
+
+def _offered(desk: Desk, item: Reservation, code: RedeemCode, language: Language) -> list[Preview]:
+    services = desk.services
+    ask = Ask(Context(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
+    form = Filled(email=SOMEBODY)
+    return [
+        glance(desk, act, about_reservation(act, item.reservation_id, form, ask), code, item, language)
+        for act in acts_of(item)
+    ]
