@@ -7,8 +7,15 @@ from api.i18n import Translator, translator
 from domain.ports import Language
 from domain.reservation import Reservation
 
-TRY_AGAIN: Final = frozenset({"deadline", "failed", "outage", "reset", "staff", "resolved"})
-"""Causes of a refund after which the same code and address may simply be entered again."""
+TRY_AGAIN: Final = frozenset({"deadline", "failed", "address_refused", "outage", "reset", "staff", "resolved"})
+"""Causes of a refund after which the code may simply be entered again."""
+TOLD_APART: Final[dict[str, str]] = {
+    "address_refused": "address",
+    "corrected": "corrected",
+    "revoked": "revoked",
+    "cancelled": "cancelled",
+}
+"""Causes of a refund that have a sentence of their own, by the end of its key."""
 
 
 def reply(item: Reservation, hint: str, language: Language) -> str:
@@ -23,10 +30,9 @@ def _story(say: Translator, item: Reservation) -> list[str]:
         case "sent":
             return _sent(say, item)
         case "refunded":
-            cause = "address" if item.refund_cause == "address_refused" else "other"
+            cause = TOLD_APART.get(item.refund_cause or "", "other")
             story = [say(f"page.support.reply.refunded.{cause}", at=_at(item.refunded_at))]
-            may_retry = item.refund_cause in TRY_AGAIN or cause == "address"
-            return [*story, say("page.support.reply.again")] if may_retry else story
+            return [*story, say("page.support.reply.again")] if item.refund_cause in TRY_AGAIN else story
         case "unknown":
             return [say("page.support.reply.unknown")]
         case _:
@@ -35,6 +41,10 @@ def _story(say: Translator, item: Reservation) -> list[str]:
 
 def _sent(say: Translator, item: Reservation) -> list[str]:
     sent = say("page.support.reply.sent", at=_at(item.sent_at))
+    if item.delivery > 1 and item.delivery in item.proved_deliveries:
+        sent = (
+            f"{sent}{'' if say.language == 'zh' else ' '}{say('page.support.reply.resent', at=_at(item.delivery_at))}"
+        )
     if item.accepted_at is not None:
         return [sent, say("page.support.reply.accepted", at=_at(item.accepted_at))]
     if item.bounced_deliveries:

@@ -370,6 +370,7 @@ CREATE INDEX outbox_due_idx ON public.outbox USING btree (due_at) WHERE (due_at 
 CREATE INDEX private_texts_reservation_idx ON public.private_texts USING btree (reservation_id);
 CREATE INDEX refusals_at_idx ON public.refusals USING brin (at) WITH (autosummarize='on');
 CREATE INDEX refusals_code_idx ON public.refusals USING btree (code_id, at);
+CREATE INDEX refusals_person_idx ON public.refusals USING btree (recipient_digest, at);
 CREATE INDEX reservations_due_idx ON public.reservations USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX reservations_follows_idx ON public.reservations USING btree (follows) WHERE (follows IS NOT NULL);
 CREATE INDEX reservations_live_idx ON public.reservations USING btree (code_id, deadline) WHERE (status = 'live'::text);

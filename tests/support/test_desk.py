@@ -63,14 +63,17 @@ def test_what_is_not_found_says_why(sign_in: SignIn, typed: str, says: str) -> N
 
 
 def test_codes_with_one_ending_are_listed(site: Site, sign_in: SignIn) -> None:
-    """Where the last four fit several codes, the person chooses."""
-    ids = [code_id_of(site, site.issue()) for _ in range(2)]
+    """Where the last four fit several codes, the person chooses; where they fit many, on a page of their own."""
+    ids = [code_id_of(site, site.issue()) for _ in range(7)]
     with site.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE code_texts SET hint = 'AB12'")
     browser = sign_in("viewer")
 
-    listed = browser.get(browser.submit("/support/search", q="ab12").headers["location"])
+    hits = browser.submit("/support/search", q="ab12")
+    listed = browser.get("/support/codes", ends="AB12")
 
+    assert sum(f'href="/support/codes/{code_id}"' in hits.text for code_id in ids) == 6
+    assert 'href="/support/codes?ends=AB12"' in hits.text
     assert heading(listed) == "Codes that end with AB12"
     assert all(f'href="/support/codes/{code_id}"' in listed.text for code_id in ids)
 

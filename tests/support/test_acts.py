@@ -1,0 +1,242 @@
+"""Acting at the desk: each shows what it will do before it does it, and sent twice it does it once."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from api.issuing import Terms
+from domain.ports import Uncertain
+from tests.api.site import Answer, Site
+from tests.support.browser import Browser, code_id_of, heading
+
+LOST = Uncertain(server="mx1:25", cause="connection_lost")
+SignIn = Callable[..., Browser]
+
+
+def reserved(site: Site, code: str, email: str = "li.wei@example.com") -> str:
+    """A new reservation's id."""
+    return str(site.redeem(code, email).json()["reservation_id"])
+
+
+def nonce_of(answer: Answer) -> str:
+    """What tells a form from another."""
+    found = re.search(r'name="nonce" value="(\w+)"', answer.text)
+    assert found is not None
+    return found[1]
+
+
+def kinds(site: Site, code: str) -> list[str]:
+    """Names of everything that happened to a code."""
+    return [type(line.event).__name__ for line in site.services.reader.history(code_id_of(site, code))]
+
+
+def twice(browser: Browser, path: str, **form: str) -> list[Answer]:
+    """Fill in the form of an act once, and send it twice."""
+    filled = {"token": browser.token(), "nonce": nonce_of(browser.get(path)), **form}
+    return [browser.post(path, filled) for _ in range(2)]
+
+
+def test_a_mistyped_address_is_corrected(site: Site, sign_in: SignIn) -> None:
+    """First the address, then what it will do, then the reason; twice is once, and ends at the new reservation."""
+    code = site.issue()
+    wrong = reserved(site, code, "ly.wei@exmaple.com")
+    site.attempt(wrong)
+    browser, path = sign_in("support"), f"/support/reservations/{wrong}/acts/correct"
+
+    asked = browser.get(path)
+    bad = browser.submit(path, email="nonsense", step="look", nonce="n1")
+    same = browser.submit(path, email="ly.wei@exmaple.com", step="look", nonce="n1")
+    looked = browser.submit(path, email="ly.wei@example.com", step="look", nonce="n1")
+    done = [browser.submit(path, email="ly.wei@example.com", nonce="n1", note="by phone") for _ in range(2)]
+
+    assert 'name="email"' in asked.text
+    assert (bad.status_code, "goes to already" in same.text) == (422, True)
+    assert "one use was reserved for the new one" in looked.text
+    assert re.search(r"used</th><td>1</td><td>0</td>", looked.text)
+    assert done[0].headers["location"] == done[1].headers["location"] != f"/support/reservations/{wrong}?done=correct"
+    after = browser.get(done[0].headers["location"])
+    assert "Corrected: this is the reservation that the use moved to." in after.text
+    assert f'href="/support/reservations/{wrong}"' in after.text
+    assert "Go to the reservation that the use moved to" in browser.get(f"/support/reservations/{wrong}").text
+    assert kinds(site, code)[-2:] == ["UseRefunded", "UseReserved"]
+
+
+def test_an_invitation_is_sent_once_more_once(site: Site, sign_in: SignIn) -> None:
+    """The form sent twice asks for one delivery."""
+    code = site.issue()
+    item = reserved(site, code)
+    site.attempt(item)
+    browser = sign_in("support")
+
+    answers = twice(browser, f"/support/reservations/{item}/acts/resend", note="never arrived")
+
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert kinds(site, code).count("ResendRequested") == 1
+    assert "as delivery 2" in browser.get(f"/support/reservations/{item}").text
+
+
+def test_a_held_use_is_cancelled(site: Site, sign_in: SignIn) -> None:
+    """What is not sent yet is cancelled; a refund is not offered for it."""
+    code = site.issue()
+    item = reserved(site, code)
+    browser = sign_in("support")
+    offered = re.findall(r'/acts/([\w-]+)"', browser.get(f"/support/reservations/{item}").text)
+
+    twice(browser, f"/support/reservations/{item}/acts/cancel", note="double order")
+
+    assert offered == ["correct", "cancel"]
+    assert kinds(site, code).count("UseRefunded") == 1
+    assert "Nothing is left to do" in browser.get(f"/support/reservations/{item}").text
+
+
+def test_a_refund_asks_about_the_access(site: Site, sign_in: SignIn) -> None:
+    """Kept unless it is said otherwise."""
+    code = site.issue(Terms(max_uses=2, bound=False))
+    items = [reserved(site, code, f"{name}@example.com") for name in ("a", "b")]
+    for item in items:
+        site.attempt(item)
+    browser = sign_in("support")
+    asked = browser.get(f"/support/reservations/{items[0]}/acts/refund")
+
+    twice(browser, f"/support/reservations/{items[0]}/acts/refund", note="asked", access="keep")
+    assert "AccessRevoked" not in kinds(site, code)
+    twice(browser, f"/support/reservations/{items[1]}/acts/refund", note="asked", access="revoke")
+
+    assert "And the access that the invitation gave?" in asked.text
+    assert kinds(site, code).count("AccessRevoked") == 1
+
+
+def test_terms_are_shown_before_they_change(site: Site, sign_in: SignIn) -> None:
+    """Those of now are filled in; what can't be is refused in words before anything is asked."""
+    code = site.issue(Terms(max_uses=3, bound=False, validity_days=30))
+    for name in ("a", "b"):
+        reserved(site, code, f"{name}@example.com")
+    browser, path = sign_in("support"), f"/support/codes/{code_id_of(site, code)}/acts/terms"
+    form = {"validity_days": "30", "expires_at": "", "group": "", "nonce": "n1"}
+
+    asked = browser.get(path)
+    low = browser.submit(path, max_uses="1", step="look", **form)
+    looked = browser.submit(path, max_uses="9", step="look", **form)
+    wrong = browser.submit(path, max_uses="many", step="look", **form)
+    done = [browser.submit(path, max_uses="9", note="sold more", **form) for _ in range(2)]
+
+    assert re.search(r'name="max_uses"[^>]*value="3"', asked.text)
+    assert "2 uses are used or reserved already" in low.text
+    assert re.search(r'class="is-moved"><th scope="row">limit</th><td>3</td><td>9</td>', looked.text)
+    assert (wrong.status_code, [answer.status_code for answer in done]) == (422, [303, 303])
+    assert kinds(site, code).count("CodeTermsChanged") == 1
+
+
+def test_a_code_is_paused_and_resumed_with_a_reason(site: Site, sign_in: SignIn) -> None:
+    """The reason stands beside the event; without one it is asked for."""
+    code = site.issue()
+    browser, page = sign_in("support"), f"/support/codes/{code_id_of(site, code)}"
+
+    assert browser.submit(f"{page}/acts/pause", note=" ", nonce="n1").status_code == 422
+    twice(browser, f"{page}/acts/pause", note="checking a double sale")
+    paused = browser.get(page).text
+    twice(browser, f"{page}/acts/resume", note="all is well")
+
+    assert "checking a double sale" in paused
+    assert ">paused</span>" in paused
+    assert "/acts/resume" in paused
+    assert kinds(site, code) == ["CodeIssued", "CodePaused", "CodeResumed"]
+
+
+def test_a_revoking_shows_everything_that_it_undoes(site: Site, sign_in: SignIn) -> None:
+    """However many there are; what is in doubt becomes a case, what is sent stays."""
+    code = site.issue(Terms(max_uses=None, bound=False))
+    items = [reserved(site, code, f"p{number}@example.com") for number in range(6)]
+    site.attempt(items[0])
+    site.attempt(items[1], LOST)
+    browser, page = sign_in("support"), f"/support/codes/{code_id_of(site, code)}"
+
+    looked = browser.get(f"{page}/acts/revoke").text
+    twice(browser, f"{page}/acts/revoke", note="posted in a forum")
+    after = browser.get(page).text
+
+    assert "the code was revoked <b>× 4</b>" in looked
+    assert "a case was opened" in looked
+    assert re.search(r"reserved</th><td>5</td><td>1</td>", looked)
+    assert "1 used, 1 reserved" in after
+    assert "/acts/" not in after
+    assert kinds(site, code).count("CodeRevoked") == 1
+
+
+def test_looking_changes_nothing(site: Site, sign_in: SignIn) -> None:
+    """A preview is decided by the ledger and rolled back: no event, no row, and no state that stays in a cache."""
+    code = site.issue(Terms(max_uses=2, bound=False))
+    item = reserved(site, code)
+    browser, page = sign_in("support"), f"/support/codes/{code_id_of(site, code)}"
+    before = kinds(site, code)
+
+    for path in (f"{page}/acts/revoke", f"{page}/acts/pause", f"/support/reservations/{item}/acts/cancel"):
+        assert "What will be written" in browser.get(path).text
+    browser.submit(f"/support/reservations/{item}/acts/correct", email="new@example.com", step="look", nonce="n")
+
+    assert kinds(site, code) == before
+    assert site.count("recipients") == 1
+    assert site.redeem(code, "mei@example.com").status_code == 202
+
+
+def test_notes_stand_in_the_history_once(site: Site, sign_in: SignIn) -> None:
+    """Of a code and of a reservation; a viewer sees that there is one, not what it says."""
+    code = site.issue()
+    item = reserved(site, code)
+    browser, page = sign_in("support"), f"/support/codes/{code_id_of(site, code)}"
+
+    for path, text in ((page, "sold in a shop"), (f"/support/reservations/{item}", "they called")):
+        form = {"token": browser.token(), "nonce": nonce_of(browser.get(path)), "note": text}
+        for _ in range(2):
+            assert browser.post(f"{path}/notes", form).headers["location"] == f"{path}?done=note"
+
+    shown = browser.get(page).text
+    assert kinds(site, code)[-2:] == ["CodeNoted", "NoteAdded"]
+    assert "sold in a shop" in shown
+    assert "they called" in shown
+    looked = sign_in("viewer").get(page).text
+    assert "staff noted something" in looked
+    assert "they called" not in looked
+    assert browser.submit(f"{page}/notes", note=" ", nonce="n9").status_code == 422
+
+
+@pytest.mark.parametrize("act", ["terms", "pause", "revoke"])
+def test_a_viewer_does_nothing_to_a_code(site: Site, sign_in: SignIn, act: str) -> None:
+    """Neither offered nor taken."""
+    code = site.issue()
+    browser, page = sign_in("viewer"), f"/support/codes/{code_id_of(site, code)}"
+
+    answers = [browser.get(f"{page}/acts/{act}"), browser.submit(f"{page}/acts/{act}", note="x", nonce="1")]
+    answers += [browser.submit(f"{page}/notes", note="x", nonce="1"), browser.get("/support/outage")]
+
+    assert [answer.status_code for answer in answers] == [403] * 4
+    assert "/acts/" not in browser.get(page).text
+    assert kinds(site, code) == ["CodeIssued"]
+
+
+def test_an_outage_is_undone_step_by_step(site: Site, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window, a preview, a reason; each step gives a batch back and says how far it is; the audit keeps the reason."""
+    monkeypatch.setattr("api.support.outage.REFUNDED_AT_ONCE", 2)
+    code = site.issue(Terms(max_uses=None, bound=False))
+    for number in range(3):
+        site.attempt(reserved(site, code, f"p{number}@example.com"))
+    browser = sign_in("support")
+    window = {"start": "2020-01-01T00:00:00", "end": "2100-01-01T00:00:00", "include": "sent"}
+
+    nothing = browser.get("/support/outage", start=window["start"], end=window["end"])
+    looked = browser.get("/support/outage", **window)
+    form = {**window, "nonce": nonce_of(looked)}
+    missing = browser.submit("/support/outage", **form, note=" ")
+    first = browser.submit("/support/outage", **form, note="mx1 was down")
+    last = browser.submit("/support/outage", **form, note="mx1 was down", done="2")
+
+    assert "Nothing of that time" in nothing.text
+    assert "To give back: 3, on codes: 1" in looked.text
+    assert missing.status_code == 422
+    assert ("2 of 3 given back" in first.text, "3 of 3 given back" in last.text) == (True, True)
+    assert kinds(site, code).count("UseRefunded") == 3
+    assert "mx1 was down" in sign_in("admin").get("/support/audit").text
+    backwards = browser.get("/support/outage", start=window["end"], end=window["start"])
+    assert backwards.status_code == 422
+    assert heading(backwards) == "Undo an outage"
