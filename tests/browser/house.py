@@ -6,8 +6,10 @@ from uuid import UUID
 
 from playwright.sync_api import Page
 
+from domain.events import UseReserved
 from domain.tokens import Delivery, link_token
 from tests.api.site import Site
+from tests.support.browser import code_id_of
 
 PASSWORD: Final = "correct horse battery staple"
 WAIT_MS: Final = 15_000
@@ -57,3 +59,8 @@ class House:
         """Where the letter of a reservation leads."""
         secret = self.site.services.settings.secret_key.get_secret_value().encode()
         return f"/a/{link_token(secret, Delivery(UUID(reservation_id), 1))}"
+
+    def reservations_of(self, code: str) -> int:
+        """How many reservations a code ever had; the database is shared by the tests of a module."""
+        lines = self.site.services.reader.history(code_id_of(self.site, code))
+        return sum(isinstance(line.event, UseReserved) for line in lines)

@@ -216,7 +216,7 @@ def test_a_viewer_does_nothing_to_a_code(site: Site, sign_in: SignIn, act: str) 
 
 
 def test_an_outage_is_undone_step_by_step(site: Site, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A window, a preview, a reason; each step gives a batch back and says how far it is; the audit keeps the reason."""
+    """A window, a preview, a reason; each step gives a batch back and says how far; the audit keeps the reason."""
     monkeypatch.setattr("api.support.outage.REFUNDED_AT_ONCE", 2)
     code = site.issue(Terms(max_uses=None, bound=False))
     for number in range(3):
