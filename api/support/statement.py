@@ -69,6 +69,8 @@ async def code_page(
     view = await desk.services.read(lambda: _view(desk, wish, staff, language))
     done = asked.done if asked.done in DONE else None
     bounds = {"note_length_max": NOTE_LENGTH_MAX, "typed_length_max": TYPED_LENGTH_MAX}
+    view["keep_but_moment"] = wish.hidden("as_of")
+    view["keep_but_filter"] = wish.hidden("order", "kind", "since", "until", "group")
     return support_page(request, "code.html", staff, wish=wish, done=done, nonce=new_nonce(), **{**bounds, **view})
 
 

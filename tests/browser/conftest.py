@@ -25,7 +25,7 @@ from tests.conftest import TEMPLATE, database_of, drop, execute
 from tests.support.browser import add_staff
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-START_S: Final = 20
+START_S: Final = 60
 
 collect_ignore_glob = [] if CHROMIUM or os.environ.get("CI") else ["test_*.py"]
 
