@@ -78,6 +78,7 @@ class Explanation(BaseModel):
     used_count: int
     reserved: int
     available: int | None
+    state: str
     sentence: str
     uses: list[ExplainedReservation]
     held: list[ExplainedReservation]
@@ -189,6 +190,7 @@ def _explanation(
         used_count=code.used,
         reserved=code.reserved,
         available=code.available,
+        state=code.state(at),
         sentence=_total(say, code),
         uses=kinds[0],
         held=kinds[1],

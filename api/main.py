@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import cases, codes, governing, health, redeem, reservations
+from api import cases, codes, governing, health, redeem, refunds, reservations
 from api.admin import Office, PostRoom, build_admin
 from api.admin.importing import FILE_BYTES_MAX
 from api.admin.importing import PATH as IMPORT_PATH
@@ -89,6 +89,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.include_router(codes.router)
     app.include_router(governing.router)
     app.include_router(reservations.router)
+    app.include_router(refunds.router)
     app.include_router(cases.router)
     app.include_router(health.router)
     app.include_router(build_pages(page_deps(app, settings)))

@@ -25,6 +25,16 @@ function take(next, id) {
   document.getElementById(id).replaceWith(part);
 }
 
+// A note that somebody is writing stays as it is.
+function takeBalance(next) {
+  const writing = document.querySelector("#balance .noting[open]");
+  take(next, "balance");
+  const place = document.querySelector("#balance .noting");
+  if (writing !== null && place !== null) {
+    place.replaceWith(writing);
+  }
+}
+
 // --- New events ---
 
 const headOf = (root) => Number(root.getElementById("statement").dataset.head);
@@ -52,7 +62,7 @@ async function look() {
   }
   const { next } = await fetchPage(location.href);
   addLines(next, known);
-  take(next, "balance");
+  takeBalance(next);
   statement.dataset.head = headOf(next);
   slider.max = headOf(next); // before the value, which it bounds
   slider.value = slider.max;
@@ -94,7 +104,7 @@ async function travel() {
   if (mine !== asked) {
     return;
   }
-  take(next, "balance");
+  takeBalance(next);
   take(next, "lines");
   statement.dataset.live = next.getElementById("statement").dataset.live;
   statement.dataset.head = headOf(next);

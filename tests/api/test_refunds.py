@@ -1,0 +1,49 @@
+"""Undoing an outage over HTTP: looking changes nothing, applying gives each use back once."""
+
+from typing import Any
+
+import pytest
+
+from api.issuing import Terms
+from domain.ports import Uncertain
+from tests.api.site import Site
+
+WINDOW = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
+
+
+def ask(site: Site, role: str = "support", **body: object) -> Any:  # noqa: ANN401 - a response
+    """One request."""
+    return site.client.post("/api/v1/refunds", json={**WINDOW, **body}, headers=site.key(role))
+
+
+def test_a_preview_changes_nothing_and_applying_does_it_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under one correlation id, in requests of a bounded size; a unknown that is tried on is not touched."""
+    monkeypatch.setattr("api.refunds.LISTED_MAX", 2)
+    code = site.issue(Terms(max_uses=None, bound=False))
+    for number in range(3):
+        site.attempt(site.redeem(code, f"p{number}@example.com").json()["reservation_id"])
+    doubtful = site.redeem(code, "d@example.com").json()["reservation_id"]
+    site.attempt(doubtful, Uncertain(server="mx:25", cause="timeout"))
+
+    looked = ask(site, include_sent=True).json()
+    first, last, nothing = (ask(site, include_sent=True, apply=True).json() for _ in range(3))
+
+    assert (looked["applied"], looked["count"], looked["refunded"], len(looked["found"])) == (False, 3, 0, 2)
+    assert [(answer["refunded"], answer["remaining"]) for answer in (first, last, nothing)] == [(2, 1), (1, 0), (0, 0)]
+    assert first["correlation_id"] != last["correlation_id"]
+    assert ask(site).json()["count"] == 0
+    assert site.client.get(f"/api/v1/public/redemptions/{doubtful}").json()["state"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("role", "body", "status"),
+    [
+        ("viewer", {}, 403),
+        ("support", {"to": WINDOW["from"]}, 422),
+        ("support", {"from": "yesterday"}, 422),
+        ("support", {"from": "2026-01-01T00:00:00"}, 422),
+    ],
+)
+def test_who_may_and_what_is_malformed(site: Site, role: str, body: dict[str, str], status: int) -> None:
+    """The window has a beginning before its end, both with a zone."""
+    assert ask(site, role, **body).status_code == status
