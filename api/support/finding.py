@@ -22,7 +22,10 @@ SHOWN_MAX: Final = 6
 TRIES_SHOWN: Final = 20
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
-_REQUEST: Final = re.compile(r"(?:form:|cli:)?[0-9A-Za-z-]{12,64}")
+_REQUEST: Final = re.compile(
+    r"(?:form:|cli:)?(?:[0-9a-f]{16}|[0-9a-f]{32})|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
+"""As the API, forms, commands and Celery make them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +58,18 @@ def find(desk: Desk, typed: str, language: Language) -> list[Hit]:
 
 def find_request(desk: Desk, typed: str, before: int) -> list[Hit]:
     """Events of the request with this id, in the newest stretch of the log; each code once."""
-    if not _REQUEST.fullmatch(typed):
+    if not is_request_id(typed):
         return []
     hits: dict[UUID, Hit] = {}
     for code_id, version in desk.find.of_request(typed, before, SHOWN_MAX):
         hint = desk.find.hint(code_id)
         hits.setdefault(code_id, Hit(kind="event", path=f"/support/codes/{code_id}/events/{version}", hint=hint))
     return list(hits.values())
+
+
+def is_request_id(typed: str) -> bool:
+    """Whether this looks like the id of a request, a form, a command or a task."""
+    return _REQUEST.fullmatch(typed) is not None
 
 
 def tries_of(desk: Desk, digests: Sequence[bytes], now: datetime, language: Language) -> list[dict[str, Any]]:

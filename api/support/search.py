@@ -14,7 +14,7 @@ from api.paging import cursor_of, place_of
 from api.problems import ProblemError
 from api.support.access import ActingViewer, Staff, SupportRoute, TheDesk, Viewer
 from api.support.desk import Desk
-from api.support.finding import Hit, find, find_request, tries_of
+from api.support.finding import Hit, find, find_request, is_request_id, tries_of
 from api.support.picture import picture_of
 from api.support.rendering import language_of, support_page
 from api.support.views import card_view, masked, state_name
@@ -161,6 +161,8 @@ def _missed(typed: str) -> str:
         return "empty"
     if "@" in typed:
         return "email"
+    if is_request_id(typed):
+        return "request"
     try:
         code = normal_code(typed)
     except MalformedCodeError:

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from api.settings import ApiSettings
 from tests.api.site import Site
+from tests.conftest import TEMPLATE, database_of, drop, execute
 
 NOBODY = "redis://127.0.0.1:1/0"
 
@@ -47,3 +49,13 @@ def site(settings: ApiSettings) -> Iterator[Site]:
     """The application over it."""
     with started(settings) as found:
         yield found
+
+
+@contextmanager
+def shared_site(postgres_url: str) -> Iterator[Site]:
+    """One application for all tests of a file, over a database of its own: what they count they have to tell apart."""
+    name = f"shared_{uuid4().hex}"
+    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    with pytest.MonkeyPatch.context() as patch, started(settings_over(database_of(postgres_url, name), patch)) as found:
+        yield found
+    drop(postgres_url, name)

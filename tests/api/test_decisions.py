@@ -1,20 +1,24 @@
 """What staff decide over HTTP, and the one thing that a person may correct themselves."""
 
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
 
 from api.issuing import Terms
 from domain.ports import Uncertain
+from tests.api.conftest import shared_site
 from tests.api.site import Answer, Site
+from tests.support.browser import code_id_of
 
 PUBLIC = "/api/v1/public/redemptions"
 
 
-def code_id(site: Site) -> str:
-    """The id of the only code."""
-    listed = site.client.get("/api/v1/codes", headers=site.key("viewer")).json()
-    return str(listed["codes"][0]["id"])
+@pytest.fixture(scope="module")
+def site(postgres_url: str) -> Iterator[Site]:
+    """One application for the module; each test has codes of its own."""
+    with shared_site(postgres_url) as started:
+        yield started
 
 
 def correct(site: Site, reservation_id: str, **body: str) -> Answer:
@@ -34,7 +38,7 @@ def test_a_person_corrects_a_mistyped_address(site: Site) -> None:
     assert first.json()["reservation_id"] == again.json()["reservation_id"] != wrong
     old = site.client.get(f"{PUBLIC}/{wrong}").json()
     assert (old["state"], old["detail_code"]) == ("refunded", "corrected")
-    one = site.client.get(f"/api/v1/codes/{code_id(site)}", headers=site.key("viewer")).json()
+    one = site.client.get(f"/api/v1/codes/{code_id_of(site, code)}", headers=site.key("viewer")).json()
     assert (one["used_count"], one["reserved"]) == (0, 1)
 
 
@@ -74,7 +78,7 @@ def test_staff_correct_what_a_person_may_not(site: Site) -> None:
 def test_pause_resume_and_revoke(site: Site) -> None:
     """Each answers with the code; people are told why, in the order of precedence."""
     code, support = site.issue(Terms(max_uses=2, bound=False)), site.key("support")
-    path = f"/api/v1/codes/{code_id(site)}"
+    path = f"/api/v1/codes/{code_id_of(site, code)}"
     site.redeem(code, "a@example.com")
 
     states = []
@@ -91,7 +95,7 @@ def test_pause_resume_and_revoke(site: Site) -> None:
 def test_terms_change_by_what_is_named(site: Site) -> None:
     """null takes a term away, an absent one stays, and the limit leaves room for what is taken."""
     code, support = site.issue(Terms(max_uses=3, bound=False, validity_days=30)), site.key("support")
-    path = f"/api/v1/codes/{code_id(site)}"
+    path = f"/api/v1/codes/{code_id_of(site, code)}"
     site.redeem(code, "a@example.com")
     site.redeem(code, "b@example.com")
 
@@ -121,7 +125,7 @@ def test_cancel_resend_notes_and_refund_with_access(site: Site) -> None:
     assert act(held, "cancel").json()["detail_code"] == "cancelled"
     assert act(sent, "cancel").status_code == 409
     assert act(sent, "refund", note="asked for", revoke_access=True).json()["state"] == "refunded"
-    path = f"/api/v1/codes/{code_id(site)}"
+    path = f"/api/v1/codes/{code_id_of(site, code)}"
     assert site.client.post(f"{path}/notes", json={"note": "sold twice"}, headers=support).status_code == 200
     kinds = [event["type"] for event in site.client.get(f"{path}/history", headers=support).json()["events"]]
     expected = ["ResendRequested", "NoteAdded", "UseRefunded", "UseRefunded", "AccessRevoked", "CodeNoted"]

@@ -1,14 +1,23 @@
 """Undoing an outage over HTTP: looking changes nothing, applying gives each use back once."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from api.issuing import Terms
 from domain.ports import Uncertain
+from tests.api.conftest import shared_site
 from tests.api.site import Site
 
 WINDOW = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
+
+
+@pytest.fixture(scope="module")
+def site(postgres_url: str) -> Iterator[Site]:
+    """One application for the module."""
+    with shared_site(postgres_url) as started:
+        yield started
 
 
 def ask(site: Site, role: str = "support", **body: object) -> Any:  # noqa: ANN401 - a response
@@ -17,7 +26,7 @@ def ask(site: Site, role: str = "support", **body: object) -> Any:  # noqa: ANN4
 
 
 def test_a_preview_changes_nothing_and_applying_does_it_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under one correlation id, in requests of a bounded size; a unknown that is tried on is not touched."""
+    """Under one correlation id, in requests of a bounded size; an unknown that is tried on is not touched."""
     monkeypatch.setattr("api.refunds.LISTED_MAX", 2)
     code = site.issue(Terms(max_uses=None, bound=False))
     for number in range(3):

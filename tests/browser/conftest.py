@@ -11,21 +11,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
-from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from api.cli.stack.ports import free_port
 from api.cli.stack.waiting import wait_until
-from tests.api.conftest import settings_over, started
+from tests.api.conftest import shared_site
 from tests.api.site import Site
 from tests.browser.house import PASSWORD, WAIT_MS, House
-from tests.conftest import TEMPLATE, database_of, drop, execute
 from tests.support.browser import add_staff
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-START_S: Final = 60
+START_S: Final = 20
 
 collect_ignore_glob = [] if CHROMIUM or os.environ.get("CI") else ["test_*.py"]
 
@@ -33,11 +31,8 @@ collect_ignore_glob = [] if CHROMIUM or os.environ.get("CI") else ["test_*.py"]
 @pytest.fixture(scope="module")
 def site(postgres_url: str) -> Iterator[Site]:
     """The application over a database of this file's own."""
-    name = f"browser_{uuid4().hex}"
-    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    with pytest.MonkeyPatch.context() as patch, started(settings_over(database_of(postgres_url, name), patch)) as found:
+    with shared_site(postgres_url) as found:
         yield found
-    drop(postgres_url, name)
 
 
 @pytest.fixture(scope="module")

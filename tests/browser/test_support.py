@@ -13,7 +13,10 @@ from tests.browser.house import House
 Tab = Callable[..., Page]
 LONG_AGO, FAR_OFF = "2020-01-01T00:00:00", "2100-01-01T00:00:00"
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+RULES = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],
+}
 
 
 def test_a_mistyped_address_is_found_and_refunded(house: House, tab: Tab) -> None:
