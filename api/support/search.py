@@ -161,7 +161,7 @@ def _missed(typed: str) -> str:
         return "empty"
     if "@" in typed:
         return "email"
-    if is_request_id(typed):
+    if is_request_id(typed) and "-" not in typed:
         return "request"
     try:
         code = normal_code(typed)

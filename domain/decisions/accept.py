@@ -36,7 +36,11 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
     if item is None:
         raise ReservationUnknown
     given_back = not item.counts_or_holds
-    if item.last_attempt == 0 or (given_back and command.delivery in item.proved_deliveries):
+    if (
+        item.last_attempt == 0
+        or command.delivery > item.delivery
+        or (given_back and command.delivery in item.proved_deliveries)
+    ):
         raise LinkNotValid
     if item.accepted_at is not None and not given_back:
         return Decision(item.code_id, (), item.reservation_id)

@@ -46,7 +46,7 @@ class RecordOutcome(Struct, frozen=True, kw_only=True):
 
 
 def record_outcome(command: RecordOutcome, book: Book, policy: Policy) -> Decision:
-    """Turn an outcome into events; none if it comes too late to matter.
+    """Turn an outcome into events; none if it comes too late to matter, or is of a delivery that nobody asked for.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -56,7 +56,9 @@ def record_outcome(command: RecordOutcome, book: Book, policy: Policy) -> Decisi
         raise ReservationUnknown
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
-    if isinstance(command.outcome, Accepted):
+    if command.delivery > item.delivery:
+        events: Sequence[Event] = ()
+    elif isinstance(command.outcome, Accepted):
         events = success(code, item, book, now, _proof(command, command.outcome), command.case_id)
     elif item.lease is None or item.lease.attempt != command.attempt or not item.is_in_work:
         events = ()

@@ -20,7 +20,7 @@ def site(postgres_url: str) -> Iterator[Site]:
         yield started
 
 
-def ask(site: Site, role: str = "support", **body: object) -> Any:  # noqa: ANN401 - a response
+def ask(site: Site, role: str = "support", **body: object) -> Any:  # noqa: ANN401 - whatever the client answers
     """One request."""
     return site.client.post("/api/v1/refunds", json={**WINDOW, **body}, headers=site.key(role))
 

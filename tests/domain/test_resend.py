@@ -139,6 +139,17 @@ def test_nobody_needs_a_resend_after_acceptance(outcome: Outcome) -> None:
     assert [(item.resending, item.due_at, item.case_id) for item in items] == [(False, None, None)] * 2
 
 
+def test_a_delivery_that_nobody_asked_for_proves_nothing() -> None:
+    """No outcome and no link of it changes anything: it would count as sent what the code still holds."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+
+    assert not done(scenario.outcome(reservation_id, SENT, delivery=2)).changed
+    assert refusal(scenario.accept(reservation_id, delivery=2)) == "LINK_NOT_VALID"
+    assert scenario.balance == (0, 1)
+
+
 def test_a_bounced_invitation_is_sent_once_more() -> None:
     """The mailbox was full; its case ends with that."""
     scenario = Scenario()

@@ -11,13 +11,22 @@ from domain.deciding import Command, Done, Result
 from domain.decisions.accept import AcceptInvite
 from domain.decisions.attempt import ClaimAttempt
 from domain.decisions.bounce import RecordBounce
+from domain.decisions.cancel import CancelReservation
 from domain.decisions.command import Context
+from domain.decisions.correct import CorrectRecipient
+from domain.decisions.note import NoteOnCode, NoteOnReservation
 from domain.decisions.overdue import SettleDue
+from domain.decisions.pause import PauseCode, ResumeCode
 from domain.decisions.refund import RefundReservation
+from domain.decisions.resend import RequestResend
 from domain.decisions.resolve import ResolveReservation
+from domain.decisions.revoke import RevokeCode
 from domain.decisions.settle import RecordOutcome
+from domain.decisions.terms import ChangeTerms
 from domain.events import ActorKind
 from domain.ports import Accepted, Outcome, Rejected, Uncertain
+from domain.values import EmailAddress
+from projections.revoking import case_ids
 from tests.projections.ledgers import LedgerBench
 
 OUTCOMES: tuple[Outcome, ...] = (
@@ -28,7 +37,11 @@ OUTCOMES: tuple[Outcome, ...] = (
     Uncertain(server="mx:25", cause="connection_lost"),
 )
 ACTS = ("redeem", "redeem", "redeem", "claim", "claim", "record", "record", "settle", "refund", "accept", "bounce")
+STAFF_ACTS = ("correct", "resend", "cancel", "note", "pause", "resume", "resume", "terms", "note on code", "revoke")
+CODE_ACTS = frozenset({"pause", "resume", "terms", "note on code", "revoke"})
 RECORDED_AT_ONCE = 0.6
+REVOKED = 0.05
+"""How often a revoking is really one: a code that is revoked has little left to happen to it."""
 
 
 class History:
@@ -46,7 +59,10 @@ class History:
         for _ in range(steps):
             if self.random.random() < 0.1:
                 self.shift += timedelta(seconds=self.random.choice([30, 70, 2000]))
-            act = self.random.choice((*ACTS, "resolve"))
+            act = self.random.choice((*ACTS, "resolve", *STAFF_ACTS))
+            if act in CODE_ACTS:
+                self._run(self._about_code(act))
+                continue
             if act == "redeem" or not self.reservations:
                 self._run(self._redeem())
                 continue
@@ -70,13 +86,42 @@ class History:
         again = self.random.choice([None, None, *self.reservations[-2:]])
         return replace(command, context=self._context("person"), again=again)
 
+    def _about_code(self, act: str) -> Command:
+        found = self.bench.reader.find_code(self.random.choice(self.codes))
+        assert found is not None
+        about: dict[str, Any] = {"context": self._context("staff"), "code_id": found}
+        if act == "revoke" and self.random.random() < REVOKED:
+            return RevokeCode(**about, case_ids=case_ids(uuid4))
+        if act == "terms":
+            return ChangeTerms(**about, max_uses=self.random.choice([1, 5, 20, None]))
+        if act == "note on code":
+            return NoteOnCode(**about, note=self.bench.storage.vault.text("a note", uuid4()))
+        return PauseCode(**about) if act == "pause" else ResumeCode(**about)
+
+    def _by_staff(self, act: str, item: UUID) -> Command:
+        vault = self.bench.storage.vault
+        about: dict[str, Any] = {"context": self._context("staff"), "reservation_id": item}
+        if act == "correct":
+            address = EmailAddress.parse(f"p{self.random.randrange(7)}@example.com")
+            draft = vault.recipient(address, uuid4())
+            return CorrectRecipient(**about, recipient=draft, new_reservation_id=uuid4())
+        if act == "note":
+            return NoteOnReservation(**about, note=vault.text("a note", uuid4(), item))
+        return RequestResend(**about) if act == "resend" else CancelReservation(**about)
+
     def _about(self, act: str, item: UUID) -> Command:
+        if act in STAFF_ACTS:
+            return self._by_staff(act, item)
         case: dict[str, Any] = {"reservation_id": item, "case_id": uuid4()}
         draw = self.random.choice
         made: dict[str, Any] = {
             "claim": lambda: ClaimAttempt(context=self._context("worker"), channel="smtp", **case),
             "record": lambda: RecordOutcome(
-                context=self._context("worker"), delivery=1, attempt=draw([1, 1, 2]), outcome=draw(OUTCOMES), **case
+                context=self._context("worker"),
+                delivery=draw([1, 1, 1, 2]),
+                attempt=draw([1, 1, 2]),
+                outcome=draw(OUTCOMES),
+                **case,
             ),
             "settle": lambda: SettleDue(context=self._context("sweep"), **case),
             "refund": lambda: RefundReservation(context=self._context("staff"), reservation_id=item, cause="staff"),
