@@ -12,6 +12,3 @@ CREATE TABLE revocations (
 );
 
 CREATE INDEX revocations_next_idx ON revocations (next_at);
-
--- Support asks why a code did not work for somebody, by their address.
-CREATE INDEX refusals_person_idx ON refusals (recipient_digest, at);
