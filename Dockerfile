@@ -20,7 +20,7 @@ RUN /opt/ledger/bin/pip install --quiet --no-deps --no-build-isolation --no-inde
 
 FROM python:3.13-slim
 RUN groupadd --gid 10001 ledger && useradd --uid 10001 --gid ledger --no-create-home --home-dir /nonexistent ledger \
- && install -d -o ledger -g ledger -m 0700 /secrets /mailbox
+ && install -d -o ledger -g ledger -m 0700 /secrets /checkpoints /mailbox
 COPY --from=build /opt/ledger /opt/ledger
 ENV PATH=/opt/ledger/bin:$PATH \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8 \

@@ -19,6 +19,7 @@ from api import cases, codes, governing, health, redeem, refunds, reservations
 from api.admin import Office, PostRoom, build_admin
 from api.admin.importing import FILE_BYTES_MAX
 from api.admin.importing import PATH as IMPORT_PATH
+from api.broker import MissingParts
 from api.commit import LoopCommit
 from api.direct import ShortWay
 from api.i18n import LANGUAGES, translator
@@ -135,7 +136,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with await _storage(settings) as storage:
             commit = LoopCommit(StepwiseExecute(storage), storage.ledger.execute, settings.request_wait_s)
-            watch = BrokerWatch(settings.redis_url.get_secret_value())
+            watch = BrokerWatch(settings.redis_url.get_secret_value(), tell=MissingParts().tell)
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
             app.state.services = Services(
                 settings=settings,

@@ -23,10 +23,12 @@ from projections.reading import Reader
 from projections.rebuild import LISTED_MAX, Wish
 from projections.rebuild_command import EXIT_SERVICE, run_rebuild
 from projections.rebuild_shadow import PROJECTIONS
-from projections.settings import DEFAULT_DATA_DIR, LedgerSettings
+from projections.settings import DEFAULT_DATA_DIR, LedgerSettings, url_with_password
 from projections.verify_command import grace_of, run_verify
+from projections.verify_tree import Outside
 
 EXIT_USAGE = 2
+PASSWORD_FILE = "LEDGER_DATABASE_PASSWORD_FILE"  # noqa: S105 - the name of a variable, not a password
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     wanted = _parser().parse_args(arguments)
     os.environ.update(_folder_environment(Path(os.environ.get("LEDGER_DATA_DIR") or DEFAULT_DATA_DIR)))
-    if not (database_url := os.environ.get("DATABASE_URL")):
+    if not (database_url := _database_url()):
         sys.stderr.write("no ledger runs on this folder: start one with `ledger up`, or set DATABASE_URL\n")
         return EXIT_SERVICE
     try:
@@ -59,11 +61,21 @@ def main(arguments: Sequence[str]) -> int:
     return run_rebuild(database_url, wish, as_json=wanted.json, out=sys.stdout, err=sys.stderr)
 
 
+def _database_url() -> str:
+    """That of the owner, who alone may swap tables; that of DATABASE_URL if no other owner is named."""
+    for name, file in (("LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE"), ("DATABASE_URL", PASSWORD_FILE)):
+        if url := os.environ.get(name):
+            return url_with_password(url, os.environ.get(file))
+    return ""
+
+
 def _verify(database_url: str, wanted: argparse.Namespace) -> int:
     lease_s, sweep_s = (_seconds(name) for name in ("lease_s", "sweep_s"))
     grace = grace_of(lease_s, sweep_s)
+    published = Path(named) if (named := os.environ.get("LEDGER_CHECKPOINT_FILE")) else None
     how = {"workers": wanted.workers, "as_json": wanted.json}
-    return run_verify(database_url, grace, wanted.limit, **how, out=sys.stdout, err=sys.stderr)
+    outside = Outside(published=published)
+    return run_verify(database_url, grace, wanted.limit, outside, **how, out=sys.stdout, err=sys.stderr)
 
 
 def _seconds(name: str) -> float:

@@ -1,5 +1,6 @@
 """Putting the store together from settings: what API, workers, CLI and tests all begin with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, cast
@@ -11,6 +12,7 @@ from domain.ledger import RedemptionLedger
 from projections.database import LedgerDatastore, connect, describe
 from projections.errors import StorageUnavailableError, WrongKeysError
 from projections.event_store import LedgerRecorder
+from projections.keys import KeyRing
 from projections.migrations import check_schema
 from projections.settings import LedgerSettings
 from projections.sql import QUERIES
@@ -87,15 +89,30 @@ def check_keys(database_url: str, vault: Vault) -> None:
         raise StorageUnavailableError(message) from away
 
 
+def compare_ring(name: str, ring: KeyRing, stored: Mapping[int, bytes], where: str) -> None:
+    """Compare a ring with check values.
+
+    Args:
+        name: `pepper` or `master`.
+        ring: The ring of this process.
+        stored: Check values by key id.
+        where: What they are of, for the message.
+
+    Raises:
+        WrongKeysError: The ring has another key under a known id, or shares no key with them.
+    """
+    values = ring.check_values()
+    shared = stored.keys() & values.keys()
+    if any(stored[key_id] != values[key_id] for key_id in shared) or (stored and not shared):
+        variable = {"pepper": "LEDGER_PEPPERS", "master": "LEDGER_MASTER_KEYS"}[name]
+        raise WrongKeysError(
+            f"{variable} does not hold the keys that {where} was written with: set the saved key rings"
+        )
+
+
 def _compare_keys(conn: Connection[tuple[Any, ...]], vault: Vault) -> None:
     for name, ring in vault.rings.items():
         stored = {row[0]: bytes(row[1]) for row in conn.execute(QUERIES["key_checks"], (name,))}
-        values = ring.check_values()
-        shared = stored.keys() & values.keys()
-        if any(stored[key_id] != values[key_id] for key_id in shared) or (stored and not shared):
-            variable = {"pepper": "LEDGER_PEPPERS", "master": "LEDGER_MASTER_KEYS"}[name]
-            raise WrongKeysError(
-                f"{variable} does not hold the keys that this database was written with: set the saved key rings"
-            )
-        for key_id, value in values.items():
+        compare_ring(name, ring, stored, "this database")
+        for key_id, value in ring.check_values().items():
             conn.execute(QUERIES["insert_key_check"], (name, key_id, value))

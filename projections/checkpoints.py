@@ -5,10 +5,8 @@ and each checkpoint names the public key that it was signed with.
 """
 
 import base64
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
@@ -78,7 +76,10 @@ def signed_text(size: int, root: bytes, at: datetime) -> bytes:
 
 
 def sign_head(
-    conn: Connection[Any], key: Ed25519PrivateKey, now: datetime, file: Path | None = None
+    conn: Connection[Any],
+    key: Ed25519PrivateKey,
+    now: datetime,
+    may_sign: Callable[[Connection[Any]], None] = lambda _conn: None,
 ) -> Checkpoint | None:
     """Sign the head of the Merkle log, if it has grown and the last checkpoint is a minute old.
 
@@ -86,7 +87,7 @@ def sign_head(
         conn: In autocommit mode.
         key: The signing key.
         now: Database time.
-        file: A file outside the database to which the checkpoint is added as a line of JSON.
+        may_sign: Called before anything is signed; raises if it must not be.
     """
     with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
         if not cursor.execute(QUERIES["lock_merkle"]).fetchall()[0][0]:
@@ -95,15 +96,12 @@ def sign_head(
         last = last_checkpoint(conn)
         if size == (last.size if last else 0) or (last and now - last.at < EVERY):
             return None
+        may_sign(conn)
         root, public = root_of(reader_of(conn), size), key.public_key().public_bytes_raw()
         signature = key.sign(signed_text(size, root, now))
         values = (size, position, root, now, public, signature)
         number = cursor.execute(QUERIES["insert_checkpoint"], values).fetchall()[0][0]
-    made = Checkpoint(number, *values)
-    if file is not None:
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(checkpoint_document(made)) + "\n")
-    return made
+    return Checkpoint(number, *values)
 
 
 def last_checkpoint(conn: Connection[Any]) -> Checkpoint | None:

@@ -154,6 +154,11 @@ def describe(database_url: str) -> str:
     return f"{known.get('host', 'localhost')}:{known.get('port', '5432')}/{known.get('dbname', '')}"
 
 
+def password_of(database_url: str) -> str:
+    """The password in a URI; an empty text if there is none."""
+    return str(conninfo_to_dict(database_url).get("password") or "")
+
+
 class DatabaseClock:
     """`now` in database time: our monotonic clock plus an offset that is refreshed every 10 seconds.
 

@@ -119,6 +119,32 @@ def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Se
     return last == 0 and first == old_root and second == new_root
 
 
+class GrowingRoot:
+    """The root over leaves that come one after the other, in little memory."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._complete: list[bytes] = []
+        """Roots of the complete subtrees from left to right, one per binary digit of the size."""
+
+    def add(self, leaf: bytes) -> None:
+        """One more leaf."""
+        node, trees = leaf, self.size
+        while trees & 1:
+            node, trees = node_hash(self._complete.pop(), node), trees >> 1
+        self._complete.append(node)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The root over all leaves so far."""
+        if not self._complete:
+            return EMPTY_ROOT
+        found = self._complete[-1]
+        for left in reversed(self._complete[:-1]):
+            found = node_hash(left, found)
+        return found
+
+
 def _range(read: Read, start: int, end: int) -> bytes:
     """Hash over leaves from `start` up to `end`; complete subtrees are read, not computed."""
     count = end - start

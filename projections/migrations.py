@@ -13,30 +13,36 @@ from psycopg.conninfo import conninfo_to_dict
 
 from projections import sql
 from projections.database import connect, describe
-from projections.errors import SchemaMismatchError, StorageUnavailableError
+from projections.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
+from projections.roles import prepare_roles
 from projections.sql import QUERIES
 
 MIGRATION_LOCK = 1818518632
 MIGRATION_S_MAX = 600
 
 
-def migrate(database_url: str) -> list[str]:
-    """Bring the schema up to this code.
+def migrate(database_url: str, running_url: str | None = None) -> list[str]:
+    """Bring the schema up to this code, and give the running role its rights.
 
     Args:
         database_url: libpq URI of the role that owns the schema.
+        running_url: The same database as the role that runs, if that is another.
 
     Returns:
         Ids of the migrations applied now, in order; empty if there was nothing to do.
 
     Raises:
         StorageUnavailableError: The server can't be reached, or another process migrates for too long.
+        RolesMissingError: The running role is not as it should be and the owner may not change that; the schema is.
     """
     options = {"options": f"-c lock_timeout={MIGRATION_S_MAX}s -c TimeZone=UTC"}
     try:
         with connect(database_url, **options) as guard:
             guard.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
-            return _apply(database_url)
+            applied = _apply(database_url)
+            if running_url is not None:
+                prepare_roles(database_url, running_url)
+            return applied
     except psycopg.OperationalError as away:
         message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(away).strip()}"
         raise StorageUnavailableError(message) from away
@@ -66,7 +72,7 @@ def check_schema(database_url: str) -> None:
     known = known_migrations()
     if unknown := sorted(set(applied) - set(known)):
         message = f"the database's schema is newer than this version (it has {unknown[-1]}): run the newer version"
-        raise SchemaMismatchError(message)
+        raise NewerSchemaError(message)
     if missing := sorted(set(known) - set(applied)):
         message = f"the database's schema is older than this version (it lacks {missing[0]}): run `ledger migrate`"
         raise SchemaMismatchError(message)

@@ -16,11 +16,21 @@ from projections.vault import Vault
 DEFAULT_DATA_DIR = Path(".ledger")
 
 
+def url_with_password(url: str, file: str | Path | None) -> str:
+    """The URL with the password that a file holds, if one is named.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    return make_conninfo(url, password=Path(file).read_text(encoding="utf-8").strip()) if file else url
+
+
 class LedgerSettings(BaseSettings):
     """Read once at start from the environment (`DATABASE_URL`, `REDIS_URL`, and `LEDGER_*` for all else).
 
     LEDGER_SECRETS_FILE may name a file of `NAME=value` lines beside it, and LEDGER_DATABASE_PASSWORD_FILE one that
-    holds the password that DATABASE_URL leaves out.
+    holds the password that DATABASE_URL leaves out. LEDGER_OWNER_DATABASE_URL (with LEDGER_OWNER_PASSWORD_FILE) names
+    the owner of the tables where DATABASE_URL is a role of fewer rights.
 
     Raises:
         pydantic.ValidationError: A value is missing or malformed; the message names the variable.
@@ -37,8 +47,12 @@ class LedgerSettings(BaseSettings):
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
     redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL")
     database_password_file: Path | None = None
+    owner_database_url: SecretStr | None = None
+    owner_password_file: Path | None = None
+    database_wait_s: float = Field(default=60.0, ge=0)
     data_dir: Path = DEFAULT_DATA_DIR
     disk_path: Path | None = None
+    checkpoint_file: Path | None = None
     secret_key: SecretStr
     peppers: SecretStr
     master_keys: SecretStr
@@ -64,11 +78,16 @@ class LedgerSettings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _with_password(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Put the password of its file into the URL, so that nothing else has to know of files."""
-        path, url = values.get("database_password_file"), values.get("DATABASE_URL")
-        if path and isinstance(url, str):
-            values["DATABASE_URL"] = make_conninfo(url, password=Path(path).read_text(encoding="utf-8").strip())
+        """Put passwords of files into their URLs, so that nothing else has to know of files."""
+        for file, name in (("database_password_file", "DATABASE_URL"), ("owner_password_file", "owner_database_url")):
+            if isinstance(url := values.get(name), str):
+                values[name] = url_with_password(url, values.get(file))
         return values
+
+    @property
+    def owner_url(self) -> str:
+        """libpq URI of the role that owns the tables: the running one, if no other is named."""
+        return (self.owner_database_url or self.database_url).get_secret_value()
 
     @property
     def policy(self) -> Policy:

@@ -29,6 +29,7 @@ Act = Literal[
     "sent_test",
     "changed_password",
     "undid_outage",
+    "exported_keys",
 ]
 
 

@@ -6,7 +6,7 @@ found. It never repairs: that is `ledger rebuild --apply`.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,9 +31,10 @@ from projections.tree_log import tree_size
 from projections.verify_leaves import NOBODY
 from projections.verify_rules import RuleWatch
 from projections.verify_snapshots import check_snapshots
-from projections.verify_tree import check_tree
+from projections.verify_tree import Outside, check_tree
 
 NOT_LOST = "2 no event is lost at the end of a stream"
+NOTHING_KNOWN = Outside()
 SETTLED_IN_TIME = "9.2 settled or parked in time"
 
 
@@ -63,7 +64,7 @@ def verify(
     grace: timedelta,
     progress: Progress,
     listed_max: int,
-    keys: Collection[bytes] | None = None,
+    outside: Outside = NOTHING_KNOWN,
     sizes: Sizes = SIZES,
     workers: int | None = None,
 ) -> Verified:
@@ -74,7 +75,7 @@ def verify(
         grace: How long after its deadline a reservation may be unsettled: a lease, a sweep and some slack.
         progress: Who is told how far it is.
         listed_max: Most rows to list; all are counted.
-        keys: Public keys that checkpoints may be signed with; None if they are not known here.
+        outside: What is known outside of the database: keys, and a file of checkpoints.
         sizes: What bounds the memory.
         workers: Processes that fold a long log; None: as many as this machine has use for.
 
@@ -95,7 +96,7 @@ def verify(
             shadow.create()
             builder.fill(database_url, tile_jobs(tree))
             progress.step("proof", 0)
-            check_tree(reader, watch, tree, keys)
+            check_tree(reader, watch, tree, outside)
             check_snapshots(reader, watch)
             return _check_rows(writer, builder, watch, progress, grace, listed_max)
     except psycopg.OperationalError as away:

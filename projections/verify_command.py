@@ -1,6 +1,5 @@
 """`verify` as a command: progress while it runs, what is wrong at the end, and the exit code. For both entrances."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, TextIO
 
@@ -17,7 +16,8 @@ from projections.rebuild_command import (
     print_document,
 )
 from projections.rebuild_diff import document_of
-from projections.verify import Verified, verify
+from projections.verify import NOTHING_KNOWN, Verified, verify
+from projections.verify_tree import Outside
 
 SLACK_S = 60.0
 """On top of a lease and a sweep, before a reservation that is past its deadline counts as forgotten."""
@@ -32,7 +32,7 @@ def run_verify(
     database_url: str,
     grace: timedelta,
     listed_max: int,
-    keys: Sequence[bytes] | None = None,
+    outside: Outside = NOTHING_KNOWN,
     workers: int | None = None,
     *,
     as_json: bool,
@@ -47,7 +47,7 @@ def run_verify(
     """
     progress = ProgressLines(err, as_json=as_json)
     try:
-        found = verify(database_url, grace, progress, listed_max, keys, workers=workers)
+        found = verify(database_url, grace, progress, listed_max, outside, workers=workers)
     except KeyboardInterrupt:
         progress.close()
         err.write("interrupted\n")

@@ -4,30 +4,46 @@ The leaves themselves are `projections.verify_leaves`.
 """
 
 from collections.abc import Collection
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from projections.checkpoints import Checkpoint, checkpoints_after
+from projections.checkpoints import Checkpoint, checkpoint_of, checkpoints_after
 from projections.merkle import Read, complete_root, root_of
+from projections.published import read_published
 from projections.sql import QUERIES
-from projections.tree_log import TILE, TILE_LEVELS, TreeSize, reader_of, split_hashes
+from projections.tree_log import TILE, TILE_LEVELS, TreeSize, reader_of, split_hashes, tree_size
 from projections.verify_leaves import WHOLE_TREE, about_tree
 from projections.verify_rules import RuleWatch
 
+PUBLISHED = "proof: published checkpoints hold"
 SIGNED = "proof: checkpoints are signed and hold"
 PAGE_CHECKPOINTS = 1_000
 
 
-def check_tree(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, keys: Collection[bytes] | None) -> None:
+class Outside(NamedTuple):
+    """What is known of the ledger outside of its database.
+
+    Attributes:
+        keys: Public keys that checkpoints may be signed with; None if they are not known here.
+        published: The file of checkpoints, if there is one.
+    """
+
+    keys: Collection[bytes] | None = None
+    published: Path | None = None
+
+
+def check_tree(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, outside: Outside) -> None:
     """Check tiles above the leaves, and checkpoints.
 
     Args:
         conn: For reading.
         watch: Where findings go.
         tree: How far the Merkle log went when the leaves were checked; there may be more by now.
-        keys: Public keys that checkpoints may be signed with; None if they are not known here.
+        outside: What is known outside of the database.
     """
+    keys, published = outside
     read = reader_of(conn)
     try:
         _check_tiles(conn, watch, tree, read)
@@ -42,6 +58,22 @@ def check_tree(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, keys: Co
                 detail = f"checkpoint {checkpoint.number}: {trouble}"
                 watch.keep(about_tree(SIGNED, checkpoint.position, detail)._replace(type="Checkpoint"))
         number = page[-1].number
+    if published is not None:
+        _check_published(conn, watch, read, keys, published)
+
+
+def _check_published(
+    conn: Connection[Any], watch: RuleWatch, read: Read, keys: Collection[bytes] | None, published: Path
+) -> None:
+    """Each line of the file outside the database, but for those that the database has too and that were checked."""
+    size = tree_size(conn)
+    for number, line in read_published(published):
+        held = checkpoint_of(conn, line.number) if line else None
+        if held is not None and held._replace(position=0) == line:
+            continue
+        if trouble := _trouble(line, size, read, keys) if line else "it is no checkpoint":
+            detail = f"line {number} of {published}: {trouble}"
+            watch.keep(about_tree(PUBLISHED, size.position, detail)._replace(type="Checkpoint"))
 
 
 def _check_tiles(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, read: Read) -> None:

@@ -54,14 +54,19 @@ def is_nearly_full(info: dict[str, Any]) -> bool:
 class BrokerWatch:
     """Asks Redis once a second, in a thread of its own, so that nobody who serves a request waits for it."""
 
-    def __init__(self, redis_url: str, wait: Callable[[threading.Event, float], bool] = threading.Event.wait) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+        tell: Callable[[list[str]], None] = lambda _missing: None,
+    ) -> None:
         self._client = redis.Redis.from_url(
             redis_url,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
         )
-        self._wait = wait
+        self._wait, self._tell = wait, tell
         self.state = BrokerState()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="broker-watch", daemon=True)
@@ -103,6 +108,7 @@ class BrokerWatch:
     def _run(self) -> None:
         while not self._closing.is_set():
             self.state = self._look()
+            self._tell(self.state.missing())
             self._wait(self._closing, POLL_S)
 
     def _look(self) -> BrokerState:

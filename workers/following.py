@@ -1,12 +1,17 @@
 """Keeping Merkle log and tallies up with the events and having the head signed: off the hot path, on its own beat."""
 
+import logging
 from datetime import datetime
 from pathlib import Path
 
 from projections.bootstrap import Storage
-from projections.checkpoints import sign_head, signing_key
+from projections.checkpoints import signing_key
+from projections.errors import OlderStateError
+from projections.published import sign_and_publish
 from projections.tallies import advance
 from projections.tree_log import FOLLOWED_MAX, follow
+
+log = logging.getLogger(__name__)
 
 ROUNDS_MAX = 10
 """Transactions of one round; what is left then is the next round's."""
@@ -30,6 +35,9 @@ def follow_events(storage: Storage, now: datetime, checkpoint_file: Path | None)
             taken += count
             if count < FOLLOWED_MAX:
                 break
-        sign_head(conn, signing_key(storage.vault.rings["master"]), now, checkpoint_file)
+        try:
+            sign_and_publish(conn, signing_key(storage.vault.rings["master"]), now, checkpoint_file)
+        except OlderStateError as older:
+            log.error("nothing is signed: %s", older)  # noqa: TRY400 - the sentence says it all
         advance(conn)
     return taken

@@ -1,7 +1,6 @@
 """Settings of the worker side, and the rules between them that are checked at start."""
 
 import os
-from pathlib import Path
 
 from pydantic import Field, model_validator
 
@@ -22,7 +21,6 @@ class WorkerSettings(LedgerSettings):
     send_concurrency: int = Field(default=16, ge=1, le=64)
     task_time_limit_s: int = Field(default=240, ge=10)
     visibility_timeout_s: int = Field(default=300, ge=15)
-    checkpoint_file: Path | None = None
     worker_metrics_host: str = "127.0.0.1"
     worker_metrics_port: int = Field(default=9464, ge=0, le=65535)
 

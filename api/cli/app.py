@@ -8,10 +8,30 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from api.cli import acts, cases, codes, container, doctor, moving_in, outage, proof, receipts, serve
+from api.cli import (
+    acts,
+    cases,
+    codes,
+    container,
+    doctor,
+    keys,
+    moving_in,
+    outage,
+    proof,
+    receipts,
+    serve,
+    travel,
+)
 from api.cli.context import EXIT_REFUSED, EXIT_SERVICE, EXIT_USAGE, Session, complain, settings_sentence
+from api.cli.production import UnsafeStartError
 from domain.errors import Refusal
-from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
+from projections.errors import (
+    OlderStateError,
+    RolesMissingError,
+    SchemaMismatchError,
+    StorageUnavailableError,
+    WrongKeysError,
+)
 
 app = typer.Typer(
     name="ledger",
@@ -44,6 +64,8 @@ moving_in.add_to(app)
 doctor.add_to(app)
 proof.add_to(app)
 receipts.add_to(app)
+keys.add_to(app)
+travel.add_to(app)
 
 
 def main() -> None:
@@ -71,11 +93,17 @@ def run(arguments: list[str]) -> int:
     except Refusal as refusal:
         complain(f"refused: {refusal.code}")
         return EXIT_REFUSED
-    except (StorageUnavailableError, SchemaMismatchError, WrongKeysError) as trouble:
+    except (
+        StorageUnavailableError,
+        SchemaMismatchError,
+        WrongKeysError,
+        OlderStateError,
+        RolesMissingError,
+    ) as trouble:
         complain(str(trouble))
         return EXIT_SERVICE
-    except ValidationError as bad:
-        complain(settings_sentence(bad))
+    except (UnsafeStartError, ValidationError) as bad:
+        complain(settings_sentence(bad) if isinstance(bad, ValidationError) else str(bad))
         return EXIT_USAGE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,27 +11,29 @@ from typing import Annotated, Literal
 import typer
 
 from api.cli.context import complain
+from api.cli.production import refuse_unsafe
 from api.cli.stack.secret_file import FILE, load_secrets
 from projections import metric_files
-from projections.errors import SchemaMismatchError, StorageUnavailableError
+from projections.bootstrap import check_keys
+from projections.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
 from projections.migrations import check_schema, migrate
+from projections.published import check_published
 from projections.settings import LedgerSettings
 
-DATABASE_S_MAX = 60.0
 PAUSE_S = 1.0
 
 Part = Literal["backend", "worker", "beat"]
 
+OWNER_ONLY = ("LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE")
+"""Left out of what the part itself sees: it runs with the rights of the running role."""
+
 COMMANDS: dict[str, tuple[str, ...]] = {
     "backend": (
-        "uvicorn", "api.main:create_app", "--factory", "--host", "0.0.0.0", "--port", "8000",  # noqa: S104 - inside its container
+        "uvicorn", "api.main:create_app", "--factory",
         "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning",
     ),
     "worker": ("celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO"),
-    "beat": (
-        "celery", "-A", "workers.celery_app", "-q", "beat", "--loglevel", "INFO", "--schedule", "/tmp/beat-schedule",  # noqa: S108 - a container's own
-        "--pidfile=",
-    ),
+    "beat": ("celery", "-A", "workers.celery_app", "-q", "beat", "--loglevel", "INFO", "--pidfile="),
 }  # fmt: skip
 
 
@@ -39,16 +42,36 @@ def add_to(app: typer.Typer) -> None:
     app.command()(run)
 
 
-def run(part: Annotated[Part, typer.Argument(help="Which part of the ledger to become.")]) -> None:
-    """Become one part of the ledger: the backend migrates first, worker and beat wait until it has."""
+def run(
+    part: Annotated[Part, typer.Argument(help="Which part of the ledger to become.")],
+    host: Annotated[str, typer.Option(help="Where the backend listens.")] = "0.0.0.0",  # noqa: S104 - inside its container
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The backend's port.")] = 8000,
+    name: Annotated[str, typer.Option(help="A worker's name, where several share a host.")] = "celery",
+) -> None:
+    """Become one part of the ledger in production: the backend migrates first, worker and beat wait until it has.
+
+    A start with unsafe settings, wrong keys, or a database that is away, newer, or set back to an older state is
+    refused in one sentence.
+    """
     if secrets_file := os.environ.get("LEDGER_SECRETS_FILE"):
         _make_secrets(Path(secrets_file).parent)
-    url = LedgerSettings().database_url.get_secret_value()
-    _wait_for_schema(url, migrates=part == "backend")
+    settings = LedgerSettings()
+    refuse_unsafe(settings, os.environ)
+    _wait_for_schema(settings, migrates=part == "backend")
+    url = settings.database_url.get_secret_value()
+    check_keys(url, settings.open_vault())
+    check_published(url, settings.checkpoint_file)
     if (folder := metric_files.folder()) is not None:
         metric_files.wipe(folder)
-    command = COMMANDS[part]
-    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - no shell is wanted; the commands are above
+    command = [sys.executable, "-m", *COMMANDS[part]]
+    if part == "backend":
+        command += ["--host", host, "--port", str(port)]
+    elif part == "worker":
+        command += ["--hostname", f"{name}@%h"]
+    else:
+        command += ["--schedule", str(Path(tempfile.gettempdir()) / "beat-schedule")]
+    kept = {name: value for name, value in os.environ.items() if name not in OWNER_ONLY}
+    os.execve(sys.executable, command, kept)  # noqa: S606 - no shell is wanted; the commands are above
 
 
 def _make_secrets(folder: Path) -> None:
@@ -58,25 +81,31 @@ def _make_secrets(folder: Path) -> None:
         is_first = not (folder / FILE).exists()
         load_secrets(folder)
     if is_first:
-        complain("new secrets were made: keep a copy of the key rings elsewhere, without them no e-mail opens again")
+        complain("new secrets were made: save them with `ledger keys export`, without them no e-mail opens again")
 
 
-def _wait_for_schema(url: str, *, migrates: bool) -> None:
+def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:
     """Bring the schema up, or wait for whoever does.
 
     Raises:
-        StorageUnavailableError: The database was away for longer than a minute.
-        SchemaMismatchError: It is newer than this version, or was not migrated within a minute.
+        StorageUnavailableError: The database was away for longer than LEDGER_DATABASE_WAIT_S.
+        SchemaMismatchError: It is newer than this version, or was not migrated within that time.
+        RolesMissingError: The running role is not as it should be.
     """
-    ends = time.monotonic() + DATABASE_S_MAX
+    url = settings.database_url.get_secret_value()
+    ends = time.monotonic() + settings.database_wait_s
     while True:
         try:
             if migrates:
-                migrate(url)
+                migrate(settings.owner_url, url)
             check_schema(url)
-        except (StorageUnavailableError, SchemaMismatchError):
+        except NewerSchemaError:
+            raise
+        except (StorageUnavailableError, SchemaMismatchError) as trouble:
             if time.monotonic() > ends:
-                raise
+                raise type(trouble)(
+                    f"{trouble}; waited {settings.database_wait_s:.0f} s: start it, or correct DATABASE_URL"
+                ) from trouble
             time.sleep(PAUSE_S)
         else:
             return

@@ -32,8 +32,8 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_
 
 
 def complain(text: str) -> None:
-    """One line for the operator, on stderr: stdout belongs to the answer."""
-    print(text, file=sys.stderr)  # noqa: T201 - a command line talks
+    """One line for the operator, on stderr: stdout belongs to the answer. libpq breaks its sentences into lines."""
+    print(" ".join(text.split()), file=sys.stderr)  # noqa: T201 - a command line talks
 
 
 def print_json(document: object) -> None:
@@ -53,7 +53,10 @@ def settings_sentence(bad: ValidationError) -> str:
     for error in bad.errors(include_input=False, include_url=False):
         name = str(error["loc"][0]) if error["loc"] else ""
         variable = name if name.isupper() or not name else f"LEDGER_{name.upper()}"
-        parts.append(f"{variable}: {error['msg']}" if variable else str(error["msg"]))
+        if error["type"] == "missing":
+            parts.append(f"{variable} is missing: set it, or name the file that holds it in LEDGER_SECRETS_FILE")
+        else:
+            parts.append(f"{variable}: {error['msg']}" if variable else str(error["msg"]))
     return "settings: " + "; ".join(parts)
 
 

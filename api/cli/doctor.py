@@ -16,7 +16,7 @@ from api.cli.stack.state_file import read_state
 from projections.errors import StorageUnavailableError
 
 EXIT_FOUND = 1
-STYLES = {"ok": "green", "wrong": "bold red", "skipped": "yellow"}
+STYLES = {"ok": "green", "wrong": "bold red", "skipped": "yellow", "reminder": "yellow"}
 EVERYTHING = ("database", *BEHIND_DATABASE, "api", "broker", "worker", "beat", "tasks", "mail server")
 
 
@@ -35,7 +35,9 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
     else:
         _print_table(findings)
         wrong = sum(finding.status == "wrong" for finding in findings)
-        typer.echo("all is well" if well else f"{wrong} of {len(findings)} checks found something wrong")
+        reminders = sum(finding.status == "reminder" for finding in findings)
+        said = f"all is well, with {reminders} reminder(s)" if reminders else "all is well"
+        typer.echo(said if well else f"{wrong} of {len(findings)} checks found something wrong")
     return 0 if well else EXIT_FOUND
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 from api.cli.doctor_finding import Finding, Findings, span
 from projections.bootstrap import check_keys
 from projections.checkup import Backlog, ServerFacts, backlog, server_facts
-from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
+from projections.errors import OlderStateError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
+from projections.key_exports import not_exported
 from projections.migrations import check_schema, known_migrations
+from projections.published import check_published
+from projections.roles import who_may_change_the_log
 from projections.settings import LedgerSettings
 
 SKEW_S_MAX = 2.0
@@ -17,7 +20,7 @@ CONNECTIONS_SHARE_MAX = 0.9
 LAG_S_MAX = 30.0
 """A sweep comes every few seconds and trusts a wake-up call for 15; what is due for longer was not seen."""
 SECRETS_FILE = "secrets.env"
-BEHIND_DATABASE = ("migrations", "key rings", "clock", "sweep", "pending", "cases")
+BEHIND_DATABASE = ("migrations", "role", "key rings", "key copy", "checkpoints", "clock", "sweep", "pending", "cases")
 
 
 def database_findings(settings: LedgerSettings) -> Findings:
@@ -38,12 +41,15 @@ def database_findings(settings: LedgerSettings) -> Findings:
         yield from skipped(BEHIND_DATABASE[1:], "the schema is another version's")
         return
     yield Finding("migrations", "ok", f"at {known_migrations()[-1]}")
+    yield _role(url)
     yield _keys(url, settings)
+    yield _key_copy(url, settings)
+    yield _checkpoints(url, settings)
     yield _clock(facts)
     try:
         waiting = backlog(url)
     except StorageUnavailableError as away:
-        yield from skipped(BEHIND_DATABASE[3:], str(away))
+        yield from skipped(BEHIND_DATABASE[6:], str(away))
         return
     yield _sweep(waiting)
     yield _pending(waiting, settings)
@@ -80,6 +86,18 @@ def _server(facts: ServerFacts) -> Finding:
     return Finding("database", "ok", told)
 
 
+def _role(url: str) -> Finding:
+    """Whether what runs could alter the log: a reminder only, since triggers stop the owner too."""
+    try:
+        names = who_may_change_the_log(url)
+    except StorageUnavailableError as away:
+        return Finding("role", "skipped", f"not checked: {away}")
+    if not names:
+        return Finding("role", "ok", "no process of the ledger may alter events or audit")
+    remedy = "let DATABASE_URL name a role of its own and LEDGER_OWNER_DATABASE_URL the owner, then `ledger migrate`"
+    return Finding("role", "reminder", f"processes run as {', '.join(names)}, which may alter the log", remedy)
+
+
 def _keys(url: str, settings: LedgerSettings) -> Finding:
     vault = settings.open_vault()
     try:
@@ -92,6 +110,38 @@ def _keys(url: str, settings: LedgerSettings) -> Finding:
         return Finding("key rings", "skipped", f"not checked: {away}")
     counts = ", ".join(f"{len(ring.keys)} {name} key(s)" for name, ring in vault.rings.items())
     return Finding("key rings", "ok", f"{counts}, those of this database")
+
+
+def _key_copy(url: str, settings: LedgerSettings) -> Finding:
+    """A reminder and no fault: redeems and mails go on without it, only nothing opens again after a lost disk."""
+    try:
+        missing = not_exported(url, settings.open_vault().rings)
+    except StorageUnavailableError as away:
+        return Finding("key copy", "skipped", f"not checked: {away}")
+    if not missing:
+        return Finding("key copy", "ok", "every key was exported once")
+    remedy = "`ledger keys export --output FILE`, and keep FILE apart from the backups"
+    return Finding(
+        "key copy", "reminder", f"never exported: {', '.join(missing)}; a backup opens with them only", remedy
+    )
+
+
+def _checkpoints(url: str, settings: LedgerSettings) -> Finding:
+    """Whether the database holds what was published of it: a restored one may be older."""
+    if settings.checkpoint_file is None:
+        remedy = "LEDGER_CHECKPOINT_FILE names a file, best on another disk; it shows when an older state was restored"
+        return Finding("checkpoints", "skipped", "not checked: none are kept outside the database", remedy)
+    try:
+        made = check_published(url, settings.checkpoint_file)
+    except OlderStateError as older:
+        found, _, remedy = str(older).partition("; ")
+        return Finding("checkpoints", "wrong", found, remedy)
+    except StorageUnavailableError as away:
+        return Finding("checkpoints", "skipped", f"not checked: {away}")
+    if made is None:
+        return Finding("checkpoints", "ok", f"nothing is published in {settings.checkpoint_file} yet")
+    found = f"the database holds checkpoint {made.number} of {settings.checkpoint_file}, over {made.size} events"
+    return Finding("checkpoints", "ok", found)
 
 
 def _clock(facts: ServerFacts) -> Finding:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-Status = Literal["ok", "wrong", "skipped"]
+Status = Literal["ok", "wrong", "skipped", "reminder"]
 
 
 class Finding(NamedTuple):
@@ -11,7 +11,7 @@ class Finding(NamedTuple):
 
     Attributes:
         name: What was looked at.
-        status: skipped where it could not be looked at because of another finding.
+        status: skipped where it could not be looked at because of another finding; a reminder is no fault.
         found: What is the case.
         remedy: What to do; empty if nothing has to be done.
     """

@@ -10,6 +10,7 @@ from api.cli.arguments import JsonFlag, moment_of
 from api.cli.context import EXIT_REFUSED, Session, complain, console, local_time, print_json
 from api.explain import ExplainedReservation, Explanation, explanation_of
 from api.i18n import Translator, translator
+from projections.bootstrap import check_keys
 from projections.checkpoints import public_keys
 from projections.fold_pool import WORKERS_MAX, workers_here
 from projections.migrations import check_schema
@@ -17,6 +18,7 @@ from projections.rebuild import LISTED_MAX, Wish
 from projections.rebuild_command import run_rebuild
 from projections.rebuild_shadow import PROJECTIONS
 from projections.verify_command import grace_of, run_verify
+from projections.verify_tree import Outside
 
 WorkersOption = Annotated[
     int | None,
@@ -50,7 +52,7 @@ def rebuild(
     if unknown := sorted(names - set(PROJECTIONS)):
         raise typer.BadParameter(f"no projection {unknown[0]}: there are {', '.join(PROJECTIONS)}")
     session: Session = context.obj
-    database_url = session.settings().database_url.get_secret_value()
+    database_url = session.settings().owner_url
     check_schema(database_url)
     only = None
     if code:
@@ -74,8 +76,10 @@ def verify(
     database_url = settings.database_url.get_secret_value()
     check_schema(database_url)
     grace = grace_of(settings.lease_s, settings.sweep_s)
-    keys = public_keys(settings.open_vault().rings["master"])
-    return run_verify(database_url, grace, limit, keys, workers, as_json=json, out=sys.stdout, err=sys.stderr)
+    vault = settings.open_vault()
+    check_keys(database_url, vault)
+    outside = Outside(public_keys(vault.rings["master"]), settings.checkpoint_file)
+    return run_verify(database_url, grace, limit, outside, workers, as_json=json, out=sys.stdout, err=sys.stderr)
 
 
 def explain(

@@ -32,7 +32,8 @@ def migrate(
 ) -> int:
     """Bring the database's schema up to this version."""
     session: Session = context.obj
-    applied = apply_migrations(session.settings().database_url.get_secret_value())
+    settings = session.settings()
+    applied = apply_migrations(settings.owner_url, settings.database_url.get_secret_value())
     if json:
         print_json({"applied": applied})
     else:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from api.cli import container
+from api.cli.stack.secret_file import load_secrets
 from projections.migrations import check_schema
-from tests.projections.conftest import settings_for
+from projections.settings import LedgerSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,12 +22,12 @@ class _BecameError(Exception):
 
 @pytest.fixture
 def become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """`os.execv` raises instead; the secrets' folder."""
+    """`os.execve` raises instead; the secrets' folder."""
 
-    def execv(program: str, arguments: list[str]) -> None:
-        raise _BecameError(program, arguments)
+    def execve(program: str, arguments: list[str], environment: dict[str, str]) -> None:
+        raise _BecameError(program, arguments, environment)
 
-    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setenv("LEDGER_SECRETS_FILE", str(tmp_path / "secrets.env"))
     return tmp_path
 
@@ -35,13 +36,17 @@ def test_the_backend_migrates_and_becomes_uvicorn(
     become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Secrets are made (mode 600), the schema is checked, and the process is replaced."""
-    settings = settings_for(database_url)
-    monkeypatch.setattr(container, "LedgerSettings", lambda: settings)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("LEDGER_OWNER_DATABASE_URL", database_url)
+    secrets = load_secrets(become)
+    monkeypatch.setattr(container, "LedgerSettings", lambda: LedgerSettings(_env_file=become / "secrets.env"))
 
     with pytest.raises(_BecameError) as became:
         container.run("backend")
 
-    program, arguments = became.value.args
+    program, arguments, environment = became.value.args
+    assert secrets
+    assert "LEDGER_OWNER_DATABASE_URL" not in environment
     assert program == sys.executable
     assert arguments[1:4] == ["-m", "uvicorn", "api.main:create_app"]
     assert (become / "secrets.env").stat().st_mode & 0o777 == 0o600

@@ -15,6 +15,7 @@ from domain.decisions.bounce import RecordBounce
 from tests.cli.terminal import Terminal
 from tests.conftest import execute
 from tests.projections.ledgers import LedgerBench, done
+from workers.following import follow_events
 
 ALIVE = ("ledger:alive:worker", "ledger:alive:beat")
 
@@ -129,6 +130,37 @@ def test_wrong_keys_are_found(terminal: Terminal, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("LEDGER_PEPPERS", "1:" + "A" * 43 + "=")
 
     assert checks(terminal)["key rings"]["status"] == "wrong"
+
+
+def test_an_older_state_is_found(
+    terminal: Terminal, bench: LedgerBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing published, what the database holds, and what it does not: a restore of before."""
+    file = tmp_path / "checkpoints.jsonl"
+    unnamed = checks(terminal)["checkpoints"]["status"]
+    monkeypatch.setenv("LEDGER_CHECKPOINT_FILE", str(file))
+    empty = checks(terminal)["checkpoints"]["status"]
+    bench.issue()
+    follow_events(bench.storage, bench.storage.recorder.clock.now(), file)
+    held = checks(terminal)["checkpoints"]
+    file.write_text(file.read_text().replace('"size": 1', '"size": 7'))
+
+    older = checks(terminal)["checkpoints"]
+
+    assert ("skipped", "ok", "ok", "wrong") == (unnamed, empty, held["status"], older["status"])
+    assert "checkpoint 1 of" in held["found"]
+    assert "over 7 events and the database has only 1 of them" in older["found"]
+    assert older["remedy"].startswith("restore a newer backup")
+
+
+def test_a_process_that_may_alter_the_log_is_reminded_of(terminal: Terminal, bench: LedgerBench) -> None:
+    """The bench runs as the owner; a reminder is no fault."""
+    bench.issue()
+
+    found = checks(terminal)["role"]
+
+    assert ("reminder", True) == (found["status"], "run as ledger, which may alter the log" in found["found"])
+    assert "LEDGER_OWNER_DATABASE_URL" in found["remedy"]
 
 
 def test_secrets_that_others_may_read_are_found(terminal: Terminal, tmp_path: Path) -> None:

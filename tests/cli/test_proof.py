@@ -107,13 +107,18 @@ def test_the_module_is_the_same_command(bench: LedgerBench) -> None:
 
 def test_the_module_finds_a_running_ledger_by_its_folder(bench: LedgerBench, tmp_path: Path) -> None:
     """Without DATABASE_URL the data folder's ledger.json says where; without either it can't reach anything."""
+    (secret := tmp_path / "password").write_text("only-for-tests\n")
     nowhere = module("verify", LEDGER_DATA_DIR=str(tmp_path), DATABASE_URL="")
     (tmp_path / "ledger.json").write_text(json.dumps({"database_url": bench.database_url}))
 
     found = module("verify", "--json", LEDGER_DATA_DIR=str(tmp_path), DATABASE_URL="")
     away = module("verify", DATABASE_URL="postgresql://x@127.0.0.1:1/none")
 
-    assert (3, 3) == (nowhere[0], away[0])
+    bare = bench.database_url.replace(":only-for-tests@", "@")
+    owner = {"LEDGER_OWNER_DATABASE_URL": bare, "LEDGER_OWNER_PASSWORD_FILE": str(secret)}
+    named = module("verify", "--json", DATABASE_URL="postgresql://x@127.0.0.1:1/none", **owner)
+
+    assert (3, 3, 0) == (nowhere[0], away[0], named[0])
     assert "start one with `ledger up`" in nowhere[2]
     assert (0, 0) == (found[0], found[1]["wrong"])
 

@@ -1,11 +1,11 @@
 """Gathers a run's observations: from the clients, the public API, the database and the mail server's log."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import psycopg
 
-from tests.acceptance.stack import Stack
 from tests.faults.load import Load
 from tests.faults.observations import Balance, Fact, Observations, Row, gathered_mails
 from tests.mailserver import MailServer
@@ -24,7 +24,18 @@ def unsettled(database_url: str) -> int:
     return int(row[0])
 
 
-def observe(stack: Stack, load: Load, mail: MailServer) -> Observations:
+class Place(Protocol):
+    """Where a ledger runs: an embedded stack, or several hosts."""
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """Its `database_url`."""
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """One GET from its API."""
+
+
+def observe(stack: Place, load: Load, mail: MailServer) -> Observations:
     """Everything that the checker wants to know, once the run has come to rest."""
     with psycopg.connect(stack.info["database_url"], connect_timeout=5) as conn:
         facts = [
@@ -44,7 +55,7 @@ def observe(stack: Stack, load: Load, mail: MailServer) -> Observations:
     )
 
 
-def _states(stack: Stack, ids: Sequence[str]) -> dict[str, str]:
+def _states(stack: Place, ids: Sequence[str]) -> dict[str, str]:
     found = {}
     for reservation_id in ids:
         status, answer = stack.get(f"/api/v1/public/redemptions/{reservation_id}")

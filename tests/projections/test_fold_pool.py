@@ -82,7 +82,9 @@ def test_a_check_in_several_processes_finds_what_one_finds(bench: LedgerBench) -
         conn.execute("UPDATE ledger_events SET topic = 'X:1' WHERE originator_version = 3")
         conn.execute("UPDATE code_balances SET used = 99")
 
-    found = [verify(bench.database_url, timedelta(days=1), Quiet(), 99, None, SMALL, workers) for workers in (0, 2)]
+    found = [
+        verify(bench.database_url, timedelta(days=1), Quiet(), 99, sizes=SMALL, workers=workers) for workers in (0, 2)
+    ]
 
     assert sorted(found[0].findings) == sorted(found[1].findings)
     assert found[0].broken == found[1].broken

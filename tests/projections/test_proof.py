@@ -23,9 +23,11 @@ from projections.checkpoints import (
 )
 from projections.keys import KeyRing
 from projections.merkle import EMPTY_ROOT, complete_root, consistency_path, is_consistent, node_hash, root_of
+from projections.published import sign_and_publish
 from projections.receipts import NotYetSignedError, ReceiptError, check_proof, read_consistency, read_receipt
 from projections.tree_log import event_leaf, follow, leaf_index, reader_of, tree_size
 from projections.verify_command import run_verify
+from projections.verify_tree import Outside
 from tests.projections.ledgers import LedgerBench, done
 
 OTHER = KeyRing(1, {1: b"o" * 32})
@@ -78,7 +80,7 @@ def plain_root(hashes: list[bytes]) -> bytes:
 
 def verified(bench: LedgerBench) -> tuple[int, list[tuple[str, str]]]:
     """Exit code and (rule, type) of what `verify` finds."""
-    out, keys = StringIO(), public_keys(ring(bench))
+    out, keys = StringIO(), Outside(public_keys(ring(bench)))
     code = run_verify(bench.database_url, timedelta(1), 99, keys, as_json=True, out=out, err=StringIO())
     return code, [(found["rule"], found["type"]) for found in json.loads(out.getvalue())["findings"]]
 
@@ -114,15 +116,15 @@ def test_a_checkpoint_is_signed_once_a_minute_if_there_is_news(
 ) -> None:
     """Nothing for an empty log, too early or without news; the file outside has the same line."""
     key, now, file = signing_key(ring(bench)), bench.storage.recorder.clock.now(), tmp_path / "checkpoints"
-    assert sign_head(conn, key, now, file) is None
+    assert sign_and_publish(conn, key, now, file) is None
     sent(bench)
     follow(conn)
-    first = sign_head(conn, key, now, file)
-    assert sign_head(conn, key, now + timedelta(minutes=2), file) is None
+    first = sign_and_publish(conn, key, now, file)
+    assert sign_and_publish(conn, key, now + timedelta(minutes=2), file) is None
     sent(bench)
     follow(conn)
-    assert sign_head(conn, key, now + timedelta(seconds=5), file) is None
-    second = sign_head(conn, key, now + timedelta(minutes=2), file)
+    assert sign_and_publish(conn, key, now + timedelta(seconds=5), file) is None
+    second = sign_and_publish(conn, key, now + timedelta(minutes=2), file)
 
     assert first
     assert second

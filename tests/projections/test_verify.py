@@ -51,7 +51,7 @@ def test_random_histories_pass(bench: LedgerBench, seed: int) -> None:
     History(bench, seed + 100).go_on(80)
 
     found = verify(
-        bench.database_url, timedelta(days=1), Quiet(), 10, None, Sizes(page_events=5, held_max=2, tail_events=3)
+        bench.database_url, timedelta(days=1), Quiet(), 10, sizes=Sizes(page_events=5, held_max=2, tail_events=3)
     )
 
     assert (0, [], {}) == (found.wrong, found.findings, found.rows.counts)

@@ -157,6 +157,7 @@ CREATE TABLE public.key_checks (
     ring text NOT NULL,
     key_id smallint NOT NULL,
     check_value bytea NOT NULL,
+    exported_at timestamp with time zone,
     CONSTRAINT key_checks_ring_check CHECK ((ring = ANY (ARRAY['pepper'::text, 'master'::text])))
 );
 CREATE TABLE public.ledger_events (

@@ -140,6 +140,7 @@ def test_a_command_reaches_the_running_stack(tmp_path: Path, monkeypatch: pytest
 
     assert {
         "DATABASE_URL": STATE["database_url"],
+        "LEDGER_CHECKPOINT_FILE": str(tmp_path / "checkpoints.jsonl"),
         "LEDGER_DATA_DIR": str(tmp_path),
         "LEDGER_MAILBOX": STATE["mailbox"],
         "LEDGER_PUBLIC_URL": STATE["api"],

@@ -67,6 +67,13 @@ def readiness(api: str) -> tuple[int, dict[str, Any]]:
         connection.close()
 
 
+def sessions(database_url: str) -> list[tuple[str]]:
+    """As whom the ledger's processes are connected."""
+    query = "SELECT DISTINCT usename::text FROM pg_stat_activity WHERE application_name = 'redemption-ledger'"
+    with psycopg.connect(database_url) as conn:
+        return conn.execute(query).fetchall()
+
+
 def running_on(folder: Path) -> list[str]:
     """Commands and environments of processes that name the folder (Linux; elsewhere none can be seen)."""
     found = []
@@ -85,7 +92,9 @@ def test_it_starts_goes_on_where_it_stopped_and_leaves_nothing(tmp_path: Path) -
     """Everything is ready when it says so; a second start has the data; nothing runs after SIGTERM or kill -9."""
     folder = tmp_path / "ledger"
     with stack(folder) as (process, state):
-        assert (200, {"status": "ready", "missing": []}) == readiness(state["api"])
+        status, told = readiness(state["api"])
+        assert (200, "ready", []) == (status, told["status"], told["missing"])
+        assert {"ledger_run"} == {name for (name,) in sessions(state["database_url"])}
         assert 0o600 == (folder / "ledger.json").stat().st_mode & 0o777
         assert process.pid == state["pid"]
         with psycopg.connect(state["database_url"]) as conn:

@@ -4,7 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from api.cli.stack.secret_file import POSTGRES_PASSWORD, read_secrets
+from api.cli.stack.folder import CHECKPOINTS
+from api.cli.stack.secret_file import POSTGRES_PASSWORD, RUN_PASSWORD, read_secrets
 from api.cli.stack.state_file import read_state
 
 
@@ -15,8 +16,8 @@ def stack_environment(data_dir: Path) -> dict[str, str]:
         data_dir: The stack's data folder.
 
     Returns:
-        DATABASE_URL, REDIS_URL, LEDGER_PUBLIC_URL and LEDGER_MAILBOX of the running stack, the folder's secrets and
-        the absolute LEDGER_DATA_DIR: what of it is known and not set in the environment already.
+        DATABASE_URL, REDIS_URL, LEDGER_PUBLIC_URL, LEDGER_CHECKPOINT_FILE and LEDGER_MAILBOX of the running stack, the
+        folder's secrets and the absolute LEDGER_DATA_DIR: what of it is known and not set in the environment already.
     """
     folder = data_dir.absolute()
     found = {"LEDGER_DATA_DIR": str(folder)}
@@ -25,12 +26,14 @@ def stack_environment(data_dir: Path) -> dict[str, str]:
             "DATABASE_URL": state["database_url"],
             "REDIS_URL": state["redis_url"],
             "LEDGER_PUBLIC_URL": state["api"],
+            "LEDGER_CHECKPOINT_FILE": str(folder / CHECKPOINTS),
         }
         if state["mailbox"]:
             found["LEDGER_MAILBOX"] = state["mailbox"]
     # Another user's folder: the command itself says which variables it misses.
     with suppress(OSError):
         found |= read_secrets(folder)
-    found.pop(POSTGRES_PASSWORD, None)
+    for name in (POSTGRES_PASSWORD, RUN_PASSWORD):
+        found.pop(name, None)
     given = {name for name, value in os.environ.items() if value}
     return {name: value for name, value in found.items() if name not in given or name == "LEDGER_DATA_DIR"}

@@ -11,8 +11,10 @@ from pathlib import Path
 from api.cli.stack.errors import USAGE, StackError
 from api.cli.stack.files import write_private
 from api.cli.stack.guardian import lives
+from api.cli.stack.secret_file import FILE as SECRETS
 from api.cli.stack.waiting import wait_until
 
+CHECKPOINTS = "checkpoints.jsonl"
 LAYOUT = "1"
 """Version of what lies where in the folder. It changes only when an older `ledger` could not read it any more."""
 
@@ -41,6 +43,11 @@ class Folder:
     def mailbox(self) -> Path:
         """Maildir of the sink."""
         return self.path / "mailbox"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What was signed of the log, beside the database and not in it."""
+        return self.path / CHECKPOINTS
 
     @property
     def metrics(self) -> Path:
@@ -91,7 +98,7 @@ def _refuse_strangers(path: Path) -> None:
     """Leave a folder alone that isn't ours: before anything is made, changed or cleared in it."""
     if not path.exists() or (path / "version").exists():
         return
-    ours = ("lock", "version.", "lost+found")
+    ours = ("lock", "version.", "lost+found", SECRETS)  # saved keys are put there before the first start
     if strangers := sorted(entry.name for entry in path.iterdir() if not entry.name.startswith(ours)):
         raise StackError(
             f"{path} is not empty (it holds {strangers[0]}) and no data folder of this version: "

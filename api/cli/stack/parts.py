@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from api.cli.stack.folder import Folder
 from api.cli.stack.ports import HOST, free_port
 from api.cli.stack.program import Program
-from api.cli.stack.secret_file import POSTGRES_PASSWORD
+from api.cli.stack.secret_file import POSTGRES_PASSWORD, RUN_PASSWORD
 
 # Who asks ends before who is asked: API, beat and worker together, then the sink and Valkey, PostgreSQL last.
 FRONT, MIDDLE = 2, 1
 METRICS_PORT = "LEDGER_WORKER_METRICS_PORT"
+OWNER_URL = "LEDGER_OWNER_DATABASE_URL"
+"""Whoever owns the tables; no part of the ledger but the start itself and commands needs it."""
 WORKER_STOP_S_MAX = 11.0
 """Letters that are being sent may end; with the stages after it, all ends within 15 seconds."""
 
@@ -34,10 +36,12 @@ def child_environment(folder: Folder, api_port: int, known: Mapping[str, str]) -
     defaults = {
         "LEDGER_MAIL_FROM": "ledger@localhost.localdomain",
         "LEDGER_PUBLIC_URL": f"http://{HOST}:{api_port}",
+        "LEDGER_CHECKPOINT_FILE": str(folder.checkpoints),
     }
     given = {name: value for name, value in os.environ.items() if name != "LEDGER_MAILBOX"}
     env = {**defaults, **given, **known, **fixed}
-    env.pop(POSTGRES_PASSWORD, None)
+    for name in (POSTGRES_PASSWORD, RUN_PASSWORD, OWNER_URL):
+        env.pop(name, None)
     return env
 
 

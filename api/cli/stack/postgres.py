@@ -21,6 +21,7 @@ from api.cli.stack.ports import HOST
 from api.cli.stack.program import Account, Program, plain_environment
 
 OWNER = DATABASE = "ledger"
+RUNNER = "ledger_run"
 SUPERUSER = "postgres"
 CONNECTIONS_MAX = 100
 INIT_S_MAX = 120
@@ -47,6 +48,10 @@ class Postgres:
     def url(self) -> str:
         """libpq URI of the owner."""
         return f"postgresql://{OWNER}:{quote(self.password, safe='')}@{HOST}:{self.port}/{DATABASE}"
+
+    def running_url(self, password: str) -> str:
+        """libpq URI of the role that runs, whose rights are few."""
+        return f"postgresql://{RUNNER}:{quote(password, safe='')}@{HOST}:{self.port}/{DATABASE}"
 
     @property
     def program(self) -> Program:
@@ -125,10 +130,10 @@ def _make(data: Path, account: Account, password: str) -> None:
 
 
 def _owner_sql(password: str) -> str:
-    """The owner may make databases and watch the server. No superuser: rules of the events table bind it too."""
+    """The owner may make databases and roles, and watch. No superuser: rules of the events table bind it too."""
     quoted = password.replace("'", "''")
     return (
-        f"CREATE ROLE {OWNER} LOGIN CREATEDB PASSWORD '{quoted}' IN ROLE pg_monitor;\n"
+        f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{quoted}' IN ROLE pg_monitor;\n"
         f"CREATE DATABASE {DATABASE} OWNER {OWNER};\n"
     )
 

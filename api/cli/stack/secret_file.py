@@ -11,6 +11,7 @@ from api.cli.stack.files import write_private
 FILE = "secrets.env"
 POSTGRES_PASSWORD = "LEDGER_POSTGRES_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 NAMES = ("LEDGER_SECRET_KEY", "LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", POSTGRES_PASSWORD)
+RUN_PASSWORD = "LEDGER_POSTGRES_RUN_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 KEY_BYTES = 32
 
 
@@ -23,7 +24,7 @@ def load_secrets(folder: Path) -> dict[str, str]:
     try:
         if not (folder / FILE).exists():
             _make(folder)
-        return read_secrets(folder)
+        return _with_passwords(folder, read_secrets(folder))
     except OSError as refused:
         raise StackError(
             f"{folder / FILE} can't be used ({refused.strerror}): run `ledger up` as its owner"
@@ -60,6 +61,18 @@ def _make(folder: Path) -> None:
     text = "# Whoever has this file can read every e-mail and code of this ledger. Keep a copy of it in a safe.\n"
     text += "".join(f"{name}={value}\n" for name, value in kept.items())
     write_private(folder / FILE, text)
+
+
+def _with_passwords(folder: Path, known: dict[str, str]) -> dict[str, str]:
+    """The folder's own passwords too: keys that were saved elsewhere come without, and so does an older folder."""
+    # The owner's is in the database already, if there is one; the running role's can be set at any time.
+    wanted = [RUN_PASSWORD] if (folder / "postgres").exists() else [POSTGRES_PASSWORD, RUN_PASSWORD]
+    made = {name: secrets.token_urlsafe(24) for name in wanted if name not in known}
+    if made:
+        path = folder / FILE
+        text = path.read_text() if path.exists() else ""
+        write_private(path, text + "".join(f"{name}={value}\n" for name, value in made.items()))
+    return {**known, **made}
 
 
 def _key() -> str:

@@ -11,8 +11,9 @@ from api.cli.stack import parts, postgres, valkey
 from api.cli.stack.announcement import announce
 from api.cli.stack.errors import StackError
 from api.cli.stack.folder import Folder
+from api.cli.stack.parts import OWNER_URL
 from api.cli.stack.ports import HOST, free_port
-from api.cli.stack.secret_file import POSTGRES_PASSWORD, load_secrets
+from api.cli.stack.secret_file import POSTGRES_PASSWORD, RUN_PASSWORD, load_secrets
 from api.cli.stack.state_file import State, write_state
 from api.cli.stack.supervisor import Supervisor
 from api.cli.stack.waiting import wait_until
@@ -29,18 +30,19 @@ def start_everything(folder: Folder, port: int, demo: bool, supervisor: Supervis
     Raises:
         StackError: Something can't be started, or isn't ready in time.
         pydantic.ValidationError: A setting is malformed.
-        StorageUnavailableError, SchemaMismatchError, WrongKeysError: The database can't be used.
+        StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError: The database can't be used.
     """
     secrets = load_secrets(folder.path)
     servers = _start_servers(folder, secrets, supervisor)
+    owner_url = servers.get(OWNER_URL) or servers["DATABASE_URL"]
     env = parts.child_environment(folder, port, {**secrets, **servers})
-    _open_database(env)
+    env["DATABASE_URL"] = _open_database(env, owner_url)
     supervisor.start(parts.api(folder, port, env), parts.worker(folder, env), parts.beat(folder, env))
     credentials = _first_start(env, demo)
     missing = _wait_until_ready(port, supervisor)
     state = State(
         api=f"http://{HOST}:{port}",
-        database_url=servers["DATABASE_URL"],
+        database_url=owner_url,
         redis_url=servers["REDIS_URL"],
         mailbox=servers.get("LEDGER_MAILBOX"),
         admin_key=credentials["admin_key"],
@@ -65,7 +67,9 @@ def _start_servers(folder: Folder, secrets: Mapping[str, str], supervisor: Super
         The variables that name them.
     """
     found = {
-        name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL", "LEDGER_SMTP_URL") if os.environ.get(name)
+        name: os.environ[name]
+        for name in ("DATABASE_URL", OWNER_URL, "REDIS_URL", "LEDGER_SMTP_URL")
+        if os.environ.get(name)
     }
     started: dict[str, _Server] = {}
     if "REDIS_URL" not in found:
@@ -80,7 +84,8 @@ def _start_servers(folder: Folder, secrets: Mapping[str, str], supervisor: Super
     if "DATABASE_URL" not in found:
         database = postgres.prepare(folder.path, free_port(), secrets[POSTGRES_PASSWORD])
         supervisor.start(database.program)
-        started["postgres"], found["DATABASE_URL"] = database, database.url
+        started["postgres"], found[OWNER_URL] = database, database.url
+        found["DATABASE_URL"] = database.running_url(secrets[RUN_PASSWORD])
     for name, server in started.items():
         _wait_for(name, server, supervisor)
         if isinstance(server, valkey.Valkey):
@@ -103,24 +108,38 @@ def _wait_for(name: str, server: _Server, supervisor: Supervisor) -> None:
         raise _failed([name], supervisor)
 
 
-def _open_database(env: Mapping[str, str]) -> None:
-    """Check all settings, bring the schema up to date and compare the keys, so that no child has to fail over them."""
+def _open_database(env: Mapping[str, str], owner_url: str) -> str:
+    """Check all settings, bring the schema up to date and compare the keys, so that no child has to fail over them.
+
+    Returns:
+        The URL that the ledger's own processes use.
+    """
     from api.settings import ApiSettings  # noqa: PLC0415 - what follows loads while the servers start
     from projections.bootstrap import check_keys  # noqa: PLC0415 - as above
-    from projections.errors import StorageUnavailableError  # noqa: PLC0415 - as above
+    from projections.errors import RolesMissingError, StorageUnavailableError  # noqa: PLC0415 - as above
     from projections.migrations import check_schema, migrate  # noqa: PLC0415 - as above
+    from projections.published import check_published  # noqa: PLC0415 - as above
     from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 
     os.environ.update(env)
     ApiSettings()
-    vault = WorkerSettings().open_vault()
+    settings = WorkerSettings()
+    vault = settings.open_vault()
     database_url = env["DATABASE_URL"]
     try:
-        migrate(database_url)
+        try:
+            migrate(owner_url, database_url)
+        except RolesMissingError:
+            if os.environ.get(OWNER_URL):
+                raise
+            # A folder of before there were roles: its owner may not make them, and doctor says so.
+            database_url = owner_url
         check_schema(database_url)
         check_keys(database_url, vault)
+        check_published(database_url, settings.checkpoint_file)
     except StorageUnavailableError as away:
         raise StackError(f"{away} Start that server, or unset DATABASE_URL for a private one.") from away
+    return database_url
 
 
 def _first_start(env: Mapping[str, str], demo: bool) -> dict[str, str]:

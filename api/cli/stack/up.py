@@ -43,7 +43,7 @@ def run_up(data_dir: Path, port: int, demo: bool) -> int:
 
     Raises:
         pydantic.ValidationError: A setting is malformed.
-        StorageUnavailableError, SchemaMismatchError, WrongKeysError: The database can't be used.
+        StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError: The database can't be used.
     """
     try:
         with opened(data_dir) as folder:

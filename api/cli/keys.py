@@ -1,0 +1,94 @@
+"""`ledger keys export`: the key rings on a file of their own, to be kept where no backup of the database is."""
+
+import base64
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.arguments import JsonFlag
+from api.cli.context import Session, complain, print_json
+from api.cli.stack.files import write_private
+from api.cli.stack.secret_file import FILE, POSTGRES_PASSWORD, read_secrets
+from projections.bootstrap import Storage
+from projections.checkpoints import public_keys
+from projections.errors import SchemaMismatchError, StorageUnavailableError
+from projections.key_exports import note_export
+from projections.settings import LedgerSettings
+
+NOTE = """\
+# The keys of a Redemption Ledger, written {at:%Y-%m-%d %H:%M} UTC by `ledger keys export`.
+#
+# Keep this file in a safe, apart from the database and its backups. With it and a backup every e-mail and every code
+# can be read; without it none can, by nobody: a backup alone is not enough.
+#
+# LEDGER_PEPPERS       finds a code or an e-mail again (HMAC-SHA-256)
+# LEDGER_MASTER_KEYS   opens the vault's texts (AES-256-GCM), and signs the checkpoints; their public keys:
+{public}
+# LEDGER_SECRET_KEY    makes the links in mails; with another one, links that were sent no longer work
+#
+# To restore: embedded, put this file into the data folder as {file} (mode 600) before the first `ledger up`;
+# containers, copy it into the volume `secrets` as {file}; elsewhere, set these variables.
+"""
+
+keys = typer.Typer(help="The key rings, without which no e-mail and no code opens.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    keys.command("export")(export)
+    app.add_typer(keys, name="keys")
+
+
+def export(
+    context: typer.Context,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to make, mode 600; stdout if none is named.")
+    ] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Write both key rings and what else must be kept, for safe keeping outside. Until it was done, doctor reminds."""
+    session: Session = context.obj
+    settings = session.settings()
+    known = _secrets(settings, session.data_dir)
+    try:
+        with Storage.open(settings, pool_size=1) as storage:
+            _write(known, settings, output, as_json=json)
+            note_export(storage, storage.vault.rings)
+    except (StorageUnavailableError, SchemaMismatchError) as trouble:
+        # Keys are wanted most when the database is in trouble.
+        _write(known, settings, output, as_json=json)
+        complain(f"the database could not note it, so doctor goes on reminding: {trouble}")
+    if output is not None:
+        complain(f"the keys are in {output} (mode 600): move it to a safe place, apart from the backups")
+    return 0
+
+
+def _secrets(settings: LedgerSettings, folder: Path) -> dict[str, str]:
+    known = {
+        "LEDGER_PEPPERS": settings.peppers.get_secret_value(),
+        "LEDGER_MASTER_KEYS": settings.master_keys.get_secret_value(),
+        "LEDGER_SECRET_KEY": settings.secret_key.get_secret_value(),
+    }
+    # The embedded database knows its owner by it; a copied data folder can't be started without.
+    password = read_secrets(folder).get(POSTGRES_PASSWORD)
+    return known | ({POSTGRES_PASSWORD: password} if password else {})
+
+
+def _write(known: dict[str, str], settings: LedgerSettings, output: Path | None, *, as_json: bool) -> None:
+    if as_json and output is None:
+        print_json(known)
+        return
+    ring = settings.open_vault().rings["master"]
+    public = "\n".join(f"#   {base64.b64encode(key).decode()}" for key in public_keys(ring))
+    note = NOTE.format(at=datetime.now(UTC), public=public, file=FILE)
+    text = note + "".join(f"{name}={value}\n" for name, value in known.items())
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        write_private(output, text)
+    except OSError as refused:
+        raise typer.BadParameter(f"{output} can't be written ({refused.strerror})") from refused

@@ -1,0 +1,158 @@
+"""`ledger export events|vault`, `import-events`, `import-vault`: taking a ledger to another database, exactly."""
+
+import base64
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from api.cli.arguments import JsonFlag
+from api.cli.context import EXIT_REFUSED, Session, complain, print_json
+from projections.bootstrap import check_keys
+from projections.chained_lines import DamagedFileError
+from projections.fold_watch import PoisonEventError
+from projections.log_export import Exported, export_log
+from projections.log_import import NotEmptyError, import_log
+from projections.migrations import check_schema
+from projections.rebuild_command import ProgressLines
+from projections.vault_file import Moved, export_vault, import_vault
+
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="The file to make, mode 600; stdout if none is named.")
+]
+FileArgument = Annotated[Path, typer.Argument(help="The file; - for stdin.")]
+
+export = typer.Typer(help="Write what the ledger holds into a file.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    export.command("events")(events)
+    export.command("vault")(vault)
+    app.add_typer(export, name="export")
+    app.command("import-events")(import_events)
+    app.command("import-vault")(import_vault_file)
+
+
+def events(context: typer.Context, output: OutputOption = None, json: JsonFlag = False) -> int:
+    """Write the whole log as JSON Lines: events as stored, and the signed checkpoints. Nothing personal is in it."""
+    url = _database(context)
+    with _progress(json=json) as progress, _written(output) as out:
+        done = export_log(url, out, progress)
+    _tell_log(done, "written", json=json and output is not None)
+    return 0
+
+
+def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = False) -> int:
+    """Write the primary data beside the log as JSON Lines: the vault, still sealed, staff, keys, refusals, audit.
+
+    Take it after `export events`. It opens with the key rings only (`ledger keys export`); keep them apart.
+    """
+    url = _database(context)
+    with _progress(json=json) as progress, _written(output) as out:
+        done = export_vault(url, out, progress)
+    _tell_vault(done, "written", json=json and output is not None)
+    return 0
+
+
+def import_events(context: typer.Context, file: FileArgument, json: JsonFlag = False) -> int:
+    """Bring an exported log into an empty database: the same positions, Merkle root and read models, or nothing."""
+    url = _database(context)
+    try:
+        with _progress(json=json) as progress, _read(file) as source:
+            done = import_log(url, source, progress)
+    except (DamagedFileError, NotEmptyError, PoisonEventError) as refused:
+        complain(f"nothing was imported: {refused}")
+        return EXIT_REFUSED
+    _tell_log(done, "imported", json=json)
+    return 0
+
+
+def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag = False) -> int:
+    """Bring an exported vault into a database whose vault is empty. It needs the key rings that it was sealed with."""
+    url = _database(context)
+    session: Session = context.obj
+    rings = session.settings().open_vault()
+    check_keys(url, rings)
+    try:
+        with _progress(json=json) as progress, _read(file) as source:
+            done = import_vault(url, source, rings, progress)
+    except (DamagedFileError, NotEmptyError) as refused:
+        complain(f"nothing was imported: {refused}")
+        return EXIT_REFUSED
+    _tell_vault(done, "imported", json=json)
+    return 0
+
+
+def _database(context: typer.Context) -> str:
+    session: Session = context.obj
+    url = session.settings().owner_url
+    check_schema(url)
+    return url
+
+
+@contextmanager
+def _progress(*, json: bool) -> Iterator[ProgressLines]:
+    progress = ProgressLines(sys.stderr, as_json=json)
+    try:
+        yield progress
+    finally:
+        progress.close()
+
+
+@contextmanager
+def _written(output: Path | None) -> Iterator[BinaryIO]:
+    """Stdout, or a file that appears under its name when it is whole."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    beside = output.with_name(f"{output.name}.{os.getpid()}.new")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(output)
+    except OSError as refused:
+        raise typer.BadParameter(f"{output} can't be written ({refused.strerror})") from refused
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[BinaryIO]:
+    if str(path) == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        source = path.open("rb")
+    except OSError as refused:
+        raise typer.BadParameter(f"{path} can't be read ({refused.strerror})") from refused
+    with source:
+        yield source
+
+
+def _tell_log(done: Exported, verb: str, *, json: bool) -> None:
+    document: dict[str, Any] = {**done._asdict(), "root": base64.b64encode(done.root).decode()}
+    if json:
+        print_json(document)
+        return
+    complain(
+        f"{verb}: {done.events} events up to position {done.position}, {done.checkpoints} checkpoints,"
+        f" Merkle root {document['root']}"
+    )
+
+
+def _tell_vault(done: Moved, verb: str, *, json: bool) -> None:
+    if json:
+        print_json(done._asdict())
+        return
+    complain(f"{verb}: " + ", ".join(f"{count} {table}" for table, count in done.rows.items() if count))
+    for table, count in done.kept.items():
+        if count:
+            complain(f"{count} rows of {table} were there already and stay as they are")

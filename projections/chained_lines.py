@@ -1,0 +1,87 @@
+"""JSON Lines in which every line carries a check over all lines up to it, so that damage is found and its line named.
+
+The check is no signature: it finds accidents and clumsy hands. That nobody altered the events is shown by the Merkle
+root and the signed checkpoints, which are among the lines.
+"""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any, BinaryIO, NamedTuple
+
+import orjson
+
+LINE_BYTES_MAX = 1 << 20
+"""A longer line is none of ours: the longest hold a text of 4 kB."""
+_CHECK_BYTES = 12
+_MARK = b',"check":"'
+_TAIL_BYTES = len(_MARK) + 2 * _CHECK_BYTES + len(b'"}\n')
+
+
+class DamagedFileError(Exception):
+    """A file is not as it was written. The message names the line and what is wrong with it."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(f"line {line}: {why}")
+
+
+class Line(NamedTuple):
+    """One line that is as it was written.
+
+    Attributes:
+        number: Counted from 1.
+        document: What it says.
+    """
+
+    number: int
+    document: dict[str, Any]
+
+
+class LineWriter:
+    """Writes lines with their checks."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._chain = b""
+
+    def write(self, document: dict[str, Any]) -> None:
+        """One line; the document must not be empty."""
+        body = orjson.dumps(document, option=orjson.OPT_UTC_Z)
+        self._chain = sha256(self._chain + body).digest()
+        self._out.write(body[:-1] + _MARK + self._chain[:_CHECK_BYTES].hex().encode() + b'"}\n')
+
+
+def read_lines(source: BinaryIO, name: str) -> Iterator[Line]:
+    """The lines of a file whose first one has `format` and whose last one has `end`; both are given too.
+
+    Args:
+        source: From its beginning.
+        name: The format that is wanted.
+
+    Raises:
+        DamagedFileError: A line is altered, missing, moved or cut, or the file is of another format.
+    """
+    chain, number, has_ended = b"", 0, False
+    while raw := source.readline(LINE_BYTES_MAX):
+        number += 1
+        if has_ended:
+            raise DamagedFileError(number, "something follows the end line")
+        body, chain = _unchained(raw, number, chain)
+        document: dict[str, Any] = orjson.loads(body)
+        if number == 1 and document.get("format") != name:
+            raise DamagedFileError(1, f"this is no file of the format {name!r}")
+        has_ended = "end" in document
+        yield Line(number, document)
+    if not has_ended:
+        raise DamagedFileError(number + 1, "the file ends here without its end line: it was cut")
+
+
+def _unchained(raw: bytes, number: int, chain: bytes) -> tuple[bytes, bytes]:
+    """A line without its check, and the chain up to it."""
+    if not raw.endswith(b'"}\n') or len(raw) <= _TAIL_BYTES or not raw[-_TAIL_BYTES:].startswith(_MARK):
+        why = "it is cut" if not raw.endswith(b"\n") else "it is no line of this format"
+        raise DamagedFileError(number, why)
+    body = raw[:-_TAIL_BYTES] + b"}"
+    chain = sha256(chain + body).digest()
+    if raw[-_TAIL_BYTES + len(_MARK) : -3] != chain[:_CHECK_BYTES].hex().encode():
+        raise DamagedFileError(number, "it is not as it was written, or a line before it is missing or moved")
+    return body, chain

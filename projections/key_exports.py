@@ -1,0 +1,34 @@
+"""Which keys were written out for safe keeping. A key that was not is one disk away from a vault that nobody opens."""
+
+from collections.abc import Mapping
+
+import psycopg
+
+from projections.bootstrap import Storage
+from projections.database import connect, describe
+from projections.errors import StorageUnavailableError
+from projections.keys import KeyRing
+from projections.sql import QUERIES
+from projections.staff import StaffDesk
+
+
+def note_export(storage: Storage, rings: Mapping[str, KeyRing]) -> None:
+    """Remember that these keys were exported, and write the act down in the audit."""
+    with storage.datastore.get_connection() as conn:
+        for name, ring in rings.items():
+            conn.execute(QUERIES["mark_keys_exported"], (name, sorted(ring.keys)))
+    StaffDesk(storage).record("exported_keys", None, storage.recorder.clock.now())
+
+
+def not_exported(database_url: str, rings: Mapping[str, KeyRing]) -> list[str]:
+    """Keys of these rings that were never exported, such as `pepper 1`.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    try:
+        with connect(database_url) as conn:
+            rows = conn.execute(QUERIES["keys_not_exported"]).fetchall()
+    except psycopg.OperationalError as away:
+        raise StorageUnavailableError(f"{describe(database_url)}: {str(away).strip()}") from away
+    return [f"{ring} {key_id}" for ring, key_id in rows if ring in rings and key_id in rings[ring].keys]

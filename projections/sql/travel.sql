@@ -1,0 +1,55 @@
+-- Statements of what travels between databases: the log, the primary data beside it, and signs of both.
+
+-- name: copy_log_by_position
+COPY (
+    SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
+    WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
+) TO STDOUT (FORMAT BINARY);
+
+-- name: count_events_until
+SELECT count(*) FROM ledger_events WHERE notification_id <= %s;
+
+-- name: copy_log_in
+COPY ledger_events (originator_id, originator_version, topic, state, notification_id) FROM STDIN (FORMAT BINARY);
+
+-- name: lock_all_writers_out
+-- Who writes read models, who appends, and who follows: all wait until this transaction ends.
+SELECT pg_advisory_xact_lock(1818518631, 2), pg_advisory_xact_lock(1818518631, 0), pg_advisory_xact_lock(1818518631, 3);
+
+-- name: rows_in_the_way
+-- Whatever an import of the log would have to be mixed with.
+SELECT what FROM (
+    SELECT 'events' AS what WHERE EXISTS (SELECT FROM ledger_events)
+    UNION ALL SELECT 'read models' WHERE EXISTS (SELECT FROM code_balances) OR EXISTS (SELECT FROM reservations)
+        OR EXISTS (SELECT FROM cases)
+    UNION ALL SELECT 'checkpoints' WHERE EXISTS (SELECT FROM checkpoints) OR EXISTS (SELECT FROM merkle_tiles)
+) found;
+
+-- name: insert_numbered_checkpoint
+INSERT INTO checkpoints (number, size, position, root, at, public_key, signature) OVERRIDING SYSTEM VALUE
+VALUES (%s, %s, %s, %s, %s, %s, %s);
+
+-- name: columns_with_sequences
+SELECT a.attname, pg_get_serial_sequence(c.oid::regclass::text, a.attname)
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relname = %s AND c.relnamespace = current_schema()::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+    AND pg_get_serial_sequence(c.oid::regclass::text, a.attname) IS NOT NULL;
+
+-- name: all_tables
+SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace ORDER BY relname;
+
+-- name: foreign_keys
+SELECT k.conrelid::regclass::text, k.confrelid::regclass::text FROM pg_constraint k
+WHERE k.contype = 'f' AND k.connamespace = current_schema()::regnamespace;
+
+-- name: vault_rows_in_the_way
+SELECT EXISTS (SELECT FROM code_texts) OR EXISTS (SELECT FROM recipients) OR EXISTS (SELECT FROM private_texts);
+
+-- name: all_key_checks
+SELECT ring, key_id, check_value FROM key_checks ORDER BY ring, key_id;
+
+-- name: mark_keys_exported
+UPDATE key_checks SET exported_at = now() WHERE ring = %s AND key_id = ANY(%s);
+
+-- name: keys_not_exported
+SELECT ring, key_id FROM key_checks WHERE exported_at IS NULL ORDER BY ring, key_id;

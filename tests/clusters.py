@@ -1,0 +1,129 @@
+"""PostgreSQL servers for tests of copies: base backups, archived WAL, and standbys that take over."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+
+from api.cli.stack import postgres, wheels
+from api.cli.stack.ports import HOST, free_port
+from api.cli.stack.postgres import DATABASE, OWNER, Postgres
+from api.cli.stack.program import kill_group
+from api.cli.stack.waiting import wait_until
+
+READY_S_MAX = 60.0
+PASSWORD = "only-for-tests"
+
+
+class Server:
+    """One server: a data directory and, while it runs, a process in a group of its own."""
+
+    def __init__(self, made: Postgres, logs: Path) -> None:
+        self.made = made
+        self._logs = logs
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """libpq URI of the owner."""
+        return self.made.url
+
+    @property
+    def place(self) -> str:
+        """Host and port, as a URI of several hosts lists them."""
+        return f"{HOST}:{self.made.port}"
+
+    def configure(self, **settings: str) -> None:
+        """Settings for the next start, beside those of the embedded stack."""
+        with (self.made.data / "postgresql.auto.conf").open("a") as lines:
+            lines.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+
+    def start(self) -> None:
+        """Start, and wait until it takes connections."""
+        with (self._logs / f"{self.made.data.parent.name}.log").open("ab") as log:
+            self._process = self.made.program.spawn(log)
+        assert wait_until(self.made.is_ready, READY_S_MAX), self.made.data
+
+    def reload(self) -> None:
+        """Read the settings again."""
+        self.run("pg_ctl", "reload", "-D", str(self.made.data))
+
+    def kill(self) -> None:
+        """All its processes at once, as a power cut does."""
+        if self._process is not None:
+            kill_group(self._process.pid)
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """Fast shutdown."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(READY_S_MAX)
+            self._process = None
+
+    def promote(self) -> None:
+        """A standby becomes primary."""
+        self.run("pg_ctl", "promote", "-w", "-D", str(self.made.data))
+
+    def run(self, program: str, *arguments: str, stdin: str = "") -> None:
+        """One of PostgreSQL's programs, as whom the server runs as."""
+        postgres._run(self.made.account, wheels.postgres(program), *arguments, stdin=stdin)
+
+    def copy_of(self, folder: Path, *, is_standby: bool = False) -> "Server":
+        """A base backup by pg_basebackup, not started; a standby follows this server from then on."""
+        made = replace(self.made, data=_own(folder / "postgres", self.made), port=free_port())
+        follows = ("-R",) if is_standby else ()
+        self.run("pg_basebackup", "-d", self.url, "-D", str(made.data), "-X", "stream", "-c", "fast", *follows)
+        (made.data / "postmaster.pid").unlink(missing_ok=True)
+        return Server(made, self._logs)
+
+    def move_to(self, port: int) -> None:
+        """Listen elsewhere from the next start on."""
+        self.made = replace(self.made, port=port)
+
+    def sync_standbys(self) -> int:
+        """How many standbys a commit waits for now."""
+        with psycopg.connect(self.url) as conn:
+            return conn.execute("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'").rowcount
+
+    def erase(self) -> None:
+        """Its data directory is lost."""
+        self.kill()
+        shutil.rmtree(self.made.data)
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Server]:
+    """A primary whose owner may replicate, not started yet; killed in the end."""
+    folder.mkdir()
+    folder.chmod(0o711)
+    made = Server(postgres.prepare(folder, free_port(), PASSWORD), folder.parent)
+    single = ("--single", "-D", str(made.made.data), "-c", "exit_on_error=on", "postgres")
+    made.run("postgres", *single, stdin=f"ALTER ROLE {OWNER} REPLICATION;\n")
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
+def any_of(*servers: Server) -> str:
+    """A libpq URI that finds whichever of them takes writes."""
+    places = ",".join(item.place for item in servers)
+    return f"postgresql://{OWNER}:{PASSWORD}@{places}/{DATABASE}?target_session_attrs=read-write&connect_timeout=2"
+
+
+def _own(data: Path, made: Postgres) -> Path:
+    """An empty folder that the server's account owns, below one that it may enter."""
+    data.mkdir(parents=True, mode=0o700)
+    data.parent.chmod(0o711)
+    owner = made.data.stat()
+    with suppress(PermissionError):
+        os.chown(data, owner.st_uid, owner.st_gid)
+    return data

@@ -1,0 +1,147 @@
+"""More than one machine: a primary that dies with writes in flight, and a host that dies and comes back.
+
+Once in `make test`, over and over in `make faults`.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clusters import Server, any_of, server
+from tests.faults.checker import violations
+from tests.faults.gathering import observe, unsettled
+from tests.faults.hosts import Hosts
+from tests.faults.load import Load
+from tests.mailserver import MailServer
+from tests.servers import valkey_server
+
+ACKS = 12
+"""Acknowledged redeems before and after each fault."""
+S_MAX = 60.0
+
+pytestmark = pytest.mark.timeout(600)
+
+each_round = pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.mark.long)])
+
+
+@pytest.fixture
+def mail() -> Iterator[MailServer]:
+    """A mail server in a good mood."""
+    with MailServer() as made:
+        yield made
+
+
+@pytest.fixture
+def broker(servers_folder: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A broker of its own."""
+    (folder := servers_folder / f"broker-{request.node.name}").mkdir()
+    with valkey_server(folder) as url:
+        yield url
+
+
+def until(what: Callable[[], bool], hosts: Hosts) -> None:
+    """Wait for a state; at the bound the logs say more."""
+    ends = time.monotonic() + S_MAX
+    while not what():
+        assert time.monotonic() < ends, hosts.words()
+        time.sleep(0.05)
+
+
+def more_acks(hosts: Hosts, *loads: Load) -> None:
+    """Wait until each load has some more acknowledgements."""
+    wanted = [len(load.acks) + ACKS for load in loads]
+    until(lambda: all(len(load.acks) >= count for load, count in zip(loads, wanted, strict=True)), hosts)
+
+
+def assert_kept(hosts: Hosts, mail: MailServer, *loads: Load) -> None:
+    """Every acknowledged redeem is there and was sent; nothing was counted twice."""
+    for load in loads:
+        load.stop()
+    until(lambda: unsettled(hosts.info["database_url"]) == 0, hosts)
+    for load in loads:
+        seen = observe(hosts, load, mail)
+        assert [] == violations(seen)
+        assert len(load.acks) >= ACKS * 2
+        assert 0 == load.gave_up
+
+
+@each_round
+def test_a_standby_takes_over_with_every_acknowledged_redeem(
+    servers_folder: Path, mail: MailServer, broker: str, rounds: int
+) -> None:
+    """The primary loses power while redeems commit; the synchronous standby is promoted; nobody is told where it is."""
+    folder = servers_folder / f"failover-{rounds}"
+    folder.mkdir()
+    folder.chmod(0o711)
+    with server(folder / "one") as primary:
+        primary.start()
+        standby = primary.copy_of(folder / "two", is_standby=True)
+        url = any_of(primary, standby)
+        try:
+            pair = (primary, standby)
+            with Hosts(folder / "hosts", url, broker, mail.url) as hosts:
+                _follow(*pair)
+                hosts.start("backend-1", "worker-1", "beat-1")
+                hosts.wait_ready("backend-1")
+                load = Load(hosts.base("backend-1"), [hosts.issue(1_000_000)], 1, 20)
+                for left in reversed(range(rounds)):
+                    more_acks(hosts, load)
+                    _fail_over(*pair, load)
+                    pair = _as_standby(*pair, folder) if left else pair[::-1]
+                more_acks(hosts, load)
+                assert_kept(hosts, mail, load)
+        finally:
+            for item in pair:
+                item.kill()
+
+
+def _follow(primary: Server, standby: Server) -> None:
+    """From now on no commit is acknowledged before both have it."""
+    standby.start()
+    primary.configure(synchronous_standby_names="*")
+    primary.reload()
+    ends = time.monotonic() + S_MAX
+    while primary.sync_standbys() != 1:
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def _fail_over(primary: Server, standby: Server, load: Load) -> None:
+    """Kill one with writes in flight, promote the other."""
+    ends = time.monotonic() + S_MAX
+    while not load.in_flight():
+        assert time.monotonic() < ends
+    primary.kill()
+    standby.promote()
+
+
+def _as_standby(gone: Server, primary: Server, folder: Path) -> tuple[Server, Server]:
+    """The new pair: the one that died has lost its disk, and comes back as a copy of the other."""
+    place = gone.made.data.parent
+    gone.erase()
+    place.rename(folder / f"gone-{time.monotonic_ns()}")
+    again = primary.copy_of(place, is_standby=True)
+    again.move_to(gone.made.port)
+    _follow(primary, again)
+    return primary, again
+
+
+@each_round
+def test_a_host_dies_and_comes_back(
+    database_url: str, mail: MailServer, broker: str, servers_folder: Path, rounds: int
+) -> None:
+    """Two backends and three workers share one database; one host's processes are killed at work."""
+    with Hosts(servers_folder / f"hosts-{rounds}", database_url, broker, mail.url) as hosts:
+        hosts.start("backend-1", "worker-1", "beat-1", "backend-2", "worker-2", "worker-3")
+        hosts.wait_ready("backend-1", "backend-2")
+        code = hosts.issue(1_000_000)
+        loads = [Load(hosts.base(name), [code], seed, 10) for seed, name in enumerate(("backend-1", "backend-2"))]
+        for _ in range(rounds):
+            more_acks(hosts, *loads)
+            hosts.kill("backend-2", "worker-2", "worker-3")
+            more_acks(hosts, loads[0])
+            hosts.start("backend-2", "worker-2", "worker-3")
+            more_acks(hosts, *loads)
+        assert_kept(hosts, mail, *loads)

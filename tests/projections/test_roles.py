@@ -1,0 +1,139 @@
+"""Least privilege on a real server: what the running role can't do, and what an owner without rights is told."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from projections.bootstrap import Storage
+from projections.errors import RolesMissingError
+from projections.migrations import migrate
+from projections.roles import APPEND_ONLY, VAULT, forgetting, prepare_roles, who_may_change_the_log
+from projections.verify import verify
+from tests.conftest import execute
+from tests.projections.conftest import settings_for
+from tests.projections.histories import History
+from tests.projections.ledgers import LedgerBench, done
+from tests.projections.rebuilds import Quiet, read_models, rebuilt
+
+PASSWORD = "running-only"
+
+
+@pytest.fixture
+def running(database_url: str) -> Iterator[str]:
+    """The same database as a role of its own, with its rights."""
+    role = f"run_{uuid4().hex[:12]}"
+    url = as_role(database_url, role, PASSWORD)
+    migrate(database_url, url)
+    yield url
+    for name in (role, forgetting(role)):
+        execute(database_url, f"GRANT {name} TO CURRENT_USER WITH INHERIT TRUE")
+        execute(database_url, f"DROP OWNED BY {name}")
+    for name in (role, forgetting(role)):
+        execute(database_url, f"DROP ROLE {name}")
+
+
+def as_role(url: str, role: str, password: str) -> str:
+    """The URL with another user."""
+    return f"postgresql://{role}:{password}@{url.partition('@')[2]}"
+
+
+def role_of(url: str) -> str:
+    """Its user."""
+    return url.partition("://")[2].partition(":")[0]
+
+
+def test_a_whole_history_runs_with_few_rights(running: str, database_url: str) -> None:
+    """Redeems, attempts, refunds, cases and verifying, all as the running role; a rebuild keeps its rights."""
+    with Storage.open(settings_for(running)) as storage:
+        bench = LedgerBench(storage, database_url)
+        history = History(bench, seed=4)
+        history.go_on(60)
+        before = read_models(bench)
+        rebuilt(bench, apply=True)
+        history.go_on(20)
+
+        assert before["reservations"]
+        assert [] == who_may_change_the_log(running)
+    assert 0 == verify(running, timedelta(days=9), Quiet(), 10).wrong
+
+
+@pytest.mark.parametrize("table", [*APPEND_ONLY, *VAULT])
+def test_what_is_appended_stays(running: str, database_url: str, table: str) -> None:
+    """UPDATE, DELETE and TRUNCATE are refused by privilege, before any trigger has to."""
+    with psycopg.connect(database_url) as conn:
+        column = conn.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 2", (table,)
+        ).fetchall()[0][0]
+    with psycopg.connect(running, autocommit=True) as conn:
+        for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"TRUNCATE {table}"):  # noqa: S608 - names from the code
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for table"):
+                conn.execute(statement.encode())
+        conn.execute(f"SELECT FROM {table}".encode())
+
+
+def test_the_running_role_makes_nothing_and_waits_for_nothing(running: str) -> None:
+    """No table, no role, no change of the schema; statements, locks and idle transactions have their bounds."""
+    with psycopg.connect(running, autocommit=True) as conn:
+        for statement in (b"CREATE TABLE mine ()", b"CREATE ROLE mine", b"DROP TABLE reservations"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                conn.execute(statement)
+        names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        bounds = [conn.execute("SELECT current_setting(%s)", (name,)).fetchall()[0][0] for name in names]
+
+    assert ["15s", "10s", "30s"] == bounds
+
+
+def test_only_the_forgetting_role_drops_rows_of_the_vault(running: str, bench: LedgerBench) -> None:
+    """The running role becomes it for one transaction, and is itself again afterwards; events stay out of reach."""
+    done(bench.redeem(bench.issue(), "li.wei@example.com"))
+    with psycopg.connect(running, autocommit=True) as conn:
+        with conn.transaction():
+            conn.execute(f"SET LOCAL ROLE {forgetting(role_of(running))}".encode())
+            assert 1 == conn.execute("DELETE FROM recipients").rowcount
+        conn.execute(f"SET ROLE {forgetting(role_of(running))}".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("DELETE FROM ledger_events")
+        conn.execute("RESET ROLE")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("DELETE FROM recipients")
+
+
+def test_rights_follow_the_schema(running: str, database_url: str) -> None:
+    """A table that is added has its rights after the next migrate, a right that was added by hand is taken away."""
+    execute(database_url, "CREATE TABLE added (n bigserial PRIMARY KEY, word text)")
+    execute(database_url, f"GRANT UPDATE ON ledger_events TO {role_of(running)}")
+
+    migrate(database_url, running)
+
+    with psycopg.connect(running, autocommit=True) as conn:
+        assert 1 == conn.execute("INSERT INTO added (word) VALUES ('x')").rowcount
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("UPDATE ledger_events SET topic = topic")
+
+
+def test_a_new_password_is_set_and_the_owner_may_run_itself(running: str, database_url: str) -> None:
+    """The one in DATABASE_URL counts; without a role of its own nothing is done."""
+    changed = as_role(database_url, role_of(running), "another-one")
+
+    prepare_roles(database_url, changed)
+    prepare_roles(database_url, database_url)
+
+    psycopg.connect(changed).close()
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(running)
+
+
+def test_an_owner_without_the_right_says_what_to_type(running: str, database_url: str) -> None:
+    """CREATE ROLE is named; so is a password that the owner may not set."""
+    owner = f"owner_{uuid4().hex[:12]}"
+    execute(database_url, f"CREATE ROLE {owner} LOGIN PASSWORD 'owner'")
+    poor = as_role(database_url, owner, "owner")
+    try:
+        with pytest.raises(RolesMissingError, match=r"CREATE ROLE nobody_yet LOGIN PASSWORD '\.\.\.'; CREATE ROLE"):
+            prepare_roles(poor, as_role(database_url, "nobody_yet", PASSWORD))
+    finally:
+        execute(database_url, f"DROP ROLE {owner}")
+    assert running
