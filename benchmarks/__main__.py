@@ -1,18 +1,35 @@
-"""Run every scenario, rounds interleaved, and say what came of it: `python -m benchmarks [--json FILE]`."""
+"""Run every scenario, rounds interleaved, and say what came of it: `python -m benchmarks [--quick] [--docs DIR]`."""
 
 import argparse
 import json
-import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import proving, rebuilding, report, scenarios, yardsticks
-from benchmarks.machine import machine
-from benchmarks.tools import BenchmarkError, Wrk, find_tool, require_no_servers
+from benchmarks import backlog, hot, page, proving, rebuilding, report, yardsticks
+from benchmarks.facts import facts
+from benchmarks.few import FewThreads
+from benchmarks.long_codes import long_codes
+from benchmarks.machine import Machine, machine
+from benchmarks.plan import FULL, QUICK, Plan
+from benchmarks.tools import (
+    BenchmarkError,
+    Loader,
+    Wrk,
+    find_tool,
+    has_tool,
+    how_to_get,
+    require_no_servers,
+    require_room,
+)
 
-ROUNDS, SECONDS = 3, 4
+ROOM_GB = 15
+"""Disk for the longest log, its indexes and what the database writes on the way."""
+NO_MAIL = {"LEDGER_SMTP_URL": "null://"}
+Numbers = hot.Numbers
+Say = Callable[[str], object]
 
 
 def main() -> int:
@@ -22,53 +39,105 @@ def main() -> int:
         0; 3 if a tool is missing or something could not be measured.
     """
     asked = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    asked.add_argument("--rounds", type=int, default=ROUNDS, help="how often each scenario runs")
-    asked.add_argument("--seconds", type=int, default=SECONDS, help="how long a load lasts")
+    asked.add_argument(
+        "--quick", action="store_true", help="a slice of small sizes: shows that it runs, measures little"
+    )
+    asked.add_argument("--rounds", type=int, help="how often each load runs")
     asked.add_argument("--json", type=Path, help="where the numbers go as JSON")
+    asked.add_argument("--docs", type=Path, help="a folder for the page, its chart and its JSON (docs if not --quick)")
     options = asked.parse_args()
     console = Console(stderr=True)
+    plan = QUICK if options.quick else FULL
+    if options.rounds:
+        plan = plan._replace(rounds=options.rounds)
     try:
-        require_no_servers()
-        for tool in ("wrk", "pgbench"):
-            find_tool(tool)
-        found = report.summary(_rounds(options.rounds, options.seconds, console))
+        found, known, notes = measure(plan, console.print, few=options.quick)
     except BenchmarkError as trouble:
         console.print(f"[bold]not measured:[/bold] {trouble}")
         return 3
     report.show(found, Console())
     if options.json:
-        options.json.write_text(json.dumps({**found, "cpus": os.cpu_count()}, indent=2) + "\n")
+        options.json.write_text(json.dumps({**found, "facts": known, "notes": notes}, indent=2) + "\n")
+    if folder := options.docs or (None if options.quick else Path("docs")):
+        page.write(folder, found, known, notes)
     return 0
 
 
-def _rounds(rounds: int, seconds: int, console: Console) -> list[scenarios.Numbers]:
-    numbers: list[scenarios.Numbers] = []
-    with machine(LEDGER_SMTP_URL="null://") as ledger:
-        wrk = Wrk(ledger.folder)
-        ledger.ask(yardsticks.TABLES)
-        # All yardsticks before the first redeem: a backlog that drains would take a core from them.
-        for number in range(rounds):
-            console.print(f"yardsticks, round {number + 1}")
-            numbers.append(scenarios.bare(ledger, wrk, seconds))
-        code = ledger.issue()
-        for number in range(rounds):
-            console.print(f"a hot code and one that is used up, round {number + 1}")
-            numbers[number] |= scenarios.hot(ledger, wrk, seconds, code)
-            numbers[number] |= scenarios.refusals(ledger, wrk, seconds)
-        console.print("a big code and a small one, the backlog, sizes")
-        numbers[0] |= scenarios.big_and_small(ledger, code)
-        numbers[0] |= scenarios.draining(ledger, wrk, seconds)
-        numbers[0] |= scenarios.drain(ledger)
-        numbers[0] |= scenarios.size(ledger)
-        console.print("what the proof costs")
-        numbers[0] |= proving.cost_of_proof(ledger, wrk, seconds, code)
-        console.print("rebuilds: beside redeems, and of a long log")
-        numbers[0] |= rebuilding.beside_redeems(ledger, wrk, seconds * 3, code)
-        numbers[0] |= rebuilding.on_a_long_log(ledger)
-    with machine() as ledger:
-        console.print("from click to mail")
-        numbers[0] |= scenarios.click_to_mail(ledger, seconds)
-    return numbers
+def measure(plan: Plan, say: Say, *, few: bool) -> tuple[dict[str, float], page.Facts, list[str]]:
+    """Everything in the plan; numbers by key, what they were measured on, and what is to be said of them.
+
+    Raises:
+        BenchmarkError: A tool is missing, there are servers that are not ours, or something went wrong.
+    """
+    require_no_servers()
+    notes = []
+    if not few:
+        find_tool("wrk")
+        require_room(ROOM_GB)
+        if not has_tool("pgbench"):
+            notes.append(f"pgbench is not installed ({how_to_get('pgbench')}): what it measures is missing")
+    rounds: list[Numbers] = []
+    with machine(**({} if few else NO_MAIL)) as ledger:
+        known, loader = facts(ledger), _loader(ledger, few=few)
+        _redeems(ledger, loader, plan, rounds, say)
+        if few:
+            _sending(ledger, loader, plan, rounds[0], say)
+            _clicks(ledger, plan, rounds, say)
+            rounds[0] |= long_codes(ledger, loader, plan, say)
+    if not few:
+        # Each in a stack of its own: what one leaves behind would be in the way of the next.
+        with machine(**NO_MAIL) as ledger:
+            _sending(ledger, _loader(ledger, few=few), plan, rounds[0], say)
+        with machine() as ledger:
+            _clicks(ledger, plan, rounds, say)
+        with machine(**NO_MAIL) as ledger:
+            rounds[0] |= _proof_and_rebuild(ledger, Wrk(ledger.folder), plan, say)
+        with machine(**NO_MAIL) as ledger:
+            rounds[0] |= long_codes(ledger, _loader(ledger, few=few), plan, say)
+    return report.summary(rounds), known, notes
+
+
+def _loader(ledger: Machine, *, few: bool) -> Loader:
+    return FewThreads() if few else Wrk(ledger.folder)
+
+
+def _redeems(ledger: Machine, loader: Loader, plan: Plan, rounds: list[Numbers], say: Say) -> None:
+    """Yardsticks first: nothing of a redeem may be on the machine by then."""
+    ledger.ask(yardsticks.TABLES)
+    for number in range(plan.rounds):
+        say(f"yardsticks, round {number + 1}")
+        rounds.append(hot.bare(ledger, loader, plan))
+    ledger.ask(yardsticks.DROP)
+    code, codes = ledger.issue(), [issued.text for issued in ledger.issue_many(plan.spread_codes)]
+    for number in range(plan.rounds):
+        say(f"a hot code, many codes, refusals and repeats, round {number + 1}")
+        rounds[number] |= hot.hot(ledger, loader, plan, code)
+        rounds[number] |= hot.others(ledger, loader, plan, codes)
+
+
+def _sending(ledger: Machine, loader: Loader, plan: Plan, numbers: Numbers, say: Say) -> None:
+    say("a backlog, its size, and redeems while it is sent")
+    numbers |= backlog.drain(ledger, loader, plan)
+    numbers |= backlog.size(ledger)
+    numbers |= backlog.draining(ledger, loader, plan)
+    if plan.sustained_s is not None:
+        say("a rate that holds")
+        numbers |= backlog.sustained(ledger, loader, plan.sustained_s, numbers["drain_rps"])
+
+
+def _proof_and_rebuild(ledger: Machine, wrk: Wrk, plan: Plan, say: Say) -> Numbers:
+    code, seconds = ledger.issue(), round(plan.seconds)
+    say("what the proof costs")
+    numbers = proving.cost_of_proof(ledger, wrk, seconds, code)
+    say("rebuilds: beside redeems, and of a long log")
+    numbers |= rebuilding.beside_redeems(ledger, wrk, seconds * 3, code)
+    return numbers | rebuilding.on_a_long_log(ledger)
+
+
+def _clicks(ledger: Machine, plan: Plan, rounds: list[Numbers], say: Say) -> None:
+    for number in range(plan.rounds):
+        say(f"from click to mail, round {number + 1}")
+        rounds[number] |= backlog.click_to_mail(ledger, plan.click_s)
 
 
 if __name__ == "__main__":

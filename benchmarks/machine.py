@@ -10,16 +10,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import psutil
 import psycopg
 
-from benchmarks.tools import BenchmarkError, require_loopback
+from benchmarks.tools import BenchmarkError, Client, require_loopback
 
+ISSUED_AT_ONCE = 1_000
+MEGABYTE = 1_000_000
 READY_S_MAX = 90.0
 STOP_S_MAX = 30.0
 LEDGER = (sys.executable, "-c", "from api.cli.app import main; main()")
@@ -50,6 +53,13 @@ def wait_for(what: Callable[[], bool], seconds: float, name: str) -> None:
         time.sleep(0.05)
 
 
+class Issued(NamedTuple):
+    """A code that was issued."""
+
+    text: str
+    code_id: UUID
+
+
 @dataclass
 class Machine:
     """A running stack. `folder` is deleted at the end."""
@@ -72,10 +82,33 @@ class Machine:
 
     def issue(self, max_uses: int | None = None) -> str:
         """A new open code."""
-        uses = "unlimited" if max_uses is None else str(max_uses)
-        options = ("issue", "--count", "1", "--max-uses", uses, "--open", "--json")
-        done = subprocess.run([*LEDGER, *options], env=dict(self.env), capture_output=True, check=True, timeout=60)
-        return str(json.loads(done.stdout)[0]["code"])
+        return self.issue_many(1, max_uses)[0].text
+
+    def issue_many(self, count: int, max_uses: int | None = None) -> list[Issued]:
+        """New open codes."""
+        found: list[Issued] = []
+        with closing(Client(self.base)) as client:
+            while len(found) < count:
+                asked = {"count": min(count - len(found), ISSUED_AT_ONCE), "max_uses": max_uses, "open": True}
+                answer = client.post("/api/v1/codes", asked, {"Authorization": f"Bearer {self.info['admin_key']}"})
+                found += [Issued(item["code"], UUID(item["id"])) for item in answer]
+        return found
+
+    def run(self, module: str, *arguments: str) -> str:
+        """What a module of ours prints, run with the settings of the API."""
+        command = (sys.executable, "-m", module, *arguments)
+        done = subprocess.run(
+            command, env=self._api().environ(), capture_output=True, text=True, check=True, timeout=120
+        )
+        return done.stdout
+
+    def rss_mb(self) -> dict[str, float]:
+        """Resident memory of the largest API process and of the largest worker process, in megabytes."""
+        workers = [worker.memory_info().rss for worker in self.workers()]
+        return {
+            "api_rss_mb": self._api().memory_info().rss / MEGABYTE,
+            "worker_rss_mb": max(workers, default=0) / MEGABYTE,
+        }
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a query."""
@@ -141,11 +174,20 @@ class Machine:
         wait_for(lambda: self.live() == 0, seconds, "an empty backlog")
 
     @contextmanager
-    def second_api(self) -> Iterator[str]:
-        """One more API process on the same database; its address."""
-        first = next(child for child in self._children() if "api.main:create_app" in child.cmdline())
-        with served("api.main:create_app", free_port(), first.environ(), factory=True) as base:
-            yield base
+    def apis(self, count: int) -> Iterator[list[str]]:
+        """So many API processes on the same database; their addresses."""
+        env = self._api().environ()
+        with ExitStack() as others:
+            yield [
+                self.base,
+                *(
+                    others.enter_context(served("api.main:create_app", free_port(), env, factory=True))
+                    for _ in range(count - 1)
+                ),
+            ]
+
+    def _api(self) -> psutil.Process:
+        return next(child for child in self._children() if "api.main:create_app" in child.cmdline())
 
 
 @contextmanager

@@ -21,6 +21,15 @@ def noop(_: str) -> None:
     """Nothing."""
 
 
+with_results = Celery("benchmarks.noop", broker=app.conf.broker_url, backend=app.conf.broker_url)
+with_results.conf.update(task_default_queue=QUEUE)
+
+
+@with_results.task(name="bench_noop_with_result")  # type: ignore[untyped-decorator]  # as above
+def noop_with_result(_: str) -> None:
+    """The same as the old system published it: the caller subscribes to the result first."""
+
+
 def tasks_per_second(redis_url: str, env: Mapping[str, str], count: int) -> float:
     """How many of these a worker with two processes runs, from the first one taken to an empty queue."""
     app.conf.broker_url = redis_url

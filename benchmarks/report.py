@@ -25,6 +25,7 @@ RATIOS = {
     "hot_over_counter_old": ("hot_rps", "counter_old_rps"),
     "hot_over_counter_publish": ("hot_rps", "counter_publish_rps"),
     "hot_over_counter_cte": ("hot_rps", "counter_cte_rps"),
+    "hot4_over_hot1": ("hot4_rps", "hot_rps"),
     "refusals_over_hot": ("refusals_rps", "hot_rps"),
     "drain_over_noop": ("drain_rps", "noop_task_rps"),
     "rebuild_over_fold": ("rebuild_rps", "fold_rps"),
@@ -47,6 +48,9 @@ TARGETS = {
     "rebuild_mb": Target(300, 200, more=False),
     "redeems_during_rebuild": Target(0.75, 0.9),
     "rebuild_lock_ms": Target(100, 50, more=False),
+    "cold_load_ms": Target(50, 50, more=False),
+    "api_rss_mb": Target(250, 250, more=False),
+    "worker_rss_mb": Target(200, 200, more=False),
     "bytes_per_redemption": Target(2500, 1800, more=False),
 }
 
@@ -72,11 +76,20 @@ def verdict(key: str, value: float) -> str:
     return "floor" if sign * value >= sign * target.floor else "below"
 
 
+DECIMALS_BELOW = 100
+"""Decimals only where they say something."""
+
+
+def shown(value: float) -> str:
+    """A number for people."""
+    return f"{value:,.2f}" if value < DECIMALS_BELOW else f"{value:,.0f}"
+
+
 def show(found: Numbers, console: Console) -> None:
     """The table."""
     table = Table("number", "value", "floor", "aim", "reached")
     for key, value in found.items():
         target = TARGETS.get(key)
         wanted = (f"{target.floor:g}", f"{target.aim:g}") if target else ("", "")
-        table.add_row(key, f"{value:,.2f}" if value < 100 else f"{value:,.0f}", *wanted, verdict(key, value))  # noqa: PLR2004 - decimals only where they say something
+        table.add_row(key, shown(value), *wanted, verdict(key, value))
     console.print(table)

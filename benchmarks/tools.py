@@ -6,8 +6,10 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -18,10 +20,16 @@ HOW_TO_GET = {
 REDEEM = "/api/v1/public/redeem"
 
 _LUA = """local n = 0
+local codes = {%(codes)s}
 local headers = {["Content-Type"] = "application/json"}
 function request()
   n = n + 1
-  return wrk.format("POST", "%(path)s", headers, '{"email":"%(prefix)s' .. n .. '@example.com","code":"%(code)s"}')
+  local body = '{"email":"%(prefix)s' .. %(number)s .. '@example.com","code":"' .. codes[n %% #codes + 1] .. '"}'
+  return wrk.format("POST", "%(path)s", headers, body)
+end
+%(delay)s"""
+_DELAY = """function delay()
+  return %d
 end
 """
 
@@ -55,8 +63,33 @@ def find_tool(name: str) -> str:
     debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     found = shutil.which(name) or (str(debian[-1]) if debian else None)
     if found is None:
-        raise BenchmarkError(f"{name} is not installed ({HOW_TO_GET[name]})")
+        raise BenchmarkError(f"{name} is not installed ({how_to_get(name)})")
     return found
+
+
+def how_to_get(name: str) -> str:
+    """How a program is installed."""
+    return HOW_TO_GET[name]
+
+
+def require_room(gigabytes: int) -> None:
+    """Make sure that what is loaded fits.
+
+    Raises:
+        BenchmarkError: The disk with temporary files has too little room.
+    """
+    free = shutil.disk_usage(tempfile.gettempdir()).free / 10**9
+    if free < gigabytes:
+        raise BenchmarkError(f"{gigabytes} GB are needed for temporary files and {free:.0f} are free: set TMPDIR")
+
+
+def has_tool(name: str) -> bool:
+    """Whether a program is installed."""
+    try:
+        find_tool(name)
+    except BenchmarkError:
+        return False
+    return True
 
 
 def require_loopback(url: str) -> str:
@@ -88,49 +121,112 @@ class Client:
     def __init__(self, base: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(require_loopback(base)).netloc, timeout=30)
 
-    def redeem(self, code: str, email: str) -> str:
+    def redeem(self, code: str, email: str, *, refused: bool = False) -> str:
         """Redeem a code; the reservation's id.
 
         Raises:
-            BenchmarkError: It was refused.
+            BenchmarkError: It was refused, or if it should be was not.
         """
-        body = json.dumps({"email": email, "code": code})
-        self._connection.request("POST", REDEEM, body, {"Content-Type": "application/json"})
+        answer = self.post(REDEEM, {"email": email, "code": code}, {}, refused=refused)
+        return str(answer.get("reservation_id"))
+
+    def post(self, path: str, body: object, headers: Mapping[str, str], *, refused: bool = False) -> Any:  # noqa: ANN401 - JSON
+        """Post JSON; the answer's.
+
+        Raises:
+            BenchmarkError: It was refused, or if it should be was not.
+        """
+        self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **headers})
         response = self._connection.getresponse()
         answer = json.loads(response.read())
-        if response.status not in {http.HTTPStatus.OK, http.HTTPStatus.ACCEPTED}:
-            raise BenchmarkError(f"a redeem was answered with {response.status}: {answer.get('code')}")
-        return str(answer["reservation_id"])
+        if (response.status >= http.HTTPStatus.BAD_REQUEST) != refused:
+            raise BenchmarkError(f"{path} answered with {response.status}: {answer}")
+        return answer
 
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
 
 
+class Running(Protocol):
+    """A load that has begun."""
+
+    def read(self) -> Load:
+        """Wait for its end; what came of it."""
+
+
+class Loader(Protocol):
+    """Puts load on a redeem endpoint; each request has a new e-mail, unless it repeats one."""
+
+    def start(
+        self,
+        base: str,
+        codes: Sequence[str],
+        *,
+        seconds: float,
+        connections: int,
+        repeats: bool = False,
+        pause_ms: int = 0,
+    ) -> Running:
+        """Begin to post.
+
+        Args:
+            base: The server's address.
+            codes: Taken in turn.
+            seconds: How long.
+            connections: How many at once.
+            repeats: The same e-mail each time.
+            pause_ms: Wait between an answer and the next request of a connection.
+        """
+
+
 class Wrk:
-    """HTTP load with a new e-mail in each request."""
+    """The load of https://github.com/wg/wrk: one thread, which is enough to keep an API process busy."""
 
     def __init__(self, folder: Path) -> None:
         self._program = find_tool("wrk")
         self._folder = folder
         self._runs = 0
 
-    def start(self, base: str, code: str, *, seconds: int, connections: int = 64) -> "subprocess.Popen[str]":
-        """Begin to post; `read` waits for the end."""
+    def start(
+        self,
+        base: str,
+        codes: Sequence[str],
+        *,
+        seconds: float,
+        connections: int,
+        repeats: bool = False,
+        pause_ms: int = 0,
+    ) -> Running:
+        """Begin to post."""
         self._runs += 1
         script = self._folder / f"load-{self._runs}.lua"
-        script.write_text(_LUA % {"path": REDEEM, "prefix": f"p{self._runs}x", "code": code})
-        options = ("-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", str(script))
+        listed = ",".join(f'"{code}"' for code in codes)
+        delay = _DELAY % pause_ms if pause_ms else ""
+        number = "1" if repeats else "n"
+        script.write_text(
+            _LUA % {"path": REDEEM, "prefix": f"p{self._runs}x", "codes": listed, "number": number, "delay": delay}
+        )
+        options = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}", "--latency", "-s", str(script))
         command = (self._program, *options, require_loopback(base))
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        return _WrkRunning(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
 
-    def read(self, running: "subprocess.Popen[str]") -> Load:
+    def run(self, base: str, code: str, *, seconds: float, connections: int = 64) -> Load:
+        """Post on one code for some seconds and say what came of it."""
+        return self.start(base, [code], seconds=seconds, connections=connections).read()
+
+
+class _WrkRunning:
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def read(self) -> Load:
         """What came of it.
 
         Raises:
             BenchmarkError: wrk reached nothing.
         """
-        text, _ = running.communicate(timeout=300)
+        text, _ = self._process.communicate(timeout=300)
         rps = re.search(r"Requests/sec:\s+([\d.]+)", text)
         answers = re.search(r"(\d+) requests in", text)
         median = re.search(r"50%\s+([\d.]+)(us|ms|s)\b", text)
@@ -139,10 +235,6 @@ class Wrk:
         bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
         scale = {"us": 0.001, "ms": 1.0, "s": 1000.0}[median[2]]
         return Load(float(rps[1]), int(answers[1]), int(bad[1]) if bad else 0, float(median[1]) * scale)
-
-    def run(self, base: str, code: str, *, seconds: int, connections: int = 64) -> Load:
-        """Post for some seconds and say what came of it."""
-        return self.read(self.start(base, code, seconds=seconds, connections=connections))
 
 
 def pgbench(database_url: str, folder: Path, statement: str, *, seconds: int, clients: int = 16) -> float:

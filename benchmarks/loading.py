@@ -1,0 +1,146 @@
+"""Long histories made in seconds: events by the codec's own shapes, multiplied in the database.
+
+What is loaded is what the ledger would have written, but for two things: many redemptions take effect at one moment,
+and the persons' sealed addresses are random bytes. `ledger verify` passes over it.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from domain.events import Event, InviteAttempted, InviteSent, UseReserved
+from projections.codec import encode
+from projections.sql import QUERIES
+
+CHUNK = 50_000
+"""Redemptions of one transaction."""
+_RESERVATION, _RECIPIENT = UUID(int=1), UUID(int=2)
+_CAUSE = 123_456_789
+LIVE_DAYS = 1
+
+_CHUNK = """
+CREATE TEMPORARY TABLE loading ON COMMIT DROP AS
+SELECT code_id, from_version + (nth - 1) * %(steps)s AS version, gen_random_uuid() AS reservation_id,
+    gen_random_uuid() AS recipient_id
+FROM unnest(%(codes)s::uuid[], %(versions)s::bigint[], %(counts)s::bigint[]) AS wanted (code_id, from_version, count),
+    generate_series(1, count) AS nth
+"""
+_EVENTS = """
+INSERT INTO ledger_events (originator_id, originator_version, topic, state)
+SELECT code_id, version + step - 1, topic, convert_to(
+    replace(replace(replace(template, %(reservation)s, reservation_id::text), %(recipient)s, recipient_id::text),
+        %(cause)s, (version + step - 2)::text), 'UTF8')
+FROM loading, unnest(%(topics)s::text[], %(templates)s::text[]) WITH ORDINALITY AS kind (topic, template, step)
+ORDER BY code_id, version, step
+"""
+_RECIPIENTS = """
+INSERT INTO recipients (recipient_id, digest, pepper_id, sealed, key_id)
+SELECT recipient_id, sha256(uuid_send(recipient_id)), 1, sha256(uuid_send(reservation_id)) || uuid_send(recipient_id), 1
+FROM loading
+"""
+_RESERVATIONS = """
+INSERT INTO reservations (
+    reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
+    delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at, refunded_at, refund_cause
+)
+SELECT reservation_id, code_id, recipient_id,
+    CASE WHEN %(steps)s = 1 THEN ARRAY[version] ELSE ARRAY[version, version + 1, version + 2] END,
+    CASE WHEN %(steps)s = 1 THEN 'live' ELSE 'sent' END, 'redeem', %(at)s, %(deadline)s,
+    CASE WHEN %(steps)s = 1 THEN %(at)s::timestamptz END, NULL,
+    1, CASE WHEN %(steps)s = 1 THEN 0 ELSE 1 END, false, NULL, NULL,
+    CASE WHEN %(steps)s > 1 THEN %(at)s::timestamptz END, NULL, NULL, NULL
+FROM loading
+"""
+_BALANCES = """
+UPDATE code_balances b SET version = b.version + c.count * %(steps)s, last_at = %(at)s,
+    used = b.used + CASE WHEN %(steps)s = 1 THEN 0 ELSE c.count END,
+    sent_binding = b.sent_binding + CASE WHEN %(steps)s = 1 THEN 0 ELSE c.count END,
+    reserved = b.reserved + CASE WHEN %(steps)s = 1 THEN c.count ELSE 0 END
+FROM unnest(%(codes)s::uuid[], %(counts)s::bigint[]) AS c (code_id, count) WHERE b.code_id = c.code_id
+"""
+
+
+def load(
+    database_url: str,
+    wanted: Sequence[tuple[UUID, int]],
+    *,
+    live: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Give open codes redemptions that never happened. Nobody may redeem those codes meanwhile.
+
+    Args:
+        database_url: A throw-away database.
+        wanted: Codes and how many redemptions each is given.
+        live: Reserved and not sent yet, with workers that never come; else sent.
+        progress: Told how many were loaded so far.
+    """
+    done = 0
+    with psycopg.connect(database_url, options="-c statement_timeout=0") as conn:
+        for chunk in _chunks(wanted):
+            _load_chunk(conn, chunk, live=live)
+            conn.commit()
+            done += sum(count for _, count in chunk)
+            progress(done)
+        conn.commit()
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute("VACUUM (ANALYZE) ledger_events, reservations, recipients, code_balances")
+
+
+def _chunks(wanted: Sequence[tuple[UUID, int]]) -> list[list[tuple[UUID, int]]]:
+    chunks: list[list[tuple[UUID, int]]] = [[]]
+    room = CHUNK
+    for code_id, count in wanted:
+        left = count
+        while left:
+            part = min(left, room)
+            chunks[-1].append((code_id, part))
+            left, room = left - part, room - part
+            if not room:
+                chunks.append([])
+                room = CHUNK
+    return [chunk for chunk in chunks if chunk]
+
+
+def _load_chunk(
+    conn: "psycopg.Connection[tuple[object, ...]]", chunk: Sequence[tuple[UUID, int]], *, live: bool
+) -> None:
+    conn.execute(QUERIES["lock_order"])
+    codes = [code_id for code_id, _ in chunk]
+    rows: list[Any] = conn.execute(
+        "SELECT code_id, version + 1, greatest(last_at, now()) FROM code_balances WHERE code_id = ANY(%s)", (codes,)
+    ).fetchall()
+    versions = {row[0]: row[1] for row in rows}
+    at = max(row[2] for row in rows)
+    templates = [encode(event) for event in _events(at.astimezone(UTC), live=live)]
+    known = {
+        "codes": codes,
+        "versions": [versions[code_id] for code_id in codes],
+        "counts": [count for _, count in chunk],
+        "steps": len(templates),
+        "reservation": str(_RESERVATION),
+        "recipient": str(_RECIPIENT),
+        "cause": str(_CAUSE),
+        "topics": [topic for topic, _ in templates],
+        "templates": [state.decode() for _, state in templates],
+        "at": at,
+        "deadline": at + timedelta(days=LIVE_DAYS),
+    }
+    for statement in (_CHUNK, _EVENTS, _RECIPIENTS, _RESERVATIONS, _BALANCES):
+        conn.execute(statement.encode(), known)
+
+
+def _events(at: datetime, *, live: bool) -> list[Event]:
+    """One redemption, with marks in the places of its ids and causes."""
+    deadline = at + timedelta(days=LIVE_DAYS)
+    reserved = UseReserved(
+        at=at, actor="person", reservation_id=_RESERVATION, recipient_id=_RECIPIENT, deadline=deadline, language="zh"
+    )
+    if live:
+        return [reserved]
+    worker = {"at": at, "actor": "worker", "actor_id": "bench:1", "reservation_id": _RESERVATION, "caused_by": _CAUSE}
+    attempted = InviteAttempted(**worker, attempt=1, lease_until=deadline, channel="null")  # type: ignore[arg-type]  # fields shared by both
+    return [reserved, attempted, InviteSent(**worker, attempt=1, server="null")]  # type: ignore[arg-type]  # as above

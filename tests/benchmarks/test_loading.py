@@ -1,0 +1,35 @@
+"""Histories that benchmarks load are such as the ledger writes: everything is in its place and every rule holds."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from benchmarks import loading
+from projections.bootstrap import Storage
+from projections.verify import verify
+from tests.projections.conftest import settings_for
+from tests.projections.ledgers import LedgerBench, done
+from tests.projections.rebuilds import Quiet
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[LedgerBench]:
+    """An open ledger with helpers around it."""
+    with Storage.open(settings_for(database_url)) as storage:
+        yield LedgerBench(storage, database_url)
+
+
+@pytest.mark.parametrize(("live", "counts"), [(False, (17, 0)), (True, (0, 17))], ids=["sent", "live"])
+def test_a_loaded_history_is_a_right_one(
+    live: bool, counts: tuple[int, int], bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In chunks, on a code that has a history already; `verify` passes, and the next redeem goes on from it."""
+    monkeypatch.setattr(loading, "CHUNK", 7)
+    code = bench.issue(None, bound=False)
+    first = done(bench.redeem(code, "first@example.com"))
+    loading.load(bench.database_url, [(first.code.code_id, 17)], live=live)
+    after = done(bench.redeem(code, "last@example.com")).code
+
+    assert (after.used, after.reserved) == (counts[0], counts[1] + 2)
+    assert verify(bench.database_url, timedelta(days=2), Quiet(), 10).wrong == 0

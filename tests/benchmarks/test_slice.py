@@ -1,0 +1,82 @@
+"""A slice of the benchmarks, run whole: every scenario works, its page comes out, and nothing is left behind."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import psutil
+import pytest
+
+from benchmarks.plan import QUICK
+
+ROOT = Path(__file__).parents[2]
+RUN_S_MAX = 300
+KEYS = {
+    *("empty_rps", "hot_rps", "hot_over_empty", "hot_draining_rps", "spread_rps", "refusals_rps", "repeats_rps"),
+    *("drain_rps", "click_to_mail_p50_ms", "click_to_mail_p99_ms", "api_rss_mb", "worker_rss_mb"),
+    *("bytes_per_redemption", "big_over_small", "cold_load_ms", "many_live_over_few", "many_held_over_few"),
+}
+
+
+@pytest.fixture(scope="module")
+def ran(servers_folder: Path) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
+    """A folder that is the run's for temporary files too, and the run."""
+    folder = servers_folder / "bench"
+    folder.mkdir()
+    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--docs", str(folder)],
+        cwd=ROOT,
+        env={**kept, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=RUN_S_MAX,
+        check=False,
+    )
+    return folder, run
+
+
+def test_every_scenario_runs(ran: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
+    """Exit 0, and a number for each key; those of histories, reservations and logs for each size."""
+    folder, run = ran
+    assert run.returncode == 0, run.stderr
+    found = json.loads((folder / "benchmarks.json").read_text())
+
+    sizes = {f"history_{uses}_ms" for uses in QUICK.histories} | {f"live_{count}_ms" for count in QUICK.lives}
+    sizes |= {f"log_{events}_rps" for events in QUICK.logs}
+    assert KEYS | sizes <= found.keys()
+    assert all(found[key] > 0 for key in KEYS | sizes)
+    assert found["finished_redemptions"] >= QUICK.finished
+
+
+def test_the_page_names_machine_and_date_and_no_place(
+    ran: tuple[Path, "subprocess.CompletedProcess[str]"],
+) -> None:
+    """A reader can judge it, and learns no name of a host and no path; the chart is well-formed and has words."""
+    folder, _ = ran
+    text = (folder / "benchmarks.md").read_text()
+    facts = json.loads((folder / "benchmarks.json").read_text())["facts"]
+    chart = ET.fromstring((folder / "benchmarks.svg").read_text())  # noqa: S314 - it was written by us just now
+
+    assert str(facts["date"]) in text
+    assert f"{facts['cpus']} CPUs" in text
+    assert str(folder) not in text
+    assert socket.gethostname() not in text
+    assert "the ledger: one hot code" in "".join(chart.itertext())
+
+
+def test_nothing_is_left_behind(ran: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
+    """No folder and no process."""
+    folder, _ = ran
+    left = [process.info["name"] for process in psutil.process_iter(["name", "cmdline"]) if _about(process, folder)]
+
+    assert sorted(path.name for path in folder.iterdir()) == ["benchmarks.json", "benchmarks.md", "benchmarks.svg"]
+    assert left == []
+
+
+def _about(process: psutil.Process, folder: Path) -> bool:
+    return any(str(folder) in word for word in process.info["cmdline"] or ())
