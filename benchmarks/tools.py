@@ -130,7 +130,7 @@ class Client:
         answer = self.post(REDEEM, {"email": email, "code": code}, {}, refused=refused)
         return str(answer.get("reservation_id"))
 
-    def post(self, path: str, body: object, headers: Mapping[str, str], *, refused: bool = False) -> Any:  # noqa: ANN401 - JSON
+    def post(self, path: str, body: object, headers: Mapping[str, str], *, refused: bool = False) -> Any:  # noqa: ANN401 - whatever the body holds
         """Post JSON; the answer's.
 
         Raises:

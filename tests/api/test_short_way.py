@@ -126,3 +126,16 @@ def test_a_defect_is_a_problem_document_with_the_request_id(
 
     assert (answer.status_code, answer.json()["code"], answer.headers["x-request-id"]) == (500, "INTERNAL", "mine")
     assert ERRORS.labels("internal_error")._value.get() == before + 1
+
+
+def test_too_many_at_once_are_told_to_come_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full queue is 503 with Retry-After, nothing is reserved, and the next try is served."""
+    code = site.issue()
+    with monkeypatch.context() as patch:
+        patch.setattr("api.commit.WAITING_MAX", 0)
+        answer = site.redeem(code)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "OVERLOADED")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert site.count("reservations") == 0
+    assert site.redeem(code).status_code == 202

@@ -15,6 +15,7 @@ from benchmarks.plan import QUICK
 
 ROOT = Path(__file__).parents[2]
 RUN_S_MAX = 300
+pytestmark = pytest.mark.timeout(RUN_S_MAX + 30)
 KEYS = {
     *("empty_rps", "hot_rps", "hot_over_empty", "hot_draining_rps", "spread_rps", "refusals_rps", "repeats_rps"),
     *("drain_rps", "click_to_mail_p50_ms", "click_to_mail_p99_ms", "api_rss_mb", "worker_rss_mb"),
