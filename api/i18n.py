@@ -35,11 +35,12 @@ _RANGE = re.compile(r"\*|[a-z]{1,8}(?:-[a-z0-9]{1,8})*", re.IGNORECASE)
 class Translator:
     """Says things in one language."""
 
-    __slots__ = ("_catalog", "language")
+    __slots__ = ("_catalog", "_said", "language")
 
     def __init__(self, language: Language, catalog: NullTranslations) -> None:
         self.language = language
         self._catalog = catalog
+        self._said: dict[str, str] = {}
 
     def __call__(self, key: str, **facts: object) -> str:
         """The sentence of a key with its placeholders filled in; the key itself if no catalog has it.
@@ -47,7 +48,11 @@ class Translator:
         Raises:
             KeyError: A placeholder of the sentence is not among the facts.
         """
-        sentence = self._catalog.gettext(key)
+        sentence = self._said.get(key)
+        if sentence is None:
+            sentence = self._catalog.gettext(key)
+            if sentence != key:  # only what a catalog has: keys from outside must not pile up
+                self._said[key] = sentence
         return sentence.format_map(facts) if facts else sentence
 
     def knows(self, key: str) -> bool:

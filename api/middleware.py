@@ -79,7 +79,8 @@ class Envelope:
             if declared > bytes_max:
                 await self.refuse(scope, receive, tagged)  # type: ignore[misc]  # an async function, typed as any callable
             else:
-                await self.app(scope, self._bounded(receive, bytes_max), tagged)
+                # A body of a declared length is no longer than that: the server ends it there.
+                await self.app(scope, receive if declared else self._bounded(receive, bytes_max), tagged)
         finally:
             self._log(scope, request_id, status, time.perf_counter() - started)
 

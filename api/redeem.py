@@ -55,15 +55,14 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 
 def view(item: Reservation, language: Language, *, created: bool = True) -> dict[str, object]:
     """A reservation as its owner may see it."""
+    state, name = item.public_state, str(item.reservation_id)
     return {
         "success": item.status != "refunded",
-        "message": state_message(
-            item.public_state, language, cause=item.refund_cause, sent_at=item.sent_at, created=created
-        ),
-        "reservation_id": item.reservation_id,
-        "state": item.public_state,
+        "message": state_message(state, language, cause=item.refund_cause, sent_at=item.sent_at, created=created),
+        "reservation_id": name,
+        "state": state,
         "detail_code": item.refund_cause,
-        "status_url": f"/r/{item.reservation_id}",
+        "status_url": f"/r/{name}",
     }
 
 

@@ -26,7 +26,8 @@ class RequestLines:
             return
         if not self._held:
             asyncio.get_running_loop().call_later(HELD_S, self.write)
-        self._held.append(json_line({**fields, "event": "request", "level": "info", "timestamp": datetime.now(UTC)}))
+        fields |= {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
+        self._held.append(json_line(fields))
 
     def write(self) -> None:
         """Write what is held."""

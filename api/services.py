@@ -19,7 +19,7 @@ from domain.errors import Refusal
 from domain.events import ActorKind
 from domain.ports import Language, TextDraft
 from domain.reservation import Reservation
-from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, likely_codes, normal_code
+from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
 from projections.group_commit import OverloadedError
@@ -147,7 +147,7 @@ class Services:
             reservation_id=reservation_id,
             recipient=vault.recipient(address, self.new_id()),
             new_reservation_id=self.new_id(),
-            code_digests=None if code is None else _digests_of_code(vault, _normal_code(code)),
+            code_digests=None if code is None else _digests_of_code(vault, code),
             note=note,
         )
         done = await self.execute(command)
@@ -193,9 +193,9 @@ class Services:
         again: UUID | None,
         key: str | None,
     ) -> ReserveUse:
-        address, code = _address(typed_email), _normal_code(typed_code)
         vault = self.storage.vault
-        digests = _digests_of_code(vault, code)
+        address = _address(typed_email)
+        digests = _digests_of_code(vault, typed_code)
         recipient = vault.recipient(address, self.new_id())
         return ReserveUse(
             context=self.context(caller),
@@ -215,14 +215,10 @@ def _address(typed: str) -> EmailAddress:
         raise ProblemError("EMAIL_INVALID") from bad
 
 
-def _digests_of_code(vault: Vault, code: str) -> list[bytes]:
-    """Digests of a code in normal form, and of the other text under which it may be known."""
-    return [digest for text in likely_codes(code) for digest in vault.digests("code", text)]
-
-
-def _normal_code(typed: str) -> str:
+def _digests_of_code(vault: Vault, typed: str) -> tuple[bytes, ...]:
+    """Digests of a code, and of the other text under which it may be known."""
     try:
-        return normal_code(typed)
+        return vault.typed_code_digests(typed)
     except MalformedCodeError as bad:
         raise ProblemError("CODE_MALFORMED") from bad
 

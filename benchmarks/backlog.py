@@ -81,7 +81,7 @@ def click_to_mail(machine: Machine, seconds: int) -> Numbers:
 
     with ThreadPoolExecutor(16) as threads:
         waiting = [threads.submit(click, number) for number in _paced(CLICKS_PER_S, seconds)]
-        clicked = dict(item.result(30) for item in waiting)
+        clicked = dict(item.result(120) for item in waiting)
     machine.drained()
     sent = machine.ask("SELECT reservation_id::text, extract(epoch FROM sent_at)::float8 FROM reservations")
     waits = sorted((at - clicked[item]) * 1000 for item, at in sent if item in clicked and at is not None)

@@ -36,7 +36,7 @@ class FewThreads:
 
         def post(thread: int) -> list[tuple[int, float]]:
             emails = repeat(f"f{run}@example.com") if repeats else _emails(f"f{run}x{thread}x")
-            connection = http.client.HTTPConnection(urlsplit(require_loopback(base)).netloc, timeout=30)
+            connection = http.client.HTTPConnection(urlsplit(require_loopback(base)).netloc, timeout=60)
             seen = []
             for number, email in enumerate(emails):
                 if time.monotonic() > until:

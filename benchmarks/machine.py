@@ -23,8 +23,8 @@ from benchmarks.tools import BenchmarkError, Client, require_loopback
 
 ISSUED_AT_ONCE = 1_000
 MEGABYTE = 1_000_000
-READY_S_MAX = 90.0
-STOP_S_MAX = 30.0
+READY_S_MAX = 180.0
+STOP_S_MAX = 60.0
 LEDGER = (sys.executable, "-c", "from api.cli.app import main; main()")
 STOPPED_S = 0.1
 """After so long without a statement, whoever has a transaction open has been stopped within it."""
@@ -198,11 +198,11 @@ def served(app: str, port: int, env: Mapping[str, str] | None = None, *, factory
     command = [sys.executable, "-m", "uvicorn", app, *options]
     process = subprocess.Popen(command, env=dict(env) if env else None, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: _listens(port), 30, app)
+        wait_for(lambda: _listens(port), READY_S_MAX, app)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(STOP_S_MAX)
 
 
 @contextmanager

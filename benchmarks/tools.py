@@ -119,7 +119,7 @@ class Client:
     """Redeems one after the other over one connection."""
 
     def __init__(self, base: str) -> None:
-        self._connection = http.client.HTTPConnection(urlsplit(require_loopback(base)).netloc, timeout=30)
+        self._connection = http.client.HTTPConnection(urlsplit(require_loopback(base)).netloc, timeout=60)
 
     def redeem(self, code: str, email: str, *, refused: bool = False) -> str:
         """Redeem a code; the reservation's id.

@@ -99,7 +99,10 @@ class Book:
 
     def code_id(self, digests: Sequence[bytes]) -> UUID | None:
         """The id of the code that has one of these digests."""
-        return next((self.code_ids[digest] for digest in digests if digest in self.code_ids), None)
+        for digest in digests:
+            if (known := self.code_ids.get(digest)) is not None:
+                return known
+        return None
 
     def of_recipient(self, code_id: UUID, recipient_id: UUID) -> list[Reservation]:
         """What is known of one person's reservations on a code, oldest first."""

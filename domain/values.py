@@ -129,6 +129,12 @@ class EmailAddress:
         Raises:
             MalformedEmailError: It is not exactly one address that SMTP can carry.
         """
+        if _PLAIN_ADDRESS.fullmatch(typed) and "xn--" not in (normal := typed.lower()):
+            return cls(normal=normal, typed=typed)
+        return cls._parse_any(typed)
+
+    @classmethod
+    def _parse_any(cls, typed: str) -> "EmailAddress":
         typed = typed.strip() if len(typed) <= TYPED_LENGTH_MAX else ""
         local, at, domain = typed.rpartition("@")
         if not at or not _LOCAL.fullmatch(local) or local[0] == "." or local[-1] == "." or ".." in local:
@@ -146,6 +152,11 @@ class EmailAddress:
         return cls(normal=normal, typed=typed)
 
 
+_PLAIN_ADDRESS = re.compile(
+    r"(?=.{1,64}@.{1,189}\Z)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+)
+"""What nearly all addresses look like: nothing is to be trimmed, composed or encoded, and no bound is near."""
 _PLAIN_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 

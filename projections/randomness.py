@@ -10,6 +10,11 @@ from uuid import UUID
 PIECE_BYTES = 4096
 
 
+_VERSION_4 = 0x4000_8000_0000_0000_0000
+_RANDOM_BITS = (1 << 128) - 1 & ~0xF000_C000_0000_0000_0000
+"""RFC 9562 section 5.4: all but four bits for the version and two for the variant."""
+
+
 class RandomPool:
     """Hands out the system's random bytes, each once; a forked child begins with none of its parent's."""
 
@@ -30,7 +35,7 @@ class RandomPool:
 
     def uuid(self) -> UUID:
         """A random UUID (RFC 9562 version 4)."""
-        return UUID(bytes=self.draw(16), version=4)
+        return UUID(int=int.from_bytes(self.draw(16), "big") & _RANDOM_BITS | _VERSION_4)
 
     def _forget(self) -> None:
         self._lock = threading.Lock()

@@ -9,13 +9,14 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from domain.values import EmailAddress
+from domain.values import EmailAddress, likely_codes, normal_code
 from projections.keys import KeyRing
 from projections.randomness import POOL
 
@@ -25,6 +26,8 @@ TEXT_BYTES_MAX = 4096
 """Longest free text that is kept; a mail server's reply beyond it is cut."""
 
 
+TYPED_CODES_MAX = 4_096
+"""Spellings of codes whose digests a process remembers: taking them is a tenth of a redeem's work."""
 HINT_LETTERS = 4
 """Letters of a code that staff see and may search by."""
 
@@ -76,6 +79,7 @@ class Vault:
         self._random = random_bytes
         order = [peppers.current, *(i for i in peppers.keys if i != peppers.current)]
         self._keyed = [hmac.new(peppers.keys[key_id], digestmod=hashlib.sha256) for key_id in order]
+        self.typed_code_digests = lru_cache(maxsize=TYPED_CODES_MAX)(self._typed_code_digests)
 
     @property
     def rings(self) -> dict[str, KeyRing]:
@@ -126,6 +130,14 @@ class Vault:
         """Digest under every pepper, the current one's first."""
         text = kind.encode() + b"\0" + normal.encode()
         return tuple(_digest(keyed, text) for keyed in self._keyed)
+
+    def _typed_code_digests(self, typed: str) -> tuple[bytes, ...]:
+        """Digests of a code as it was typed, and of the other text under which it may be known.
+
+        Raises:
+            MalformedCodeError: It can't be a code.
+        """
+        return tuple(digest for text in likely_codes(normal_code(typed)) for digest in self.digests("code", text))
 
     def _draft(self, kind: RowKind, normal: str, kept: str, new_id: UUID) -> FoundDraft:
         return FoundDraft(

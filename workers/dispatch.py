@@ -98,7 +98,8 @@ class BackgroundDispatcher:
 
     def dispatch(self, reservation_id: UUID) -> None:
         """Wake a worker for a reservation, some time soon. Never blocks, never raises."""
-        if self._queue.add(reservation_id):
+        # Asking is a tenth of setting; the thread clears it before it looks at the queue, so none is left over.
+        if self._queue.add(reservation_id) and not self._wake.is_set():
             self._wake.set()
 
     def close(self, wait_s: float = 2.0) -> None:
