@@ -14,7 +14,7 @@ import pytest
 from benchmarks.plan import QUICK
 
 ROOT = Path(__file__).parents[2]
-RUN_S_MAX = 300
+RUN_S_MAX = 420
 pytestmark = pytest.mark.timeout(RUN_S_MAX + 30)
 KEYS = {
     *("empty_rps", "hot_rps", "hot_over_empty", "hot_draining_rps", "spread_rps", "refusals_rps", "repeats_rps"),

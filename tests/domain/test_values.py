@@ -1,6 +1,7 @@
 """Normal forms of codes and addresses: part of identity, so they are pinned here for ever."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -153,3 +154,23 @@ def test_any_text_is_an_address_or_malformed(typed: str) -> None:
     assert EmailAddress.parse(address.normal).normal == address.normal
     assert "\r" not in address.typed
     assert "\n" not in address.typed
+
+
+def _read(parse: Callable[[str], EmailAddress], typed: str) -> EmailAddress | None:
+    try:
+        return parse(typed)
+    except MalformedEmailError:
+        return None
+
+
+_WORDS = st.text(st.sampled_from("aZ09._+-"), max_size=70)
+_ODD = st.sampled_from(["", " ", ".", "..", "-", "ü", "xn--", "@", "\u212a", "\n"])
+
+
+@given(st.builds(lambda *parts: "".join(parts), _ODD, _WORDS, _ODD, st.just("@"), _WORDS, _ODD, st.just(".com"), _ODD))
+@example("a@b.com\n")
+@example("A.b+c@XN--80ak6aa92e.com")
+@example(f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.com")
+def test_the_short_way_of_an_address_gives_what_the_long_one_gives(typed: str) -> None:
+    """Whatever is typed: the same address, or no address either way."""
+    assert _read(EmailAddress.parse, typed) == _read(EmailAddress._parse_any, typed)
