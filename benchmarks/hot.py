@@ -9,7 +9,7 @@ from benchmarks import stock
 from benchmarks.counted import CONNECTIONS, Counted
 from benchmarks.machine import Machine, free_port, served
 from benchmarks.plan import Plan
-from benchmarks.tools import Client, Loader, has_tool, pgbench
+from benchmarks.tools import BenchmarkError, Client, Loader, has_tool, pgbench
 
 Numbers = dict[str, float]
 SETTLE_S = 1.0
@@ -22,7 +22,11 @@ def bare(machine: Machine, loader: Loader, plan: Plan) -> Numbers:
     numbers: Numbers = {}
     for name in plan.yardsticks:
         with served(f"benchmarks.yardsticks:{name}", free_port(), env, factory=True) as base:
+            with closing(Client(base)) as client:  # what is made at the first request is made by now
+                client.redeem("HOT", "first@example.com")
             load = loader.start(base, ["HOT"], seconds=plan.seconds, connections=CONNECTIONS).read()
+        if load.refused or not load.answers:
+            raise BenchmarkError(f"the yardstick {name} gave {load.answers} answers, {load.refused} of them errors")
         numbers[f"{name}_rps"] = load.rps
     if not plan.bare:
         return numbers

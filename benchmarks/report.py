@@ -60,7 +60,7 @@ def summary(rounds: Sequence[Numbers]) -> dict[str, float]:
     keys = dict.fromkeys(key for numbers in rounds for key in numbers)
     found = {key: statistics.median(numbers[key] for numbers in rounds if key in numbers) for key in keys}
     for key, (above, below) in RATIOS.items():
-        if above in found and below in found:
+        if above in found and found.get(below):
             found[key] = found[above] / found[below]
     return found
 
