@@ -15,13 +15,14 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import cases, codes, governing, health, redeem, refunds, reservations
+from api import cases, codes, governing, health, recipients, redeem, refunds, reservations
 from api.admin import Office, PostRoom, build_admin
 from api.admin.importing import FILE_BYTES_MAX
 from api.admin.importing import PATH as IMPORT_PATH
 from api.broker import MissingParts
 from api.commit import LoopCommit
 from api.direct import ShortWay
+from api.forgetting import Forgetting
 from api.i18n import LANGUAGES, translator
 from api.middleware import Envelope
 from api.page_deps import page_deps
@@ -31,10 +32,12 @@ from api.services import Services
 from api.settings import ApiSettings
 from api.support import Desk, build_support
 from api.support.dashboard import Dashboard
+from domain.decisions.command import Context
 from projections.bootstrap import Storage
 from projections.disk import DiskNumbers
 from projections.errors import StorageUnavailableError
 from projections.exposition import Exposition
+from projections.forgetting import ForgottenList
 from projections.logs import configure_logs
 from projections.metrics import ERRORS, REDEEM_REQUESTS, STARTED, declare_zeroes
 from projections.numbers import LedgerNumbers
@@ -92,6 +95,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.include_router(reservations.router)
     app.include_router(refunds.router)
     app.include_router(cases.router)
+    app.include_router(recipients.router)
     app.include_router(health.router)
     app.include_router(build_pages(page_deps(app, settings)))
     app.include_router(build_support())
@@ -135,6 +139,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with await _storage(settings) as storage:
+            forget_again(storage, settings)
             commit = LoopCommit(StepwiseExecute(storage), storage.ledger.execute, settings.request_wait_s)
             watch = BrokerWatch(settings.redis_url.get_secret_value(), tell=MissingParts().tell)
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
@@ -168,6 +173,19 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 watch.close()
 
     return lifespan
+
+
+def forget_again(storage: Storage, settings: ApiSettings) -> None:
+    """A restored backup knows people again who asked to be forgotten; it must not for longer than a start takes."""
+
+    def context() -> Context:
+        return Context(now=storage.recorder.clock.now(), actor="operator", actor_id="start")
+
+    number = Forgetting(storage, ForgottenList(settings.forgotten), context, POOL.uuid).forget_again()
+    if number:
+        log.warning(
+            "%d people who had asked to be forgotten were in the database again and were forgotten again", number
+        )
 
 
 def _publish(ids: Sequence[UUID]) -> None:

@@ -88,6 +88,8 @@ class PageAnswers:
         delivery = read_token(self.secret, token)
         if delivery is None:
             return AcceptAnswer(accepted=False)
+        if not await self.services.read(lambda: self.services.reader.addresses([delivery.reservation_id])):
+            return AcceptAnswer(accepted=False)  # forgotten: whoever has the letter can't act for them any more
         command = AcceptInvite(
             context=self.services.context(Caller(actor="person")),
             reservation_id=delivery.reservation_id,

@@ -130,6 +130,20 @@ class ReasonRequest(BaseModel):
     note: Annotated[str | None, Field(min_length=1, max_length=2000)] = None
 
 
+class ForgetRequest(BaseModel):
+    """Who is to be forgotten, and why (kept sealed in the vault, so without the address)."""
+
+    email: Annotated[str, Field(min_length=3, max_length=320)]
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class ForgottenView(BaseModel):
+    """What became of it: ids that were forgotten (none: nobody had this address), and reservations closed for it."""
+
+    forgotten: list[UUID]
+    closed: int
+
+
 class NoteRequest(BaseModel):
     """What is to stand in the history; kept sealed in the vault."""
 

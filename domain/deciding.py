@@ -12,6 +12,7 @@ from domain.decisions.bounce import RecordBounce, record_bounce
 from domain.decisions.cancel import CancelReservation, cancel
 from domain.decisions.command import Decision
 from domain.decisions.correct import CorrectRecipient, correct_recipient
+from domain.decisions.forget import CloseForForgetting, close_for_forgetting
 from domain.decisions.import_code import ImportCode, import_code
 from domain.decisions.issue import IssueCode, issue
 from domain.decisions.note import NoteOnCode, NoteOnReservation, note_on_code, note_on_reservation
@@ -46,6 +47,7 @@ ReservationCommand = (
     | ResolveReservation
     | RefundAfterOutage
     | NoteOnReservation
+    | CloseForForgetting
 )
 """What is about one reservation that exists, by its id."""
 
@@ -144,6 +146,7 @@ _DECISIONS: Mapping[type[Command], Decide] = {
     RecordBounce: _without_policy(record_bounce),
     ResolveReservation: resolve,
     RefundAfterOutage: _without_policy(refund_after_outage),
+    CloseForForgetting: close_for_forgetting,
     CancelReservation: _without_policy(cancel),
     CorrectRecipient: correct_recipient,
     RequestResend: request_resend,

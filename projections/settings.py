@@ -53,6 +53,7 @@ class LedgerSettings(BaseSettings):
     data_dir: Path = DEFAULT_DATA_DIR
     disk_path: Path | None = None
     checkpoint_file: Path | None = None
+    forgotten_file: Path | None = None
     secret_key: SecretStr
     peppers: SecretStr
     master_keys: SecretStr
@@ -104,6 +105,11 @@ class LedgerSettings(BaseSettings):
     def watched_disk(self) -> Path:
         """A path on the disk whose room is watched: the embedded database lies in the data folder."""
         return self.disk_path or self.data_dir
+
+    @property
+    def forgotten(self) -> Path:
+        """The list of forgotten people, which must not travel with the database's backups."""
+        return self.forgotten_file or self.data_dir / "forgotten.jsonl"
 
     def open_vault(self) -> Vault:
         """A vault over the two key rings."""

@@ -30,6 +30,8 @@ Act = Literal[
     "changed_password",
     "undid_outage",
     "exported_keys",
+    "forgot_person",
+    "rotated_keys",
 ]
 
 
@@ -95,7 +97,7 @@ class StaffDesk(Reader):
             cursor.execute(QUERIES["insert_audit"], (now, act, staff_id, subject_id))
 
     def record_with_reason(
-        self, act: Act, staff_id: UUID, subject_id: UUID | None, reason: str, text_id: UUID, now: datetime
+        self, act: Act, staff_id: UUID | None, subject_id: UUID | None, reason: str, text_id: UUID, now: datetime
     ) -> None:
         """Write down that something masked was shown (or another act with a reason), and why; the reason is sealed."""
         sealed = self._storage.vault.text(reason, text_id, subject_id or text_id).content

@@ -82,6 +82,11 @@ class Vault:
         self.typed_code_digests = lru_cache(maxsize=TYPED_CODES_MAX)(self._typed_code_digests)
 
     @property
+    def current(self) -> tuple[int, int]:
+        """Ids of the pepper and of the master key that new rows use."""
+        return self._peppers.current, self._master.current
+
+    @property
     def rings(self) -> dict[str, KeyRing]:
         """Both rings by the name under which their check values are stored."""
         return {"pepper": self._peppers, "master": self._master}

@@ -14,6 +14,7 @@ from api.cli import (
     codes,
     container,
     doctor,
+    forgetting,
     keys,
     moving_in,
     outage,
@@ -61,6 +62,7 @@ cases.add_to(app)
 acts.add_to(app)
 outage.add_to(app)
 moving_in.add_to(app)
+forgetting.add_to(app)
 doctor.add_to(app)
 proof.add_to(app)
 receipts.add_to(app)

@@ -1,4 +1,4 @@
-"""Reading the Maildir of the local mail sink: a page of mails, and one mail's parts. Never writes."""
+"""The Maildir of the local mail sink: a page of mails, one mail's parts, and forgetting an address. Never adds."""
 
 import re
 from dataclasses import dataclass
@@ -8,9 +8,12 @@ from email.errors import MessageError
 from email.headerregistry import DateHeader
 from email.message import EmailMessage
 from email.policy import default
+from email.utils import parseaddr
 from mailbox import Maildir, NoSuchMailboxError
 from pathlib import Path
 from typing import Final
+
+from domain.values import EmailAddress, MalformedEmailError
 
 PAGE_MAX: Final = 50
 """Mails on one page of the list."""
@@ -81,6 +84,28 @@ def read_mail(folder: Path, key: str) -> Mail | None:
         return None
     message, is_cut = found
     return Mail(line=_line(key, message), text=_body(message, "plain"), html=_body(message, "html"), is_cut=is_cut)
+
+
+def delete_mails_to(folder: Path, address: str) -> int:
+    """Delete every mail to an address (in its normal form); how many."""
+    try:
+        box = Maildir(folder, create=False)
+    except NoSuchMailboxError:
+        return 0
+    deleted = 0
+    for key in list(box.keys()):
+        found = _read(box, key, HEAD_BYTES_MAX)
+        if found and _is_to(_header(found[0], "To"), address):
+            box.discard(key)
+            deleted += 1
+    return deleted
+
+
+def _is_to(header: str, address: str) -> bool:
+    try:
+        return EmailAddress.parse(parseaddr(header)[1]).normal == address
+    except MalformedEmailError:
+        return False
 
 
 def _age(key: str) -> tuple[int, ...]:

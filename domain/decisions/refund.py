@@ -22,7 +22,7 @@ class RefundReservation(Struct, frozen=True, kw_only=True):
 
     context: Context
     reservation_id: UUID
-    cause: Literal["staff", "cancelled", "reset"]
+    cause: Literal["staff", "cancelled", "reset", "forgotten"]
     note: TextDraft | None = None
     only_held: bool = False
     revoke_access: bool = False

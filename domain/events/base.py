@@ -20,6 +20,7 @@ RefundCause = Literal[
     "revoked",
     "outage",
     "resolved",
+    "forgotten",
 ]
 ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import"]
 STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})

@@ -3,6 +3,8 @@
 import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -16,11 +18,12 @@ from tests.conftest import TEMPLATE, database_of, drop, execute
 NOBODY = "redis://127.0.0.1:1/0"
 
 
-def settings_over(database_url: str, monkeypatch: pytest.MonkeyPatch) -> ApiSettings:
+def settings_over(database_url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> ApiSettings:
     """Settings as a process finds them; also in the environment, where the Celery side reads them."""
     values = {
         "DATABASE_URL": database_url,
         "REDIS_URL": NOBODY,
+        "LEDGER_DATA_DIR": str(folder),
         "LEDGER_SECRET_KEY": "test-secret-key",
         "LEDGER_PEPPERS": "1:" + base64.b64encode(b"p" * 32).decode(),
         "LEDGER_MASTER_KEYS": "1:" + base64.b64encode(b"m" * 32).decode(),
@@ -39,9 +42,9 @@ def started(settings: ApiSettings) -> Iterator[Site]:
 
 
 @pytest.fixture
-def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> ApiSettings:
-    """Settings over a database of this test's own."""
-    return settings_over(database_url, monkeypatch)
+def settings(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ApiSettings:
+    """Settings over a database and a folder of this test's own."""
+    return settings_over(database_url, monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -56,6 +59,10 @@ def shared_site(postgres_url: str) -> Iterator[Site]:
     """One application for all tests of a file, over a database of its own: what they count they have to tell apart."""
     name = f"shared_{uuid4().hex}"
     execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    with pytest.MonkeyPatch.context() as patch, started(settings_over(database_of(postgres_url, name), patch)) as found:
+    with (
+        TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as patch,
+        started(settings_over(database_of(postgres_url, name), patch, Path(folder))) as found,
+    ):
         yield found
     drop(postgres_url, name)

@@ -1,0 +1,121 @@
+"""`ledger forget` and `ledger rotate-keys`: what happens to the vault's rows after they were written."""
+
+import time
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from api.cli.arguments import JsonFlag
+from api.cli.context import EXIT_REFUSED, EXIT_USAGE, OpenLedger, Session, complain, print_json
+from api.forgetting import Forgetting, Forgotten
+from api.settings import ApiSettings
+from domain.values import EmailAddress, MalformedEmailError
+from projections.forgetting import ForgottenList, ForgottenListError
+from projections.key_rotation import KeyRotation
+from projections.staff import Act, StaffDesk
+from projections.vault import SealBrokenError
+
+LEASE_GRACE_S = 10
+"""How much longer than a lease we wait for it; by then the sweep or we have settled it."""
+LOOK_S = 0.5
+NO_REASON = "no reason was given"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(forget)
+    app.command("rotate-keys")(rotate_keys)
+
+
+def forget(
+    context: typer.Context,
+    email: Annotated[str, typer.Argument(help="The address of the person.")],
+    reason: Annotated[str, typer.Option(help="Why; kept sealed in the vault, so without the address.")] = NO_REASON,
+    json: JsonFlag = False,
+) -> int:
+    """Forget a person: what they hold is closed, their links die, their address and texts about them are deleted.
+
+    Counts, balances and proofs stay as they are. Their id goes to a list outside the database (LEDGER_FORGOTTEN_FILE),
+    by which a restored backup forgets them again.
+    """
+    try:
+        address = EmailAddress.parse(email)
+    except MalformedEmailError as bad:
+        raise typer.BadParameter("one e-mail address") from bad
+    session: Session = context.obj
+    with session.open() as ledger:
+        forgetting = Forgetting(
+            storage=ledger.storage,
+            forgotten=ForgottenList(ledger.settings.forgotten),
+            context=ledger.context,
+            new_id=uuid4,
+            mailbox=ApiSettings().mailbox,
+        )
+        try:
+            done = _when_free(ledger, forgetting, address)
+        except ForgottenListError as fault:
+            complain(str(fault))
+            return EXIT_USAGE
+        if done.leased_until is not None:
+            complain("a letter to this person is being sent for longer than a lease lasts: run this again in a minute")
+            return EXIT_REFUSED
+        _write_down(ledger, "forgot_person", reason, done)
+    if json:
+        print_json({"forgotten": [str(key) for key in done.recipient_ids], "closed": done.closed})
+    elif done.recipient_ids:
+        typer.echo(f"forgotten; {done.closed} reservations were closed")
+    else:
+        typer.echo("nobody with this address is known; refused tries with it are deleted")
+    return 0
+
+
+def _when_free(ledger: OpenLedger, forgetting: Forgetting, address: EmailAddress) -> Forgotten:
+    """Forget, as soon as no worker holds a letter to this person; a lease is waited for once."""
+    until = time.monotonic() + ledger.settings.lease_s + LEASE_GRACE_S
+    done = forgetting.forget(address)
+    while done.leased_until is not None and time.monotonic() < until:
+        time.sleep(LOOK_S)
+        again = forgetting.forget(address)
+        done = Forgotten(again.recipient_ids, done.closed + again.closed, again.leased_until)
+    return done
+
+
+def _write_down(ledger: OpenLedger, act: Act, reason: str, done: Forgotten | None = None) -> None:
+    subjects = done.recipient_ids if done and done.recipient_ids else [None]
+    for subject_id in subjects:
+        StaffDesk(ledger.storage).record_with_reason(act, None, subject_id, reason, uuid4(), ledger.now())
+
+
+def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
+    """Seal and digest the vault anew under the first key of each ring, while everything runs.
+
+    Put a new key in front of LEDGER_PEPPERS or LEDGER_MASTER_KEYS, restart every process with it, then run this. What
+    is interrupted goes on with the next run.
+    """
+    session: Session = context.obj
+    errors = Console(stderr=True)
+    with session.open() as ledger, Progress(console=errors, disable=not errors.is_terminal) as bar:
+        rotation = KeyRotation(ledger.storage)
+        task, rewritten = bar.add_task("sealing anew", total=rotation.left()), 0
+        try:
+            for number in rotation.run():
+                rewritten += number
+                bar.update(task, completed=rewritten)
+        except SealBrokenError as broken:
+            complain(f"{broken}: put the old key back behind the new one and run this again")
+            return EXIT_REFUSED
+        until = rotation.older_refusals_until()
+        if rewritten:
+            _write_down(ledger, "rotated_keys", f"{rewritten} rows")
+    if json:
+        print_json({"rewritten": rewritten, "older_pepper_needed_by_refusals_until": until})
+        return 0
+    typer.echo(f"{rewritten} rows were sealed anew; the master keys behind the first are not needed any more")
+    if until is None:
+        typer.echo("nor are the peppers behind the first")
+    else:
+        typer.echo(f"the older pepper stays in the ring until the refused tries up to {until:%Y-%m-%d} have aged out")
+    return 0

@@ -1,0 +1,105 @@
+"""Forgetting a person, for CLI and API: close what they hold, write their id down outside, erase what is known."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from api.pages.maildir import delete_mails_to
+from domain.deciding import Done
+from domain.decisions.command import Context
+from domain.decisions.forget import CloseForForgetting
+from domain.decisions.overdue import SettleDue
+from domain.values import EmailAddress
+from projections.bootstrap import Storage
+from projections.forgetting import Eraser, ForgottenList
+
+ROUNDS_MAX = 1000
+"""Times 500 reservations: more than one person can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What became of it.
+
+    Attributes:
+        recipient_ids: Who was forgotten; nobody where the address is not known.
+        closed: Reservations that were settled for it.
+        leased_until: A letter is on its way until then at the latest; nobody was forgotten yet.
+    """
+
+    recipient_ids: Sequence[UUID] = ()
+    closed: int = 0
+    leased_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """Forgets people of one ledger.
+
+    Attributes:
+        context: The context of a command, by who asks.
+        new_id: Random ids.
+        mailbox: Maildir of the demo, whose letters to the person go too; None where there is none.
+    """
+
+    storage: Storage
+    forgotten: ForgottenList
+    context: Callable[[], Context]
+    new_id: Callable[[], UUID]
+    mailbox: Path | None = None
+
+    def forget(self, address: EmailAddress) -> Forgotten:
+        """Forget the person with this address.
+
+        Raises:
+            ForgottenListError: Their id can't be written down; nothing was erased.
+            StorageUnavailableError: The database is away; asking again goes on.
+        """
+        eraser, closed = Eraser(self.storage), 0
+        ids = eraser.find(address)
+        for recipient_id in ids:
+            number, leased_until = self._close(eraser, recipient_id)
+            closed += number
+            if leased_until is not None:
+                return Forgotten(closed=closed, leased_until=leased_until)
+            self.forgotten.add(recipient_id, self.context().now)
+            eraser.erase(recipient_id)
+        eraser.erase_refusals(address)
+        if self.mailbox is not None:
+            delete_mails_to(self.mailbox, address.normal)
+        return Forgotten(ids, closed)
+
+    def forget_again(self) -> int:
+        """Forget whom the list names and the database knows all the same, as after a restored backup; how many.
+
+        What a worker holds at this moment fails by itself: there is no address to send to.
+
+        Raises:
+            ForgottenListError: The list can't be read.
+            StorageUnavailableError: The database is away.
+        """
+        eraser, number = Eraser(self.storage), 0
+        for recipient_id in list(eraser.remembered(self.forgotten)):
+            self._close(eraser, recipient_id)
+            number += eraser.erase(recipient_id)
+        return number
+
+    def _close(self, eraser: Eraser, recipient_id: UUID) -> tuple[int, datetime | None]:
+        """Settle all that they hold: how many reservations, and until when a worker keeps one of them."""
+        closed = 0
+        for _ in range(ROUNDS_MAX):
+            context = self.context()
+            held = eraser.held(recipient_id)
+            free = [item.reservation_id for item in held if item.lease_until is None or item.lease_until <= context.now]
+            if not free:
+                return closed, max((item.lease_until for item in held if item.lease_until), default=None)
+            self.storage.ledger.execute(
+                [SettleDue(context=context, reservation_id=key, case_id=self.new_id()) for key in free]
+            )
+            results = self.storage.ledger.execute(
+                [CloseForForgetting(context=context, reservation_id=key, case_id=self.new_id()) for key in free]
+            )
+            closed += sum(isinstance(result, Done) and result.changed for result in results)
+        raise AssertionError("one person holds more reservations than can be closed")

@@ -1,0 +1,78 @@
+"""People as the ledger knows them: an admin forgets one."""
+
+import logging
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from api.deps import Admin, TheServices
+from api.forgetting import Forgetting, Forgotten
+from api.problems import RETRY_AFTER_S, ProblemError
+from api.schemas import ForgetRequest, ForgottenView, Problem
+from api.services import Caller, Services
+from domain.errors import ReservationNotResolvable
+from domain.values import EmailAddress, MalformedEmailError
+from projections.forgetting import ForgottenList, ForgottenListError
+from projections.staff import StaffDesk
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/api/v1/recipients", tags=["recipients"])
+
+FORGET_S_MAX = 30.0
+"""How long closing and erasing may take; what is not done by then goes on, and asking again finds it done."""
+
+
+@router.post(
+    "/forget",
+    responses={
+        401: {"model": Problem},
+        403: {"model": Problem},
+        409: {
+            "model": Problem,
+            "description": "A letter to them is being sent: ask again in a minute",
+        },
+        422: {"model": Problem},
+        503: {"model": Problem},
+    },
+    summary="Forget a person",
+)
+async def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> ForgottenView:
+    """Close what they hold, kill their links, delete their address and the texts about them. Counts stay."""
+    done = await forget_person(services, caller, body.email, body.reason)
+    return ForgottenView(forgotten=list(done.recipient_ids), closed=done.closed)
+
+
+async def forget_person(
+    services: Services, caller: Caller, email: str, reason: str, staff_id: UUID | None = None
+) -> Forgotten:
+    """Forget who has this address, and write down who asked for it and why.
+
+    Raises:
+        ProblemError: The address is none, a letter is on its way (RESERVATION_NOT_RESOLVABLE), or the database is away.
+    """
+    try:
+        address = EmailAddress.parse(email)
+    except MalformedEmailError as bad:
+        raise ProblemError("EMAIL_INVALID") from bad
+    forgetting = Forgetting(
+        storage=services.storage,
+        forgotten=ForgottenList(services.settings.forgotten),
+        context=lambda: services.context(caller),
+        new_id=services.new_id,
+        mailbox=services.settings.mailbox,
+    )
+    try:
+        done = await services.read(lambda: forgetting.forget(address), FORGET_S_MAX)
+    except ForgottenListError as fault:
+        log.exception("nobody was forgotten")
+        raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from fault
+    if done.leased_until is not None:
+        raise ProblemError.of(ReservationNotResolvable("leased"))
+    desk = StaffDesk(services.storage)
+
+    def write_down() -> None:
+        for recipient_id in done.recipient_ids:
+            desk.record_with_reason("forgot_person", staff_id, recipient_id, reason, services.new_id(), services.now())
+
+    await services.read(write_down)
+    return done

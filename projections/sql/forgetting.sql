@@ -1,0 +1,81 @@
+-- Statements by which a person is forgotten and the vault's keys are rotated.
+
+-- name: recipients_by_id
+SELECT recipient_id, sealed, key_id FROM recipients WHERE recipient_id = ANY(%s);
+
+-- name: live_of_recipient
+-- Bounded: a person holds few reservations at once; the rest is found by the next look.
+SELECT reservation_id, lease_until FROM reservations
+WHERE recipient_id = %s AND (status = 'live' OR lease_until IS NOT NULL) LIMIT 500;
+
+-- name: delete_refusals_of_digests
+DELETE FROM refusals WHERE recipient_digest = ANY(%s);
+
+-- name: delete_keys_of_recipient
+-- Their scope is a digest of code and address.
+DELETE FROM idempotency_keys WHERE reservation_id IN (SELECT reservation_id FROM reservations WHERE recipient_id = %s);
+
+-- name: texts_of_recipient
+-- Replies and notes about their reservations, and why somebody looked at their address; not why they were forgotten.
+WITH theirs AS (SELECT reservation_id FROM reservations WHERE recipient_id = %(recipient_id)s)
+SELECT text_id FROM private_texts JOIN theirs USING (reservation_id)
+UNION
+SELECT text_id FROM audit
+WHERE text_id IS NOT NULL AND act <> 'forgot_person'
+    AND (subject_id = %(recipient_id)s OR subject_id IN (SELECT reservation_id FROM theirs));
+
+-- name: delete_texts
+DELETE FROM private_texts WHERE text_id = ANY(%s);
+
+-- name: delete_recipient
+DELETE FROM recipients WHERE recipient_id = %s;
+
+-- name: vault_role
+-- The role that may alter the vault, where the running role can become it; null where the owner itself runs.
+SELECT rolname FROM pg_roles WHERE rolname = current_user || '_forget' AND pg_has_role(current_user, oid, 'MEMBER');
+
+-- name: count_other_keys
+SELECT (SELECT count(*) FROM code_texts WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
+    + (SELECT count(*) FROM recipients WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
+    + (SELECT count(*) FROM staff WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
+    + (SELECT count(*) FROM private_texts WHERE key_id <> %(master)s);
+
+-- name: codes_of_other_keys
+SELECT code_id, sealed, key_id FROM code_texts WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND code_id > %(after)s
+ORDER BY code_id LIMIT %(limit)s;
+
+-- name: recipients_of_other_keys
+SELECT recipient_id, sealed, key_id FROM recipients
+WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND recipient_id > %(after)s ORDER BY recipient_id LIMIT %(limit)s;
+
+-- name: staff_of_other_keys
+SELECT staff_id, sealed, key_id FROM staff WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND staff_id > %(after)s
+ORDER BY staff_id LIMIT %(limit)s;
+
+-- name: texts_of_other_keys
+SELECT text_id, sealed, key_id FROM private_texts WHERE key_id <> %(master)s AND text_id > %(after)s
+ORDER BY text_id LIMIT %(limit)s;
+
+-- name: rekey_codes
+-- Only what is still as it was read: a person who was forgotten meanwhile stays forgotten.
+UPDATE code_texts AS t SET digest = n.digest, pepper_id = n.pepper_id, sealed = n.sealed, key_id = n.key_id
+FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]) AS n (id, digest, pepper_id, sealed, key_id)
+WHERE t.code_id = n.id;
+
+-- name: rekey_recipients
+UPDATE recipients AS t SET digest = n.digest, pepper_id = n.pepper_id, sealed = n.sealed, key_id = n.key_id
+FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]) AS n (id, digest, pepper_id, sealed, key_id)
+WHERE t.recipient_id = n.id;
+
+-- name: rekey_staff
+UPDATE staff AS t SET digest = n.digest, pepper_id = n.pepper_id, sealed = n.sealed, key_id = n.key_id
+FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]) AS n (id, digest, pepper_id, sealed, key_id)
+WHERE t.staff_id = n.id;
+
+-- name: rekey_texts
+UPDATE private_texts AS t SET sealed = n.sealed, key_id = n.key_id
+FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[]) AS n (id, sealed, key_id)
+WHERE t.text_id = n.id;
+
+-- name: refusals_of_other_peppers
+SELECT max(at) FROM refusals WHERE pepper_id <> %s;
