@@ -150,10 +150,15 @@ def test_the_hand_checks_of_the_incident(stack: Stack) -> None:
         "group_id=None, is_rebind=False).id)"
     )
     by_hand = stack.python(call)
+    inspect = (
+        "import sys; from celery.bin.celery import main; "
+        "sys.argv[1:] = ['-A', 'workers.celery_app', 'inspect', 'registered']; main()"
+    )
+    registered = stack.python(inspect)
 
     assert re.search(r"ready\.", worker)
     for name in ("process_invite_task", "sync_redeem_count_task", "cleanup_expired_users"):
-        assert f". {name}" in worker
+        assert f"* {name}\n" in registered.stdout, registered
     assert re.fullmatch(r"[0-9a-f-]{36}", by_hand.stdout.strip()), by_hand.stderr
     stack.wait(lambda: any(mail["To"] == "by.hand@example.com" for mail in stack.mails()))
 
