@@ -19,6 +19,9 @@ from domain.ports import Accepted, Channel, Later, Outcome, Rejected, TextDraft,
 from domain.reservation import Reservation
 from workers.letters import LetterPress
 
+TURN_LETTERS = 12
+"""48 random bits tell the turns of one task at one worker apart; there are never more than a few."""
+
 Execute = Callable[[Sequence[Command]], Sequence[Done | Exception]]
 """Runs commands in few transactions. One result each: done, a refusal, or the defect that broke this one alone."""
 
@@ -109,7 +112,7 @@ class Steps:
         Raises:
             StorageUnavailableError: The database is away.
         """
-        context = Context(now=self.now(), actor="worker", actor_id=self.worker, request_id=task_id)
+        context = self._context(task_id)
         records = [self._record(context, item) for item in tried]
         claims = [
             ClaimAttempt(context=context, reservation_id=wanted, channel=channel, case_id=self.new_id())
@@ -119,6 +122,15 @@ class Steps:
             return []
         results = self.execute([*records, *claims])[len(records) :]
         return self._addressed([item for result in results if (item := _claimed(result, context)) is not None])
+
+    def _context(self, task_id: str) -> Context:
+        """Who acts: this very turn, so that nobody takes its leases over.
+
+        Worker and task are not enough: copies of a message have the same task id, and a container that is started
+        again often has the same process ids.
+        """
+        turn = self.new_id().hex[:TURN_LETTERS]
+        return Context(now=self.now(), actor="worker", actor_id=f"{self.worker}#{turn}", request_id=task_id)
 
     def _record(self, context: Context, tried: Tried) -> RecordOutcome:
         claimed, outcome = tried.claimed, tried.outcome

@@ -51,6 +51,9 @@ def claim(command: ClaimAttempt, book: Book, policy: Policy) -> Decision:
 
 
 def is_claimed_by(item: Reservation, context: Context) -> bool:
-    """Whether the lease is this very task's: true also when the commit's answer was lost and it asked again."""
+    """Whether the lease is this very claim's: true also when the commit's answer was lost and it is decided again.
+
+    So the caller's actor id has to be its own for each claim.
+    """
     lease = item.lease
     return lease is not None and (lease.worker, lease.task_id) == (context.actor_id, context.request_id)

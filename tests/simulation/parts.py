@@ -283,7 +283,7 @@ class Worker(Node):
     def _invite(self, message: Message) -> None:
         """The task `process_invite_task`."""
         ends = self.kernel.now + TASK_LIMIT_S / 3
-        task_id = f"{message.number}.{self.kernel.random.randrange(1000)}"
+        task_id = str(message.number)
         self._mailroom.work(reservation_ids(list(message.ids)), task_id, lambda: self.kernel.now > ends)
 
     def _sweep(self) -> None:

@@ -205,6 +205,15 @@ def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:
     return decision._replace(events=events)
 
 
+def lease_belongs_to_the_message(patch: Patch) -> None:
+    """Every copy of a message takes the lease of the first one for its own."""
+
+    def context(self: Steps, task_id: str) -> Context:
+        return Context(now=self.now(), actor="worker", actor_id=self.worker, request_id=task_id)
+
+    patch.setattr(Steps, "_context", context)
+
+
 def message_id_per_attempt(patch: Patch) -> None:
     """Every try is a letter of its own."""
     tries = iter(range(10**9))
@@ -263,6 +272,7 @@ PLANTS: Mapping[str, Callable[[Patch], None]] = {
         overdue_forgets_leases,
         claim_ignores_the_lease,
         bounce_gives_the_use_back,
+        lease_belongs_to_the_message,
         message_id_per_attempt,
         sweep_wakes_nobody,
         held_is_called_used_up,

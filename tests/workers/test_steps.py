@@ -1,10 +1,13 @@
 """Claim, send, record over a real ledger: what each outcome leaves behind."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
+from domain.deciding import Command, Result
 from domain.ports import Accepted, Letter, Outcome, Rejected, Uncertain
 from tests.projections.ledgers import LedgerBench, done
 from workers.notices import OutboxRows, invitations_wait, send_notices
@@ -70,6 +73,29 @@ def test_a_message_delivered_twice_sends_once(bench: LedgerBench, steps: Steps) 
 
     assert words == ["sent", "idle", "idle"]
     assert len(channel.letters) == 1
+
+
+def test_a_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, steps: Steps) -> None:
+    """A copy has the same task id and may come to the same worker; what the first run sent is not sent again."""
+    channel = ScriptedChannel()
+    reservation_id = reserved(bench)
+    claimed = steps.claim([reservation_id], channel.name, "t1")
+    assert [steps.send(item, channel) for item in claimed] == [SENT]
+
+    assert steps.process(reservation_id, channel, "t1") == "idle"
+    assert len(channel.letters) == 1
+
+
+def test_a_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, steps: Steps) -> None:
+    """Deciding it again finds the lease that it committed itself."""
+    reservation_id = reserved(bench)
+
+    def execute(commands: Sequence[Command]) -> Sequence[Result]:
+        bench.storage.ledger.execute(commands)
+        return bench.storage.ledger.execute(commands)
+
+    assert len(replace(steps, execute=execute).claim([reservation_id], "scripted", "t1")) == 1
+    assert kinds(bench) == ["UseReserved", "InviteAttempted"]
 
 
 def test_an_unknown_reservation_is_nothing_to_do(steps: Steps) -> None:
