@@ -29,7 +29,7 @@ WITH stretch AS MATERIALIZED (
         count(*)
     FROM clicks GROUP BY 2
     UNION ALL
-    SELECT 'click_to_sent_ms', '', (sum(seconds) * 1000)::bigint FROM clicks HAVING count(*) > 0
+    SELECT 'click_to_sent_ms', '', sum((seconds * 1000)::bigint)::bigint FROM clicks HAVING count(*) > 0
 )
 INSERT INTO tallies AS old (name, label, count) SELECT name, label, count FROM counted
 ON CONFLICT (name, label) DO UPDATE SET count = old.count + excluded.count;

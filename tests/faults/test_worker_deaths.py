@@ -141,7 +141,7 @@ def test_a_child_frozen_for_longer_than_its_lease(worker: Crew) -> None:
         "SELECT convert_from(state, 'UTF8')::jsonb ->> 'actor_id' FROM ledger_events"
         " WHERE starts_with(topic, 'InviteAttempted:') ORDER BY notification_id DESC LIMIT 1"
     )[0]
-    pid = int(signed.rpartition(":")[2])
+    pid = int(signed.rpartition(":")[2].partition("#")[0])
     (child,) = [process for process in worker.processes() if process.pid == pid]
     child.suspend()
     worker.wait_for("InviteOutcomeUnknown", [item], LEASE_S + 30)

@@ -145,8 +145,8 @@ class Victims:
                 raise AssertionError(victim)
 
     def _busy_children(self, choice: random.Random) -> list[psutil.Process]:
-        """One pool process that holds a lease: workers sign with host and process id."""
-        leasing = {str(name).rpartition(":")[2] for (name,) in self._ask(LEASING)}
+        """One pool process that holds a lease: workers sign with host, process id and turn."""
+        leasing = {str(name).rpartition(":")[2].partition("#")[0] for (name,) in self._ask(LEASING)}
         children = [child for parent in self._part("worker") for child in parent.children()]
         return [choice.choice([child for child in children if str(child.pid) in leasing])]
 
