@@ -35,6 +35,12 @@ ENTER_MS = (50, 300)
 """Longest wait for writers to finish what they have begun, at the first try and at the last: others wait behind us."""
 LOCK_MS_MAX = 60
 """Longest wait for the tables after that; who reads them for longer makes us try later."""
+VACUUM_MS_MAX = 5_000
+"""Longest wait for a vacuum of the tables to end, in which nobody waits behind us.
+
+PostgreSQL ends an automatic one for us after its deadlock_timeout, one second by default, so shorter waits never got
+through while a long one ran (https://www.postgresql.org/docs/17/routine-vacuuming.html, 24.1.6).
+"""
 LISTED_MAX = 1_000
 
 Step = Callable[[str], None]
@@ -188,7 +194,7 @@ class _Run:
     def _put_in_place(self) -> float:
         """Try until nobody is in the way for long; gives the milliseconds for which writers were kept out."""
         for number in range(SWAP_TRIES_MAX):
-            self._builder.catch_up()
+            self._builder.catch_up()  # for good: what a try brings in is rolled back with it
             before = self._builder.position
             try:
                 lock_ms = self._swap(number) if self._wish.only is None else self._replace(self._wish.only)
@@ -196,18 +202,20 @@ class _Run:
                     return lock_ms
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 pass
-            # What the transaction brought in was rolled back with it.
             self._builder.position = before
             time.sleep(SWAP_PAUSE_S)
         raise SwapBusyError(
             "something reads or holds the read models for too long to swap them without holding up redeems:"
-            " look for long transactions in pg_stat_activity and try again"
+            " look for long transactions and vacuums in pg_stat_activity and try again"
         )
 
     def _swap(self, number: int) -> float | None:
-        """Keep writers out, fold the last events, rename; None if there were too many of them."""
+        """Keep vacuums out, then writers, fold the last events, rename; None if there were too many of them."""
         first, last = ENTER_MS
         with self._writer.transaction():
+            _lock_timeout(self._writer, VACUUM_MS_MAX)
+            self._shadow.keep_vacuums_out()
+            self._builder.catch_up()
             _lock_timeout(self._writer, first + (last - first) * number // SWAP_TRIES_MAX)
             self._writer.execute(QUERIES["enter_alone"])
             started = time.monotonic()

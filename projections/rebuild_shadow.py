@@ -210,10 +210,16 @@ class Shadow:
             named = before.replace(f" ON {live}", f" ON {shadow}").replace(f" ON {unquoted}", f" ON {shadow}")
             self._run("{}", _literal(f"{named} USING {after}"))
 
+    def keep_vacuums_out(self) -> None:
+        """Wait until no vacuum, ANALYZE or building of an index is at the live tables, and let none begin.
+
+        Reading and writing them goes on, also while this waits.
+        """
+        self._lock("SHARE UPDATE EXCLUSIVE")
+
     def swap(self) -> None:
         """Put the shadows in the place of the live tables, in the transaction that is open."""
-        names = sql.SQL(", ").join(table.place for table in self.tables)
-        self._run("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names)
+        self._lock("ACCESS EXCLUSIVE")
         for table in self.tables:
             self._run("ALTER TABLE {} SET SCHEMA {}", table.place, sql.Identifier(OLD_SCHEMA))
             if not any(option.startswith("autovacuum_enabled=") for option in table.options):
@@ -236,6 +242,10 @@ class Shadow:
             }
             self._conn.execute(_literal(DELETE_DIFFERING).format(**parts))
             self._conn.execute(_literal(INSERT_MISSING).format(**parts))
+
+    def _lock(self, mode: str) -> None:
+        names = sql.SQL(", ").join(table.place for table in self.tables)
+        self._run("LOCK TABLE {} IN {} MODE", names, _literal(mode))
 
     def _run(self, statement: str, *parts: sql.Composable) -> None:
         self._conn.execute(_literal(statement).format(*parts))

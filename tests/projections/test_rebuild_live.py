@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -26,6 +28,7 @@ from tests.projections.rebuilds import Quiet, commanded, leftovers, read_models,
 LOCK_MS_MAX = 100
 SWAPS_MAX = 12
 """On a machine with much else to do a swap may be put off in its middle: one of so many is not."""
+LOOKS_MAX = 400
 STEPS = ("created", "filled", "compared", "swapping", "in place")
 
 KILLED = """
@@ -45,6 +48,11 @@ def drift(bench: LedgerBench) -> None:
     """Make every balance wrong."""
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("UPDATE code_balances SET used = 7")
+
+
+def waiting(bench: LedgerBench) -> list[Any]:
+    """Kinds and modes of the locks for which somebody waits."""
+    return bench.rows("SELECT locktype, mode FROM pg_locks WHERE NOT granted")
 
 
 def run_killed(bench: LedgerBench, step: str, how: str) -> int:
@@ -169,6 +177,30 @@ def test_a_long_reader_delays_the_swap_and_not_the_redeems(bench: LedgerBench, m
     assert wrong == bench.rows("SELECT code_id, 7 FROM code_balances")
 
     assert (rebuilt(bench, apply=True).lock_ms or 0) > 0
+
+
+def test_a_vacuum_delays_the_swap_and_nobody_waits_behind_it(
+    bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock as VACUUM holds it: the rebuild waits for its end before it asks writers to wait, and needs one try."""
+    monkeypatch.setattr(rebuilding, "SWAP_TRIES_MAX", 1)
+    code = bench.issue(None, bound=False)
+    drift(bench)
+    with ThreadPoolExecutor(1) as threads, psycopg.connect(bench.database_url) as vacuum:
+        vacuum.execute("LOCK TABLE reservations IN SHARE UPDATE EXCLUSIVE MODE")
+        rebuilding_now = threads.submit(rebuilt, bench, apply=True)
+        for _ in range(LOOKS_MAX):
+            if waits := waiting(bench):
+                break
+            time.sleep(0.05)
+        assert [("relation", "ShareUpdateExclusiveLock")] == waits
+
+        assert done(bench.redeem(code, "li.wei@example.com")).changed
+
+        assert waits == waiting(bench)
+        vacuum.rollback()
+        assert (rebuilding_now.result(30).lock_ms or 0) > 0
+    assert {} == rebuilt(bench).counts
 
 
 def test_writers_wait_for_a_swap_and_no_longer(bench: LedgerBench) -> None:
