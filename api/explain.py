@@ -21,6 +21,7 @@ from domain.events import (
     InviteOutcomeUnknown,
     InviteSent,
     LateSuccessRecorded,
+    OpeningBalanceImported,
     ReservationEvent,
     UseRefunded,
     UseReserved,
@@ -67,8 +68,20 @@ class ExplainedReservation(BaseModel):
     sentence: str
 
 
+class ExplainedOpening(BaseModel):
+    """Uses that were counted before the ledger was: no reservation stands for them."""
+
+    uses: int
+    source: str
+    reason: str
+    since: datetime
+    version: int
+    position: int
+    sentence: str
+
+
 class Explanation(BaseModel):
-    """A code's numbers as sums of named reservations, as of a moment and version."""
+    """A code's numbers as sums of opening balances and named reservations, as of a moment and version."""
 
     id: UUID
     as_of: datetime
@@ -80,6 +93,7 @@ class Explanation(BaseModel):
     available: int | None
     state: str
     sentence: str
+    openings: list[ExplainedOpening]
     uses: list[ExplainedReservation]
     held: list[ExplainedReservation]
     not_counted: list[ExplainedReservation]
@@ -135,6 +149,7 @@ def explanation_of(
         most: How many reservations to hold and name of each kind.
     """
     traces: dict[UUID, _Trace] = {}
+    openings: list[ExplainedOpening] = []
     last: HistoryLine | None = None
     opened = 0
     for line in reader.history(code_id, as_of=as_of):
@@ -148,9 +163,24 @@ def explanation_of(
                 _forget_oldest(traces, most)
         elif isinstance(event, ReservationEvent) and (trace := traces.get(event.reservation_id)):
             trace.add(line, event, language)
+        elif isinstance(event, OpeningBalanceImported):
+            openings.append(_opening(line, event, language))
     if last is None:
         return None
-    return _explanation(last, list(traces.values()), opened, as_of or now, language, most)
+    known = _explanation(last, list(traces.values()), opened, as_of or now, language, most)
+    return known.model_copy(update={"openings": openings})
+
+
+def _opening(line: HistoryLine, event: OpeningBalanceImported, language: Language) -> ExplainedOpening:
+    return ExplainedOpening(
+        uses=event.uses,
+        source=event.source,
+        reason=event.reason,
+        since=event.at,
+        version=line.version,
+        position=line.position,
+        sentence=event_sentence(type(event).__name__, facts_of(event), language),
+    )
 
 
 def _forget_oldest(traces: dict[UUID, _Trace], most: int) -> None:
@@ -192,6 +222,7 @@ def _explanation(
         available=code.available,
         state=code.state(at),
         sentence=_total(say, code),
+        openings=[],
         uses=kinds[0],
         held=kinds[1],
         not_counted=kinds[2],
@@ -249,8 +280,12 @@ def _moment(moment: datetime) -> str:
 
 
 def csv_of(explanation: Explanation) -> Iterator[str]:
-    """One line for each reservation, with a head; for spreadsheets."""
+    """One line for each opening balance and each reservation, with a head; for spreadsheets."""
     yield _csv_line(["counts", "reservation_id", "state", "reserved_at", "since", "event", "attempts", "why"])
+    for opening in explanation.openings:
+        yield _csv_line(
+            ["used", "", "opening", "", opening.since.isoformat(), "OpeningBalanceImported", 0, opening.sentence]
+        )
     for counts, found in (("used", explanation.uses), ("held", explanation.held), ("no", explanation.not_counted)):
         for item in found:
             times = (item.reserved_at.isoformat(), item.since.isoformat())

@@ -110,6 +110,10 @@ def explain(
 
 def _print_explanation(found: Explanation, say: Translator) -> None:
     console.print(f"[bold]{found.sentence}[/bold]")
+    if found.openings:
+        console.print(f"\n[bold]{say('explain.head.openings')}[/bold]")
+        for opening in found.openings:
+            console.print(f"{opening.uses}  {opening.sentence}", highlight=False, markup=False)
     for title, items in (
         (say("explain.head.uses"), found.uses),
         (say("explain.head.held"), found.held),

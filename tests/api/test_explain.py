@@ -3,9 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from urllib.parse import quote
+from uuid import uuid4
 
 from api.explain import explanation_of
 from api.issuing import Terms
+from domain.decisions.command import Context
+from domain.decisions.import_code import ImportCode, Opening
 from domain.ports import Rejected
 from tests.api.site import Answer, Site
 
@@ -109,6 +112,30 @@ def test_what_is_overdue_says_so(site: Site) -> None:
 
     assert [found["held"]] == named(document["held"])
     assert "its time was over at" in document["held"][0]["sentence"]
+
+
+def test_uses_from_before_the_ledger_are_named_too(site: Site) -> None:
+    """No reservation stands for an opening balance: number, source and reason do, in JSON and as a table."""
+    code_id, services = uuid4(), site.services
+    imported = ImportCode(
+        context=Context(now=services.now(), actor="operator"),
+        code_id=code_id,
+        text=services.storage.vault.code("SHORTOLDCODE", code_id),
+        source="shop",
+        max_uses=5,
+        openings=[Opening(2, "in_doubt"), Opening(1, "stated")],
+    )
+    services.storage.ledger.execute([imported])
+
+    document = explained(site, str(code_id)).json()
+
+    assert (3, 0, []) == (document["used_count"], document["reserved"], document["uses"])
+    assert [(2, "shop", "in_doubt", 2), (1, "shop", "stated", 3)] == [
+        (opening["uses"], opening["source"], opening["reason"], opening["version"]) for opening in document["openings"]
+    ]
+    assert document["openings"][0]["sentence"].startswith("2 uses were taken over from shop")
+    table = explained(site, str(code_id), "?format=csv").text.splitlines()
+    assert ["used,,opening", "used,,opening"] == [",".join(line.split(",")[:3]) for line in table[1:]]
 
 
 def test_strangers_are_not_told(site: Site) -> None:
