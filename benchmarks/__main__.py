@@ -50,9 +50,13 @@ def main() -> int:
     plan = QUICK if options.quick else FULL
     if options.rounds:
         plan = plan._replace(rounds=options.rounds)
+    rounds: list[Numbers] = []
     try:
-        found, known, notes = measure(plan, console.print, few=options.quick)
+        found, known, notes = measure(plan, rounds, console.print, few=options.quick)
     except BenchmarkError as trouble:
+        if rounds:
+            report.show(report.summary(rounds), Console())
+            console.print("what was measured until then is above; no page is written from a part")
         console.print(f"[bold]not measured:[/bold] {trouble}")
         return 3
     report.show(found, Console())
@@ -63,8 +67,12 @@ def main() -> int:
     return 0
 
 
-def measure(plan: Plan, say: Say, *, few: bool) -> tuple[dict[str, float], page.Facts, list[str]]:
+def measure(
+    plan: Plan, rounds: list[Numbers], say: Say, *, few: bool
+) -> tuple[dict[str, float], page.Facts, list[str]]:
     """Everything in the plan; numbers by key, what they were measured on, and what is to be said of them.
+
+    Each round's numbers are added to `rounds` as they come, so that a part which fails doesn't take the others along.
 
     Raises:
         BenchmarkError: A tool is missing, there are servers that are not ours, or something went wrong.
@@ -76,7 +84,6 @@ def measure(plan: Plan, say: Say, *, few: bool) -> tuple[dict[str, float], page.
         require_room(ROOM_GB)
         if not has_tool("pgbench"):
             notes.append(f"pgbench is not installed ({how_to_get('pgbench')}): what it measures is missing")
-    rounds: list[Numbers] = []
     with machine(**({} if few else NO_MAIL)) as ledger:
         known, loader = facts(ledger), _loader(ledger, few=few)
         _redeems(ledger, loader, plan, rounds, say)

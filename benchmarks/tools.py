@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -115,10 +116,15 @@ def require_no_servers() -> None:
             raise BenchmarkError(f"{name} is set: benchmarks use throw-away servers of their own, so unset it")
 
 
+IDLE_S_MAX = 3.0
+"""The server ends a connection that was idle for five seconds (uvicorn's timeout_keep_alive)."""
+
+
 class Client:
-    """Redeems one after the other over one connection."""
+    """Redeems one after the other over one connection, or a new one after a pause."""
 
     def __init__(self, base: str) -> None:
+        self._used_at = time.monotonic()
         self._connection = http.client.HTTPConnection(urlsplit(require_loopback(base)).netloc, timeout=60)
 
     def redeem(self, code: str, email: str, *, refused: bool = False) -> str:
@@ -134,11 +140,17 @@ class Client:
         """Post JSON; the answer's.
 
         Raises:
-            BenchmarkError: It was refused, or if it should be was not.
+            BenchmarkError: It was refused, or if it should be was not, or not answered.
         """
-        self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **headers})
-        response = self._connection.getresponse()
-        answer = json.loads(response.read())
+        if time.monotonic() - self._used_at > IDLE_S_MAX:
+            self._connection.close()  # the next request opens another
+        try:
+            self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **headers})
+            response = self._connection.getresponse()
+            answer = json.loads(response.read())
+        except (OSError, http.client.HTTPException) as lost:
+            raise BenchmarkError(f"{path} was not answered: {lost!r}") from lost
+        self._used_at = time.monotonic()
         if (response.status >= http.HTTPStatus.BAD_REQUEST) != refused:
             raise BenchmarkError(f"{path} answered with {response.status}: {answer}")
         return answer
