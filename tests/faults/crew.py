@@ -65,6 +65,23 @@ class Crew:
         for _ in range(copies):
             app.send_task("process_invite_task", args=[[str(item) for item in ids]], queue="ledger", ignore_result=True)
 
+    def give_held_messages_again(self) -> int:
+        """What a broker does after the visibility timeout, now: messages that workers hold come again; how many."""
+        app: Any = Celery("test", broker=self.broker_url)
+        with app.connection_for_write(transport_options={"visibility_timeout": 0}) as connection:
+            held = connection.default_channel.qos
+            given: list[str] = []
+            restore = held.restore_by_tag
+            held.restore_by_tag = lambda tag, *args, **more: (given.append(tag), restore(tag, *args, **more))
+            held.restore_visible(interval=1)
+        return len(given)
+
+    def queued(self) -> int:
+        """Messages that no worker has taken yet."""
+        app: Any = Celery("test", broker=self.broker_url)
+        with app.connection_for_write() as connection:
+            return int(connection.default_channel.client.llen("ledger"))
+
     def rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:
         """Ask the database, over a connection that stays: what waits asks often."""
         return self.watching.execute(query.encode(), params).fetchall()

@@ -156,6 +156,20 @@ def test_a_child_frozen_for_longer_than_its_lease(worker: Crew) -> None:
     assert worker.rows("SELECT status FROM reservations WHERE reservation_id = %s", item) == [("sent",)]
 
 
+def test_a_task_that_outlasts_the_visibility_timeout(worker: Crew) -> None:
+    """The broker gives its message to a second process while the first one sends: it sees the lease; one mail."""
+    worker.mail.at("dot", Late(1.5), times=1)
+    (item,) = worker.reserve(1, "outlasting")
+    worker.publish([item])
+    worker.wait_for("InviteAttempted", [item])
+    worker.wait(worker.give_held_messages_again, 5)
+    worker.wait_for("InviteSent", [item])
+    worker.wait(lambda: worker.queued() == 0)
+
+    assert worker.events(item) == {"UseReserved": 1, "InviteAttempted": 1, "InviteSent": 1}
+    assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
+
+
 def test_the_same_message_ten_times_in_parallel(worker: Crew) -> None:
     """One mail; nine find nothing to do, which is no error."""
     items = worker.reserve(5, "double")
