@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import backlog, hot, page, proving, rebuilding, report, yardsticks
+from benchmarks import backlog, hot, page, pages, proving, rebuilding, report, yardsticks
 from benchmarks.facts import facts
 from benchmarks.few import FewThreads
 from benchmarks.long_codes import long_codes
@@ -89,14 +89,14 @@ def measure(
         _redeems(ledger, loader, plan, rounds, say)
         if few:
             _sending(ledger, loader, plan, rounds[0], say)
-            _clicks(ledger, plan, rounds, say)
+            _clicks_and_pages(ledger, plan, rounds, say)
             rounds[0] |= long_codes(ledger, loader, plan, say)
     if not few:
         # Each in a stack of its own: what one leaves behind would be in the way of the next.
         with machine(**NO_MAIL) as ledger:
             _sending(ledger, _loader(ledger, few=few), plan, rounds[0], say)
         with machine() as ledger:
-            _clicks(ledger, plan, rounds, say)
+            _clicks_and_pages(ledger, plan, rounds, say)
         with machine(**NO_MAIL) as ledger:
             rounds[0] |= _proof_and_rebuild(ledger, Wrk(ledger.folder), plan, say)
         with machine(**NO_MAIL) as ledger:
@@ -141,10 +141,12 @@ def _proof_and_rebuild(ledger: Machine, wrk: Wrk, plan: Plan, say: Say) -> Numbe
     return numbers | rebuilding.on_a_long_log(ledger)
 
 
-def _clicks(ledger: Machine, plan: Plan, rounds: list[Numbers], say: Say) -> None:
+def _clicks_and_pages(ledger: Machine, plan: Plan, rounds: list[Numbers], say: Say) -> None:
     for number in range(plan.rounds):
         say(f"from click to mail, round {number + 1}")
         rounds[number] |= backlog.click_to_mail(ledger, plan.click_s)
+    say("pages")
+    rounds[0] |= pages.pages(ledger, plan.page_uses)
 
 
 if __name__ == "__main__":

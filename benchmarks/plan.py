@@ -22,6 +22,7 @@ class Plan(NamedTuple):
         histories: Redemptions of the codes that are compared.
         lives: Live reservations of the codes that are compared.
         logs: Events in the log.
+        page_uses: Redemptions, of three events each, of the code whose page is opened.
         yardsticks: What else is measured over HTTP, in `benchmarks.yardsticks`.
         bare: Whether the database alone and the library as it comes are measured.
     """
@@ -39,6 +40,7 @@ class Plan(NamedTuple):
     histories: tuple[int, ...]
     lives: tuple[int, ...]
     logs: tuple[int, ...]
+    page_uses: int
     yardsticks: tuple[str, ...]
     bare: bool
 
@@ -57,6 +59,7 @@ FULL = Plan(
     histories=(10, 10_000, MILLION),
     lives=(10, 10_000, 100_000),
     logs=(10_000, MILLION, 10 * MILLION),
+    page_uses=3_334,
     yardsticks=("empty", "counter_old", "counter_publish", "counter_cte"),
     bare=True,
 )
@@ -74,6 +77,7 @@ QUICK = Plan(
     histories=(10, 1_200),
     lives=(10, 100),
     logs=(1_000, 4_000),
+    page_uses=3,
     yardsticks=("empty",),
     bare=False,
 )

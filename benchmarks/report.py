@@ -51,6 +51,8 @@ TARGETS = {
     "cold_load_ms": Target(50, 50, more=False),
     "api_rss_mb": Target(250, 250, more=False),
     "worker_rss_mb": Target(200, 200, more=False),
+    "statement_ms": Target(300, 150, more=False),
+    "invite_page_ms": Target(300, 50, more=False),
     "bytes_per_redemption": Target(2500, 1800, more=False),
 }
 
