@@ -44,6 +44,7 @@ from projections.numbers import LedgerNumbers
 from projections.pool_metrics import show_pool
 from projections.randomness import POOL
 from projections.reading import Reader
+from projections.silent_writers import SilentWriterWatch
 from projections.stepwise import StepwiseExecute
 from workers.broker import BrokerWatch
 from workers.dispatch import BackgroundDispatcher
@@ -142,6 +143,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             forget_again(storage, settings)
             commit = LoopCommit(StepwiseExecute(storage), storage.ledger.execute, settings.request_wait_s)
             watch = BrokerWatch(settings.redis_url.get_secret_value(), tell=MissingParts().tell)
+            silent = SilentWriterWatch(storage.datastore)
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
             app.state.services = Services(
                 settings=settings,
@@ -171,6 +173,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 await commit.aclose()
                 dispatcher.close()
                 watch.close()
+                silent.close()
 
     return lifespan
 

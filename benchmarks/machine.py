@@ -28,9 +28,9 @@ READY_S_MAX = 180.0
 STOP_S_MAX = 60.0
 LEDGER = (sys.executable, "-c", "from api.cli.app import main; main()")
 STOPPED_S = 0.1
-"""After so long without a statement, whoever has a transaction open has been stopped within it."""
-WITHIN_A_TRANSACTION = """SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
-OR (state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '0.05 s')"""
+"""After so long nothing is under way any more, so whoever still holds a lock has been stopped with it."""
+WITHIN_A_TRANSACTION = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+"""Whoever writes the ledger holds such a lock from its first statement on, and nobody else works meanwhile."""
 DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 

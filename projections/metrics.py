@@ -76,6 +76,9 @@ TASK_RUNS = _counter(
     "ledger_tasks_total", "Celery tasks by name and outcome.", task=(*TASKS, OTHER), outcome=("ok", "failed")
 )
 SEND_SECONDS = _histogram("ledger_send_seconds", "Time of handing one letter to the channel.", LONG_SECONDS)
+SILENT_WRITERS = _counter(
+    "ledger_silent_writers_ended_total", "Transactions of processes that stopped in their middle and were ended."
+)
 SWEPT = _counter(
     "ledger_swept_total", "Reservations that the sweep took, by what it did.", action=("settled", "dispatched")
 )

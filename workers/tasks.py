@@ -12,6 +12,7 @@ from celery.signals import worker_init, worker_process_init, worker_process_shut
 from projections.errors import StorageUnavailableError
 from projections.metrics import CLEANUP_REASONS, EXPIRED_CLEANUP, PUBLISHES, SWEPT
 from projections.revoking import settle_next
+from projections.silent_writers import end_silent_writers
 from projections.snapshots import write_missing
 from workers.broker_memory import BrokerMemory
 from workers.by_hand import reserve_by_hand
@@ -135,6 +136,7 @@ def sweep_due_reservations() -> None:
     if not SWEEPS.is_due():
         return
     runtime = _Process.get()
+    end_silent_writers(runtime.storage.datastore)
     rows = DueRows(runtime.storage)
     if BROKER.has_lost_everything():
         rows.forget()
