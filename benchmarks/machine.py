@@ -26,6 +26,8 @@ MEGABYTE = 1_000_000
 RUN_S_MAX = 600.0
 READY_S_MAX = 180.0
 STOP_S_MAX = 60.0
+SHOWN = 1_000
+"""Characters of a fault's log line, from its end: there the error is."""
 LEDGER = (sys.executable, "-c", "from api.cli.app import main; main()")
 STOPPED_S = 0.1
 """After so long nothing is under way any more, so whoever still holds a lock has been stopped with it."""
@@ -232,6 +234,8 @@ def machine(**env: str) -> Iterator[Machine]:
             raise BenchmarkError(f"the stack ended: {(folder / 'up.log').read_text()[-300:]}")
         started.check_durability()
         yield started
+    except BenchmarkError as trouble:
+        raise BenchmarkError(f"{trouble}{_last_fault(folder)}") from trouble
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -239,6 +243,14 @@ def machine(**env: str) -> Iterator[Machine]:
         finally:
             process.kill()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_fault(folder: Path) -> str:
+    """The last fault that the API logged, for the folder will be gone."""
+    log = folder / "ledger" / "logs" / "api.log"
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    faults = [line for line in lines if '"level":"error"' in line]
+    return f"; the API logged: {faults[-1][-SHOWN:]}" if faults else ""
 
 
 def _listens(port: int) -> bool:
