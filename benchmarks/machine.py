@@ -228,10 +228,7 @@ def machine(**env: str) -> Iterator[Machine]:
         )
     started = Machine(folder, f"http://127.0.0.1:{port}", whole, process)
     try:
-        ready = folder / "ledger" / "ledger.json"
-        wait_for(lambda: ready.exists() or process.poll() is not None, READY_S_MAX, "a ready stack")
-        if process.poll() is not None:
-            raise BenchmarkError(f"the stack ended: {(folder / 'up.log').read_text()[-300:]}")
+        _wait_until_ready(started)
         started.check_durability()
         yield started
     except BenchmarkError as trouble:
@@ -243,6 +240,14 @@ def machine(**env: str) -> Iterator[Machine]:
         finally:
             process.kill()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_ready(started: Machine) -> None:
+    """The stack tells that it is ready by writing down where it is."""
+    ready = started.folder / "ledger" / "ledger.json"
+    wait_for(lambda: ready.exists() or started.process.poll() is not None, READY_S_MAX, "a ready stack")
+    if started.process.poll() is not None:
+        raise BenchmarkError(f"the stack ended: {(started.folder / 'up.log').read_text()[-300:]}")
 
 
 def _last_fault(folder: Path) -> str:

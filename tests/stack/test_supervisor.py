@@ -40,7 +40,7 @@ def supervised(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int
     try:
         logs = [folder / "store.log", folder / "front.log"]
         # A child writes before its supervisor has told the guardian of it: "started" comes after both.
-        assert wait_until(lambda: (folder / "started").exists(), BOUND_S)
+        assert wait_until((folder / "started").exists, BOUND_S)
         assert wait_until(lambda: sum(len(pids(log)) for log in logs) == 4, BOUND_S)
         yield process, [pid for log in logs for pid in pids(log)]
     finally:
