@@ -72,7 +72,12 @@ class Crew:
             held = connection.default_channel.qos
             given: list[str] = []
             restore = held.restore_by_tag
-            held.restore_by_tag = lambda tag, *args, **more: (given.append(tag), restore(tag, *args, **more))
+
+            def give(tag: str, *args: Any, **more: Any) -> None:
+                given.append(tag)
+                restore(tag, *args, **more)
+
+            held.restore_by_tag = give
             held.restore_visible(interval=1)
         return len(given)
 
