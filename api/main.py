@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import cases, codes, governing, health, recipients, redeem, refunds, reservations
+from api import callbacks, cases, channels, codes, governing, health, recipients, redeem, refunds, reservations
 from api.admin import Office, PostRoom, build_admin
 from api.admin.importing import FILE_BYTES_MAX
 from api.admin.importing import PATH as IMPORT_PATH
@@ -97,6 +97,8 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.include_router(refunds.router)
     app.include_router(cases.router)
     app.include_router(recipients.router)
+    app.include_router(channels.router)
+    app.include_router(callbacks.router)
     app.include_router(health.router)
     app.include_router(build_pages(page_deps(app, settings)))
     app.include_router(build_support())
@@ -156,7 +158,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             )
             app.state.support = Desk.over(app.state.services)
             app.state.dashboard = Dashboard.over(app.state.services)
-            app.state.admin = Office.over(app.state.services, app.state.support, _post_room(settings))
+            app.state.admin = Office.over(app.state.services, app.state.support, _post_room(settings, storage))
             app.state.exposition = Exposition(
                 [
                     LedgerNumbers(settings.database_url.get_secret_value()),
@@ -198,11 +200,11 @@ def _publish(ids: Sequence[UUID]) -> None:
     publish_ids(ids)
 
 
-def _post_room(settings: ApiSettings) -> PostRoom:
+def _post_room(settings: ApiSettings, storage: Storage) -> PostRoom:
     """Letters as the workers write them; imported late, as above."""
     from workers.postroom import PostRoom as Room  # noqa: PLC0415 - templates of letters are not needed to build the app
 
-    return Room(settings)
+    return Room(settings, storage)
 
 
 def _count_celery_error(error: Exception) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from api.i18n import Translator, translate, translator
 from api.telling import STAFF_TELLERS, Facts, moment_text, terms_text
-from domain.decisions.accept import LINK
+from domain.decisions.accept import CALLBACK, LINK
 from domain.decisions.resolve import BY_STAFF
 from domain.ports import Language
 
@@ -43,6 +43,7 @@ REFUSAL_CODES: Final = (
     "LIMIT_TOO_LOW",
     "RECIPIENT_NOT_CORRECTABLE",
     "RESERVATION_NOT_RESENDABLE",
+    *("SIGNATURE_INVALID", "CALLBACK_STALE", "CALLBACK_REPEATED", "TARGET_REFUSED"),
     "INTERNAL",
 )
 """Codes with texts of their own; any other is answered with those of INTERNAL."""
@@ -143,6 +144,14 @@ def _reserved(say: Translator, facts: Facts) -> str:
     return say(key, deadline=moment_text(facts.get("deadline")))
 
 
+_PROVED: Final[Mapping[object, str]] = {
+    LINK: "event.InviteSent.proved",
+    CALLBACK: "event.InviteSent.reported",
+    BY_STAFF: "event.InviteSent.resolved",
+}
+"""What stands for the server where something else than its answer shows that an invitation arrived."""
+
+
 def _attempted(say: Translator, facts: Facts) -> str:
     attempt, channel = facts.get("attempt", "?"), facts.get("channel", "?")
     if (delivery := facts.get("delivery", 1)) == 1:
@@ -151,23 +160,21 @@ def _attempted(say: Translator, facts: Facts) -> str:
 
 
 def _sent(say: Translator, facts: Facts) -> str:
-    server, reply = _server(facts), _reply(say, facts)
-    if server == LINK:
-        return say("event.InviteSent.proved")
-    if server == BY_STAFF:
-        return say("event.InviteSent.resolved")
+    server, reply = _server(say, facts), _reply(say, facts)
+    if (how := _PROVED.get(facts.get("server"))) is not None:
+        return say(how)
     if (delivery := facts.get("delivery", 1)) == 1:
         return say("event.InviteSent", server=server, reply=reply)
     return say("event.InviteSent.resend", delivery=delivery, server=server, reply=reply)
 
 
 def _failed(say: Translator, facts: Facts) -> str:
-    server, reply, reason = _server(facts), _reply(say, facts), facts.get("reason")
+    server, reply, reason = _server(say, facts), _reply(say, facts), facts.get("reason")
     key = f"event.InviteFailed.{reason}"
     if say.knows(key):
         what = say(key, server=server, reply=reply)
     else:
-        what = say("event.InviteFailed.other", server=server, reason=reason or "?", reply=reply)
+        what = say("event.InviteFailed.other", server=facts.get("server") or "?", reason=reason or "?", reply=reply)
     if facts.get("retry_at") is None:
         return say("event.InviteFailed.final", what=what)
     return say("event.InviteFailed.retry", what=what, retry_at=moment_text(facts["retry_at"]))
@@ -176,7 +183,7 @@ def _failed(say: Translator, facts: Facts) -> str:
 def _deferred(say: Translator, facts: Facts) -> str:
     return say(
         "event.InviteDeferred",
-        server=_server(facts),
+        server=_server(say, facts),
         reason=facts.get("reason") or "?",
         until=moment_text(facts.get("until")),
         deadline=moment_text(facts.get("deadline")),
@@ -191,10 +198,12 @@ def _outcome_unknown(say: Translator, facts: Facts) -> str:
 
 
 def _late_success(say: Translator, facts: Facts) -> str:
-    server, effect = _server(facts), facts.get("effect")
-    by = say("event.LateSuccessRecorded.by_server", server=server)
+    server, effect = facts.get("server"), facts.get("effect")
+    by = say("event.LateSuccessRecorded.by_server", server=_server(say, facts))
     if server == LINK:
         by = say("event.LateSuccessRecorded.by_link")
+    elif server == CALLBACK:
+        by = say("event.LateSuccessRecorded.by_callback")
     elif server == BY_STAFF:
         by = say("event.LateSuccessRecorded.by_staff")
     key = f"event.LateSuccessRecorded.{effect}"
@@ -272,8 +281,10 @@ def _span(say: Translator, seconds: int) -> str:
     return say("span.hours", n=-(-seconds // SECONDS_PER_HOUR))
 
 
-def _server(facts: Facts) -> str:
-    return str(facts.get("server") or "?")
+def _server(say: Translator, facts: Facts) -> str:
+    """Whom it was handed to, by kind: a mail server is named by host and port, a group's own system by an address."""
+    server = str(facts.get("server") or "?")
+    return say("event.server.system" if "://" in server else "event.server.mail", server=server)
 
 
 def _reply(say: Translator, facts: Facts) -> str:

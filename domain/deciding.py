@@ -19,6 +19,7 @@ from domain.decisions.note import NoteOnCode, NoteOnReservation, note_on_code, n
 from domain.decisions.overdue import SettleDue, settle_due
 from domain.decisions.pause import PauseCode, ResumeCode, pause_or_resume
 from domain.decisions.refund import RefundReservation, refund
+from domain.decisions.remove import RecordRemoval, record_removal
 from domain.decisions.resend import RequestResend, request_resend
 from domain.decisions.reserve import ReserveUse, reserve
 from domain.decisions.resolve import RefundAfterOutage, ResolveReservation, refund_after_outage, resolve
@@ -44,6 +45,7 @@ ReservationCommand = (
     | RequestResend
     | AcceptInvite
     | RecordBounce
+    | RecordRemoval
     | ResolveReservation
     | RefundAfterOutage
     | NoteOnReservation
@@ -144,6 +146,7 @@ _DECISIONS: Mapping[type[Command], Decide] = {
     RefundReservation: _without_policy(refund),
     AcceptInvite: _without_policy(accept),
     RecordBounce: _without_policy(record_bounce),
+    RecordRemoval: _without_policy(record_removal),
     ResolveReservation: resolve,
     RefundAfterOutage: _without_policy(refund_after_outage),
     CloseForForgetting: close_for_forgetting,

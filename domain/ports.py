@@ -30,6 +30,8 @@ class Letter:
         request_id: The request that reserved it, the same on every try: what was asked for is found by it.
         subject: The group's own subject; empty for the usual one.
         text: The group's own text, with `{group}` for its name; empty for the usual one.
+        delivery: Number of the delivery, from 1.
+        is_test: Nobody is invited: an admin looks whether sending works.
     """
 
     reservation_id: UUID
@@ -43,6 +45,8 @@ class Letter:
     request_id: str | None = None
     subject: str = ""
     text: str = ""
+    delivery: int = 1
+    is_test: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,7 @@ class Rejected:
 
     Attributes:
         reason: Stable word: address_refused, message_refused, temporary, unreachable, login_refused,
-            tls_failed, protocol_error or bad_address.
+            tls_failed, protocol_error, bad_address or target_refused.
         final: Trying again is useless (a 5xx reply, an impossible address).
         about_address: The refusal is of the recipient's address itself.
         reply: What the server said, for staff; may hold personal data, so it is kept in the vault only.
@@ -87,7 +91,8 @@ class Uncertain:
     """The letter was handed over but no answer came: it may or may not arrive.
 
     Attributes:
-        cause: Stable word: connection_lost, timeout or bad_reply, each after the letter's last byte may have left.
+        cause: Stable word: connection_lost, timeout or bad_reply, each after the letter's last byte may have left, or
+            said_unknown, if the other side itself does not know.
     """
 
     server: str

@@ -6,12 +6,13 @@ Settings, not facts about codes: primary data beside the log, which no rebuild t
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
+from uuid import UUID
 
 from domain.ports import Language
 from projections.reading import Reader
 from projections.sql import QUERIES
 
-ChannelName = Literal["smtp"]
+ChannelName = Literal["smtp", "webhook"]
 
 
 class Words(NamedTuple):
@@ -26,13 +27,18 @@ NO_WORDS: Final = Words()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """One group's settings. `accept_target`: absolute URL that an accepted invitation leads to; None for nowhere."""
+    """One group's settings. `accept_target`: absolute URL that an accepted invitation leads to; None for nowhere.
+
+    `channel`, `channel_id` and `channel_url` are read here and changed by `projections.channels`.
+    """
 
     name: str
     zh: Words = NO_WORDS
     en: Words = NO_WORDS
     accept_target: str | None = None
     channel: ChannelName = "smtp"
+    channel_id: UUID | None = None
+    channel_url: str | None = None
     changed_at: datetime | None = None
 
     def words(self, language: Language) -> Words:
@@ -57,13 +63,15 @@ class Groups(Reader):
         rows = self._all("group_of_name", name)
         if not rows:
             return None
-        name, subject_zh, text_zh, subject_en, text_en, target, channel, changed_at = rows[0]
+        name, subject_zh, text_zh, subject_en, text_en, target, channel, changed_at, channel_id, url = rows[0]
         return Group(
             name=name,
             zh=Words(subject_zh, text_zh),
             en=Words(subject_en, text_en),
             accept_target=target,
             channel=channel,
+            channel_id=channel_id,
+            channel_url=url,
             changed_at=changed_at,
         )
 
@@ -73,8 +81,8 @@ class Groups(Reader):
         return found.words(language) if found else NO_WORDS
 
     def save(self, group: Group, now: datetime) -> None:
-        """Enter or replace the settings of a group."""
-        row = (group.name, *group.zh, *group.en, group.accept_target, group.channel, now)
+        """Enter or replace the settings of a group, but for its channel."""
+        row = (group.name, *group.zh, *group.en, group.accept_target, now)
         with self._cursor() as cursor:
             cursor.execute(QUERIES["upsert_group"], row)
 

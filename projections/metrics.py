@@ -19,8 +19,12 @@ LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 """Buckets of what goes on behind them; the last is a task's time limit."""
 
 REDEEM_STATUSES = ("accepted", "known", "refused", "malformed", "unavailable")
-ERROR_TYPES = ("celery_error", "smtp_error", "database_error", "internal_error")
-CLEANUP_REASONS = ("idempotency_key", "refusal", "unknown_code_try")
+ERROR_TYPES = ("celery_error", "smtp_error", "webhook_error", "database_error", "internal_error")
+CLEANUP_REASONS = ("idempotency_key", "refusal", "unknown_code_try", "callback", "webhook_secret")
+CALLBACK_OUTCOMES = (
+    *("accepted", "bounced", "removed"),
+    *("malformed", "forged", "stale", "replayed", "foreign", "refused", "unknown"),
+)
 REQUEST_GROUPS = ("redeem", "public", "stream", "staff", "desk", "page", "probe")
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 TASKS = (
@@ -81,6 +85,9 @@ SILENT_WRITERS = _counter(
 )
 SWEPT = _counter(
     "ledger_swept_total", "Reservations that the sweep took, by what it did.", action=("settled", "dispatched")
+)
+CALLBACKS = _counter(
+    "ledger_callbacks_total", "Reports of groups' own systems, taken or refused.", outcome=CALLBACK_OUTCOMES
 )
 WORKER_PROCESSES = _counter("ledger_worker_processes_total", "Child processes that workers have started.")
 STARTED = Gauge(

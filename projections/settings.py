@@ -1,6 +1,7 @@
 """Settings that every process of the ledger shares: storage, keys, and the policy of redemptions."""
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.policy import Policy
 from domain.ports import Language
+from domain.targets import Network
 from projections.keys import KeyRing
 from projections.vault import Vault
 
@@ -23,6 +25,18 @@ def url_with_password(url: str, file: str | Path | None) -> str:
         OSError: The file can't be read.
     """
     return make_conninfo(url, password=Path(file).read_text(encoding="utf-8").strip()) if file else url
+
+
+def networks_of(text: str) -> tuple[Network, ...]:
+    """Networks from a list with commas, such as 10.0.0.0/8,fd00::/8.
+
+    Raises:
+        ValueError: One of them is none.
+    """
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as bad:
+        raise ValueError(f"write networks as 10.0.0.0/8,192.168.1.7/32: {bad}") from bad
 
 
 class LedgerSettings(BaseSettings):
@@ -69,6 +83,14 @@ class LedgerSettings(BaseSettings):
     sweep_s: float = Field(default=3.0, gt=0)
     smtp_url: SecretStr = SecretStr("smtp://127.0.0.1:25")
     smtp_timeout_s: float = Field(default=20.0, gt=0)
+    webhook_timeout_s: float = Field(default=15.0, gt=0, le=60)
+    webhook_allow_private: str = ""
+
+    @field_validator("webhook_allow_private")
+    @classmethod
+    def _is_networks(cls, value: str) -> str:
+        networks_of(value)
+        return value
 
     @field_validator("peppers", "master_keys")
     @classmethod
@@ -100,6 +122,11 @@ class LedgerSettings(BaseSettings):
             retry_first_s=self.retry_first_s,
             retry_longest_s=self.retry_longest_s,
         )
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """Networks that webhooks may reach beside the public ones."""
+        return networks_of(self.webhook_allow_private)
 
     @property
     def watched_disk(self) -> Path:

@@ -26,6 +26,8 @@ Act = Literal[
     "reset_password",
     "removed_staff",
     "changed_group",
+    "changed_channel",
+    "rotated_secret",
     "sent_test",
     "changed_password",
     "undid_outage",

@@ -3,9 +3,12 @@
 from datetime import datetime, timedelta
 
 from projections.bootstrap import Storage
+from projections.hook_secrets import drop_ended
 from projections.sql import QUERIES
 
 REFUSALS_DAYS = 90
+CALLBACKS_KEPT = timedelta(hours=24)
+"""A callback is refused by its time alone after five minutes; this is longer than any clock is wrong."""
 ROWS_MAX = 10_000
 """Rows per round and kind, so that a round stays short; the next one follows in a minute."""
 
@@ -13,10 +16,14 @@ ROWS_MAX = 10_000
 def prune(storage: Storage, now: datetime) -> dict[str, int]:
     """Drop rows past their time; how many by kind."""
     old = now - timedelta(days=REFUSALS_DAYS)
+    secrets = drop_ended(storage, now)
     with storage.datastore.get_connection() as conn:
         conn.execute(QUERIES["prune_dispatches"], (now - timedelta(minutes=10),))
         return {
             "idempotency_key": conn.execute(QUERIES["prune_idempotency_keys"], (now, ROWS_MAX)).rowcount,
             "refusal": conn.execute(QUERIES["prune_refusals"], (old, ROWS_MAX)).rowcount,
             "unknown_code_try": conn.execute(QUERIES["prune_unknown_code_tries"], (old,)).rowcount,
+            "callback": conn.execute(QUERIES["prune_callbacks"], (now - CALLBACKS_KEPT, ROWS_MAX)).rowcount
+            + conn.execute(QUERIES["prune_callback_refusals"], (old, ROWS_MAX)).rowcount,
+            "webhook_secret": secrets,
         }

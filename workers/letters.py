@@ -50,6 +50,7 @@ class LetterPress:
             request_id=item.request_id,
             subject=subject,
             text=text,
+            delivery=item.delivery,
         )
 
     def refund_notice(self, item: Reservation, recipient: str, written_at: datetime) -> Letter:

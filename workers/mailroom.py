@@ -5,15 +5,15 @@ hands go on sending. Nothing is claimed that is not sent at once, so a worker th
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from domain.ports import Channel
 from projections.errors import StorageUnavailableError
 from projections.metrics import ERRORS
+from workers.lanes import Lanes, Plan, Rests
 from workers.steps import Claimed, Steps, Tried
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ RECORD_TRIES_MAX = 5
 """How often outcomes are offered to a database that is away, each time for as long as `execute` waits. An outcome
 that is lost makes its letter one in doubt, which is sent a second time."""
 
+LANE_SHARE = 4
+"""A group with a channel of its own gets one of so many hands at most."""
 
 Sending = set[Future[Tried]]
 """Letters in somebody's hands."""
@@ -45,6 +47,8 @@ class Mailroom:
         hands: How many of them there are.
         channel: The calling thread's own channel.
         await_some: Waits for one of the letters at least.
+        plan: Which reservations go by a channel of their group's own.
+        rests: Which of these channels are left alone for now.
     """
 
     steps: Steps
@@ -52,6 +56,8 @@ class Mailroom:
     hands: int
     channel: Callable[[], Channel]
     await_some: Callable[[Sending], tuple[Sending, Sending]] = first_ended
+    plan: Callable[[Sequence[UUID]], Plan] = lambda _: Plan()
+    rests: Rests = field(default_factory=Rests)
 
     def work(self, reservation_ids: Sequence[UUID], task_id: str, is_over: Callable[[], bool]) -> None:
         """Claim, send and record what is due.
@@ -64,16 +70,19 @@ class Mailroom:
             is_over: Once true, nothing more is claimed.
         """
         channel = self.channel().name
-        left = deque(dict.fromkeys(reservation_ids))
+        plan = self._planned(reservation_ids)
+        steps = replace(self.steps, by_group=plan.by_group)
+        left = Lanes(reservation_ids, plan.groups, max(self.hands // LANE_SHARE, 1), self.rests)
         sending: Sending = set()
+        holds: dict[Future[Tried], UUID] = {}
         tried: list[Tried] = []
         faults = 0
         while left or sending or tried:
             if is_over():
                 left.clear()
-            wanted = [left.popleft() for _ in range(min(self.hands - len(sending), len(left)))]
+            wanted = left.take(self.hands - len(sending))
             try:
-                claimed = self.steps.turn(tried, wanted, channel, task_id)
+                claimed = steps.turn(tried, wanted, channel, task_id)
                 tried = []
             except StorageUnavailableError as away:
                 _tell(away)
@@ -81,9 +90,21 @@ class Mailroom:
                 left.clear()
                 faults += 1
                 tried = tried if faults < RECORD_TRIES_MAX else []
-            sending |= {self.threads.submit(self._send, item) for item in claimed}
-            ended, sending = self.await_some(sending) if sending else (set(), set())
+            left.give_back(set(wanted) - {item.item.reservation_id for item in claimed})
+            begun = {self.threads.submit(self._send, item): item.item.reservation_id for item in claimed}
+            holds |= begun
+            ended, sending = self.await_some(sending | set(begun)) if sending or begun else (set(), set())
+            left.give_back([holds.pop(future) for future in ended])
             tried += [found for future in ended if (found := self._outcome(future)) is not None]
+            for one in tried:
+                left.note(one.claimed.item.reservation_id, one.outcome)
+
+    def _planned(self, reservation_ids: Sequence[UUID]) -> Plan:
+        """Who goes where; with the database away nobody goes anywhere, as the first turn finds out."""
+        try:
+            return self.plan(reservation_ids)
+        except StorageUnavailableError:
+            return Plan()
 
     def _send(self, claimed: Claimed) -> Tried:
         return Tried(claimed, self.steps.send(claimed, self.channel()))

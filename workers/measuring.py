@@ -1,7 +1,8 @@
-"""Wrapped round a channel: one log line per letter, how long it took, and what was the mail server's fault."""
+"""Wrapped round a channel: one log line per letter, how long it took, and what was the other side's fault."""
 
 import logging
 import time
+from typing import Literal
 
 from domain.ports import Accepted, Channel, Letter, Outcome, Rejected, Uncertain
 from projections.metrics import ERRORS, SEND_SECONDS
@@ -11,10 +12,16 @@ log = logging.getLogger(__name__)
 
 
 class MeasuredChannel:
-    """Another channel, with its letters logged and its faults counted. A refused address is no fault of the server."""
+    """Another channel, with its letters logged and its faults counted. A refused address is no fault of the server.
 
-    def __init__(self, inner: Channel) -> None:
+    Args:
+        inner: The channel.
+        error_type: Under which its faults are counted.
+    """
+
+    def __init__(self, inner: Channel, error_type: Literal["smtp_error", "webhook_error"] = "smtp_error") -> None:
         self._inner = inner
+        self._error_type = error_type
 
     @property
     def name(self) -> str:
@@ -28,7 +35,7 @@ class MeasuredChannel:
         seconds = time.perf_counter() - started
         SEND_SECONDS.observe(seconds)
         if isinstance(outcome, Uncertain) or (isinstance(outcome, Rejected) and not outcome.about_address):
-            ERRORS.labels("smtp_error").inc()
+            ERRORS.labels(self._error_type).inc()
         log.info("letter", extra=_line(letter, outcome, seconds))
         return outcome
 

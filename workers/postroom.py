@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from domain.ports import Letter, Outcome
+from projections.bootstrap import Storage
 from projections.settings import LedgerSettings
-from workers.channels import open_channel
+from workers.channels.by_group import ByGroup
 from workers.channels.letters import Parts, letter_parts
+from workers.ways import OwnChannels, usual_channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,7 @@ class PostRoom:
     """Writes letters as the workers do, and sends through the same channel."""
 
     settings: LedgerSettings
+    storage: Storage
 
     def preview(self, letter: Letter) -> Parts:
         """The letter as it would arrive."""
@@ -20,11 +23,7 @@ class PostRoom:
 
     def send(self, letter: Letter) -> Outcome:
         """Send one letter now, over a connection of its own, in the calling thread."""
-        channel = open_channel(
-            self.settings.smtp_url.get_secret_value(),
-            mail_from=self.settings.mail_from,
-            timeout_s=self.settings.smtp_timeout_s,
-        )
+        channel = ByGroup(usual_channel(self.settings), OwnChannels.over(self.settings, self.storage).of_group)
         try:
             return channel.send(letter)
         finally:

@@ -16,13 +16,13 @@ from projections.group_commit import GroupCommit
 from projections.groups import Groups
 from projections.metrics import ERRORS
 from projections.reading import Reader
-from projections.settings import LedgerSettings
-from workers.channels import open_channel
+from workers.channels.by_group import ByGroup
+from workers.lanes import Rests
 from workers.letters import press_from
 from workers.mailroom import Mailroom
-from workers.measuring import MeasuredChannel
 from workers.settings import WorkerSettings, worker_name
 from workers.steps import Steps
+from workers.ways import OwnChannels, usual_channel
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class Runtime:
     commit: GroupCommit
     steps: Steps
     threads: ThreadPoolExecutor
+    own: OwnChannels
+    _rests: Rests = field(default_factory=Rests)
     _channels: threading.local = field(default_factory=threading.local)
     _opened: list[Channel] = field(default_factory=list)
 
@@ -69,13 +71,13 @@ class Runtime:
             worker=worker_name(),
         )
         threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
-        return cls(settings, storage, reader, commit, steps, threads)
+        return cls(settings, storage, reader, commit, steps, threads, OwnChannels.over(settings, storage))
 
     def channel(self) -> Channel:
         """This thread's channel; connections are kept between letters."""
         channel: Channel | None = getattr(self._channels, "channel", None)
         if channel is None:
-            channel = channel_from(self.settings)
+            channel = ByGroup(usual_channel(self.settings), self.own.of_group)
             self._channels.channel = channel
             self._opened.append(channel)
         return channel
@@ -94,7 +96,8 @@ class Runtime:
 
     def mailroom(self) -> Mailroom:
         """Sends what a message names."""
-        return Mailroom(self.steps, self.threads, self.settings.send_concurrency, self.channel)
+        hands = self.settings.send_concurrency
+        return Mailroom(self.steps, self.threads, hands, self.channel, plan=self.own.plan, rests=self._rests)
 
     def close(self) -> None:
         """End threads and connections; what was submitted is finished first."""
@@ -122,14 +125,3 @@ def _all_results(commit: GroupCommit, commands: Sequence[Command]) -> list[Done 
             log.exception("a command is broken; what it was about is left to the sweep")
             results.append(defect)
     return results
-
-
-def channel_from(settings: LedgerSettings) -> Channel:
-    """The channel that the settings name."""
-    return MeasuredChannel(
-        open_channel(
-            settings.smtp_url.get_secret_value(),
-            mail_from=settings.mail_from,
-            timeout_s=settings.smtp_timeout_s,
-        )
-    )

@@ -38,6 +38,11 @@ class WorkerSettings(LedgerSettings):
                 "LEDGER_SMTP_TIMEOUT_S must be at most half of LEDGER_TASK_TIME_LIMIT_S: "
                 "a letter that is begun at a third of the limit has to end before its process is killed"
             )
+        if self.webhook_timeout_s >= self.lease_s or self.webhook_timeout_s > self.task_time_limit_s / 2:
+            raise ValueError(
+                "LEDGER_WEBHOOK_TIMEOUT_S must be below LEDGER_LEASE_S and at most half of LEDGER_TASK_TIME_LIMIT_S: "
+                "a lease has to outlast any one invitation, and a task to end before its process is killed"
+            )
         return self
 
 

@@ -5,14 +5,14 @@ records take many reservations, since a commit costs the same for one as for a d
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from domain.changes import Lease
 from domain.deciding import Command, Done
-from domain.decisions.attempt import ClaimAttempt, is_claimed_by
+from domain.decisions.attempt import NO_GROUPS, ClaimAttempt, is_claimed_by
 from domain.decisions.command import Context
 from domain.decisions.settle import RecordOutcome
 from domain.ports import Accepted, Channel, Later, Outcome, Rejected, TextDraft, Uncertain
@@ -59,6 +59,7 @@ class Steps:
         addresses: The addresses of reservations' persons; those who were forgotten are missing.
         now: Database time.
         new_id: Random ids.
+        by_group: Names of the channels of groups that have their own.
     """
 
     execute: Execute
@@ -68,6 +69,7 @@ class Steps:
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
     worker: str
+    by_group: Mapping[str, str] = field(default_factory=lambda: NO_GROUPS)
 
     def process(self, reservation_id: UUID, channel: Channel, task_id: str) -> str:
         """Claim, send and record one reservation.
@@ -115,7 +117,13 @@ class Steps:
         context = self._context(task_id)
         records = [self._record(context, item) for item in tried]
         claims = [
-            ClaimAttempt(context=context, reservation_id=wanted, channel=channel, case_id=self.new_id())
+            ClaimAttempt(
+                context=context,
+                reservation_id=wanted,
+                channel=channel,
+                case_id=self.new_id(),
+                by_group=self.by_group,
+            )
             for wanted in reservation_ids
         ]
         if not records and not claims:

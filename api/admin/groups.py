@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from dataclasses import replace
+from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from api.admin.group_channel import change_channel, channel_view, renew_secret
 from api.admin.office import Office, TheOffice
 from api.admin.ports import LetterView
 from api.admin.rendering import NAME_LENGTH_MAX, Fields, admin_page, gone_to
@@ -15,7 +17,7 @@ from api.i18n import LANGUAGES
 from api.pages.security import MAIL_POLICY, security_headers
 from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
-from domain.ports import Accepted, Language, Letter, Outcome, Rejected
+from domain.ports import Accepted, Language, Later, Letter, Outcome, Rejected
 from domain.values import EmailAddress, MalformedEmailError
 from projections.groups import Group, Words
 
@@ -59,7 +61,7 @@ async def group_page(
 ) -> Response:
     """One group's settings, and its letters as they would arrive."""
     group = await _group(office, name)
-    return _page(request, office, staff, group, done=done if done == "saved" else "")
+    return await _page(request, office, staff, group, said=_Said(done if done == "saved" else ""))
 
 
 @router.post("/one")
@@ -74,7 +76,7 @@ async def save(
     fields = Fields({key: value for key, value in form.items() if isinstance(value, str)})
     group = _read(fields, name)
     if fields.faults:
-        return _page(request, office, staff, group, faults=fields.faults)
+        return await _page(request, office, staff, group, faults=fields.faults)
     now = office.services.now()
 
     text_id = office.services.new_id()
@@ -85,6 +87,40 @@ async def save(
 
     await office.services.read(keep)
     return gone_to(f"/admin/groups/one?{_query(name)}&done=saved")
+
+
+@router.post("/channel")
+async def save_channel(
+    request: Request,
+    office: TheOffice,
+    staff: ActingAdmin,
+    name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
+    channel: Annotated[str, Form()] = "",
+    channel_url: Annotated[str, Form()] = "",
+) -> Response:
+    """Choose how the group's invitations go out; the secret of a new channel is shown this once."""
+    group = await _group(office, name)
+    fields = Fields({"channel": channel, "channel_url": channel_url})
+    secret = await change_channel(office, staff, name, fields)
+    if fields.faults:
+        group = replace(group, channel="webhook", channel_url=channel_url)
+        return await _page(request, office, staff, group, faults=fields.faults)
+    if secret is None:
+        return gone_to(f"/admin/groups/one?{_query(name)}&done=saved")
+    return await _page(request, office, staff, await _group(office, name), said=_Said("saved", secret=secret))
+
+
+@router.post("/secret")
+async def new_secret(
+    request: Request,
+    office: TheOffice,
+    staff: ActingAdmin,
+    name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
+) -> Response:
+    """A new secret of the group's channel, shown this once."""
+    group = await _group(office, name)
+    secret = await renew_secret(office, staff, group)
+    return await _page(request, office, staff, group, said=_Said(secret=secret))
 
 
 @router.get("/letter")
@@ -115,13 +151,22 @@ async def send_test(
     try:
         address = EmailAddress.parse(to)
     except MalformedEmailError:
-        return _page(request, office, staff, group, done="address", to=to)
+        return await _page(request, office, staff, group, said=_Said("address", to))
     letter = _letter(office, group, language, address.typed)
     outcome = await office.services.read(lambda: office.post.send(letter))
     now = office.services.now()
     await office.services.read(lambda: office.desk.staff.record("sent_test", staff.staff_id, now))
     told, reply = _told(outcome)
-    return _page(request, office, staff, group, done=told, to=to, reply=reply)
+    return await _page(request, office, staff, group, said=_Said(told, to, reply))
+
+
+class _Said(NamedTuple):
+    """What a page says beside what is set: what was done, the test's address and answer, a secret shown once."""
+
+    done: str = ""
+    to: str = ""
+    reply: str = ""
+    secret: str | None = None
 
 
 def is_target(text: str) -> bool:
@@ -172,6 +217,7 @@ def _letter(office: Office, group: Group, language: Language, recipient: str) ->
         group=group.name,
         subject=words.subject,
         text=words.text,
+        is_test=True,
     )
 
 
@@ -180,20 +226,21 @@ def _told(outcome: Outcome) -> tuple[Told, str]:
         return "sent", outcome.server
     if isinstance(outcome, Rejected):
         return "failed", outcome.reply or outcome.reason
+    if isinstance(outcome, Later):
+        return "failed", outcome.reason
     return "unsure", outcome.server
 
 
-def _page(
+async def _page(
     request: Request,
     office: Office,
     staff: Staff,
     group: Group,
     *,
     faults: Mapping[str, str] = NO_FAULTS,
-    done: str = "",
-    to: str = "",
-    reply: str = "",
+    said: _Said | None = None,
 ) -> Response:
+    said = said or _Said()
     letters: dict[Language, LetterView] = {
         language: office.post.preview(_letter(office, group, language, staff.address)) for language in LANGUAGES
     }
@@ -201,14 +248,16 @@ def _page(
         request,
         "group.html",
         staff,
-        status=422 if faults or done == "address" else 200,
+        status=422 if faults or said.done == "address" else 200,
         group=group,
         query=_query(group.name),
         letters=letters,
         faults=faults,
-        done=done,
-        reply=reply,
-        to=to or staff.address,
+        done=said.done,
+        reply=said.reply,
+        to=said.to or staff.address,
+        secret=said.secret,
+        channel=await channel_view(office, group),
         lengths={"subject": SUBJECT_LENGTH_MAX, "text": TEXT_LENGTH_MAX, "target": TARGET_LENGTH_MAX},
     )
 

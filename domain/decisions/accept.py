@@ -1,5 +1,7 @@
-"""Accepting an invitation by its link. It proves that the letter arrived, whatever the attempts made of it."""
+"""Accepting an invitation, by its link or as its channel reports. It proves that it arrived."""
 
+from datetime import datetime
+from typing import Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -12,17 +14,25 @@ from domain.errors import LinkNotValid, ReservationUnknown
 from domain.events import Event, InviteAccepted, ReservationEvent
 from domain.reservation import Reservation
 
-LINK = "link"
-"""What stands for the server in an event that only the opened link proves."""
+Via = Literal["link", "callback"]
+LINK: Final = "link"
+CALLBACK: Final = "callback"
+"""What stands for the server in an event that only the opened link, or a channel's callback, proves."""
 
 
 class AcceptInvite(Struct, frozen=True, kw_only=True):
-    """The link of a delivery was opened; its token was checked outside. `case_id` is used only if a case is opened."""
+    """A delivery was accepted: its link was opened, or the group's own system says so; both are checked outside.
+
+    `case_id` is used only if a case is opened; `via` says how it became known; `occurred_at` is when it happened, where
+    that was before we learned of it.
+    """
 
     context: Context
     reservation_id: UUID
     delivery: int
     case_id: UUID
+    via: Via = LINK
+    occurred_at: datetime | None = None
 
 
 def accept(command: AcceptInvite, book: Book) -> Decision:
@@ -48,7 +58,7 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
     now = stamp(command.context, code)
     events: list[Event] = []
     if item.status != "sent" or _proves_more(item, command.delivery):
-        proof = Proof(delivery=command.delivery, attempt=item.last_attempt, server=LINK)
+        proof = Proof(delivery=command.delivery, attempt=item.last_attempt, server=command.via)
         events += success(code, item, book, now, proof, command.case_id)
     for event in events:
         code = redeem_code.evolve(code, code.version + 1, event)
@@ -56,11 +66,12 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
             item = reservation.evolve(item, code.version, event)
     if not item.counts_or_holds:
         return Decision(item.code_id, events, item.reservation_id, LinkNotValid())
+    fields = now.fields if command.occurred_at is None else {**now.fields, "occurred_at": command.occurred_at}
     accepted = InviteAccepted(
-        **now.fields,
+        **fields,
         reservation_id=item.reservation_id,
         delivery=command.delivery,
-        via=LINK,
+        via=command.via,
         caused_by=item.moved_by,
     )
     return Decision(item.code_id, [*events, accepted], item.reservation_id)

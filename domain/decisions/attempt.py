@@ -1,6 +1,9 @@
 """Claiming a reservation for one attempt at sending: the lease is committed before anything is sent."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -13,14 +16,20 @@ from domain.events import InviteAttempted
 from domain.policy import Policy
 from domain.reservation import Reservation
 
+NO_GROUPS: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 class ClaimAttempt(Struct, frozen=True, kw_only=True):
-    """Take the lease of a reservation's next attempt. `case_id` is used only if a case has to be opened."""
+    """Take the lease of a reservation's next attempt. `case_id` is used only if a case has to be opened.
+
+    `by_group`: the channels of groups that have their own; all others use `channel`.
+    """
 
     context: Context
     reservation_id: UUID
     channel: str
     case_id: UUID
+    by_group: Mapping[str, str] = NO_GROUPS
 
 
 def claim(command: ClaimAttempt, book: Book, policy: Policy) -> Decision:
@@ -44,7 +53,7 @@ def claim(command: ClaimAttempt, book: Book, policy: Policy) -> Decision:
         attempt=item.last_attempt + 1,
         kind=item.kind,
         lease_until=now.at + timedelta(seconds=policy.lease_s),
-        channel=command.channel,
+        channel=command.by_group.get(item.group or "", command.channel),
         caused_by=item.moved_by,
     )
     return Decision(code.code_id, [event], item.reservation_id)

@@ -22,7 +22,7 @@ RefundCause = Literal[
     "resolved",
     "forgotten",
 ]
-ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import"]
+ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import", "channel"]
 STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})
 """Who acts with rights."""
 
@@ -35,7 +35,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
         recorded_at: When it was written down, where that differs from `at`.
         occurred_at: When it happened outside, where we learned of it late.
         actor: Kind of who did it.
-        actor_id: Which one: a staff id, the id of an API key, a worker's name.
+        actor_id: Which one: a staff id, the id of an API key or of a group's channel, a worker's name.
         request_id: The request or task in which it was decided.
         caused_by: Version of the event of this stream that it follows from.
         correlation_id: Set where one act touches several streams, such as the refunds after an outage.

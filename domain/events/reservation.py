@@ -147,7 +147,10 @@ class ResendRequested(ReservationEvent, frozen=True, kw_only=True):
 
 
 class AccessRevoked(ReservationEvent, frozen=True, kw_only=True):
-    """The access that the sent invitation gave was taken away by staff. `text_id`: the reason, in the vault."""
+    """The access that the sent invitation gave was taken away: by staff, or by the group's own system as it reports.
+
+    `text_id`: the reason, in the vault.
+    """
 
     text_id: UUID | None = None
 

@@ -1,13 +1,13 @@
 -- name: group_of_name
-SELECT name, subject_zh, text_zh, subject_en, text_en, accept_target, channel, changed_at
+SELECT name, subject_zh, text_zh, subject_en, text_en, accept_target, channel, changed_at, channel_id, channel_url
 FROM invite_groups WHERE name = %s;
 
 -- name: upsert_group
 INSERT INTO invite_groups AS old (name, subject_zh, text_zh, subject_en, text_en, accept_target, channel, changed_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+VALUES (%s, %s, %s, %s, %s, %s, 'smtp', %s)
 ON CONFLICT (name) DO UPDATE SET
     subject_zh = excluded.subject_zh, text_zh = excluded.text_zh, subject_en = excluded.subject_en,
-    text_en = excluded.text_en, accept_target = excluded.accept_target, channel = excluded.channel,
+    text_en = excluded.text_en, accept_target = excluded.accept_target,
     changed_at = excluded.changed_at;
 
 -- name: names_of_groups

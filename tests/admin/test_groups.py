@@ -4,6 +4,7 @@ import pytest
 
 from api.admin.groups import is_target
 from projections.groups import Groups
+from tests.admin.office import secret_of
 from tests.api.site import Site
 from tests.support.browser import Browser
 
@@ -58,6 +59,49 @@ def test_a_test_letter_that_fails_says_why(admin: Browser) -> None:
     assert "The test was not sent" in failed.text
     assert (422, 'value="me@@example"' in mistyped.text) == (mistyped.status_code, True)
     assert "sent a test letter" in admin.get("/support/audit").text
+
+
+def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(site: Site, admin: Browser) -> None:
+    """The page tells where reports go; the words are kept, whichever is saved first; mail again is one click."""
+    url = "https://team.example.com/in?key=1"
+    channel = PATH.replace("/one", "/channel")
+    made = admin.submit(channel, PATH, channel="webhook", channel_url=url)
+    admin.submit(PATH, subject_en="Come")
+    page, groups = admin.get(PATH).text, Groups(site.services.storage)
+    renewed = admin.submit(PATH.replace("/one", "/secret"), PATH)
+    group = groups.find(NAME)
+
+    assert group is not None
+    assert (group.channel, group.channel_url, group.en.subject) == ("webhook", url, "Come")
+    assert f"/api/v1/channels/{group.channel_id}/callbacks" in page
+    assert secret_of(made.text).startswith("whsec_")
+    assert secret_of(made.text) not in page
+    assert secret_of(renewed.text) != secret_of(made.text)
+    assert page.count("whsec_") == 0
+    assert admin.submit(channel, PATH, channel="smtp").status_code == 303
+    assert "changed a group&#39;s channel" in admin.get("/support/audit").text
+    mailed = groups.find(NAME)
+    assert mailed is not None
+    assert (mailed.channel, mailed.channel_id) == ("smtp", group.channel_id)
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("", "Please fill this in"),
+        ("http://team.example.com", "begins with https"),
+        ("https://10.0.0.1/", "LEDGER_WEBHOOK_ALLOW_PRIVATE"),
+        ("https://a@b.example/", "Without user and password"),
+    ],
+)
+def test_where_nothing_may_be_sent_is_not_kept(site: Site, admin: Browser, url: str, fault: str) -> None:
+    """It is said beside the field, which still holds what was typed."""
+    answer = admin.submit(PATH.replace("/one", "/channel"), PATH, channel="webhook", channel_url=url)
+
+    assert answer.status_code == 422
+    assert fault in answer.text
+    assert f'value="{url}"' in answer.text
+    assert 0 == site.count("invite_groups")
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from domain.ports import Channel, Letter
+from domain.signatures import secret_text
+from projections.settings import networks_of
 from workers.channels import open_channel
+from workers.channels.webhook import Way, WebhookChannel
+from workers.posting import Poster
 
 MAIL_FROM = "Ledger <ledger@example.com>"
 TIMEOUT_S = 5.0
@@ -23,6 +28,10 @@ LETTER = Letter(
     group="design",
 )
 
+SECRET: Final = secret_text(b"n" * 32)
+CALLBACKS: Final = "https://ledger.example.com/api/v1/channels/1/callbacks"
+LOOPBACK: Final = networks_of("127.0.0.0/8")
+
 
 def letter_to(recipient: str) -> Letter:
     """The usual letter to somebody else."""
@@ -37,3 +46,9 @@ def channel_to(url: str, timeout_s: float = TIMEOUT_S) -> Iterator[Channel]:
         yield channel
     finally:
         channel.close()
+
+
+def webhook_to(url: str, timeout_s: float = TIMEOUT_S, secrets: tuple[str, ...] = (SECRET,)) -> WebhookChannel:
+    """A channel to somebody's own system on this machine; it keeps nothing open."""
+    way = Way(url=url, secrets=secrets, callbacks=CALLBACKS)
+    return WebhookChannel(way, Poster(LOOPBACK, timeout_s), lambda: datetime.now(UTC))

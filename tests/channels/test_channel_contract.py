@@ -7,8 +7,9 @@ import pytest
 from trustme import CA
 
 from domain.ports import Accepted, Channel, Rejected, Uncertain
-from tests.channels.builders import LETTER, channel_to, letter_to
+from tests.channels.builders import LETTER, channel_to, letter_to, webhook_to
 from tests.channels.fakes import FakeChannel
+from tests.hookserver import HookServer
 from tests.mailserver import MailServer, Security
 
 LOGIN = ("ledger@example.com", "p@ss:w/rd%")
@@ -22,19 +23,22 @@ def _channel(kind: str, authority: CA) -> Iterator[Channel]:
     elif kind == "null":
         with channel_to("null://") as channel:
             yield channel
+    elif kind in {"webhook", "webhook-tls"}:
+        with HookServer(certificate if kind == "webhook-tls" else None) as server:
+            yield webhook_to(server.url)
     elif kind == "plain":
-        with MailServer() as server, channel_to(server.url) as channel:
+        with MailServer() as mail, channel_to(mail.url) as channel:
             yield channel
     else:
         security: Security = "smtps" if kind == "tls" else "smtp+starttls"
         with (
-            MailServer(security, certificate=certificate, login=LOGIN) as server,
-            channel_to(server.url) as channel,
+            MailServer(security, certificate=certificate, login=LOGIN) as mail,
+            channel_to(mail.url) as channel,
         ):
             yield channel
 
 
-@pytest.fixture(params=["plain", "starttls", "tls", "null", "fake"])
+@pytest.fixture(params=["plain", "starttls", "tls", "null", "webhook", "webhook-tls", "fake"])
 def channel(request: pytest.FixtureRequest, trusted: CA) -> Iterator[Channel]:
     """Each channel in turn."""
     with _channel(request.param, trusted) as opened:

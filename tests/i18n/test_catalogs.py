@@ -18,16 +18,18 @@ from domain.errors import Refusal
 from domain.events import LateEffect, RefundCause
 from domain.ports import Language
 from domain.reservation import PublicState
+from domain.targets import TargetFault
+from projections.channels import CallbackRefusal
 
 API: Final = LOCALES.parent
 CAUSES: Final = get_args(RefundCause)
 STATES: Final = get_args(PublicState)
 FAILURES: Final = (
     *("address_refused", "message_refused", "temporary", "unreachable", "login_refused"),
-    *("tls_failed", "protocol_error", "bad_address", "recipient_forgotten"),
+    *("tls_failed", "protocol_error", "bad_address", "recipient_forgotten", "target_refused"),
 )
 """Reasons of an InviteFailed: those of `domain.ports.Rejected`, and that of a person who was forgotten."""
-DOUBTS: Final = ("connection_lost", "timeout", "bad_reply", "lease_expired")
+DOUBTS: Final = ("connection_lost", "timeout", "bad_reply", "said_unknown", "lease_expired")
 """Causes of an InviteOutcomeUnknown: those of `domain.ports.Uncertain`, and that of time."""
 CASES: Final = (
     "unknown_outcome",
@@ -70,7 +72,9 @@ FAMILIES: Final = {
     *(f"event.InviteBounced.{reason}" for reason in get_args(BounceReason)),
     *(f"event.CaseOpened.{cause}" for cause in (*CASES, "other")),
     *(f"event.CaseClosed.{how}" for how in ("proved_sent", *ENDS, "other")),
-    *(f"event.InviteAccepted.{via}" for via in ("link", "other")),
+    *(f"event.InviteAccepted.{via}" for via in ("link", "callback", "other")),
+    *(f"refusal.TARGET_REFUSED.{why}" for why in get_args(TargetFault)),
+    *(f"page.hooks.refused.{reason}" for reason in get_args(CallbackRefusal)),
 }
 """Keys that are made from a word of the domain; every other key is written out where it is used."""
 

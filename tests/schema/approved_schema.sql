@@ -65,6 +65,20 @@ CREATE TABLE public.batches (
     CONSTRAINT batches_kind_check CHECK ((kind = ANY (ARRAY['issue'::text, 'import'::text]))),
     CONSTRAINT batches_state_check CHECK ((state = ANY (ARRAY['working'::text, 'done'::text, 'stopped'::text, 'broken'::text])))
 );
+CREATE TABLE public.callback_refusals (
+    channel_id uuid NOT NULL,
+    minute timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    tries bigint NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    last_request_id text
+);
+CREATE TABLE public.callbacks (
+    channel_id uuid NOT NULL,
+    webhook_id text NOT NULL,
+    signed_at timestamp with time zone NOT NULL,
+    body_digest bytea NOT NULL
+);
 CREATE TABLE public.cases (
     case_id uuid NOT NULL,
     code_id uuid NOT NULL,
@@ -151,7 +165,10 @@ CREATE TABLE public.invite_groups (
     text_en text NOT NULL,
     accept_target text,
     channel text NOT NULL,
-    changed_at timestamp with time zone NOT NULL
+    changed_at timestamp with time zone NOT NULL,
+    channel_id uuid,
+    channel_url text,
+    CONSTRAINT invite_groups_channel_check CHECK (((channel = 'smtp'::text) OR ((channel = 'webhook'::text) AND (channel_id IS NOT NULL) AND (channel_url IS NOT NULL))))
 );
 CREATE TABLE public.key_checks (
     ring text NOT NULL,
@@ -287,6 +304,12 @@ CREATE TABLE public.verifications (
     events bigint NOT NULL,
     CONSTRAINT verifications_kind_check CHECK ((kind = ANY (ARRAY['sample'::text, 'full'::text])))
 );
+CREATE TABLE public.webhook_secrets (
+    text_id uuid NOT NULL,
+    owner_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone
+);
 ALTER TABLE ONLY public.audit ALTER COLUMN audit_id SET DEFAULT nextval('public.audit_audit_id_seq'::regclass);
 ALTER TABLE ONLY public.ledger_events ALTER COLUMN notification_id SET DEFAULT nextval('public.ledger_events_notification_id_seq'::regclass);
 ALTER TABLE ONLY public.api_keys
@@ -299,6 +322,10 @@ ALTER TABLE ONLY public.batch_refusals
     ADD CONSTRAINT batch_refusals_pkey PRIMARY KEY (batch_id, line);
 ALTER TABLE ONLY public.batches
     ADD CONSTRAINT batches_pkey PRIMARY KEY (batch_id);
+ALTER TABLE ONLY public.callback_refusals
+    ADD CONSTRAINT callback_refusals_pkey PRIMARY KEY (channel_id, minute, reason);
+ALTER TABLE ONLY public.callbacks
+    ADD CONSTRAINT callbacks_pkey PRIMARY KEY (channel_id, webhook_id);
 ALTER TABLE ONLY public.cases
     ADD CONSTRAINT cases_pkey PRIMARY KEY (case_id);
 ALTER TABLE ONLY public.checkpoints
@@ -317,6 +344,8 @@ ALTER TABLE ONLY public.drifting_codes
     ADD CONSTRAINT drifting_codes_pkey PRIMARY KEY (code_id);
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (scope_digest);
+ALTER TABLE ONLY public.invite_groups
+    ADD CONSTRAINT invite_groups_channel_id_key UNIQUE (channel_id);
 ALTER TABLE ONLY public.invite_groups
     ADD CONSTRAINT invite_groups_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.key_checks
@@ -355,9 +384,13 @@ ALTER TABLE ONLY public.unknown_code_tries
     ADD CONSTRAINT unknown_code_tries_pkey PRIMARY KEY (minute, reason);
 ALTER TABLE ONLY public.verifications
     ADD CONSTRAINT verifications_pkey PRIMARY KEY (kind);
+ALTER TABLE ONLY public.webhook_secrets
+    ADD CONSTRAINT webhook_secrets_pkey PRIMARY KEY (text_id);
 CREATE INDEX audit_staff_idx ON public.audit USING btree (staff_id, at);
 CREATE INDEX batches_requested_idx ON public.batches USING btree (requested_at, batch_id);
 CREATE INDEX batches_working_idx ON public.batches USING btree (requested_at) WHERE (state = 'working'::text);
+CREATE INDEX callback_refusals_minute_idx ON public.callback_refusals USING btree (minute);
+CREATE INDEX callbacks_signed_idx ON public.callbacks USING btree (signed_at);
 CREATE INDEX cases_code_idx ON public.cases USING btree (code_id);
 CREATE INDEX cases_open_idx ON public.cases USING btree (opened_at, case_id) WHERE (closed_at IS NULL);
 CREATE INDEX cases_opened_idx ON public.cases USING btree (opened_at, case_id);
@@ -365,6 +398,7 @@ CREATE INDEX code_balances_group_idx ON public.code_balances USING btree (group_
 CREATE INDEX code_balances_issued_idx ON public.code_balances USING btree (issued_at, code_id);
 CREATE INDEX code_texts_hint_idx ON public.code_texts USING btree (hint, code_id);
 CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree (expires_at);
+CREATE INDEX invite_groups_webhook_idx ON public.invite_groups USING btree (name) WHERE (channel = 'webhook'::text);
 CREATE UNIQUE INDEX ledger_events_notification_id_idx ON public.ledger_events USING btree (notification_id);
 CREATE INDEX merkle_tiles_position_idx ON public.merkle_tiles USING btree (first_position) WHERE (height = 0);
 CREATE INDEX outbox_due_idx ON public.outbox USING btree (due_at) WHERE (due_at IS NOT NULL);
@@ -381,6 +415,8 @@ CREATE INDEX reservations_reserved_idx ON public.reservations USING brin (reserv
 CREATE INDEX revocations_next_idx ON public.revocations USING btree (next_at);
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
+CREATE INDEX webhook_secrets_ends_idx ON public.webhook_secrets USING btree (ends_at) WHERE (ends_at IS NOT NULL);
+CREATE INDEX webhook_secrets_owner_idx ON public.webhook_secrets USING btree (owner_id);
 CREATE TRIGGER audit_refuse_change BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_for_ever();
 CREATE TRIGGER audit_refuse_truncate BEFORE TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_for_ever();
 CREATE TRIGGER ledger_events_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_events FOR EACH ROW EXECUTE FUNCTION public.ledger_events_are_for_ever();

@@ -5,16 +5,15 @@ ever. Here every wait is cut to what is left until the deadline.
 """
 
 import contextlib
-import ipaddress
 import re
 import smtplib
 import socket
 import ssl
-import threading
 from collections.abc import Callable
 from typing import Literal
 
 from workers.channels.server import MailServerAddress
+from workers.resolving import resolve
 
 REPLY_LINE_MAX = 2048
 REPLY_LINES_MAX = 128
@@ -25,7 +24,6 @@ _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _LINE_DOT = re.compile(rb"^\.", re.MULTILINE)
 _HOST_NAME = re.compile(r"[A-Za-z0-9.-]+")
 
-AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 Failure = Literal["connection_lost", "timeout", "bad_reply"]
 Reply = tuple[int, bytes]
 
@@ -68,7 +66,7 @@ class Wire(smtplib.SMTP):
         Raises:
             WireError: No address of the server answered in time.
         """
-        found = _resolve(self._server, self._left())
+        found = resolve(self._server.host, self._server.port, self._left())
         for number, (family, kind, protocol, _, address) in enumerate(found):
             try:
                 self.sock = socket.socket(family, kind, protocol)
@@ -201,25 +199,6 @@ class Wire(smtplib.SMTP):
 
     def _socket_failed(self, error: OSError) -> WireError:
         return self._failed("timeout" if isinstance(error, TimeoutError) else "connection_lost")
-
-
-def _resolve(server: MailServerAddress, wait_s: float) -> list[AddressInfo]:
-    """The server's addresses. The resolver has no time bound of its own, so it works in a thread."""
-    found: list[AddressInfo] = []
-
-    def ask() -> None:
-        with contextlib.suppress(OSError, UnicodeError):
-            found.extend(socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM))
-
-    try:
-        ipaddress.ip_address(server.host)
-    except ValueError:
-        thread = threading.Thread(target=ask, name="resolve", daemon=True)
-        thread.start()
-        thread.join(wait_s)
-    else:
-        ask()
-    return list(found)
 
 
 def _own_name(connected: socket.socket) -> str:

@@ -1,0 +1,128 @@
+"""Which groups' invitations are posted to the operator's own system instead of mailed, and where to."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel, Field
+
+from api.deps import Admin, TheServices
+from api.problems import ProblemError
+from api.schemas import Problem
+from api.services import Services
+from api.targets import checked_target
+from domain.targets import URL_LENGTH_MAX
+from projections.channels import ChannelLine, Channels
+from projections.hook_secrets import HookSecrets, SecretLine
+
+PER_PAGE = 100
+GROUP_LENGTH_MAX = 200
+
+router = APIRouter(
+    prefix="/api/v1/channels",
+    tags=["channels"],
+    responses={401: {"model": Problem}, 403: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
+)
+
+
+class ChannelRequest(BaseModel):
+    """Where a group's invitations are to be posted."""
+
+    group: Annotated[str, Field(min_length=1, max_length=GROUP_LENGTH_MAX)]
+    url: Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)]
+
+
+class SecretView(BaseModel):
+    """A valid secret: its text was shown when it was made, and is shown nowhere else."""
+
+    created_at: AwareDatetime
+    ends_at: AwareDatetime | None
+
+
+class ChannelView(BaseModel):
+    """One group's channel. `secret` is shown once, when it is made."""
+
+    id: UUID
+    group: str
+    on: bool
+    url: str
+    callbacks: str
+    secrets: list[SecretView]
+    secret: str | None = None
+
+
+class ChannelPage(BaseModel):
+    """A page of channels by their groups' names; `next` is the `after` of the following page, null on the last."""
+
+    channels: list[ChannelView]
+    next: str | None
+
+
+@router.put("", summary="Post a group's invitations to a system of yours")
+async def put_channel(body: ChannelRequest, services: TheServices, _: Admin) -> ChannelView:
+    """The first time the answer holds the secret, this once. Invitations that are due go there from now on."""
+    if body.group != body.group.strip() or not body.group.isprintable():
+        raise ProblemError("MALFORMED")
+    url, channels = checked_target(body.url, services.settings), Channels(services.storage)
+    ids, now = (services.new_id(), services.new_id()), services.now()
+    channel_id, secret = await services.read(lambda: channels.turn_on(body.group, url, *ids, now))
+    return await view_of_channel(services, ChannelLine(channel_id, body.group, is_on=True, url=url), secret)
+
+
+@router.get("", summary="Groups that have or had a channel of their own")
+async def list_channels(
+    services: TheServices, _: Admin, after: Annotated[str, Query(max_length=GROUP_LENGTH_MAX)] = ""
+) -> ChannelPage:
+    """By name."""
+    channels = Channels(services.storage)
+    found = await services.read(lambda: channels.page(after, PER_PAGE + 1))
+    views = [await view_of_channel(services, line) for line in found[:PER_PAGE]]
+    return ChannelPage(channels=views, next=found[PER_PAGE - 1].group if len(found) > PER_PAGE else None)
+
+
+@router.post(
+    "/{channel_id}/rotate-secret", responses={404: {"model": Problem}}, summary="Make a new secret for a channel"
+)
+async def rotate_channel_secret(channel_id: UUID, services: TheServices, _: Admin) -> ChannelView:
+    """Shown this once. The one before it stays valid for 24 hours, both ways."""
+    line = await _line(services, channel_id)
+    secrets, text_id, now = HookSecrets(services.storage), services.new_id(), services.now()
+    secret = await services.read(lambda: secrets.renew(channel_id, text_id, now))
+    return await view_of_channel(services, line, secret)
+
+
+@router.delete("/{channel_id}", responses={404: {"model": Problem}}, summary="Mail a group's invitations again")
+async def delete_channel(channel_id: UUID, services: TheServices, _: Admin) -> ChannelView:
+    """What was posted before is still reported on: the callbacks' address and secrets stay."""
+    line, channels = await _line(services, channel_id), Channels(services.storage)
+    now = services.now()
+    await services.read(lambda: channels.turn_off(line.group, now))
+    return await view_of_channel(services, line._replace(is_on=False))
+
+
+async def view_of_channel(services: Services, line: ChannelLine, secret: str | None = None) -> ChannelView:
+    """A channel with what is known of its secrets."""
+    secrets, now = HookSecrets(services.storage), services.now()
+    lines: list[SecretLine] = await services.read(lambda: secrets.lines(line.channel_id, now))
+    return ChannelView(
+        id=line.channel_id,
+        group=line.group,
+        on=line.is_on,
+        url=line.url,
+        callbacks=callbacks_of(services, line.channel_id),
+        secrets=[SecretView.model_validate(one._asdict()) for one in lines],
+        secret=secret,
+    )
+
+
+def callbacks_of(services: Services, channel_id: UUID) -> str:
+    """Where a channel's system reports to."""
+    return f"{services.settings.public_url.rstrip('/')}/api/v1/channels/{channel_id}/callbacks"
+
+
+async def _line(services: Services, channel_id: UUID) -> ChannelLine:
+    channels = Channels(services.storage)
+    line = await services.read(lambda: channels.find(channel_id))
+    if line is None:
+        raise ProblemError("NOT_FOUND")
+    return line

@@ -1,0 +1,39 @@
+"""The group's own system took a person's access away. Whether the use comes back is for staff to decide."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.book import Book
+from domain.decisions.command import Context, Decision, stamp
+from domain.errors import NothingSent, ReservationUnknown
+from domain.events import AccessRevoked
+
+
+class RecordRemoval(Struct, frozen=True, kw_only=True):
+    """A person was removed. `occurred_at` is when, where that was before we learned of it."""
+
+    context: Context
+    reservation_id: UUID
+    occurred_at: datetime | None = None
+
+
+def record_removal(command: RecordRemoval, book: Book) -> Decision:
+    """Record it once.
+
+    Raises:
+        ReservationUnknown: There is no such reservation.
+        NothingSent: No invitation of it is known to have been sent, so it gave no access.
+    """
+    item = book.reservations.get(command.reservation_id)
+    if item is None:
+        raise ReservationUnknown
+    if not item.proved_deliveries:
+        raise NothingSent
+    if item.access_revoked_at is not None:
+        return Decision(item.code_id, (), item.reservation_id)
+    now = stamp(command.context, book.codes[item.code_id])
+    fields = now.fields if command.occurred_at is None else {**now.fields, "occurred_at": command.occurred_at}
+    event = AccessRevoked(**fields, reservation_id=item.reservation_id, caused_by=item.moved_by)
+    return Decision(item.code_id, (event,), item.reservation_id)

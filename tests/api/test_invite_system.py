@@ -1,0 +1,104 @@
+"""The worked example of docs/webhooks.md, run: a person redeems, the example's team takes them, and it reports back."""
+
+import importlib.util
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from api.issuing import Terms
+from domain.ports import TextDraft
+from tests.api.conftest import settings, site
+from tests.api.site import Site
+from workers.channels.by_group import ByGroup
+from workers.channels.null import NullChannel
+from workers.letters import LetterPress
+from workers.steps import Steps
+from workers.ways import OwnChannels
+
+__all__ = ["settings", "site"]
+EXAMPLE = Path(__file__).parents[2] / "docs" / "invite_system.py"
+
+
+@pytest.fixture
+def example() -> Any:  # noqa: ANN401 - a module outside of our packages
+    """The example's module."""
+    spec = importlib.util.spec_from_file_location("invite_system", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def team(site: Site, example: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:  # noqa: ANN401 - the example's class
+    """The example, served, with the group `design` turned over to it; its reports reach this very application."""
+
+    def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        return site.client.post(url, content=body, headers=headers).status_code
+
+    monkeypatch.setattr(example, "post", post)
+    team = example.Team("whsec_AAAA")
+    server = example.server(team, 0)
+    url = f"http://127.0.0.1:{server.server_address[1]}/ledger"
+    answer = site.client.put("/api/v1/channels", json={"group": "design", "url": url}, headers=site.key("admin"))
+    team.webhook = example.Webhook(answer.json()["secret"])
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield team
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def work(site: Site) -> Callable[[str], str]:
+    """What a worker does with a reservation; the outcome's word."""
+    storage = site.services.storage
+
+    def keep_text(text: str, reservation_id: UUID) -> TextDraft:
+        return storage.vault.text(text, uuid4(), reservation_id)
+
+    steps = Steps(
+        execute=storage.ledger.execute,
+        addresses=site.services.reader.addresses,
+        press=LetterPress(b"secret", "http://testserver", "ledger.example"),
+        keep_text=keep_text,
+        now=site.services.now,
+        new_id=uuid4,
+        worker="w1",
+    )
+    own = OwnChannels.over(site.services.settings, storage)
+    channel = ByGroup(NullChannel(), own.of_group)
+    return lambda reservation_id: steps.process(UUID(reservation_id), channel, "t1")
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example listens on this machine."""
+    monkeypatch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
+    monkeypatch.setenv("LEDGER_PUBLIC_URL", "http://testserver")
+
+
+def test_the_example_does_what_the_page_says(here: None, site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
+    """Two seats are taken, a third person waits, a stranger is refused; acceptance and removal are in the history."""
+    assert here is None
+    people = ["li.wei@example.com", "wang@example.com", "zhao@example.com", "eve@elsewhere.example"]
+    codes = [site.issue(Terms(max_uses=1, group="design")) for _ in people]
+    ids = [str(site.redeem(code, email).json()["reservation_id"]) for code, email in zip(codes, people, strict=True)]
+
+    assert [work(item) for item in ids] == ["sent", "sent", "deferred", "failed"]
+    states = [site.client.get(f"/api/v1/public/redemptions/{item}").json()["state"] for item in ids]
+    assert states == ["sent", "sent", "waiting", "refunded"]
+    first = next(iter(team.invited))
+    assert [team.report(kind, first) for kind in ("invite.accepted", "invite.removed")] == [200, 200]
+    events = site.services.reader.reservation_events([UUID(ids[0])])[UUID(ids[0])].events
+    assert [type(event).__name__ for _, event in events][-2:] == ["InviteAccepted", "AccessRevoked"]
+
+
+def test_the_example_takes_no_strangers_word(team: Any) -> None:  # noqa: ANN401 - the example's class
+    """What is not signed is refused."""
+    assert team.take({}, b"{}")[0] == 401

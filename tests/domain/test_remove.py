@@ -1,0 +1,96 @@
+"""What a group's own system reports: acceptance and removal, each once and only of what was sent."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from domain.deciding import Result
+from domain.decisions.accept import AcceptInvite
+from domain.decisions.attempt import ClaimAttempt
+from domain.decisions.remove import RecordRemoval
+from domain.events import AccessRevoked, InviteAccepted, InviteAttempted, InviteSent
+from tests.domain.scenario import LOST, Scenario, done, refusal
+
+
+def removed(scenario: Scenario, reservation_id: UUID) -> Result:
+    """The channel reports a removal that happened a minute ago."""
+    context = scenario.context("channel", "r1", "c1")
+    return scenario.run(
+        RecordRemoval(context=context, reservation_id=reservation_id, occurred_at=scenario.now - timedelta(minutes=1))
+    )
+
+
+def reported(scenario: Scenario, reservation_id: UUID) -> Result:
+    """The channel reports an acceptance."""
+    context = scenario.context("channel", "r1", "c1")
+    return scenario.run(
+        AcceptInvite(
+            context=context, reservation_id=reservation_id, delivery=1, case_id=scenario.new_id(), via="callback"
+        )
+    )
+
+
+def test_a_removal_is_recorded_once_and_gives_nothing_back() -> None:
+    """Whether the use comes back is for staff to decide; when it happened is told."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+
+    assert done(removed(scenario, reservation_id)).changed
+    assert not done(removed(scenario, reservation_id)).changed
+    event = scenario.events[-1]
+    assert isinstance(event, AccessRevoked)
+    assert (event.actor, event.actor_id, event.occurred_at) == ("channel", "c1", scenario.now - timedelta(minutes=1))
+    assert scenario.balance == (1, 0)
+
+
+def test_after_a_refund_too() -> None:
+    """The access outlives the use that was given back, until somebody takes it away."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+    scenario.refund(reservation_id)
+
+    assert done(removed(scenario, reservation_id)).changed
+    assert scenario.balance == (0, 0)
+
+
+def test_nothing_sent_nothing_removed() -> None:
+    """Not even where it may have been: a removal is no proof that our invitation gave the access."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.attempt(reservation_id, LOST)
+
+    assert refusal(removed(scenario, reservation_id)) == "NOTHING_SENT"
+    assert refusal(removed(scenario, scenario.new_id())) == "NOT_FOUND"
+
+
+def test_a_reported_acceptance_settles_a_doubt_as_sent() -> None:
+    """As the opened link does; the history says how it became known."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.attempt(reservation_id, LOST)
+
+    reported(scenario, reservation_id)
+    sent, accepted = scenario.events[-2:]
+    assert isinstance(sent, InviteSent)
+    assert isinstance(accepted, InviteAccepted)
+    assert (sent.server, accepted.via) == ("callback", "callback")
+    assert scenario.balance == (1, 0)
+
+
+def test_an_attempt_names_the_channel_of_its_group() -> None:
+    """Its own where it has one, the usual one for all else."""
+    for group, channel in (("design", "webhook"), ("sales", "smtp"), (None, "smtp")):
+        scenario = Scenario(group=group)
+        context = scenario.context("worker", "t1", "w1")
+        reservation_id = scenario.reserved()
+        scenario.run(
+            ClaimAttempt(
+                context=context,
+                reservation_id=reservation_id,
+                channel="smtp",
+                case_id=scenario.new_id(),
+                by_group={"design": "webhook"},
+            )
+        )
+        event = scenario.events[-1]
+        assert isinstance(event, InviteAttempted)
+        assert event.channel == channel

@@ -1,0 +1,91 @@
+"""Standard Webhooks: what we sign the standard's own package verifies, and what it signs we take; nothing else."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook
+
+from domain.signatures import Signed, fault_of, secret_text, sign
+
+NOW = datetime.now(UTC)
+SECRET, OLDER, OTHER = (secret_text(raw * 32) for raw in (b"n", b"o", b"x"))
+BODY = '{"type":"invite.accepted","text":"您好"}'.encode()
+
+
+def signed(secret: str = SECRET, message_id: str = "msg_1", at: datetime = NOW, body: bytes = BODY) -> Signed:
+    """As the other side signs."""
+    return Signed(message_id, str(int(at.timestamp())), Webhook(secret).sign(message_id, at, body.decode()))
+
+
+@given(st.binary(min_size=24, max_size=64), st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
+def test_the_standards_package_verifies_what_we_sign(raw: bytes, text: str) -> None:
+    """Any secret, any text."""
+    headers = sign([secret_text(raw)], "evt_1", NOW, text.encode())
+
+    Webhook(secret_text(raw)).verify(text, headers, json_parse=False)
+
+
+@pytest.mark.parametrize("secret", [SECRET, OLDER])
+def test_a_report_with_a_valid_secret_is_taken(secret: str) -> None:
+    """The one before the newest too, for as long as it is valid."""
+    assert fault_of([SECRET, OLDER], signed(secret), BODY, NOW) is None
+
+
+def test_one_of_several_signatures_is_enough() -> None:
+    """The other side replaces its secret, or speaks a version that we do not know."""
+    own = signed()
+    both = own._replace(signatures=f"v1a,xyz v1,{'A' * 43}= {own.signatures}")
+
+    assert fault_of([SECRET], both, BODY, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "body"),
+    [
+        (signed(OTHER), BODY),
+        (signed(), BODY + b" "),
+        (signed()._replace(message_id="msg_2"), BODY),
+        (signed()._replace(timestamp=str(int(NOW.timestamp()) + 1)), BODY),
+        (signed()._replace(signatures="v1,AAAA"), BODY),
+        (signed()._replace(signatures=" ".join(["v1,AAAA"] * 8 + [signed().signatures])), BODY),
+    ],
+    ids=["secret", "body", "id", "time", "short", "too-many"],
+)
+def test_what_is_not_signed_like_that_is_forged(message: Signed, body: bytes) -> None:
+    """Each part is under the signature."""
+    assert fault_of([SECRET, OLDER], message, body, NOW) == "forged"
+
+
+@pytest.mark.parametrize(("seconds", "fault"), [(-310, "stale"), (-290, None), (290, None), (310, "stale")])
+def test_the_time_may_be_five_minutes_off(seconds: int, fault: str | None) -> None:
+    """Either way; only what was signed is told to be stale."""
+    assert fault_of([SECRET], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == fault
+    assert fault_of([OTHER], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == "forged"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Signed("", "", ""),
+        signed()._replace(signatures=""),
+        signed()._replace(signatures="v2,AAAA"),
+        signed()._replace(signatures="v1,not base64!"),
+        signed()._replace(timestamp="1e9"),
+        signed()._replace(timestamp="-5"),
+        signed()._replace(timestamp="9" * 40),
+        signed()._replace(timestamp="١٢٣"),
+        signed()._replace(message_id="a.b"),
+        signed()._replace(message_id="x" * 65),
+        signed()._replace(message_id="a\nb"),
+    ],
+)
+def test_what_makes_no_sense_is_malformed(message: Signed) -> None:
+    """Headers that are missing, or could be read in two ways."""
+    assert fault_of([SECRET], message, BODY, NOW) == "malformed"
+
+
+def test_headers_are_found_by_their_names() -> None:
+    """What is missing is empty."""
+    assert Signed.of({"webhook-id": "a", "webhook-timestamp": "1"}) == Signed("a", "1", "")

@@ -1,0 +1,60 @@
+"""The order of a message: no group's own system holds up anybody else."""
+
+from uuid import UUID
+
+from domain.ports import Accepted, Outcome, Rejected, Uncertain
+from workers.lanes import REST_S, Lanes, Rests
+
+IDS = [UUID(int=number) for number in range(1, 9)]
+SLOW, FAST = dict.fromkeys(IDS[:5], "slow"), dict.fromkeys(IDS[5:], "fast")
+SILENCE: list[Outcome] = [
+    Rejected(server="x", reason="unreachable", final=False),
+    Uncertain(server="x", cause="timeout"),
+    Uncertain(server="x", cause="connection_lost"),
+]
+
+
+def test_mail_goes_in_order_and_each_once() -> None:
+    """Without channels of groups it is a plain queue."""
+    lanes = Lanes([*IDS, *IDS], {}, 2, Rests())
+
+    assert [lanes.take(3), lanes.take(3), lanes.take(9)] == [IDS[:3], IDS[3:6], IDS[6:]]
+    assert not lanes
+
+
+def test_a_group_gets_only_so_many_hands() -> None:
+    """What has to wait keeps its place, before what comes after it."""
+    lanes = Lanes(IDS, SLOW, 2, Rests())
+
+    assert lanes.take(4) == [*IDS[:2], *IDS[5:7]]
+    assert lanes.take(4) == [IDS[7]]
+    assert lanes.take(4) == []
+    assert lanes
+    lanes.give_back([IDS[0], IDS[7]])
+    assert lanes.take(4) == [IDS[2]]
+
+
+def test_a_system_that_does_not_answer_rests() -> None:
+    """What is left of its group is passed over until then; others go on, and an answer ends the rest."""
+    seconds = 0.0
+    rests = Rests(lambda: seconds)
+    for outcome in SILENCE:
+        lanes = Lanes(IDS, {**SLOW, **FAST}, 2, rests)
+        lanes.note(IDS[0], outcome)
+        assert lanes.take(9) == IDS[5:7]
+        assert lanes.take(9) == []
+        assert lanes
+        seconds += REST_S
+        assert not rests.has("slow")
+    lanes.note(IDS[0], SILENCE[0])
+    lanes.note(IDS[1], Accepted(server="x"))
+    assert not rests.has("slow")
+
+
+def test_what_is_over_is_over() -> None:
+    """Nothing more is begun."""
+    lanes = Lanes(IDS, SLOW, 2, Rests())
+    lanes.clear()
+
+    assert not lanes
+    assert lanes.take(9) == []

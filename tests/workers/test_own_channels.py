@@ -1,0 +1,166 @@
+"""Invitations of a group with a channel of its own: posted, recorded as such, and in nobody's way."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from standardwebhooks import Webhook
+
+from domain.decisions.issue import IssueCode
+from domain.ports import Channel
+from domain.values import draw_code
+from tests.hookserver import HookServer, Reply
+from tests.projections.conftest import settings_for
+from tests.projections.ledgers import LedgerBench, done
+from tests.workers.test_mailroom import HANDS, Post, statuses
+from tests.workers.test_steps import later
+from workers.channels.by_group import ByGroup
+from workers.lanes import Rests
+from workers.mailroom import Mailroom
+from workers.steps import Steps
+from workers.ways import OwnChannels
+
+GROUP = "design"
+
+
+class House:
+    """A ledger whose group `design` has a system of its own."""
+
+    def __init__(self, bench: LedgerBench, steps: Steps, system: HookServer) -> None:
+        self.bench, self.steps, self.system = bench, steps, system
+        settings = settings_for(bench.database_url).model_copy(
+            update={"webhook_allow_private": "127.0.0.0/8", "webhook_timeout_s": 2.0}
+        )
+        self.own = OwnChannels.over(settings, bench.storage)
+        self.channel_id, secret = self.own.channels.turn_on(GROUP, system.url, uuid4(), uuid4(), bench.context().now)
+        assert secret is not None
+        self.secret = secret
+        self.post = Post()
+        self.rests = Rests()
+
+    def reserved(self, count: int, group: str | None = GROUP) -> list[UUID]:
+        """Reservations on one open code of a group."""
+        text, code_id, vault = draw_code(self.bench.letters), uuid4(), self.bench.storage.vault
+        code = vault.code(text, code_id)
+        context = self.bench.context("operator")
+        self.bench.run(IssueCode(context=context, code_id=code_id, text=code, max_uses=None, bound=False, group=group))
+        wanted = [self.bench.reserve(text, f"p{number}@example.com") for number in range(count)]
+        return [done(result).about().reservation_id for result in self.bench.storage.ledger.execute(wanted)]
+
+    def work(self, ids: Sequence[UUID]) -> None:
+        """One message, all of it."""
+
+        def channel() -> Channel:
+            return ByGroup(self.post, self.own.of_group)
+
+        with ThreadPoolExecutor(HANDS) as threads:
+            Mailroom(self.steps, threads, HANDS, channel, plan=self.own.plan, rests=self.rests).work(
+                ids, "t1", lambda: False
+            )
+
+    def channels(self) -> list[str]:
+        """Which channels attempts were made by."""
+        rows = self.bench.rows(
+            "SELECT DISTINCT convert_from(state, 'UTF8')::jsonb->>'channel' FROM ledger_events"
+            " WHERE topic = 'InviteAttempted:1'"
+        )
+        return sorted(row[0] for row in rows)
+
+
+@pytest.fixture
+def system() -> Iterator[HookServer]:
+    """The group's own system."""
+    with HookServer() as server:
+        yield server
+
+
+@pytest.fixture
+def house(bench: LedgerBench, steps: Steps, system: HookServer) -> House:
+    """A ledger and that system."""
+    return House(bench, steps, system)
+
+
+def test_a_group_is_posted_to_and_all_else_is_mailed(house: House) -> None:
+    """Each by its own way, and the history says by which."""
+    posted, mailed = house.reserved(3), house.reserved(3, None) + house.reserved(1, "sales")
+
+    house.work([*posted, *mailed])
+
+    verified = [Webhook(house.secret).verify(one.body, one.headers) for one in house.system.received]
+    assert {one["data"]["reservation_id"] for one in verified} == set(map(str, posted))
+    assert sorted(house.post.sent) == sorted(mailed)
+    assert statuses(house.bench) == {"sent": 7}
+    assert house.channels() == ["post", "webhook"]
+
+
+def test_a_full_team_waits_and_is_asked_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No attempt is spent, the use stays reserved, and the same message goes out when it said."""
+    house.system.then(Reply.says(200, status="later", retry_after_s=3600, reason="team_full"))
+    (item,) = house.reserved(1)
+
+    house.work([item])
+    waiting = house.bench.reader.reservation(item)
+    later(house.bench, monkeypatch, timedelta(hours=1, minutes=1).total_seconds())
+    house.work([item])
+
+    assert waiting is not None
+    assert (waiting.public_state, waiting.attempts) == ("waiting", 0)
+    first, second = house.system.received
+    assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
+    assert statuses(house.bench) == {"sent": 1}
+
+
+def test_a_refused_address_gives_the_use_back(house: House) -> None:
+    """As by mail."""
+    house.system.then(Reply.says(422, status="refused", about="address", reason="no li.wei@example.com"))
+    (item,) = house.reserved(1)
+    house.work([item])
+
+    found = house.bench.reader.reservation(item)
+    assert found is not None
+    assert (found.public_state, found.refund_cause) == ("refunded", "address_refused")
+
+
+def test_a_silent_system_holds_up_no_mail_and_rests(house: House) -> None:
+    """One of four hands waits for it, the others go on; what it did not get is left to the sweep."""
+    house.system.always = Reply(first=house.system.hang)
+    posted, mailed = house.reserved(6), house.reserved(12, None)
+
+    house.work([*posted, *mailed])
+
+    assert len(house.system.received) == 1
+    assert sorted(house.post.sent) == sorted(mailed)
+    house.work(posted)
+    assert len(house.system.received) == 1
+    due = house.bench.rows("SELECT count(*) FROM reservations WHERE status = 'live' AND attempts = 0")
+    assert due == [(5,)]
+
+
+def test_a_system_that_is_turned_off_gets_nothing_more(house: House) -> None:
+    """Mail goes out instead, of what is due already too."""
+    (item,) = house.reserved(1)
+    house.own.channels.turn_off(GROUP, house.bench.context().now)
+
+    house.work([item])
+    assert house.post.sent == [item]
+    assert house.system.received == []
+
+
+def test_a_target_that_is_no_longer_allowed_gets_nothing(house: House) -> None:
+    """The address is looked at before every message, whatever was allowed when it was set."""
+    strict = replace(
+        house.own,
+        poster=OwnChannels.over(settings_for(house.bench.database_url), house.bench.storage).poster,
+    )
+    house.own = strict
+    (item,) = house.reserved(1)
+    house.work([item])
+
+    assert house.system.received == []
+    events = house.bench.rows(
+        "SELECT convert_from(state, 'UTF8') FROM ledger_events ORDER BY notification_id DESC LIMIT 1"
+    )
+    assert '"target_refused"' in events[0][0]

@@ -1,0 +1,42 @@
+"""Each invitation by the channel of its group: its own where it has one, the usual one for all else."""
+
+import logging
+from collections.abc import Callable
+
+from domain.ports import Channel, Letter, Outcome, Rejected
+from projections.errors import StorageUnavailableError
+
+log = logging.getLogger(__name__)
+
+
+class ByGroup:
+    """Looks at a letter's group and hands it on. For one thread.
+
+    Args:
+        usual: Sends what goes by no other channel, notices among it.
+        own: The channel of a group; None if it has none.
+    """
+
+    def __init__(self, usual: Channel, own: Callable[[str], Channel | None]) -> None:
+        self._usual = usual
+        self._own = own
+
+    @property
+    def name(self) -> str:
+        """The usual channel's."""
+        return self._usual.name
+
+    def send(self, letter: Letter) -> Outcome:
+        """Send one letter."""
+        if letter.group is None or letter.template != "invite":
+            return self._usual.send(letter)
+        try:
+            channel = self._own(letter.group)
+        except StorageUnavailableError as away:
+            log.warning("an invitation waits, since nobody could look up its group's channel: %s", away)
+            return Rejected(server=self.name, reason="temporary", final=False)
+        return (channel or self._usual).send(letter)
+
+    def close(self) -> None:
+        """End the usual channel's connections; the others keep none."""
+        self._usual.close()

@@ -1,0 +1,190 @@
+"""The webhook channel: an invitation is posted to the operator's own system, which says what became of it.
+
+docs/webhooks.md is the contract. What is surely not sent and what may have been is told apart as by mail: an answer
+that does not say is a doubt.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Uncertain
+from domain.signatures import sign
+from workers.channels.letters import letter_parts
+from workers.posting import Answer, NotSentError, Poster, UnansweredError
+
+LATER_S: Final = 60
+"""When to come back if "later" names no time."""
+LATER_S_MAX: Final = 86_400
+REPLY_MAX: Final = 500
+WORD_MAX: Final = 40
+
+OK, NO_CONTENT, REDIRECTS, REFUSALS, FAULTS = 200, 204, 300, 400, 500
+RETRIED: Final = frozenset({401, 403, 404, 405, 407, 408, 421, 425})
+"""Refusals that are more likely of the way than of the invitation: a wrong URL or secret, which somebody mends."""
+LATER: Final = frozenset({429, 503})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Where a group's invitations go.
+
+    Attributes:
+        url: The operator's endpoint.
+        secrets: Those that are valid, the newest first.
+        callbacks: Absolute URL that the other side reports to.
+    """
+
+    url: str
+    secrets: tuple[str, ...]
+    callbacks: str
+
+
+class WebhookChannel:
+    """Posts invitations to one endpoint. For one thread.
+
+    Args:
+        way: Where to.
+        poster: How.
+        now: Database time.
+    """
+
+    name = "webhook"
+
+    def __init__(self, way: Way, poster: Poster, now: Callable[[], datetime]) -> None:
+        self._way = way
+        self._poster = poster
+        self._now = now
+        parts = urlsplit(way.url)
+        self._server = f"{parts.scheme}://{parts.netloc}"
+
+    def send(self, letter: Letter) -> Outcome:
+        """Post one invitation and read what became of it."""
+        body = json.dumps(self._message(letter), ensure_ascii=False, separators=(",", ":")).encode()
+        headers = sign(self._way.secrets, webhook_id(letter), self._now(), body)
+        try:
+            answer = self._poster.post(self._way.url, headers, body)
+        except NotSentError as not_sent:
+            return Rejected(server=self._server, reason=not_sent.reason, final=False)
+        except UnansweredError as unanswered:
+            return Uncertain(server=self._server, cause=unanswered.cause)
+        return self._read(answer)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _message(self, letter: Letter) -> Mapping[str, Any]:
+        parts = letter_parts(letter)
+        return {
+            "type": "invite.test" if letter.is_test else "invite.requested",
+            "timestamp": letter.written_at.isoformat(),
+            "data": {
+                "reservation_id": str(letter.reservation_id),
+                "delivery": letter.delivery,
+                "group": letter.group,
+                "email": letter.recipient,
+                "language": letter.language,
+                "link": letter.link,
+                "subject": parts.subject,
+                "text": parts.text,
+                "request_id": letter.request_id,
+                "callbacks": self._way.callbacks,
+            },
+        }
+
+    # --- Reading the answer ---
+
+    def _read(self, answer: Answer) -> Outcome:
+        said = _said(answer)
+        if OK <= answer.status < REDIRECTS:
+            if said is None and (answer.body.strip() and answer.status != NO_CONTENT):
+                return self._doubt()
+            return self._by_word(answer, said or {})
+        if said is not None and said.get("status") in {"refused", "later"}:
+            return self._by_word(answer, said)
+        if answer.status in LATER:
+            return self._later(answer, said or {})
+        if answer.status < REFUSALS:
+            return self._refused(answer, said or {}, reason="protocol_error", final=False)
+        if answer.status in RETRIED:
+            return self._refused(answer, said or {}, reason="login_refused", final=False)
+        if answer.status < FAULTS:
+            return self._refused(answer, said or {}, reason="message_refused", final=True)
+        return self._doubt()
+
+    def _by_word(self, answer: Answer, said: Mapping[str, Any]) -> Outcome:
+        """By the word of the body; a success without one means sent."""
+        match said.get("status", "sent"):
+            case "sent":
+                return Accepted(server=self._server, reply_code=answer.status)
+            case "refused" if said.get("about") == "address":
+                return self._refused(answer, said, reason="address_refused", final=True)
+            case "refused":
+                return self._refused(answer, said, reason="message_refused", final=said.get("retry") is not True)
+            case "later":
+                return self._later(answer, said)
+            case "unknown":
+                return Uncertain(server=self._server, cause="said_unknown")
+            case _:
+                return self._doubt()
+
+    def _refused(self, answer: Answer, said: Mapping[str, Any], *, reason: str, final: bool) -> Rejected:
+        return Rejected(
+            server=self._server,
+            reason=reason,
+            final=final,
+            about_address=reason == "address_refused",
+            reply_code=answer.status,
+            reply=_words(said.get("reason")),
+        )
+
+    def _later(self, answer: Answer, said: Mapping[str, Any]) -> Later:
+        now, asked = self._now(), said.get("retry_after_s")
+        wait_s = float(asked) if isinstance(asked, int) else wait_of(answer.retry_after, now)
+        wait_s = LATER_S if wait_s is None else min(max(wait_s, 0), LATER_S_MAX)
+        return Later(server=self._server, reason=_word(said.get("reason")), until=now + timedelta(seconds=wait_s))
+
+    def _doubt(self) -> Uncertain:
+        return Uncertain(server=self._server, cause="bad_reply")
+
+
+def webhook_id(letter: Letter) -> str:
+    """The same on every try of a delivery: by it the other side tells a repeat from a second invitation."""
+    return f"invite_{letter.reservation_id.hex}_{letter.delivery}"
+
+
+def wait_of(retry_after: str | None, now: datetime) -> float | None:
+    """Seconds that a Retry-After asks to wait (RFC 9110 10.2.3: a number, or a date); None if it says nothing."""
+    text = (retry_after or "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        return (parsedate_to_datetime(text) - now).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _said(answer: Answer) -> Mapping[str, Any] | None:
+    """The object in the body; None if there is none."""
+    try:
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _word(said: object) -> str:
+    """A reason that may stand in an event: one short word of plain letters, since anything else might be personal."""
+    word = said if isinstance(said, str) else ""
+    is_word = len(word) <= WORD_MAX and word.isascii() and word.replace("_", "").replace("-", "").isalpha()
+    return word if is_word else "later"
+
+
+def _words(said: object) -> str:
+    """What the other side said, on one line, for the vault."""
+    text = said if isinstance(said, str) else ""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:REPLY_MAX]

@@ -1,0 +1,104 @@
+"""The order in which a message's reservations are worked on, so that no group's own system holds up anybody else.
+
+Of each group that has a channel of its own only some hands are used at once, and one whose system did not answer rests
+for a while: what is left of it then is still due, and the sweep's.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from domain.decisions.attempt import NO_GROUPS
+from domain.ports import Outcome, Rejected, Uncertain
+
+REST_S: Final = 20.0
+"""About as long as one message may take; the sweep repeats its wake-up calls ever more rarely anyway."""
+SILENT: Final = frozenset({"unreachable", "timeout", "connection_lost"})
+
+
+class Plan(NamedTuple):
+    """Which groups have a channel of their own, and which reservations are of one of them."""
+
+    by_group: Mapping[str, str] = NO_GROUPS
+    groups: Mapping[UUID, str] = {}
+
+
+class Rests:
+    """Which groups' systems are left alone for now; one per process, for one thread at a time."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until: dict[str, float] = {}
+
+    def note(self, group: str, outcome: Outcome) -> None:
+        """What a group's system made of an invitation."""
+        is_silent = (isinstance(outcome, Rejected) and outcome.reason in SILENT) or (
+            isinstance(outcome, Uncertain) and outcome.cause in SILENT
+        )
+        if is_silent:
+            self._until[group] = self._clock() + REST_S
+        else:
+            self._until.pop(group, None)
+
+    def has(self, group: str) -> bool:
+        """Whether it rests."""
+        return self._until.get(group, 0.0) > self._clock()
+
+
+class Lanes:
+    """What is left of one message.
+
+    Args:
+        reservation_ids: All of it; one that comes twice is one.
+        groups: Of which group with a channel of its own a reservation is.
+        lane_max: How many of such a group are worked on at once.
+        rests: Which of them are left alone.
+    """
+
+    def __init__(
+        self, reservation_ids: Sequence[UUID], groups: Mapping[UUID, str], lane_max: int, rests: Rests
+    ) -> None:
+        self._left = deque(dict.fromkeys(reservation_ids))
+        self._groups = groups
+        self._lane_max = lane_max
+        self._rests = rests
+        self._busy: Counter[str] = Counter()
+
+    def __bool__(self) -> bool:
+        """Whether anything is left."""
+        return bool(self._left)
+
+    def take(self, most: int) -> list[UUID]:
+        """The next ones, that many at most."""
+        taken: list[UUID] = []
+        later: list[UUID] = []
+        while self._left and len(taken) < most:
+            item = self._left.popleft()
+            group = self._groups.get(item)
+            if group is not None and self._rests.has(group):
+                continue
+            if group is not None and self._busy[group] >= self._lane_max:
+                later.append(item)
+                continue
+            if group is not None:
+                self._busy[group] += 1
+            taken.append(item)
+        self._left.extendleft(reversed(later))
+        return taken
+
+    def give_back(self, taken: Collection[UUID]) -> None:
+        """These are worked on no more, or never were."""
+        for item in taken:
+            if (group := self._groups.get(item)) is not None:
+                self._busy[group] -= 1
+
+    def note(self, item: UUID, outcome: Outcome) -> None:
+        """What became of one."""
+        if (group := self._groups.get(item)) is not None:
+            self._rests.note(group, outcome)
+
+    def clear(self) -> None:
+        """Nothing more is begun."""
+        self._left.clear()

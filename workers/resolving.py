@@ -1,0 +1,27 @@
+"""Asking for a host's addresses within a bound of time, which the system's resolver does not have."""
+
+import contextlib
+import ipaddress
+import socket
+import threading
+
+AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+
+
+def resolve(host: str, port: int, wait_s: float) -> list[AddressInfo]:
+    """The addresses of a host, in the order in which they should be tried; none if they did not come in time."""
+    found: list[AddressInfo] = []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, UnicodeError):
+            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        thread = threading.Thread(target=ask, name="resolve", daemon=True)
+        thread.start()
+        thread.join(wait_s)
+    else:
+        ask()
+    return list(found)
