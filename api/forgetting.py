@@ -24,7 +24,7 @@ class Forgotten:
     """What became of it.
 
     Attributes:
-        recipient_ids: Who was forgotten; nobody where the address is not known.
+        recipient_ids: Who was forgotten by this; nobody where the address is not known (any more).
         closed: Reservations that were settled for it.
         leased_until: A letter is on its way until then at the latest; nobody was forgotten yet.
     """
@@ -58,14 +58,15 @@ class Forgetting:
             StorageUnavailableError: The database is away; asking again goes on.
         """
         eraser, closed = Eraser(self.storage), 0
-        ids = eraser.find(address)
-        for recipient_id in ids:
+        ids: list[UUID] = []
+        for recipient_id in eraser.find(address):
             number, leased_until = self._close(eraser, recipient_id)
             closed += number
             if leased_until is not None:
                 return Forgotten(closed=closed, leased_until=leased_until)
             self.forgotten.add(recipient_id, self.context().now)
-            eraser.erase(recipient_id)
+            if eraser.erase(recipient_id):
+                ids.append(recipient_id)
         eraser.erase_refusals(address)
         if self.mailbox is not None:
             delete_mails_to(self.mailbox, address.normal)

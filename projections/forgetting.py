@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -90,6 +90,26 @@ class Held:
     lease_until: datetime | None
 
 
+class Outlook(NamedTuple):
+    """What forgetting a person would do.
+
+    Attributes:
+        reservations: All that stay in the books, without a name.
+        given_back: Of them held, and surely not sent.
+        counted: Of them perhaps sent: counted, for given back they could be free uses.
+        leaving: Letters that a worker is sending now; they have to be waited for.
+        tries: Refused tries, which are deleted.
+        texts: Notes, replies and reasons, which are deleted.
+    """
+
+    reservations: int
+    given_back: int
+    counted: int
+    leaving: int
+    tries: int
+    texts: int
+
+
 class Eraser:
     """Deletes what is known of one person."""
 
@@ -107,11 +127,19 @@ class Eraser:
         with self._cursor() as conn:
             return [Held(*row) for row in conn.execute(QUERIES["live_of_recipient"], (recipient_id,))]
 
+    def outlook(self, recipient_id: UUID, now: datetime) -> Outlook:
+        """What would become of them and theirs."""
+        named = {"recipient_id": recipient_id, "now": now}
+        with self._cursor() as conn:
+            texts = len(conn.execute(QUERIES["texts_of_recipient"], named).fetchall())
+            counts = conn.execute(QUERIES["outlook_of_recipient"], named).fetchone()
+            return Outlook._make((*counts, texts))
+
     def erase(self, recipient_id: UUID) -> bool:
         """Delete their address, the texts about their reservations, and the digests of their address.
 
         Returns:
-            Whether there was anything left of them.
+            Whether they were known until now: of two that ask at once, one did it.
         """
         vault = self._storage.vault
         pool = self._storage.datastore
@@ -125,8 +153,7 @@ class Eraser:
             texts = at.execute(QUERIES["texts_of_recipient"], {"recipient_id": recipient_id}).fetchall()
             become_keeper_of_the_vault(conn)
             at.execute(QUERIES["delete_texts"], ([row[0] for row in texts],))
-            at.execute(QUERIES["delete_recipient"], (recipient_id,))
-            return found is not None
+            return at.execute(QUERIES["delete_recipient"], (recipient_id,)).rowcount > 0
 
     def erase_refusals(self, address: EmailAddress) -> None:
         """Delete the digests of refused tries with this address, also of who never had a reservation."""

@@ -7,6 +7,7 @@ from api.support import (
     acts,
     dashboard,
     events,
+    forgetting,
     lists,
     notes,
     outage,
@@ -24,7 +25,10 @@ __all__ = ["Desk", "build_support"]
 def build_support() -> APIRouter:
     """All pages below /support as one router; what they work with is `app.state.support`, a `Desk`."""
     router = APIRouter(include_in_schema=False)
-    parts = (sign_in, search, statement, events, story, acts, notes, unmasking, outage, dashboard, account, lists)
+    parts = (
+        *(sign_in, search, statement, events, story, acts, notes, unmasking, forgetting),
+        *(outage, dashboard, account, lists),
+    )
     for part in parts:
         router.include_router(part.router)
     return router

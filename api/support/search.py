@@ -17,6 +17,7 @@ from api.support.desk import Desk
 from api.support.finding import Hit, find, find_request, is_request_id, tries_of
 from api.support.picture import picture_of
 from api.support.rendering import language_of, support_page
+from api.support.unmasking import unmasked_until
 from api.support.views import card_view, masked, state_name
 from domain.values import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normal_code
 from projections.vault import HINT_LETTERS
@@ -69,6 +70,7 @@ async def person(
     staff: Viewer,
     recipient_id: UUID,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
+    done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
     """One person's reservations on all codes."""
     before, language = LATEST if cursor is None else place_of(cursor), language_of(request)
@@ -78,10 +80,14 @@ async def person(
         cards = desk.find.cards([place[1] for place in places[:PER_PAGE]])
         if not cards and cursor is None:
             raise ProblemError("NOT_FOUND")
-        now = desk.services.now()
+        now, address = desk.services.now(), desk.find.recipient_address(recipient_id)
+        shown_until = unmasked_until(desk, staff, "unmasked_email", recipient_id, now)
         return {
             "cards": [card_view(card, now) for card in cards],
-            "address": masked(desk.find.recipient_address(recipient_id)),
+            "address": address if shown_until else masked(address),
+            "path": None if address is None else f"/support/people/{recipient_id}",
+            "shown_until": shown_until if address else None,
+            "is_forgotten": done == "forgotten" and address is None,
             "tries": tries_of(desk, desk.find.digests_of(recipient_id), now, language),
             "next": cursor_of(*places[PER_PAGE - 1]) if len(places) > PER_PAGE else None,
         }

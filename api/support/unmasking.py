@@ -40,13 +40,32 @@ async def ask_for_code(request: Request, staff: Support, code_id: UUID) -> Respo
     return _form(request, staff, "code", f"/support/codes/{code_id}")
 
 
+@router.get("/people/{recipient_id}/unmask")
+async def ask_for_person(request: Request, staff: Support, recipient_id: UUID) -> Response:
+    """Ask for the reason."""
+    return _form(request, staff, "email", f"/support/people/{recipient_id}")
+
+
+@router.post("/people/{recipient_id}/unmask")
+async def unmask_person(
+    request: Request, desk: TheDesk, staff: ActingSupport, recipient_id: UUID, reason: Annotated[str, Form()] = ""
+) -> Response:
+    """As for one of their reservations."""
+    back = f"/support/people/{recipient_id}"
+    if not is_reason(reason):
+        return _form(request, staff, "email", back, reason)
+    if await desk.services.read(lambda: desk.find.recipient_address(recipient_id)) is None:
+        raise ProblemError("NOT_FOUND")
+    return await _unmask(desk, staff, "unmasked_email", recipient_id, reason, back)
+
+
 @router.post("/reservations/{reservation_id}/unmask")
 async def unmask_email(
     request: Request, desk: TheDesk, staff: ActingSupport, reservation_id: UUID, reason: Annotated[str, Form()] = ""
 ) -> Response:
     """Write down that the address is shown, then show it."""
     back = f"/support/reservations/{reservation_id}"
-    if not _is_reason(reason):
+    if not is_reason(reason):
         return _form(request, staff, "email", back, reason)
     if await desk.services.read(lambda: desk.find.code_of_reservation(reservation_id)) is None:
         raise ProblemError("NOT_FOUND")
@@ -59,7 +78,7 @@ async def unmask_code(
 ) -> Response:
     """Write down that the code is shown, then show it."""
     back = f"/support/codes/{code_id}"
-    if not _is_reason(reason):
+    if not is_reason(reason):
         return _form(request, staff, "code", back, reason)
     if await desk.services.read(lambda: desk.statements.head(code_id)) == 0:
         raise ProblemError("NOT_FOUND")
@@ -74,7 +93,8 @@ async def _unmask(desk: Desk, staff: Staff, act: Act, subject_id: UUID, reason: 
     return RedirectResponse(back, 303, {"Cache-Control": "no-store"})
 
 
-def _is_reason(text: str) -> bool:
+def is_reason(text: str) -> bool:
+    """Whether a reason was given, of bearable length."""
     return 0 < len(text.strip()) <= REASON_LENGTH_MAX
 
 

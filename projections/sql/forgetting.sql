@@ -8,6 +8,17 @@ SELECT recipient_id, sealed, key_id FROM recipients WHERE recipient_id = ANY(%s)
 SELECT reservation_id, lease_until FROM reservations
 WHERE recipient_id = %s AND (status = 'live' OR lease_until IS NOT NULL) LIMIT 500;
 
+-- name: outlook_of_recipient
+-- What forgetting would do. A lease that has ended was an attempt of unknown outcome.
+SELECT count(*),
+    count(*) FILTER (WHERE status = 'live' AND lease_until IS NULL AND NOT ever_unknown AND case_id IS NULL),
+    count(*) FILTER (WHERE status = 'live' AND (
+        lease_until <= %(now)s OR lease_until IS NULL AND (ever_unknown OR case_id IS NOT NULL)
+    )),
+    count(*) FILTER (WHERE lease_until > %(now)s),
+    (SELECT count(*) FROM refusals r JOIN recipients p ON p.digest = r.recipient_digest WHERE p.recipient_id = %(recipient_id)s)
+FROM reservations WHERE recipient_id = %(recipient_id)s;
+
 -- name: delete_refusals_of_digests
 DELETE FROM refusals WHERE recipient_digest = ANY(%s);
 
