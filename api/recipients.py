@@ -1,14 +1,16 @@
-"""People as the ledger knows them: an admin forgets one."""
+"""People as the ledger knows them: an admin gives one what is known of them, or forgets them."""
 
 import logging
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
 
-from api.deps import Admin, TheServices
+from api.deps import Admin, TheLanguage, TheServices
 from api.forgetting import Forgetting, Forgotten
+from api.person import export_person
 from api.problems import RETRY_AFTER_S, ProblemError
-from api.schemas import ForgetRequest, ForgottenView, Problem
+from api.schemas import ForgetRequest, ForgottenView, PersonView, Problem
 from api.services import Caller, Services
 from domain.errors import ReservationNotResolvable
 from domain.values import EmailAddress, MalformedEmailError
@@ -42,6 +44,21 @@ async def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> F
     return ForgottenView(forgotten=list(done.recipient_ids), closed=done.closed)
 
 
+@router.post(
+    "/export",
+    responses={401: {"model": Problem}, 403: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
+    summary="Everything about a person",
+)
+async def export(body: ForgetRequest, services: TheServices, language: TheLanguage, _: Admin) -> PersonView:
+    """All that is known of who has this address, for them to have. That it was given out, and why, is written down."""
+    address = _address(body.email)
+
+    def gather() -> dict[str, Any]:
+        return export_person(services.storage, address, language, services.now(), services.new_id, body.reason)
+
+    return PersonView.model_validate(await services.read(gather, FORGET_S_MAX))
+
+
 async def forget_person(
     services: Services, caller: Caller, email: str, reason: str, staff_id: UUID | None = None
 ) -> Forgotten:
@@ -50,10 +67,7 @@ async def forget_person(
     Raises:
         ProblemError: The address is none, a letter is on its way (RESERVATION_NOT_RESOLVABLE), or the database is away.
     """
-    try:
-        address = EmailAddress.parse(email)
-    except MalformedEmailError as bad:
-        raise ProblemError("EMAIL_INVALID") from bad
+    address = _address(email)
     forgetting = Forgetting(
         storage=services.storage,
         forgotten=ForgottenList(services.settings.forgotten),
@@ -76,3 +90,10 @@ async def forget_person(
 
     await services.read(write_down)
     return done
+
+
+def _address(typed: str) -> EmailAddress:
+    try:
+        return EmailAddress.parse(typed)
+    except MalformedEmailError as bad:
+        raise ProblemError("EMAIL_INVALID") from bad

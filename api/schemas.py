@@ -1,7 +1,7 @@
 """Wire models of the HTTP API."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -131,7 +131,7 @@ class ReasonRequest(BaseModel):
 
 
 class ForgetRequest(BaseModel):
-    """Who is to be forgotten, and why (kept sealed in the vault, so without the address)."""
+    """Who is meant, and why they are forgotten or their data given out (kept sealed, so without the address)."""
 
     email: Annotated[str, Field(min_length=3, max_length=320)]
     reason: Annotated[str, Field(min_length=1, max_length=2000)]
@@ -142,6 +142,16 @@ class ForgottenView(BaseModel):
 
     forgotten: list[UUID]
     closed: int
+
+
+class PersonView(BaseModel):
+    """All that is known of a person. `people` is empty where nobody with this address reserved anything."""
+
+    format: str
+    exported_at: datetime
+    email: str
+    people: list[dict[str, Any]]
+    refused_tries: list[dict[str, Any]]
 
 
 class NoteRequest(BaseModel):

@@ -92,6 +92,10 @@ class LedgerSettings(BaseSettings):
         networks_of(value)
         return value
 
+    refusals_days: int = Field(default=90, ge=1, le=3650)
+    mail_days: int = Field(default=30, ge=1, le=3650)
+    log_bytes_max: int = Field(default=10_000_000, ge=100_000)
+
     @field_validator("peppers", "master_keys")
     @classmethod
     def _is_key_ring(cls, value: SecretStr) -> SecretStr:

@@ -34,6 +34,7 @@ Act = Literal[
     "exported_keys",
     "forgot_person",
     "rotated_keys",
+    "exported_person",
 ]
 
 

@@ -6,16 +6,21 @@ from projections.bootstrap import Storage
 from projections.hook_secrets import drop_ended
 from projections.sql import QUERIES
 
-REFUSALS_DAYS = 90
 CALLBACKS_KEPT = timedelta(hours=24)
 """A callback is refused by its time alone after five minutes; this is longer than any clock is wrong."""
 ROWS_MAX = 10_000
 """Rows per round and kind, so that a round stays short; the next one follows in a minute."""
 
 
-def prune(storage: Storage, now: datetime) -> dict[str, int]:
-    """Drop rows past their time; how many by kind."""
-    old = now - timedelta(days=REFUSALS_DAYS)
+def prune(storage: Storage, now: datetime, refusals_days: int) -> dict[str, int]:
+    """Drop rows past their time; how many by kind.
+
+    Args:
+        storage: The ledger.
+        now: Database time.
+        refusals_days: How long refused tries are kept, and the counts of unknown codes.
+    """
+    old = now - timedelta(days=refusals_days)
     secrets = drop_ended(storage, now)
     with storage.datastore.get_connection() as conn:
         conn.execute(QUERIES["prune_dispatches"], (now - timedelta(minutes=10),))

@@ -159,7 +159,7 @@ def cleanup_expired_users() -> None:
     """Drop what is kept for a time only: idempotency keys, refused tries, sweep marks."""
     runtime = _Process.get()
     try:
-        pruned = prune(runtime.storage, runtime.storage.recorder.clock.now())
+        pruned = prune(runtime.storage, runtime.storage.recorder.clock.now(), settings.refusals_days)
     except Exception:
         for reason in CLEANUP_REASONS:
             EXPIRED_CLEANUP.labels("failed", reason).inc()

@@ -1,4 +1,4 @@
-"""`ledger export events|vault`, `import-events`, `import-vault`: taking a ledger to another database, exactly."""
+"""`ledger export events|vault|person`, `import-events`, `import-vault`: what a ledger holds, to take elsewhere."""
 
 import base64
 import os
@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
+from uuid import uuid4
 
+import orjson
 import typer
 
 from api.cli.arguments import JsonFlag
 from api.cli.context import EXIT_REFUSED, Session, complain, print_json
+from api.cli.forgetting import NO_REASON
+from api.person import export_person
+from domain.values import EmailAddress, MalformedEmailError
 from projections.bootstrap import check_keys
 from projections.chained_lines import DamagedFileError
 from projections.fold_watch import PoisonEventError
@@ -33,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     export.command("events")(events)
     export.command("vault")(vault)
+    export.command("person")(person)
     app.add_typer(export, name="export")
     app.command("import-events")(import_events)
     app.command("import-vault")(import_vault_file)
@@ -56,6 +62,30 @@ def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = 
     with _progress(json=json) as progress, _written(output) as out:
         done = export_vault(url, out, progress)
     _tell_vault(done, "written", json=json and output is not None)
+    return 0
+
+
+def person(
+    context: typer.Context,
+    email: Annotated[str, typer.Argument(help="The address of the person.")],
+    reason: Annotated[str, typer.Option(help="Why; kept sealed in the audit, so without the address.")] = NO_REASON,
+    output: OutputOption = None,
+) -> int:
+    """Write everything about one person as JSON, for them to have. It is written down that it was given out, and why.
+
+    Their reservations with every event and text, refused tries, and what staff did about them.
+    """
+    try:
+        address = EmailAddress.parse(email)
+    except MalformedEmailError as bad:
+        raise typer.BadParameter("one e-mail address") from bad
+    session: Session = context.obj
+    with session.open() as ledger:
+        found = export_person(ledger.storage, address, ledger.language, ledger.now(), uuid4, reason)
+    with _written(output) as out:
+        out.write(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
+    if not found["people"] and not found["refused_tries"]:
+        complain("nobody with this address is known")
     return 0
 
 

@@ -14,7 +14,7 @@ from api.services import Services
 from domain.decisions.attempt import ClaimAttempt
 from domain.decisions.command import Context
 from domain.decisions.settle import RecordOutcome
-from domain.ports import Accepted, Outcome
+from domain.ports import Accepted, Outcome, Rejected
 from projections.sql import QUERIES
 
 SENT = Accepted(server="mx:25", reply_code=250)
@@ -56,10 +56,17 @@ class Site:
         context = Context(now=self.services.now(), actor="worker", actor_id="w1", request_id="t1")
         ledger = self.services.storage.ledger
         ledger.execute([ClaimAttempt(context=context, reservation_id=item, channel="smtp", case_id=uuid4())])
+        words = outcome.reply if isinstance(outcome, Rejected) else None
         ledger.execute(
             [
                 RecordOutcome(
-                    context=context, reservation_id=item, delivery=1, attempt=1, outcome=outcome, case_id=uuid4()
+                    context=context,
+                    reservation_id=item,
+                    delivery=1,
+                    attempt=1,
+                    outcome=outcome,
+                    case_id=uuid4(),
+                    reply=self.services.storage.vault.text(words, uuid4(), item) if words else None,
                 )
             ]
         )

@@ -130,3 +130,18 @@ def test_the_list_holds_ids_and_nothing_else(site: Site, settings: ApiSettings) 
     assert [set(json.loads(line)) for line in lines] == [{"recipient_id", "at"}]
     assert settings.forgotten.stat().st_mode & 0o077 == 0
     assert EmailAddress.parse(LI).normal not in "".join(lines)
+
+
+def test_a_person_has_what_is_known_of_them(site: Site) -> None:
+    """By an admin's key and with a reason, which the audit keeps; nobody else may ask."""
+    reservation_id = site.redeem(site.issue()).json()["reservation_id"]
+    body = {"email": LI, "reason": "asked by letter"}
+    path = "/api/v1/recipients/export"
+
+    answer = site.client.post(path, json=body, headers=site.key("admin"))
+
+    (person,) = answer.json()["people"]
+    assert [reservation_id] == [item["reservation_id"] for item in person["reservations"]]
+    assert [("exported_person",)] == rows(site, "SELECT act FROM audit")
+    assert site.client.post(path, json=body, headers=site.key("support")).status_code == 403
+    assert site.client.post(path, json={**body, "email": "x"}, headers=site.key("admin")).status_code == 422

@@ -15,7 +15,7 @@ from domain.decisions.overdue import SettleDue
 from domain.decisions.reserve import IdempotencyKey, ReserveUse
 from domain.decisions.settle import RecordOutcome
 from domain.events import ActorKind
-from domain.ports import Accepted, Outcome
+from domain.ports import Accepted, Outcome, Rejected
 from domain.values import EmailAddress, draw_code
 from projections.bootstrap import Storage
 from projections.drift import Drift, examine
@@ -82,6 +82,7 @@ class LedgerBench:
         context = self.context("worker", "t1")
         claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=uuid4())
         item = done(self.run(claim)).about()
+        words = outcome.reply if isinstance(outcome, Rejected) else None
         return done(
             self.run(
                 RecordOutcome(
@@ -91,6 +92,7 @@ class LedgerBench:
                     attempt=item.last_attempt,
                     outcome=outcome,
                     case_id=uuid4(),
+                    reply=self.storage.vault.text(words, uuid4(), reservation_id) if words else None,
                 )
             )
         )

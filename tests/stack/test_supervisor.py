@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.stack import supervisor as supervising
 from api.cli.stack.errors import StackError
 from api.cli.stack.guardian import lives
 from api.cli.stack.program import Program
@@ -151,13 +150,12 @@ def test_a_killed_guardian_is_replaced(tmp_path: Path) -> None:
         assert all_gone(pids(log))
 
 
-def test_a_log_that_grows_is_cut_while_its_child_writes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_grows_is_cut_while_its_child_writes_on(tmp_path: Path) -> None:
     """What was there is kept in NAME.log.1, what comes goes to NAME.log."""
-    monkeypatch.setattr(supervising, "LOG_BYTES_MAX", 10)
     command = ("/bin/sh", "-c", 'echo a long first line; read -r _ < "$1"; echo more; sleep 60', "sh")
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    with Supervisor(tmp_path) as supervisor:
+    with Supervisor(tmp_path, log_bytes_max=10) as supervisor:
         supervisor.start(Program("x", (*command, str(gate)), dict(os.environ)))
         assert wait_until(lambda: supervisor.last_words("x") != "", BOUND_S)
         supervisor.tick()

@@ -174,5 +174,6 @@ def test_cleanup_drops_what_is_past_its_time(bench: LedgerBench) -> None:
     bench.redeem(code, "b@example.com")
     now = bench.storage.recorder.clock.now()
 
-    assert prune(bench.storage, now)["refusal"] == 0
-    assert prune(bench.storage, now + timedelta(days=91))["refusal"] == 1
+    assert prune(bench.storage, now + timedelta(days=6), 7)["refusal"] == 0
+    assert prune(bench.storage, now + timedelta(days=8), 7)["refusal"] == 1
+    assert bench.rows("SELECT count(*) FROM refusals") == [(0,)]

@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -17,6 +18,8 @@ from api.cli.stack.ports import HOST
 
 MAIL_BYTES_MAX = 1_048_576
 PARTS = ("tmp", "new", "cur")
+DAYS, DAY_S, PRUNE_S = 30, 86_400, 3_600
+"""How long mails are kept unless LEDGER_MAIL_DAYS says otherwise, and how often that is looked after."""
 
 
 class MaildirHandler:
@@ -52,9 +55,29 @@ class MaildirHandler:
         temporary.rename(self.maildir / "new" / name)
 
 
-async def serve(host: str, port: int, maildir: Path) -> None:
-    """Take mails until SIGTERM or SIGINT."""
+def drop_old(maildir: Path, before: float) -> int:
+    """Delete mails that came before a moment (Unix time); how many."""
+    dropped = 0
+    for part in PARTS:
+        for mail in (maildir / part).glob("*"):
+            with suppress(FileNotFoundError):
+                if mail.stat().st_mtime < before:
+                    mail.unlink()
+                    dropped += 1
+    return dropped
+
+
+async def keep_for(maildir: Path, days: int) -> None:
+    """Delete what is too old, once an hour, for ever."""
+    while True:
+        drop_old(maildir, time.time() - days * DAY_S)
+        await asyncio.sleep(PRUNE_S)
+
+
+async def serve(host: str, port: int, maildir: Path, days: int) -> None:
+    """Take mails until SIGTERM or SIGINT; keep each for some days."""
     handler = MaildirHandler(maildir)
+    pruning = asyncio.create_task(keep_for(maildir, days))
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -65,6 +88,7 @@ async def serve(host: str, port: int, maildir: Path) -> None:
 
     server = await loop.create_server(connected, host, port)
     await ended.wait()
+    pruning.cancel()
     server.close()
 
 
@@ -74,8 +98,11 @@ def main() -> None:
     parser.add_argument("--host", default=HOST, help="address to listen on; another than the default has no protection")
     parser.add_argument("--port", type=int, required=True, help="its port")
     parser.add_argument("--maildir", type=Path, required=True, help="where mails go; made if it isn't there")
+    usual = os.environ.get("LEDGER_MAIL_DAYS", "")
+    kept = int(usual) if usual.isdecimal() else DAYS
+    parser.add_argument("--days", type=int, default=kept, help="how long mails are kept; LEDGER_MAIL_DAYS")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.host, arguments.port, arguments.maildir))
+    asyncio.run(serve(arguments.host, arguments.port, arguments.maildir, arguments.days))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ STEADY_S = 10.0
 """A child that lived this long starts again without delay; the trouble before is forgotten."""
 GUARDIAN_S_MAX = 20.0
 LOG_BYTES_MAX = 10_000_000
-"""A log that grows beyond this becomes NAME.log.1 while its child goes on writing."""
 
 
 @dataclass(slots=True)
@@ -48,11 +47,13 @@ class Supervisor:
         logs: Folder of the logs, NAME.log each; the last run's is kept as NAME.log.1.
         report: Told in a sentence what happened to a child.
         keep_open: File descriptors that the guardian holds until everything has ended, such as a lock.
+        log_bytes_max: A log that grows beyond this becomes NAME.log.1 while its child goes on writing.
     """
 
     logs: Path
     report: Callable[[str], None] = lambda _sentence: None
     keep_open: tuple[int, ...] = ()
+    log_bytes_max: int = LOG_BYTES_MAX
     _children: dict[str, _Child] = field(default_factory=dict)
     _guardian: subprocess.Popen[bytes] | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -184,7 +185,7 @@ class Supervisor:
     def _shorten(self, name: str) -> None:
         log = self._log(name)
         with suppress(OSError):
-            if log.stat().st_size > LOG_BYTES_MAX:
+            if log.stat().st_size > self.log_bytes_max:
                 # The child holds it open, for appending: copied and emptied, it goes on at its beginning.
                 shutil.copyfile(log, self.logs / f"{name}.log.1")
                 os.truncate(log, 0)

@@ -3,6 +3,7 @@
 The start itself runs in a thread, so that signals are obeyed and children watched from the first moment on.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -19,7 +20,7 @@ from api.cli.stack.folder import Folder, opened
 from api.cli.stack.ports import HOST, is_taken
 from api.cli.stack.starting import start_everything
 from api.cli.stack.state_file import remove_state
-from api.cli.stack.supervisor import Supervisor
+from api.cli.stack.supervisor import LOG_BYTES_MAX, Supervisor
 
 __all__ = ["run_up", "stack_environment"]
 
@@ -58,12 +59,18 @@ def _run(folder: Folder, port: int, demo: bool) -> int:
     if is_taken(port):
         raise StackError(f"port {port} on {HOST} is in use by another program: choose another with --port", USAGE)
     with _signals() as stop:
-        supervisor = Supervisor(folder.logs, _complain, keep_open=(folder.lock_fd,))
+        supervisor = Supervisor(folder.logs, _complain, keep_open=(folder.lock_fd,), log_bytes_max=_log_bytes_max())
         try:
             keep_running(supervisor, lambda running: start_everything(folder, port, demo, running), stop)
         finally:
             remove_state(folder.path)
     return 0
+
+
+def _log_bytes_max() -> int:
+    """As the settings have it. They are read once the database is there, and a malformed number ends the start then."""
+    given = os.environ.get("LEDGER_LOG_BYTES_MAX", "")
+    return int(given) if given.isdecimal() else LOG_BYTES_MAX
 
 
 @dataclass(slots=True)

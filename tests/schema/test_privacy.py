@@ -1,0 +1,34 @@
+"""The data map in docs/privacy.md is complete: each table and column of the schema stands there once."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = (ROOT / "tests" / "schema" / "approved_schema.sql").read_text("utf-8")
+PAGE = (ROOT / "docs" / "privacy.md").read_text("utf-8")
+
+
+def in_schema() -> dict[str, set[str]]:
+    """Columns by table."""
+    return {
+        name: set(re.findall(r'^    "?(\w+)"? (?!KEY|\()', body, re.MULTILINE)) - {"CONSTRAINT"}
+        for name, body in re.findall(r"CREATE TABLE public\.(\w+) \((.*?)\n\)", SCHEMA, re.DOTALL)
+    }
+
+
+def on_page() -> dict[str, list[str]]:
+    """The same, as the page tells it; what it says in words between is left out."""
+    found: dict[str, list[str]] = {}
+    for row in re.findall(r"^\| `([a-z_]+)` \|(.*)\|$", PAGE, re.MULTILINE):
+        cells = row[1].split(" | ")
+        found.setdefault(row[0], []).extend(re.findall(r"`(\w+)`", " ".join(cells[1:3])))
+    return found
+
+
+def test_every_table_and_column_is_mapped() -> None:
+    """A new one needs its place in docs/privacy.md: what it holds, why, how long, and how it is erased."""
+    real, told = in_schema(), on_page()
+
+    assert real.keys() == told.keys()
+    assert {} == {name: real[name] ^ set(told[name]) for name in real if real[name] ^ set(told[name])}
+    assert {} == {name: columns for name, columns in told.items() if len(columns) != len(set(columns))}
