@@ -1,8 +1,8 @@
 """Receipts: a reservation's events with the proof that they are in the Merkle log as of a signed checkpoint."""
 
 import base64
-import binascii
 import json
+import struct
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -118,7 +118,7 @@ def check_proof(text: str, public_key: bytes) -> str:
         checkpoint = _signed_checkpoint(document["checkpoint"], public_key)
         for event in document["events"]:
             _check_event(event, checkpoint, document["reservation_id"])
-    except (ValueError, LookupError, TypeError, AttributeError, binascii.Error) as bad:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, struct.error) as bad:
         raise ReceiptError(f"it can't be read: {bad}") from bad
     about = f"{len(document['events'])} events of reservation {document['reservation_id']}"
     return f"{about} are in the ledger as of checkpoint {checkpoint.number}"

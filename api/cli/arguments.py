@@ -6,6 +6,8 @@ from uuid import UUID
 
 import typer
 
+DIGITS_MAX = 16
+"""Of a number of uses: more than there are people."""
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -42,6 +44,6 @@ def uses_of(text: str) -> int | None:
     """
     if text == "unlimited":
         return None
-    if text.isdigit() and int(text) >= 1:
+    if text.isdecimal() and len(text) <= DIGITS_MAX and int(text) >= 1:
         return int(text)
     raise typer.BadParameter("a number from 1, or the word unlimited")

@@ -1,0 +1,246 @@
+"""What reads texts from outside: each parser with a few good inputs, and what may come of any input at all."""
+
+import csv
+import io
+import json
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from unicodedata import category
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from psycopg.adapt import PyFormat, Transformer
+from pydantic import ValidationError
+
+from api.admin.groups import is_target
+from api.admin.importing import FileFaultError, count_records, records
+from api.cli.arguments import moment_of, reservation_id_of, uses_of
+from api.csv_lines import FORMULA, csv_line, without_mark
+from api.i18n import pick_language
+from api.issuing import Terms
+from api.pages.mailbox import with_links
+from api.paging import cursor_of, place_of
+from api.problems import ProblemError
+from api.schemas import RedeemRequest
+from api.support.search import _missed
+from api.support.throttle import site_of
+from domain.ports import Rejected
+from domain.tokens import Delivery, link_token, read_token
+from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, likely_codes, normal_code, shown_code
+from projections.chained_lines import DamagedFileError, LineWriter, read_lines
+from projections.checkpoints import signed_text
+from projections.forgetting import ForgottenList, ForgottenListError
+from projections.keys import KeyRing, KeyRingError
+from projections.logs import without_private
+from projections.receipts import FORMAT, ReceiptError, check_proof
+from projections.tree_log import event_leaf
+from tests.fuzz.mutator import Mutator
+from workers.channels.replies import refused_letter
+from workers.channels.server import MailServerAddress
+from workers.letters import reservation_ids
+
+AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
+LINES = {"Cc", "Zl", "Zp"}
+"""Categories of letters that end a line, or do worse."""
+ID = UUID("6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516")
+
+
+class Target(NamedTuple):
+    """A parser. `run` makes an input, gives it to the parser and asserts what must hold of any answer."""
+
+    name: str
+    run: Callable[[Mutator], None]
+
+
+def _code(mutator: Mutator) -> None:
+    typed = mutator.text(("MCM1-PRY5-KC9W-VE1A-S4PD", "OLD2024", "mcm1 pry5 kc9w ve1a s4pd", "优惠码-1", "Ａ１-Ｂ２"))
+    with suppress(MalformedCodeError):
+        normal = normal_code(typed)
+        assert normal == normal_code(normal), "a normal form has another normal form"
+        assert normal_code(shown_code(normal)) == normal, "the form that is shown is another code"
+        assert normal in likely_codes(normal)
+
+
+def _email(mutator: Mutator) -> None:
+    typed = mutator.text(
+        ("li.wei@example.com", "a+b@sub.example.org", "用户@例子.中国", "x@bücher.example", "A@B.EXAMPLE")
+    )
+    with suppress(MalformedEmailError):
+        address = EmailAddress.parse(typed)
+        assert EmailAddress.parse(address.normal).normal == address.normal, "a normal form has another normal form"
+        assert EmailAddress.parse(address.typed) == address
+        assert not {category(letter) for letter in address.typed} & LINES, "an address makes a header of its own"
+
+
+def _body(mutator: Mutator) -> None:
+    document = '{"email":"li.wei@example.com","code":"MCM1","again":"6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516"}'
+    with suppress(ValidationError):
+        RedeemRequest.model_validate_json(mutator.octets((document, '{"email":"a","code":"b","again":null}')))
+
+
+def _file_of_codes(mutator: Mutator) -> None:
+    head = "code,max_uses,open,expires_at,validity_days,group\r\n"
+    line = 'MCM1-PRY5,5,yes,2027-01-01T00:00Z,30,"a ""b"""\r\n'
+    data = mutator.octets((head + line, "code\nX\n", head + line * 5, "\ufeffcode,group\n'=1,'+a\n"))
+    with suppress(FileFaultError):
+        count = count_records(data)
+        assert count >= len(list(records(data, Terms(max_uses=1)))) > 0
+
+
+def _cell(mutator: Mutator) -> None:
+    cell = mutator.text(("=1+1", "plain", "'=x", "@SUM(A1)", '"quoted", and more'))
+    line = csv_line([cell])
+    (read,) = next(csv.reader(io.StringIO(line, newline="")))
+    assert not read.startswith(FORMULA), "a cell is a formula"
+    if not cell.startswith("'"):
+        assert without_mark(f"'{cell}" if cell.startswith(FORMULA) else cell) == cell
+
+
+def _cursor(mutator: Mutator) -> None:
+    with suppress(ProblemError):
+        moment, _ = place_of(
+            mutator.text((cursor_of(AT, ID), b64encode(b"0001-01-01T00:00:00+14:00|" + b"0" * 32).decode()))
+        )
+        assert moment.tzinfo is not None
+        Transformer().get_dumper(moment, PyFormat.AUTO).dump(moment)  # as the driver does
+
+
+def _link(mutator: Mutator) -> None:
+    good = link_token(b"secret", Delivery(ID, 1))
+    token = mutator.text((good,))
+    found = read_token(b"secret", token)
+    assert found is None or found == Delivery(ID, 1), "a link was forged"
+
+
+def _receipt(mutator: Mutator) -> None:
+    """A signed receipt of which everything but the signed head is altered."""
+    text = mutator.text((RECEIPT,))
+    if mutator.choice.random() < 0.5:
+        document = json.loads(RECEIPT)
+        event = document["events"][0]
+        event[mutator.choice.choice(list(event))] = _value(mutator)
+        text = json.dumps(document)
+    with suppress(ReceiptError):
+        check_proof(text, PUBLIC_KEY)
+
+
+def _value(mutator: Mutator) -> Any:  # noqa: ANN401 - any value that JSON knows
+    return mutator.choice.choice(
+        (None, True, -1, 0, 2**63, 2**70, 1.5, "", [], {}, ["x"], [None], mutator.text(("x", "AAAA", str(ID))))
+    )
+
+
+def _exported_lines(mutator: Mutator) -> None:
+    out = io.BytesIO()
+    writer = LineWriter(out)
+    for document in ({"format": "fuzz 1"}, {"row": 1}, {"end": True}):
+        writer.write(document)
+    with suppress(DamagedFileError):
+        list(read_lines(io.BytesIO(mutator.octets((out.getvalue().decode(),))), "fuzz 1"))
+
+
+def _forgotten(mutator: Mutator) -> None:
+    line = mutator.octets(('{"recipient_id":"6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516","at":"2026-11-25T12:00:00Z"}',))
+    with suppress(ForgottenListError):
+        ForgottenList(Path("forgotten.jsonl"))._id(line, 1)
+
+
+def _settings(mutator: Mutator) -> None:
+    ring = "1:" + b64encode(b"k" * 32).decode()
+    with suppress(KeyRingError):
+        KeyRing.parse(mutator.text((ring, f"2:{ring[2:]},{ring}")))
+    with suppress(ValueError):
+        MailServerAddress.parse(
+            mutator.text(("smtp://127.0.0.1:25", "smtps://user:p%40ss@mail.example:465", "null://"))
+        )
+
+
+def _arguments(mutator: Mutator) -> None:
+    import typer  # noqa: PLC0415 - of the command line alone
+
+    for parse, seeds in (
+        (moment_of, ("2027-01-31T23:59:00Z",)),
+        (reservation_id_of, (str(ID),)),
+        (uses_of, ("5", "unlimited")),
+    ):
+        with suppress(typer.BadParameter):
+            parse(mutator.text(seeds))
+
+
+def _headers(mutator: Mutator) -> None:
+    header = mutator.text(("zh-CN,zh;q=0.9,en;q=0.8", "*;q=0.1", "en"))
+    assert pick_language(header, "zh") in {"zh", "en"}
+    site_of(mutator.text(("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "192.0.2.1, 198.51.100.2")))
+
+
+def _mail_server(mutator: Mutator) -> None:
+    reply = refused_letter(
+        "mx:25", (mutator.choice.randint(-1, 999), mutator.octets(("5.1.1 <a@b.example> no such user",)))
+    )
+    assert isinstance(reply, Rejected)
+    assert (reply.reply or "").isprintable()
+
+
+def _search(mutator: Mutator) -> None:
+    _missed(mutator.text(("MCM1-PRY5-KC9W-VE1A-S4PD", "li.wei@example.com", str(ID), "form:0123456789abcdef")))
+    assert all(isinstance(key, UUID) for key in reservation_ids([mutator.text((str(ID),))]))
+
+
+def _page(mutator: Mutator) -> None:
+    shown = str(with_links(mutator.text(("see https://example.com/a?b=c&d, or <b>this</b>", "http://x.example/'\">"))))
+    assert "<b>" not in shown
+    target = mutator.text(("https://example.com/welcome", "http://localhost:3000/", "javascript:alert(1)"))
+    assert not is_target(target) or target.lower().startswith(("https://", "http://"))
+
+
+def _log(mutator: Mutator) -> None:
+    text = mutator.text(
+        ("to li.wei@example.com failed", "postgresql://u:p@h/d", "code MCM1-PRY5-KC9W-VE1A-S4PD", "/a/" + "x" * 46)
+    )
+    without_private(None, "info", {"event": text})
+
+
+def _sealed_receipt() -> tuple[str, bytes]:
+    """A receipt of a log with one event, signed."""
+    key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+    state = json.dumps({"reservation_id": str(ID)}).encode()
+    root = event_leaf(ID, 1, "UseReserved:1", state)
+    head = {
+        "number": 1,
+        "size": 1,
+        "root": b64encode(root).decode(),
+        "at": AT.isoformat(),
+        "public_key": b64encode(key.public_key().public_bytes_raw()).decode(),
+        "signature": b64encode(key.sign(signed_text(1, root, AT))).decode(),
+    }
+    event = {"stream": str(ID), "version": 1, "topic": "UseReserved:1", "state": b64encode(state).decode()}
+    events = [{**event, "leaf_index": 0, "path": []}]
+    document = {"format": FORMAT, "reservation_id": str(ID), "events": events, "checkpoint": head}
+    return json.dumps(document), key.public_key().public_bytes_raw()
+
+
+RECEIPT, PUBLIC_KEY = _sealed_receipt()
+
+TARGETS: Sequence[Target] = (
+    Target("code", _code),
+    Target("e-mail", _email),
+    Target("body of a redeem", _body),
+    Target("file of codes", _file_of_codes),
+    Target("cell of a file", _cell),
+    Target("cursor", _cursor),
+    Target("link token", _link),
+    Target("receipt", _receipt),
+    Target("exported lines", _exported_lines),
+    Target("list of forgotten people", _forgotten),
+    Target("key rings and mail servers", _settings),
+    Target("arguments of commands", _arguments),
+    Target("headers", _headers),
+    Target("reply of a mail server", _mail_server),
+    Target("search", _search),
+    Target("links on pages", _page),
+    Target("log line", _log),
+)

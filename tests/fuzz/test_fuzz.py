@@ -1,0 +1,26 @@
+"""Fifty thousand inputs to the parsers of everything that comes from outside; `make soak` gives a million."""
+
+import pytest
+
+from tests.fuzz.many import INPUTS_IN_TESTS, CrashError, fuzz
+from tests.fuzz.mutator import Mutator
+from tests.fuzz.targets import Target
+
+
+@pytest.mark.timeout(180)
+def test_no_input_crashes_a_parser() -> None:
+    """Each is read, or refused with the error that its caller knows; the seed is fixed."""
+    assert sum(fuzz(INPUTS_IN_TESTS, 9).values()) >= INPUTS_IN_TESTS
+
+
+def test_a_parser_that_crashes_is_found_and_the_input_comes_again() -> None:
+    """The message leads to the same input."""
+
+    def weak(mutator: Mutator) -> None:
+        mutator.text(("12345",)).encode()  # half of a surrogate pair is no text
+
+    with pytest.raises(CrashError, match=r"weak: input \d+ of Mutator\(\d+\): UnicodeEncodeError") as first:
+        fuzz(20_000, 1, [Target("weak", weak)])
+    with pytest.raises(CrashError) as second:
+        fuzz(20_000, 1, [Target("weak", weak)])
+    assert str(first.value) == str(second.value)
