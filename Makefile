@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test simulate chaos faults acceptance bench check docs lock clean
+.PHONY: help setup run test simulate chaos faults soak acceptance bench check audit sbom docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +17,9 @@ UV := uv
 PLACE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/.installed-$(PLACE)
 LINKED := $(VENV)/.linked-$(PLACE)
+# Tools that look at the locks from outside, away from what they look at.
+TOOLS := .venv-audit
+AUDITING := $(TOOLS)/.installed-$(PLACE)
 
 # pip: no question, no advice, no word about root (the environment is ours alone).
 export PIP_NO_INPUT := 1
@@ -79,6 +82,11 @@ SEEDS := 2000
 simulate: setup  ## Run the ledger's own code through thousands of seeded schedules with faults in every step
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# SEED= chooses the inputs (one after another from 0 if not given).
+INPUTS := 1000000
+soak: setup  ## What takes too long for every day: a million odd inputs to every parser
+	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
+
 # PREVIOUS= is the revision whose image is upgraded from.
 PREVIOUS := HEAD~1
 acceptance: setup  ## Run the containers for real: redeem, kill each, upgrade, down and up (needs a Docker engine)
@@ -87,15 +95,32 @@ acceptance: setup  ## Run the containers for real: redeem, kill each, upgrade, d
 bench: setup  ## Measure how fast it is, beside bare yardsticks (needs wrk; pgbench where present; ARGS=--quick for a slice)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-check: setup  ## Style, types, import rules, dead code, locks
+check: setup  ## Style, types, import rules, dead code, locks, licences
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tests.architecture.dead_code
 	@$(BIN)/python -m pytest --quiet tests/architecture/test_locks.py
+	@$(BIN)/python -m tests.architecture.licences
 	@$(BIN)/python -m sphinx -b dummy -W --keep-going -q -d docs/_build/check docs docs/_build/dummy
 	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
+
+# Not a part of `make check`: it asks a service for advisories, which changes its mind without us.
+audit: $(AUDITING)  ## Look for known weaknesses in what the locks pin (asks an advisory service)
+	@for kind in runtime dev; do $(TOOLS)/bin/pip-audit --disable-pip --require-hashes --progress-spinner off \
+		--requirement requirements/$$kind.lock $(ARGS) || exit 1; done
+
+sbom: $(AUDITING)  ## Write build/sbom.cdx.json (CycloneDX): everything that the ledger runs on, with digests
+	@mkdir -p build
+	@$(TOOLS)/bin/cyclonedx-py requirements requirements/runtime.lock --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --output-file build/sbom.cdx.json
+	@echo build/sbom.cdx.json
+
+$(AUDITING): requirements/audit.lock $(INSTALLED)
+	@$(BIN)/python -m venv --clear $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/audit.lock
+	@touch $@
 
 docs: setup  ## Build the documentation site in docs/_build; a warning or a dead link is an error
 	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
@@ -108,6 +133,8 @@ lock:  ## Make the locks anew from requirements/*.in (needs uv)
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --quiet --constraint requirements/dev.lock requirements/runtime.in \
 		--output-file requirements/runtime.lock
+	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --quiet $(ARGS) requirements/audit.in --output-file requirements/audit.lock
 
 clean:  ## Remove what tools leave behind; the ledger's data (.ledger) stays
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(TOOLS) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

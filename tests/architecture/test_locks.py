@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 FOLDER = Path(__file__).parents[2] / "requirements"
+KINDS = ("runtime", "dev", "audit")
 PLACE = re.compile(r"://|^ *--?(i|index|extra-index|f|find-links|trusted-host|e|editable)\b", re.MULTILINE)
 
 
@@ -49,7 +50,7 @@ def locked(name: str) -> dict[str, Pin]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["runtime", "dev"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_lock_holds_every_requirement_within_its_range(kind: str) -> None:
     """Each requirement of the list is pinned in the lock to a version that the list allows."""
     pins = locked(f"{kind}.lock")
@@ -62,7 +63,7 @@ def test_a_lock_holds_every_requirement_within_its_range(kind: str) -> None:
     assert [] == missing, "run `make lock`"
 
 
-@pytest.mark.parametrize("kind", ["runtime", "dev"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_pin_has_hashes(kind: str) -> None:
     """Nothing can be installed whose content is not known."""
     bare = [

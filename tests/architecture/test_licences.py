@@ -1,0 +1,61 @@
+"""Which licences may be here, and that one of another kind is told."""
+
+from email.message import Message
+from importlib.metadata import Distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.architecture.licences import EXCEPTIONS, faults, is_allowed
+
+
+class Package(Distribution):
+    """A package that says what it is told to."""
+
+    def __init__(self, **said: str) -> None:
+        self.said = said
+
+    @property
+    def metadata(self) -> Any:  # noqa: ANN401 - the type differs between versions of Python
+        """Its METADATA."""
+        found = Message()
+        for name, value in self.said.items():
+            found[name.replace("_", "-")] = value
+        return found
+
+    def read_text(self, filename: str) -> str | None:
+        """Nothing else."""
+
+    def locate_file(self, path: Any) -> Path:  # noqa: ANN401 - as above
+        """Nowhere."""
+        return Path(path)
+
+
+@pytest.mark.parametrize(
+    ("expression", "allowed"),
+    [
+        ("MIT", True),
+        ("MPL-2.0 AND (Apache-2.0 OR GPL-3.0-only)", True),
+        ("GPL-3.0-only OR BSD-3-Clause", True),
+        ("MIT AND GPL-2.0-or-later", False),
+        ("AGPL-3.0-only", False),
+        ("(MIT", False),
+        ("", False),
+    ],
+)
+def test_an_expression_is_read_as_it_is_meant(expression: str, allowed: bool) -> None:
+    """OR leaves a choice, AND none."""
+    assert allowed == is_allowed(expression)
+
+
+def test_copyleft_and_silence_are_told() -> None:
+    """Both by name, with what to do; what is allowed or excepted is not."""
+    kept = [Package(Name=name) for name in EXCEPTIONS]
+    bad = Package(Name="Bad_One", Classifier="License :: OSI Approved :: GNU General Public License v3 (GPLv3)")
+    told = list(faults([*kept, Package(Name="good", License="Apache 2.0"), bad, Package(Name="silent")]))
+
+    assert len(told) == 2
+    assert told[0].startswith("bad-one is GNU General Public License")
+    assert told[1].startswith("silent names no licence")
+    assert all(line.endswith("take it out") for line in faults([]))
