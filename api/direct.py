@@ -107,7 +107,7 @@ class ShortWay:
             told = await self.answer(services, body, language, scope.get("ledger_request_id"), asked.key)
         except ProblemError as problem:
             scope["ledger_outcome"] = problem.code
-            await problem_response(problem, language, self.path)(scope, receive, send)
+            await problem_response(problem, language, scope.get("ledger_request_id"))(scope, receive, send)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
             await self.defect(error, scope, receive, send)

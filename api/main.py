@@ -21,12 +21,13 @@ from api.admin.importing import FILE_BYTES_MAX
 from api.admin.importing import PATH as IMPORT_PATH
 from api.broker import MissingParts
 from api.commit import LoopCommit
+from api.deps import request_id_of
 from api.direct import ShortWay
 from api.forgetting import Forgetting
 from api.i18n import LANGUAGES, translator
 from api.middleware import Envelope
 from api.page_deps import page_deps
-from api.pages import build_pages, error_page, mount_static, wants_html
+from api.pages import build_pages, error_page, mount_static, reference, wants_html
 from api.problems import ProblemError, language_of, problem_response, status_of
 from api.services import Services
 from api.settings import ApiSettings
@@ -54,6 +55,7 @@ log = logging.getLogger(__name__)
 OPEN_TRIES, OPEN_PAUSE_S = 60, 0.5
 """How often and how far apart a process that starts looks for its database; each look is bounded as well."""
 
+DESCRIBED = "/api/v1/openapi.json"
 DESCRIPTION = """A redeem code and an e-mail in, an invitation out, and a ledger of everything that happened.
 
 Refusals are problem documents (RFC 9457) with a stable `code`; texts come in zh or en by Accept-Language."""
@@ -87,23 +89,12 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         version="0.1.0",
         description=DESCRIPTION,
         lifespan=_lifespan(settings),
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=DESCRIBED,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.streams = set()
-    app.include_router(redeem.router)
-    app.include_router(codes.router)
-    app.include_router(governing.router)
-    app.include_router(reservations.router)
-    app.include_router(refunds.router)
-    app.include_router(cases.router)
-    app.include_router(recipients.router)
-    app.include_router(channels.router)
-    app.include_router(callbacks.router)
-    app.include_router(health.router)
-    app.include_router(build_pages(page_deps(app, settings)))
-    app.include_router(build_support())
-    app.include_router(build_admin())
-    mount_static(app)
+    _include_routes(app, settings)
     _handle_faults(app)
     app.around = Envelope(
         ShortWay(
@@ -120,6 +111,25 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         quiet=("/healthz", "/readyz", "/metrics", "/static"),
     )
     return app
+
+
+def _include_routes(app: FastAPI, settings: ApiSettings) -> None:
+    """Everything that may be asked for; tests/security/matrix.py says by whom."""
+    app.include_router(redeem.router)
+    app.include_router(codes.router)
+    app.include_router(governing.router)
+    app.include_router(reservations.router)
+    app.include_router(refunds.router)
+    app.include_router(cases.router)
+    app.include_router(recipients.router)
+    app.include_router(channels.router)
+    app.include_router(callbacks.router)
+    app.include_router(health.router)
+    app.include_router(build_pages(page_deps(app, settings)))
+    app.include_router(reference.routes(app.openapi, DESCRIBED, settings.default_language), include_in_schema=False)
+    app.include_router(build_support())
+    app.include_router(build_admin())
+    mount_static(app)
 
 
 async def _storage(settings: ApiSettings) -> Storage:
@@ -221,7 +231,7 @@ def _handle_faults(app: FastAPI) -> None:
         request.scope["ledger_outcome"] = problem.code
         if wants_html(request):
             return error_page(request, status_of(problem.code), problem.code, language)
-        return problem_response(problem, language, request.url.path)
+        return problem_response(problem, language, request_id_of(request))
 
     @app.exception_handler(ProblemError)
     async def on_problem(request: Request, problem: ProblemError) -> Response:
@@ -256,7 +266,7 @@ def _tell_defect(error: Exception) -> None:
 async def _answer_defect(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
     _tell_defect(error)
     scope["ledger_outcome"] = "INTERNAL"
-    response = problem_response(ProblemError("INTERNAL"), language_of(Request(scope)), scope["path"])
+    response = problem_response(ProblemError("INTERNAL"), language_of(Request(scope)), scope.get("ledger_request_id"))
     await response(scope, receive, send)
 
 
@@ -271,5 +281,5 @@ def _malformed_code(error: RequestValidationError) -> str:
 async def _refuse_body(scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive)
     scope["ledger_outcome"] = "BODY_TOO_LARGE"
-    response = problem_response(ProblemError("BODY_TOO_LARGE"), language_of(request), scope["path"])
+    response = problem_response(ProblemError("BODY_TOO_LARGE"), language_of(request), scope.get("ledger_request_id"))
     await response(scope, receive, send)

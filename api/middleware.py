@@ -15,6 +15,13 @@ from api.request_metrics import observe
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 """A caller's X-Request-ID is taken over only in this form, so that it can't forge log lines."""
 
+NO_SNIFF = (b"x-content-type-options", b"nosniff")
+"""What is sent is what it says it is. Pages and files have it among their own headers."""
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+"""Who once came by https comes by https for a year (RFC 6797); said over https only, elsewhere it means nothing."""
+
+DIGITS_MAX = 18
+"""Of a length that is believed; with any other one, what arrives is counted."""
 ERRORS_FROM = 400
 """Statuses from here on are told as the outcome, where nobody named it better."""
 
@@ -71,7 +78,12 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", request_id.encode()))
+                headers = message["headers"]
+                headers.append((b"x-request-id", request_id.encode()))
+                if NO_SNIFF not in headers:
+                    headers.append(NO_SNIFF)
+                if scope.get("scheme") == "https":
+                    headers.append(HSTS)
             await send(message)
 
         bytes_max = self.files.get(scope["path"], self.body_bytes_max)
@@ -103,7 +115,7 @@ class Envelope:
         declared, request_id = 0, ""
         for name, value in scope["headers"]:
             if name == b"content-length":
-                declared = int(value) if value.isdigit() else 0
+                declared = int(value) if value.isdigit() and len(value) <= DIGITS_MAX else 0
             elif name == b"x-request-id" and REQUEST_ID.fullmatch(value):
                 request_id = value.decode()
         return declared, request_id or self.new_request_id()

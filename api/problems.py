@@ -65,8 +65,8 @@ def status_of(code: str) -> int:
     return STATUS.get(code, HTTPStatus.BAD_REQUEST)
 
 
-def problem_response(problem: ProblemError, language: Language, instance: str | None = None) -> JSONResponse:
-    """The document itself, in the caller's language."""
+def problem_response(problem: ProblemError, language: Language, request_id: str | None = None) -> JSONResponse:
+    """The document, in the caller's language. Its instance is the request, never the path: that may hold a code."""
     status = status_of(problem.code)
     content = {
         "type": f"urn:redemption-ledger:{problem.code.lower().replace('_', '-')}",
@@ -75,8 +75,8 @@ def problem_response(problem: ProblemError, language: Language, instance: str | 
         "detail": refusal_detail(problem.code, language, **problem.facts),
         "code": problem.code,
     }
-    if instance is not None:
-        content["instance"] = instance
+    if request_id is not None:
+        content["instance"] = f"urn:redemption-ledger:request:{request_id}"
     headers: dict[str, str] = {"Content-Language": language}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)

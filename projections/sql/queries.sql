@@ -508,8 +508,10 @@ VALUES (%(digest)s, %(staff_id)s, %(now)s, %(expires_at)s);
 DELETE FROM staff_sessions WHERE digest = %s RETURNING staff_id;
 
 -- name: staff_of_session
+-- A session of a closed account may be there all the same, where a sign-in was under way while it was closed.
 SELECT s.staff_id, s.role, s.sealed, s.key_id
-FROM staff_sessions o JOIN staff s USING (staff_id) WHERE o.digest = %s AND o.expires_at > %s;
+FROM staff_sessions o JOIN staff s USING (staff_id) WHERE o.digest = %s AND o.expires_at > %s
+    AND s.removed_at IS NULL;
 
 -- name: insert_audit
 INSERT INTO audit (at, act, staff_id, subject_id) VALUES (%s, %s, %s, %s);

@@ -35,7 +35,7 @@ def long_way() -> Iterator[list[bool]]:
 def told(answer: Answer) -> tuple[object, ...]:
     """What a caller sees, but for ids."""
     body = answer.json()
-    for name in ("reservation_id", "status_url"):
+    for name in ("reservation_id", "status_url", "instance"):
         body.pop(name, None)
     return answer.status_code, body, [answer.headers.get(name) for name in SAME_HEADERS]
 
@@ -125,6 +125,7 @@ def test_a_defect_is_a_problem_document_with_the_request_id(
     answer = site.redeem("ANYCODE", headers={"x-request-id": "mine"})
 
     assert (answer.status_code, answer.json()["code"], answer.headers["x-request-id"]) == (500, "INTERNAL", "mine")
+    assert answer.json()["instance"] == "urn:redemption-ledger:request:mine"
     assert ERRORS.labels("internal_error")._value.get() == before + 1
 
 

@@ -1,0 +1,29 @@
+"""One application for all tests of a file, with a session and an API key for each role."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.conftest import shared_site
+from tests.api.site import Site
+from tests.security.doors import Doors
+
+
+@pytest.fixture(scope="module")
+def site(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The application and its database; it shows a mailbox, as the demo does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEDGER_MAILBOX", str(_mailbox(tmp_path_factory)))
+        with shared_site(postgres_url) as started:
+            yield started
+
+
+@pytest.fixture(scope="module")
+def doors(site: Site) -> Doors:
+    """Ways in, by role."""
+    return Doors(site)
+
+
+def _mailbox(factory: pytest.TempPathFactory) -> Path:
+    return factory.mktemp("mailbox")

@@ -1,0 +1,149 @@
+"""Who may ask for what: every route of the application with the least role that it lets in.
+
+`anyone`: no account is needed. Below /api/v1 a role is that of an API key, elsewhere that of somebody who is signed in.
+A route that is not here makes `tests/architecture/test_routes.py` fail.
+"""
+
+import re
+from typing import Final, Literal
+
+Role = Literal["anyone", "viewer", "support", "admin"]
+
+ANYONE: Final = """
+GET /
+GET /a/{token}
+GET /api/v1/openapi.json
+GET /api/v1/public/redemptions/{reservation_id}
+GET /api/v1/public/redemptions/{reservation_id}/stream
+POST /api/v1/public/redemptions/{reservation_id}/correct-recipient
+POST /api/v1/public/redeem
+GET /docs
+GET /healthz
+GET /invite
+POST /invite
+GET /mailbox
+GET /mailbox/{key}
+GET /mailbox/{key}/html
+GET /metrics
+GET /r/{reservation_id}
+GET /r/{reservation_id}/correct
+POST /r/{reservation_id}/correct
+GET /readyz
+GET /static
+GET /support/sign-in
+POST /support/sign-in
+"""
+
+VIEWER: Final = """
+GET /api/v1/codes
+GET /api/v1/codes/{code_id}
+GET /api/v1/codes/{code_id}/explain
+GET /api/v1/codes/{code_id}/history
+GET /support
+GET /support/account
+POST /support/account
+GET /support/codes
+GET /support/codes/{code_id}
+GET /support/codes/{code_id}/events/{version}
+GET /support/codes/{code_id}/explain
+POST /support/codes/{code_id}/person
+GET /support/codes/{code_id}/version
+GET /support/dashboard
+GET /support/people/{recipient_id}
+GET /support/reservations/{reservation_id}
+POST /support/search
+POST /support/search/hits
+POST /support/sign-out
+GET /support/tries/{digest}
+GET /support/work
+GET /support/{_path}
+"""
+
+SUPPORT: Final = """
+GET /api/v1/cases
+PATCH /api/v1/codes/{code_id}
+POST /api/v1/codes/{code_id}/notes
+POST /api/v1/codes/{code_id}/pause
+POST /api/v1/codes/{code_id}/resume
+POST /api/v1/codes/{code_id}/revoke
+POST /api/v1/refunds
+POST /api/v1/reservations/{reservation_id}/bounce
+POST /api/v1/reservations/{reservation_id}/cancel
+POST /api/v1/reservations/{reservation_id}/correct-recipient
+POST /api/v1/reservations/{reservation_id}/notes
+POST /api/v1/reservations/{reservation_id}/refund
+POST /api/v1/reservations/{reservation_id}/resend
+POST /api/v1/reservations/{reservation_id}/resolve
+GET /support/codes/{code_id}/acts/{act}
+POST /support/codes/{code_id}/acts/{act}
+POST /support/codes/{code_id}/notes
+GET /support/codes/{code_id}/unmask
+POST /support/codes/{code_id}/unmask
+GET /support/outage
+POST /support/outage
+GET /support/people/{recipient_id}/unmask
+POST /support/people/{recipient_id}/unmask
+GET /support/reservations/{reservation_id}/acts/{act}
+POST /support/reservations/{reservation_id}/acts/{act}
+POST /support/reservations/{reservation_id}/notes
+GET /support/reservations/{reservation_id}/unmask
+POST /support/reservations/{reservation_id}/unmask
+"""
+
+ADMIN: Final = """
+GET /admin
+GET /admin/batches
+POST /admin/batches
+GET /admin/batches/{batch_id}
+GET /admin/batches/{batch_id}/export
+POST /admin/batches/{batch_id}/export
+POST /admin/batches/{batch_id}/stop
+GET /admin/codes
+GET /admin/codes/export
+POST /admin/codes/export
+GET /admin/groups
+GET /admin/groups/letter
+GET /admin/groups/one
+POST /admin/groups/one
+POST /admin/groups/test
+GET /admin/import
+POST /admin/import
+GET /admin/keys
+POST /admin/keys
+POST /admin/keys/{key_id}/revoke
+GET /admin/staff
+POST /admin/staff
+POST /admin/staff/{staff_id}/password
+POST /admin/staff/{staff_id}/remove
+POST /admin/staff/{staff_id}/role
+GET /admin/{_path}
+POST /api/v1/codes
+POST /api/v1/recipients/export
+POST /api/v1/recipients/forget
+GET /support/audit
+GET /support/people/{recipient_id}/forget
+POST /support/people/{recipient_id}/forget
+"""
+
+MATRIX: Final[dict[str, Role]] = {
+    **dict.fromkeys(ANYONE.split("\n")[1:-1], "anyone"),
+    **dict.fromkeys(VIEWER.split("\n")[1:-1], "viewer"),
+    **dict.fromkeys(SUPPORT.split("\n")[1:-1], "support"),
+    **dict.fromkeys(ADMIN.split("\n")[1:-1], "admin"),
+}
+"""Least role by method and path."""
+
+NOBODYS: Final = "00000000-0000-4000-8000-000000000000"
+"""An id that nothing has: whoever is let in finds nothing."""
+_VALUES: Final = {"act": "refund", "version": "1", "digest": "0" * 64, "_path": "nowhere", "key": "1", "token": "x"}
+
+
+def address(path: str) -> str:
+    """A path with its parts filled in."""
+    act = "pause" if "/codes/" in path else "refund"
+    return re.sub(r"\{(\w+)\}", lambda part: {**_VALUES, "act": act}.get(part[1], NOBODYS), path)
+
+
+def is_api(path: str) -> bool:
+    """Whether an API key opens it, and not a session."""
+    return path.startswith("/api/v1/")

@@ -1,0 +1,103 @@
+"""What every answer carries, what no request may exceed, and what the proxy in front holds to."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from api.admin.importing import PATH as IMPORT
+from tests.api.site import Answer, Site
+from tests.security.doors import Doors
+from tests.security.matrix import MATRIX, address, is_api
+
+NGINX = (Path(__file__).parents[2] / "deploy" / "nginx.conf").read_text("utf-8")
+CHANGING = [route.split() for route in MATRIX if not route.startswith("GET")]
+
+
+def every_get(doors: Doors) -> dict[str, Answer]:
+    """Each route that is read, as an admin."""
+    paths = [route.split()[1] for route in MATRIX if route.startswith("GET")]
+    return {
+        path: (doors.by_key if is_api(path) else doors.by_session)("admin", "GET", address(path))
+        for path in paths
+        if not path.endswith("/stream")
+    }
+
+
+def test_every_answer_says_what_a_browser_may_do_with_it(doors: Doors) -> None:
+    """Pages: nothing inline, nothing from elsewhere, in nobody's frame. Everything: of the type that it names."""
+    answers = every_get(doors)
+    pages = {path: answer for path, answer in answers.items() if "text/html" in answer.headers.get("content-type", "")}
+
+    assert len(pages) > 30
+    for path, answer in pages.items():
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy, path
+        assert "script-src 'self'" in policy or "sandbox" in policy, path
+        assert "frame-ancestors 'none'" in policy or path.endswith("/letter"), path
+        assert "no-store" in answer.headers["cache-control"] or path in {"/", "/invite"}, path
+    for path, answer in answers.items():
+        assert answer.headers.get("x-content-type-options") == "nosniff", path
+
+
+def test_pages_load_nothing_from_elsewhere(doors: Doors) -> None:
+    """No script, style, picture, font or form of another origin, the API's own reference included."""
+    found = {
+        path: re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', answer.text)
+        for path, answer in every_get(doors).items()
+        if "text/html" in answer.headers.get("content-type", "")
+    }
+
+    assert {} == {path: links for path, links in found.items() if links}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_https_is_remembered_where_there_is_https(site: Site, scheme: str) -> None:
+    """By pages and API alike; over plain HTTP it would be a lie."""
+    answers = [site.client.get(f"{scheme}://testserver{path}") for path in ("/invite", "/api/v1/codes", "/nowhere")]
+    told = [answer.headers.get("strict-transport-security") for answer in answers]
+
+    assert told == ["max-age=31536000" if scheme == "https" else None] * 3
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGING, ids=str)
+def test_no_route_reads_a_body_over_the_bound(site: Site, method: str, path: str) -> None:
+    """413 before anything else is looked at, who is asking included; a file of codes has a bound of its own."""
+    answer = site.client.request(method, address(path), content=b"x" * 65_537, headers={"accept": "application/json"})
+
+    assert (answer.status_code == 413) != (path == IMPORT)
+
+
+def test_a_length_that_is_none_is_no_way_around_the_bound(site: Site) -> None:
+    """A length that is no number counts as none, and then what arrives is counted."""
+    pieces = (b"A" * 10_000 for _ in range(20))
+    answer = site.client.post("/api/v1/public/redeem", content=pieces, headers={"Content-Length": "1e3"})
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "client_header_timeout 10s;",
+        "client_body_timeout 10s;",
+        "send_timeout 30s;",
+        "client_max_body_size 64k;",
+        "large_client_header_buffers 4 16k;",
+        "limit_req zone=clicks burst=40 nodelay;",
+        "limit_conn streams 20;",
+        "location = /metrics { return 404; }",
+    ],
+)
+def test_the_proxy_bounds_slow_and_greedy_clients(line: str) -> None:
+    """nginx reads requests whole before the backend sees them: a slow client holds a connection of nginx, no worker."""
+    assert line in NGINX
+    assert "proxy_request_buffering off" not in NGINX
+
+
+def test_the_proxy_tells_a_browser_no_header_twice() -> None:
+    """What nginx adds for all, it takes from the backend's answers."""
+    added = set(re.findall(r"add_header ([\w-]+) ", NGINX)) - {"Content-Security-Policy", "Retry-After"}
+    hidden = set(re.findall(r"proxy_hide_header ([\w-]+);", NGINX))
+
+    assert added == hidden

@@ -1,0 +1,78 @@
+"""What somebody typed is shown as text wherever it is shown, and never makes a line of its own in log or header."""
+
+import json
+import re
+
+import pytest
+
+from api.cli.stack.waiting import wait_until
+from api.csv_lines import FORMULA, csv_line
+from api.support.access import COOKIE
+from tests.api.site import Site
+from tests.security.doors import Doors
+
+MARK = "'\"><script>alert(1)</script>{{7*7}}"
+
+
+def as_admin(doors: Doors, method: str, path: str, **form: str) -> str:
+    """A page as an admin sees it."""
+    cookie = doors.cookie(doors.staff["admin"])
+    headers = {"accept": "text/html", "accept-language": "en", "cookie": f"{COOKIE}={cookie}"}
+    more = {"data": {"token": doors.form_token(cookie), "nonce": "n1", **form}} if method == "POST" else {}
+    return doors.ask(method, path, headers=headers, **more).text
+
+
+def test_no_page_lets_a_word_become_markup(site: Site, doors: Doors) -> None:
+    """Notes, reasons, groups, names of keys, searches, and what a form gives back."""
+    code = site.issue()
+    item = site.redeem(code, "li.wei@example.com").json()["reservation_id"]
+    code_id = site.client.get("/api/v1/codes", headers=doors.keys["viewer"]).json()["codes"][-1]["id"]
+    as_admin(doors, "POST", f"/support/reservations/{item}/notes", note=MARK)
+    as_admin(doors, "POST", f"/support/codes/{code_id}/notes", note=MARK)
+    as_admin(doors, "POST", f"/support/reservations/{item}/unmask", reason=MARK)
+    as_admin(doors, "POST", "/admin/keys", name=MARK, role="viewer")
+    group = "name=%22%3E%3Cscript%3Ealert(1)%3C/script%3E"
+    as_admin(doors, "POST", f"/admin/groups/one?{group}", subject_en=MARK, text_en=MARK)
+    pages = [
+        *(
+            as_admin(doors, "GET", f"/support/{where}/{key}")
+            for where, key in (("codes", code_id), ("reservations", item))
+        ),
+        *(as_admin(doors, "GET", path) for path in ("/support/audit", "/admin/keys", "/admin/groups")),
+        *(as_admin(doors, "GET", f"/admin/groups/{page}?{group}&language=en") for page in ("one", "letter")),
+        as_admin(doors, "POST", "/support/search", q=MARK),
+        as_admin(doors, "POST", "/admin/staff", email=MARK, role="viewer"),
+        site.client.get("/invite", params={"code": MARK}).text,
+        site.client.post("/invite", data={"email": MARK, "code": MARK}).text,
+        site.client.post(f"/r/{item}/correct", data={"email": MARK, "code": MARK}).text,
+        site.client.get(f"/{MARK}", headers={"accept": "text/html"}).text,
+        as_admin(doors, "GET", f"/support/codes?ends={MARK[:4]}"),
+    ]
+
+    shown = [page for page in pages if "alert(1)" in page]
+    assert len(shown) > 8
+    assert [] == [found[0] for page in pages if (found := re.search(r"<script>alert|7\*7\}\}<script|>49<", page))]
+    assert [] == [page for page in shown if f'="{MARK}' in page]
+
+
+@pytest.mark.parametrize("name", ["X-Request-ID", "Accept-Language", "Idempotency-Key", "User-Agent"])
+def test_a_header_makes_no_line_of_its_own(site: Site, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A log line is one JSON document; what a caller sent is in none of them but a request id of harmless letters."""
+    forged = '"}{"event":"forged \\n'
+    site.client.post("/api/v1/public/redeem", json={"email": "a@b.example", "code": "X"}, headers={name: forged})
+    written = ""
+
+    def is_written() -> bool:
+        nonlocal written
+        written += capfd.readouterr().err
+        return '"action":"redeem"' in written
+
+    assert wait_until(is_written, 10)
+    assert "forged" not in written
+    assert all(isinstance(json.loads(line), dict) for line in written.splitlines())
+
+
+@pytest.mark.parametrize("first", FORMULA)
+def test_a_cell_is_no_formula(first: str) -> None:
+    """Whatever a spreadsheet would run is marked as text."""
+    assert csv_line([f"{first}1+1"]).lstrip('"').startswith("'")

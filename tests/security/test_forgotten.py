@@ -1,0 +1,142 @@
+"""Forget somebody, then try to get them back: from the database, a restored backup, and what the process remembers."""
+
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from api.cli.stack.wheels import postgres
+from api.issuing import Terms
+from api.settings import ApiSettings
+from domain.ports import Rejected
+from projections.verify import verify
+from tests.acceptance.private import dump, found_in
+from tests.api.conftest import settings, site, started
+from tests.api.site import Site
+from tests.conftest import database_of, drop, execute
+from tests.projections.rebuilds import Quiet
+from tests.support.browser import Browser, add_staff
+
+__all__ = ["settings", "site"]
+
+PERSON, WORDS, REASON = "xiao.hong@example.com", "mailbox of xiao hong is full", "she called from home"
+GRACE = timedelta(days=9)
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture
+def known(site: Site) -> str:
+    """Somebody who did all that leaves a trace; the id of a reservation of theirs."""
+    code = site.issue(Terms(max_uses=2, bound=False))
+    item = str(site.redeem(code, PERSON, headers={"Idempotency-Key": "hers"}).json()["reservation_id"])
+    reply = Rejected(server="mx:25", reason="temporary", final=False, reply_code=452, reply=WORDS)
+    site.attempt(item, reply)
+    sent = site.redeem(site.issue(), PERSON).json()["reservation_id"]
+    site.attempt(sent)
+    used_up = site.issue()
+    site.attempt(site.redeem(used_up, "other@example.com").json()["reservation_id"])
+    assert site.redeem(used_up, PERSON).status_code == 400
+    add_staff(site, "admin@staff.example.com", "admin", PASSWORD)
+    browser = admin(site)
+    browser.submit(f"/support/reservations/{item}/unmask", reason=REASON)
+    browser.submit(f"/support/reservations/{item}/notes", note=WORDS, nonce="n1")
+    assert PERSON in browser.get(f"/support/reservations/{item}").text
+    return item
+
+
+def admin(site: Site) -> Browser:
+    """An admin's browser."""
+    browser = Browser(site)
+    assert browser.sign_in("admin@staff.example.com", PASSWORD).status_code == 303
+    return browser
+
+
+def sealed_of(site: Site) -> dict[str, str]:
+    """What a thief with the keys would open, and what they would look the person up by: rows of the vault, in hex."""
+    queries = {
+        "digest": "SELECT digest FROM recipients WHERE recipient_id = %s",
+        "address": "SELECT sealed FROM recipients WHERE recipient_id = %s",
+        "text": "SELECT p.sealed FROM private_texts p JOIN reservations USING (reservation_id) WHERE recipient_id = %s",
+        "reason": "SELECT p.sealed FROM private_texts p JOIN audit a USING (text_id)"
+        " WHERE a.subject_id IN (SELECT reservation_id FROM reservations WHERE recipient_id = %s)",
+        "key": "SELECT scope_digest FROM idempotency_keys JOIN reservations USING (reservation_id)"
+        " WHERE recipient_id = %s",
+    }
+    recipient_id = person(site)
+    with site.services.storage.datastore.get_connection() as conn:
+        return {
+            f"{name} {number}": bytes(next(iter(row.values()))).hex()
+            for name, query in queries.items()
+            for number, row in enumerate(conn.execute(query.encode(), (recipient_id,)).fetchall())
+        }
+
+
+def person(site: Site) -> UUID:
+    """Their id."""
+    digests = list(site.services.storage.vault.digests("recipient", PERSON))
+    with site.services.storage.datastore.get_connection() as conn:
+        row = conn.execute("SELECT recipient_id FROM recipients WHERE digest = ANY(%s)", (digests,)).fetchone()
+    assert row is not None
+    return UUID(str(row["recipient_id"]))
+
+
+def forget(site: Site) -> None:
+    """As an integrator does it."""
+    body = {"email": PERSON, "reason": "asked by letter"}
+    assert site.client.post("/api/v1/recipients/forget", json=body, headers=site.key("admin")).status_code == 200
+
+
+@pytest.fixture
+def restored(known: str, site: Site, postgres_url: str, tmp_path: Path) -> Iterator[str]:
+    """A backup from before, brought back into another database."""
+    assert known
+    file, name = tmp_path / "before.dump", f"test_{uuid4().hex}"
+    arguments = ("--format=custom", "--no-owner", "--no-privileges", f"--file={file}")
+    url = site.services.settings.database_url.get_secret_value()
+    subprocess.run([postgres("pg_dump"), *arguments, url], check=True, timeout=60)
+    execute(postgres_url, f"CREATE DATABASE {name}")
+    back = database_of(postgres_url, name)
+    arguments = ("--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={back}")
+    subprocess.run([postgres("pg_restore"), *arguments, str(file)], check=True, timeout=60)
+    yield back
+    drop(postgres_url, name)
+
+
+@pytest.mark.timeout(120)
+def test_nothing_brings_them_back(known: str, site: Site, restored: str, settings: ApiSettings) -> None:
+    """Their rows, sealed or digested, are in neither database; no page, search or cache knows them; the books hold."""
+    wanted = {"address": PERSON, "words": WORDS, "reason": REASON} | sealed_of(site)
+    before = dump(settings.database_url.get_secret_value())
+    assert {name for name in wanted if name[-1].isdigit()} <= found_in(before, wanted)
+
+    forget(site)
+    with started(settings.model_copy(update={"database_url": type(settings.database_url)(restored)})) as second:
+        for each, url in ((site, settings.database_url.get_secret_value()), (second, restored)):
+            assert set() == found_in(dump(url), wanted)
+            assert 0 == verify(url, GRACE, Quiet(), 10).wrong
+            browser = admin(each)
+            for path in (
+                f"/support/reservations/{known}",
+                "/support",
+                "/support/audit",
+                f"/support/people/{owner(each, known)}",
+            ):
+                assert set() == found_in(browser.get(path).text.encode(), wanted), path
+            assert PERSON.partition("@")[0][0] + "***@" not in browser.get(f"/support/reservations/{known}").text
+            assert browser.submit("/support/search", q=PERSON).status_code == 404
+            assert each.client.get(f"/r/{known}").text.count("***@") == 0
+            assert each.redeem(each.issue(), PERSON).status_code == 202
+            assert owner(each, known) != person(each)
+
+
+def owner(site: Site, reservation_id: str) -> UUID:
+    """Whose a reservation is, as the books say."""
+    with site.services.storage.datastore.get_connection() as conn:
+        row = conn.execute(
+            "SELECT recipient_id FROM reservations WHERE reservation_id = %s", (reservation_id,)
+        ).fetchone()
+    assert row is not None
+    return UUID(str(row["recipient_id"]))

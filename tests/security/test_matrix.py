@@ -1,0 +1,83 @@
+"""The matrix of who may ask for what, asked for real: each route by nobody and by each role, by key and by session."""
+
+import pytest
+
+from tests.api.site import Answer
+from tests.security.doors import ROLES, Doors, Who
+from tests.security.matrix import MATRIX, Role, address, is_api
+
+RANK: dict[Role, int] = {"anyone": 0, "viewer": 1, "support": 2, "admin": 3}
+WHO: tuple[Who, ...] = ("anyone", "viewer", "support", "admin")
+FORMS = sorted(
+    route
+    for route, role in MATRIX.items()
+    if (role != "anyone" and route.startswith("POST /support")) or route.startswith("POST /admin")
+)
+
+
+def is_let_in(answer: Answer) -> bool:
+    """Whether somebody got past the door; what there is behind it is nothing, or a form that is not filled in."""
+    to_sign_in = answer.status_code == 303 and answer.headers["location"].startswith("/support/sign-in")
+    return answer.status_code not in {401, 403} and not to_sign_in
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_each_route_lets_in_its_roles_and_no_other(doors: Doors, who: Who) -> None:
+    """By key below /api/v1, by session elsewhere; who is turned away is told 401, 403, or to sign in."""
+    wrong = []
+    for route, least in MATRIX.items():
+        method, path = route.split()
+        if route == "POST /support/sign-out" and who != "anyone":
+            continue  # it leads to the sign-in when it worked, see below
+        answer = (doors.by_key if is_api(path) else doors.by_session)(who, method, address(path))
+        should = RANK[who] >= RANK[least] or route == "POST /support/sign-in"
+        if is_let_in(answer) != should or answer.status_code >= 500:
+            wrong.append((route, answer.status_code))
+
+    # A sign-in without the form's own cookie is turned away as a stale form, whoever sends it.
+    assert wrong == [("POST /support/sign-in", 403)]
+
+
+def test_a_key_opens_no_page_and_a_session_no_api(doors: Doors) -> None:
+    """Each kind of door has its own key: a page can't be made to use a browser's session at the API."""
+    opened = []
+    for route, least in MATRIX.items():
+        method, path = route.split()
+        if least == "anyone":
+            continue
+        ask = doors.by_session if is_api(path) else doors.by_key
+        if is_let_in(ask("admin", method, address(path))):
+            opened.append(route)
+
+    assert opened == []
+
+
+def test_no_form_is_taken_without_its_token(doors: Doors) -> None:
+    """Of another site, which a browser would send with the session's cookie all the same."""
+    taken = []
+    for route in FORMS:
+        method, path = route.split()
+        if (status := doors.by_session("admin", method, address(path), with_token=False).status_code) != 403:
+            taken.append((route, status))
+
+    assert len(FORMS) > 20
+    assert taken == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_whoever_signs_out_is_out(doors: Doors, role: Who) -> None:
+    """The one route that leads to the sign-in because it worked."""
+    answer = doors.by_session(role, "POST", "/support/sign-out")
+
+    assert (303, "/support/sign-in") == (answer.status_code, answer.headers["location"])
+
+
+def test_a_removed_account_and_a_revoked_key_open_nothing(doors: Doors) -> None:
+    """From the next request on, however long the session would have lasted."""
+    cookie = doors.cookie(doors.staff["viewer"])
+    with doors.site.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE api_keys SET revoked_at = now() WHERE role = 'viewer'")
+        conn.execute("UPDATE staff SET removed_at = now() WHERE staff_id = %s", (doors.staff["viewer"],))
+
+    assert 401 == doors.by_key("viewer", "GET", "/api/v1/codes").status_code
+    assert 303 == doors.ask("GET", "/support", headers={"cookie": f"ledger_staff={cookie}"}).status_code
