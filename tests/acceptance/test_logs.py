@@ -1,5 +1,6 @@
-"""A full run, and everything that it logs: traceable by one id, and without a secret, a code or an address."""
+"""A full run, and everything that it writes: traceable by one id, and without a secret, a code or an address."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -9,16 +10,23 @@ from typing import Any
 
 import pytest
 
+from api.cli.stack.folder import CHECKPOINTS
 from api.cli.stack.ports import free_port
 from api.cli.stack.secret_file import read_secrets
+from tests.acceptance.private import Visitor, Wiretap, dump, found_in, opened
 from tests.acceptance.stack import Stack
 from tests.mailserver import MailServer
 from tests.mailsession import Say
 
 pytestmark = pytest.mark.timeout(150)
 
-PEOPLE = ("li.wei@example.com", "wang+fang@example.org", "nobody@example.net", "somebody@else.example.com")
+PEOPLE = (
+    *("li.wei@example.com", "wang+fang@example.org", "nobody@example.net"),
+    *("somebody@else.example.com", "gone@example.com"),
+)
 TRACE = "trace-of-a-click-1"
+NOTE, REASON = "Note: she moved to another office", "Reason: asked for it by telephone"
+KEY = "an-idempotency-key-of-a-client"
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +50,32 @@ def stack(servers_folder: Path, mail: MailServer) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def secrets(stack: Stack, mail: MailServer) -> dict[str, str]:
+def wiretap(stack: Stack) -> Iterator[Wiretap]:
+    """What the broker is told, from before the first click on."""
+    with Wiretap(stack.info["redis_url"]) as tap:
+        yield tap
+
+
+@pytest.fixture(scope="module")
+def faults() -> list[str]:
+    """What callers were told went wrong."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def secrets(stack: Stack, mail: MailServer, wiretap: Wiretap, faults: list[str]) -> dict[str, str]:
     """Uses the stack in every way that handles something private; what must not be found afterwards."""
-    issued = json.loads(stack.cli("issue", "--count", "2", "--json").stdout)
-    code, other = (item["code"] for item in issued)
+    issued = json.loads(stack.cli("issue", "--count", "3", "--json").stdout)
+    code, other, last = (item["code"] for item in issued)
     body = {"email": PEOPLE[0], "code": code}
     first = stack.call("POST", "/api/v1/public/redeem", body, {"X-Request-Id": TRACE})[1]["reservation_id"]
     refused = stack.redeem(other, PEOPLE[2])[1]["reservation_id"]
     stack.redeem(other, PEOPLE[1])
     stack.redeem(code, PEOPLE[3])
     stack.redeem("NO-SUCH-CODE-AT-ALL", PEOPLE[3])
+    gone = stack.redeem(last, PEOPLE[4])[1]["reservation_id"]
     stack.call("POST", "/api/v1/public/redeem", {"email": f"{PEOPLE[1]} ", "code": code, "again": "x"})
-    stack.wait(lambda: (stack.state(first), stack.state(refused)) == ("sent", "refunded"))
+    stack.wait(lambda: [stack.state(key) for key in (first, refused, gone)] == ["sent", "refunded", "sent"])
     token = re.findall(r"/a/([\w.-]+)", letter_to(mail, PEOPLE[0]).as_string())[0]
     stack.get(f"/a/{token}")
     stack.get(f"/invite?code={code}")
@@ -61,11 +83,50 @@ def secrets(stack: Stack, mail: MailServer) -> dict[str, str]:
     stack.call("GET", "/api/v1/codes", headers={"Authorization": f"Bearer {stack.info['admin_key']}"})
     stack.call("GET", "/api/v1/codes", headers={"Authorization": "Bearer rl_not-a-key-of-anybody"})
     stack.call("POST", "/support/sign-in", {"email": PEOPLE[3], "password": "a-wrong-password"})
-    private = {f"person {number}": person for number, person in enumerate(PEOPLE)}
+    assert wiretap.heard()
+    keyed = {"Authorization": f"Bearer {stack.info['admin_key']}"}
+    stack.call("POST", f"/api/v1/reservations/{first}/notes", {"note": NOTE}, keyed)
+    stack.call("POST", f"/api/v1/reservations/{first}/resend", {"note": NOTE}, keyed)
+    stack.call("POST", "/api/v1/public/redeem", {**body, "email": PEOPLE[1]}, {"Idempotency-Key": KEY})
+    session = sign_in_and_look(stack, first, code)
+    faults += [str(answer) for answer in broken_requests(stack, code)]
+    stack.call("POST", "/api/v1/recipients/forget", {"email": PEOPLE[4], "reason": REASON}, keyed)
+    private = {"note": NOTE, "reason": REASON, "idempotency key": KEY, "session": session}
+    private |= {f"person {number}": person for number, person in enumerate(PEOPLE)}
     private |= {"code": code, "bare code": code.replace("-", ""), "other code": other, "token": token}
     private |= {"admin key": stack.info["admin_key"], "password": stack.info["staff_password"]}
     private |= {"wrong key": "rl_not-a-key-of-anybody", "wrong password": "a-wrong-password"}
     return private | read_secrets(stack.folder)
+
+
+def sign_in_and_look(stack: Stack, reservation_id: str, code: str) -> str:
+    """What staff do with private things: search for them, and see them; the token of the session."""
+    visitor, form = Visitor(stack.base), "/support/sign-in"
+    visitor.submit(form, form, email=stack.info["staff_email"], password=stack.info["staff_password"])
+    for typed in (PEOPLE[0], code, PEOPLE[3]):
+        visitor.submit("/support/search", "/support", q=typed)
+    path = f"/support/reservations/{reservation_id}/unmask"
+    assert PEOPLE[0] in visitor.submit(path, path, reason=REASON)
+    return str({cookie.name: cookie.value for cookie in visitor.jar}["ledger_staff"])
+
+
+def broken_requests(stack: Stack, code: str) -> list[object]:
+    """Private things where they don't belong; what is answered."""
+    redeem, json_body = "/api/v1/public/redeem", {"email": PEOPLE[0], "code": code}
+    return [
+        stack.get(f"/nowhere/{code}/{PEOPLE[0]}"),
+        stack.get(f"/api/v1/public/redemptions/{PEOPLE[0]}"),
+        stack.get(f"/api/v1/public/redemptions/{code}"),
+        stack.call("PUT", f"{redeem}?code={code}", json_body),
+        stack.call("POST", redeem, {"email": [PEOPLE[0]], "code": code}),
+        stack.call("POST", redeem, {"email": PEOPLE[0] * 30, "code": code}),
+        stack.call("POST", redeem, {"email": PEOPLE[0], "code": code * 30}),
+        stack.call("POST", redeem, {**json_body, "more": "x" * 70_000}),
+        stack.call("POST", redeem, {**json_body, "again": PEOPLE[0]}),
+        stack.call("GET", f"/a/{code}"),
+        stack.call("GET", f"/r/{PEOPLE[0]}", headers={"Accept": "text/html"}),
+        stack.call("GET", f"/nowhere/{code}", headers={"Accept": "text/html"}),
+    ]
 
 
 def letter_to(mail: MailServer, person: str) -> EmailMessage:
@@ -74,9 +135,24 @@ def letter_to(mail: MailServer, person: str) -> EmailMessage:
 
 
 @pytest.fixture(scope="module")
-def logs(stack: Stack, secrets: dict[str, str]) -> dict[str, str]:
-    """Everything that the run has logged, by the name of the part."""
+def written(stack: Stack, secrets: dict[str, str], wiretap: Wiretap, faults: list[str]) -> dict[str, bytes]:
+    """All that the run wrote but the mails and the logs, by where it stands."""
     assert secrets
+    return {
+        "database": dump(stack.info["database_url"]),
+        "broker": wiretap.heard(),
+        "metrics": str(stack.get("/metrics")[1]).encode(),
+        "readiness": str(stack.get("/readyz")[1]).encode(),
+        "faults": "\n".join(faults).encode(),
+        "list of forgotten people": (stack.folder / "forgotten.jsonl").read_bytes(),
+        "checkpoints": (stack.folder / CHECKPOINTS).read_bytes(),
+    }
+
+
+@pytest.fixture(scope="module")
+def logs(stack: Stack, written: dict[str, bytes]) -> dict[str, str]:
+    """Everything that the run has logged, by the name of the part."""
+    assert written
     stack.stop()
     found = {path.stem: path.read_text(errors="replace") for path in (stack.folder / "logs").glob("*.log*")}
     assert {"api", "worker", "beat", "postgres", "valkey"} <= found.keys()
@@ -96,10 +172,33 @@ def parsed(text: str) -> list[dict[str, Any]]:
 
 def test_nothing_private_is_in_any_log(logs: dict[str, str], secrets: dict[str, str]) -> None:
     """Of API, worker, beat, database and broker."""
-    found = {(name, part) for part, text in logs.items() for name, secret in secrets.items() if secret in text}
+    found = {part: found_in(text.encode(), secrets) for part, text in logs.items()}
 
-    assert found == set()
-    assert all(len(secret) > 8 for secret in secrets.values())
+    assert {part: names for part, names in found.items() if names} == {}
+
+
+def test_nothing_private_is_in_anything_else(written: dict[str, bytes], secrets: dict[str, str]) -> None:
+    """Events, read models, the vault, what the broker was told and keeps, metrics, faults: clear, hex or base64.
+
+    The mails alone hold an address and a link.
+    """
+    found = {place: found_in(data, secrets) for place, data in written.items()}
+
+    assert {place: names for place, names in found.items() if names} == {}
+    assert b"INSERT INTO public.ledger_events" in written["database"]
+    assert b"process_invite_task" in opened(written["broker"])
+    assert all(written.values())
+
+
+def test_the_search_finds_a_secret_however_it_is_written() -> None:
+    """Clear, in hex, in base64 at any offset, within a message that is encoded itself, and in any case."""
+    secret, around = {"it": "li.wei@example.com"}, b'{"email": "li.wei@example.com"}'
+    places = [around, around.upper(), around.hex().encode(), b"to=li.wei%40example.com&x"]
+    places += [base64.b64encode(b"x" * offset + around) for offset in range(3)]
+    places += [base64.b64encode(place) for place in places]
+
+    assert [found_in(place, secret) for place in places] == [{"it"}] * len(places)
+    assert found_in(b"somebody else entirely", secret) == set()
 
 
 def test_every_line_of_ours_is_json(logs: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from projections.keys import KeyRing
 from projections.vault import Vault
 from tests.cli.terminal import Terminal
 from tests.projections.conftest import settings_for
-from tests.projections.ledgers import LedgerBench
+from tests.projections.ledgers import LedgerBench, done
 
 
 def values(text: str) -> dict[str, str]:
@@ -72,3 +72,24 @@ def test_keys_come_out_while_the_database_is_away(
     assert "LEDGER_PEPPERS=" in away.out
     assert "doctor goes on reminding" in away.err
     assert 2 == terminal.ledger("keys", "export", "--output", str(tmp_path / "no" / "file")).status
+
+
+def test_a_person_is_forgotten_and_keys_rotate_by_two_commands(
+    bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each says what it did, writes it down, and asked again finds nothing left to do."""
+    done(bench.redeem(bench.issue(), "li.wei@example.com"))
+    done(bench.redeem(bench.issue(), "wang.fang@example.com"))
+    forgot = [
+        terminal.ledger("forget", "Li.Wei@example.com", "--reason", "asked by letter", "--json").json for _ in "12"
+    ]
+    old = settings_for(bench.database_url).master_keys.get_secret_value()
+    monkeypatch.setenv("LEDGER_MASTER_KEYS", f"2:{'B' * 43}=,{old}")
+    rotated = [terminal.ledger("rotate-keys", "--json").json["rewritten"] for _ in "12"]
+
+    assert [(1, 1), (0, 0)] == [(len(told["forgotten"]), told["closed"]) for told in forgot]
+    assert [5, 0] == rotated  # two codes, one person, and why the other was to be forgotten, twice
+    assert [("forgot_person",), ("forgot_person",), ("rotated_keys",)] == bench.rows(
+        "SELECT act FROM audit ORDER BY at"
+    )
+    assert 2 == terminal.ledger("forget", "no address").status

@@ -2,13 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.rows import tuple_row
 
+from api.forgetting import Forgetting
+from domain.ports import Rejected
+from domain.values import EmailAddress
 from projections.bootstrap import Storage
+from projections.database import connect
 from projections.errors import RolesMissingError
+from projections.forgetting import ForgottenList
+from projections.key_rotation import KeyRotation
 from projections.migrations import migrate
 from projections.roles import APPEND_ONLY, VAULT, forgetting, prepare_roles, who_may_change_the_log
 from projections.verify import verify
@@ -17,8 +25,10 @@ from tests.projections.conftest import settings_for
 from tests.projections.histories import History
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.rebuilds import Quiet, read_models, rebuilt
+from tests.projections.test_key_rotation import ringed
 
 PASSWORD = "running-only"
+REFUSED = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451, reply="busy")
 
 
 @pytest.fixture
@@ -86,6 +96,21 @@ def test_the_running_role_makes_nothing_and_waits_for_nothing(running: str) -> N
     assert ["15s", "10s", "30s"] == bounds
 
 
+def test_every_connection_has_its_bounds(running: str, database_url: str) -> None:
+    """Of the pool and alone, as the running role and as the owner: statements, locks and idle transactions end."""
+    query = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting(%s)"
+    with (
+        Storage.open(settings_for(running)) as storage,
+        storage.datastore.get_connection() as pooled,
+        connect(running) as single,
+        connect(database_url) as owner,
+    ):
+        cursors = [conn.cursor(row_factory=tuple_row) for conn in (pooled, single, owner)]
+        found = [cursor.execute(query, ("idle_in_transaction_session_timeout",)).fetchone() for cursor in cursors]
+
+    assert [("15s", "10s", "30s")] * 3 == found
+
+
 def test_only_the_forgetting_role_drops_rows_of_the_vault(running: str, bench: LedgerBench) -> None:
     """The running role becomes it for one transaction, and is itself again afterwards; events stay out of reach."""
     done(bench.redeem(bench.issue(), "li.wei@example.com"))
@@ -99,6 +124,30 @@ def test_only_the_forgetting_role_drops_rows_of_the_vault(running: str, bench: L
         conn.execute("RESET ROLE")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("DELETE FROM recipients")
+
+
+def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp_path: Path) -> None:
+    """Both as the running role, which becomes the forgetting one where it must; afterwards it can still do neither."""
+    with Storage.open(settings_for(running)) as storage:
+        bench = LedgerBench(storage, running)
+        code = bench.issue(2, bound=False)
+        for name in ("li.wei", "wang.fang"):
+            bench.attempt(done(bench.redeem(code, f"{name}@example.com")).about().reservation_id, REFUSED)
+        forgetting_one = Forgetting(
+            storage, ForgottenList(tmp_path / "forgotten.jsonl"), lambda: bench.context("operator"), uuid4
+        )
+        forgotten = forgetting_one.forget(EmailAddress.parse("li.wei@example.com"))
+    with Storage.open(ringed(running)) as storage:
+        rewritten = sum(KeyRotation(storage).run())
+        left = KeyRotation(storage).left()
+
+    assert (1, 1) == (len(forgotten.recipient_ids), forgotten.closed)
+    assert (3, 0) == (rewritten, left)  # the code, who is left, and what the mail server said of them
+    assert [] == who_may_change_the_log(running)
+    with psycopg.connect(running, autocommit=True) as conn:
+        assert [(1, 1)] == conn.execute("SELECT count(*), min(key_id) / 2 FROM recipients").fetchall()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("UPDATE recipients SET key_id = 1")
 
 
 def test_rights_follow_the_schema(running: str, database_url: str) -> None:
