@@ -1,4 +1,4 @@
-"""The documentation's tables say what is: every setting with its default."""
+"""The documentation's tables say what is: every setting with its default, and tests that exist."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ from api.settings import ApiSettings
 from workers.settings import WorkerSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 COMPUTED = {"LEDGER_DISK_PATH"}
 """Their default follows from another setting."""
 
@@ -40,3 +41,19 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
     assert real.keys() == told.keys()
     assert {name: told[name] for name in real if name not in COMPUTED and told[name] != real[name]} == {}
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    """In the file that the page says: a test that is renamed takes its line in the tables along."""
+    named = {
+        (path, name, page.name) for page in DOCS.glob("*.md") for path, name in NAMED.findall(page.read_text("utf-8"))
+    }
+    missing = [each for each in sorted(named) if not _has_test(*each[:2])]
+
+    assert [] == missing
+    assert {"owasp.md", "reliability.md"} <= {page for *_, page in named}
+
+
+def _has_test(path: str, name: str) -> bool:
+    file = DOCS.parent / path
+    return file.exists() and re.search(rf"^def {name}\(", file.read_text("utf-8"), re.MULTILINE) is not None
