@@ -4,37 +4,37 @@ from collections.abc import Sequence
 from typing import Final
 
 from tests.fuzz.mutator import Mutator
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.parsers import PARSERS, Parser
 
 INPUTS_IN_TESTS: Final = 50_000
 INPUTS_PER_SEED: Final = 500
-"""Of one target under one generator: making a generator costs as much as an input."""
+"""Of one parser under one generator: making a generator costs as much as an input."""
 
 
 class CrashError(Exception):
     """A parser failed in a way that nobody catches, or gave an answer that must not be."""
 
 
-def fuzz(inputs: int, seed: int, targets: Sequence[Target] = TARGETS) -> dict[str, int]:
+def fuzz(inputs: int, seed: int, parsers: Sequence[Parser] = PARSERS) -> dict[str, int]:
     """Give every parser its share of inputs.
 
     Returns:
         How many each one took.
 
     Raises:
-        CrashError: The message names target and seed; the cause is what was raised.
+        CrashError: The message names parser and seed; the cause is what was raised.
     """
-    share = -(-inputs // len(targets))
-    for number, target in enumerate(targets):
+    share = -(-inputs // len(parsers))
+    for number, parser in enumerate(parsers):
         for start in range(0, share, INPUTS_PER_SEED):
-            _run(target, seed * 1_000_003 + number * 10_007 + start, min(INPUTS_PER_SEED, share - start))
-    return {target.name: share for target in targets}
+            _run(parser, seed * 1_000_003 + number * 10_007 + start, min(INPUTS_PER_SEED, share - start))
+    return {parser.name: share for parser in parsers}
 
 
-def _run(target: Target, seed: int, inputs: int) -> None:
+def _run(parser: Parser, seed: int, inputs: int) -> None:
     mutator = Mutator(seed)
     for number in range(inputs):
         try:
-            target.run(mutator)
+            parser.run(mutator)
         except Exception as crash:
-            raise CrashError(f"{target.name}: input {number} of Mutator({seed}): {crash!r}") from crash
+            raise CrashError(f"{parser.name}: input {number} of Mutator({seed}): {crash!r}") from crash

@@ -4,7 +4,7 @@ import pytest
 
 from tests.fuzz.many import INPUTS_IN_TESTS, CrashError, fuzz
 from tests.fuzz.mutator import Mutator
-from tests.fuzz.targets import Target
+from tests.fuzz.parsers import Parser
 
 
 @pytest.mark.timeout(180)
@@ -20,7 +20,7 @@ def test_a_parser_that_crashes_is_found_and_the_input_comes_again() -> None:
         mutator.text(("12345",)).encode()  # half of a surrogate pair is no text
 
     with pytest.raises(CrashError, match=r"weak: input \d+ of Mutator\(\d+\): UnicodeEncodeError") as first:
-        fuzz(20_000, 1, [Target("weak", weak)])
+        fuzz(20_000, 1, [Parser("weak", weak)])
     with pytest.raises(CrashError) as second:
-        fuzz(20_000, 1, [Target("weak", weak)])
+        fuzz(20_000, 1, [Parser("weak", weak)])
     assert str(first.value) == str(second.value)

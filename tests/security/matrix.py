@@ -12,6 +12,7 @@ Role = Literal["anyone", "viewer", "support", "admin"]
 ANYONE: Final = """
 GET /
 GET /a/{token}
+POST /api/v1/channels/{channel_id}/callbacks
 GET /api/v1/openapi.json
 GET /api/v1/public/redemptions/{reservation_id}
 GET /api/v1/public/redemptions/{reservation_id}/stream
@@ -102,9 +103,11 @@ GET /admin/codes
 GET /admin/codes/export
 POST /admin/codes/export
 GET /admin/groups
+POST /admin/groups/channel
 GET /admin/groups/letter
 GET /admin/groups/one
 POST /admin/groups/one
+POST /admin/groups/secret
 POST /admin/groups/test
 GET /admin/import
 POST /admin/import
@@ -117,6 +120,10 @@ POST /admin/staff/{staff_id}/password
 POST /admin/staff/{staff_id}/remove
 POST /admin/staff/{staff_id}/role
 GET /admin/{_path}
+GET /api/v1/channels
+PUT /api/v1/channels
+DELETE /api/v1/channels/{channel_id}
+POST /api/v1/channels/{channel_id}/rotate-secret
 POST /api/v1/codes
 POST /api/v1/recipients/export
 POST /api/v1/recipients/forget

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import ipaddress
 import json
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 from api.admin.groups import is_target
 from api.admin.importing import FileFaultError, count_records, records
+from api.callbacks import Callback
 from api.cli.arguments import moment_of, reservation_id_of, uses_of
 from api.csv_lines import FORMULA, csv_line, without_mark
 from api.i18n import pick_language
@@ -29,6 +31,8 @@ from api.schemas import RedeemRequest
 from api.support.search import _missed
 from api.support.throttle import site_of
 from domain.ports import Rejected
+from domain.signatures import Signed, fault_of, secret_text, sign
+from domain.targets import Target, TargetError, may_reach
 from domain.tokens import Delivery, link_token, read_token
 from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, likely_codes, normal_code, shown_code
 from projections.chained_lines import DamagedFileError, LineWriter, read_lines
@@ -49,7 +53,7 @@ LINES = {"Cc", "Zl", "Zp"}
 ID = UUID("6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516")
 
 
-class Target(NamedTuple):
+class Parser(NamedTuple):
     """A parser. `run` makes an input, gives it to the parser and asserts what must hold of any answer."""
 
     name: str
@@ -197,6 +201,33 @@ def _page(mutator: Mutator) -> None:
     assert not is_target(target) or target.lower().startswith(("https://", "http://"))
 
 
+def _callback(mutator: Mutator) -> None:
+    """A report of an operator's system: its signature and its body; only what was signed is let in."""
+    body = b'{"type":"invite.accepted","data":{"reservation_id":"6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516","delivery":1}}'
+    secret = secret_text(b"s" * 32)
+    headers = sign([secret], "cb_1", AT, body)
+    sent = mutator.octets((body.decode(),))
+    name = mutator.choice.choice(list(headers))
+    altered = {**headers, name: mutator.text((headers[name],))}
+    if fault_of([secret], Signed.of(altered), sent, AT) is None:
+        assert (sent, int(altered["webhook-timestamp"])) == (body, int(AT.timestamp())), "a report was forged"
+    with suppress(ValidationError):
+        Callback.model_validate_json(sent)
+
+
+def _target(mutator: Mutator) -> None:
+    """Where webhooks may go: never to an address that is not of the public internet, however it is spelled."""
+    url = mutator.text(
+        ("https://hooks.example.com/in?x=1", "https://[2606:4700::1]:8443/", "https://127.0.0.1/", "http://0x7f.1/")
+    )
+    with suppress(TargetError):
+        target = Target.parse(url)
+        assert target.scheme == "https"
+        assert target.host.isascii()
+        with suppress(ValueError):
+            assert may_reach(ipaddress.ip_address(target.host), "https", ())
+
+
 def _log(mutator: Mutator) -> None:
     text = mutator.text(
         ("to li.wei@example.com failed", "postgresql://u:p@h/d", "code MCM1-PRY5-KC9W-VE1A-S4PD", "/a/" + "x" * 46)
@@ -225,22 +256,24 @@ def _sealed_receipt() -> tuple[str, bytes]:
 
 RECEIPT, PUBLIC_KEY = _sealed_receipt()
 
-TARGETS: Sequence[Target] = (
-    Target("code", _code),
-    Target("e-mail", _email),
-    Target("body of a redeem", _body),
-    Target("file of codes", _file_of_codes),
-    Target("cell of a file", _cell),
-    Target("cursor", _cursor),
-    Target("link token", _link),
-    Target("receipt", _receipt),
-    Target("exported lines", _exported_lines),
-    Target("list of forgotten people", _forgotten),
-    Target("key rings and mail servers", _settings),
-    Target("arguments of commands", _arguments),
-    Target("headers", _headers),
-    Target("reply of a mail server", _mail_server),
-    Target("search", _search),
-    Target("links on pages", _page),
-    Target("log line", _log),
+PARSERS: Sequence[Parser] = (
+    Parser("code", _code),
+    Parser("e-mail", _email),
+    Parser("body of a redeem", _body),
+    Parser("file of codes", _file_of_codes),
+    Parser("cell of a file", _cell),
+    Parser("cursor", _cursor),
+    Parser("link token", _link),
+    Parser("receipt", _receipt),
+    Parser("exported lines", _exported_lines),
+    Parser("list of forgotten people", _forgotten),
+    Parser("key rings and mail servers", _settings),
+    Parser("arguments of commands", _arguments),
+    Parser("headers", _headers),
+    Parser("reply of a mail server", _mail_server),
+    Parser("search", _search),
+    Parser("links on pages", _page),
+    Parser("report of an operator's system", _callback),
+    Parser("target of webhooks", _target),
+    Parser("log line", _log),
 )
