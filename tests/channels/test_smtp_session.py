@@ -3,7 +3,9 @@
 import socket
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event, Semaphore
 
 import pytest
 from trustme import CA, LeafCert
@@ -13,7 +15,8 @@ from tests.channels.builders import LETTER, MAIL_FROM, channel_to, letter_to
 from tests.mailserver import Behaviour, Close, MailServer, Raw, Say, Security, Stage, Stall
 from workers.channels.sender import Sender
 from workers.channels.server import MailServerAddress
-from workers.channels.smtp import IDLE_S_MAX, LETTERS_PER_CONNECTION_MAX, SmtpChannel
+from workers.channels.smtp import IDLE_S_MAX, LETTERS_PER_CONNECTION_MAX, OPENING_MAX, SmtpChannel
+from workers.channels.wire import Wire
 
 LOGIN = ("ledger@example.com", "p@ss:w/rd%")
 PRIVATE: list[Security] = ["smtp+starttls", "smtps"]
@@ -162,6 +165,26 @@ def test_letters_share_a_connection(mail_server: MailServer) -> None:
             assert isinstance(channel.send(LETTER), Accepted)
 
     assert (1, 3) == (mail_server.connections, len(mail_server.received))
+
+
+def test_a_process_opens_few_connections_at_a_time(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes later waits at our own door, not in the server's queue: when that is full it drops what comes."""
+    opening, go_on = Semaphore(0), Event()
+    connect = Wire.open
+
+    def open_slowly(wire: Wire) -> None:
+        opening.release()
+        assert go_on.wait(10)
+        connect(wire)
+
+    monkeypatch.setattr(Wire, "open", open_slowly)
+    with ThreadPoolExecutor(OPENING_MAX * 2) as threads:
+        sent = [threads.submit(_send_once, mail_server.url, 20.0) for _ in range(OPENING_MAX * 2)]
+        assert all(opening.acquire(timeout=10) for _ in range(OPENING_MAX))
+        assert not opening.acquire(timeout=0.2)
+        go_on.set()
+
+        assert {Accepted} == {type(outcome.result(20)) for outcome in sent}
 
 
 def test_a_connection_carries_a_bounded_number_of_letters(mail_server: MailServer) -> None:
