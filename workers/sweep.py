@@ -25,6 +25,8 @@ REPEAT_S = 2.0
 """How long a sweep's first wake-up call is trusted before another one repeats it: a broker may have lost it. Each
 further one is trusted for twice as long, so that a mail server that stalls doesn't fill the broker."""
 DOUBLINGS_MAX = 4
+LONGEST = timedelta(seconds=REPEAT_S * 2**DOUBLINGS_MAX)
+"""No wake-up call is trusted for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class DueRows:
             "now": now,
             "repeat": timedelta(seconds=REPEAT_S),
             "doublings": DOUBLINGS_MAX,
+            "longest": LONGEST,
             "limit": limit,
         }
         with self._datastore.get_connection() as conn:

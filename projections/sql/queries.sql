@@ -253,12 +253,15 @@ SELECT count(*) FROM reservations WHERE code_id = %s AND status = 'sent' AND kin
 
 -- name: take_due
 -- What is due, each taken by one sweep only: the mark keeps others and the next rounds away until next_at, a little
--- longer each time. A mark is for one due moment: a retry is due anew.
+-- longer each time. A mark is for one due moment: a retry is due anew. One from further in the future than any mark
+-- is kept was made before the clock went back (another server took over), and is worth nothing.
 WITH due AS (
     SELECT r.reservation_id, r.due_at, r.lease_until, r.deadline, r.ever_unknown
     FROM reservations r
     LEFT JOIN dispatches d USING (reservation_id)
-    WHERE r.due_at <= %(due_before)s AND (d.next_at IS NULL OR d.next_at <= %(now)s OR d.due_at <> r.due_at)
+    WHERE r.due_at <= %(due_before)s AND (
+        d.next_at IS NULL OR d.next_at <= %(now)s OR d.next_at > %(now)s + %(longest)s OR d.due_at <> r.due_at
+    )
     ORDER BY r.due_at
     LIMIT %(limit)s
     FOR UPDATE OF r SKIP LOCKED
@@ -269,7 +272,7 @@ WITH due AS (
         due_at = excluded.due_at,
         next_at = %(now)s + %(repeat)s * CASE WHEN old.due_at = excluded.due_at THEN power(2, old.times) ELSE 1 END,
         times = CASE WHEN old.due_at = excluded.due_at THEN least(old.times + 1, %(doublings)s) ELSE 1 END
-    WHERE old.next_at <= %(now)s OR old.due_at <> excluded.due_at
+    WHERE old.next_at <= %(now)s OR old.next_at > %(now)s + %(longest)s OR old.due_at <> excluded.due_at
     RETURNING reservation_id
 )
 SELECT reservation_id, (lease_until IS NOT NULL OR deadline <= %(now)s) AS settle,

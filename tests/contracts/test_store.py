@@ -274,6 +274,16 @@ def test_a_sweep_takes_what_is_due_once_for_a_time(bench: Bench) -> None:
     assert take(bench, 0) == []
 
 
+def test_a_mark_from_before_the_clock_went_back_keeps_no_sweep_away(bench: Bench) -> None:
+    """Another server took over whose clock is three minutes behind: the call that was given then is given again."""
+    item = bench.reserved()
+    bench.acts.passes(200)
+    assert bench.store.due.take(bench.acts.now + timedelta(seconds=180))
+
+    assert take(bench, 0) == [(item, False)]
+    assert take(bench, 0) == []
+
+
 def test_a_lease_that_ends_is_due_to_be_settled(bench: Bench) -> None:
     """Under the lease nothing is due; when it is over, it is; then the retry is due anew."""
     item = bench.reserved()

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from tests.simulation.store import MemoryStore
 from workers.notices import LEASE_S, DueNotice
-from workers.sweep import DOUBLINGS_MAX, GRACE_S, REPEAT_S, TAKEN_MAX, Due
+from workers.sweep import DOUBLINGS_MAX, GRACE_S, LONGEST, REPEAT_S, TAKEN_MAX, Due
 
 
 @dataclass
@@ -55,7 +55,7 @@ class MemoryDue:
 
     def _is_free(self, key: UUID, due_at: datetime, now: datetime) -> bool:
         mark = self.marks.get(key)
-        return mark is None or mark.next_at <= now or mark.due_at != due_at
+        return mark is None or not now < mark.next_at <= now + LONGEST or mark.due_at != due_at
 
     def _mark(self, key: UUID, due_at: datetime, now: datetime) -> None:
         repeat, old = timedelta(seconds=REPEAT_S), self.marks.get(key)
