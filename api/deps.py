@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.types import Scope
 
 from api.problems import ProblemError, language_of
 from api.services import Caller, Services
@@ -36,6 +37,17 @@ def request_id_of(request: Request) -> str | None:
     """The id of this request, as the middleware set it."""
     found: str | None = request.scope.get("ledger_request_id")
     return found
+
+
+def client_of(scope: Scope) -> str | None:
+    """The address that a request came from; None where there is none, as on a Unix socket."""
+    client: tuple[str, int] | None = scope.get("client")
+    return None if client is None else client[0]
+
+
+def caller_of(scope: Scope) -> Caller:
+    """A person who asks: the id of this request, and the address it came from."""
+    return Caller(actor="person", request_id=scope.get("ledger_request_id"), client=client_of(scope))
 
 
 def needs(role: Role) -> Callable[..., Coroutine[Any, Any, Caller]]:

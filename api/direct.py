@@ -12,10 +12,11 @@ from uuid import UUID
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.deps import caller_of
 from api.i18n import pick_language
 from api.problems import ProblemError, problem_response
 from api.schemas import RedeemRequest
-from api.services import Services
+from api.services import Caller, Services
 from domain.ports import Language
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -43,7 +44,7 @@ class AnswerRedeem(Protocol):
     """The route's own function."""
 
     def __call__(
-        self, services: Services, body: RedeemRequest, language: Language, request_id: str | None, key: str | None
+        self, services: Services, body: RedeemRequest, language: Language, caller: Caller, key: str | None
     ) -> Awaitable[Answer]:
         """Redeem.
 
@@ -104,7 +105,7 @@ class ShortWay:
         services = self.services()
         language = pick_language(asked.accept_language, services.settings.default_language)
         try:
-            told = await self.answer(services, body, language, scope.get("ledger_request_id"), asked.key)
+            told = await self.answer(services, body, language, caller_of(scope), asked.key)
         except ProblemError as problem:
             scope["ledger_outcome"] = problem.code
             await problem_response(problem, language, scope.get("ledger_request_id"))(scope, receive, send)

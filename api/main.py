@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -25,10 +26,12 @@ from api.deps import request_id_of
 from api.direct import ShortWay
 from api.forgetting import Forgetting
 from api.i18n import LANGUAGES, translator
+from api.limits import Guard, telling
 from api.middleware import Envelope
 from api.page_deps import page_deps
 from api.pages import build_pages, error_page, mount_static, reference, wants_html
 from api.problems import ProblemError, language_of, problem_response, status_of
+from api.proxies import behind_proxies
 from api.services import Services
 from api.settings import ApiSettings
 from api.support import Desk, build_support
@@ -39,6 +42,7 @@ from projections.disk import DiskNumbers
 from projections.errors import StorageUnavailableError
 from projections.exposition import Exposition
 from projections.forgetting import ForgottenList
+from projections.limit_reports import LimitReports
 from projections.logs import configure_logs
 from projections.metrics import ERRORS, REDEEM_REQUESTS, STARTED, declare_zeroes
 from projections.numbers import LedgerNumbers
@@ -96,7 +100,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.state.streams = set()
     _include_routes(app, settings)
     _handle_faults(app)
-    app.around = Envelope(
+    envelope = Envelope(
         ShortWay(
             partial(FastAPI.__call__, app),
             path=redeem.PATH,
@@ -110,6 +114,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         refuse=_refuse_body,
         quiet=("/healthz", "/readyz", "/metrics", "/static"),
     )
+    app.around = behind_proxies(envelope, settings.proxies)
     return app
 
 
@@ -157,6 +162,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             watch = BrokerWatch(settings.redis_url.get_secret_value(), tell=MissingParts().tell)
             silent = SilentWriterWatch(storage.datastore)
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
+            guard = Guard(storage.vault.client, time.monotonic) if settings.rate_limit == "on" else None
             app.state.services = Services(
                 settings=settings,
                 storage=storage,
@@ -165,6 +171,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 dispatcher=dispatcher,
                 broker_missing=watch.missing,
                 new_id=POOL.uuid,
+                guard=guard,
             )
             app.state.support = Desk.over(app.state.services)
             app.state.dashboard = Dashboard.over(app.state.services)
@@ -179,7 +186,8 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             )
             gc.freeze()  # what lives as long as the process need not be looked over again and again
             try:
-                yield
+                async with telling(guard, LimitReports(storage, POOL.uuid()).exchange):
+                    yield
             finally:
                 await asyncio.to_thread(app.state.admin.runner.close)
                 await commit.aclose()

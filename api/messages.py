@@ -76,11 +76,11 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
     say = translator(language)
     base = f"refusal.{_known(code)}"
     why = f"{base}.{facts.get('why')}"
+    seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"
     if "why" in facts and say.knows(why):
-        return say(why)
+        return say(why, span=_span(say, seconds)) if isinstance(seconds, int) else say(why)
     if "taken" in facts and say.knows(f"{base}.detail_taken"):
         return say(f"{base}.detail_taken", taken=facts["taken"])
-    seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"
     if isinstance(seconds, int) and say.knows(after):
         return say(after, span=_span(say, seconds))
     return say(f"{base}.detail")

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from api.messages import refusal_detail, refusal_title, state_message
 from api.pages.masking import mask_email
 from api.pages.ports import AcceptAnswer, PageDeps, RedeemAnswer, RefusalAnswer, StatusView
+from api.pages.visitor import Visitor
 from api.problems import ProblemError
 from api.services import Caller, Redemption, Services
 from api.settings import ApiSettings
@@ -45,18 +46,16 @@ class PageAnswers:
         found: Services = self.app.state.services
         return found
 
-    async def redeem(
-        self, email: str, code: str, language: Language, request_id: str | None
-    ) -> RedeemAnswer | RefusalAnswer:
+    async def redeem(self, email: str, code: str, language: Language, visitor: Visitor) -> RedeemAnswer | RefusalAnswer:
         """Redeem what was typed into the form."""
-        caller = Caller(actor="person", request_id=request_id)
+        caller = _person(visitor)
         return await _answer(self.services.redeem(email, code, language=language, caller=caller), language)
 
     async def correct(
-        self, reservation_id: UUID, email: str, code: str, language: Language, request_id: str | None
+        self, reservation_id: UUID, email: str, code: str, language: Language, visitor: Visitor
     ) -> RedeemAnswer | RefusalAnswer:
         """Move a use to the right address."""
-        caller = Caller(actor="person", request_id=request_id)
+        caller = _person(visitor)
         return await _answer(self.services.correct(reservation_id, email, caller=caller, code=code), language)
 
     async def status(self, reservation_id: UUID, language: Language) -> StatusView | None:
@@ -125,6 +124,10 @@ async def _answer(asked: Awaitable[Redemption], language: Language) -> RedeemAns
         state=item.public_state,
         created=found.created,
     )
+
+
+def _person(visitor: Visitor) -> Caller:
+    return Caller(actor="person", request_id=visitor.request_id, client=visitor.client)
 
 
 def _may_correct(item: Reservation) -> bool:

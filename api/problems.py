@@ -44,13 +44,14 @@ STATUS: Final[dict[str, int]] = {
 
 
 class ProblemError(Exception):
-    """A fault that is answered with a problem document."""
+    """A fault that is answered with a problem document, and perhaps `headers` of its own."""
 
     def __init__(self, code: str, *, retry_after_s: int | None = None, **facts: object) -> None:
         super().__init__(code)
         self.code = code
         self.retry_after_s = retry_after_s
         self.facts = facts
+        self.headers: dict[str, str] = {}
 
     @classmethod
     def of(cls, refusal: Refusal) -> "ProblemError":
@@ -77,7 +78,7 @@ def problem_response(problem: ProblemError, language: Language, request_id: str 
     }
     if request_id is not None:
         content["instance"] = f"urn:redemption-ledger:request:{request_id}"
-    headers: dict[str, str] = {"Content-Language": language}
+    headers = {"Content-Language": language, **problem.headers}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)
     if problem.code == "UNAUTHORIZED":

@@ -9,9 +9,10 @@ import orjson
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 
-from api.deps import TheLanguage, TheServices, request_id_of
+from api.deps import TheLanguage, TheServices, caller_of
 from api.direct import ACCEPTED, Answer
 from api.i18n import LANGUAGES
+from api.limits.headers import limit_headers
 from api.messages import state_message
 from api.problems import ProblemError
 from api.schemas import CorrectionRequest, Problem, RedeemRequest, RedemptionView
@@ -48,6 +49,15 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     422: {
         "model": Problem,
         "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED, or IDEMPOTENCY_KEY_REUSED.",
+    },
+    429: {
+        "model": Problem,
+        "description": "RATE_LIMITED, with Retry-After: too many codes that don't exist. Codes that were issued here "
+        "are never limited by what others try.",
+        "headers": {
+            "RateLimit": {"schema": {"type": "string"}, "description": "What is left; also on other answers."},
+            "RateLimit-Policy": {"schema": {"type": "string"}, "description": "Quotas of unknown codes by address."},
+        },
     },
     503: {"model": Problem, "description": "UNAVAILABLE or OVERLOADED, with Retry-After; nothing is lost."},
 }
@@ -89,7 +99,7 @@ async def redeem(
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> Response:
     """Hold one use and send the invitation. The same code and e-mail always lead to the same live reservation."""
-    told = await answer(services, body, language, request_id_of(request), idempotency_key)
+    told = await answer(services, body, language, caller_of(request.scope), idempotency_key)
     told.tell(request.scope)
     response = Response(told.body, told.status, media_type="application/json")
     response.raw_headers.extend(told.headers)
@@ -97,27 +107,29 @@ async def redeem(
 
 
 async def answer(
-    services: Services, body: RedeemRequest, language: Language, request_id: str | None, key: str | None
+    services: Services, body: RedeemRequest, language: Language, caller: Caller, key: str | None
 ) -> Answer:
     """Redeem; the route above and the short way of `api.direct` both end here.
 
     Raises:
-        ProblemError: Malformed input, a refusal, or the database is away.
+        ProblemError: Malformed input, a refusal, a limit on guessing, or the database is away.
     """
-    found = await services.redeem(
-        body.email,
-        body.code,
-        language=language,
-        caller=Caller(actor="person", request_id=request_id),
-        again=body.again,
-        key=key,
-    )
+    try:
+        found = await services.redeem(
+            body.email, body.code, language=language, caller=caller, again=body.again, key=key
+        )
+    except ProblemError as problem:
+        problem.headers |= {
+            name.decode(): value.decode() for name, value in limit_headers(services.guard, caller.client)
+        }
+        raise
     content = orjson.dumps(view(found.reservation, language, created=found.created))
     status = ACCEPTED if found.created else 200
-    return Answer(status, content, _CONTENT_LANGUAGE[language], found.reservation.reservation_id)
+    headers = (_CONTENT_LANGUAGE[language], *limit_headers(services.guard, caller.client))
+    return Answer(status, content, headers, found.reservation.reservation_id)
 
 
-_CONTENT_LANGUAGE = {language: ((b"content-language", language.encode()),) for language in LANGUAGES}
+_CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for language in LANGUAGES}
 
 
 @router.post(
@@ -129,6 +141,7 @@ _CONTENT_LANGUAGE = {language: ((b"content-language", language.encode()),) for l
         400: {"model": Problem, "description": "CODE_INVALID, RECIPIENT_NOT_CORRECTABLE, CODE_REVOKED."},
         404: {"model": Problem},
         422: {"model": Problem, "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED."},
+        429: _REFUSALS[429],
         503: _REFUSALS[503],
     },
     summary="Correct a mistyped e-mail",
@@ -137,7 +150,7 @@ async def correct_recipient(
     reservation_id: UUID, body: CorrectionRequest, request: Request, services: TheServices, language: TheLanguage
 ) -> Response:
     """Before the invitation is accepted, once; the use moves along. The answer is the new reservation."""
-    caller = Caller(actor="person", request_id=request_id_of(request))
+    caller = caller_of(request.scope)
     found = await services.correct(reservation_id, body.email, code=body.code, caller=caller)
     content = view(found.reservation, language, created=found.created)
     return json_response(content, 202 if found.created else 200, {"Content-Language": language})

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from api.commit import LoopCommit
+from api.limits import Guard, Tried, within_limits
 from api.problems import RETRY_AFTER_S, ProblemError
 from api.settings import ApiSettings
 from domain.deciding import Command, Done
@@ -25,7 +26,7 @@ from projections.errors import StorageUnavailableError
 from projections.group_commit import OverloadedError
 from projections.metrics import ERRORS, REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, known
 from projections.reading import Reader
-from projections.vault import Vault
+from projections.vault import TypedCode, Vault
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 255
 T = TypeVar("T")
@@ -41,11 +42,12 @@ class Dispatcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, for the events: kind, id, and the request's id."""
+    """Who asks, for the events: kind, id, and the request's id; and from which address, for limits alone."""
 
     actor: ActorKind
     request_id: str | None = None
     actor_id: str | None = None
+    client: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Services:
     dispatcher: Dispatcher
     broker_missing: Callable[[], list[str]]
     new_id: Callable[[], UUID]
+    guard: Guard | None = None
 
     def now(self) -> datetime:
         """Database time."""
@@ -106,17 +109,20 @@ class Services:
         """Reserve a use, or give the reservation that this person has already.
 
         Raises:
-            ProblemError: Malformed input, a refusal, or the database is away.
+            ProblemError: Malformed input, a refusal, a limit on guessing, or the database is away.
         """
         try:
-            command = self._reserve(typed_email, typed_code, language, caller, again, key)
-            done = await self.execute(command)
+            address, code = _address(typed_email), _typed_code(self.storage.vault, typed_code)
+            command = self._reserve(address, code, language, caller, again, key)
+            done = await self._guarded(command, caller, code)
         except ProblemError as problem:
             _count(problem.code)
             raise
         created = done.about().reservation_id == command.reservation_id
         (ACCEPTED if created else KNOWN).inc()
         if created:
+            if self.guard is not None:
+                self.guard.redeemed()
             self.dispatcher.dispatch(command.reservation_id)
         return Redemption(done.about(), created)
 
@@ -139,18 +145,19 @@ class Services:
             note: The reason, for the vault.
 
         Raises:
-            ProblemError: Malformed input, a refusal, or the database is away.
+            ProblemError: Malformed input, a refusal, a limit on guessing, or the database is away.
         """
         address, vault = _address(typed_email), self.storage.vault
+        typed = None if code is None else _typed_code(vault, code)
         command = CorrectRecipient(
             context=self.context(caller),
             reservation_id=reservation_id,
             recipient=vault.recipient(address, self.new_id()),
             new_reservation_id=self.new_id(),
-            code_digests=None if code is None else _digests_of_code(vault, code),
+            code_digests=None if typed is None else typed.digests,
             note=note,
         )
-        done = await self.execute(command)
+        done = await (self.execute(command) if typed is None else self._guarded(command, caller, typed))
         created = done.about().reservation_id == command.new_reservation_id
         if created:
             self.dispatcher.dispatch(command.new_reservation_id)
@@ -184,27 +191,29 @@ class Services:
             ERRORS.labels("database_error").inc()
             raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from away
 
+    async def _guarded(self, command: ReserveUse | CorrectRecipient, caller: Caller, code: TypedCode) -> Done:
+        """Run a command about a code that a person typed, within the limits on guessing."""
+        tried = Tried(caller.client, code.shape, command.recipient.digests[0], code.digests[0])
+        return await within_limits(self.guard, tried, self.execute, command)
+
     def _reserve(
         self,
-        typed_email: str,
-        typed_code: str,
+        address: EmailAddress,
+        code: TypedCode,
         language: Language,
         caller: Caller,
         again: UUID | None,
         key: str | None,
     ) -> ReserveUse:
-        vault = self.storage.vault
-        address = _address(typed_email)
-        digests = _digests_of_code(vault, typed_code)
-        recipient = vault.recipient(address, self.new_id())
+        recipient = self.storage.vault.recipient(address, self.new_id())
         return ReserveUse(
             context=self.context(caller),
-            code_digests=digests,
+            code_digests=code.digests,
             recipient=recipient,
             reservation_id=self.new_id(),
             language=language,
             again=again,
-            key=_idempotency_key(key, digests[0], recipient.digests[0], again),
+            key=_idempotency_key(key, code.digests[0], recipient.digests[0], again),
         )
 
 
@@ -215,10 +224,9 @@ def _address(typed: str) -> EmailAddress:
         raise ProblemError("EMAIL_INVALID") from bad
 
 
-def _digests_of_code(vault: Vault, typed: str) -> tuple[bytes, ...]:
-    """Digests of a code, and of the other text under which it may be known."""
+def _typed_code(vault: Vault, typed: str) -> TypedCode:
     try:
-        return vault.typed_code_digests(typed)
+        return vault.typed_code(typed)
     except MalformedCodeError as bad:
         raise ProblemError("CODE_MALFORMED") from bad
 
@@ -241,6 +249,8 @@ def _count(code: str) -> None:
         status = "unavailable"
     elif code in {"MALFORMED", "EMAIL_INVALID", "CODE_MALFORMED"}:
         status = "malformed"
+    elif code == "RATE_LIMITED":
+        status = "limited"
     else:
         status = "refused"
         REFUSALS.labels(known(code, REFUSAL_CODES)).inc()

@@ -44,7 +44,7 @@ class Turn:
     def __init__(self, storage: Storage, vault: Vault, code: str) -> None:
         self.storage = storage
         self.vault = vault
-        self.code_digests = storage.vault.typed_code_digests(code)
+        self.code_digests = storage.vault.typed_code(code).digests
 
     def run(self) -> tuple[float, float]:
         """Seconds of wall clock and of this process's CPU for one redeem."""

@@ -63,12 +63,22 @@ def backlog(database_url: str) -> Backlog:
     return Backlog(*_ask(database_url, "backlog")[0])
 
 
-def _ask(database_url: str, query: str) -> tuple[tuple[Any, ...], datetime]:
+def tries_lately(database_url: str, window_s: float) -> tuple[int, int]:
+    """Codes that were tried and don't exist, and redeems, as backends have told each other lately.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    unknown, redeemed = _ask(database_url, "tries_lately", window_s)[0]
+    return unknown, redeemed
+
+
+def _ask(database_url: str, query: str, *parameters: object) -> tuple[tuple[Any, ...], datetime]:
     """One row, and this host's time in the middle of the question."""
     try:
         with connect(database_url) as conn:
             started, asked = time.monotonic(), datetime.now(UTC)
-            row = conn.execute(QUERIES[query]).fetchone()
+            row = conn.execute(QUERIES[query], parameters).fetchone()
             half = (time.monotonic() - started) / 2
     except psycopg.Error as away:
         raise StorageUnavailableError(str(away).strip()) from away

@@ -18,7 +18,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 240)
 """Buckets of what goes on behind them; the last is a task's time limit."""
 
-REDEEM_STATUSES = ("accepted", "known", "refused", "malformed", "unavailable")
+REDEEM_STATUSES = ("accepted", "known", "refused", "limited", "malformed", "unavailable")
 ERROR_TYPES = ("celery_error", "smtp_error", "webhook_error", "database_error", "internal_error")
 CLEANUP_REASONS = ("idempotency_key", "refusal", "unknown_code_try", "callback", "webhook_secret")
 CALLBACK_OUTCOMES = (
@@ -35,6 +35,7 @@ TASKS = (
     "follow_ledger_events",
     "keep_snapshots",
 )
+LIMIT_NAMES = ("address", "short", "network", "email", "code", "breaker", "everybody", "volley")
 OTHER = "other"
 """The value of whatever a label's domain does not name."""
 REFUSAL_CODES = (*sorted({kind.code for kind in Refusal.__subclasses__()}), OTHER)
@@ -63,6 +64,10 @@ EXPIRED_CLEANUP = _counter(
     reason=CLEANUP_REASONS,
 )
 REFUSALS = _counter("ledger_refusals_total", "Refused redeems by the refusal's stable code.", code=REFUSAL_CODES)
+LIMITED = _counter(
+    "ledger_limited_total", "Codes that were not looked up, or not answered about, by the limit that was reached.",
+    limit=LIMIT_NAMES,
+)  # fmt: skip
 REQUESTS = _counter(
     "ledger_requests_total", "HTTP requests by kind of route and class of status.",
     group=REQUEST_GROUPS, status=STATUS_CLASSES,
@@ -99,6 +104,10 @@ POOL_SIZE = Gauge(
     multiprocess_mode="livesum",
 )  # fmt: skip
 POOL_WAITING = Gauge("ledger_pool_waiting", "Who waits for a connection of the pools.", multiprocess_mode="livesum")
+BREAKER_OPEN = Gauge(
+    "ledger_breaker_open", "Whether most codes that are tried don't exist (1).", multiprocess_mode="livemax"
+)
+DOMAINS[BREAKER_OPEN] = {}
 DOMAINS[STARTED] = {"part": ("backend", "worker")}
 DOMAINS[POOL_SIZE] = {"state": ("used", "idle")}
 DOMAINS[POOL_WAITING] = {}

@@ -10,17 +10,18 @@ import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from domain.shapes import Shape, shape_of
 from domain.values import EmailAddress, likely_codes, normal_code
 from projections.keys import KeyRing
 from projections.randomness import POOL
 
-RowKind = Literal["code", "recipient", "text", "staff"]
+RowKind = Literal["code", "recipient", "text", "staff", "client"]
 NONCE_BYTES = 12
 TEXT_BYTES_MAX = 4096
 """Longest free text that is kept; a mail server's reply beyond it is cut."""
@@ -28,6 +29,8 @@ TEXT_BYTES_MAX = 4096
 
 TYPED_CODES_MAX = 4_096
 """Spellings of codes whose digests a process remembers: taking them is a tenth of a redeem's work."""
+CLIENT_BYTES = 16
+"""Of a digest, where it is kept in memory only and by the thousand."""
 HINT_LETTERS = 4
 """Letters of a code that staff see and may search by."""
 
@@ -67,6 +70,13 @@ class PrivateText:
     content: Sealed
 
 
+class TypedCode(NamedTuple):
+    """What is asked for, and how hard it would be to guess."""
+
+    digests: tuple[bytes, ...]
+    shape: Shape
+
+
 class Vault:
     """Digests, seals and opens; holds the key rings and no connection."""
 
@@ -79,7 +89,7 @@ class Vault:
         self._random = random_bytes
         order = [peppers.current, *(i for i in peppers.keys if i != peppers.current)]
         self._keyed = [hmac.new(peppers.keys[key_id], digestmod=hashlib.sha256) for key_id in order]
-        self.typed_code_digests = lru_cache(maxsize=TYPED_CODES_MAX)(self._typed_code_digests)
+        self.typed_code = lru_cache(maxsize=TYPED_CODES_MAX)(self._typed_code)
 
     @property
     def current(self) -> tuple[int, int]:
@@ -136,13 +146,19 @@ class Vault:
         text = kind.encode() + b"\0" + normal.encode()
         return tuple(_digest(keyed, text) for keyed in self._keyed)
 
-    def _typed_code_digests(self, typed: str) -> tuple[bytes, ...]:
-        """Digests of a code as it was typed, and of the other text under which it may be known.
+    def client(self, site: str) -> bytes:
+        """A client's address (the part that one party controls), for limits that processes share."""
+        return self.digests("client", site)[0][:CLIENT_BYTES]
+
+    def _typed_code(self, typed: str) -> TypedCode:
+        """A code as it was typed: its digests, also of the other text under which it may be known, and its shape.
 
         Raises:
             MalformedCodeError: It can't be a code.
         """
-        return tuple(digest for text in likely_codes(normal_code(typed)) for digest in self.digests("code", text))
+        normal = normal_code(typed)
+        digests = tuple(digest for text in likely_codes(normal) for digest in self.digests("code", text))
+        return TypedCode(digests, shape_of(normal))
 
     def _draft(self, kind: RowKind, normal: str, kept: str, new_id: UUID) -> FoundDraft:
         return FoundDraft(

@@ -30,7 +30,7 @@ OWNER_ONLY = ("LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "backend": (
         "uvicorn", "api.main:create_app", "--factory",
-        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning",
+        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--no-proxy-headers",
     ),
     "worker": ("celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO"),
     "beat": ("celery", "-A", "workers.celery_app", "-q", "beat", "--loglevel", "INFO", "--pidfile="),

@@ -5,8 +5,9 @@ from datetime import datetime
 from pathlib import Path
 
 from api.cli.doctor_finding import Finding, Findings, span
+from api.limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from projections.bootstrap import check_keys
-from projections.checkup import Backlog, ServerFacts, backlog, server_facts
+from projections.checkup import Backlog, ServerFacts, backlog, server_facts, tries_lately
 from projections.errors import OlderStateError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.key_exports import not_exported
 from projections.migrations import check_schema, known_migrations
@@ -20,7 +21,10 @@ CONNECTIONS_SHARE_MAX = 0.9
 LAG_S_MAX = 30.0
 """A sweep comes every few seconds and trusts a wake-up call for 15; what is due for longer was not seen."""
 SECRETS_FILE = "secrets.env"
-BEHIND_DATABASE = ("migrations", "role", "key rings", "key copy", "checkpoints", "clock", "sweep", "pending", "cases")
+BEHIND_DATABASE = (
+    *("migrations", "role", "key rings", "key copy", "checkpoints", "clock"),
+    *("sweep", "pending", "cases", "guessing"),
+)
 
 
 def database_findings(settings: LedgerSettings) -> Findings:
@@ -54,6 +58,7 @@ def database_findings(settings: LedgerSettings) -> Findings:
     yield _sweep(waiting)
     yield _pending(waiting, settings)
     yield _cases(waiting)
+    yield _guessing(url)
 
 
 def secrets_finding(data_dir: Path) -> Finding:
@@ -178,6 +183,18 @@ def _cases(waiting: Backlog) -> Finding:
         return Finding("cases", "ok", "no case is open")
     found = f"{waiting.open_cases} open, the oldest for {span(_age(waiting, waiting.oldest_case))}"
     return Finding("cases", "wrong", found, "a person has to decide: `ledger cases`, then `ledger resolve`")
+
+
+def _guessing(url: str) -> Finding:
+    """A reminder: codes that were made here are safe, and old ones are limited meanwhile."""
+    try:
+        unknown, redeemed = tries_lately(url, WINDOW_S)
+    except StorageUnavailableError as away:
+        return Finding("guessing", "skipped", f"not checked: {away}")
+    found = f"{unknown} unknown code(s) tried in the last minute, beside {redeemed} redeem(s)"
+    if unknown < UNKNOWN_MAX or unknown < SHARE_MAX * (unknown + redeemed):
+        return Finding("guessing", "ok", found)
+    return Finding("guessing", "reminder", found, "somebody guesses: docs/runbook.md#guessing")
 
 
 def _age(waiting: Backlog, since: datetime) -> float:

@@ -38,6 +38,7 @@ WORDS = {
     "no_group": "without their group",
     "already": "in the ledger already",
     "rebinds": "records of rebinds (no use)",
+    "guessable": "codes so short that they could be guessed (docs/guessing.md)",
     "imported": "taken over",
 }
 

@@ -77,9 +77,11 @@ class Tally:
         self.agreeing = 0
         self.imported = 0
         self.rebinds = 0
+        self.guessable = 0
         self.kinds: Counter[FindingKind] = Counter()
 
     def document(self) -> dict[str, int]:
         """All counts by name, zeros too."""
         own = {"codes_read": self.read, "agreeing": self.agreeing, "imported": self.imported, "rebinds": self.rebinds}
+        own["guessable"] = self.guessable
         return own | {kind: self.kinds[kind] for kind in FINDING_KINDS}

@@ -11,6 +11,7 @@ from domain.decisions.import_code import ImportCode, ImportedUse
 from domain.errors import Refusal
 from domain.old_system import OldCode, Verdict, judge
 from domain.ports import Language
+from domain.shapes import shape_of
 from domain.values import MalformedCodeError, normal_code
 from projections.bootstrap import Storage
 from projections.legacy.source import CodeFile, OldSystem
@@ -99,6 +100,7 @@ class MovingIn:
         verdict = judge(code, file.records, keep_unproven=self._plan.keep_unproven)
         self.tally.agreeing += verdict.judgement == "agrees"
         self.tally.rebinds += verdict.rebinds
+        self.tally.guessable += shape_of(normal) == "short"
         yield from of_verdict(code, verdict)
         if code.group_id is not None and code.group_id not in self._groups:
             words = f"its group {code.group_id} is not in team_groups; taken over without a group"

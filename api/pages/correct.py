@@ -6,11 +6,11 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from api.deps import request_id_of
 from api.pages.errors import error_page
 from api.pages.invite import ABOUT_CODE, ABOUT_EMAIL
 from api.pages.ports import PageDeps, RefusalAnswer, StatusView
 from api.pages.rendering import page, page_language
+from api.pages.visitor import visitor_of
 from api.problems import status_of
 from domain.ports import Language
 from domain.values import TYPED_LENGTH_MAX
@@ -45,7 +45,7 @@ def routes(deps: PageDeps) -> APIRouter:
         view = await found(reservation_id, language)
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
-        answer = await deps.correct(view.reservation_id, email, code, language, request_id_of(request))
+        answer = await deps.correct(view.reservation_id, email, code, language, visitor_of(request))
         if isinstance(answer, RefusalAnswer):
             return _form(request, language, view, email=email, code=code, refusal=answer)
         return RedirectResponse(f"/r/{answer.reservation_id}", 303, {"Cache-Control": "no-store"})

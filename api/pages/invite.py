@@ -5,9 +5,9 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from api.deps import request_id_of
 from api.pages.ports import PageDeps, RefusalAnswer
 from api.pages.rendering import page, page_language
+from api.pages.visitor import visitor_of
 from api.problems import status_of
 from domain.ports import Language
 from domain.values import TYPED_LENGTH_MAX
@@ -33,7 +33,7 @@ def routes(deps: PageDeps) -> APIRouter:
         request: Request, email: Annotated[str, Form()] = "", code: Annotated[str, Form()] = ""
     ) -> Response:
         language = page_language(request, deps.default_language)
-        answer = await deps.redeem(email, code, language, request_id_of(request))
+        answer = await deps.redeem(email, code, language, visitor_of(request))
         if isinstance(answer, RefusalAnswer):
             return _form(request, language, email=email, code=code, refusal=answer)
         known = "" if answer.created else "?known=1"

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+from api.pages.visitor import Visitor
 from domain.events import RefundCause
 from domain.ports import Language
 from domain.reservation import PublicState
@@ -88,11 +89,11 @@ class AcceptAnswer:
     target: str | None = None
 
 
-Redeem = Callable[[str, str, Language, str | None], Awaitable[RedeemAnswer | RefusalAnswer]]
-"""(e-mail as typed, code as typed, language of the letters, request id) -> answer."""
+Redeem = Callable[[str, str, Language, Visitor], Awaitable[RedeemAnswer | RefusalAnswer]]
+"""(e-mail as typed, code as typed, language of the letters, who asks) -> answer."""
 
-Correct = Callable[[UUID, str, str, Language, str | None], Awaitable[RedeemAnswer | RefusalAnswer]]
-"""(reservation id, e-mail and code as typed, language of the answer, request id) -> the new reservation."""
+Correct = Callable[[UUID, str, str, Language, Visitor], Awaitable[RedeemAnswer | RefusalAnswer]]
+"""(reservation id, e-mail and code as typed, language of the answer, who asks) -> the new reservation."""
 
 Status = Callable[[UUID, Language], Awaitable[StatusView | None]]
 """(reservation id, language of the message) -> view; None if there is no such reservation."""

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
+from api.limits.sites import site_of
 from api.messages import refusal_detail
 from api.pages import page
 from api.support.access import (
@@ -23,7 +24,6 @@ from api.support.access import (
 )
 from api.support.desk import Desk
 from api.support.rendering import language_of
-from api.support.throttle import site_of
 from domain.values import EmailAddress, MalformedEmailError
 from projections.staff import Account
 

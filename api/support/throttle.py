@@ -1,6 +1,5 @@
 """How often somebody may fail to sign in: a bounded memory of failures per process."""
 
-import ipaddress
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
@@ -9,9 +8,6 @@ FAILURES_MAX: Final = 10
 WINDOW_S: Final = 900.0
 KEYS_MAX: Final = 10_000
 """Addresses and accounts remembered; beyond them the one that was quiet for longest is forgotten."""
-
-IPV6_SITE_BITS: Final = 64
-"""One IPv6 site hands out addresses at will, so it counts as one."""
 
 
 class Throttle:
@@ -55,14 +51,3 @@ class Throttle:
         while tries and tries[0] <= now - WINDOW_S:
             tries.popleft()
         return None if len(tries) < FAILURES_MAX else int(tries[0] + WINDOW_S - now) + 1
-
-
-def site_of(host: str) -> str:
-    """The part of a client's address that one party controls; the text itself if it is none."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, IPV6_SITE_BITS), strict=False))
-    return str(address)

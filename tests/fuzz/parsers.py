@@ -24,12 +24,12 @@ from api.cli.arguments import moment_of, reservation_id_of, uses_of
 from api.csv_lines import FORMULA, csv_line, without_mark
 from api.i18n import pick_language
 from api.issuing import Terms
+from api.limits.sites import site_of
 from api.pages.mailbox import with_links
 from api.paging import cursor_of, place_of
 from api.problems import ProblemError
 from api.schemas import RedeemRequest
 from api.support.search import _missed
-from api.support.throttle import site_of
 from domain.ports import Rejected
 from domain.signatures import Signed, fault_of, secret_text, sign
 from domain.targets import Target, TargetError, may_reach

@@ -59,6 +59,7 @@ FAMILIES: Final = {
     *(f"refusal.{code}.{part}" for code in REFUSAL_CODES for part in ("title", "detail")),
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
     "refusal.LIMIT_TOO_LOW.detail_taken",
+    *(f"refusal.RATE_LIMITED.{why}" for why in ("unknown_codes", "everybody")),
     *(f"refusal.RESERVATION_NOT_REFUNDABLE.{why}" for why in ("refunded", "leased", "unknown", "sent")),
     *(f"state.{state}" for state in STATES if state in {"waiting", "sending", "unknown"}),
     *(f"state.refunded.{cause}" for cause in CAUSES),

@@ -59,6 +59,7 @@ EXPECTED = {
     "no_group": 1,
     "already": 0,
     "rebinds": 1,
+    "guessable": 9,
 }
 
 

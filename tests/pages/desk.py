@@ -23,6 +23,7 @@ from api.pages import (
     mount_static,
     wants_html,
 )
+from api.pages.visitor import Visitor
 from domain.events import RefundCause
 from domain.ports import Language
 from domain.reservation import PublicState
@@ -60,7 +61,7 @@ class Desk:
         refusal: Code that a redeem is refused with; None to accept it.
         created: Whether an accepted redeem made its reservation.
         state: State of the one reservation there is, with `cause` and `next_attempt_at`.
-        asked: E-mail, code, language and request id of each redeem.
+        asked: E-mail, code, language and visitor of each redeem.
         corrected: Reservation, e-mail, code and language of each correction.
     """
 
@@ -71,14 +72,12 @@ class Desk:
     cause: RefundCause | None = None
     next_attempt_at: datetime | None = None
     may_correct: bool = True
-    asked: list[tuple[str, str, Language, str | None]] = field(default_factory=list)
+    asked: list[tuple[str, str, Language, Visitor]] = field(default_factory=list)
     corrected: list[tuple[UUID, str, str, Language]] = field(default_factory=list)
 
-    async def redeem(
-        self, email: str, code: str, language: Language, request_id: str | None
-    ) -> RedeemAnswer | RefusalAnswer:
+    async def redeem(self, email: str, code: str, language: Language, visitor: Visitor) -> RedeemAnswer | RefusalAnswer:
         """As set."""
-        self.asked.append((email, code, language, request_id))
+        self.asked.append((email, code, language, visitor))
         if self.refusal is None:
             return RedeemAnswer(reservation_id=RESERVATION, message="", state=self.state, created=self.created)
         return RefusalAnswer(
@@ -89,11 +88,11 @@ class Desk:
         )
 
     async def correct(
-        self, reservation_id: UUID, email: str, code: str, language: Language, _request_id: str | None
+        self, reservation_id: UUID, email: str, code: str, language: Language, visitor: Visitor
     ) -> RedeemAnswer | RefusalAnswer:
         """As set."""
         self.corrected.append((reservation_id, email, code, language))
-        return await self.redeem(email, code, language, None)
+        return await self.redeem(email, code, language, visitor)
 
     async def status(self, reservation_id: UUID, language: Language) -> StatusView | None:
         """The one reservation."""

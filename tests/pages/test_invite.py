@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.pages.assets import STATIC
+from api.pages.visitor import Visitor
 from domain.ports import Language
 from domain.values import CHECK_MODULUS, CROCKFORD, GROUP_LENGTH, NATIVE_LENGTH
 from tests.pages.desk import RESERVATION, Desk
@@ -40,7 +41,7 @@ def test_a_redeem_leads_to_its_page(client: TestClient, desk: Desk) -> None:
 
     assert response.status_code == 303
     assert response.headers["location"] == f"/r/{RESERVATION}"
-    assert desk.asked == [(" li.wei@example.com", "mcm1 pry5", "en", None)]
+    assert desk.asked == [(" li.wei@example.com", "mcm1 pry5", "en", Visitor(client="testclient"))]
 
 
 def test_a_known_reservation_is_said_to_be_known(client: TestClient, desk: Desk) -> None:
@@ -97,7 +98,7 @@ def test_an_empty_form_is_asked_about_like_any_other(client: TestClient, desk: D
     response = client.post("/invite")
 
     assert response.status_code == 422
-    assert [("", "", "zh", None)] == desk.asked
+    assert [("", "", "zh", Visitor(client="testclient"))] == desk.asked
 
 
 def test_what_is_shown_again_is_bounded(client: TestClient, desk: Desk) -> None:

@@ -191,6 +191,16 @@ CREATE SEQUENCE public.ledger_events_notification_id_seq
     NO MAXVALUE
     CACHE 1;
 ALTER SEQUENCE public.ledger_events_notification_id_seq OWNED BY public.ledger_events.notification_id;
+CREATE UNLOGGED TABLE public.limit_reports (
+    process_id uuid NOT NULL,
+    number integer NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    unknown integer NOT NULL,
+    redeemed integer NOT NULL,
+    limits text[] NOT NULL,
+    keys bytea[] NOT NULL,
+    counts integer[] NOT NULL
+);
 CREATE TABLE public.merkle_progress (
     only_row boolean DEFAULT true NOT NULL,
     size bigint NOT NULL,
@@ -352,6 +362,8 @@ ALTER TABLE ONLY public.key_checks
     ADD CONSTRAINT key_checks_pkey PRIMARY KEY (ring, key_id);
 ALTER TABLE ONLY public.ledger_events
     ADD CONSTRAINT ledger_events_pkey PRIMARY KEY (originator_id, originator_version);
+ALTER TABLE ONLY public.limit_reports
+    ADD CONSTRAINT limit_reports_pkey PRIMARY KEY (process_id, number);
 ALTER TABLE ONLY public.merkle_progress
     ADD CONSTRAINT merkle_progress_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.merkle_tiles
@@ -400,6 +412,7 @@ CREATE INDEX code_texts_hint_idx ON public.code_texts USING btree (hint, code_id
 CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree (expires_at);
 CREATE INDEX invite_groups_webhook_idx ON public.invite_groups USING btree (name) WHERE (channel = 'webhook'::text);
 CREATE UNIQUE INDEX ledger_events_notification_id_idx ON public.ledger_events USING btree (notification_id);
+CREATE INDEX limit_reports_at_idx ON public.limit_reports USING btree (at);
 CREATE INDEX merkle_tiles_position_idx ON public.merkle_tiles USING btree (first_position) WHERE (height = 0);
 CREATE INDEX outbox_due_idx ON public.outbox USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX private_texts_reservation_idx ON public.private_texts USING btree (reservation_id);

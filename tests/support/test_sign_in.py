@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from eventsourcing.persistence import ProgrammingError
 
-from api.support.throttle import FAILURES_MAX, WINDOW_S, Throttle, site_of
+from api.limits.sites import site_of
+from api.support.throttle import FAILURES_MAX, WINDOW_S, Throttle
 from tests.api.site import Site
 from tests.support.browser import Browser, add_staff, heading
 from tests.support.conftest import PASSWORD

@@ -1,0 +1,77 @@
+"""The generic cell rate algorithm: per key one number, the time until which it has used its rate up.
+
+It is the virtual scheduling algorithm of ITU-T I.371 (annex A), also ATM Forum Traffic Management 4.1, section 4.4.2: a
+unit conforms unless it comes before TAT - tau; then TAT = max(now, TAT) + T. T is the period, tau = (burst - 1) * T.
+
+Two differences, since what counts is known only afterwards: asking and spending are two steps, and units that were
+under way together may be more than the burst. They are owed: TAT goes on, up to a bound.
+"""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+KEYS_MAX = 20_000
+"""Keys remembered per limit, about 4 MB of memory; beyond it the one that was quiet for longest is forgotten."""
+
+OWED_S_MAX = 600.0
+"""How far beyond a used-up burst a key may get into debt, so that no mistake locks an address out for hours."""
+
+_ROUNDING_S = 1e-6
+
+
+class Limit(NamedTuple):
+    """A burst at once, and one more each period."""
+
+    name: str
+    burst: int
+    period_s: float
+
+    @property
+    def window_s(self) -> int:
+        """How long a used-up burst takes to be whole again, in seconds."""
+        return round(self.burst * self.period_s)
+
+
+class Gcra:
+    """What keys have spent under one limit. Times are seconds of one monotonic clock."""
+
+    def __init__(self, limit: Limit, keys_max: int = KEYS_MAX) -> None:
+        self.limit = limit
+        self._keys_max = keys_max
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+
+    def wait_s(self, key: bytes, now: float, under_way: int = 0) -> float:
+        """How long until one more conforms; 0 if it does now.
+
+        Args:
+            key: Whose.
+            now: The time.
+            under_way: How many of the same key were let through and may still be spent.
+        """
+        until = self._until.get(key, now)
+        early = max(until, now) + (under_way + 1 - self.limit.burst) * self.limit.period_s - now
+        return early if early > _ROUNDING_S else 0.0
+
+    def left(self, key: bytes, now: float) -> int:
+        """How many conform at once, now."""
+        owed = max(0.0, self._until.get(key, now) - now) / self.limit.period_s
+        return max(0, int(self.limit.burst - owed + _ROUNDING_S))
+
+    def spend(self, key: bytes, now: float, count: int = 1) -> None:
+        """Count units, whether they conform or not."""
+        burst, period_s = self.limit.burst, self.limit.period_s
+        until = max(self._until.pop(key, now), now) + count * period_s
+        self._until[key] = min(until, now + burst * period_s + OWED_S_MAX)
+        self._forget(now)
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._until)
+
+    def _forget(self, now: float) -> None:
+        """Drop what says nothing any more, oldest first, and what is too much."""
+        while self._until:
+            oldest = next(iter(self._until))
+            if self._until[oldest] > now and len(self._until) <= self._keys_max:
+                return
+            del self._until[oldest]

@@ -1,0 +1,52 @@
+"""The breaker over everybody: when it opens, stays open, and closes."""
+
+from api.limits.breaker import OPEN_S, UNKNOWN_MAX, WINDOW_S, Breaker
+
+
+def test_it_opens_at_the_hundredth_unknown_code_of_a_minute() -> None:
+    """And tells so once."""
+    breaker = Breaker()
+    told = [breaker.add(1000.0 + number / 10, unknown=1) for number in range(UNKNOWN_MAX + 5)]
+
+    assert [number for number, opened in enumerate(told) if opened] == [UNKNOWN_MAX - 1]
+    assert breaker.is_open(1011.0)
+
+
+def test_a_busy_day_is_no_attack() -> None:
+    """As long as more is redeemed than mistyped."""
+    breaker = Breaker()
+    breaker.add(1000.0, redeemed=500)
+    assert not breaker.add(1001.0, unknown=499)
+    assert breaker.add(1002.0, unknown=1)
+
+
+def test_a_slow_trickle_is_no_attack() -> None:
+    """Only what came within the window counts, to a slot."""
+    breaker = Breaker()
+    opened = [breaker.add(1000.0 + 0.7 * number, unknown=1) for number in range(1_000)]
+
+    assert not any(opened)
+
+
+def test_it_closes_a_minute_after_the_last_try() -> None:
+    """Tries that are refused meanwhile keep it open, redeems don't."""
+    breaker = Breaker()
+    breaker.add(1000.0, unknown=UNKNOWN_MAX)
+    breaker.add(1050.0, unknown=1)
+    breaker.add(1100.0, redeemed=1)
+
+    assert breaker.is_open(1109.0)
+    assert breaker.wait_s(1100.0) == 10.0
+    assert not breaker.is_open(1110.0)
+    assert not breaker.add(1111.0, unknown=1)
+
+
+def test_what_is_told_late_counts_when_it_was() -> None:
+    """Reports of other processes come after the fact; what is older than the window counts nothing."""
+    breaker = Breaker()
+    breaker.add(1000.0 + WINDOW_S + 30, unknown=1)
+    old = breaker.add(1000.0, unknown=UNKNOWN_MAX)
+    late = breaker.add(1000.0 + WINDOW_S, unknown=UNKNOWN_MAX)
+
+    assert (old, late) == (False, True)
+    assert breaker.wait_s(1000.0 + WINDOW_S + 30) == OPEN_S - 30

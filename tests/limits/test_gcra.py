@@ -1,0 +1,98 @@
+"""The rate of one key: never more than a burst and the refill, and never less for who waits."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.limits.gcra import OWED_S_MAX, Gcra, Limit
+
+LIMIT = Limit("test", 5, 3.0)
+GAPS = st.lists(st.integers(0, 9), min_size=1, max_size=80)
+KEY = b"k"
+
+
+@given(GAPS)
+def test_no_window_holds_more_than_a_burst_and_its_refill(gaps: list[int]) -> None:
+    """Whenever units come, those that conform in any stretch are at most burst + stretch / period."""
+    gcra, now, taken = Gcra(LIMIT), 0, []
+    for gap in gaps:
+        now += gap
+        if not gcra.wait_s(KEY, now):
+            gcra.spend(KEY, now)
+            taken.append(now)
+
+    for first, begin in enumerate(taken):
+        for last in range(first, len(taken)):
+            assert last - first + 1 <= LIMIT.burst + (taken[last] - begin) / LIMIT.period_s
+
+
+@given(GAPS)
+def test_who_waits_as_told_goes_on_and_not_a_moment_earlier(gaps: list[int]) -> None:
+    """The wait is exact, so Retry-After neither lies nor strings along."""
+    gcra, now = Gcra(LIMIT), 0.0
+    for gap in gaps:
+        now += gap / 4
+        if wait_s := gcra.wait_s(KEY, now):
+            assert gcra.wait_s(KEY, now + wait_s - 0.01) > 0
+            now += wait_s
+        assert gcra.wait_s(KEY, now) == 0
+        gcra.spend(KEY, now)
+
+
+@given(GAPS)
+def test_what_is_left_is_what_conforms_at_once(gaps: list[int]) -> None:
+    """RateLimit's r is a promise as far as this limit goes."""
+    gcra, now = Gcra(LIMIT), 0
+    for gap in gaps:
+        now += gap
+        gcra.spend(KEY, now)
+    left = gcra.left(KEY, now)
+    for _ in range(left):
+        assert gcra.wait_s(KEY, now) == 0
+        gcra.spend(KEY, now)
+
+    assert gcra.wait_s(KEY, now) > 0
+
+
+@given(GAPS, st.integers(0, 8))
+def test_what_is_under_way_counts_as_if_it_were_spent(gaps: list[int], under_way: int) -> None:
+    """Asking with others under way is asking after them."""
+    gcra, spent, now = Gcra(LIMIT), Gcra(LIMIT), 0
+    for gap in gaps:
+        now += gap
+        gcra.spend(KEY, now)
+        spent.spend(KEY, now)
+    for _ in range(under_way):
+        spent.spend(KEY, now)
+
+    assert abs(gcra.wait_s(KEY, now, under_way) - spent.wait_s(KEY, now)) < 1e-3
+
+
+def test_what_was_too_much_is_owed_up_to_a_bound() -> None:
+    """A volley is paid for, and nobody is locked out for hours."""
+    gcra = Gcra(LIMIT)
+    gcra.spend(KEY, 0.0, 20)
+    owed = gcra.wait_s(KEY, 0.0)
+    gcra.spend(KEY, 0.0, 10_000)
+
+    assert owed == (20 - LIMIT.burst + 1) * LIMIT.period_s
+    assert gcra.wait_s(KEY, 0.0) == OWED_S_MAX + LIMIT.period_s
+
+
+def test_keys_know_nothing_of_each_other() -> None:
+    """One used-up key hinders no other."""
+    gcra = Gcra(LIMIT)
+    gcra.spend(b"a", 0.0, 5)
+
+    assert (gcra.wait_s(b"a", 0.0), gcra.wait_s(b"b", 0.0)) == (3.0, 0.0)
+
+
+def test_memory_has_a_bound_and_the_longest_quiet_key_goes_first() -> None:
+    """However many keys come; and keys that say nothing any more go by themselves."""
+    gcra = Gcra(LIMIT, keys_max=100)
+    for number in range(1_000):
+        gcra.spend(number.to_bytes(2, "big"), 0.001 * number)
+
+    assert len(gcra) == 100
+    assert gcra.left((999).to_bytes(2, "big"), 1.0) < LIMIT.burst == gcra.left((0).to_bytes(2, "big"), 1.0)
+    gcra.spend(b"later", 1_000.0)
+    assert len(gcra) == 1
