@@ -108,12 +108,12 @@ check: setup  ## Style, types, import rules, dead code, locks, licences
 
 # Not a part of `make check`: it asks a service for advisories, which changes its mind without us.
 audit: $(AUDITING)  ## Look for known weaknesses in what the locks pin (asks an advisory service)
-	@for kind in runtime dev; do $(TOOLS)/bin/pip-audit --disable-pip --require-hashes --progress-spinner off \
+	@for kind in runtime dev; do $(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		--requirement requirements/$$kind.lock $(ARGS) || exit 1; done
 
 sbom: $(AUDITING)  ## Write build/sbom.cdx.json (CycloneDX): everything that the ledger runs on, with digests
 	@mkdir -p build
-	@$(TOOLS)/bin/cyclonedx-py requirements requirements/runtime.lock --pyproject pyproject.toml --mc-type application \
+	@PYTHONWARNINGS=ignore $(TOOLS)/bin/cyclonedx-py requirements requirements/runtime.lock --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --output-file build/sbom.cdx.json
 	@echo build/sbom.cdx.json
 

@@ -43,7 +43,7 @@ def test_what_it_will_do_is_shown_and_sent_twice_it_is_done_once(site: Site, sig
 
     assert "given back, for nothing was sent: 1" in asked.text
     assert "counted as sent: 1" in asked.text
-    assert "3 reservations keep their place" in asked.text
+    assert "without a name: 3" in asked.text
     assert PERSON not in asked.text
     assert (bare.status_code, "Please say why" in bare.text) == (422, True)
     assert [(answer.status_code, answer.headers["location"]) for answer in answers] == [
