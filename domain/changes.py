@@ -89,6 +89,8 @@ def _proved(this: "Reservation", event: InviteSent | LateSuccessRecorded) -> Cha
 
 def _joined(known: tuple[int, ...], number: int) -> tuple[int, ...]:
     """Numbers in order, each once."""
+    if not known or number > known[-1]:
+        return (*known, number)
     return known if number in known else tuple(sorted((*known, number)))
 
 

@@ -41,6 +41,7 @@ class Sizes(NamedTuple):
 
 
 SIZES = Sizes()
+_CASES = frozenset({CaseOpened, CaseClosed})
 
 
 class Streams(NamedTuple):
@@ -175,7 +176,7 @@ class LogFold:
         except (TypeError, ValueError, LookupError, AttributeError) as bad:
             raise PoisonEventError(stored, f"it can't be folded: {bad}") from bad
         self._version, self._position = version, position
-        if self._put_case and isinstance(event, CaseOpened | CaseClosed):
+        if type(event) in _CASES and self._put_case:
             self._cases.append((self._code_id, event))
 
     def _fold_code(self, version: int, position: int, event: Event) -> None:
