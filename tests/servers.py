@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from api.cli.stack import postgres, valkey
@@ -14,11 +15,17 @@ PASSWORD = "only-for-tests"
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
-    """A PostgreSQL with its data below the folder; gives the libpq URI of the owner of its database `ledger`."""
+def postgres_server(folder: Path, *options: str) -> Iterator[str]:
+    """A PostgreSQL with its data below the folder; gives the libpq URI of the owner of its database `ledger`.
+
+    Args:
+        folder: For data and logs.
+        options: More words of its command, such as `-c` and a setting.
+    """
     server = postgres.prepare(folder, free_port(), PASSWORD)
+    program = server.program
     with Supervisor(folder / "logs") as supervisor:
-        supervisor.start(server.program)
+        supervisor.start(replace(program, command=(*program.command, *options)))
         assert wait_until(server.is_ready, READY_S_MAX), supervisor.last_words("postgres")
         yield server.url
 

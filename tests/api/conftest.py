@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from api.settings import ApiSettings
 from tests.api.site import Site
-from tests.conftest import TEMPLATE, database_of, drop, execute
+from tests.conftest import clone, database_of, drop
 
 NOBODY = "redis://127.0.0.1:1/0"
 
@@ -58,7 +58,7 @@ def site(settings: ApiSettings) -> Iterator[Site]:
 def shared_site(postgres_url: str) -> Iterator[Site]:
     """One application for all tests of a file, over a database of its own: what they count they have to tell apart."""
     name = f"shared_{uuid4().hex}"
-    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    clone(postgres_url, name)
     with (
         TemporaryDirectory() as folder,
         pytest.MonkeyPatch.context() as patch,

@@ -10,7 +10,7 @@ import pytest
 from api.cli.stack.waiting import wait_until
 from tests.acceptance.stack import PROGRAM
 from tests.cli.terminal import Terminal
-from tests.conftest import TEMPLATE, database_of, drop, execute
+from tests.conftest import clone, database_of, drop
 from tests.projections.ledgers import LedgerBench, done
 
 COPYING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY ledger_events%'"
@@ -27,7 +27,7 @@ def test_a_ledger_moves_by_four_commands(
     sealed = terminal.ledger("export", "vault", "--output", str(vault))
     told = terminal.ledger("history", code, "--json").json
     name = f"test_{uuid4().hex}"
-    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    clone(postgres_url, name)
     monkeypatch.setenv("DATABASE_URL", database_of(postgres_url, name))
 
     into = terminal.ledger("import-events", str(events), "--json")
@@ -51,7 +51,7 @@ def test_an_import_that_is_killed_leaves_nothing(
         bench.issue()
     lines = terminal.ledger("export", "events").out.encode().splitlines(keepends=True)
     name = f"test_{uuid4().hex}"
-    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    clone(postgres_url, name)
     monkeypatch.setenv("DATABASE_URL", url := database_of(postgres_url, name))
     reading = [*PROGRAM, "import-events", "-"]
     with subprocess.Popen(reading, stdin=subprocess.PIPE) as half, psycopg.connect(url, autocommit=True) as conn:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import TEMPLATE, database_of, drop, execute
+from tests.conftest import clone, database_of, drop
 from tests.faults.crew import ATTEMPTS_MAX, LEASE_S, Crew, crew
 from tests.faults.held import held_valkey
 from tests.mailserver import Late
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 def running(servers_folder: Path, postgres_url: str) -> Iterator[Crew]:
     """One worker and two beats: no test here may notice the second."""
     name = f"crew_{uuid4().hex}"
-    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    clone(postgres_url, name)
     with (
         held_valkey(servers_folder / "crew-broker") as broker,
         crew(servers_folder / "crew", database_of(postgres_url, name), broker.url, beats=2) as started,

@@ -19,7 +19,7 @@ from projections.published import check_published, last_published, read_publishe
 from projections.tree_log import follow
 from projections.verify_command import run_verify
 from projections.verify_tree import Outside
-from tests.conftest import TEMPLATE, database_of, drop, execute
+from tests.conftest import clone, database_of, drop
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.rebuilds import Quiet
@@ -37,7 +37,7 @@ def backup(bench: LedgerBench, postgres_url: str, file: Path) -> Iterator[str]:
     """The database as it was when one checkpoint was published; two more follow."""
     name = f"test_{uuid4().hex}"
     published(bench, file, 0)
-    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    clone(postgres_url, name)
     log = io.BytesIO()
     export_log(bench.database_url, log, Quiet())
     log.seek(0)

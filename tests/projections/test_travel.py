@@ -22,7 +22,7 @@ from projections.tree_log import follow, reader_of, tree_size
 from projections.vault import Vault
 from projections.vault_file import STAYS, export_vault, import_vault, travelling_tables
 from projections.verify import verify
-from tests.conftest import TEMPLATE, database_of, drop, execute
+from tests.conftest import clone, database_of, drop, execute
 from tests.projections.conftest import settings_for
 from tests.projections.histories import History
 from tests.projections.ledgers import LedgerBench, done
@@ -33,7 +33,7 @@ from tests.projections.rebuilds import Quiet, read_models
 def elsewhere(postgres_url: str) -> Iterator[LedgerBench]:
     """Another empty ledger, with the same keys."""
     name = f"test_{uuid4().hex}"
-    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    clone(postgres_url, name)
     with Storage.open(settings_for(database_of(postgres_url, name))) as storage:
         yield LedgerBench(storage, database_of(postgres_url, name))
     drop(postgres_url, name)
