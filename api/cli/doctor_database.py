@@ -191,7 +191,7 @@ def _guessing(url: str) -> Finding:
         unknown, redeemed = tries_lately(url, WINDOW_S)
     except StorageUnavailableError as away:
         return Finding("guessing", "skipped", f"not checked: {away}")
-    found = f"{unknown} unknown code(s) tried in the last minute, beside {redeemed} redeem(s)"
+    found = f"{unknown} tries of unknown codes in the last minute, limited ones among them, beside {redeemed} redeems"
     if unknown < UNKNOWN_MAX or unknown < SHARE_MAX * (unknown + redeemed):
         return Finding("guessing", "ok", found)
     return Finding("guessing", "reminder", found, "somebody guesses: docs/runbook.md#guessing")

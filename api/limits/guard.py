@@ -145,6 +145,8 @@ class Guard:
         now = self._clock()
         if not self._suspects.has(site, now):
             return None
+        if wait_s := self._breaker.wait_s(now):
+            return (Left(0, math.ceil(wait_s)),) * 2
         whole = min([self._left(ADDRESS, site, now), *(self._left(NETWORK, network, now) for network in networks)])
         return whole, min(whole, self._left(SHORT, site, now))
 
@@ -220,6 +222,8 @@ class Guard:
         LIMITED.labels(limited.limit).inc()
         if limited.is_about_all:
             self._count(now, unknown=1)  # it stays open while they come
+        if limited.limit == BREAKER:
+            return limited._replace(retry_after_s=math.ceil(self._breaker.wait_s(now)))
         return limited
 
     def _count(self, now: float, unknown: int = 0) -> None:

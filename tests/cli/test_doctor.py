@@ -217,7 +217,7 @@ def test_guesses_are_a_reminder(terminal: Terminal, bench: LedgerBench) -> None:
 
     assert (found["status"], found["found"]) == (
         "reminder",
-        "150 unknown code(s) tried in the last minute, beside 20 redeem(s)",
+        "150 tries of unknown codes in the last minute, limited ones among them, beside 20 redeems",
     )
 
 

@@ -209,6 +209,19 @@ def test_the_headers_tell_what_is_left() -> None:
     assert limit_headers(None, "192.0.2.1") == ()
 
 
+def test_the_headers_tell_of_the_breaker() -> None:
+    """Nothing is left for who failed lately, as long as Retry-After says."""
+    watch = Watch()
+    opened(watch)
+    watch.now += 3
+    limited = watch.guess(tried("198.51.100.1"))
+
+    assert limited == Limited("breaker", 60)
+    assert dict(limit_headers(watch.guard, "198.51.100.1"))[b"ratelimit"] == (
+        b'"unknown-codes";r=0;t=60, "unknown-short-codes";r=0;t=60'
+    )
+
+
 def test_memory_is_bounded() -> None:
     """However many addresses, e-mails and codes come."""
     watch = Watch()

@@ -12,7 +12,7 @@ def in_schema() -> dict[str, set[str]]:
     """Columns by table."""
     return {
         name: set(re.findall(r'^    "?(\w+)"? (?!KEY|\()', body, re.MULTILINE)) - {"CONSTRAINT"}
-        for name, body in re.findall(r"CREATE TABLE public\.(\w+) \((.*?)\n\)", SCHEMA, re.DOTALL)
+        for name, body in re.findall(r"CREATE (?:UNLOGGED )?TABLE public\.(\w+) \((.*?)\n\)", SCHEMA, re.DOTALL)
     }
 
 

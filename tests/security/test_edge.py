@@ -84,7 +84,7 @@ def test_a_length_that_is_none_is_no_way_around_the_bound(site: Site) -> None:
         "send_timeout 30s;",
         "client_max_body_size 64k;",
         "large_client_header_buffers 4 16k;",
-        "limit_req zone=clicks burst=40 nodelay;",
+        "limit_req zone=clicks burst=200 nodelay;",
         "limit_conn streams 20;",
         "location = /metrics { return 404; }",
     ],
