@@ -4,9 +4,10 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from api.deps import Admin, TheServices
+from api.hook_schemas import SecretView, views_of_secrets
 from api.problems import ProblemError
 from api.schemas import Problem
 from api.services import Services
@@ -30,13 +31,6 @@ class ChannelRequest(BaseModel):
 
     group: Annotated[str, Field(min_length=1, max_length=GROUP_LENGTH_MAX)]
     url: Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)]
-
-
-class SecretView(BaseModel):
-    """A valid secret: its text was shown when it was made, and is shown nowhere else."""
-
-    created_at: AwareDatetime
-    ends_at: AwareDatetime | None
 
 
 class ChannelView(BaseModel):
@@ -110,7 +104,7 @@ async def view_of_channel(services: Services, line: ChannelLine, secret: str | N
         on=line.is_on,
         url=line.url,
         callbacks=callbacks_of(services, line.channel_id),
-        secrets=[SecretView.model_validate(one._asdict()) for one in lines],
+        secrets=views_of_secrets(lines),
         secret=secret,
     )
 

@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import callbacks, cases, channels, codes, governing, health, recipients, redeem, refunds, reservations
+from api import callbacks, cases, channels, codes, governing, health, hooks, recipients, redeem, refunds, reservations
 from api.admin import Office, PostRoom, build_admin
 from api.admin.importing import FILE_BYTES_MAX
 from api.admin.importing import PATH as IMPORT_PATH
@@ -128,6 +128,7 @@ def _include_routes(app: FastAPI, settings: ApiSettings) -> None:
     app.include_router(cases.router)
     app.include_router(recipients.router)
     app.include_router(channels.router)
+    app.include_router(hooks.router)
     app.include_router(callbacks.router)
     app.include_router(health.router)
     app.include_router(build_pages(page_deps(app, settings)))
@@ -175,7 +176,8 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             )
             app.state.support = Desk.over(app.state.services)
             app.state.dashboard = Dashboard.over(app.state.services)
-            app.state.admin = Office.over(app.state.services, app.state.support, _post_room(settings, storage))
+            app.state.hook_post = post_room = _post_room(settings, storage)
+            app.state.admin = Office.over(app.state.services, app.state.support, post_room)
             app.state.exposition = Exposition(
                 [
                     LedgerNumbers(settings.database_url.get_secret_value()),

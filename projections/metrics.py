@@ -20,7 +20,7 @@ LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 
 REDEEM_STATUSES = ("accepted", "known", "refused", "limited", "malformed", "unavailable")
 ERROR_TYPES = ("celery_error", "smtp_error", "webhook_error", "database_error", "internal_error")
-CLEANUP_REASONS = ("idempotency_key", "refusal", "unknown_code_try", "callback", "webhook_secret")
+CLEANUP_REASONS = ("idempotency_key", "refusal", "unknown_code_try", "callback", "webhook_secret", "webhook_delivery")
 CALLBACK_OUTCOMES = (
     *("accepted", "bounced", "removed"),
     *("malformed", "forged", "stale", "replayed", "foreign", "refused", "unknown"),
@@ -34,6 +34,7 @@ TASKS = (
     "sync_redeem_count_task",
     "follow_ledger_events",
     "keep_snapshots",
+    "deliver_webhooks",
 )
 LIMIT_NAMES = ("address", "short", "network", "email", "code", "breaker", "everybody", "volley")
 OTHER = "other"
@@ -91,6 +92,11 @@ SILENT_WRITERS = _counter(
 SWEPT = _counter(
     "ledger_swept_total", "Reservations that the sweep took, by what it did.", action=("settled", "dispatched")
 )
+WEBHOOK_DELIVERIES = _counter(
+    "ledger_webhook_deliveries_total", "Messages to webhook endpoints that were tried.",
+    outcome=("delivered", "retried", "failed"),
+)  # fmt: skip
+WEBHOOK_SECONDS = _histogram("ledger_webhook_seconds", "Time of one message to a webhook endpoint.", LONG_SECONDS)
 CALLBACKS = _counter(
     "ledger_callbacks_total", "Reports of groups' own systems, taken or refused.", outcome=CALLBACK_OUTCOMES
 )

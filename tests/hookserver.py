@@ -90,8 +90,12 @@ class HookServer:
         self._script.extend(replies)
 
     def hang(self) -> None:
-        """Wait for the end of the test."""
+        """Wait until the server is told to let go, or ends."""
         self._ending.wait(60)
+
+    def let_go(self) -> None:
+        """Answer whoever waits."""
+        self._ending.set()
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         length = int(request.headers["content-length"])

@@ -36,6 +36,9 @@ BROKER_OPTIONS = {
 SNAPSHOTS_S = 300.0
 """`execute` writes snapshots itself; this finds only what an upgrade or an import left without one."""
 
+WEBHOOKS_S = 2.0
+"""How often the deliverer of webhooks is woken; what it is busy with goes on meanwhile."""
+
 FOLLOW_S = 2.0
 """The Merkle log is at most 5 seconds behind the events."""
 EXPIRES_S = 600
@@ -100,6 +103,11 @@ celery_app.conf.update(
         "follow-ledger-events": {
             "task": "follow_ledger_events",
             "schedule": FOLLOW_S,
+            "options": {"expires": EXPIRES_S},
+        },
+        "deliver-webhooks": {
+            "task": "deliver_webhooks",
+            "schedule": WEBHOOKS_S,
             "options": {"expires": EXPIRES_S},
         },
         "keep-snapshots": {

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from projections.bootstrap import Storage
+from projections.deliveries import Deliveries
 from projections.hook_secrets import drop_ended
 from projections.sql import QUERIES
 
@@ -21,7 +22,7 @@ def prune(storage: Storage, now: datetime, refusals_days: int) -> dict[str, int]
         refusals_days: How long refused tries are kept, and the counts of unknown codes.
     """
     old = now - timedelta(days=refusals_days)
-    secrets = drop_ended(storage, now)
+    secrets, deliveries = drop_ended(storage, now), Deliveries(storage).prune(now, ROWS_MAX)
     with storage.datastore.get_connection() as conn:
         conn.execute(QUERIES["prune_dispatches"], (now - timedelta(minutes=10),))
         return {
@@ -31,4 +32,5 @@ def prune(storage: Storage, now: datetime, refusals_days: int) -> dict[str, int]
             "callback": conn.execute(QUERIES["prune_callbacks"], (now - CALLBACKS_KEPT, ROWS_MAX)).rowcount
             + conn.execute(QUERIES["prune_callback_refusals"], (old, ROWS_MAX)).rowcount,
             "webhook_secret": secrets,
+            "webhook_delivery": deliveries,
         }

@@ -13,6 +13,8 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Final, Literal, NamedTuple
 
 from domain.targets import Network, Target, TargetError, may_reach
@@ -219,3 +221,14 @@ def _exchange(target: Target, line: _Line, headers: Mapping[str, str], body: byt
     if response.length:  # the library takes what is there for all of it
         raise UnansweredError("connection_lost")
     return Answer(response.status, response.getheader("Retry-After"), read)
+
+
+def wait_of(retry_after: str | None, now: datetime) -> float | None:
+    """Seconds that a Retry-After asks to wait (RFC 9110 10.2.3: a number, or a date); None if it says nothing."""
+    text = (retry_after or "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        return (parsedate_to_datetime(text) - now).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,12 +1,17 @@
 """Letters outside of any reservation: what one would look like, and a single test letter, sent at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 from domain.ports import Letter, Outcome
 from projections.bootstrap import Storage
 from projections.settings import LedgerSettings
 from workers.channels.by_group import ByGroup
 from workers.channels.letters import Parts, letter_parts
+from workers.hooks import Sender, Sent
+from workers.posting import Poster
 from workers.ways import OwnChannels, usual_channel
 
 
@@ -20,6 +25,11 @@ class PostRoom:
     def preview(self, letter: Letter) -> Parts:
         """The letter as it would arrive."""
         return letter_parts(letter)
+
+    def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> Sent:
+        """Send an endpoint a test now, in the calling thread."""
+        poster = Poster(self.settings.webhook_networks, self.settings.webhook_timeout_s)
+        return Sender(poster).test(url, secrets, delivery_id, now)
 
     def send(self, letter: Letter) -> Outcome:
         """Send one letter now, over a connection of its own, in the calling thread."""

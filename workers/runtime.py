@@ -1,6 +1,7 @@
 """What one worker process holds: ledger, channel and threads. Built after the fork, closed before exit."""
 
 import logging
+import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from projections.groups import Groups
 from projections.metrics import ERRORS
 from projections.reading import Reader
 from workers.channels.by_group import ByGroup
+from workers.deliverer import Deliverer
 from workers.lanes import Rests
 from workers.letters import press_from
 from workers.mailroom import Mailroom
@@ -41,6 +43,7 @@ class Runtime:
     steps: Steps
     threads: ThreadPoolExecutor
     own: OwnChannels
+    webhooks: Deliverer
     _rests: Rests = field(default_factory=Rests)
     _channels: threading.local = field(default_factory=threading.local)
     _opened: list[Channel] = field(default_factory=list)
@@ -70,8 +73,10 @@ class Runtime:
             new_id=uuid4,
             worker=worker_name(),
         )
+        own = OwnChannels.over(settings, storage)
+        deliverer = Deliverer.over(storage, own.poster, random.SystemRandom().random, uuid4())
         threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
-        return cls(settings, storage, reader, commit, steps, threads, OwnChannels.over(settings, storage))
+        return cls(settings, storage, reader, commit, steps, threads, own, deliverer)
 
     def channel(self) -> Channel:
         """This thread's channel; connections are kept between letters."""
@@ -101,6 +106,7 @@ class Runtime:
 
     def close(self) -> None:
         """End threads and connections; what was submitted is finished first."""
+        self.webhooks.close()
         self.threads.shutdown(wait=True, cancel_futures=True)
         for channel in self._opened:
             channel.close()

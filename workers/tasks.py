@@ -16,7 +16,7 @@ from projections.silent_writers import end_silent_writers
 from projections.snapshots import write_missing
 from workers.broker_memory import BrokerMemory
 from workers.by_hand import reserve_by_hand
-from workers.celery_app import FOLLOW_S, celery_app, settings
+from workers.celery_app import FOLLOW_S, WEBHOOKS_S, celery_app, settings
 from workers.cleanup import prune
 from workers.dispatch import monotonic_deadline
 from workers.exporter import start_exporter
@@ -32,7 +32,7 @@ from workers.task_metrics import begin_process, end_process, measure_tasks
 
 log = logging.getLogger(__name__)
 
-SWEEPS, FOLLOWS = Pace(settings.sweep_s / 2), Pace(FOLLOW_S / 2)
+SWEEPS, FOLLOWS, WEBHOOKS = Pace(settings.sweep_s / 2), Pace(FOLLOW_S / 2), Pace(WEBHOOKS_S / 2)
 BROKER = BrokerMemory(settings.redis_url.get_secret_value())
 
 
@@ -182,6 +182,13 @@ def follow_ledger_events() -> None:
         return
     storage = _Process.get().storage
     follow_events(storage, storage.recorder.clock.now(), settings.checkpoint_file)
+
+
+@celery_app.task(name="deliver_webhooks")
+def deliver_webhooks() -> None:
+    """Wake this process's deliverer, which works in threads of its own: nothing is sent here, and nobody waits."""
+    if WEBHOOKS.is_due() and not STOPPING.has_begun():
+        _Process.get().webhooks.wake()
 
 
 @celery_app.task(name="keep_snapshots")

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.admin import batches, codes, export, groups, importing, issue, keys, nowhere, people
+from api.admin import batches, codes, export, groups, hooks, importing, issue, keys, nowhere, people
 from api.admin.office import Office
 from api.admin.ports import PostRoom
 
@@ -12,6 +12,6 @@ __all__ = ["Office", "PostRoom", "build_admin"]
 def build_admin() -> APIRouter:
     """All pages below /admin as one router; what they work with is `app.state.admin`, an `Office`."""
     router = APIRouter(include_in_schema=False)
-    for part in (issue, batches, codes, export, importing, groups, keys, people, nowhere):
+    for part in (issue, batches, codes, export, importing, groups, hooks, keys, people, nowhere):
         router.include_router(part.router)
     return router

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from api.hook_testing import HookPost
 from domain.ports import Letter, Outcome
 
 
@@ -21,8 +22,8 @@ class LetterView(Protocol):
         """The HTML part, a page of its own."""
 
 
-class PostRoom(Protocol):
-    """Writes letters and sends single ones at once."""
+class PostRoom(HookPost, Protocol):
+    """Writes letters and sends single ones at once; sends tests to webhook endpoints."""
 
     def preview(self, letter: Letter) -> LetterView:
         """The letter as it would arrive."""

@@ -5,7 +5,7 @@
 SELECT g.channel_id, g.channel_url, s.text_id, p.sealed, p.key_id
 FROM invite_groups g JOIN webhook_secrets s ON s.owner_id = g.channel_id JOIN private_texts p USING (text_id)
 WHERE g.name = %(group)s AND g.channel = 'webhook' AND (s.ends_at IS NULL OR s.ends_at > %(now)s)
-ORDER BY s.created_at DESC, s.text_id;
+ORDER BY s.ends_at DESC NULLS FIRST, s.created_at DESC;
 
 -- name: groups_with_channels
 SELECT name FROM invite_groups WHERE channel = 'webhook' ORDER BY name LIMIT 10000;
@@ -38,7 +38,7 @@ WHERE channel_id IS NOT NULL AND name > %s ORDER BY name LIMIT %s;
 
 -- name: valid_secrets
 SELECT s.text_id, s.created_at, s.ends_at, p.sealed, p.key_id FROM webhook_secrets s JOIN private_texts p USING (text_id)
-WHERE s.owner_id = %(owner_id)s AND (s.ends_at IS NULL OR s.ends_at > %(now)s) ORDER BY s.created_at DESC, s.text_id;
+WHERE s.owner_id = %(owner_id)s AND (s.ends_at IS NULL OR s.ends_at > %(now)s) ORDER BY s.ends_at DESC NULLS FIRST, s.created_at DESC;
 
 -- name: lock_secrets
 -- Two rotations of one owner wait for one another.

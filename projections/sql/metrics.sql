@@ -55,6 +55,11 @@ SELECT
     (SELECT position FROM merkle_progress) AS merkle_position,
     (SELECT coalesce(sum(rows), 0) FROM drifting_codes) AS drift,
     (SELECT count(*) FROM outbox WHERE due_at IS NOT NULL) AS notices,
+    hooks.pending AS hooks_pending,
+    coalesce(extract(epoch FROM clock_timestamp() - hooks.oldest), 0) AS hooks_oldest,
+    (SELECT coalesce(greatest((SELECT max(notification_id) FROM ledger_events) - min(position), 0), 0)
+     FROM webhook_endpoints WHERE state = 'enabled') AS hooks_behind,
+    (SELECT count(*) FROM webhook_endpoints WHERE state = 'disabled' AND reason <> 'by_staff') AS hooks_out,
     (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1818518631 AND objid = 1 AND granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS rebuilds,
     (SELECT coalesce(max(events::float8 / nullif(total, 0)), 0) FROM rebuild_progress) AS rebuilt,
@@ -65,7 +70,9 @@ FROM
     (SELECT min(due_at) AS oldest FROM reservations WHERE due_at IS NOT NULL) AS due,
     (SELECT count(*), min(reserved_at) AS oldest, min(deadline) AS deadline
      FROM reservations WHERE status = 'live' AND case_id IS NULL) AS pending,
-    (SELECT count(*), min(opened_at) AS oldest FROM cases WHERE closed_at IS NULL) AS cases;
+    (SELECT count(*), min(opened_at) AS oldest FROM cases WHERE closed_at IS NULL) AS cases,
+    (SELECT count(*) AS pending, min(d.made_at) AS oldest FROM webhook_deliveries d JOIN webhook_endpoints e USING (endpoint_id)
+     WHERE d.state = 'pending' AND e.state = 'enabled') AS hooks;
 
 -- name: set_rebuild_progress
 INSERT INTO rebuild_progress (step, events, total) VALUES (%s, %s, %s)

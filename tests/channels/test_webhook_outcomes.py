@@ -11,7 +11,7 @@ from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Uncertain
 from domain.signatures import secret_text
 from tests.channels.builders import CALLBACKS, LETTER, SECRET, webhook_to
 from tests.hookserver import HookServer, Reply
-from workers.channels.webhook import wait_of
+from workers.posting import wait_of
 
 OLDER = secret_text(b"o" * 32)
 

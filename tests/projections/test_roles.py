@@ -13,9 +13,13 @@ from api.forgetting import Forgetting
 from domain.ports import Rejected
 from domain.values import EmailAddress
 from projections.bootstrap import Storage
+from projections.channels import Channels
 from projections.database import connect
+from projections.deliveries import Deliveries
+from projections.endpoints import Endpoints
 from projections.errors import RolesMissingError
 from projections.forgetting import ForgottenList
+from projections.hook_secrets import HookSecrets, drop_ended
 from projections.key_rotation import KeyRotation
 from projections.migrations import migrate
 from projections.roles import APPEND_ONLY, VAULT, forgetting, prepare_roles, who_may_change_the_log
@@ -148,6 +152,20 @@ def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp
         assert [(1, 1)] == conn.execute("SELECT count(*), min(key_id) / 2 FROM recipients").fetchall()
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("UPDATE recipients SET key_id = 1")
+
+
+def test_secrets_of_webhooks_are_made_and_dropped_with_few_rights(running: str) -> None:
+    """Dropping one takes its text out of the vault, which the running role may not do as itself."""
+    with Storage.open(settings_for(running)) as storage:
+        channels, now = Channels(storage), storage.recorder.clock.now()
+        channel_id, secret = channels.turn_on("design", "https://team.example.com/", uuid4(), uuid4(), now)
+        newest = HookSecrets(storage).renew(channel_id, uuid4(), now)
+
+        assert HookSecrets(storage).valid(channel_id, now) == (newest, secret)
+        assert drop_ended(storage, now + timedelta(days=2)) == 1
+        assert HookSecrets(storage).valid(channel_id, now) == (newest,)
+        Endpoints(storage).add(uuid4(), "https://bi.example.com/", (), 1, uuid4(), now)
+        assert Deliveries(storage).prune(now, 10) == 0
 
 
 def test_rights_follow_the_schema(running: str, database_url: str) -> None:

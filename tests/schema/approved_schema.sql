@@ -314,6 +314,43 @@ CREATE TABLE public.verifications (
     events bigint NOT NULL,
     CONSTRAINT verifications_kind_check CHECK ((kind = ANY (ARRAY['sample'::text, 'full'::text])))
 );
+CREATE TABLE public.webhook_deliveries (
+    delivery_id uuid NOT NULL,
+    endpoint_id uuid NOT NULL,
+    "position" bigint,
+    event_type text NOT NULL,
+    state text NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    first_at timestamp with time zone,
+    last_at timestamp with time zone,
+    last_outcome text,
+    last_status integer,
+    last_ms integer,
+    ended_at timestamp with time zone,
+    CONSTRAINT webhook_deliveries_check CHECK (((state = 'pending'::text) = (due_at IS NOT NULL))),
+    CONSTRAINT webhook_deliveries_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])))
+);
+CREATE TABLE public.webhook_endpoints (
+    endpoint_id uuid NOT NULL,
+    url text NOT NULL,
+    event_types text[] NOT NULL,
+    concurrency smallint NOT NULL,
+    state text NOT NULL,
+    reason text,
+    created_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    "position" bigint NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    resting_until timestamp with time zone,
+    succeeded_at timestamp with time zone,
+    worked_at timestamp with time zone,
+    runner uuid,
+    lease_until timestamp with time zone,
+    CONSTRAINT webhook_endpoints_concurrency_check CHECK (((concurrency >= 1) AND (concurrency <= 8))),
+    CONSTRAINT webhook_endpoints_state_check CHECK ((state = ANY (ARRAY['enabled'::text, 'disabled'::text, 'removed'::text])))
+);
 CREATE TABLE public.webhook_secrets (
     text_id uuid NOT NULL,
     owner_id uuid NOT NULL,
@@ -396,6 +433,10 @@ ALTER TABLE ONLY public.unknown_code_tries
     ADD CONSTRAINT unknown_code_tries_pkey PRIMARY KEY (minute, reason);
 ALTER TABLE ONLY public.verifications
     ADD CONSTRAINT verifications_pkey PRIMARY KEY (kind);
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (delivery_id);
+ALTER TABLE ONLY public.webhook_endpoints
+    ADD CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (endpoint_id);
 ALTER TABLE ONLY public.webhook_secrets
     ADD CONSTRAINT webhook_secrets_pkey PRIMARY KEY (text_id);
 CREATE INDEX audit_staff_idx ON public.audit USING btree (staff_id, at);
@@ -428,6 +469,10 @@ CREATE INDEX reservations_reserved_idx ON public.reservations USING brin (reserv
 CREATE INDEX revocations_next_idx ON public.revocations USING btree (next_at);
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
+CREATE INDEX webhook_deliveries_due_idx ON public.webhook_deliveries USING btree (endpoint_id, due_at) WHERE (state = 'pending'::text);
+CREATE INDEX webhook_deliveries_ended_idx ON public.webhook_deliveries USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+CREATE INDEX webhook_deliveries_made_idx ON public.webhook_deliveries USING btree (endpoint_id, made_at, delivery_id);
+CREATE INDEX webhook_endpoints_created_idx ON public.webhook_endpoints USING btree (created_at, endpoint_id);
 CREATE INDEX webhook_secrets_ends_idx ON public.webhook_secrets USING btree (ends_at) WHERE (ends_at IS NOT NULL);
 CREATE INDEX webhook_secrets_owner_idx ON public.webhook_secrets USING btree (owner_id);
 CREATE TRIGGER audit_refuse_change BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_for_ever();
@@ -438,3 +483,5 @@ ALTER TABLE ONLY public.batch_refusals
     ADD CONSTRAINT batch_refusals_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES public.batches(batch_id);
 ALTER TABLE ONLY public.staff_sessions
     ADD CONSTRAINT staff_sessions_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES public.webhook_endpoints(endpoint_id);

@@ -8,14 +8,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Uncertain
 from domain.signatures import sign
 from workers.channels.letters import letter_parts
-from workers.posting import Answer, NotSentError, Poster, UnansweredError
+from workers.posting import Answer, NotSentError, Poster, UnansweredError, wait_of
 
 LATER_S: Final = 60
 """When to come back if "later" names no time."""
@@ -155,17 +154,6 @@ class WebhookChannel:
 def webhook_id(letter: Letter) -> str:
     """The same on every try of a delivery: by it the other side tells a repeat from a second invitation."""
     return f"invite_{letter.reservation_id.hex}_{letter.delivery}"
-
-
-def wait_of(retry_after: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After asks to wait (RFC 9110 10.2.3: a number, or a date); None if it says nothing."""
-    text = (retry_after or "").strip()
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    try:
-        return (parsedate_to_datetime(text) - now).total_seconds()
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _said(answer: Answer) -> Mapping[str, Any] | None:

@@ -1,0 +1,207 @@
+"""Webhook endpoints on pages: making one, its secret shown once, testing, disabling, and the log of its messages."""
+
+from typing import Annotated, Any, Final, get_args
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.admin.office import Office, TheOffice
+from api.admin.rendering import Fields, admin_page, gone_to, id_of_nonce, new_nonce
+from api.hook_testing import endpoint_of, send_test
+from api.paging import FIRST, cursor_of, place_of
+from api.problems import ProblemError
+from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
+from api.support.search import LATEST
+from api.targets import fault_of_target
+from domain.targets import URL_LENGTH_MAX
+from projections.deliveries import Deliveries, DeliveryState
+from projections.endpoints import CONCURRENCY_MAX, EVENT_NAMES, Endpoints
+from projections.hook_secrets import HookSecrets
+from projections.staff import Act
+
+PER_PAGE: Final = 25
+STATES: Final[tuple[DeliveryState, ...]] = get_args(DeliveryState)
+NOTHING: Final[dict[str, Any]] = {}
+
+router = APIRouter(prefix="/admin/webhooks", route_class=SupportRoute)
+
+
+@router.get("")
+async def hooks(
+    request: Request, office: TheOffice, staff: Admin, cursor: Annotated[str | None, Query(max_length=200)] = None
+) -> Response:
+    """All endpoints, and the form for a new one."""
+    return await _list(request, office, staff, Fields({"concurrency": "1"}), [], cursor)
+
+
+@router.post("")
+async def make_hook(request: Request, office: TheOffice, staff: ActingAdmin) -> Response:
+    """Make an endpoint and show its secret, this once."""
+    fields, types = await _read(request, office)
+    endpoint_id = id_of_nonce(fields.sent.get("nonce", ""))
+    if endpoint_id is None:
+        raise ProblemError("MALFORMED")
+    hands = fields.number("concurrency", CONCURRENCY_MAX, default=1) or 1
+    if fields.faults:
+        return await _list(request, office, staff, fields, types, None)
+    services, endpoints = office.services, Endpoints(office.services.storage)
+    text_id, now, url = services.new_id(), services.now(), fields.sent["url"].strip()
+    secret = await services.read(lambda: endpoints.add(endpoint_id, url, types, hands, text_id, now))
+    if secret is not None:
+        await _write_down(office, staff, "made_webhook", endpoint_id)
+    return await _one(request, office, staff, endpoint_id, {"secret": secret})
+
+
+@router.get("/{endpoint_id}")
+async def hook(
+    request: Request,
+    office: TheOffice,
+    staff: Admin,
+    endpoint_id: UUID,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    state: Annotated[str, Query(max_length=10)] = "",
+) -> Response:
+    """One endpoint and its messages."""
+    return await _one(request, office, staff, endpoint_id, cursor=cursor, state=_state(state))
+
+
+@router.post("/{endpoint_id}")
+async def change_hook(request: Request, office: TheOffice, staff: ActingAdmin, endpoint_id: UUID) -> Response:
+    """Change address, events and how many at once."""
+    fields, types = await _read(request, office)
+    hands = fields.number("concurrency", CONCURRENCY_MAX, default=1)
+    if fields.faults:
+        return await _one(request, office, staff, endpoint_id, {"fields": fields, "types": types})
+    endpoints, now, url = Endpoints(office.services.storage), office.services.now(), fields.sent["url"].strip()
+    change = endpoints.change
+    await office.services.read(lambda: change(endpoint_id, now, url=url, event_types=types, concurrency=hands))
+    return await _done(office, staff, "changed_webhook", endpoint_id)
+
+
+@router.post("/{endpoint_id}/{state}")
+async def act_on_hook(
+    request: Request, office: TheOffice, staff: ActingAdmin, endpoint_id: UUID, state: str
+) -> Response:
+    """Enable, disable or remove it; a new secret; a test; what failed once more."""
+    services, endpoints = office.services, Endpoints(office.services.storage)
+    found, now = await endpoint_of(services, endpoint_id), services.now()
+    if state == "test":
+        sent = await send_test(services, office.post, found)
+        return await _one(request, office, staff, endpoint_id, {"sent": sent})
+    if state == "secret":
+        text_id = services.new_id()
+        secret = await services.read(lambda: HookSecrets(services.storage).renew(endpoint_id, text_id, now))
+        await _write_down(office, staff, "rotated_secret", endpoint_id)
+        return await _one(request, office, staff, endpoint_id, {"secret": secret})
+    if state == "redeliver":
+        since = found.created_at
+        await services.read(lambda: Deliveries(services.storage).redeliver_failed(endpoint_id, since, now))
+        return gone_to(f"/admin/webhooks/{endpoint_id}#log")
+    if state == "remove":
+        await services.read(lambda: endpoints.remove(endpoint_id, now))
+        await _write_down(office, staff, "removed_webhook", endpoint_id)
+        return gone_to("/admin/webhooks")
+    if state == "enable":
+        await services.read(lambda: endpoints.enable(endpoint_id, now))
+    elif state == "disable":
+        await services.read(lambda: endpoints.disable(endpoint_id, "by_staff", now))
+    else:
+        raise ProblemError("NOT_FOUND")
+    return await _done(office, staff, "changed_webhook", endpoint_id)
+
+
+@router.post("/{endpoint_id}/deliveries/{delivery_id}")
+async def redeliver_on_page(office: TheOffice, _: ActingAdmin, endpoint_id: UUID, delivery_id: UUID) -> Response:
+    """Send one message once more."""
+    services, now = office.services, office.services.now()
+    deliveries = Deliveries(services.storage)
+    if not await services.read(lambda: deliveries.redeliver(endpoint_id, delivery_id, now)):
+        raise ProblemError("NOT_FOUND")
+    return gone_to(f"/admin/webhooks/{endpoint_id}#log")
+
+
+async def _read(request: Request, office: Office) -> tuple[Fields, list[str]]:
+    """A form's fields, and the events that are ticked."""
+    form = await request.form()
+    fields = Fields({key: value for key, value in form.items() if isinstance(value, str)})
+    url = fields.text("url", URL_LENGTH_MAX, is_needed=True)
+    if "url" not in fields.faults and (fault := fault_of_target(url, office.services.settings)) is not None:
+        fields.faults["url"] = f"target.{fault}"
+    ticked = set(form.getlist("types"))
+    return fields, [name for name in EVENT_NAMES if name in ticked]
+
+
+async def _list(
+    request: Request, office: Office, staff: Staff, fields: Fields, types: list[str], cursor: str | None
+) -> Response:
+    endpoints, after = Endpoints(office.services.storage), FIRST if cursor is None else place_of(cursor)
+    found = await office.services.read(lambda: endpoints.page(after, PER_PAGE + 1))
+    page = found[:PER_PAGE]
+    return admin_page(
+        request,
+        "webhooks.html",
+        staff,
+        status=422 if fields.faults else 200,
+        endpoints=page,
+        next=cursor_of(page[-1].created_at, page[-1].endpoint_id) if len(found) > PER_PAGE else None,
+        is_first=cursor is None,
+        sent=fields.sent,
+        faults=fields.faults,
+        types=types,
+        names=EVENT_NAMES,
+        nonce=new_nonce(),
+        lengths={"url": URL_LENGTH_MAX, "hands": CONCURRENCY_MAX},
+    )
+
+
+async def _one(
+    request: Request,
+    office: Office,
+    staff: Staff,
+    endpoint_id: UUID,
+    said: dict[str, Any] = NOTHING,
+    *,
+    cursor: str | None = None,
+    state: DeliveryState | None = None,
+) -> Response:
+    services, storage = office.services, office.services.storage
+    endpoint, now = await endpoint_of(services, endpoint_id), services.now()
+    before, deliveries = LATEST if cursor is None else place_of(cursor), Deliveries(storage)
+    found = await services.read(lambda: deliveries.page(endpoint_id, before, PER_PAGE + 1, state))
+    page, fields = found[:PER_PAGE], said.get("fields")
+    return admin_page(
+        request,
+        "webhook.html",
+        staff,
+        status=422 if fields else 200,
+        endpoint=endpoint,
+        secrets=await services.read(lambda: HookSecrets(storage).lines(endpoint_id, now)),
+        secret=said.get("secret"),
+        sent=said.get("sent"),
+        fields=fields.sent if fields else {"url": endpoint.url, "concurrency": str(endpoint.concurrency)},
+        faults=fields.faults if fields else {},
+        types=said.get("types", endpoint.event_types),
+        names=EVENT_NAMES,
+        deliveries=page,
+        next=cursor_of(page[-1].made_at, page[-1].delivery_id) if len(found) > PER_PAGE else None,
+        is_first=cursor is None,
+        state=state,
+        states=STATES,
+        now=now,
+        lengths={"url": URL_LENGTH_MAX, "hands": CONCURRENCY_MAX},
+    )
+
+
+def _state(text: str) -> DeliveryState | None:
+    return next((state for state in STATES if state == text), None)
+
+
+async def _done(office: Office, staff: Staff, act: Act, endpoint_id: UUID) -> Response:
+    await _write_down(office, staff, act, endpoint_id)
+    return gone_to(f"/admin/webhooks/{endpoint_id}")
+
+
+async def _write_down(office: Office, staff: Staff, act: Act, endpoint_id: UUID) -> None:
+    now = office.services.now()
+    await office.services.read(lambda: office.desk.staff.record(act, staff.staff_id, now, endpoint_id))

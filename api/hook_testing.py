@@ -1,0 +1,84 @@
+"""Testing a webhook endpoint: one message, at once, by the workers' own way, which the API meets in its root only."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Final, Protocol
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from api.problems import ProblemError
+from api.services import Services
+from projections.deliveries import TEST_TYPE, Deliveries, DeliveryState, Tried
+from projections.endpoints import Endpoint, Endpoints
+from projections.hook_secrets import HookSecrets
+
+SPARE_S: Final = 5.0
+"""What keeping a test's outcome may take, beyond the message's own time."""
+
+
+class HookAnswer(Protocol):
+    """What became of one message to a webhook endpoint."""
+
+    @property
+    def outcome(self) -> str:
+        """Stable word."""
+
+    @property
+    def status(self) -> int | None:
+        """The answer's, if there was one."""
+
+    @property
+    def ms(self) -> int:
+        """How long it took."""
+
+    @property
+    def is_taken(self) -> bool:
+        """The other side has it."""
+
+
+class HookPost(Protocol):
+    """Sends tests to webhook endpoints."""
+
+    def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> HookAnswer:
+        """Send a test now, in the calling thread; for as long as the time-out of webhooks at most."""
+
+
+async def _post(request: Request) -> HookPost:
+    post: HookPost = request.app.state.hook_post
+    return post
+
+
+TheHookPost = Annotated[HookPost, Depends(_post)]
+
+
+async def send_test(services: Services, post: HookPost, found: Endpoint) -> HookAnswer:
+    """Send a test now, and keep what became of it.
+
+    Raises:
+        ProblemError: The database is away, or the endpoint takes too long.
+    """
+    secrets, deliveries = HookSecrets(services.storage), Deliveries(services.storage)
+    delivery_id, now = services.new_id(), services.now()
+
+    def send() -> HookAnswer:
+        sent = post.test_hook(found.url, secrets.valid(found.endpoint_id, now), delivery_id, now)
+        state: DeliveryState = "delivered" if sent.is_taken else "failed"
+        tried = Tried(delivery_id, state, None, now, sent.outcome, sent.status, sent.ms)
+        deliveries.keep_test(found.endpoint_id, TEST_TYPE, tried)
+        return sent
+
+    return await services.read(send, services.settings.webhook_timeout_s + SPARE_S)
+
+
+async def endpoint_of(services: Services, endpoint_id: UUID) -> Endpoint:
+    """An endpoint by its id.
+
+    Raises:
+        ProblemError: NOT_FOUND, or the database is away.
+    """
+    endpoints = Endpoints(services.storage)
+    found = await services.read(lambda: endpoints.find(endpoint_id))
+    if found is None:
+        raise ProblemError("NOT_FOUND")
+    return found

@@ -1,0 +1,63 @@
+"""How long and how often a message is tried: ever more rarely, for three days, never at everybody's same moment."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.insistence import ASKED_S_MAX, LONGEST_S, REST_LONGEST_S, TRIED_FOR, next_try, rest
+
+START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+CHANCES = st.floats(0, 1)
+ASKED = st.none() | st.floats(-10, 1e9)
+
+
+def tries(chance: float) -> list[datetime]:
+    """All tries of a message that nobody takes."""
+    found = [START]
+    while (again := next_try(START, found[-1], len(found), chance, None)) is not None:
+        found.append(again)
+    return found
+
+
+def test_a_message_is_tried_for_three_days() -> None:
+    """Soon at first; the last try is three days after the first."""
+    found = tries(0.0)
+
+    waits = [(later - earlier).total_seconds() for earlier, later in pairwise(found)]
+    assert waits[:4] == [5.0, 20.0, 80.0, 320.0]
+    assert max(waits) == LONGEST_S
+    assert found[-1] == START + TRIED_FOR
+    assert 14 <= len(found) <= 18
+
+
+@given(CHANCES)
+def test_jitter_only_spreads(chance: float) -> None:
+    """By a quarter at most, and never beyond the end."""
+    found = tries(chance)
+
+    assert found[1] - START <= timedelta(seconds=5 * 1.25)
+    assert found[-1] == START + TRIED_FOR
+    assert 12 <= len(found) <= 18
+
+
+@given(st.integers(1, 10**6), CHANCES, ASKED)
+def test_what_was_asked_for_is_waited_for_within_a_day(attempts: int, chance: float, asked_s: float | None) -> None:
+    """Never sooner than without, never later than three days after the first try."""
+    plain = next_try(START, START, attempts, chance, None)
+    asked = next_try(START, START, attempts, chance, asked_s)
+
+    assert plain is not None
+    assert asked is not None
+    assert plain <= asked <= START + timedelta(seconds=max(LONGEST_S * 1.25, ASKED_S_MAX))
+    if asked_s is not None:
+        assert asked >= START + timedelta(seconds=min(asked_s, ASKED_S_MAX) - 0.001)
+
+
+@given(st.integers(1, 10**6), CHANCES)
+def test_who_is_away_is_left_alone_for_minutes_at_most(failures: int, chance: float) -> None:
+    """So it is noticed soon when it is back; unless it asks for more."""
+    assert timedelta(seconds=1) <= rest(START, failures, chance, None) - START
+    assert rest(START, failures, chance, None) - START <= timedelta(seconds=REST_LONGEST_S * 1.25)
+    assert rest(START, failures, chance, 3600.0) == START + timedelta(hours=1)
