@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TABLE)))
-OTHERS = {12, 13, 35, 36, 37, 38}
-"""Webhooks and safety come with their own tests; 35 was dropped: unguessable codes and limits are the defence."""
+OTHERS = {35, 36, 37, 38}
+"""Safety comes with its own tests; 35 was dropped: unguessable codes and limits are the defence."""
 
 
 @pytest.mark.parametrize(("path", "name"), NAMED)
