@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.deps import Support, TheServices
+from api.deps import MayReadCases, TheServices
 from api.paging import cursor_of, place_of
 from api.schemas import CasePage, CaseView, Problem
 
@@ -25,7 +25,7 @@ PAGE_MAX = 200
 @router.get("", summary="List cases in order of opening")
 async def list_cases(
     services: TheServices,
-    _: Support,
+    _: MayReadCases,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
     closed: Annotated[bool, Query(description="Closed ones too.")] = False,  # noqa: FBT002 - a query parameter

@@ -1,21 +1,27 @@
 """Codes for staff and integrators: issue, list, look at one, read its history, have its count explained."""
 
-import random
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
+from pydantic import AwareDatetime
 
-from api.deps import Admin, TheLanguage, TheServices, Viewer
+from api.deps import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
+from api.etags import tag_of
 from api.explain import Explanation, csv_of, explanation_of
-from api.history import code_view, history_of
-from api.issuing import Terms, issue_codes
-from api.paging import cursor_of, place_of
+from api.history import code_of, code_view, empty_history, history_of, view_of_code
+from api.issuing import Issued, QuickLetters, Terms, issuing
+from api.paging import FIRST, Stretch, place_of
 from api.problems import ProblemError
 from api.schemas import CodePage, CodeView, History, IssuedCode, IssueRequest, Problem
+from domain.decisions.terms import terms_of
+from domain.redeem_code import CodeState, RedeemCode
+from projections.code_list import STRETCH
+from projections.notes import Notes
 
 router = APIRouter(
     prefix="/api/v1/codes",
@@ -30,50 +36,92 @@ router = APIRouter(
 
 PAGE_MAX = 200
 HISTORY_MAX = 10_000
+VERSION_MAX = 2**53
+ISSUE_S_MAX = 30.0
+"""How long issuing 1,000 codes may take; it is a fraction of a second unless the database is busy."""
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 
 @router.post("", status_code=201, summary="Issue codes")
-async def issue(body: IssueRequest, services: TheServices, caller: Admin) -> list[IssuedCode]:
+async def issue(body: IssueRequest, services: TheServices, caller: MayIssueCodes) -> list[IssuedCode]:
     """Issue up to 1,000 codes of the same terms; their texts are in the answer and nowhere else in clear."""
+    note = services.storage.vault.text(body.note, services.new_id()) if body.note else None
     terms = Terms(
         max_uses=body.max_uses,
         bound=not body.open,
         expires_at=body.expires_at,
         validity_days=body.validity_days,
         group=body.group,
+        note_id=note.text_id if note else None,
     )
     context = services.context(caller)
-    issued = await services.read(
-        lambda: issue_codes(services.storage, terms, body.count, context, services.new_id, random.SystemRandom())
-    )
+
+    def issue_all() -> list[Issued]:
+        if note is not None:
+            Notes(services.storage).keep(note)
+        prefix, letters = body.prefix.upper(), QuickLetters()
+        batches = issuing(services.storage, terms, body.count, context, services.new_id, letters, prefix)
+        return [code for batch in batches for code in batch]
+
+    issued = await services.read(issue_all, ISSUE_S_MAX)
     return [IssuedCode(code=code.text, id=code.code_id) for code in issued]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeFilter:
+    """Which codes a list is asked for."""
+
+    state: Annotated[CodeState | None, Query(description="As `state` of a code.")] = None
+    group: Annotated[str | None, Query(min_length=1, max_length=200, pattern=PRINTABLE)] = None
+    open: Annotated[bool | None, Query(description="Not bound to the first person who redeems it.")] = None
+    issued_from: Annotated[AwareDatetime | None, Query(description="Issued at this time or later.")] = None
+    issued_to: Annotated[AwareDatetime | None, Query(description="Issued before this time.")] = None
+
+    @property
+    def is_picky(self) -> bool:
+        """Whether codes have to be looked at one by one."""
+        return self.state is not None or self.open is not None
+
+    def fits(self, code: RedeemCode, now: datetime) -> bool:
+        """Whether a code is asked for; group and times are conditions of the query."""
+        is_open_as_asked = self.open is None or self.open != code.bound
+        return is_open_as_asked and self.state in {None, code.state(now)}
 
 
 @router.get("", summary="List codes in order of issue")
 async def list_codes(
     services: TheServices,
-    _: Viewer,
+    _: MayReadCodes,
+    wish: Annotated[CodeFilter, Depends()],
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> CodePage:
-    """One page. `next` of the answer is the cursor of the following page."""
-    after = place_of(cursor)
-    rows = await services.read(lambda: services.reader.codes(after, limit + 1))
+    """One page. `next` of the answer is the cursor of the following page.
+
+    With a filter a page looks through 2,000 codes at most: it may be short, or empty, and still have a `next`.
+    """
+    place = max(place_of(cursor), (wish.issued_from or FIRST[0], FIRST[1]))
+    wanted = STRETCH if wish.is_picky else limit + 1
+    rows = await services.read(lambda: services.reader.codes(place, wanted, group=wish.group))
     now = services.now()
-    page = rows[:limit]
-    more = len(rows) > limit
-    return CodePage(
-        codes=[code_view(row, now) for row in page],
-        next=cursor_of(page[-1]["issued_at"], page[-1]["code_id"]) if more else None,
-    )
+    stretch: Stretch[CodeView] = Stretch(limit, is_full=len(rows) == wanted)
+    for row in rows:
+        if wish.issued_to is not None and row["issued_at"] >= wish.issued_to:
+            stretch.end()
+            break
+        code = code_of(row)
+        if not stretch.take(view_of_code(code, now) if wish.fits(code, now) else None, (code.issued_at, code.code_id)):
+            break
+    return CodePage(codes=stretch.page, next=stretch.next)
 
 
 @router.get("/{code_id}", responses={404: {"model": Problem}}, summary="One code")
-async def one_code(code_id: UUID, services: TheServices, _: Viewer) -> CodeView:
-    """Balance and terms of a code."""
+async def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> CodeView:
+    """Balance and terms of a code. The ETag stands for its terms: it does not change by being redeemed."""
     row = await services.read(lambda: services.reader.code(code_id))
     if row is None:
         raise ProblemError("NOT_FOUND")
+    response.headers["ETag"] = tag_of(terms_of(code_of(row)))
     return code_view(row, services.now())
 
 
@@ -87,16 +135,22 @@ async def history(
     code_id: UUID,
     services: TheServices,
     language: TheLanguage,
-    _: Viewer,
+    _: MayReadCodes,
     as_of: Annotated[datetime | None, Query(description="Leave out what takes effect later.")] = None,
-    after: Annotated[int, Query(ge=0, description="Events after this version only.")] = 0,
+    after: Annotated[int, Query(ge=0, le=VERSION_MAX, description="Events after this version only.")] = 0,
     limit: Annotated[int, Query(ge=1, le=HISTORY_MAX)] = 1000,
 ) -> Response:
-    """Every event in order, each with the balance after it and a sentence."""
+    """Every event in order, each with the balance after it and a sentence.
+
+    The next page is asked for with the last `version` in `after`; one that is empty is the end.
+    """
     moment = as_of if as_of is None or as_of.tzinfo else as_of.replace(tzinfo=UTC)
     now = services.now()
     found = await services.read(
-        lambda: history_of(services.reader, code_id, now, language, as_of=moment, after=after, limit=limit)
+        lambda: (
+            history_of(services.reader, code_id, now, language, as_of=moment, after=after, limit=limit)
+            or (empty_history(services.reader, code_id, now, as_of=moment) if after else None)
+        )
     )
     if found is None:
         raise ProblemError("NOT_FOUND")
@@ -113,9 +167,9 @@ async def explain(
     code_id: UUID,
     services: TheServices,
     language: TheLanguage,
-    _: Viewer,
+    _: MayReadCodes,
     as_of: Annotated[datetime | None, Query(description="Leave out what takes effect later.")] = None,
-    version: Annotated[int | None, Query(ge=1, description="Leave out later events.")] = None,
+    version: Annotated[int | None, Query(ge=1, le=VERSION_MAX, description="Leave out later events.")] = None,
     form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
 ) -> Response:
     """Each use that counts by name, each that is held, and why every other reservation does not count."""

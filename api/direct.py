@@ -16,6 +16,7 @@ from api.deps import caller_of
 from api.i18n import pick_language
 from api.problems import ProblemError, problem_response
 from api.schemas import RedeemRequest
+from api.services import IDEMPOTENCY_KEY_LENGTH_MAX as KEY_LENGTH_MAX
 from api.services import Caller, Services
 from domain.ports import Language
 
@@ -134,7 +135,7 @@ def _read_headers(scope: Scope) -> _Asked:
         elif name == b"accept-language":
             language = value.decode("latin-1")
         elif name == b"idempotency-key":
-            if key is not None:
+            if key is not None or len(value) > KEY_LENGTH_MAX:
                 return _Asked(is_plain=False, accept_language=None, key=None)
             key = value.decode("latin-1")
     return _Asked(is_json and has_length, language, key)

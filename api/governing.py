@@ -3,18 +3,20 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Response
 from msgspec import UNSET
 
-from api.deps import Support, TheServices
+from api.deps import MayReadCodes, MayWriteCodes, TheServices
+from api.etags import IfMatch, expected_terms, tag_of
 from api.history import code_of, view_of_code
-from api.schemas import CodeView, NoteRequest, Problem, ReasonRequest, TermsRequest
+from api.problems import ProblemError
+from api.schemas import CodeView, NoteRequest, Problem, ReasonRequest, TermsRequest, TermsView, WholeTerms
 from api.services import Caller, Services
 from domain.deciding import CodeCommand
 from domain.decisions.note import NoteOnCode
 from domain.decisions.pause import PauseCode, ResumeCode
 from domain.decisions.revoke import RevokeCode
-from domain.decisions.terms import ChangeTerms
+from domain.decisions.terms import ChangeTerms, Terms, terms_of
 from domain.ports import TextDraft
 from projections.revoking import case_ids, settle
 
@@ -34,9 +36,19 @@ router = APIRouter(
 Reason = Annotated[ReasonRequest | None, Body()]
 
 
-@router.patch("", summary="Change a code's terms")
-async def change_terms(code_id: UUID, body: TermsRequest, services: TheServices, caller: Support) -> CodeView:
-    """What is not named stays. A limit below what is used and reserved is refused; nothing else is taken back."""
+@router.patch("", responses={412: {"model": Problem, "description": "TERMS_CHANGED"}}, summary="Change a code's terms")
+async def change_terms(
+    code_id: UUID,
+    body: TermsRequest,
+    services: TheServices,
+    caller: MayWriteCodes,
+    response: Response,
+    if_match: IfMatch = None,
+) -> CodeView:
+    """What is not named stays. A limit below what is used and reserved is refused; nothing else is taken back.
+
+    With If-Match only if the terms are those of that ETag.
+    """
     named = body.model_fields_set
     command = ChangeTerms(
         context=services.context(caller),
@@ -46,26 +58,71 @@ async def change_terms(code_id: UUID, body: TermsRequest, services: TheServices,
         validity_days=body.validity_days if "validity_days" in named else UNSET,
         group=body.group if "group" in named else UNSET,
         note=_text(services, body.note),
+        expected=None if if_match is None else expected_terms(if_match, await _terms(services, code_id)),
     )
-    return await _done(services, command)
+    done = await services.execute(command)
+    response.headers["ETag"] = tag_of(terms_of(done.code))
+    return view_of_code(done.code, services.now())
+
+
+@router.get("/terms", summary="A code's terms, with their ETag")
+async def terms(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> TermsView:
+    """What a change by PUT begins with."""
+    found = await _terms(services, code_id)
+    response.headers["ETag"] = tag_of(found)
+    return TermsView.model_validate(found._asdict())
+
+
+@router.put(
+    "/terms",
+    responses={
+        412: {"model": Problem, "description": "TERMS_CHANGED"},
+        428: {"model": Problem, "description": "PRECONDITION_REQUIRED"},
+    },
+    summary="Replace a code's terms",
+)
+async def replace_terms(
+    code_id: UUID,
+    body: WholeTerms,
+    services: TheServices,
+    caller: MayWriteCodes,
+    response: Response,
+    if_match: IfMatch = None,
+) -> TermsView:
+    """All terms at once, so it needs If-Match: nobody's change is lost unseen."""
+    if if_match is None:
+        raise ProblemError("PRECONDITION_REQUIRED")
+    command = ChangeTerms(
+        context=services.context(caller),
+        code_id=code_id,
+        max_uses=body.max_uses,
+        expires_at=body.expires_at,
+        validity_days=body.validity_days,
+        group=body.group,
+        note=_text(services, body.note),
+        expected=expected_terms(if_match, await _terms(services, code_id)),
+    )
+    found = terms_of((await services.execute(command)).code)
+    response.headers["ETag"] = tag_of(found)
+    return TermsView.model_validate(found._asdict())
 
 
 @router.post("/pause", summary="Take no new reservations for now")
-async def pause(code_id: UUID, services: TheServices, caller: Support, body: Reason = None) -> CodeView:
+async def pause(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
     """Reservations that stand go on. Pausing a paused code changes nothing."""
     note = _text(services, body.note if body else None)
     return await _done(services, PauseCode(context=services.context(caller), code_id=code_id, note=note))
 
 
 @router.post("/resume", summary="Take new reservations again")
-async def resume(code_id: UUID, services: TheServices, caller: Support, body: Reason = None) -> CodeView:
+async def resume(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
     """The end of a pause. Resuming a code that is not paused changes nothing."""
     note = _text(services, body.note if body else None)
     return await _done(services, ResumeCode(context=services.context(caller), code_id=code_id, note=note))
 
 
 @router.post("/revoke", summary="Take no new reservations for ever")
-async def revoke(code_id: UUID, services: TheServices, caller: Support, body: Reason = None) -> CodeView:
+async def revoke(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
     """What is held is given back, what is in doubt becomes a case; what was sent stays.
 
     `reserved` in the answer is what is being sent right now, or waits for a person; of a code that held thousands also
@@ -75,7 +132,7 @@ async def revoke(code_id: UUID, services: TheServices, caller: Support, body: Re
 
 
 @router.post("/notes", summary="Note something about a code")
-async def add_note(code_id: UUID, body: NoteRequest, services: TheServices, caller: Support) -> CodeView:
+async def add_note(code_id: UUID, body: NoteRequest, services: TheServices, caller: MayWriteCodes) -> CodeView:
     """It stands in the code's history; its text is kept sealed in the vault."""
     note = services.storage.vault.text(body.note, services.new_id())
     return await _done(services, NoteOnCode(context=services.context(caller), code_id=code_id, note=note))
@@ -95,6 +152,13 @@ async def revoke_code(services: Services, code_id: UUID, caller: Caller, note: T
         await services.read(lambda: settle(execute, code_id, lambda: services.context(caller), new_id))
     row = await services.read(lambda: services.reader.code(code_id))
     return view_of_code(code_of(row) if row else done.code, services.now())
+
+
+async def _terms(services: Services, code_id: UUID) -> Terms:
+    row = await services.read(lambda: services.reader.code(code_id))
+    if row is None:
+        raise ProblemError("NOT_FOUND")
+    return terms_of(code_of(row))
 
 
 async def _done(services: Services, command: CodeCommand) -> CodeView:

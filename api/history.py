@@ -49,6 +49,20 @@ def history_of(
     }
 
 
+def empty_history(reader: Reader, code_id: UUID, now: datetime, *, as_of: datetime | None) -> dict[str, Any] | None:
+    """The document of a code about which nothing more is to be told; None if there is no such code then."""
+    last: RedeemCode | None = None
+    if as_of is None:
+        row = reader.code(code_id)
+        last = code_of(row) if row else None
+    else:
+        for line in reader.history(code_id, as_of=as_of):
+            last = line.code
+    if last is None:
+        return None
+    return {"id": code_id, **_balance(last), "state": last.state(as_of or now), "events": []}
+
+
 def line_of(line: HistoryLine, language: Language) -> dict[str, Any]:
     """One event with the balance after it."""
     event = line.event

@@ -1,18 +1,29 @@
 """Issuing codes, for API, CLI and pages: draw texts, issue in batches, give the texts back once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from domain.decisions.command import Context
+from domain.decisions.import_code import ImportCode, Opening
 from domain.decisions.issue import IssueCode
 from domain.errors import Refusal
+from domain.ports import TextDraft
 from domain.values import Letters, draw_code, shown_code
 from projections.bootstrap import Storage
+from projections.randomness import POOL
 
 BATCH = 500
+"""Codes of one commit: it keeps the order lock for some hundredths of a second, which redeems don't notice."""
+AT_ONCE = 2
+"""Batches under way: one is prepared while the database writes the other."""
+SOURCE = "csv"
+"""Of opening balances that a file states."""
+STATED = "stated"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +38,25 @@ class Terms:
     note_id: UUID | None = None
 
 
+class Usage(NamedTuple):
+    """What a code has behind it elsewhere: uses that are counted there, when it was issued, whether it is paused."""
+
+    used: int = 0
+    issued_at: datetime | None = None
+    is_paused: bool = False
+    note: TextDraft | None = None
+
+
+NEW = Usage()
+
+
 class Order(NamedTuple):
     """One code to issue; its text is in normal form."""
 
     code_id: UUID
     text: str
     terms: Terms
+    usage: Usage = NEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +65,21 @@ class Issued:
 
     text: str
     code_id: UUID
+
+
+class QuickLetters:
+    """Letters of the operating system's randomness, drawn in bulk."""
+
+    def choices(self, population: str, *, k: int) -> list[str]:
+        """Draw letters; a byte falls on each of 2, 4, ... 256 letters equally often.
+
+        Raises:
+            ValueError: The population is of another size.
+        """
+        size = len(population)
+        if size & (size - 1) or not 1 < size <= 256:  # noqa: PLR2004 - what a byte can tell apart
+            raise ValueError("letters are drawn by bytes: 2, 4, ... 256 of them")
+        return [population[byte & (size - 1)] for byte in POOL.draw(k)]
 
 
 def issue_codes(
@@ -52,7 +91,24 @@ def issue_codes(
     letters: Letters,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Issued]:
-    """Issue `count` codes.
+    """Issue `count` codes; as `issuing`, which needs no memory for them."""
+    issued: list[Issued] = []
+    for some in issuing(storage, terms, count, context, new_id, letters):
+        issued += some
+        progress(len(issued))
+    return issued
+
+
+def issuing(
+    storage: Storage,
+    terms: Terms,
+    count: int,
+    context: Context,
+    new_id: Callable[[], UUID],
+    letters: Letters,
+    prefix: str = "",
+) -> Iterator[list[Issued]]:
+    """Issue `count` codes, and give each batch as soon as it is kept.
 
     Args:
         storage: An open ledger.
@@ -61,19 +117,44 @@ def issue_codes(
         context: Who issues, and when.
         new_id: Random ids of the streams.
         letters: Randomness of the texts.
-        progress: Told how many are issued so far.
+        prefix: Letters and digits in upper case that every text begins with.
 
     Raises:
-        StorageUnavailableError: The database is away; the batches that were answered stay issued.
+        StorageUnavailableError: The database is away; the batches that were given stay issued.
     """
-    issued: list[Issued] = []
-    while len(issued) < count:
-        wanted = min(BATCH, count - len(issued))
-        orders = [Order(new_id(), draw_code(letters), terms) for _ in range(wanted)]
-        issue_orders(storage, orders, context)
-        issued += [Issued(shown_code(order.text), order.code_id) for order in orders]
-        progress(len(issued))
-    return issued
+
+    def orders() -> Iterator[list[Order]]:
+        for start in range(0, count, BATCH):
+            yield [Order(new_id(), prefix + draw_code(letters), terms) for _ in range(min(BATCH, count - start))]
+
+    for some in in_turn(orders(), lambda batch: issue_orders(storage, batch, context)):
+        yield [Issued(shown_code(order.text), order.code_id) for order in some]
+
+
+def in_turn(batches: Iterable[T], work: Callable[[T], None]) -> Iterator[T]:
+    """Work on batches, some at the same time; give each in order once it is done.
+
+    Raises:
+        Exception: What the work raises; no further batch is begun then.
+    """
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="batches") as pool:
+        waiting: list[tuple[T, Future[None]]] = []
+        try:
+            for batch in batches:
+                waiting.append((batch, pool.submit(work, batch)))
+                if len(waiting) > AT_ONCE:
+                    yield _done(waiting)
+            while waiting:
+                yield _done(waiting)
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _done(waiting: list[tuple[T, Future[None]]]) -> T:
+    batch, future = waiting.pop(0)
+    future.result()
+    return batch
 
 
 def issue_orders(storage: Storage, orders: Sequence[Order], context: Context) -> None:
@@ -89,12 +170,29 @@ def issue_orders(storage: Storage, orders: Sequence[Order], context: Context) ->
             raise result
 
 
-def _command(storage: Storage, order: Order, context: Context) -> IssueCode:
-    terms = order.terms
+def _command(storage: Storage, order: Order, context: Context) -> IssueCode | ImportCode:
+    terms, usage = order.terms, order.usage
+    text = storage.vault.code(order.text, order.code_id)
+    if usage is not NEW:
+        return ImportCode(
+            context=context,
+            code_id=order.code_id,
+            text=text,
+            source=SOURCE,
+            max_uses=terms.max_uses,
+            issued_at=usage.issued_at,
+            bound=terms.bound,
+            expires_at=terms.expires_at,
+            validity_days=terms.validity_days,
+            group=terms.group,
+            openings=[Opening(usage.used, STATED)] if usage.used else (),
+            is_paused=usage.is_paused,
+            note=usage.note,
+        )
     return IssueCode(
         context=context,
         code_id=order.code_id,
-        text=storage.vault.code(order.text, order.code_id),
+        text=text,
         max_uses=terms.max_uses,
         bound=terms.bound,
         expires_at=terms.expires_at,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 from uuid import UUID
 
 from fastapi import FastAPI, Request
@@ -16,7 +17,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import callbacks, cases, channels, codes, governing, health, hooks, recipients, redeem, refunds, reservations
+from api import code_import, redeem
 from api.admin import Office, PostRoom, build_admin
 from api.admin.importing import FILE_BYTES_MAX
 from api.admin.importing import PATH as IMPORT_PATH
@@ -27,11 +28,14 @@ from api.direct import ShortWay
 from api.forgetting import Forgetting
 from api.i18n import LANGUAGES, translator
 from api.limits import Guard, telling
+from api.malformed import problem_of
 from api.middleware import Envelope
+from api.openapi import described, operation_id
 from api.page_deps import page_deps
 from api.pages import build_pages, error_page, mount_static, reference, wants_html
 from api.problems import ProblemError, language_of, problem_response, status_of
 from api.proxies import behind_proxies
+from api.resources import include_resources
 from api.services import Services
 from api.settings import ApiSettings
 from api.support import Desk, build_support
@@ -62,13 +66,20 @@ OPEN_TRIES, OPEN_PAUSE_S = 60, 0.5
 DESCRIBED = "/api/v1/openapi.json"
 DESCRIPTION = """A redeem code and an e-mail in, an invitation out, and a ledger of everything that happened.
 
-Refusals are problem documents (RFC 9457) with a stable `code`; texts come in zh or en by Accept-Language."""
+Refusals are problem documents (RFC 9457) with a stable `code`; texts come in zh or en by Accept-Language. Lists go on
+by cursor, `/api/v1/events` by position. Within v1 fields, values, types of events and operations are only added."""
 
 
 class _Site(FastAPI):
     """FastAPI with our own layers around it: its telemetry and middleware take longer than a whole redeem does."""
 
     around: ASGIApp
+
+    def openapi(self) -> dict[str, Any]:
+        """The API's description, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = described(super().openapi())
+        return self.openapi_schema
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -96,8 +107,9 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         openapi_url=DESCRIBED,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=operation_id,
     )
-    app.state.streams = set()
+    app.state.streams, app.state.readers = set(), set()
     _include_routes(app, settings)
     _handle_faults(app)
     envelope = Envelope(
@@ -109,7 +121,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
             defect=_answer_defect,
         ),
         body_bytes_max=settings.body_bytes_max,
-        files={IMPORT_PATH: FILE_BYTES_MAX},
+        files={IMPORT_PATH: FILE_BYTES_MAX, code_import.PATH: code_import.BODY_BYTES_MAX},
         new_request_id=lambda: POOL.draw(8).hex(),
         refuse=_refuse_body,
         quiet=("/healthz", "/readyz", "/metrics", "/static"),
@@ -120,17 +132,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
 
 def _include_routes(app: FastAPI, settings: ApiSettings) -> None:
     """Everything that may be asked for; tests/security/matrix.py says by whom."""
-    app.include_router(redeem.router)
-    app.include_router(codes.router)
-    app.include_router(governing.router)
-    app.include_router(reservations.router)
-    app.include_router(refunds.router)
-    app.include_router(cases.router)
-    app.include_router(recipients.router)
-    app.include_router(channels.router)
-    app.include_router(hooks.router)
-    app.include_router(callbacks.router)
-    app.include_router(health.router)
+    include_resources(app)
     app.include_router(build_pages(page_deps(app, settings)))
     app.include_router(reference.routes(app.openapi, DESCRIBED, settings.default_language), include_in_schema=False)
     app.include_router(build_support())
@@ -251,7 +253,7 @@ def _handle_faults(app: FastAPI) -> None:
     async def on_malformed(request: Request, error: RequestValidationError) -> Response:
         if request.url.path == redeem.PATH:
             REDEEM_REQUESTS.labels("malformed").inc()
-        return await answer(request, ProblemError(_malformed_code(error)))
+        return await answer(request, problem_of(error))
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
@@ -260,7 +262,9 @@ def _handle_faults(app: FastAPI) -> None:
             HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "BODY_TOO_LARGE",
         }
-        return await answer(request, ProblemError(codes_by_status.get(HTTPStatus(error.status_code), "MALFORMED")))
+        problem = ProblemError(codes_by_status.get(HTTPStatus(error.status_code), "MALFORMED"))
+        problem.headers = dict(error.headers or {})  # such as Allow, of a method that is not allowed
+        return await answer(request, problem)
 
     @app.exception_handler(Exception)
     async def on_defect(request: Request, error: Exception) -> Response:
@@ -278,14 +282,6 @@ async def _answer_defect(error: Exception, scope: Scope, receive: Receive, send:
     scope["ledger_outcome"] = "INTERNAL"
     response = problem_response(ProblemError("INTERNAL"), language_of(Request(scope)), scope.get("ledger_request_id"))
     await response(scope, receive, send)
-
-
-def _malformed_code(error: RequestValidationError) -> str:
-    """Which part is malformed, as precisely as one word can say."""
-    fields = {str(item["loc"][-1]) for item in error.errors() if item["loc"]}
-    if fields == {"email"}:
-        return "EMAIL_INVALID"
-    return "CODE_MALFORMED" if fields == {"code"} else "MALFORMED"
 
 
 async def _refuse_body(scope: Scope, receive: Receive, send: Send) -> None:

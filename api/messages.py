@@ -35,6 +35,8 @@ REFUSAL_CODES: Final = (
     "METHOD_NOT_ALLOWED",
     "UNAUTHORIZED",
     "FORBIDDEN",
+    "TERMS_CHANGED",
+    "PRECONDITION_REQUIRED",
     "RATE_LIMITED",
     "LINK_NOT_VALID",
     "RESERVATION_NOT_REFUNDABLE",
@@ -71,7 +73,7 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
         code: Stable code of a refusal or fault.
         language: Of the answer.
         facts: `retry_after_s`, whole seconds; `why` a use can't be refunded, or a case not be decided like that;
-            `taken`, the uses that a limit has to leave room for.
+            `taken`, the uses that a limit has to leave room for; `scope` that a key lacks.
     """
     say = translator(language)
     base = f"refusal.{_known(code)}"
@@ -79,6 +81,8 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
     seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"
     if "why" in facts and say.knows(why):
         return say(why, span=_span(say, seconds)) if isinstance(seconds, int) else say(why)
+    if "scope" in facts and say.knows(f"{base}.detail_scope"):
+        return say(f"{base}.detail_scope", scope=facts["scope"])
     if "taken" in facts and say.knows(f"{base}.detail_taken"):
         return say(f"{base}.detail_taken", taken=facts["taken"])
     if isinstance(seconds, int) and say.knows(after):

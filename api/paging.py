@@ -1,16 +1,18 @@
-"""Cursors of lists that are ordered by a time and an id: opaque to clients, safe to make up."""
+"""Pages of lists that are ordered by a time and an id, and their cursors: opaque to clients, safe to make up."""
 
 import base64
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from api.problems import ProblemError
+from projections.paging import BEGINNING
 
+T = TypeVar("T")
 Place = tuple[datetime, UUID]
 """Where a page begins: after this time and id."""
 
-FIRST: Final[Place] = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
+FIRST: Final[Place] = BEGINNING
 
 
 def cursor_of(moment: datetime, row_id: UUID) -> str:
@@ -31,6 +33,48 @@ def place_of(cursor: str | None) -> Place:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         text, _, row_id = raw.partition("|")
         moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC), UUID(row_id)
-    except ValueError as bad:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC), UUID(row_id)
+    except (ValueError, OverflowError) as bad:
         raise ProblemError("MALFORMED") from bad
+
+
+class Stretch(Generic[T]):
+    """Picks one page out of rows in order, which are looked through to their end at most.
+
+    Args:
+        limit: Items of a page.
+        is_full: Whether rows may follow those that are looked through.
+    """
+
+    def __init__(self, limit: int, *, is_full: bool) -> None:
+        self._limit = limit
+        self._more = is_full
+        self._last: Place | None = None
+        self.page: list[T] = []
+
+    def take(self, item: T | None, place: Place) -> bool:
+        """Look at the next row.
+
+        Args:
+            item: What it is shown as; None if it is not asked for.
+            place: Where it stands.
+
+        Returns:
+            False once the page is full and this row is the next page's.
+        """
+        if len(self.page) == self._limit:
+            self._more = True
+            return False
+        self._last = place
+        if item is not None:
+            self.page.append(item)
+        return True
+
+    def end(self) -> None:
+        """Nothing that follows is asked for."""
+        self._more = False
+
+    @property
+    def next(self) -> str | None:
+        """The cursor of the following page; None on the last."""
+        return cursor_of(*self._last) if self._more and self._last is not None else None

@@ -35,6 +35,8 @@ STATUS: Final[dict[str, int]] = {
     "NOTHING_SENT": 409,
     "LIMIT_TOO_LOW": 409,
     "RESERVATION_NOT_RESENDABLE": 409,
+    "TERMS_CHANGED": 412,
+    "PRECONDITION_REQUIRED": 428,
     "RATE_LIMITED": 429,
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
@@ -51,6 +53,8 @@ class ProblemError(Exception):
         self.code = code
         self.retry_after_s = retry_after_s
         self.facts = facts
+        self.faults: list[dict[str, object]] = []
+        """Which parts of a request are malformed, as `where` and `what`."""
         self.headers: dict[str, str] = {}
 
     @classmethod
@@ -69,7 +73,7 @@ def status_of(code: str) -> int:
 def problem_response(problem: ProblemError, language: Language, request_id: str | None = None) -> JSONResponse:
     """The document, in the caller's language. Its instance is the request, never the path: that may hold a code."""
     status = status_of(problem.code)
-    content = {
+    content: dict[str, object] = {
         "type": f"urn:redemption-ledger:{problem.code.lower().replace('_', '-')}",
         "title": refusal_title(problem.code, language),
         "status": status,
@@ -78,7 +82,9 @@ def problem_response(problem: ProblemError, language: Language, request_id: str 
     }
     if request_id is not None:
         content["instance"] = f"urn:redemption-ledger:request:{request_id}"
-    headers = {"Content-Language": language, **problem.headers}
+    if problem.faults:
+        content["errors"] = problem.faults
+    headers: dict[str, str] = {"Content-Language": language, **problem.headers}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)
     if problem.code == "UNAUTHORIZED":

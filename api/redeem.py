@@ -28,7 +28,7 @@ STREAM_POLL_S = 0.3
 STREAMS_MAX = 200
 """Open streams per process; beyond it clients fall back to polling, as they do when a stream ends."""
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
+REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {
         "model": Problem,
         "description": "Refused, in this order of precedence: CODE_INVALID, AGAIN_UNKNOWN, CODE_REVOKED, CODE_PAUSED, "
@@ -87,7 +87,7 @@ def json_response(content: object, status: int = 200, headers: dict[str, str] | 
     response_model=RedemptionView,
     responses={
         200: {"model": RedemptionView, "description": "You have this reservation already."},
-        **_REFUSALS,
+        **REFUSALS,
     },
     summary="Redeem a code for an e-mail",
 )
@@ -141,8 +141,8 @@ _CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for lang
         400: {"model": Problem, "description": "CODE_INVALID, RECIPIENT_NOT_CORRECTABLE, CODE_REVOKED."},
         404: {"model": Problem},
         422: {"model": Problem, "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED."},
-        429: _REFUSALS[429],
-        503: _REFUSALS[503],
+        429: REFUSALS[429],
+        503: REFUSALS[503],
     },
     summary="Correct a mistyped e-mail",
 )
@@ -159,7 +159,7 @@ async def correct_recipient(
 @router.get(
     "/redemptions/{reservation_id}",
     response_model=RedemptionView,
-    responses={404: {"model": Problem}, 422: {"model": Problem}, 503: _REFUSALS[503]},
+    responses={404: {"model": Problem}, 422: {"model": Problem}, 503: REFUSALS[503]},
     summary="What became of a reservation",
 )
 async def redemption(reservation_id: UUID, services: TheServices, language: TheLanguage) -> Response:
@@ -171,7 +171,7 @@ async def redemption(reservation_id: UUID, services: TheServices, language: TheL
 @router.get(
     "/redemptions/{reservation_id}/stream",
     response_class=StreamingResponse,
-    responses={404: {"model": Problem}, 422: {"model": Problem}, 503: _REFUSALS[503]},
+    responses={404: {"model": Problem}, 422: {"model": Problem}, 503: REFUSALS[503]},
     summary="The same, as server-sent events",
 )
 async def stream(

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from msgspec.structs import asdict, replace
 from pydantic import AwareDatetime, BaseModel, Field
 
-from api.deps import Support, TheServices
+from api.deps import MayRefund, TheServices
 from api.hurt import Window
 from api.outages import REFUNDED_AT_ONCE, find_hurt, give_back, parts_of
 from api.problems import ProblemError
@@ -67,7 +67,7 @@ class OutageView(BaseModel):
 
 
 @router.post("", summary="Preview or apply the refunds after an outage")
-async def refunds(body: OutageRequest, services: TheServices, caller: Support) -> OutageView:
+async def refunds(body: OutageRequest, services: TheServices, caller: MayRefund) -> OutageView:
     """Each reservation once, under one correlation id; what is settled since, or being sent, is left alone.
 
     One request gives back up to 1,000 of them; ask again while `remaining` is not 0.

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body
 from fastapi.responses import Response
 
-from api.deps import Support, TheLanguage, TheServices
+from api.deps import MayRefund, MayWriteReservations, TheLanguage, TheServices
 from api.redeem import json_response, view
 from api.schemas import (
     BounceRequest,
@@ -49,7 +49,7 @@ Reason = Annotated[ReasonRequest | None, Body()]
     summary="Give one use back",
 )
 async def refund(
-    reservation_id: UUID, body: RefundRequest, services: TheServices, language: TheLanguage, caller: Support
+    reservation_id: UUID, body: RefundRequest, services: TheServices, language: TheLanguage, caller: MayRefund
 ) -> Response:
     """Refund a reservation that is held (not being sent, never unknown) or was sent."""
     note = services.storage.vault.text(body.note, services.new_id(), reservation_id)
@@ -71,7 +71,11 @@ async def refund(
     summary="Take a reservation back before anything is sent",
 )
 async def cancel(
-    reservation_id: UUID, services: TheServices, language: TheLanguage, caller: Support, body: Reason = None
+    reservation_id: UUID,
+    services: TheServices,
+    language: TheLanguage,
+    caller: MayWriteReservations,
+    body: Reason = None,
 ) -> Response:
     """As a refund, but never of a use that counts."""
     note = _text(services, body, reservation_id)
@@ -87,7 +91,11 @@ async def cancel(
     summary="Send an invitation once more",
 )
 async def resend(
-    reservation_id: UUID, services: TheServices, language: TheLanguage, caller: Support, body: Reason = None
+    reservation_id: UUID,
+    services: TheServices,
+    language: TheLanguage,
+    caller: MayWriteReservations,
+    body: Reason = None,
 ) -> Response:
     """A new delivery with a letter and a link of its own. It takes no further use; if it fails it becomes a case."""
     note = _text(services, body, reservation_id)
@@ -107,7 +115,11 @@ async def resend(
     summary="Move a use to the right address",
 )
 async def correct_recipient(
-    reservation_id: UUID, body: StaffCorrectionRequest, services: TheServices, language: TheLanguage, caller: Support
+    reservation_id: UUID,
+    body: StaffCorrectionRequest,
+    services: TheServices,
+    language: TheLanguage,
+    caller: MayWriteReservations,
 ) -> Response:
     """The answer is the new reservation; the old letter's link is dead."""
     note = _text(services, body, reservation_id)
@@ -122,7 +134,7 @@ async def correct_recipient(
     summary="Note something about a reservation",
 )
 async def add_note(
-    reservation_id: UUID, body: NoteRequest, services: TheServices, language: TheLanguage, caller: Support
+    reservation_id: UUID, body: NoteRequest, services: TheServices, language: TheLanguage, caller: MayWriteReservations
 ) -> Response:
     """It stands in the history; its text is kept sealed in the vault."""
     note = services.storage.vault.text(body.note, services.new_id(), reservation_id)
@@ -138,7 +150,11 @@ async def add_note(
     summary="Decide what only a person may decide",
 )
 async def resolve(
-    reservation_id: UUID, body: ResolveRequest, services: TheServices, language: TheLanguage, caller: Support
+    reservation_id: UUID,
+    body: ResolveRequest,
+    services: TheServices,
+    language: TheLanguage,
+    caller: MayWriteReservations,
 ) -> Response:
     """End a case, or a doubt that is not parked yet: it counts as sent, is given back, or is tried on."""
     command = ResolveReservation(
@@ -161,7 +177,11 @@ async def resolve(
     summary="Report an invitation that came back",
 )
 async def bounce(
-    reservation_id: UUID, body: BounceRequest, services: TheServices, language: TheLanguage, caller: Support
+    reservation_id: UUID,
+    body: BounceRequest,
+    services: TheServices,
+    language: TheLanguage,
+    caller: MayWriteReservations,
 ) -> Response:
     """Once per delivery. A sent one becomes a case; nothing is given back by itself."""
     reply = services.storage.vault.text(body.reply, services.new_id(), reservation_id) if body.reply else None

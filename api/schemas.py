@@ -9,6 +9,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from domain.reservation import PublicState
 from domain.values import TYPED_LENGTH_MAX
 
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""Of a group: one line."""
+Note = Annotated[str, Field(min_length=1, max_length=2000)]
 BounceReason = Literal["mailbox_unknown", "mailbox_full", "refused", "other"]
 
 
@@ -38,8 +41,15 @@ class RedemptionView(BaseModel):
     status_url: str
 
 
+class Fault(BaseModel):
+    """Which part of a request is malformed, and why."""
+
+    where: str
+    what: str
+
+
 class Problem(BaseModel):
-    """RFC 9457 problem document with a stable `code`."""
+    """RFC 9457 problem document with a stable `code`. `errors`: the parts that are malformed."""
 
     type: str
     title: str
@@ -47,6 +57,7 @@ class Problem(BaseModel):
     detail: str
     code: str
     instance: str | None = None
+    errors: list[Fault] | None = None
 
 
 class IssueRequest(BaseModel):
@@ -57,7 +68,13 @@ class IssueRequest(BaseModel):
     expires_at: AwareDatetime | None = None
     validity_days: int | None = Field(default=None, ge=1, le=36500)
     open: bool = Field(default=False, description="Not bound to the first person who redeems it.")
-    group: str | None = Field(default=None, min_length=1, max_length=200)
+    group: Name | None = None
+    prefix: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9]{0,12}$",
+        description="Letters that every code begins with, such as a campaign's name.",
+    )
+    note: Note | None = Field(default=None, description="Stands in each code's history; kept sealed in the vault.")
 
 
 class IssuedCode(BaseModel):
@@ -166,7 +183,25 @@ class TermsRequest(ReasonRequest):
     max_uses: int | None = Field(default=None, ge=0, le=2**53, description="null: without limit")
     expires_at: AwareDatetime | None = Field(default=None, description="null: never")
     validity_days: int | None = Field(default=None, ge=1, le=36500, description="null: for ever")
-    group: str | None = Field(default=None, min_length=1, max_length=200)
+    group: Name | None = None
+
+
+class TermsView(BaseModel):
+    """What a code promises. null: without limit, never, for ever, no group."""
+
+    max_uses: int | None
+    expires_at: datetime | None
+    validity_days: int | None
+    group: str | None
+
+
+class WholeTerms(ReasonRequest):
+    """All terms of a code; each is needed, null where it does not bound anything."""
+
+    max_uses: int | None = Field(ge=0, le=2**53)
+    expires_at: AwareDatetime | None
+    validity_days: int | None = Field(ge=1, le=36500)
+    group: Name | None
 
 
 class CorrectionRequest(BaseModel):

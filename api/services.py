@@ -213,7 +213,7 @@ class Services:
             reservation_id=self.new_id(),
             language=language,
             again=again,
-            key=_idempotency_key(key, code.digests[0], recipient.digests[0], again),
+            key=_idempotency_key(key, caller, code.digests[0] + recipient.digests[0], again),
         )
 
 
@@ -231,17 +231,24 @@ def _typed_code(vault: Vault, typed: str) -> TypedCode:
         raise ProblemError("CODE_MALFORMED") from bad
 
 
-def _idempotency_key(
-    key: str | None, code_digest: bytes, recipient_digest: bytes, again: UUID | None
-) -> IdempotencyKey | None:
-    """Digests of a key in its scope (code, recipient) and of what the body says beyond that scope."""
+def _idempotency_key(key: str | None, caller: Caller, what: bytes, again: UUID | None) -> IdempotencyKey | None:
+    """Digests of a key in its scope and of what the body says beyond that scope.
+
+    The scope is the API key; on the public route, where nobody is known, it is what is asked for: code and recipient.
+    """
     if key is None:
         return None
     if not 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX:
         raise ProblemError("MALFORMED")
-    scope = hashlib.sha256(code_digest + recipient_digest + key.encode()).digest()
-    body = hashlib.sha256(again.bytes if again else b"").digest()
-    return IdempotencyKey(scope_digest=scope, body_digest=body)
+    more = again.bytes if again else b""
+    if caller.actor == "person":
+        scope, body = what, more
+    else:
+        scope, body = f"{caller.actor}:{caller.actor_id}:".encode(), what + more
+    return IdempotencyKey(
+        scope_digest=hashlib.sha256(scope + key.encode(errors="replace")).digest(),
+        body_digest=hashlib.sha256(body).digest(),
+    )
 
 
 def _count(code: str) -> None:

@@ -12,6 +12,7 @@
     ├── CodeExhausted            CODE_EXHAUSTED
     ├── NoSuchCode               NOT_FOUND
     ├── LimitTooLow              LIMIT_TOO_LOW
+    ├── TermsDiffer              TERMS_CHANGED
     ├── ReservationUnknown       NOT_FOUND
     ├── LinkNotValid             LINK_NOT_VALID
     ├── NothingSent              NOTHING_SENT
@@ -109,6 +110,12 @@ class LimitTooLow(Refusal):
     def __init__(self, taken: int) -> None:
         super().__init__()
         self.taken = taken
+
+
+class TermsDiffer(Refusal):
+    """The terms are not those that the change was decided on: somebody else changed them meanwhile."""
+
+    code = "TERMS_CHANGED"
 
 
 class ReservationUnknown(Refusal):

@@ -1,5 +1,6 @@
 """Keys of integrators: made once, shown once, kept as digests."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -10,10 +11,11 @@ from projections.vault import PrivateText
 
 
 class KeyLine(NamedTuple):
-    """One key. `name` is None of keys that were not made by hand."""
+    """One key. `name` is None of keys that were not made by hand, `scopes` of those that have a role."""
 
     key_id: UUID
     role: str
+    scopes: list[str] | None
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -33,9 +35,11 @@ class ApiKeys(Reader):
         *,
         expires_at: datetime | None,
         staff_id: UUID | None,
+        scopes: Sequence[str] | None = None,
     ) -> bool:
-        """Enter a key; False if this one was entered before."""
+        """Enter a key; False if this one was entered before. Its role is `scoped` if it has scopes."""
         named = {"key_id": key_id, "digest": digest, "role": role, "now": now, "expires_at": expires_at}
+        named["scopes"] = None if scopes is None else list(scopes)
         sealed = {"text_id": name.text_id, "sealed": name.content.sealed, "seal_key": name.content.key_id}
         with self._cursor() as cursor:
             found = cursor.execute(QUERIES["insert_named_key"], {**named, **sealed, "staff_id": staff_id}).fetchall()
@@ -50,7 +54,7 @@ class ApiKeys(Reader):
         vault = self._storage.vault
         found = []
         for row in self._all("list_keys", *before, limit):
-            key_id, role, created_at, expires_at, revoked_at, text_id, sealed, seal_key = row
+            key_id, role, scopes, created_at, expires_at, revoked_at, text_id, sealed, seal_key = row
             name = None if sealed is None else vault.open("text", text_id, bytes(sealed), seal_key)
-            found.append(KeyLine(key_id, role, created_at, expires_at, revoked_at, name))
+            found.append(KeyLine(key_id, role, scopes, created_at, expires_at, revoked_at, name))
         return found

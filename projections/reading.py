@@ -53,6 +53,15 @@ class CaseRow(NamedTuple):
     closed_how: str | None
 
 
+class KeyFound(NamedTuple):
+    """A valid API key. `scopes` is None of one that was made with a role."""
+
+    key_id: UUID
+    role: str
+    scopes: list[str] | None
+    expires_at: datetime | None
+
+
 class Reader:
     """Questions to the store; each takes one pooled connection for a short time.
 
@@ -141,15 +150,19 @@ class Reader:
         """How many uses of a code were really sent and not given back since."""
         return int(self._all("count_sent_of_code", code_id)[0][0])
 
-    def role_of_key(self, digest: bytes, now: datetime) -> tuple[UUID, str] | None:
-        """Id and role of an API key that has not expired, by its digest."""
+    def key_of_digest(self, digest: bytes, now: datetime) -> KeyFound | None:
+        """An API key that is neither over nor revoked, by its digest."""
         rows = self._all("api_key_of_digest", digest, now)
-        return (rows[0][0], rows[0][1]) if rows else None
+        return KeyFound(*rows[0]) if rows else None
 
-    def codes(self, after: tuple[datetime, UUID], limit: int) -> list[dict[str, Any]]:
-        """One page of balances in order of issue."""
+    def codes(self, after: tuple[datetime, UUID], limit: int, *, group: str | None = None) -> list[dict[str, Any]]:
+        """One page of balances in order of issue; of one group, if one is named."""
         with self._cursor() as cursor:
-            rows = cursor.execute(QUERIES["list_codes"], (*after, limit)).fetchall()
+            if group is None:
+                cursor.execute(QUERIES["list_codes"], (*after, limit))
+            else:
+                cursor.execute(QUERIES["codes_of_group_from"], (group, *after, limit))
+            rows = cursor.fetchall()
             names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]
 

@@ -18,6 +18,7 @@ Act = Literal[
     "issued_codes",
     "imported_codes",
     "exported_codes",
+    "exported_emails",
     "stopped_batch",
     "made_key",
     "revoked_key",

@@ -12,17 +12,12 @@ from api.admin.codes import Filter, TheFilter, all_rows
 from api.admin.office import Office, TheOffice
 from api.admin.rendering import admin_page
 from api.csv_lines import TYPE, csv_line
-from api.history import code_of
+from api.outgoing import CODE_COLUMNS, code_row, record_lines
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
-from domain.values import shown_code
 from projections.batches import Batch
 
 REASON_LENGTH_MAX: Final = 500
 SLICE: Final = 500
-COLUMNS: Final = (
-    *("code", "id", "state", "max_uses", "used", "reserved", "available", "open"),
-    *("expires_at", "validity_days", "group", "issued_at"),
-)
 
 router = APIRouter(prefix="/admin", route_class=SupportRoute)
 
@@ -75,44 +70,27 @@ async def _write_down(office: Office, staff: Staff, batch_id: UUID | None, reaso
     )
 
 
-def _lines_of_batch(office: Office, batch: Batch) -> Iterator[str]:
-    yield csv_line(COLUMNS)
+def _lines_of_batch(office: Office, batch: Batch) -> Iterator[bytes]:
+    yield csv_line(CODE_COLUMNS).encode()
     for start in range(0, batch.done, SLICE):
         ids = [code_id for _, code_id in batch.code_ids(start, SLICE)]
         rows = office.codes.balances(ids)
         yield from _records(office, [rows[code_id] for code_id in ids if code_id in rows])
 
 
-def _lines_of_list(office: Office, wish: Filter) -> Iterator[str]:
-    yield csv_line(COLUMNS)
+def _lines_of_list(office: Office, wish: Filter) -> Iterator[bytes]:
+    yield csv_line(CODE_COLUMNS).encode()
     for rows in all_rows(office, wish):
         yield from _records(office, rows)
 
 
-def _records(office: Office, rows: list[dict[str, Any]]) -> Iterator[str]:
+def _records(office: Office, rows: list[dict[str, Any]]) -> Iterator[bytes]:
     texts = office.codes.texts([row["code_id"] for row in rows], clear=True)
     now = office.services.now()
-    for row in rows:
-        code, text = code_of(row), texts.get(row["code_id"])
-        yield csv_line(
-            (
-                shown_code(text.text) if text and text.text else "",
-                code.code_id,
-                code.state(now),
-                "unlimited" if code.max_uses is None else code.max_uses,
-                code.used,
-                code.reserved,
-                code.available,
-                "no" if code.bound else "yes",
-                code.expires_at.isoformat() if code.expires_at else None,
-                code.validity_days,
-                code.group,
-                code.issued_at.isoformat(),
-            )
-        )
+    return record_lines((code_row(row, texts.get(row["code_id"]), now) for row in rows), CODE_COLUMNS, "csv")
 
 
-def _file(name: str, lines: Iterator[str]) -> Response:
+def _file(name: str, lines: Iterator[bytes]) -> Response:
     headers = {
         "Content-Disposition": f'attachment; filename="{name}"',
         "Cache-Control": "no-store",

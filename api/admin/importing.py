@@ -27,7 +27,8 @@ from api.admin.runner import Row
 from api.csv_lines import without_mark
 from api.issuing import Terms
 from api.problems import ProblemError
-from api.support.access import COOKIE, Admin, Staff, StaleFormError, SupportRoute, is_own_form
+from api.sessions import COOKIE
+from api.support.access import Admin, Staff, StaleFormError, SupportRoute, is_own_form
 from domain.values import MalformedCodeError, normal_code
 from projections.batches import Batch, NewBatch
 

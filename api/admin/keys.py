@@ -1,8 +1,6 @@
 """Keys of integrators: made here, shown once, revoked here."""
 
-import hashlib
-import secrets
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
@@ -11,16 +9,14 @@ from fastapi.responses import Response
 
 from api.admin.office import Office, TheOffice
 from api.admin.rendering import DAYS_MAX, NAME_LENGTH_MAX, Fields, admin_page, gone_to, id_of_nonce, new_nonce
-from api.deps import Role
+from api.key_making import SCOPED, KeyWish, make_key
 from api.paging import cursor_of, place_of
 from api.problems import ProblemError
+from api.scopes import SCOPES, Role
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
 from api.support.search import LATEST
 
 PER_PAGE: Final = 25
-SECRET_BYTES: Final = 24
-PREFIX: Final = "rl_"
-"""What tells scanners of leaked secrets whose key it is."""
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 router = APIRouter(prefix="/admin/keys", route_class=SupportRoute)
@@ -41,31 +37,26 @@ async def make(
     staff: ActingAdmin,
     name: Annotated[str, Form()] = "",
     role: Annotated[str, Form()] = "",
+    scope: Annotated[list[str] | None, Form()] = None,
     days: Annotated[str, Form()] = "",
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
     """Make a key and show its secret, this once: it is kept as a digest only."""
     fields = Fields({"name": name, "role": role, "days": days})
     shown, lasts = fields.text("name", NAME_LENGTH_MAX, is_needed=True), fields.number("days", DAYS_MAX)
-    key_id = id_of_nonce(nonce)
-    if key_id is None or role not in ROLES:
+    key_id, chosen = id_of_nonce(nonce), [known for known in SCOPES if known in (scope or ())]
+    if key_id is None or role not in {*ROLES, SCOPED}:
         raise ProblemError("MALFORMED")
+    if role == SCOPED and not chosen:
+        fields.faults["scopes"] = "missing"
     if fields.faults:
-        return await _page(request, office, staff, fields)
-    secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+        return await _page(request, office, staff, fields, chosen=chosen)
     services, now = office.services, office.services.now()
-    draft = services.storage.vault.text(shown, services.new_id(), key_id)
-    expires_at = None if lasts is None else now + timedelta(days=lasts)
-
-    def enter() -> bool:
-        digest = hashlib.sha256(secret.encode()).digest()
-        is_new = office.keys.add(key_id, digest, role, draft, now, expires_at=expires_at, staff_id=staff.staff_id)
-        if is_new:
-            office.desk.staff.record("made_key", staff.staff_id, now, key_id)
-        return is_new
-
-    is_new = await services.read(enter)
-    made = {"name": shown, "secret": secret if is_new else None}
+    wish = KeyWish(shown, next((known for known in ROLES if known == role), None), chosen, lasts)
+    secret = await services.read(
+        lambda: make_key(services.storage, wish, key_id, services.new_id(), now, staff_id=staff.staff_id)
+    )
+    made = {"name": shown, "secret": secret}
     return await _page(request, office, staff, Fields({"role": "viewer"}), made=made)
 
 
@@ -90,6 +81,7 @@ async def _page(
     *,
     cursor: str | None = None,
     made: dict[str, Any] | None = None,
+    chosen: Sequence[str] = (),
 ) -> Response:
     before = LATEST if cursor is None else place_of(cursor)
     found = await office.services.read(lambda: office.keys.page(before, PER_PAGE + 1))
@@ -107,6 +99,8 @@ async def _page(
         sent=fields.sent,
         faults=fields.faults,
         nonce=new_nonce(),
-        roles=ROLES,
+        roles=(*ROLES, SCOPED),
+        scopes=SCOPES,
+        chosen=chosen,
         days_max=DAYS_MAX,
     )

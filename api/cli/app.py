@@ -10,11 +10,13 @@ from pydantic import ValidationError
 
 from api.cli import (
     acts,
+    api_keys,
     cases,
     codes,
     container,
     doctor,
     forgetting,
+    import_codes,
     keys,
     moving_in,
     outage,
@@ -62,11 +64,13 @@ cases.add_to(app)
 acts.add_to(app)
 outage.add_to(app)
 moving_in.add_to(app)
+import_codes.add_to(app)
 forgetting.add_to(app)
 doctor.add_to(app)
 proof.add_to(app)
 receipts.add_to(app)
 keys.add_to(app)
+api_keys.add_to(app)
 travel.add_to(app)
 
 

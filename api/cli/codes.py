@@ -1,11 +1,15 @@
 """`ledger issue`, `history`, `refund`, `reset-failed`: codes and their reservations."""
 
-import random
+import re
+import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
+import orjson
 import typer
+from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
@@ -21,16 +25,19 @@ from api.cli.context import (
     print_json_line,
 )
 from api.history import history_of, line_of
-from api.issuing import Terms, issue_codes
+from api.issuing import Issued, QuickLetters, Terms, issuing
 from api.messages import refusal_detail
 from domain.deciding import Done
 from domain.decisions.refund import RefundReservation
 from domain.errors import Refusal, ReservationNotRefundable
 from domain.values import shown_code
+from projections.notes import Notes
+from projections.randomness import POOL
 
 LIVE_MAX = 100_000
 FOLLOW_S = 0.5
 PROGRESS_FROM = 5_000
+_PREFIX = re.compile(r"[A-Za-z0-9]{0,12}")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,7 +48,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("reset-failed")(reset_failed)
 
 
-def issue(
+def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signature
     context: typer.Context,
     max_uses: Annotated[str, typer.Option(help="Uses of each code: a number, or unlimited.")] = "1",
     count: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many codes.")] = 1,
@@ -49,33 +56,52 @@ def issue(
     validity_days: Annotated[int | None, typer.Option(min=1, help="Days of access after the invitation.")] = None,
     open_code: Annotated[bool, typer.Option("--open", help="Not bound to the first person.")] = False,
     group: Annotated[str | None, typer.Option(help="Group that people are invited to.")] = None,
+    prefix: Annotated[str, typer.Option(help="Up to 12 letters and digits that every code begins with.")] = "",
+    note: Annotated[str, typer.Option(help="Stands in each code's history; kept sealed in the vault.")] = "",
     json: JsonFlag = False,
 ) -> int:
-    """Issue codes. Their texts are printed here and kept sealed; nowhere else are they in clear."""
-    terms = Terms(
-        max_uses=uses_of(max_uses),
-        bound=not open_code,
-        expires_at=moment_of(expires_at) if expires_at else None,
-        validity_days=validity_days,
-        group=group,
-    )
+    """Issue codes. Their texts are printed as they are issued and kept sealed; nowhere else are they in clear."""
+    if not _PREFIX.fullmatch(prefix):
+        raise typer.BadParameter("--prefix takes up to 12 letters A to Z and digits")
+    uses, moment = uses_of(max_uses), moment_of(expires_at) if expires_at else None
     session: Session = context.obj
-    with session.open() as ledger, Progress(console=console, disable=json or count < PROGRESS_FROM) as bar:
-        task = bar.add_task("issuing", total=count)
-        issued = issue_codes(
-            ledger.storage,
-            terms,
-            count,
-            ledger.context(),
-            uuid4,
-            random.SystemRandom(),
-            lambda done: bar.update(task, completed=done),
+    progress = Progress(console=Console(stderr=True), disable=json or count < PROGRESS_FROM)
+    with session.open() as ledger, progress as bar:
+        terms = Terms(
+            max_uses=uses,
+            bound=not open_code,
+            expires_at=moment,
+            validity_days=validity_days,
+            group=group,
+            note_id=_keep_note(ledger, note) if note else None,
         )
-    if json:
-        print_json([{"code": code.text, "id": code.code_id} for code in issued])
-    else:
-        typer.echo("\n".join(code.text for code in issued))
+        task = bar.add_task("issuing", total=count)
+        made = issuing(ledger.storage, terms, count, ledger.context(), POOL.uuid, QuickLetters(), prefix=prefix.upper())
+        (_print_json_codes if json else _print_codes)(made, lambda done: bar.advance(task, done))
     return 0
+
+
+def _keep_note(ledger: OpenLedger, note: str) -> UUID:
+    draft = ledger.storage.vault.text(note, uuid4())
+    Notes(ledger.storage).keep(draft)
+    return draft.text_id
+
+
+def _print_codes(made: Iterator[list[Issued]], progress: Callable[[int], None]) -> None:
+    for some in made:
+        sys.stdout.write("".join(f"{code.text}\n" for code in some))
+        progress(len(some))
+
+
+def _print_json_codes(made: Iterator[list[Issued]], progress: Callable[[int], None]) -> None:
+    """One JSON list, batch by batch."""
+    between = "[\n"
+    for some in made:
+        for code in some:
+            sys.stdout.write(f"{between}  {orjson.dumps({'code': code.text, 'id': code.code_id}).decode()}")
+            between = ",\n"
+        progress(len(some))
+    sys.stdout.write("\n]\n")
 
 
 def history(

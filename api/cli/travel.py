@@ -1,7 +1,6 @@
 """`ledger export events|vault|person`, `import-events`, `import-vault`: what a ledger holds, to take elsewhere."""
 
 import base64
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,11 @@ from uuid import uuid4
 import orjson
 import typer
 
+from api.cli import exporting
 from api.cli.arguments import JsonFlag
 from api.cli.context import EXIT_REFUSED, Session, complain, print_json
 from api.cli.forgetting import NO_REASON
+from api.cli.written import OutputOption, written
 from api.person import export_person
 from domain.values import EmailAddress, MalformedEmailError
 from projections.bootstrap import check_keys
@@ -26,9 +27,6 @@ from projections.migrations import check_schema
 from projections.rebuild_command import ProgressLines
 from projections.vault_file import Moved, export_vault, import_vault
 
-OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="The file to make, mode 600; stdout if none is named.")
-]
 FileArgument = Annotated[Path, typer.Argument(help="The file; - for stdin.")]
 
 export = typer.Typer(help="Write what the ledger holds into a file.", no_args_is_help=True)
@@ -39,6 +37,7 @@ def add_to(app: typer.Typer) -> None:
     export.command("events")(events)
     export.command("vault")(vault)
     export.command("person")(person)
+    exporting.add_to(export)
     app.add_typer(export, name="export")
     app.command("import-events")(import_events)
     app.command("import-vault")(import_vault_file)
@@ -47,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
 def events(context: typer.Context, output: OutputOption = None, json: JsonFlag = False) -> int:
     """Write the whole log as JSON Lines: events as stored, and the signed checkpoints. Nothing personal is in it."""
     url = _database(context)
-    with _progress(json=json) as progress, _written(output) as out:
+    with _progress(json=json) as progress, written(output) as out:
         done = export_log(url, out, progress)
     _tell_log(done, "written", json=json and output is not None)
     return 0
@@ -59,7 +58,7 @@ def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = 
     Take it after `export events`. It opens with the key rings only (`ledger keys export`); keep them apart.
     """
     url = _database(context)
-    with _progress(json=json) as progress, _written(output) as out:
+    with _progress(json=json) as progress, written(output) as out:
         done = export_vault(url, out, progress)
     _tell_vault(done, "written", json=json and output is not None)
     return 0
@@ -82,7 +81,7 @@ def person(
     session: Session = context.obj
     with session.open() as ledger:
         found = export_person(ledger.storage, address, ledger.language, ledger.now(), uuid4, reason)
-    with _written(output) as out:
+    with written(output) as out:
         out.write(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
     if not found["people"] and not found["refused_tries"]:
         complain("nobody with this address is known")
@@ -132,26 +131,6 @@ def _progress(*, json: bool) -> Iterator[ProgressLines]:
         yield progress
     finally:
         progress.close()
-
-
-@contextmanager
-def _written(output: Path | None) -> Iterator[BinaryIO]:
-    """Stdout, or a file that appears under its name when it is whole."""
-    if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    beside = output.with_name(f"{output.name}.{os.getpid()}.new")
-    try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(output)
-    except OSError as refused:
-        raise typer.BadParameter(f"{output} can't be written ({refused.strerror})") from refused
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Who is at the desk: session cookies, roles, and the token that every form carries."""
 
-import hashlib
-import hmac
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -14,13 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from fastapi.routing import APIRoute
 
-from api.deps import RANK, Role
 from api.problems import ProblemError
+from api.scopes import RANK, Role
 from api.services import Caller
+from api.sessions import COOKIE, digest_of, form_token, is_own
 from api.support.desk import Desk
 from api.support.rendering import fault_page, form_is_stale
 
-COOKIE: Final = "ledger_staff"
 TOKEN_BYTES: Final = 32
 SIGN_IN: Final = "/support/sign-in"
 
@@ -84,21 +82,9 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def digest_of(token: str) -> bytes:
-    """Under which a session is stored: who reads the table can't use it."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-def form_token(desk: Desk, cookie: str) -> str:
-    """What the forms of the holder of a cookie carry."""
-    return hmac.digest(desk.secret, cookie.encode(), hashlib.sha256).hex()
-
-
 def is_own_form(request: Request, desk: Desk, cookie: str | None, token: str) -> bool:
     """Whether a form was made for the holder of this cookie, by us."""
-    if cookie is None or request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        return False
-    return hmac.compare_digest(form_token(desk, cookie).encode(), token.encode())
+    return is_own(request.headers, desk.secret, cookie, token)
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int, *, path: str = "/") -> None:
@@ -143,7 +129,7 @@ def at_least(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
             staff_id=member.staff_id,
             role=_role(member.role),
             address=member.address,
-            form_token=form_token(desk, token),
+            form_token=form_token(desk.secret, token),
         )
         request.state.staff = found
         if not found.may(role):

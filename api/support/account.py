@@ -7,14 +7,13 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.messages import refusal_detail
+from api.sessions import COOKIE, digest_of
 from api.support.access import (
-    COOKIE,
     ActingViewer,
     Staff,
     SupportRoute,
     TheDesk,
     Viewer,
-    digest_of,
     new_token,
     set_cookie,
 )

@@ -9,15 +9,13 @@ from fastapi.responses import RedirectResponse, Response
 from api.limits.sites import site_of
 from api.messages import refusal_detail
 from api.pages import page
+from api.sessions import COOKIE, digest_of, form_token
 from api.support.access import (
-    COOKIE,
     SIGN_IN,
     ActingViewer,
     StaleFormError,
     SupportRoute,
     TheDesk,
-    digest_of,
-    form_token,
     is_own_form,
     new_token,
     set_cookie,
@@ -117,7 +115,7 @@ def _throttled_as(request: Request, desk: Desk, email: str) -> tuple[str, str]:
         name = EmailAddress.parse(email).normal
     except MalformedEmailError:
         name = ""
-    return f"from {site_of(host)}", f"for {form_token(desk, name)}"
+    return f"from {site_of(host)}", f"for {form_token(desk.secret, name)}"
 
 
 def _next(request: Request) -> str:
@@ -140,7 +138,7 @@ def _form(
         status=429 if wait_s is not None else 403 if is_refused else 200,
         headers={} if wait_s is None else {"Retry-After": str(wait_s)},
         staff=None,
-        token=form_token(desk, cookie),
+        token=form_token(desk.secret, cookie),
         email=email,
         is_refused=is_refused,
         wait=wait,

@@ -1,19 +1,38 @@
 """Changing the terms of a code that is out already."""
 
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
 from domain.book import Book
 from domain.decisions.command import Context, Decision, stamp
-from domain.errors import CodeIsRevoked, LimitTooLow, NoSuchCode
+from domain.errors import CodeIsRevoked, LimitTooLow, NoSuchCode, TermsDiffer
 from domain.events import CodeTermsChanged
 from domain.ports import TextDraft
+from domain.redeem_code import RedeemCode
+
+
+class Terms(NamedTuple):
+    """What a code promises; None: without limit, never, for ever, no group."""
+
+    max_uses: int | None
+    expires_at: datetime | None
+    validity_days: int | None
+    group: str | None
+
+
+def terms_of(code: RedeemCode) -> Terms:
+    """A code's terms as they stand."""
+    return Terms(code.max_uses, code.expires_at, code.validity_days, code.group)
 
 
 class ChangeTerms(Struct, frozen=True, kw_only=True):
-    """Change what is set; what is UNSET stays as it is. `note`, the reason, goes to the vault."""
+    """Change what is set; what is UNSET stays as it is. `note`, the reason, goes to the vault.
+
+    `expected`: only if the terms are still these; None whatever they are.
+    """
 
     context: Context
     code_id: UUID
@@ -22,17 +41,21 @@ class ChangeTerms(Struct, frozen=True, kw_only=True):
     validity_days: int | UnsetType | None = UNSET
     group: str | UnsetType | None = UNSET
     note: TextDraft | None = None
+    expected: Terms | None = None
 
 
 def change_terms(command: ChangeTerms, book: Book) -> Decision:
     """Record the new terms; nothing if they are the old ones. Reservations that stand keep what they were promised.
 
     Raises:
-        NoSuchCode, CodeIsRevoked, LimitTooLow: in this order of precedence.
+        NoSuchCode, TermsDiffer, CodeIsRevoked, LimitTooLow: in this order of precedence.
     """
     code = book.codes.get(command.code_id)
     if code is None:
         raise NoSuchCode
+    before = terms_of(code)
+    if command.expected is not None and command.expected != before:
+        raise TermsDiffer
     if code.is_revoked:
         raise CodeIsRevoked
     max_uses = code.max_uses if command.max_uses is UNSET else command.max_uses
@@ -46,7 +69,6 @@ def change_terms(command: ChangeTerms, book: Book) -> Decision:
         group=code.group if command.group is UNSET else command.group,
         text_id=command.note.text_id if command.note else None,
     )
-    before = (code.max_uses, code.expires_at, code.validity_days, code.group)
     if before == (event.max_uses, event.expires_at, event.validity_days, event.group):
         return Decision(code.code_id, ())
     return Decision(code.code_id, [event])

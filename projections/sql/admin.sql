@@ -80,15 +80,17 @@ WITH named AS (
     INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%(text_id)s, %(sealed)s, %(seal_key)s)
     ON CONFLICT (text_id) DO NOTHING
 )
-INSERT INTO api_keys (key_id, digest, role, created_at, expires_at, text_id, staff_id)
-VALUES (%(key_id)s, %(digest)s, %(role)s, %(now)s, %(expires_at)s, %(text_id)s, %(staff_id)s)
+INSERT INTO api_keys (key_id, digest, role, scopes, created_at, expires_at, text_id, staff_id)
+VALUES (
+    %(key_id)s, %(digest)s, %(role)s, %(scopes)s::text[], %(now)s, %(expires_at)s, %(text_id)s, %(staff_id)s
+)
 ON CONFLICT (key_id) DO NOTHING RETURNING key_id;
 
 -- name: revoke_key
 UPDATE api_keys SET revoked_at = %s WHERE key_id = %s AND revoked_at IS NULL RETURNING key_id;
 
 -- name: list_keys
-SELECT k.key_id, k.role, k.created_at, k.expires_at, k.revoked_at, k.text_id, p.sealed, p.key_id
+SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.text_id, p.sealed, p.key_id
 FROM api_keys k LEFT JOIN private_texts p USING (text_id)
 WHERE (k.created_at, k.key_id) < (%s, %s) ORDER BY k.created_at DESC, k.key_id DESC LIMIT %s;
 

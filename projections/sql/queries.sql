@@ -346,7 +346,7 @@ SELECT migration_id FROM _yoyo_migration ORDER BY applied_at_utc, migration_id;
 INSERT INTO api_keys (key_id, digest, role, created_at) VALUES (%s, %s, %s, %s) ON CONFLICT (digest) DO NOTHING;
 
 -- name: api_key_of_digest
-SELECT key_id, role FROM api_keys
+SELECT key_id, role, scopes, expires_at FROM api_keys
 WHERE digest = %s AND (expires_at IS NULL OR expires_at > %s) AND revoked_at IS NULL;
 
 -- name: upsert_staff

@@ -25,7 +25,6 @@ NOT_IMPORTED = {
     "psycopg-pool": "eventsourcing.postgres keeps its connections with it",
     "pycryptodome": "eventsourcing.tests.persistence imports it",
     "pytest-timeout": "a plugin of pytest",
-    "httpx2": "starlette.testclient imports it",
     "python-multipart": "FastAPI reads forms with it",
     "ruff": "a program of `make check`",
     "setuptools": "builds this project",

@@ -60,6 +60,7 @@ FAMILIES: Final = {
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
     "refusal.LIMIT_TOO_LOW.detail_taken",
     *(f"refusal.RATE_LIMITED.{why}" for why in ("unknown_codes", "everybody")),
+    *("refusal.FORBIDDEN.csrf", "refusal.FORBIDDEN.detail_scope"),
     *(f"refusal.RESERVATION_NOT_REFUNDABLE.{why}" for why in ("refunded", "leased", "unknown", "sent")),
     *(f"state.{state}" for state in STATES if state in {"waiting", "sending", "unknown"}),
     *(f"state.refunded.{cause}" for cause in CAUSES),

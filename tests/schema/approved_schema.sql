@@ -21,7 +21,8 @@ CREATE TABLE public.api_keys (
     text_id uuid,
     staff_id uuid,
     revoked_at timestamp with time zone,
-    CONSTRAINT api_keys_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'support'::text, 'admin'::text])))
+    scopes text[],
+    CONSTRAINT api_keys_role_check CHECK ((((role = ANY (ARRAY['viewer'::text, 'support'::text, 'admin'::text])) AND (scopes IS NULL)) OR ((role = 'scoped'::text) AND (scopes IS NOT NULL))))
 );
 CREATE TABLE public.audit (
     audit_id bigint NOT NULL,
@@ -465,7 +466,7 @@ CREATE INDEX reservations_follows_idx ON public.reservations USING btree (follow
 CREATE INDEX reservations_live_idx ON public.reservations USING btree (code_id, deadline) WHERE (status = 'live'::text);
 CREATE INDEX reservations_person_idx ON public.reservations USING btree (code_id, recipient_id);
 CREATE INDEX reservations_recipient_idx ON public.reservations USING btree (recipient_id);
-CREATE INDEX reservations_reserved_idx ON public.reservations USING brin (reserved_at) WITH (autosummarize='on');
+CREATE INDEX reservations_reserved_idx ON public.reservations USING btree (reserved_at, reservation_id);
 CREATE INDEX revocations_next_idx ON public.revocations USING btree (next_at);
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);

@@ -4,7 +4,8 @@ from datetime import timedelta
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from api.support.access import COOKIE, digest_of, form_token, new_token
+from api.sessions import COOKIE, digest_of, form_token
+from api.support.access import new_token
 from api.support.desk import Desk
 from tests.api.site import Answer, Site
 from tests.support.browser import add_staff
@@ -35,7 +36,7 @@ class Doors:
 
     def form_token(self, cookie: str) -> str:
         """What this session's forms carry."""
-        return form_token(self.desk, cookie)
+        return form_token(self.desk.secret, cookie)
 
     def by_key(self, who: Who, method: str, path: str) -> Answer:
         """With an API key, or without one."""

@@ -1,6 +1,7 @@
 """Who may ask for what: every route of the application with the least role that it lets in.
 
-`anyone`: no account is needed. Below /api/v1 a role is that of an API key, elsewhere that of somebody who is signed in.
+`anyone`: no account is needed. Below /api/v1 a role is that of an API key, or of somebody who is signed in; elsewhere
+it is the latter alone.
 A route that is not here makes `tests/architecture/test_routes.py` fail.
 """
 
@@ -40,6 +41,12 @@ GET /api/v1/codes
 GET /api/v1/codes/{code_id}
 GET /api/v1/codes/{code_id}/explain
 GET /api/v1/codes/{code_id}/history
+GET /api/v1/codes/{code_id}/terms
+GET /api/v1/events
+GET /api/v1/events/stream
+GET /api/v1/reservations
+GET /api/v1/reservations/{reservation_id}
+GET /api/v1/session
 GET /support
 GET /support/account
 POST /support/account
@@ -67,6 +74,8 @@ POST /api/v1/codes/{code_id}/notes
 POST /api/v1/codes/{code_id}/pause
 POST /api/v1/codes/{code_id}/resume
 POST /api/v1/codes/{code_id}/revoke
+PUT /api/v1/codes/{code_id}/terms
+POST /api/v1/redemptions
 POST /api/v1/refunds
 POST /api/v1/reservations/{reservation_id}/bounce
 POST /api/v1/reservations/{reservation_id}/cancel
@@ -141,6 +150,7 @@ POST /admin/webhooks/{endpoint_id}
 POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}
 POST /admin/webhooks/{endpoint_id}/{state}
 POST /api/v1/codes
+POST /api/v1/codes/import
 POST /api/v1/recipients/export
 POST /api/v1/recipients/forget
 GET /support/audit
@@ -164,9 +174,10 @@ _VALUES: Final = {"act": "refund", "version": "1", "digest": "0" * 64, "_path": 
 def address(path: str) -> str:
     """A path with its parts filled in."""
     act = "pause" if "/codes/" in path else "refund"
-    return re.sub(r"\{(\w+)\}", lambda part: {**_VALUES, "act": act}.get(part[1], NOBODYS), path)
+    found = re.sub(r"\{(\w+)\}", lambda part: {**_VALUES, "act": act}.get(part[1], NOBODYS), path)
+    return f"{found}?seconds=1" if found.endswith("/events/stream") else found
 
 
 def is_api(path: str) -> bool:
-    """Whether an API key opens it, and not a session."""
+    """Whether an API key opens it."""
     return path.startswith("/api/v1/")

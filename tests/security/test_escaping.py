@@ -7,7 +7,7 @@ import pytest
 
 from api.cli.stack.waiting import wait_until
 from api.csv_lines import FORMULA, csv_line
-from api.support.access import COOKIE
+from api.sessions import COOKIE
 from tests.api.site import Site
 from tests.security.doors import Doors
 

@@ -1,0 +1,59 @@
+"""How far a long command is: a bar on a terminal, a line now and then elsewhere. On stderr: stdout is the answer's."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.progress import Progress
+
+LINE_EVERY_S: Final = 5.0
+
+
+class Steps:
+    """Progress of one command.
+
+    Args:
+        words: What is done, such as `exporting codes`.
+        total: How much there is; 0 where nobody knows.
+        quiet: Say nothing.
+    """
+
+    def __init__(self, words: str, total: int = 0, *, quiet: bool = False) -> None:
+        self._words, self._total = words, total
+        self._told, self._done = time.monotonic(), 0
+        self._quiet = quiet
+        self._bar = None if quiet or not sys.stderr.isatty() else Progress(console=Console(stderr=True))
+        self._task = self._bar.add_task(words, total=total or None) if self._bar else None
+
+    def at(self, done: int) -> None:
+        """So far."""
+        self._done = done
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done)
+        elif not self._quiet and time.monotonic() - self._told > LINE_EVERY_S:
+            self._told = time.monotonic()
+            of = f" of {self._total:,}" if self._total else ""
+            print(f"{self._words}: {done:,}{of}", file=sys.stderr, flush=True)  # noqa: T201 - a command line talks
+
+    def more(self, number: int) -> None:
+        """So many more."""
+        self.at(self._done + number)
+
+    def grow(self, total: int) -> None:
+        """How much there is, once it is known."""
+        self._total = total
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, total=total)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,28 @@
+"""A request that does not have the form that its route asks for, as a problem that says which part and why."""
+
+from typing import Final
+
+from fastapi.exceptions import RequestValidationError
+
+from api.problems import ProblemError
+
+FAULTS_MAX: Final = 20
+"""Malformed parts that one answer names."""
+
+
+def problem_of(error: RequestValidationError) -> ProblemError:
+    """The problem document's content; what the request says there is not repeated."""
+    faults = error.errors()
+    problem = ProblemError(_code({str(fault["loc"][-1]) for fault in faults if fault["loc"]}))
+    problem.faults = [
+        {"where": ".".join(str(part) for part in fault["loc"]), "what": str(fault["msg"])}
+        for fault in faults[:FAULTS_MAX]
+    ]
+    return problem
+
+
+def _code(fields: set[str]) -> str:
+    """Which part is malformed, as precisely as one word can say."""
+    if fields == {"email"}:
+        return "EMAIL_INVALID"
+    return "CODE_MALFORMED" if fields == {"code"} else "MALFORMED"

@@ -1,0 +1,42 @@
+"""Redeeming by API key: what the public route does, for a shop or a bot that acts for many people."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from fastapi.responses import Response
+
+from api.deps import MayRedeem, TheLanguage, TheServices
+from api.redeem import REFUSALS, json_response, view
+from api.schemas import Problem, RedeemRequest, RedemptionView
+
+router = APIRouter(prefix="/api/v1/redemptions", tags=["redemptions"])
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=RedemptionView,
+    responses={
+        200: {"model": RedemptionView, "description": "They have this reservation already."},
+        401: {"model": Problem},
+        403: {"model": Problem},
+        **REFUSALS,
+    },
+    summary="Redeem a code for somebody",
+)
+async def redeem_for(
+    body: RedeemRequest,
+    services: TheServices,
+    language: TheLanguage,
+    caller: MayRedeem,
+    idempotency_key: Annotated[
+        str | None,
+        Header(max_length=255, description="Of your choice, for 7 days: the same key and body give the same answer."),
+    ] = None,
+) -> Response:
+    """As the public route, with the key as who asks. `Idempotency-Key` is scoped to the API key."""
+    found = await services.redeem(
+        body.email, body.code, language=language, caller=caller, again=body.again, key=idempotency_key
+    )
+    content = view(found.reservation, language, created=found.created)
+    return json_response(content, 202 if found.created else 200, {"Content-Language": language})

@@ -1,0 +1,45 @@
+"""What a caller of the API may do: scopes, and the roles as sets of them. `docs/api.md` explains each."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, get_args
+
+Role = Literal["viewer", "support", "admin"]
+RANK: Final[Mapping[str, int]] = {"viewer": 1, "support": 2, "admin": 3}
+"""Each role may do what the ones before it may."""
+
+Scope = Literal[
+    "codes:read",
+    "codes:write",
+    "codes:issue",
+    "redeem",
+    "reservations:read",
+    "reservations:write",
+    "refunds:write",
+    "cases:read",
+    "events:read",
+    "admin",
+]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+_VIEWER: Final[frozenset[Scope]] = frozenset({"codes:read", "reservations:read", "events:read"})
+_SUPPORT: Final[frozenset[Scope]] = _VIEWER | {
+    "codes:write",
+    "redeem",
+    "reservations:write",
+    "refunds:write",
+    "cases:read",
+}
+GRANTS: Final[Mapping[str, frozenset[Scope]]] = {
+    "viewer": _VIEWER,
+    "support": _SUPPORT,
+    "admin": frozenset(SCOPES),
+}
+"""What the roles may: of staff, and of keys that were made with a role instead of scopes."""
+
+
+def scopes_of(role: str, named: Iterable[str] | None) -> frozenset[Scope]:
+    """What a key may: the scopes that it names, else those of its role. `admin` opens everything."""
+    if named is None:
+        return GRANTS.get(role, frozenset())
+    known = frozenset(scope for scope in SCOPES if scope in set(named))
+    return frozenset(SCOPES) if "admin" in known else known

@@ -1,0 +1,46 @@
+"""Who the API takes a caller for: what a key opens, or what a page's script needs to act for staff."""
+
+from datetime import datetime
+from typing import Literal
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from api.deps import TheIdentity
+from api.schemas import Problem
+from api.scopes import SCOPES
+
+router = APIRouter(
+    prefix="/api/v1/session",
+    tags=["session"],
+    responses={401: {"model": Problem}, 503: {"model": Problem}},
+)
+
+
+class SessionView(BaseModel):
+    """Whoever asks, and what they may do.
+
+    `csrf_token`: what requests of a staff session that change something carry in X-CSRF-Token; null of keys.
+    """
+
+    kind: Literal["key", "staff"]
+    id: str
+    role: str | None
+    scopes: list[str]
+    expires_at: datetime | None
+    csrf_token: str | None
+
+
+@router.get("", summary="What the caller may do")
+async def session(who: TheIdentity, response: Response) -> SessionView:
+    """Scopes of the key or of the staff session, and the token that the session's changes have to carry."""
+    response.headers["Cache-Control"] = "no-store"
+    return SessionView(
+        kind="key" if who.token is None else "staff",
+        id=who.caller.actor_id or "",
+        role=who.role,
+        scopes=[scope for scope in SCOPES if scope in who.scopes],
+        expires_at=who.until,
+        csrf_token=who.token,
+    )

@@ -1,0 +1,32 @@
+"""The cookie of a member of staff, and the token that proves that a request was made by a page of ours."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Final
+
+COOKIE: Final = "ledger_staff"
+TOKEN_HEADER: Final = "x-csrf-token"  # noqa: S105 - a name, no secret
+"""In which scripts send what forms send in a field."""
+
+
+def digest_of(token: str) -> bytes:
+    """Under which a session or a key is stored: who reads the table can't use it."""
+    return hashlib.sha256(token.encode(errors="replace")).digest()
+
+
+def form_token(secret: bytes, cookie: str) -> str:
+    """What forms and requests of the holder of a cookie carry.
+
+    Args:
+        secret: That of the desk.
+        cookie: The session's token.
+    """
+    return hmac.digest(secret, cookie.encode(errors="replace"), hashlib.sha256).hex()
+
+
+def is_own(headers: Mapping[str, str], secret: bytes, cookie: str | None, token: str) -> bool:
+    """Whether a request was made by a page for the holder of this cookie, by us."""
+    if cookie is None or headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        return False
+    return hmac.compare_digest(form_token(secret, cookie).encode(), token.encode(errors="replace"))
