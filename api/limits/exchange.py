@@ -56,9 +56,10 @@ class Exchange:
         report = self._guard.report()
         try:
             self._guard.hear(await asyncio.to_thread(self._tell, report))
-        except PersistenceError as away:
+        except Exception as fault:  # whatever it is, the next round must come
             if not self._is_away:
-                log.warning("limits are this process's alone for now: %s", type(away).__name__)
+                defect = None if isinstance(fault, PersistenceError) else fault
+                log.warning("limits are this process's alone for now: %s", type(fault).__name__, exc_info=defect)
             self._is_away = True
         else:
             self._is_away = False

@@ -129,15 +129,16 @@ def test_a_report_of_a_newer_version_is_no_fault() -> None:
     assert watch.redeem(tried()) is None
 
 
-def test_a_database_that_is_away_stops_nothing() -> None:
-    """The round fails, the next one is made; requests never wait for either."""
+@pytest.mark.parametrize("fault", [OperationalError(), ZeroDivisionError()], ids=["away", "a defect"])
+def test_a_round_that_fails_stops_nothing(fault: Exception) -> None:
+    """The next one is made; requests never wait for either."""
     watch = Watch()
     rounds: list[LimitReport | None] = []
 
     def tell(report: LimitReport | None) -> Sequence[LimitReport]:
         rounds.append(report)
         if len(rounds) == 1:
-            raise OperationalError
+            raise fault
         return [LimitReport(0, 0, {})]
 
     async def twice() -> None:
