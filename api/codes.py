@@ -51,6 +51,7 @@ async def issue(body: IssueRequest, services: TheServices, caller: MayIssueCodes
         bound=not body.open,
         expires_at=body.expires_at,
         validity_days=body.validity_days,
+        rebinds_max=body.rebinds_max,
         group=body.group,
         note_id=note.text_id if note else None,
     )

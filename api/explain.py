@@ -23,8 +23,8 @@ from domain.events import (
     LateSuccessRecorded,
     OpeningBalanceImported,
     ReservationEvent,
+    ReservationOpened,
     UseRefunded,
-    UseReserved,
 )
 from domain.ports import Language
 from domain.redeem_code import RedeemCode
@@ -103,7 +103,7 @@ class Explanation(BaseModel):
 class _Trace:
     """One reservation while its events are read."""
 
-    def __init__(self, code_id: UUID, line: HistoryLine, event: UseReserved) -> None:
+    def __init__(self, code_id: UUID, line: HistoryLine, event: ReservationOpened) -> None:
         self.item: Reservation = reservation.opened(code_id, line.version, event)
         self.decided = line
         self.attempts: dict[tuple[int, int], ExplainedAttempt] = {}
@@ -156,7 +156,7 @@ def explanation_of(
         if version is not None and line.version > version:
             break
         last, event = line, line.event
-        if isinstance(event, UseReserved):
+        if isinstance(event, ReservationOpened):
             opened += 1
             traces[event.reservation_id] = _Trace(code_id, line, event)
             if len(traces) > most * 6:
@@ -257,8 +257,8 @@ def _why(say: Translator, item: Reservation, decided: Event, at: datetime, langu
     """One sentence: counts since an event; holds, and until when; or neither, and since which event."""
     what = event_sentence(type(decided).__name__, facts_of(decided), language)
     moments = {"reserved_at": _moment(item.reserved_at), "since": _moment(decided.at)}
-    if item.status == "sent":
-        return say("explain.counts", what=what, **moments)
+    if item.status == "sent" or not item.is_use:
+        return say("explain.counts" if item.is_use else "explain.rebind", what=what, **moments)
     if isinstance(decided, UseRefunded):
         key = "explain.refunded.held" if decided.held == "reserved" else "explain.refunded.used"
         return say(key, what=what, **moments)

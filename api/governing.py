@@ -57,6 +57,7 @@ async def change_terms(
         expires_at=body.expires_at if "expires_at" in named else UNSET,
         validity_days=body.validity_days if "validity_days" in named else UNSET,
         group=body.group if "group" in named else UNSET,
+        rebinds_max=body.rebinds_max if "rebinds_max" in named else UNSET,
         note=_text(services, body.note),
         expected=None if if_match is None else expected_terms(if_match, await _terms(services, code_id)),
     )
@@ -99,6 +100,7 @@ async def replace_terms(
         expires_at=body.expires_at,
         validity_days=body.validity_days,
         group=body.group,
+        rebinds_max=body.rebinds_max,
         note=_text(services, body.note),
         expected=expected_terms(if_match, await _terms(services, code_id)),
     )

@@ -103,6 +103,7 @@ def code_of(row: Mapping[str, Any]) -> RedeemCode:
         sent_binding=row["sent_binding"],
         is_paused=row["is_paused"],
         revoked_by=row["revoked_by"],
+        rebinds_max=row["rebinds_max"],
     )
 
 
@@ -125,6 +126,7 @@ def view_of_code(code: RedeemCode, now: datetime) -> CodeView:
         expires_at=code.expires_at,
         validity_days=code.validity_days,
         group=code.group,
+        rebinds_max=code.rebinds_max,
     )
 
 

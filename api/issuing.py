@@ -36,6 +36,7 @@ class Terms:
     validity_days: int | None = None
     group: str | None = None
     note_id: UUID | None = None
+    rebinds_max: int | None = None
 
 
 class Usage(NamedTuple):
@@ -199,4 +200,5 @@ def _command(storage: Storage, order: Order, context: Context) -> IssueCode | Im
         validity_days=terms.validity_days,
         group=terms.group,
         note_id=terms.note_id,
+        rebinds_max=terms.rebinds_max,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from api.access_sentences import ACCESS_TELLERS, of_kind, rebind_given_back
 from api.i18n import Translator, translate, translator
 from api.telling import STAFF_TELLERS, Facts, moment_text, terms_text
 from domain.decisions.accept import CALLBACK, LINK
@@ -46,6 +47,7 @@ REFUSAL_CODES: Final = (
     "RECIPIENT_NOT_CORRECTABLE",
     "RESERVATION_NOT_RESENDABLE",
     *("SIGNATURE_INVALID", "CALLBACK_STALE", "CALLBACK_REPEATED", "TARGET_REFUSED"),
+    "REBIND_NOT_POSSIBLE",
     "INTERNAL",
 )
 """Codes with texts of their own; any other is answered with those of INTERNAL."""
@@ -166,9 +168,9 @@ def _attempted(say: Translator, facts: Facts) -> str:
 def _sent(say: Translator, facts: Facts) -> str:
     server, reply = _server(say, facts), _reply(say, facts)
     if (how := _PROVED.get(facts.get("server"))) is not None:
-        return say(how)
+        return say(of_kind(say, how, facts))
     if (delivery := facts.get("delivery", 1)) == 1:
-        return say("event.InviteSent", server=server, reply=reply)
+        return say(of_kind(say, "event.InviteSent", facts), server=server, reply=reply)
     return say("event.InviteSent.resend", delivery=delivery, server=server, reply=reply)
 
 
@@ -212,7 +214,7 @@ def _late_success(say: Translator, facts: Facts) -> str:
         by = say("event.LateSuccessRecorded.by_staff")
     key = f"event.LateSuccessRecorded.{effect}"
     if say.knows(key):
-        return say(key, by=by)
+        return say(of_kind(say, key, facts), by=by)
     return say("event.LateSuccessRecorded.other", by=by, effect=effect or "?")
 
 
@@ -229,7 +231,7 @@ def _accepted(say: Translator, facts: Facts) -> str:
 
 
 def _refunded(say: Translator, facts: Facts) -> str:
-    return _worded(say, "event.UseRefunded", cause=facts.get("cause"))
+    return rebind_given_back(say, facts) or _worded(say, "event.UseRefunded", cause=facts.get("cause"))
 
 
 def _case_opened(say: Translator, facts: Facts) -> str:
@@ -255,6 +257,7 @@ _TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "CaseOpened": _case_opened,
     "CaseClosed": _case_closed,
     **STAFF_TELLERS,
+    **ACCESS_TELLERS,
 }
 
 

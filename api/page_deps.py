@@ -1,16 +1,19 @@
 """What the pages ask of the application, answered by the same use cases as the API."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from fastapi import FastAPI
 
+from api.history import code_of
 from api.messages import refusal_detail, refusal_title, state_message
 from api.pages.masking import mask_email
 from api.pages.ports import AcceptAnswer, PageDeps, RedeemAnswer, RefusalAnswer, StatusView
 from api.pages.visitor import Visitor
 from api.problems import ProblemError
+from api.rebinding import rebind_by_person
 from api.services import Caller, Redemption, Services
 from api.settings import ApiSettings
 from domain.decisions.accept import AcceptInvite
@@ -26,6 +29,7 @@ def page_deps(app: FastAPI, settings: ApiSettings) -> PageDeps:
     return PageDeps(
         redeem=answers.redeem,
         correct=answers.correct,
+        move=answers.move,
         status=answers.status,
         accept=answers.accept,
         mailbox=settings.mailbox,
@@ -58,6 +62,17 @@ class PageAnswers:
         caller = _person(visitor)
         return await _answer(self.services.correct(reservation_id, email, caller=caller, code=code), language)
 
+    async def move(
+        self, reservation_id: UUID, code: str, group: str, language: Language, visitor: Visitor
+    ) -> RedeemAnswer | RefusalAnswer:
+        """Move the access of a reservation's person, who has to know the code."""
+        services = self.services
+        address = (await services.read(lambda: services.reader.addresses([reservation_id]))).get(reservation_id)
+        if address is None:
+            return await _answer(_nothing_to_move(), language)
+        asked = rebind_by_person(services, address, code, group, language=language, caller=_person(visitor))
+        return await _answer(asked, language)
+
     async def status(self, reservation_id: UUID, language: Language) -> StatusView | None:
         """What became of a reservation."""
         services = self.services
@@ -80,7 +95,30 @@ class PageAnswers:
             sent_at=item.sent_at,
             refunded_at=item.refunded_at,
             may_correct=_may_correct(item),
+            is_rebind=not item.is_use,
+            access_ends_at=item.access_ends_at if item.sent_at else None,
+            access_ended_at=item.access.ended_at if item.access else None,
+            is_moved=item.access is not None and item.access.ending == "moved",
+            groups=await self._groups_for(item),
         )
+
+    async def _groups_for(self, item: Reservation) -> Sequence[str]:
+        """Where the access may be moved to, as far as this reservation tells; the ledger decides when it is asked."""
+        services, now = self.services, self.services.now()
+        policy, activated_at = services.settings.policy, item.activated_at
+        if not item.access_stands or item.is_access_over(now) or activated_at is None:
+            return ()
+        if now > activated_at + timedelta(days=policy.rebind_days):
+            return ()
+        names = await services.read(lambda: Groups(services.storage).that_take_rebinds())
+        if not any(name != item.group for name in names):
+            return ()
+        row = await services.read(lambda: services.reader.code(item.code_id))
+        code = code_of(row) if row else None
+        limit = policy.rebinds_max if code is None or code.rebinds_max is None else code.rebinds_max
+        moves = item.access.moves if item.access else 0
+        may_move = code is not None and not code.is_revoked and not code.is_paused and moves < limit
+        return [name for name in names if name != item.group] if may_move else ()
 
     async def accept(self, token: str) -> AcceptAnswer:
         """Accept the invitation of a mail's link."""
@@ -98,7 +136,7 @@ class PageAnswers:
         try:
             done = await self.services.execute(command)
         except ProblemError as problem:
-            if problem.code in {"LINK_NOT_VALID", "NOT_FOUND"}:
+            if problem.code in {"LINK_NOT_VALID", "NOT_FOUND", "GRANT_EXPIRED"}:
                 return AcceptAnswer(accepted=False)
             raise
         name = done.about().group
@@ -130,7 +168,14 @@ def _person(visitor: Visitor) -> Caller:
     return Caller(actor="person", request_id=visitor.request_id, client=visitor.client)
 
 
+async def _nothing_to_move() -> Redemption:
+    raise ProblemError("REBIND_NOT_POSSIBLE", why="nothing_sent")
+
+
 def _may_correct(item: Reservation) -> bool:
     """Whether it makes sense to offer the correction; the ledger decides when it is asked for."""
     in_doubt = item.is_live and item.ever_unknown
+    has_ended = item.access is not None and item.access.ending is not None
+    if not item.is_use or has_ended:
+        return False
     return item.counts_or_holds and item.accepted_at is None and item.corrects is None and not in_doubt

@@ -12,6 +12,7 @@ from api import (
     governing,
     health,
     hooks,
+    rebind,
     recipients,
     redeem,
     redemptions,
@@ -31,6 +32,7 @@ def include_resources(app: FastAPI) -> None:
     app.include_router(governing.router)
     app.include_router(reservation_lists.router)
     app.include_router(reservations.router)
+    app.include_router(rebind.router)
     app.include_router(refunds.router)
     app.include_router(cases.router)
     app.include_router(events.router)

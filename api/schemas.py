@@ -30,6 +30,14 @@ class RedeemRequest(BaseModel):
     )
 
 
+class RebindRequest(BaseModel):
+    """A code, the address that it was redeemed with, and the group to move to."""
+
+    email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
+    code: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
+    group: Name
+
+
 class RedemptionView(BaseModel):
     """A reservation as its owner may see it."""
 
@@ -75,6 +83,9 @@ class IssueRequest(BaseModel):
         description="Letters that every code begins with, such as a campaign's name.",
     )
     note: Note | None = Field(default=None, description="Stands in each code's history; kept sealed in the vault.")
+    rebinds_max: int | None = Field(
+        default=None, ge=0, le=1000, description="How often an access may be moved to another group; null: as usual."
+    )
 
 
 class IssuedCode(BaseModel):
@@ -98,6 +109,7 @@ class CodeView(BaseModel):
     expires_at: datetime | None
     validity_days: int | None
     group: str | None
+    rebinds_max: int | None
 
 
 class CodePage(BaseModel):
@@ -184,6 +196,7 @@ class TermsRequest(ReasonRequest):
     expires_at: AwareDatetime | None = Field(default=None, description="null: never")
     validity_days: int | None = Field(default=None, ge=1, le=36500, description="null: for ever")
     group: Name | None = None
+    rebinds_max: int | None = Field(default=None, ge=0, le=1000, description="null: as often as usual")
 
 
 class TermsView(BaseModel):
@@ -193,6 +206,7 @@ class TermsView(BaseModel):
     expires_at: datetime | None
     validity_days: int | None
     group: str | None
+    rebinds_max: int | None
 
 
 class WholeTerms(ReasonRequest):
@@ -202,6 +216,7 @@ class WholeTerms(ReasonRequest):
     expires_at: AwareDatetime | None
     validity_days: int | None = Field(ge=1, le=36500)
     group: Name | None
+    rebinds_max: int | None = Field(default=None, ge=0, le=1000, description="null: as often as usual")
 
 
 class CorrectionRequest(BaseModel):
@@ -215,6 +230,12 @@ class StaffCorrectionRequest(ReasonRequest):
     """The right address, by staff."""
 
     email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
+
+
+class StaffRebindRequest(ReasonRequest):
+    """The group that an access is moved to, by staff."""
+
+    group: Name
 
 
 class ResolveRequest(BaseModel):

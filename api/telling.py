@@ -39,6 +39,8 @@ def terms_text(say: Translator, facts: Facts, bound: object = None) -> str:
         terms.append(say("event.CodeIssued.validity", validity_days=facts["validity_days"]))
     if facts.get("group"):
         terms.append(say("event.CodeIssued.group", group=facts["group"]))
+    if facts.get("rebinds_max") is not None:
+        terms.append(say("event.CodeIssued.rebinds", rebinds_max=facts["rebinds_max"]))
     return say("event.join").join(terms)
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain import redeem_code, reservation
-from domain.events import CodeIssued, Event, ReservationEvent, UseReserved
+from domain.events import CodeIssued, Event, ReservationEvent, ReservationOpened
 from domain.invariants import check_balance, check_turn
 from domain.ports import RecipientDraft
 from domain.redeem_code import RedeemCode
@@ -110,14 +110,20 @@ class Book:
         return sorted(found, key=lambda item: item.versions[0])
 
     def overdue(self, code_id: UUID, now: datetime) -> list[Reservation]:
-        """Reservations on a code that a command may give back on its way, oldest deadline first."""
+        """Held uses of a code that a command may give back on its way, oldest deadline first."""
         found = (self.reservations[key] for key in self._by_code.get(code_id, ()))
-        return sorted((item for item in found if item.is_overdue(now)), key=lambda item: item.deadline)
+        overdue = (item for item in found if item.is_use and item.is_overdue(now))
+        return sorted(overdue, key=lambda item: item.deadline)
 
     def live(self, code_id: UUID) -> list[Reservation]:
         """What is known of a code's live reservations, oldest deadline first."""
         found = (self.reservations[key] for key in self._by_code.get(code_id, ()))
         return sorted((item for item in found if item.is_live), key=lambda item: (item.deadline, item.versions))
+
+    def moves(self, item: Reservation) -> list[Reservation]:
+        """What is known of live and sent rebinds that move a reservation's access, oldest first."""
+        mine = self.of_recipient(item.code_id, item.recipient_id)
+        return [other for other in mine if other.follows == item.reservation_id and is_standing_rebind(other)]
 
     def has_text(self, text_id: UUID) -> bool:
         """Whether a free text is kept already, or will be with this batch."""
@@ -125,9 +131,9 @@ class Book:
         return text_id in self.known_texts or text_id in new
 
     def earliest_deadline(self, code_id: UUID, now: datetime) -> datetime | None:
-        """The first deadline still ahead of the live reservations on a code."""
+        """The first deadline still ahead of the held uses of a code."""
         found = (self.reservations[key] for key in self._by_code.get(code_id, ()))
-        known = [item.deadline for item in found if item.is_live and item.deadline > now]
+        known = [item.deadline for item in found if item.is_use and item.is_live and item.deadline > now]
         if (stored := self.earliest_deadlines.get(code_id)) is not None and stored > now:
             known.append(stored)
         return min(known, default=None)
@@ -140,10 +146,15 @@ class Book:
         )
 
     def _record_reservation(self, code_id: UUID, version: int, event: ReservationEvent) -> None:
-        if isinstance(event, UseReserved):
+        if isinstance(event, ReservationOpened):
             self.hold(reservation.opened(code_id, version, event))
         else:
             item = self.reservations[event.reservation_id]
             after = reservation.evolve(item, version, event)
             self.reservations[event.reservation_id] = check_turn(item, event, after)
         self.changed_reservations.add(event.reservation_id)
+
+
+def is_standing_rebind(item: Reservation) -> bool:
+    """Whether it moves, or has moved, an access."""
+    return item.kind == "rebind" and item.counts_or_holds

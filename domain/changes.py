@@ -5,12 +5,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from domain.access import Access
 from domain.events import (
+    STAFF,
+    AccessExpired,
+    AccessRemovalFailed,
+    AccessRemoved,
+    AccessReplaced,
     AccessRevoked,
     CaseClosed,
     CaseOpened,
+    Ending,
     Event,
+    ExpiryAnnounced,
     InviteAccepted,
     InviteAttempted,
     InviteBounced,
@@ -147,7 +156,13 @@ def _case_opened(_this: "Reservation", _: int, event: CaseOpened) -> Change:
 def _case_closed(this: "Reservation", _: int, event: CaseClosed) -> Change:
     """Where the machines go on, they get a new deadline and all their attempts again."""
     if event.retry_at is None:
-        return {"case_id": None, "resending": this.resending and this.lease is not None}
+        closed: Change = {"case_id": None, "resending": this.resending and this.lease is not None}
+        if this.access is not None and event.how == "removed_by_hand":
+            closed["access"] = replace(this.access, removal="removed")
+        return closed
+    if not this.is_live and this.access is not None:
+        removing = replace(this.access, removal="removing", removal_tries=0, removal_at=event.retry_at)
+        return {"case_id": None, "access": removing}
     deadline = event.deadline or this.deadline
     return {"case_id": None, "attempts": 0, "next_attempt_at": event.retry_at, "deadline": deadline}
 
@@ -165,8 +180,47 @@ def _resend_requested(_this: "Reservation", _: int, event: ResendRequested) -> C
     }
 
 
-def _access_revoked(_this: "Reservation", _: int, event: AccessRevoked) -> Change:
-    return {"access_revoked_at": event.at}
+def _announced(this: "Reservation", _: int, event: ExpiryAnnounced) -> Change:
+    access = this.access or Access()
+    return {"access": replace(access, announced=(*access.announced, event.days))}
+
+
+def _expired(this: "Reservation", _: int, event: AccessExpired) -> Change:
+    return {"access": _ended_access(this, event.at, "expired")}
+
+
+def _replaced(this: "Reservation", _: int, event: AccessReplaced) -> Change:
+    return {"access": replace(_ended_access(this, event.at, "moved"), replaced_by=event.by)}
+
+
+def _access_revoked(this: "Reservation", _: int, event: AccessRevoked) -> Change:
+    """What staff decide is to be done yet; of others it is known that it was."""
+    access = this.access or Access()
+    if access.ending is None:
+        access = _ended_access(this, event.at, "withdrawn")
+    if event.actor not in STAFF:
+        access = replace(access, removal="removed", removal_at=None)
+    return {"access_revoked_at": event.at, "access": access}
+
+
+def _ended_access(this: "Reservation", at: datetime, ending: Ending) -> Access:
+    access = this.access or Access()
+    return replace(access, ending=ending, ended_at=at, removal="removing", removal_tries=0, removal_at=at)
+
+
+def _removed(this: "Reservation", _: int, event: AccessRemoved) -> Change:
+    return {"access": replace(this.access or Access(), removal=event.effect, removal_at=None)}
+
+
+def _removal_failed(this: "Reservation", _: int, event: AccessRemovalFailed) -> Change:
+    return {
+        "access": replace(
+            this.access or Access(),
+            removal="removal_failed" if event.retry_at is None else "removing",
+            removal_tries=event.attempt,
+            removal_at=event.retry_at,
+        )
+    }
 
 
 def _noted(_this: "Reservation", _: int, _event: NoteAdded) -> Change:
@@ -186,6 +240,11 @@ CHANGES: dict[type[Event], Callable[["Reservation", int, Any], Change]] = {
     CaseOpened: _case_opened,
     CaseClosed: _case_closed,
     ResendRequested: _resend_requested,
+    ExpiryAnnounced: _announced,
+    AccessExpired: _expired,
+    AccessReplaced: _replaced,
     AccessRevoked: _access_revoked,
+    AccessRemoved: _removed,
+    AccessRemovalFailed: _removal_failed,
     NoteAdded: _noted,
 }

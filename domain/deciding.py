@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from domain.book import Book, RememberedKey
 from domain.decisions.accept import AcceptInvite, accept
+from domain.decisions.access import RecordRevocation, SettleAccess, record_revocation, replaced_by, settle_access
 from domain.decisions.attempt import ClaimAttempt, claim
 from domain.decisions.bounce import RecordBounce, record_bounce
 from domain.decisions.cancel import CancelReservation, cancel
@@ -18,6 +19,7 @@ from domain.decisions.issue import IssueCode, issue
 from domain.decisions.note import NoteOnCode, NoteOnReservation, note_on_code, note_on_reservation
 from domain.decisions.overdue import SettleDue, settle_due
 from domain.decisions.pause import PauseCode, ResumeCode, pause_or_resume
+from domain.decisions.rebind import RebindReservation, RequestRebind, rebind, request_rebind
 from domain.decisions.refund import RefundReservation, refund
 from domain.decisions.remove import RecordRemoval, record_removal
 from domain.decisions.resend import RequestResend, request_resend
@@ -50,13 +52,16 @@ ReservationCommand = (
     | RefundAfterOutage
     | NoteOnReservation
     | CloseForForgetting
+    | RebindReservation
+    | SettleAccess
+    | RecordRevocation
 )
 """What is about one reservation that exists, by its id."""
 
 NewCode = IssueCode | ImportCode
 """What brings a code into being."""
 
-Command = NewCode | ReserveUse | CodeCommand | ReservationCommand
+Command = NewCode | ReserveUse | RequestRebind | CodeCommand | ReservationCommand
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -97,7 +102,7 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
     except Refusal as refusal:
         return refusal
     if decision.events:
-        book.record(decision.code_id, decision.events)
+        book.record(decision.code_id, [*decision.events, *replaced_by(decision.events, book)])
         if decision.refusal is None:
             for draft in recipients_of(command):
                 book.adopt(draft)
@@ -116,7 +121,7 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
 def recipients_of(command: Command) -> Sequence[RecipientDraft]:
     """The persons that a command is about and that the vault may not know yet."""
     match command:
-        case ReserveUse() | CorrectRecipient():
+        case ReserveUse() | CorrectRecipient() | RequestRebind():
             return (command.recipient,)
         case ImportCode():
             return [use.recipient for use in command.uses]
@@ -153,6 +158,10 @@ _DECISIONS: Mapping[type[Command], Decide] = {
     CancelReservation: _without_policy(cancel),
     CorrectRecipient: correct_recipient,
     RequestResend: request_resend,
+    RequestRebind: request_rebind,
+    RebindReservation: rebind,
+    SettleAccess: _without_policy(settle_access),
+    RecordRevocation: record_revocation,
     NoteOnReservation: _without_policy(note_on_reservation),
     NoteOnCode: _without_policy(note_on_code),
     PauseCode: _without_policy(pause_or_resume),

@@ -19,7 +19,9 @@
     ├── ReservationNotRefundable RESERVATION_NOT_REFUNDABLE
     ├── ReservationNotResolvable RESERVATION_NOT_RESOLVABLE
     ├── RecipientNotCorrectable  RECIPIENT_NOT_CORRECTABLE
-    └── ReservationNotResendable RESERVATION_NOT_RESENDABLE
+    ├── ReservationNotResendable RESERVATION_NOT_RESENDABLE
+    ├── GrantExpired             GRANT_EXPIRED
+    └── RebindNotPossible        REBIND_NOT_POSSIBLE
 
 A refusal to a person is kept in `refusals`; a machine that comes second does nothing and is no refusal.
 """
@@ -170,6 +172,22 @@ class ReservationNotResendable(Refusal):
     """There is nothing to send once more, or it is being sent already."""
 
     code = "RESERVATION_NOT_RESENDABLE"
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
+
+
+class GrantExpired(Refusal):
+    """The time of the access is over."""
+
+    code = "GRANT_EXPIRED"
+
+
+class RebindNotPossible(Refusal):
+    """The access can't be moved to this group."""
+
+    code = "REBIND_NOT_POSSIBLE"
 
     def __init__(self, why: str) -> None:
         super().__init__()

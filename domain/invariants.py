@@ -8,15 +8,22 @@ from typing import Final
 
 from domain.events import (
     STAFF,
+    AccessExpired,
+    AccessRemovalFailed,
+    AccessRemoved,
+    AccessReplaced,
+    AccessRevoked,
     CaseClosed,
     CaseOpened,
     Event,
+    ExpiryAnnounced,
     InviteSent,
     LateSuccessRecorded,
     OpeningBalanceImported,
+    RebindReserved,
     ReservationEvent,
+    ReservationOpened,
     UseRefunded,
-    UseReserved,
 )
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
@@ -70,6 +77,13 @@ def counts_only_success(before: RedeemCode | None, event: Event, after: RedeemCo
             return change == 0
 
 
+def takes_no_use_for_a_rebind(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
+    """A rebind moves an access: whatever becomes of it, nothing more is held, counted or given back."""
+    if before is None or not (isinstance(event, RebindReserved) or getattr(event, "kind", "redeem") == "rebind"):
+        return True
+    return (after.used, after.reserved, after.owner_id) == (before.used, before.reserved, before.owner_id)
+
+
 def goes_forward_in_time(before: RedeemCode | None, event: Event, _after: RedeemCode) -> bool:
     """DESIGN 2: `at` is never before that of the event before."""
     return before is None or event.at >= before.last_at
@@ -89,7 +103,7 @@ def is_taken_and_given_back_by_turns(before: Reservation | None, event: Reservat
     """9.4: held or counted, then given back, by turns; a refund names what it was."""
     status = before.status if before else None
     match event:
-        case UseReserved():
+        case ReservationOpened():
             return status is None
         case InviteSent() if event.delivery == 1:
             return status == "live"
@@ -126,9 +140,46 @@ def is_due_or_parked(_before: Reservation | None, _event: ReservationEvent, afte
     return not after.is_in_work or (after.due_at is None) == (after.case_id is not None)
 
 
+def ends_once_and_not_early(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """An access ends once; one whose time is over, not before it is. Staff may take away what they gave back."""
+    match event:
+        case AccessExpired():
+            ends_at = before.access_ends_at if before else None
+            return before is not None and before.access_stands and ends_at is not None and event.at >= ends_at
+        case AccessReplaced():
+            return before is not None and before.access_stands
+        case AccessRevoked() if event.actor in STAFF:
+            return before is not None and (before.access is None or before.access.ending is None)
+        case _:
+            return True
+
+
+def is_taken_away_after_its_end(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """Nothing is taken away from an access that stands, nor twice."""
+    if not isinstance(event, AccessRemoved | AccessRemovalFailed):
+        return True
+    return before is not None and before.access is not None and before.access.removal == "removing"
+
+
+def is_announced_once(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """Its person is told of the end while the access stands, at each mark once, and of the nearer ones later."""
+    if not isinstance(event, ExpiryAnnounced):
+        return True
+    ends_at = before.access_ends_at if before else None
+    if before is None or before.access is None or not before.access_stands or ends_at is None:
+        return False
+    return event.at < ends_at and all(event.days < days for days in before.access.announced)
+
+
+def keeps_its_end(before: Reservation | None, _event: ReservationEvent, after: Reservation) -> bool:
+    """The end of an access does not move once it began."""
+    return before is None or before.access_ends_at is None or before.access_ends_at == after.access_ends_at
+
+
 CODE_RULES: Final[Mapping[str, Callable[[RedeemCode | None, Event, RedeemCode], bool]]] = {
     "9.1 uses stay within the limit": _balanced,
     "9.3 only a success counts": counts_only_success,
+    "1 a rebind takes no use": takes_no_use_for_a_rebind,
     "2 time never goes back": goes_forward_in_time,
     "3.9 bound while taken": is_bound_while_taken,
 }
@@ -138,6 +189,10 @@ RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationE
     "9.10 no machine refunds an unknown": is_refunded_by_persons_if_unknown,
     "3.6 one case at a time": has_one_case_at_a_time,
     "9.2 due or parked": is_due_or_parked,
+    "1 access ends once, not early": ends_once_and_not_early,
+    "1 taken away after its end": is_taken_away_after_its_end,
+    "1 its end is announced once": is_announced_once,
+    "1 its end does not move": keeps_its_end,
 }
 
 

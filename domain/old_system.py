@@ -8,10 +8,11 @@ opening balance, since a machine gives nothing back that may have been sent.
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain.decisions.import_code import Opening
 from domain.values import EmailAddress, MalformedEmailError
@@ -19,13 +20,16 @@ from domain.values import EmailAddress, MalformedEmailError
 PROVEN = frozenset({"success", "removed"})
 IN_DOUBT = frozenset({"pending"})
 
+_EVER = datetime.min.replace(tzinfo=UTC)
+
 Judgement = Literal["agrees", "too_high", "too_low"]
 
 
 class OldCode(Struct, frozen=True, kw_only=True):
     """One row of `redeem_codes`; times are aware UTC. `max_uses` None: without limit (0 in the old table).
 
-    `knows_binding` is false for versions of the old system whose codes were not bound to anybody.
+    `knows_binding` is false for versions of the old system whose codes were not bound to anybody. `is_removed`: its
+    person was taken out of the team again.
     """
 
     old_id: int
@@ -41,6 +45,10 @@ class OldCode(Struct, frozen=True, kw_only=True):
     bound_email: str | None = None
     knows_binding: bool = False
     removed_at: datetime | None = None
+    activated_at: datetime | None = None
+    rebind_count: int = 0
+    rebind_limit: int | None = None
+    is_removed: bool = False
 
 
 class OldRecord(Struct, frozen=True, kw_only=True):
@@ -61,12 +69,14 @@ class OldRecord(Struct, frozen=True, kw_only=True):
 
 
 class ProvenUse(Struct, frozen=True, kw_only=True):
-    """An invitation that a record proves."""
+    """An invitation that a record proves; `activated_at`: when its time began, if not then; `moves`: to other teams."""
 
     email: EmailAddress
     sent_at: datetime | None
     accepted_at: datetime | None
     removed_at: datetime | None
+    activated_at: datetime | None = None
+    moves: int = 0
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -110,6 +120,8 @@ def judge(code: OldCode, records: Sequence[OldRecord], *, keep_unproven: bool = 
     counting = [record for record in records if not record.is_rebind]
     proofs = [record for record in counting if record.is_proven]
     uses, bad_emails = _uses(code, proofs)
+    moved = max(code.rebind_count, sum(record.is_rebind and record.is_proven for record in records))
+    uses = _with_its_time(code, uses, moved)
     unproven = code.used_count - len(proofs)
     reasons: Counter[str] = Counter(bad_email=len(bad_emails))
     doubtful = sum(record.status in IN_DOUBT for record in counting)
@@ -141,11 +153,23 @@ def _uses(code: OldCode, proofs: Sequence[OldRecord]) -> tuple[list[ProvenUse], 
             bad.append(record.old_id)
             continue
         sent_at = record.created_at or record.consumed_at or record.accepted_at
-        removed_at = (code.removed_at or record.accepted_at or sent_at) if record.status == "removed" else None
+        is_removed = record.status == "removed" or code.is_removed
+        removed_at = (code.removed_at or record.accepted_at or sent_at) if is_removed else None
         uses.append(
             ProvenUse(email=email, sent_at=sent_at, accepted_at=record.accepted_at, removed_at=removed_at),
         )
     return uses, bad
+
+
+def _with_its_time(code: OldCode, uses: list[ProvenUse], moved: int) -> list[ProvenUse]:
+    """The old system kept one time of activation and one count of moves for each code: its first and its last use's."""
+    if not uses:
+        return uses
+    order = sorted(range(len(uses)), key=lambda nth: uses[nth].sent_at or _EVER)
+    first, last = order[0], order[-1]
+    uses[first] = replace(uses[first], activated_at=code.activated_at)
+    uses[last] = replace(uses[last], moves=moved)
+    return uses
 
 
 def _is_bound(code: OldCode, uses: Sequence[ProvenUse]) -> bool:

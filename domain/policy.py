@@ -21,6 +21,11 @@ class Policy:
         overdue_per_command: How many overdue reservations one command may settle on its way.
         revoked_per_command: How many reservations of a revoked code one command settles; the rest is for the next ones.
         deliveries_max: How often one invitation may be sent, the first time among them.
+        rebinds_max: How often a person may move an access to another group, where its code does not say.
+        rebind_days: Days after its activation in which they may.
+        removal_tries_max: How often a channel is asked to take an access away, before a person has to.
+        removal_retry_s: Seconds before the second time; `removal_retry_factor` times as many before each further one.
+        removal_wait_s_max: Longest that a channel may put it off, each time.
     """
 
     reservation_ttl_s: int = 1800
@@ -32,6 +37,12 @@ class Policy:
     overdue_per_command: int = 10
     revoked_per_command: int = 100
     deliveries_max: int = 20
+    rebinds_max: int = 1
+    rebind_days: int = 15
+    removal_tries_max: int = 5
+    removal_retry_s: float = 60.0
+    removal_retry_factor: float = 5.0
+    removal_wait_s_max: int = 86400
 
     def back_off(self, reservation_id: UUID, attempt: int) -> timedelta:
         """Wait after a failed attempt (counted from 1): exponential, with up to a quarter of jitter.

@@ -11,7 +11,8 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 Language = Literal["zh", "en"]
-Template = Literal["invite", "refund_notice"]
+Template = Literal["invite", "refund_notice", "rebind_notice", "ends_soon", "farewell"]
+RemovalCause = Literal["expired", "moved", "withdrawn"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,8 @@ class Letter:
 
     Attributes:
         reservation_id: The reservation that the letter belongs to.
-        template: Which text to send: the invitation, or the notice that nothing was used.
+        template: Which text to send: the invitation, the notice that nothing was used (of a rebind: that the access
+            stays as it is), that the access ends soon, or that it has ended.
         message_id: RFC 5322 Message-ID with its angle brackets, the same on every try.
         recipient: The address as the person typed it (trimmed).
         language: Language of subject and text.
@@ -32,6 +34,7 @@ class Letter:
         text: The group's own text, with `{group}` for its name; empty for the usual one.
         delivery: Number of the delivery, from 1.
         is_test: Nobody is invited: an admin looks whether sending works.
+        ends_at: When the access ends, where the letter says so.
     """
 
     reservation_id: UUID
@@ -47,6 +50,28 @@ class Letter:
     text: str = ""
     delivery: int = 1
     is_test: bool = False
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """An access that has ended and is to be taken away.
+
+    Attributes:
+        reservation_id: The reservation whose invitation gave it; the same on every try.
+        cause: Its time is over, a rebind took its place, or staff took it away.
+        ended_at: When that was; the same on every try.
+        recipient: Address of its person; None if they were forgotten.
+        group: Name of the group that it was given in, if the code named one.
+        farewell: What its person is told by a channel that sends letters; None where there is nothing to tell.
+    """
+
+    reservation_id: UUID
+    cause: RemovalCause
+    ended_at: datetime
+    recipient: str | None
+    group: str | None
+    farewell: Letter | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +124,15 @@ class Uncertain:
     cause: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlyTold:
+    """The channel can take nothing away. It told the person, where there was somebody and something to tell."""
+
+    server: str
+
+
 Outcome = Accepted | Rejected | Later | Uncertain
+RemovalOutcome = Accepted | OnlyTold | Rejected | Later | Uncertain
 
 
 class RecipientDraft(Protocol):
@@ -139,6 +172,14 @@ class Channel(Protocol):
 
     def send(self, letter: Letter) -> Outcome:
         """Send one letter and say what became of it; raises nothing for what a server or network does."""
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Take an access away and say what became of it; raises nothing for what a server or network does.
+
+        It may come again for the same reservation: taking away what is gone already is success (`Accepted`). A channel
+        that can take nothing away says so (`OnlyTold`). Whatever else it answers is tried again, a bounded number of
+        times, unless it is a final `Rejected`.
+        """
 
     def close(self) -> None:
         """End connections that are still open; safe to call twice."""

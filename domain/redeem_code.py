@@ -11,6 +11,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.events import (
+    AccessExpired,
+    AccessRemovalFailed,
+    AccessRemoved,
+    AccessReplaced,
     AccessRevoked,
     CaseClosed,
     CaseOpened,
@@ -21,6 +25,7 @@ from domain.events import (
     CodeRevoked,
     CodeTermsChanged,
     Event,
+    ExpiryAnnounced,
     InviteAccepted,
     InviteAttempted,
     InviteBounced,
@@ -31,6 +36,7 @@ from domain.events import (
     LateSuccessRecorded,
     NoteAdded,
     OpeningBalanceImported,
+    RebindReserved,
     ResendRequested,
     UseRefunded,
     UseReserved,
@@ -54,6 +60,7 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         sent_binding: How many of the binding reservations are sent.
         is_paused: Whether it takes no new reservations for now.
         revoked_by: Version of the event by which it takes none for ever; None if it was not revoked.
+        rebinds_max: How often each access that it gives may be moved; None: as often as the policy says.
     """
 
     code_id: UUID
@@ -71,6 +78,7 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
     sent_binding: int = 0
     is_paused: bool = False
     revoked_by: int | None = None
+    rebinds_max: int | None = None
 
     @property
     def available(self) -> int | None:
@@ -110,7 +118,13 @@ _MOVES_NO_SUM: Final[frozenset[type[Event]]] = frozenset(
         CaseOpened,
         CaseClosed,
         ResendRequested,
+        RebindReserved,
+        ExpiryAnnounced,
+        AccessExpired,
+        AccessReplaced,
         AccessRevoked,
+        AccessRemoved,
+        AccessRemovalFailed,
         NoteAdded,
         CodeNoted,
     }
@@ -129,6 +143,7 @@ def opened(code_id: UUID, version: int, event: CodeIssued) -> RedeemCode:
         expires_at=event.expires_at,
         validity_days=event.validity_days,
         group=event.group,
+        rebinds_max=event.rebinds_max,
     )
 
 
@@ -203,6 +218,7 @@ def _governed(
                 expires_at=event.expires_at,
                 validity_days=event.validity_days,
                 group=event.group,
+                rebinds_max=event.rebinds_max,
             )
         case CodePaused() | CodeResumed():
             return replace(this, version=version, last_at=event.at, is_paused=isinstance(event, CodePaused))

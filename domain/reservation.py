@@ -8,8 +8,17 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.access import Access
 from domain.changes import CHANGES, Lease
-from domain.events import STAFF, Kind, NoteAdded, RefundCause, ReservationEvent, UseReserved
+from domain.events import (
+    STAFF,
+    Kind,
+    NoteAdded,
+    RebindReserved,
+    RefundCause,
+    ReservationEvent,
+    ReservationOpened,
+)
 from domain.ports import Language
 
 Status = Literal["live", "sent", "refunded"]
@@ -35,6 +44,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         bounced_deliveries: Deliveries that came back.
         staff_request_id: The last request by which somebody with rights acted on it.
         request_id: The request that reserved it; its letters carry it.
+        access: What its invitation gives, where that has an end, was moved, or has ended.
     """
 
     reservation_id: UUID
@@ -71,6 +81,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     bounced_deliveries: tuple[int, ...] = ()
     staff_request_id: str | None = None
     request_id: str | None = None
+    access: Access | None = None
 
     @property
     def is_live(self) -> bool:
@@ -113,6 +124,37 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
             return self.deadline
         return min(self.next_attempt_at, self.deadline)
 
+    @property
+    def is_use(self) -> bool:
+        """Whether it takes one of the code's uses; a rebind takes none."""
+        return self.kind == "redeem"
+
+    @property
+    def activated_at(self) -> datetime | None:
+        """When the access was first given, to whatever group; None before."""
+        return (self.access.activated_at if self.access else None) or self.sent_at
+
+    @property
+    def access_ends_at(self) -> datetime | None:
+        """When the access is over; None without an end, or before it begins. A rebind does not move it."""
+        return None if self.access is None else self.access.ends_at(self.sent_at)
+
+    @property
+    def access_due_at(self) -> datetime | None:
+        """When a machine has something to do about the access: tell of its end, end it, or have it taken away."""
+        if self.access is None:
+            return None
+        return self.access.due_at(self.sent_at, is_sent=self.status == "sent")
+
+    @property
+    def access_stands(self) -> bool:
+        """Whether its invitation was sent, counts, and what it gave has not ended."""
+        return self.status == "sent" and (self.access is None or self.access.ending is None)
+
+    def is_access_over(self, now: datetime) -> bool:
+        """Whether the time of the access that it gives, or would give, is over."""
+        return self.access_ends_at is not None and self.access_ends_at <= now
+
     def is_leased(self, now: datetime) -> bool:
         """Whether a worker holds it at `now`."""
         return self.lease is not None and self.lease.until > now
@@ -128,7 +170,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-def opened(code_id: UUID, version: int, event: UseReserved) -> Reservation:
+def opened(code_id: UUID, version: int, event: ReservationOpened) -> Reservation:
     """The reservation as its first event leaves it."""
     return Reservation(
         reservation_id=event.reservation_id,
@@ -140,12 +182,20 @@ def opened(code_id: UUID, version: int, event: UseReserved) -> Reservation:
         delivery_at=event.at,
         deadline=event.deadline,
         language=event.language,
+        kind="rebind" if isinstance(event, RebindReserved) else "redeem",
         group=event.group,
         follows=event.follows,
         corrects=event.corrects,
         next_attempt_at=event.at,
         request_id=event.request_id,
+        access=_promised(event),
     )
+
+
+def _promised(event: ReservationOpened) -> Access | None:
+    if event.validity_days is None and event.activated_at is None and not event.moves:
+        return None
+    return Access(validity_days=event.validity_days, activated_at=event.activated_at, moves=event.moves)
 
 
 def evolve(this: Reservation, version: int, event: ReservationEvent) -> Reservation:
@@ -174,7 +224,7 @@ def fold(code_id: UUID, history: Iterable[tuple[int, ReservationEvent]]) -> Rese
     """
     pairs = iter(history)
     version, first = next(pairs)
-    if not isinstance(first, UseReserved):
+    if not isinstance(first, ReservationOpened):
         message = f"a reservation can't begin with {type(first).__name__}"
         raise ValueError(message)  # noqa: TRY004 - the value is wrong, the type of the argument is right
     state = opened(code_id, version, first)

@@ -4,7 +4,7 @@ None of it is a fact about a code, so none of it is rebuilt.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -13,9 +13,10 @@ from psycopg import Cursor
 from domain.book import Book
 from domain.deciding import Command, Done, Result
 from domain.decisions.correct import CorrectRecipient
+from domain.decisions.rebind import RequestRebind
 from domain.decisions.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
-from domain.events import CodeRevoked, UseRefunded
+from domain.events import CodeRevoked, Event, ExpiryAnnounced, UseRefunded
 from domain.ledger import Steps
 from projections.arrays import BYTEAS, MOMENTS, SMALLS, TEXTS, UUIDS, columns
 from projections.caches import StoreCaches
@@ -25,19 +26,26 @@ from projections.vault import FoundDraft
 
 IDEMPOTENCY_DAYS = 7
 REFUSALS_PER_CODE_AND_DAY = 100
+ENDS_IN = "ends_in_"
+"""Name of the letter that announces an end, before its number of days."""
 NOTICE_CAUSES = frozenset({"deadline", "failed"})
 """Refunds that the person is told of: not those of the address itself, which no letter would reach."""
 
 
 def insert_outbox(cursor: Cursor[Any], book: Book) -> None:
-    """One notice per refund by deadline or final failure, in the refund's own transaction."""
-    rows = [
-        (recorded.event.reservation_id, recorded.event.at)
-        for recorded in book.new_events
-        if isinstance(recorded.event, UseRefunded) and recorded.event.cause in NOTICE_CAUSES
-    ]
+    """One letter per refund by deadline or final failure and per announced end, in its event's own transaction."""
+    rows = [row for recorded in book.new_events if (row := letter_that_follows(recorded.event)) is not None]
     if rows:
-        cursor.execute(QUERIES["insert_outbox"], columns((UUIDS, MOMENTS), rows))
+        cursor.execute(QUERIES["insert_outbox"], columns((UUIDS, TEXTS, MOMENTS), rows))
+
+
+def letter_that_follows(event: Event) -> tuple[UUID, str, datetime] | None:
+    """Reservation, name and time of the letter that an event sends, if it sends one. Each is sent once."""
+    if isinstance(event, UseRefunded) and event.cause in NOTICE_CAUSES:
+        return event.reservation_id, "refund_notice" if event.kind == "redeem" else "rebind_notice", event.at
+    if isinstance(event, ExpiryAnnounced):
+        return event.reservation_id, f"{ENDS_IN}{event.days}", event.at
+    return None
 
 
 def insert_revocations(cursor: Cursor[Any], book: Book) -> None:
@@ -79,7 +87,7 @@ def keep_refusals(
     unknown = 0
     by_day: dict[tuple[UUID, str], list[tuple[Any, ...]]] = {}
     for command, result in zip(commands, results, strict=True):
-        if not isinstance(command, ReserveUse | CorrectRecipient) or not isinstance(result, Refusal):
+        if not isinstance(command, ReserveUse | CorrectRecipient | RequestRebind) or not isinstance(result, Refusal):
             continue
         if command.code_digests is None or command.context.actor != "person":
             continue

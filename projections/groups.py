@@ -12,6 +12,8 @@ from domain.ports import Language
 from projections.reading import Reader
 from projections.sql import QUERIES
 
+OFFERED_MAX: Final = 100
+"""Groups that a person is offered to move to."""
 ChannelName = Literal["smtp", "webhook"]
 
 
@@ -30,6 +32,7 @@ class Group:
     """One group's settings. `accept_target`: absolute URL that an accepted invitation leads to; None for nowhere.
 
     `channel`, `channel_id` and `channel_url` are read here and changed by `projections.channels`.
+    `takes_rebinds`: whether persons may move their access here by themselves; read and written on its own.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Group:
     channel_id: UUID | None = None
     channel_url: str | None = None
     changed_at: datetime | None = None
+    takes_rebinds: bool = False
 
     def words(self, language: Language) -> Words:
         """What its letters say in a language."""
@@ -91,3 +95,17 @@ class Groups(Reader):
         with self._cursor() as cursor:
             rows = cursor.execute(QUERIES["names_of_groups"], {"after": after, "limit": limit}).fetchall()
         return [GroupLine(*row) for row in rows]
+
+    def takes_rebinds(self, name: str) -> bool:
+        """Whether persons may move their access to this group by themselves."""
+        rows = self._all("takes_rebinds", name)
+        return bool(rows and rows[0][0])
+
+    def that_take_rebinds(self) -> list[str]:
+        """Names of the groups to which persons may move, the first ones."""
+        return [row[0] for row in self._all("groups_that_take_rebinds", OFFERED_MAX)]
+
+    def let_take_rebinds(self, name: str, *, allowed: bool) -> None:
+        """Let persons move their access to this group, or not. It has to have settings."""
+        with self._cursor() as cursor:
+            cursor.execute(QUERIES["let_group_take_rebinds"], (allowed, name))

@@ -20,7 +20,7 @@ LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 
 REDEEM_STATUSES = ("accepted", "known", "refused", "limited", "malformed", "unavailable")
 ERROR_TYPES = ("celery_error", "smtp_error", "webhook_error", "database_error", "internal_error")
-CLEANUP_REASONS = ("idempotency_key", "refusal", "unknown_code_try", "callback", "webhook_secret", "webhook_delivery")
+PRUNED_KINDS = ("idempotency_key", "refusal", "unknown_code_try", "callback", "webhook_secret", "webhook_delivery")
 CALLBACK_OUTCOMES = (
     *("accepted", "bounced", "removed"),
     *("malformed", "forged", "stale", "replayed", "foreign", "refused", "unknown"),
@@ -58,11 +58,11 @@ REDEEM_REQUESTS = _counter("redeem_requests_total", "Redeem requests by outcome.
 ERRORS = _counter(
     "errors_total", "Errors by kind; celery_error: a publish or a task that failed.", error_type=ERROR_TYPES
 )
-EXPIRED_CLEANUP = _counter(
-    "expired_user_cleanup_total",
-    "Rows past their time that were cleaned up, and rounds that failed, by what was to go.",
+PRUNED = _counter(
+    "ledger_pruned_rows_total",
+    "Rows that were kept for a time only and were dropped, and rounds that failed, by what was to go.",
     status=("success", "failed"),
-    reason=CLEANUP_REASONS,
+    kind=PRUNED_KINDS,
 )
 REFUSALS = _counter("ledger_refusals_total", "Refused redeems by the refusal's stable code.", code=REFUSAL_CODES)
 LIMITED = _counter(

@@ -15,7 +15,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from psycopg.rows import namedtuple_row
 
-from domain.events import EVENT_TYPES, RefundCause
+from domain.events import EVENT_TYPES, Ending, RefundCause
 from projections.database import connect, connection_options
 from projections.drift import last_verified
 from projections.sql import QUERIES
@@ -33,6 +33,9 @@ OUTCOMES: Final = {
     "late": "LateSuccessRecorded",
 }
 """Attempts by outcome are events by type."""
+
+CLEANUP_STATUSES: Final = ("removing", "removed", "told", "removal_failed")
+"""As in `domain.access.Removal`: each ended access is counted as removing, and once more with what came of it."""
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +170,15 @@ def _counters(found: _Found) -> Iterator[Metric]:
     refunds = CounterMetricFamily("ledger_refunds", "Uses that were given back, by cause.", labels=["cause"])
     for cause in get_args(RefundCause):
         refunds.add_metric([cause], count("refunds", cause))
-    yield from (events, attempts, refunds)
+    cleanup = CounterMetricFamily(
+        "expired_user_cleanup",
+        "Accesses that ended, by how far taking them away is and why they ended.",
+        labels=["status", "reason"],
+    )
+    for status in CLEANUP_STATUSES:
+        for reason in get_args(Ending):
+            cleanup.add_metric([status, reason], count("cleanup", f"{status}/{reason}"))
+    yield from (events, attempts, refunds, cleanup)
 
 
 def _click_to_sent(found: _Found) -> Metric:

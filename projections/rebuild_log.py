@@ -17,7 +17,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from domain import redeem_code, reservation
-from domain.events import CaseClosed, CaseOpened, CodeIssued, Event, ReservationEvent, UseReserved
+from domain.events import CaseClosed, CaseOpened, CodeIssued, Event, ReservationEvent, ReservationOpened
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 from projections.codec import UnreadableEventError, decode
@@ -194,7 +194,7 @@ class LogFold:
         before = self._held.pop(key, None)
         if before is not None:
             after = reservation.evolve(before, version, event)
-        elif isinstance(event, UseReserved):
+        elif isinstance(event, ReservationOpened):
             after = reservation.opened(self._code_id, version, event)
         elif self._given_out:
             self._sink.late(ReadEvent(position, self._code_id, version, event))

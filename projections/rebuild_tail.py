@@ -12,7 +12,7 @@ from msgspec import structs
 from psycopg import Connection
 
 from domain import redeem_code, reservation
-from domain.events import CodeIssued, Event, ReservationEvent, UseReserved
+from domain.events import CodeIssued, Event, ReservationEvent, ReservationOpened
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 from projections.arrays import columns
@@ -95,7 +95,7 @@ class Tail:
                 continue
             if before is not None:
                 after = reservation.evolve(before, at.version, event)
-            elif isinstance(event, UseReserved):
+            elif isinstance(event, ReservationOpened):
                 after = reservation.opened(at.code_id, at.version, event)
             else:
                 self._watch.poison(_poison(at, f"no event before it opens reservation {event.reservation_id}"))

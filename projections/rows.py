@@ -22,13 +22,13 @@ EVENT_KINDS = (UUIDS, BIGS, TEXTS, BYTEAS)
 """Types of the columns of an event: stream, version, topic, state."""
 BALANCE_KINDS = (
     *(UUIDS, BIGS, MOMENTS, MOMENTS, BIGS, BIGS, BIGS),
-    *(BOOLEANS, UUIDS, BIGS, MOMENTS, INTEGERS, TEXTS, BOOLEANS, BIGS),
+    *(BOOLEANS, UUIDS, BIGS, MOMENTS, INTEGERS, TEXTS, BOOLEANS, BIGS, INTEGERS),
 )
 """Types of a balance row's columns."""
 RESERVATION_KINDS = (
     *(UUIDS, UUIDS, UUIDS, VERSIONS, TEXTS, TEXTS, MOMENTS, MOMENTS),
     *(MOMENTS, MOMENTS, SMALLS, SMALLS, BOOLEANS, UUIDS, UUIDS),
-    *(MOMENTS, MOMENTS, MOMENTS, TEXTS),
+    *(MOMENTS, MOMENTS, MOMENTS, TEXTS, MOMENTS),
 )
 """Types of a reservation row's columns, laid out as in the statement."""
 CASE_KINDS = (UUIDS, UUIDS, UUIDS, SMALLS, TEXTS, MOMENTS, MOMENTS, TEXTS)
@@ -53,6 +53,7 @@ def balance_row(code: RedeemCode) -> tuple[Any, ...]:
         code.group,
         code.is_paused,
         code.revoked_by,
+        code.rebinds_max,
     )
 
 
@@ -78,6 +79,7 @@ def reservation_row(item: Reservation) -> tuple[Any, ...]:
         item.accepted_at,
         item.refunded_at,
         item.refund_cause,
+        item.access_due_at,
     )
 
 

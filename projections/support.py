@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, NamedTuple, cast
 from uuid import UUID
 
-from domain.events import UseReserved
+from domain.events import RebindReserved, ReservationOpened, UseReserved
 from domain.values import EmailAddress
 from projections.codec import decode, topics_of
 from projections.reading import Reader
@@ -95,8 +95,8 @@ class SupportReader(Reader):
 
     def recent(self, before: int, limit: int) -> RecentWork:
         """The newest reservations of all codes, from a position of the log down."""
-        rows = self._all("newest_log_rows", before, STRETCH, topics_of(UseReserved))
-        ids = [cast("UseReserved", decode(row[1], bytes(row[2]))).reservation_id for row in rows[:limit]]
+        rows = self._all("newest_log_rows", before, STRETCH, [*topics_of(UseReserved), *topics_of(RebindReserved)])
+        ids = [cast("ReservationOpened", decode(row[1], bytes(row[2]))).reservation_id for row in rows[:limit]]
         if len(rows) > limit:
             return RecentWork(ids, rows[limit - 1][0])
         lowest = self._all("lowest_of_newest_log_rows", before, STRETCH)[0][0]

@@ -18,6 +18,7 @@ from domain.book import Book, Recorded, RememberedKey
 from domain.deciding import CodeCommand, Command, NewCode, ReservationCommand, Result, recipients_of
 from domain.decisions.correct import CorrectRecipient
 from domain.decisions.note import NoteOnCode, NoteOnReservation
+from domain.decisions.rebind import RequestRebind
 from domain.decisions.reserve import ReserveUse
 from domain.decisions.revoke import RevokeCode, SettleRevoked
 from domain.events import ReservationEvent
@@ -30,6 +31,7 @@ from projections.caches import StoreCaches
 from projections.code_look import CodeLook
 from projections.codec import decode, encode
 from projections.database import rows_of
+from projections.persons_named import LOOKS_AT_MOVES, persons_named
 from projections.rows import (
     BALANCE_KINDS,
     CASE_KINDS,
@@ -68,11 +70,13 @@ class PostgresUnitOfWork:
         self._cursor.execute(QUERIES["enter"])
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         others = [command for command in commands if not isinstance(command, ReserveUse)]
-        corrections = [command for command in others if isinstance(command, CorrectRecipient)]
+        by_text = [command for command in others if isinstance(command, CorrectRecipient | RequestRebind)]
         targets = [command.reservation_id for command in others if isinstance(command, ReservationCommand)]
         targeted = yield from self._codes_of_reservations(targets)
-        yield from self._find_codes([*redeems, *corrections])
-        streams = {code_id for command in redeems if (code_id := book.code_id(command.code_digests))}
+        yield from self._find_codes([*redeems, *by_text])
+        rebinds = [command for command in others if isinstance(command, RequestRebind)]
+        digests = [command.code_digests for command in redeems] + [command.code_digests for command in rebinds]
+        streams = {code_id for each in digests if (code_id := book.code_id(each))}
         streams |= set(targeted.values())
         streams |= {command.code_id for command in others if isinstance(command, CodeCommand)}
         issued = {command.code_id for command in others if isinstance(command, NewCode)}
@@ -89,6 +93,7 @@ class PostgresUnitOfWork:
             yield from self._load_for_redeems(redeems)
         if held is not None:
             yield from self._take_reservations(held)
+            yield from self._load_moved()
             yield from self._load_newer(targets, redeems)
         if others:
             yield from self._load_for_staff(others, targeted)
@@ -134,7 +139,14 @@ class PostgresUnitOfWork:
                 self._caches.codes_of_reservations.put(reservation_id, code_id)
         return found
 
-    def _find_codes(self, commands: Sequence[ReserveUse | CorrectRecipient]) -> Steps[None]:
+    def _load_moved(self) -> Steps[None]:
+        """What the rebinds of this batch move: its access ends with their success."""
+        book = self._book
+        moved = {item.follows for item in book.reservations.values() if item.kind == "rebind" and item.follows}
+        if missing := sorted(moved - book.reservations.keys()):
+            yield from self._hold("events_of_reservations", missing)
+
+    def _find_codes(self, commands: Sequence[ReserveUse | CorrectRecipient | RequestRebind]) -> Steps[None]:
         """Resolve digests of code texts; texts never change, so what is cached stays right."""
         missing: set[bytes] = set()
         for command in commands:
@@ -179,14 +191,13 @@ class PostgresUnitOfWork:
     def _load_for_staff(self, commands: Sequence[Command], targeted: Mapping[UUID, UUID]) -> Steps[None]:
         """What the rarer commands look at besides: the new person's reservations, held ones to undo, known notes."""
         book = self._book
-        persons = {
-            (targeted[command.reservation_id], book.recipient_id(command.recipient))
-            for command in commands
-            if isinstance(command, CorrectRecipient) and command.reservation_id in targeted
-        }
+        persons = persons_named(commands, targeted, book)
         if persons:
             pairs = sorted(persons)
             yield from self._hold("events_of_persons", [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+        moved = sorted({command.reservation_id for command in commands if isinstance(command, LOOKS_AT_MOVES)})
+        if moved:
+            yield from self._hold("events_of_moves", moved)
         revoked = {command.code_id for command in commands if isinstance(command, RevokeCode | SettleRevoked)}
         if revoked:
             yield from self._hold("events_of_held", sorted(revoked), REVOKED_PER_CODE_MAX)

@@ -7,6 +7,7 @@ from psycopg import Cursor
 
 from domain.book import Book
 from domain.deciding import Command, Done, NewCode, Result
+from domain.decisions.access import RecordRevocation
 from domain.decisions.bounce import RecordBounce
 from domain.decisions.settle import RecordOutcome
 from domain.ports import RecipientDraft, TextDraft
@@ -47,7 +48,7 @@ def insert_texts(cursor: Cursor[Any], book: Book, commands: Sequence[Command], r
 
 
 def _text_of(command: Command) -> TextDraft | None:
-    if isinstance(command, RecordOutcome | RecordBounce):
+    if isinstance(command, RecordOutcome | RecordBounce | RecordRevocation):
         return command.reply
     return cast("TextDraft | None", getattr(command, "note", None))
 

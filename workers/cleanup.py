@@ -24,6 +24,7 @@ def prune(storage: Storage, now: datetime, refusals_days: int) -> dict[str, int]
     old = now - timedelta(days=refusals_days)
     secrets, deliveries = drop_ended(storage, now), Deliveries(storage).prune(now, ROWS_MAX)
     with storage.datastore.get_connection() as conn:
+        conn.execute(QUERIES["prune_access_marks"], (now - timedelta(minutes=10),))
         conn.execute(QUERIES["prune_dispatches"], (now - timedelta(minutes=10),))
         return {
             "idempotency_key": conn.execute(QUERIES["prune_idempotency_keys"], (now, ROWS_MAX)).rowcount,

@@ -53,15 +53,46 @@ class LetterPress:
             delivery=item.delivery,
         )
 
-    def refund_notice(self, item: Reservation, recipient: str, written_at: datetime) -> Letter:
-        """The notice that nothing was sent and nothing was used."""
+    def ends_soon(self, item: Reservation, recipient: str, days: int, written_at: datetime) -> Letter:
+        """What tells a person, so many days before, that their access ends."""
         return Letter(
             reservation_id=item.reservation_id,
-            template="refund_notice",
+            template="ends_soon",
+            message_id=f"<{item.reservation_id}.ends-in-{days}@{self.mail_domain}>",
+            recipient=recipient,
+            language=item.language,
+            link=f"{self.public_url}/r/{item.reservation_id}",
+            written_at=written_at,
+            group=item.group,
+            request_id=item.request_id,
+            ends_at=item.access_ends_at,
+        )
+
+    def farewell(self, item: Reservation, recipient: str) -> Letter:
+        """What tells a person that their access has ended."""
+        ended_at = item.access.ended_at if item.access else None
+        return Letter(
+            reservation_id=item.reservation_id,
+            template="farewell",
+            message_id=f"<{item.reservation_id}.ended@{self.mail_domain}>",
+            recipient=recipient,
+            language=item.language,
+            link=f"{self.public_url}/r/{item.reservation_id}",
+            written_at=ended_at or item.reserved_at,
+            group=item.group,
+            request_id=item.request_id,
+            ends_at=item.access_ends_at,
+        )
+
+    def refund_notice(self, item: Reservation, recipient: str, written_at: datetime) -> Letter:
+        """The notice that nothing was sent and nothing was used; of a rebind, that the access stays as it is."""
+        return Letter(
+            reservation_id=item.reservation_id,
+            template="refund_notice" if item.is_use else "rebind_notice",
             message_id=f"<{item.reservation_id}.refund@{self.mail_domain}>",
             recipient=recipient,
             language=item.language,
-            link=f"{self.public_url}/invite",
+            link=f"{self.public_url}/invite" if item.is_use else f"{self.public_url}/r/{item.follows}",
             written_at=written_at,
             group=item.group,
             request_id=item.request_id,

@@ -4,7 +4,17 @@ import logging
 import time
 from typing import Literal
 
-from domain.ports import Accepted, Channel, Letter, Outcome, Rejected, Uncertain
+from domain.ports import (
+    Accepted,
+    Channel,
+    Letter,
+    OnlyTold,
+    Outcome,
+    Rejected,
+    Removal,
+    RemovalOutcome,
+    Uncertain,
+)
 from projections.metrics import ERRORS, SEND_SECONDS
 from workers.steps import outcome_word
 
@@ -39,6 +49,22 @@ class MeasuredChannel:
         log.info("letter", extra=_line(letter, outcome, seconds))
         return outcome
 
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Have it taken away, and tell."""
+        started = time.perf_counter()
+        outcome = self._inner.revoke(removal)
+        log.info(
+            "removal",
+            extra={
+                "action": "revoke",
+                "outcome": _removal_word(outcome),
+                "ms": round((time.perf_counter() - started) * 1000, 2),
+                "reservation_id": str(removal.reservation_id),
+                "reason": removal.cause,
+            },
+        )
+        return outcome
+
     def close(self) -> None:
         """End its connections."""
         self._inner.close()
@@ -59,3 +85,9 @@ def _line(letter: Letter, outcome: Outcome, seconds: float) -> dict[str, object]
     if not isinstance(outcome, Accepted):
         line["reason"] = outcome.cause if isinstance(outcome, Uncertain) else outcome.reason
     return line
+
+
+def _removal_word(outcome: RemovalOutcome) -> str:
+    if isinstance(outcome, Accepted | OnlyTold):
+        return "told" if isinstance(outcome, OnlyTold) else "removed"
+    return outcome_word(outcome)

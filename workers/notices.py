@@ -1,12 +1,13 @@
-"""Notices of refunds: one letter per refund from the outbox, tried a few times, never sent twice knowingly."""
+"""Letters that follow from events, refunds and announced ends: tried a few times, never sent twice knowingly."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from domain.ports import Accepted, Channel, Rejected, Uncertain
+from domain.ports import Accepted, Channel, Letter, Rejected, Uncertain
 from domain.reservation import Reservation
+from projections.beside_log import ENDS_IN
 from projections.bootstrap import Storage
 from projections.sql import QUERIES
 from workers.steps import Steps, outcome_word
@@ -35,7 +36,7 @@ def invitations_wait(storage: Storage, now: datetime) -> bool:
 
 
 class DueNotice(NamedTuple):
-    """A letter of the outbox that somebody took: of which refund, and the how-manieth try this is, from 1."""
+    """A letter of the outbox that somebody took: of which reservation, and the how-manieth try this is, from 1."""
 
     reservation_id: UUID
     template: str
@@ -44,7 +45,7 @@ class DueNotice(NamedTuple):
 
 
 class Outbox(Protocol):
-    """Letters that follow from refunds."""
+    """Letters that follow from events."""
 
     def take(self, now: datetime) -> DueNotice | None:
         """The one that is due longest, under a lease from now on; None if none is due."""
@@ -105,13 +106,23 @@ def _send_one(outbox: Outbox, find: Callable[[UUID], Reservation | None], steps:
         return False
     item = find(notice.reservation_id)
     address = steps.addresses([notice.reservation_id]).get(notice.reservation_id)
-    if item is None or address is None:
-        outcome, again = "recipient_forgotten", False
+    letter = None if item is None or address is None else _letter(steps, notice, item, address)
+    if letter is None:
+        outcome, again = "recipient_forgotten" if address is None else "not_needed", False
     else:
-        result = channel.send(steps.press.refund_notice(item, address, notice.written_at))
+        result = channel.send(letter)
         outcome = outcome_word(result)
         retryable = not isinstance(result, Accepted | Uncertain)
         final = isinstance(result, Rejected) and result.final
         again = retryable and not final and notice.attempts < ATTEMPTS_MAX
     outbox.close(notice, now + timedelta(seconds=RETRY_S * notice.attempts) if again else None, outcome)
     return True
+
+
+def _letter(steps: Steps, notice: DueNotice, item: Reservation, address: str) -> Letter | None:
+    """What is to be sent; None if it would not be true any more."""
+    if not notice.template.startswith(ENDS_IN):
+        return steps.press.refund_notice(item, address, notice.written_at)
+    if not item.access_stands or item.is_access_over(steps.now()):
+        return None
+    return steps.press.ends_soon(item, address, int(notice.template.removeprefix(ENDS_IN)), notice.written_at)

@@ -19,6 +19,7 @@ from projections.metrics import ERRORS
 from projections.reading import Reader
 from workers.channels.by_group import ByGroup
 from workers.deliverer import Deliverer
+from workers.grants import DueAccessRows, GrantKeeper
 from workers.lanes import Rests
 from workers.letters import press_from
 from workers.mailroom import Mailroom
@@ -103,6 +104,21 @@ class Runtime:
         """Sends what a message names."""
         hands = self.settings.send_concurrency
         return Mailroom(self.steps, self.threads, hands, self.channel, plan=self.own.plan, rests=self._rests)
+
+    def grants(self) -> GrantKeeper:
+        """Ends accesses whose time is over."""
+        steps = self.steps
+        return GrantKeeper(
+            rows=DueAccessRows(self.storage),
+            execute=self.execute,
+            addresses=steps.addresses,
+            press=steps.press,
+            channel=self.channel(),
+            by_group=lambda ids: self.own.plan(ids).by_group,
+            context=lambda: self.context("cleanup", None),
+            new_id=steps.new_id,
+            keep_text=steps.keep_text,
+        )
 
     def close(self) -> None:
         """End threads and connections; what was submitted is finished first."""

@@ -10,7 +10,7 @@ from celery import Task
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutting_down
 
 from projections.errors import StorageUnavailableError
-from projections.metrics import CLEANUP_REASONS, EXPIRED_CLEANUP, PUBLISHES, SWEPT
+from projections.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
 from projections.revoking import settle_next
 from projections.silent_writers import end_silent_writers
 from projections.snapshots import write_missing
@@ -21,6 +21,7 @@ from workers.cleanup import prune
 from workers.dispatch import monotonic_deadline
 from workers.exporter import start_exporter
 from workers.following import follow_events
+from workers.grants import ROUND_S as GRANTS_S
 from workers.letters import reservation_ids
 from workers.notices import ROUND_S, OutboxRows, invitations_wait, send_notices
 from workers.pace import Pace
@@ -156,16 +157,19 @@ def sweep_due_reservations() -> None:
 
 @celery_app.task(name="cleanup_expired_users")
 def cleanup_expired_users() -> None:
-    """Drop what is kept for a time only: idempotency keys, refused tries, sweep marks."""
+    """Tell persons of the end of their access, end what is over, have it taken away; drop what is kept for a time."""
     runtime = _Process.get()
+    counts = runtime.grants().work(_enough(min(GRANTS_S, settings.task_time_limit_s / 3)))
+    if counts:
+        log.info("accesses", extra={"action": "cleanup", **counts})
     try:
         pruned = prune(runtime.storage, runtime.storage.recorder.clock.now(), settings.refusals_days)
     except Exception:
-        for reason in CLEANUP_REASONS:
-            EXPIRED_CLEANUP.labels("failed", reason).inc()
+        for kind in PRUNED_KINDS:
+            PRUNED.labels("failed", kind).inc()
         raise
-    for reason, count in pruned.items():
-        EXPIRED_CLEANUP.labels("success", reason).inc(count)
+    for kind, count in pruned.items():
+        PRUNED.labels("success", kind).inc(count)
 
 
 @celery_app.task(name="sync_redeem_count_task")

@@ -83,6 +83,7 @@ async def save(
 
     def keep() -> None:
         office.groups.save(group, now)
+        office.groups.let_take_rebinds(name, allowed=group.takes_rebinds)
         office.desk.staff.record_with_reason("changed_group", staff.staff_id, None, name, text_id, now)
 
     await office.services.read(keep)
@@ -192,14 +193,16 @@ def _read(fields: Fields, name: str) -> Group:
     target = fields.text("accept_target", TARGET_LENGTH_MAX)
     if target and not is_target(target):
         fields.faults["accept_target"] = "target"
-    return Group(name=name, zh=words["zh"], en=words["en"], accept_target=target or None)
+    takes_rebinds = bool(fields.text("takes_rebinds", 3))
+    return Group(name=name, zh=words["zh"], en=words["en"], accept_target=target or None, takes_rebinds=takes_rebinds)
 
 
 async def _group(office: Office, name: str) -> Group:
     if not name.isprintable() or name != name.strip():
         raise ProblemError("NOT_FOUND")
     found = await office.services.read(lambda: office.groups.find(name))
-    return found or Group(name=name)
+    takes_rebinds = await office.services.read(lambda: office.groups.takes_rebinds(name))
+    return replace(found or Group(name=name), takes_rebinds=takes_rebinds)
 
 
 def _letter(office: Office, group: Group, language: Language, recipient: str) -> Letter:

@@ -1,4 +1,4 @@
-"""`ledger pause`, `resume`, `revoke`, `terms`, `cancel`, `resend`, `correct-recipient`, `note`: what staff decide."""
+"""`ledger pause`, `resume`, `revoke`, `terms`, `cancel`, `resend`, `rebind`, `correct-recipient`, `note`."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -16,6 +16,7 @@ from domain.decisions.cancel import CancelReservation
 from domain.decisions.correct import CorrectRecipient
 from domain.decisions.note import NoteOnCode, NoteOnReservation
 from domain.decisions.pause import PauseCode, ResumeCode
+from domain.decisions.rebind import RebindReservation
 from domain.decisions.resend import RequestResend
 from domain.decisions.revoke import RevokeCode
 from domain.decisions.terms import ChangeTerms
@@ -34,7 +35,7 @@ SETTLING_COMMANDS_MAX = 100_000
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (pause, resume, revoke, terms, cancel, resend, note):
+    for command in (pause, resume, revoke, terms, cancel, resend, rebind, note):
         app.command()(command)
     app.command("correct-recipient")(correct_recipient)
 
@@ -69,13 +70,14 @@ def revoke(context: typer.Context, code: Annotated[str, CODE], note: Reason = ""
     return _about_code(context.obj, code, command, json=json)
 
 
-def terms(
+def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
     context: typer.Context,
     code: Annotated[str, CODE],
     max_uses: Annotated[str | None, typer.Option(help="A number, or unlimited.")] = None,
     expires_at: Annotated[str | None, typer.Option(help="ISO 8601 time, or never.")] = None,
     validity_days: Annotated[str | None, typer.Option(help="Days of access, or unlimited.")] = None,
     group: Annotated[str | None, typer.Option(help="Group of new reservations; empty for none.")] = None,
+    rebinds: Annotated[str | None, typer.Option(help="How often an access may be moved, or usual.")] = None,
     note: Reason = "",
     json: JsonFlag = False,
 ) -> int:
@@ -90,6 +92,7 @@ def terms(
             expires_at=UNSET if expires_at is None else moment,
             validity_days=UNSET if validity_days is None else uses_of(validity_days),
             group=UNSET if group is None else group or None,
+            rebinds_max=UNSET if rebinds is None else None if rebinds == "usual" else uses_of(rebinds),
             note=_text(ledger, note),
         )
 
@@ -167,6 +170,27 @@ def note(
         item = reservation_id_of(subject)
         kept = ledger.storage.vault.text(text, uuid4(), item)
         return _run(ledger, NoteOnReservation(context=ledger.context(), reservation_id=item, note=kept), json=json)
+
+
+def rebind(
+    context: typer.Context,
+    reservation: Annotated[str, RESERVATION],
+    group: Annotated[str, typer.Option(help="The group to move to.")],
+    note: Reason = "",
+    json: JsonFlag = False,
+) -> int:
+    """Move the access of a sent invitation to another group: no use is taken, and its end stays where it is."""
+
+    def command(ledger: OpenLedger, item: UUID) -> RebindReservation:
+        return RebindReservation(
+            context=ledger.context(),
+            reservation_id=item,
+            new_reservation_id=uuid4(),
+            group=group,
+            note=_text(ledger, note, item),
+        )
+
+    return _about_reservation(context.obj, reservation, command, json=json)
 
 
 def _about_code(session: Session, code: str, command: Callable[[OpenLedger, UUID], CodeCommand], *, json: bool) -> int:

@@ -58,6 +58,9 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
     group: Annotated[str | None, typer.Option(help="Group that people are invited to.")] = None,
     prefix: Annotated[str, typer.Option(help="Up to 12 letters and digits that every code begins with.")] = "",
     note: Annotated[str, typer.Option(help="Stands in each code's history; kept sealed in the vault.")] = "",
+    rebinds: Annotated[
+        int | None, typer.Option(min=0, max=1000, help="How often an access may be moved; as usual if not given.")
+    ] = None,
     json: JsonFlag = False,
 ) -> int:
     """Issue codes. Their texts are printed as they are issued and kept sealed; nowhere else are they in clear."""
@@ -74,6 +77,7 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
             validity_days=validity_days,
             group=group,
             note_id=_keep_note(ledger, note) if note else None,
+            rebinds_max=rebinds,
         )
         task = bar.add_task("issuing", total=count)
         made = issuing(ledger.storage, terms, count, ledger.context(), POOL.uuid, QuickLetters(), prefix=prefix.upper())

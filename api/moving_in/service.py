@@ -149,12 +149,15 @@ class MovingIn:
                     sent_at=use.sent_at or code.created_at or context.now,
                     accepted_at=use.accepted_at,
                     removed_at=use.removed_at,
+                    activated_at=use.activated_at,
+                    moves=use.moves,
                 )
                 for use in verdict.uses
             ],
             openings=verdict.openings,
             is_paused=not code.is_active,
             note=vault.text(note, new_id()) if note else None,
+            rebinds_max=code.rebind_limit,
         )
 
     def _note(self, code: OldCode, verdict: Verdict) -> str:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.pages import accept, correct, invite, mailbox, status
+from api.pages import accept, correct, invite, mailbox, move, status
 from api.pages.assets import mount_static
 from api.pages.errors import error_page, wants_html
 from api.pages.masking import mask_email
@@ -37,6 +37,7 @@ def build_pages(deps: PageDeps) -> APIRouter:
     router.include_router(invite.routes(deps))
     router.include_router(status.routes(deps))
     router.include_router(correct.routes(deps))
+    router.include_router(move.routes(deps))
     router.include_router(accept.routes(deps))
     if deps.mailbox is not None:
         router.include_router(mailbox.routes(deps.mailbox, deps.default_language))

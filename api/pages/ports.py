@@ -1,6 +1,6 @@
 """What the pages ask of the application, and what they are told. Knows no storage and no route."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +58,9 @@ class StatusView:
         deadline: The invitation is sent until then, or the use is given back.
         next_attempt_at: When it is tried again, after an attempt that failed.
         may_correct: The person may still mend a mistyped address.
+        is_rebind: It moves an access to another group.
+        access_ends_at: When the access ends, if it does; `access_ended_at` when it has, `is_moved` by being moved.
+        groups: Groups to which the access may be moved now.
     """
 
     reservation_id: UUID
@@ -72,6 +75,11 @@ class StatusView:
     sent_at: datetime | None = None
     refunded_at: datetime | None = None
     may_correct: bool = False
+    is_rebind: bool = False
+    access_ends_at: datetime | None = None
+    access_ended_at: datetime | None = None
+    is_moved: bool = False
+    groups: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +103,9 @@ Redeem = Callable[[str, str, Language, Visitor], Awaitable[RedeemAnswer | Refusa
 Correct = Callable[[UUID, str, str, Language, Visitor], Awaitable[RedeemAnswer | RefusalAnswer]]
 """(reservation id, e-mail and code as typed, language of the answer, who asks) -> the new reservation."""
 
+Move = Callable[[UUID, str, str, Language, Visitor], Awaitable[RedeemAnswer | RefusalAnswer]]
+"""(reservation id, code as typed, name of the group, language, who asks) -> the rebind."""
+
 Status = Callable[[UUID, Language], Awaitable[StatusView | None]]
 """(reservation id, language of the message) -> view; None if there is no such reservation."""
 
@@ -113,6 +124,7 @@ class PageDeps:
 
     redeem: Redeem
     correct: Correct
+    move: Move
     status: Status
     accept: Accept
     mailbox: Path | None

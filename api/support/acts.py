@@ -13,6 +13,7 @@ from api.support.access import ActingSupport, Staff, Support, SupportRoute, TheD
 from api.support.deeds import (
     DAYS_MAX,
     FIELDS,
+    GROUP_LENGTH_MAX,
     TYPED_LENGTH_MAX,
     USES_MAX,
     Act,
@@ -37,7 +38,7 @@ from projections.revoking import settle
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 TheForm = Annotated[Filled, Depends(filled)]
-DISPATCHED = frozenset({"resolve-retry", "resend", "correct"})
+DISPATCHED = frozenset({"resolve-retry", "resend", "correct", "rebind"})
 """After these something is to be sent at once."""
 
 
@@ -56,7 +57,9 @@ class Subject:
 async def ask(request: Request, desk: TheDesk, staff: Support, reservation_id: UUID, act: ReservationAct) -> Response:
     """Show what the act will do, and ask for the reason; where something is to be filled in, ask for that first."""
     subject = await desk.services.read(lambda: _reservation(desk, reservation_id))
-    preview = None if FIELDS.get(act) == "email" else await _foreseen(request, desk, act, reservation_id, Filled())
+    preview = (
+        None if FIELDS.get(act) in {"email", "group"} else await _foreseen(request, desk, act, reservation_id, Filled())
+    )
     return _form(request, staff, act, subject, preview, subject.form)
 
 
@@ -166,6 +169,7 @@ def _form(
         typed_length_max=TYPED_LENGTH_MAX,
         uses_max=USES_MAX,
         days_max=DAYS_MAX,
+        group_length_max=GROUP_LENGTH_MAX,
     )
 
 

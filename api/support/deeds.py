@@ -14,6 +14,7 @@ from domain.decisions.cancel import CancelReservation
 from domain.decisions.command import Context
 from domain.decisions.correct import CorrectRecipient
 from domain.decisions.pause import PauseCode, ResumeCode
+from domain.decisions.rebind import RebindReservation
 from domain.decisions.refund import RefundReservation
 from domain.decisions.resend import RequestResend
 from domain.decisions.resolve import Resolution, ResolveReservation
@@ -26,7 +27,9 @@ from domain.values import EmailAddress, MalformedEmailError
 from projections.revoking import case_ids
 from projections.vault import Vault
 
-ReservationAct = Literal["refund", "cancel", "correct", "resend", "resolve-sent", "resolve-refunded", "resolve-retry"]
+ReservationAct = Literal[
+    "refund", "cancel", "correct", "resend", "rebind", "resolve-sent", "resolve-refunded", "resolve-retry"
+]
 CodeAct = Literal["terms", "pause", "resume", "revoke"]
 Act = ReservationAct | CodeAct
 DONE: Final = frozenset({*get_args(ReservationAct), *get_args(CodeAct), "note"})
@@ -34,9 +37,10 @@ DONE: Final = frozenset({*get_args(ReservationAct), *get_args(CodeAct), "note"})
 TYPED_LENGTH_MAX: Final = 320
 USES_MAX: Final = 2**53
 DAYS_MAX: Final = 36_500
+GROUP_LENGTH_MAX: Final = 200
 
-Field = Literal["access", "email", "terms"]
-FIELDS: Final[dict[Act, Field]] = {"refund": "access", "correct": "email", "terms": "terms"}
+Field = Literal["access", "email", "group", "terms"]
+FIELDS: Final[dict[Act, Field]] = {"refund": "access", "correct": "email", "rebind": "group", "terms": "terms"}
 """What is to be filled in besides the reason."""
 
 
@@ -85,7 +89,7 @@ def about_reservation(act: ReservationAct, reservation_id: UUID, form: Filled, a
     """The command of an act.
 
     Raises:
-        ProblemError: EMAIL_INVALID.
+        ProblemError: EMAIL_INVALID; MALFORMED, no group is named.
     """
     context, note = ask.context, ask.note
     match act:
@@ -107,6 +111,14 @@ def about_reservation(act: ReservationAct, reservation_id: UUID, form: Filled, a
                 reservation_id=reservation_id,
                 recipient=ask.vault.recipient(_address(form.email), ask.new_id()),
                 new_reservation_id=ask.new_id(),
+                note=note,
+            )
+        case "rebind":
+            return RebindReservation(
+                context=context,
+                reservation_id=reservation_id,
+                new_reservation_id=ask.new_id(),
+                group=_group(form.group),
                 note=note,
             )
         case _:
@@ -160,8 +172,14 @@ def acts_of(item: Reservation) -> list[ReservationAct]:
         return [*decide, "resolve-retry", "correct"] if in_doubt else ["correct", "cancel"]
     if item.status == "sent":
         first = decide if item.case_id is not None else []
-        return [*first, "refund", "resend", "correct"]
-    return decide if item.case_id is not None else []
+        return [*first, *_tried_on(item), "refund", "rebind", "resend", "correct"]
+    return [*decide, *_tried_on(item)] if item.case_id is not None else []
+
+
+def _tried_on(item: Reservation) -> list[ReservationAct]:
+    """An access that could not be taken away may be tried on."""
+    failed = item.access is not None and item.access.removal == "removal_failed"
+    return ["resolve-retry"] if failed and item.case_id is not None else []
 
 
 def acts_of_code(code: RedeemCode) -> list[CodeAct]:
@@ -176,6 +194,12 @@ def _address(typed: str) -> EmailAddress:
         return EmailAddress.parse(typed[:TYPED_LENGTH_MAX])
     except MalformedEmailError as bad:
         raise ProblemError("EMAIL_INVALID") from bad
+
+
+def _group(typed: str) -> str:
+    if not typed or len(typed) > GROUP_LENGTH_MAX or not typed.isprintable():
+        raise ProblemError("MALFORMED")
+    return typed
 
 
 def _number(typed: str, most: int) -> int | None:

@@ -22,7 +22,7 @@ from api.support.views import LineView, kind_name, line_views, masked, note_ids,
 from api.support.wish import KINDS, Asked, Wish
 from domain import reservation
 from domain.decisions.command import Context
-from domain.events import ReservationEvent, UseReserved
+from domain.events import RebindReserved, ReservationEvent, ReservationOpened, UseReserved
 from domain.ports import Language
 from domain.redeem_code import RedeemCode
 from domain.values import EmailAddress, MalformedEmailError, shown_code
@@ -32,6 +32,8 @@ from projections.statements import StatementLine, Stretch
 LINES_PER_PAGE: Final = 25
 GROUPS_PER_PAGE: Final = 8
 REFUSALS_SHOWN: Final = 20
+OPENING: Final = (UseReserved, RebindReserved)
+"""Types of the events that begin a reservation."""
 TICK: Final = timedelta(microseconds=1)
 
 router = APIRouter(prefix="/support/codes", route_class=SupportRoute)
@@ -153,13 +155,13 @@ def _lines(desk: Desk, wish: Wish, until: int) -> Found:
     statements = desk.statements
     if wish.reservation_id is not None:
         return _lines_of_reservation(desk, wish, wish.reservation_id, until)
-    kind = UseReserved if wish.is_grouped else KINDS[wish.kind] if wish.kind else None
+    kinds = OPENING if wish.is_grouped else [KINDS[wish.kind]] if wish.kind else []
     limit = GROUPS_PER_PAGE if wish.is_grouped else LINES_PER_PAGE
     stretch = Stretch(
         code_id=wish.code_id,
         after=0 if wish.since is None else statements.version_at(wish.code_id, wish.since - TICK),
         until=until if wish.until is None else min(until, statements.version_at(wish.code_id, wish.until)),
-        topics=topics_of(kind) if kind else None,
+        topics=[topic for kind in kinds for topic in topics_of(kind)] or None,
         recipient_id=wish.recipient_id,
     )
     versions = statements.versions(stretch, place=wish.place, newest_first=wish.newest_first, limit=limit + 1)
@@ -173,7 +175,7 @@ def _lines(desk: Desk, wish: Wish, until: int) -> Found:
 def _lines_of_groups(desk: Desk, wish: Wish, page: list[int], until: int, following: int | None) -> Found:
     """All lines of the reservations that were opened by these events, as far as they fit a page."""
     opened = [(line.version, line.event) for line in desk.statements.lines(wish.code_id, page)]
-    ids = {version: event.reservation_id for version, event in opened if isinstance(event, UseReserved)}
+    ids = {version: event.reservation_id for version, event in opened if isinstance(event, ReservationOpened)}
     histories = desk.find.reservation_events(list(ids.values()))
     groups: dict[UUID, list[int]] = {}
     last = 0

@@ -25,6 +25,7 @@ from domain.reservation import Reservation
 from projections.statements import StatementLine
 
 SOMEBODY = "somebody-else@example.invalid"
+SOMEWHERE = "another group"
 """An address that nobody has: whether a recipient could be corrected at all does not depend on to whom."""
 
 router = APIRouter(prefix="/support/reservations/{reservation_id}", route_class=SupportRoute)
@@ -100,7 +101,7 @@ def _correction(desk: Desk, item: Reservation, lines: list[StatementLine]) -> UU
 def _offered(desk: Desk, item: Reservation, code: RedeemCode, language: Language) -> list[Preview]:
     services = desk.services
     ask = Ask(Context(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
-    form = Filled(email=SOMEBODY)
+    form = Filled(email=SOMEBODY, group=SOMEWHERE)
     return [
         glance(desk, act, about_reservation(act, item.reservation_id, form, ask), code, item, language)
         for act in acts_of(item)

@@ -10,7 +10,7 @@ from domain import redeem_code, reservation
 from domain.book import Book
 from domain.decisions.command import Context, Decision, stamp
 from domain.decisions.late import Proof, success
-from domain.errors import LinkNotValid, ReservationUnknown
+from domain.errors import GrantExpired, LinkNotValid, ReservationUnknown
 from domain.events import Event, InviteAccepted, ReservationEvent
 from domain.reservation import Reservation
 
@@ -40,7 +40,8 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
 
     Raises:
         ReservationUnknown: There is no such reservation.
-        LinkNotValid: The use was given back and is not retaken, or nothing was ever sent.
+        LinkNotValid: The use was given back and is not retaken, nothing was ever sent, or a rebind has the access now.
+        GrantExpired: The time of the access is over.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -52,6 +53,8 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
         or (given_back and command.delivery in item.proved_deliveries)
     ):
         raise LinkNotValid
+    if item.access is not None and item.access.ending is not None and not given_back:
+        raise GrantExpired if item.access.ending == "expired" else LinkNotValid
     if item.accepted_at is not None and not given_back:
         return Decision(item.code_id, (), item.reservation_id)
     code = book.codes[item.code_id]

@@ -41,8 +41,9 @@ def correct_recipient(command: CorrectRecipient, book: Book, policy: Policy) -> 
 
     Raises:
         ReservationUnknown, CodeUnknown (the code is not the reservation's), RecipientNotCorrectable, CodeIsRevoked:
-            in this order of precedence; `why` is refunded, leased, accepted, same, corrected_before or unknown (both
-            for persons only), address_taken or bound, in this order too, with the revoked code after accepted.
+            in this order of precedence; `why` is rebind (it holds no use), refunded, leased, accepted, ended, moving,
+            same, corrected_before or unknown (both for persons only), address_taken or bound, in this order too, with
+            the revoked code after moving.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -54,7 +55,7 @@ def correct_recipient(command: CorrectRecipient, book: Book, policy: Policy) -> 
     theirs = book.of_recipient(code.code_id, recipient_id)
     if (before := next((other for other in theirs if other.corrects == item.reservation_id), None)) is not None:
         return Decision(code.code_id, (), before.reservation_id)
-    _check(command, code, item, recipient_id, theirs)
+    _check(command, code, item, recipient_id, theirs, is_moving=bool(book.moves(item)))
     return Decision(code.code_id, _corrected(command, code, item, recipient_id, policy), command.new_reservation_id)
 
 
@@ -64,9 +65,11 @@ def _check(
     item: Reservation,
     recipient_id: UUID,
     theirs: Sequence[Reservation],
+    *,
+    is_moving: bool,
 ) -> None:
     """Raise what stands in the way."""
-    why = _state_hinders(item)
+    why = _state_hinders(item) or ("moving" if is_moving else None)
     if why is None and code.is_revoked:
         raise CodeIsRevoked
     if why is None and recipient_id == item.recipient_id:
@@ -82,11 +85,15 @@ def _check(
 
 
 def _state_hinders(item: Reservation) -> str | None:
+    if not item.is_use:
+        return "rebind"
     if item.status == "refunded":
         return "refunded"
     if item.lease is not None:
         return "leased"
-    return None if item.accepted_at is None else "accepted"
+    if item.accepted_at is not None:
+        return "accepted"
+    return "ended" if item.access is not None and item.access.ending is not None else None
 
 
 def _needs_staff(item: Reservation) -> str | None:
@@ -117,6 +124,7 @@ def _corrected(
         language=item.language,
         group=item.group,
         corrects=item.reservation_id,
+        validity_days=None if item.access is None else item.access.validity_days,
         caused_by=code.version + 1,
     )
     return [refund, *closed, reserved]

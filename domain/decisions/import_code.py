@@ -31,13 +31,18 @@ class Opening(NamedTuple):
 
 
 class ImportedUse(Struct, frozen=True, kw_only=True):
-    """One invitation that the other system proves; `accepted_at` and `removed_at` where it knows them."""
+    """One invitation that the other system proves; `accepted_at` and `removed_at` where it knows them.
+
+    `activated_at`: when the access was given, where that was not when it was sent; `moves`: how often it was moved.
+    """
 
     reservation_id: UUID
     recipient: RecipientDraft
     sent_at: datetime
     accepted_at: datetime | None = None
     removed_at: datetime | None = None
+    activated_at: datetime | None = None
+    moves: int = 0
 
 
 class ImportCode(Struct, frozen=True, kw_only=True):
@@ -68,6 +73,7 @@ class ImportCode(Struct, frozen=True, kw_only=True):
     openings: Sequence[Opening] = ()
     is_paused: bool = False
     note: TextDraft | None = None
+    rebinds_max: int | None = None
 
 
 def import_code(command: ImportCode, book: Book) -> Decision:
@@ -96,6 +102,7 @@ def _issued(command: ImportCode) -> Make:
         "expires_at": command.expires_at,
         "validity_days": command.validity_days,
         "group": command.group,
+        "rebinds_max": command.rebinds_max,
     }
     return CodeIssued, terms
 
@@ -112,7 +119,15 @@ def _uses(command: ImportCode, book: Book) -> Iterator[tuple[datetime, Make]]:
         recipient_id = persons.setdefault(use.recipient.digests[0], book.recipient_id(use.recipient))
         at = min(use.sent_at, now)
         about = {"reservation_id": use.reservation_id}
-        reserved = {"recipient_id": recipient_id, "deadline": at, "language": command.language, "group": command.group}
+        reserved = {
+            "recipient_id": recipient_id,
+            "deadline": at,
+            "language": command.language,
+            "group": command.group,
+            "validity_days": command.validity_days,
+            "activated_at": use.activated_at,
+            "moves": use.moves,
+        }
         yield at, (UseReserved, {**about, **reserved, "follows": before.get(recipient_id)})
         yield at, (InviteSent, {**about, "attempt": 1, "server": command.source})
         if use.accepted_at is not None:

@@ -26,6 +26,7 @@ class IssueCode(Struct, frozen=True, kw_only=True):
     validity_days: int | None = None
     group: str | None = None
     note_id: UUID | None = None
+    rebinds_max: int | None = None
 
 
 def issue(command: IssueCode, book: Book) -> Decision:
@@ -40,5 +41,6 @@ def issue(command: IssueCode, book: Book) -> Decision:
         validity_days=command.validity_days,
         group=command.group,
         text_id=command.note_id,
+        rebinds_max=command.rebinds_max,
     )
     return Decision(command.code_id, [event])

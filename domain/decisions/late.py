@@ -66,12 +66,20 @@ def what_hinders(code: RedeemCode, item: Reservation, book: Book) -> str | None:
         return "corrected_meanwhile"
     if is_bound_to_another(code, item):
         return "bound_to_another"
-    others = book.of_recipient(code.code_id, item.recipient_id)
+    others = [other for other in book.of_recipient(code.code_id, item.recipient_id) if other.kind == item.kind]
     if any(other.counts_or_holds and other.versions[0] > item.versions[0] for other in others):
         return "newer_reservation"
+    if not item.is_use:
+        return None if has_access_to_move(item, book) else "grant_ended"
     if code.available is not None and code.available < 1:
         return "no_free_use"
     return None
+
+
+def has_access_to_move(item: Reservation, book: Book) -> bool:
+    """Whether the access that a rebind would move still stands where it was."""
+    former = None if item.follows is None else book.reservations.get(item.follows)
+    return former is not None and former.access_stands
 
 
 def is_bound_to_another(code: RedeemCode, item: Reservation) -> bool:

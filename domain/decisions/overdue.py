@@ -60,7 +60,7 @@ def give_back_overdue(code: RedeemCode, items: Sequence[Reservation], now: Stamp
         UseRefunded(
             **now.fields,
             reservation_id=item.reservation_id,
-            cause="deadline",
+            cause="grant_ended" if item.is_access_over(now.at) else "deadline",
             held="reserved",
             kind=item.kind,
             caused_by=item.moved_by,

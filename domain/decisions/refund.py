@@ -11,6 +11,7 @@ from domain.decisions.command import Context, Decision, stamp
 from domain.errors import ReservationNotRefundable, ReservationUnknown
 from domain.events import AccessRevoked, UseRefunded
 from domain.ports import TextDraft
+from domain.reservation import Reservation
 
 
 class RefundReservation(Struct, frozen=True, kw_only=True):
@@ -33,7 +34,8 @@ def refund(command: RefundReservation, book: Book) -> Decision:
 
     Raises:
         ReservationUnknown: There is no such reservation.
-        ReservationNotRefundable: `why` is refunded, leased, unknown or sent.
+        ReservationNotRefundable: `why` is refunded, leased, unknown, moving (a rebind of it is under way: that comes
+            first), moved (a later reservation has the access that is to be taken away) or sent.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -47,6 +49,10 @@ def refund(command: RefundReservation, book: Book) -> Decision:
         raise ReservationNotRefundable("leased")
     if item.is_live and item.ever_unknown:
         raise ReservationNotRefundable("unknown")
+    if is_being_moved(item, book):
+        raise ReservationNotRefundable("moving")
+    if command.revoke_access and any(other.status == "sent" for other in book.moves(item)):
+        raise ReservationNotRefundable("moved")
     if command.only_held and not item.is_live:
         raise ReservationNotRefundable("sent")
     now = stamp(command.context, code)
@@ -60,7 +66,12 @@ def refund(command: RefundReservation, book: Book) -> Decision:
         caused_by=item.moved_by,
     )
     closed = cases.closed(item, now, "resolved_refunded", caused_by=code.version + 1)
-    if not command.revoke_access or item.is_live:
+    if not command.revoke_access or not item.access_stands:
         return Decision(code.code_id, [event, *closed], item.reservation_id)
     access = AccessRevoked(**now.fields, reservation_id=item.reservation_id, caused_by=code.version + 1)
     return Decision(code.code_id, [event, *closed, access], item.reservation_id)
+
+
+def is_being_moved(item: Reservation, book: Book) -> bool:
+    """Whether a rebind of its access is under way: it would be left with nothing to move."""
+    return any(other.is_live for other in book.moves(item))

@@ -28,8 +28,8 @@ def request_resend(command: RequestResend, book: Book, policy: Policy) -> Decisi
 
     Raises:
         ReservationUnknown: There is no such reservation.
-        ReservationNotResendable: `why` is refunded, not_sent, accepted (it arrived), resending (one is on its way) or
-            too_many.
+        ReservationNotResendable: `why` is refunded, not_sent, accepted (it arrived), ended (the access is over),
+            resending (one is on its way) or too_many.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -61,6 +61,8 @@ def _hindrance(item: Reservation, policy: Policy) -> str | None:
         return "not_sent"
     if item.accepted_at is not None:
         return "accepted"
+    if not item.access_stands:
+        return "ended"
     if item.resending and item.case_id is None:
         return "resending"
     return "too_many" if item.delivery >= policy.deliveries_max else None

@@ -72,7 +72,7 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
 
     now = stamp(command.context, code)
     recipient_id = book.recipient_id(command.recipient)
-    mine = book.of_recipient(code.code_id, recipient_id)
+    mine = [item for item in book.of_recipient(code.code_id, recipient_id) if item.is_use]
     follows, own = _own(command, code, mine, now)
     if own is not None:
         return Decision(code.code_id, (), own.reservation_id)
@@ -92,6 +92,7 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
         language=command.language,
         group=code.group,
         follows=follows,
+        validity_days=code.validity_days,
     )
     events = [*give_back_overdue(code, freed, now), event]
     return Decision(code.code_id, events, command.reservation_id)

@@ -12,7 +12,8 @@ from domain import redeem_code, reservation
 from domain.book import Book
 from domain.decisions import cases
 from domain.decisions.command import Context, Decision, Stamp, stamp
-from domain.decisions.late import is_bound_to_another
+from domain.decisions.late import has_access_to_move, is_bound_to_another
+from domain.decisions.refund import is_being_moved
 from domain.errors import ReservationNotResolvable, ReservationUnknown
 from domain.events import Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
 from domain.policy import Policy
@@ -22,6 +23,8 @@ from domain.reservation import Reservation
 
 Resolution = Literal["sent", "refunded", "retry"]
 
+REMOVED_BY_HAND = "removed_by_hand"
+"""How a case about an access ends that a person took away."""
 BY_STAFF = "staff"
 """What stands for the server where a person's word is the proof."""
 
@@ -55,7 +58,8 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
         ReservationUnknown: There is no such reservation.
         ReservationNotResolvable: `why` is leased (being sent right now), no_case (nothing is in doubt), no_retry (it
             is not in doubt, or is being tried already), revoked (nothing is sent for a revoked code), no_free_use or
-            bound (a use given back can't be counted again).
+            bound (a use given back can't be counted again), grant_ended (the access that a rebind would move is over)
+            or moving (what a rebind moves is not given back).
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -66,12 +70,13 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
         raise ReservationNotResolvable("leased")
     if item.case_id is None and not (item.is_live and item.ever_unknown):
         raise ReservationNotResolvable("no_case")
-    if command.resolution == "retry" and not (item.is_live and item.case_id is not None):
+    if command.resolution == "retry" and not (item.case_id is not None and _may_be_tried_on(item)):
         raise ReservationNotResolvable("no_retry")
     code = book.codes[item.code_id]
-    if command.resolution == "retry" and code.is_revoked:
+    if command.resolution == "retry" and item.is_live and code.is_revoked:
         raise ReservationNotResolvable("revoked")
     now = stamp(command.context, code)
+    _check_access(command, item, book, now)
     if item.case_id is not None:
         return Decision(item.code_id, _decided(command, code, item, now, policy), item.reservation_id)
     opened = cases.opened(item, now, command.case_id, "unknown_outcome", caused_by=item.moved_by)
@@ -92,10 +97,25 @@ def refund_after_outage(command: RefundAfterOutage, book: Book) -> Decision:
     code = book.codes[item.code_id]
     parked = item.is_live and item.ever_unknown and item.case_id is not None
     unaccepted = item.status == "sent" and item.accepted_at is None and item.lease is None
-    if not parked and not (unaccepted and command.include_sent):
+    if is_being_moved(item, book) or not (parked or (unaccepted and command.include_sent)):
         return Decision(item.code_id, (), item.reservation_id)
     events = _given_back(code, item, stamp(command.context, code), "outage", None)
     return Decision(item.code_id, events, item.reservation_id)
+
+
+def _check_access(command: ResolveReservation, item: Reservation, book: Book, now: Stamp) -> None:
+    """Raise where a rebind would be left with nothing to move."""
+    is_over = command.resolution == "retry" and item.is_live and item.is_access_over(now.at)
+    is_retaken = command.resolution == "sent" and item.status == "refunded" and not item.is_use
+    if is_over or (is_retaken and not has_access_to_move(item, book)):
+        raise ReservationNotResolvable("grant_ended")
+    if command.resolution == "refunded" and is_being_moved(item, book):
+        raise ReservationNotResolvable("moving")
+
+
+def _may_be_tried_on(item: Reservation) -> bool:
+    """Whether machines have something to go on with: an invitation in doubt, or an access to take away."""
+    return item.is_live or (item.access is not None and item.access.removal == "removal_failed")
 
 
 def _decided(
@@ -113,7 +133,9 @@ def _decided(
 
 
 def _as_sent(code: RedeemCode, item: Reservation, now: Stamp, note: TextDraft | None) -> Sequence[Event]:
-    """Counted, by the person's word; what counts already stays as it is."""
+    """Counted, by the person's word; what counts already stays as it is, and so does what ended and was taken away."""
+    if item.access is not None and item.access.removal == "removal_failed":
+        return cases.closed(item, now, REMOVED_BY_HAND, caused_by=item.moved_by, note=note)
     if item.status == "sent":
         return cases.closed(item, now, "resolved_sent", caused_by=item.moved_by, note=note)
     about: dict[str, Any] = {
@@ -130,7 +152,7 @@ def _as_sent(code: RedeemCode, item: Reservation, now: Stamp, note: TextDraft | 
         return [InviteSent(**about), *closed]
     if is_bound_to_another(code, item):
         raise ReservationNotResolvable("bound")
-    if code.available is not None and code.available < 1:
+    if item.is_use and code.available is not None and code.available < 1:
         raise ReservationNotResolvable("no_free_use")
     retaken = LateSuccessRecorded(**about, recipient_id=item.recipient_id, effect="retaken")
     return [retaken, *closed]
@@ -155,7 +177,9 @@ def _given_back(
 
 
 def _tried_on(item: Reservation, now: Stamp, note: TextDraft | None, policy: Policy) -> Sequence[Event]:
-    """A new deadline and all attempts again, with the same letter."""
+    """A new deadline and all attempts again, with the same letter; a rebind's ends with the access."""
     deadline = now.at + timedelta(seconds=policy.reservation_ttl_s)
+    if item.access_ends_at is not None:
+        deadline = min(deadline, item.access_ends_at)
     closed = cases.closed(item, now, "tried_again", caused_by=item.moved_by, note=note)
     return [replace(event, retry_at=now.at, deadline=deadline) for event in closed]

@@ -97,6 +97,8 @@ def _deferred(
 ) -> Sequence[Event]:
     """Wait as asked, up to a bound; beyond it, or if nobody waits any more, a "later" is a failure like any other."""
     last = item.delivery_at + timedelta(seconds=policy.deferrals_s_max)
+    if item.is_live and item.access_ends_at is not None:
+        last = min(last, item.access_ends_at)
     until = max(outcome.until, now.at + timedelta(seconds=policy.retry_first_s))
     if until >= last or _is_in_vain(code, item):
         refused = Rejected(server=outcome.server, reason=outcome.reason, final=True)

@@ -15,17 +15,18 @@ from domain.redeem_code import RedeemCode
 
 
 class Terms(NamedTuple):
-    """What a code promises; None: without limit, never, for ever, no group."""
+    """What a code promises; None: without limit, never, for ever, no group, rebinds as often as usual."""
 
     max_uses: int | None
     expires_at: datetime | None
     validity_days: int | None
     group: str | None
+    rebinds_max: int | None
 
 
 def terms_of(code: RedeemCode) -> Terms:
     """A code's terms as they stand."""
-    return Terms(code.max_uses, code.expires_at, code.validity_days, code.group)
+    return Terms(code.max_uses, code.expires_at, code.validity_days, code.group, code.rebinds_max)
 
 
 class ChangeTerms(Struct, frozen=True, kw_only=True):
@@ -40,6 +41,7 @@ class ChangeTerms(Struct, frozen=True, kw_only=True):
     expires_at: datetime | UnsetType | None = UNSET
     validity_days: int | UnsetType | None = UNSET
     group: str | UnsetType | None = UNSET
+    rebinds_max: int | UnsetType | None = UNSET
     note: TextDraft | None = None
     expected: Terms | None = None
 
@@ -67,8 +69,9 @@ def change_terms(command: ChangeTerms, book: Book) -> Decision:
         expires_at=code.expires_at if command.expires_at is UNSET else command.expires_at,
         validity_days=code.validity_days if command.validity_days is UNSET else command.validity_days,
         group=code.group if command.group is UNSET else command.group,
+        rebinds_max=code.rebinds_max if command.rebinds_max is UNSET else command.rebinds_max,
         text_id=command.note.text_id if command.note else None,
     )
-    if before == (event.max_uses, event.expires_at, event.validity_days, event.group):
+    if before == (event.max_uses, event.expires_at, event.validity_days, event.group, event.rebinds_max):
         return Decision(code.code_id, ())
     return Decision(code.code_id, [event])

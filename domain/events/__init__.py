@@ -9,14 +9,24 @@ them. No fact holds a number that can be computed from other facts. The stream's
 are columns beside the state, so they are not repeated in it.
 """
 
+from domain.events.access import (
+    AccessExpired,
+    AccessRemovalFailed,
+    AccessRemoved,
+    AccessReplaced,
+    AccessRevoked,
+    ExpiryAnnounced,
+)
 from domain.events.base import (
     STAFF,
     ActorKind,
+    Ending,
     Event,
     Held,
     Kind,
     LateEffect,
     RefundCause,
+    Removed,
 )
 from domain.events.code import (
     CodeIssued,
@@ -28,7 +38,6 @@ from domain.events.code import (
     OpeningBalanceImported,
 )
 from domain.events.reservation import (
-    AccessRevoked,
     CaseClosed,
     CaseOpened,
     DeliveryEvent,
@@ -41,8 +50,10 @@ from domain.events.reservation import (
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,
+    RebindReserved,
     ResendRequested,
     ReservationEvent,
+    ReservationOpened,
     UseRefunded,
     UseReserved,
 )
@@ -50,6 +61,10 @@ from domain.events.reservation import (
 __all__ = [
     "EVENT_TYPES",
     "STAFF",
+    "AccessExpired",
+    "AccessRemovalFailed",
+    "AccessRemoved",
+    "AccessReplaced",
     "AccessRevoked",
     "ActorKind",
     "CaseClosed",
@@ -61,7 +76,9 @@ __all__ = [
     "CodeRevoked",
     "CodeTermsChanged",
     "DeliveryEvent",
+    "Ending",
     "Event",
+    "ExpiryAnnounced",
     "Held",
     "InviteAccepted",
     "InviteAttempted",
@@ -75,9 +92,12 @@ __all__ = [
     "LateSuccessRecorded",
     "NoteAdded",
     "OpeningBalanceImported",
+    "RebindReserved",
     "RefundCause",
+    "Removed",
     "ResendRequested",
     "ReservationEvent",
+    "ReservationOpened",
     "UseRefunded",
     "UseReserved",
     "topic_of",
@@ -106,6 +126,12 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     ResendRequested,
     AccessRevoked,
     NoteAdded,
+    RebindReserved,
+    ExpiryAnnounced,
+    AccessExpired,
+    AccessReplaced,
+    AccessRemoved,
+    AccessRemovalFailed,
 )
 
 

@@ -21,7 +21,12 @@ RefundCause = Literal[
     "outage",
     "resolved",
     "forgotten",
+    "grant_ended",
 ]
+Ending = Literal["expired", "moved", "withdrawn"]
+"""How an access ended: its time was over, another one took its place, or staff took it away."""
+Removed = Literal["removed", "told"]
+"""What became of an ended access: the channel took it away, or could only tell the person."""
 ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import", "channel"]
 STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})
 """Who acts with rights."""

@@ -9,7 +9,8 @@ from domain.events.base import Event
 class CodeIssued(Event, frozen=True, kw_only=True):
     """A code exists from now on. `max_uses` None means without limit; `bound` is false for `--open` codes.
 
-    `text_id` names a note in the vault. Codes of one batch have its id as their correlation id.
+    `text_id` names a note in the vault. Codes of one batch have its id as their correlation id. `rebinds_max`: how
+    often each access that it gives may be moved; None: as often as the settings say.
     """
 
     max_uses: int | None
@@ -18,6 +19,7 @@ class CodeIssued(Event, frozen=True, kw_only=True):
     validity_days: int | None = None
     group: str | None = None
     text_id: UUID | None = None
+    rebinds_max: int | None = None
 
 
 class OpeningBalanceImported(Event, frozen=True, kw_only=True):
@@ -42,6 +44,7 @@ class CodeTermsChanged(Event, frozen=True, kw_only=True):
     validity_days: int | None = None
     group: str | None = None
     text_id: UUID | None = None
+    rebinds_max: int | None = None
 
 
 class CodePaused(Event, frozen=True, kw_only=True):

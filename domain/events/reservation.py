@@ -13,11 +13,19 @@ class ReservationEvent(Event, frozen=True, kw_only=True):
     reservation_id: UUID
 
 
-class UseReserved(ReservationEvent, frozen=True, kw_only=True):
-    """One use is held for one recipient until the deadline.
+class ReservationOpened(ReservationEvent, frozen=True, kw_only=True):
+    """What begins a reservation; never stored by itself.
 
-    `follows` names the sent reservation after which this further use was asked for (`again`); `corrects`
-    the reservation whose mistyped address this one replaces. `language` is that of the letters.
+    Attributes:
+        recipient_id: Whose it is.
+        deadline: Until when it is held.
+        language: Of the letters.
+        group: What the person is invited to.
+        follows: The sent reservation after which this one was asked for.
+        corrects: The reservation whose mistyped address this one replaces.
+        validity_days: Days of access that were promised; None: without end.
+        activated_at: When the access was first given, where that was not by this reservation's own invitation.
+        moves: How often the access was moved to another group, this time included.
     """
 
     recipient_id: UUID
@@ -26,6 +34,22 @@ class UseReserved(ReservationEvent, frozen=True, kw_only=True):
     group: str | None = None
     follows: UUID | None = None
     corrects: UUID | None = None
+    validity_days: int | None = None
+    activated_at: datetime | None = None
+    moves: int = 0
+
+
+class UseReserved(ReservationOpened, frozen=True, kw_only=True):
+    """One use is held for one recipient until the deadline. `follows`: a further use was asked for (`again`)."""
+
+
+class RebindReserved(ReservationOpened, frozen=True, kw_only=True):
+    """An access is to be moved to another group; no use is held for it.
+
+    `follows` names the reservation whose access it moves. `text_id`: the reason, in the vault.
+    """
+
+    text_id: UUID | None = None
 
 
 class DeliveryEvent(ReservationEvent, frozen=True, kw_only=True):
@@ -143,15 +167,6 @@ class ResendRequested(ReservationEvent, frozen=True, kw_only=True):
 
     delivery: int
     deadline: datetime
-    text_id: UUID | None = None
-
-
-class AccessRevoked(ReservationEvent, frozen=True, kw_only=True):
-    """The access that the sent invitation gave was taken away: by staff, or by the group's own system as it reports.
-
-    `text_id`: the reason, in the vault.
-    """
-
     text_id: UUID | None = None
 
 

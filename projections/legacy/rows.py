@@ -40,6 +40,10 @@ def old_code(row: Mapping[str, Any]) -> OldCode:
         bound_email=row.get("bound_email") or None,
         knows_binding="bound_email" in row,
         removed_at=_moment(row, "removed_at"),
+        activated_at=_moment(row, "activated_at"),
+        rebind_count=_whole(row, "rebind_count") or 0,
+        rebind_limit=_whole(row, "rebind_limit"),
+        is_removed=_lower(row.get("status")) == "removed",
     )
 
 

@@ -7,7 +7,7 @@ SELECT date_bin(%(step)s, reserved_at, %(since)s) AS bucket,
     count(*) FILTER (WHERE status = 'sent') AS sent,
     count(*) FILTER (WHERE status = 'refunded') AS refunded,
     count(*) FILTER (WHERE status = 'live') AS live
-FROM reservations WHERE reserved_at >= %(since)s AND reserved_at < %(until)s GROUP BY bucket;
+FROM reservations WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND kind = 'redeem' GROUP BY bucket;
 
 -- name: refused_over_time
 SELECT date_bin(%(step)s, at, %(since)s) AS bucket, count(*) FROM refusals
@@ -39,7 +39,7 @@ FROM reservations WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND
 SELECT busy.code_id, t.hint, busy.redeemed, busy.sent, busy.refunded FROM (
     SELECT code_id, count(*) AS redeemed, count(*) FILTER (WHERE status = 'sent') AS sent,
         count(*) FILTER (WHERE status = 'refunded') AS refunded
-    FROM reservations WHERE reserved_at >= %(since)s AND reserved_at < %(until)s
+    FROM reservations WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND kind = 'redeem'
     GROUP BY code_id ORDER BY redeemed DESC, code_id LIMIT %(limit)s
 ) busy LEFT JOIN code_texts t USING (code_id) ORDER BY busy.redeemed DESC, busy.code_id;
 

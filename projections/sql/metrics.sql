@@ -14,16 +14,29 @@ SELECT max(notification_id), count(*) FROM (
 -- A first delivery's time to its mail runs from the click; resends have no click.
 WITH stretch AS MATERIALIZED (
     SELECT split_part(topic, ':', 1) AS type,
-        CASE WHEN topic LIKE ANY (ARRAY['InviteSent:%%', 'UseRefunded:%%']) THEN convert_from(state, 'UTF8')::jsonb END AS state
+        CASE WHEN topic LIKE ANY (ARRAY['InviteSent:%%', 'UseRefunded:%%', 'AccessRe%%']) THEN convert_from(state, 'UTF8')::jsonb END AS state
     FROM ledger_events WHERE notification_id > %(after)s AND notification_id <= %(upto)s
 ), clicks AS MATERIALIZED (
     SELECT extract(epoch FROM (s.state ->> 'at')::timestamptz - r.reserved_at) AS seconds
     FROM stretch s JOIN reservations r ON r.reservation_id = (s.state ->> 'reservation_id')::uuid
     WHERE s.type = 'InviteSent' AND coalesce((s.state ->> 'delivery')::int, 1) = 1
+), endings AS (
+    SELECT CASE type
+        WHEN 'AccessExpired' THEN 'removing/expired'
+        WHEN 'AccessReplaced' THEN 'removing/moved'
+        WHEN 'AccessRevoked' THEN
+            CASE WHEN state ->> 'actor' IN ('staff', 'key', 'operator') THEN 'removing/withdrawn' END
+        WHEN 'AccessRemoved' THEN coalesce(state ->> 'effect', 'removed') || '/' || (state ->> 'cause')
+        WHEN 'AccessRemovalFailed' THEN
+            CASE WHEN state ->> 'retry_at' IS NULL THEN 'removal_failed/' || (state ->> 'cause') END
+    END AS label
+    FROM stretch WHERE type LIKE 'Access%%'
 ), counted (name, label, count) AS (
     SELECT 'events', type, count(*) FROM stretch GROUP BY type
     UNION ALL
     SELECT 'refunds', state ->> 'cause', count(*) FROM stretch WHERE type = 'UseRefunded' GROUP BY state ->> 'cause'
+    UNION ALL
+    SELECT 'cleanup', label, count(*) FROM endings WHERE label IS NOT NULL GROUP BY label
     UNION ALL
     SELECT 'click_to_sent', coalesce((SELECT min(le) FROM unnest(%(bounds)s::float8[]) le WHERE seconds <= le)::text, '+Inf'),
         count(*)

@@ -86,7 +86,7 @@ FROM unnest(%s::uuid[]) AS want (code_id)
 CROSS JOIN LATERAL (
     SELECT * FROM reservations r
     WHERE r.code_id = want.code_id AND r.status = 'live' AND r.deadline <= %s
-        AND r.lease_until IS NULL AND NOT r.ever_unknown AND r.case_id IS NULL
+        AND r.kind = 'redeem' AND r.lease_until IS NULL AND NOT r.ever_unknown AND r.case_id IS NULL
     ORDER BY r.deadline
     LIMIT %s
 ) r
@@ -96,7 +96,7 @@ ORDER BY r.reservation_id, e.originator_version;
 -- name: earliest_deadlines
 SELECT want.code_id, (
     SELECT min(r.deadline) FROM reservations r
-    WHERE r.code_id = want.code_id AND r.status = 'live' AND r.deadline > %s
+    WHERE r.code_id = want.code_id AND r.status = 'live' AND r.kind = 'redeem' AND r.deadline > %s
 )
 FROM unnest(%s::uuid[]) AS want (code_id);
 
@@ -128,43 +128,45 @@ RETURNING notification_id;
 -- name: upsert_balances
 INSERT INTO code_balances AS old (
     code_id, version, issued_at, last_at, max_uses, used, reserved, bound, owner_id, sent_binding,
-    expires_at, validity_days, group_name, is_paused, revoked_by
+    expires_at, validity_days, group_name, is_paused, revoked_by, rebinds_max
 )
 SELECT * FROM unnest(
     %s::uuid[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::boolean[], %s::uuid[], %s::bigint[], %s::timestamptz[], %s::integer[], %s::text[], %s::boolean[], %s::bigint[]
+    %s::boolean[], %s::uuid[], %s::bigint[], %s::timestamptz[], %s::integer[], %s::text[], %s::boolean[], %s::bigint[],
+    %s::integer[]
 )
 ON CONFLICT (code_id) DO UPDATE SET
     version = excluded.version, last_at = excluded.last_at, max_uses = excluded.max_uses, used = excluded.used,
     reserved = excluded.reserved, bound = excluded.bound, owner_id = excluded.owner_id,
     sent_binding = excluded.sent_binding, expires_at = excluded.expires_at,
     validity_days = excluded.validity_days, group_name = excluded.group_name, is_paused = excluded.is_paused,
-    revoked_by = excluded.revoked_by;
+    revoked_by = excluded.revoked_by, rebinds_max = excluded.rebinds_max;
 
 -- name: upsert_reservations
 -- Arrays don't nest in unnest, so the versions come as text literals.
 INSERT INTO reservations AS old (
     reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
     delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
-    refunded_at, refund_cause
+    refunded_at, refund_cause, access_due_at
 )
 SELECT n.reservation_id, n.code_id, n.recipient_id, n.versions::bigint[], n.status, n.kind, n.reserved_at, n.deadline,
     n.due_at, n.lease_until, n.delivery, n.attempts, n.ever_unknown, n.case_id, n.follows, n.sent_at, n.accepted_at,
-    n.refunded_at, n.refund_cause
+    n.refunded_at, n.refund_cause, n.access_due_at
 FROM unnest(
     %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],
     %s::timestamptz[], %s::timestamptz[], %s::smallint[], %s::smallint[], %s::boolean[], %s::uuid[], %s::uuid[],
-    %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[]
+    %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::timestamptz[]
 ) AS n (
     reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
     delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
-    refunded_at, refund_cause
+    refunded_at, refund_cause, access_due_at
 )
 ON CONFLICT (reservation_id) DO UPDATE SET
     versions = excluded.versions, status = excluded.status, deadline = excluded.deadline, due_at = excluded.due_at,
     lease_until = excluded.lease_until, delivery = excluded.delivery, attempts = excluded.attempts,
     ever_unknown = excluded.ever_unknown, case_id = excluded.case_id, sent_at = excluded.sent_at,
-    accepted_at = excluded.accepted_at, refunded_at = excluded.refunded_at, refund_cause = excluded.refund_cause;
+    accepted_at = excluded.accepted_at, refunded_at = excluded.refunded_at, refund_cause = excluded.refund_cause,
+    access_due_at = excluded.access_due_at;
 
 -- name: insert_cases
 INSERT INTO cases (case_id, code_id, reservation_id, delivery, cause, opened_at, closed_at, closed_how)
@@ -195,7 +197,8 @@ WHERE status = 'sent' AND accepted_at IS NULL AND reserved_at < %s AND sent_at >
 
 -- name: insert_outbox
 INSERT INTO outbox (reservation_id, template, written_at, due_at)
-SELECT reservation_id, 'refund_notice', at, at FROM unnest(%s::uuid[], %s::timestamptz[]) AS new (reservation_id, at)
+SELECT reservation_id, template, at, at
+FROM unnest(%s::uuid[], %s::text[], %s::timestamptz[]) AS new (reservation_id, template, at)
 ON CONFLICT DO NOTHING;
 
 -- name: insert_idempotency_keys
@@ -246,7 +249,7 @@ WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version
 
 -- name: live_reservations_of_code
 SELECT reservation_id, lease_until, ever_unknown, case_id FROM reservations
-WHERE code_id = %s AND status = 'live' ORDER BY deadline LIMIT %s;
+WHERE code_id = %s AND status = 'live' AND kind = 'redeem' ORDER BY deadline LIMIT %s;
 
 -- name: count_sent_of_code
 SELECT count(*) FROM reservations WHERE code_id = %s AND status = 'sent' AND kind = 'redeem';
@@ -381,13 +384,13 @@ LIMIT %(most)s;
 
 -- name: balance_of_code
 SELECT code_id, version, issued_at, last_at, max_uses, used, reserved, bound, owner_id, sent_binding,
-    expires_at, validity_days, group_name, is_paused, revoked_by
+    expires_at, validity_days, group_name, is_paused, revoked_by, rebinds_max
 FROM code_balances WHERE code_id = %s;
 
 -- name: reservations_of_code
 SELECT reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
     delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
-    refunded_at, refund_cause
+    refunded_at, refund_cause, access_due_at
 FROM reservations WHERE code_id = %s;
 
 -- name: balances_of_codes

@@ -26,6 +26,7 @@ LETTER = Letter(
     link="https://ledger.example.com/a/AZLwwStcS9GPPzxKfS6bEAABzR0",
     written_at=datetime(2026, 11, 24, 8, 30, tzinfo=UTC),
     group="design",
+    ends_at=datetime(2027, 1, 31, 8, 30, tzinfo=UTC),
 )
 
 SECRET: Final = secret_text(b"n" * 32)

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from domain.ports import Accepted, Letter, Outcome
+from domain.ports import Accepted, Letter, Outcome, Removal, RemovalOutcome
 
 
 class FakeChannel:
@@ -10,6 +10,7 @@ class FakeChannel:
 
     Attributes:
         sent: Every letter that was tried, oldest first.
+        revoked: Every access that was to be taken away, oldest first.
         closed: Whether `close` was called.
     """
 
@@ -17,6 +18,7 @@ class FakeChannel:
 
     def __init__(self, *outcomes: Outcome) -> None:
         self.sent: list[Letter] = []
+        self.revoked: list[Removal] = []
         self.closed = False
         self._script = deque(outcomes)
         self._by_recipient: dict[str, Outcome] = {}
@@ -30,6 +32,11 @@ class FakeChannel:
         self.sent.append(letter)
         if outcome := self._by_recipient.get(letter.recipient):
             return outcome
+        return self._script.popleft() if self._script else Accepted(server=self.name)
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Note it and answer as scripted; with the script used up it is taken away."""
+        self.revoked.append(removal)
         return self._script.popleft() if self._script else Accepted(server=self.name)
 
     def close(self) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 from trustme import CA
 
-from domain.ports import Accepted, Channel, Rejected, Uncertain
+from domain.ports import Accepted, Channel, OnlyTold, Rejected, Removal, RemovalCause, Uncertain
 from tests.channels.builders import LETTER, channel_to, letter_to, webhook_to
 from tests.channels.fakes import FakeChannel
 from tests.hookserver import HookServer
@@ -76,6 +78,35 @@ def test_a_closed_channel_opens_again(channel: Channel) -> None:
     channel.close()
 
     assert isinstance(channel.send(LETTER), Accepted)
+
+
+@pytest.mark.parametrize("cause", get_args(RemovalCause))
+def test_taking_an_access_away_may_be_asked_for_twice(channel: Channel, cause: RemovalCause) -> None:
+    """It is taken away, or the channel says that it can't; the same again does no harm. Nobody need be told of it."""
+    farewell = replace(LETTER, template="farewell") if cause == "expired" else None
+    about: dict[str, Any] = {"reservation_id": LETTER.reservation_id, "cause": cause, "group": LETTER.group}
+    about["ended_at"] = LETTER.written_at
+    known = Removal(**about, recipient=LETTER.recipient, farewell=farewell)
+    forgotten = Removal(**about, recipient=None, farewell=None)
+
+    outcomes = [channel.revoke(removal) for removal in (known, known, forgotten)]
+
+    assert all(isinstance(outcome, Accepted | OnlyTold) and outcome.server for outcome in outcomes)
+    assert len({type(outcome) for outcome in outcomes}) == 1
+
+
+def test_mail_takes_nothing_away_and_says_so() -> None:
+    """A letter tells of the end, once for each time; where there is nothing to tell, nothing is sent."""
+    farewell = replace(LETTER, template="farewell")
+    about: dict[str, Any] = {"reservation_id": LETTER.reservation_id, "group": None, "recipient": LETTER.recipient}
+    about["ended_at"] = LETTER.written_at
+    with MailServer() as server, channel_to(server.url) as channel:
+        over = channel.revoke(Removal(**about, cause="expired", farewell=farewell))
+        moved = channel.revoke(Removal(**about, cause="moved", farewell=None))
+        letters = len(server.received)
+
+    assert [OnlyTold, OnlyTold] == [type(over), type(moved)]
+    assert letters == 1
 
 
 def test_the_fake_follows_its_script() -> None:

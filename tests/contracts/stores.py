@@ -164,7 +164,7 @@ def memory_store(vault: Vault, now: datetime) -> Store:
         refusals=refusals,
         unknown_tries=store.unknown_tries.total,
         texts=lambda: set(store.texts),
-        outbox=lambda: set(store.outbox),
+        outbox=lambda: {key for key, _ in store.outbox},
     )
 
 

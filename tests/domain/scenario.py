@@ -54,6 +54,8 @@ class Scenario:
     policy: Policy = field(default_factory=Policy)
     expires_at: datetime | None = None
     group: str | None = None
+    validity_days: int | None = None
+    rebinds_max: int | None = None
 
     def __post_init__(self) -> None:
         """Issue the code."""
@@ -70,6 +72,8 @@ class Scenario:
                 bound=self.bound,
                 expires_at=self.expires_at,
                 group=self.group,
+                validity_days=self.validity_days,
+                rebinds_max=self.rebinds_max,
             )
         )
         self.book.code_ids[b"code"] = self.code_id

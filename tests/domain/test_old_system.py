@@ -76,3 +76,16 @@ def test_binding_comes_from_proofs(known: bool, owner: str | None, emails: list[
     old = code(len(emails), knows_binding=known, bound_email=owner)
 
     assert bound == judge(old, [record(email=email) for email in emails]).bound
+
+
+def test_times_and_moves_go_to_the_first_and_the_last_use() -> None:
+    """The old system kept one of each for a code; a person who was removed has no access left."""
+    later = datetime(2026, 2, 1, tzinfo=UTC)
+    activated = datetime(2026, 1, 7, tzinfo=UTC)
+    records = [OldRecord(old_id=8, email="li.wei@example.com", status="success", created_at=later), record()]
+    verdict = judge(code(2, activated_at=activated, rebind_count=1), records)
+    removed = judge(code(1, is_removed=True, removed_at=later), [record()])
+
+    assert [(use.activated_at, use.moves) for use in verdict.uses] == [(None, 1), (activated, 0)]
+    assert [use.removed_at for use in removed.uses] == [later]
+    assert [use.moves for use in judge(code(1), [record(), record(is_rebind=True)]).uses] == [1]

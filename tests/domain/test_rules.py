@@ -1,19 +1,26 @@
 """Each rule of DESIGN 9 is able to fail: one event that breaks it is named, the right one is not."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
 from domain import redeem_code, reservation
+from domain.access import Access
 from domain.events import (
+    AccessExpired,
+    AccessRemoved,
+    AccessReplaced,
     CaseClosed,
     CaseOpened,
     CodeIssued,
     Event,
+    ExpiryAnnounced,
     InviteOutcomeUnknown,
     InviteSent,
+    RebindReserved,
     ReservationEvent,
     UseRefunded,
     UseReserved,
@@ -25,7 +32,20 @@ from tests.domain.scenario import START
 
 ID, OTHER = UUID(int=1), UUID(int=2)
 ISSUED = CodeIssued(at=START, actor="operator", max_uses=1)
-RESERVED = UseReserved(at=START, actor="person", reservation_id=ID, recipient_id=OTHER, deadline=START, language="zh")
+OPENED_FIELDS: dict[str, Any] = {
+    "at": START,
+    "actor": "person",
+    "recipient_id": OTHER,
+    "deadline": START,
+    "language": "zh",
+}
+RESERVED = UseReserved(**OPENED_FIELDS, reservation_id=ID)
+TIMED = UseReserved(**OPENED_FIELDS, reservation_id=ID, validity_days=30)
+EXPIRED = AccessExpired(at=START, actor="sweep", reservation_id=ID)
+OVER = AccessExpired(at=START + timedelta(days=30), actor="sweep", reservation_id=ID)
+REPLACED = AccessReplaced(at=START, actor="worker", reservation_id=ID, by=OTHER)
+REMOVED = AccessRemoved(at=START, actor="sweep", reservation_id=ID, channel="c", server="s", cause="expired")
+TOLD = ExpiryAnnounced(at=START, actor="sweep", reservation_id=ID, days=7)
 SENT = InviteSent(at=START, actor="worker", reservation_id=ID, attempt=1, server="mx:25")
 UNKNOWN = InviteOutcomeUnknown(at=START, actor="worker", reservation_id=ID, attempt=1, cause="timeout")
 REFUNDED = UseRefunded(at=START, actor="sweep", reservation_id=ID, cause="deadline", held="reserved")
@@ -83,13 +103,41 @@ def test_a_state_that_does_not_follow_is_named(change: dict[str, object], broken
         (item_after(RESERVED, UNKNOWN), REFUNDED, ["9.10 no machine refunds an unknown"]),
         (item_after(RESERVED, OPENED), OPENED, ["3.6 one case at a time"]),
         (item_after(RESERVED), CLOSED, ["3.6 one case at a time"]),
+        (item_after(TIMED, SENT), EXPIRED, ["1 access ends once, not early"]),
+        (item_after(TIMED, SENT, OVER), OVER, ["1 access ends once, not early"]),
+        (item_after(RESERVED), REPLACED, ["1 access ends once, not early"]),
+        (item_after(TIMED, SENT), REMOVED, ["1 taken away after its end"]),
+        (item_after(TIMED, SENT, OVER, REMOVED), REMOVED, ["1 taken away after its end"]),
+        (item_after(TIMED, SENT, TOLD), TOLD, ["1 its end is announced once"]),
+        (item_after(RESERVED, SENT), TOLD, ["1 its end is announced once"]),
     ],
 )
 def test_an_event_that_breaks_a_rule_of_the_reservation_is_named(
     before: Reservation, event: ReservationEvent, broken: list[str]
 ) -> None:
-    """Sent twice, given back twice or as what it isn't, an unknown refunded by the sweep, cases that cross."""
+    """Sent twice, given back twice or as what it isn't, an unknown refunded by the sweep, cases that cross.
+
+    And an access that ends early, twice or before it began, is taken away while it stands, or is announced twice.
+    """
     assert broken == broken_reservation_rules(before, event, reservation.evolve(before, 9, event))
+
+
+def test_a_rebind_that_takes_a_use_is_named() -> None:
+    """Held, counted or given back: all of it would be somebody's use."""
+    before = code_after(RESERVED, SENT)
+    event = RebindReserved(**OPENED_FIELDS, reservation_id=OTHER, moves=1)
+    for change in ({"reserved": 1}, {"used": 0, "sent_binding": 0, "owner_id": None}):
+        after = replace(redeem_code.evolve(before, 4, event), **change)
+
+        assert "1 a rebind takes no use" in broken_code_rules(before, event, after)
+
+
+def test_an_end_that_moves_is_named() -> None:
+    """Whatever happens, the access ends when it was to end."""
+    before = item_after(TIMED, SENT)
+    after = replace(before, access=Access(validity_days=31))
+
+    assert ["1 its end does not move"] == broken_reservation_rules(before, TOLD, after)
 
 
 def test_what_is_live_without_time_or_case_is_named() -> None:
@@ -121,4 +169,4 @@ def test_a_right_history_breaks_nothing() -> None:
 
 def test_every_rule_has_a_case_here() -> None:
     """A rule added without a test of its failure would be noticed."""
-    assert (4, 5) == (len(CODE_RULES), len(RESERVATION_RULES))
+    assert (5, 9) == (len(CODE_RULES), len(RESERVATION_RULES))

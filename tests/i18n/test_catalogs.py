@@ -38,30 +38,45 @@ CASES: Final = (
     "newer_reservation",
     "corrected_meanwhile",
     "bounced",
-    *("resend_failed", "resend_expired", "resend_unknown"),
+    *("resend_failed", "resend_expired", "resend_unknown", "removal_failed", "grant_ended"),
 )
 """Causes of a CaseOpened."""
-ENDS: Final = ("resolved_sent", "resolved_refunded", "tried_again", "sent_again", "corrected")
+ENDS: Final = ("resolved_sent", "resolved_refunded", "tried_again", "sent_again", "corrected", "removed_by_hand")
 """How a case is closed by a decision."""
 OPENINGS: Final = ("in_doubt", "bad_email", "unproven", "stated")
 """Why uses are taken over that no invitation stands for."""
-RESOLVABLE: Final = ("leased", "no_case", "no_retry", "no_free_use", "bound", "revoked")
+REFUNDABLE: Final = ("refunded", "leased", "unknown", "moving", "moved", "sent")
+"""Why a use can't be given back."""
+RESOLVABLE: Final = ("leased", "no_case", "no_retry", "no_free_use", "bound", "revoked", "moving", "grant_ended")
 """Why staff can't close one like that."""
 CORRECTABLE: Final = (
     *("refunded", "leased", "accepted", "same", "corrected_before", "unknown", "address_taken", "bound"),
+    *("rebind", "ended", "moving"),
 )
 """Why an address can't be corrected."""
-RESENDABLE: Final = ("refunded", "not_sent", "accepted", "resending", "too_many")
+RESENDABLE: Final = ("refunded", "not_sent", "accepted", "ended", "resending", "too_many")
 """Why an invitation can't be sent once more."""
 
+REBINDABLE: Final = (*("nothing_sent", "moved", "same_group", "withdrawn", "used_up", "too_late", "group_closed"),)
+"""Why an access can't be moved."""
+GIVEN_BACK: Final = ("deadline", "failed", "address_refused", "revoked", "grant_ended", "other")
+"""Why a rebind is given back, as far as it has words of its own."""
+OF_REBINDS: Final = (
+    *("InviteSent", "InviteSent.proved", "InviteSent.reported", "InviteSent.resolved", "LateSuccessRecorded.retaken"),
+)
+"""Sentences that are others where no use is counted."""
+
 FAMILIES: Final = {
+    *(f"refusal.REBIND_NOT_POSSIBLE.{why}" for why in REBINDABLE),
+    *(f"event.UseRefunded.rebind.{cause}" for cause in GIVEN_BACK),
+    *(f"event.{name}.rebind" for name in OF_REBINDS),
     *(f"opening.{reason}" for reason in OPENINGS),
     *(f"refusal.{code}.{part}" for code in REFUSAL_CODES for part in ("title", "detail")),
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
     "refusal.LIMIT_TOO_LOW.detail_taken",
     *(f"refusal.RATE_LIMITED.{why}" for why in ("unknown_codes", "everybody")),
     *("refusal.FORBIDDEN.csrf", "refusal.FORBIDDEN.detail_scope"),
-    *(f"refusal.RESERVATION_NOT_REFUNDABLE.{why}" for why in ("refunded", "leased", "unknown", "sent")),
+    *(f"refusal.RESERVATION_NOT_REFUNDABLE.{why}" for why in REFUNDABLE),
     *(f"state.{state}" for state in STATES if state in {"waiting", "sending", "unknown"}),
     *(f"state.refunded.{cause}" for cause in CAUSES),
     *(f"event.UseRefunded.{cause}" for cause in (*CAUSES, "other")),

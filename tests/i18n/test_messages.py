@@ -50,6 +50,8 @@ SAMPLES = {
     "effect": "retaken",
     "max_uses": 5,
     "cause": "deadline",
+    "days": 7,
+    "by": ID,
 }
 
 

@@ -83,7 +83,7 @@ def test_a_metric_that_is_never_written_would_be_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [metrics.ERROR_TYPES, metrics.REDEEM_STATUSES, metrics.CLEANUP_REASONS, ("ok", "failed")]
+    "values", [metrics.ERROR_TYPES, metrics.REDEEM_STATUSES, metrics.PRUNED_KINDS, ("ok", "failed")]
 )
 def test_every_value_of_a_label_is_used(values: tuple[str, ...]) -> None:
     """A value that nobody writes is a lie of the documentation."""
@@ -98,7 +98,7 @@ def test_the_names_of_the_incident_with_their_labels(families: dict[str, Metric]
 
     assert ("errors_total", ("error_type", "celery_error")) in samples
     assert ("redeem_requests_total", ("status", "accepted")) in samples
-    assert ("expired_user_cleanup_total", ("status", "success"), ("reason", "refusal")) in samples
+    assert ("expired_user_cleanup_total", ("status", "removed"), ("reason", "expired")) in samples
 
 
 def test_every_series_is_there_from_the_first_scrape_of_several_processes(tmp_path: Path) -> None:

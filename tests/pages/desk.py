@@ -63,6 +63,7 @@ class Desk:
         state: State of the one reservation there is, with `cause` and `next_attempt_at`.
         asked: E-mail, code, language and visitor of each redeem.
         corrected: Reservation, e-mail, code and language of each correction.
+        moved: Reservation, code, group and language of each move.
     """
 
     refusal: str | None = None
@@ -74,6 +75,7 @@ class Desk:
     may_correct: bool = True
     asked: list[tuple[str, str, Language, Visitor]] = field(default_factory=list)
     corrected: list[tuple[UUID, str, str, Language]] = field(default_factory=list)
+    moved: list[tuple[UUID, str, str, Language]] = field(default_factory=list)
 
     async def redeem(self, email: str, code: str, language: Language, visitor: Visitor) -> RedeemAnswer | RefusalAnswer:
         """As set."""
@@ -94,6 +96,13 @@ class Desk:
         self.corrected.append((reservation_id, email, code, language))
         return await self.redeem(email, code, language, visitor)
 
+    async def move(
+        self, reservation_id: UUID, code: str, group: str, language: Language, visitor: Visitor
+    ) -> RedeemAnswer | RefusalAnswer:
+        """Note what was asked for; answer as for a redeem."""
+        self.moved.append((reservation_id, code, group, language))
+        return await self.redeem("li.wei@example.com", code, language, visitor)
+
     async def status(self, reservation_id: UUID, language: Language) -> StatusView | None:
         """The one reservation."""
         if reservation_id != RESERVATION:
@@ -112,6 +121,7 @@ def client_of(desk: Desk, mailbox: Path | None = None) -> TestClient:
     deps = PageDeps(
         redeem=desk.redeem,
         correct=desk.correct,
+        move=desk.move,
         status=desk.status,
         accept=desk.accept,
         mailbox=mailbox,

@@ -12,6 +12,10 @@ BEGIN
     RAISE EXCEPTION 'the log is append-only: % on ledger_events is refused', TG_OP USING ERRCODE = 'insufficient_privilege';
 END;
 $$;
+CREATE TABLE public.access_marks (
+    reservation_id uuid NOT NULL,
+    next_at timestamp with time zone NOT NULL
+);
 CREATE TABLE public.api_keys (
     key_id uuid NOT NULL,
     digest bytea NOT NULL,
@@ -122,7 +126,8 @@ CREATE TABLE public.code_balances (
     validity_days integer,
     group_name text,
     is_paused boolean DEFAULT false NOT NULL,
-    revoked_by bigint
+    revoked_by bigint,
+    rebinds_max integer
 )
 WITH (fillfactor='50');
 CREATE TABLE public.code_snapshots (
@@ -169,6 +174,7 @@ CREATE TABLE public.invite_groups (
     changed_at timestamp with time zone NOT NULL,
     channel_id uuid,
     channel_url text,
+    takes_rebinds boolean DEFAULT false NOT NULL,
     CONSTRAINT invite_groups_channel_check CHECK (((channel = 'smtp'::text) OR ((channel = 'webhook'::text) AND (channel_id IS NOT NULL) AND (channel_url IS NOT NULL))))
 );
 CREATE TABLE public.key_checks (
@@ -268,7 +274,8 @@ CREATE TABLE public.reservations (
     sent_at timestamp with time zone,
     accepted_at timestamp with time zone,
     refunded_at timestamp with time zone,
-    refund_cause text
+    refund_cause text,
+    access_due_at timestamp with time zone
 )
 WITH (fillfactor='80');
 CREATE TABLE public.revocations (
@@ -360,6 +367,8 @@ CREATE TABLE public.webhook_secrets (
 );
 ALTER TABLE ONLY public.audit ALTER COLUMN audit_id SET DEFAULT nextval('public.audit_audit_id_seq'::regclass);
 ALTER TABLE ONLY public.ledger_events ALTER COLUMN notification_id SET DEFAULT nextval('public.ledger_events_notification_id_seq'::regclass);
+ALTER TABLE ONLY public.access_marks
+    ADD CONSTRAINT access_marks_pkey PRIMARY KEY (reservation_id);
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_digest_key UNIQUE (digest);
 ALTER TABLE ONLY public.api_keys
@@ -461,6 +470,7 @@ CREATE INDEX private_texts_reservation_idx ON public.private_texts USING btree (
 CREATE INDEX refusals_at_idx ON public.refusals USING brin (at) WITH (autosummarize='on');
 CREATE INDEX refusals_code_idx ON public.refusals USING btree (code_id, at);
 CREATE INDEX refusals_person_idx ON public.refusals USING btree (recipient_digest, at);
+CREATE INDEX reservations_access_idx ON public.reservations USING btree (access_due_at) WHERE (access_due_at IS NOT NULL);
 CREATE INDEX reservations_due_idx ON public.reservations USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX reservations_follows_idx ON public.reservations USING btree (follows) WHERE (follows IS NOT NULL);
 CREATE INDEX reservations_live_idx ON public.reservations USING btree (code_id, deadline) WHERE (status = 'live'::text);

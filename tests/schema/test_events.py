@@ -10,6 +10,10 @@ import pytest
 
 from domain.events import (
     EVENT_TYPES,
+    AccessExpired,
+    AccessRemovalFailed,
+    AccessRemoved,
+    AccessReplaced,
     AccessRevoked,
     CaseClosed,
     CaseOpened,
@@ -20,6 +24,7 @@ from domain.events import (
     CodeRevoked,
     CodeTermsChanged,
     Event,
+    ExpiryAnnounced,
     InviteAccepted,
     InviteAttempted,
     InviteBounced,
@@ -30,6 +35,7 @@ from domain.events import (
     LateSuccessRecorded,
     NoteAdded,
     OpeningBalanceImported,
+    RebindReserved,
     ResendRequested,
     UseRefunded,
     UseReserved,
@@ -53,24 +59,37 @@ WHO: dict[str, Any] = {
 }
 ATTEMPT: dict[str, Any] = {"reservation_id": R, "delivery": 2, "attempt": 3, "kind": "rebind"}
 
+TERMS: dict[str, Any] = {
+    "max_uses": 5,
+    "expires_at": LATER,
+    "validity_days": 30,
+    "group": "blue",
+    "text_id": C,
+    "rebinds_max": 2,
+}
+OPENED: dict[str, Any] = {
+    "reservation_id": R,
+    "recipient_id": P,
+    "deadline": LATER,
+    "language": "zh",
+    "group": "blue",
+    "follows": C,
+    "corrects": C,
+    "validity_days": 30,
+    "activated_at": AT,
+    "moves": 1,
+}
+
 FULL: list[Event] = [
-    CodeIssued(**WHO, max_uses=5, bound=False, expires_at=LATER, validity_days=30, group="blue", text_id=C),
+    CodeIssued(**WHO, **TERMS, bound=False),
     OpeningBalanceImported(**WHO, uses=3, source="csv", reason="stated"),
-    CodeTermsChanged(**WHO, max_uses=5, expires_at=LATER, validity_days=30, group="blue", text_id=C),
+    CodeTermsChanged(**WHO, **TERMS),
     CodePaused(**WHO, text_id=C),
     CodeResumed(**WHO, text_id=C),
     CodeRevoked(**WHO, text_id=C),
     CodeNoted(**WHO, text_id=C),
-    UseReserved(
-        **WHO,
-        reservation_id=R,
-        recipient_id=P,
-        deadline=LATER,
-        language="zh",
-        group="blue",
-        follows=C,
-        corrects=C,
-    ),
+    UseReserved(**WHO, **OPENED),
+    RebindReserved(**WHO, **OPENED, text_id=C),
     InviteAttempted(**WHO, **ATTEMPT, lease_until=LATER, channel="smtp"),
     InviteSent(**WHO, **ATTEMPT, server="mx:25", reply_code=250),
     InviteFailed(**WHO, **ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER, reply_code=451, text_id=C),
@@ -83,7 +102,22 @@ FULL: list[Event] = [
     CaseOpened(**WHO, reservation_id=R, case_id=C, cause="unknown_outcome", delivery=2),
     CaseClosed(**WHO, reservation_id=R, case_id=C, how="tried_again", retry_at=LATER, deadline=LATER, text_id=C),
     ResendRequested(**WHO, reservation_id=R, delivery=2, deadline=LATER, text_id=C),
+    ExpiryAnnounced(**WHO, reservation_id=R, days=7),
+    AccessExpired(**WHO, reservation_id=R),
+    AccessReplaced(**WHO, reservation_id=R, by=C),
     AccessRevoked(**WHO, reservation_id=R, text_id=C),
+    AccessRemoved(**WHO, reservation_id=R, channel="smtp", server="mx:25", cause="expired", effect="told"),
+    AccessRemovalFailed(
+        **WHO,
+        reservation_id=R,
+        channel="webhook",
+        server="team",
+        cause="moved",
+        reason="temporary",
+        attempt=2,
+        retry_at=LATER,
+        text_id=C,
+    ),
     NoteAdded(**WHO, reservation_id=R, text_id=C),
 ]
 

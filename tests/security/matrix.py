@@ -18,6 +18,7 @@ GET /api/v1/openapi.json
 GET /api/v1/public/redemptions/{reservation_id}
 GET /api/v1/public/redemptions/{reservation_id}/stream
 POST /api/v1/public/redemptions/{reservation_id}/correct-recipient
+POST /api/v1/public/rebind
 POST /api/v1/public/redeem
 GET /docs
 GET /healthz
@@ -30,6 +31,8 @@ GET /metrics
 GET /r/{reservation_id}
 GET /r/{reservation_id}/correct
 POST /r/{reservation_id}/correct
+GET /r/{reservation_id}/move
+POST /r/{reservation_id}/move
 GET /readyz
 GET /static
 GET /support/sign-in
@@ -80,6 +83,7 @@ POST /api/v1/refunds
 POST /api/v1/reservations/{reservation_id}/bounce
 POST /api/v1/reservations/{reservation_id}/cancel
 POST /api/v1/reservations/{reservation_id}/correct-recipient
+POST /api/v1/reservations/{reservation_id}/rebind
 POST /api/v1/reservations/{reservation_id}/notes
 POST /api/v1/reservations/{reservation_id}/refund
 POST /api/v1/reservations/{reservation_id}/resend

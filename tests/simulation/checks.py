@@ -7,6 +7,7 @@ and what the log says (Jepsen calls such checks "total queue" and "bank").
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple, cast
 from uuid import UUID
 
@@ -23,17 +24,19 @@ from domain.events import (
     InviteSent,
     LateSuccessRecorded,
     OpeningBalanceImported,
+    ReservationOpened,
     UseRefunded,
-    UseReserved,
     topic_of,
 )
-from domain.ports import Letter
+from domain.policy import Policy
+from domain.ports import Letter, Removal
 from domain.tokens import Delivery, message_id
 from projections.beside_log import NOTICE_CAUSES
 from projections.codec import decode
 from projections.drift import _differences, _Rows
 from projections.rebuild_log import LogFold
 from projections.verify_rules import RuleWatch
+from tests.simulation.grants import broken_grants
 from tests.simulation.mail import Taken
 from tests.simulation.parts import PRESS
 from tests.simulation.people import Ack
@@ -41,6 +44,7 @@ from tests.simulation.persons import person_draft
 from tests.simulation.store import MemoryStore
 
 Violations = Iterator[str]
+NOTICES = {"redeem": "refund_notice", "rebind": "rebind_notice"}
 OPENING = topic_of(OpeningBalanceImported)
 
 
@@ -62,11 +66,14 @@ class Run(NamedTuple):
     published: Sequence[Sequence[str]]
     code_ids: Sequence[UUID]
     in_time: Sequence[UUID]
+    removals: Sequence[tuple[float, Removal]]
+    policy: Policy
+    ended_at: datetime | None
 
 
 def violations(run: Run) -> list[str]:
     """Every promise that was broken, in words; empty if all held."""
-    rules = (_log_and_rows, _promises, _letters, _notices, _uses, _settled, _in_time, _secrets)
+    rules = (_log_and_rows, _promises, _letters, _notices, _uses, _settled, _in_time, _secrets, broken_grants)
     return [*bank(run.store), *(found for rule in rules for found in rule(run))]
 
 
@@ -109,7 +116,8 @@ def bank(store: MemoryStore) -> Violations:
             event = decode(stored.topic, stored.state)
             counts[cast("UUID", stored.originator_id), "sent"] += cast("OpeningBalanceImported", event).uses
     for item in store.reservations.values():
-        counts[item.code_id, item.status] += 1
+        if item.is_use:
+            counts[item.code_id, item.status] += 1
     for code_id, code in store.codes.items():
         if (code.used, code.reserved) != (counts[code_id, "sent"], counts[code_id, "live"]):
             yield f"bank: code {code_id} says {code.used}+{code.reserved}, its reservations say otherwise"
@@ -122,7 +130,7 @@ def _promises(run: Run) -> Violations:
     reserved = {
         fact.event.reservation_id: (fact.code_id, fact.event.recipient_id)
         for fact in run.facts
-        if isinstance(fact.event, UseReserved)
+        if isinstance(fact.event, ReservationOpened)
     }
     by_key: dict[tuple[int, int, str], set[UUID]] = defaultdict(set)
     for ack in run.acks:
@@ -169,19 +177,19 @@ def _notices(run: Run) -> Violations:
         if isinstance(fact.event, UseRefunded) and fact.event.cause in NOTICE_CAUSES:
             refunded.setdefault(fact.event.reservation_id, fact.at)
     for item in refunded:
-        row = run.store.outbox.get(item)
+        row = run.store.outbox.get((item, NOTICES[run.store.reservations[item].kind]))
         if row is None or row.due_at is not None:
             yield f"{item} was refunded, and its person is never told: {row}"
     count: Counter[UUID] = Counter()
     for taken in run.taken:
         item = taken.letter.reservation_id
-        if taken.letter.template != "refund_notice":
+        if taken.letter.template not in NOTICES.values():
             continue
         count[item] += 1
         if refunded.get(item, taken.at) >= taken.at:
             yield f"{item} was told of a refund that was not in the log"
-        elif count[item] > run.store.outbox[item].attempts:
-            yield f"{item} was told {count[item]} times in {run.store.outbox[item].attempts} tries"
+        elif count[item] > (tries := run.store.outbox[item, taken.letter.template].attempts):
+            yield f"{item} was told {count[item]} times in {tries} tries"
 
 
 def _delivery_of(letter: Letter, attempts: dict[Delivery, list[float]]) -> Delivery | None:
@@ -214,6 +222,7 @@ def _uses(run: Run) -> Violations:
             counts
             and isinstance(event, InviteSent | LateSuccessRecorded)
             and event.server != BY_STAFF
+            and event.actor != "import"
             and event.reservation_id not in mailed
         ):
             yield f"counted and never mailed: {event.reservation_id}"

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Uncertain
+from domain.ports import Accepted, Later, Letter, OnlyTold, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel
 
@@ -29,6 +29,7 @@ class MailServer:
     def __init__(self, kernel: Kernel, faults: Faults, now: Callable[[], datetime]) -> None:
         self._kernel, self._faults, self._now = kernel, faults, now
         self.taken: list[Taken] = []
+        self.removals: list[tuple[float, Removal]] = []
         self.on_taken: Callable[[Letter], None] = lambda _: None
 
     def send(self, letter: Letter) -> Outcome:
@@ -49,6 +50,23 @@ class MailServer:
             return Uncertain(server=SERVER, cause="timeout")
         kernel.sleep(0.01)
         return Accepted(server=SERVER, reply_code=250)
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Take an access away, tell its person, or do neither."""
+        kernel, happens = self._kernel, self._faults.happens
+        kernel.sleep(kernel.random.uniform(0.01, 0.5))
+        self.removals.append((kernel.now, removal))
+        kernel.note("is asked to take away", removal.cause, removal.reservation_id)
+        if happens("removal: busy"):
+            return Rejected(server=SERVER, reason="temporary", final=False, reply="try later")
+        if happens("removal: refused"):
+            return Rejected(server=SERVER, reason="unknown_person", final=True)
+        if happens("removal: later"):
+            return Later(server=SERVER, reason="full", until=self._now() + timedelta(seconds=30))
+        kernel.sleep(0.01)
+        if happens("removal: dropped"):
+            return Uncertain(server=SERVER, cause="timeout")
+        return Accepted(server=SERVER) if kernel.random.random() < 0.7 else OnlyTold(server=SERVER)
 
     def close(self) -> None:
         """Nothing is open."""

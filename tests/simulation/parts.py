@@ -24,9 +24,10 @@ from tests.simulation.broker import Broker, BrokerAwayError, Message
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel, Process, Task
 from tests.simulation.mail import MailServer
-from tests.simulation.queues import MemoryDue, MemoryOutbox
+from tests.simulation.queues import MemoryAccesses, MemoryDue, MemoryOutbox
 from tests.simulation.store import MemoryStore
 from workers.dispatch import DispatchQueue
+from workers.grants import GrantKeeper
 from workers.letters import LetterPress, reservation_ids
 from workers.mailroom import Mailroom, Sending
 from workers.notices import send_notices
@@ -54,7 +55,7 @@ class Site:
         self.database_away_until = 0.0
         self.broker = Broker(kernel, faults, visibility_s=60.0)
         self.mail = MailServer(kernel, faults, self.now)
-        self.due, self.outbox = MemoryDue(store), MemoryOutbox(store)
+        self.due, self.outbox, self.accesses = MemoryDue(store), MemoryOutbox(store), MemoryAccesses(store)
         self.supervisor = Process("supervisor")
 
     def now(self) -> datetime:
@@ -275,6 +276,8 @@ class Worker(Node):
             self.step(0.002)
             if message.task == "sweep":
                 self._sweep()
+            elif message.task == "cleanup":
+                self._clean_up()
             else:
                 self._invite(message)
             self.step(0.001)
@@ -298,6 +301,26 @@ class Worker(Node):
             send_notices(site.outbox, site.store.reservations.get, self._steps, site.mail)
         except (StorageUnavailableError, BrokerAwayError) as fault:
             self.kernel.note("sweep failed", type(fault).__name__)
+
+    def _clean_up(self) -> None:
+        """The task `cleanup_expired_users`."""
+        site, ends = self.site, self.kernel.now + TASK_LIMIT_S / 3
+        keeper = GrantKeeper(
+            rows=site.accesses,
+            execute=self.commit.run,
+            addresses=self._addresses,
+            press=PRESS,
+            channel=site.mail,
+            by_group=lambda _: {},
+            context=self._sweeps,
+            new_id=self.kernel.new_id,
+            keep_text=self._keep_text,
+        )
+        try:
+            site.ask()
+            keeper.work(lambda: self.kernel.now > ends)
+        except StorageUnavailableError as fault:
+            self.kernel.note("cleanup failed", type(fault).__name__)
 
     def _settle_revoked(self) -> None:
         """As `projections.revoking.settle_next`, whose list of such codes is a table."""
@@ -369,24 +392,6 @@ class _Hands(Executor):
 
         self._node.kernel.spawn(self._node.process, run)
         return future
-
-
-class Beat(Node):
-    """Celery beat: one message per interval."""
-
-    kind = "beat"
-
-    def boot(self) -> None:
-        """Begin."""
-        self.kernel.spawn(self.process, self._tick, self.kernel.random.uniform(0, self.site.sweep_s))
-
-    def _tick(self) -> None:
-        while True:
-            try:
-                self.site.broker.publish("sweep", expires_s=self.site.sweep_s * 2)
-            except BrokerAwayError:
-                self.kernel.note("beat could not publish")
-            self.step(self.site.sweep_s)
 
 
 def publish_ids(broker: Broker, ids: Sequence[UUID]) -> None:

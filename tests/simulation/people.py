@@ -12,6 +12,7 @@ from domain.deciding import Command, Done, Result
 from domain.decisions.accept import AcceptInvite
 from domain.decisions.bounce import RecordBounce
 from domain.decisions.command import Context
+from domain.decisions.rebind import RequestRebind
 from domain.decisions.reserve import IdempotencyKey, ReserveUse
 from domain.events import ActorKind
 from domain.ports import Letter
@@ -22,6 +23,7 @@ from tests.simulation.persons import PERSONS, person_draft
 from tests.simulation.staff import Make, Staff
 
 TRIES_MAX = 5
+GROUPS = ("red", "blue", "green")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class People:
 
     def __post_init__(self) -> None:
         """They begin."""
-        self.haste = self.site.kernel.random.choice([0.0, 0.0, 0.8])
+        self.haste = self.site.kernel.random.choice([0.0, 0.8])
         self.process = Process("outside")
         self.site.mail.on_taken = self._letter_arrives
 
@@ -89,6 +91,23 @@ class People:
             kernel.note("is refused", result.code)
         return result
 
+    def rebind(self, code: int, person: int) -> None:
+        """Ask to move an access to another group."""
+        kernel = self.site.kernel
+        command = RequestRebind(
+            context=self._context("person"),
+            code_digests=(self.codes[code],),
+            recipient=person_draft(person, kernel.new_id()),
+            new_reservation_id=kernel.new_id(),
+            group=kernel.random.choice(GROUPS),
+            language="zh",
+        )
+        kernel.note("asks to move to", command.group, "code", code, "person", person)
+        result = self._call(command)
+        if isinstance(result, Done):
+            self.acks.append(Ack(code, person, None, result.about().reservation_id))
+            kernel.note("is promised", result.about().reservation_id)
+
     def hear_of_doubt(self, item: UUID) -> None:
         """Support gives a use back before anybody knows better."""
         random = self.site.kernel.random
@@ -110,6 +129,8 @@ class People:
             kernel.sleep(random.choice([1, 20, 100, 400]))
             if not self.is_open:
                 return
+            if random.random() < 0.3:
+                self.rebind(code, person)
             if key is not None and random.random() < 0.3:
                 kernel.counts["page loaded again"] += 1
                 self.redeem(code, person, key, again)

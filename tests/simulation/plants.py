@@ -28,6 +28,7 @@ from domain.reservation import Reservation
 from domain.tokens import Delivery
 from tests.simulation import parts
 from tests.simulation.parts import Api, Worker
+from tests.simulation.plants_of_grants import GRANT_PLANTS
 from workers import letters
 from workers.dispatch import DispatchQueue
 from workers.steps import Claimed, Steps, Tried, outcome_word
@@ -278,5 +279,6 @@ PLANTS: Mapping[str, Callable[[Patch], None]] = {
         held_is_called_used_up,
         overdue_needs_the_sweep,
         uncertain_is_a_failure,
+        *GRANT_PLANTS,
     )
 }

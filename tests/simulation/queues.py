@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from tests.simulation.store import MemoryStore
+from workers.grants import BUSY_S
+from workers.grants import TAKEN_MAX as TAKEN_ACCESSES_MAX
 from workers.notices import LEASE_S, DueNotice
 from workers.sweep import DOUBLINGS_MAX, GRACE_S, LONGEST, REPEAT_S, TAKEN_MAX, Due
 
@@ -65,6 +67,27 @@ class MemoryDue:
             self.marks[key] = Mark(due_at, now + repeat * 2**old.times, min(old.times + 1, DOUBLINGS_MAX))
 
 
+class MemoryAccesses:
+    """`workers.grants.DueAccesses`: the statements `take_due_access` and `forget_access_marks`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._marks: dict[UUID, datetime] = {}
+
+    def take(self, now: datetime, limit: int = TAKEN_ACCESSES_MAX) -> list[UUID]:
+        """What is due and not marked."""
+        due = [(item.access_due_at, key) for key, item in self._store.reservations.items() if item.access_due_at]
+        free = sorted((at, key) for at, key in due if at <= now and self._marks.get(key, now) <= now)
+        taken = [key for _, key in free[:limit]]
+        self._marks |= dict.fromkeys(taken, now + timedelta(seconds=BUSY_S))
+        return taken
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """Forget the marks."""
+        for key in reservation_ids:
+            self._marks.pop(key, None)
+
+
 class MemoryOutbox:
     """`workers.notices.Outbox`: the statements `take_outbox` and `close_outbox`."""
 
@@ -79,9 +102,9 @@ class MemoryOutbox:
         _, key = min(due)
         row = self._store.outbox[key]
         row.due_at, row.attempts = now + timedelta(seconds=LEASE_S), row.attempts + 1
-        return DueNotice(key, "refund_notice", row.written_at, row.attempts)
+        return DueNotice(*key, row.written_at, row.attempts)
 
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
         """Keep what became of it."""
-        row = self._store.outbox[notice.reservation_id]
+        row = self._store.outbox[notice.reservation_id, notice.template]
         row.due_at, row.outcome = due_at, outcome

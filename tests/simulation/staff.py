@@ -15,6 +15,7 @@ from domain.decisions.command import Context
 from domain.decisions.correct import CorrectRecipient
 from domain.decisions.note import NoteOnCode, NoteOnReservation
 from domain.decisions.pause import PauseCode, ResumeCode
+from domain.decisions.rebind import RebindReservation
 from domain.decisions.refund import RefundReservation
 from domain.decisions.resend import RequestResend
 from domain.decisions.resolve import RefundAfterOutage, Resolution, ResolveReservation
@@ -47,6 +48,7 @@ class Staff:
             self._pause,
             self._terms,
             self._note_on_code,
+            self._rebind,
         ]
         if self._kernel.random.random() < 0.2:
             self._acts.append(self._revoke)
@@ -116,6 +118,15 @@ class Staff:
     def _note_on_code(self, item: Reservation, request: str) -> Make:
         note = PrivateText(self._kernel.new_id(), item.reservation_id, Sealed(b"note", 1))
         return lambda: NoteOnCode(context=self._context(request), code_id=item.code_id, note=note)
+
+    def _rebind(self, item: Reservation, request: str) -> Make:
+        group, new_id = self._kernel.random.choice(["red", "blue"]), self._kernel.new_id
+        return lambda: RebindReservation(
+            context=self._context(request),
+            reservation_id=item.reservation_id,
+            new_reservation_id=new_id(),
+            group=group,
+        )
 
     def _pause(self, item: Reservation, request: str) -> Make:
         return lambda: PauseCode(context=self._context(request), code_id=item.code_id)

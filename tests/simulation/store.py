@@ -16,22 +16,24 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
-from domain.book import Book, RememberedKey
-from domain.deciding import CodeCommand, Command, Done, NewCode, ReservationCommand, Result
+from domain.book import Book, RememberedKey, is_standing_rebind
+from domain.deciding import CodeCommand, Command, Done, NewCode, ReservationCommand, Result, recipients_of
 from domain.decisions.correct import CorrectRecipient
 from domain.decisions.note import NoteOnCode, NoteOnReservation
 from domain.decisions.overdue import is_undone_by_revoking
+from domain.decisions.rebind import RequestRebind
 from domain.decisions.reserve import ReserveUse
 from domain.decisions.revoke import RevokeCode, SettleRevoked
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
-from domain.events import CaseClosed, CaseOpened, UseRefunded
+from domain.events import CaseClosed, CaseOpened
 from domain.ledger import Steps, UnitOfWork
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
-from projections.beside_log import IDEMPOTENCY_DAYS, NOTICE_CAUSES, REFUSALS_PER_CODE_AND_DAY
+from projections.beside_log import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, letter_that_follows
 from projections.codec import encode
 from projections.errors import StorageUnavailableError
 from projections.event_store import TRIES_MAX
+from projections.persons_named import LOOKS_AT_MOVES
 from projections.rows import balance_row, case_rows, reservation_row
 from projections.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, _is_tight
 from projections.vault import FoundDraft, PrivateText, Sealed
@@ -82,7 +84,7 @@ class Refused(NamedTuple):
 
 @dataclass
 class Waiting:
-    """A notice of a refund in the outbox; done when `due_at` is None."""
+    """A letter in the outbox; done when `due_at` is None."""
 
     written_at: datetime
     due_at: datetime | None
@@ -105,7 +107,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.addresses: dict[UUID, Sealed] = {}
         self.texts: dict[UUID, PrivateText] = {}
         self.keys: dict[bytes, tuple[RememberedKey, datetime]] = {}
-        self.outbox: dict[UUID, Waiting] = {}
+        self.outbox: dict[tuple[UUID, str], Waiting] = {}
         self.refusals: list[Refused] = []
         self.unknown_tries: Counter[datetime] = Counter()
         self.on_commit: Callable[[Book, Sequence[Command], Sequence[Result]], None] = lambda *_: None
@@ -178,21 +180,21 @@ class MemoryStore(POPOApplicationRecorder):
 
     def _keep_beside(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
         for item in book.new_events:
-            if isinstance(item.event, UseRefunded) and item.event.cause in NOTICE_CAUSES:
-                self.outbox.setdefault(item.event.reservation_id, Waiting(item.event.at, item.event.at))
+            if (letter := letter_that_follows(item.event)) is not None:
+                self.outbox.setdefault(letter[:2], Waiting(letter[2], letter[2]))
         for command, result in zip(commands, results, strict=True):
-            if not isinstance(command, ReserveUse):
+            if not isinstance(command, ReserveUse | RequestRebind):
                 continue
             if isinstance(result, Refusal):
                 self._keep_refusal(book, command, result)
-            elif command.key is not None:
+            elif isinstance(command, ReserveUse) and command.key is not None:
                 known = self.keys.get(command.key.scope_digest)
                 if known is None or known[1] <= commands[0].context.now:
                     until = command.context.now + timedelta(days=IDEMPOTENCY_DAYS)
                     key = RememberedKey(command.key.body_digest, result.about().reservation_id)
                     self.keys[command.key.scope_digest] = (key, until)
 
-    def _keep_refusal(self, book: Book, command: ReserveUse, refusal: Refusal) -> None:
+    def _keep_refusal(self, book: Book, command: ReserveUse | RequestRebind, refusal: Refusal) -> None:
         code_id, now = book.code_id(command.code_digests), command.context.now
         if code_id is None or isinstance(refusal, CodeUnknown):
             self.unknown_tries[now.replace(second=0, microsecond=0)] += 1
@@ -248,11 +250,12 @@ class _UnitOfWork:
         book, store = Book(), self._store
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         targets = [command.reservation_id for command in commands if isinstance(command, ReservationCommand)]
-        for command in [item for item in commands if isinstance(item, ReserveUse | CorrectRecipient)]:
+        for command in [item for item in commands if isinstance(item, ReserveUse | CorrectRecipient | RequestRebind)]:
             known = store.code_ids
             book.code_ids |= {item: known[item] for item in command.code_digests or () if item in known}
-            digests = command.recipient.digests
-            book.recipient_ids |= {item: store.recipient_ids[item] for item in digests if item in store.recipient_ids}
+        for draft in [draft for command in commands for draft in recipients_of(command)]:
+            known_ids = {item: store.recipient_ids[item] for item in draft.digests if item in store.recipient_ids}
+            book.recipient_ids |= known_ids
         wanted = {command.code_id for command in commands if isinstance(command, NewCode | CodeCommand)}
         wanted |= {store.reservations[key].code_id for key in targets if key in store.reservations}
         wanted |= set(book.code_ids.values())
@@ -260,6 +263,7 @@ class _UnitOfWork:
         if redeems:
             self._load_for_redeems(book, redeems)
         self._hold(book, targets)
+        self._hold(book, {i.follows for i in book.reservations.values() if i.kind == "rebind" and i.follows})
         self._load_newer(book, targets, redeems)
         self._load_for_staff(book, commands)
         return book
@@ -299,6 +303,7 @@ class _UnitOfWork:
             if code_id is None or (code := book.codes.get(code_id)) is None or not _is_tight(code, count):
                 continue
             found = self._on_code(code_id)
+            found = [item for item in found if item.is_use]
             overdue = sorted((item for item in found if item.is_overdue(now)), key=lambda item: item.deadline)
             late += [item.reservation_id for item in overdue[:OVERDUE_PER_CODE_MAX]]
             ahead = [item.deadline for item in found if item.is_live and item.deadline > now]
@@ -307,10 +312,18 @@ class _UnitOfWork:
         self._hold(book, late)
 
     def _load_for_staff(self, book: Book, commands: Sequence[Command]) -> None:
+        moved = {command.reservation_id for command in commands if isinstance(command, LOOKS_AT_MOVES)}
+        rebinds = (item for item in self._store.reservations.values() if item.follows in moved)
+        self._hold(book, [item.reservation_id for item in rebinds if is_standing_rebind(item)])
         for command in commands:
             if isinstance(command, CorrectRecipient) and (item := book.reservations.get(command.reservation_id)):
                 person = book.recipient_id(command.recipient)
                 found = [other for other in self._on_code(item.code_id) if other.recipient_id == person]
+                found.sort(key=lambda other: (not other.is_live, -other.versions[0]))
+                self._hold(book, [other.reservation_id for other in found[:PERSON_RESERVATIONS_MAX]])
+            elif isinstance(command, RequestRebind) and (code_id := book.code_id(command.code_digests)):
+                person = book.recipient_id(command.recipient)
+                found = [other for other in self._on_code(code_id) if other.recipient_id == person]
                 found.sort(key=lambda other: (not other.is_live, -other.versions[0]))
                 self._hold(book, [other.reservation_id for other in found[:PERSON_RESERVATIONS_MAX]])
             elif isinstance(command, RevokeCode | SettleRevoked):

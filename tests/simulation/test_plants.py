@@ -8,7 +8,7 @@ import pytest
 from tests.simulation.plants import PLANTS
 from tests.simulation.world import simulate
 
-SEEDS_MAX = 600
+SEEDS_MAX = 900
 
 
 @pytest.fixture(autouse=True)

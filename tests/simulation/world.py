@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -11,27 +11,32 @@ from uuid import UUID
 from domain.book import Book
 from domain.deciding import Command, Result
 from domain.decisions.command import Context
-from domain.decisions.import_code import ImportCode, Opening
+from domain.decisions.import_code import ImportCode, ImportedUse, Opening
 from domain.decisions.issue import IssueCode
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import InviteOutcomeUnknown
 from domain.policy import Policy
 from domain.reservation import Reservation
+from projections.database import CLOCK_REFRESH_S
 from projections.errors import StorageUnavailableError
+from tests.simulation.beat import CLEANUP_S, Beat
 from tests.simulation.checks import Run, bank, facts_of, refusals_are_true, violations
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel, Process
-from tests.simulation.parts import Api, Beat, Site, Worker
+from tests.simulation.parts import Api, Site, Worker
 from tests.simulation.people import People
 from tests.simulation.persistence import open_memory
-from tests.simulation.persons import PERSONS, code_draft
+from tests.simulation.persons import PERSONS, code_draft, person_draft
 from tests.simulation.staff import Staff
 from tests.simulation.store import Calm, Fate
+from workers.grants import BUSY_S
 from workers.notices import ATTEMPTS_MAX, LEASE_S, RETRY_S
 from workers.sweep import DOUBLINGS_MAX, GRACE_S, REPEAT_S
 
 NOTICES_S = timedelta(seconds=LEASE_S + RETRY_S * ATTEMPTS_MAX + 100)
 """The longest that a notice waits: for the lease of a worker that died, or after its last failure."""
+DUE_MOMENTS_MAX = 16
+"""Moments of accesses that are waited for: three announcements, the end, and as many tries to take away, twice."""
 CALM_S_MAX = 3000.0
 """Longest time in which everything comes to its end once nothing goes wrong any more; deadlines are far below it."""
 
@@ -109,6 +114,10 @@ class World:
             overdue_per_command=random.choice([1, 10]),
             revoked_per_command=random.choice([1, 100]),
             deliveries_max=random.choice([2, 20]),
+            rebinds_max=random.choice([1, 1, 2]),
+            removal_tries_max=random.choice([1, 2, 5]),
+            removal_retry_s=random.choice([5.0, 60.0]),
+            removal_retry_factor=2.0,
         )
         self.faults = Faults(random, kernel.counts)
         ledger, self.store = open_memory(self.policy)
@@ -127,6 +136,7 @@ class World:
         self.gremlin = Process("gremlin")
         self.calm_at: float | None = None
         self.waiting: list[UUID] = []
+        self.ended_at: datetime | None = None
 
     def run(self) -> list[str]:
         """All of it; gives what was broken."""
@@ -144,6 +154,7 @@ class World:
         if self.calm_at is None:
             self._without_celery()
         self._come_to_an_end()
+        self._let_days_pass()
         return violations(self.left_behind())
 
     def left_behind(self) -> Run:
@@ -156,6 +167,9 @@ class World:
             published=[message.ids for message in self.site.broker.published],
             code_ids=self.code_ids,
             in_time=() if self.calm_at is None else self.waiting,
+            removals=self.site.mail.removals,
+            policy=self.policy,
+            ended_at=self.ended_at,
         )
 
     def counts(self) -> Counter[str]:
@@ -202,12 +216,28 @@ class World:
                 "max_uses": random.choice([1, 1, 2, 3, None]),
                 "bound": random.random() < 0.4,
                 "expires_at": random.choice([None, None, None, now + timedelta(seconds=random.choice([50, 300]))]),
+                "validity_days": random.choice([None, None, None, 1, 8]),
+                "group": random.choice([None, "red"]),
+                "rebinds_max": random.choice([None, None, 0, 2]),
             }
-            opening = Opening(uses=1, reason="unproven")
-            imported = ImportCode(**terms, source="before", openings=[opening])
-            command: Command = imported if random.random() < 0.1 else IssueCode(**terms)
+            command: Command = self._imported(terms) if random.random() < 0.2 else IssueCode(**terms)
             self.site.ledger.execute([command])
         return digests
+
+    def _imported(self, terms: dict[str, Any]) -> ImportCode:
+        """A use that nobody knows anything of, or one whose access ends while we look."""
+        random, now = self.kernel.random, self.site.now()
+        terms["context"] = Context(now=now, actor="import")
+        if random.random() < 0.3:
+            return ImportCode(**terms, source="before", openings=[Opening(uses=1, reason="unproven")])
+        days = terms["validity_days"] or 0
+        use = ImportedUse(
+            reservation_id=self.kernel.new_id(),
+            recipient=person_draft(random.randrange(PERSONS), self.kernel.new_id()),
+            sent_at=now - timedelta(days=days, seconds=-random.choice([20, 100, 300])),
+            moves=random.choice([0, 0, 1]),
+        )
+        return ImportCode(**terms, source="before", uses=[use])
 
     def _committed(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
         """Note what a transaction wrote; look at its refusals."""
@@ -306,7 +336,8 @@ class World:
     def _try_again(self, number: int) -> None:
         result = self.people.redeem(number, PERSONS + number)
         code = self.store.codes[self.code_ids[number]]
-        live = [item for item in self.store.reservations.values() if item.code_id == code.code_id and item.is_live]
+        held = [item for item in self.store.reservations.values() if item.is_use and item.is_live]
+        live = [item for item in held if item.code_id == code.code_id]
         firm = [item for item in live if not item.is_overdue(self.site.now())]
         many = code.bound and len(live) > self.policy.overdue_per_command
         if result is None:
@@ -329,6 +360,19 @@ class World:
             if self.site.now() > max([begun + NOTICES_S, *(item.deadline + slack for item in pending)]):
                 return
             kernel.run_until(kernel.now + self.site.sweep_s)
+
+    def _let_days_pass(self) -> None:
+        """From one moment at which something is due about an access to the next, until nobody has one with an end."""
+        kernel, site = self.kernel, self.site
+        if any(item.is_in_work and item.case_id is None for item in self.store.reservations.values()):
+            return
+        for _ in range(DUE_MOMENTS_MAX):
+            due = [at for item in self.store.reservations.values() if (at := item.access_due_at) is not None]
+            if not due:
+                break
+            site.clock_offset_s += max(0.0, (min(due) - site.now()).total_seconds())
+            kernel.run_until(kernel.now + 2 * CLEANUP_S + CLOCK_REFRESH_S)
+        self.ended_at = site.now() - timedelta(seconds=2 * CLEANUP_S + BUSY_S)
 
 
 def _short(value: object) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from domain.deciding import Command, Done
 from domain.decisions.attempt import ClaimAttempt
-from domain.ports import Accepted, Letter, Outcome
+from domain.ports import Accepted, Letter, Outcome, Removal, RemovalOutcome
 from projections.errors import StorageUnavailableError
 from projections.metrics import ERRORS
 from tests.projections.ledgers import LedgerBench, done
@@ -35,6 +35,10 @@ class Post:
         self.look(letter)
         self.sent.append(letter.reservation_id)
         return Accepted(server="mx:25", reply_code=250)
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Nobody asks for it here."""
+        raise AssertionError(removal)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.deciding import Command, Result
-from domain.ports import Accepted, Letter, Outcome, Rejected, Uncertain
+from domain.ports import Accepted, Letter, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
 from tests.projections.ledgers import LedgerBench, done
 from workers.notices import OutboxRows, invitations_wait, send_notices
 from workers.steps import Steps
@@ -33,6 +33,10 @@ class ScriptedChannel:
         """Note the letter down and answer by the script."""
         self.letters.append(letter)
         return self.script.pop(0) if self.script else SENT
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Nobody asks for it here."""
+        raise AssertionError(removal)
 
     def close(self) -> None:
         """Nothing to close."""

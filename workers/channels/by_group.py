@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from domain.ports import Channel, Letter, Outcome, Rejected
+from domain.ports import Channel, Letter, Outcome, Rejected, Removal, RemovalOutcome
 from projections.errors import StorageUnavailableError
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,17 @@ class ByGroup:
             log.warning("an invitation waits, since nobody could look up its group's channel: %s", away)
             return Rejected(server=self.name, reason="temporary", final=False)
         return (channel or self._usual).send(letter)
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Have one access taken away."""
+        if removal.group is None:
+            return self._usual.revoke(removal)
+        try:
+            channel = self._own(removal.group)
+        except StorageUnavailableError as away:
+            log.warning("an access stays, since nobody could look up its group's channel: %s", away)
+            return Rejected(server=self.name, reason="temporary", final=False)
+        return (channel or self._usual).revoke(removal)
 
     def close(self) -> None:
         """End the usual channel's connections; the others keep none."""

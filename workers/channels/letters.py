@@ -5,6 +5,7 @@ The same letter gives the same bytes on every try, so that receivers can tell a 
 
 import hashlib
 import re
+from datetime import UTC
 from email.header import Header
 from email.utils import format_datetime
 from functools import lru_cache
@@ -76,7 +77,14 @@ def letter_bytes(letter: Letter, sender: str, recipient: str) -> bytes:
 def letter_parts(letter: Letter) -> Parts:
     """What a letter says, before it is written as bytes."""
     group = _one_line(letter.group)
-    known = {"link": letter.link, "group": group, "paragraphs": _paragraphs(letter.text, group)}
+    known: dict[str, object] = {
+        "link": letter.link,
+        "group": group,
+        "paragraphs": _paragraphs(letter.text, group),
+    }
+    if letter.ends_at is not None:
+        ends_at = letter.ends_at.astimezone(UTC)
+        known |= {"ends_on": f"{ends_at:%Y-%m-%d}", "ends_time": f"{ends_at:%H:%M}"}
     # A text template's first line is the subject.
     text = _TEMPLATES.get_template(f"{letter.template}.{letter.language}.txt").render(**known)
     usual, _, text = text.partition("\n")

@@ -1,6 +1,6 @@
 """The channel of `null://`: accepts every letter and drops it, for load tests."""
 
-from domain.ports import Accepted, Letter, Outcome
+from domain.ports import Accepted, Letter, OnlyTold, Outcome, Removal, RemovalOutcome
 
 
 class NullChannel:
@@ -11,6 +11,10 @@ class NullChannel:
     def send(self, letter: Letter) -> Outcome:  # noqa: ARG002 - the port's signature; here nothing is read
         """Accept and drop."""
         return Accepted(server=self.name)
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:  # noqa: ARG002 - as above
+        """There is nothing to take away."""
+        return OnlyTold(server=self.name)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from smtplib import SMTPAuthenticationError, SMTPException
 
-from domain.ports import Accepted, Letter, Outcome, Rejected, Uncertain
+from domain.ports import Accepted, Letter, OnlyTold, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
 from domain.values import MalformedEmailError
 from workers.channels.letters import letter_bytes
 from workers.channels.replies import is_no, is_yes, refused_connection, refused_letter, refused_login
@@ -101,6 +101,15 @@ class SmtpChannel:
             return self._hand_over(self._open(deadline), parcel, deadline)
         except _RefusedError as refused:
             return refused.outcome
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Tell the person, if there is something to tell: a letter takes nothing away. A dead address can't be told."""
+        if removal.farewell is None:
+            return OnlyTold(server=str(self._server))
+        outcome = self.send(removal.farewell)
+        if isinstance(outcome, Accepted) or (isinstance(outcome, Rejected) and outcome.about_address and outcome.final):
+            return OnlyTold(server=outcome.server)
+        return outcome
 
     def close(self) -> None:
         """Say goodbye to the server, if a connection is open."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Uncertain
+from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
 from domain.signatures import sign
 from workers.channels.letters import letter_parts
 from workers.posting import Answer, NotSentError, Poster, UnansweredError, wait_of
@@ -63,8 +63,15 @@ class WebhookChannel:
 
     def send(self, letter: Letter) -> Outcome:
         """Post one invitation and read what became of it."""
-        body = json.dumps(self._message(letter), ensure_ascii=False, separators=(",", ":")).encode()
-        headers = sign(self._way.secrets, webhook_id(letter), self._now(), body)
+        return self._post(webhook_id(letter), self._message(letter))
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Post that an access has ended, and read what became of it."""
+        return self._post(f"access_{removal.reservation_id.hex}", self._ending(removal))
+
+    def _post(self, message_id: str, message: Mapping[str, Any]) -> Accepted | Rejected | Later | Uncertain:
+        body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = sign(self._way.secrets, message_id, self._now(), body)
         try:
             answer = self._poster.post(self._way.url, headers, body)
         except NotSentError as not_sent:
@@ -95,9 +102,22 @@ class WebhookChannel:
             },
         }
 
+    def _ending(self, removal: Removal) -> Mapping[str, Any]:
+        return {
+            "type": "access.ended",
+            "timestamp": removal.ended_at.isoformat(),
+            "data": {
+                "reservation_id": str(removal.reservation_id),
+                "cause": removal.cause,
+                "group": removal.group,
+                "email": removal.recipient,
+                "callbacks": self._way.callbacks,
+            },
+        }
+
     # --- Reading the answer ---
 
-    def _read(self, answer: Answer) -> Outcome:
+    def _read(self, answer: Answer) -> Accepted | Rejected | Later | Uncertain:
         said = _said(answer)
         if OK <= answer.status < REDIRECTS:
             if said is None and (answer.body.strip() and answer.status != NO_CONTENT):
@@ -115,10 +135,10 @@ class WebhookChannel:
             return self._refused(answer, said or {}, reason="message_refused", final=True)
         return self._doubt()
 
-    def _by_word(self, answer: Answer, said: Mapping[str, Any]) -> Outcome:
+    def _by_word(self, answer: Answer, said: Mapping[str, Any]) -> Accepted | Rejected | Later | Uncertain:
         """By the word of the body; a success without one means sent."""
         match said.get("status", "sent"):
-            case "sent":
+            case "sent" | "removed":
                 return Accepted(server=self._server, reply_code=answer.status)
             case "refused" if said.get("about") == "address":
                 return self._refused(answer, said, reason="address_refused", final=True)

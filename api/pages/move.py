@@ -1,0 +1,82 @@
+"""The page on which a person moves their access to another group; their use stays as it is."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.pages.errors import error_page
+from api.pages.invite import ABOUT_CODE
+from api.pages.ports import PageDeps, RefusalAnswer, StatusView
+from api.pages.rendering import page, page_language
+from api.pages.visitor import visitor_of
+from api.problems import status_of
+from domain.ports import Language
+from domain.values import TYPED_LENGTH_MAX
+
+GROUP_LENGTH_MAX = 200
+
+
+def routes(deps: PageDeps) -> APIRouter:
+    """`/r/{reservation_id}/move`."""
+    router = APIRouter()
+
+    async def found(reservation_id: str, language: Language) -> StatusView | None:
+        try:
+            return await deps.status(UUID(reservation_id), language)
+        except ValueError:
+            return None
+
+    @router.get("/r/{reservation_id}/move")
+    async def form(request: Request, reservation_id: str) -> Response:
+        language = page_language(request, deps.default_language)
+        view = await found(reservation_id, language)
+        if view is None:
+            return error_page(request, 404, "NOT_FOUND", language)
+        return _form(request, language, view)
+
+    @router.post("/r/{reservation_id}/move")
+    async def move(
+        request: Request,
+        reservation_id: str,
+        code: Annotated[str, Form()] = "",
+        group: Annotated[str, Form()] = "",
+    ) -> Response:
+        language = page_language(request, deps.default_language)
+        view = await found(reservation_id, language)
+        if view is None:
+            return error_page(request, 404, "NOT_FOUND", language)
+        answer = await deps.move(view.reservation_id, code, group[:GROUP_LENGTH_MAX], language, visitor_of(request))
+        if isinstance(answer, RefusalAnswer):
+            return _form(request, language, view, code=code, group=group, refusal=answer)
+        return RedirectResponse(f"/r/{answer.reservation_id}", 303, {"Cache-Control": "no-store"})
+
+    return router
+
+
+def _form(
+    request: Request,
+    language: Language,
+    view: StatusView,
+    *,
+    code: str = "",
+    group: str = "",
+    refusal: RefusalAnswer | None = None,
+) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if refusal is not None and refusal.retry_after_s is not None:
+        headers["Retry-After"] = str(refusal.retry_after_s)
+    return page(
+        request,
+        "move.html",
+        language,
+        status=status_of(refusal.code) if refusal else 200,
+        headers=headers,
+        view=view,
+        code=code[:TYPED_LENGTH_MAX],
+        group=group[:GROUP_LENGTH_MAX],
+        refusal=refusal,
+        code_is_wrong=refusal is not None and refusal.code in ABOUT_CODE,
+        typed_length_max=TYPED_LENGTH_MAX,
+    )

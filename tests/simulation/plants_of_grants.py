@@ -1,0 +1,102 @@
+"""Planted bugs about accesses and rebinds; see `plants`. The first one is what the system before this one did."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
+
+import pytest
+from msgspec.structs import replace
+
+from domain import deciding
+from domain.book import Book
+from domain.decisions import overdue, rebind
+from domain.decisions.command import Stamp
+from domain.events import AccessReplaced, Event, RebindReserved, UseRefunded
+from domain.ports import Removal
+from domain.redeem_code import RedeemCode
+from domain.reservation import Reservation
+from workers.grants import GrantKeeper
+
+Patch = pytest.MonkeyPatch
+
+
+def expired_rebind_gives_a_use_back(patch: Patch) -> None:
+    """A rebind that is not sent in time is given back as if it had held a use."""
+    known = overdue.give_back_overdue
+
+    def give_back(code: RedeemCode, items: Sequence[Reservation], now: Stamp) -> list[Event]:
+        return [replace(cast("UseRefunded", event), kind="redeem") for event in known(code, items, now)]
+
+    for place in (overdue, rebind):
+        patch.setattr(place, "give_back_overdue", give_back)
+
+
+def overdue_rebind_makes_room(patch: Patch) -> None:
+    """Who redeems on a full code gets what a rebind never held."""
+    patch.setattr(Reservation, "is_use", True)
+
+
+def former_access_ends_with_the_request(patch: Patch) -> None:
+    """The access in the former group is ended when the rebind is asked for."""
+
+    def at_once(events: Sequence[Event], book: Book) -> list[AccessReplaced]:
+        return [
+            AccessReplaced(at=item.at, actor=item.actor, reservation_id=item.follows, by=item.reservation_id)
+            for item in events
+            if isinstance(item, RebindReserved) and item.follows and book.reservations[item.follows].access_stands
+        ]
+
+    patch.setattr(deciding, "replaced_by", at_once)
+
+
+def former_access_stays(patch: Patch) -> None:
+    """Nobody ends the access in the former group."""
+    patch.setattr(deciding, "replaced_by", lambda *_: [])
+
+
+def rebind_begins_anew(patch: Patch) -> None:
+    """The days are counted from the rebind."""
+    known = rebind._reserved
+
+    def reserved(*args: Any) -> Event:
+        return replace(cast("RebindReserved", known(*args)), activated_at=None)
+
+    patch.setattr(rebind, "_reserved", reserved)
+
+
+def rebinds_have_no_limit(patch: Patch) -> None:
+    """Whoever wants to moves once more."""
+    patch.setattr(rebind, "_check_bounds", lambda *_: None)
+
+
+def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
+    """The channel is asked first, and the books come later."""
+    known = GrantKeeper.work
+
+    def work(self: GrantKeeper, is_over: Callable[[], bool]) -> Any:  # noqa: ANN401 - as it comes
+        now = self.context().now
+        store: Any = self.rows.__dict__["_store"]
+        for item in list(store.reservations.values()):
+            if item.access_stands and item.is_access_over(now):
+                removal = Removal(
+                    reservation_id=item.reservation_id,
+                    cause="expired",
+                    ended_at=now,
+                    recipient=None,
+                    group=None,
+                    farewell=None,
+                )
+                self.channel.revoke(removal)
+        return known(self, is_over)
+
+    patch.setattr(GrantKeeper, "work", work)
+
+
+GRANT_PLANTS: Final[tuple[Callable[[Patch], None], ...]] = (
+    expired_rebind_gives_a_use_back,
+    overdue_rebind_makes_room,
+    former_access_ends_with_the_request,
+    former_access_stays,
+    rebind_begins_anew,
+    rebinds_have_no_limit,
+    access_is_taken_away_before_it_is_in_the_log,
+)

@@ -1,0 +1,260 @@
+"""The end of accesses over a real ledger: who is told, what ends, and what the channel is asked for."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.decisions.attempt import ClaimAttempt
+from domain.decisions.command import Context
+from domain.decisions.issue import IssueCode
+from domain.decisions.rebind import RequestRebind
+from domain.decisions.settle import RecordOutcome
+from domain.ports import Rejected
+from domain.values import EmailAddress, draw_code
+from projections.forgetting import Eraser
+from projections.tallies import advance
+from tests.channels.fakes import FakeChannel
+from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, done
+from workers.by_hand import reserve_by_hand
+from workers.grants import DueAccessRows, GrantKeeper
+from workers.notices import OutboxRows, send_notices
+from workers.steps import Steps
+
+
+@dataclass
+class House:
+    """A ledger whose clock a test moves, and its channel."""
+
+    bench: LedgerBench
+    steps: Steps
+    channel: FakeChannel
+    now: datetime
+
+    def context(self, actor: Any = "sweep") -> Context:  # noqa: ANN401 - one of the kinds of actors
+        """Who and when."""
+        return Context(now=self.now, actor=actor, actor_id="w1", request_id="t1")
+
+    def issue(self, days: int | None = 30, group: str | None = "red") -> str:
+        """A code whose accesses end."""
+        text, code_id, vault = draw_code(self.bench.letters), uuid4(), self.bench.storage.vault
+        self.bench.run(
+            IssueCode(
+                context=self.context("operator"),
+                code_id=code_id,
+                text=vault.code(text, code_id),
+                max_uses=5,
+                bound=False,
+                validity_days=days,
+                group=group,
+            )
+        )
+        return text
+
+    def send(self, item: UUID) -> None:
+        """A worker sends it."""
+        self.bench.run(
+            ClaimAttempt(context=self.context("worker"), reservation_id=item, channel="smtp", case_id=uuid4())
+        )
+        self.bench.run(
+            RecordOutcome(
+                context=self.context("worker"),
+                reservation_id=item,
+                delivery=1,
+                attempt=1,
+                outcome=SENT,
+                case_id=uuid4(),
+            )
+        )
+
+    def given(self, code: str, email: str = "li.wei@example.com") -> UUID:
+        """An access; its reservation's id."""
+        command = self.bench.reserve(code, email)
+        item = done(self.bench.run(replace_context(command, self.context("person")))).about().reservation_id
+        self.send(item)
+        return item
+
+    def clean_up(self, channel: Any = None) -> dict[str, int]:  # noqa: ANN401 - a channel or the usual one
+        """One round of the task."""
+        keeper = GrantKeeper(
+            rows=DueAccessRows(self.bench.storage),
+            execute=self.bench.storage.ledger.execute,
+            addresses=self.bench.reader.addresses,
+            press=self.steps.press,
+            channel=channel or self.channel,
+            by_group=lambda _: {"blue": "webhook"},
+            context=self.context,
+            new_id=uuid4,
+            keep_text=self.steps.keep_text,
+        )
+        return dict(keeper.work(lambda: False))
+
+    def post(self) -> int:
+        """Send what waits in the outbox."""
+        steps = replace(self.steps, now=lambda: self.now)
+        return send_notices(OutboxRows(self.bench.storage), self.bench.reader.reservation, steps, self.channel)
+
+    def rebind(self, code: str, group: str = "blue") -> UUID:
+        """The person asks to move."""
+        vault = self.bench.storage.vault
+        command = RequestRebind(
+            context=self.context("person"),
+            code_digests=vault.digests("code", code),
+            recipient=vault.recipient(EmailAddress.parse("li.wei@example.com"), uuid4()),
+            new_reservation_id=uuid4(),
+            group=group,
+            language="en",
+        )
+        return done(self.bench.run(command)).about().reservation_id
+
+    def kinds(self) -> list[str]:
+        """Events since the first sending."""
+        rows = self.bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id")
+        return [topic.split(":")[0] for (topic,) in rows]
+
+
+def replace_context(command: Any, context: Context) -> Any:  # noqa: ANN401 - a command of any kind
+    """The same command at another time."""
+    return type(command)(**{**{f: getattr(command, f) for f in command.__struct_fields__}, "context": context})
+
+
+@pytest.fixture
+def house(bench: LedgerBench, steps: Steps) -> House:
+    """A ledger with a code-giver, a cleaner and a postman."""
+    return House(bench, steps, FakeChannel(), bench.storage.recorder.clock.now())
+
+
+def test_an_access_is_announced_ended_and_taken_away(house: House) -> None:
+    """One letter for each mark, with a Message-ID of its own; the farewell goes with the removal."""
+    item = house.given(house.issue())
+    start = house.now
+    for days in (23, 23, 27, 29):
+        house.now = start + timedelta(days=days, seconds=1)
+        house.clean_up()
+        house.post()
+    house.now = start + timedelta(days=30, seconds=1)
+    counts = house.clean_up()
+
+    ids = [letter.message_id.partition("@")[0] for letter in house.channel.sent]
+    assert ids == [f"<{item}.ends-in-{days}" for days in (7, 3, 1)]
+    assert {letter.template for letter in house.channel.sent} == {"ends_soon"}
+    (removal,) = house.channel.revoked
+    assert (removal.cause, removal.recipient, removal.group) == ("expired", "li.wei@example.com", "red")
+    assert removal.farewell is not None
+    assert removal.farewell.message_id == f"<{item}.ended@ledger.example>"
+    assert counts == {"due": 1, "removed": 1}
+    assert house.clean_up() == {}
+    assert house.kinds()[-5:] == ["ExpiryAnnounced"] * 3 + ["AccessExpired", "AccessRemoved"]
+    assert_no_drift(house.bench)
+
+
+def test_who_was_forgotten_gets_no_letter(house: House) -> None:
+    """Their access ends all the same; the channel is told no address."""
+    item = house.given(house.issue())
+    recipient_id = house.bench.rows("SELECT recipient_id FROM reservations")[0][0]
+    house.now += timedelta(days=23, seconds=1)
+    house.clean_up()
+    Eraser(house.bench.storage).erase(recipient_id)
+    house.post()
+    house.now += timedelta(days=7)
+    house.clean_up()
+
+    assert house.channel.sent == []
+    assert [(each.reservation_id, each.recipient, each.farewell) for each in house.channel.revoked] == [
+        (item, None, None)
+    ]
+    assert house.bench.rows("SELECT outcome FROM outbox") == [("recipient_forgotten",)]
+
+
+def test_a_failure_is_tried_again_and_counted_from_the_log(house: House) -> None:
+    """By another round, not at once; what the channel said is in the vault, the numbers are the ledger's."""
+    house.given(house.issue())
+    house.now += timedelta(days=30, seconds=1)
+    busy = Rejected(server="team", reason="temporary", final=False, reply="the team is being moved")
+
+    assert house.clean_up(FakeChannel(busy)) == {"due": 1, "removing": 1}
+    assert house.clean_up() == {}
+    house.now += timedelta(seconds=61)
+    assert house.clean_up() == {"due": 1, "removed": 1}
+    with house.bench.storage.datastore.get_connection() as conn:
+        advance(conn)
+    counted = house.bench.rows("SELECT label, count FROM tallies WHERE name = 'cleanup' ORDER BY label")
+    assert counted == [("removed/expired", 1), ("removing/expired", 1)]
+    assert house.bench.rows("SELECT count(*) FROM private_texts") == [(1,)]
+
+
+def test_two_rounds_at_once_ask_once(house: House) -> None:
+    """What one has taken the other leaves alone; of a round that died, after two minutes."""
+    house.given(house.issue())
+    house.now += timedelta(days=30, seconds=1)
+    rows = DueAccessRows(house.bench.storage)
+
+    first, second = rows.take(house.now), rows.take(house.now)
+    later = rows.take(house.now + timedelta(seconds=121))
+
+    assert ([len(first), len(second)], later) == ([1, 0], first)
+
+
+def test_a_rebind_moves_the_access_and_no_use(house: House) -> None:
+    """The former one is taken away by its own channel after the new invitation was sent; rows are the log's."""
+    code = house.issue()
+    former = house.given(code)
+    rebind = house.rebind(code)
+    assert house.rebind(code) == rebind
+    assert house.clean_up() == {}
+    house.send(rebind)
+    house.clean_up()
+
+    assert [(each.reservation_id, each.cause, each.farewell) for each in house.channel.revoked] == [
+        (former, "moved", None)
+    ]
+    assert house.bench.rows("SELECT used, reserved FROM code_balances") == [(1, 0)]
+    moved = house.bench.reader.reservation(rebind)
+    assert moved is not None
+    assert moved.access_ends_at == house.now + timedelta(days=30)
+    house.now += timedelta(days=30, seconds=1)
+    house.clean_up()
+    channels = house.bench.rows(
+        "SELECT convert_from(state, 'UTF8')::jsonb ->> 'channel' FROM ledger_events"
+        " WHERE topic = 'AccessRemoved:1' ORDER BY notification_id"
+    )
+    assert channels == [("fake",), ("webhook",)]
+    assert_no_drift(house.bench)
+
+
+def test_a_rebind_that_fails_tells_its_person_that_nothing_changed(house: House) -> None:
+    """A notice of its own, which leads back to the access."""
+    code = house.issue()
+    former = house.given(code)
+    rebind = house.rebind(code)
+    house.now += timedelta(seconds=1801)
+    house.rebind(code)
+    house.post()
+
+    (letter,) = house.channel.sent
+    assert (letter.template, letter.reservation_id) == ("rebind_notice", rebind)
+    assert letter.link.endswith(f"/r/{former}")
+    assert house.bench.rows("SELECT used, reserved FROM code_balances") == [(1, 0)]
+
+
+def test_the_call_of_the_incident_moves_too(house: House) -> None:
+    """By hand, with is_rebind=True; the group has to be named."""
+    code = house.issue()
+    house.given(code)
+    settings = SimpleNamespace(default_language="zh")
+    runtime = cast(
+        "Any",
+        SimpleNamespace(storage=house.bench.storage, settings=settings, execute=house.bench.storage.ledger.execute),
+    )
+    about: dict[str, Any] = {"email": "li.wei@example.com", "redeem_code": code, "is_rebind": True}
+
+    rebind = reserve_by_hand(runtime, **about, group_id="blue")
+    with pytest.raises(ValueError, match="needs group_id"):
+        reserve_by_hand(runtime, **about)
+    with pytest.raises(ValueError, match="REBIND_NOT_POSSIBLE"):
+        reserve_by_hand(runtime, **{**about, "email": "nobody@example.com"}, group_id="blue")
+
+    assert house.bench.rows("SELECT reservation_id FROM reservations WHERE kind = 'rebind'") == [(rebind,)]

@@ -1,0 +1,148 @@
+"""The end of accesses: tells persons in time, ends what is over, and has it taken away by the channel.
+
+Everything that is due is found in the database and recorded as events; a mark keeps two workers from the same access. A
+worker that dies between asking the channel and recording its answer leaves the access to be asked for once more.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from domain.deciding import Command, Done, Result
+from domain.decisions.access import RecordRevocation, SettleAccess
+from domain.decisions.command import Context
+from domain.ports import Channel, Rejected, Removal, TextDraft
+from domain.reservation import Reservation
+from projections.bootstrap import Storage
+from projections.sql import QUERIES
+from workers.letters import LetterPress
+
+TAKEN_MAX = 50
+"""Accesses of one commit. Few, so that little is asked for twice if the worker dies."""
+BUSY_S = 120
+"""How long they are this worker's: longer than a channel takes for all of them, if it is as slow as it may be."""
+ROUND_S = 40.0
+"""A round begins nothing more after this; the next one comes within a minute."""
+
+
+class DueAccesses(Protocol):
+    """Where to find accesses about which something is due."""
+
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
+        """Reservations whose access is due, longest due first; nobody else gets them for a while."""
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """They are dealt with: what is due about them next is anybody's."""
+
+
+class DueAccessRows:
+    """`DueAccesses` in PostgreSQL."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._datastore = storage.datastore
+
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
+        """Reservations whose access is due, longest due first; nobody else gets them for a while."""
+        params = {"now": now, "until": now + timedelta(seconds=BUSY_S), "limit": limit}
+        with self._datastore.get_connection() as conn:
+            rows: Sequence[Any] = conn.execute(QUERIES["take_due_access"], params).fetchall()
+        return [row["reservation_id"] for row in rows]
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """They are dealt with: what is due about them next is anybody's."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(QUERIES["forget_access_marks"], (list(reservation_ids),))
+
+
+@dataclass(frozen=True, slots=True)
+class GrantKeeper:
+    """What ending accesses takes.
+
+    Attributes:
+        rows: Where they are found.
+        execute: The ledger's `execute`.
+        addresses: The addresses of reservations' persons; those who were forgotten are missing.
+        channel: Takes accesses away.
+        by_group: Names of the channels of groups that have their own, as far as some reservations need it.
+        context: Who and when.
+        new_id: Random ids.
+        keep_text: Seals the channel's words for the vault.
+    """
+
+    rows: DueAccesses
+    execute: Callable[[Sequence[Command]], Sequence[Result]]
+    addresses: Callable[[Sequence[UUID]], Mapping[UUID, str]]
+    press: LetterPress
+    channel: Channel
+    by_group: Callable[[Sequence[UUID]], Mapping[str, str]]
+    context: Callable[[], Context]
+    new_id: Callable[[], UUID]
+    keep_text: Callable[[str, UUID], TextDraft]
+
+    def work(self, is_over: Callable[[], bool]) -> Counter[str]:
+        """Do what is due until nothing is, or until the time is over.
+
+        Returns:
+            How many accesses were looked at, and what became of those that were to be taken away, by the word for it.
+
+        Raises:
+            StorageUnavailableError: The database is away; what was committed stays.
+        """
+        counts: Counter[str] = Counter()
+        while not is_over():
+            context = self.context()
+            taken = self.rows.take(context.now)
+            if not taken:
+                break
+            counts["due"] += len(taken)
+            results = self.execute([SettleAccess(context=context, reservation_id=key) for key in taken])
+            ended = [item for result in results if (item := _to_take_away(result, context.now)) is not None]
+            addresses = self.addresses([item.reservation_id for item in ended]) if ended else {}
+            by_group = self.by_group([item.reservation_id for item in ended]) if ended else {}
+            for item in ended:
+                if is_over():
+                    break
+                channel = by_group.get(item.group or "", self.channel.name)
+                counts[self._take_away(item, addresses.get(item.reservation_id), channel)] += 1
+            self.rows.give_back(taken)
+        return counts
+
+    def _take_away(self, item: Reservation, address: str | None, channel: str) -> str:
+        access = item.access
+        if access is None or access.ending is None:
+            raise AssertionError("only what has ended is taken away")
+        removal = Removal(
+            reservation_id=item.reservation_id,
+            cause=access.ending,
+            ended_at=access.ended_at or item.reserved_at,
+            recipient=address,
+            group=item.group,
+            farewell=self.press.farewell(item, address) if address and access.ending == "expired" else None,
+        )
+        outcome = self.channel.revoke(removal)
+        reply = None
+        if isinstance(outcome, Rejected) and outcome.reply:
+            reply = self.keep_text(outcome.reply, item.reservation_id)
+        command = RecordRevocation(
+            context=self.context(),
+            reservation_id=item.reservation_id,
+            attempt=access.removal_tries + 1,
+            channel=channel,
+            outcome=outcome,
+            case_id=self.new_id(),
+            reply=reply,
+        )
+        result = self.execute([command])[0]
+        after = result.about().access if isinstance(result, Done) else None
+        return (after.removal if after else None) or "removing"
+
+
+def _to_take_away(result: Result, now: datetime) -> Reservation | None:
+    """A reservation whose access is to be taken away now."""
+    if not isinstance(result, Done) or result.reservation is None or result.reservation.access is None:
+        return None
+    due_at = result.reservation.access.removal_at
+    return result.reservation if due_at is not None and due_at <= max(now, result.code.last_at) else None
