@@ -68,6 +68,8 @@ async def list_channels(
     services: TheServices, _: Admin, after: Annotated[str, Query(max_length=GROUP_LENGTH_MAX)] = ""
 ) -> ChannelPage:
     """By name."""
+    if not after.isprintable():
+        raise ProblemError("MALFORMED")
     channels = Channels(services.storage)
     found = await services.read(lambda: channels.page(after, PER_PAGE + 1))
     views = [await view_of_channel(services, line) for line in found[:PER_PAGE]]

@@ -25,6 +25,8 @@ PER_PAGE: Final = 50
 SUBJECT_LENGTH_MAX: Final = 200
 TEXT_LENGTH_MAX: Final = 5_000
 TARGET_LENGTH_MAX: Final = 2_000
+SPARE_S: Final = 5.0
+"""What a test may take beyond the time that its channel has."""
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """Hosts that may be reached without TLS: nothing leaves the machine."""
 _TARGET: Final = re.compile(r"[!-~]+")
@@ -154,7 +156,9 @@ async def send_test(
     except MalformedEmailError:
         return await _page(request, office, staff, group, said=_Said("address", to))
     letter = _letter(office, group, language, address.typed)
-    outcome = await office.services.read(lambda: office.post.send(letter))
+    settings = office.services.settings
+    longest_s = max(settings.smtp_timeout_s, settings.webhook_timeout_s) + SPARE_S
+    outcome = await office.services.read(lambda: office.post.send(letter), longest_s)
     now = office.services.now()
     await office.services.read(lambda: office.desk.staff.record("sent_test", staff.staff_id, now))
     told, reply = _told(outcome)

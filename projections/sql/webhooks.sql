@@ -76,9 +76,10 @@ SELECT notification_id, split_part(topic, ':', 1) FROM ledger_events
 WHERE notification_id > %s ORDER BY notification_id LIMIT %s;
 
 -- name: insert_deliveries
+-- Each is a microsecond younger than the one before it, so that lists are in the log's order.
 INSERT INTO webhook_deliveries (delivery_id, endpoint_id, position, event_type, state, made_at, due_at)
-SELECT id, %(endpoint_id)s, position, type, 'pending', %(now)s, %(now)s
-FROM unnest(%(ids)s::uuid[], %(positions)s::bigint[], %(types)s::text[]) AS new (id, position, type)
+SELECT id, %(endpoint_id)s, position, type, 'pending', %(now)s + nth * interval '1 microsecond', %(now)s
+FROM unnest(%(ids)s::uuid[], %(positions)s::bigint[], %(types)s::text[]) WITH ORDINALITY AS new (id, position, type, nth)
 ON CONFLICT (delivery_id) DO NOTHING;
 
 -- name: advance_endpoint

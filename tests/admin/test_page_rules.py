@@ -20,9 +20,21 @@ def test_every_page_is_small_and_bounded(site: Site, admin: Browser) -> None:
     batch = ended(site, ask_for(admin, count="60", max_uses="20", group="blue", note="why")).batch_id
     file = ended(site, upload(admin, b"code,max_uses\n" + b"OLD,0\n" * 60)).batch_id
     admin.submit("/admin/keys", name="shop", role="viewer", days="", nonce="0" * 32)
+    hook = "0" * 31 + "1"
+    admin.submit("/admin/webhooks", url="https://bi.example.com/in", concurrency="1", nonce=hook)
+    admin.submit("/admin/groups/channel?name=blue", channel="webhook", channel_url="https://team.example.com/")
     pages = ["", "/batches", f"/batches/{batch}", f"/batches/{file}", f"/batches/{batch}/export", "/codes", "/import"]
 
-    for path in [*pages, "/groups", "/groups/one?name=blue", "/keys", "/staff", "/nowhere"]:
+    for path in [
+        *pages,
+        "/groups",
+        "/groups/one?name=blue",
+        "/keys",
+        "/staff",
+        "/nowhere",
+        "/webhooks",
+        f"/webhooks/{hook}",
+    ]:
         for language in ("en", "zh"):
             answer = admin._request("GET", f"/admin{path}", headers={"accept-language": language})
             files = {"guilloche.svg", *re.findall(r'(?:src|href)="/static/([\w.-]+)', answer.text)}

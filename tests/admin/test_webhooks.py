@@ -4,14 +4,23 @@ import re
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
+
 from projections.deliveries import Deliveries, Note, Tried
 from projections.endpoints import Endpoints
 from tests.admin.office import secret_of
 from tests.api.site import Site
+from tests.hookserver import HookServer, Reply
 from tests.support.browser import Browser
 
 URL = "https://bi.example.com/in"
 PAGE = "/admin/webhooks"
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine may be reached; asked for before the site, which reads its settings once."""
+    monkeypatch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
 
 
 def make(admin: Browser, **form: str) -> tuple[str, str]:
@@ -61,6 +70,26 @@ def test_what_is_no_target_is_said_beside_its_field(site: Site, admin: Browser) 
     assert site.count("webhook_endpoints") == 0
 
 
+def test_a_test_of_a_group_goes_to_its_own_system(here: None, site: Site, admin: Browser) -> None:
+    """It says that nobody is to be invited; what the system answers is said on the page."""
+    assert here is None
+    with HookServer() as system:
+        admin.submit(
+            "/admin/groups/channel?name=design",
+            "/admin/groups/one?name=design",
+            channel="webhook",
+            channel_url=system.url,
+        )
+        system.then(Reply.says(200, status="sent"), Reply.says(200, status="refused", reason="the team is closed"))
+        path = "/admin/groups/test?name=design"
+        sent, refused = (admin.submit(path, "/admin", language="en", to="me@example.com").text for _ in range(2))
+
+    assert f"http://127.0.0.1:{system.port} took the test" in sent
+    assert "the team is closed" in refused
+    assert [one.json()["type"] for one in system.received] == ["invite.test"] * 2
+    assert site.count("ledger_events") == 0
+
+
 def test_its_messages_and_a_test_that_fails(site: Site, admin: Browser) -> None:
     """The log says what became of each, and a click sends one again."""
     page, path = make(admin)
@@ -78,7 +107,7 @@ def test_its_messages_and_a_test_that_fails(site: Site, admin: Browser) -> None:
     assert "failed for good" in log
     assert "an error of its own (500), 12 ms" in log
     assert admin.submit(f"{path}/deliveries/{due.delivery_id}", path).status_code == 303
-    assert "<td>waits</td>" in admin.get(path, state="pending").text
+    assert "waits</span>" in admin.get(path, state="pending").text
     assert admin.submit(f"{path}/redeliver", path).status_code == 303
     assert "It did not take the test" in admin.submit(f"{path}/test", path).text
     assert "webhook.test" in admin.get(path, state="failed").text

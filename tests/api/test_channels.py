@@ -93,6 +93,13 @@ def test_what_is_no_target_is_told_what_to_write(site: Site, url: str, said: str
     assert "bad" not in Channels(site.services.storage).groups()
 
 
+def test_a_group_is_named_in_plain_letters(site: Site) -> None:
+    """Anything else is malformed, where it is set and where a list begins."""
+    for group in ("", " design", "a\x00b", "a\nb", "x" * 201):
+        assert put(site, group).status_code == 422
+    assert site.client.get(PATH, params={"after": "a\x00"}, headers=site.key("admin")).status_code == 422
+
+
 def test_channels_are_for_admins(site: Site) -> None:
     """A channel sees every address of its group."""
     assert put(site, "x", role="support").status_code == 403

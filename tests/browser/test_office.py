@@ -65,10 +65,31 @@ def test_every_page_is_accessible(house: House, tab: Tab, language: str, scheme:
     page.click("main form button[type=submit]")
     page.wait_for_url("**/admin/batches/*")
     batch = page.url
-    rooms = ["", "/batches", "/codes", "/import", "/groups", "/groups/one?name=Design", "/keys", "/staff", "/x"]
+    rooms = [
+        "",
+        "/batches",
+        "/codes",
+        "/import",
+        "/groups",
+        "/groups/one?name=Design",
+        "/keys",
+        "/staff",
+        "/webhooks",
+        "/x",
+    ]
+    page.goto("/admin/webhooks")
+    page.fill("#url", "https://bi.example.com/in")
+    page.click(".slip-stub button[type=submit]")
+    hook = page.locator("form[action^='/admin/webhooks/']").first.get_attribute("action")
     found: dict[str, list[str]] = {}
 
-    for path in [*(f"/admin{room}" for room in rooms), batch, f"{batch}/export", "/support/dashboard?window=hour"]:
+    for path in [
+        *(f"/admin{room}" for room in rooms),
+        str(hook),
+        batch,
+        f"{batch}/export",
+        "/support/dashboard?window=hour",
+    ]:
         page.goto(path)
         for summary in page.locator("summary").all():
             summary.click()
