@@ -73,6 +73,16 @@ def tries_lately(database_url: str, window_s: float) -> tuple[int, int]:
     return unknown, redeemed
 
 
+def endpoints_lately(database_url: str) -> tuple[int, int, int]:
+    """Webhook endpoints: those that are enabled, those of them that fail, and those that were given up.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    enabled, failing, given_up = _ask(database_url, "endpoints_lately")[0]
+    return enabled, failing, given_up
+
+
 def _ask(database_url: str, query: str, *parameters: object) -> tuple[tuple[Any, ...], datetime]:
     """One row, and this host's time in the middle of the question."""
     try:

@@ -43,6 +43,13 @@ class Reply:
         return cls(code, orjson.dumps(said), {} if retry_after is None else {"Retry-After": retry_after})
 
 
+class _Listener(ThreadingHTTPServer):
+    """Takes many at once: the library's own five places would make a further caller wait for a second."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+
 class HookServer:
     """A server on a free port of this machine.
 
@@ -56,8 +63,7 @@ class HookServer:
         self.always = Reply(204)
         self._script: deque[Reply] = deque()
         self._ending = threading.Event()
-        self._http = ThreadingHTTPServer((host, 0), self._handler())
-        self._http.daemon_threads = True
+        self._http = _Listener((host, 0), self._handler())
         self._scheme = "http"
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -7,7 +7,7 @@ from pathlib import Path
 from api.cli.doctor_finding import Finding, Findings, span
 from api.limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from projections.bootstrap import check_keys
-from projections.checkup import Backlog, ServerFacts, backlog, server_facts, tries_lately
+from projections.checkup import Backlog, ServerFacts, backlog, endpoints_lately, server_facts, tries_lately
 from projections.errors import OlderStateError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.key_exports import not_exported
 from projections.migrations import check_schema, known_migrations
@@ -23,7 +23,7 @@ LAG_S_MAX = 30.0
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
     *("migrations", "role", "key rings", "key copy", "checkpoints", "clock"),
-    *("sweep", "pending", "cases", "guessing"),
+    *("sweep", "pending", "cases", "guessing", "webhooks"),
 )
 
 
@@ -59,6 +59,7 @@ def database_findings(settings: LedgerSettings) -> Findings:
     yield _pending(waiting, settings)
     yield _cases(waiting)
     yield _guessing(url)
+    yield _webhooks(url)
 
 
 def secrets_finding(data_dir: Path) -> Finding:
@@ -195,6 +196,21 @@ def _guessing(url: str) -> Finding:
     if unknown < UNKNOWN_MAX or unknown < SHARE_MAX * (unknown + redeemed):
         return Finding("guessing", "ok", found)
     return Finding("guessing", "reminder", found, "somebody guesses: docs/runbook.md#guessing")
+
+
+def _webhooks(url: str) -> Finding:
+    """Endpoints that fail are tried again by themselves; those that were given up wait for somebody."""
+    try:
+        enabled, failing, given_up = endpoints_lately(url)
+    except StorageUnavailableError as away:
+        return Finding("webhooks", "skipped", f"not checked: {away}")
+    found = f"{enabled} endpoint(s) are told of events"
+    remedy = "/admin/webhooks says which, and what the last messages came to: docs/runbook.md#webhook-given-up"
+    if given_up:
+        return Finding("webhooks", "wrong", f"{given_up} endpoint(s) are gone or took nothing for three days", remedy)
+    if failing:
+        return Finding("webhooks", "reminder", f"{found}, {failing} of them did not take the last message", remedy)
+    return Finding("webhooks", "ok", found)
 
 
 def _age(waiting: Backlog, since: datetime) -> float:

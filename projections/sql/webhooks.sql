@@ -140,6 +140,12 @@ WHERE d.delivery_id = ANY(ARRAY(
     ))
     AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled' RETURNING 1;
 
+-- name: endpoints_lately
+-- How many there are, how many did not take their last message, and how many were given up.
+SELECT count(*) FILTER (WHERE state = 'enabled'), count(*) FILTER (WHERE state = 'enabled' AND failures > 0),
+    count(*) FILTER (WHERE state = 'disabled' AND reason <> 'by_staff')
+FROM webhook_endpoints;
+
 -- name: prune_deliveries
 DELETE FROM webhook_deliveries WHERE delivery_id = ANY(ARRAY(
     SELECT d.delivery_id FROM webhook_deliveries d

@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 
 from domain.decisions.bounce import RecordBounce
+from projections.endpoints import Endpoints
 from projections.limit_reports import LimitReport, LimitReports
 from tests.cli.terminal import Terminal
 from tests.conftest import execute
@@ -47,7 +48,18 @@ def test_a_healthy_database_and_broker(terminal: Terminal) -> None:
     """What is well says so and asks for nothing; no worker answers here, and that is found."""
     found = checks(terminal)
 
-    well = ("secrets", "database", "migrations", "key rings", "clock", "sweep", "pending", "cases", "guessing")
+    well = (
+        "secrets",
+        "database",
+        "migrations",
+        "key rings",
+        "clock",
+        "sweep",
+        "pending",
+        "cases",
+        "guessing",
+        "webhooks",
+    )
     assert [name for name in (*well, "broker", "worker", "beat") if found[name]["status"] != "ok"] == []
     assert found["tasks"]["status"] == "wrong"
     assert "PostgreSQL 18" in found["database"]["found"]
@@ -207,6 +219,20 @@ def test_an_open_case_is_found(terminal: Terminal, bench: LedgerBench) -> None:
         "wrong",
         "a person has to decide: `ledger cases`, then `ledger resolve`",
     )
+
+
+def test_webhooks_that_fail_are_told(terminal: Terminal, bench: LedgerBench) -> None:
+    """One that fails is tried again by itself; one that was given up waits for somebody."""
+    endpoints, now, endpoint_id = Endpoints(bench.storage), bench.context().now, uuid4()
+    endpoints.add(endpoint_id, "https://bi.example.com/", (), 1, uuid4(), now)
+    execute(bench.database_url, "UPDATE webhook_endpoints SET failures = 2")
+    failing = checks(terminal)["webhooks"]
+    endpoints.disable(endpoint_id, "gone", now)
+    given_up = checks(terminal)["webhooks"]
+
+    assert (failing["status"], given_up["status"]) == ("reminder", "wrong")
+    assert "1 of them did not take the last message" in failing["found"]
+    assert "/admin/webhooks" in given_up["remedy"]
 
 
 def test_guesses_are_a_reminder(terminal: Terminal, bench: LedgerBench) -> None:
