@@ -27,6 +27,7 @@ def export_person(
     new_id: Callable[[], UUID],
     reason: str,
     staff_id: UUID | None = None,
+    key_id: UUID | None = None,
 ) -> dict[str, Any]:
     """Gather what is known of who has this address, and write down that it was given out, and why.
 
@@ -39,7 +40,8 @@ def export_person(
         now: Database time.
         new_id: Random ids.
         reason: Why it is given out; kept sealed.
-        staff_id: Who asked for it, where it was somebody of the staff.
+        staff_id: The member of staff who asked for it.
+        key_id: The API key that asked for it; neither of an operator.
 
     Raises:
         StorageUnavailableError: The database is away.
@@ -48,7 +50,9 @@ def export_person(
     people = [_person(reader, recipient_id, language) for recipient_id in reader.ids_of(address)]
     desk = StaffDesk(storage)
     for person in people or [{"recipient_id": None}]:
-        desk.record_with_reason("exported_person", staff_id, person["recipient_id"], reason, new_id(), now)
+        desk.record_with_reason(
+            "exported_person", staff_id, person["recipient_id"], reason, new_id(), now, key_id=key_id
+        )
     return {
         "format": FORMAT,
         "exported_at": now,

@@ -1,7 +1,7 @@
 """People as the ledger knows them: an admin gives one what is known of them, or forgets them."""
 
 import logging
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -49,19 +49,19 @@ async def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> F
     responses={401: {"model": Problem}, 403: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
     summary="Everything about a person",
 )
-async def export(body: ForgetRequest, services: TheServices, language: TheLanguage, _: Admin) -> PersonView:
+async def export(body: ForgetRequest, services: TheServices, language: TheLanguage, caller: Admin) -> PersonView:
     """All that is known of who has this address, for them to have. That it was given out, and why, is written down."""
     address = _address(body.email)
 
     def gather() -> dict[str, Any]:
-        return export_person(services.storage, address, language, services.now(), services.new_id, body.reason)
+        return export_person(
+            services.storage, address, language, services.now(), services.new_id, body.reason, **_who(caller)
+        )
 
     return PersonView.model_validate(await services.read(gather, FORGET_S_MAX))
 
 
-async def forget_person(
-    services: Services, caller: Caller, email: str, reason: str, staff_id: UUID | None = None
-) -> Forgotten:
+async def forget_person(services: Services, caller: Caller, email: str, reason: str) -> Forgotten:
     """Forget who has this address, and write down who asked for it and why.
 
     Raises:
@@ -86,7 +86,10 @@ async def forget_person(
 
     def write_down() -> None:
         for recipient_id in done.recipient_ids:
-            desk.record_with_reason("forgot_person", staff_id, recipient_id, reason, services.new_id(), services.now())
+            who, text_id, now = _who(caller), services.new_id(), services.now()
+            desk.record_with_reason(
+                "forgot_person", who["staff_id"], recipient_id, reason, text_id, now, key_id=who["key_id"]
+            )
 
     await services.read(write_down)
     return done
@@ -97,3 +100,14 @@ def _address(typed: str) -> EmailAddress:
         return EmailAddress.parse(typed)
     except MalformedEmailError as bad:
         raise ProblemError("EMAIL_INVALID") from bad
+
+
+class _Who(TypedDict):
+    staff_id: UUID | None
+    key_id: UUID | None
+
+
+def _who(caller: Caller) -> _Who:
+    """As the audit names who asks: a member of staff, or an API key."""
+    who = UUID(caller.actor_id) if caller.actor_id else None
+    return {"staff_id": who if caller.actor == "staff" else None, "key_id": who if caller.actor == "key" else None}

@@ -58,7 +58,7 @@ class StaffMember(NamedTuple):
 
 
 class AuditLine(NamedTuple):
-    """One act. `code_id` is set where the subject is a reservation."""
+    """One act. `code_id` is set where the subject is a reservation; `key_name` is that of the API key `key_id`."""
 
     audit_id: int
     at: datetime
@@ -67,6 +67,8 @@ class AuditLine(NamedTuple):
     subject_id: UUID | None
     reason: str | None
     code_id: UUID | None
+    key_id: UUID | None
+    key_name: str | None
 
 
 class StaffDesk(Reader):
@@ -104,15 +106,25 @@ class StaffDesk(Reader):
             cursor.execute(QUERIES["insert_audit"], (now, act, staff_id, subject_id))
 
     def record_with_reason(
-        self, act: Act, staff_id: UUID | None, subject_id: UUID | None, reason: str, text_id: UUID, now: datetime
+        self,
+        act: Act,
+        staff_id: UUID | None,
+        subject_id: UUID | None,
+        reason: str,
+        text_id: UUID,
+        now: datetime,
+        *,
+        key_id: UUID | None = None,
     ) -> None:
-        """Write down that something masked was shown (or another act with a reason), and why; the reason is sealed."""
+        """Write down that something masked was shown (or another act with a reason), and why; the reason is sealed.
+
+        `key_id` names the API key where no member of staff did it; with neither it was an operator.
+        """
         sealed = self._storage.vault.text(reason, text_id, subject_id or text_id).content
         named = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id, "at": now, "act": act}
         with self._cursor() as cursor:
-            cursor.execute(
-                QUERIES["insert_audit_with_reason"], {**named, "staff_id": staff_id, "subject_id": subject_id}
-            )
+            who = {"staff_id": staff_id, "api_key_id": key_id, "subject_id": subject_id}
+            cursor.execute(QUERIES["insert_audit_with_reason"], {**named, **who})
 
     def unmasked(self, staff_id: UUID, since: datetime, subjects: Sequence[UUID]) -> dict[tuple[str, UUID], datetime]:
         """What this person unmasked since a moment: act and subject, with the last time."""
@@ -128,9 +140,9 @@ class StaffDesk(Reader):
         """One page of the audit, newest first, from a number down."""
         vault = self._storage.vault
         found = []
-        for audit_id, at, act, staff_id, subject_id, text_id, sealed, key_id, code_id in self._all(
-            "audit_page", before, limit
-        ):
-            reason = None if sealed is None else vault.open("text", text_id, bytes(sealed), key_id)
-            found.append(AuditLine(audit_id, at, act, staff_id, subject_id, reason, code_id))
+        for row in self._all("audit_page", before, limit):
+            *fields, text_id, sealed, seal_key, code_id, key_id, name_id, name, name_key = row
+            reason = None if sealed is None else vault.open("text", text_id, bytes(sealed), seal_key)
+            key_name = None if name is None else vault.open("text", name_id, bytes(name), name_key)
+            found.append(AuditLine._make((*fields, reason, code_id, key_id, key_name)))
         return found

@@ -45,7 +45,7 @@ async def do(
         return await _form(request, desk, staff, recipient_id, address, reason=reason, is_reason_missing=True)
     caller = staff.caller(act_id(nonce))
     try:
-        await forget_person(desk.services, caller, address, reason.strip(), staff.staff_id)
+        await forget_person(desk.services, caller, address, reason.strip())
     except ProblemError as problem:
         if problem.code != "RESERVATION_NOT_RESOLVABLE":
             raise

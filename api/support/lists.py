@@ -7,14 +7,21 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from api.i18n import Translator, translator
 from api.paging import FIRST, cursor_of, place_of
 from api.problems import ProblemError
 from api.support.access import Admin, SupportRoute, TheDesk, Viewer
-from api.support.rendering import support_page
+from api.support.rendering import language_of, support_page
 from api.support.search import NEWEST
 from api.support.views import card_view, masked
+from projections.staff import AuditLine
 
 PER_PAGE: Final = 25
+BY_OPERATORS: Final = frozenset(
+    {"exported_keys", "rotated_keys", "exported_person", "forgot_person"}
+    | {"exported_codes", "exported_emails", "made_key", "revoked_key"}
+)
+"""Acts of the command line."""
 STUCK_AFTER_S: Final = 300
 """Machines act within seconds; what is due for longer is stuck."""
 
@@ -52,6 +59,7 @@ async def audit(
     request: Request, desk: TheDesk, staff: Admin, before: Annotated[int | None, Query(ge=1, le=NEWEST)] = None
 ) -> Response:
     """What staff did beside the ledger, newest first."""
+    say = translator(language_of(request))
 
     def find() -> dict[str, Any]:
         lines = desk.staff.audit(before or NEWEST, PER_PAGE + 1)
@@ -61,11 +69,20 @@ async def audit(
         found = desk.staff.addresses_of_staff(list(ids))
         names: dict[UUID | None, str | None] = {person: masked(address) for person, address in found.items()}
         return {
-            "lines": [(line, names.get(line.staff_id), names.get(line.subject_id)) for line in page],
+            "lines": [
+                (line, names.get(line.staff_id) or _other(line, say), names.get(line.subject_id)) for line in page
+            ],
             "next": page[-1].audit_id if len(lines) > PER_PAGE else None,
         }
 
     return support_page(request, "audit.html", staff, is_first=before is None, **await desk.services.read(find))
+
+
+def _other(line: AuditLine, say: Translator) -> str:
+    """Who it was, where it was nobody of the staff: an API key, an operator, or somebody who was not let in."""
+    if line.key_id is not None:
+        return " ".join(filter(None, (say("page.support.actor.key"), line.key_name)))
+    return say("page.support.actor.operator" if line.act in BY_OPERATORS else "page.support.audit.unknown")
 
 
 @router.get("/{_path:path}")

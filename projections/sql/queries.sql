@@ -526,18 +526,20 @@ INSERT INTO audit (at, act, staff_id, subject_id) VALUES (%s, %s, %s, %s);
 WITH reason AS (
     INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%(text_id)s, %(sealed)s, %(key_id)s)
 )
-INSERT INTO audit (at, act, staff_id, subject_id, text_id)
-VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(text_id)s);
+INSERT INTO audit (at, act, staff_id, subject_id, text_id, key_id)
+VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(text_id)s, %(api_key_id)s);
 
 -- name: audit_of_staff_since
 SELECT act, subject_id, max(at) FROM audit
 WHERE staff_id = %s AND at > %s AND subject_id = ANY(%s) GROUP BY act, subject_id;
 
 -- name: audit_page
-SELECT a.audit_id, a.at, a.act, a.staff_id, a.subject_id, a.text_id, p.sealed, p.key_id, r.code_id
+SELECT a.audit_id, a.at, a.act, a.staff_id, a.subject_id, a.text_id, p.sealed, p.key_id, r.code_id,
+    a.key_id, k.text_id, n.sealed, n.key_id
 FROM audit a
 LEFT JOIN private_texts p USING (text_id)
 LEFT JOIN reservations r ON r.reservation_id = a.subject_id
+LEFT JOIN api_keys k ON k.key_id = a.key_id LEFT JOIN private_texts n ON n.text_id = k.text_id
 WHERE a.audit_id < %s ORDER BY a.audit_id DESC LIMIT %s;
 
 -- name: code_texts_of_hint

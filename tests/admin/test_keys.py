@@ -32,6 +32,17 @@ def test_a_key_opens_what_its_role_opens_until_it_is_revoked(site: Site, admin: 
     assert 2 == sum(word in admin.get("/support/audit").text for word in ("made a key", "revoked a key"))
 
 
+def test_the_audit_names_the_key_that_did_it(site: Site, admin: Browser) -> None:
+    """By the name that it was given, as text; an operator at the command line is none."""
+    form = {"name": "<shop> & co", "role": "admin", "days": "", "nonce": uuid4().hex}
+    secret = secret_of(admin.submit("/admin/keys", **form).text)
+    body = {"email": "nobody@example.com", "reason": "asked by letter"}
+    headers = {"authorization": f"Bearer {secret}"}
+
+    assert site.client.post("/api/v1/recipients/export", json=body, headers=headers).status_code == 200
+    assert "by an API key &lt;shop&gt; &amp; co" in admin.get("/support/audit").text
+
+
 def test_a_key_is_over_after_its_days(site: Site, admin: Browser) -> None:
     """And the list says so."""
     form = {"name": "short", "role": "admin", "days": "1", "nonce": uuid4().hex}

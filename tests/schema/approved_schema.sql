@@ -34,7 +34,8 @@ CREATE TABLE public.audit (
     act text NOT NULL,
     staff_id uuid,
     subject_id uuid,
-    text_id uuid
+    text_id uuid,
+    key_id uuid
 );
 CREATE SEQUENCE public.audit_audit_id_seq
     START WITH 1
