@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 from typing import Any, Literal, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from api.key_making import KeyWish, make_key
+from api.scopes import Scope
 from api.sessions import COOKIE, digest_of, form_token
 from api.support.access import new_token
 from api.support.desk import Desk
@@ -33,6 +35,12 @@ class Doors:
         token, now = new_token(), self.site.services.now()
         self.desk.staff.open_session(digest_of(token), staff_id, now, now + timedelta(hours=1), None)
         return token
+
+    def key_with(self, scope: Scope) -> dict[str, str]:
+        """Headers with a new key of one scope."""
+        services, wish = self.site.services, KeyWish(scope, None, (scope,), None)
+        secret = make_key(services.storage, wish, uuid4(), uuid4(), services.now(), staff_id=None)
+        return {"Authorization": f"Bearer {secret}"}
 
     def form_token(self, cookie: str) -> str:
         """What this session's forms carry."""

@@ -170,6 +170,62 @@ MATRIX: Final[dict[str, Role]] = {
 }
 """Least role by method and path."""
 
+BY_SCOPE: Final[dict[str, str]] = {
+    "redeem": """
+POST /api/v1/redemptions
+""",
+    "codes:read": """
+GET /api/v1/codes
+GET /api/v1/codes/{code_id}
+GET /api/v1/codes/{code_id}/explain
+GET /api/v1/codes/{code_id}/history
+GET /api/v1/codes/{code_id}/terms
+""",
+    "codes:write": """
+PATCH /api/v1/codes/{code_id}
+POST /api/v1/codes/{code_id}/notes
+POST /api/v1/codes/{code_id}/pause
+POST /api/v1/codes/{code_id}/resume
+POST /api/v1/codes/{code_id}/revoke
+PUT /api/v1/codes/{code_id}/terms
+""",
+    "codes:issue": """
+POST /api/v1/codes
+POST /api/v1/codes/import
+""",
+    "reservations:read": """
+GET /api/v1/reservations
+GET /api/v1/reservations/{reservation_id}
+""",
+    "reservations:write": """
+POST /api/v1/reservations/{reservation_id}/bounce
+POST /api/v1/reservations/{reservation_id}/cancel
+POST /api/v1/reservations/{reservation_id}/correct-recipient
+POST /api/v1/reservations/{reservation_id}/notes
+POST /api/v1/reservations/{reservation_id}/rebind
+POST /api/v1/reservations/{reservation_id}/resend
+POST /api/v1/reservations/{reservation_id}/resolve
+""",
+    "refunds:write": """
+POST /api/v1/refunds
+POST /api/v1/reservations/{reservation_id}/refund
+""",
+    "cases:read": """
+GET /api/v1/cases
+""",
+    "events:read": """
+GET /api/v1/events
+GET /api/v1/events/stream
+""",
+}
+"""Which scope of an API key opens which route; every other route below /api/v1 that is not for anyone needs `admin`."""
+
+ANY_KEY: Final = frozenset({"GET /api/v1/session"})
+"""Tells whoever asks what they may."""
+
+SCOPE_OF: Final = {route: scope for scope, routes in BY_SCOPE.items() for route in routes.split("\n")[1:-1]}
+"""Scope by method and path."""
+
 NOBODYS: Final = "00000000-0000-4000-8000-000000000000"
 """An id that nothing has: whoever is let in finds nothing."""
 _VALUES: Final = {"act": "refund", "version": "1", "digest": "0" * 64, "_path": "nowhere", "key": "1", "token": "x"}

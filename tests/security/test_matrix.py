@@ -2,9 +2,10 @@
 
 import pytest
 
+from api.scopes import SCOPES, Scope
 from tests.api.site import Answer
 from tests.security.doors import ROLES, Doors, Who
-from tests.security.matrix import MATRIX, Role, address, is_api
+from tests.security.matrix import ANY_KEY, MATRIX, SCOPE_OF, Role, address, is_api
 
 RANK: dict[Role, int] = {"anyone": 0, "viewer": 1, "support": 2, "admin": 3}
 WHO: tuple[Who, ...] = ("anyone", "viewer", "support", "admin")
@@ -50,6 +51,24 @@ def test_a_key_opens_no_page_and_a_session_only_reads_the_api(doors: Doors) -> N
             opened.append(route)
 
     assert opened == [route for route, least in MATRIX.items() if route.startswith("GET /api/") and least != "anyone"]
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_each_scope_opens_its_routes_and_no_other(doors: Doors, scope: Scope) -> None:
+    """Of a key that was made with this scope alone."""
+    headers = doors.key_with(scope)
+    wrong = []
+    for route, least in MATRIX.items():
+        method, path = route.split()
+        should = scope in {"admin", SCOPE_OF.get(route, "admin")} or route in ANY_KEY
+        if least == "anyone" or not is_api(path) or (should and path.endswith("/stream")):
+            continue  # a stream goes on for as long as somebody listens
+        answer = doors.ask(method, address(path), headers=headers, json={})
+        if is_let_in(answer) != should or answer.status_code >= 500:
+            wrong.append((route, answer.status_code))
+
+    assert wrong == []
+    assert SCOPE_OF.keys() | ANY_KEY <= MATRIX.keys()
 
 
 def test_no_form_is_taken_without_its_token(doors: Doors) -> None:
