@@ -180,6 +180,8 @@ def rebind(
     json: JsonFlag = False,
 ) -> int:
     """Move the access of a sent invitation to another group: no use is taken, and its end stays where it is."""
+    if not group.strip():
+        raise typer.BadParameter("--group needs the name of a group")
 
     def command(ledger: OpenLedger, item: UUID) -> RebindReservation:
         return RebindReservation(

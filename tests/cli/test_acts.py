@@ -52,6 +52,23 @@ def test_reservations_are_cancelled_sent_again_and_corrected(bench: LedgerBench,
     assert bench.reader.addresses([UUID(corrected.json["reservation_id"])]).values()
 
 
+def test_an_access_is_moved_to_another_group(bench: LedgerBench, terminal: Terminal) -> None:
+    """Without taking a use; a code's own number of moves is among its terms."""
+    code = bench.issue(2)
+    sent = reserved(bench, code)
+    bench.attempt(sent)
+
+    terms = terminal.ledger("terms", code, "--rebinds", "3").out
+    moved = terminal.ledger("rebind", str(sent), "--group", "blue", "--note", "asked", "--json")
+    refused = terminal.ledger("rebind", str(sent), "--group", "", "--json")
+
+    assert terms == "active; used 1, reserved 0\n"
+    assert (moved.json["state"], moved.json["used_count"], moved.json["reserved"]) == ("reserved", 1, 0)
+    assert moved.json["reservation_id"] != str(sent)
+    assert refused.status == 2
+    assert "moves to another group at most 3" in terminal.ledger("history", code).out
+
+
 def test_notes_stand_in_the_history(bench: LedgerBench, terminal: Terminal) -> None:
     """Of a code and of a reservation, with their words for the operator."""
     code = bench.issue()

@@ -76,6 +76,32 @@ def test_an_invitation_is_sent_once_more_once(site: Site, sign_in: SignIn) -> No
     assert "as delivery 2" in browser.get(f"/support/reservations/{item}").text
 
 
+def test_an_access_is_moved_to_another_group(site: Site, sign_in: SignIn) -> None:
+    """First the group, then what it will do, then the reason; twice is once, and each reservation names the other."""
+    code = site.issue(Terms(max_uses=1, group="red", validity_days=30))
+    former = reserved(site, code)
+    site.attempt(former)
+    browser, path = sign_in("support"), f"/support/reservations/{former}/acts/rebind"
+
+    asked = browser.get(path)
+    same = browser.submit(path, group="red", step="look", nonce="n1")
+    looked = browser.submit(path, group="blue", step="look", nonce="n1")
+    done = [browser.submit(path, group="blue", nonce="n1", note="sold the wrong one") for _ in range(2)]
+    rebind = done[0].headers["location"].partition("?")[0].rpartition("/")[2]
+    site.attempt(rebind)
+
+    assert 'name="group"' in asked.text
+    assert "in this group already" in same.text
+    assert "the access is to be moved to blue; no use is held for it" in looked.text
+    assert re.search(r"used</th><td>1</td><td>1</td>", looked.text)
+    assert [answer.status_code for answer in done] == [303, 303]
+    assert kinds(site, code).count("RebindReserved") == 1
+    assert f'href="/support/reservations/{former}"' in browser.get(f"/support/reservations/{rebind}").text
+    before = browser.get(f"/support/reservations/{former}").text
+    assert f'href="/support/reservations/{rebind}"' in before
+    assert "to be taken away" in before
+
+
 def test_a_held_use_is_cancelled(site: Site, sign_in: SignIn) -> None:
     """What is not sent yet is cancelled; a refund is not offered for it."""
     code = site.issue()

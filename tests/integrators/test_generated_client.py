@@ -42,7 +42,7 @@ def test_a_generated_client_redeems_a_code(
     schemas = sys.modules[f"{PACKAGE}.schemas"]
 
     # This generator wants a value for each field that may be null.
-    terms = {"expires_at": None, "validity_days": None, "group": None, "note": None}
+    terms = {"expires_at": None, "validity_days": None, "group": None, "rebinds_max": None, "note": None}
     (issued,) = client.codes_issue(data=schemas.IssueRequest(count=1, max_uses=1, **terms))
     wish = schemas.RedeemRequest(email="li.wei@example.com", code=issued.code, again=None)
     first, again = client.redemptions_redeem_for(data=wish), client.public_redeem(data=wish)

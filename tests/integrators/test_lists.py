@@ -92,7 +92,7 @@ def test_terms_are_changed_only_as_they_were_read(site: Site) -> None:
         return cast("Answer", site.client.patch(path, json={"max_uses": uses}, headers={**headers, **match}))
 
     first, stale = patch(tag, 5), patch(tag, 6)
-    whole = {"max_uses": None, "expires_at": None, "validity_days": 30, "group": "g"}
+    whole = {"max_uses": None, "expires_at": None, "validity_days": 30, "group": "g", "rebinds_max": None}
     blind = site.client.put(f"{path}/terms", json=whole, headers=headers)
     lost = site.client.put(f"{path}/terms", json=whole, headers={**headers, "If-Match": tag})
     kept = site.client.put(
