@@ -172,7 +172,8 @@ def acts_of(item: Reservation) -> list[ReservationAct]:
         return [*decide, "resolve-retry", "correct"] if in_doubt else ["correct", "cancel"]
     if item.status == "sent":
         first = decide if item.case_id is not None else []
-        return [*first, *_tried_on(item), "refund", "rebind", "resend", "correct"]
+        move: list[ReservationAct] = ["rebind"] if item.access_stands else []
+        return [*first, *_tried_on(item), "refund", *move, "resend", "correct"]
     return [*decide, *_tried_on(item)] if item.case_id is not None else []
 
 

@@ -29,6 +29,8 @@ def _story(say: Translator, item: Reservation) -> list[str]:
     match item.public_state:
         case "sent":
             return _sent(say, item)
+        case "refunded" if not item.is_use:
+            return [say("page.support.reply.not_moved", at=_at(item.refunded_at))]
         case "refunded":
             cause = TOLD_APART.get(item.refund_cause or "", "other")
             story = [say(f"page.support.reply.refunded.{cause}", at=_at(item.refunded_at))]
@@ -45,6 +47,8 @@ def _sent(say: Translator, item: Reservation) -> list[str]:
         sent = (
             f"{sent}{'' if say.language == 'zh' else ' '}{say('page.support.reply.resent', at=_at(item.delivery_at))}"
         )
+    if item.access is not None and item.access.ending is not None:
+        return [sent, say(f"page.support.reply.access.{item.access.ending}", at=_at(item.access.ended_at))]
     if item.accepted_at is not None:
         return [sent, say("page.support.reply.accepted", at=_at(item.accepted_at))]
     if item.bounced_deliveries:

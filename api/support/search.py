@@ -104,7 +104,17 @@ async def tries(request: Request, desk: TheDesk, staff: Viewer, digest: str) -> 
     found = await desk.services.read(lambda: tries_of(desk, [bytes.fromhex(digest)], now, language))
     if not found:
         raise ProblemError("NOT_FOUND")
-    return support_page(request, "person.html", staff, cards=[], address=None, tries=found, next=None)
+    return support_page(
+        request,
+        "person.html",
+        staff,
+        cards=[],
+        address=None,
+        tries=found,
+        next=None,
+        path=None,
+        is_forgotten=False,
+    )
 
 
 @router.get("/codes")

@@ -100,7 +100,7 @@ def test_the_page_offers_what_is_open_and_moves(site: Site) -> None:
     site.attempt(rebind.removeprefix("/r/"))
 
     assert f"/r/{item}/move" in status
-    assert "access until" in status
+    assert "Access until" in status
     assert ">blue</option>" in form
     assert ">red</option>" not in form
     assert (wrong.status_code, right.status_code) == (400, 303)
