@@ -128,6 +128,7 @@ def _running(plan: Plan, folder: Path, mail: Weather) -> Iterator[Stack]:
         "LEDGER_RATE_LIMIT": "off",
         "LEDGER_LEASE_S": str(LEASE_S),
         "LEDGER_SMTP_TIMEOUT_S": "2",
+        "LEDGER_WEBHOOK_TIMEOUT_S": "2",
         "LEDGER_RESERVATION_TTL_S": str(plan.ttl_s),
         "LEDGER_RETRY_FIRST_S": "0.5",
         "LEDGER_RETRY_LONGEST_S": "4",

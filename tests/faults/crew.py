@@ -165,6 +165,7 @@ def _environment(database_url: str, broker_url: str, smtp_url: str, planted: Pat
         "LEDGER_MAIL_FROM": "ledger@example.com",
         "LEDGER_LEASE_S": str(LEASE_S),
         "LEDGER_SMTP_TIMEOUT_S": "2",
+        "LEDGER_WEBHOOK_TIMEOUT_S": "2",
         "LEDGER_SWEEP_S": "1",
         "LEDGER_RETRY_FIRST_S": "0.5",
         "LEDGER_RETRY_LONGEST_S": "1",

@@ -44,6 +44,7 @@ class Hosts:
             "LEDGER_RATE_LIMIT": "off",
             "LEDGER_LEASE_S": "5",
             "LEDGER_SMTP_TIMEOUT_S": "2",
+            "LEDGER_WEBHOOK_TIMEOUT_S": "2",
             "LEDGER_RETRY_FIRST_S": "0.5",
             "LEDGER_SWEEP_S": "1",
             "LEDGER_TASK_TIME_LIMIT_S": "20",

@@ -59,6 +59,7 @@ def running(servers_folder: Path, broker: HeldServer, mail: MailServer) -> Itera
         "LEDGER_RATE_LIMIT": "off",
         "LEDGER_LEASE_S": "6",
         "LEDGER_SMTP_TIMEOUT_S": "4",
+        "LEDGER_WEBHOOK_TIMEOUT_S": "2",
     }
     stack = Stack(servers_folder / "broker-outages", free_port(), env)
     try:

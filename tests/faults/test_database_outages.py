@@ -48,6 +48,7 @@ def running(servers_folder: Path) -> Iterator[Site]:
             "LEDGER_RATE_LIMIT": "off",
             "LEDGER_LEASE_S": "6",
             "LEDGER_SMTP_TIMEOUT_S": "2",
+            "LEDGER_WEBHOOK_TIMEOUT_S": "2",
             "LEDGER_SWEEP_S": "1",
             "LEDGER_REQUEST_WAIT_S": str(REQUEST_WAIT_S),
         }
