@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.deps import Admin, TheServices
 from api.hook_schemas import SecretView, views_of_secrets
-from api.problems import ProblemError
+from api.problems import ProblemError, malformed
 from api.schemas import Problem
 from api.services import Services
 from api.targets import checked_target
@@ -56,7 +56,7 @@ class ChannelPage(BaseModel):
 async def put_channel(body: ChannelRequest, services: TheServices, _: Admin) -> ChannelView:
     """The first time the answer holds the secret, this once. Invitations that are due go there from now on."""
     if body.group != body.group.strip() or not body.group.isprintable():
-        raise ProblemError("MALFORMED")
+        raise malformed("body.group", "a name on one line, without spaces around it")
     url, channels = checked_target(body.url, services.settings), Channels(services.storage)
     ids, now = (services.new_id(), services.new_id()), services.now()
     channel_id, secret = await services.read(lambda: channels.turn_on(body.group, url, *ids, now))
@@ -65,11 +65,13 @@ async def put_channel(body: ChannelRequest, services: TheServices, _: Admin) -> 
 
 @router.get("", summary="Groups that have or had a channel of their own")
 async def list_channels(
-    services: TheServices, _: Admin, after: Annotated[str, Query(max_length=GROUP_LENGTH_MAX)] = ""
+    services: TheServices,
+    _: Admin,
+    after: Annotated[str, Query(max_length=GROUP_LENGTH_MAX)] = "",
 ) -> ChannelPage:
     """By name."""
     if not after.isprintable():
-        raise ProblemError("MALFORMED")
+        raise malformed("query.after", "a group's name on one line")
     channels = Channels(services.storage)
     found = await services.read(lambda: channels.page(after, PER_PAGE + 1))
     views = [await view_of_channel(services, line) for line in found[:PER_PAGE]]

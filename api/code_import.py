@@ -11,7 +11,7 @@ from api.deps import MayIssueCodes, TheServices
 from api.intake.records import FileFaultError, Format, Records
 from api.intake.taking import Intake, Tally
 from api.issuing import Terms
-from api.problems import ProblemError
+from api.problems import malformed
 from api.schemas import Problem
 from domain.decisions.command import Context
 
@@ -96,10 +96,10 @@ async def import_codes(
     """
     form = FORMS.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
     if form is None:
-        raise _malformed("header.content-type", f"the body is one of {', '.join(FORMS)}")
+        raise malformed("header.content-type", f"the body is one of {', '.join(FORMS)}")
     data = await request.body()
     if data.count(b"\n") > LINES_MAX + 1:
-        raise _malformed("body", f"more than {LINES_MAX} lines: send the file in pieces, or use `ledger import-codes`")
+        raise malformed("body", f"more than {LINES_MAX} lines: send the file in pieces, or use `ledger import-codes`")
     context = replace(services.context(caller), correlation_id=services.new_id())
 
     def run() -> tuple[Tally, bool]:
@@ -119,7 +119,7 @@ async def import_codes(
     try:
         tally, is_done = await services.read(run, IMPORT_S_MAX)
     except FileFaultError as fault:
-        raise _malformed("body", str(fault)) from fault
+        raise malformed("body", str(fault)) from fault
     return ImportView(applied=is_done, **tally.document())
 
 
@@ -135,9 +135,3 @@ def _mapping(pairs: list[str]) -> dict[str, str]:
             raise FileFaultError(f"map={pair[:100]!a} is no THEIRS=OURS")
         found[theirs] = ours
     return found
-
-
-def _malformed(where: str, what: str) -> ProblemError:
-    problem = ProblemError("MALFORMED")
-    problem.faults = [{"where": where, "what": what}]
-    return problem

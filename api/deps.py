@@ -136,7 +136,13 @@ async def _of_key(request: Request, secret: str) -> Identity:
     if found is None:
         raise ProblemError("UNAUTHORIZED")
     return Identity(
-        caller=Caller(actor="key", actor_id=str(found.key_id), request_id=request_id_of(request)),
+        # A key counts as one who may guess, wherever its requests come from: see `api.limits`.
+        caller=Caller(
+            actor="key",
+            actor_id=str(found.key_id),
+            request_id=request_id_of(request),
+            client=f"key:{found.key_id}",
+        ),
         scopes=scopes_of(found.role, found.scopes),
         role=_role(found.role),
         until=found.expires_at,

@@ -38,6 +38,11 @@ READERS_MAX: Final = 100
 """Waiting readers of one process."""
 FULL_RETRY_S: Final = 5
 NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
+STREAMED: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+}
+"""One message of a stream: `data` is the event of the list, as JSON."""
 LEFT_OUT: Final = frozenset(
     {"at", "recorded_at", "actor", "actor_id", "request_id", "correlation_id", "text_id", "reservation_id"}
 )
@@ -134,7 +139,7 @@ async def list_events(
 @router.get(
     "/stream",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/event-stream": {"schema": STREAMED}}}},
     summary="The same, as server-sent events",
 )
 async def stream_events(

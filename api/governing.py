@@ -24,6 +24,7 @@ router = APIRouter(
     prefix="/api/v1/codes/{code_id}",
     tags=["codes"],
     responses={
+        400: {"model": Problem, "description": "CODE_REVOKED: nothing about it can be changed any more."},
         401: {"model": Problem},
         403: {"model": Problem},
         404: {"model": Problem},

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
 from uuid import UUID
 
-from api.problems import ProblemError
+from api.problems import malformed
 from projections.paging import BEGINNING
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def place_of(cursor: str | None) -> Place:
         moment = datetime.fromisoformat(text)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC), UUID(row_id)
     except (ValueError, OverflowError) as bad:
-        raise ProblemError("MALFORMED") from bad
+        raise malformed("query.cursor", "none of ours: take `next` of the page before") from bad
 
 
 class Stretch(Generic[T]):

@@ -65,6 +65,18 @@ class ProblemError(Exception):
         return problem
 
 
+def malformed(where: str, what: str) -> ProblemError:
+    """The problem of a request that has the right shape and still makes no sense.
+
+    Args:
+        where: Which part, such as `query.cursor`.
+        what: What is wrong with it, without what it says.
+    """
+    problem = ProblemError("MALFORMED")
+    problem.faults = [{"where": where, "what": what}]
+    return problem
+
+
 def status_of(code: str) -> int:
     """HTTP status of a problem's code."""
     return STATUS.get(code, HTTPStatus.BAD_REQUEST)

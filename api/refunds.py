@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from api.deps import MayRefund, TheServices
 from api.hurt import Window
 from api.outages import REFUNDED_AT_ONCE, find_hurt, give_back, parts_of
-from api.problems import ProblemError
+from api.problems import malformed
 from api.schemas import Problem
 from api.services import Caller, Services
 
@@ -73,7 +73,7 @@ async def refunds(body: OutageRequest, services: TheServices, caller: MayRefund)
     One request gives back up to 1,000 of them; ask again while `remaining` is not 0.
     """
     if body.from_ >= body.to:
-        raise ProblemError("MALFORMED")
+        raise malformed("body.from", "not before `to`")
     return await services.read(lambda: _undo(services, body, caller))
 
 

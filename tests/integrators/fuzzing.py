@@ -1,0 +1,157 @@
+"""Schemathesis over the whole API in this process: what its document allows, what it does not, and links in a row.
+
+Each case is a request made up from the OpenAPI document; its answer has to be one that the document tells of.
+"""
+
+import os
+from collections.abc import Iterator
+from http import HTTPStatus
+from math import ceil
+from typing import Any, Final
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import Case
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.result import Ok
+from schemathesis.core.transport import Response
+from schemathesis.generation import GenerationMode
+from schemathesis.schemas import APIOperation, BaseSchema
+
+Operation = APIOperation[Any, Any, Any, Any]
+AnyCase = Case[Any]
+CASES: Final = int(os.environ.get("FUZZ_CASES", "2000"))
+SEED: Final = int(os.environ.get("FUZZ_SEED", "8"))
+PARTS: Final = 4
+"""Tests among which the operations are split."""
+IN_A_ROW: Final = 0.15
+"""Share of the cases that are steps of clients who go on from answers."""
+STEPS: Final = 6
+ENDLESS: Final = frozenset({"public_stream", "events_stream_events", "operation_metrics"})
+"""Streams that go on for minutes, and a text of thousands of lines: tests of their own look at these."""
+TOLERATED: Final = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+REFUSED_BY_RULE: Final = ("2xx", "400", "401", "403", "404", "409", "412", "422", "428")
+"""What a request that the document allows may be answered with; of 422 see `is_told`."""
+RULES_IN_WORDS: Final = frozenset(
+    {
+        *("query.cursor", "query.as_of", "query.map", "query.after", "header.idempotency-key", "header.content-type"),
+        *("body", "body.from", "body.group", "body.url", "body.event_types", "body.expires_at", "body.occurred_at"),
+    }
+)
+"""Parts whose rule no schema can say: what a cursor is, what lies in the past, which address is a target."""
+
+
+FIXED: Final[dict[str, dict[str, Any]]] = {"events_list_events": {"query": {"wait": 0}}}
+"""Parts that are not made up: nobody waits here for half a minute."""
+
+
+def name_of(operation: Operation) -> str:
+    """The operation's id."""
+    name: str = operation.definition.raw["operationId"]
+    return name
+
+
+def load(app: Any, key: str) -> BaseSchema:  # noqa: ANN401 - any ASGI application
+    """The API's document, and how it is called: with an API key."""
+    config = SchemathesisConfig.from_dict(
+        {
+            "auth": {"openapi": {"HTTPBearer": {"bearer": key}}},
+            "checks": {"positive_data_acceptance": {"expected-statuses": list(REFUSED_BY_RULE)}},
+        }
+    )
+    return schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, config=config)
+
+
+def operations(schema: BaseSchema) -> list[Operation]:
+    """All that are called, in the document's order."""
+    found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
+    return [operation for operation in found if name_of(operation) not in ENDLESS]
+
+
+def part_of(schema: BaseSchema, part: int) -> Iterator[Operation]:
+    """The operations of one part."""
+    yield from operations(schema)[part::PARTS]
+
+
+def examples_per_mode(schema: BaseSchema) -> int:
+    """How many requests are made up for each operation, of those it allows and of those it does not."""
+    varied = sum(_takes_anything(operation) for operation in operations(schema))
+    return max(1, ceil(CASES * (1 - IN_A_ROW) / varied / 2))
+
+
+def fuzz(operation: Operation, examples: int) -> int:
+    """Call an operation with made-up requests.
+
+    Returns:
+        How many were made.
+
+    Raises:
+        FailureGroup: An answer is none that the document tells of.
+    """
+    made = _fuzz(operation, GenerationMode.POSITIVE, examples)
+    return made + (_fuzz(operation, GenerationMode.NEGATIVE, examples) if _takes_anything(operation) else 0)
+
+
+def _fuzz(operation: Operation, mode: GenerationMode, examples: int) -> int:
+    made = 0
+
+    @seed(SEED)
+    @settings(_settings(), max_examples=examples)
+    @given(case=operation.as_strategy(generation_mode=mode, **FIXED.get(name_of(operation), {})))
+    def call(case: AnyCase) -> None:
+        nonlocal made
+        made += 1
+        answer = case.call_and_validate()
+        if mode is GenerationMode.POSITIVE:
+            assert_told(answer)
+
+    call()
+    return made
+
+
+def assert_told(answer: Response) -> None:
+    """A request that the schema allows is malformed only by a rule that the document tells in words."""
+    if answer.status_code != HTTPStatus.UNPROCESSABLE_ENTITY:
+        return
+    problem = answer.json()
+    if problem["code"] in {"EMAIL_INVALID", "CODE_MALFORMED", "IDEMPOTENCY_KEY_REUSED", "TARGET_REFUSED"}:
+        return
+    wrong = {fault["where"] for fault in problem.get("errors", [{"where": "nowhere"}])}
+    assert wrong <= RULES_IN_WORDS, problem
+
+
+def in_a_row(schema: BaseSchema) -> int:
+    """Clients who go on from answers by the document's links.
+
+    Returns:
+        How many requests they made.
+    """
+    made = 0
+    base = schema.as_state_machine()
+
+    class Client(base):  # type: ignore[valid-type, misc]  # schemathesis builds the class from the document
+        def before_call(self, case: AnyCase) -> None:
+            nonlocal made
+            made += 1
+            if case.query and "wait" in case.query:
+                case.query["wait"] = 0
+            super().before_call(case)
+
+    runs = max(1, ceil(CASES * IN_A_ROW / STEPS))
+    Client.run(settings=settings(_settings(), max_examples=runs, stateful_step_count=STEPS))
+    return made
+
+
+def _takes_anything(operation: Operation) -> bool:
+    raw = operation.definition.raw
+    return bool(raw.get("parameters") or raw.get("requestBody"))
+
+
+def _settings() -> settings:
+    return settings(
+        deadline=None,
+        database=None,
+        derandomize=False,
+        suppress_health_check=TOLERATED,
+        phases=[Phase.explicit, Phase.generate],
+    )

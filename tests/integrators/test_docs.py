@@ -1,0 +1,67 @@
+"""docs/api.md tells the truth: its commands run, one after the other, and print what it shows."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from api.scopes import SCOPES
+from tests.api.site import Site
+
+DOCS = Path(__file__).parents[2] / "docs" / "api.md"
+VARIES = [
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
+    (r"([0-9A-Z]{4}-){4,5}[0-9A-Z]{4}", "CODE"),
+    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "TIME"),
+    (r'"(position|next|newest)":\d+', r'"\1":N'),
+    (r"request:[0-9a-f]+", "request:ID"),
+]
+
+
+def commands_and_outputs() -> list[tuple[str, str]]:
+    """Each command of the page with what it prints."""
+    text = "\n".join(re.findall(r"```console\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL))
+    found: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], ""))
+        elif line:
+            command, printed = found.pop()
+            found.append((command, printed + line + "\n"))
+    return found
+
+
+def settled(text: str) -> str:
+    """A text without what differs from run to run."""
+    for pattern, word in VARIES:
+        text = re.sub(pattern, word, text)
+    return text.strip()
+
+
+def test_every_example_prints_what_it_shows(site: Site, served: str, tmp_path: Path) -> None:
+    """In one shell, from the top of the page to its end."""
+    shown = commands_and_outputs()
+    key = site.key("admin")["Authorization"].removeprefix("Bearer ")
+    script = "\necho '====='\n".join(command for command, _ in shown)
+    env = {**os.environ, "URL": served, "KEY": key, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        ["/bin/bash", "-e", "-c", script],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert len(shown) > 15
+    printed = done.stdout.split("=====\n")
+    assert [settled(text) for text in printed] == [settled(text) for _, text in shown]
+
+
+def test_every_scope_is_in_the_table() -> None:
+    """And none that is not there."""
+    table = re.findall(r"^\| `([a-z:]+)` \| .* \| (?:viewer|support|admin) \|$", DOCS.read_text("utf-8"), re.MULTILINE)
+
+    assert sorted(table) == sorted(SCOPES)
