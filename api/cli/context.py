@@ -81,14 +81,17 @@ class Session:
         return LedgerSettings()
 
     @contextmanager
-    def open(self) -> Iterator["OpenLedger"]:
+    def open(self, pool_size: int = 2) -> Iterator["OpenLedger"]:
         """The ledger, for one command.
+
+        Args:
+            pool_size: Connections that it uses at once at most.
 
         Raises:
             StorageUnavailableError, SchemaMismatchError, WrongKeysError: As `Storage.open`.
         """
         settings = self.settings()
-        with Storage.open(settings, pool_size=2) as storage:
+        with Storage.open(settings, pool_size=pool_size) as storage:
             reader = Reader(storage)
             reader.ping()
             yield OpenLedger(settings, storage, reader)

@@ -21,11 +21,13 @@ from api.intake.records import FileFaultError, Format, Records
 from api.intake.rejects import rejects_into
 from api.intake.rows import COLUMNS
 from api.intake.taking import Intake, Rejects, Tally
-from api.issuing import Terms
+from api.issuing import AT_ONCE, Terms
 from domain.decisions.command import Context
 from projections.randomness import POOL
 
 EXIT_FOUND = 1
+CONNECTIONS = AT_ONCE + 1
+"""For the batches under way, and for looking at the next one."""
 SHOWN_MAX = 20
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 
@@ -76,7 +78,11 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
         except FileFaultError as fault:
             complain(f"nothing was imported: {file}: {fault}")
             return EXIT_REFUSED
-        with session.open() as ledger, _made(rejects) as kept, rejects_into(kept, known_form, records) as reject:
+        with (
+            session.open(CONNECTIONS) as ledger,
+            _made(rejects) as kept,
+            rejects_into(kept, known_form, records) as reject,
+        ):
             run = _Run(ledger, records, usual, _size(source), quiet=json)
             tally, is_done = run.whole(reject, skip_bad=skip_bad, dry_run=dry_run)
     return _tell(tally, file, time.monotonic() - began, dry_run=dry_run, is_done=is_done, json=json)

@@ -5,12 +5,15 @@ One line is one record, also in CSV: a quote that is never closed spoils its own
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 from typing import BinaryIO, Final, Literal, NamedTuple
 
 import orjson
 
 from api.csv_lines import without_mark
-from api.intake.rows import COLUMNS, PASSED_OVER, UNLIMITED
+from api.intake.repeats import repeated
+from api.intake.rows import COLUMNS, PASSED_OVER, UNLIMITED, CellFaultError, code_text
 
 Format = Literal["csv", "jsonl"]
 LINE_BYTES_MAX: Final = 65_536
@@ -70,6 +73,16 @@ class Records:
                 yield Record(line, raw, {}, "it is not UTF-8: save the file as UTF-8")
             except _RecordFaultError as fault:
                 yield Record(line, raw, {}, str(fault))
+
+    @cached_property
+    def twice(self) -> set[int]:
+        """Hashes of the codes that stand more than once; found by a pass over the file."""
+        return repeated(self._texts())
+
+    def _texts(self) -> Iterator[str]:
+        for record in self:
+            with suppress(CellFaultError):
+                yield code_text(record.cells.get("code", ""))
 
     def original_cells(self, record: Record) -> list[str]:
         """The cells of a CSV record as they stand there; all in one where they can't be told apart."""

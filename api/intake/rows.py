@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from api.issuing import Terms
@@ -12,6 +13,8 @@ MAX_USES_MAX: Final = 2**53
 DAYS_MAX: Final = 36_500
 NAME_LENGTH_MAX: Final = 200
 NOTE_LENGTH_MAX: Final = 2_000
+TERMS_KEPT_MAX: Final = 1_024
+"""Different terms of a file that are remembered."""
 SHOWN_LENGTH_MAX: Final = 40
 """Letters of a wrong cell that a message repeats."""
 UNLIMITED: Final = "unlimited"
@@ -120,8 +123,14 @@ def row_terms(cells: Mapping[str, str], usual: Terms) -> Terms:
     Raises:
         CellFaultError: A cell makes no sense.
     """
+    return _terms_of(tuple(cells.get(column, "") for column in _TERMS), usual)
+
+
+@lru_cache(maxsize=TERMS_KEPT_MAX)
+def _terms_of(cells: tuple[str, ...], usual: Terms) -> Terms:
+    """The same for the cells of the columns of terms; most records of a file have those of the one before."""
     named: dict[str, Any] = {
-        field: read(column, cell) for column, (field, read) in _TERMS.items() if (cell := cells.get(column, ""))
+        field: read(column, cell) for (column, (field, read)), cell in zip(_TERMS.items(), cells, strict=True) if cell
     }
     return replace(usual, **named) if named else usual
 

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from api.intake.records import Record, Records
-from api.intake.repeats import repeated, short_hash
-from api.intake.rows import CellFaultError, CodeRow, code_text, row_of
+from api.intake.repeats import short_hash
+from api.intake.rows import CellFaultError, CodeRow, row_of
 from api.issuing import BATCH, NEW, Order, Terms, Usage, in_turn, issue_orders
 from domain.decisions.command import Context
 from domain.events import CodeIssued, Event, OpeningBalanceImported
@@ -122,7 +122,7 @@ class Intake:
         self.progress(weighed.size)
 
     def _weighed(self) -> Iterator[_Weighed]:
-        twice = repeated(self._texts())
+        twice = self.records.twice
         known, seen, size = KnownCodes(self.storage), dict[str, int](), 0
         records = iter(self.records)
         while batch := list(islice(records, BATCH)):
@@ -142,14 +142,6 @@ class Intake:
             bad += [(record, EXISTS) for record in others]
             bad.sort(key=lambda pair: pair[0].line)
             yield _Weighed(fresh, len(there) - len(others), bad, len(batch), size)
-
-    def _texts(self) -> Iterator[str]:
-        for record in self.records:
-            if record.fault is None:
-                try:
-                    yield code_text(record.cells.get("code", ""))
-                except CellFaultError:
-                    continue
 
     def _read(self, record: Record, twice: set[int], seen: dict[str, int]) -> CodeRow:
         """One record.
