@@ -28,13 +28,17 @@ class Team:
         self.invited: dict[str, dict] = {}
 
     def take(self, headers: dict[str, str], body: bytes) -> tuple[int, dict]:
-        """Answer one invitation: the status code, and what is said."""
+        """Answer one message: the status code, and what is said."""
         try:
             message = self.webhook.verify(body, headers)
         except WebhookVerificationError:
             return 401, {"status": "refused", "reason": "the signature is wrong"}
         if message["type"] == "invite.test":
             return 200, {"status": "sent"}
+        if message["type"] == "access.ended":
+            return self.remove(message["data"]["reservation_id"])
+        if message["type"] != "invite.requested":
+            return 422, {"status": "refused", "reason": "no such message is known here"}
         return self.invite(headers["webhook-id"], message["data"])
 
     def invite(self, message_id: str, data: dict) -> tuple[int, dict]:
@@ -47,6 +51,11 @@ class Team:
             return 200, {"status": "later", "retry_after_s": 600, "reason": "team_full"}
         self.invited[message_id] = data
         return 200, {"status": "sent"}
+
+    def remove(self, reservation_id: str) -> tuple[int, dict]:
+        """Let somebody go whose access has ended. Who is gone already stays gone, and that is success too."""
+        self.invited = {key: data for key, data in self.invited.items() if data["reservation_id"] != reservation_id}
+        return 200, {"status": "removed"}
 
     def report(self, kind: str, message_id: str) -> int:
         """Tell the ledger that somebody accepted, that an invitation bounced, or that access was taken away."""

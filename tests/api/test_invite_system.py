@@ -3,6 +3,7 @@
 import importlib.util
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.issuing import Terms
-from domain.ports import TextDraft
+from domain.ports import Accepted, OnlyTold, Removal, TextDraft
 from tests.api.conftest import settings, site
 from tests.api.site import Site
 from workers.channels.by_group import ByGroup
@@ -97,6 +98,25 @@ def test_the_example_does_what_the_page_says(here: None, site: Site, team: Any, 
     assert [team.report(kind, first) for kind in ("invite.accepted", "invite.removed")] == [200, 200]
     events = site.services.reader.reservation_events([UUID(ids[0])])[UUID(ids[0])].events
     assert [type(event).__name__ for _, event in events][-2:] == ["InviteAccepted", "AccessRevoked"]
+
+
+def test_the_example_lets_go_whose_access_has_ended(site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
+    """The seat is free again; asked once more, it is still done."""
+    item = site.redeem(site.issue(Terms(max_uses=1, group="design"))).json()["reservation_id"]
+    work(item)
+    removal = Removal(
+        reservation_id=UUID(item),
+        cause="expired",
+        ended_at=site.services.now(),
+        recipient="li.wei@example.com",
+        group="design",
+        farewell=None,
+    )
+    channel = ByGroup(NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group)
+
+    assert [type(channel.revoke(removal)) for _ in range(2)] == [Accepted] * 2
+    assert team.invited == {}
+    assert isinstance(channel.revoke(replace(removal, group="elsewhere")), OnlyTold)
 
 
 def test_the_example_takes_no_strangers_word(team: Any) -> None:  # noqa: ANN401 - the example's class

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Uncertain
+from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
 from domain.signatures import secret_text
 from tests.channels.builders import CALLBACKS, LETTER, SECRET, webhook_to
 from tests.hookserver import HookServer, Reply
@@ -191,6 +191,56 @@ def test_a_system_that_can_not_be_reached_got_nothing() -> None:
         pass
 
     assert send(gone) == Rejected(server=origin(gone), reason="unreachable", final=False)
+
+
+def ending(system: HookServer) -> RemovalOutcome:
+    """Ask for an access to be taken away, now."""
+    removal = Removal(
+        reservation_id=LETTER.reservation_id,
+        cause="moved",
+        ended_at=LETTER.written_at,
+        recipient="li.wei@example.com",
+        group="design",
+        farewell=None,
+    )
+    return webhook_to(system.url).revoke(removal)
+
+
+def test_an_access_that_ended_is_told_with_one_id(system: HookServer) -> None:
+    """Signed; the same on every try, and no invitation's."""
+    assert [type(ending(system)) for _ in range(2)] == [Accepted] * 2
+
+    first, second = system.received
+    message = Webhook(SECRET).verify(first.body, first.headers)
+    assert (message["type"], message["timestamp"]) == ("access.ended", LETTER.written_at.isoformat())
+    assert message["data"] == {
+        "reservation_id": str(LETTER.reservation_id),
+        "cause": "moved",
+        "group": "design",
+        "email": "li.wei@example.com",
+        "callbacks": CALLBACKS,
+    }
+    assert (first.body, first.headers["webhook-id"]) == (second.body, second.headers["webhook-id"])
+    assert first.headers["webhook-id"] == f"access_{LETTER.reservation_id.hex}"
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply.says(status="removed"), Accepted),
+        (Reply(204), Accepted),
+        (Reply.says(404), Rejected),
+        (Reply.says(422, status="refused"), Rejected),
+        (Reply(503), Later),
+        (Reply(500), Uncertain),
+        (Reply(200, b"who knows"), Uncertain),
+    ],
+)
+def test_what_is_answered_to_an_ending(system: HookServer, reply: Reply, kind: type[RemovalOutcome]) -> None:
+    """Only a yes means that it is gone."""
+    system.always = reply
+
+    assert isinstance(ending(system), kind)
 
 
 def test_a_test_says_so(system: HookServer) -> None:

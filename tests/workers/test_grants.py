@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -12,12 +13,14 @@ from domain.decisions.attempt import ClaimAttempt
 from domain.decisions.command import Context
 from domain.decisions.issue import IssueCode
 from domain.decisions.rebind import RequestRebind
+from domain.decisions.refund import RefundReservation
 from domain.decisions.settle import RecordOutcome
 from domain.ports import Rejected
 from domain.values import EmailAddress, draw_code
 from projections.forgetting import Eraser
 from projections.tallies import advance
 from tests.channels.fakes import FakeChannel
+from tests.conftest import execute
 from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, done
 from workers.by_hand import reserve_by_hand
 from workers.grants import DueAccessRows, GrantKeeper
@@ -258,3 +261,19 @@ def test_the_call_of_the_incident_moves_too(house: House) -> None:
         reserve_by_hand(runtime, **{**about, "email": "nobody@example.com"}, group_id="blue")
 
     assert house.bench.rows("SELECT reservation_id FROM reservations WHERE kind = 'rebind'") == [(rebind,)]
+
+
+def test_what_staff_took_away_before_the_upgrade_is_carried_out(house: House) -> None:
+    """The migration makes due what a fold of the log says is due."""
+    item = house.given(house.issue(None))
+    refund = RefundReservation(context=house.context("staff"), reservation_id=item, cause="staff", revoke_access=True)
+    done(house.bench.run(refund))
+    before = house.bench.rows("SELECT access_due_at FROM reservations")
+    text = (files("projections.sql.migrations") / "0015_grants.sql").read_text("utf-8")
+    (update,) = [part for part in text.split(";") if "UPDATE reservations" in part]
+    execute(house.bench.database_url, "UPDATE reservations SET access_due_at = NULL")
+    execute(house.bench.database_url, update)
+
+    assert house.bench.rows("SELECT access_due_at FROM reservations") == before != [(None,)]
+    assert house.clean_up() == {"due": 1, "removed": 1}
+    assert_no_drift(house.bench)
