@@ -16,6 +16,7 @@ from workers.posting import Poster
 
 MAIL_FROM = "Ledger <ledger@example.com>"
 TIMEOUT_S = 5.0
+HOOK_TIMEOUT_S = 20.0
 
 LETTER = Letter(
     reservation_id=UUID("0192f0c1-2b5c-4bd1-8f3f-3c4a7d2e9b10"),
@@ -49,7 +50,7 @@ def channel_to(url: str, timeout_s: float = TIMEOUT_S) -> Iterator[Channel]:
         channel.close()
 
 
-def webhook_to(url: str, timeout_s: float = TIMEOUT_S, secrets: tuple[str, ...] = (SECRET,)) -> WebhookChannel:
+def webhook_to(url: str, timeout_s: float = HOOK_TIMEOUT_S, secrets: tuple[str, ...] = (SECRET,)) -> WebhookChannel:
     """A channel to somebody's own system on this machine; it keeps nothing open."""
     way = Way(url=url, secrets=secrets, callbacks=CALLBACKS)
     return WebhookChannel(way, Poster(LOOPBACK, timeout_s), lambda: datetime.now(UTC))

@@ -74,7 +74,7 @@ def test_an_address_that_is_none_is_refused_before_it_is_looked_up(url: str) -> 
 def test_the_name_is_looked_up_once_and_kept(server: HookServer) -> None:
     """The connection goes to the address that was checked; the Host header is the name's."""
     asked: list[str] = []
-    poster = Poster(LOOPBACK, 5.0, resolve=names("127.0.0.1", asked=asked))
+    poster = Poster(LOOPBACK, 20.0, resolve=names("127.0.0.1", asked=asked))
 
     answer = poster.post(f"http://hooks.example.com:{server.port}/in", {"webhook-id": "1"}, b"{}")
 
@@ -88,7 +88,7 @@ def test_tls_is_of_the_name_though_the_address_is_pinned(trusted: CA) -> None:
     """SNI and the certificate's check use the name; another name's certificate is refused before anything is said."""
     for name, is_his in (("hooks.example.com", True), ("other.example.com", False)):
         with HookServer(trusted.issue_cert(name)) as server:
-            poster = Poster(LOOPBACK, 5.0, resolve=names("127.0.0.1"))
+            poster = Poster(LOOPBACK, 20.0, resolve=names("127.0.0.1"))
             url = f"https://hooks.example.com:{server.port}/"
             if is_his:
                 assert poster.post(url, {}, b"{}").status == 204
@@ -100,7 +100,7 @@ def test_tls_is_of_the_name_though_the_address_is_pinned(trusted: CA) -> None:
 
 def test_a_dead_address_leaves_time_for_the_next(server: HookServer) -> None:
     """Names often stand for several."""
-    poster = Poster(LOOPBACK, 5.0, resolve=names("127.0.0.9", "127.0.0.1"))
+    poster = Poster(LOOPBACK, 20.0, resolve=names("127.0.0.9", "127.0.0.1"))
 
     assert poster.post(f"http://hooks.example.com:{server.port}/", {}, b"{}").status == 204
 
@@ -115,7 +115,7 @@ def test_no_redirect_is_followed(server: HookServer) -> None:
     """It is an answer like any other."""
     server.then(Reply(307, headers={"Location": server.url}))
 
-    assert Poster(LOOPBACK, 5.0).post(server.url, {}, b"{}").status == 307
+    assert Poster(LOOPBACK, 20.0).post(server.url, {}, b"{}").status == 307
     assert len(server.received) == 1
 
 
@@ -124,10 +124,10 @@ def test_an_answer_has_a_greatest_length(server: HookServer, length: int, is_rea
     """More is not read."""
     server.then(Reply(200, b"x" * length))
     if is_read:
-        assert len(Poster(LOOPBACK, 5.0).post(server.url, {}, b"{}").body) == length
+        assert len(Poster(LOOPBACK, 20.0).post(server.url, {}, b"{}").body) == length
         return
     with pytest.raises(UnansweredError, match="bad_reply"):
-        Poster(LOOPBACK, 5.0).post(server.url, {}, b"{}")
+        Poster(LOOPBACK, 20.0).post(server.url, {}, b"{}")
 
 
 def test_silence_in_the_handshake_costs_no_doubt() -> None:
@@ -141,7 +141,7 @@ def test_no_proxy_of_the_environment_is_asked(server: HookServer, monkeypatch: p
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
 
-    assert Poster(LOOPBACK, 5.0).post(server.url, {}, b"{}").status == 204
+    assert Poster(LOOPBACK, 20.0).post(server.url, {}, b"{}").status == 204
 
 
 def test_one_poster_is_enough_for_many_threads(server: HookServer) -> None:

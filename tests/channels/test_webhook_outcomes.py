@@ -9,7 +9,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
 from domain.signatures import secret_text
-from tests.channels.builders import CALLBACKS, LETTER, SECRET, webhook_to
+from tests.channels.builders import CALLBACKS, HOOK_TIMEOUT_S, LETTER, SECRET, webhook_to
 from tests.hookserver import HookServer, Reply
 from workers.posting import wait_of
 
@@ -24,7 +24,11 @@ def system() -> Iterator[HookServer]:
 
 
 def send(
-    system: HookServer, letter: Letter = LETTER, *, timeout_s: float = 5.0, secrets: tuple[str, ...] = (SECRET,)
+    system: HookServer,
+    letter: Letter = LETTER,
+    *,
+    timeout_s: float = HOOK_TIMEOUT_S,
+    secrets: tuple[str, ...] = (SECRET,),
 ) -> Outcome:
     """Post one invitation, now."""
     return webhook_to(system.url, timeout_s, secrets).send(letter)

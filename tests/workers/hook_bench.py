@@ -16,7 +16,7 @@ from tests.projections.ledgers import LedgerBench, done
 from workers.deliverer import Deliverer
 from workers.posting import Poster
 
-TIMEOUT_S = 3.0
+TIMEOUT_S = 15.0
 WAIT_S = 30.0
 
 

@@ -12,6 +12,7 @@ from standardwebhooks import Webhook
 from domain.decisions.issue import IssueCode
 from domain.ports import Channel
 from domain.values import draw_code
+from tests.channels.builders import LOOPBACK
 from tests.hookserver import HookServer, Reply
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
@@ -20,6 +21,7 @@ from tests.workers.test_steps import later
 from workers.channels.by_group import ByGroup
 from workers.lanes import Rests
 from workers.mailroom import Mailroom
+from workers.posting import Poster
 from workers.steps import Steps
 from workers.ways import OwnChannels
 
@@ -32,7 +34,7 @@ class House:
     def __init__(self, bench: LedgerBench, steps: Steps, system: HookServer) -> None:
         self.bench, self.steps, self.system = bench, steps, system
         settings = settings_for(bench.database_url).model_copy(
-            update={"webhook_allow_private": "127.0.0.0/8", "webhook_timeout_s": 2.0}
+            update={"webhook_allow_private": "127.0.0.0/8", "webhook_timeout_s": 15.0}
         )
         self.own = OwnChannels.over(settings, bench.storage)
         self.channel_id, secret = self.own.channels.turn_on(GROUP, system.url, uuid4(), uuid4(), bench.context().now)
@@ -127,6 +129,7 @@ def test_a_refused_address_gives_the_use_back(house: House) -> None:
 def test_a_silent_system_holds_up_no_mail_and_rests(house: House) -> None:
     """One of four hands waits for it, the others go on; what it did not get is left to the sweep."""
     house.system.always = Reply(first=house.system.hang)
+    house.own = replace(house.own, poster=Poster(LOOPBACK, 2.0))
     posted, mailed = house.reserved(6), house.reserved(12, None)
 
     house.work([*posted, *mailed])
