@@ -56,9 +56,9 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for the run."""
+    """One browser for a file: while it runs so does an event loop, beside which tests of other files can run none."""
     with sync_playwright() as playwright:
         # Containers have neither a user namespace for the sandbox nor a large /dev/shm.
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]

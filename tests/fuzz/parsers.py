@@ -16,6 +16,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg.adapt import PyFormat, Transformer
 from pydantic import ValidationError
+from starlette.types import Receive, Scope, Send
 
 from api.admin.groups import is_target
 from api.admin.importing import FileFaultError, count_records, records
@@ -23,11 +24,15 @@ from api.callbacks import Callback
 from api.cli.arguments import moment_of, reservation_id_of, uses_of
 from api.csv_lines import FORMULA, csv_line, without_mark
 from api.i18n import pick_language
+from api.intake.records import FileFaultError as FileFault
+from api.intake.records import Format, Records
+from api.intake.rows import CellFaultError, row_of
 from api.issuing import Terms
 from api.limits.sites import site_of
 from api.pages.mailbox import with_links
 from api.paging import cursor_of, place_of
 from api.problems import ProblemError
+from api.proxies import behind_proxies
 from api.schemas import RedeemRequest
 from api.support.search import _missed
 from domain.ports import Rejected
@@ -228,6 +233,43 @@ def _target(mutator: Mutator) -> None:
             assert may_reach(ipaddress.ip_address(target.host), "https", ())
 
 
+def _import(mutator: Mutator) -> None:
+    """A file of codes with uses, as `import-codes` and the API take it: each line is a code, or says what is wrong."""
+    csv_file = "code,max_uses,used,expires_at,group\r\nMCM1-PRY5,5,2,2027-01-01,a\r\nOLD2024,unlimited,0,,\r\n"
+    lines = '{"code":"MCM1","max_uses":5,"used":2,"open":true}\n{"code":"OLD2024","max_uses":"unlimited"}\n'
+    form: Format = mutator.choice.choice(("csv", "jsonl"))
+    data = io.BytesIO(mutator.octets((csv_file if form == "csv" else lines,)))
+    with suppress(FileFault):
+        for record in Records(data, form, {}):
+            with suppress(CellFaultError):
+                row = row_of(record.cells, Terms(max_uses=1))
+                assert row.text == normal_code(row.text)
+                assert row.used >= 0
+
+
+def _proxied(mutator: Mutator) -> None:
+    """What a proxy of ours says of its client is passed on; what others say is not."""
+    seen: list[Any] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append((scope["client"][0], scope["scheme"]))
+
+    peer = mutator.choice.choice(("10.0.0.2", "203.0.113.1"))
+    said = [
+        (
+            b"x-forwarded-for",
+            mutator.text(("192.0.2.7", "2001:db8::1, 192.0.2.7", "10.0.0.3")).encode("latin-1", "replace"),
+        ),
+        (b"x-forwarded-proto", mutator.text(("https", "http")).encode("latin-1", "replace")),
+    ]
+    scope = {"type": "http", "client": (peer, 1), "scheme": "http", "headers": said}
+    with suppress(StopIteration):
+        behind_proxies(app, ["10.0.0.0/8"])(scope, None, None).__await__().__next__()  # type: ignore[arg-type]  # asks for nothing
+    ((client, scheme),) = seen
+    site_of(client)
+    assert peer == "10.0.0.2" or (client, scheme) == (peer, "http"), "somebody else was believed"
+
+
 def _log(mutator: Mutator) -> None:
     text = mutator.text(
         ("to li.wei@example.com failed", "postgresql://u:p@h/d", "code MCM1-PRY5-KC9W-VE1A-S4PD", "/a/" + "x" * 46)
@@ -275,5 +317,7 @@ PARSERS: Sequence[Parser] = (
     Parser("links on pages", _page),
     Parser("report of an operator's system", _callback),
     Parser("target of webhooks", _target),
+    Parser("file of codes with uses", _import),
+    Parser("what a proxy says", _proxied),
     Parser("log line", _log),
 )
