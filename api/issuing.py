@@ -189,6 +189,7 @@ def _command(storage: Storage, order: Order, context: Context) -> IssueCode | Im
             openings=[Opening(usage.used, STATED)] if usage.used else (),
             is_paused=usage.is_paused,
             note=usage.note,
+            note_id=terms.note_id,
         )
     return IssueCode(
         context=context,

@@ -2,9 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from fastapi import APIRouter, Request
@@ -15,8 +14,6 @@ from api.admin.issue import batch_id_of, terms_of
 from api.admin.office import Office, TheOffice
 from api.admin.rendering import (
     DAYS_MAX,
-    MAX_USES_MAX,
-    NAME_LENGTH_MAX,
     NOTE_LENGTH_MAX,
     Fields,
     admin_page,
@@ -25,11 +22,11 @@ from api.admin.rendering import (
 )
 from api.admin.runner import Row
 from api.csv_lines import without_mark
-from api.issuing import Terms
+from api.intake.rows import CellFaultError, code_text, row_terms, used_uses
+from api.issuing import NEW, Terms, Usage
 from api.problems import ProblemError
 from api.sessions import COOKIE
 from api.support.access import Admin, Staff, StaleFormError, SupportRoute, is_own_form
-from domain.values import MalformedCodeError, normal_code
 from projections.batches import Batch, NewBatch
 
 PATH: Final = "/admin/import"
@@ -37,10 +34,9 @@ FILE_BYTES_MAX: Final = 16 * 2**20
 """A file of some 300,000 codes. It is held in memory while it is worked through, and never written down."""
 LINES_MAX: Final = 1_000_000
 RETRY_S: Final = 30
-COLUMNS: Final = ("code", "max_uses", "open", "expires_at", "validity_days", "group")
-IGNORED: Final = ("id", "state", "used", "reserved", "available", "issued_at")
-"""Columns of our own files that say how a code stands: balances are facts, and no file makes facts here."""
-YES_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+COLUMNS: Final = ("code", "max_uses", "used", "open", "expires_at", "validity_days", "group")
+IGNORED: Final = ("id", "state", "reserved", "available", "issued_at")
+"""Columns of our own files that say how a code stands there; `ledger import-codes` reads more of them."""
 
 router = APIRouter(prefix=PATH, route_class=SupportRoute)
 
@@ -176,51 +172,10 @@ def _row(line: int, names: list[str], record: list[str], usual: Terms) -> Row:
         return Row(line, "", None, "columns")
     cells = dict(zip(names, (without_mark(cell.strip()) for cell in record), strict=False))
     try:
-        text = normal_code(cells.get("code", ""))
-    except MalformedCodeError:
-        return Row(line, "", None, "code")
-    try:
-        return Row(line, text, _terms(cells, usual))
-    except ValueError as bad:
-        return Row(line, "", None, str(bad))
-
-
-def _terms(cells: Mapping[str, str], usual: Terms) -> Terms:
-    """The terms of one record.
-
-    Raises:
-        ValueError: A cell makes no sense; its message is the column.
-    """
-    terms = usual
-    if uses := cells.get("max_uses"):
-        terms = replace(terms, max_uses=None if uses == "unlimited" else _number(uses, MAX_USES_MAX, "max_uses"))
-    if days := cells.get("validity_days"):
-        terms = replace(terms, validity_days=_number(days, DAYS_MAX, "validity_days"))
-    if is_open := cells.get("open"):
-        if is_open.lower() not in YES_NO:
-            raise ValueError("open")
-        terms = replace(terms, bound=not YES_NO[is_open.lower()])
-    if moment := cells.get("expires_at"):
-        terms = replace(terms, expires_at=_moment(moment))
-    if group := cells.get("group"):
-        if len(group) > NAME_LENGTH_MAX or not group.isprintable():
-            raise ValueError("group")
-        terms = replace(terms, group=group)
-    return terms
-
-
-def _number(text: str, most: int, column: str) -> int:
-    if text.isdecimal() and text.isascii() and 1 <= int(text[:20]) <= most:
-        return int(text)
-    raise ValueError(column)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as bad:
-        raise ValueError("expires_at") from bad
+        terms, used = row_terms(cells, usual), used_uses(cells, usual)
+        return Row(line, code_text(cells.get("code", "")), terms, usage=Usage(used=used) if used else NEW)
+    except CellFaultError as bad:
+        return Row(line, "", None, bad.column)
 
 
 def _form(request: Request, staff: Staff, fields: Fields) -> Response:

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from api.issuing import Order, Terms, issue_orders
+from api.issuing import NEW, Order, Terms, Usage, issue_orders
 from domain.decisions.command import Context
 from domain.values import draw_code
 from projections.batches import REFUSALS_KEPT_MAX, Batch, Batches, BatchState, code_id_of
@@ -43,6 +43,7 @@ class Row(NamedTuple):
     text: str
     terms: Terms | None
     refused: str | None = None
+    usage: Usage = NEW
 
 
 class BatchRunner:
@@ -169,7 +170,7 @@ class BatchRunner:
             elif known.intersection(own):
                 refused.append((row.line, "exists"))
             else:
-                orders.append(Order(code_id_of(batch.batch_id, nth), row.text, row.terms))
+                orders.append(Order(code_id_of(batch.batch_id, nth), row.text, row.terms, row.usage))
             if is_file:
                 seen.update(own)
         issue_orders(self._storage, orders, self._context(batch))

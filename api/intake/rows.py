@@ -77,12 +77,7 @@ def row_of(cells: Mapping[str, str], usual: Terms) -> CodeRow:
         CellFaultError: A cell makes no sense.
     """
     text = code_text(cells.get("code", ""))
-    terms = row_terms(cells, usual)
-    used = _number("used", cells.get("used", "") or "0", 0, MAX_USES_MAX)
-    if terms.max_uses is not None and used > terms.max_uses:
-        raise CellFaultError(
-            "used", f"used {used} is above max_uses {terms.max_uses}: raise max_uses to {used} at least"
-        )
+    terms, used = row_terms(cells, usual), used_uses(cells, usual)
     if int(_number("reserved", cells.get("reserved", "") or "0", 0, MAX_USES_MAX)):
         raise CellFaultError(
             "reserved", "it has uses that are not settled where it comes from: settle them there first"
@@ -115,6 +110,19 @@ def code_text(typed: str) -> str:
         return normal_code(typed)
     except MalformedCodeError as bad:
         raise CellFaultError("code", "code can't be one: 1 to 64 letters and digits") from bad
+
+
+def used_uses(cells: Mapping[str, str], usual: Terms) -> int:
+    """The uses so far of one record; 0 where it names none.
+
+    Raises:
+        CellFaultError: It is no number, or above the limit.
+    """
+    used = _number("used", cells.get("used", "") or "0", 0, MAX_USES_MAX)
+    limit = row_terms(cells, usual).max_uses
+    if limit is not None and used > limit:
+        raise CellFaultError("used", f"used {used} is above max_uses {limit}: raise max_uses to {used} at least")
+    return used
 
 
 def row_terms(cells: Mapping[str, str], usual: Terms) -> Terms:

@@ -56,6 +56,7 @@ class ImportCode(Struct, frozen=True, kw_only=True):
         source: The other system's name.
         language: Of letters that may follow.
         note: What staff there wrote about it.
+        note_id: Names a note that the vault has already, as for `IssueCode`.
     """
 
     context: Context
@@ -73,6 +74,7 @@ class ImportCode(Struct, frozen=True, kw_only=True):
     openings: Sequence[Opening] = ()
     is_paused: bool = False
     note: TextDraft | None = None
+    note_id: UUID | None = None
     rebinds_max: int | None = None
 
 
@@ -102,6 +104,7 @@ def _issued(command: ImportCode) -> Make:
         "expires_at": command.expires_at,
         "validity_days": command.validity_days,
         "group": command.group,
+        "text_id": command.note_id,
         "rebinds_max": command.rebinds_max,
     }
     return CodeIssued, terms

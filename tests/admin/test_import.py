@@ -50,6 +50,24 @@ def test_each_line_is_taken_or_refused_by_name(site: Site, admin: Browser) -> No
     assert site.redeem("old-2024-a").status_code == 202
 
 
+def test_uses_so_far_become_an_opening_balance(site: Site, admin: Browser) -> None:
+    """As with `ledger import-codes`; more of them than the limit is refused by name."""
+    file = b"code,max_uses,used\nWAS-1,5,2\nWAS-2,1,2\nWAS-3,5,x\n"
+    batch = ended(site, upload(admin, file, note="from the fair"))
+    reader = site.services.reader
+    code_id = reader.find_code("WAS-1")
+    assert code_id is not None
+    history = [line.event for line in reader.history(code_id)]
+    row = reader.code(code_id)
+
+    assert (3, 2) == (batch.done, batch.refused)
+    assert row is not None
+    assert (2, 5) == (row["used"], row["max_uses"])
+    assert ["CodeIssued", "OpeningBalanceImported"] == [type(event).__name__ for event in history]
+    assert "from the fair" == reader.private_text(history[0].text_id)  # type: ignore[attr-defined]  # the first one is CodeIssued
+    assert "used is no number from 0" in admin.get(f"/admin/batches/{batch.batch_id}").text
+
+
 def test_our_own_file_is_read_back(site: Site, admin: Browser) -> None:
     """With a reason, which is recorded; formulas are marked, and everything in it is known to the ledger already."""
     issued = ended(site, ask_for(admin, count="3", prefix="VIP", max_uses="2", group="=cmd|'x'!A1"))
