@@ -32,6 +32,12 @@ def _announced(say: Translator, facts: Facts) -> str:
     return say("event.ExpiryAnnounced.one" if days == 1 else "event.ExpiryAnnounced", days=days)
 
 
+def _revoked(say: Translator, facts: Facts) -> str:
+    """By staff; or it was done, as an import or the group's own system says."""
+    key = f"event.AccessRevoked.{facts.get('actor')}"
+    return say(key if say.knows(key) else "event.AccessRevoked")
+
+
 def _removed(say: Translator, facts: Facts) -> str:
     told = facts.get("effect") == "told"
     return say("event.AccessRemoved.told" if told else "event.AccessRemoved", **_channel(facts))
@@ -52,6 +58,7 @@ ACCESS_TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "RebindReserved": _rebind_reserved,
     "ExpiryAnnounced": _announced,
     "AccessExpired": lambda say, _: say("event.AccessExpired"),
+    "AccessRevoked": _revoked,
     "AccessReplaced": lambda say, _: say("event.AccessReplaced"),
     "AccessRemoved": _removed,
     "AccessRemovalFailed": _removal_failed,

@@ -69,7 +69,6 @@ STAFF_TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "CodeRevoked": lambda say, _: say("event.CodeRevoked"),
     "CodeNoted": lambda say, _: say("event.CodeNoted"),
     "ResendRequested": _resend_requested,
-    "AccessRevoked": lambda say, _: say("event.AccessRevoked"),
     "NoteAdded": lambda say, _: say("event.NoteAdded"),
 }
 """By the bare name of an event."""

@@ -70,6 +70,7 @@ FAMILIES: Final = {
     *(f"refusal.REBIND_NOT_POSSIBLE.{why}" for why in REBINDABLE),
     *(f"event.UseRefunded.rebind.{cause}" for cause in GIVEN_BACK),
     *(f"event.{name}.rebind" for name in OF_REBINDS),
+    *(f"event.AccessRevoked.{actor}" for actor in ("import", "channel")),
     *(f"opening.{reason}" for reason in OPENINGS),
     *(f"refusal.{code}.{part}" for code in REFUSAL_CODES for part in ("title", "detail")),
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
