@@ -69,10 +69,11 @@ def person(
     email: Annotated[str, typer.Argument(help="The address of the person.")],
     reason: Annotated[str, typer.Option(help="Why; kept sealed in the audit, so without the address.")] = NO_REASON,
     output: OutputOption = None,
+    json: JsonFlag = True,  # noqa: ARG001 - it is always JSON, and every command takes --json
 ) -> int:
     """Write everything about one person as JSON, for them to have. It is written down that it was given out, and why.
 
-    Their reservations with every event and text, refused tries, and what staff did about them.
+    Their reservations with every event and text, refused tries, and what staff did about them. Always JSON.
     """
     try:
         address = EmailAddress.parse(email)

@@ -57,7 +57,7 @@ def test_all_of_one_person_and_nothing_of_another(bench: LedgerBench, terminal: 
 def test_who_is_not_known_or_forgotten_has_nothing(bench: LedgerBench, terminal: Terminal) -> None:
     """That is said; also of somebody unknown it is written down that somebody asked."""
     filled(bench)
-    stranger = terminal.ledger("export", "person", "nobody@example.com")
+    stranger = terminal.ledger("export", "person", "nobody@example.com", "--json")
     terminal.ledger("forget", LI)
     forgotten = terminal.ledger("export", "person", LI)
 
