@@ -110,9 +110,9 @@ class _Tries:
         self._made += 1
         return True
 
-    def is_last(self) -> bool:
+    def is_last(self, *, bounded_in_time: bool) -> bool:
         """Whether a fault of this try is final."""
-        return self._made >= TRIES_MAX or time.monotonic() > self._until
+        return self._made >= TRIES_MAX or (bounded_in_time and time.monotonic() > self._until)
 
 
 class _Attempt(AbstractContextManager[UnitOfWork]):
@@ -152,8 +152,11 @@ class _Attempt(AbstractContextManager[UnitOfWork]):
             if self._work is not None:
                 self._work.committed()
         except (IntegrityError, OperationalError, InterfaceError) as fault:
-            if self._tries.is_last():
-                if isinstance(fault, IntegrityError):
+            # A race is lost to somebody who has committed since, often to our own try before whose answer was lost: the
+            # next try finds what that one wrote, so there is one however long it took.
+            is_race = isinstance(fault, IntegrityError)
+            if self._tries.is_last(bounded_in_time=not is_race):
+                if is_race:
                     raise
                 raise StorageUnavailableError(str(fault)) from fault
             self._recorder.caches.codes.clear()

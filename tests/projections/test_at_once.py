@@ -1,6 +1,7 @@
 """Many at once on real PostgreSQL: exact wins and losses, sums that hold at every read, and controls without guard."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from domain.deciding import Result
+from domain.deciding import Done, Result
+from domain.decisions.issue import IssueCode
 from domain.decisions.reserve import IdempotencyKey
 from domain.errors import Refusal
+from domain.values import draw_code
 from projections.bootstrap import Storage
 from projections.sql import QUERIES
 from tests.projections.conftest import settings_for
@@ -214,3 +217,30 @@ def test_without_the_order_lock_a_reader_would_miss_events(bench: LedgerBench, g
 
     overtaken = [position for position in seen[1] if seen[0] and position < max(seen[0]) and position not in seen[0]]
     assert len(overtaken) == (0 if guarded else 1)
+
+
+def test_a_race_that_was_lost_late_is_tried_again(
+    bench: LedgerBench, offices: list[LedgerBench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both issue the same code, as a retry does whose first try still runs: one writes it, the other finds it."""
+    monkeypatch.setattr("projections.event_store.TRIES_S_MAX", 0.0)
+    text, code_id = draw_code(bench.letters), uuid4()
+
+    def issue(office: LedgerBench) -> Result:
+        vault = office.storage.vault
+        draft = vault.code(text, code_id)
+        return office.run(IssueCode(context=office.context("operator"), code_id=code_id, text=draft, max_uses=1))
+
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'code_texts'::regclass"
+    with psycopg.connect(bench.database_url) as holder, ThreadPoolExecutor(2) as threads:
+        holder.execute("LOCK TABLE code_texts IN EXCLUSIVE MODE")
+        issued = [threads.submit(issue, office) for office in offices[:2]]
+        for _ in range(WAIT_S * 20):
+            if bench.rows(waiting) == [(2,)]:
+                break
+            time.sleep(0.05)
+        holder.rollback()
+        results = [future.result(WAIT_S) for future in issued]
+
+    assert [True, True] == [isinstance(result, Done) for result in results]
+    assert [(1,)] == bench.rows("SELECT version FROM code_balances")
