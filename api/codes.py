@@ -8,13 +8,13 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
-from pydantic import AwareDatetime
 
 from api.deps import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
 from api.etags import tag_of
 from api.explain import Explanation, csv_of, explanation_of
 from api.history import code_of, code_view, empty_history, history_of, view_of_code
 from api.issuing import Issued, QuickLetters, Terms, issuing
+from api.moments import Moment
 from api.paging import FIRST, Stretch, place_of
 from api.problems import ProblemError
 from api.schemas import CodePage, CodeView, History, IssuedCode, IssueRequest, Problem
@@ -75,8 +75,8 @@ class CodeFilter:
     state: Annotated[CodeState | None, Query(description="As `state` of a code.")] = None
     group: Annotated[str | None, Query(min_length=1, max_length=200, pattern=PRINTABLE)] = None
     open: Annotated[bool | None, Query(description="Not bound to the first person who redeems it.")] = None
-    issued_from: Annotated[AwareDatetime | None, Query(description="Issued at this time or later.")] = None
-    issued_to: Annotated[AwareDatetime | None, Query(description="Issued before this time.")] = None
+    issued_from: Annotated[Moment | None, Query(description="Issued at this time or later.")] = None
+    issued_to: Annotated[Moment | None, Query(description="Issued before this time.")] = None
 
     @property
     def is_picky(self) -> bool:

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
 from api.deps import MayReadReservations, TheServices
+from api.moments import Moment
 from api.paging import FIRST, Stretch, place_of
 from api.schemas import Problem
 from domain import reservation
@@ -68,8 +69,8 @@ class ReservationFilter:
     status: Annotated[
         Literal["live", "sent", "refunded"] | None, Query(description="live: neither sent nor given back.")
     ] = None
-    reserved_from: Annotated[AwareDatetime | None, Query(description="Made at this time or later.")] = None
-    reserved_to: Annotated[AwareDatetime | None, Query(description="Made before this time.")] = None
+    reserved_from: Annotated[Moment | None, Query(description="Made at this time or later.")] = None
+    reserved_to: Annotated[Moment | None, Query(description="Made before this time.")] = None
 
 
 @router.get("", summary="List reservations in the order in which they were made")

@@ -68,6 +68,19 @@ BAD_CURSORS = [
 ]
 
 
+def test_a_number_is_no_time(site: Site) -> None:
+    """It would be read as seconds since 1970, which nobody means."""
+    headers = site.key("viewer")
+    paths = (
+        "codes?issued_to=0.0",
+        "codes?issued_from=5",
+        "reservations?reserved_from=-1",
+        "reservations?reserved_to=1e3",
+    )
+
+    assert {site.client.get(f"/api/v1/{path}", headers=headers).status_code for path in paths} == {422}
+
+
 @pytest.mark.parametrize("kind", LISTS)
 def test_a_cursor_that_is_none_of_ours_is_malformed(site: Site, kind: str) -> None:
     """422 with a problem document, never 500."""
