@@ -220,7 +220,7 @@ def machine(**env: str) -> Iterator[Machine]:
     folder = Path(tempfile.mkdtemp(prefix="ledger-bench-"))
     folder.chmod(0o711)  # the account that PostgreSQL runs as has to get through
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "PROMETHEUS_"))}
-    whole = {**kept, "LEDGER_RATE_LIMIT": "off", "LEDGER_DATA_DIR": str(folder / "ledger"), **env}
+    whole = {**kept, "LEDGER_DATA_DIR": str(folder / "ledger"), **env}
     port = free_port()
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
