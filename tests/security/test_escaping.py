@@ -59,17 +59,18 @@ def test_no_page_lets_a_word_become_markup(site: Site, doors: Doors) -> None:
 def test_a_header_makes_no_line_of_its_own(site: Site, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     """A log line is one JSON document; what a caller sent is in none of them but a request id of harmless letters."""
     forged = '"}{"event":"forged \\n'
-    site.client.post("/api/v1/public/redeem", json={"email": "a@b.example", "code": "X"}, headers={name: forged})
-    written = ""
+    redeem = {"email": "a@b.example", "code": "X"}
+    answer = site.client.post("/api/v1/public/redeem", json=redeem, headers={name: forged})
+    own, written = f'"request_id":"{answer.headers["X-Request-ID"]}"', ""  # lines of earlier requests may come late
 
     def is_written() -> bool:
         nonlocal written
         written += capfd.readouterr().err
-        return '"action":"redeem"' in written and written.endswith("\n")
+        return own in written and written.endswith("\n")
 
     assert wait_until(is_written, 10)
     assert "forged" not in written
-    assert [json.loads(line)["event"] for line in written.splitlines() if '"action":"redeem"' in line] == ["request"]
+    assert [json.loads(line)["event"] for line in written.splitlines() if own in line] == ["request"]
 
 
 @pytest.mark.parametrize("first", FORMULA)
