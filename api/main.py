@@ -27,7 +27,8 @@ from api.deps import request_id_of
 from api.direct import ShortWay
 from api.forgetting import Forgetting
 from api.i18n import LANGUAGES, translator
-from api.limits import Guard, telling
+from api.limits.exchange import telling
+from api.limits.guard import Guard
 from api.malformed import problem_of
 from api.middleware import Envelope
 from api.openapi import described, operation_id

@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from api.commit import LoopCommit
-from api.limits import Guard, Tried, within_limits
+from api.limits.guard import Guard, Tried
+from api.limits.within import within_limits
 from api.problems import RETRY_AFTER_S, ProblemError, malformed
 from api.settings import ApiSettings
 from domain.deciding import Command, Done

@@ -9,6 +9,10 @@ from itertools import product
 from prometheus_client import Counter, Gauge, Histogram
 
 from domain.errors import Refusal
+from projections import metric_files
+
+if (_folder := metric_files.folder()) is not None:
+    _folder.mkdir(parents=True, exist_ok=True)  # the first process of a new container may be the one that will wipe it
 
 DOMAINS: dict[Counter | Gauge | Histogram, dict[str, tuple[str, ...]]] = {}
 """Every value that each label may have: no label is unbounded, and every series is there from the first scrape."""

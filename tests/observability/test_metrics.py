@@ -120,3 +120,13 @@ def test_no_label_goes_beyond_its_domain() -> None:
     """What is not known by name is counted as other."""
     assert metrics.known("sweep_due_reservations", metrics.TASKS) == "sweep_due_reservations"
     assert metrics.known("a task of the future", metrics.TASKS) == "other"
+
+
+def test_a_command_runs_where_the_folder_is_not_made_yet(tmp_path: Path) -> None:
+    """As in a new container, whose first process is `ledger run`."""
+    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "new" / "metrics")}
+
+    command = [sys.executable, "-c", "from api.cli.app import main; main()", "--help"]
+    ran = subprocess.run(command, env=env, capture_output=True, check=False)
+
+    assert (0, b"") == (ran.returncode, ran.stderr)
