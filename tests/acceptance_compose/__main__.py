@@ -48,9 +48,13 @@ def _run(compose: Compose, folder: Path, previous: str) -> int:
     def upgrade() -> str:
         old = _clone(folder / "previous", previous)
         docker("build", "--quiet", "--tag", PREVIOUS, str(old))
+        compose("down", "--volumes")  # the database too has to be of that version: it rightly refuses a newer one
         compose.image = PREVIOUS
-        compose.up("--no-build")
-        return steps.an_upgrade_with_traffic_on(compose, IMAGE, lambda: None)
+        try:
+            compose.up("--no-build")
+            return steps.an_upgrade_with_traffic_on(compose, IMAGE, lambda: None)
+        finally:
+            compose.image = IMAGE
 
     plan: list[tuple[str, Callable[[], str]]] = [
         ("fresh clone, one command", lambda: _fresh(compose)),
