@@ -1,22 +1,16 @@
 """The page on which a person redeems a code, with and without JavaScript."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
+from api.pages.code_form import ABOUT_CODE, ABOUT_EMAIL, code_form
 from api.pages.ports import PageDeps, RefusalAnswer
-from api.pages.rendering import page, page_language
+from api.pages.rendering import page_language
 from api.pages.visitor import visitor_of
-from api.problems import status_of
 from domain.ports import Language
 from domain.values import TYPED_LENGTH_MAX
-
-ABOUT_EMAIL: Final = frozenset({"EMAIL_INVALID", "EMAIL_MISMATCH"})
-ABOUT_CODE: Final = frozenset(
-    {"CODE_INVALID", "CODE_MALFORMED", "CODE_EXPIRED", "CODE_PAUSED", "CODE_REVOKED", "CODE_HELD", "CODE_EXHAUSTED"}
-)
-"""Refusals that are about one field: it is marked."""
 
 
 def routes(deps: PageDeps) -> APIRouter:
@@ -51,22 +45,15 @@ def _form(
     refusal: RefusalAnswer | None = None,
 ) -> Response:
     """The form with what was typed, bounded, and why it was refused."""
-    # Not no-store, as other pages: the back button then finds the form as it was left.
-    headers = {"Cache-Control": "private, no-cache"}
-    if refusal is not None and refusal.retry_after_s is not None:
-        headers["Retry-After"] = str(refusal.retry_after_s)
-    return page(
+    return code_form(
         request,
         "invite.html",
         language,
-        status=status_of(refusal.code) if refusal else 200,
-        headers=headers,
+        refusal,
+        # Not no-store, as other pages: the back button then finds the form as it was left.
+        cache="private, no-cache",
         email=email[:TYPED_LENGTH_MAX],
         code=code[:TYPED_LENGTH_MAX],
-        refusal=refusal,
-        email_is_wrong=refusal is not None and refusal.code in ABOUT_EMAIL,
-        code_is_wrong=refusal is not None and refusal.code in ABOUT_CODE,
         about_email=" ".join(sorted(ABOUT_EMAIL)),
         about_code=" ".join(sorted(ABOUT_CODE)),
-        typed_length_max=TYPED_LENGTH_MAX,
     )

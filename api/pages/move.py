@@ -6,12 +6,11 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
+from api.pages.code_form import code_form
 from api.pages.errors import error_page
-from api.pages.invite import ABOUT_CODE
 from api.pages.ports import PageDeps, RefusalAnswer, StatusView
-from api.pages.rendering import page, page_language
+from api.pages.rendering import page_language
 from api.pages.visitor import visitor_of
-from api.problems import status_of
 from domain.ports import Language
 from domain.values import TYPED_LENGTH_MAX
 
@@ -64,19 +63,12 @@ def _form(
     group: str = "",
     refusal: RefusalAnswer | None = None,
 ) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    if refusal is not None and refusal.retry_after_s is not None:
-        headers["Retry-After"] = str(refusal.retry_after_s)
-    return page(
+    return code_form(
         request,
         "move.html",
         language,
-        status=status_of(refusal.code) if refusal else 200,
-        headers=headers,
+        refusal,
         view=view,
         code=code[:TYPED_LENGTH_MAX],
         group=group[:GROUP_LENGTH_MAX],
-        refusal=refusal,
-        code_is_wrong=refusal is not None and refusal.code in ABOUT_CODE,
-        typed_length_max=TYPED_LENGTH_MAX,
     )
