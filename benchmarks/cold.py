@@ -1,8 +1,7 @@
 """`python -m benchmarks.cold WARM CODE...`: how long a new process takes for its first redeem of each code.
 
-Run with the settings of an API process. First it does what a task of the workers would do some minutes after histories
-were loaded: it writes the snapshots that are missing. Then it prints milliseconds, a line of tries for each code; each
-try is a ledger opened anew, whose connection and statements are warm by redeems of another code.
+Run with the settings of an API process. It prints milliseconds, a line of tries for each code; each try is a ledger
+opened anew, whose connection and statements are warm by redeems of another code.
 """
 
 import sys
@@ -15,7 +14,6 @@ from domain.errors import Refusal
 from domain.values import EmailAddress, normal_code
 from projections.bootstrap import Storage
 from projections.settings import LedgerSettings
-from projections.snapshots import write_missing
 
 TRIES = 5
 WARM_UPS = 8
@@ -26,8 +24,6 @@ def main() -> None:
     """Time it."""
     warm, *codes = sys.argv[1:]
     settings = LedgerSettings()
-    with Storage.open(settings, pool_size=1) as storage, storage.datastore.get_connection() as conn:
-        write_missing(conn, seconds_max=300)
     for code in codes:
         sys.stdout.write(" ".join(f"{_first_ms(settings, warm, code):.3f}" for _ in range(TRIES)) + "\n")
 

@@ -1,4 +1,4 @@
-"""Long histories made in seconds: events by the codec's own shapes, multiplied in the database.
+"""Long histories made in seconds: events by the codec's own shapes, multiplied in the database, and their snapshots.
 
 What is loaded is what the ledger would have written, but for two things: many redemptions take effect at one moment,
 and the persons' sealed addresses are random bytes. `ledger verify` passes over it.
@@ -13,6 +13,7 @@ import psycopg
 
 from domain.events import Event, InviteAttempted, InviteSent, UseReserved
 from projections.codec import encode
+from projections.snapshots import write_missing
 from projections.sql import QUERIES
 
 CHUNK = 50_000
@@ -88,6 +89,8 @@ def load(
         conn.commit()
     with psycopg.connect(database_url, autocommit=True) as conn:
         conn.execute("VACUUM (ANALYZE) ledger_events, reservations, recipients, code_balances")
+        while write_missing(conn):
+            pass
 
 
 def _chunks(wanted: Sequence[tuple[UUID, int]]) -> list[list[tuple[UUID, int]]]:

@@ -128,13 +128,17 @@ def _unknown(this: "Reservation", _: int, event: InviteOutcomeUnknown) -> Change
 
 def _ended(this: "Reservation", event: InviteFailed | InviteOutcomeUnknown) -> Change:
     """A further delivery that nobody needs any more is at its end with its last attempt; no case waits for it."""
-    return {} if event.retry_at is not None or this.accepted_at is None else {"resending": False}
+    return {} if event.retry_at is not None or not this.is_past_sending else {"resending": False}
 
 
 def _accepted(this: "Reservation", _: int, event: InviteAccepted) -> Change:
-    """Nobody needs a further delivery any more; one that is being sent ends by itself."""
-    accepted: Change = {"accepted_at": this.accepted_at or event.at}
-    return accepted if this.lease is not None else {**accepted, "next_attempt_at": None, "resending": False}
+    """Nobody needs a further delivery any more."""
+    return {"accepted_at": this.accepted_at or event.at, **_no_further_delivery(this)}
+
+
+def _no_further_delivery(this: "Reservation") -> Change:
+    """One that is being sent ends by itself."""
+    return {} if this.lease is not None else {"next_attempt_at": None, "resending": False}
 
 
 def _refunded(_this: "Reservation", _: int, event: UseRefunded) -> Change:
@@ -186,11 +190,12 @@ def _announced(this: "Reservation", _: int, event: ExpiryAnnounced) -> Change:
 
 
 def _expired(this: "Reservation", _: int, event: AccessExpired) -> Change:
-    return {"access": _ended_access(this, event.at, "expired")}
+    return {"access": _ended_access(this, event.at, "expired"), **_no_further_delivery(this)}
 
 
 def _replaced(this: "Reservation", _: int, event: AccessReplaced) -> Change:
-    return {"access": replace(_ended_access(this, event.at, "moved"), replaced_by=event.by)}
+    moved = replace(_ended_access(this, event.at, "moved"), replaced_by=event.by)
+    return {"access": moved, **_no_further_delivery(this)}
 
 
 def _access_revoked(this: "Reservation", _: int, event: AccessRevoked) -> Change:
@@ -200,7 +205,7 @@ def _access_revoked(this: "Reservation", _: int, event: AccessRevoked) -> Change
         access = _ended_access(this, event.at, "withdrawn")
     if event.actor not in STAFF:
         access = replace(access, removal="removed", removal_at=None)
-    return {"access_revoked_at": event.at, "access": access}
+    return {"access_revoked_at": event.at, "access": access, **_no_further_delivery(this)}
 
 
 def _ended_access(this: "Reservation", at: datetime, ending: Ending) -> Access:

@@ -151,6 +151,11 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         """Whether its invitation was sent, counts, and what it gave has not ended."""
         return self.status == "sent" and (self.access is None or self.access.ending is None)
 
+    @property
+    def is_past_sending(self) -> bool:
+        """Whether nobody needs a further delivery: it was accepted, or the access that it gave has ended."""
+        return self.accepted_at is not None or (self.status == "sent" and not self.access_stands)
+
     def is_access_over(self, now: datetime) -> bool:
         """Whether the time of the access that it gives, or would give, is over."""
         return self.access_ends_at is not None and self.access_ends_at <= now

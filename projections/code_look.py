@@ -52,14 +52,17 @@ class CodeLook:
             with suppress(KeyError):
                 self._known[code_id] = self._cache.get(code_id)
         if cold:
-            for (state,) in (yield from rows_of(self._ask("snapshots_of_codes", UUIDS.array(cold), SHAPE))):
-                if (code := read_state(state)) is not None:
-                    self._known[code.code_id] = code
+            self._known |= yield from self._snapshots(cold)
         self._newer = self._ask_newer(self._known)
 
     def take(self) -> Steps[Mapping[UUID, RedeemCode]]:
-        """The codes as they are now. Folded page by page, so that memory does not grow with a code's history."""
+        """The codes as they are now. Folded page by page, so that memory does not grow with a code's history.
+
+        What is cached may be very old, where other processes had all the traffic of a code. So behind the first page
+        its snapshot is looked at, which is never far from the newest event.
+        """
         known, newer = self._known, self._newer
+        is_first = True
         while newer is not None:
             read: Counter[UUID] = Counter()
             for code_id, version, topic, state in (yield from rows_of(newer)):
@@ -70,8 +73,18 @@ class CodeLook:
                     known[code_id] = redeem_code.opened(code_id, version, cast("CodeIssued", event))
                 read[code_id] += 1
             unread = {code_id: known[code_id] for code_id, count in read.items() if count == EVENTS_PER_PAGE}
+            if unread and is_first:
+                for code_id, kept in (yield from self._snapshots(unread)).items():
+                    if (code := unread[code_id]) is None or kept.version > code.version:
+                        known[code_id] = unread[code_id] = kept
+            is_first = False
             newer = self._ask_newer(unread) if unread else None
         return {code_id: code for code_id, code in known.items() if code is not None}
+
+    def _snapshots(self, code_ids: Iterable[UUID]) -> Steps[dict[UUID, RedeemCode]]:
+        asked = self._ask("snapshots_of_codes", UUIDS.array(list(code_ids)), SHAPE)
+        found = [read_state(state) for (state,) in (yield from rows_of(asked))]
+        return {code.code_id: code for code in found if code is not None}
 
     def _ask_newer(self, known: Mapping[UUID, RedeemCode | None]) -> Cursor[Any]:
         versions = [code.version if code else 0 for code in known.values()]

@@ -127,9 +127,7 @@ def unknown_outcome(
         retry_at=retry_at if tries_left else None,
         caused_by=lease.version,
     )
-    if tries_left:
-        return (unknown,)
-    if item.accepted_at is not None:
+    if tries_left or item.is_past_sending:
         return (unknown,)
     cause = "unknown_outcome" if item.is_live else "resend_unknown"
     return (unknown, cases.opened(item, now, case_id, cause, caused_by=code.version + 1))

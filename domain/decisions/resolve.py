@@ -66,16 +66,17 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
         raise ReservationUnknown
     if item.staff_request_id is not None and item.staff_request_id == command.context.request_id:
         return Decision(item.code_id, (), item.reservation_id)
-    if item.lease is not None:
+    code = book.codes[item.code_id]
+    now = stamp(command.context, code)
+    # A lapsed lease is the sweep's to end, except beside a case: then the person comes first.
+    if item.lease is not None and (item.case_id is None or item.is_leased(now.at)):
         raise ReservationNotResolvable("leased")
     if item.case_id is None and not (item.is_live and item.ever_unknown):
         raise ReservationNotResolvable("no_case")
     if command.resolution == "retry" and not (item.case_id is not None and _may_be_tried_on(item)):
         raise ReservationNotResolvable("no_retry")
-    code = book.codes[item.code_id]
     if command.resolution == "retry" and item.is_live and code.is_revoked:
         raise ReservationNotResolvable("revoked")
-    now = stamp(command.context, code)
     _check_access(command, item, book, now)
     if item.case_id is not None:
         return Decision(item.code_id, _decided(command, code, item, now, policy), item.reservation_id)

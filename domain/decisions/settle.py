@@ -148,16 +148,16 @@ def _failed(
 
 def _is_in_vain(code: RedeemCode, item: Reservation) -> bool:
     """Whether trying on is of no use: the code was revoked meanwhile, or a further delivery is needed no more."""
-    return item.accepted_at is not None or (item.is_live and code.is_revoked)
+    return item.is_past_sending or (item.is_live and code.is_revoked)
 
 
 def _after_final_failure(
     command: RecordOutcome, outcome: Rejected, code: RedeemCode, item: Reservation, now: Stamp
 ) -> Sequence[Event]:
-    """What follows the InviteFailed that is the next event: a refund, or a case; nothing of an accepted one."""
+    """What follows the InviteFailed that is the next event: a refund, or a case; nothing where nobody waits for it."""
     caused_by = code.version + 1
     if item.resending:
-        if item.accepted_at is not None:
+        if item.is_past_sending:
             return ()
         return (cases.opened(item, now, command.case_id, "resend_failed", caused_by=caused_by),)
     if item.ever_unknown:

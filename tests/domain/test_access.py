@@ -8,14 +8,16 @@ import pytest
 from domain.decisions.access import RecordRevocation, SettleAccess
 from domain.decisions.import_code import ImportCode, ImportedUse
 from domain.decisions.terms import ChangeTerms
+from domain.errors import ReservationNotResolvable
 from domain.events import AccessExpired, AccessRemovalFailed, AccessRemoved, ExpiryAnnounced
 from domain.policy import Policy
-from domain.ports import Accepted, Later, OnlyTold, Rejected, RemovalOutcome, Uncertain
-from tests.domain.scenario import START, Draft, Scenario, done, refusal
+from domain.ports import Accepted, Later, OnlyTold, Outcome, Rejected, RemovalOutcome, Uncertain
+from tests.domain.scenario import BUSY, LOST, REFUSED, START, Draft, Scenario, done, refusal
 
 DAY_S = 86_400
 GONE = Accepted(server="team")
 NOT_NOW = Rejected(server="team", reason="temporary", final=False)
+NEVER = Rejected(server="team", reason="gone", final=True)
 
 
 def scenario(validity_days: int | None = 30, **more: object) -> Scenario:
@@ -171,7 +173,7 @@ def test_a_person_settles_what_could_not_be_taken_away() -> None:
     given.passes(30 * DAY_S)
     for item in (first, second):
         look(given, item)
-        revoked(given, item, Rejected(server="team", reason="gone", final=True))
+        revoked(given, item, NEVER)
     done(given.resolve(first, "sent"))
     done(given.resolve(second, "retry", request_id="s2"))
 
@@ -179,6 +181,49 @@ def test_a_person_settles_what_could_not_be_taken_away() -> None:
     assert [access.removal for access in accesses if access] == ["removed", "removing"]
     assert given.reservation(second).access_due_at == given.now
     assert given.balance == (2, 0)
+
+
+@pytest.mark.parametrize("outcome", [BUSY, LOST, REFUSED])
+def test_nobody_needs_a_further_delivery_of_what_is_over(outcome: Outcome) -> None:
+    """No further attempt and no case; found by simulation, seed 5006855: a second case beside that of the removal."""
+    given = scenario(max_uses=2, bound=False)
+    waiting, leased = given.sent(), given.sent("wang")
+    given.passes(30 * DAY_S - 30)
+    for number, item in enumerate((waiting, leased)):
+        done(given.resend(item, request_id=f"s{number}"))
+    given.claim(leased)
+    given.passes(30)
+    for item in (waiting, leased):
+        assert look(given, item) == ["AccessExpired"]
+        assert revoked(given, item, NEVER) == ["AccessRemovalFailed", "CaseOpened"]
+    given.outcome(leased, outcome)
+
+    items = [given.reservation(item) for item in (waiting, leased)]
+    assert [(item.resending, item.lease, item.case_id is None) for item in items] == [(False, None, False)] * 2
+    assert given.kinds.count("CaseOpened") == 2
+
+
+def test_a_lease_that_lapses_beside_a_case_keeps_nobody_from_settling_it() -> None:
+    """A worker died with a further delivery while the access was being taken away in vain."""
+    given = scenario()
+    item = given.sent()
+    given.passes(30 * DAY_S - 30)
+    done(given.resend(item))
+    given.claim(item)
+    given.passes(30)
+    look(given, item)
+    revoked(given, item, NEVER)
+    hindered = given.resolve(item, "sent", request_id="s2")
+    assert isinstance(hindered, ReservationNotResolvable)
+    assert hindered.why == "leased"
+    given.passes(61)
+
+    done(given.resolve(item, "sent", request_id="s3"))
+    given.settle(item)
+
+    assert given.kinds[-2:] == ["CaseClosed", "InviteOutcomeUnknown"]
+    state = given.reservation(item)
+    assert (state.is_in_work, state.due_at, state.access_due_at) == (False, None, None)
 
 
 def test_staff_take_away_through_the_channel_too() -> None:

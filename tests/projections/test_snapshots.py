@@ -83,6 +83,25 @@ def test_a_long_code_is_met_by_its_snapshot_and_the_events_since(
     assert_right(bench, code)
 
 
+def test_what_a_process_has_not_looked_at_for_long_is_met_by_its_snapshot_too(
+    bench: LedgerBench, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others had all the traffic of the code since: what is cached is as far from today as the log is long."""
+    monkeypatch.setattr(code_look, "EVENTS_PER_PAGE", 100)
+    code = bench.issue(None, bound=False)
+    with Storage.open(settings_for(bench.database_url)) as storage:
+        other = LedgerBench(storage, bench.database_url)
+        other.redeem(code, "first@example.com")
+        for start in range(0, LONG, BATCH):
+            numbers = range(start, start + BATCH)
+            bench.storage.ledger.execute([bench.reserve(code, f"p{number}@example.com") for number in numbers])
+        decoded.clear()
+        found = done(other.redeem(code, "newcomer@example.com")).code
+
+    assert 0 < len(decoded) < 100 + EVENTS_PER_SNAPSHOT + BATCH
+    assert_right(bench, found)
+
+
 def test_a_short_code_has_none(bench: LedgerBench) -> None:
     """It would cost more than it saves."""
     bench.redeem(bench.issue(), "li.wei@example.com")
