@@ -58,7 +58,7 @@ def main() -> int:
     jobs, words = sys.stdin.buffer, sys.stdout.buffer
     try:
         start = receive_start(jobs)
-        with rebuild_connection(start.database_url, "fold") as conn:
+        with rebuild_connection(start.database_url, "fold", reads_log=True) as conn:
             _work(start, conn, jobs, words)
     except psycopg.Error as away:
         send(words, Away(str(away).strip()))

@@ -115,7 +115,7 @@ def rebuild(database_url: str, wish: Wish, progress: Progress, reached: Step = l
     try:
         with (
             rebuild_connection(database_url, "rebuild") as writer,
-            rebuild_connection(database_url, "rebuild") as reader,
+            rebuild_connection(database_url, "rebuild", reads_log=True) as reader,
         ):
             hold_guard(writer)
             report = _Run(writer, reader, wish, progress, reached).run(database_url)

@@ -87,7 +87,7 @@ def verify(
     try:
         with (
             rebuild_connection(database_url, "verify") as writer,
-            rebuild_connection(database_url, "verify") as reader,
+            rebuild_connection(database_url, "verify", reads_log=True) as reader,
         ):
             watch, tables = RuleWatch(), tables_of(writer, PROJECTIONS)
             shadow = Shadow(writer, tables, temporary=True)
