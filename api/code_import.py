@@ -89,7 +89,8 @@ async def import_codes(
 ) -> ImportView:
     """CSV with a line of column names, or JSON Lines.
 
-    Columns: code, max_uses, used, open, expires_at, validity_days, group, note; only code is needed.
+    Columns: code, max_uses, used, open, expires_at, validity_days, rebinds_max, group, note; only code is
+    needed.
 
     Up to 10,000 lines. `used` becomes an opening balance. What is there already as the file says is left as it is, so a
     request whose answer was lost may be sent again.

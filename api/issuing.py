@@ -186,6 +186,7 @@ def _command(storage: Storage, order: Order, context: Context) -> IssueCode | Im
             expires_at=terms.expires_at,
             validity_days=terms.validity_days,
             group=terms.group,
+            rebinds_max=terms.rebinds_max,
             openings=[Opening(usage.used, STATED)] if usage.used else (),
             is_paused=usage.is_paused,
             note=usage.note,

@@ -23,7 +23,7 @@ Format = Literal["csv", "jsonl"]
 SLICE: Final = 1_000
 CODE_COLUMNS: Final = (
     *("code", "id", "state", "max_uses", "used", "reserved", "available", "open"),
-    *("expires_at", "validity_days", "group", "issued_at"),
+    *("expires_at", "validity_days", "rebinds_max", "group", "issued_at"),
 )
 RESERVATION_COLUMNS: Final = (
     *("reservation_id", "code_id", "recipient_id", "email", "status", "kind", "reserved_at", "deadline"),
@@ -72,6 +72,7 @@ def code_row(balance: Row, text: CodeText | None, now: datetime) -> Row:
         "open": not code.bound,
         "expires_at": code.expires_at,
         "validity_days": code.validity_days,
+        "rebinds_max": code.rebinds_max,
         "group": code.group,
         "issued_at": code.issued_at,
     }

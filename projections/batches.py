@@ -34,6 +34,7 @@ class NewBatch:
     validity_days: int | None
     group: str | None
     wanted: int
+    rebinds_max: int | None = None
     note: PrivateText | None = None
     runner: UUID | None = None
     lease_until: datetime | None = None
@@ -59,6 +60,7 @@ class Batch:
     bound: bool
     expires_at: datetime | None
     validity_days: int | None
+    rebinds_max: int | None
     group_name: str | None
     wanted: int
     done: int

@@ -15,6 +15,7 @@ from api.admin.office import Office, TheOffice
 from api.admin.rendering import (
     DAYS_MAX,
     NOTE_LENGTH_MAX,
+    REBINDS_MAX,
     Fields,
     admin_page,
     gone_to,
@@ -34,7 +35,7 @@ FILE_BYTES_MAX: Final = 16 * 2**20
 """A file of some 300,000 codes. It is held in memory while it is worked through, and never written down."""
 LINES_MAX: Final = 1_000_000
 RETRY_S: Final = 30
-COLUMNS: Final = ("code", "max_uses", "used", "open", "expires_at", "validity_days", "group")
+COLUMNS: Final = ("code", "max_uses", "used", "open", "expires_at", "validity_days", "rebinds_max", "group")
 IGNORED: Final = ("id", "state", "reserved", "available", "issued_at")
 """Columns of our own files that say how a code stands there; `ledger import-codes` reads more of them."""
 
@@ -120,6 +121,7 @@ def _wish(office: Office, staff: Staff, fields: Fields, usual: Terms, count: int
         bound=usual.bound,
         expires_at=usual.expires_at,
         validity_days=usual.validity_days,
+        rebinds_max=usual.rebinds_max,
         group=usual.group,
         wanted=count,
         note=services.storage.vault.text(note, services.new_id(), batch_id) if note else None,
@@ -189,5 +191,6 @@ def _form(request: Request, staff: Staff, fields: Fields) -> Response:
         nonce=new_nonce(),
         columns=COLUMNS,
         days_max=DAYS_MAX,
+        rebinds_max=REBINDS_MAX,
         megabytes_max=FILE_BYTES_MAX // 2**20,
     )

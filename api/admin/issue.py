@@ -13,6 +13,7 @@ from api.admin.rendering import (
     MAX_USES_MAX,
     NAME_LENGTH_MAX,
     NOTE_LENGTH_MAX,
+    REBINDS_MAX,
     Fields,
     admin_page,
     gone_to,
@@ -66,6 +67,7 @@ def terms_of(fields: Fields, office: Office) -> Terms:
         bound=fields.sent.get("bound", "yes") != "no",
         expires_at=fields.moment("expires_at", office.services.now()),
         validity_days=fields.number("validity_days", DAYS_MAX),
+        rebinds_max=fields.number("rebinds_max", REBINDS_MAX, least=0),
         group=fields.text("group", NAME_LENGTH_MAX) or None,
     )
 
@@ -102,6 +104,7 @@ def _wish(office: Office, staff: Staff, fields: Fields) -> NewBatch | None:
         bound=terms.bound,
         expires_at=terms.expires_at,
         validity_days=terms.validity_days,
+        rebinds_max=terms.rebinds_max,
         group=terms.group,
         wanted=count,
         note=services.storage.vault.text(note, services.new_id(), batch_id) if note else None,
@@ -127,5 +130,6 @@ async def _form(request: Request, office: Office, staff: Staff, fields: Fields) 
         nonce=fields.sent.get("nonce") or new_nonce(),
         count_max=COUNT_MAX,
         days_max=DAYS_MAX,
+        rebinds_max=REBINDS_MAX,
         **await office.services.read(find),
     )

@@ -16,6 +16,7 @@ from api.support.rendering import language_of
 
 MAX_USES_MAX: Final = 2**53
 DAYS_MAX: Final = 36_500
+REBINDS_MAX: Final = 1_000
 NAME_LENGTH_MAX: Final = 200
 NOTE_LENGTH_MAX: Final = 2_000
 _NONCE: Final = re.compile(r"[0-9a-f]{32}")
@@ -57,12 +58,12 @@ class Fields:
             self.faults[name] = "missing"
         return value
 
-    def number(self, name: str, most: int, *, default: int | None = None) -> int | None:
-        """A whole number from 1; the default where nothing is written."""
+    def number(self, name: str, most: int, *, least: int = 1, default: int | None = None) -> int | None:
+        """A whole number from the least on; the default where nothing is written."""
         value = self.sent.get(name, "").strip()
         if not value:
             return default
-        if value.isdecimal() and value.isascii() and 1 <= int(value[:20]) <= most:
+        if value.isdecimal() and value.isascii() and least <= int(value[:20]) <= most:
             return int(value)
         self.faults[name] = "number"
         return None

@@ -183,6 +183,7 @@ class BatchRunner:
             bound=batch.bound,
             expires_at=batch.expires_at,
             validity_days=batch.validity_days,
+            rebinds_max=batch.rebinds_max,
             group=batch.group_name,
             note_id=batch.text_id,
         )

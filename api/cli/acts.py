@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import typer
 from msgspec import UNSET
 
-from api.cli.arguments import JsonFlag, moment_of, reservation_id_of, uses_of
+from api.cli.arguments import JsonFlag, moment_of, rebinds_of, reservation_id_of, uses_of
 from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, print_json
 from api.messages import refusal_detail
 from api.telling import facts_of_refusal
@@ -77,7 +77,7 @@ def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
     expires_at: Annotated[str | None, typer.Option(help="ISO 8601 time, or never.")] = None,
     validity_days: Annotated[str | None, typer.Option(help="Days of access, or unlimited.")] = None,
     group: Annotated[str | None, typer.Option(help="Group of new reservations; empty for none.")] = None,
-    rebinds: Annotated[str | None, typer.Option(help="How often an access may be moved, or usual.")] = None,
+    rebinds: Annotated[str | None, typer.Option(help="Moves of an access: a number from 0, or usual.")] = None,
     note: Reason = "",
     json: JsonFlag = False,
 ) -> int:
@@ -92,7 +92,7 @@ def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
             expires_at=UNSET if expires_at is None else moment,
             validity_days=UNSET if validity_days is None else uses_of(validity_days),
             group=UNSET if group is None else group or None,
-            rebinds_max=UNSET if rebinds is None else None if rebinds == "usual" else uses_of(rebinds),
+            rebinds_max=UNSET if rebinds is None else rebinds_of(rebinds),
             note=_text(ledger, note),
         )
 

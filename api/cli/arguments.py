@@ -6,6 +6,7 @@ from uuid import UUID
 
 import typer
 
+REBINDS_MAX = 1_000
 DIGITS_MAX = 16
 """Of a number of uses: more than there are people."""
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -47,3 +48,16 @@ def uses_of(text: str) -> int | None:
     if text.isdecimal() and len(text) <= DIGITS_MAX and int(text) >= 1:
         return int(text)
     raise typer.BadParameter("a number from 1, or the word unlimited")
+
+
+def rebinds_of(text: str) -> int | None:
+    """How often an access may be moved: a number from 0; None for the word usual.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    if text == "usual":
+        return None
+    if text.isdecimal() and len(text) <= DIGITS_MAX and int(text) <= REBINDS_MAX:
+        return int(text)
+    raise typer.BadParameter(f"a number from 0 to {REBINDS_MAX}, or the word usual")

@@ -53,15 +53,15 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     max_uses: Annotated[str, typer.Option(help="Where a line names none: a number, or unlimited.")] = "1",
     expires_at: Annotated[str | None, typer.Option(help="Where a line names none: an ISO 8601 time.")] = None,
     validity_days: Annotated[int | None, typer.Option(min=1, max=36_500, help="Where a line names none.")] = None,
+    rebinds: Annotated[int | None, typer.Option(min=0, max=1000, help="Where a line says nothing of moves.")] = None,
     open_code: Annotated[bool, typer.Option("--open", help="Not bound, where a line does not say.")] = False,
     group: Annotated[str | None, typer.Option(help="Where a line names none.")] = None,
     json: JsonFlag = False,
 ) -> int:
     """Import codes that exist elsewhere. All of the file is looked at first: with a bad line nothing is imported.
 
-    Columns: code, max_uses, used, open, expires_at, validity_days, group, note, issued_at; only code is needed. `used`
-    becomes an opening balance. What the ledger has already as the file says is left as it is, so an import that was
-    interrupted goes on when it is run again.
+    Columns: code (needed), max_uses, used (an opening balance), open, expires_at, validity_days, rebinds_max, group,
+    note, issued_at. What the ledger has as the file says stays: an import that broke off goes on when run again.
     """
     usual = Terms(
         max_uses=uses_of(max_uses),
@@ -69,6 +69,7 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
         expires_at=moment_of(expires_at) if expires_at else None,
         validity_days=validity_days,
         group=group,
+        rebinds_max=rebinds,
     )
     known_form, known_mapping, began = _form(form, file), _mapping(mapping or []), time.monotonic()
     session: Session = context.obj

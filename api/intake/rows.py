@@ -11,6 +11,7 @@ from domain.values import MalformedCodeError, normal_code
 
 MAX_USES_MAX: Final = 2**53
 DAYS_MAX: Final = 36_500
+REBINDS_MAX: Final = 1_000
 NAME_LENGTH_MAX: Final = 200
 NOTE_LENGTH_MAX: Final = 2_000
 TERMS_KEPT_MAX: Final = 1_024
@@ -18,6 +19,7 @@ TERMS_KEPT_MAX: Final = 1_024
 SHOWN_LENGTH_MAX: Final = 40
 """Letters of a wrong cell that a message repeats."""
 UNLIMITED: Final = "unlimited"
+USUAL: Final = "usual"
 YES_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 COLUMNS: Final[Mapping[str, str]] = {
     "code": "the code; needed",
@@ -26,6 +28,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "open": "yes: not bound to the first person who redeems it",
     "expires_at": "ISO 8601; UTC unless it says otherwise",
     "validity_days": "days of access after the invitation",
+    "rebinds_max": "how often an access may be moved to another group: a number from 0, or usual",
     "group": "name of the group",
     "note": "stands in the code's history",
     "issued_at": "when it was issued elsewhere",
@@ -158,6 +161,16 @@ def _days(column: str, cell: str) -> int:
     return _number(column, cell, 1, DAYS_MAX)
 
 
+def _rebinds(column: str, cell: str) -> int | None:
+    if cell.lower() == USUAL:
+        return None
+    try:
+        return _number(column, cell, 0, REBINDS_MAX)
+    except CellFaultError as bad:
+        told = f"{column} {_shown(cell)} is neither a whole number from 0 to {REBINDS_MAX} nor the word usual"
+        raise CellFaultError(column, told) from bad
+
+
 def _bound(column: str, cell: str) -> bool:
     if cell.lower() not in YES_NO:
         raise CellFaultError(column, f"{column} {_shown(cell)} is neither yes nor no")
@@ -194,6 +207,7 @@ _TERMS: Final[Mapping[str, tuple[str, Callable[[str, str], Any]]]] = {
     "open": ("bound", _bound),
     "expires_at": ("expires_at", _moment),
     "validity_days": ("validity_days", _days),
+    "rebinds_max": ("rebinds_max", _rebinds),
     "group": ("group", _name),
 }
 """By column: the field of the terms, and how its cell is read."""

@@ -176,5 +176,6 @@ def _is_same(row: CodeRow, events: list[Event]) -> bool:
     if not isinstance(issued, CodeIssued):
         return False
     opening = events[1].uses if len(events) > 1 and isinstance(events[1], OpeningBalanceImported) else 0
-    there = (issued.max_uses, issued.bound, issued.expires_at, issued.validity_days, issued.group, opening)
-    return there == (terms.max_uses, terms.bound, terms.expires_at, terms.validity_days, terms.group, row.used)
+    there = (issued.max_uses, issued.bound, issued.expires_at, issued.validity_days, issued.group, issued.rebinds_max)
+    said = (terms.max_uses, terms.bound, terms.expires_at, terms.validity_days, terms.group, terms.rebinds_max)
+    return (*there, opening) == (*said, row.used)

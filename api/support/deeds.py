@@ -37,6 +37,7 @@ DONE: Final = frozenset({*get_args(ReservationAct), *get_args(CodeAct), "note"})
 TYPED_LENGTH_MAX: Final = 320
 USES_MAX: Final = 2**53
 DAYS_MAX: Final = 36_500
+REBINDS_MAX: Final = 1_000
 GROUP_LENGTH_MAX: Final = 200
 
 Field = Literal["access", "email", "group", "terms"]
@@ -57,6 +58,7 @@ class Filled:
     expires_at: str = ""
     validity_days: str = ""
     group: str = ""
+    rebinds_max: str = ""
 
 
 async def filled(request: Request) -> Filled:
@@ -73,6 +75,7 @@ def filled_from(code: RedeemCode) -> Filled:
         expires_at=f"{code.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" if code.expires_at else "",
         validity_days=str(code.validity_days or ""),
         group=code.group or "",
+        rebinds_max="" if code.rebinds_max is None else str(code.rebinds_max),
     )
 
 
@@ -158,8 +161,9 @@ def about_code(act: CodeAct, code_id: UUID, form: Filled, ask: Ask) -> CodeComma
                 code_id=code_id,
                 max_uses=_number(form.max_uses, USES_MAX),
                 expires_at=_moment(form.expires_at),
-                validity_days=_number(form.validity_days, DAYS_MAX),
+                validity_days=_number(form.validity_days, DAYS_MAX, least=1),
                 group=form.group[:200] or None,
+                rebinds_max=_number(form.rebinds_max, REBINDS_MAX),
                 note=note,
             )
 
@@ -203,11 +207,11 @@ def _group(typed: str) -> str:
     return typed
 
 
-def _number(typed: str, most: int) -> int | None:
-    """A number from 1 (0 uses are 0 uses); None where nothing is filled in."""
+def _number(typed: str, most: int, least: int = 0) -> int | None:
+    """A whole number (0 uses are 0 uses); None where nothing is filled in."""
     if not typed:
         return None
-    if not typed.isdecimal() or len(typed) > len(str(most)) or not 0 <= int(typed) <= most:
+    if not typed.isdecimal() or len(typed) > len(str(most)) or not least <= int(typed) <= most:
         raise ProblemError("MALFORMED")
     return int(typed)
 

@@ -7,22 +7,22 @@ WITH note AS (
 )
 INSERT INTO batches (
     batch_id, kind, state, requested_at, staff_id, text_id, prefix, max_uses, bound, expires_at, validity_days,
-    group_name, wanted, done, refused, runner, lease_until
+    rebinds_max, group_name, wanted, done, refused, runner, lease_until
 )
 VALUES (
     %(batch_id)s, %(kind)s, 'working', %(now)s, %(staff_id)s, %(text_id)s, %(prefix)s, %(max_uses)s, %(bound)s,
-    %(expires_at)s, %(validity_days)s, %(group)s, %(wanted)s, 0, 0, %(runner)s, %(lease_until)s
+    %(expires_at)s, %(validity_days)s, %(rebinds_max)s, %(group)s, %(wanted)s, 0, 0, %(runner)s, %(lease_until)s
 )
 ON CONFLICT (batch_id) DO NOTHING RETURNING batch_id;
 
 -- name: batch_of_id
 SELECT batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, max_uses, bound, expires_at,
-    validity_days, group_name, wanted, done, refused
+    validity_days, rebinds_max, group_name, wanted, done, refused
 FROM batches WHERE batch_id = %s;
 
 -- name: newest_batches
 SELECT batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, max_uses, bound, expires_at,
-    validity_days, group_name, wanted, done, refused
+    validity_days, rebinds_max, group_name, wanted, done, refused
 FROM batches WHERE (requested_at, batch_id) < (%s, %s) ORDER BY requested_at DESC, batch_id DESC LIMIT %s;
 
 -- name: claim_batch
@@ -34,7 +34,7 @@ WHERE batch_id = (
     ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, max_uses, bound, expires_at,
-    validity_days, group_name, wanted, done, refused;
+    validity_days, rebinds_max, group_name, wanted, done, refused;
 
 -- name: break_left_imports
 -- The process that had the file is gone, and the file with it.

@@ -18,7 +18,14 @@ from tests.support.browser import Browser
 def test_a_batch_is_issued_in_the_background(site: Site, admin: Browser) -> None:
     """With its prefix, terms and note; pressed twice it is one batch, and the log says which codes belong together."""
     nonce, wanted = uuid4().hex, SLICE + 10
-    terms = {"count": str(wanted), "prefix": "spring-26", "max_uses": "5", "group": "Design", "note": "for the fair"}
+    terms = {
+        "count": str(wanted),
+        "prefix": "spring-26",
+        "max_uses": "5",
+        "group": "Design",
+        "rebinds_max": "0",
+        "note": "for the fair",
+    }
 
     ids = [ask_for(admin, nonce, **terms) for _ in range(2)]
     batch = ended(site, ids[0])
@@ -32,7 +39,8 @@ def test_a_batch_is_issued_in_the_background(site: Site, admin: Browser) -> None
     assert wanted == site.count("code_balances")
     assert page.count(">SPRING26-") == 50
     assert "for the fair" in page
-    assert (5, "Design", ids[0]) == (event.max_uses, event.group, event.correlation_id)
+    assert (5, "Design", 0, ids[0]) == (event.max_uses, event.group, event.rebinds_max, event.correlation_id)
+    assert "0 at most" in page
     assert event.text_id is not None
     assert "for the fair" == site.services.reader.private_text(event.text_id)
 
@@ -74,10 +82,11 @@ def test_what_makes_no_sense_is_said_field_by_field(site: Site, admin: Browser) 
         max_uses="x",
         expires_at="2020-01-01T00:00",
         group="blue\x07",
+        rebinds_max="1001",
     )
 
     assert 422 == answer.status_code
-    assert 5 == answer.text.count('aria-invalid="true"')
+    assert 6 == answer.text.count('aria-invalid="true"')
     assert 'value="&lt;b&gt;"' in answer.text
     assert 0 == site.count("batches")
 

@@ -10,10 +10,10 @@ from tests.admin.office import ask_for, ended, upload
 from tests.api.site import Site
 from tests.support.browser import Browser
 
-FILE = """\ufeffCode,max_uses,open,expires_at,validity_days,group
-OLD-2024-A,5,no,2099-01-01,30,Design
+FILE = """\ufeffCode,max_uses,open,expires_at,validity_days,group,rebinds_max
+OLD-2024-A,5,no,2099-01-01,30,Design,0
 old2024a,1,,,,
-'=SUM(A1),unlimited,YES,,,
+'=SUM(A1),unlimited,YES,,,,usual
 
 TAKEN,,,,,
 "a\tb",1,,,,
@@ -21,31 +21,39 @@ X1,0,,,,
 X2,,maybe,,,
 X3,,,soon,,
 X4,,,,-1,
-X5,1,no,,,blue,more
+X5,1,no,,,blue,1,more
 "two
 lines",1,,,,
 X6,,,,,
+X7,,,,,,-1
 """
 
 
 def test_each_line_is_taken_or_refused_by_name(site: Site, admin: Browser) -> None:
     """Lines are counted as an editor counts them; what a line leaves open is as the form says."""
-    upload(admin, b"code\nTAKEN\n")
-    batch = ended(site, upload(admin, FILE.encode(), max_uses="7", group="Usual", note="from the old shop"))
+    ended(site, upload(admin, b"code\nTAKEN\n"))
+    batch = ended(
+        site, upload(admin, FILE.encode(), max_uses="7", group="Usual", rebinds_max="3", note="from the old shop")
+    )
     reader = site.services.reader
     ids = {text: reader.find_code(text) for text in ("OLD2024A", "=SUM(A1)", "X6", "X5")}
     rows = {text: reader.code(code_id) for text, code_id in ids.items() if code_id}
     page = admin.get(f"/admin/batches/{batch.batch_id}").text
     refusals = site.client.app.state.admin.batches.refusals(batch.batch_id, 0, 20)  # type: ignore[attr-defined]  # any ASGI app
 
-    assert ("done", 12, 12, 9) == (batch.state, batch.wanted, batch.done, batch.refused)
+    assert ("done", 13, 13, 10) == (batch.state, batch.wanted, batch.done, batch.refused)
     assert [(3, "repeated"), (6, "exists"), (7, "code"), (8, "max_uses"), (9, "open")] == refusals[:5]
-    assert [(10, "expires_at"), (11, "validity_days"), (12, "columns"), (14, "code")] == refusals[5:]
+    assert [(10, "expires_at"), (11, "validity_days"), (12, "columns"), (14, "code"), (16, "rebinds_max")] == refusals[
+        5:
+    ]
     assert {"OLD2024A", "=SUM(A1)", "X6"} == set(rows)
-    assert [(5, True, "Design", 30), (None, False, "Usual", None), (7, True, "Usual", None)] == [
-        (row["max_uses"], row["bound"], row["group_name"], row["validity_days"]) for row in rows.values() if row
+    assert [(5, True, "Design", 30, 0), (None, False, "Usual", None, None), (7, True, "Usual", None, 3)] == [
+        (row["max_uses"], row["bound"], row["group_name"], row["validity_days"], row["rebinds_max"])
+        for row in rows.values()
+        if row
     ]
     assert "max_uses is neither a number" in page
+    assert "rebinds_max is neither a number" in page
     assert "from the old shop" in page
     assert site.redeem("old-2024-a").status_code == 202
 

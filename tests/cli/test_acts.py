@@ -58,15 +58,20 @@ def test_an_access_is_moved_to_another_group(bench: LedgerBench, terminal: Termi
     sent = reserved(bench, code)
     bench.attempt(sent)
 
+    never = terminal.ledger("terms", code, "--rebinds", "0").status
+    wrong = terminal.ledger("terms", code, "--rebinds", "unlimited")
     terms = terminal.ledger("terms", code, "--rebinds", "3").out
     moved = terminal.ledger("rebind", str(sent), "--group", "blue", "--note", "asked", "--json")
     refused = terminal.ledger("rebind", str(sent), "--group", "", "--json")
 
+    assert (never, wrong.status, "or the word usual" in wrong.err) == (0, 2, True)
     assert terms == "active; used 1, reserved 0\n"
     assert (moved.json["state"], moved.json["used_count"], moved.json["reserved"]) == ("reserved", 1, 0)
     assert moved.json["reservation_id"] != str(sent)
     assert refused.status == 2
-    assert "moves to another group at most 3" in terminal.ledger("history", code).out
+    told = terminal.ledger("history", code).out
+    assert "moves to another group at most 3" in told
+    assert "moves to another group at most 0" in told
 
 
 def test_notes_stand_in_the_history(bench: LedgerBench, terminal: Terminal) -> None:

@@ -18,10 +18,10 @@ from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench
 from tests.projections.ledgers import done as done_of
 
-GOOD = """code,max_uses,used,open,expires_at,validity_days,group,note
-OLD-1,5,2,no,2031-05-06T07:08:09Z,30,Design,bought in March
-old 2,unlimited,7,yes,,,,
-OLD-3,,,,,,,
+GOOD = """code,max_uses,used,open,expires_at,validity_days,group,note,rebinds_max
+OLD-1,5,2,no,2031-05-06T07:08:09Z,30,Design,bought in March,0
+old 2,unlimited,7,yes,,,,,usual
+OLD-3,,,,,,,,
 """
 
 
@@ -42,7 +42,8 @@ def counts(bench: LedgerBench) -> tuple[int, int]:
 
 def test_codes_come_in_as_they_stand(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """Terms by line, else those of the command; uses so far become an opening balance, told in the history."""
-    done = terminal.ledger("import-codes", written(tmp_path, GOOD), "--max-uses", "3", "--group", "Other", "--json")
+    usual = ("--max-uses", "3", "--group", "Other", "--rebinds", "4")
+    done = terminal.ledger("import-codes", written(tmp_path, GOOD), *usual, "--json")
     first = terminal.ledger("history", "OLD1", "--json").json
     third = terminal.ledger("history", "OLD-3", "--json").json
 
@@ -51,8 +52,8 @@ def test_codes_come_in_as_they_stand(terminal: Terminal, bench: LedgerBench, tmp
     assert [event["type"] for event in first["events"]] == ["CodeIssued", "OpeningBalanceImported", "CodeNoted"]
     assert "csv" in first["events"][1]["sentence"]
     assert (third["max_uses"], third["used_count"]) == (3, 0)
-    groups = {row["code_id"]: row["group_name"] for row in bench.reader.codes(BEGINNING, 10)}
-    assert sorted(str(group) for group in groups.values()) == ["Design", "Other", "Other"]
+    terms = [(row["group_name"], row["rebinds_max"]) for row in bench.reader.codes(BEGINNING, 10)]
+    assert sorted(terms, key=str) == [("Design", 0), ("Other", 4), ("Other", None)]
     assert counts(bench) == (3, 9)
 
 
@@ -62,15 +63,16 @@ BAD_LINES = {
     "code is empty": ",1,",
     "code can't be one: 1 to 64 letters and digits": f"{'X' * 65},1,",
     "used '-1' is no whole number from 0 to 9007199254740992": "A-3,1,-1",
-    "it has 4 cells and line 1 names 3 columns": "A-4,1,0,9",
+    "it has 5 cells and line 1 names 4 columns": "A-4,1,0,9,9",
     "code is the same as on line 2": "good-1,1,",
+    "rebinds_max 'often' is neither a whole number from 0 to 1000 nor the word usual": "A-6,1,,often",
     "a quote is not closed on this line, or stands in the wrong place": '"A-5,1,',
 }
 
 
 def test_one_bad_line_imports_nothing_and_each_is_told(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """With its line and a sentence; the rejects file holds them all, for the owner only, safe for a spreadsheet."""
-    lines = ["code,max_uses,used", "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1", "=1+1,1,x"]
+    lines = ["code,max_uses,used,rebinds_max", "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1", "=1+1,1,x"]
     file, rejects = written(tmp_path, "\n".join(lines)), tmp_path / "rejects.csv"
 
     done = terminal.ledger("import-codes", file, "--rejects", str(rejects))
@@ -81,15 +83,15 @@ def test_one_bad_line_imports_nothing_and_each_is_told(terminal: Terminal, bench
     assert told[: len(BAD_LINES)] == [f"{file}, line {line}: {why}" for line, why in enumerate(BAD_LINES, start=3)]
     assert told[-1] == "nothing was imported: mend these lines, or add --skip-bad to import the others"
     kept = rejects.read_text("utf-8").splitlines()
-    assert kept[0] == "code,max_uses,used,line,why"
+    assert kept[0] == "code,max_uses,used,rebinds_max,line,why"
     assert len(kept) == 1 + len(BAD_LINES) + 1
-    assert kept[-1].startswith("'=1+1,1,x,12,")
+    assert kept[-1].startswith("'=1+1,1,x,,13,")
     assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
 
 
 def test_skipping_bad_lines_takes_the_others(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """Exit 1, since something was found; the mended rejects are imported as they are."""
-    lines = ["code,max_uses,used", "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1"]
+    lines = ["code,max_uses,used,rebinds_max", "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1"]
     file, rejects = written(tmp_path, "\n".join(lines)), tmp_path / "rejects.csv"
 
     done = terminal.ledger("import-codes", file, "--skip-bad", "--rejects", str(rejects), "--json")
@@ -107,9 +109,10 @@ def test_a_second_import_changes_nothing(terminal: Terminal, bench: LedgerBench,
     terminal.ledger("import-codes", file)
     again = terminal.ledger("import-codes", file, "--json")
     other = terminal.ledger("import-codes", written(tmp_path, GOOD.replace("OLD-1,5,2", "OLD-1,5,3")))
+    moving = terminal.ledger("import-codes", written(tmp_path, GOOD.replace("March,0", "March,1")))
 
     assert (again.status, again.json["imported"], again.json["already"]) == (0, 0, 3)
-    assert other.status == 4
+    assert (other.status, moving.status) == (4, 4)
     assert "line 2: the ledger has this code already, with other terms or uses" in other.err
     assert counts(bench) == (3, 9)
 
@@ -190,10 +193,10 @@ def test_what_was_exported_can_be_imported_elsewhere(terminal: Terminal, tmp_pat
         assert (done.status, done.err.strip()) == (0, "written: 3 codes")
         assert (again.json["already"], again.json["imported"]) == (3, 0)
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
-    assert sorted((row["code"], row["used"], row["available"]) for row in rows) == [
-        ("OLD1", 2, 3),
-        ("OLD2", 7, None),
-        ("OLD3", 0, 1),
+    assert sorted((row["code"], row["used"], row["available"], row["rebinds_max"]) for row in rows) == [
+        ("OLD1", 2, 3, 0),
+        ("OLD2", 7, None, None),
+        ("OLD3", 0, 1, None),
     ]
     secret = terminal.ledger("export", "codes", "--no-texts").out
     assert "OLD" not in secret

@@ -139,7 +139,7 @@ def test_terms_are_shown_before_they_change(site: Site, sign_in: SignIn) -> None
     for name in ("a", "b"):
         reserved(site, code, f"{name}@example.com")
     browser, path = sign_in("support"), f"/support/codes/{code_id_of(site, code)}/acts/terms"
-    form = {"validity_days": "30", "expires_at": "", "group": "", "nonce": "n1"}
+    form = {"validity_days": "30", "expires_at": "", "group": "", "rebinds_max": "0", "nonce": "n1"}
 
     asked = browser.get(path)
     low = browser.submit(path, max_uses="1", step="look", **form)
@@ -147,10 +147,17 @@ def test_terms_are_shown_before_they_change(site: Site, sign_in: SignIn) -> None
     wrong = browser.submit(path, max_uses="many", step="look", **form)
     done = [browser.submit(path, max_uses="9", note="sold more", **form) for _ in range(2)]
 
+    often = browser.submit(path, max_uses="9", step="look", **{**form, "rebinds_max": "1001"})
+
     assert re.search(r'name="max_uses"[^>]*value="3"', asked.text)
+    assert re.search(r'name="rebinds_max"[^>]*value=""', asked.text)
+    moves = "Moves to another group</th><td>as the settings say</td><td>0</td>"
+    assert f'class="is-moved"><th scope="row">{moves}' in looked.text
+    assert "0 at most" in browser.get(f"/support/codes/{code_id_of(site, code)}").text
     assert "2 uses are used or reserved already" in low.text
     assert re.search(r'class="is-moved"><th scope="row">limit</th><td>3</td><td>9</td>', looked.text)
-    assert (wrong.status_code, [answer.status_code for answer in done]) == (422, [303, 303])
+    assert (wrong.status_code, often.status_code) == (422, 422)
+    assert [answer.status_code for answer in done] == [303, 303]
     assert kinds(site, code).count("CodeTermsChanged") == 1
 
 

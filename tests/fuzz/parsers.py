@@ -92,8 +92,8 @@ def _body(mutator: Mutator) -> None:
 
 
 def _file_of_codes(mutator: Mutator) -> None:
-    head = "code,max_uses,open,expires_at,validity_days,group\r\n"
-    line = 'MCM1-PRY5,5,yes,2027-01-01T00:00Z,30,"a ""b"""\r\n'
+    head = "code,max_uses,open,expires_at,validity_days,group,rebinds_max\r\n"
+    line = 'MCM1-PRY5,5,yes,2027-01-01T00:00Z,30,"a ""b""",2\r\n'
     data = mutator.octets((head + line, "code\nX\n", head + line * 5, "\ufeffcode,group\n'=1,'+a\n"))
     with suppress(FileFaultError):
         count = count_records(data)

@@ -68,6 +68,7 @@ CREATE TABLE public.batches (
     refused bigint NOT NULL,
     runner uuid,
     lease_until timestamp with time zone,
+    rebinds_max integer,
     CONSTRAINT batches_kind_check CHECK ((kind = ANY (ARRAY['issue'::text, 'import'::text]))),
     CONSTRAINT batches_state_check CHECK ((state = ANY (ARRAY['working'::text, 'done'::text, 'stopped'::text, 'broken'::text])))
 );
