@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
@@ -116,19 +117,21 @@ def _rebuilt(url: str, *options: str) -> dict[str, Any]:
     """Run the command as an operator does; its document, how long it took, and the memory of it and its helpers."""
     command = [sys.executable, "-m", "projections", "rebuild", "--json", *options]
     began = time.perf_counter()
-    process = subprocess.Popen(command, env={"DATABASE_URL": url}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     peak = 0.0
-    told: list[bytes] = []
-    listening = threading.Thread(target=lambda: told.append((process.stdout or sys.stdin.buffer).read()))
-    listening.start()
-    while process.poll() is None:
-        peak = max(peak, _memory_mb(process.pid))
-        time.sleep(LOOK_S)
-    took = time.perf_counter() - began
-    listening.join()
-    if process.returncode:
-        raise BenchmarkError(f"a rebuild ended with {process.returncode}")
-    return {**json.loads(told[0]), "took_s": took, "peak_mb": peak}
+    with TemporaryFile() as told, TemporaryFile() as said:
+        process = subprocess.Popen(command, env={"DATABASE_URL": url}, stdout=told, stderr=said)
+        while process.poll() is None:
+            peak = max(peak, _memory_mb(process.pid))
+            time.sleep(LOOK_S)
+        took = time.perf_counter() - began
+        if process.returncode:
+            raise BenchmarkError(f"a rebuild ended with {process.returncode}: {_text(said)[-300:]}")
+        return {**json.loads(_text(told)), "took_s": took, "peak_mb": peak}
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace").strip()
 
 
 def _memory_mb(pid: int) -> float:

@@ -38,8 +38,6 @@ from projections.rebuild_log import Sizes
 from projections.rebuild_shadow import PROJECTIONS
 from projections.verify_rules import RuleWatch
 
-NICENESS = 10
-"""Redeems go first: on a busy machine this process gets a tenth of what one of theirs gets, on an idle one all."""
 FRAME_ROWS = 2_000
 """Rows of one frame; some half a megabyte."""
 
@@ -51,7 +49,6 @@ def main() -> int:
         0; 1 if nobody listens any more or the database went away.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to everybody on the terminal; who started us decides
-    os.nice(NICENESS)
     # Folding makes no cycles: collecting them would look at everything that is held, again and again.
     gc.freeze()
     gc.disable()

@@ -23,8 +23,10 @@ LAST_TAIL_S: Final = 0.04
 LAST_TAIL_EVENTS: Final = (200, 2_000)
 """While writers wait: for how long events may be brought in, and how many at least and at most that may be."""
 ROUNDS_MAX: Final = 50
-ALONE_EVENTS_MAX: Final = 200_000
+ALONE_EVENTS_MAX: Final = 20_000
 """A log of so many events is folded before other processes would have begun."""
+EVENTS_PER_WORKER: Final = 100_000
+"""Fewer are not worth another process. The first one is worth more than time: it stands back for redeems."""
 HEAVY_MAX: Final = 64
 """Streams that are looked at for being longer than others."""
 
@@ -166,7 +168,7 @@ class Builder:
                 case _:
                     raise AssertionError(word)
 
-        with FoldPool(start, self._workers) as pool:
+        with FoldPool(start, min(self._workers, max(until // EVENTS_PER_WORKER, 1))) as pool:
             pool.run(jobs, hear)
 
     def _parts(self, until: int) -> list[FoldStreams]:

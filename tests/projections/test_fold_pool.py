@@ -31,6 +31,7 @@ from projections.rebuild import Wish, rebuild
 from tests.projections.rebuilds import Quiet
 
 rebuild_build.ALONE_EVENTS_MAX = 0
+rebuild_build.EVENTS_PER_WORKER = 1
 
 class Deadly(Quiet):
     def at(self, events, position):
@@ -44,6 +45,7 @@ rebuild(sys.argv[1], Wish(apply=True, workers=2), Deadly())
 def _never_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even a short log is folded by several processes."""
     monkeypatch.setattr("projections.rebuild_build.ALONE_EVENTS_MAX", 0)
+    monkeypatch.setattr("projections.rebuild_build.EVENTS_PER_WORKER", 1)
     monkeypatch.setattr("projections.fold_jobs.PART_EVENTS", 20)
 
 
