@@ -25,6 +25,8 @@ AUDITING := $(TOOLS)/.installed-$(PLACE)
 export PIP_NO_INPUT := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+# Many processes are started, by `ledger up` as by the tests: without its bytecode each compiles every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 ifeq ($(strip $(HOME)),)
 # "~" would be the root folder of the machine.
 export PIP_NO_CACHE_DIR := 1

@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 import time
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 
 from api.services import Services
 from api.support.throttle import Throttle
+from projections.randomness import POOL
 from projections.staff import Account, StaffDesk
 from projections.statements import Statements
 from projections.support import SupportReader
@@ -41,7 +44,7 @@ class Desk:
             staff=StaffDesk(storage),
             find=SupportReader(storage),
             statements=Statements(storage),
-            nobody=PasswordHasher().hash(services.new_id().hex),
+            nobody=nobodys_hash(PasswordHasher()),
         )
 
     @property
@@ -70,3 +73,10 @@ class Desk:
         except (VerificationError, InvalidHashError):
             return False
         return account is not None
+
+
+def nobodys_hash(hasher: PasswordHasher) -> str:
+    """A hash that takes as long to check as any other of this hasher's; it is drawn, since making one takes as long."""
+    salt, digest = (b64encode(POOL.draw(count)).rstrip(b"=").decode() for count in (hasher.salt_len, hasher.hash_len))
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${costs}${salt}${digest}"

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 from eventsourcing.persistence import ProgrammingError
 
 from api.limits.sites import site_of
+from api.support.desk import nobodys_hash
 from api.support.throttle import FAILURES_MAX, WINDOW_S, Throttle
 from tests.api.site import Site
 from tests.support.browser import Browser, add_staff, heading
@@ -53,6 +56,17 @@ def test_a_wrong_password_and_an_unknown_account_are_told_alike(site: Site) -> N
     assert "The e-mail or the password is wrong" in wrong.text
     assert "The e-mail or the password is wrong" in unknown.text
     assert acts(site) == ["sign_in_failed", "sign_in_failed"]
+
+
+@pytest.mark.parametrize("hasher", [PasswordHasher(), PasswordHasher(2, 16, 1, 20, 8)], ids=["ours", "another"])
+def test_an_unknown_account_costs_what_a_known_one_does(hasher: PasswordHasher) -> None:
+    """The hash that nobody has is checked to its end, with the costs of every other; and no two are alike."""
+    nobody = nobodys_hash(hasher)
+
+    with pytest.raises(VerifyMismatchError):
+        hasher.verify(nobody, PASSWORD)
+    assert extract_parameters(nobody) == extract_parameters(hasher.hash(PASSWORD))
+    assert nobody != nobodys_hash(hasher)
 
 
 def test_too_many_failures_are_stopped(site: Site) -> None:
