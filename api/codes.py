@@ -1,12 +1,12 @@
 """Codes for staff and integrators: issue, list, look at one, read its history, have its count explained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response
 
 from api.deps import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
@@ -14,10 +14,13 @@ from api.etags import tag_of
 from api.explain import Explanation, csv_of, explanation_of
 from api.history import code_of, code_view, empty_history, history_of, view_of_code
 from api.issuing import Issued, QuickLetters, Terms, issuing
+from api.keyed_issue import KeyedIssue, issue_key, issue_once
 from api.moments import Moment
 from api.paging import FIRST, Stretch, place_of
 from api.problems import ProblemError
 from api.schemas import CodePage, CodeView, History, IssuedCode, IssueRequest, Problem
+from api.services import Services
+from domain.decisions.command import Context
 from domain.decisions.terms import terms_of
 from domain.redeem_code import CodeState, RedeemCode
 from projections.code_list import STRETCH
@@ -42,30 +45,58 @@ ISSUE_S_MAX = 30.0
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 
-@router.post("", status_code=201, summary="Issue codes")
-async def issue(body: IssueRequest, services: TheServices, caller: MayIssueCodes) -> list[IssuedCode]:
-    """Issue up to 1,000 codes of the same terms; their texts are in the answer and nowhere else in clear."""
+@router.post(
+    "",
+    status_code=201,
+    responses={422: {"model": Problem, "description": "MALFORMED, or IDEMPOTENCY_KEY_REUSED."}},
+    summary="Issue codes",
+)
+async def issue(
+    body: IssueRequest,
+    services: TheServices,
+    caller: MayIssueCodes,
+    idempotency_key: Annotated[
+        str | None,
+        Header(max_length=255, description="Of your choice, for 7 days: the same key and body give the same codes."),
+    ] = None,
+) -> list[IssuedCode]:
+    """Issue up to 1,000 codes of the same terms; their texts are in the answer and nowhere else in clear.
+
+    With an `Idempotency-Key`, which is scoped to who asks, a request whose answer was lost may be sent again: it gives
+    the same codes, and issues what is missing of them. Without one every request issues.
+    """
+    context = services.context(caller)
+    key = None if idempotency_key is None else issue_key(caller, idempotency_key, body, services.new_id())
+
+    def issue_all() -> list[Issued]:
+        if key is None:
+            return _issue(services, body, context)
+        wish = KeyedIssue(key=key, terms=_terms(body), count=body.count, prefix=body.prefix.upper(), note=body.note)
+        return issue_once(services.storage, wish, context, QuickLetters())
+
+    issued = await services.read(issue_all, ISSUE_S_MAX)
+    return [IssuedCode(code=code.text, id=code.code_id) for code in issued]
+
+
+def _issue(services: Services, body: IssueRequest, context: Context) -> list[Issued]:
     note = services.storage.vault.text(body.note, services.new_id()) if body.note else None
-    terms = Terms(
+    if note is not None:
+        Notes(services.storage).keep(note)
+    terms = replace(_terms(body), note_id=note.text_id if note else None)
+    prefix, letters = body.prefix.upper(), QuickLetters()
+    batches = issuing(services.storage, terms, body.count, context, services.new_id, letters, prefix)
+    return [code for batch in batches for code in batch]
+
+
+def _terms(body: IssueRequest) -> Terms:
+    return Terms(
         max_uses=body.max_uses,
         bound=not body.open,
         expires_at=body.expires_at,
         validity_days=body.validity_days,
         rebinds_max=body.rebinds_max,
         group=body.group,
-        note_id=note.text_id if note else None,
     )
-    context = services.context(caller)
-
-    def issue_all() -> list[Issued]:
-        if note is not None:
-            Notes(services.storage).keep(note)
-        prefix, letters = body.prefix.upper(), QuickLetters()
-        batches = issuing(services.storage, terms, body.count, context, services.new_id, letters, prefix)
-        return [code for batch in batches for code in batch]
-
-    issued = await services.read(issue_all, ISSUE_S_MAX)
-    return [IssuedCode(code=code.text, id=code.code_id) for code in issued]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

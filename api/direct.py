@@ -14,9 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.deps import caller_of
 from api.i18n import pick_language
+from api.idempotency import KEY_LENGTH_MAX
 from api.problems import ProblemError, problem_response
 from api.schemas import RedeemRequest
-from api.services import IDEMPOTENCY_KEY_LENGTH_MAX as KEY_LENGTH_MAX
 from api.services import Caller, Services
 from domain.ports import Language
 

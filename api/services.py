@@ -9,9 +9,10 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from api.commit import LoopCommit
+from api.idempotency import scope_digest
 from api.limits.guard import Guard, Tried
 from api.limits.within import within_limits
-from api.problems import RETRY_AFTER_S, ProblemError, malformed
+from api.problems import RETRY_AFTER_S, ProblemError
 from api.settings import ApiSettings
 from domain.deciding import Command, Done
 from domain.decisions.command import Context
@@ -29,7 +30,6 @@ from projections.metrics import ERRORS, REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS
 from projections.reading import Reader
 from projections.vault import TypedCode, Vault
 
-IDEMPOTENCY_KEY_LENGTH_MAX = 255
 T = TypeVar("T")
 ACCEPTED, KNOWN = REDEEM_REQUESTS.labels("accepted"), REDEEM_REQUESTS.labels("known")
 
@@ -239,15 +239,13 @@ def _idempotency_key(key: str | None, caller: Caller, what: bytes, again: UUID |
     """
     if key is None:
         return None
-    if not 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX:
-        raise malformed("header.idempotency-key", f"1 to {IDEMPOTENCY_KEY_LENGTH_MAX} letters")
     more = again.bytes if again else b""
     if caller.actor == "person":
         scope, body = what, more
     else:
         scope, body = f"{caller.actor}:{caller.actor_id}:".encode(), what + more
     return IdempotencyKey(
-        scope_digest=hashlib.sha256(scope + key.encode(errors="replace")).digest(),
+        scope_digest=scope_digest(scope, key),
         body_digest=hashlib.sha256(body).digest(),
     )
 

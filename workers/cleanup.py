@@ -27,7 +27,8 @@ def prune(storage: Storage, now: datetime, refusals_days: int) -> dict[str, int]
         conn.execute(QUERIES["prune_access_marks"], (now - timedelta(minutes=10),))
         conn.execute(QUERIES["prune_dispatches"], (now - timedelta(minutes=10),))
         return {
-            "idempotency_key": conn.execute(QUERIES["prune_idempotency_keys"], (now, ROWS_MAX)).rowcount,
+            "idempotency_key": conn.execute(QUERIES["prune_idempotency_keys"], (now, ROWS_MAX)).rowcount
+            + conn.execute(QUERIES["prune_issue_keys"], (now, ROWS_MAX)).rowcount,
             "refusal": conn.execute(QUERIES["prune_refusals"], (old, ROWS_MAX)).rowcount,
             "unknown_code_try": conn.execute(QUERIES["prune_unknown_code_tries"], (old,)).rowcount,
             "callback": conn.execute(QUERIES["prune_callbacks"], (now - CALLBACKS_KEPT, ROWS_MAX)).rowcount

@@ -179,6 +179,12 @@ CREATE TABLE public.invite_groups (
     takes_rebinds boolean DEFAULT false NOT NULL,
     CONSTRAINT invite_groups_channel_check CHECK (((channel = 'smtp'::text) OR ((channel = 'webhook'::text) AND (channel_id IS NOT NULL) AND (channel_url IS NOT NULL))))
 );
+CREATE TABLE public.issue_keys (
+    scope_digest bytea NOT NULL,
+    body_digest bytea NOT NULL,
+    batch_id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
 CREATE TABLE public.key_checks (
     ring text NOT NULL,
     key_id smallint NOT NULL,
@@ -407,6 +413,8 @@ ALTER TABLE ONLY public.invite_groups
     ADD CONSTRAINT invite_groups_channel_id_key UNIQUE (channel_id);
 ALTER TABLE ONLY public.invite_groups
     ADD CONSTRAINT invite_groups_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY public.issue_keys
+    ADD CONSTRAINT issue_keys_pkey PRIMARY KEY (scope_digest);
 ALTER TABLE ONLY public.key_checks
     ADD CONSTRAINT key_checks_pkey PRIMARY KEY (ring, key_id);
 ALTER TABLE ONLY public.ledger_events
@@ -464,6 +472,7 @@ CREATE INDEX code_balances_issued_idx ON public.code_balances USING btree (issue
 CREATE INDEX code_texts_hint_idx ON public.code_texts USING btree (hint, code_id);
 CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree (expires_at);
 CREATE INDEX invite_groups_webhook_idx ON public.invite_groups USING btree (name) WHERE (channel = 'webhook'::text);
+CREATE INDEX issue_keys_expires_idx ON public.issue_keys USING btree (expires_at);
 CREATE UNIQUE INDEX ledger_events_notification_id_idx ON public.ledger_events USING btree (notification_id);
 CREATE INDEX limit_reports_at_idx ON public.limit_reports USING btree (at);
 CREATE INDEX merkle_tiles_position_idx ON public.merkle_tiles USING btree (first_position) WHERE (height = 0);
