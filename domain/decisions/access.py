@@ -101,15 +101,19 @@ def record_revocation(command: RecordRevocation, book: Book, policy: Policy) -> 
         return Decision(item.code_id, (AccessRemoved(**about, effect=effect),), item.reservation_id)
     if command.attempt != access.removal_tries + 1:
         return Decision(item.code_id, (), item.reservation_id)
+    retry_at = _retry_at(outcome, access, now.at, policy)
+    if retry_at is None and item.case_id is not None:
+        # A reservation has one case at a time, and this failure must not be forgotten with another's end.
+        retry_at = now.at + timedelta(seconds=policy.removal_wait_s_max)
     failed = AccessRemovalFailed(
         **about,
         reason=_reason(outcome),
         attempt=command.attempt,
-        retry_at=_retry_at(outcome, access, now.at, policy),
+        retry_at=retry_at,
         text_id=command.reply.text_id if command.reply else None,
     )
     events: list[Event] = [failed]
-    if failed.retry_at is None and item.case_id is None:
+    if retry_at is None:
         events.append(cases.opened(item, now, command.case_id, REMOVAL_FAILED, caused_by=code.version + 1))
     return Decision(item.code_id, events, item.reservation_id)
 

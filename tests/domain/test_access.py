@@ -226,6 +226,22 @@ def test_a_lease_that_lapses_beside_a_case_keeps_nobody_from_settling_it() -> No
     assert (state.is_in_work, state.due_at, state.access_due_at) == (False, None, None)
 
 
+def test_what_could_not_be_taken_away_waits_for_another_case() -> None:
+    """It came back (a case), and then its access is over: tried on daily, until the case is free for it."""
+    given = scenario()
+    item = given.sent()
+    given.bounce(item)
+    given.passes(30 * DAY_S)
+    assert look(given, item) == ["AccessExpired"]
+    for _ in range(2):
+        assert revoked(given, item, NEVER) == ["AccessRemovalFailed"]
+        assert given.reservation(item).access_due_at == given.now + timedelta(days=1)
+        given.passes(DAY_S)
+    done(given.resolve(item, "sent"))
+
+    assert revoked(given, item, NEVER) == ["AccessRemovalFailed", "CaseOpened"]
+
+
 def test_staff_take_away_through_the_channel_too() -> None:
     """A refund with its access: the use is back, and the access is to be taken away."""
     given = scenario(None)
