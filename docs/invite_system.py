@@ -18,6 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 SEATS = 2
 WELCOME = "@example.com"
+NOTICES = {"invite.given_back", "move.given_back", "access.ends_soon"}
 
 
 class Team:
@@ -26,6 +27,7 @@ class Team:
     def __init__(self, secret: str) -> None:
         self.webhook = Webhook(secret)
         self.invited: dict[str, dict] = {}
+        self.told: list[tuple[str, str, str]] = []
 
     def take(self, headers: dict[str, str], body: bytes) -> tuple[int, dict]:
         """Answer one message: the status code, and what is said."""
@@ -35,6 +37,8 @@ class Team:
             return 401, {"status": "refused", "reason": "the signature is wrong"}
         if message["type"] == "invite.test":
             return 200, {"status": "sent"}
+        if message["type"] in NOTICES:
+            return self.tell(message["type"], message["data"])
         if message["type"] == "access.ended":
             return self.remove(message["data"]["reservation_id"])
         if message["type"] != "invite.requested":
@@ -56,6 +60,13 @@ class Team:
         """Let somebody go whose access has ended. Who is gone already stays gone, and that is success too."""
         self.invited = {key: data for key, data in self.invited.items() if data["reservation_id"] != reservation_id}
         return 200, {"status": "removed"}
+
+    def tell(self, kind: str, data: dict) -> tuple[int, dict]:
+        """Tell somebody what the ledger has to say, since nobody else does. Here it is only written down, once."""
+        told = (kind, data["email"], data["subject"])
+        if told not in self.told:
+            self.told.append(told)
+        return 200, {}
 
     def report(self, kind: str, message_id: str) -> int:
         """Tell the ledger that somebody accepted, that an invitation bounced, or that access was taken away."""

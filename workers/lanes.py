@@ -33,7 +33,7 @@ class Rests:
         self._until: dict[str, float] = {}
 
     def note(self, group: str, outcome: Outcome) -> None:
-        """What a group's system made of an invitation."""
+        """What a group's system made of an invitation or a notice."""
         is_silent = (isinstance(outcome, Rejected) and outcome.reason in SILENT) or (
             isinstance(outcome, Uncertain) and outcome.cause in SILENT
         )

@@ -10,6 +10,7 @@ from domain.reservation import Reservation
 from projections.beside_log import ENDS_IN
 from projections.bootstrap import Storage
 from projections.sql import QUERIES
+from workers.lanes import Rests
 from workers.steps import Steps, outcome_word
 
 TAKEN_MAX = 20
@@ -79,8 +80,9 @@ def send_notices(
     steps: Steps,
     channel: Channel,
     enough: Callable[[], bool] = lambda: False,
+    rests: Rests | None = None,
 ) -> int:
-    """Send the notices that are due; how many were tried.
+    """Send the notices that are due; how many were looked at.
 
     A notice whose sending may have succeeded is not tried again: a second one would worry more than a lost one.
     A worker that dies between taking and sending leaves it to be tried after the lease.
@@ -91,26 +93,39 @@ def send_notices(
         steps: For time, addresses and letters.
         channel: What the notices go out by.
         enough: Turns true when no further one is to be begun.
+        rests: Which groups' systems are left alone for now: their notices are put off, so that no other waits.
     """
     for tried in range(TAKEN_MAX):
-        if enough() or not _send_one(outbox, find, steps, channel):
+        if enough() or not _send_one(outbox, find, steps, channel, rests):
             return tried
     return TAKEN_MAX
 
 
-def _send_one(outbox: Outbox, find: Callable[[UUID], Reservation | None], steps: Steps, channel: Channel) -> bool:
-    """Send one notice; False if none is due."""
+def _send_one(
+    outbox: Outbox,
+    find: Callable[[UUID], Reservation | None],
+    steps: Steps,
+    channel: Channel,
+    rests: Rests | None,
+) -> bool:
+    """Send one notice, or put it off; False if none is due."""
     now = steps.now()
     notice = outbox.take(now)
     if notice is None:
         return False
     item = find(notice.reservation_id)
+    group = item.group if item else None
+    if rests is not None and group is not None and rests.has(group):
+        outbox.close(notice, now + timedelta(seconds=RETRY_S), "put_off")
+        return True
     address = steps.addresses([notice.reservation_id]).get(notice.reservation_id)
     letter = None if item is None or address is None else _letter(steps, notice, item, address)
     if letter is None:
         outcome, again = "recipient_forgotten" if address is None else "not_needed", False
     else:
         result = channel.send(letter)
+        if rests is not None and group is not None:
+            rests.note(group, result)
         outcome = outcome_word(result)
         retryable = not isinstance(result, Accepted | Uncertain)
         final = isinstance(result, Rejected) and result.final

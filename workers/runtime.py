@@ -45,7 +45,7 @@ class Runtime:
     threads: ThreadPoolExecutor
     own: OwnChannels
     webhooks: Deliverer
-    _rests: Rests = field(default_factory=Rests)
+    rests: Rests = field(default_factory=Rests)
     _channels: threading.local = field(default_factory=threading.local)
     _opened: list[Channel] = field(default_factory=list)
 
@@ -103,7 +103,7 @@ class Runtime:
     def mailroom(self) -> Mailroom:
         """Sends what a message names."""
         hands = self.settings.send_concurrency
-        return Mailroom(self.steps, self.threads, hands, self.channel, plan=self.own.plan, rests=self._rests)
+        return Mailroom(self.steps, self.threads, hands, self.channel, plan=self.own.plan, rests=self.rests)
 
     def grants(self) -> GrantKeeper:
         """Ends accesses whose time is over."""

@@ -152,6 +152,7 @@ def sweep_due_reservations() -> None:
         runtime.steps,
         runtime.channel(),
         lambda: over() or invitations_wait(runtime.storage, runtime.steps.now()),
+        runtime.rests,
     )
 
 

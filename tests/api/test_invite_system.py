@@ -119,6 +119,23 @@ def test_the_example_lets_go_whose_access_has_ended(site: Site, team: Any, work:
     assert isinstance(channel.revoke(replace(removal, group="elsewhere")), OnlyTold)
 
 
+def test_the_example_tells_people_what_the_ledger_has_to_say(site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
+    """Once, however often it is asked; and no mail goes out for it."""
+    code = site.issue(Terms(max_uses=1, group="design", validity_days=30))
+    item = site.redeem(code).json()["reservation_id"]
+    work(item)
+    found = site.services.reader.reservation(UUID(item))
+    assert found is not None
+    press = LetterPress(b"secret", "http://testserver", "ledger.example")
+    letter = press.ends_soon(found, "li.wei@example.com", 7, site.services.now())
+    channel = ByGroup(NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group)
+
+    outcomes = [channel.send(letter) for _ in range(2)]
+
+    assert [(type(outcome), outcome.server[:7]) for outcome in outcomes] == [(Accepted, "http://")] * 2
+    assert [(kind, email) for kind, email, _ in team.told] == [("access.ends_soon", "li.wei@example.com")]
+
+
 def test_the_example_takes_no_strangers_word(team: Any) -> None:  # noqa: ANN401 - the example's class
     """What is not signed is refused."""
     assert team.take({}, b"{}")[0] == 401

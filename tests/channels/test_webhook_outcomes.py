@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
+from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Template, Uncertain
 from domain.signatures import secret_text
 from tests.channels.builders import CALLBACKS, HOOK_TIMEOUT_S, LETTER, SECRET, webhook_to
 from tests.hookserver import HookServer, Reply
@@ -72,6 +72,35 @@ def test_every_try_has_one_id_and_one_body(system: HookServer) -> None:
     first, again, other = system.received
     assert (first.headers["webhook-id"], first.body) == (again.headers["webhook-id"], again.body)
     assert first.headers["webhook-id"] != other.headers["webhook-id"]
+
+
+@pytest.mark.parametrize(
+    ("template", "about", "kind"),
+    [
+        ("refund_notice", "refund", "invite.given_back"),
+        ("rebind_notice", "refund", "move.given_back"),
+        ("ends_soon", "ends-in-7", "access.ends_soon"),
+    ],
+)
+def test_what_people_are_to_be_told_is_posted_too(
+    system: HookServer, template: Template, about: str, kind: str
+) -> None:
+    """By a type and an id of its own, with the words of a mail; in doubt it is as good as not sent."""
+    notice = replace(LETTER, template=template, message_id=f"<{LETTER.reservation_id}.{about}@example.com>")
+    system.then(Reply(204), Reply(500))
+    outcomes = [send(system, notice) for _ in range(2)]
+
+    first, again = system.received
+    data = first.json()["data"]
+    assert (first.json()["type"], first.body) == (kind, again.body)
+    assert first.headers["webhook-id"] == f"notice_{LETTER.reservation_id.hex}_{about}"
+    assert (data["email"], data["link"] in data["text"]) == (LETTER.recipient, True)
+    assert data.get("ends_at") == ("2027-01-31T08:30:00+00:00" if template == "ends_soon" else None)
+    assert "delivery" not in data
+    assert outcomes == [
+        Accepted(server=origin(system), reply_code=204),
+        Rejected(server=origin(system), reason="bad_reply", final=False),
+    ]
 
 
 def test_while_a_secret_is_replaced_both_verify(system: HookServer) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,10 +18,11 @@ from tests.hookserver import HookServer, Reply
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 from tests.workers.test_mailroom import HANDS, Post, statuses
-from tests.workers.test_steps import later
+from tests.workers.test_steps import TOO_BIG, ScriptedChannel, later
 from workers.channels.by_group import ByGroup
 from workers.lanes import Rests
 from workers.mailroom import Mailroom
+from workers.notices import OutboxRows, send_notices
 from workers.posting import Poster
 from workers.steps import Steps
 from workers.ways import OwnChannels
@@ -62,6 +64,19 @@ class House:
             Mailroom(self.steps, threads, HANDS, channel, plan=self.own.plan, rests=self.rests).work(
                 ids, "t1", lambda: False
             )
+
+    def notices(self) -> list[tuple[str, str | None]]:
+        """One round of notices; what became of each, in the order of their outcomes."""
+        channel = ByGroup(self.post, self.own.of_group)
+        send_notices(
+            OutboxRows(self.bench.storage), self.bench.reader.reservation, self.steps, channel, rests=self.rests
+        )
+        return sorted(self.bench.rows("SELECT outcome, due_at > now() FROM outbox"), key=str)
+
+    def told(self) -> list[dict[str, Any]]:
+        """The messages that the system got besides invitations, verified."""
+        found = [Webhook(self.secret).verify(one.body, one.headers) for one in self.system.received]
+        return [one for one in found if one["type"] != "invite.requested"]
 
     def channels(self) -> list[str]:
         """Which channels attempts were made by."""
@@ -167,3 +182,69 @@ def test_a_target_that_is_no_longer_allowed_gets_nothing(house: House) -> None:
         "SELECT convert_from(state, 'UTF8') FROM ledger_events ORDER BY notification_id DESC LIMIT 1"
     )
     assert '"target_refused"' in events[0][0]
+
+
+def given_back(house: House, count: int, group: str | None = GROUP) -> list[UUID]:
+    """Reservations that were refused for good, so that their people are to be told."""
+    items = house.reserved(count, group)
+    for item in items:
+        house.steps.process(item, ScriptedChannel(TOO_BIG), "t1")
+    return items
+
+
+def test_its_people_are_told_by_the_groups_system_and_get_no_mail(house: House) -> None:
+    """What was given back is posted once, with the words of a mail; a group without a system is written to."""
+    (posted,), (mailed,) = given_back(house, 1), given_back(house, 1, "sales")
+
+    first, second = house.notices(), house.notices()
+
+    (message,) = house.told()
+    data = message["data"]
+    assert first == second == [("sent", None), ("sent", None)]
+    assert (message["type"], data["reservation_id"]) == ("invite.given_back", str(posted))
+    assert (data["email"], data["group"], data["link"][-7:]) == ("p0@example.com", GROUP, "/invite")
+    assert data["link"] in data["text"]
+    assert data["subject"]
+    assert house.post.sent == [mailed]
+
+
+@pytest.mark.parametrize(
+    ("reply", "kept"),
+    [
+        (Reply(422), ("failed", None)),
+        (Reply.says(200, status="refused"), ("failed", None)),
+        (Reply(503, headers={"Retry-After": "10"}), ("deferred", True)),
+        (Reply(404), ("failed", True)),
+        (Reply(500), ("failed", True)),
+    ],
+    ids=["422", "refused", "503", "404", "500"],
+)
+def test_a_notice_that_its_system_does_not_take_is_no_mail_either(
+    house: House, reply: Reply, kept: tuple[str, bool | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropped where it says so; else the same once more, also in doubt: the id tells it from a second one."""
+    given_back(house, 1)
+    house.system.then(reply)
+
+    assert house.notices() == [kept]
+    later(house.bench, monkeypatch, 61)
+    house.notices()
+
+    first, *again = house.system.received
+    assert [(one.headers["webhook-id"], one.body) for one in again] == (
+        [(first.headers["webhook-id"], first.body)] if kept[1] else []
+    )
+    assert house.post.sent == []
+
+
+def test_the_notices_of_a_silent_system_hold_up_no_mail(house: House) -> None:
+    """One waits for it; the others are put off while it rests, and the next group's go out in the same round."""
+    house.system.always = Reply(first=house.system.hang)
+    house.own = replace(house.own, poster=Poster(LOOPBACK, 1.0))
+    given_back(house, 3)
+    (mailed,) = given_back(house, 1, "sales")
+
+    found = house.notices()
+
+    assert found == [("failed", True), ("put_off", True), ("put_off", True), ("sent", None)]
+    assert (len(house.system.received), house.post.sent) == (1, [mailed])

@@ -1,4 +1,8 @@
-"""Each invitation by the channel of its group: its own where it has one, the usual one for all else."""
+"""Each letter by the channel of its group: its own where it has one, the usual one for all else.
+
+Whom an operator writes to by a system of their own, nobody else writes to: notices go the way of the invitation, and a
+system that does not take one is not got round by a mail.
+"""
 
 import logging
 from collections.abc import Callable
@@ -13,7 +17,7 @@ class ByGroup:
     """Looks at a letter's group and hands it on. For one thread.
 
     Args:
-        usual: Sends what goes by no other channel, notices among it.
+        usual: Sends what goes by no other channel.
         own: The channel of a group; None if it has none.
     """
 
@@ -28,12 +32,12 @@ class ByGroup:
 
     def send(self, letter: Letter) -> Outcome:
         """Send one letter."""
-        if letter.group is None or letter.template != "invite":
+        if letter.group is None:
             return self._usual.send(letter)
         try:
             channel = self._own(letter.group)
         except StorageUnavailableError as away:
-            log.warning("an invitation waits, since nobody could look up its group's channel: %s", away)
+            log.warning("a letter waits, since nobody could look up its group's channel: %s", away)
             return Rejected(server=self.name, reason="temporary", final=False)
         return (channel or self._usual).send(letter)
 

@@ -1,5 +1,7 @@
 """The webhook channel: an invitation is posted to the operator's own system, which says what became of it.
 
+So is what its person has to be told later.
+
 docs/webhooks.md is the contract. What is surely not sent and what may have been is told apart as by mail: an answer
 that does not say is a doubt.
 """
@@ -11,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
+from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Template, Uncertain
 from domain.signatures import sign
 from workers.channels.letters import letter_parts
 from workers.posting import Answer, NotSentError, Poster, UnansweredError, wait_of
@@ -26,6 +28,13 @@ OK, NO_CONTENT, REDIRECTS, REFUSALS, FAULTS = 200, 204, 300, 400, 500
 RETRIED: Final = frozenset({401, 403, 404, 405, 407, 408, 421, 425})
 """Refusals that are more likely of the way than of the invitation: a wrong URL or secret, which somebody mends."""
 LATER: Final = frozenset({429, 503})
+NOTICES: Final[Mapping[Template, str]] = {
+    "refund_notice": "invite.given_back",
+    "rebind_notice": "move.given_back",
+    "ends_soon": "access.ends_soon",
+}
+"""Types of the messages by which the other side learns what it has to tell a person. Whose access has ended is another
+message (`revoke`), so there is no farewell among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +71,14 @@ class WebhookChannel:
         self._server = f"{parts.scheme}://{parts.netloc}"
 
     def send(self, letter: Letter) -> Outcome:
-        """Post one invitation and read what became of it."""
-        return self._post(webhook_id(letter), self._message(letter))
+        """Post one invitation, or what its person is to be told, and read what became of it.
+
+        A notice that may have been taken counts as not sent, so that it is tried again: the same id twice does no harm.
+        """
+        outcome = self._post(webhook_id(letter), self._message(letter))
+        if letter.template in NOTICES and isinstance(outcome, Uncertain):
+            return Rejected(server=outcome.server, reason=outcome.cause, final=False)
+        return outcome
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
         """Post that an access has ended, and read what became of it."""
@@ -85,22 +100,23 @@ class WebhookChannel:
 
     def _message(self, letter: Letter) -> Mapping[str, Any]:
         parts = letter_parts(letter)
-        return {
-            "type": "invite.test" if letter.is_test else "invite.requested",
-            "timestamp": letter.written_at.isoformat(),
-            "data": {
-                "reservation_id": str(letter.reservation_id),
-                "delivery": letter.delivery,
-                "group": letter.group,
-                "email": letter.recipient,
-                "language": letter.language,
-                "link": letter.link,
-                "subject": parts.subject,
-                "text": parts.text,
-                "request_id": letter.request_id,
-                "callbacks": self._way.callbacks,
-            },
+        data: dict[str, Any] = {
+            "reservation_id": str(letter.reservation_id),
+            "delivery": letter.delivery,
+            "group": letter.group,
+            "email": letter.recipient,
+            "language": letter.language,
+            "link": letter.link,
+            "subject": parts.subject,
+            "text": parts.text,
+            "request_id": letter.request_id,
+            "callbacks": self._way.callbacks,
         }
+        if letter.template in NOTICES:
+            del data["delivery"]
+        if letter.template == "ends_soon" and letter.ends_at is not None:
+            data["ends_at"] = letter.ends_at.isoformat()
+        return {"type": message_type(letter), "timestamp": letter.written_at.isoformat(), "data": data}
 
     def _ending(self, removal: Removal) -> Mapping[str, Any]:
         return {
@@ -171,8 +187,21 @@ class WebhookChannel:
         return Uncertain(server=self._server, cause="bad_reply")
 
 
+def message_type(letter: Letter) -> str:
+    """What a letter is to the other side."""
+    if letter.template in NOTICES:
+        return NOTICES[letter.template]
+    return "invite.test" if letter.is_test else "invite.requested"
+
+
 def webhook_id(letter: Letter) -> str:
-    """The same on every try of a delivery: by it the other side tells a repeat from a second invitation."""
+    """The same on every try of a delivery, or of a notice: by it the other side tells a repeat from a second one.
+
+    A notice's mail would be told apart by the left side of its Message-ID, the reservation and what it is about.
+    """
+    if letter.template in NOTICES:
+        _, _, about = letter.message_id.strip("<>").partition("@")[0].rpartition(".")
+        return f"notice_{letter.reservation_id.hex}_{about}"
     return f"invite_{letter.reservation_id.hex}_{letter.delivery}"
 
 
