@@ -355,9 +355,12 @@ class World:
         ends, begun = kernel.now + CALM_S_MAX, self.site.now()
         while kernel.now < ends:
             pending = [i for i in self.store.reservations.values() if i.is_in_work and i.case_id is None]
-            if not pending and all(row.due_at is None for row in self.store.outbox.values()):
+            notices = [row.due_at for row in self.store.outbox.values() if row.due_at is not None]
+            if not pending and not notices:
                 return
-            if self.site.now() > max([begun + NOTICES_S, *(item.deadline + slack for item in pending)]):
+            # A notice put off while the clock was ahead comes that much later: seed 7060156.
+            last = [begun + NOTICES_S, *(due_at + NOTICES_S for due_at in notices)]
+            if self.site.now() > max([*last, *(item.deadline + slack for item in pending)]):
                 return
             kernel.run_until(kernel.now + self.site.sweep_s)
 
