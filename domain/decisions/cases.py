@@ -7,6 +7,12 @@ from domain.events import CaseClosed, CaseOpened
 from domain.ports import TextDraft
 from domain.reservation import Reservation
 
+REMOVED_BY_HAND = "removed_by_hand"
+REMOVED = "removed"
+TRIED_AGAIN = "tried_again"
+ENDS_OF_REMOVALS = frozenset({REMOVED_BY_HAND, REMOVED, TRIED_AGAIN})
+"""How the case of an access that could not be taken away ends: somebody still has it, whatever becomes of the use."""
+
 
 def opened(
     item: Reservation, now: Stamp, case_id: UUID, cause: str, *, caused_by: int | None, delivery: int | None = None
@@ -25,8 +31,8 @@ def opened(
 def closed(
     item: Reservation, now: Stamp, how: str, *, caused_by: int | None = None, note: TextDraft | None = None
 ) -> list[CaseClosed]:
-    """The end of a reservation's open case; empty if it has none."""
-    if item.case_id is None:
+    """The end of a reservation's open case; empty if it has none, or one that does not end so."""
+    if item.case_id is None or (is_of_removal(item) and how not in ENDS_OF_REMOVALS):
         return []
     event = CaseClosed(
         **now.fields,
@@ -37,3 +43,8 @@ def closed(
         caused_by=caused_by,
     )
     return [event]
+
+
+def is_of_removal(item: Reservation) -> bool:
+    """Whether the open case is that of an access which could not be taken away."""
+    return item.access is not None and item.access.removal == "removal_failed"

@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.book import Book
+from domain.decisions import cases
 from domain.decisions.command import Context, Decision, stamp
 from domain.errors import NothingSent, ReservationUnknown
 from domain.events import AccessRevoked
@@ -20,7 +21,7 @@ class RecordRemoval(Struct, frozen=True, kw_only=True):
 
 
 def record_removal(command: RecordRemoval, book: Book) -> Decision:
-    """Record it once.
+    """Record it once; it also ends what was still to be done about it, by machines or as a case.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -31,9 +32,14 @@ def record_removal(command: RecordRemoval, book: Book) -> Decision:
         raise ReservationUnknown
     if not item.proved_deliveries:
         raise NothingSent
-    if item.access_revoked_at is not None:
+    is_waited_for = item.access is not None and item.access.removal in {"removing", "removal_failed"}
+    if item.access_revoked_at is not None and not is_waited_for:
         return Decision(item.code_id, (), item.reservation_id)
-    now = stamp(command.context, book.codes[item.code_id])
+    code = book.codes[item.code_id]
+    now = stamp(command.context, code)
     fields = now.fields if command.occurred_at is None else {**now.fields, "occurred_at": command.occurred_at}
     event = AccessRevoked(**fields, reservation_id=item.reservation_id, caused_by=item.moved_by)
-    return Decision(item.code_id, (event,), item.reservation_id)
+    if not cases.is_of_removal(item):
+        return Decision(item.code_id, (event,), item.reservation_id)
+    closed = cases.closed(item, now, cases.REMOVED, caused_by=code.version + 1)
+    return Decision(item.code_id, (event, *closed), item.reservation_id)

@@ -23,8 +23,6 @@ from domain.reservation import Reservation
 
 Resolution = Literal["sent", "refunded", "retry"]
 
-REMOVED_BY_HAND = "removed_by_hand"
-"""How a case about an access ends that a person took away."""
 BY_STAFF = "staff"
 """What stands for the server where a person's word is the proof."""
 
@@ -58,8 +56,9 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
         ReservationUnknown: There is no such reservation.
         ReservationNotResolvable: `why` is leased (being sent right now), no_case (nothing is in doubt), no_retry (it
             is not in doubt, or is being tried already), revoked (nothing is sent for a revoked code), no_free_use or
-            bound (a use given back can't be counted again), grant_ended (the access that a rebind would move is over)
-            or moving (what a rebind moves is not given back).
+            bound (a use given back can't be counted again), grant_ended (the access that a rebind would move is
+            over), not_removed (the use is given back already, and the access is still to be taken away) or moving
+            (what a rebind moves is not given back).
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -107,16 +106,19 @@ def refund_after_outage(command: RefundAfterOutage, book: Book) -> Decision:
 def _check_access(command: ResolveReservation, item: Reservation, book: Book, now: Stamp) -> None:
     """Raise where a rebind would be left with nothing to move."""
     is_over = command.resolution == "retry" and item.is_live and item.is_access_over(now.at)
-    is_retaken = command.resolution == "sent" and item.status == "refunded" and not item.is_use
+    is_of_removal = cases.is_of_removal(item)
+    is_retaken = command.resolution == "sent" and item.status == "refunded" and not (item.is_use or is_of_removal)
     if is_over or (is_retaken and not has_access_to_move(item, book)):
         raise ReservationNotResolvable("grant_ended")
+    if command.resolution == "refunded" and is_of_removal and not item.counts_or_holds:
+        raise ReservationNotResolvable("not_removed")
     if command.resolution == "refunded" and is_being_moved(item, book):
         raise ReservationNotResolvable("moving")
 
 
 def _may_be_tried_on(item: Reservation) -> bool:
     """Whether machines have something to go on with: an invitation in doubt, or an access to take away."""
-    return item.is_live or (item.access is not None and item.access.removal == "removal_failed")
+    return item.is_live or cases.is_of_removal(item)
 
 
 def _decided(
@@ -135,8 +137,8 @@ def _decided(
 
 def _as_sent(code: RedeemCode, item: Reservation, now: Stamp, note: TextDraft | None) -> Sequence[Event]:
     """Counted, by the person's word; what counts already stays as it is, and so does what ended and was taken away."""
-    if item.access is not None and item.access.removal == "removal_failed":
-        return cases.closed(item, now, REMOVED_BY_HAND, caused_by=item.moved_by, note=note)
+    if cases.is_of_removal(item):
+        return cases.closed(item, now, cases.REMOVED_BY_HAND, caused_by=item.moved_by, note=note)
     if item.status == "sent":
         return cases.closed(item, now, "resolved_sent", caused_by=item.moved_by, note=note)
     about: dict[str, Any] = {
@@ -182,5 +184,5 @@ def _tried_on(item: Reservation, now: Stamp, note: TextDraft | None, policy: Pol
     deadline = now.at + timedelta(seconds=policy.reservation_ttl_s)
     if item.access_ends_at is not None:
         deadline = min(deadline, item.access_ends_at)
-    closed = cases.closed(item, now, "tried_again", caused_by=item.moved_by, note=note)
+    closed = cases.closed(item, now, cases.TRIED_AGAIN, caused_by=item.moved_by, note=note)
     return [replace(event, retry_at=now.at, deadline=deadline) for event in closed]

@@ -7,6 +7,7 @@ import pytest
 
 from domain.decisions.access import RecordRevocation, SettleAccess
 from domain.decisions.import_code import ImportCode, ImportedUse
+from domain.decisions.rebind import RebindReservation
 from domain.decisions.terms import ChangeTerms
 from domain.errors import ReservationNotResolvable
 from domain.events import AccessExpired, AccessRemovalFailed, AccessRemoved, ExpiryAnnounced
@@ -240,6 +241,42 @@ def test_what_could_not_be_taken_away_waits_for_another_case() -> None:
     done(given.resolve(item, "sent"))
 
     assert revoked(given, item, NEVER) == ["AccessRemovalFailed", "CaseOpened"]
+
+
+@pytest.mark.parametrize("act", ["refund", "resolve"])
+def test_a_use_given_back_is_no_answer_to_who_still_has_access(act: str) -> None:
+    """The case of a failed removal ends by hand, by trying on or by a report; found by random histories."""
+    given = scenario()
+    item = ended(given)
+    revoked(given, item, NEVER)
+    case_id = given.reservation(item).case_id
+    done(given.refund(item) if act == "refund" else given.resolve(item, "refunded"))
+
+    assert (given.balance, given.reservation(item).case_id) == ((0, 0), case_id)
+    again = given.resolve(item, "refunded", request_id="s2")
+    assert isinstance(again, ReservationNotResolvable)
+    assert again.why == "not_removed"
+    done(given.resolve(item, "sent", request_id="s3"))
+    state = given.reservation(item)
+    assert (state.case_id, state.access and state.access.removal) == (None, "removed")
+    assert given.balance == (0, 0)
+
+
+def test_a_moved_access_that_could_not_be_taken_away_is_settled_by_hand_too() -> None:
+    """Its rebind was given back with the access: there is nothing to move, and nothing has to be."""
+    given = scenario(group="red")
+    former = given.sent()
+    command = RebindReservation(
+        context=given.context("staff", "m1"), reservation_id=former, new_reservation_id=given.new_id(), group="blue"
+    )
+    item = done(given.run(command)).about().reservation_id
+    given.attempt(item, GONE)
+    done(given.refund(item, revoke_access=True))
+    revoked(given, item, NEVER)
+
+    assert done(given.resolve(item, "sent")).changed
+    assert given.reservation(item).case_id is None
+    assert given.balance == (1, 0)
 
 
 def test_staff_take_away_through_the_channel_too() -> None:

@@ -5,10 +5,11 @@ from uuid import UUID
 
 from domain.deciding import Result
 from domain.decisions.accept import AcceptInvite
+from domain.decisions.access import RecordRevocation
 from domain.decisions.attempt import ClaimAttempt
 from domain.decisions.remove import RecordRemoval
 from domain.events import AccessRevoked, InviteAccepted, InviteAttempted, InviteSent
-from tests.domain.scenario import LOST, Scenario, done, refusal
+from tests.domain.scenario import LOST, REFUSED, Scenario, done, refusal
 
 
 def removed(scenario: Scenario, reservation_id: UUID) -> Result:
@@ -50,6 +51,35 @@ def test_after_a_refund_too() -> None:
 
     assert done(removed(scenario, reservation_id)).changed
     assert scenario.balance == (0, 0)
+
+
+def test_a_report_ends_what_was_to_be_done_about_it() -> None:
+    """Machines ask no further, and the case of a removal that failed is closed, so that nobody decides it twice."""
+    waiting, failed = Scenario(), Scenario()
+    ids = []
+    for scenario in (waiting, failed):
+        ids.append(scenario.sent())
+        scenario.refund(ids[-1], revoke_access=True)
+    failed.run(
+        RecordRevocation(
+            context=failed.context("sweep"),
+            reservation_id=ids[1],
+            attempt=1,
+            channel="webhook",
+            outcome=REFUSED,
+            case_id=failed.new_id(),
+        )
+    )
+    for scenario, item in zip((waiting, failed), ids, strict=True):
+        assert done(removed(scenario, item)).changed
+        assert not done(removed(scenario, item)).changed
+        state = scenario.reservation(item)
+        assert (state.access and state.access.removal, state.access_due_at, state.case_id) == ("removed", None, None)
+        assert scenario.balance == (0, 0)
+
+    assert waiting.kinds[-1] == "AccessRevoked"
+    assert failed.kinds[-2:] == ["AccessRevoked", "CaseClosed"]
+    assert refusal(failed.resolve(ids[1], "sent")) == "RESERVATION_NOT_RESOLVABLE"
 
 
 def test_nothing_sent_nothing_removed() -> None:

@@ -41,13 +41,31 @@ CASES: Final = (
     *("resend_failed", "resend_expired", "resend_unknown", "removal_failed", "grant_ended"),
 )
 """Causes of a CaseOpened."""
-ENDS: Final = ("resolved_sent", "resolved_refunded", "tried_again", "sent_again", "corrected", "removed_by_hand")
+ENDS: Final = (
+    "resolved_sent",
+    "resolved_refunded",
+    "tried_again",
+    "sent_again",
+    "corrected",
+    "removed_by_hand",
+    "removed",
+)
 """How a case is closed by a decision."""
 OPENINGS: Final = ("in_doubt", "bad_email", "unproven", "stated")
 """Why uses are taken over that no invitation stands for."""
 REFUNDABLE: Final = ("refunded", "leased", "unknown", "moving", "moved", "sent")
 """Why a use can't be given back."""
-RESOLVABLE: Final = ("leased", "no_case", "no_retry", "no_free_use", "bound", "revoked", "moving", "grant_ended")
+RESOLVABLE: Final = (
+    "leased",
+    "no_case",
+    "no_retry",
+    "no_free_use",
+    "bound",
+    "revoked",
+    "moving",
+    "grant_ended",
+    "not_removed",
+)
 """Why staff can't close one like that."""
 CORRECTABLE: Final = (
     *("refunded", "leased", "accepted", "same", "corrected_before", "unknown", "address_taken", "bound"),

@@ -27,8 +27,8 @@ from domain.events import (
     InviteSent,
     LateSuccessRecorded,
     ReservationEvent,
+    ReservationOpened,
     UseRefunded,
-    UseReserved,
 )
 from domain.invariants import broken_code_rules, broken_reservation_rules
 from domain.policy import Policy
@@ -43,18 +43,14 @@ REVOKED_FROM = 12
 OUTCOMES = st.sampled_from([SENT, SENT, REFUSED, BUSY, LOST, "later"])
 
 
-class LedgerMachine(RuleBasedStateMachine):
+class LedgerRules(RuleBasedStateMachine):
     """People redeem, workers claim and record (also late), time passes, the sweep and staff come by."""
 
     reservations: Bundle[UUID] = Bundle("reservations")
 
-    @initialize(max_uses=st.sampled_from([1, 2, 3, None]), bound=st.booleans(), attempts=st.integers(1, 3))
-    def begin(self, max_uses: int | None, bound: bool, attempts: int) -> None:
-        """Issue one code."""
-        policy = Policy(
-            attempts_max=attempts, reservation_ttl_s=120, lease_s=60, revoked_per_command=2, deliveries_max=3
-        )
-        self.scenario = Scenario(max_uses=max_uses, bound=bound, policy=policy)
+    def start(self, scenario: Scenario) -> None:
+        """Begin with a code that is issued."""
+        self.scenario = scenario
         self.last: Result | None = None
         self.checked = 0
         self.folded: RedeemCode | None = None
@@ -72,8 +68,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(item=reservations, worker=st.sampled_from(["w1", "w2"]))
     def claim(self, item: UUID, worker: str) -> None:
-        """A worker claims."""
+        """A worker claims; nobody is sent anything for an access that has ended, or that was accepted."""
+        is_past, before = self.scenario.reservation(item).is_past_sending, len(self.scenario.events)
         self.scenario.claim(item, worker=worker)
+        begun = any(isinstance(event, InviteAttempted) for event in self.scenario.events[before:])
+        assert not (is_past and begun)
 
     @rule(item=reservations, outcome=OUTCOMES, stale=st.integers(0, 1))
     def record(self, item: UUID, outcome: Outcome | str, stale: int) -> None:
@@ -196,7 +195,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert [] == broken_code_rules(before, event, after)
             if isinstance(event, ReservationEvent):
                 known = self.states.get(event.reservation_id)
-                if isinstance(event, UseReserved):
+                if isinstance(event, ReservationOpened):
                     item = reservation.opened(after.code_id, version, event)
                 else:
                     item = reservation.evolve(self.states[event.reservation_id], version, event)
@@ -205,8 +204,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_sum_of_design_1_holds(self) -> None:
-        """DESIGN 1 and 9.3: used = sent + retaken - refunded after sent or retaken; a duplicate counts nothing."""
-        events = self.scenario.events
+        """DESIGN 1 and 9.3: used = sent + retaken - refunded after sent or retaken; no duplicate or rebind counts."""
+        events = [event for event in self.scenario.events if getattr(event, "kind", "redeem") == "redeem"]
         sent = sum(isinstance(event, InviteSent) and event.delivery == 1 for event in events)
         retaken = sum(isinstance(event, LateSuccessRecorded) and event.effect == "retaken" for event in events)
         back = sum(isinstance(event, UseRefunded) and event.held == "used" for event in events)
@@ -216,16 +215,17 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_binding_is_that_of_standing_reservations(self) -> None:
         """DESIGN 3.9: derived from live and sent ones, all of one person; none left, none bound."""
         code = self.scenario.code
-        standing = {i.recipient_id for i in self.scenario.book.reservations.values() if i.counts_or_holds}
+        found = self.scenario.book.reservations.values()
+        standing = {item.recipient_id for item in found if item.counts_or_holds and item.is_use}
         assert not code.bound or len(standing) <= 1
         assert code.owner_id == (next(iter(standing), None) if code.bound else None)
         assert code.sent_binding == code.used
 
     @invariant()
     def one_person_has_one_live_reservation_per_request(self) -> None:
-        """DESIGN 3.8: live ones of one person differ in what they follow."""
+        """DESIGN 3.8: live ones of one person differ in what they follow; one rebind at a time moves an access."""
         live = [
-            (item.recipient_id, item.follows)
+            (item.recipient_id, item.follows, item.kind)
             for item in self.scenario.book.reservations.values()
             if item.is_live and not item.is_overdue(self.scenario.now)
         ]
@@ -243,6 +243,29 @@ class LedgerMachine(RuleBasedStateMachine):
     def _reservation_of(self, result: Result) -> UUID | MultipleResults[UUID]:
         self.last = result
         return result.about().reservation_id if isinstance(result, Done) else multiple()
+
+
+class LedgerMachine(LedgerRules):
+    """From the first redeem on."""
+
+    @initialize(max_uses=st.sampled_from([1, 2, 3, None]), bound=st.booleans(), attempts=st.integers(1, 3))
+    def begin(self, max_uses: int | None, bound: bool, attempts: int) -> None:
+        """Issue one code."""
+        self.start(Scenario(max_uses=max_uses, bound=bound, policy=policy_of(attempts)))
+
+
+def policy_of(attempts: int) -> Policy:
+    """Short times and few tries, so that all of them are come to."""
+    return Policy(
+        attempts_max=attempts,
+        reservation_ttl_s=120,
+        lease_s=60,
+        revoked_per_command=2,
+        deliveries_max=3,
+        rebinds_max=2,
+        removal_tries_max=attempts,
+        removal_retry_s=10,
+    )
 
 
 TestLedgerMachine = LedgerMachine.TestCase
