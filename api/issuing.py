@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
+from eventsourcing.persistence import IntegrityError
+
 from domain.decisions.command import Context
 from domain.decisions.import_code import ImportCode, Opening
 from domain.decisions.issue import IssueCode
@@ -14,6 +16,7 @@ from domain.errors import Refusal
 from domain.ports import TextDraft
 from domain.values import Letters, draw_code, shown_code
 from projections.bootstrap import Storage
+from projections.errors import StorageUnavailableError
 from projections.randomness import POOL
 
 BATCH = 500
@@ -24,6 +27,10 @@ SOURCE = "csv"
 """Of opening balances that a file states."""
 STATED = "stated"
 T = TypeVar("T")
+
+
+class TextTakenError(StorageUnavailableError):
+    """One of the texts was kept under another id meanwhile. Nothing was issued; whoever looks again finds it there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,9 +170,13 @@ def issue_orders(storage: Storage, orders: Sequence[Order], context: Context) ->
 
     Raises:
         Refusal: The ledger refuses one of them; none is issued.
-        StorageUnavailableError: The database is away, or one of the texts exists under another id.
+        TextTakenError: One of the texts exists under another id.
+        StorageUnavailableError: The database is away.
     """
-    results = storage.ledger.execute([_command(storage, order, context) for order in orders]) if orders else []
+    try:
+        results = storage.ledger.execute([_command(storage, order, context) for order in orders]) if orders else []
+    except IntegrityError as taken:
+        raise TextTakenError("one of these codes was issued by somebody else at the same time: try again") from taken
     for result in results:
         if isinstance(result, Refusal):
             raise result

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from api.issuing import NEW, Order, Terms, Usage, issue_orders
+from api.issuing import NEW, Order, Terms, TextTakenError, Usage, issue_orders
 from domain.decisions.command import Context
 from domain.values import draw_code
 from projections.batches import REFUSALS_KEPT_MAX, Batch, Batches, BatchState, code_id_of
@@ -32,6 +32,8 @@ LOOK_S: Final = 5.0
 """How often a process looks for batches that another one left."""
 REST: Final = 0.5
 """Time left to those who redeem after each slice, as a share of the time that it took."""
+LOOKS_MAX: Final = 3
+"""How often a slice is looked at again because another file of the same codes was quicker."""
 IMPORTS_MAX: Final = 2
 """Files that one process works through at the same time."""
 
@@ -155,8 +157,28 @@ class BatchRunner:
         self._end(batch, "done")
 
     def _issue(self, batch: Batch, start: int, rows: Sequence[Row], seen: set[bytes]) -> list[tuple[int, str]]:
-        """Issue what can be issued; the refused lines with their reasons."""
-        vault = self._storage.vault
+        """Issue what can be issued; the refused lines with their reasons.
+
+        Raises:
+            TextTakenError: Others were quicker each time.
+        """
+        for looks in range(1, LOOKS_MAX + 1):
+            fresh, orders, refused = self._weigh(batch, start, rows, seen)
+            try:
+                issue_orders(self._storage, orders, self._context(batch))
+            except TextTakenError:
+                if looks == LOOKS_MAX:
+                    raise
+                continue
+            seen |= fresh
+            return refused
+        raise AssertionError("the last look issues or raises")
+
+    def _weigh(
+        self, batch: Batch, start: int, rows: Sequence[Row], before: set[bytes]
+    ) -> tuple[set[bytes], list[Order], list[tuple[int, str]]]:
+        """What of a slice can be issued: digests of its texts, the orders, and the refused lines with their reasons."""
+        vault, fresh = self._storage.vault, set[bytes]()
         refused: list[tuple[int, str]] = []
         digests = [vault.digests("code", row.text) if row.terms else () for row in rows]
         is_file = batch.kind == "import"
@@ -165,16 +187,15 @@ class BatchRunner:
         for nth, (row, own) in enumerate(zip(rows, digests, strict=True), start=start + 1):
             if row.terms is None:
                 refused.append((row.line, row.refused or "malformed"))
-            elif seen.intersection(own):
+            elif before.intersection(own) or fresh.intersection(own):
                 refused.append((row.line, "repeated"))
             elif known.intersection(own):
                 refused.append((row.line, "exists"))
             else:
                 orders.append(Order(code_id_of(batch.batch_id, nth), row.text, row.terms, row.usage))
             if is_file:
-                seen.update(own)
-        issue_orders(self._storage, orders, self._context(batch))
-        return refused
+                fresh.update(own)
+        return fresh, orders, refused
 
     def _drawn(self, batch: Batch) -> Iterator[Row]:
         """New codes for the rest of a batch."""

@@ -2,10 +2,12 @@
 
 import csv
 import io
+from collections.abc import Sequence
 
 import pytest
 
 from api.admin.importing import FILE_BYTES_MAX, FileFaultError, count_records
+from projections.code_list import CodeList
 from tests.admin.office import ask_for, ended, upload
 from tests.api.site import Site
 from tests.support.browser import Browser
@@ -74,6 +76,24 @@ def test_uses_so_far_become_an_opening_balance(site: Site, admin: Browser) -> No
     assert ["CodeIssued", "OpeningBalanceImported"] == [type(event).__name__ for event in history]
     assert "from the fair" == reader.private_text(history[0].text_id)  # type: ignore[attr-defined]  # the first one is CodeIssued
     assert "used is no number from 0" in admin.get(f"/admin/batches/{batch.batch_id}").text
+
+
+def test_two_files_of_the_same_codes_at_once(site: Site, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was quicker has issued them when the other comes to it: they are refused by name."""
+    known, looks = CodeList.known, []
+
+    def too_early(codes: CodeList, digests: Sequence[bytes]) -> set[bytes]:
+        looks.append(len(digests))
+        return set() if len(looks) == 2 else known(codes, digests)
+
+    monkeypatch.setattr(CodeList, "known", too_early)
+    first = ended(site, upload(admin, b"code\nRACE-1\n"))
+    second = ended(site, upload(admin, b"code\nRACE-1\nRACE-2\n"))
+    refusals = site.client.app.state.admin.batches.refusals(second.batch_id, 0, 5)  # type: ignore[attr-defined]  # any ASGI app
+
+    assert (first.state, second.state) == ("done", "done")
+    assert refusals == [(2, "exists")]
+    assert [bool(site.services.reader.find_code(text)) for text in ("RACE-1", "RACE-2")] == [True, True]
 
 
 def test_our_own_file_is_read_back(site: Site, admin: Browser) -> None:
