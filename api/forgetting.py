@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from api.pages.maildir import delete_mails_to
+from api.maildir import delete_mails_to
 from domain.deciding import Done
 from domain.decisions.command import Context
 from domain.decisions.forget import CloseForForgetting

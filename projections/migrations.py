@@ -8,7 +8,6 @@ from importlib.resources import as_file, files
 from urllib.parse import quote, urlencode
 
 import psycopg
-import yoyo
 from psycopg.conninfo import conninfo_to_dict
 
 from projections import sql
@@ -79,6 +78,8 @@ def check_schema(database_url: str) -> None:
 
 
 def _apply(database_url: str) -> list[str]:
+    import yoyo  # noqa: PLC0415 - every process checks the schema, one migrates it
+
     with as_file(files(sql).joinpath("migrations")) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         backend = yoyo.get_backend(_yoyo_url(database_url))

@@ -10,9 +10,9 @@ from rich.table import Table
 from api.cli.arguments import JsonFlag, reservation_id_of
 from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, console, local_time, print_json
 from api.messages import event_sentence, refusal_detail
-from api.paging import FIRST
 from domain.decisions.resolve import Resolution, ResolveReservation
 from domain.errors import Refusal, ReservationNotResolvable
+from projections.paging import BEGINNING
 from projections.reading import CaseRow
 
 CASES_MAX = 10_000
@@ -44,7 +44,7 @@ def cases(
     """List what waits for a person, oldest first."""
     session: Session = context.obj
     with session.open() as ledger:
-        found = ledger.reader.cases(FIRST, CASES_MAX, closed_too=closed)
+        found = ledger.reader.cases(BEGINNING, CASES_MAX, closed_too=closed)
     if json:
         print_json([case._asdict() for case in found])
     elif not found:

@@ -11,7 +11,6 @@ from api.cli.arguments import JsonFlag
 from api.cli.context import Session, console, print_json, settings_sentence
 from api.cli.doctor_database import BEHIND_DATABASE, database_findings, secrets_finding, skipped
 from api.cli.doctor_finding import Finding
-from api.cli.doctor_services import api_finding, broker_findings, mail_finding
 from api.cli.stack.state_file import read_state
 from projections.errors import StorageUnavailableError
 
@@ -42,6 +41,8 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
 
 
 def _examine(session: Session) -> Iterator[Finding]:
+    from api.cli import doctor_services as services  # noqa: PLC0415 - the broker's client: no other command needs it
+
     try:
         settings = session.settings()
     except StorageUnavailableError as away:
@@ -56,9 +57,9 @@ def _examine(session: Session) -> Iterator[Finding]:
     state = read_state(session.data_dir)
     yield secrets_finding(session.data_dir)
     yield from database_findings(settings)
-    yield api_finding(state["api"] if state else None)
-    yield from broker_findings(settings.redis_url.get_secret_value())
-    yield mail_finding(settings, state)
+    yield services.api_finding(state["api"] if state else None)
+    yield from services.broker_findings(settings.redis_url.get_secret_value())
+    yield services.mail_finding(settings, state)
 
 
 def _print_table(findings: list[Finding]) -> None:

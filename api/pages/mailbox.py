@@ -9,8 +9,8 @@ from fastapi.responses import HTMLResponse, Response
 from markupsafe import Markup, escape
 from starlette.concurrency import run_in_threadpool
 
+from api.maildir import list_mails, read_mail
 from api.pages.errors import error_page
-from api.pages.maildir import list_mails, read_mail
 from api.pages.rendering import page, page_language
 from api.pages.security import MAIL_POLICY, security_headers
 from domain.ports import Language

@@ -66,3 +66,10 @@ def shared_site(postgres_url: str) -> Iterator[Site]:
     ):
         yield found
     drop(postgres_url, name)
+
+
+@pytest.fixture(scope="module")
+def common(postgres_url: str) -> Iterator[Site]:
+    """The application of a file, for those of its tests that ask and leave nothing, or look at their own codes only."""
+    with shared_site(postgres_url) as found:
+        yield found

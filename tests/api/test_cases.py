@@ -52,29 +52,29 @@ def test_a_bounce_reported_twice_is_one_case(site: Site) -> None:
     assert site.count("cases") == 1
 
 
-def test_an_unknown_is_resolved_as_sent(site: Site) -> None:
+def test_an_unknown_is_resolved_as_sent(common: Site) -> None:
     """Staff may say so before the machines give up."""
-    reservation_id = site.redeem(site.issue()).json()["reservation_id"]
-    site.attempt(reservation_id, LOST)
+    reservation_id = common.redeem(common.issue()).json()["reservation_id"]
+    common.attempt(reservation_id, LOST)
 
-    answer = post(site, reservation_id, "resolve", {"as": "sent", "note": "the person has it"})
+    answer = post(common, reservation_id, "resolve", {"as": "sent", "note": "the person has it"})
 
     assert (answer.status_code, answer.json()["state"]) == (200, "sent")
 
 
-def test_what_may_not_be_resolved_says_why(site: Site) -> None:
+def test_what_may_not_be_resolved_says_why(common: Site) -> None:
     """409 with words for the reason, in the caller's language."""
-    answer = post(site, sent(site), "resolve", {"as": "sent", "note": "?"})
+    answer = post(common, sent(common), "resolve", {"as": "sent", "note": "?"})
 
     assert (answer.status_code, answer.json()["code"]) == (409, "RESERVATION_NOT_RESOLVABLE")
     assert "待定事项" in answer.json()["detail"]
 
 
-def test_what_was_never_sent_cannot_bounce(site: Site) -> None:
+def test_what_was_never_sent_cannot_bounce(common: Site) -> None:
     """409: the report names a delivery that never was."""
-    reservation_id = site.redeem(site.issue()).json()["reservation_id"]
+    reservation_id = common.redeem(common.issue()).json()["reservation_id"]
 
-    assert post(site, reservation_id, "bounce", {}).json()["code"] == "NOTHING_SENT"
+    assert post(common, reservation_id, "bounce", {}).json()["code"] == "NOTHING_SENT"
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,12 @@ def test_what_was_never_sent_cannot_bounce(site: Site) -> None:
         ("bounce", {"occurred_at": "2026-11-24T12:00:00"}),
     ],
 )
-def test_malformed_bodies_are_422(site: Site, what: str, body: dict[str, object]) -> None:
+def test_malformed_bodies_are_422(common: Site, what: str, body: dict[str, object]) -> None:
     """Never 500, and nothing is written."""
-    assert post(site, sent(site), what, body).status_code == 422
-    assert site.count("cases") == 0
+    before = common.count("cases")
+
+    assert post(common, sent(common), what, body).status_code == 422
+    assert common.count("cases") == before
 
 
 @pytest.mark.parametrize(
@@ -106,11 +108,11 @@ def test_malformed_bodies_are_422(site: Site, what: str, body: dict[str, object]
         ("support", "POST", f"/api/v1/reservations/{NOBODY}/bounce", 404),
     ],
 )
-def test_cases_are_for_support(site: Site, role: str, method: str, path: str, status: int) -> None:
+def test_cases_are_for_support(common: Site, role: str, method: str, path: str, status: int) -> None:
     """A viewer neither sees nor decides them."""
     body = {"as": "sent", "note": "x"} if method == "POST" else None
 
-    assert site.client.request(method, path, json=body, headers=site.key(role)).status_code == status
+    assert common.client.request(method, path, json=body, headers=common.key(role)).status_code == status
 
 
 def test_cases_come_in_pages(site: Site) -> None:

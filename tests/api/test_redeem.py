@@ -12,9 +12,9 @@ QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def test_a_redeem_is_accepted_with_the_broker_away(site: Site) -> None:
+def test_a_redeem_is_accepted_with_the_broker_away(common: Site) -> None:
     """202 with the exact words, and a page to look at."""
-    response = site.redeem(site.issue())
+    response = common.redeem(common.issue())
 
     body = response.json()
     assert response.status_code == 202
@@ -50,28 +50,28 @@ def test_after_sent_it_says_when(site: Site) -> None:
     assert site.count("reservations") == 1
 
 
-def test_again_takes_a_further_use(site: Site) -> None:
+def test_again_takes_a_further_use(common: Site) -> None:
     """`again` with the id of the sent reservation makes a new one, once."""
-    code = site.issue(Terms(max_uses=3))
-    first = site.redeem(code).json()["reservation_id"]
-    site.attempt(first)
+    code = common.issue(Terms(max_uses=3))
+    first = common.redeem(code).json()["reservation_id"]
+    common.attempt(first)
 
-    second = site.redeem(code, again=first)
-    third = site.redeem(code, again=first)
+    second = common.redeem(code, again=first)
+    third = common.redeem(code, again=first)
 
     assert (second.status_code, third.status_code) == (202, 200)
     assert second.json()["reservation_id"] == third.json()["reservation_id"] != first
-    assert site.redeem(code, again=str(uuid4())).json()["code"] == "AGAIN_UNKNOWN"
+    assert common.redeem(code, again=str(uuid4())).json()["code"] == "AGAIN_UNKNOWN"
 
 
-def test_used_up_in_the_words_of_the_incident(site: Site) -> None:
+def test_used_up_in_the_words_of_the_incident(common: Site) -> None:
     """400 with 兑换码已用完, and only when it is true."""
-    code = site.issue(Terms(max_uses=1, bound=False))
-    first = site.redeem(code).json()["reservation_id"]
-    held = site.redeem(code, "wang@example.com")
-    site.attempt(first)
+    code = common.issue(Terms(max_uses=1, bound=False))
+    first = common.redeem(code).json()["reservation_id"]
+    held = common.redeem(code, "wang@example.com")
+    common.attempt(first)
 
-    used_up = site.redeem(code, "wang@example.com")
+    used_up = common.redeem(code, "wang@example.com")
 
     assert (held.status_code, held.json()["code"]) == (400, "CODE_HELD")
     assert 1700 < int(held.headers["retry-after"]) <= 1800
@@ -80,17 +80,17 @@ def test_used_up_in_the_words_of_the_incident(site: Site) -> None:
     assert used_up.headers["content-type"] == "application/problem+json"
 
 
-def test_a_refused_address_leaves_the_code_to_others(site: Site) -> None:
+def test_a_refused_address_leaves_the_code_to_others(common: Site) -> None:
     """550: refunded, and redeemable by another."""
-    code = site.issue()
-    first = site.redeem(code, "nobody@example.com").json()["reservation_id"]
-    site.attempt(first, REFUSED)
+    code = common.issue()
+    first = common.redeem(code, "nobody@example.com").json()["reservation_id"]
+    common.attempt(first, REFUSED)
 
-    status = site.client.get(f"/api/v1/public/redemptions/{first}").json()
+    status = common.client.get(f"/api/v1/public/redemptions/{first}").json()
 
     assert (status["state"], status["detail_code"]) == ("refunded", "address_refused")
     assert not status["success"]
-    assert site.redeem(code, "wang@example.com").status_code == 202
+    assert common.redeem(code, "wang@example.com").status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -112,33 +112,33 @@ def test_answers_come_in_the_callers_language(site: Site, header: str, language:
     assert title is None or response.json()["title"] == title
 
 
-def test_an_idempotency_key_repeats_the_answer(site: Site) -> None:
+def test_an_idempotency_key_repeats_the_answer(common: Site) -> None:
     """Same key, same body: the same reservation even after it was refunded; other body: 422."""
-    code = site.issue(Terms(max_uses=3))
+    code = common.issue(Terms(max_uses=3))
     headers = {"Idempotency-Key": "k1"}
-    first = site.redeem(code, headers=headers).json()["reservation_id"]
-    site.attempt(first, REFUSED)
+    first = common.redeem(code, headers=headers).json()["reservation_id"]
+    common.attempt(first, REFUSED)
 
-    again = site.redeem(code, headers=headers)
-    other = site.redeem(code, headers=headers, again=first)
+    again = common.redeem(code, headers=headers)
+    other = common.redeem(code, headers=headers, again=first)
 
     assert (again.status_code, again.json()["reservation_id"], again.json()["state"]) == (200, first, "refunded")
     assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
-    assert site.redeem(code, headers={"Idempotency-Key": "k" * 256}).status_code == 422
+    assert common.redeem(code, headers={"Idempotency-Key": "k" * 256}).status_code == 422
 
 
-def test_the_state_is_told_by_id_only(site: Site) -> None:
+def test_the_state_is_told_by_id_only(common: Site) -> None:
     """Unknown ids are 404, malformed ones 422; both are problem documents."""
-    assert site.client.get(f"/api/v1/public/redemptions/{uuid4()}").json()["code"] == "NOT_FOUND"
-    assert site.client.get("/api/v1/public/redemptions/abc").json()["code"] == "MALFORMED"
+    assert common.client.get(f"/api/v1/public/redemptions/{uuid4()}").json()["code"] == "NOT_FOUND"
+    assert common.client.get("/api/v1/public/redemptions/abc").json()["code"] == "MALFORMED"
 
 
-def test_the_stream_ends_when_settled(site: Site) -> None:
+def test_the_stream_ends_when_settled(common: Site) -> None:
     """Server-sent events give the state at once and end with a settled reservation."""
-    first = site.redeem(site.issue()).json()["reservation_id"]
-    site.attempt(first)
+    first = common.redeem(common.issue()).json()["reservation_id"]
+    common.attempt(first)
 
-    with site.client.stream("GET", f"/api/v1/public/redemptions/{first}/stream") as response:
+    with common.client.stream("GET", f"/api/v1/public/redemptions/{first}/stream") as response:
         lines = [line for line in response.iter_lines() if line]
 
     assert response.headers["content-type"].startswith("text/event-stream")

@@ -57,14 +57,14 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "more"), REQUESTS, ids=[name for name, _ in REQUESTS])
-def test_both_ways_answer_alike(name: str, more: dict[str, Any], site: Site, long_way: list[bool]) -> None:
+def test_both_ways_answer_alike(name: str, more: dict[str, Any], common: Site, long_way: list[bool]) -> None:
     """Status, body and headers; the first time and when asked again."""
     answers = []
     for way in (False, True):
         long_way[0] = way
-        code = site.issue(Terms(max_uses=None, bound=False))
+        code = common.issue(Terms(max_uses=None, bound=False))
         fields = {"code": code, "email": "li.wei@example.com"} | more
-        answers.append([told(site.redeem(fields["code"], fields["email"], **_rest(more))) for _ in range(FOREVER)])
+        answers.append([told(common.redeem(fields["code"], fields["email"], **_rest(more))) for _ in range(FOREVER)])
 
     assert answers[0] == answers[1], name
 
@@ -85,34 +85,34 @@ ODD_BODIES = [
 
 
 @pytest.mark.parametrize("content", ODD_BODIES, ids=range(len(ODD_BODIES)))
-def test_what_is_not_well_formed_takes_the_long_way(content: bytes, site: Site) -> None:
+def test_what_is_not_well_formed_takes_the_long_way(content: bytes, common: Site) -> None:
     """It is answered there, as a problem document."""
-    answer = site.client.post("/api/v1/public/redeem", content=content, headers={"content-type": "application/json"})
+    answer = common.client.post("/api/v1/public/redeem", content=content, headers={"content-type": "application/json"})
 
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_body_in_pieces_is_read_whole(site: Site) -> None:
+def test_a_body_in_pieces_is_read_whole(common: Site) -> None:
     """Without a declared length the long way reads to the end."""
-    code = site.issue()
+    code = common.issue()
     body = f'{{"email": "li.wei@example.com", "code": "{code}"}}'.encode()
     pieces = (body[start : start + 10] for start in range(0, len(body), 10))
-    answer = site.client.post("/api/v1/public/redeem", content=pieces, headers={"content-type": "application/json"})
+    answer = common.client.post("/api/v1/public/redeem", content=pieces, headers={"content-type": "application/json"})
 
     assert answer.status_code == 202
 
 
-def test_other_requests_to_the_path_are_left_alone(site: Site) -> None:
+def test_other_requests_to_the_path_are_left_alone(common: Site) -> None:
     """A method that is not allowed is answered by the router."""
-    client: TestClient = site.client
+    client: TestClient = common.client
 
     assert client.get("/api/v1/public/redeem").status_code == 405
 
 
 @pytest.mark.parametrize("is_long", [False, True], ids=["short", "long"])
 def test_a_defect_is_a_problem_document_with_the_request_id(
-    is_long: bool, site: Site, long_way: list[bool], monkeypatch: pytest.MonkeyPatch
+    is_long: bool, common: Site, long_way: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Either way: 500, counted, and the id that the log has."""
 
@@ -122,21 +122,21 @@ def test_a_defect_is_a_problem_document_with_the_request_id(
     monkeypatch.setattr(Services, "redeem", broken)
     before = ERRORS.labels("internal_error")._value.get()
     long_way[0] = is_long
-    answer = site.redeem("ANYCODE", headers={"x-request-id": "mine"})
+    answer = common.redeem("ANYCODE", headers={"x-request-id": "mine"})
 
     assert (answer.status_code, answer.json()["code"], answer.headers["x-request-id"]) == (500, "INTERNAL", "mine")
     assert answer.json()["instance"] == "urn:redemption-ledger:request:mine"
     assert ERRORS.labels("internal_error")._value.get() == before + 1
 
 
-def test_too_many_at_once_are_told_to_come_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_at_once_are_told_to_come_back(common: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full queue is 503 with Retry-After, nothing is reserved, and the next try is served."""
-    code = site.issue()
+    code, before = common.issue(), common.count("reservations")
     with monkeypatch.context() as patch:
         patch.setattr("api.commit.WAITING_MAX", 0)
-        answer = site.redeem(code)
+        answer = common.redeem(code)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "OVERLOADED")
     assert int(answer.headers["retry-after"]) >= 1
-    assert site.count("reservations") == 0
-    assert site.redeem(code).status_code == 202
+    assert common.count("reservations") == before
+    assert common.redeem(code).status_code == 202

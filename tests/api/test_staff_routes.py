@@ -43,19 +43,19 @@ def test_history_tells_each_event_with_its_balance(site: Site) -> None:
     assert code not in response.text
 
 
-def test_a_refund_gives_the_use_back_once(site: Site) -> None:
+def test_a_refund_gives_the_use_back_once(common: Site) -> None:
     """Staff refund a sent use; the second time it is refused with 409."""
-    support = site.key("support")
-    reservation_id = site.redeem(site.issue()).json()["reservation_id"]
-    site.attempt(reservation_id)
+    support = common.key("support")
+    reservation_id = common.redeem(common.issue()).json()["reservation_id"]
+    common.attempt(reservation_id)
     path = f"/api/v1/reservations/{reservation_id}/refund"
 
-    first = site.client.post(path, json={"note": "customer asked"}, headers=support)
-    second = site.client.post(path, json={"note": "again"}, headers=support)
+    first = common.client.post(path, json={"note": "customer asked"}, headers=support)
+    second = common.client.post(path, json={"note": "again"}, headers=support)
 
     assert (first.status_code, first.json()["state"]) == (200, "refunded")
     assert (second.status_code, second.json()["code"]) == (409, "RESERVATION_NOT_REFUNDABLE")
-    assert site.client.post(path, json={"note": ""}, headers=support).status_code == 422
+    assert common.client.post(path, json={"note": ""}, headers=support).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,18 @@ def test_a_refund_gives_the_use_back_once(site: Site) -> None:
         ("viewer", "GET", "/api/v1/codes/00000000-0000-0000-0000-000000000001/history", 404),
     ],
 )
-def test_who_may_do_what(site: Site, role: str | None, method: str, path: str, status: int) -> None:
+def test_who_may_do_what(common: Site, role: str | None, method: str, path: str, status: int) -> None:
     """401 without a key, 403 with one of a lower role."""
-    headers = {} if role is None else {"Authorization": "Bearer wrong"} if role == "wrong" else site.key(role)
+    headers = {} if role is None else {"Authorization": "Bearer wrong"} if role == "wrong" else common.key(role)
     body = {"note": "x"} if path.endswith("refund") else {"count": 1}
 
-    response = site.client.request(method, path, headers=headers, json=body if method == "POST" else None)
+    response = common.client.request(method, path, headers=headers, json=body if method == "POST" else None)
 
     assert response.status_code == status
     assert "www-authenticate" in response.headers or status != 401
 
 
 @pytest.mark.parametrize("cursor", ["x", "%00", "a" * 99, "MXwy"])
-def test_a_bad_cursor_is_malformed(site: Site, cursor: str) -> None:
+def test_a_bad_cursor_is_malformed(common: Site, cursor: str) -> None:
     """A cursor that we did not make is 422, never 500."""
-    assert site.client.get(f"/api/v1/codes?cursor={cursor}", headers=site.key("viewer")).status_code == 422
+    assert common.client.get(f"/api/v1/codes?cursor={cursor}", headers=common.key("viewer")).status_code == 422

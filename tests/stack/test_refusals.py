@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from api.cli.app import run
 from api.cli.stack.ports import HOST, free_port
 from api.cli.stack.waiting import wait_until
 from projections.bootstrap import check_keys
@@ -105,35 +106,57 @@ def _older(env: dict[str, str], folder: Path) -> None:
     env["LEDGER_CHECKPOINT_FILE"] = str(folder / "checkpoints")
 
 
-@pytest.mark.parametrize(
-    ("change", "status", "told"),
-    [
-        (_no_secret, 2, "LEDGER_SECRET_KEY is missing: set it"),
-        (_placeholder, 2, "LEDGER_SECRET_KEY is a placeholder: make one with"),
-        (_weak_ring, 2, "key 1 of LEDGER_PEPPERS is a placeholder and no random key: make one"),
-        (_one_key_for_both, 2, "LEDGER_PEPPERS and LEDGER_MASTER_KEYS share a key: make one"),
-        (_default_password, 2, "the password in DATABASE_URL is one that everybody tries first: set another"),
-        (
-            _wrong_ring,
-            3,
-            "LEDGER_MASTER_KEYS does not hold the keys that this database was written with: set",
-        ),
-        (_away, 3, "waited 1 s: start it, or correct DATABASE_URL"),
-        (_newer, 3, "schema is newer than this version (it has 9999_next): run the newer version"),
-        (_functions, 2, "POSTGRES_ENABLE_DB_FUNCTIONS lets readers of the log miss events: unset it"),
-        (_debug, 2, "DEBUG is set: production shows nobody its inside, so unset it"),
-        (_older, 3, "over 9 events and the database has only 0 of them: an older state was restored; restore a newer"),
-    ],
-)
+REFUSED: list[tuple[Change, int, str]] = [
+    (_no_secret, 2, "LEDGER_SECRET_KEY is missing: set it"),
+    (_wrong_ring, 3, "LEDGER_MASTER_KEYS does not hold the keys that this database was written with: set"),
+    (_placeholder, 2, "LEDGER_SECRET_KEY is a placeholder: make one with"),
+    (_weak_ring, 2, "key 1 of LEDGER_PEPPERS is a placeholder and no random key: make one"),
+    (_one_key_for_both, 2, "LEDGER_PEPPERS and LEDGER_MASTER_KEYS share a key: make one"),
+    (_default_password, 2, "the password in DATABASE_URL is one that everybody tries first: set another"),
+    (_away, 3, "waited 1 s: start it, or correct DATABASE_URL"),
+    (_newer, 3, "schema is newer than this version (it has 9999_next): run the newer version"),
+    (_functions, 2, "POSTGRES_ENABLE_DB_FUNCTIONS lets readers of the log miss events: unset it"),
+    (_debug, 2, "DEBUG is set: production shows nobody its inside, so unset it"),
+    (_older, 3, "over 9 events and the database has only 0 of them: an older state was restored; restore a newer"),
+]
+"""The first two also as a process of its own: a refusal of the settings, and one after a look at the database."""
+
+
+@pytest.mark.parametrize(("change", "status", "told"), REFUSED)
 def test_an_unsafe_start_is_refused_in_one_sentence(
-    env: dict[str, str], tmp_path: Path, change: Change, status: int, told: str
+    env: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    change: Change,
+    status: int,
+    told: str,
 ) -> None:
-    """It ends with its code and says why and what to do; nothing ever listens."""
+    """It ends with its code and says why and what to do; it never becomes what would listen."""
+    change(env, tmp_path)
+    for name in os.environ.keys() - env.keys():
+        monkeypatch.delenv(name)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    became: list[object] = []
+    monkeypatch.setattr(os, "execve", lambda *command: became.append(command))
+
+    assert (status, []) == (run(["run", "backend", "--host", HOST, "--port", str(free_port())]), became)
+    assert_one_sentence("".join(capfd.readouterr()), told)
+
+
+@pytest.mark.parametrize(("change", "status", "told"), REFUSED[:2])
+def test_a_refused_process_ends(env: dict[str, str], tmp_path: Path, change: Change, status: int, told: str) -> None:
+    """With its code, the same sentence, and nothing else in its log."""
     change(env, tmp_path)
     process = backend(env, free_port(), tmp_path / "log")
 
     assert status == process.wait(END_S_MAX)
-    said = (tmp_path / "log").read_text()
+    assert_one_sentence((tmp_path / "log").read_text(), told)
+
+
+def assert_one_sentence(said: str, told: str) -> None:
+    """One line, with the reason, without the password."""
     assert 1 == said.count("\n"), said
     assert told in said
     assert "only-for-tests" not in said
