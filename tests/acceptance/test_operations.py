@@ -57,6 +57,11 @@ def examined(stack: Stack) -> tuple[int, dict[str, Any]]:
     return done.returncode, {check["name"]: check for check in json.loads(done.stdout)["checks"]}
 
 
+def wait_for_a_case(stack: Stack) -> None:
+    """Until one is open; asked of the API, since asking by command is a second's work each time."""
+    stack.wait(lambda: stack.call("GET", "/api/v1/cases", headers=stack.admin)[1]["cases"], 30)
+
+
 def test_the_doctor_finds_a_healthy_stack_well(stack: Stack) -> None:
     """All checks of INCIDENT.md at once, the registered tasks among them."""
     status, found = examined(stack)
@@ -88,7 +93,8 @@ def test_an_unknown_becomes_a_case_that_a_person_ends(stack: Stack) -> None:
     """The letter may have arrived: parked, listed, resolved; then the code is free for another."""
     code = stack.issue()
     reservation_id = stack.redeem(code, "lost@example.com")[1]["reservation_id"]
-    cases = stack.wait(lambda: json.loads(stack.cli("cases", "--json").stdout), 30)
+    wait_for_a_case(stack)
+    cases = json.loads(stack.cli("cases", "--json").stdout)
 
     held = stack.redeem(code, "wang@example.com")
     resolved = stack.cli("resolve", reservation_id, "--as", "refunded", "--note", "asked by phone")
@@ -101,9 +107,9 @@ def test_an_unknown_becomes_a_case_that_a_person_ends(stack: Stack) -> None:
 
 def test_an_outage_is_undone_once(stack: Stack) -> None:
     """Shown first, refunded with --apply, nothing left for a second run."""
-    code = stack.issue(2, "--open")
+    code = stack.issue(2, is_open=True)
     reservation_id = stack.redeem(code, "lost@example.com")[1]["reservation_id"]
-    stack.wait(lambda: json.loads(stack.cli("cases", "--json").stdout), 30)
+    wait_for_a_case(stack)
     command = ("refund-outage", "--from", "2020-01-01", "--to", "2100-01-01", "--json")
 
     shown, first, second = (json.loads(stack.cli(*command, *more).stdout) for more in ((), ("--apply",), ("--apply",)))

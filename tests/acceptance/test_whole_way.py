@@ -71,7 +71,7 @@ def test_a_second_click_takes_no_further_use(stack: Stack) -> None:
 
 def test_with_redis_stopped_the_click_is_as_fast_and_the_mail_comes_later(stack: Stack) -> None:
     """The incident's first click: answered at once, and nothing is lost."""
-    code = stack.issue(3, "--open")
+    code = stack.issue(3, is_open=True)
     redis = next(process for process in stack.processes() if process.name() == "valkey-server")
     before = len(stack.mails())
     redis.send_signal(signal.SIGSTOP)

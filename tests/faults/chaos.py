@@ -104,7 +104,11 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda _line: Non
     """
     report = Report(plan)
     with Weather(plan.seed) as mail, _running(plan, folder, mail) as stack:
-        codes = [stack.issue(1_000_000, "--open"), *(stack.issue(3, "--open") for _ in range(4)), stack.issue(1)]
+        codes = [
+            stack.issue(1_000_000, is_open=True),
+            *(stack.issue(3, is_open=True) for _ in range(4)),
+            stack.issue(1),
+        ]
         load = Load(stack.base, codes, plan.seed, plan.per_second)
         victims = Victims(stack, load, LEASE_S)
         try:

@@ -80,7 +80,7 @@ def stack(running: Stack, mail: MailServer) -> Stack:
 @pytest.fixture(scope="module")
 def code(running: Stack) -> str:
     """A code for everybody."""
-    return running.issue(10_000, "--open")
+    return running.issue(10_000, is_open=True)
 
 
 class Clicks:

@@ -69,7 +69,7 @@ def site(running: Site) -> Site:
 @pytest.fixture(scope="module")
 def code(running: Site) -> str:
     """A code for everybody."""
-    return running.stack.issue(1_000_000, "--open")
+    return running.stack.issue(1_000_000, is_open=True)
 
 
 class Click(NamedTuple):
@@ -142,7 +142,7 @@ def assert_honest(answer: Click) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
 def test_restarted_under_load(site: Site, code: str, how: signal.Signals) -> None:
     """503 only while it is away, every acknowledgement kept, one answer per key; nobody of ours had to restart."""
-    codes = [code, site.stack.issue(5, "--open")]
+    codes = [code, site.stack.issue(5, is_open=True)]
     before = processes(site)
     load = Load(site.stack.base, codes, seed=how, per_second=60)
     site.stack.wait(lambda: len(load.acks) > 20)
