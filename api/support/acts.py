@@ -1,6 +1,7 @@
 """Acting on a reservation or a code: the form shows what it will do before it does it; sent twice, it does it once."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 from uuid import UUID
 
@@ -23,8 +24,10 @@ from api.support.deeds import (
     ReservationAct,
     about_code,
     about_reservation,
+    acts_of,
     filled,
     filled_from,
+    words_of,
 )
 from api.support.desk import Desk
 from api.support.foresight import Preview, foresee
@@ -44,13 +47,21 @@ DISPATCHED = frozenset({"resolve-retry", "resend", "correct", "rebind"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What an act is about, as its form shows it. `form`: what is filled in to begin with."""
+    """What an act is about, as its form shows it.
+
+    `form`: what is filled in to begin with; `words`: the names of acts whose words are other than usual.
+    """
 
     path: str
     hint: str
     address: str | None
     form: Filled
     is_sent: bool = False
+    words: Mapping[Act, str] = field(default_factory=dict)
+
+    def name(self, act: Act) -> str:
+        """Under which name an act's words are kept."""
+        return self.words.get(act, act)
 
 
 @router.get("/reservations/{reservation_id}/acts/{act}")
@@ -78,7 +89,9 @@ async def do(
     after = done.about().reservation_id
     if act in DISPATCHED and done.changed:
         services.dispatcher.dispatch(after)
-    return RedirectResponse(f"/support/reservations/{after}?done={act}", 303, {"Cache-Control": "no-store"})
+    return RedirectResponse(
+        f"/support/reservations/{after}?done={subject.name(act)}", 303, {"Cache-Control": "no-store"}
+    )
 
 
 @router.get("/codes/{code_id}/acts/{act}")
@@ -181,6 +194,7 @@ def _reservation(desk: Desk, reservation_id: UUID) -> Subject:
         address=masked(desk.find.addresses([reservation_id]).get(reservation_id)),
         form=Filled(),
         is_sent=item.status == "sent",
+        words={act: words_of(act, item) for act in acts_of(item)},
     )
 
 

@@ -11,6 +11,7 @@ from fastapi import Request
 from api.problems import ProblemError
 from domain.deciding import CodeCommand, ReservationCommand
 from domain.decisions.cancel import CancelReservation
+from domain.decisions.cases import is_of_removal
 from domain.decisions.command import Context
 from domain.decisions.correct import CorrectRecipient
 from domain.decisions.pause import PauseCode, ResumeCode
@@ -32,8 +33,8 @@ ReservationAct = Literal[
 ]
 CodeAct = Literal["terms", "pause", "resume", "revoke"]
 Act = ReservationAct | CodeAct
-DONE: Final = frozenset({*get_args(ReservationAct), *get_args(CodeAct), "note"})
-"""What a page may say that it was done."""
+OF_REMOVAL: Final = "removal."
+"""Before the names of decisions of an access that could not be taken away: their words are others."""
 TYPED_LENGTH_MAX: Final = 320
 USES_MAX: Final = 2**53
 DAYS_MAX: Final = 36_500
@@ -168,6 +169,17 @@ def about_code(act: CodeAct, code_id: UUID, form: Filled, ask: Ask) -> CodeComma
             )
 
 
+def words_of(act: Act, item: Reservation) -> str:
+    """Under which name an act's words are kept."""
+    return f"{OF_REMOVAL}{act}" if act in _RESOLUTIONS and is_of_removal(item) else act
+
+
+DONE: Final = frozenset(
+    {*get_args(ReservationAct), *get_args(CodeAct), "note", *(f"{OF_REMOVAL}{act}" for act in _RESOLUTIONS)}
+)
+"""What a page may say that it was done."""
+
+
 def acts_of(item: Reservation) -> list[ReservationAct]:
     """What may be thought of in a reservation's state, the likeliest first."""
     decide: list[ReservationAct] = ["resolve-sent", "resolve-refunded"]
@@ -183,8 +195,7 @@ def acts_of(item: Reservation) -> list[ReservationAct]:
 
 def _tried_on(item: Reservation) -> list[ReservationAct]:
     """An access that could not be taken away may be tried on."""
-    failed = item.access is not None and item.access.removal == "removal_failed"
-    return ["resolve-retry"] if failed and item.case_id is not None else []
+    return ["resolve-retry"] if is_of_removal(item) and item.case_id is not None else []
 
 
 def acts_of_code(code: RedeemCode) -> list[CodeAct]:

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from api.i18n import LANGUAGES
 from api.problems import ProblemError
 from api.support.access import Staff, SupportRoute, TheDesk, Viewer, new_nonce
-from api.support.deeds import DONE, Ask, Filled, about_reservation, acts_of
+from api.support.deeds import DONE, Ask, Filled, about_reservation, acts_of, words_of
 from api.support.desk import Desk
 from api.support.foresight import Preview, glance
 from api.support.notes import NOTE_LENGTH_MAX
@@ -85,6 +85,7 @@ def _view(desk: Desk, staff: Staff, reservation_id: UUID, language: Language) ->
         "shown_until": shown_until,
         "lines": line_views(lines, language, {reservation_id: address}, names, desk.find.private_texts(ids)),
         "acts": _offered(desk, item, code, language),
+        "words": {act: words_of(act, item) for act in acts_of(item)},
         "corrected_by": _correction(desk, item, lines),
         "replies": {each: reply(item, hint, each) for each in LANGUAGES},
     }

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable
+from uuid import UUID, uuid4
 
 import pytest
 
 from api.issuing import Terms
-from domain.ports import Uncertain
+from domain.decisions.access import RecordRevocation
+from domain.decisions.command import Context
+from domain.ports import Rejected, Uncertain
 from tests.api.site import Answer, Site
 from tests.support.browser import Browser, code_id_of, heading
 
@@ -60,6 +63,38 @@ def test_a_mistyped_address_is_corrected(site: Site, sign_in: SignIn) -> None:
     assert f'href="/support/reservations/{wrong}"' in after.text
     assert "Go to the reservation that the use moved to" in browser.get(f"/support/reservations/{wrong}").text
     assert kinds(site, code)[-2:] == ["UseRefunded", "UseReserved"]
+
+
+def test_the_case_of_an_access_that_stays_speaks_of_the_access(site: Site, sign_in: SignIn) -> None:
+    """Not of sending: the same acts decide it, in words of their own."""
+    code = site.issue()
+    item = reserved(site, code)
+    site.attempt(item)
+    browser, page = sign_in("support"), f"/support/reservations/{item}"
+    browser.submit(f"{page}/acts/refund", access="revoke", nonce="n1", note="asked for it")
+    site.services.storage.ledger.execute(
+        [
+            RecordRevocation(
+                context=Context(now=site.services.now(), actor="sweep"),
+                reservation_id=UUID(item),
+                attempt=1,
+                channel="webhook",
+                outcome=Rejected(server="team", reason="gone", final=True),
+                case_id=uuid4(),
+            )
+        ]
+    )
+
+    offered = browser.get(page).text
+    asked = browser.get(f"{page}/acts/resolve-sent")
+    done = browser.submit(f"{page}/acts/resolve-sent", nonce="n2", note="looked into the group")
+
+    assert "It was taken away by hand" in offered
+    assert "Try to take the access away again" in offered
+    assert "Count it as sent" not in offered
+    assert heading(asked) == "It was taken away by hand"
+    assert "Noted: the access is taken away." in browser.get(done.headers["location"]).text
+    assert kinds(site, code)[-2:] == ["CaseOpened", "CaseClosed"]
 
 
 def test_an_invitation_is_sent_once_more_once(site: Site, sign_in: SignIn) -> None:
