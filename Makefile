@@ -67,9 +67,11 @@ $(LINKED): pyproject.toml requirements/runtime.in $(INSTALLED)
 run: setup  ## Start the whole ledger on private servers; Ctrl-C ends it
 	@$(BIN)/ledger up $(ARGS)
 
-# File by file on every core, four at most: each process has servers of its own. ARGS=-n0 runs them in one.
+# File by file in one process more than there are cores, four at most, for much of it is waiting; each process has
+# servers of its own. ARGS=-n0 runs them in one.
 test: setup  ## Run all tests
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(ARGS)
 
 # SEED= chooses the kinds and the order of faults (printed; random if not given), FAULTS= how many.
 FAULTS := 100

@@ -2,7 +2,8 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -36,15 +37,21 @@ NOT_IMPORTED = {
 
 def imported(*folders: str) -> set[str]:
     """Canonical names of the distributions that the Python files below some folders import."""
-    owners = packages_distributions()
-    names = {
-        name.split(".")[0]
-        for folder in folders
-        for path in (ROOT / folder).rglob("*.py")
-        for name in _imports(ast.parse(path.read_text("utf-8")))
-    }
+    owners, names = _owners(), {name for folder in folders for name in _names_below(folder)}
     outside = names - set(SOURCES) - {"tests", "benchmarks"} - sys.stdlib_module_names
     return {canonicalize_name(owner) for name in outside for owner in owners.get(name, [name])}
+
+
+@cache
+def _owners() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+@cache
+def _names_below(folder: str) -> set[str]:
+    """Whatever the files below a folder import, by its first word; they are parsed once."""
+    trees = (ast.parse(path.read_text("utf-8")) for path in (ROOT / folder).rglob("*.py"))
+    return {name.split(".")[0] for tree in trees for name in _imports(tree)}
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:

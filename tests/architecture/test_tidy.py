@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ top, a function in its docstring.
 """
 
 
+@cache
 def texts(*suffixes: str) -> dict[str, str]:
     """Texts of all files of the repository by path, but for what .gitignore names.
 

@@ -8,6 +8,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 
 FILE_LINES_MAX, TEST_LINES_MAX, FUNCTION_LINES_MAX = 300, 400, 50
 
@@ -22,6 +23,9 @@ PLACES = re.compile(
 
 Offences = Iterator[str]
 
+parsed = cache(ast.parse)
+"""The tree of a text; several checks look at each."""
+
 
 def long_file(path: str, text: str) -> Offences:
     """A file of more lines than its kind may have; the reader should not have to scroll for long."""
@@ -33,7 +37,7 @@ def long_file(path: str, text: str) -> Offences:
 
 def long_functions(path: str, text: str) -> Offences:
     """Functions that don't fit a screen, counted from `def` to the last line, docstring included."""
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > FUNCTION_LINES_MAX:
@@ -57,7 +61,7 @@ def silenced_without_reason(path: str, text: str) -> Offences:
 
 def skipped_tests(path: str, text: str) -> Offences:
     """Tests that may not run, or may fail: such a test promises nothing."""
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.Attribute) and SKIPS.fullmatch(ast.unparse(node)):
             yield f"{path}:{node.lineno}: {ast.unparse(node)}"
 
