@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from redis import Redis
 
-from api.cli.stack import accounts, postgres, valkey, wheels
+from api.cli.stack import accounts, ports, postgres, valkey, wheels
 from api.cli.stack.accounts import account_for
 from api.cli.stack.errors import StackError
 from api.cli.stack.guardian import lives
-from api.cli.stack.ports import HOST, answers, free_port
+from api.cli.stack.ports import HOST, FreePorts, answers, free_port
 from api.cli.stack.program import Account, Program
 from api.cli.stack.supervisor import Supervisor
 from api.cli.stack.waiting import wait_until
@@ -228,3 +228,12 @@ def test_the_sink_delivers_to_a_maildir(tmp_path: Path) -> None:
     assert delivered[0].startswith("Delivered-To: li.wei@example.com\n")
     assert "\nhello\n" in delivered[0]
     assert [] == list((maildir / "tmp").iterdir())
+
+
+def test_no_two_servers_are_given_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them has bound its port yet when the next one is drawn, and the API binds its own last."""
+    drawn = iter([15_001, 15_002, 15_002, 15_003])
+    monkeypatch.setattr(ports, "free_port", lambda: next(drawn))
+    free = FreePorts(15_001)
+
+    assert [free.draw(), free.draw()] == [15_002, 15_003]

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 
 from api.cli.stack.folder import Folder
-from api.cli.stack.ports import HOST, free_port
+from api.cli.stack.ports import HOST
 from api.cli.stack.program import Program
 from api.cli.stack.secret_file import POSTGRES_PASSWORD, RUN_PASSWORD
 
@@ -68,11 +68,12 @@ def beat(folder: Folder, env: Mapping[str, str]) -> Program:
     return Program("beat", command, env, cwd=folder.run, stage=FRONT, stop_s_max=3.0)
 
 
-def worker(folder: Folder, env: Mapping[str, str]) -> Program:
-    """Sends. SIGTERM is Celery's warm shutdown: it ends when its tasks have ended, at once if there are none.
+def worker(folder: Folder, env: Mapping[str, str], metrics_port: int) -> Program:
+    """Sends. `metrics_port` is where it shows its metrics, unless a setting says where.
 
-    What takes longer is killed: the message comes back, and a letter whose outcome nobody saw is an unknown one.
+    SIGTERM is Celery's warm shutdown: it ends when its tasks have ended, at once if there are none. What takes longer
+    is killed: the message comes back, and a letter whose outcome nobody saw is an unknown one.
     """
     command = (sys.executable, "-m", "celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO")
-    env = {METRICS_PORT: str(free_port()), **env}  # two ledgers on one machine must not want the same
+    env = {METRICS_PORT: str(metrics_port), **env}  # two ledgers on one machine must not want the same
     return Program("worker", command, env, cwd=folder.run, stage=FRONT, stop_s_max=WORKER_STOP_S_MAX)

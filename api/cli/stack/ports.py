@@ -29,6 +29,29 @@ def free_port() -> int:
     raise StackError(f"no free port was found on {HOST}: end some of the programs that listen there")
 
 
+class FreePorts:
+    """Free ports for programs that bind them later: no two are the same.
+
+    Args:
+        spoken_for: Ports that somebody is going to bind.
+    """
+
+    def __init__(self, *spoken_for: int) -> None:
+        self._given = set(spoken_for)
+
+    def draw(self) -> int:
+        """One more.
+
+        Raises:
+            StackError: None was found.
+        """
+        for _ in range(TRIES_MAX):
+            if (port := free_port()) not in self._given:
+                self._given.add(port)
+                return port
+        raise StackError(f"no free port was found on {HOST}: end some of the programs that listen there")
+
+
 def is_taken(port: int) -> bool:
     """Whether binding the port fails because another program has it.
 

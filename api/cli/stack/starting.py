@@ -12,7 +12,7 @@ from api.cli.stack.announcement import announce
 from api.cli.stack.errors import StackError
 from api.cli.stack.folder import Folder
 from api.cli.stack.parts import OWNER_URL
-from api.cli.stack.ports import HOST, free_port
+from api.cli.stack.ports import HOST, FreePorts
 from api.cli.stack.secret_file import POSTGRES_PASSWORD, RUN_PASSWORD, load_secrets
 from api.cli.stack.state_file import State, write_state
 from api.cli.stack.supervisor import Supervisor
@@ -33,11 +33,12 @@ def start_everything(folder: Folder, port: int, demo: bool, supervisor: Supervis
         StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError: The database can't be used.
     """
     secrets = load_secrets(folder.path)
-    servers = _start_servers(folder, secrets, supervisor)
+    ports = FreePorts(port)
+    servers = _start_servers(folder, secrets, supervisor, ports)
     owner_url = servers.get(OWNER_URL) or servers["DATABASE_URL"]
     env = parts.child_environment(folder, port, {**secrets, **servers})
     env["DATABASE_URL"] = _open_database(env, owner_url)
-    supervisor.start(parts.api(folder, port, env), parts.worker(folder, env), parts.beat(folder, env))
+    supervisor.start(parts.api(folder, port, env), parts.worker(folder, env, ports.draw()), parts.beat(folder, env))
     credentials = _first_start(env, demo)
     missing = _wait_until_ready(port, supervisor)
     state = State(
@@ -60,7 +61,9 @@ class _Server(Protocol):
         """Whether it can be used."""
 
 
-def _start_servers(folder: Folder, secrets: Mapping[str, str], supervisor: Supervisor) -> dict[str, str]:
+def _start_servers(
+    folder: Folder, secrets: Mapping[str, str], supervisor: Supervisor, ports: FreePorts
+) -> dict[str, str]:
     """Start what isn't given from outside; all come up side by side.
 
     Returns:
@@ -73,16 +76,16 @@ def _start_servers(folder: Folder, secrets: Mapping[str, str], supervisor: Super
     }
     started: dict[str, _Server] = {}
     if "REDIS_URL" not in found:
-        broker = valkey.prepare(folder.path, free_port())
+        broker = valkey.prepare(folder.path, ports.draw())
         supervisor.start(broker.program)
         started["valkey"], found["REDIS_URL"] = broker, broker.url
     if "LEDGER_SMTP_URL" not in found:
-        sink_port = free_port()
+        sink_port = ports.draw()
         found["LEDGER_SMTP_URL"] = f"smtp://{HOST}:{sink_port}"
         found["LEDGER_MAILBOX"] = str(folder.mailbox)
         supervisor.start(parts.sink(folder, sink_port, parts.child_environment(folder, 0, {})))
     if "DATABASE_URL" not in found:
-        database = postgres.prepare(folder.path, free_port(), secrets[POSTGRES_PASSWORD])
+        database = postgres.prepare(folder.path, ports.draw(), secrets[POSTGRES_PASSWORD])
         supervisor.start(database.program)
         started["postgres"], found[OWNER_URL] = database, database.url
         found["DATABASE_URL"] = database.running_url(secrets[RUN_PASSWORD])
