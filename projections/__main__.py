@@ -22,6 +22,7 @@ from projections.migrations import check_schema
 from projections.reading import Reader
 from projections.rebuild import LISTED_MAX, Wish
 from projections.rebuild_command import EXIT_SERVICE, run_rebuild
+from projections.rebuild_pace import stand_back
 from projections.rebuild_shadow import PROJECTIONS
 from projections.settings import DEFAULT_DATA_DIR, LedgerSettings, url_with_password
 from projections.verify_command import grace_of, run_verify
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         The exit code, as `ledger` gives it.
     """
     wanted = _parser().parse_args(arguments)
+    stand_back()
     os.environ.update(_folder_environment(Path(os.environ.get("LEDGER_DATA_DIR") or DEFAULT_DATA_DIR)))
     if not (database_url := _database_url()):
         sys.stderr.write("no ledger runs on this folder: start one with `ledger up`, or set DATABASE_URL\n")

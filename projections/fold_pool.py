@@ -16,10 +16,9 @@ import psycopg
 
 from projections.fold_messages import Away, Done, Job, Poisoned, Start, Word, receive, send
 from projections.fold_watch import PoisonEventError
+from projections.rebuild_pace import stand_back
 
 WORKERS_MAX: Final = 4
-NICENESS: Final = 10
-"""Redeems go first: on a busy machine such a process gets a tenth of what one of theirs gets, on an idle one all."""
 WAITING_MAX: Final = 16
 """Frames that wait for the database; then the folding processes wait too."""
 END_S_MAX: Final = 5.0
@@ -110,8 +109,7 @@ class FoldPool:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )
         self._processes.append(process)
-        with contextlib.suppress(OSError):  # it has ended already: its thread says so
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+        stand_back(process.pid)
         words = cast("IO[bytes]", process.stdout)
         _widen(words)
         threading.Thread(target=self._listen, args=(number, words), daemon=True).start()

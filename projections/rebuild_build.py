@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from projections.fold_messages import CheckTiles, Closed, FoldStreams, Found, Jo
 from projections.fold_pool import FoldPool, Heard
 from projections.fold_watch import ReadEvent, Watch
 from projections.rebuild_log import SIZES, Sizes
+from projections.rebuild_pace import Pace
 from projections.rebuild_shadow import PROJECTIONS, Shadow
 from projections.rebuild_tail import Tail, read_events
 from projections.sql import QUERIES
@@ -102,6 +104,7 @@ class Builder:
         self._watch, self._progress, self.only, self._sizes, self._workers = watch, progress, only, sizes, workers
         self._tail = Tail(writer, shadow.names, watch)
         self._sink = ShadowSink(writer, shadow)
+        self._pace = Pace(writer)
         self.position = 0
         self.events = 0
         self._began = time.monotonic()
@@ -131,7 +134,9 @@ class Builder:
             self._do([*fold_jobs(1), *more], until)
         else:
             self._have_done([*self._parts(until), *more], until, database_url)
-        self.shadow.index(lambda table: self._progress.step(f"index {table}", 0))
+        if self._pace.is_busy:
+            self._writer.execute(QUERIES["one_process_only"])
+        self.shadow.index(lambda table: self._progress.step(f"index {table}", 0), self._pace.during)
         self._apply_late()
         self.position = until
 
@@ -156,7 +161,7 @@ class Builder:
         def hear(word: Heard) -> None:
             match word:
                 case (int(number), bytes(rows)):
-                    self.shadow.copy(names[number], rows)
+                    self._pace.during(partial(self.shadow.copy, names[number], rows))
                 case Told():
                     self._read(word.events, until)
                 case Late():

@@ -5,7 +5,7 @@ word here. They live in a schema of their own, under the same names: so their in
 that later migrations know, and the live path's own statements work on them with another search_path.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -187,28 +187,33 @@ class Shadow:
         with self._conn.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(place)) as copy:
             copy.write(HEADER + rows + TRAILER)
 
-    def index(self, step: Callable[[str], None]) -> None:
-        """Build primary keys and indexes, under the names of the live ones, and let the planner know the tables."""
+    def index(self, step: Callable[[str], None], during: Callable[[Callable[[], object]], None]) -> None:
+        """Build primary keys and indexes, under the names of the live ones, and let the planner know the tables.
+
+        Args:
+            step: Told the name of each table.
+            during: Does each piece of work that is given to it.
+        """
         for table in self.tables:
             step(table.name)
-            for name, definition in table.constraints:
-                self._run(
-                    "ALTER TABLE {} ADD CONSTRAINT {} {}",
-                    self.place(table),
-                    sql.Identifier(name),
-                    _literal(definition),
-                )
-            if self.schema == SHADOW_SCHEMA:
-                self._build_indexes(table)
-            self._run("ANALYZE {}", self.place(table))
+            for statement in self._indexing(table):
+                during(partial(self._conn.execute, statement))
 
-    def _build_indexes(self, table: Table) -> None:
+    def _indexing(self, table: Table) -> Iterator[sql.Composed]:
+        for name, definition in table.constraints:
+            parts = (self.place(table), sql.Identifier(name), _literal(definition))
+            yield _literal("ALTER TABLE {} ADD CONSTRAINT {} {}").format(*parts)
+        if self.schema == SHADOW_SCHEMA:
+            yield from self._plain_indexes(table)
+        yield _literal("ANALYZE {}").format(self.place(table))
+
+    def _plain_indexes(self, table: Table) -> Iterator[sql.Composed]:
         for definition in table.indexes:
             live, shadow = table.place.as_string(None), self.place(table).as_string(None)
             unquoted = f"{table.schema}.{table.name}"
             before, _, after = definition.partition(" USING ")
             named = before.replace(f" ON {live}", f" ON {shadow}").replace(f" ON {unquoted}", f" ON {shadow}")
-            self._run("{}", _literal(f"{named} USING {after}"))
+            yield sql.Composed([_literal(f"{named} USING {after}")])
 
     def keep_vacuums_out(self) -> None:
         """Wait until no vacuum, ANALYZE or building of an index is at the live tables, and let none begin.

@@ -16,6 +16,7 @@ from projections.fold_pool import WORKERS_MAX, workers_here
 from projections.migrations import check_schema
 from projections.rebuild import LISTED_MAX, Wish
 from projections.rebuild_command import run_rebuild
+from projections.rebuild_pace import stand_back
 from projections.rebuild_shadow import PROJECTIONS
 from projections.verify_command import grace_of, run_verify
 from projections.verify_tree import Outside
@@ -51,6 +52,7 @@ def rebuild(
     names = frozenset(projection or PROJECTIONS)
     if unknown := sorted(names - set(PROJECTIONS)):
         raise typer.BadParameter(f"no projection {unknown[0]}: there are {', '.join(PROJECTIONS)}")
+    stand_back()
     session: Session = context.obj
     database_url = session.settings().owner_url
     check_schema(database_url)
@@ -71,6 +73,7 @@ def verify(
     json: JsonFlag = False,
 ) -> int:
     """Compare every row with a fold of the log, and every event with every rule. Exit code 1: something is wrong."""
+    stand_back()
     session: Session = context.obj
     settings = session.settings()
     database_url = settings.database_url.get_secret_value()

@@ -428,6 +428,10 @@ SELECT t.index, t.first_position, t.hashes,
 FROM merkle_tiles t LEFT JOIN merkle_tiles a ON a.height = 1 AND a.index = t.index / 256
 WHERE t.height = 0 AND t.index BETWEEN %s AND %s ORDER BY t.index;
 
+-- name: one_process_only
+-- For this session: several at once would leave none of a small machine's cores to others.
+SELECT set_config('max_parallel_maintenance_workers', '0', false), set_config('max_parallel_workers_per_gather', '0', false);
+
 -- name: longest_streams
 -- By the read model, which may be wrong: only a hint where to begin.
 SELECT code_id FROM code_balances WHERE version > %s ORDER BY version DESC LIMIT %s;

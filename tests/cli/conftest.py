@@ -44,4 +44,6 @@ def terminal(
     """A shell in which the ledger's database is named, and no broker."""
     for name, value in environment(settings_for(bench.database_url), tmp_path, NOBODY).items():
         monkeypatch.setenv(name, value)
+    # Of this process, which runs other tests afterwards, it could not be undone.
+    monkeypatch.setattr("api.cli.proof.stand_back", lambda: None)
     return Terminal(capsys)
