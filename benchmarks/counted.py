@@ -1,5 +1,6 @@
 """A load on the ledger whose answers are counted against the rows of the log."""
 
+import time
 from collections.abc import Sequence
 
 from benchmarks.machine import Machine
@@ -7,6 +8,8 @@ from benchmarks.tools import BenchmarkError, Load, Loader
 
 CONNECTIONS = 64
 """Of the main load, as for every yardstick over HTTP."""
+SETTLE_S = 0.2
+SETTLE_TRIES_MAX = 100
 _RESERVED = "SELECT count(*) FROM ledger_events WHERE topic = 'UseReserved:1'"
 
 
@@ -38,7 +41,7 @@ class Counted:
                 were under way at the end.
         """
         bases = bases or [self._machine.base]
-        before = self._kept()
+        before = self._settled()
         runs = [
             self._loader.start(
                 base, codes, seconds=seconds, connections=max(1, connections // len(bases)), pause_ms=pause_ms
@@ -58,7 +61,7 @@ class Counted:
         Raises:
             BenchmarkError: It did not, every time.
         """
-        before = self._kept()
+        before = self._settled()
         load = self._loader.start(self._machine.base, [code], seconds=seconds, connections=CONNECTIONS).read()
         if load.refused != load.answers or self._kept() != before:
             raise BenchmarkError("a code that is used up was redeemed")
@@ -70,13 +73,27 @@ class Counted:
         Raises:
             BenchmarkError: It led to more than one reservation, or was refused.
         """
-        before = self._kept()
+        before = self._settled()
         load = self._loader.start(
             self._machine.base, [code], seconds=seconds, connections=CONNECTIONS, repeats=True
         ).read()
         if load.refused or self._kept() - before > 1:
             raise BenchmarkError("a repeat was refused or took a further use")
         return load
+
+    def _settled(self) -> int:
+        """What is kept once the last requests of the load before, whose answers nobody waited for, are through.
+
+        Raises:
+            BenchmarkError: Somebody else keeps redeeming.
+        """
+        kept = self._kept()
+        for _ in range(SETTLE_TRIES_MAX):
+            time.sleep(SETTLE_S)
+            before, kept = kept, self._kept()
+            if kept == before:
+                return kept
+        raise BenchmarkError("somebody else redeems meanwhile")
 
     def _kept(self) -> int:
         return int(self._machine.ask(_RESERVED)[0][0])
