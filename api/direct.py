@@ -5,7 +5,7 @@ request that is what nearly all are goes straight to the function that the docum
 everything else, each malformed one included, takes the route and is answered there.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.deps import caller_of
 from api.i18n import pick_language
 from api.idempotency import KEY_LENGTH_MAX
-from api.problems import ProblemError, problem_response
+from api.problems import MEDIA_TYPE, ProblemError, problem_answer
 from api.schemas import RedeemRequest
 from api.services import Caller, Services
 from domain.ports import Language
@@ -109,18 +109,25 @@ class ShortWay:
             told = await self.answer(services, body, language, caller_of(scope), asked.key)
         except ProblemError as problem:
             scope["ledger_outcome"] = problem.code
-            await problem_response(problem, language, scope.get("ledger_request_id"))(scope, receive, send)
+            status, document, named = problem_answer(problem, language, scope.get("ledger_request_id"))
+            headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in named.items()]
+            await _send(send, status, document, (_PROBLEM, *headers))
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
             await self.defect(error, scope, receive, send)
             return
         told.tell(scope)
-        length = (b"content-length", str(len(told.body)).encode())
-        await send({"type": "http.response.start", "status": told.status, "headers": [length, _JSON, *told.headers]})
-        await send({"type": "http.response.body", "body": told.body})
+        await _send(send, told.status, told.body, (_JSON, *told.headers))
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
+    await send({"type": "http.response.body", "body": body})
 
 
 _JSON = (b"content-type", b"application/json")
+_PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 
 
 def _read_headers(scope: Scope) -> _Asked:

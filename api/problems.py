@@ -3,8 +3,9 @@
 from http import HTTPStatus
 from typing import Final
 
+import orjson
 from fastapi import Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 
 from api.i18n import pick_language
 from api.messages import refusal_detail, refusal_title
@@ -82,8 +83,16 @@ def status_of(code: str) -> int:
     return STATUS.get(code, HTTPStatus.BAD_REQUEST)
 
 
-def problem_response(problem: ProblemError, language: Language, request_id: str | None = None) -> JSONResponse:
+def problem_response(problem: ProblemError, language: Language, request_id: str | None = None) -> Response:
     """The document, in the caller's language. Its instance is the request, never the path: that may hold a code."""
+    status, body, headers = problem_answer(problem, language, request_id)
+    return Response(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def problem_answer(
+    problem: ProblemError, language: Language, request_id: str | None = None
+) -> tuple[int, bytes, dict[str, str]]:
+    """Status, document and headers but for those of its type and length; as `problem_response`."""
     status = status_of(problem.code)
     content: dict[str, object] = {
         "type": f"urn:redemption-ledger:{problem.code.lower().replace('_', '-')}",
@@ -101,7 +110,7 @@ def problem_response(problem: ProblemError, language: Language, request_id: str 
         headers["Retry-After"] = str(problem.retry_after_s)
     if problem.code == "UNAUTHORIZED":
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+    return status, orjson.dumps(content), headers
 
 
 def language_of(request: Request) -> Language:

@@ -5,8 +5,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol, TypeVar
 from uuid import UUID
+
+from prometheus_client import Counter
 
 from api.commit import LoopCommit
 from api.idempotency import scope_digest
@@ -259,5 +262,15 @@ def _count(code: str) -> None:
         status = "limited"
     else:
         status = "refused"
-        REFUSALS.labels(known(code, REFUSAL_CODES)).inc()
-    REDEEM_REQUESTS.labels(status).inc()
+        _refusals(code).inc()
+    _requests(status).inc()
+
+
+@lru_cache(maxsize=256)  # looking a child up costs more than counting
+def _refusals(code: str) -> Counter:
+    return REFUSALS.labels(known(code, REFUSAL_CODES))
+
+
+@lru_cache(maxsize=16)
+def _requests(status: str) -> Counter:
+    return REDEEM_REQUESTS.labels(status)

@@ -244,8 +244,10 @@ class PostgresUnitOfWork:
             if code_id and (code := book.codes.get(code_id)) and _is_tight(code, count)
         )
         if tight:
-            yield from self._hold("events_of_overdue", tight, now, OVERDUE_PER_CODE_MAX)
-            found = yield from self._all("earliest_deadlines", now, tight)
+            overdue = self._ask("events_of_overdue", tight, now, OVERDUE_PER_CODE_MAX)
+            earliest = self._ask("earliest_deadlines", now, tight)
+            yield from self._take_reservations(overdue)
+            found = yield from rows_of(earliest)
             book.earliest_deadlines.update({code_id: first for code_id, first in found if first})
 
     def _hold(self, query: str, *params: Any) -> Steps[None]:
