@@ -23,6 +23,9 @@ LEASE_S = 90
 """Longer than any one letter takes. Each notice is taken when it is its turn, so it need not last for a round."""
 ATTEMPTS_MAX = 5
 RETRY_S = 60
+PUT_OFF = "put_off"
+PUT_OFF_MAX = timedelta(days=1)
+"""A notice that found its group's system resting for so long is dropped: by then it tells nobody anything new."""
 
 
 def invitations_wait(storage: Storage, now: datetime) -> bool:
@@ -54,6 +57,9 @@ class Outbox(Protocol):
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
         """Keep what became of it. `due_at`: when it is to be tried again; None for never."""
 
+    def put_off(self, notice: DueNotice, due_at: datetime) -> None:
+        """Give it back as if it had not been taken: this was no try."""
+
 
 class OutboxRows:
     """`Outbox` in PostgreSQL."""
@@ -72,6 +78,11 @@ class OutboxRows:
         """Keep what became of it. `due_at`: when it is to be tried again; None for never."""
         with self._datastore.get_connection() as conn:
             conn.execute(QUERIES["close_outbox"], (due_at, outcome, notice.reservation_id, notice.template))
+
+    def put_off(self, notice: DueNotice, due_at: datetime) -> None:
+        """Give it back as if it had not been taken: this was no try."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(QUERIES["put_off_outbox"], (due_at, PUT_OFF, notice.reservation_id, notice.template))
 
 
 def send_notices(
@@ -116,7 +127,10 @@ def _send_one(
     item = find(notice.reservation_id)
     group = item.group if item else None
     if rests is not None and group is not None and rests.has(group):
-        outbox.close(notice, now + timedelta(seconds=RETRY_S), "put_off")
+        if now - notice.written_at < PUT_OFF_MAX:
+            outbox.put_off(notice, now + timedelta(seconds=RETRY_S))
+        else:
+            outbox.close(notice, None, PUT_OFF)
         return True
     address = steps.addresses([notice.reservation_id]).get(notice.reservation_id)
     letter = None if item is None or address is None else _letter(steps, notice, item, address)

@@ -315,6 +315,10 @@ RETURNING o.reservation_id, o.template, o.written_at, o.attempts;
 -- name: close_outbox
 UPDATE outbox SET due_at = %s, outcome = %s WHERE reservation_id = %s AND template = %s;
 
+-- name: put_off_outbox
+-- Take it back: what was no try counts as none.
+UPDATE outbox SET due_at = %s, outcome = %s, attempts = attempts - 1 WHERE reservation_id = %s AND template = %s;
+
 -- name: oldest_due
 SELECT min(due_at) AS oldest_due FROM reservations WHERE due_at IS NOT NULL;
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from tests.simulation.store import MemoryStore
 from workers.grants import BUSY_S
 from workers.grants import TAKEN_MAX as TAKEN_ACCESSES_MAX
-from workers.notices import LEASE_S, DueNotice
+from workers.notices import LEASE_S, PUT_OFF, DueNotice
 from workers.sweep import DOUBLINGS_MAX, GRACE_S, LONGEST, REPEAT_S, TAKEN_MAX, Due
 
 
@@ -89,7 +89,7 @@ class MemoryAccesses:
 
 
 class MemoryOutbox:
-    """`workers.notices.Outbox`: the statements `take_outbox` and `close_outbox`."""
+    """`workers.notices.Outbox`: the statements `take_outbox`, `close_outbox` and `put_off_outbox`."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -108,3 +108,8 @@ class MemoryOutbox:
         """Keep what became of it."""
         row = self._store.outbox[notice.reservation_id, notice.template]
         row.due_at, row.outcome = due_at, outcome
+
+    def put_off(self, notice: DueNotice, due_at: datetime) -> None:
+        """Give it back as if it had not been taken."""
+        row = self._store.outbox[notice.reservation_id, notice.template]
+        row.due_at, row.outcome, row.attempts = due_at, PUT_OFF, row.attempts - 1

@@ -11,7 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from domain.decisions.issue import IssueCode
-from domain.ports import Channel
+from domain.ports import Channel, Uncertain
 from domain.values import draw_code
 from tests.channels.builders import LOOPBACK
 from tests.hookserver import HookServer, Reply
@@ -22,7 +22,7 @@ from tests.workers.test_steps import TOO_BIG, ScriptedChannel, later
 from workers.channels.by_group import ByGroup
 from workers.lanes import Rests
 from workers.mailroom import Mailroom
-from workers.notices import OutboxRows, send_notices
+from workers.notices import ATTEMPTS_MAX, PUT_OFF_MAX, OutboxRows, send_notices
 from workers.posting import Poster
 from workers.steps import Steps
 from workers.ways import OwnChannels
@@ -248,3 +248,32 @@ def test_the_notices_of_a_silent_system_hold_up_no_mail(house: House) -> None:
 
     assert found == [("failed", True), ("put_off", True), ("put_off", True), ("sent", None)]
     assert (len(house.system.received), house.post.sent) == (1, [mailed])
+
+
+def test_a_notice_put_off_has_not_been_tried(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often that was: it has all its tries when the system is back."""
+    house.system.always = Reply(first=house.system.hang)
+    house.own = replace(house.own, poster=Poster(LOOPBACK, 1.0))
+    given_back(house, 2)
+    assert house.notices() == [("failed", True), ("put_off", True)]
+
+    for _ in range(ATTEMPTS_MAX + 1):
+        later(house.bench, monkeypatch, 61)
+        assert house.notices() == [("put_off", True), ("put_off", True)]
+
+    assert house.bench.rows("SELECT attempts FROM outbox ORDER BY attempts") == [(0,), (1,)]
+    house.system.always, house.rests = Reply(204), Rests()
+    later(house.bench, monkeypatch, 61)
+    assert house.notices() == [("sent", None), ("sent", None)]
+
+
+def test_a_notice_is_not_put_off_for_ever(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a day it is dropped, which its outcome says."""
+    given_back(house, 1)
+    house.rests.note(GROUP, Uncertain(server="hooks.example.com", cause="timeout"))
+    assert house.notices() == [("put_off", True)]
+
+    later(house.bench, monkeypatch, PUT_OFF_MAX.total_seconds())
+
+    assert house.notices() == [("put_off", None)]
+    assert house.system.received == []
