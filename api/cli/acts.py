@@ -7,10 +7,8 @@ from uuid import UUID, uuid4
 import typer
 from msgspec import UNSET
 
-from api.cli.arguments import JsonFlag, moment_of, rebinds_of, reservation_id_of, uses_of
-from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, print_json
-from api.messages import refusal_detail
-from api.telling import facts_of_refusal
+from api.cli.arguments import JsonFlag, address_of, days_of, group_of, moment_of, rebinds_of, reservation_id_of, uses_of
+from api.cli.context import OpenLedger, Session, print_json
 from domain.deciding import CodeCommand, Done, ReservationCommand
 from domain.decisions.cancel import CancelReservation
 from domain.decisions.correct import CorrectRecipient
@@ -21,7 +19,6 @@ from domain.decisions.resend import RequestResend
 from domain.decisions.revoke import RevokeCode
 from domain.decisions.terms import ChangeTerms
 from domain.errors import Refusal
-from domain.values import EmailAddress, MalformedEmailError
 from projections.revoking import case_ids, settle
 from projections.vault import PrivateText
 
@@ -82,7 +79,7 @@ def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
     json: JsonFlag = False,
 ) -> int:
     """Change the terms that are named; a limit below what is used and reserved is refused."""
-    moment = None if expires_at in {None, "never"} else moment_of(str(expires_at))
+    moment = None if expires_at in {None, "never"} else moment_of(str(expires_at), "--expires-at")
 
     def command(ledger: OpenLedger, code_id: UUID) -> ChangeTerms:
         return ChangeTerms(
@@ -90,8 +87,8 @@ def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
             code_id=code_id,
             max_uses=UNSET if max_uses is None else uses_of(max_uses),
             expires_at=UNSET if expires_at is None else moment,
-            validity_days=UNSET if validity_days is None else uses_of(validity_days),
-            group=UNSET if group is None else group or None,
+            validity_days=UNSET if validity_days is None else days_of(validity_days),
+            group=UNSET if group is None else group_of(group),
             rebinds_max=UNSET if rebinds is None else rebinds_of(rebinds),
             note=_text(ledger, note),
         )
@@ -135,10 +132,7 @@ def correct_recipient(
     json: JsonFlag = False,
 ) -> int:
     """Move a use to the right address; the old letter's link is dead."""
-    try:
-        address = EmailAddress.parse(email)
-    except MalformedEmailError as bad:
-        raise typer.BadParameter("one e-mail address, such as li.wei@example.com") from bad
+    address = address_of(email)
 
     def command(ledger: OpenLedger, item: UUID) -> CorrectRecipient:
         return CorrectRecipient(
@@ -167,7 +161,10 @@ def note(
                 context=ledger.context(), code_id=code_id, note=ledger.storage.vault.text(text, uuid4())
             )
             return _run(ledger, about_code, json=json)
-        item = reservation_id_of(subject)
+        try:
+            item = UUID(subject)
+        except ValueError as bad:
+            raise typer.BadParameter("it is neither a code that we know nor an id", param_hint="'subject'") from bad
         kept = ledger.storage.vault.text(text, uuid4(), item)
         return _run(ledger, NoteOnReservation(context=ledger.context(), reservation_id=item, note=kept), json=json)
 
@@ -180,15 +177,16 @@ def rebind(
     json: JsonFlag = False,
 ) -> int:
     """Move the access of a sent invitation to another group: no use is taken, and its end stays where it is."""
-    if not group.strip():
-        raise typer.BadParameter("--group needs the name of a group")
+    name = group_of(group)
+    if name is None:
+        raise typer.BadParameter("it takes the name of a group", param_hint="'--group'")
 
     def command(ledger: OpenLedger, item: UUID) -> RebindReservation:
         return RebindReservation(
             context=ledger.context(),
             reservation_id=item,
             new_reservation_id=uuid4(),
-            group=group,
+            group=name,
             note=_text(ledger, note, item),
         )
 
@@ -197,10 +195,7 @@ def rebind(
 
 def _about_code(session: Session, code: str, command: Callable[[OpenLedger, UUID], CodeCommand], *, json: bool) -> int:
     with session.open() as ledger:
-        code_id = ledger.reader.find_code(code)
-        if code_id is None:
-            raise typer.BadParameter("no such code: give its text as it was issued, or its id")
-        return _run(ledger, command(ledger, code_id), json=json)
+        return _run(ledger, command(ledger, ledger.code_id(code)), json=json)
 
 
 def _about_reservation(
@@ -216,8 +211,7 @@ def _run(ledger: OpenLedger, command: CodeCommand | ReservationCommand, *, json:
     execute = ledger.storage.ledger.execute
     result = execute([command])[0]
     if isinstance(result, Refusal):
-        complain(refusal_detail(result.code, ledger.language, **facts_of_refusal(result)))
-        return EXIT_REFUSED
+        return ledger.refuse(result)
     if isinstance(command, RevokeCode):
         settle(execute, command.code_id, ledger.context, uuid4, SETTLING_COMMANDS_MAX)
     _print(ledger, result, json=json)

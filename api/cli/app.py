@@ -1,12 +1,11 @@
 """The command line itself: options that all commands share, and how errors end."""
 
-import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from api.cli import (
     acts,
@@ -23,18 +22,11 @@ from api.cli import (
     proof,
     receipts,
     serve,
+    staff,
     travel,
 )
-from api.cli.context import EXIT_REFUSED, EXIT_SERVICE, EXIT_USAGE, Session, complain, settings_sentence
-from api.cli.production import UnsafeStartError
-from domain.errors import Refusal
-from projections.errors import (
-    OlderStateError,
-    RolesMissingError,
-    SchemaMismatchError,
-    StorageUnavailableError,
-    WrongKeysError,
-)
+from api.cli.context import Session
+from api.cli.endings import open_streams, status_of
 
 app = typer.Typer(
     name="ledger",
@@ -46,12 +38,21 @@ app = typer.Typer(
 )
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"Redemption Ledger {version('redemption-ledger')}")
+        raise typer.Exit
+
+
 @app.callback()
 def shared(
     context: typer.Context,
     data_dir: Annotated[
         Path, typer.Option(envvar="LEDGER_DATA_DIR", help="Folder of the embedded ledger.", show_envvar=True)
     ] = Path(".ledger"),
+    _: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Options before the command."""
     context.obj = Session(data_dir.absolute())
@@ -71,11 +72,13 @@ proof.add_to(app)
 receipts.add_to(app)
 keys.add_to(app)
 api_keys.add_to(app)
+staff.add_to(app)
 travel.add_to(app)
 
 
 def main() -> None:
     """Run the command line; every expected trouble ends in one sentence and its exit code."""
+    open_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -87,30 +90,10 @@ def run(arguments: list[str]) -> int:
     """
     try:
         outcome = typer.main.get_command(app).main(arguments, prog_name="ledger", standalone_mode=False)
-        return outcome if isinstance(outcome, int) else 0
-    except typer.TyperException as usage:
-        complain(usage.format_message())
-        return EXIT_USAGE
-    except typer.Exit as ended:
-        return ended.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        complain("interrupted")
-        return 130
-    except Refusal as refusal:
-        complain(f"refused: {refusal.code}")
-        return EXIT_REFUSED
-    except (
-        StorageUnavailableError,
-        SchemaMismatchError,
-        WrongKeysError,
-        OlderStateError,
-        RolesMissingError,
-    ) as trouble:
-        complain(str(trouble))
-        return EXIT_SERVICE
-    except (UnsafeStartError, ValidationError) as bad:
-        complain(settings_sentence(bad) if isinstance(bad, ValidationError) else str(bad))
-        return EXIT_USAGE
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt, SystemExit) as ended:
+        status = status_of(ended)
+        if status is None:
+            raise
+        return status
+    return outcome if isinstance(outcome, int) else 0

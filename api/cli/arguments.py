@@ -1,4 +1,4 @@
-"""How commands read ids and times."""
+"""How commands read ids, times, numbers, names and addresses. Each error names the option that it is about."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -6,13 +6,17 @@ from uuid import UUID
 
 import typer
 
+from domain.values import EmailAddress, MalformedEmailError
+
 REBINDS_MAX = 1_000
-DIGITS_MAX = 16
-"""Of a number of uses: more than there are people."""
+USES_MAX = 2**53
+"""As in the API: beyond it JSON numbers are rounded by many who read them."""
+DAYS_MAX = 36_500
+NAME_LENGTH_MAX = 200
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def moment_of(text: str) -> datetime:
+def moment_of(text: str, option: str) -> datetime:
     """An ISO 8601 time; UTC unless it says otherwise.
 
     Raises:
@@ -20,9 +24,9 @@ def moment_of(text: str) -> datetime:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as bad:
-        raise typer.BadParameter("an ISO 8601 time such as 2027-01-31T23:59:00Z") from bad
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as bad:
+        raise _bad("it takes an ISO 8601 time such as 2027-01-31T23:59:00Z", option) from bad
 
 
 def reservation_id_of(text: str) -> UUID:
@@ -34,20 +38,49 @@ def reservation_id_of(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError as bad:
-        raise typer.BadParameter("a reservation id, such as the one in the page's address") from bad
+        raise _bad("a reservation id is needed, such as the one in the page's address", "reservation") from bad
+
+
+def address_of(text: str) -> EmailAddress:
+    """An e-mail address.
+
+    Raises:
+        typer.BadParameter: It is none, or more than one.
+    """
+    try:
+        return EmailAddress.parse(text)
+    except MalformedEmailError as bad:
+        raise _bad("it takes one e-mail address, such as li.wei@example.com", "email") from bad
+
+
+def group_of(text: str) -> str | None:
+    """The name of a group; None for no group, which is the empty name.
+
+    Raises:
+        typer.BadParameter: It is too long, or no one line.
+    """
+    name = text.strip()
+    if len(name) > NAME_LENGTH_MAX or not name.isprintable():
+        raise _bad(f"it takes one line of at most {NAME_LENGTH_MAX} letters", "--group")
+    return name or None
 
 
 def uses_of(text: str) -> int | None:
-    """A number from 1; None for the word unlimited.
+    """How often a code may be used, from 1; None for the word unlimited.
 
     Raises:
         typer.BadParameter: It is neither.
     """
-    if text == "unlimited":
-        return None
-    if text.isdecimal() and len(text) <= DIGITS_MAX and int(text) >= 1:
-        return int(text)
-    raise typer.BadParameter("a number from 1, or the word unlimited")
+    return _number_or(text, "unlimited", 1, USES_MAX, "--max-uses")
+
+
+def days_of(text: str) -> int | None:
+    """How many days an access lasts, from 1; None for the word unlimited.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    return _number_or(text, "unlimited", 1, DAYS_MAX, "--validity-days")
 
 
 def rebinds_of(text: str) -> int | None:
@@ -56,8 +89,16 @@ def rebinds_of(text: str) -> int | None:
     Raises:
         typer.BadParameter: It is neither.
     """
-    if text == "usual":
+    return _number_or(text, "usual", 0, REBINDS_MAX, "--rebinds")
+
+
+def _number_or(text: str, word: str, least: int, most: int, option: str) -> int | None:
+    if text == word:
         return None
-    if text.isdecimal() and len(text) <= DIGITS_MAX and int(text) <= REBINDS_MAX:
+    if text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most:
         return int(text)
-    raise typer.BadParameter(f"a number from 0 to {REBINDS_MAX}, or the word usual")
+    raise _bad(f"it takes a number from {least} to {most:,}, or the word {word}", option)
+
+
+def _bad(message: str, option: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint=f"'{option}'")

@@ -8,10 +8,10 @@ import typer
 from rich.table import Table
 
 from api.cli.arguments import JsonFlag, reservation_id_of
-from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, console, local_time, print_json
-from api.messages import event_sentence, refusal_detail
+from api.cli.context import OpenLedger, Session, console, local_time, print_json
+from api.messages import event_sentence
 from domain.decisions.resolve import Resolution, ResolveReservation
-from domain.errors import Refusal, ReservationNotResolvable
+from domain.errors import Refusal
 from projections.paging import BEGINNING
 from projections.reading import CaseRow
 
@@ -74,9 +74,7 @@ def resolve(
         )
         result = ledger.storage.ledger.execute([command])[0]
     if isinstance(result, Refusal):
-        facts = {"why": result.why} if isinstance(result, ReservationNotResolvable) else {}
-        complain(refusal_detail(result.code, ledger.language, **facts))
-        return EXIT_REFUSED
+        return ledger.refuse(result)
     state = result.about().public_state
     if json:
         counted = {"used_count": result.code.used, "reserved": result.code.reserved}

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from api.cli.arguments import JsonFlag, moment_of, reservation_id_of, uses_of
+from api.cli.arguments import DAYS_MAX, JsonFlag, group_of, moment_of, reservation_id_of, uses_of
 from api.cli.context import (
     EXIT_REFUSED,
     OpenLedger,
@@ -26,7 +26,6 @@ from api.cli.context import (
 )
 from api.history import history_of, line_of
 from api.issuing import Issued, QuickLetters, Terms, issuing
-from api.messages import refusal_detail
 from domain.deciding import Done
 from domain.decisions.refund import RefundReservation
 from domain.errors import Refusal, ReservationNotRefundable
@@ -53,7 +52,9 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
     max_uses: Annotated[str, typer.Option(help="Uses of each code: a number, or unlimited.")] = "1",
     count: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many codes.")] = 1,
     expires_at: Annotated[str | None, typer.Option(help="ISO 8601 time; UTC unless it says otherwise.")] = None,
-    validity_days: Annotated[int | None, typer.Option(min=1, help="Days of access after the invitation.")] = None,
+    validity_days: Annotated[
+        int | None, typer.Option(min=1, max=DAYS_MAX, help="Days of access after the invitation.")
+    ] = None,
     open_code: Annotated[bool, typer.Option("--open", help="Not bound to the first person.")] = False,
     group: Annotated[str | None, typer.Option(help="Group that people are invited to.")] = None,
     prefix: Annotated[str, typer.Option(help="Up to 12 letters and digits that every code begins with.")] = "",
@@ -66,7 +67,7 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
     """Issue codes. Their texts are printed as they are issued and kept sealed; nowhere else are they in clear."""
     if not _PREFIX.fullmatch(prefix):
         raise typer.BadParameter("--prefix takes up to 12 letters A to Z and digits")
-    uses, moment = uses_of(max_uses), moment_of(expires_at) if expires_at else None
+    uses, moment = uses_of(max_uses), moment_of(expires_at, "--expires-at") if expires_at else None
     session: Session = context.obj
     progress = Progress(console=Console(stderr=True), disable=json or count < PROGRESS_FROM)
     with session.open() as ledger, progress as bar:
@@ -75,13 +76,21 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
             bound=not open_code,
             expires_at=moment,
             validity_days=validity_days,
-            group=group,
+            group=group_of(group or ""),
             note_id=_keep_note(ledger, note) if note else None,
             rebinds_max=rebinds,
         )
         task = bar.add_task("issuing", total=count)
         made = issuing(ledger.storage, terms, count, ledger.context(), POOL.uuid, QuickLetters(), prefix=prefix.upper())
-        (_print_json_codes if json else _print_codes)(made, lambda done: bar.advance(task, done))
+        try:
+            (_print_json_codes if json else _print_codes)(made, lambda done: bar.advance(task, done))
+        except OSError as unread:
+            # The last batch is issued and unseen; an operator who issued it again would have it twice.
+            complain(
+                f"codes were issued that could not be printed ({unread.strerror}): "
+                "`ledger export codes --output FILE` has them, the newest last"
+            )
+            raise
     return 0
 
 
@@ -94,6 +103,7 @@ def _keep_note(ledger: OpenLedger, note: str) -> UUID:
 def _print_codes(made: Iterator[list[Issued]], progress: Callable[[int], None]) -> None:
     for some in made:
         sys.stdout.write("".join(f"{code.text}\n" for code in some))
+        sys.stdout.flush()
         progress(len(some))
 
 
@@ -106,6 +116,7 @@ def _print_json_codes(made: Iterator[list[Issued]], progress: Callable[[int], No
             between = ",\n"
         progress(len(some))
     sys.stdout.write("\n]\n")
+    sys.stdout.flush()
 
 
 def history(
@@ -118,10 +129,10 @@ def history(
     """Show everything that happened to a code, with the balance after each event."""
     if follow:
         return _follow(context.obj, code, json)
-    moment = moment_of(as_of) if as_of else None
+    moment = moment_of(as_of, "--as-of") if as_of else None
     session: Session = context.obj
     with session.open() as ledger:
-        code_id = _find(ledger, code)
+        code_id = ledger.code_id(code)
         document = history_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=moment)
         text = None if json else ledger.reader.code_text(code_id)
         if document and not json:
@@ -139,7 +150,7 @@ def history(
 def _follow(session: Session, code: str, json: bool) -> int:
     """Events of a code as lines, old ones first, then new ones as they come."""
     with session.open() as ledger:
-        code_id, version = _find(ledger, code), 0
+        code_id, version = ledger.code_id(code), 0
         while True:
             for line in ledger.reader.history(code_id, after=version):
                 version = line.version
@@ -174,7 +185,7 @@ def refund(
         )
         result = ledger.storage.ledger.execute([command])[0]
     if isinstance(result, Refusal):
-        return _refused(result, ledger)
+        return ledger.refuse(result)
     if json:
         print_json({"reservation_id": reservation_id, "state": "refunded", "used_count": result.code.used})
     else:
@@ -190,7 +201,7 @@ def reset_failed(
     """Give back what hangs on a code: reservations that are not being sent and were never in doubt."""
     session: Session = context.obj
     with session.open() as ledger:
-        code_id = _find(ledger, code)
+        code_id = ledger.code_id(code)
         before = history_of(ledger.reader, code_id, ledger.now(), ledger.language)
         if before is None:
             raise AssertionError("a code that was found has a history")
@@ -240,19 +251,6 @@ def _add_private_texts(ledger: OpenLedger, document: dict[str, Any], code_id: UU
         text_id: UUID | None = getattr(line.event, "text_id", None)
         if text_id is not None and (text := ledger.reader.private_text(text_id)):
             shown["sentence"] += f" ({text})"
-
-
-def _find(ledger: OpenLedger, code: str) -> UUID:
-    code_id = ledger.reader.find_code(code)
-    if code_id is None:
-        raise typer.BadParameter("no such code: give its text as it was issued, or its id")
-    return code_id
-
-
-def _refused(refusal: Refusal, ledger: OpenLedger) -> int:
-    facts = {"why": refusal.why} if isinstance(refusal, ReservationNotRefundable) else {}
-    complain(refusal_detail(refusal.code, ledger.language, **facts))
-    return EXIT_REFUSED
 
 
 def _print_history(document: dict[str, Any], text: str | None) -> None:

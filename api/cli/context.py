@@ -8,13 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import orjson
+import typer
 from pydantic import ValidationError
 from rich.console import Console
 
 from api.cli.stack.up import stack_environment
+from api.messages import refusal_detail
+from api.telling import facts_of_refusal
 from domain.decisions.command import Context
+from domain.errors import Refusal, ReservationUnknown
 from domain.ports import Language
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
@@ -28,7 +33,7 @@ EXIT_REFUSED = 4
 PIPED_COLUMNS = 200
 """Width of tables for a pipe or a file: rich's own 80 would cut ids that somebody wants to search for."""
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
+console = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else PIPED_COLUMNS)
 
 
 def complain(text: str) -> None:
@@ -56,7 +61,8 @@ def settings_sentence(bad: ValidationError) -> str:
         if error["type"] == "missing":
             parts.append(f"{variable} is missing: set it, or name the file that holds it in LEDGER_SECRETS_FILE")
         else:
-            parts.append(f"{variable}: {error['msg']}" if variable else str(error["msg"]))
+            why = error["msg"].removeprefix("Value error, ")
+            parts.append(f"{variable}: {why}" if variable else why)
     return "settings: " + "; ".join(parts)
 
 
@@ -117,6 +123,25 @@ class OpenLedger:
             with self.storage.datastore.get_connection() as conn:
                 clock.refresh(conn)
         return clock.now()
+
+    def code_id(self, text: str) -> UUID:
+        """The code that an operator names: by its text as it was issued, or by its id.
+
+        Raises:
+            typer.BadParameter: There is none.
+        """
+        found = self.reader.find_code(text)
+        if found is None:
+            raise typer.BadParameter("no such code: give its text as it was issued, or its id", param_hint="'code'")
+        return found
+
+    def refuse(self, refusal: Refusal) -> int:
+        """Say why a rule refused what was asked; the exit code of that."""
+        if isinstance(refusal, ReservationUnknown):
+            complain("no such reservation: `ledger history CODE --json` names those of a code")
+        else:
+            complain(refusal_detail(refusal.code, self.language, **facts_of_refusal(refusal)))
+        return EXIT_REFUSED
 
     @property
     def language(self) -> Language:

@@ -77,9 +77,7 @@ def statements(
     """Write every code's history, event by event, with the balance after each and a sentence."""
     session: Session = context.obj
     with session.open() as ledger:
-        only = None if code is None else ledger.reader.find_code(code)
-        if code is not None and only is None:
-            raise typer.BadParameter("no such code: give its text as it was issued, or its id")
+        only = None if code is None else ledger.code_id(code)
         steps, url = Steps("exporting statements"), ledger.settings.database_url.get_secret_value()
         rows = statement_rows(statement_lines(url, steps.grow, only), ledger.language)
         return _write("statements", rows, STATEMENT_COLUMNS, output, form, steps)

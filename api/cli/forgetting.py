@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from api.cli.arguments import JsonFlag
+from api.cli.arguments import JsonFlag, address_of
 from api.cli.context import EXIT_REFUSED, EXIT_USAGE, OpenLedger, Session, complain, print_json
 from api.forgetting import Forgetting, Forgotten
 from api.settings import ApiSettings
-from domain.values import EmailAddress, MalformedEmailError
+from domain.values import EmailAddress
 from projections.forgetting import ForgottenList, ForgottenListError
 from projections.key_rotation import KeyRotation
 from projections.staff import Act, StaffDesk
@@ -41,10 +41,7 @@ def forget(
     Counts, balances and proofs stay as they are. Their id goes to a list outside the database (LEDGER_FORGOTTEN_FILE),
     by which a restored backup forgets them again.
     """
-    try:
-        address = EmailAddress.parse(email)
-    except MalformedEmailError as bad:
-        raise typer.BadParameter("one e-mail address") from bad
+    address = address_of(email)
     session: Session = context.obj
     with session.open() as ledger:
         forgetting = Forgetting(

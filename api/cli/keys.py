@@ -1,17 +1,15 @@
 """`ledger keys export`: the key rings on a file of their own, to be kept where no backup of the database is."""
 
 import base64
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from api.cli.arguments import JsonFlag
 from api.cli.context import Session, complain, print_json
-from api.cli.stack.files import write_private
 from api.cli.stack.secret_file import FILE, POSTGRES_PASSWORD, read_secrets
+from api.cli.written import OutputOption, written
 from projections.bootstrap import Storage
 from projections.checkpoints import public_keys
 from projections.errors import SchemaMismatchError, StorageUnavailableError
@@ -44,9 +42,7 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     context: typer.Context,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file to make, mode 600; stdout if none is named.")
-    ] = None,
+    output: OutputOption = None,
     json: JsonFlag = False,
 ) -> int:
     """Write both key rings and what else must be kept, for safe keeping outside. Until it was done, doctor reminds."""
@@ -85,10 +81,5 @@ def _write(known: dict[str, str], settings: LedgerSettings, output: Path | None,
     public = "\n".join(f"#   {base64.b64encode(key).decode()}" for key in public_keys(ring))
     note = NOTE.format(at=datetime.now(UTC), public=public, file=FILE)
     text = note + "".join(f"{name}={value}\n" for name, value in known.items())
-    if output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        write_private(output, text)
-    except OSError as refused:
-        raise typer.BadParameter(f"{output} can't be written ({refused.strerror})") from refused
+    with written(output) as file:
+        file.write(text.encode())

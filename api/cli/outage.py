@@ -41,7 +41,7 @@ def refund_outage(
     json: JsonFlag = False,
 ) -> int:
     """Give back the unknowns that wait for a person since an outage, and on demand what was sent but never accepted."""
-    window = Window(start=moment_of(start), end=moment_of(end), channel=channel, server=server)
+    window = Window(start=moment_of(start, "--from"), end=moment_of(end, "--to"), channel=channel, server=server)
     if window.start >= window.end:
         raise typer.BadParameter("--from must be earlier than --to")
     session: Session = context.obj

@@ -59,9 +59,7 @@ def rebuild(
     only = None
     if code:
         with session.open() as ledger:
-            only = ledger.reader.find_code(code)
-        if only is None:
-            raise typer.BadParameter("no such code: give its text as it was issued, or its id")
+            only = ledger.code_id(code)
     wish = Wish(names, only, apply, limit, workers=workers_here() if workers is None else workers)
     return run_rebuild(database_url, wish, as_json=json, out=sys.stdout, err=sys.stderr)
 
@@ -93,12 +91,10 @@ def explain(
     json: JsonFlag = False,
 ) -> int:
     """Name each use of a code that counts, and say why every other reservation does not."""
-    moment = moment_of(as_of) if as_of else None
+    moment = moment_of(as_of, "--as-of") if as_of else None
     session: Session = context.obj
     with session.open() as ledger:
-        code_id = ledger.reader.find_code(code)
-        if code_id is None:
-            raise typer.BadParameter("no such code: give its text as it was issued, or its id")
+        code_id = ledger.code_id(code)
         found = explanation_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=moment, version=version)
         say = translator(ledger.language)
     if found is None:

@@ -12,12 +12,11 @@ import orjson
 import typer
 
 from api.cli import exporting
-from api.cli.arguments import JsonFlag
+from api.cli.arguments import JsonFlag, address_of
 from api.cli.context import EXIT_REFUSED, Session, complain, print_json
 from api.cli.forgetting import NO_REASON
 from api.cli.written import OutputOption, written
 from api.person import export_person
-from domain.values import EmailAddress, MalformedEmailError
 from projections.bootstrap import check_keys
 from projections.chained_lines import DamagedFileError
 from projections.fold_watch import PoisonEventError
@@ -75,10 +74,7 @@ def person(
 
     Their reservations with every event and text, refused tries, and what staff did about them. Always JSON.
     """
-    try:
-        address = EmailAddress.parse(email)
-    except MalformedEmailError as bad:
-        raise typer.BadParameter("one e-mail address") from bad
+    address = address_of(email)
     session: Session = context.obj
     with session.open() as ledger:
         found = export_person(ledger.storage, address, ledger.language, ledger.now(), uuid4, reason)

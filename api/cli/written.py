@@ -16,19 +16,38 @@ OutputOption = Annotated[
 
 @contextmanager
 def written(output: Path | None) -> Iterator[BinaryIO]:
-    """Stdout, or a file that appears under its name when it is whole."""
+    """Stdout, or a file that appears under its name when it is whole; a device or a pipe is written as it stands.
+
+    Raises:
+        typer.BadParameter: It can't be written.
+    """
     if output is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    beside = output.with_name(f"{output.name}.{os.getpid()}.new")
+    # A link keeps pointing where it points. Nothing takes the place of /dev/null, which root would otherwise replace.
+    target = output.resolve()
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with _refused(output), target.open("wb") as device:
+            yield device
+        return
+    beside = target.with_name(f"{target.name}.{os.getpid()}.new")
+    with _refused(output):
+        try:
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refused(output: Path) -> Iterator[None]:
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(output)
+        yield
     except OSError as refused:
-        raise typer.BadParameter(f"{output} can't be written ({refused.strerror})") from refused
-    finally:
-        beside.unlink(missing_ok=True)
+        raise typer.BadParameter(
+            f"{output} can't be written ({refused.strerror})", param_hint="'--output'"
+        ) from refused

@@ -103,7 +103,7 @@ def test_a_refund_may_take_the_access_too(bench: LedgerBench, terminal: Terminal
         (("pause", "no-such-code"), 2, "no such code"),
         (("cancel", "x"), 2, "reservation id"),
         (("correct-recipient", "00000000-0000-0000-0000-000000000001", "nonsense"), 2, "one e-mail address"),
-        (("resend", "00000000-0000-0000-0000-000000000001"), 4, "Nothing"),
+        (("resend", "00000000-0000-0000-0000-000000000001"), 4, "no such reservation"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from api.admin.groups import is_target
 from api.admin.importing import FileFaultError, count_records, records
 from api.callbacks import Callback
-from api.cli.arguments import moment_of, reservation_id_of, uses_of
+from api.cli.arguments import address_of, group_of, moment_of, reservation_id_of, uses_of
 from api.csv_lines import FORMULA, csv_line, without_mark
 from api.i18n import pick_language
 from api.intake.records import FileFaultError as FileFault
@@ -172,9 +172,11 @@ def _arguments(mutator: Mutator) -> None:
     import typer  # noqa: PLC0415 - of the command line alone
 
     for parse, seeds in (
-        (moment_of, ("2027-01-31T23:59:00Z",)),
+        (lambda text: moment_of(text, "--as-of"), ("2027-01-31T23:59:00Z",)),
         (reservation_id_of, (str(ID),)),
         (uses_of, ("5", "unlimited")),
+        (group_of, ("workspace", "")),
+        (address_of, ("li.wei@example.com",)),
     ):
         with suppress(typer.BadParameter):
             parse(mutator.text(seeds))

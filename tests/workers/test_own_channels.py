@@ -65,8 +65,8 @@ class House:
                 ids, "t1", lambda: False
             )
 
-    def notices(self) -> list[tuple[str, str | None]]:
-        """One round of notices; what became of each, in the order of their outcomes."""
+    def notices(self) -> list[tuple[str, bool | None]]:
+        """One round of notices; what became of each, and whether it is due later, in the order of their outcomes."""
         channel = ByGroup(self.post, self.own.of_group)
         send_notices(
             OutboxRows(self.bench.storage), self.bench.reader.reservation, self.steps, channel, rests=self.rests

@@ -1,0 +1,155 @@
+"""`ledger staff add|list|role|password|remove`: who may sign in, from the first admin on."""
+
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID, uuid4
+
+import typer
+from argon2 import PasswordHasher
+from rich.table import Table
+
+from api.cli.arguments import JsonFlag, address_of
+from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, console, local_time, print_json
+from api.scopes import RANK
+from projections.accounts import Accounts, LastAdminError
+from projections.staff import Act, StaffDesk
+
+PASSWORD_BYTES = 15
+"""120 bits; 20 letters that are typed once and then changed."""
+LISTED_MAX = 10_000
+OLDEST = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
+
+Email = Annotated[str, typer.Argument(help="The address that they sign in with.")]
+
+staff = typer.Typer(help="Staff, who sign in at /support; /admin/staff is the same as a page.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (add, role, password, remove):
+        staff.command()(command)
+    staff.command("list")(list_staff)
+    app.add_typer(staff, name="staff")
+
+
+def add(
+    context: typer.Context,
+    email: Email,
+    role: Annotated[str, typer.Option(help="viewer, support or admin.")],
+    json: JsonFlag = False,
+) -> int:
+    """Take somebody on. The password that they begin with is printed here, once; they change it at /support/account."""
+    address, known = address_of(email), _role(role)
+    session: Session = context.obj
+    first = secrets.token_urlsafe(PASSWORD_BYTES)
+    with session.open() as ledger:
+        draft = ledger.storage.vault.staff(address, uuid4())
+        staff_id = Accounts(ledger.storage).add(draft, PasswordHasher().hash(first), known, ledger.now())
+        if staff_id is None:
+            complain(
+                "they are on the staff already: `ledger staff role` changes what they may, `password` their password"
+            )
+            return EXIT_REFUSED
+        _write_down(ledger, "added_staff", staff_id)
+    if json:
+        print_json({"id": staff_id, "email": address.typed, "role": known, "password": first})
+    else:
+        typer.echo(first)
+    return 0
+
+
+def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
+    """List who is on the staff, in order of coming."""
+    session: Session = context.obj
+    with session.open() as ledger:
+        found = Accounts(ledger.storage).page(OLDEST, LISTED_MAX)
+    if json:
+        listed = [(line.staff_id, line.address, line.role, line.created_at) for line in found]
+        print_json([dict(zip(("id", "email", "role", "created_at"), line, strict=True)) for line in listed])
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("since (UTC)", "role", "e-mail"):
+        table.add_column(column, no_wrap=True)
+    for line in found:
+        table.add_row(local_time(line.created_at), line.role, line.address)
+    console.print(table)
+    return 0
+
+
+def role(
+    context: typer.Context,
+    email: Email,
+    role: Annotated[str, typer.Argument(help="viewer, support or admin.")],
+    json: JsonFlag = False,
+) -> int:
+    """Change what somebody may, from their next click on."""
+    known = _role(role)
+    return _change(
+        context.obj,
+        email,
+        "changed_role",
+        lambda ledger, staff_id: Accounts(ledger.storage).set_role(staff_id, known),
+        {"role": known} if json else None,
+    )
+
+
+def password(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
+    """Make a new password, for somebody who lost theirs. It is printed here, once; all sessions of the old one end."""
+    new = secrets.token_urlsafe(PASSWORD_BYTES)
+    status = _change(
+        context.obj,
+        email,
+        "reset_password",
+        lambda ledger, staff_id: Accounts(ledger.storage).set_password(staff_id, PasswordHasher().hash(new)),
+        {"password": new} if json else None,
+    )
+    if status == 0 and not json:
+        typer.echo(new)
+    return status
+
+
+def remove(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
+    """Close somebody's account and its sessions; what they did stays under their name."""
+    return _change(
+        context.obj,
+        email,
+        "removed_staff",
+        lambda ledger, staff_id: Accounts(ledger.storage).remove(staff_id, ledger.now()),
+        {"removed": True} if json else None,
+    )
+
+
+def _change(
+    session: Session,
+    email: str,
+    act: Act,
+    change: Callable[[OpenLedger, UUID], bool],
+    told: dict[str, object] | None,
+) -> int:
+    """Change one account and write down that it was; `told` is what the JSON document says beside who it was."""
+    address = address_of(email)
+    with session.open() as ledger:
+        account = StaffDesk(ledger.storage).account(address)
+        try:
+            if account is None or not change(ledger, account.staff_id):
+                complain("nobody on the staff has this address: `ledger staff list` shows who is")
+                return EXIT_REFUSED
+        except LastAdminError:
+            complain("they are the last admin: make another first, with `ledger staff add EMAIL --role admin`")
+            return EXIT_REFUSED
+        _write_down(ledger, act, account.staff_id)
+    if told is not None:
+        print_json({"id": account.staff_id, "email": address.typed, **told})
+    return 0
+
+
+def _write_down(ledger: OpenLedger, act: Act, staff_id: UUID) -> None:
+    StaffDesk(ledger.storage).record(act, None, ledger.now(), staff_id)
+
+
+def _role(named: str) -> str:
+    if named not in RANK:
+        raise typer.BadParameter("viewer, support or admin", param_hint="'--role'")
+    return named

@@ -1,0 +1,85 @@
+"""How commands end when they are used wrongly, or nobody takes what they print."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import Terminal
+from tests.projections.ledgers import LedgerBench
+
+LEDGER = (sys.executable, "-c", "from api.cli.app import main; main()")
+CLOSED = ("/bin/sh", "-c", 'exec "$@" >&-', "sh")
+"""Runs what follows with a closed stdout."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("issue", "--validity-days", "9999999999"), "'--validity-days'"),
+        (("issue", "--max-uses", "lots"), "'--max-uses'"),
+        (("issue", "--max-uses", "99999999999999999999"), "9,007,199,254,740,992"),
+        (("issue", "--expires-at", "soon"), "'--expires-at'"),
+        (("issue", "--group", "a\nb"), "'--group'"),
+        (("issue", "--expires-at", "0001-01-01T00:00:00+14:00"), "'--expires-at'"),
+        (("note", "nothing", "text"), "neither a code that we know nor an id"),
+        (("histroy",), "did you mean 'history'"),
+        (("key", "create", "--rule", "admin"), "See `ledger key create --help`"),
+        (("resolve", "00000000-0000-0000-0000-000000000001", "--as", "lost", "--note", "x"), "'--as': 'lost'"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(terminal: Terminal, arguments: tuple[str, ...], words: str) -> None:
+    """It names the option or the command."""
+    ended = terminal.ledger(*arguments)
+
+    assert (2, "", 1) == (ended.status, ended.out, ended.err.count("\n"))
+    assert words.lower() in ended.err.lower()
+
+
+def test_version_is_told(terminal: Terminal) -> None:
+    """Without a ledger."""
+    ended = terminal.ledger("--version")
+
+    assert (0, "") == (ended.status, ended.err)
+    assert ended.out.startswith("Redemption Ledger 0.")
+
+
+@pytest.mark.usefixtures("terminal")
+def test_output_that_nobody_takes_is_no_traceback(bench: LedgerBench) -> None:
+    """A reader that left is no error, a closed stdout neither, a full disk is; and codes that were issued are found."""
+    code = bench.issue(1)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with Path("/dev/full").open("wb") as full, os.fdopen(writer, "wb") as unread:
+        ended = [
+            subprocess.run([*LEDGER, "history", code], stdout=unread, stderr=subprocess.PIPE, check=False),
+            subprocess.run([*CLOSED, *LEDGER, "history", code], stderr=subprocess.PIPE, check=False),
+            subprocess.run([*LEDGER, "issue"], stdout=full, stderr=subprocess.PIPE, check=False),
+        ]
+
+    assert [(0, b""), (0, b"")] == [(one.returncode, one.stderr) for one in ended[:2]]
+    assert 3 == ended[2].returncode
+    assert b"ledger export codes" in ended[2].stderr
+    assert b"Traceback" not in ended[2].stderr
+
+
+def test_a_device_is_written_and_not_replaced(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """Root could put a file in the place of /dev/null; a link goes on pointing where it pointed."""
+    bench.issue(1)
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    link.symlink_to(target)
+    keeper = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        through_pipe = terminal.ledger("export", "codes", "--output", str(pipe))
+        assert os.read(keeper, 1 << 16).startswith(b"code,")
+    finally:
+        os.close(keeper)
+    through_link = terminal.ledger("export", "codes", "--output", str(link))
+
+    assert (0, 0) == (through_pipe.status, through_link.status)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert target.read_bytes().startswith(b"code,")
