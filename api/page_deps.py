@@ -94,6 +94,7 @@ class PageAnswers:
             next_attempt_at=item.next_attempt_at if is_retried or item.deferred else None,
             sent_at=item.sent_at,
             refunded_at=item.refunded_at,
+            accepted_at=item.accepted_at,
             may_correct=_may_correct(item),
             is_rebind=not item.is_use,
             access_ends_at=item.access_ends_at if item.sent_at else None,

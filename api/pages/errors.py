@@ -6,6 +6,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from api.deps import request_id_of
+from api.i18n import translator
 from api.messages import refusal_detail, refusal_title
 from api.pages.rendering import page, page_language
 from domain.ports import Language
@@ -35,6 +36,9 @@ def error_page(
     """
     language = page_language(request, language)
     facts: dict[str, object] = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
+    # Looking at a page asks for nothing that could have taken effect.
+    may_reload = code == "UNAVAILABLE" and request.method == "GET"
+    detail = translator(language)("page.error.unavailable") if may_reload else refusal_detail(code, language, **facts)
     return page(
         request,
         "error.html",
@@ -43,6 +47,7 @@ def error_page(
         headers={} if retry_after_s is None else {"Retry-After": str(retry_after_s)},
         status_code=status,
         heading=refusal_title(code, language),
-        detail=refusal_detail(code, language, **facts),
+        detail=detail,
+        may_reload=may_reload,
         request_id=request_id_of(request),
     )

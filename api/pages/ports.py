@@ -59,6 +59,7 @@ class StatusView:
         next_attempt_at: When it is tried again, after an attempt that failed.
         may_correct: The person may still mend a mistyped address.
         is_rebind: It moves an access to another group.
+        accepted_at: When the link in the letter was opened, or the group's own system said so.
         access_ends_at: When the access ends, if it does; `access_ended_at` when it has, `is_moved` by being moved.
         groups: Groups to which the access may be moved now.
     """
@@ -74,6 +75,7 @@ class StatusView:
     next_attempt_at: datetime | None = None
     sent_at: datetime | None = None
     refunded_at: datetime | None = None
+    accepted_at: datetime | None = None
     may_correct: bool = False
     is_rebind: bool = False
     access_ends_at: datetime | None = None

@@ -49,6 +49,12 @@ def moment(at: datetime) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(f"{utc:%Y-%m-%dT%H:%M:%SZ}", shown)
 
 
+def time_of_day(at: datetime) -> Markup:
+    """A time of day, in UTC until a script turns it into the reader's, for pictures that have no place for more."""
+    utc = at.astimezone(UTC)
+    return Markup('<time datetime="{}" data-form="clock">{}</time>').format(f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%H:%M}")
+
+
 def page_language(request: Request, default: Language) -> Language:
     """The language of a page: asked for in the address, else chosen before, else by Accept-Language."""
     for wish in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):

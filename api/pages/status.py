@@ -34,6 +34,9 @@ STEPS: Final[dict[PublicState, tuple[Step, ...]]] = {
     "refunded": (Step("reserved", "done"), Step("sending", "missed"), Step("refunded", "done")),
 }
 RETRYING: Final = (Step("reserved", "done"), Step("retrying", "now"), Step("sent", "open"))
+ACCEPTED: Final = (Step("reserved", "done"), Step("sent", "done"), Step("accepted", "done"))
+WITHDRAWN: Final = (Step("reserved", "done"), Step("sent", "done"), Step("refunded", "done"))
+"""Given back after it was sent."""
 
 
 def routes(deps: PageDeps) -> APIRouter:
@@ -66,6 +69,10 @@ def routes(deps: PageDeps) -> APIRouter:
 def _steps(view: StatusView) -> tuple[Step, ...]:
     if view.state == "reserved" and view.next_attempt_at is not None:
         return RETRYING
+    if view.state == "sent" and view.accepted_at is not None:
+        return ACCEPTED
+    if view.state == "refunded" and view.sent_at is not None:
+        return WITHDRAWN
     return STEPS[view.state]
 
 

@@ -8,7 +8,8 @@ const GROUP_LENGTH = 4;
 const code = document.getElementById("code");
 const check = document.getElementById("code-check");
 
-const bare = (text) => text.replace(/[\s-]/g, "").toUpperCase();
+// As the ledger reads it: signs of full width are the same as the plain ones.
+const bare = (text) => text.normalize("NFKC").replace(/[\s-]/g, "").toUpperCase();
 
 const inGroups = (text) => (text.match(new RegExp(`.{1,${GROUP_LENGTH}}`, "g")) ?? []).join("-");
 

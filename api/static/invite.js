@@ -1,6 +1,7 @@
 // The redeem form: asks the API, so that a refusal keeps what was typed.
 
 import "./code.js";
+import "./email.js";
 
 const form = document.getElementById("redeem");
 const email = form.elements.email;

@@ -8,11 +8,30 @@ function shown(at) {
   return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
+// As on a clock, where a picture has no place for more.
+const clock = (at) => `${two(at.getHours())}:${two(at.getMinutes())}`;
+
 export function showLocalTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     time.title = time.textContent;
-    time.textContent = shown(new Date(time.dateTime));
+    const at = new Date(time.dateTime);
+    time.textContent = time.dataset.form === "clock" ? clock(at) : shown(at);
+  }
+}
+
+// "Asia/Shanghai, UTC+08:00"
+function zoneOf(at) {
+  const minutes = -at.getTimezoneOffset();
+  const offset = `${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`;
+  return `${Intl.DateTimeFormat().resolvedOptions().timeZone}, UTC${minutes < 0 ? "−" : "+"}${offset}`;
+}
+
+function tellZone(line) {
+  if (document.querySelector("time[datetime]")) {
+    line.textContent = line.dataset.text.replace("{zone}", zoneOf(new Date()));
+    line.hidden = false;
   }
 }
 
 showLocalTimes(document);
+tellZone(document.getElementById("zone"));

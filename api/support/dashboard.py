@@ -12,6 +12,7 @@ from fastapi.responses import Response
 
 from api.i18n import translator
 from api.messages import refusal_title
+from api.pages.rendering import time_of_day
 from api.services import Services
 from api.support.access import SupportRoute, Viewer
 from api.support.charts import Columns, columns, shares
@@ -28,18 +29,18 @@ WindowName = Literal["hour", "day", "week", "month"]
 
 
 class Window(NamedTuple):
-    """A stretch of time in equal steps, and how a step is labelled."""
+    """A stretch of time in equal steps; a step is labelled with its time of day, or with its date."""
 
     step: timedelta
     steps: int
-    label: str
+    is_short: bool
 
 
 WINDOWS: Final[dict[WindowName, Window]] = {
-    "hour": Window(timedelta(minutes=2), 31, "%H:%M"),
-    "day": Window(timedelta(hours=1), 25, "%H:%M"),
-    "week": Window(timedelta(hours=6), 29, "%m-%d"),
-    "month": Window(timedelta(days=1), 31, "%m-%d"),
+    "hour": Window(timedelta(minutes=2), 31, is_short=True),
+    "day": Window(timedelta(hours=1), 25, is_short=True),
+    "week": Window(timedelta(hours=6), 29, is_short=False),
+    "month": Window(timedelta(days=1), 31, is_short=False),
 }
 MINUTE_S: Final = 60
 TENTHS_BELOW_S: Final = 10
@@ -129,12 +130,12 @@ def _late_s(health: Health, now: datetime) -> int:
 
 
 def _charts(figures: Figures, window: WindowName, language: Language) -> dict[str, Any]:
-    say, label = translator(language), WINDOWS[window].label
+    say, is_short = translator(language), WINDOWS[window].is_short
     outcomes = figures.outcomes
     over_time: Columns = columns(
         [(row.sent, row.live, row.refunded) for row in outcomes],
         ("sent", "live", "refunded"),
-        [row.at.strftime(label) for row in outcomes],
+        [time_of_day(row.at) if is_short else f"{row.at:%m-%d}" for row in outcomes],
     )
     bounds = [_seconds(bound) for bound in WAIT_BOUNDS_S]
     classes = [say("page.board.wait.below", bound=bounds[0])]

@@ -125,7 +125,9 @@ async def codes_ending(
     ends: Annotated[str, Query(max_length=HINT_LETTERS)] = "",
     after: UUID | None = None,
 ) -> Response:
-    """Codes whose text ends with these letters."""
+    """Codes whose text ends with these letters; without any, the search."""
+    if not ends:
+        return RedirectResponse("/support", 303)
     language = language_of(request)
 
     def look() -> dict[str, Any]:

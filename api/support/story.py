@@ -18,7 +18,7 @@ from api.support.reply import reply
 from api.support.unmasking import unmasked_until
 from api.support.views import line_views, masked, note_ids, staff_ids
 from domain.decisions.command import Context
-from domain.events import UseRefunded, UseReserved
+from domain.events import CaseOpened, UseRefunded, UseReserved
 from domain.ports import Language
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
@@ -81,6 +81,7 @@ def _view(desk: Desk, staff: Staff, reservation_id: UUID, language: Language) ->
         "state": item.public_state,
         "code": code,
         "hint": hint,
+        "case": _case(item, lines),
         "address": address if shown_until else masked(address),
         "shown_until": shown_until,
         "lines": line_views(lines, language, {reservation_id: address}, names, desk.find.private_texts(ids)),
@@ -89,6 +90,12 @@ def _view(desk: Desk, staff: Staff, reservation_id: UUID, language: Language) ->
         "corrected_by": _correction(desk, item, lines),
         "replies": {each: reply(item, hint, each) for each in LANGUAGES},
     }
+
+
+def _case(item: Reservation, lines: list[StatementLine]) -> CaseOpened | None:
+    """The case that waits for a decision, if there is one."""
+    opened = (line.event for line in reversed(lines) if isinstance(line.event, CaseOpened))
+    return next((event for event in opened if event.case_id == item.case_id), None)
 
 
 def _correction(desk: Desk, item: Reservation, lines: list[StatementLine]) -> UUID | None:

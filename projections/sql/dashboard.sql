@@ -10,8 +10,13 @@ SELECT date_bin(%(step)s, reserved_at, %(since)s) AS bucket,
 FROM reservations WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND kind = 'redeem' GROUP BY bucket;
 
 -- name: refused_over_time
-SELECT date_bin(%(step)s, at, %(since)s) AS bucket, count(*) FROM refusals
-WHERE at >= %(since)s AND at < %(until)s GROUP BY bucket;
+SELECT bucket, sum(tries)::bigint FROM (
+    SELECT date_bin(%(step)s, at, %(since)s) AS bucket, count(*) AS tries FROM refusals
+    WHERE at >= %(since)s AND at < %(until)s GROUP BY bucket
+    UNION ALL
+    SELECT date_bin(%(step)s, minute, %(since)s), tries FROM unknown_code_tries
+    WHERE minute >= %(since)s AND minute < %(until)s
+) both_kinds GROUP BY bucket;
 
 -- name: refusals_by_reason
 SELECT reason, sum(tries)::bigint AS tries FROM (

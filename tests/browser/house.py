@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from domain.events import UseReserved
@@ -15,6 +16,18 @@ PASSWORD: Final = "correct horse battery staple"
 WAIT_MS: Final = 15_000
 RULES: Final = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 """What axe looks for."""
+CUT_OFF: Final = """() => {
+  const ends = (part) => Math.floor(part.getBoundingClientRect().right);
+  const scrolls = (part) => part && getComputedStyle(part).overflowX !== "visible";
+  const isCut = (part, slip) => {
+    let around = part.parentElement;
+    while (around !== slip && !scrolls(around)) around = around.parentElement;
+    return around === slip && ends(part) > ends(slip);
+  };
+  const cut = (slip) => [...slip.querySelectorAll("*")].filter((part) => isCut(part, slip));
+  return [...document.querySelectorAll(".slip")].flatMap(cut).map((part) => "cut off: " + (part.id || part.tagName));
+}"""
+"""Parts that a sheet of paper hides at its right edge: the page does not scroll there, so nobody ever sees them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,12 @@ class House:
         page.fill("#password", PASSWORD)
         page.click("main button[type=submit]")
         page.wait_for_url("**/support")
+
+    def faults(self, page: Page) -> list[str]:
+        """What is wrong with the page as it is seen: WCAG 2.2 AA by axe, sideways scrolling, parts cut off."""
+        broken = [item["id"] for item in Axe().run(page, options=RULES).response["violations"]]
+        wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        return [*broken, *(["scrolls sideways"] if wide else []), *page.evaluate(CUT_OFF)]
 
     def redeem(self, page: Page, code: str, email: str) -> str:
         """Fill in the form and press the button; the id of the reservation that the next page is about."""

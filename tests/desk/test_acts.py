@@ -86,12 +86,16 @@ def test_the_case_of_an_access_that_stays_speaks_of_the_access(site: Site, sign_
     )
 
     offered = browser.get(page).text
+    listed = browser.get("/support/work").text
     asked = browser.get(f"{page}/acts/resolve-sent")
     done = browser.submit(f"{page}/acts/resolve-sent", nonce="n2", note="looked into the group")
 
     assert "It was taken away by hand" in offered
     assert "Try to take the access away again" in offered
     assert "Count it as sent" not in offered
+    assert "the access has ended and could not be taken away" in offered
+    assert "the access has ended and could not be taken away" in listed
+    assert "removal_failed" not in listed
     assert heading(asked) == "It was taken away by hand"
     assert "Noted: the access is taken away." in browser.get(done.headers["location"]).text
     assert kinds(site, code)[-2:] == ["CaseOpened", "CaseClosed"]

@@ -107,6 +107,7 @@ FAMILIES: Final = {
     *(f"event.LateSuccessRecorded.{effect}" for effect in (*get_args(LateEffect), "other")),
     *(f"event.InviteBounced.{reason}" for reason in get_args(BounceReason)),
     *(f"event.CaseOpened.{cause}" for cause in (*CASES, "other")),
+    *(f"page.support.{part}.{cause}" for part in ("do", "why") for cause in CASES),
     *(f"event.CaseClosed.{how}" for how in ("proved_sent", *ENDS, "other")),
     *(f"event.InviteAccepted.{via}" for via in ("link", "callback", "other")),
     *(f"refusal.TARGET_REFUSED.{why}" for why in get_args(TargetFault)),

@@ -60,7 +60,8 @@ class Desk:
     Attributes:
         refusal: Code that a redeem is refused with; None to accept it.
         created: Whether an accepted redeem made its reservation.
-        state: State of the one reservation there is, with `cause` and `next_attempt_at`.
+        state: State of the one reservation there is, with `cause`, `next_attempt_at` and other times.
+        is_away: The database does not answer.
         asked: E-mail, code, language and visitor of each redeem.
         corrected: Reservation, e-mail, code and language of each correction.
         moved: Reservation, code, group and language of each move.
@@ -72,7 +73,11 @@ class Desk:
     state: PublicState = "reserved"
     cause: RefundCause | None = None
     next_attempt_at: datetime | None = None
+    sent_at: datetime | None = None
+    accepted_at: datetime | None = None
+    access_ended_at: datetime | None = None
     may_correct: bool = True
+    is_away: bool = False
     asked: list[tuple[str, str, Language, Visitor]] = field(default_factory=list)
     corrected: list[tuple[UUID, str, str, Language]] = field(default_factory=list)
     moved: list[tuple[UUID, str, str, Language]] = field(default_factory=list)
@@ -105,10 +110,18 @@ class Desk:
 
     async def status(self, reservation_id: UUID, language: Language) -> StatusView | None:
         """The one reservation."""
+        if self.is_away:
+            raise HTTPException(503)
         if reservation_id != RESERVATION:
             return None
         view = status_view(self.state, language, self.cause, self.next_attempt_at)
-        return replace(view, may_correct=self.may_correct)
+        return replace(
+            view,
+            may_correct=self.may_correct,
+            sent_at=self.sent_at or view.sent_at,
+            accepted_at=self.accepted_at,
+            access_ended_at=self.access_ended_at,
+        )
 
     async def accept(self, token: str) -> AcceptAnswer:
         """One token is good."""
@@ -134,7 +147,7 @@ def client_of(desk: Desk, mailbox: Path | None = None) -> TestClient:
     async def on_http(request: Request, error: HTTPException) -> Response:
         if not wants_html(request):
             return JSONResponse({}, error.status_code)
-        code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INTERNAL")
+        code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 503: "UNAVAILABLE"}.get(error.status_code, "INTERNAL")
         return error_page(request, error.status_code, code, "zh")
 
     return TestClient(app, follow_redirects=False, headers={"Accept": "text/html"})

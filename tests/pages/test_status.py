@@ -60,6 +60,41 @@ def test_the_picture_shows_how_far_it_is(
     assert text.count('aria-current="step"') == sum(mark == "now" for _, mark in expected)
 
 
+def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, desk: Desk) -> None:
+    """Whoever has opened the letter's link is not told to look for the letter."""
+    desk.state, desk.accepted_at = "sent", AT + timedelta(minutes=5)
+
+    text = client.get(f"{PATH}?lang=en").text
+
+    assert [("Reserved", "done"), ("Sent", "done"), ("Accepted", "done")] == stations(text)
+    assert "check your mail" not in text
+    assert "2026-11-25T14:07:11Z" in text
+
+
+def test_a_use_given_back_after_it_was_sent(client: TestClient, desk: Desk) -> None:
+    """The picture knows that it was sent; the words are the refund's, also where the access was ended with it."""
+    desk.state, desk.cause = "refunded", "staff"
+    desk.sent_at = desk.access_ended_at = AT + timedelta(minutes=5)
+
+    text = client.get(f"{PATH}?lang=en").text
+
+    assert [("Reserved", "done"), ("Sent", "done"), ("Given back", "done")] == stations(text)
+    assert status_view("refunded", "en", "staff").message in text
+    assert "ask for a new code" not in text
+
+
+def test_looking_while_the_database_is_away(client: TestClient, desk: Desk) -> None:
+    """Nobody is told that a request of theirs may have taken effect, and the way on is the page itself."""
+    desk.is_away = True
+
+    response = client.get(f"{PATH}?lang=en")
+
+    assert response.status_code == 503
+    assert "please load it again" in response.text
+    assert '<a class="press" href="">' in response.text
+    assert "took effect" not in response.text
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_without_javascript_it_looks_again_until_settled(client: TestClient, desk: Desk, state: PublicState) -> None:
     """A live page refreshes itself; a settled one stays as it is."""

@@ -33,7 +33,7 @@ def test_the_numbers_are_those_of_the_ledger(site: Site, sign_in: Callable[..., 
     page = sign_in("viewer").get("/support/dashboard", window="hour").text
 
     assert 31 == len(figures.outcomes)
-    assert [1, 1, 2, 1] == totals
+    assert [1, 1, 2, 2] == totals
     assert [("CODE_HELD", 1), ("CODE_INVALID", 1)] == figures.refusals
     assert [("address_refused", 1)] == figures.refunds
     assert 1 == sum(figures.waits)

@@ -74,10 +74,12 @@ def test_codes_with_one_ending_are_listed(site: Site, sign_in: SignIn) -> None:
 
     hits = browser.submit("/support/search", q="ab12")
     listed = browser.get("/support/codes", ends="AB12")
+    nothing_asked = browser.get("/support/codes")
 
     assert sum(f'href="/support/codes/{code_id}"' in hits.text for code_id in ids) == 6
     assert 'href="/support/codes?ends=AB12"' in hits.text
     assert heading(listed) == "Codes that end with AB12"
+    assert nothing_asked.headers["location"] == "/support"
     assert all(f'href="/support/codes/{code_id}"' in listed.text for code_id in ids)
 
 
