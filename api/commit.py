@@ -92,6 +92,7 @@ class LoopCommit:
         for (_, waiting), result in zip(batch, results, strict=True):
             if not waiting.done():
                 waiting.set_result(result)
+        self._forget_done()
 
     async def _results(self, commands: Sequence[Command]) -> list[Result]:
         steps = self._stepwise(commands)
@@ -112,12 +113,17 @@ class LoopCommit:
         finally:
             self._loop.remove_reader(socket)
 
+    def _forget_done(self) -> None:
+        """Keep no result longer than its caller does: kept by the thousand they are slow to free."""
+        while self._timed and self._timed[0][1].done():
+            self._timed.popleft()
+
     def _check(self) -> None:
         """End the wait of those who came first, as far as their time is over."""
         now = self._loop.time()
-        timed = self._timed
-        while timed and (timed[0][1].done() or timed[0][0] <= now):
-            _, waiting = timed.popleft()
+        self._forget_done()
+        while self._timed and self._timed[0][0] <= now:
+            _, waiting = self._timed.popleft()
             if not waiting.done():
                 waiting.set_exception(TimeoutError())
         self._timer = self._loop.call_later(CHECK_S, self._check)

@@ -203,7 +203,7 @@ class Machine:
 def served(app: str, port: int, env: Mapping[str, str] | None = None, *, factory: bool = False) -> Iterator[str]:
     """An ASGI application behind uvicorn, set up as the ledger's own; its address."""
     options = ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
-    options += ["--no-access-log", "--log-level", "warning", *(["--factory"] if factory else [])]
+    options += ["--no-access-log", "--log-level", "warning", "--no-server-header", *(["--factory"] if factory else [])]
     command = [sys.executable, "-m", "uvicorn", app, *options]
     process = subprocess.Popen(command, env=dict(env) if env else None, stderr=subprocess.DEVNULL)
     try:

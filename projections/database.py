@@ -23,6 +23,8 @@ STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 10_000
 WAIT_INTERVAL_S = 0.1
 """How often a waiting operation looks whether it was interrupted; psycopg's own number."""
+WRITES_UNSEEN = 2
+"""A statement in pipeline mode wishes to write twice: before it is put into libpq's buffer, and to send that."""
 CLOCK_REFRESH_S = 10.0
 """How old the offset to the database's clock may be (DESIGN 4)."""
 
@@ -70,16 +72,16 @@ class EagerConnection(Connection[DictRow]):
 
 
 def _write_first(gen: PQGen[RV]) -> PQGen[RV]:
-    """The same operation, with its first wish to write granted unseen; libpq keeps what the socket does not take."""
-    may_write = True
+    """The same operation, with its first wishes to write granted unseen; libpq keeps what the socket does not take."""
+    granted = 0
     ready: Ready | int
     try:
         wish = next(gen)
         while True:
-            if may_write and wish & Wait.W:
-                may_write, ready = False, Ready.W
+            if granted < WRITES_UNSEEN and wish & Wait.W:
+                granted, ready = granted + 1, Ready.W
             else:
-                may_write, ready = True, (yield wish)
+                granted, ready = 0, (yield wish)
             wish = gen.send(ready)
     except StopIteration as end:
         return cast("RV", end.value)

@@ -13,6 +13,7 @@ from projections import metric_files
 
 if (_folder := metric_files.folder()) is not None:
     _folder.mkdir(parents=True, exist_ok=True)  # the first process of a new container may be the one that will wipe it
+    metric_files.count_here()
 
 DOMAINS: dict[Counter | Gauge | Histogram, dict[str, tuple[str, ...]]] = {}
 """Every value that each label may have: no label is unbounded, and every series is there from the first scrape."""

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "backend": (
         "uvicorn", "api.main:create_app", "--factory",
         "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--no-proxy-headers",
+        "--no-server-header",
     ),
     "worker": ("celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO"),
     "beat": ("celery", "-A", "workers.celery_app", "-q", "beat", "--loglevel", "INFO", "--pidfile="),

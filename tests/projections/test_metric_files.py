@@ -21,6 +21,16 @@ POOL_SIZE.labels("idle").set(int(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read()
 """
+FORKED = """
+import os
+from projections.metrics import ERRORS
+ERRORS.labels("celery_error").inc(2)
+child = os.fork()
+ERRORS.labels("celery_error").inc(3 if child else 5)
+if child:
+    os.waitpid(child, 0)
+    print(os.getpid(), child)
+"""
 SCRAPE = """
 import sys
 from projections.exposition import Exposition
@@ -73,6 +83,15 @@ def test_processes_add_up_and_the_dead_are_not_forgotten(environment: dict[str, 
     assert not any(str(first.pid) in name for name in names)
     assert {"counter_dead.db", "histogram_dead.db"} <= names
     assert 'errors_total{error_type="smtp_error"}' in together
+
+
+def test_a_forked_process_counts_in_a_file_of_its_own(environment: dict[str, str], tmp_path: Path) -> None:
+    """What its parent had counted is not counted again."""
+    ran = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, check=True, text=True)
+
+    pids = ran.stdout.split()
+    assert {file.name for file in tmp_path.glob("counter_*.db")} == {f"counter_{pid}.db" for pid in pids}
+    assert scrape(environment)['errors_total{error_type="celery_error"}'] == 10
 
 
 def test_a_start_wipes_what_the_last_run_counted(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def readiness(api: str) -> tuple[int, dict[str, Any]]:
     try:
         connection.request("GET", "/readyz")
         response = connection.getresponse()
+        assert response.headers["Server"] is None
         return response.status, json.loads(response.read())
     finally:
         connection.close()

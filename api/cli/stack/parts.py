@@ -56,7 +56,7 @@ def api(folder: Folder, port: int, env: Mapping[str, str]) -> Program:
     """The HTTP side. Streams that browsers hold open would keep it for ever, so its time to end is short."""
     address = ("--host", HOST, "--port", str(port))
     quiet = ("--no-access-log", "--log-level", "warning")
-    options = ("--loop", "uvloop", "--http", "httptools", "--no-proxy-headers", *quiet)
+    options = ("--loop", "uvloop", "--http", "httptools", "--no-proxy-headers", "--no-server-header", *quiet)
     command = (sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *address, *options)
     return Program("api", command, env, cwd=folder.run, stage=FRONT, stop_s_max=3.0)
 
