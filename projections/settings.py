@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from domain.policy import Policy
 from domain.ports import Language
 from domain.targets import Network
+from projections.addresses import checked_broker, checked_database, checked_public
 from projections.keys import KeyRing
 from projections.vault import Vault
 
@@ -23,8 +24,11 @@ def url_with_password(url: str, file: str | Path | None) -> str:
 
     Raises:
         OSError: The file can't be read.
+        ValueError: The URL can't be read.
     """
-    return make_conninfo(url, password=Path(file).read_text(encoding="utf-8").strip()) if file else url
+    if not file:
+        return url
+    return make_conninfo(checked_database(url), password=Path(file).read_text(encoding="utf-8").strip())
 
 
 def networks_of(text: str) -> tuple[Network, ...]:
@@ -56,6 +60,8 @@ class LedgerSettings(BaseSettings):
         frozen=True,
         populate_by_name=True,
         extra="ignore",
+        # They may hold passwords and keys, and a traceback would print them.
+        hide_input_in_errors=True,
     )
 
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
@@ -103,6 +109,24 @@ class LedgerSettings(BaseSettings):
     def _is_key_ring(cls, value: SecretStr) -> SecretStr:
         KeyRing.parse(value.get_secret_value())
         return value
+
+    @field_validator("database_url", "owner_database_url")
+    @classmethod
+    def _is_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            checked_database(value.get_secret_value())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_broker(cls, value: SecretStr) -> SecretStr:
+        checked_broker(value.get_secret_value())
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public(cls, value: str) -> str:
+        return checked_public(value)
 
     @model_validator(mode="before")
     @classmethod

@@ -2,9 +2,11 @@
 
 import os
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from projections.settings import LedgerSettings
+from workers.channels.sender import Sender
+from workers.channels.server import MailServerAddress, is_null
 
 SOFT_SHUTDOWN_S = 10.0
 """How long SIGTERM waits for letters that are being sent; containers must allow more before they kill."""
@@ -23,6 +25,19 @@ class WorkerSettings(LedgerSettings):
     visibility_timeout_s: int = Field(default=300, ge=15)
     worker_metrics_host: str = "127.0.0.1"
     worker_metrics_port: int = Field(default=9464, ge=0, le=65535)
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, value: SecretStr) -> SecretStr:
+        if not is_null(value.get_secret_value()):
+            MailServerAddress.parse(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, value: str) -> str:
+        Sender.parse(value)
+        return value
 
     @model_validator(mode="after")
     def _bounds_agree(self) -> "WorkerSettings":

@@ -54,10 +54,14 @@ def run(
     A start with unsafe settings, wrong keys, or a database that is away, newer, or set back to an older state is
     refused in one sentence.
     """
+    from api.cli.misspelt import misspelt  # noqa: PLC0415 - it loads the settings of every part
+
     if secrets_file := os.environ.get("LEDGER_SECRETS_FILE"):
         _make_secrets(Path(secrets_file).parent)
     settings = LedgerSettings()
     refuse_unsafe(settings, os.environ)
+    for strange in misspelt(os.environ):
+        complain(strange)
     _wait_for_schema(settings, migrates=part == "backend")
     url = settings.database_url.get_secret_value()
     check_keys(url, settings.open_vault())

@@ -1,5 +1,6 @@
 """`ledger doctor`: every check that an operator would make by hand, with what is wrong and what to do."""
 
+import os
 from collections.abc import Iterator
 
 import typer
@@ -42,9 +43,11 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
 
 def _examine(session: Session) -> Iterator[Finding]:
     from api.cli import doctor_services as services  # noqa: PLC0415 - the broker's client: no other command needs it
+    from api.cli.misspelt import misspelt  # noqa: PLC0415 - as above
 
     try:
         settings = session.settings()
+        services.check_settings()
     except StorageUnavailableError as away:
         yield Finding("settings", "wrong", str(away), "`ledger --data-dir DIR doctor` names another folder")
         yield from skipped(EVERYTHING, "nobody says where the services are")
@@ -54,6 +57,8 @@ def _examine(session: Session) -> Iterator[Finding]:
         yield Finding("settings", "wrong", settings_sentence(bad), remedy)
         yield from skipped(EVERYTHING, "the settings can't be read")
         return
+    if strange := "; ".join(misspelt(os.environ)):
+        yield Finding("settings", "reminder", strange, "correct the name, or unset it: it does nothing")
     state = read_state(session.data_dir)
     yield secrets_finding(session.data_dir)
     yield from database_findings(settings)

@@ -13,15 +13,27 @@ from redis.retry import Retry
 from api.cli.doctor_database import skipped
 from api.cli.doctor_finding import Finding, Findings
 from api.cli.stack.state_file import State
+from api.settings import ApiSettings
 from projections.settings import LedgerSettings
 from workers.broker import BEATS, is_nearly_full
+from workers.channels.server import MailServerAddress, is_null
+from workers.settings import WorkerSettings
 
 TIMEOUT_S = 2.0
 TASKS = ("process_invite_task", "sync_redeem_count_task", "cleanup_expired_users")
 """The names that operators know by hand."""
-SMTP_PORTS = {"smtps": 465, "smtp": 25, "smtp+starttls": 587}
 REMEDY_WORKER = "start it: `celery -A workers.celery_app worker` (embedded: `ledger up`); its log says why it ended"
 REMEDY_BEAT = "start it: `celery -A workers.celery_app beat` (embedded: `ledger up`); its log says why it ended"
+
+
+def check_settings() -> None:
+    """Read the settings of every part, as each does at its start.
+
+    Raises:
+        pydantic.ValidationError: One is malformed, or contradicts another.
+    """
+    ApiSettings()
+    WorkerSettings()
 
 
 def broker_findings(redis_url: str) -> Findings:
@@ -70,17 +82,16 @@ def mail_finding(settings: LedgerSettings, state: State | None) -> Finding:
     if state is not None and not os.environ.get("LEDGER_SMTP_URL"):
         where = "the stack's own: see /mailbox" if state["mailbox"] else "set LEDGER_SMTP_URL here as for the stack"
         return Finding("mail server", "skipped", f"not checked: {where}")
-    parts = urlsplit(settings.smtp_url.get_secret_value())
-    if parts.scheme == "null":
+    url = settings.smtp_url.get_secret_value()
+    if is_null(url):
         return Finding("mail server", "ok", "null://: every mail is dropped, as for a load test")
-    port = parts.port or SMTP_PORTS.get(parts.scheme, 25)
-    where = f"{parts.hostname}:{port}"
+    server = MailServerAddress.parse(url)
     try:
-        socket.create_connection((parts.hostname or "", port), TIMEOUT_S).close()
+        socket.create_connection((server.host, server.port), TIMEOUT_S).close()
     except OSError as away:
         remedy = "start it, or correct LEDGER_SMTP_URL; invitations wait until their deadline"
-        return Finding("mail server", "wrong", f"{where} can't be reached: {away}", remedy)
-    return Finding("mail server", "ok", f"{where} listens")
+        return Finding("mail server", "wrong", f"{server} can't be reached: {away}", remedy)
+    return Finding("mail server", "ok", f"{server} listens")
 
 
 def _broker(where: str, info: dict[str, Any]) -> Finding:

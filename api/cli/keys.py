@@ -14,6 +14,7 @@ from projections.bootstrap import Storage
 from projections.checkpoints import public_keys
 from projections.errors import SchemaMismatchError, StorageUnavailableError
 from projections.key_exports import note_export
+from projections.keys import KeyRing
 from projections.settings import LedgerSettings
 
 NOTE = """\
@@ -47,16 +48,32 @@ def export(
 ) -> int:
     """Write both key rings and what else must be kept, for safe keeping outside. Until it was done, doctor reminds."""
     session: Session = context.obj
-    settings = session.settings()
+    try:
+        settings = session.settings()
+    except StorageUnavailableError as stopped:
+        # The folder of a stopped ledger has its keys all the same.
+        known = read_secrets(session.data_dir)
+        if not {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} <= known.keys():
+            raise
+        return _without_note(known, output, stopped, as_json=json)
     known = _secrets(settings, session.data_dir)
     try:
         with Storage.open(settings, pool_size=1) as storage:
-            _write(known, settings, output, as_json=json)
+            _write(known, output, as_json=json)
             note_export(storage, storage.vault.rings)
     except (StorageUnavailableError, SchemaMismatchError) as trouble:
-        # Keys are wanted most when the database is in trouble.
-        _write(known, settings, output, as_json=json)
-        complain(f"the database could not note it, so doctor goes on reminding: {trouble}")
+        return _without_note(known, output, trouble, as_json=json)
+    return _done(output)
+
+
+def _without_note(known: dict[str, str], output: Path | None, trouble: Exception, *, as_json: bool) -> int:
+    """Keys are wanted most when the database is in trouble."""
+    _write(known, output, as_json=as_json)
+    complain(f"the database could not note it, so doctor goes on reminding: {trouble}")
+    return _done(output)
+
+
+def _done(output: Path | None) -> int:
     if output is not None:
         complain(f"the keys are in {output} (mode 600): move it to a safe place, apart from the backups")
     return 0
@@ -73,11 +90,11 @@ def _secrets(settings: LedgerSettings, folder: Path) -> dict[str, str]:
     return known | ({POSTGRES_PASSWORD: password} if password else {})
 
 
-def _write(known: dict[str, str], settings: LedgerSettings, output: Path | None, *, as_json: bool) -> None:
+def _write(known: dict[str, str], output: Path | None, *, as_json: bool) -> None:
     if as_json and output is None:
         print_json(known)
         return
-    ring = settings.open_vault().rings["master"]
+    ring = KeyRing.parse(known["LEDGER_MASTER_KEYS"])
     public = "\n".join(f"#   {base64.b64encode(key).decode()}" for key in public_keys(ring))
     note = NOTE.format(at=datetime.now(UTC), public=public, file=FILE)
     text = note + "".join(f"{name}={value}\n" for name, value in known.items())

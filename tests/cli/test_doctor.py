@@ -284,6 +284,44 @@ def test_settings_that_cannot_be_read_are_said(terminal: Terminal, monkeypatch: 
     assert "nonsense" not in found["found"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://u:sekret@127.0.0.1/ledger"),
+        ("DATABASE_URL", "postgresql://u:sekret@127.0.0.1:sekret/ledger"),
+        ("REDIS_URL", "http://:sekret@127.0.0.1/0"),
+        ("REDIS_URL", "redis://127.0.0.1:sekret/0"),
+        ("LEDGER_PUBLIC_URL", "redeem.sekret.example"),
+        ("LEDGER_SMTP_URL", "smtp://sekret@mail.example.com:99999"),
+        ("LEDGER_SMTP_URL", "sekret"),
+        ("LEDGER_MAIL_FROM", "sekret"),
+        ("LEDGER_RATE_LIMIT", "sekret"),
+        ("LEDGER_SMTP_TIMEOUT_S", "100"),
+    ],
+)
+def test_every_part_reads_its_settings(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """One sentence names the variable and not its value, before a worker fails over it."""
+    monkeypatch.setenv(name, value)
+
+    found = checks(terminal)["settings"]
+
+    assert ("wrong", True) == (found["status"], name in found["found"])
+    assert "sekret" not in found["found"]
+
+
+def test_a_misspelt_variable_is_pointed_at(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does nothing, so it is no error; without one there is no such line."""
+    before = checks(terminal)
+    monkeypatch.setenv("LEDGER_RATE_LIMT", "off")
+
+    found = checks(terminal)["settings"]
+
+    assert "settings" not in before
+    assert ("reminder", True) == (found["status"], "did you mean LEDGER_RATE_LIMIT?" in found["found"])
+
+
 def test_no_ledger_at_all(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing runs on the folder and no variable names a database: one finding, the rest is not checked."""
     monkeypatch.setenv("DATABASE_URL", "")

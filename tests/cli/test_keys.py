@@ -1,5 +1,6 @@
 """`ledger keys export`, and the check-up that asks for it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,23 @@ def test_a_new_key_is_asked_for_again(bench: LedgerBench, terminal: Terminal, mo
         terminal.ledger("keys", "export", "--json").json
     )
     assert "ok" == key_copy(terminal)
+
+
+def test_keys_come_out_of_the_folder_of_a_stopped_ledger(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As long as its secrets are there."""
+    rings = {name: os.environ[name] for name in ("LEDGER_SECRET_KEY", "LEDGER_PEPPERS", "LEDGER_MASTER_KEYS")}
+    for name in ("DATABASE_URL", *rings):
+        monkeypatch.delenv(name)
+    nothing = terminal.ledger("keys", "export")
+    (tmp_path / "secrets.env").write_text("".join(f"{name}={value}\n" for name, value in rings.items()))
+
+    ended = terminal.ledger("--data-dir", str(tmp_path), "keys", "export")
+
+    assert (3, 0) == (nothing.status, ended.status)
+    assert rings == values(ended.out)
+    assert "could not note it" in ended.err
 
 
 def test_keys_come_out_while_the_database_is_away(

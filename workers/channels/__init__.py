@@ -3,7 +3,7 @@
 from domain.ports import Channel
 from workers.channels.null import NullChannel
 from workers.channels.sender import Sender
-from workers.channels.server import MailServerAddress
+from workers.channels.server import MailServerAddress, is_null
 from workers.channels.smtp import SmtpChannel
 
 
@@ -21,7 +21,7 @@ def open_channel(smtp_url: str, *, mail_from: str, timeout_s: float) -> Channel:
     Raises:
         ValueError: The URL or the sender can't be used; the message says what to write instead.
     """
-    if smtp_url.strip().lower().rstrip("/") == "null:":
+    if is_null(smtp_url):
         return NullChannel()
     if timeout_s <= 0:
         raise ValueError("Give a letter a positive number of seconds (LEDGER_SMTP_TIMEOUT_S).")

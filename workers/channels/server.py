@@ -66,6 +66,11 @@ class MailServerAddress:
         return cls(host, port or DEFAULT_PORTS[security], security, user, password)
 
 
+def is_null(url: str) -> bool:
+    """Whether it names no server: every mail is accepted and dropped."""
+    return url.strip().lower().rstrip("/") == "null:"
+
+
 def _split(url: str) -> tuple[SplitResult, int | None]:
     # urlsplit drops line breaks and tabs silently, so they are refused before it sees them.
     if not url.strip().isprintable() or " " in url.strip():

@@ -58,6 +58,10 @@ def _run(folder: Folder, port: int, demo: bool) -> int:
     remove_state(folder.path)
     if is_taken(port):
         raise StackError(f"port {port} on {HOST} is in use by another program: choose another with --port", USAGE)
+    from api.cli.misspelt import misspelt  # noqa: PLC0415 - it loads the settings of every part
+
+    for strange in misspelt(os.environ):
+        _complain(strange)
     with _signals() as stop:
         supervisor = Supervisor(folder.logs, _complain, keep_open=(folder.lock_fd,), log_bytes_max=_log_bytes_max())
         try:
