@@ -21,9 +21,10 @@ export function showLocalTimes(root) {
 
 // "Asia/Shanghai, UTC+08:00"
 function zoneOf(at) {
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const minutes = -at.getTimezoneOffset();
   const offset = `${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`;
-  return `${Intl.DateTimeFormat().resolvedOptions().timeZone}, UTC${minutes < 0 ? "−" : "+"}${offset}`;
+  return name === "UTC" ? name : `${name}, UTC${minutes < 0 ? "−" : "+"}${offset}`;
 }
 
 function tellZone(line) {

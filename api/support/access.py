@@ -21,6 +21,7 @@ from api.support.rendering import fault_page, form_is_stale
 
 TOKEN_BYTES: Final = 32
 SIGN_IN: Final = "/support/sign-in"
+SIGN_OUT: Final = "/support/sign-out"
 
 
 class NotSignedInError(Exception):
@@ -101,9 +102,9 @@ def set_cookie(request: Request, response: Response, name: str, value: str, seco
 
 
 def sign_in_address(request: Request) -> str:
-    """The sign-in, and where to go on from there. What was in a form is lost, so only pages are gone back to."""
+    """The sign-in, and where to go on from there: to a page. What was in a form is lost, which is said."""
     if request.method != "GET":
-        return SIGN_IN
+        return SIGN_IN if request.url.path == SIGN_OUT else f"{SIGN_IN}?lost=1"
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return SIGN_IN if path == "/support" else f"{SIGN_IN}?next={quote(path)}"
 

@@ -178,6 +178,7 @@ DONE: Final = frozenset(
     {*get_args(ReservationAct), *get_args(CodeAct), "note", *(f"{OF_REMOVAL}{act}" for act in _RESOLUTIONS)}
 )
 """What a page may say that it was done."""
+DONE_LENGTH_MAX: Final = max(len(word) for word in DONE)
 
 
 def acts_of(item: Reservation) -> list[ReservationAct]:

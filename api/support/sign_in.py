@@ -36,9 +36,12 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 @router.get("/sign-in")
-async def form(request: Request, desk: TheDesk) -> Response:
-    """The form. Its token belongs to a cookie of its own, since there is no session yet."""
-    return _form(request, desk)
+async def form(request: Request, desk: TheDesk, lost: str = "") -> Response:
+    """The form. Its token belongs to a cookie of its own, since there is no session yet.
+
+    `lost`: a form was sent after its session had ended.
+    """
+    return _form(request, desk, is_lost=bool(lost))
 
 
 @router.post("/sign-in")
@@ -126,7 +129,13 @@ def _next(request: Request) -> str:
 
 
 def _form(
-    request: Request, desk: Desk, *, email: str = "", is_refused: bool = False, wait_s: int | None = None
+    request: Request,
+    desk: Desk,
+    *,
+    email: str = "",
+    is_lost: bool = False,
+    is_refused: bool = False,
+    wait_s: int | None = None,
 ) -> Response:
     cookie = request.cookies.get(FORM_COOKIE) or new_token()
     language = language_of(request)
@@ -140,6 +149,7 @@ def _form(
         staff=None,
         token=form_token(desk.secret, cookie),
         email=email,
+        is_lost=is_lost,
         is_refused=is_refused,
         wait=wait,
     )

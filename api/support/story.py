@@ -1,6 +1,6 @@
 """The page of one reservation: its story, what may be done about it, and a reply to copy."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from api.i18n import LANGUAGES
 from api.problems import ProblemError
 from api.support.access import Staff, SupportRoute, TheDesk, Viewer, new_nonce
-from api.support.deeds import DONE, Ask, Filled, about_reservation, acts_of, words_of
+from api.support.deeds import DONE, DONE_LENGTH_MAX, Ask, Filled, about_reservation, acts_of, words_of
 from api.support.desk import Desk
 from api.support.foresight import Preview, glance
 from api.support.notes import NOTE_LENGTH_MAX
@@ -28,6 +28,9 @@ SOMEBODY = "somebody-else@example.invalid"
 SOMEWHERE = "another group"
 """An address that nobody has: whether a recipient could be corrected at all does not depend on to whom."""
 
+TO_THE_SAME: Final = frozenset({"resend", "rebind"})
+"""Acts that write to the same address once more, which is of no use once its person was forgotten."""
+
 router = APIRouter(prefix="/support/reservations/{reservation_id}", route_class=SupportRoute)
 
 
@@ -37,7 +40,7 @@ async def reservation_page(
     desk: TheDesk,
     staff: Viewer,
     reservation_id: UUID,
-    done: Annotated[str, Query(max_length=20)] = "",
+    done: Annotated[str, Query(max_length=DONE_LENGTH_MAX)] = "",
 ) -> Response:
     """The story of one reservation, its acts, and a reply to copy."""
     language = language_of(request)
@@ -85,7 +88,7 @@ def _view(desk: Desk, staff: Staff, reservation_id: UUID, language: Language) ->
         "address": address if shown_until else masked(address),
         "shown_until": shown_until,
         "lines": line_views(lines, language, {reservation_id: address}, names, desk.find.private_texts(ids)),
-        "acts": _offered(desk, item, code, language),
+        "acts": [each for each in _offered(desk, item, code, language) if address or each.act not in TO_THE_SAME],
         "words": {act: words_of(act, item) for act in acts_of(item)},
         "corrected_by": _correction(desk, item, lines),
         "replies": {each: reply(item, hint, each) for each in LANGUAGES},

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from api.support.deeds import DONE_LENGTH_MAX
 from api.support.moments import VERSION_MAX, moment_of, uuid_of
 from domain.events import EVENT_TYPES, Event
 
@@ -76,7 +77,7 @@ class Asked(BaseModel):
     until: Annotated[str, Field(max_length=40)] = ""
     group: Annotated[str, Field(max_length=3)] = ""
     place: Annotated[int | None, Field(ge=0, le=VERSION_MAX)] = None
-    done: Annotated[str, Field(max_length=20)] = ""
+    done: Annotated[str, Field(max_length=DONE_LENGTH_MAX)] = ""
 
     def wish(self, code_id: UUID) -> Wish:
         """What is asked for.

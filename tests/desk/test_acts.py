@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.issuing import Terms
+from api.support.deeds import DONE
 from domain.decisions.access import RecordRevocation
 from domain.decisions.command import Context
 from domain.ports import Rejected, Uncertain
@@ -63,6 +64,15 @@ def test_a_mistyped_address_is_corrected(site: Site, sign_in: SignIn) -> None:
     assert f'href="/support/reservations/{wrong}"' in after.text
     assert "Go to the reservation that the use moved to" in browser.get(f"/support/reservations/{wrong}").text
     assert kinds(site, code)[-2:] == ["UseRefunded", "UseReserved"]
+
+
+def test_each_act_is_followed_by_its_page(site: Site, sign_in: SignIn) -> None:
+    """Whatever was done, the page to which it leads says so."""
+    item, browser = reserved(site, site.issue()), sign_in("viewer")
+    pages = {word: browser.get(f"/support/reservations/{item}", done=word) for word in DONE}
+
+    assert [word for word, page in pages.items() if page.status_code != 200] == []
+    assert [word for word, page in pages.items() if '<p class="done" role="status">' not in page.text] == []
 
 
 def test_the_case_of_an_access_that_stays_speaks_of_the_access(site: Site, sign_in: SignIn) -> None:

@@ -56,6 +56,7 @@ def test_what_it_will_do_is_shown_and_sent_twice_it_is_done_once(site: Site, sig
     assert [("forgot_person",)] == rows(site, "SELECT act FROM audit WHERE subject_id = %s", subject)
     assert heading(browser.get(f"/support/reservations/{held}")) == "(data deleted)"
     assert "asked by letter" in browser.get("/support/audit").text
+    assert "/acts/resend" not in browser.get(f"/support/reservations/{sent}").text
 
 
 @pytest.mark.parametrize("role", ["viewer", "support"])

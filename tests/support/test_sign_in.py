@@ -106,7 +106,10 @@ def test_signing_out_ends_the_session_for_good(site: Site, sign_in: Callable[...
     browser.submit("/support/sign-out")
     stolen = Browser(site)
     stolen.cookies = before
+    late = stolen.post("/support/search", {"q": "AB12"})
 
+    assert late.headers["location"] == "/support/sign-in?lost=1"
+    assert "nothing was changed" in stolen.get(late.headers["location"]).text
     assert "ledger_staff" not in browser.cookies
     assert stolen.get("/support").status_code == 303
     assert acts(site) == ["signed_in", "signed_out"]
