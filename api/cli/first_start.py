@@ -12,6 +12,7 @@ from uuid import uuid4
 import orjson
 from argon2 import PasswordHasher
 
+from api.cli.stack.errors import StackError
 from api.issuing import Terms, issue_codes
 from domain.decisions.command import Context
 from domain.values import EmailAddress
@@ -20,6 +21,7 @@ from projections.settings import LedgerSettings
 from projections.sql import QUERIES
 
 FILE = "first-start.json"
+NAMES = ("admin_key", "staff_email", "staff_password", "demo_code")
 DEMO_USES = 100
 STAFF_EMAIL = "admin@ledger.example"
 
@@ -33,11 +35,13 @@ def prepare(env: Mapping[str, str], demo: bool) -> dict[str, str]:
 
     Returns:
         admin_key, staff_email, staff_password, demo_code (empty without a demo).
+
+    Raises:
+        StackError: The file that keeps them is damaged.
     """
     path = Path(env["LEDGER_DATA_DIR"]) / FILE
     if path.exists():
-        known: dict[str, str] = orjson.loads(path.read_bytes())
-        return known
+        return _recalled(path)
     made = {
         "admin_key": "rl_" + secrets.token_urlsafe(24),
         "staff_email": STAFF_EMAIL,
@@ -53,6 +57,14 @@ def prepare(env: Mapping[str, str], demo: bool) -> dict[str, str]:
             made["demo_code"] = issue_codes(storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
     _write(path, made)
     return made
+
+
+def _recalled(path: Path) -> dict[str, str]:
+    try:
+        known: dict[str, str] = orjson.loads(path.read_bytes())
+        return {name: known[name] for name in NAMES}
+    except (ValueError, KeyError, TypeError) as damaged:
+        raise StackError(f"{path} is damaged: delete it, and a new key and password are made") from damaged
 
 
 def _settings(env: Mapping[str, str]) -> LedgerSettings:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from api.cli.first_start import prepare
 from api.cli.stack import secret_file
 from api.cli.stack.errors import StackError
 from api.cli.stack.folder import opened
@@ -122,6 +123,35 @@ def test_secrets_of_the_environment_win(tmp_path: Path, monkeypatch: pytest.Monk
         load_secrets(tmp_path)["LEDGER_PEPPERS"],
         load_secrets(tmp_path)["LEDGER_SECRET_KEY"],
     )
+
+
+@pytest.mark.parametrize(
+    ("left", "lacks"),
+    [
+        (b"", "LEDGER_SECRET_KEY, LEDGER_PEPPERS, LEDGER_MASTER_KEYS, LEDGER_POSTGRES_PASSWORD"),
+        (b"LEDGER_SECRET_KEY=x\nLEDGER_PEPPERS=1:x\nLEDGER_MASTER_KEYS=1:x\n", "LEDGER_POSTGRES_PASSWORD"),
+        (b"\x80\xff\nLEDGER_SECRET_KEY=x\nLEDGER_PEP", "LEDGER_PEPPERS, LEDGER_MASTER_KEYS, LEDGER_POSTGRES_PASSWORD"),
+    ],
+)
+def test_a_cut_file_of_secrets_is_not_completed(tmp_path: Path, left: bytes, lacks: str) -> None:
+    """What is missing is named, and the file stays as it was."""
+    load_secrets(tmp_path)
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / secret_file.FILE).write_bytes(left)
+
+    with pytest.raises(StackError, match=rf"secrets\.env lacks {lacks}: restore that file"):
+        load_secrets(tmp_path)
+
+    assert left == (tmp_path / secret_file.FILE).read_bytes()
+
+
+@pytest.mark.parametrize("left", [b"garbage", b"[]", b'{"admin_key": "x"}', b"\xff"])
+def test_a_damaged_first_start_is_said(tmp_path: Path, left: bytes) -> None:
+    """With what helps: the credentials can be made anew."""
+    (tmp_path / "first-start.json").write_bytes(left)
+
+    with pytest.raises(StackError, match=r"first-start\.json is damaged: delete it"):
+        prepare({"LEDGER_DATA_DIR": str(tmp_path)}, demo=False)
 
 
 def test_lost_secrets_are_not_replaced(tmp_path: Path) -> None:

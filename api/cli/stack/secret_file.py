@@ -19,12 +19,15 @@ def load_secrets(folder: Path) -> dict[str, str]:
     """Read the secrets of a folder, and make them if there are none yet.
 
     Raises:
-        StackError: They are gone although the folder holds data, or the file can't be read or written.
+        StackError: They are gone, or some of them, although the folder holds data, or the file can't be read or
+            written.
     """
     try:
         if not (folder / FILE).exists():
             _make(folder)
-        return _with_passwords(folder, read_secrets(folder))
+        known = read_secrets(folder)
+        _refuse_incomplete(folder, known)
+        return _with_passwords(folder, known)
     except OSError as refused:
         raise StackError(
             f"{folder / FILE} can't be used ({refused.strerror}): run `ledger up` as its owner"
@@ -38,7 +41,7 @@ def read_secrets(folder: Path) -> dict[str, str]:
         OSError: The file can't be read.
     """
     path = folder / FILE
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     lines = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
     found = {name.strip(): value.strip() for name, equals, value in lines if equals}
     return {**found, **{name: os.environ[name] for name in NAMES if os.environ.get(name)}}
@@ -61,6 +64,17 @@ def _make(folder: Path) -> None:
     text = "# Whoever has this file can read every e-mail and code of this ledger. Keep a copy of it in a safe.\n"
     text += "".join(f"{name}={value}\n" for name, value in kept.items())
     write_private(folder / FILE, text)
+
+
+def _refuse_incomplete(folder: Path, known: dict[str, str]) -> None:
+    """A file that was cut or overwritten: new keys in the place of lost ones would open nothing."""
+    is_ours = (folder / "postgres").exists() and not os.environ.get("DATABASE_URL")
+    needed = NAMES if is_ours else NAMES[:-1]
+    if lost := [name for name in needed if not known.get(name)]:
+        raise StackError(
+            f"{folder / FILE} lacks {', '.join(lost)}: restore that file (`ledger keys export` wrote a copy), "
+            "or set what is missing"
+        )
 
 
 def _with_passwords(folder: Path, known: dict[str, str]) -> dict[str, str]:
