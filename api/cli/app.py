@@ -25,8 +25,8 @@ from api.cli import (
     staff,
     travel,
 )
-from api.cli.context import Session
-from api.cli.endings import open_streams, status_of
+from api.cli.context import Session, complain
+from api.cli.endings import EXIT_INTERRUPTED, open_streams, status_of
 
 app = typer.Typer(
     name="ledger",
@@ -96,4 +96,6 @@ def run(arguments: list[str]) -> int:
         if status is None:
             raise
         return status
+    if outcome == EXIT_INTERRUPTED:
+        complain("interrupted")
     return outcome if isinstance(outcome, int) else 0

@@ -84,11 +84,10 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
         made = issuing(ledger.storage, terms, count, ledger.context(), POOL.uuid, QuickLetters(), prefix=prefix.upper())
         try:
             (_print_json_codes if json else _print_codes)(made, lambda done: bar.advance(task, done))
-        except OSError as unread:
-            # The last batch is issued and unseen; an operator who issued it again would have it twice.
+        except (OSError, KeyboardInterrupt):
+            # The last batch is issued and perhaps unseen; an operator who issued it again would have it twice.
             complain(
-                f"codes were issued that could not be printed ({unread.strerror}): "
-                "`ledger export codes --output FILE` has them, the newest last"
+                "more codes may be issued than were printed: `ledger export codes --output FILE` has the newest last"
             )
             raise
     return 0

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from api.cli.entry import main
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench
 
@@ -44,6 +46,45 @@ def test_version_is_told(terminal: Terminal) -> None:
 
     assert (0, "") == (ended.status, ended.err)
     assert ended.out.startswith("Redemption Ledger 0.")
+
+
+class _Interrupted:
+    """Ctrl-C while the command line is found."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        """The finder's part of importing."""
+        if name == "api.cli.app":
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_it_loads_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same word and code as later on."""
+    monkeypatch.delitem(sys.modules, "api.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [_Interrupted, *sys.meta_path])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert (130, "interrupted\n") == (ended.value.code, capsys.readouterr().err)
+
+
+def test_codes_that_ctrl_c_left_unprinted_are_pointed_at(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are issued all the same."""
+
+    def interrupted(made: Iterator[object], _progress: object) -> None:
+        next(made)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("api.cli.codes._print_codes", interrupted)
+
+    ended = terminal.ledger("issue")
+
+    assert (130, 2) == (ended.status, ended.err.count("\n"))
+    assert "ledger export codes" in ended.err
+    assert ended.err.endswith("interrupted\n")
 
 
 @pytest.mark.usefixtures("terminal")

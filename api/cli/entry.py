@@ -1,0 +1,13 @@
+"""Where the command `ledger` begins. The rest takes a moment to load, in which Ctrl-C may be pressed too."""
+
+import sys
+
+
+def main() -> None:
+    """Load the command line and run it."""
+    try:
+        from api.cli.app import main as run_command  # noqa: PLC0415 - that is what may be interrupted
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    run_command()
