@@ -15,6 +15,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from api.cli.stack.state_file import read_state, was_killed
 from api.cli.stack.up import stack_environment
 from api.messages import refusal_detail
 from api.telling import facts_of_refusal
@@ -30,6 +31,7 @@ EXIT_USAGE = 2
 EXIT_SERVICE = 3
 EXIT_REFUSED = 4
 
+KILLED = "the ledger on {folder} was killed and left nothing running: start it again with `ledger up`, nothing is lost"
 PIPED_COLUMNS = 200
 """Width of tables for a pipe or a file: rich's own 80 would cut ids that somebody wants to search for."""
 
@@ -97,10 +99,21 @@ class Session:
             StorageUnavailableError, SchemaMismatchError, WrongKeysError: As `Storage.open`.
         """
         settings = self.settings()
-        with Storage.open(settings, pool_size=pool_size) as storage:
+        try:
+            storage = Storage.open(settings, pool_size=pool_size)
+        except StorageUnavailableError:
+            if self.was_killed():
+                raise StorageUnavailableError(KILLED.format(folder=self.data_dir)) from None
+            raise
+        with storage:
             reader = Reader(storage)
             reader.ping()
             yield OpenLedger(settings, storage, reader)
+
+    def was_killed(self) -> bool:
+        """Whether the stack of the data folder, if one is meant, ended without a word."""
+        state = read_state(self.data_dir)
+        return state is not None and os.environ.get("DATABASE_URL") == state["database_url"] and was_killed(state)
 
 
 @dataclass(frozen=True, slots=True)

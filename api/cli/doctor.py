@@ -28,7 +28,8 @@ def add_to(app: typer.Typer) -> None:
 def doctor(context: typer.Context, json: JsonFlag = False) -> int:
     """Check everything that redeems and mails need; exit code 1 if something is wrong."""
     session: Session = context.obj
-    findings = list(_examine(session))
+    # libpq breaks its sentences into lines.
+    findings = [finding._replace(found=" ".join(finding.found.split())) for finding in _examine(session)]
     well = all(finding.status != "wrong" for finding in findings)
     if json:
         print_json({"ok": well, "checks": [finding._asdict() for finding in findings]})
@@ -60,6 +61,9 @@ def _examine(session: Session) -> Iterator[Finding]:
     if strange := "; ".join(misspelt(os.environ)):
         yield Finding("settings", "reminder", strange, "correct the name, or unset it: it does nothing")
     state = read_state(session.data_dir)
+    if session.was_killed():
+        found = f"the `ledger up` of {session.data_dir} was killed"
+        yield Finding("stack", "wrong", found, "start it again: nothing is lost")
     yield secrets_finding(session.data_dir)
     yield from database_findings(settings)
     yield services.api_finding(state["api"] if state else None)

@@ -1,6 +1,7 @@
 """`ledger doctor`: each trouble is found, named, and told with what to do."""
 
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
+from api.cli.stack.state_file import State, write_state
 from domain.decisions.bounce import RecordBounce
 from projections.endpoints import Endpoints
 from projections.limit_reports import LimitReport, LimitReports
@@ -320,6 +322,26 @@ def test_a_misspelt_variable_is_pointed_at(terminal: Terminal, monkeypatch: pyte
 
     assert "settings" not in before
     assert ("reminder", True) == (found["status"], "did you mean LEDGER_RATE_LIMIT?" in found["found"])
+
+
+def test_a_killed_stack_is_named(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`kill -9` leaves a file that says where everything was: commands say what happened and what to do."""
+    url = "postgresql://ledger:secret@127.0.0.1:1/ledger"
+    monkeypatch.setenv("DATABASE_URL", url)
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    state: State = {
+        "api": "http://127.0.0.1:1", "database_url": url, "redis_url": "redis://127.0.0.1:1/0", "mailbox": None,
+        "admin_key": "", "staff_email": "", "staff_password": "", "demo_code": "", "pid": gone.pid,
+    }  # fmt: skip
+    write_state(tmp_path, state)
+
+    found = [terminal.ledger("--data-dir", str(tmp_path), *words) for words in (("doctor", "--json"), ("cases",))]
+
+    named = {check["name"]: check for check in found[0].json["checks"]}
+    assert ("wrong", "start it again: nothing is lost") == (named["stack"]["status"], named["stack"]["remedy"])
+    assert "\n" not in named["database"]["found"]
+    assert (3, True) == (found[1].status, "was killed" in found[1].err)
 
 
 def test_no_ledger_at_all(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

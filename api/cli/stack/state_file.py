@@ -1,6 +1,7 @@
 """`DIR/ledger.json`: how everything beside a running stack finds it."""
 
 import json
+import os
 from pathlib import Path
 from typing import TypedDict
 
@@ -42,6 +43,17 @@ def read_state(folder: Path) -> State | None:
         return None
     known: State = {name: found[name] for name in State.__annotations__}  # type: ignore[assignment]  # checked above
     return known
+
+
+def was_killed(state: State) -> bool:
+    """Whether the `ledger up` that wrote it is gone without having removed it, so that nothing of it can be reached."""
+    try:
+        os.kill(state["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def remove_state(folder: Path) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -63,7 +64,7 @@ def _run(folder: Folder, port: int, demo: bool) -> int:
     for strange in misspelt(os.environ):
         _complain(strange)
     with _signals() as stop:
-        supervisor = Supervisor(folder.logs, _complain, keep_open=(folder.lock_fd,), log_bytes_max=_log_bytes_max())
+        supervisor = Supervisor(folder.logs, _report, keep_open=(folder.lock_fd,), log_bytes_max=_log_bytes_max())
         try:
             keep_running(supervisor, lambda running: start_everything(folder, port, demo, running), stop)
         finally:
@@ -133,6 +134,11 @@ def _signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _report(sentence: str) -> None:
+    """What happened while everything runs, and when: somebody may read it the next morning."""
+    _complain(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {sentence}")
 
 
 def _complain(sentence: str) -> None:
