@@ -37,6 +37,8 @@ RETRYING: Final = (Step("reserved", "done"), Step("retrying", "now"), Step("sent
 ACCEPTED: Final = (Step("reserved", "done"), Step("sent", "done"), Step("accepted", "done"))
 WITHDRAWN: Final = (Step("reserved", "done"), Step("sent", "done"), Step("refunded", "done"))
 """Given back after it was sent."""
+CORRECTED: Final = Step("corrected", "done")
+"""In the place of "given back" where the use went on to the right address."""
 
 
 def routes(deps: PageDeps) -> APIRouter:
@@ -71,9 +73,8 @@ def _steps(view: StatusView) -> tuple[Step, ...]:
         return RETRYING
     if view.state == "sent" and view.accepted_at is not None:
         return ACCEPTED
-    if view.state == "refunded" and view.sent_at is not None:
-        return WITHDRAWN
-    return STEPS[view.state]
+    steps = WITHDRAWN if view.state == "refunded" and view.sent_at is not None else STEPS[view.state]
+    return (*steps[:2], CORRECTED) if view.detail_code == "corrected" else steps
 
 
 def _uuid(text: str) -> UUID | None:

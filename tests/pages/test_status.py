@@ -95,6 +95,17 @@ def test_looking_while_the_database_is_away(client: TestClient, desk: Desk) -> N
     assert "took effect" not in response.text
 
 
+def test_a_corrected_address_is_no_use_given_back(client: TestClient, desk: Desk) -> None:
+    """The use went on to the right address, and the picture of the wrong one says so."""
+    desk.state, desk.cause = "refunded", "corrected"
+
+    text = client.get(f"{PATH}?lang=en").text
+
+    assert ("Corrected", "done") == stations(text)[-1]
+    assert "E-mail corrected" in text
+    assert "given back" not in text.lower().split("<dl")[0]
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_without_javascript_it_looks_again_until_settled(client: TestClient, desk: Desk, state: PublicState) -> None:
     """A live page refreshes itself; a settled one stays as it is."""
