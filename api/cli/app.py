@@ -10,6 +10,7 @@ import typer
 from api.cli import (
     acts,
     api_keys,
+    beside,
     cases,
     codes,
     container,
@@ -74,6 +75,7 @@ keys.add_to(app)
 api_keys.add_to(app)
 staff.add_to(app)
 travel.add_to(app)
+beside.add_to(app)
 
 
 def main() -> None:

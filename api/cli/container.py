@@ -59,6 +59,7 @@ def run(
     if secrets_file := os.environ.get("LEDGER_SECRETS_FILE"):
         _make_secrets(Path(secrets_file).parent)
     settings = LedgerSettings()
+    _check_settings_of(part)
     refuse_unsafe(settings, os.environ)
     for strange in misspelt(os.environ):
         complain(strange)
@@ -77,6 +78,14 @@ def run(
         command += ["--schedule", str(Path(tempfile.gettempdir()) / "beat-schedule")]
     kept = {name: value for name, value in os.environ.items() if name not in OWNER_ONLY}
     os.execve(sys.executable, command, kept)  # noqa: S606 - no shell is wanted; the commands are above
+
+
+def _check_settings_of(part: Part) -> None:
+    """Read the part's own settings too, so that it does not fail over them with a traceback."""
+    from api.settings import ApiSettings  # noqa: PLC0415 - one of the two is wanted
+    from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
+
+    (ApiSettings if part == "backend" else WorkerSettings)()
 
 
 def _make_secrets(folder: Path) -> None:

@@ -99,6 +99,10 @@ def _debug(env: dict[str, str], _: Path) -> None:
     env["DEBUG"] = "1"
 
 
+def _no_switch(env: dict[str, str], _: Path) -> None:
+    env["LEDGER_RATE_LIMIT"] = "perhaps"
+
+
 def _older(env: dict[str, str], folder: Path) -> None:
     zeros = base64.b64encode(bytes(64)).decode()
     line = {"number": 7, "size": 9, "root": zeros, "at": "2026-01-01T00:00:00+00:00", "public_key": zeros}
@@ -117,6 +121,7 @@ REFUSED: list[tuple[Change, int, str]] = [
     (_newer, 3, "schema is newer than this version (it has 9999_next): run the newer version"),
     (_functions, 2, "POSTGRES_ENABLE_DB_FUNCTIONS lets readers of the log miss events: unset it"),
     (_debug, 2, "DEBUG is set: production shows nobody its inside, so unset it"),
+    (_no_switch, 2, "LEDGER_RATE_LIMIT: Input should be 'on' or 'off'"),
     (_older, 3, "over 9 events and the database has only 0 of them: an older state was restored; restore a newer"),
 ]
 """The first two also as a process of its own: a refusal of the settings, and one after a look at the database."""

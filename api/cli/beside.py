@@ -1,0 +1,36 @@
+"""`ledger exec`: other programs with the ledger's environment, such as `celery inspect` beside an embedded ledger."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.context import Session, complain
+
+EXIT_NOT_FOUND = 127
+"""As shells say it."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(execute)
+
+
+def execute(
+    context: typer.Context,
+    words: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The program, and what it is told.")],
+) -> int:
+    """Run a program with the environment of the running ledger: DATABASE_URL, REDIS_URL, the secrets.
+
+    Programs that came with the ledger are found first: `ledger exec celery -A workers.celery_app inspect registered`.
+    """
+    session: Session = context.obj
+    session.settings()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    try:
+        os.execvpe(words[0], words, {**os.environ, "PATH": path})  # noqa: S606 - no shell is wanted; the operator typed it
+    except FileNotFoundError:
+        complain(f"there is no program {words[0]}")
+        return EXIT_NOT_FOUND
