@@ -130,7 +130,8 @@ $(AUDITING): requirements/audit.lock $(INSTALLED)
 	@$(TOOLS)/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/audit.lock
 	@touch $@
 
-docs: setup  ## Build the documentation site in docs/_build; a warning or a dead link is an error
+docs: setup  ## Write the lists of commands and routes, and build the site in docs/_build; a warning or a dead link is an error
+	@$(BIN)/python docs/reference.py
 	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 

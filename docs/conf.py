@@ -1,12 +1,5 @@
 """How the documentation site is built: `make docs`. Warnings are errors, and so is a link that leads nowhere."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from reference import write_reference
-
 project = "Redemption Ledger"
 extensions = ["myst_parser"]
 exclude_patterns = ["_build", "_generated"]
@@ -15,5 +8,3 @@ html_title = "Redemption Ledger"
 myst_enable_extensions = ["fieldlist"]
 myst_heading_anchors = 3
 nitpicky = True
-
-write_reference(Path(__file__).parent / "_generated")

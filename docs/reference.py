@@ -1,5 +1,6 @@
-"""The CLI reference, written from the commands themselves at every build, so that it can't be out of date."""
+"""The lists of commands and of routes in `cli.md` and `api.md`, written from these themselves by `make docs`."""
 
+import base64
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +9,39 @@ import typer
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from api.cli.app import app
+from api.main import create_app
+from api.settings import ApiSettings
+
+DOCS = Path(__file__).parent
+MARK = "<!-- What follows is written by `make docs`. -->\n"
+NO_KEYS = "1:" + base64.b64encode(bytes(32)).decode()
 
 
-def write_reference(folder: Path) -> None:
-    """Write `cli.md` into a folder, if it isn't the same already."""
-    folder.mkdir(exist_ok=True)
-    text = "\n".join(_commands()) + "\n"
-    target = folder / "cli.md"
-    if not target.exists() or target.read_text("utf-8") != text:
-        target.write_text(text, encoding="utf-8")
+def pages() -> dict[Path, str]:
+    """Both pages as they should be: what stands above the mark is written by hand."""
+    lists = {DOCS / "cli.md": _commands(), DOCS / "api.md": _routes()}
+    return {page: f"{_by_hand(page)}{MARK}\n{chr(10).join(lines).rstrip()}\n" for page, lines in lists.items()}
+
+
+def _by_hand(page: Path) -> str:
+    above, mark, _ = page.read_text("utf-8").partition(MARK)
+    if not mark:
+        raise ValueError(f"{page} has no line {MARK}")
+    return above
+
+
+def _routes() -> Iterator[str]:
+    """Every route that a program may ask, in the order of their tags."""
+    settings = ApiSettings.model_validate(
+        {"DATABASE_URL": "postgresql:///none", "secret_key": "-", "peppers": NO_KEYS, "master_keys": NO_KEYS}
+    )
+    yield "| route | needs | what it does |"
+    yield "|---|---|---|"
+    for path, methods in create_app(settings).openapi()["paths"].items():
+        for method, route in methods.items():
+            scopes = [scope for one in route.get("security", ()) for scope in next(iter(one.values()))]
+            needs = f"`{scopes[0]}`" if scopes else ""
+            yield f"| `{method.upper()} {path}` | {needs} | {route['summary']} |"
 
 
 def _commands() -> Iterator[str]:
@@ -50,3 +75,8 @@ def _about(option: TyperOption) -> str:
     default = "" if option.default in (None, "", False, True, ...) or callable(option.default) else option.default
     told = (option.help or "").strip() or "see above"
     return f"{told} Default: `{default}`." if default != "" else told
+
+
+if __name__ == "__main__":
+    for page, text in pages().items():
+        page.write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 def execute(
     context: typer.Context,
-    words: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The program, and what it is told.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The program, and what it is told.")],
 ) -> int:
     """Run a program with the environment of the running ledger: DATABASE_URL, REDIS_URL, the secrets.
 
@@ -30,7 +30,7 @@ def execute(
     session.settings()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     try:
-        os.execvpe(words[0], words, {**os.environ, "PATH": path})  # noqa: S606 - no shell is wanted; the operator typed it
+        os.execvpe(command[0], command, {**os.environ, "PATH": path})  # noqa: S606 - no shell is wanted; the operator typed it
     except FileNotFoundError:
-        complain(f"there is no program {words[0]}")
+        complain(f"there is no program {command[0]}")
         return EXIT_NOT_FOUND

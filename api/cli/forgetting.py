@@ -110,6 +110,9 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
     if json:
         print_json({"rewritten": rewritten, "older_pepper_needed_by_refusals_until": until})
         return 0
+    if not rewritten and all(len(ring.keys) == 1 for ring in ledger.storage.vault.rings.values()):
+        typer.echo("nothing to do: each ring has one key: put a new one and a comma in front of it first")
+        return 0
     typer.echo(f"{rewritten} rows were sealed anew; the master keys behind the first are not needed any more")
     if until is None:
         typer.echo("nor are the peppers behind the first")

@@ -1,6 +1,7 @@
 """The documentation's tables say what is: every setting with its default, and tests that exist."""
 
 import re
+import runpy
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -52,6 +53,13 @@ def test_every_test_that_a_page_names_exists() -> None:
 
     assert [] == missing
     assert {"owasp.md", "reliability.md"} <= {page for *_, page in named}
+
+
+def test_the_lists_of_commands_and_routes_are_as_they_are() -> None:
+    """Whoever reads the repository has them too: `make docs` writes them anew."""
+    made: dict[Path, str] = runpy.run_path(str(DOCS / "reference.py"))["pages"]()
+
+    assert {page: page.read_text("utf-8") for page in made} == made
 
 
 def _has_test(path: str, name: str) -> bool:
