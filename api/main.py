@@ -1,7 +1,6 @@
 """The composition root of the API: settings in, a FastAPI application out."""
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -47,6 +46,7 @@ from projections.disk import DiskNumbers
 from projections.errors import StorageUnavailableError
 from projections.exposition import Exposition
 from projections.forgetting import ForgottenList
+from projections.garbage import look_seldom
 from projections.limit_reports import LimitReports
 from projections.logs import configure_logs
 from projections.metrics import ERRORS, REDEEM_REQUESTS, STARTED, declare_zeroes
@@ -63,10 +63,6 @@ log = logging.getLogger(__name__)
 
 OPEN_TRIES, OPEN_PAUSE_S = 60, 0.5
 """How often and how far apart a process that starts looks for its database; each look is bounded as well."""
-
-GARBAGE_MIN = 20_000
-"""Containers that may be new before cycles among them are looked for: at 700, Python's own number, every third redeem
-paid for a search that finds nothing, 4 % of the process's time (measured 2026-11-25)."""
 
 DESCRIBED = "/api/v1/openapi.json"
 DESCRIPTION = """A redeem code and an e-mail in, an invitation out, and a ledger of everything that happened.
@@ -193,8 +189,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 ],
                 before=lambda: show_pool(storage),
             )
-            gc.freeze()  # what lives as long as the process need not be looked over again and again
-            gc.set_threshold(GARBAGE_MIN, *gc.get_threshold()[1:])
+            look_seldom()
             try:
                 async with telling(guard, LimitReports(storage, POOL.uuid()).exchange):
                     yield

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from domain.deciding import Command, Done, Result
 from domain.decisions.command import Context
@@ -16,6 +16,7 @@ from projections.errors import StorageUnavailableError
 from projections.group_commit import GroupCommit
 from projections.groups import Groups
 from projections.metrics import ERRORS
+from projections.randomness import POOL
 from projections.reading import Reader
 from workers.channels.by_group import ByGroup
 from workers.deliverer import Deliverer
@@ -61,7 +62,7 @@ class Runtime:
         commit = GroupCommit(storage.ledger.execute)
 
         def keep_text(text: str, reservation_id: UUID) -> TextDraft:
-            return storage.vault.text(text, uuid4(), reservation_id)
+            return storage.vault.text(text, POOL.uuid(), reservation_id)
 
         steps = Steps(
             execute=lambda commands: _all_results(commit, commands),
@@ -71,11 +72,11 @@ class Runtime:
             ),
             keep_text=keep_text,
             now=storage.recorder.clock.now,
-            new_id=uuid4,
+            new_id=POOL.uuid,
             worker=worker_name(),
         )
         own = OwnChannels.over(settings, storage)
-        deliverer = Deliverer.over(storage, own.poster, random.SystemRandom().random, uuid4())
+        deliverer = Deliverer.over(storage, own.poster, random.SystemRandom().random, POOL.uuid())
         threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
         return cls(settings, storage, reader, commit, steps, threads, own, deliverer)
 

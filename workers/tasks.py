@@ -10,6 +10,7 @@ from celery import Task
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutting_down
 
 from projections.errors import StorageUnavailableError
+from projections.garbage import look_seldom
 from projections.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
 from projections.revoking import settle_next
 from projections.silent_writers import end_silent_writers
@@ -71,6 +72,7 @@ def _begin(**_: Any) -> None:
     except StorageUnavailableError as away:
         # The next task tries again; a worker that dies here would only be started over and over.
         log.warning("the database is away at start: %s", away)
+    look_seldom()
 
 
 @worker_process_shutdown.connect
