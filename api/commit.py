@@ -1,4 +1,4 @@
-"""Group commit in the event loop: commands that arrive while a batch commits are the next batch (DESIGN 5a).
+"""Group commit in the event loop: commands that arrive while a batch commits are the next batch (docs/architecture.md).
 
 An idle system adds no waiting: the first command is a batch of its own.
 """

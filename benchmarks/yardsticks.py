@@ -2,7 +2,7 @@
 
 The counters are fair: same framework, same models, a pool of connections, autocommit where it helps. None of them
 keeps a history, seals an address, or knows what an invitation is. `counter_old` does per redeem what the old system's
-code did (INCIDENT.md): its look-ups, the row lock, the count, the commit, reading the row back as its mapper does after
+code did: its look-ups, the row lock, the count, the commit, reading the row back as its mapper does after
 a commit, and a task published with a result backend, which subscribes to the task's channel first.
 """
 

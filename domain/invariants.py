@@ -1,4 +1,4 @@
-"""What must hold after every event (DESIGN 9): one helper for each rule, for decisions, tests and `ledger verify`.
+"""What must hold after every event (docs/rules.md): one helper for each rule, for decisions, tests and `ledger verify`.
 
 Rules look at one event and at the state before and after it, so a whole log can be checked with flat memory.
 """
@@ -33,7 +33,7 @@ BY_PERSONS: Final = frozenset({"resolved", "outage", "corrected"})
 
 
 def check_balance(code: RedeemCode) -> RedeemCode:
-    """Assert DESIGN's first invariant and that no counter is negative; gives the same code back.
+    """Assert invariant 1 and that no counter is negative; gives the same code back.
 
     Raises:
         AssertionError: The books would not balance; the caller must not commit.
@@ -85,12 +85,12 @@ def takes_no_use_for_a_rebind(before: RedeemCode | None, event: Event, after: Re
 
 
 def goes_forward_in_time(before: RedeemCode | None, event: Event, _after: RedeemCode) -> bool:
-    """DESIGN 2: `at` is never before that of the event before."""
+    """`at` is never before that of the event before."""
     return before is None or event.at >= before.last_at
 
 
 def is_bound_while_taken(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> bool:
-    """DESIGN 3.9: a bound code has an owner exactly while a reservation holds or counts; an open one has none."""
+    """Rule 9: a bound code has an owner exactly while a reservation holds or counts; an open one has none."""
     return (after.owner_id is not None) == (after.bound and after.reserved + after.sent_binding > 0)
 
 

@@ -1,6 +1,6 @@
 """The application: one way to write, `execute(commands) -> results`, for API, workers and CLI alike.
 
-It decides; the recorder behind `LedgerRecorder` locks, loads, appends and commits (DESIGN 4). A command's
+It decides; the recorder behind `LedgerRecorder` locks, loads, appends and commits (docs/architecture.md). A command's
 refusal is its own result and never fails its neighbours.
 """
 

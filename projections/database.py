@@ -26,7 +26,7 @@ WAIT_INTERVAL_S = 0.1
 WRITES_UNSEEN = 2
 """A statement in pipeline mode wishes to write twice: before it is put into libpq's buffer, and to send that."""
 CLOCK_REFRESH_S = 10.0
-"""How old the offset to the database's clock may be (DESIGN 4)."""
+"""How old the offset to the database's clock may be."""
 
 
 def connection_options(*, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The event store: the library's recorder with our insert, and the transactions of `execute`.
 
-Differences from the library as it comes, each for a measured reason (DESIGN 5): one INSERT from unnest instead
-of a composite type, an advisory order lock instead of LOCK TABLE (so VACUUM and CREATE INDEX CONCURRENTLY don't
-stop appends), no NOTIFY (it serialises commits; readers poll).
+Differences from the library as it comes, each for a measured reason: one INSERT from unnest instead of a composite
+type, an advisory order lock instead of LOCK TABLE (so VACUUM and CREATE INDEX CONCURRENTLY don't stop appends), no
+NOTIFY (it serialises commits; readers poll).
 """
 
 import time

@@ -28,7 +28,7 @@ class Start(Struct, frozen=True):
         until: The last position.
         page_events: Events read by one COPY.
         held_max: Reservations held of the code at hand.
-        rules: Whether every event is checked by the rules of DESIGN 9.
+        rules: Whether every event is checked by the invariants of docs/rules.md.
     """
 
     database_url: str

@@ -1,4 +1,4 @@
-"""Group commit: commands of one process are gathered while the last batch commits (DESIGN 5a).
+"""Group commit: commands of one process are gathered while the last batch commits (docs/architecture.md).
 
 One thread executes; whoever submits waits on a future. An idle system adds no waiting: the first command finds
 the thread idle and is a batch of its own.

@@ -1,4 +1,4 @@
-"""Making the read models anew from the log, beside running redeems: see what would change, then swap (DESIGN 4).
+"""Making the read models anew from the log, beside running redeems: see what would change, then swap (docs/rebuild.md).
 
 The steps: fold the log up to a stable position into shadow tables, build their indexes, bring them along with what
 was appended meanwhile, compare them with the live tables in one snapshot (events and rows are committed together, so

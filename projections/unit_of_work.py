@@ -1,4 +1,4 @@
-"""One transaction of `execute`: lock, look up, and later append with the read models (DESIGN 4, "one way to write").
+"""One transaction of `execute`: lock, look up, and later append with the read models (docs/architecture.md).
 
 Locks, in this order: the entrance (shared), streams (sorted), new recipients (sorted), then the order lock; nobody
 who holds a later one waits for an earlier one.

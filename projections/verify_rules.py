@@ -1,4 +1,4 @@
-"""The rules of DESIGN 9 over a log that is being folded: who breaks them, by stream, version and type."""
+"""The invariants of docs/rules.md over a log that is being folded: who breaks them, by stream, version and type."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The manual call of INCIDENT.md: reserve through the ledger, on the caller's side, so the message holds only an id."""
+"""The call by hand (docs/runbook.md): reserve through the ledger, on the caller's side; a message holds only an id."""
 
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4

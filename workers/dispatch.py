@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 IDS_PER_MESSAGE = 100
-"""A publish costs some 0.4 ms (DESIGN 5c), so never one message per redemption under load."""
+"""A publish costs some 0.4 ms, so never one message per redemption under load."""
 WAITING_MAX = 100_000
 """16 bytes each. What does not fit is left to the sweep."""
 GAP_S = 0.02

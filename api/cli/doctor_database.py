@@ -168,7 +168,7 @@ def _sweep(waiting: Backlog) -> Finding:
 
 
 def _pending(waiting: Backlog, settings: LedgerSettings) -> Finding:
-    """DESIGN 9.2: nothing is silently pending past its deadline plus a lease plus a sweep."""
+    """Invariant 2: nothing is silently pending past its deadline plus a lease plus a sweep."""
     if waiting.oldest_pending is None or waiting.earliest_deadline is None:
         return Finding("pending", "ok", "no reservation waits")
     found = f"{waiting.pending} reservation(s) wait, the oldest for {span(_age(waiting, waiting.oldest_pending))}"

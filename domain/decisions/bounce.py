@@ -1,4 +1,4 @@
-"""A mail that came back. It never takes or gives back a use by itself: after sent a person decides (DESIGN 3.6)."""
+"""A mail that came back. It never takes or gives back a use by itself: after sent a person decides (rule 6)."""
 
 from datetime import datetime
 from uuid import UUID

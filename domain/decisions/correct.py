@@ -1,4 +1,4 @@
-"""Correcting a mistyped address: the use moves to the right person in one append (DESIGN 3.10).
+"""Correcting a mistyped address: the use moves to the right person in one append (rule 10).
 
 It is a refund and a new reservation, so the old letter's link is dead and the new one is a delivery of its own. No
 moment lies between them in which somebody else could take the use. Pause and expiry don't stop it.

@@ -1,4 +1,4 @@
-"""What a success means, whenever it becomes known (DESIGN 3.6).
+"""What a success means, whenever it becomes known (rule 6).
 
 Success of any attempt is evidence: a machine can be late, but what it saw happened. It counts a use at most once
 per delivery, and never one that is not there: then a person has to decide.

@@ -76,7 +76,7 @@ def is_undone_by_revoking(item: Reservation) -> bool:
 
 
 def undone_by_revoking(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID | None) -> Sequence[Event]:
-    """The end of such a reservation: given back, or a case at once if its letter may have arrived (DESIGN 3.11).
+    """The end of such a reservation: given back, or a case at once if its letter may have arrived (rule 11).
 
     A case needs an id; without one it is left to who has one.
     """
@@ -106,7 +106,7 @@ def unknown_outcome(
 ) -> Sequence[Event]:
     """The running attempt may or may not have sent: try again with the same letter while there is time, else park.
 
-    A machine never refunds from here on (DESIGN 3.5). On a revoked code, and of a delivery that staff asked for, it is
+    A machine never refunds from here on (rule 5). On a revoked code, and of a delivery that staff asked for, it is
     for a person at once (3.11, 3.12).
     """
     lease = item.lease

@@ -1,4 +1,4 @@
-"""Pausing a code and resuming it. A pause stops new reservations only; those that stand go on (DESIGN 3.11)."""
+"""Pausing a code and resuming it. A pause stops new reservations only; those that stand go on (rule 11)."""
 
 from uuid import UUID
 

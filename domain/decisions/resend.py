@@ -1,4 +1,4 @@
-"""Sending an invitation once more: a delivery of its own, which counts nothing (DESIGN 3.12)."""
+"""Sending an invitation once more: a delivery of its own, which counts nothing (rule 12)."""
 
 from datetime import timedelta
 from uuid import UUID

@@ -1,6 +1,6 @@
 """Reserving a use: the answer to a person who typed a code and an e-mail.
 
-Order of answers (DESIGN 3.1): unknown code; the caller's own live or sent reservation; revoked; paused; expired;
+Order of answers (rule 1): unknown code; the caller's own live or sent reservation; revoked; paused; expired;
 bound to another by a sent use; held; exhausted. Nothing depends on the sweep: overdue reservations that stand in the
 way are given back in the same commit.
 """

@@ -1,4 +1,4 @@
-"""What only a person may decide: a case, or an attempt in doubt. No machine gives an unknown back (DESIGN 9.10)."""
+"""What only a person may decide: a case, or an attempt in doubt. No machine gives an unknown back (invariant 10)."""
 
 from collections.abc import Sequence
 from datetime import timedelta

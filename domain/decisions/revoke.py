@@ -1,4 +1,4 @@
-"""Revoking a code: no new reservations for ever, and what is held is given back (DESIGN 3.11).
+"""Revoking a code: no new reservations for ever, and what is held is given back (rule 11).
 
 A code may hold very many reservations, so one command settles a bounded number of them and further commands the
 rest. Until then nothing is sent in vain: whoever touches such a reservation settles it (`overdue.what_is_due`).

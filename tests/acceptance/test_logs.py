@@ -234,6 +234,6 @@ def test_each_request_and_each_task_has_a_line(logs: dict[str, str]) -> None:
 
 
 def test_the_lines_that_operators_look_for_are_there(logs: dict[str, str]) -> None:
-    """INCIDENT.md's checks by hand, word for word."""
+    """The runbook's checks by hand, word for word."""
     assert re.search(r"celery@\S+ ready\.", logs["worker"])
     assert "Scheduler: Sending due task sweep-due-reservations" in logs["beat"]

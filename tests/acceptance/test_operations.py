@@ -63,7 +63,7 @@ def wait_for_a_case(stack: Stack) -> None:
 
 
 def test_the_doctor_finds_a_healthy_stack_well(stack: Stack) -> None:
-    """All checks of INCIDENT.md at once, the registered tasks among them."""
+    """All of the runbook's checks by hand at once, the registered tasks among them."""
     status, found = examined(stack)
 
     wrong = {name: check for name, check in found.items() if check["status"] == "wrong"}

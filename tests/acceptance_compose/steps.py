@@ -51,7 +51,7 @@ def nothing_has_more_rights_than_it_needs(compose: Compose) -> str:
 
 
 def checks_by_hand_work(compose: Compose) -> str:
-    """INCIDENT.md's checks, word for word."""
+    """The runbook's checks by hand, word for word."""
     ensure(re.search(r"celery@\S+ ready\.", compose("logs", "celery_worker")), "the worker's log does not say ready")
     due = "Scheduler: Sending due task cleanup-expired-users"
     wait(lambda: due in compose("logs", "celery_beat"), 90, f"beat's log says {due}")

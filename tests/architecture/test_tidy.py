@@ -88,6 +88,7 @@ def test_nothing_is_left_lying_about(check: Check, suffixes: tuple[str, ...]) ->
         (tidy.long_file, "tests/test_a.py", "\n" * 401, "\n" * 400),
         (tidy.long_functions, "a.py", "def f():\n" + " pass\n" * 50, "def f():\n" + " pass\n" * 49),
         (tidy.leftovers, "a.sql", "-- FIXME later\n", "-- fixed\n"),
+        (tidy.leftovers, "a.py", "# as DESIGN 9.2 has it\n", "# as invariant 2 has it\n"),
         (tidy.silenced_without_reason, "a.py", "f()  # noqa: A001\n", "f()  # noqa: A001 - their name\n"),
         (tidy.silenced_without_reason, "a.py", "f()  # type: ignore\n", "f()  # type: ignore  # no types\n"),
         (tidy.skipped_tests, "a.py", "@pytest.mark.skip\ndef f(): ...\n", "rows.skip\n"),

@@ -12,7 +12,7 @@ from functools import cache
 
 FILE_LINES_MAX, TEST_LINES_MAX, FUNCTION_LINES_MAX = 300, 400, 50
 
-LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX)\b")
+LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|(DESIGN|RELIABILITY|INCIDENT)(\.md| \w?\d))\b")
 SILENCED = re.compile(r"(#\s*)?(noqa(: ?[A-Z]+\d+(, ?[A-Z]+\d+)*)?|type: ignore(\[[\w, -]+\])?|pragma: no \w+)")
 REASON = re.compile(r"[^\W\d_]{2,}.*\s[^\W\d_]{2,}")
 SKIPS = re.compile(r"pytest\.(mark\.)?(skip|skipif|importorskip|xfail)")
@@ -45,7 +45,7 @@ def long_functions(path: str, text: str) -> Offences:
 
 
 def leftovers(path: str, text: str) -> Offences:
-    """Notes to oneself: what is not done yet belongs to the tracker."""
+    """Notes to oneself, and references to papers that are not here: docs/rules.md has the numbered rules."""
     for number, line in enumerate(text.splitlines(), start=1):
         if found := LEFTOVER.search(line):
             yield f"{path}:{number}: {found[0]}"

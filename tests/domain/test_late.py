@@ -1,4 +1,4 @@
-"""Success of any attempt is evidence, whenever it comes (DESIGN 3.6)."""
+"""Success of any attempt is evidence, whenever it comes (rule 6)."""
 
 from uuid import UUID
 

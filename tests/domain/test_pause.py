@@ -70,7 +70,7 @@ def test_an_unknown_code_comes_before_a_revoked_one(kind: type[PauseCode | Resum
 
 
 def test_paused_comes_after_revoked_and_before_expired() -> None:
-    """DESIGN 3.1."""
+    """Rule 1."""
     scenario = Scenario(expires_at=START + timedelta(seconds=10))
     scenario.pause()
     scenario.passes(20)

@@ -1,4 +1,4 @@
-"""Each rule of DESIGN 9 is able to fail: one event that breaks it is named, the right one is not."""
+"""Each invariant is able to fail: one event that breaks it is named, the right one is not."""
 
 from datetime import timedelta
 from typing import Any

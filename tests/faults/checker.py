@@ -26,7 +26,7 @@ def _defects(seen: Observations) -> Violations:
 
 
 def _acknowledged(seen: Observations) -> Violations:
-    """DESIGN 9.5: what was acknowledged is there."""
+    """Invariant 5: what was acknowledged is there."""
     reserved = {fact.reservation_id for fact in seen.facts if fact.kind == "UseReserved"}
     for ack in seen.acks:
         if ack.reservation_id not in reserved:
@@ -47,14 +47,14 @@ def _one_answer_per_key(seen: Observations) -> Violations:
 
 
 def _settled(seen: Observations) -> Violations:
-    """DESIGN 9.2: sent, given back, or parked as an open case."""
+    """Invariant 2: sent, given back, or parked as an open case."""
     for row in seen.rows:
         if row.status == "live" and not row.has_case:
             yield f"stuck: {row.reservation_id} is neither settled nor parked"
 
 
 def _balances(seen: Observations) -> Violations:
-    """DESIGN 1 and 9.1, counted anew from the log, against the rows; and the limit at every version."""
+    """The sum and invariant 1, counted anew from the log, against the rows; and the limit at every version."""
     rows = {balance.code_id: balance for balance in seen.balances}
     limits = {balance.code_id: balance.max_uses for balance in seen.balances}
     used: Counter[str] = Counter()
@@ -82,7 +82,7 @@ def _balances(seen: Observations) -> Violations:
 
 
 def _turns(seen: Observations) -> Violations:
-    """DESIGN 9.4: counted once, given back once after each time; and the rows say what the log says."""
+    """Invariant 4: counted once, given back once after each time; and the rows say what the log says."""
     standing: dict[str, str] = {}
     for fact in _in_order(seen.facts):
         turn = _turn(fact)
@@ -113,7 +113,7 @@ def _turn(fact: Fact) -> tuple[str | None, str, str] | None:
 
 
 def _doubts(seen: Observations) -> Violations:
-    """DESIGN 9.10: no machine gives an unknown back."""
+    """Invariant 10: no machine gives an unknown back."""
     doubted: set[str] = set()
     for fact in _in_order(seen.facts):
         if fact.kind == "InviteOutcomeUnknown":

@@ -24,7 +24,7 @@ from tests.mailserver import Late, MailServer
 pytestmark = pytest.mark.timeout(150)
 
 CLICK_S_MAX = 1.5
-"""RELIABILITY test 2, for each single click."""
+"""For each single click, whatever the broker does."""
 BACK_S_MAX = 15.0
 """Promised are 5 seconds (`make faults` holds us to it); the suite runs beside others, on two cores."""
 QUIET = "SELECT count(*) FROM reservations WHERE status = 'live'"
@@ -235,7 +235,7 @@ def test_ids_that_only_a_killed_api_knew_are_found(
 
 
 def test_a_message_that_vanishes_with_its_worker_is_found(stack: Stack, code: str, mail: MailServer) -> None:
-    """A worker that is frozen while it waits for messages takes one from Redis, and dies with it (RELIABILITY A2)."""
+    """A worker that is frozen while it waits for messages takes one from Redis, and dies with it."""
     for number in range(10):
         workers = parts(stack, "worker")
         signal_all(workers, signal.SIGSTOP)

@@ -121,6 +121,6 @@ def check_code(storage: Storage, code_id: UUID) -> list[Drift]:
 
 
 def assert_no_drift(bench: LedgerBench) -> None:
-    """DESIGN 9.7 for every code there is: read models equal a fold of the log."""
+    """Invariant 7 for every code there is: read models equal a fold of the log."""
     for (code_id,) in bench.rows("SELECT code_id FROM code_balances"):
         assert check_code(bench.storage, code_id) == []

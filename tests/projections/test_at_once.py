@@ -181,7 +181,7 @@ def test_eight_writers_and_a_reader_that_never_looks_back(bench: LedgerBench, se
                 storage.ledger.execute(commands)
 
     with Tail(bench.database_url) as tail, psycopg.connect(bench.database_url) as idle:
-        idle.execute("CREATE TEMPORARY TABLE long_transaction (n int)")  # RELIABILITY 27: it holds back xmin, not us
+        idle.execute("CREATE TEMPORARY TABLE long_transaction (n int)")  # it holds back xmin, not us
         idle.execute("INSERT INTO long_transaction VALUES (1)")
         at_once(8, write)
         behind = bench.rows("SELECT max(notification_id) FROM ledger_events")[0][0]

@@ -216,7 +216,7 @@ def test_a_balance_row_can_be_read_back(bench: LedgerBench) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_live_rows_equal_a_rebuild_for_random_histories(bench: LedgerBench, seed: int) -> None:
-    """DESIGN 9.7, with all sizes so small that every bound is reached: pages, held reservations, tails."""
+    """Invariant 7, with all sizes so small that every bound is reached: pages, held reservations, tails."""
     history = History(bench, seed)
     history.go_on(90)
     doubtful = done(bench.redeem(bench.issue(), "z@example.com")).about().reservation_id

@@ -151,7 +151,7 @@ def test_an_event_that_can_t_be_read_does_not_hide_the_others(bench: LedgerBench
 
 
 def test_what_nobody_settles_is_named(bench: LedgerBench) -> None:
-    """DESIGN 9.2: past deadline, lease and grace, neither settled nor a case."""
+    """Invariant 2: past deadline, lease and grace, neither settled nor a case."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).about().reservation_id
 
     in_time = verified(bench)[0]

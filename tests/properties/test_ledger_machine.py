@@ -1,4 +1,4 @@
-"""Random histories of one code keep the invariants of DESIGN 9, and folding the log again gives the same states."""
+"""Random histories of one code keep the invariants (docs/rules.md); folding the log again gives the same states."""
 
 from typing import cast
 from uuid import UUID
@@ -181,7 +181,7 @@ class LedgerRules(RuleBasedStateMachine):
 
     @invariant()
     def no_event_breaks_a_rule(self) -> None:
-        """The list of DESIGN 9 that `ledger verify` checks too, at every version; each event is looked at once."""
+        """The invariants that `ledger verify` checks too, at every version; each event is looked at once."""
         while self.checked < len(self.scenario.book.new_events):
             recorded = self.scenario.book.new_events[self.checked]
             self.checked += 1
@@ -204,7 +204,7 @@ class LedgerRules(RuleBasedStateMachine):
 
     @invariant()
     def the_sum_of_design_1_holds(self) -> None:
-        """DESIGN 1 and 9.3: used = sent + retaken - refunded after sent or retaken; no duplicate or rebind counts."""
+        """Invariant 3: used = sent + retaken - refunded after sent or retaken; no duplicate or rebind counts."""
         events = [event for event in self.scenario.events if getattr(event, "kind", "redeem") == "redeem"]
         sent = sum(isinstance(event, InviteSent) and event.delivery == 1 for event in events)
         retaken = sum(isinstance(event, LateSuccessRecorded) and event.effect == "retaken" for event in events)
@@ -213,7 +213,7 @@ class LedgerRules(RuleBasedStateMachine):
 
     @invariant()
     def the_binding_is_that_of_standing_reservations(self) -> None:
-        """DESIGN 3.9: derived from live and sent ones, all of one person; none left, none bound."""
+        """Rule 9: derived from live and sent ones, all of one person; none left, none bound."""
         code = self.scenario.code
         found = self.scenario.book.reservations.values()
         standing = {item.recipient_id for item in found if item.counts_or_holds and item.is_use}
@@ -223,7 +223,7 @@ class LedgerRules(RuleBasedStateMachine):
 
     @invariant()
     def one_person_has_one_live_reservation_per_request(self) -> None:
-        """DESIGN 3.8: live ones of one person differ in what they follow; one rebind at a time moves an access."""
+        """Rule 8: live ones of one person differ in what they follow; one rebind at a time moves an access."""
         live = [
             (item.recipient_id, item.follows, item.kind)
             for item in self.scenario.book.reservations.values()
@@ -232,7 +232,7 @@ class LedgerRules(RuleBasedStateMachine):
         assert len(live) == len(set(live))
 
     def teardown(self) -> None:
-        """DESIGN 9.7: a fold of the log gives every state again."""
+        """Invariant 7: a fold of the log gives every state again."""
         if not hasattr(self, "scenario"):
             return
         self.no_event_breaks_a_rule()

@@ -1,4 +1,4 @@
-"""What must hold after a run: the invariants of DESIGN 9 by the functions of `ledger verify`, and checks from outside.
+"""What must hold after a run: the invariants by the functions of `ledger verify`, and checks from outside.
 
 The checks from outside know nothing of decisions: they compare what clients were promised, what the mail server took,
 and what the log says (Jepsen calls such checks "total queue" and "bank").
@@ -86,7 +86,7 @@ def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[Fact]:
 
 
 def _log_and_rows(run: Run) -> Violations:
-    """DESIGN 9.1-9.4, 9.7 and 9.10: every rule at every version, and rows equal to a fold of the log."""
+    """Invariants 1 to 4, 7 and 10: every rule at every version, and rows equal to a fold of the log."""
     watch, rows = RuleWatch(), _Rows()
     fold = LogFold(rows, watch, held_max=1_000_000)
     placed = [
@@ -126,7 +126,7 @@ def bank(store: MemoryStore) -> Violations:
 
 
 def _promises(run: Run) -> Violations:
-    """DESIGN 9.5: what was promised is there, for the one who was promised it, and the same under the same key."""
+    """Invariant 5: what was promised is there, for the one who was promised it, and the same under the same key."""
     reserved = {
         fact.event.reservation_id: (fact.code_id, fact.event.recipient_id)
         for fact in run.facts
@@ -149,7 +149,7 @@ def _promises(run: Run) -> Violations:
 
 
 def _letters(run: Run) -> Violations:
-    """DESIGN 9.8: mails only of attempts that were in the log before, twice only after a doubt, all of them equal."""
+    """Invariant 8: mails only of attempts that were in the log before, twice only after a doubt, all of them equal."""
     attempts, doubts = _moments(run.facts, InviteAttempted), _moments(run.facts, InviteOutcomeUnknown)
     first: dict[str, Letter] = {}
     count: Counter[Delivery] = Counter()
@@ -171,7 +171,7 @@ def _letters(run: Run) -> Violations:
 
 
 def _notices(run: Run) -> Violations:
-    """DESIGN 3.14: each refund by deadline or failure is told, and nothing else is."""
+    """Rule 14: each refund by deadline or failure is told, and nothing else is."""
     refunded: dict[UUID, float] = {}
     for fact in run.facts:
         if isinstance(fact.event, UseRefunded) and fact.event.cause in NOTICE_CAUSES:
@@ -210,7 +210,7 @@ def _moments(facts: Sequence[Fact], kind: type[InviteAttempted | InviteOutcomeUn
 
 
 def _uses(run: Run) -> Violations:
-    """DESIGN 9.3 and 9.10, seen from outside: what was mailed no machine gives back, and what counts was mailed."""
+    """Invariants 3 and 10, seen from outside: what was mailed no machine gives back, and what counts was mailed."""
     mailed = {taken.letter.reservation_id for taken in run.taken if taken.letter.template == "invite"}
     for fact in run.facts:
         event = fact.event
@@ -229,7 +229,7 @@ def _uses(run: Run) -> Violations:
 
 
 def _settled(run: Run) -> Violations:
-    """DESIGN 9.2: nothing is left pending."""
+    """Invariant 2: nothing is left pending."""
     for item in run.store.reservations.values():
         if item.is_in_work and item.case_id is None:
             yield f"stuck: {item.reservation_id} is neither settled nor parked; its deadline was {item.deadline}"
@@ -248,7 +248,7 @@ def _in_time(run: Run) -> Violations:
 
 
 def _secrets(run: Run) -> Violations:
-    """DESIGN 9.9: messages hold ids only, and events no address."""
+    """Invariant 9: messages hold ids only, and events no address."""
     for ids in run.published:
         for text in ids:
             try:

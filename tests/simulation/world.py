@@ -314,7 +314,7 @@ class World:
             node.start()
 
     def _without_celery(self) -> None:
-        """Every Celery process dies for good: when the deadlines are over, a further try works (DESIGN 3.7)."""
+        """Every Celery process dies for good: when the deadlines are over, a further try works (rule 7)."""
         self.kernel.counts["celery dead for good"] += 1
         for node in [*self.workers, *self.beats]:
             node.may_start = False
