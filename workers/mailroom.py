@@ -119,5 +119,7 @@ class Mailroom:
 
 
 def _tell(fault: Exception) -> None:
+    """An outage in one line, as it is told at each letter; a defect with where it was."""
     ERRORS.labels("celery_error").inc()
-    log.error("invitations were left to the sweep", exc_info=fault)
+    is_away = isinstance(fault, StorageUnavailableError)
+    log.error("invitations were left to the sweep: %s", fault, exc_info=None if is_away else fault)

@@ -28,6 +28,7 @@ from tests.simulation.queues import MemoryAccesses, MemoryDue, MemoryOutbox
 from tests.simulation.store import MemoryStore
 from workers.dispatch import DispatchQueue
 from workers.grants import GrantKeeper
+from workers.lanes import Rests
 from workers.letters import LetterPress, reservation_ids
 from workers.mailroom import Mailroom, Sending
 from workers.notices import send_notices
@@ -263,6 +264,7 @@ class Worker(Node):
             new_id=kernel.new_id,
             worker=f"{self.process.name}:{self.process.generation}",
         )
+        self._rests = Rests(lambda: kernel.now)
         hands = kernel.random.choice([1, 2, 8])
         self._mailroom = Mailroom(self._steps, _Hands(self), hands, lambda: site.mail, self._await_some)
         for _ in range(kernel.random.choice([1, 2])):
@@ -285,8 +287,7 @@ class Worker(Node):
 
     def _invite(self, message: Message) -> None:
         """The task `process_invite_task`."""
-        ends = self.kernel.now + TASK_LIMIT_S / 3
-        task_id = str(message.number)
+        ends, task_id = self.kernel.now + TASK_LIMIT_S / 3, str(message.number)
         self._mailroom.work(reservation_ids(list(message.ids)), task_id, lambda: self.kernel.now > ends)
 
     def _sweep(self) -> None:
@@ -298,7 +299,7 @@ class Worker(Node):
             self._settle_revoked()
             sweep(site.due, self.commit.run, lambda ids: publish_ids(site.broker, ids), context, self.kernel.new_id)
             self.step(0.001)
-            send_notices(site.outbox, site.store.reservations.get, self._steps, site.mail)
+            send_notices(site.outbox, site.store.reservations.get, self._steps, site.mail, rests=self._rests)
         except (StorageUnavailableError, BrokerAwayError) as fault:
             self.kernel.note("sweep failed", type(fault).__name__)
 
