@@ -5,6 +5,7 @@ Several processes may start at once: one migrates, the others wait (bounded) and
 
 import warnings
 from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -15,6 +16,10 @@ from projections.database import connect, describe
 from projections.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
 from projections.roles import prepare_roles
 from projections.sql import QUERIES
+
+if TYPE_CHECKING:
+    from yoyo.backends import DatabaseBackend
+    from yoyo.migrations import Migration
 
 MIGRATION_LOCK = 1818518632
 MIGRATION_S_MAX = 600
@@ -32,6 +37,7 @@ def migrate(database_url: str, running_url: str | None = None) -> list[str]:
 
     Raises:
         StorageUnavailableError: The server can't be reached, or another process migrates for too long.
+        SchemaMismatchError: Somebody changed the schema by hand, and a migration does not fit.
         RolesMissingError: The running role is not as it should be and the owner may not change that; the schema is.
     """
     options = {"options": f"-c lock_timeout={MIGRATION_S_MAX}s -c TimeZone=UTC"}
@@ -85,10 +91,31 @@ def _apply(database_url: str) -> list[str]:
         backend = yoyo.get_backend(_yoyo_url(database_url))
         try:
             migrations = backend.to_apply(yoyo.read_migrations(str(folder)))
-            backend.apply_migrations(migrations)
+            for migration in migrations:
+                _apply_one(backend, migration)
             return [migration.id for migration in migrations]
         finally:
             backend.connection.close()
+
+
+def _apply_one(backend: "DatabaseBackend", migration: "Migration") -> None:
+    """Run a migration and note it, both or neither.
+
+    yoyo itself commits the two one after the other; who is killed in between could never migrate again.
+    """
+    try:
+        with backend.copy() as own, own.transaction():
+            migration.process_steps(own, "apply")
+            own.log_migration(migration, "apply")
+            own.mark_one(migration, log=False)
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as fault:
+        why = str(fault).strip().splitlines()[0]
+        raise SchemaMismatchError(
+            f"the schema is not what {migration.id} expects ({why}): nothing of that step was kept; "
+            "restore a backup, or report this"
+        ) from fault
 
 
 def _yoyo_url(database_url: str) -> str:
