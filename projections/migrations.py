@@ -5,7 +5,7 @@ Several processes may start at once: one migrates, the others wait (bounded) and
 
 import warnings
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -16,10 +16,6 @@ from projections.database import connect, describe
 from projections.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
 from projections.roles import prepare_roles
 from projections.sql import QUERIES
-
-if TYPE_CHECKING:
-    from yoyo.backends import DatabaseBackend
-    from yoyo.migrations import Migration
 
 MIGRATION_LOCK = 1818518632
 MIGRATION_S_MAX = 600
@@ -98,7 +94,7 @@ def _apply(database_url: str) -> list[str]:
             backend.connection.close()
 
 
-def _apply_one(backend: "DatabaseBackend", migration: "Migration") -> None:
+def _apply_one(backend: Any, migration: Any) -> None:  # noqa: ANN401 - yoyo has no types
     """Run a migration and note it, both or neither.
 
     yoyo itself commits the two one after the other; who is killed in between could never migrate again.

