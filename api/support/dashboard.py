@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from api.i18n import translator
+from api.i18n import Translator, translator
 from api.messages import refusal_title
 from api.pages.rendering import time_of_day
 from api.services import Services
@@ -137,7 +137,7 @@ def _charts(figures: Figures, window: WindowName, language: Language) -> dict[st
         ("sent", "live", "refunded"),
         [time_of_day(row.at) if is_short else f"{row.at:%m-%d}" for row in outcomes],
     )
-    bounds = [_seconds(bound) for bound in WAIT_BOUNDS_S]
+    bounds = [_span(bound, say) for bound in WAIT_BOUNDS_S]
     classes = [say("page.board.wait.below", bound=bounds[0])]
     classes += [f"{low} – {high}" for low, high in pairwise(bounds)]
     classes.append(say("page.board.wait.above", bound=bounds[-1]))
@@ -152,7 +152,7 @@ def _charts(figures: Figures, window: WindowName, language: Language) -> dict[st
             name: sum(getattr(row, name) for row in outcomes) for name in ("sent", "live", "refunded", "refused")
         },
         "waits": _bars(list(zip(classes, figures.waits, strict=True))),
-        "middle": [_seconds(wait) for wait in figures.middle_waits] if figures.middle_waits else None,
+        "middle": [_span(wait, say) for wait in figures.middle_waits] if figures.middle_waits else None,
         "refusals": _bars(refusals),
         "refunds": _bars(refunds),
         "busiest": list(zip(figures.busiest, shares([code.redeemed for code in figures.busiest]), strict=True)),
@@ -164,8 +164,8 @@ def _bars(rows: list[tuple[str, int]]) -> list[tuple[str, int, float]]:
     return [(name, count, width) for (name, count), width in zip(rows, widths, strict=True)]
 
 
-def _seconds(wait: float) -> str:
+def _span(wait: float, say: Translator) -> str:
     """A time as short as it can be said."""
     if wait >= MINUTE_S:
-        return f"{wait / MINUTE_S:.0f} min"
-    return f"{wait:.1f} s" if wait < TENTHS_BELOW_S and wait != int(wait) else f"{wait:.0f} s"
+        return say("span.minutes", n=f"{wait / MINUTE_S:.0f}")
+    return say("span.seconds", n=f"{wait:.1f}" if wait < TENTHS_BELOW_S and wait != int(wait) else f"{wait:.0f}")
