@@ -11,6 +11,7 @@ from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection, Cursor
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.generators import send
 from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg.waiting import Ready, Wait
 
@@ -97,7 +98,8 @@ def rows_of(asked: Cursor[Any], *, expected: bool = True) -> Steps[list[Any]]:
     if asked.pgresult is None:
         libpq = asked.connection.pgconn
         libpq.send_flush_request()
-        libpq.flush()
+        # To the last byte, however little the socket takes: the server answers nothing that it has not got whole.
+        asked.connection.wait(send(libpq))
         yield
     return asked.fetchall() if expected else []
 

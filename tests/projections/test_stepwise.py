@@ -8,15 +8,20 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.rows import tuple_row
 
 from domain.deciding import Command, Result
 from domain.decisions.reserve import IdempotencyKey
 from domain.errors import Refusal
+from domain.ledger import finish
+from projections.database import EagerConnection, rows_of
 from projections.stepwise import PATIENCE_S, NotSmoothError, StepwiseExecute
 from projections.unit_of_work import PostgresUnitOfWork
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 
 WAIT_MS = 5_000
+MORE_THAN_BUFFERS = 32 << 20
+"""Bytes; what the kernel keeps of one connection is some 4 MB on a usual host."""
 
 
 def stepped(bench: LedgerBench, commands: Sequence[Command]) -> list[Result]:
@@ -50,6 +55,19 @@ def test_it_decides_and_commits_as_execute_does(bench: LedgerBench) -> None:
     assert bench.rows("SELECT reserved FROM code_balances") == [(2,)]
     assert bench.rows("SELECT reason FROM refusals") == [("CODE_HELD",)]
     assert_no_drift(bench)
+
+
+def test_more_than_the_socket_takes_at_once_is_sent_to_its_end(database_url: str) -> None:
+    """The server answers nothing that it has not got whole, so whoever waits for it would wait for ever."""
+    with EagerConnection.connect(database_url, autocommit=True) as conn, conn.pipeline():
+        asked = conn.cursor(row_factory=tuple_row).execute("SELECT length(%s)", ["x" * MORE_THAN_BUFFERS])
+        steps = rows_of(asked)
+        next(steps)
+        answers = select.poll()
+        answers.register(conn.fileno(), select.POLLIN)
+
+        assert answers.poll(WAIT_MS)
+        assert finish(steps) == [(MORE_THAN_BUFFERS,)]
 
 
 def test_keys_are_remembered(bench: LedgerBench) -> None:
