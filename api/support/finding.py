@@ -15,6 +15,7 @@ from api.support.picture import Picture, picture_of
 from api.support.views import CardView, card_view, masked, state_name
 from domain.ports import Language
 from domain.redeem_code import RedeemCode
+from domain.tokens import read_token
 from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
 from projections.vault import HINT_LETTERS
 
@@ -22,6 +23,9 @@ SHOWN_MAX: Final = 6
 TRIES_SHOWN: Final = 20
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
+_LINK: Final = re.compile(r"/a/([0-9A-Za-z_-]+)")
+"""The link in a letter."""
+_IN_BRACKETS: Final = re.compile(r"<([^<>]+)>")
 _REQUEST: Final = re.compile(
     r"(?:form:|cli:)?(?:[0-9a-f]{16}|[0-9a-f]{32})|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 )
@@ -46,10 +50,12 @@ def find(desk: Desk, typed: str, language: Language) -> list[Hit]:
     """What these letters may mean; nothing is looked for that takes long, so this may be asked as one types."""
     if not typed or not typed.isprintable():
         return []
+    if (link := _LINK.search(typed)) is not None:
+        return _of_link(desk, link[1], language)
     if (number := _UUID.search(typed)) is not None:  # alone, in a link, or as the beginning of a Message-ID
         return _of_id(desk, UUID(number[0]), language)
-    if "@" in typed:
-        return _of_address(desk, typed)
+    if "@" in (address := typed.replace("\uff20", "@")):  # the sign as Chinese keyboards write it
+        return _of_address(desk, _bare(address))
     code_id = desk.find.find_code(typed)
     if code_id is not None and (row := desk.find.code(code_id)) is not None:
         return [_code(desk, code_of(row), desk.find.hint(code_id), language)]
@@ -87,6 +93,17 @@ def _of_id(desk: Desk, found: UUID, language: Language) -> list[Hit]:
         return [Hit(kind="reservation", path=f"/support/reservations/{found}", card=card, hint=card.hint or "")]
     row = desk.find.code(found)
     return [] if row is None else [_code(desk, code_of(row), desk.find.hint(found), language)]
+
+
+def _of_link(desk: Desk, token: str, language: Language) -> list[Hit]:
+    delivery = read_token(desk.services.settings.secret_key.get_secret_value().encode(), token)
+    return [] if delivery is None else _of_id(desk, delivery.reservation_id, language)
+
+
+def _bare(typed: str) -> str:
+    """An address as mail programs copy it, without the name before it."""
+    inner = _IN_BRACKETS.search(typed)
+    return (inner[1] if inner else typed).removeprefix("mailto:")
 
 
 def _of_address(desk: Desk, typed: str) -> list[Hit]:

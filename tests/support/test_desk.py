@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from api.issuing import Terms
 from domain.ports import Rejected, Uncertain
+from domain.tokens import Delivery, link_token
 from tests.api.site import Site
 from tests.desk.conftest import sign_in, site
 from tests.support.browser import Browser, balances, code_id_of, heading
@@ -27,7 +29,7 @@ def reserved(site: Site, code: str, email: str = EMAIL) -> str:
 
 
 def test_each_key_finds_its_page(site: Site, sign_in: SignIn) -> None:
-    """A whole code, its last four, a whole address, a reservation, a Message-ID: none of it shows in an address."""
+    """A code, its last four, an address, a reservation, a Message-ID, a letter's link: none shows in an address."""
     code = site.issue(Terms(max_uses=3))
     reservation_id = reserved(site, code)
     browser, code_id = sign_in("viewer"), code_id_of(site, code)
@@ -40,7 +42,11 @@ def test_each_key_finds_its_page(site: Site, sign_in: SignIn) -> None:
     assert found(str(code_id)) == f"/support/codes/{code_id}"
     assert found(reservation_id) == f"/support/reservations/{reservation_id}"
     assert found(f"<{reservation_id}.1@ledger.test>") == f"/support/reservations/{reservation_id}"
+    secret = site.services.settings.secret_key.get_secret_value().encode()
+    link = f"https://ledger.test/a/{link_token(secret, Delivery(UUID(reservation_id), 1))}"
+    assert found(f"it says {link} is not valid") == f"/support/reservations/{reservation_id}"
     person = found(EMAIL.upper())
+    assert {found(f"Li Wei <{EMAIL}>"), found(f"mailto:{EMAIL}"), found(EMAIL.replace("@", "\uff20"))} == {person}
     assert person.startswith("/support/people/")
     assert f'href="/support/reservations/{reservation_id}"' in browser.get(person).text
 
@@ -52,6 +58,7 @@ def test_each_key_finds_its_page(site: Site, sign_in: SignIn) -> None:
         ("nobody@example.com", "never reserved anything"),
         ("not@an@address", "never reserved anything"),
         ("ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ", "a letter is wrong"),
+        ("https://ledger.test/a/no-such-token", "There is no such code"),
         ("NOSUCH", "There is no such code"),
         ("a\x00b", "There is no such code"),
         ("00000000-0000-0000-0000-000000000009", "There is no such code"),
