@@ -87,6 +87,9 @@ celery_app.conf.update(
     worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_max_tasks_per_child=100_000,
     task_default_queue="ledger",
+    # Everything is due again within an hour, so nothing has to be remembered: a beat that is killed while it writes its
+    # usual schedule file can't read it any more, and then never starts again.
+    beat_scheduler="celery.beat:Scheduler",
     beat_max_loop_interval=1,
     timezone="UTC",
     beat_schedule={

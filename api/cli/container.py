@@ -3,7 +3,6 @@
 import fcntl
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -74,8 +73,6 @@ def run(
         command += ["--host", host, "--port", str(port)]
     elif part == "worker":
         command += ["--hostname", f"{name}@%h"]
-    else:
-        command += ["--schedule", str(Path(tempfile.gettempdir()) / "beat-schedule")]
     kept = {name: value for name, value in os.environ.items() if name not in OWNER_ONLY}
     os.execve(sys.executable, command, kept)  # noqa: S606 - no shell is wanted; the commands are above
 

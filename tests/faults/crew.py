@@ -137,7 +137,7 @@ def crew(folder: Path, database_url: str, broker_url: str, beats: int = 1) -> It
     planted.mkdir(parents=True)
     with MailServer() as mail, Supervisor(folder / "logs") as supervisor:
         env = _environment(database_url, broker_url, mail.url, planted)
-        supervisor.start(*_programs(folder, env, beats))
+        supervisor.start(*_programs(env, beats))
         settings = LedgerSettings.model_validate(
             {
                 "DATABASE_URL": database_url,
@@ -176,10 +176,9 @@ def _environment(database_url: str, broker_url: str, smtp_url: str, planted: Pat
     }
 
 
-def _programs(folder: Path, env: Mapping[str, str], beats: int) -> Iterator[Program]:
+def _programs(env: Mapping[str, str], beats: int) -> Iterator[Program]:
     celery = (sys.executable, "-m", "celery", "-A", "tests.faults.planted")
     place = Path(__file__).parents[2]
     yield Program("worker", (*celery, "worker", "--loglevel", "INFO"), env, cwd=place, stop_s_max=4.0)
     for number in range(beats):
-        options = ("--schedule", str(folder / f"beat-schedule-{number}"), "--pidfile=")
-        yield Program(f"beat{number}", (*celery, "beat", *options), env, cwd=place)
+        yield Program(f"beat{number}", (*celery, "beat", "--pidfile="), env, cwd=place)

@@ -2,6 +2,9 @@
 
 import base64
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,3 +64,29 @@ def test_a_backlog_of_the_same_request_is_one_request() -> None:
         found.append(pace.is_due())
 
     assert found == [True, False, False, False, True, False, True]
+
+
+def test_beat_keeps_no_file_that_a_kill_could_break(tmp_path: Path) -> None:
+    """A damaged schedule of an earlier run does not keep it from starting, nor is a new one written."""
+    damaged = {tmp_path / f"schedule{ending}": text for ending, text in ((".dat", ""), (".dir", "'entries', (0, 9)\n"))}
+    for path, text in damaged.items():
+        path.write_text(text)
+    ring = "1:" + base64.b64encode(b"k" * 32).decode()
+    keys = {f"LEDGER_{name}": ring for name in ("SECRET_KEY", "PEPPERS", "MASTER_KEYS")}
+    asking = (
+        "import sys; from celery.apps.beat import Beat; from workers.celery_app import celery_app; "
+        "beat = Beat(app=celery_app, schedule=sys.argv[1]); "
+        "print(*beat.Service(celery_app, None, beat.schedule, beat.scheduler_cls).get_scheduler().schedule)"
+    )
+
+    said = subprocess.run(
+        [sys.executable, "-c", asking, str(tmp_path / "schedule")],
+        env={**os.environ, **keys, "DATABASE_URL": "postgresql:///x"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+
+    assert {"sweep-due-reservations", "cleanup-expired-users"} <= set(said.split())
+    assert damaged == {path: path.read_text() for path in tmp_path.iterdir()}

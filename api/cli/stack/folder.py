@@ -11,6 +11,7 @@ from pathlib import Path
 from api.cli.stack.errors import USAGE, StackError
 from api.cli.stack.files import write_private
 from api.cli.stack.guardian import lives
+from api.cli.stack.leftovers import end_leftover_parts
 from api.cli.stack.secret_file import FILE as SECRETS
 from api.cli.stack.waiting import wait_until
 
@@ -55,6 +56,11 @@ class Folder:
         return self.path / "metrics"
 
     @property
+    def redis(self) -> Path:
+        """What the private broker keeps, and where it works."""
+        return self.path / "redis"
+
+    @property
     def run(self) -> Path:
         """Files of this run only."""
         return self.path / "run"
@@ -81,6 +87,7 @@ def opened(path: Path) -> Iterator[Folder]:
         try:
             _check_layout(path)
             folder = Folder(path, descriptor)
+            end_leftover_parts(folder.run, folder.redis)
             for fresh in (folder.metrics, folder.run):
                 shutil.rmtree(fresh, ignore_errors=True)
                 fresh.mkdir(mode=0o700)

@@ -63,8 +63,10 @@ def api(folder: Folder, port: int, env: Mapping[str, str]) -> Program:
 
 def beat(folder: Folder, env: Mapping[str, str]) -> Program:
     """The clock of the sweeps."""
-    options = ("--loglevel", "INFO", "--schedule", str(folder.run / "beat-schedule"), "--pidfile=")
-    command = (sys.executable, "-m", "celery", "-A", "workers.celery_app", "-q", "beat", *options)
+    command = (
+        *(sys.executable, "-m", "celery", "-A", "workers.celery_app", "-q"),
+        *("beat", "--loglevel", "INFO", "--pidfile="),
+    )
     return Program("beat", command, env, cwd=folder.run, stage=FRONT, stop_s_max=3.0)
 
 

@@ -76,7 +76,7 @@ def _start_servers(
     }
     started: dict[str, _Server] = {}
     if "REDIS_URL" not in found:
-        broker = valkey.prepare(folder.path, ports.draw())
+        broker = valkey.prepare(folder.redis, ports.draw())
         supervisor.start(broker.program)
         started["valkey"], found["REDIS_URL"] = broker, broker.url
     if "LEDGER_SMTP_URL" not in found:

