@@ -44,7 +44,9 @@ def _removed(say: Translator, facts: Facts) -> str:
 
 
 def _removal_failed(say: Translator, facts: Facts) -> str:
-    what = say("event.AccessRemovalFailed", reason=facts.get("reason") or "?", **_channel(facts))
+    key = f"event.AccessRemovalFailed.why.{facts.get('reason')}"
+    reason = say(key) if say.knows(key) else facts.get("reason") or "?"
+    what = say("event.AccessRemovalFailed", reason=reason, **_channel(facts))
     if facts.get("retry_at") is None:
         return say("event.AccessRemovalFailed.final", what=what)
     return say("event.AccessRemovalFailed.retry", what=what, retry_at=moment_text(facts["retry_at"]))

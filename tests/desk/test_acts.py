@@ -89,7 +89,7 @@ def test_the_case_of_an_access_that_stays_speaks_of_the_access(site: Site, sign_
                 reservation_id=UUID(item),
                 attempt=1,
                 channel="webhook",
-                outcome=Rejected(server="team", reason="gone", final=True),
+                outcome=Rejected(server="team", reason="message_refused", final=True),
                 case_id=uuid4(),
             )
         ]
@@ -106,6 +106,7 @@ def test_the_case_of_an_access_that_stays_speaks_of_the_access(site: Site, sign_
     assert "the access has ended and could not be taken away" in offered
     assert "the access has ended and could not be taken away" in listed
     assert "removal_failed" not in listed
+    assert "message_refused" not in re.sub("<pre.*?</pre>", "", offered, flags=re.DOTALL)
     assert heading(asked) == "It was taken away by hand"
     assert "Noted: the access is taken away." in browser.get(done.headers["location"]).text
     assert kinds(site, code)[-2:] == ["CaseOpened", "CaseClosed"]

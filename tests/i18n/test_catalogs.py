@@ -100,6 +100,7 @@ FAMILIES: Final = {
     *(f"state.refunded.{cause}" for cause in CAUSES),
     *(f"event.UseRefunded.{cause}" for cause in (*CAUSES, "other")),
     *(f"event.InviteFailed.{reason}" for reason in FAILURES),
+    *(f"event.AccessRemovalFailed.why.{reason}" for reason in (*FAILURES, *DOUBTS)),
     *(f"event.InviteOutcomeUnknown.{cause}" for cause in (*DOUBTS, "other")),
     *(f"refusal.RESERVATION_NOT_RESOLVABLE.{why}" for why in RESOLVABLE),
     *(f"refusal.RECIPIENT_NOT_CORRECTABLE.{why}" for why in CORRECTABLE),
