@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any
 from uuid import UUID
 
@@ -102,7 +103,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         translator(language)  # a broken catalog ends the start, not a request
     app = _Site(
         title="Redemption Ledger",
-        version="0.1.0",
+        version=version("redemption-ledger"),
         description=DESCRIPTION,
         lifespan=_lifespan(settings),
         openapi_url=DESCRIBED,

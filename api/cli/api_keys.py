@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import typer
 from rich.table import Table
 
-from api.cli.arguments import JsonFlag
+from api.cli.arguments import JsonFlag, name_of
 from api.cli.context import EXIT_REFUSED, Session, complain, console, local_time, print_json
 from api.key_making import KeyWish, make_key
 from api.scopes import RANK, SCOPES, Role, Scope
@@ -39,7 +39,7 @@ def create(
     json: JsonFlag = False,
 ) -> int:
     """Make an API key. Its secret is printed here, once, and kept as a digest only."""
-    wish = KeyWish(name, _role(role, scope), _scopes(scope), days)
+    wish = KeyWish(name_of(name, "name"), _role(role, scope), _scopes(scope), days)
     session: Session = context.obj
     key_id = uuid4()
     with session.open() as ledger:

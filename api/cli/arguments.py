@@ -59,10 +59,19 @@ def group_of(text: str) -> str | None:
     Raises:
         typer.BadParameter: It is too long, or no one line.
     """
+    return name_of(text, "--group") or None
+
+
+def name_of(text: str, option: str) -> str:
+    """A name without the space around it; it may be empty.
+
+    Raises:
+        typer.BadParameter: It is too long, or no one line.
+    """
     name = text.strip()
     if len(name) > NAME_LENGTH_MAX or not name.isprintable():
-        raise _bad(f"it takes one line of at most {NAME_LENGTH_MAX} letters", "--group")
-    return name or None
+        raise _bad(f"it takes one line of at most {NAME_LENGTH_MAX} letters", option)
+    return name
 
 
 def uses_of(text: str) -> int | None:

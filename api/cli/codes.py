@@ -71,6 +71,8 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
     session: Session = context.obj
     progress = Progress(console=Console(stderr=True), disable=json or count < PROGRESS_FROM)
     with session.open() as ledger, progress as bar:
+        if moment is not None and moment <= ledger.now():
+            complain(f"{expires_at} is over: these codes can't be redeemed until `ledger terms` gives them another end")
         terms = Terms(
             max_uses=uses,
             bound=not open_code,

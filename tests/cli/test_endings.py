@@ -26,6 +26,7 @@ CLOSED = ("/bin/sh", "-c", 'exec "$@" >&-', "sh")
         (("issue", "--expires-at", "soon"), "'--expires-at'"),
         (("issue", "--group", "a\nb"), "'--group'"),
         (("issue", "--expires-at", "0001-01-01T00:00:00+14:00"), "'--expires-at'"),
+        (("key", "create", "a\nb", "--role", "viewer"), "'name'"),
         (("note", "nothing", "text"), "neither a code that we know nor an id"),
         (("histroy",), "did you mean 'history'"),
         (("key", "create", "--rule", "admin"), "See `ledger key create --help`"),
@@ -38,6 +39,14 @@ def test_wrong_use_is_told_in_one_line(terminal: Terminal, arguments: tuple[str,
 
     assert (2, "", 1) == (ended.status, ended.out, ended.err.count("\n"))
     assert words.lower() in ended.err.lower()
+
+
+def test_an_end_that_is_over_is_pointed_at(terminal: Terminal) -> None:
+    """The codes are issued all the same: somebody may want them so."""
+    ended = terminal.ledger("issue", "--expires-at", "2020-01-01")
+
+    assert (0, 1) == (ended.status, ended.out.count("\n"))
+    assert ended.err.startswith("2020-01-01 is over")
 
 
 def test_version_is_told(terminal: Terminal) -> None:
