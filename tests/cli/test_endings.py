@@ -98,15 +98,15 @@ def test_codes_that_ctrl_c_left_unprinted_are_pointed_at(terminal: Terminal, mon
 
 @pytest.mark.usefixtures("terminal")
 def test_output_that_nobody_takes_is_no_traceback(bench: LedgerBench) -> None:
-    """A reader that left is no error, a closed stdout neither, a full disk is; and codes that were issued are found."""
+    """A reader that left is no error, nor a closed stdout; one that takes nothing is, and issued codes are found."""
     code = bench.issue(1)
     reader, writer = os.pipe()
     os.close(reader)
-    with Path("/dev/full").open("wb") as full, os.fdopen(writer, "wb") as unread:
+    with Path(os.devnull).open("rb") as refusing, os.fdopen(writer, "wb") as unread:
         ended = [
             subprocess.run([*LEDGER, "history", code], stdout=unread, stderr=subprocess.PIPE, check=False),
             subprocess.run([*CLOSED, *LEDGER, "history", code], stderr=subprocess.PIPE, check=False),
-            subprocess.run([*LEDGER, "issue"], stdout=full, stderr=subprocess.PIPE, check=False),
+            subprocess.run([*LEDGER, "issue"], stdout=refusing, stderr=subprocess.PIPE, check=False),
         ]
 
     assert [(0, b""), (0, b"")] == [(one.returncode, one.stderr) for one in ended[:2]]
