@@ -22,7 +22,7 @@ CUT_OFF: Final = """() => {
   const isCut = (part, slip) => {
     let around = part.parentElement;
     while (around !== slip && !scrolls(around)) around = around.parentElement;
-    return around === slip && ends(part) > ends(slip);
+    return around === slip && part.checkVisibility() && ends(part) > ends(slip);
   };
   const cut = (slip) => [...slip.querySelectorAll("*")].filter((part) => isCut(part, slip));
   return [...document.querySelectorAll(".slip")].flatMap(cut).map((part) => "cut off: " + (part.id || part.tagName));
