@@ -7,7 +7,6 @@ everything else, each malformed one included, takes the route and is answered th
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
-from uuid import UUID
 
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,7 +32,7 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     headers: Headers
-    reservation_id: UUID
+    reservation_id: str
 
     def tell(self, scope: Scope) -> None:
         """Leave in the request's scope what its log line says."""

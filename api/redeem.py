@@ -123,10 +123,10 @@ async def answer(
             name.decode(): value.decode() for name, value in limit_headers(services.guard, caller.client)
         }
         raise
-    content = orjson.dumps(view(found.reservation, language, created=found.created))
+    shown = view(found.reservation, language, created=found.created)
     status = ACCEPTED if found.created else 200
     headers = (_CONTENT_LANGUAGE[language], *limit_headers(services.guard, caller.client))
-    return Answer(status, content, headers, found.reservation.reservation_id)
+    return Answer(status, orjson.dumps(shown), headers, str(shown["reservation_id"]))
 
 
 _CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for language in LANGUAGES}
