@@ -90,7 +90,9 @@ def _late_success(this: "Reservation", _: int, event: LateSuccessRecorded) -> Ch
 
 
 def _proved(this: "Reservation", event: InviteSent | LateSuccessRecorded) -> Change:
+    """An attempt that another system made counts too: the next one needs a number of its own."""
     return {
+        "last_attempt": max(this.last_attempt, event.attempt),
         "proved_attempts": _joined(this.proved_attempts, event.attempt),
         "proved_deliveries": _joined(this.proved_deliveries, event.delivery),
     }

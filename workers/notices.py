@@ -151,7 +151,7 @@ def _send_one(
 def _letter(steps: Steps, notice: DueNotice, item: Reservation, address: str) -> Letter | None:
     """What is to be sent; None if it would not be true any more."""
     if not notice.template.startswith(ENDS_IN):
-        return steps.press.refund_notice(item, address, notice.written_at)
+        return None if item.counts_or_holds else steps.press.refund_notice(item, address, notice.written_at)
     if not item.access_stands or item.is_access_over(steps.now()):
         return None
     return steps.press.ends_soon(item, address, int(notice.template.removeprefix(ENDS_IN)), notice.written_at)

@@ -61,7 +61,7 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
     now = stamp(command.context, code)
     events: list[Event] = []
     if item.status != "sent" or _proves_more(item, command.delivery):
-        proof = Proof(delivery=command.delivery, attempt=item.last_attempt, server=command.via)
+        proof = Proof(delivery=command.delivery, attempt=item.last_attempt, server=command.via, arrived=True)
         events += success(code, item, book, now, proof, command.case_id)
     for event in events:
         code = redeem_code.evolve(code, code.version + 1, event)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from domain.book import Book
 from domain.decisions import cases
 from domain.decisions.command import Stamp
-from domain.events import Event, InviteSent, LateEffect, LateSuccessRecorded
+from domain.events import CaseClosed, Event, InviteSent, LateEffect, LateSuccessRecorded
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 
@@ -23,12 +23,14 @@ class Proof(Struct, frozen=True, kw_only=True):
     Attributes:
         server: The mail server that took it, or what stands for one.
         attempt: The attempt that it proves, as far as that is known; counted from 1.
+        arrived: It shows besides that somebody has the invitation: whatever came back did not hinder that.
     """
 
     delivery: int
     attempt: int
     server: str
     reply_code: int | None = None
+    arrived: bool = False
 
 
 def success(
@@ -49,10 +51,10 @@ def success(
     if proof.delivery in item.proved_deliveries:
         return (_late(item, now, proof, "duplicate"),)
     if item.counts_or_holds:
-        return _in_time(item, now, proof)
+        return _with_bounce(code, item, now, proof, case_id, _in_time(item, now, proof))
     hindrance = what_hinders(code, item, book)
     if hindrance is None:
-        return (_late(item, now, proof, "retaken"),)
+        return _with_bounce(code, item, now, proof, case_id, (_late(item, now, proof, "retaken"),))
     late = _late(item, now, proof, "not_retaken")
     if item.case_id is not None:
         return (late,)
@@ -101,6 +103,17 @@ def _in_time(item: Reservation, now: Stamp, proof: Proof) -> Sequence[Event]:
     if proof.delivery != item.delivery:
         return (sent,)
     return (sent, *cases.closed(item, now, "proved_sent"))
+
+
+def _with_bounce(
+    code: RedeemCode, item: Reservation, now: Stamp, proof: Proof, case_id: UUID, events: Sequence[Event]
+) -> Sequence[Event]:
+    """A letter may come back before its own success is known: then the use that this counts is in doubt at once."""
+    came_back = proof.delivery == item.delivery and proof.delivery in item.bounced_deliveries
+    stays_open = item.case_id is not None and not any(isinstance(event, CaseClosed) for event in events)
+    if not came_back or stays_open or proof.arrived or item.accepted_at is not None:
+        return events
+    return (*events, cases.opened(item, now, case_id, "bounced", caused_by=code.version + 1))
 
 
 def _late(item: Reservation, now: Stamp, proof: Proof, effect: LateEffect) -> LateSuccessRecorded:

@@ -9,7 +9,7 @@ from domain.book import Book
 from domain.decisions import cases
 from domain.decisions.command import Context, Decision, Stamp, stamp
 from domain.errors import ReservationUnknown
-from domain.events import Event, InviteOutcomeUnknown, UseRefunded
+from domain.events import Event, InviteOutcomeUnknown, ReservationEvent, UseRefunded
 from domain.policy import Policy
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
@@ -103,7 +103,7 @@ def unknown_outcome(
     server: str | None,
     case_id: UUID,
     policy: Policy,
-) -> Sequence[Event]:
+) -> Sequence[ReservationEvent]:
     """The running attempt may or may not have sent: try again with the same letter while there is time, else park.
 
     A machine never refunds from here on (rule 5). On a revoked code, and of a delivery that staff asked for, it is

@@ -13,9 +13,10 @@ from domain.book import Book
 from domain.decisions import cases
 from domain.decisions.command import Context, Decision, Stamp, stamp
 from domain.decisions.late import has_access_to_move, is_bound_to_another
+from domain.decisions.overdue import unknown_outcome
 from domain.decisions.refund import is_being_moved
 from domain.errors import ReservationNotResolvable, ReservationUnknown
-from domain.events import Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
+from domain.events import Event, InviteSent, LateSuccessRecorded, RefundCause, ReservationEvent, UseRefunded
 from domain.policy import Policy
 from domain.ports import TextDraft
 from domain.redeem_code import RedeemCode
@@ -67,9 +68,26 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
         return Decision(item.code_id, (), item.reservation_id)
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
-    # A lapsed lease is the sweep's to end, except beside a case: then the person comes first.
-    if item.lease is not None and (item.case_id is None or item.is_leased(now.at)):
+    if item.is_leased(now.at):
         raise ReservationNotResolvable("leased")
+    if item.lease is not None and item.case_id is None:
+        # Its attempt ended without an outcome, and no sweep has been here: that is what the person decides.
+        lapsed = unknown_outcome(code, item, now, "lease_expired", None, command.case_id, policy)
+        code, item = _after(lapsed, code, item)
+        return _resolved(command, code, item, book, now, policy, lapsed)
+    return _resolved(command, code, item, book, now, policy, ())
+
+
+def _resolved(
+    command: ResolveReservation,
+    code: RedeemCode,
+    item: Reservation,
+    book: Book,
+    now: Stamp,
+    policy: Policy,
+    events: Sequence[Event],
+) -> Decision:
+    """What the person decided, after the events that came first."""
     if item.case_id is None and not (item.is_live and item.ever_unknown):
         raise ReservationNotResolvable("no_case")
     if command.resolution == "retry" and not (item.case_id is not None and _may_be_tried_on(item)):
@@ -77,12 +95,19 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
     if command.resolution == "retry" and item.is_live and code.is_revoked:
         raise ReservationNotResolvable("revoked")
     _check_access(command, item, book, now)
-    if item.case_id is not None:
-        return Decision(item.code_id, _decided(command, code, item, now, policy), item.reservation_id)
-    opened = cases.opened(item, now, command.case_id, "unknown_outcome", caused_by=item.moved_by)
-    version = code.version + 1
-    code, item = redeem_code.evolve(code, version, opened), reservation.evolve(item, version, opened)
-    return Decision(item.code_id, [opened, *_decided(command, code, item, now, policy)], item.reservation_id)
+    if item.case_id is None:
+        opened = cases.opened(item, now, command.case_id, "unknown_outcome", caused_by=item.moved_by)
+        code, item = _after([opened], code, item)
+        events = [*events, opened]
+    return Decision(item.code_id, [*events, *_decided(command, code, item, now, policy)], item.reservation_id)
+
+
+def _after(events: Sequence[ReservationEvent], code: RedeemCode, item: Reservation) -> tuple[RedeemCode, Reservation]:
+    """Code and reservation with new events of that reservation."""
+    for event in events:
+        code = redeem_code.evolve(code, code.version + 1, event)
+        item = reservation.evolve(item, code.version, event)
+    return code, item
 
 
 def refund_after_outage(command: RefundAfterOutage, book: Book) -> Decision:

@@ -37,13 +37,14 @@ ORDER BY e.originator_id, e.originator_version;
 SELECT digest, recipient_id FROM recipients WHERE digest = ANY(%s);
 
 -- name: events_of_persons
--- One person's newest reservations on a code, live ones first (a bound, not a page: older ones decide nothing).
+-- One person's newest reservations on a code, those of each status and kind in turn (a bound, not a page: older ones
+-- decide nothing). So neither refunds nor rebinds, however many, hide a use that was sent.
 SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
 FROM unnest(%s::uuid[], %s::uuid[]) AS want (code_id, recipient_id)
 CROSS JOIN LATERAL (
     SELECT * FROM reservations r
     WHERE r.code_id = want.code_id AND r.recipient_id = want.recipient_id
-    ORDER BY (r.status = 'live') DESC, r.versions[1] DESC
+    ORDER BY row_number() OVER (PARTITION BY r.status, r.kind ORDER BY r.versions[1] DESC)
     LIMIT 20
 ) r
 JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)

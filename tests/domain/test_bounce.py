@@ -1,7 +1,7 @@
 """A mail that comes back: a fact, and after sent a case; never a refund."""
 
 from domain.events import CaseOpened
-from tests.domain.scenario import LOST, Scenario, done, refusal
+from tests.domain.scenario import LOST, SENT, Scenario, done, refusal
 
 
 def test_a_bounce_after_sent_opens_a_case_and_moves_no_number() -> None:
@@ -77,3 +77,44 @@ def test_what_was_never_sent_cannot_bounce() -> None:
 
     assert refusal(scenario.bounce(waiting, delivery=2)) == "NOTHING_SENT"
     assert refusal(scenario.bounce(scenario.new_id())) == "NOT_FOUND"
+
+
+def test_what_came_back_before_its_success_was_known_is_a_case_with_it() -> None:
+    """The report overtakes the worker's commit: the use is counted, and in doubt at once."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    scenario.bounce(reservation_id)
+
+    scenario.outcome(reservation_id, SENT)
+
+    case = scenario.events[-1]
+    assert scenario.kinds[-3:] == ["InviteBounced", "InviteSent", "CaseOpened"]
+    assert isinstance(case, CaseOpened)
+    assert (case.cause, scenario.balance) == ("bounced", (1, 0))
+
+
+def test_so_it_is_with_a_further_delivery_and_with_a_use_that_is_retaken() -> None:
+    """Whatever the success is recorded as, its letter came back."""
+    scenario = Scenario(max_uses=2, bound=False)
+    resent, retaken = scenario.sent("li"), scenario.given_back("wang")
+    scenario.resend(resent)
+    scenario.claim(resent)
+    scenario.bounce(resent, delivery=2)
+    scenario.bounce(retaken)
+
+    scenario.outcome(resent, SENT)
+    assert scenario.kinds[-2:] == ["InviteSent", "CaseOpened"]
+    scenario.outcome(retaken, SENT, attempt=2)
+    assert scenario.kinds[-2:] == ["LateSuccessRecorded", "CaseOpened"]
+
+
+def test_an_opened_link_outweighs_what_came_back() -> None:
+    """Somebody has the invitation: no case, and that of the doubt ends."""
+    scenario = Scenario()
+    reservation_id = scenario.parked()
+    scenario.bounce(reservation_id)
+
+    scenario.accept(reservation_id)
+
+    assert scenario.kinds[-3:] == ["InviteSent", "CaseClosed", "InviteAccepted"]

@@ -4,11 +4,12 @@ from uuid import UUID
 
 import pytest
 
+from domain.decisions.import_code import ImportCode, ImportedUse
 from domain.errors import ReservationNotRefundable, ReservationNotResendable
 from domain.events import AccessRevoked, CaseOpened, InviteSent, ResendRequested, UseRefunded
 from domain.policy import Policy
 from domain.ports import Outcome
-from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, Scenario, done, refusal
+from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, Draft, Scenario, done, refusal
 
 
 def why(scenario: Scenario, reservation_id: UUID) -> str:
@@ -233,3 +234,22 @@ def test_a_refund_may_take_the_access_away_too() -> None:
     revoked = [event for event in scenario.events if isinstance(event, AccessRevoked)]
     assert [event.reservation_id for event in revoked] == [sent]
     assert scenario.reservation(sent).access_revoked_at == scenario.now
+
+
+def test_what_another_system_sent_is_sent_once_more_from_here() -> None:
+    """Its own attempt has number 1 there, so that ours is the second: its success is not taken for the first's."""
+    scenario = Scenario(max_uses=2)
+    code_id, reservation_id = scenario.new_id(), scenario.new_id()
+    person = Draft([b"li"], scenario.new_id())
+    use = ImportedUse(reservation_id=reservation_id, recipient=person, sent_at=scenario.now)
+    text = Draft([b"old"], code_id)
+    scenario.run(
+        ImportCode(context=scenario.context("import"), code_id=code_id, text=text, source="old", max_uses=1, uses=[use])
+    )
+    assert done(scenario.resend(reservation_id)).changed
+
+    scenario.attempt(reservation_id, SENT)
+
+    sent = scenario.events[-1]
+    assert isinstance(sent, InviteSent)
+    assert (sent.delivery, sent.attempt, scenario.reservation(reservation_id).resending) == (2, 2, False)

@@ -90,6 +90,38 @@ def test_a_doubt_that_is_not_parked_yet_becomes_a_case_that_ends_at_once(
     assert scenario.reservation(reservation_id).case_id is None
 
 
+@pytest.mark.parametrize(("resolution", "balance"), [("sent", (1, 0)), ("refunded", (0, 0))])
+def test_an_attempt_that_ended_nobody_knows_how_needs_no_sweep_to_be_decided(
+    resolution: Resolution, balance: tuple[int, int]
+) -> None:
+    """Every worker is dead: once the lease is over, the doubt is recorded and decided in one go."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    assert why(scenario, reservation_id, resolution) == "leased"
+    scenario.passes(100)
+
+    scenario.resolve(reservation_id, resolution)
+
+    kinds = ["InviteOutcomeUnknown", "CaseOpened", "InviteSent" if resolution == "sent" else "UseRefunded"]
+    assert scenario.kinds[-4:] == [*kinds, "CaseClosed"]
+    assert (scenario.balance, scenario.reservation(reservation_id).due_at) == (balance, None)
+
+
+def test_a_further_delivery_that_ended_so_is_decided_too() -> None:
+    """Its doubt is a case at once; the use stays counted."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+    scenario.resend(reservation_id, request_id="r0")
+    scenario.claim(reservation_id)
+    scenario.passes(100)
+
+    scenario.resolve(reservation_id, "sent")
+
+    assert scenario.kinds[-3:] == ["InviteOutcomeUnknown", "CaseOpened", "CaseClosed"]
+    assert (scenario.balance, scenario.reservation(reservation_id).due_at) == ((1, 0), None)
+
+
 def test_a_bounced_invitation_stays_counted_or_is_given_back() -> None:
     """Both ends of a bounce's case."""
     scenario = Scenario(max_uses=2, bound=False)

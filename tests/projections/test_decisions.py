@@ -3,6 +3,7 @@
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec import structs
 
 from domain.deciding import Command
 from domain.decisions.command import Context
@@ -138,6 +139,24 @@ def test_a_resend_is_due_and_claimed_like_any_delivery(bench: LedgerBench) -> No
 
     assert bench.rows("SELECT due_at, delivery, status FROM reservations") == [(None, 2, "sent")]
     assert [] == check_code(bench.storage, code_id_of(bench, code))
+
+
+def test_a_sent_use_is_not_forgotten_behind_many_that_were_given_back(bench: LedgerBench) -> None:
+    """However often further uses failed, a plain redeem still answers "already sent"."""
+    code, li = bench.issue(None), "li@example.com"
+    sent = done(bench.redeem(code, li)).about().reservation_id
+    bench.attempt(sent)
+    for _ in range(21):
+        further = structs.replace(bench.reserve(code, li), again=sent)
+        bench.run(further)
+        refund = RefundReservation(
+            context=bench.context("staff"), reservation_id=further.reservation_id, cause="cancelled"
+        )
+        assert done(bench.run(refund)).changed
+
+    again = done(bench.redeem(code, li))
+
+    assert (again.about().reservation_id, again.changed) == (sent, False)
 
 
 def test_access_is_taken_away_with_the_use(bench: LedgerBench) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.deciding import Command, Result
+from domain.decisions.accept import AcceptInvite
 from domain.ports import Accepted, Letter, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
 from tests.projections.ledgers import LedgerBench, done
 from workers.notices import OutboxRows, invitations_wait, send_notices
@@ -141,6 +142,20 @@ def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: Steps) -> Non
     assert (first, second) == (1, 0)
     assert (notice.template, notice.reservation_id) == ("refund_notice", reservation_id)
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("sent", None)]
+
+
+def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(bench: LedgerBench, steps: Steps) -> None:
+    """The invitation turned out to be sent before the notice was: it would not be true any more."""
+    channel = ScriptedChannel(TOO_BIG)
+    reservation_id = reserved(bench)
+    steps.process(reservation_id, channel, "t1")
+    opened = AcceptInvite(context=bench.context(), reservation_id=reservation_id, delivery=1, case_id=uuid4())
+    assert done(bench.run(opened)).code.used == 1
+
+    send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
+
+    assert [letter.template for letter in channel.letters] == ["invite"]
+    assert bench.rows("SELECT outcome, due_at FROM outbox") == [("not_needed", None)]
 
 
 def test_a_round_of_notices_ends_when_it_is_told_to(bench: LedgerBench, steps: Steps) -> None:
