@@ -137,12 +137,14 @@ class EmailAddress:
     def _parse_any(cls, typed: str) -> "EmailAddress":
         typed = typed.strip() if len(typed) <= TYPED_LENGTH_MAX else ""
         local, at, domain = typed.rpartition("@")
+        if not local.isascii():
+            local = unicodedata.normalize("NFC", local)
         if not at or not _LOCAL.fullmatch(local) or local[0] == "." or local[-1] == "." or ".." in local:
             raise MalformedEmailError
         if not local.isprintable():
             raise MalformedEmailError
-        local = local if local.isascii() else unicodedata.normalize("NFC", local)
-        normal = f"{local.lower()}@{_ascii_domain(domain)}"
+        lowered = unicodedata.normalize("NFC", local.lower())  # of some letters only the small one is composed
+        normal = f"{lowered}@{_ascii_domain(domain)}"
         try:
             too_long = len(local.encode()) > LOCAL_OCTETS_MAX or len(normal.encode()) > EMAIL_OCTETS_MAX
         except UnicodeEncodeError as lone_surrogate:

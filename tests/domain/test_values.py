@@ -92,6 +92,7 @@ def test_one_wrong_letter_is_noticed() -> None:
         ("a@例子.测试", "a@xn--fsqu00a.xn--0zwm56d"),
         ("a@xn--bcher-kva.example", "a@xn--bcher-kva.example"),
         ("jose\u0301@example.com", "jos\u00e9@example.com"),
+        ("J\u030can@example.com", "\u01f0an@example.com"),
         ("o'neil!#$%&*/=?^_`{|}~-@a-b.example.com", "o'neil!#$%&*/=?^_`{|}~-@a-b.example.com"),
     ],
 )
@@ -135,6 +136,7 @@ def test_the_typed_form_is_kept_for_mail() -> None:
         "x" * 64 + "@" + "y" * 60 + "." + "z" * 60 + "." + "w" * 60 + "." + "v" * 60 + ".example.com",
         "x" * 400 + "@example.com",
         "\ud800@example.com",
+        "a\u037eb@example.com",
         "a@xn--zzzzzzzzzz--.com",
     ],
 )
