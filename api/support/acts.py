@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
+from api.etags import tag_of
 from api.messages import refusal_detail
 from api.problems import ProblemError
 from api.support.access import ActingSupport, Staff, Support, SupportRoute, TheDesk, act_id, new_nonce
@@ -27,6 +28,7 @@ from api.support.deeds import (
     acts_of,
     filled,
     filled_from,
+    seen_of,
     words_of,
 )
 from api.support.desk import Desk
@@ -37,10 +39,12 @@ from api.support.story import found_reservation
 from api.support.views import masked
 from domain.deciding import CodeCommand, ReservationCommand
 from domain.decisions.command import Context
+from domain.decisions.terms import terms_of
 from projections.revoking import settle
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 TheForm = Annotated[Filled, Depends(filled)]
+Trouble = Literal["changed", "reason_missing"]
 DISPATCHED = frozenset({"resolve-retry", "resend", "correct", "rebind"})
 """After these something is to be sent at once."""
 
@@ -49,13 +53,16 @@ DISPATCHED = frozenset({"resolve-retry", "resend", "correct", "rebind"})
 class Subject:
     """What an act is about, as its form shows it.
 
-    `form`: what is filled in to begin with; `words`: the names of acts whose words are other than usual.
+    `form`: what is filled in to begin with; `seen`: what is to be as it was when the form was made; `last_request`: the
+    one that changed it last; `words`: the names of acts whose words are other than usual.
     """
 
     path: str
     hint: str
     address: str | None
     form: Filled
+    seen: str
+    last_request: str | None = None
     is_sent: bool = False
     words: Mapping[Act, str] = field(default_factory=dict)
 
@@ -132,11 +139,18 @@ async def _not_yet(
             raise
         wrong = refusal_detail(problem.code, language_of(request))
         return _form(request, staff, act, subject, None, form, wrong=wrong)
-    if form.step == "look":
-        return _form(request, staff, act, subject, preview, form)
+    is_changed = preview.is_possible and _is_stale(form, subject)
+    if is_changed or form.step == "look":
+        return _form(request, staff, act, subject, preview, form, trouble="changed" if is_changed else None)
     if not 0 < len(form.note.strip()) <= NOTE_LENGTH_MAX:
-        return _form(request, staff, act, subject, preview, form, is_reason_missing=True)
+        return _form(request, staff, act, subject, preview, form, trouble="reason_missing")
     return None
+
+
+def _is_stale(form: Filled, subject: Subject) -> bool:
+    """Whether something else happened since the page was made. Pressing twice is no change by somebody else."""
+    is_own = subject.last_request is not None and subject.last_request == act_id(form.nonce)
+    return bool(form.seen) and form.seen != subject.seen and not is_own
 
 
 async def _foreseen(request: Request, desk: Desk, act: Act, subject_id: UUID, form: Filled) -> Preview:
@@ -162,13 +176,14 @@ def _form(
     form: Filled,
     *,
     wrong: str | None = None,
-    is_reason_missing: bool = False,
+    trouble: Trouble | None = None,
 ) -> Response:
+    is_changed, is_reason_missing = trouble == "changed", trouble == "reason_missing"
     return support_page(
         request,
         "act.html",
         staff,
-        status=422 if wrong or is_reason_missing else 200,
+        status=422 if wrong or is_reason_missing else 409 if is_changed else 200,
         act=act,
         field=FIELDS.get(act),
         subject=subject,
@@ -176,6 +191,8 @@ def _form(
         form=form,
         wrong=wrong,
         is_reason_missing=is_reason_missing,
+        is_changed=is_changed,
+        seen=subject.seen if is_changed else form.seen or subject.seen,
         nonce=form.nonce if form.nonce.isalnum() else new_nonce(),
         note=form.note[:NOTE_LENGTH_MAX],
         note_length_max=NOTE_LENGTH_MAX,
@@ -193,6 +210,8 @@ def _reservation(desk: Desk, reservation_id: UUID) -> Subject:
         hint=desk.find.hint(item.code_id),
         address=masked(desk.find.addresses([reservation_id]).get(reservation_id)),
         form=Filled(),
+        seen=seen_of(item),
+        last_request=item.staff_request_id,
         is_sent=item.status == "sent",
         words={act: words_of(act, item) for act in acts_of(item)},
     )
@@ -202,4 +221,10 @@ def _code(desk: Desk, code_id: UUID) -> Subject:
     code = desk.statements.code_at(code_id, desk.statements.head(code_id))
     if code is None:
         raise ProblemError("NOT_FOUND")
-    return Subject(path=f"/support/codes/{code_id}", hint=desk.find.hint(code_id), address=None, form=filled_from(code))
+    return Subject(
+        path=f"/support/codes/{code_id}",
+        hint=desk.find.hint(code_id),
+        address=None,
+        form=filled_from(code),
+        seen=tag_of(terms_of(code)).strip('"'),
+    )

@@ -1,5 +1,6 @@
 """What staff may do about a reservation or a code, as commands: one entry for each, with what its form asks for."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ ReservationAct = Literal[
 ]
 CodeAct = Literal["terms", "pause", "resume", "revoke"]
 Act = ReservationAct | CodeAct
+SEEN_LETTERS: Final = 20
 OF_REMOVAL: Final = "removal."
 """Before the names of decisions of an access that could not be taken away: their words are others."""
 TYPED_LENGTH_MAX: Final = 320
@@ -48,10 +50,14 @@ FIELDS: Final[dict[Act, Field]] = {"refund": "access", "correct": "email", "rebi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
-    """What was filled in, as typed. `step` is `look` where only the preview is asked for."""
+    """What was filled in, as typed.
+
+    `step` is `look` where only the preview is asked for; `seen` tells what the page showed that it was filled in on.
+    """
 
     note: str = ""
     nonce: str = ""
+    seen: str = ""
     step: str = ""
     email: str = ""
     access: str = ""
@@ -172,6 +178,13 @@ def about_code(act: CodeAct, code_id: UUID, form: Filled, ask: Ask) -> CodeComma
 def words_of(act: Act, item: Reservation) -> str:
     """Under which name an act's words are kept."""
     return f"{OF_REMOVAL}{act}" if act in _RESOLUTIONS and is_of_removal(item) else act
+
+
+def seen_of(item: Reservation) -> str:
+    """What of a reservation an act is decided on, in a word. What machines try meanwhile changes nothing about it."""
+    ending = item.access and item.access.ending
+    facts = (item.status, item.ever_unknown, item.case_id, item.accepted_at, item.delivery, ending)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:SEEN_LETTERS]
 
 
 DONE: Final = frozenset(

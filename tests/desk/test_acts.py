@@ -8,6 +8,7 @@ import pytest
 
 from api.issuing import Terms
 from api.support.deeds import DONE
+from domain.decisions.accept import AcceptInvite
 from domain.decisions.access import RecordRevocation
 from domain.decisions.command import Context
 from domain.ports import Rejected, Uncertain
@@ -209,6 +210,52 @@ def test_terms_are_shown_before_they_change(site: Site, sign_in: SignIn) -> None
     assert (wrong.status_code, often.status_code) == (422, 422)
     assert [answer.status_code for answer in done] == [303, 303]
     assert kinds(site, code).count("CodeTermsChanged") == 1
+
+
+def seen_on(answer: Answer) -> dict[str, str]:
+    """What a form carries along: which form it is, and what its page showed."""
+    found = re.search(r'name="seen" value="(\w+)"', answer.text)
+    assert found is not None
+    return {"nonce": nonce_of(answer), "seen": found[1]}
+
+
+def test_what_changed_while_the_page_was_open_is_looked_at_again(site: Site, sign_in: SignIn) -> None:
+    """An old tab gives nothing back that was accepted meanwhile, unless its reader insists; pressing twice is once."""
+    code = site.issue()
+    item = reserved(site, code)
+    site.attempt(item)
+    browser, path = sign_in("support"), f"/support/reservations/{item}/acts/refund"
+    old_tab = seen_on(browser.get(path))
+    opened = Context(now=site.services.now(), actor="person")
+    accepted = AcceptInvite(context=opened, reservation_id=UUID(item), delivery=1, case_id=uuid4())
+    site.services.storage.ledger.execute([accepted])
+
+    stopped = browser.submit(path, note="asked", **old_tab)
+    assert (stopped.status_code, "This changed while the page was open" in stopped.text) == (409, True)
+    assert "UseRefunded" not in kinds(site, code)
+    insisted = seen_on(stopped)
+    done = [browser.submit(path, note="asked", **insisted) for _ in range(2)]
+
+    assert [answer.status_code for answer in done] == [303, 303]
+    assert kinds(site, code).count("UseRefunded") == 1
+
+
+def test_new_terms_undo_nothing_that_somebody_else_changed_unseen(site: Site, sign_in: SignIn) -> None:
+    """The old form would set the old limit again: that is shown before it is done, and only done if wanted."""
+    code = site.issue(Terms(max_uses=3, bound=False))
+    browser, path = sign_in("support"), f"/support/codes/{code_id_of(site, code)}/acts/terms"
+    form = {"max_uses": "3", "validity_days": "9", "expires_at": "", "group": "", "rebinds_max": ""}
+    old_tab = seen_on(browser.get(path))
+    raise_limit = {**form, "max_uses": "8", "validity_days": "", "note": "sold more"}
+    assert sign_in("admin").submit(path, nonce="other", **raise_limit).status_code == 303
+
+    misread = browser.submit(path, **{**form, "max_uses": "x"}, step="look", **old_tab)
+    looked = browser.submit(path, **form, step="look", **seen_on(misread))
+    done = browser.submit(path, **{**form, "max_uses": "8"}, note="for nine days", **seen_on(looked))
+
+    assert (misread.status_code, looked.status_code, done.status_code) == (422, 409, 303)
+    assert re.search(r'class="is-moved"><th scope="row">limit</th><td>8</td><td>3</td>', looked.text)
+    assert kinds(site, code).count("CodeTermsChanged") == 2
 
 
 def test_a_code_is_paused_and_resumed_with_a_reason(site: Site, sign_in: SignIn) -> None:
