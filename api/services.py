@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from msgspec.structs import replace
 from prometheus_client import Counter
 
 from api.commit import LoopCommit
@@ -217,7 +218,7 @@ class Services:
             reservation_id=self.new_id(),
             language=language,
             again=again,
-            key=_idempotency_key(key, caller, code.digests[0] + recipient.digests[0], again),
+            key=None if key is None else _idempotency_key(key, caller, code, recipient.digests, again),
         )
 
 
@@ -235,13 +236,22 @@ def _typed_code(vault: Vault, typed: str) -> TypedCode:
         raise ProblemError("CODE_MALFORMED") from bad
 
 
-def _idempotency_key(key: str | None, caller: Caller, what: bytes, again: UUID | None) -> IdempotencyKey | None:
+def _idempotency_key(
+    key: str, caller: Caller, code: TypedCode, recipient: Sequence[bytes], again: UUID | None
+) -> IdempotencyKey:
     """Digests of a key in its scope and of what the body says beyond that scope.
 
-    The scope is the API key; on the public route, where nobody is known, it is what is asked for: code and recipient.
+    The scope is the API key; on the public route, where nobody is known, it is what is asked for: code and recipient,
+    under each pepper, the current one's first.
     """
-    if key is None:
-        return None
+    # The code's first digests, as many as there are peppers, are those of its text, in the order of the person's.
+    current, *older = [
+        _digested(key, caller, text + person, again) for text, person in zip(code.digests, recipient, strict=False)
+    ]
+    return replace(current, older=older) if older else current
+
+
+def _digested(key: str, caller: Caller, what: bytes, again: UUID | None) -> IdempotencyKey:
     more = again.bytes if again else b""
     if caller.actor == "person":
         scope, body = what, more

@@ -12,6 +12,7 @@ from domain.access import Access
 from domain.changes import CHANGES, Lease
 from domain.events import (
     STAFF,
+    Event,
     Kind,
     NoteAdded,
     RebindReserved,
@@ -43,6 +44,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         proved_deliveries: Deliveries that were sent for sure, counted or not.
         bounced_deliveries: Deliveries that came back.
         staff_request_id: The last request by which somebody with rights acted on it.
+        staff_act: Name of the event by which they did so.
         request_id: The request that reserved it; its letters carry it.
         access: What its invitation gives, where that has an end, was moved, or has ended.
     """
@@ -80,8 +82,14 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     proved_deliveries: tuple[int, ...] = ()
     bounced_deliveries: tuple[int, ...] = ()
     staff_request_id: str | None = None
+    staff_act: str | None = None
     request_id: str | None = None
     access: Access | None = None
+
+    def was_done_by(self, request_id: str | None, *acts: type[Event]) -> bool:
+        """Whether staff's last act was this request's and one of these: one id may stand for several acts in a row."""
+        names = {act.__name__ for act in acts}
+        return request_id is not None and self.staff_request_id == request_id and self.staff_act in names
 
     @property
     def is_live(self) -> bool:
@@ -218,6 +226,7 @@ def evolve(this: Reservation, version: int, event: ReservationEvent) -> Reservat
         changed["moved_by"] = version
         if event.actor in STAFF:
             changed["staff_request_id"] = event.request_id
+            changed["staff_act"] = type(event).__name__
     return replace(this, versions=(*this.versions, version), **changed)
 
 

@@ -223,7 +223,8 @@ class PostgresUnitOfWork:
             yield from self._hold("events_of_newer", wanted)
 
     def _load_keys(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
-        scopes = sorted({command.key.scope_digest for command in redeems if command.key})
+        keys = (key for command in redeems if command.key for key in command.key.spellings())
+        scopes = sorted({key.scope_digest for key in keys})
         if not scopes:
             return
         rows = yield from self._all("remembered_keys", scopes, redeems[0].context.now)

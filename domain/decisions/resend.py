@@ -34,7 +34,7 @@ def request_resend(command: RequestResend, book: Book, policy: Policy) -> Decisi
     item = book.reservations.get(command.reservation_id)
     if item is None:
         raise ReservationUnknown
-    if item.staff_request_id is not None and item.staff_request_id == command.context.request_id:
+    if item.was_done_by(command.context.request_id, ResendRequested):
         return Decision(item.code_id, (), item.reservation_id)
     if (why := _hindrance(item, policy)) is not None:
         raise ReservationNotResendable(why)

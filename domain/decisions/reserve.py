@@ -34,10 +34,18 @@ from domain.reservation import Reservation
 
 
 class IdempotencyKey(Struct, frozen=True, kw_only=True):
-    """Digests of a client's Idempotency-Key within its scope, and of the body that came with it."""
+    """Digests of a client's Idempotency-Key within its scope, and of the body that came with it.
+
+    `older`: the same under the peppers that were used before, by which it may be remembered.
+    """
 
     scope_digest: bytes
     body_digest: bytes
+    older: Sequence["IdempotencyKey"] = ()
+
+    def spellings(self) -> Sequence["IdempotencyKey"]:
+        """Itself, and as it may be remembered."""
+        return (self, *self.older)
 
 
 class ReserveUse(Struct, frozen=True, kw_only=True):
@@ -100,9 +108,11 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
 
 def _remembered(command: ReserveUse, book: Book) -> UUID | None:
     """The reservation that the same key and the same body led to before."""
-    if command.key is None or (known := book.remembered.get(command.key.scope_digest)) is None:
+    keys = () if command.key is None else command.key.spellings()
+    known = next((book.remembered[key.scope_digest] for key in keys if key.scope_digest in book.remembered), None)
+    if known is None:
         return None
-    if known.body_digest != command.key.body_digest:
+    if known.body_digest not in {key.body_digest for key in keys}:
         raise IdempotencyKeyReused
     return known.reservation_id
 

@@ -16,7 +16,7 @@ from domain.decisions.late import has_access_to_move, is_bound_to_another
 from domain.decisions.overdue import unknown_outcome
 from domain.decisions.refund import is_being_moved
 from domain.errors import ReservationNotResolvable, ReservationUnknown
-from domain.events import Event, InviteSent, LateSuccessRecorded, RefundCause, ReservationEvent, UseRefunded
+from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, RefundCause, ReservationEvent, UseRefunded
 from domain.policy import Policy
 from domain.ports import TextDraft
 from domain.redeem_code import RedeemCode
@@ -64,7 +64,7 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
     item = book.reservations.get(command.reservation_id)
     if item is None:
         raise ReservationUnknown
-    if item.staff_request_id is not None and item.staff_request_id == command.context.request_id:
+    if item.was_done_by(command.context.request_id, CaseClosed, UseRefunded):
         return Decision(item.code_id, (), item.reservation_id)
     code = book.codes[item.code_id]
     now = stamp(command.context, code)

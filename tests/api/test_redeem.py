@@ -1,11 +1,14 @@
 """POST /redeem as its callers see it: answers, refusals, languages, keys."""
 
+import base64
 from uuid import uuid4
 
 import pytest
 
 from api.issuing import Terms
+from api.settings import ApiSettings
 from domain.ports import Rejected
+from tests.api.conftest import started
 from tests.api.site import Site
 
 QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
@@ -110,6 +113,33 @@ def test_answers_come_in_the_callers_language(site: Site, header: str, language:
 
     assert response.headers["content-language"] == language
     assert title is None or response.json()["title"] == title
+
+
+def test_an_idempotency_key_outlives_the_pepper_that_it_came_under(
+    settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shop's retry after the ring was rotated is no other body, and a person's is no new request."""
+    peppers = settings.peppers.get_secret_value()
+    headers = {"Idempotency-Key": "order-17"}
+    with started(settings) as site:
+        code, key = site.issue(Terms(max_uses=4, bound=False)), site.key("support")
+        body = {"email": "li.wei@example.com", "code": code}
+        shop = site.client.post("/api/v1/redemptions", json=body, headers=headers | key).json()["reservation_id"]
+        person = site.redeem(code, "mei@example.com", headers=headers).json()["reservation_id"]
+        for item in (shop, person):
+            assert site.client.post(f"/api/v1/reservations/{item}/cancel", headers=key).status_code == 200
+
+    monkeypatch.setenv("LEDGER_PEPPERS", f"2:{base64.b64encode(b'q' * 32).decode()},{peppers}")
+    with started(ApiSettings()) as site:
+        again = site.client.post("/api/v1/redemptions", json=body, headers=headers | key)
+        other = site.client.post(
+            "/api/v1/redemptions", json={**body, "email": "mei@example.com"}, headers=headers | key
+        )
+        repeated = site.redeem(code, "mei@example.com", headers=headers)
+
+    assert (again.status_code, again.json().get("reservation_id")) == (200, shop)
+    assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert (repeated.status_code, repeated.json()["reservation_id"]) == (200, person)
 
 
 def test_an_idempotency_key_repeats_the_answer(common: Site) -> None:

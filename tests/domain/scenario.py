@@ -251,11 +251,11 @@ class Scenario:
             AcceptInvite(context=context, reservation_id=reservation_id, delivery=delivery, case_id=self.new_id())
         )
 
-    def bounce(self, reservation_id: UUID, *, delivery: int = 1) -> Result:
+    def bounce(self, reservation_id: UUID, *, delivery: int = 1, request_id: str | None = None) -> Result:
         """A mail server sends the invitation back."""
         return self.run(
             RecordBounce(
-                context=self.context("key"),
+                context=self.context("key", request_id),
                 reservation_id=reservation_id,
                 delivery=delivery,
                 reason="mailbox_unknown",

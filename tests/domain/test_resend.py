@@ -236,6 +236,20 @@ def test_a_refund_may_take_the_access_away_too() -> None:
     assert scenario.reservation(sent).access_revoked_at == scenario.now
 
 
+def test_one_request_id_may_stand_for_a_report_and_what_follows_from_it() -> None:
+    """An integrator's job reports a bounce and has it sent again, under one id: neither is taken for the other."""
+    scenario = Scenario()
+    bounced, kept = scenario.sent(), Scenario()
+    scenario.bounce(bounced, request_id="job-1")
+    assert done(scenario.resend(bounced, request_id="job-1")).changed
+    assert not done(scenario.resend(bounced, request_id="job-1")).changed
+
+    other = kept.sent()
+    kept.bounce(other, request_id="job-1")
+    assert done(kept.resolve(other, "refunded", request_id="job-1")).changed
+    assert not done(kept.resolve(other, "refunded", request_id="job-1")).changed
+
+
 def test_what_another_system_sent_is_sent_once_more_from_here() -> None:
     """Its own attempt has number 1 there, so that ours is the second: its success is not taken for the first's."""
     scenario = Scenario(max_uses=2)
