@@ -9,10 +9,11 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response
 
+from api.csv_lines import TYPE as CSV_TYPE
 from api.deps import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
 from api.etags import tag_of
 from api.explain import Explanation, csv_of, explanation_of
-from api.history import code_of, code_view, empty_history, history_of, view_of_code
+from api.history import code_of, code_view, csv_of_history, empty_history, history_of, view_of_code
 from api.issuing import Issued, QuickLetters, Terms, issuing
 from api.keyed_issue import KeyedIssue, issue_key, issue_once
 from api.moments import Moment
@@ -42,6 +43,7 @@ HISTORY_MAX = 10_000
 VERSION_MAX = 2**53
 ISSUE_S_MAX = 30.0
 """How long issuing 1,000 codes may take; it is a fraction of a second unless the database is busy."""
+Form = Annotated[Literal["json", "csv"], Query(alias="format")]
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 
@@ -159,7 +161,7 @@ async def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, respon
 
 @router.get(
     "/{code_id}/history",
-    responses={404: {"model": Problem}},
+    responses={404: {"model": Problem}, 200: {"content": {"text/csv": {}}}},
     response_model=History,
     summary="What happened to a code",
 )
@@ -171,6 +173,7 @@ async def history(
     as_of: Annotated[datetime | None, Query(description="Leave out what takes effect later.")] = None,
     after: Annotated[int, Query(ge=0, le=VERSION_MAX, description="Events after this version only.")] = 0,
     limit: Annotated[int, Query(ge=1, le=HISTORY_MAX)] = 1000,
+    form: Form = "json",
 ) -> Response:
     """Every event in order, each with the balance after it and a sentence.
 
@@ -186,6 +189,8 @@ async def history(
     )
     if found is None:
         raise ProblemError("NOT_FOUND")
+    if form == "csv":
+        return Response("".join(csv_of_history(found)), media_type=CSV_TYPE)
     return Response(orjson.dumps(found), media_type="application/json")
 
 
@@ -202,7 +207,7 @@ async def explain(
     _: MayReadCodes,
     as_of: Annotated[datetime | None, Query(description="Leave out what takes effect later.")] = None,
     version: Annotated[int | None, Query(ge=1, le=VERSION_MAX, description="Leave out later events.")] = None,
-    form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+    form: Form = "json",
 ) -> Response:
     """Each use that counts by name, each that is held, and why every other reservation does not count."""
     moment = as_of if as_of is None or as_of.tzinfo else as_of.replace(tzinfo=UTC)
@@ -213,5 +218,5 @@ async def explain(
     if found is None:
         raise ProblemError("NOT_FOUND")
     if form == "csv":
-        return Response("".join(csv_of(found)), media_type="text/csv; charset=utf-8")
+        return Response("".join(csv_of(found)), media_type=CSV_TYPE)
     return Response(found.model_dump_json(), media_type="application/json")

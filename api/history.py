@@ -1,19 +1,26 @@
 """A code's balance and history as API and CLI show them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from msgspec import structs
 
+from api.csv_lines import csv_line
 from api.messages import event_sentence
 from api.schemas import CodeView
 from domain.events import Event, ReservationEvent
 from domain.ports import Language
 from domain.redeem_code import RedeemCode
 from projections.reading import HistoryLine, Reader
+
+LINE_COLUMNS: Final = (
+    "position", "version", "type", "at", "recorded_at", "reservation_id", "used_count", "reserved", "available",
+    "sentence",
+)  # fmt: skip
+"""Of an event in a history, in this order where it is a table."""
 
 
 def history_of(
@@ -78,6 +85,17 @@ def line_of(line: HistoryLine, language: Language) -> dict[str, Any]:
         **balance,
         "sentence": event_sentence(type(event).__name__, facts_of(event), language),
     }
+
+
+def csv_of_history(document: Mapping[str, Any]) -> Iterator[str]:
+    """A history's events, one line each, with a head; for spreadsheets."""
+    yield csv_line(LINE_COLUMNS)
+    for line in document["events"]:
+        yield csv_line(_cell(line[name]) for name in LINE_COLUMNS)
+
+
+def _cell(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def facts_of(event: Event) -> dict[str, object]:

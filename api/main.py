@@ -30,6 +30,7 @@ from api.i18n import LANGUAGES, translator
 from api.limits.exchange import telling
 from api.limits.guard import Guard
 from api.malformed import problem_of
+from api.methods import allowed_methods
 from api.middleware import Envelope
 from api.openapi import described, operation_id
 from api.page_deps import page_deps
@@ -265,7 +266,9 @@ def _handle_faults(app: FastAPI) -> None:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "BODY_TOO_LARGE",
         }
         problem = ProblemError(codes_by_status.get(HTTPStatus(error.status_code), "MALFORMED"))
-        problem.headers = dict(error.headers or {})  # such as Allow, of a method that is not allowed
+        problem.headers = dict(error.headers or {})
+        if "Allow" in problem.headers:
+            problem.headers["Allow"] = allowed_methods(request) or problem.headers["Allow"]
         return await answer(request, problem)
 
     @app.exception_handler(Exception)

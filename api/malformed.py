@@ -1,6 +1,7 @@
 """A request that does not have the form that its route asks for, as a problem that says which part and why."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
 
@@ -14,11 +15,14 @@ def problem_of(error: RequestValidationError) -> ProblemError:
     """The problem document's content; what the request says there is not repeated."""
     faults = error.errors()
     problem = ProblemError(_code({str(fault["loc"][-1]) for fault in faults if fault["loc"]}))
-    problem.faults = [
-        {"where": ".".join(str(part) for part in fault["loc"]), "what": str(fault["msg"])}
-        for fault in faults[:FAULTS_MAX]
-    ]
+    problem.faults = [_told(fault) for fault in faults[:FAULTS_MAX]]
     return problem
+
+
+def _told(fault: Mapping[str, Any]) -> dict[str, object]:
+    if isinstance(fault.get("input"), bytes):  # a body that was not even read as JSON: it did not say that it is
+        return {"where": "header.content-type", "what": "send JSON, and say so: Content-Type: application/json"}
+    return {"where": ".".join(str(part) for part in fault["loc"]), "what": str(fault["msg"])}
 
 
 def _code(fields: set[str]) -> str:

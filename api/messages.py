@@ -178,7 +178,7 @@ def _failed(say: Translator, facts: Facts) -> str:
     server, reply, reason = _server(say, facts), _reply(say, facts), facts.get("reason")
     key = f"event.InviteFailed.{reason}"
     if say.knows(key):
-        what = say(key, server=server, reply=reply)
+        what = say(key, server=server, reason=reason, reply=reply)
     else:
         what = say("event.InviteFailed.other", server=facts.get("server") or "?", reason=reason or "?", reply=reply)
     if facts.get("retry_at") is None:
@@ -222,7 +222,7 @@ def _bounced(say: Translator, facts: Facts) -> str:
     reason, reply = facts.get("reason"), _reply(say, facts)
     key = f"event.InviteBounced.{reason}"
     if say.knows(key):
-        return say(key, reply=reply)
+        return say(key, reason=reason, reply=reply)
     return say("event.InviteBounced.other", reason=reason or "?", reply=reply)
 
 
@@ -276,7 +276,7 @@ def _worded(say: Translator, base: str, **word: object) -> str:
     """The sentence for one stable word; the word itself inside `<base>.other` if there is none."""
     ((name, value),) = word.items()
     key = f"{base}.{value}"
-    return say(key) if say.knows(key) else say(f"{base}.other", **{name: value or "?"})
+    return say(key, **word) if say.knows(key) else say(f"{base}.other", **{name: value or "?"})
 
 
 def _span(say: Translator, seconds: int) -> str:

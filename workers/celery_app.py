@@ -12,6 +12,7 @@ from celery.signals import celeryd_init, setup_logging
 from projections.logs import configure_logs
 from workers.acks import free_the_hands_of_workers
 from workers.alive import announce
+from workers.outages import keep_to_one_line
 from workers.reconnecting import PromptAMQP
 from workers.settings import SOFT_SHUTDOWN_S, WorkerSettings
 
@@ -59,6 +60,7 @@ def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
     configure_logs(loglevel or logging.INFO)
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    keep_to_one_line()
 
 
 celery_app = Celery(

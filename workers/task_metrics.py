@@ -14,6 +14,7 @@ from projections import metric_files
 from projections.bootstrap import Storage
 from projections.metrics import ERRORS, TASK_RUNS, TASK_SECONDS, TASKS, WORKER_PROCESSES, declare_zeroes, known
 from projections.pool_metrics import show_pool
+from workers.outages import reason_of
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def measure_tasks(storage: Callable[[], Storage | None]) -> None:
     def begin(task_id: str, **_: Any) -> None:
         _began[task_id] = time.perf_counter()
 
-    def end(task_id: str, task: Task, state: str | None, **_: Any) -> None:
+    def end(task_id: str, task: Task, state: str | None, retval: object = None, **_: Any) -> None:
         name = known(task.name, TASKS)
         seconds = time.perf_counter() - _began.pop(task_id, time.perf_counter())
         TASK_SECONDS.labels(name).observe(seconds)
@@ -38,9 +39,11 @@ def measure_tasks(storage: Callable[[], Storage | None]) -> None:
         outcome = "ok" if is_ok else "failed"
         TASK_RUNS.labels(name, outcome).inc()
         line = {"action": task.name, "task_id": task_id, "outcome": outcome, "ms": round(seconds * 1000, 2)}
-        log.info("task", extra=line)
-        if not is_ok:
+        if is_ok:
+            log.info("task", extra=line)
+        else:
             ERRORS.labels("celery_error").inc()
+            log.warning("task", extra={**line, "reason": reason_of(retval)})
         if (opened := storage()) is not None:
             show_pool(opened)
 

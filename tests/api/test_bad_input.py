@@ -94,3 +94,22 @@ def test_a_forged_request_id_is_not_taken_over(site: Site) -> None:
     """Only harmless ids are repeated and logged."""
     assert site.redeem("X", headers={"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
     assert site.redeem("X", headers={"x-request-id": "a b{}"}).headers["x-request-id"] != "a b{}"
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_who_does_not_say_that_it_is_json_is_told_to(common: Site, content_type: str | None) -> None:
+    """The body is right; only the header is wrong, and that is what the answer says."""
+    headers = {} if content_type is None else {"content-type": content_type}
+    answer = common.client.post("/api/v1/public/redeem", content=json.dumps(GOOD), headers=headers)
+
+    assert 422 == answer.status_code
+    assert ["header.content-type"] == [fault["where"] for fault in answer.json()["errors"]]
+    assert "application/json" in answer.json()["errors"][0]["what"]
+
+
+def test_a_wrong_method_is_told_every_right_one(common: Site) -> None:
+    """Allow names all methods of the address (RFC 9110, 15.5.6), on whichever routes they are."""
+    one = "/api/v1/codes/00000000-0000-4000-8000-000000000000"
+    told = {path: common.client.delete(path).headers["allow"] for path in ("/api/v1/codes", one, f"{one}/terms")}
+
+    assert {"/api/v1/codes": "GET, POST", one: "GET, PATCH", f"{one}/terms": "GET, PUT"} == told

@@ -1,5 +1,7 @@
 """Why a count is what it is: named uses, held ones, and why the others do not count; now and as of then."""
 
+import csv
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from urllib.parse import quote
@@ -101,6 +103,23 @@ def test_it_comes_as_a_table_too(site: Site) -> None:
     assert [f"used,{found['sent']},sent", f"held,{found['held']},reserved", f"no,{found['refused']},refunded"] == [
         ",".join(line.split(",")[:3]) for line in lines[1:]
     ]
+
+
+def test_a_history_comes_as_a_table_too(site: Site) -> None:
+    """CSV: a head, and the events that the JSON has, with the balance after each."""
+    code_id, _ = used_code(site)
+    address, headers = f"/api/v1/codes/{code_id}/history", site.key("viewer")
+
+    answer = site.client.get(f"{address}?format=csv&after=1", headers=headers)
+    events = site.client.get(f"{address}?after=1", headers=headers).json()["events"]
+
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert rows == [{name: "" if value is None else str(value) for name, value in line.items()} for line in events]
+    assert len(rows) > 3
+    past_the_end = site.client.get(f"{address}?format=csv&after=999", headers=headers)
+    assert ["position,version,type"] == [line[:21] for line in past_the_end.text.splitlines()]
+    assert 422 == site.client.get(f"{address}?format=xml", headers=headers).status_code
 
 
 def test_what_is_overdue_says_so(site: Site) -> None:

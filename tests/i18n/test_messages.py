@@ -10,6 +10,7 @@ from msgspec import structs
 
 from api.i18n import LANGUAGES
 from api.messages import REFUSAL_CODES, event_sentence, refusal_detail, refusal_title, state_message
+from api.schemas import BounceReason
 from domain.events import (
     EVENT_TYPES,
     CodeIssued,
@@ -234,3 +235,13 @@ def test_a_resend_is_told_apart() -> None:
 def test_an_unknown_event_is_named() -> None:
     """Events of a newer release are shown, not hidden."""
     assert "SeatMoved happened" == event_sentence("SeatMoved", {"x": 1}, "en")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("reason", get_args(BounceReason))
+def test_every_reason_of_a_bounce_has_a_sentence(reason: str, language: Language) -> None:
+    """The usual one, `other`, too: its sentence is also that of reasons which a later version may know."""
+    for reply in (None, 550):
+        sentence = event_sentence("InviteBounced", {"reason": reason, "reply_code": reply}, language)
+        assert sentence
+        assert not re.search(r"[{}]", sentence)

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from api.admin.importing import PATH as IMPORT_PAGE
+from api.code_import import BODY_BYTES_MAX as IMPORT_BYTES_MAX
+from api.code_import import IMPORT_S_MAX
 from api.code_import import PATH as IMPORT_API
+from api.events import WAIT_S_MAX
 from tests.api.site import Answer, Site
 from tests.security.doors import Doors
 from tests.security.matrix import MATRIX, address, is_api
@@ -94,6 +97,15 @@ def test_the_proxy_bounds_slow_and_greedy_clients(line: str) -> None:
     """nginx reads requests whole before the backend sees them: a slow client holds a connection of nginx, no worker."""
     assert line in NGINX
     assert "proxy_request_buffering off" not in NGINX
+
+
+def test_the_proxy_lets_through_what_the_application_takes() -> None:
+    """A file of codes of the API's size, and a wait or an import of the API's length."""
+    ours = dict(re.findall(r"location = (/[\w/]+) \{ (.*) \}", NGINX))
+
+    assert int(re.findall(r"client_max_body_size (\d+)m", ours[IMPORT_API])[0]) * 2**20 >= IMPORT_BYTES_MAX
+    assert int(re.findall(r"proxy_read_timeout (\d+)s", ours[IMPORT_API])[0]) > IMPORT_S_MAX
+    assert int(re.findall(r"proxy_read_timeout (\d+)s", ours["/api/v1/events"])[0]) > WAIT_S_MAX
 
 
 def test_the_proxy_tells_a_browser_no_header_twice() -> None:
