@@ -34,7 +34,11 @@ def give_back(
     """Give one batch back; what somebody settled since it was listed is left alone. How many were given back."""
     results = execute(
         [
-            RefundAfterOutage(context=context, reservation_id=item.reservation_id, include_sent=include_sent)
+            RefundAfterOutage(
+                context=context,
+                reservation_id=item.reservation_id,
+                include_sent=include_sent and item.state == "sent",  # a doubt that turned out to be sent stays so
+            )
             for item in part
         ]
     )

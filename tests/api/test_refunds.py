@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from api.hurt import Hurt
 from api.issuing import Terms
+from api.outages import give_back
+from domain.decisions.command import Context
 from domain.ports import Uncertain
 from tests.api.conftest import shared_site
 from tests.api.site import Site
@@ -56,3 +60,23 @@ def test_a_preview_changes_nothing_and_applying_does_it_once(site: Site, monkeyp
 def test_who_may_and_what_is_malformed(site: Site, role: str, body: dict[str, str], status: int) -> None:
     """The window has a beginning before its end, both with a zone."""
     assert ask(site, role, **body).status_code == status
+
+
+def test_a_doubt_that_turned_out_to_be_sent_since_it_was_listed_stays_sent(site: Site) -> None:
+    """It was listed as unknown; what is given back as sent is what was listed as sent."""
+    item = UUID(site.redeem(site.issue()).json()["reservation_id"])
+    site.attempt(str(item))
+    reservation, now = site.services.reader.reservation(item), site.services.now()
+    assert reservation is not None
+
+    given_back = [
+        give_back(
+            site.services.storage.ledger.execute,
+            [Hurt(reservation_id=item, code_id=reservation.code_id, state=state, at=now, channel=None, server=None)],
+            Context(now=now, actor="operator"),
+            include_sent=True,
+        )
+        for state in ("unknown", "sent")
+    ]
+
+    assert given_back == [0, 1]
