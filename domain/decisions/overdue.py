@@ -9,7 +9,7 @@ from domain.book import Book
 from domain.decisions import cases
 from domain.decisions.command import Context, Decision, Stamp, stamp
 from domain.errors import ReservationUnknown
-from domain.events import Event, InviteOutcomeUnknown, ReservationEvent, UseRefunded
+from domain.events import CaseOpened, Event, InviteOutcomeUnknown, ReservationEvent, UseRefunded
 from domain.policy import Policy
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
@@ -93,6 +93,14 @@ def undone_by_revoking(code: RedeemCode, item: Reservation, now: Stamp, case_id:
         caused_by=code.revoked_by,
     )
     return (refund,)
+
+
+def seen_lapsed(code: RedeemCode, item: Reservation, now: Stamp, policy: Policy) -> Sequence[Event]:
+    """What whoever comes by records of a lease that ended without an outcome; a case needs an id, and who has one."""
+    if item.lease is None or item.is_leased(now.at) or item.case_id is not None:
+        return ()
+    events = unknown_outcome(code, item, now, "lease_expired", None, item.reservation_id, policy)
+    return () if any(isinstance(event, CaseOpened) for event in events) else events
 
 
 def unknown_outcome(

@@ -45,9 +45,10 @@ def refund(command: RefundReservation, book: Book) -> Decision:
         if item.refund_request_id is not None and item.refund_request_id == command.context.request_id:
             return Decision(code.code_id, (), item.reservation_id)
         raise ReservationNotRefundable("refunded")
-    if item.lease is not None:
+    is_doubtful = item.is_live and (item.ever_unknown or item.lease is not None)
+    if item.is_leased(stamp(command.context, code).at) or (item.lease is not None and not is_doubtful):
         raise ReservationNotRefundable("leased")
-    if item.is_live and item.ever_unknown:
+    if is_doubtful:  # a lease that is over is a doubt too, whether a sweep has seen it or not
         raise ReservationNotRefundable("unknown")
     if is_being_moved(item, book):
         raise ReservationNotRefundable("moving")

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from domain.book import Book
 from domain.decisions.command import Context, Decision, Stamp, stamp
-from domain.decisions.overdue import give_back_overdue, is_undone_by_revoking, undone_by_revoking
+from domain.decisions.overdue import give_back_overdue, is_undone_by_revoking, seen_lapsed, undone_by_revoking
 from domain.errors import (
     AgainUnknown,
     CodeExhausted,
@@ -83,7 +83,7 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
     mine = [item for item in book.of_recipient(code.code_id, recipient_id) if item.is_use]
     follows, own = _own(command, code, mine, now)
     if own is not None:
-        return Decision(code.code_id, (), own.reservation_id)
+        return Decision(code.code_id, seen_lapsed(code, own, now, policy), own.reservation_id)
 
     if code.is_revoked:
         return _revoked(code, mine, now)

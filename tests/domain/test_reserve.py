@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.errors import Refusal
+from domain.errors import Refusal, ReservationNotRefundable
 from domain.events import UseReserved
 from tests.domain.scenario import BUSY, LOST, REFUSED, START, Scenario, done, refusal
 
@@ -282,3 +282,47 @@ def test_a_key_is_remembered_within_its_batch() -> None:
 
     assert (same.about().reservation_id, same.changed) == (first, False)
     assert refusal(other) == "IDEMPOTENCY_KEY_REUSED"
+
+
+def test_a_second_click_sees_that_an_attempt_ended_nobody_knows_how() -> None:
+    """Every worker is dead and no sweep comes: their answer is not "being sent" for ever, and says so once."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    assert done(scenario.redeem()).about().public_state == "sending"
+    scenario.passes(100)
+
+    seen = [done(scenario.redeem()) for _ in range(2)]
+
+    assert [(result.about().reservation_id, result.about().public_state, result.changed) for result in seen] == [
+        (reservation_id, "unknown", True),
+        (reservation_id, "unknown", False),
+    ]
+    assert scenario.kinds[-1] == "InviteOutcomeUnknown"
+
+
+def test_what_only_a_case_can_end_is_left_to_who_may_open_one() -> None:
+    """Its time is over too: a click opens no case, and gives nothing back."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    scenario.passes(5000)
+
+    assert not done(scenario.redeem()).changed
+    scenario.settle(reservation_id)
+
+    assert scenario.kinds[-2:] == ["InviteOutcomeUnknown", "CaseOpened"]
+
+
+def test_a_lease_that_is_over_is_a_doubt_and_no_sending() -> None:
+    """Who would give it back is told that it has to be decided, not that it is being sent."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    scenario.passes(100)
+
+    refused = scenario.refund(reservation_id)
+
+    assert isinstance(refused, ReservationNotRefundable)
+    assert refused.why == "unknown"
+    assert done(scenario.resolve(reservation_id, "refunded")).changed
