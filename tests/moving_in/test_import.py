@@ -4,6 +4,7 @@ import csv
 import hashlib
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def test_an_older_version_with_fewer_columns(tmp_path: Path, terminal: Terminal)
     """Columns that came later may be missing, and so may the groups."""
     path = tmp_path / "older.db"
     dsn = old.sqlite(path, [], [])
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TABLE team_groups")
         for table, kept in (
             ("redeem_codes", "id, code, max_uses, used_count"),
