@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from api.deps import TheServices, request_id_of
+from api.malformed import faults_of
 from api.problems import ProblemError
 from api.schemas import BounceReason, Problem
 from api.services import Caller, Services
@@ -139,8 +140,10 @@ class _Desk:
             raise await self._refused(fault)
         try:
             found = Callback.model_validate_json(body)
-        except ValidationError:
-            raise await self._refused("malformed") from None
+        except ValidationError as error:
+            problem = await self._refused("malformed")
+            problem.faults = faults_of({**fault, "loc": ("body", *fault["loc"])} for fault in error.errors())
+            raise problem from None
         item = await services.read(lambda: services.reader.reservation(found.data.reservation_id))
         if item is None or item.group != self._channel.group:
             raise await self._refused("foreign")

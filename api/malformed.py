@@ -1,6 +1,7 @@
 """A request that does not have the form that its route asks for, as a problem that says which part and why."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
@@ -15,8 +16,13 @@ def problem_of(error: RequestValidationError) -> ProblemError:
     """The problem document's content; what the request says there is not repeated."""
     faults = error.errors()
     problem = ProblemError(_code({str(fault["loc"][-1]) for fault in faults if fault["loc"]}))
-    problem.faults = [_told(fault) for fault in faults[:FAULTS_MAX]]
+    problem.faults = faults_of(faults)
     return problem
+
+
+def faults_of(faults: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Where and what, of the first faults that pydantic found; what the request says there is not repeated."""
+    return [_told(fault) for fault in islice(faults, FAULTS_MAX)]
 
 
 def _told(fault: Mapping[str, Any]) -> dict[str, object]:

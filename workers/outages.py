@@ -4,6 +4,7 @@ import logging
 from typing import Final
 
 import redis.exceptions
+from celery.beat import SchedulingError
 from kombu.exceptions import OperationalError as BrokerAwayError
 
 from projections.outages import DATABASE_AWAY
@@ -22,23 +23,40 @@ REASON_MAX: Final = 300
 def reason_of(error: object) -> str:
     """Why a task failed, in one line. The words of a defect stay with its traceback: only its class is named."""
     name = type(error).__name__
-    words = str(error).strip().partition("\n")[0]
+    words = _first_line(error)
     return f"{name}: {words}"[:REASON_MAX] if isinstance(error, AWAY) and words else name
 
 
-def is_told_elsewhere(record: logging.LogRecord) -> bool:
-    """Whether a line of Celery's about a failed task only repeats, with a traceback, the line that the task has."""
-    return record.exc_info is not None and isinstance(record.exc_info[1], AWAY)
-
-
 def keep_to_one_line() -> None:
-    """Leave out Celery's lines about tasks that met an outage: `workers.task_metrics` writes one with the reason."""
-    logging.getLogger("celery.app.trace").addFilter(_DEFECTS)
+    """Keep tracebacks of an outage out of Celery's log lines; those of a defect stay."""
+    logging.getLogger("celery.app.trace").addFilter(_OF_TASKS)
+    logging.getLogger("celery.beat").addFilter(_OF_BEAT)
 
 
-class _Defects(logging.Filter):
+class _OfTasks(logging.Filter):
+    """Leaves out lines about tasks that met an outage: `workers.task_metrics` writes one with the reason."""
+
     def filter(self, record: logging.LogRecord) -> bool:
-        return not is_told_elsewhere(record)
+        return not isinstance(_error_of(record), AWAY)
 
 
-_DEFECTS: Final = _Defects()
+class _OfBeat(logging.Filter):
+    """Takes stack and traceback out of lines about what could not be sent: it is due again in seconds."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = _error_of(record)
+        if isinstance(error, SchedulingError) and isinstance(error.__cause__ or error.__context__, AWAY):
+            record.msg, record.args, record.exc_info = "%s", (_first_line(error),), None
+        return True
+
+
+def _error_of(record: logging.LogRecord) -> BaseException | None:
+    return record.exc_info[1] if record.exc_info else None
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+_OF_TASKS: Final = _OfTasks()
+_OF_BEAT: Final = _OfBeat()

@@ -142,6 +142,8 @@ def test_what_is_not_the_systems_own_changes_nothing(
     answer = system.report("invite.removed", item, **how)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+    named = [fault["where"] for fault in answer.json().get("errors", [])]
+    assert named == [f"body.data.{part}" for part in how.keys() & {"delivery", "reason"}]
     assert system.refused() == {reason: 1}
     assert type(system.history(item)[-1]).__name__ == "InviteSent"
 

@@ -5,6 +5,8 @@ from typing import NoReturn
 
 import pytest
 from celery import Celery
+from celery.beat import Scheduler
+from kombu.exceptions import OperationalError as BrokerAwayError
 from psycopg import OperationalError as DatabaseAwayError
 
 from projections.errors import StorageUnavailableError
@@ -32,7 +34,7 @@ def test_an_outage_is_one_line(
     def failing() -> NoReturn:
         raise error
 
-    task = app.task(failing, name="failing")
+    task = app.task(failing, name="failing", shared=False)
     measure_tasks(lambda: None)
     keep_to_one_line()
     with caplog.at_level(logging.INFO):
@@ -43,3 +45,30 @@ def test_an_outage_is_one_line(
         (vars(line)["reason"], vars(line)["outcome"], line.levelno) for line in lines
     }
     assert tracebacks == len([record for record in caplog.records if record.exc_info])
+
+
+@pytest.mark.parametrize(
+    ("error", "is_short"),
+    [(BrokerAwayError("Timeout reading from socket"), True), (ValueError("no such task"), False)],
+    ids=["the broker", "a defect"],
+)
+def test_what_beat_can_not_send_is_one_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, error: Exception, is_short: bool
+) -> None:
+    """A broker that is away for a minute is met dozens of times; Celery tells each with two stacks."""
+    app = Celery("outages", broker="memory://", set_as_current=False)
+
+    def nothing() -> None:
+        """Is never run."""
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(app.task(nothing, name="sweeping", shared=False), "apply_async", refuse)
+    keep_to_one_line()
+    scheduler = Scheduler(app, lazy=True)
+    scheduler.apply_entry(scheduler.Entry(name="sweep", task="sweeping", schedule=1.0, app=app))
+
+    (line,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert is_short == (f"Couldn't apply scheduled task sweep: {error}" == line.getMessage())
+    assert is_short == (not line.exc_info)
