@@ -69,13 +69,19 @@ def what_hinders(code: RedeemCode, item: Reservation, book: Book) -> str | None:
     if is_bound_to_another(code, item):
         return "bound_to_another"
     others = [other for other in book.of_recipient(code.code_id, item.recipient_id) if other.kind == item.kind]
-    if any(other.counts_or_holds and other.versions[0] > item.versions[0] for other in others):
+    if any(_comes_before(other, item) for other in others):
         return "newer_reservation"
     if not item.is_use:
         return None if has_access_to_move(item, book) else "grant_ended"
     if code.available is not None and code.available < 1:
         return "no_free_use"
     return None
+
+
+def _comes_before(other: Reservation, item: Reservation) -> bool:
+    """Whether it stands in the place: asked for later, or after the same one, which only one may follow (rule 8)."""
+    is_beside = item.is_use and item.follows is not None and other.follows == item.follows
+    return other.counts_or_holds and (is_beside or other.versions[0] > item.versions[0])
 
 
 def has_access_to_move(item: Reservation, book: Book) -> bool:

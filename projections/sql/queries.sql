@@ -65,15 +65,15 @@ WHERE r.follows = ANY(%s) AND r.status <> 'refunded'
 ORDER BY r.reservation_id, e.originator_version;
 
 -- name: events_of_newer
--- Newer live or sent reservations of the same persons on the same codes (a bound, not a page: one is enough). Several of
--- one person's may have the same newer one.
+-- Newer live or sent reservations of the same persons on the same codes, and such as follow the same one (a bound, not a
+-- page: one is enough). Several of one person's may have the same newer one.
 SELECT DISTINCT n.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
 FROM reservations r
 CROSS JOIN LATERAL (
     SELECT * FROM reservations n
     WHERE n.code_id = r.code_id AND n.recipient_id = r.recipient_id AND n.status <> 'refunded'
-        AND n.versions[1] > r.versions[1]
-    ORDER BY n.versions[1] DESC
+        AND n.reservation_id <> r.reservation_id AND (n.versions[1] > r.versions[1] OR n.follows = r.follows)
+    ORDER BY (n.follows = r.follows) IS TRUE DESC, n.versions[1] DESC
     LIMIT 20
 ) n
 JOIN ledger_events e ON e.originator_id = n.code_id AND e.originator_version = ANY(n.versions)

@@ -115,6 +115,22 @@ def test_a_success_that_may_not_retake_opens_a_case(hindrance: str) -> None:
     assert scenario.reservation(reservation_id).due_at is None
 
 
+def test_one_use_follows_another_whichever_late_success_comes_first() -> None:
+    """Two further uses were asked for one after the other and given back: one is retaken, the other is a case."""
+    for order in ((0, 1), (1, 0)):
+        scenario = Scenario(max_uses=5, bound=False)
+        first, further = scenario.sent(), []
+        for _ in order:
+            further.append(scenario.reserved(again=first))
+            scenario.attempt(further[-1], REFUSED)
+
+        for number in order:
+            scenario.outcome(further[number], SENT, attempt=2)
+
+        assert [scenario.reservation(further[number]).status for number in order] == ["sent", "refunded"]
+        assert scenario.kinds[-1] == "CaseOpened"
+
+
 def test_an_older_sent_use_of_the_same_person_hinders_nothing() -> None:
     """A further use that was given back and arrived after all is counted beside the first."""
     scenario = Scenario(max_uses=2)

@@ -6,6 +6,7 @@ import pytest
 from msgspec import structs
 
 from domain.deciding import Command
+from domain.decisions.accept import AcceptInvite
 from domain.decisions.command import Context
 from domain.decisions.correct import CorrectRecipient
 from domain.decisions.note import NoteOnCode, NoteOnReservation
@@ -16,7 +17,7 @@ from domain.decisions.revoke import RevokeCode
 from domain.decisions.terms import ChangeTerms
 from domain.errors import CodeUnknown, RecipientNotCorrectable
 from domain.events import ActorKind
-from domain.ports import Uncertain
+from domain.ports import Rejected, Uncertain
 from domain.values import EmailAddress
 from projections.revoking import case_ids, settle_next
 from tests.projections.ledgers import LedgerBench, check_code, done
@@ -157,6 +158,27 @@ def test_a_sent_use_is_not_forgotten_behind_many_that_were_given_back(bench: Led
     again = done(bench.redeem(code, li))
 
     assert (again.about().reservation_id, again.changed) == (sent, False)
+
+
+def test_one_use_follows_another_whichever_late_success_comes_first(bench: LedgerBench) -> None:
+    """The older one that was retaken is looked up too."""
+    code, li = bench.issue(None), "li@example.com"
+    sent = done(bench.redeem(code, li)).about().reservation_id
+    bench.attempt(sent)
+    further = []
+    for _ in range(2):
+        command = structs.replace(bench.reserve(code, li), again=sent)
+        further.append(done(bench.run(command)).about().reservation_id)
+        bench.attempt(further[-1], Rejected(server="mx:25", reason="x", final=True))
+
+    for item in further:
+        bench.run(AcceptInvite(context=bench.context(), reservation_id=item, delivery=1, case_id=uuid4()))
+
+    assert bench.rows("SELECT status FROM reservations WHERE follows IS NOT NULL ORDER BY versions[1]") == [
+        ("sent",),
+        ("refunded",),
+    ]
+    assert [] == check_code(bench.storage, code_id_of(bench, code))
 
 
 def test_access_is_taken_away_with_the_use(bench: LedgerBench) -> None:
