@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from api.deps import Admin, TheServices
 from api.hook_schemas import SecretView, views_of_secrets
 from api.problems import ProblemError, malformed
-from api.schemas import Problem
+from api.schemas import Asked, Problem
 from api.services import Services
 from api.targets import checked_target
 from domain.targets import URL_LENGTH_MAX
@@ -26,7 +26,7 @@ router = APIRouter(
 )
 
 
-class ChannelRequest(BaseModel):
+class ChannelRequest(Asked):
     """Where a group's invitations are to be posted."""
 
     group: Annotated[str, Field(min_length=1, max_length=GROUP_LENGTH_MAX)]

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
+from api.schemas import Asked
 from domain.targets import URL_LENGTH_MAX
 from projections.deliveries import DeliveryLine, DeliveryState
 from projections.endpoints import CONCURRENCY_MAX, EVENT_NAMES, Endpoint, EndpointState, WhyDisabled
@@ -43,18 +44,18 @@ Concurrency = Annotated[int, Field(ge=1, le=CONCURRENCY_MAX, description="Messag
 Url = Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)]
 
 
-class EndpointRequest(BaseModel):
+class EndpointRequest(Asked):
     """A new endpoint."""
 
     url: Url
-    event_types: EventTypes = []
+    event_types: EventTypes = Field(default=[])
     concurrency: Concurrency = 1
     from_position: int | None = Field(
         default=None, ge=0, le=2**62, description="Told of events after this position; null: from now on."
     )
 
 
-class EndpointChange(BaseModel):
+class EndpointChange(Asked):
     """What is to be changed; what is not named stays."""
 
     url: Url | None = None

@@ -12,7 +12,7 @@ from api.deps import MayRefund, TheServices
 from api.hurt import Window
 from api.outages import REFUNDED_AT_ONCE, find_hurt, give_back, parts_of
 from api.problems import malformed
-from api.schemas import Problem
+from api.schemas import Asked, Problem
 from api.services import Caller, Services
 
 LISTED_MAX = 1000
@@ -30,7 +30,7 @@ router = APIRouter(
 )
 
 
-class OutageRequest(BaseModel):
+class OutageRequest(Asked):
     """A window and a cause. Nothing is changed unless `apply` is true."""
 
     from_: Annotated[AwareDatetime, Field(alias="from")]

@@ -15,6 +15,12 @@ Note = Annotated[str, Field(min_length=1, max_length=2000)]
 BounceReason = Literal["mailbox_unknown", "mailbox_full", "refused", "other"]
 
 
+class Asked(BaseModel):
+    """A request of staff or integrators. What it doesn't know is an error: a mistyped name would be a wish unheard."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class RedeemRequest(BaseModel):
     """A code and the address that the invitation goes to."""
 
@@ -68,7 +74,7 @@ class Problem(BaseModel):
     errors: list[Fault] | None = None
 
 
-class IssueRequest(BaseModel):
+class IssueRequest(Asked):
     """Terms of new codes."""
 
     count: int = Field(default=1, ge=1, le=1000)
@@ -146,20 +152,20 @@ class History(BaseModel):
     events: list[HistoryEvent]
 
 
-class RefundRequest(BaseModel):
+class RefundRequest(Asked):
     """Why a use is given back; kept sealed in the vault."""
 
     note: Annotated[str, Field(min_length=1, max_length=2000)]
     revoke_access: bool = Field(default=False, description="Take away too the access that a sent invitation gave.")
 
 
-class ReasonRequest(BaseModel):
+class ReasonRequest(Asked):
     """Why; kept sealed in the vault."""
 
     note: Annotated[str | None, Field(min_length=1, max_length=2000)] = None
 
 
-class ForgetRequest(BaseModel):
+class ForgetRequest(Asked):
     """Who is meant, and why they are forgotten or their data given out (kept sealed, so without the address)."""
 
     email: Annotated[str, Field(min_length=3, max_length=320)]
@@ -183,7 +189,7 @@ class PersonView(BaseModel):
     refused_tries: list[dict[str, Any]]
 
 
-class NoteRequest(BaseModel):
+class NoteRequest(Asked):
     """What is to stand in the history; kept sealed in the vault."""
 
     note: Annotated[str, Field(min_length=1, max_length=2000)]
@@ -238,7 +244,7 @@ class StaffRebindRequest(ReasonRequest):
     group: Name
 
 
-class ResolveRequest(BaseModel):
+class ResolveRequest(Asked):
     """What a person found out, and why; the note is kept sealed in the vault."""
 
     as_: Literal["sent", "refunded", "retry"] = Field(
@@ -247,7 +253,7 @@ class ResolveRequest(BaseModel):
     note: Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class BounceRequest(BaseModel):
+class BounceRequest(Asked):
     """A delivery that came back; the server's words are kept sealed in the vault."""
 
     delivery: int = Field(default=1, ge=1, le=1000, description="The number in the Message-ID, after the first dot.")

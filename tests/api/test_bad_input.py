@@ -7,6 +7,7 @@ import pytest
 from tests.api.site import Site
 
 WRITTEN = ("refusals", "recipients", "unknown_code_tries")
+ONE = "00000000-0000-4000-8000-000000000000"
 GOOD = {"email": "li.wei@example.com", "code": "ABC123"}
 
 BAD_BODIES = [
@@ -109,7 +110,32 @@ def test_who_does_not_say_that_it_is_json_is_told_to(common: Site, content_type:
 
 def test_a_wrong_method_is_told_every_right_one(common: Site) -> None:
     """Allow names all methods of the address (RFC 9110, 15.5.6), on whichever routes they are."""
-    one = "/api/v1/codes/00000000-0000-4000-8000-000000000000"
+    one = f"/api/v1/codes/{ONE}"
     told = {path: common.client.delete(path).headers["allow"] for path in ("/api/v1/codes", one, f"{one}/terms")}
 
     assert {"/api/v1/codes": "GET, POST", one: "GET, PATCH", f"{one}/terms": "GET, PUT"} == told
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "unknown"),
+    [
+        ("POST", "/api/v1/codes", {"max_uses": 2, "expire_at": "2030-01-01T00:00:00Z"}, "expire_at"),
+        ("PATCH", f"/api/v1/codes/{ONE}", {"max_use": 5}, "max_use"),
+        ("POST", f"/api/v1/codes/{ONE}/pause", {"reason": "fraud"}, "reason"),
+        ("POST", "/api/v1/webhooks", {"url": "https://bi.example.com/", "events": ["InviteSent"]}, "events"),
+        (
+            "POST",
+            "/api/v1/refunds",
+            {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "dry_run": True},
+            "dry_run",
+        ),
+    ],
+)
+def test_a_mistyped_field_of_staff_is_an_error(
+    common: Site, method: str, path: str, body: dict[str, object], unknown: str
+) -> None:
+    """Ignored it would be a code that never ends, or a reason that nobody can read."""
+    answer = common.client.request(method, path, json=body, headers=common.key("admin"))
+
+    assert 422 == answer.status_code
+    assert [f"body.{unknown}"] == [fault["where"] for fault in answer.json()["errors"]]
