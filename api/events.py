@@ -130,7 +130,7 @@ async def list_events(
     newest = await services.read(feed.newest)
     content = {"events": [view_of(item) for item in page.events], "next": page.next, "more": page.is_full}
     return Response(
-        orjson.dumps({**content, "newest": max(newest, page.next)}),
+        orjson.dumps({**content, "newest": newest}),
         headers={"Cache-Control": "no-store"},
         media_type="application/json",
     )

@@ -104,3 +104,13 @@ def test_malformed_places_and_types_are_422(site: Site) -> None:
     assert "InviteSent" in answers[4].json()["errors"][0]["what"]
     stream = site.client.get(f"{FEED}/stream", headers={**headers, "Last-Event-ID": "x"})
     assert stream.status_code == 422
+
+
+def test_who_is_ahead_of_the_log_can_see_it(site: Site) -> None:
+    """After an older state was restored: `newest` is where the log ends, whatever position was asked for."""
+    site.issue()
+    ahead = newest(site) + 1000
+
+    page = site.client.get(f"{FEED}?after={ahead}", headers=site.key("viewer")).json()
+
+    assert ([], ahead, newest(site)) == (page["events"], page["next"], page["newest"])
