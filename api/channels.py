@@ -12,12 +12,12 @@ from api.problems import ProblemError, malformed
 from api.schemas import Asked, Problem
 from api.services import Services
 from api.targets import checked_target
+from domain.groups import NAME_LENGTH_MAX
 from domain.targets import URL_LENGTH_MAX
 from projections.channels import ChannelLine, Channels
 from projections.hook_secrets import HookSecrets, SecretLine
 
 PER_PAGE = 100
-GROUP_LENGTH_MAX = 200
 
 router = APIRouter(
     prefix="/api/v1/channels",
@@ -29,7 +29,7 @@ router = APIRouter(
 class ChannelRequest(Asked):
     """Where a group's invitations are to be posted."""
 
-    group: Annotated[str, Field(min_length=1, max_length=GROUP_LENGTH_MAX)]
+    group: Annotated[str, Field(min_length=1, max_length=NAME_LENGTH_MAX)]
     url: Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)]
 
 
@@ -67,7 +67,7 @@ async def put_channel(body: ChannelRequest, services: TheServices, _: Admin) -> 
 async def list_channels(
     services: TheServices,
     _: Admin,
-    after: Annotated[str, Query(max_length=GROUP_LENGTH_MAX)] = "",
+    after: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
 ) -> ChannelPage:
     """By name."""
     if not after.isprintable():

@@ -4,13 +4,18 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from domain.groups import NAME_LENGTH_MAX, without_address
 from domain.reservation import PublicState
 from domain.values import TYPED_LENGTH_MAX
 
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-"""Of a group: one line."""
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=NAME_LENGTH_MAX, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(without_address),
+]
+"""Of a group: one line, and no e-mail address."""
 Note = Annotated[str, Field(min_length=1, max_length=2000)]
 BounceReason = Literal["mailbox_unknown", "mailbox_full", "refused", "other"]
 

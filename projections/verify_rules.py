@@ -6,6 +6,7 @@ from typing import cast
 from uuid import UUID
 
 from domain.events import ReservationEvent
+from domain.groups import ADDRESS
 from domain.invariants import broken_code_rules, broken_reservation_rules
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
@@ -15,7 +16,7 @@ from projections.fold_watch import PoisonEventError, ReadEvent
 
 NO_ADDRESS = "9.9 no clear address in an event"
 READABLE = "2 every event can be read and follows"
-_ADDRESS = re.compile(rb'[^"\s@]+@[^"\s@]+[.][^"\s@]+')
+_ADDRESS = re.compile(ADDRESS.encode())
 
 
 class RuleWatch:

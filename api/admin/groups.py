@@ -17,6 +17,7 @@ from api.i18n import LANGUAGES
 from api.pages.security import MAIL_POLICY, security_headers
 from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
+from domain.groups import fault_of_group
 from domain.ports import Accepted, Language, Later, Letter, Outcome, Rejected
 from domain.values import EmailAddress, MalformedEmailError
 from projections.groups import Group, Words
@@ -202,7 +203,7 @@ def _read(fields: Fields, name: str) -> Group:
 
 
 async def _group(office: Office, name: str) -> Group:
-    if not name.isprintable() or name != name.strip():
+    if fault_of_group(name) is not None or name != name.strip():
         raise ProblemError("NOT_FOUND")
     found = await office.services.read(lambda: office.groups.find(name))
     takes_rebinds = await office.services.read(lambda: office.groups.takes_rebinds(name))

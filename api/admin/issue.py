@@ -23,6 +23,7 @@ from api.admin.rendering import (
 from api.issuing import Terms
 from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
+from domain.groups import fault_of_group
 from projections.batches import NewBatch
 
 COUNT_MAX: Final = 1_000_000
@@ -68,8 +69,15 @@ def terms_of(fields: Fields, office: Office) -> Terms:
         expires_at=fields.moment("expires_at", office.services.now()),
         validity_days=fields.number("validity_days", DAYS_MAX),
         rebinds_max=fields.number("rebinds_max", REBINDS_MAX, least=0),
-        group=fields.text("group", NAME_LENGTH_MAX) or None,
+        group=_group(fields) or None,
     )
+
+
+def _group(fields: Fields) -> str:
+    name = fields.text("group", NAME_LENGTH_MAX)
+    if fault_of_group(name) == "address":
+        fields.faults["group"] = "address"
+    return name
 
 
 def batch_id_of(fields: Fields) -> UUID:

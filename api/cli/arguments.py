@@ -6,6 +6,7 @@ from uuid import UUID
 
 import typer
 
+from domain.groups import fault_of_group
 from domain.values import EmailAddress, MalformedEmailError
 
 REBINDS_MAX = 1_000
@@ -57,9 +58,12 @@ def group_of(text: str) -> str | None:
     """The name of a group; None for no group, which is the empty name.
 
     Raises:
-        typer.BadParameter: It is too long, or no one line.
+        typer.BadParameter: It is too long, no one line, or an e-mail address.
     """
-    return name_of(text, "--group") or None
+    name = name_of(text, "--group")
+    if fault_of_group(name) == "address":
+        raise _bad("a group's name stands in events, where no e-mail address may be: name it otherwise", "--group")
+    return name or None
 
 
 def name_of(text: str, option: str) -> str:

@@ -7,12 +7,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 from api.issuing import Terms
+from domain.groups import NAME_LENGTH_MAX, fault_of_group
 from domain.values import MalformedCodeError, normal_code
 
 MAX_USES_MAX: Final = 2**53
 DAYS_MAX: Final = 36_500
 REBINDS_MAX: Final = 1_000
-NAME_LENGTH_MAX: Final = 200
 NOTE_LENGTH_MAX: Final = 2_000
 TERMS_KEPT_MAX: Final = 1_024
 """Different terms of a file that are remembered."""
@@ -178,7 +178,9 @@ def _bound(column: str, cell: str) -> bool:
 
 
 def _name(column: str, cell: str) -> str:
-    if len(cell) > NAME_LENGTH_MAX or not cell.isprintable():
+    if (fault := fault_of_group(cell)) == "address":
+        raise CellFaultError(column, f"{column} is an e-mail address, and events may hold none: name it otherwise")
+    if fault is not None:
         raise CellFaultError(column, f"{column} is no name of up to {NAME_LENGTH_MAX} letters on one line")
     return cell
 

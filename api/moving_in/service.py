@@ -9,6 +9,7 @@ from api.moving_in.findings import Finding, Tally, of_rows, of_verdict
 from domain.decisions.command import Context
 from domain.decisions.import_code import ImportCode, ImportedUse
 from domain.errors import Refusal
+from domain.groups import fault_of_group
 from domain.old_system import OldCode, Verdict, judge
 from domain.ports import Language
 from domain.shapes import shape_of
@@ -67,7 +68,7 @@ class MovingIn:
             LegacySourceError: The old database stops answering.
             StorageUnavailableError: Ours does; the batches before stay taken over, and another run goes on.
         """
-        self._groups = old.groups()
+        self._groups = {key: name for key, name in old.groups().items() if fault_of_group(name) is None}
         self._doubled = _doubled(old)
         batch: list[tuple[str, OldCode, Verdict]] = []
         for file in old.files():
@@ -103,7 +104,9 @@ class MovingIn:
         self.tally.guessable += shape_of(normal) == "short"
         yield from of_verdict(code, verdict)
         if code.group_id is not None and code.group_id not in self._groups:
-            words = f"its group {code.group_id} is not in team_groups; taken over without a group"
+            words = (
+                f"its group {code.group_id} has no name in team_groups that may stand in events; taken over without one"
+            )
             yield Finding("no_group", code.text, code.old_id, words)
         batch.append((normal, code, verdict))
 

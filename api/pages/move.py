@@ -11,10 +11,9 @@ from api.pages.errors import error_page
 from api.pages.ports import PageDeps, RefusalAnswer, StatusView
 from api.pages.rendering import page_language
 from api.pages.visitor import visitor_of
+from domain.groups import NAME_LENGTH_MAX
 from domain.ports import Language
 from domain.values import TYPED_LENGTH_MAX
-
-GROUP_LENGTH_MAX = 200
 
 
 def routes(deps: PageDeps) -> APIRouter:
@@ -46,7 +45,7 @@ def routes(deps: PageDeps) -> APIRouter:
         view = await found(reservation_id, language)
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
-        answer = await deps.move(view.reservation_id, code, group[:GROUP_LENGTH_MAX], language, visitor_of(request))
+        answer = await deps.move(view.reservation_id, code, group[:NAME_LENGTH_MAX], language, visitor_of(request))
         if isinstance(answer, RefusalAnswer):
             return _form(request, language, view, code=code, group=group, refusal=answer)
         return RedirectResponse(f"/r/{answer.reservation_id}", 303, {"Cache-Control": "no-store"})
@@ -70,5 +69,5 @@ def _form(
         refusal,
         view=view,
         code=code[:TYPED_LENGTH_MAX],
-        group=group[:GROUP_LENGTH_MAX],
+        group=group[:NAME_LENGTH_MAX],
     )

@@ -15,7 +15,6 @@ from api.support.access import ActingSupport, Staff, Support, SupportRoute, TheD
 from api.support.deeds import (
     DAYS_MAX,
     FIELDS,
-    GROUP_LENGTH_MAX,
     TYPED_LENGTH_MAX,
     USES_MAX,
     Act,
@@ -40,6 +39,7 @@ from api.support.views import masked
 from domain.deciding import CodeCommand, ReservationCommand
 from domain.decisions.command import Context
 from domain.decisions.terms import terms_of
+from domain.groups import NAME_LENGTH_MAX
 from projections.revoking import settle
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
@@ -199,7 +199,7 @@ def _form(
         typed_length_max=TYPED_LENGTH_MAX,
         uses_max=USES_MAX,
         days_max=DAYS_MAX,
-        group_length_max=GROUP_LENGTH_MAX,
+        group_length_max=NAME_LENGTH_MAX,
     )
 
 

@@ -22,6 +22,7 @@ from domain.decisions.resend import RequestResend
 from domain.decisions.resolve import Resolution, ResolveReservation
 from domain.decisions.revoke import RevokeCode
 from domain.decisions.terms import ChangeTerms
+from domain.groups import fault_of_group
 from domain.ports import TextDraft
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
@@ -41,7 +42,6 @@ TYPED_LENGTH_MAX: Final = 320
 USES_MAX: Final = 2**53
 DAYS_MAX: Final = 36_500
 REBINDS_MAX: Final = 1_000
-GROUP_LENGTH_MAX: Final = 200
 
 Field = Literal["access", "email", "group", "terms"]
 FIELDS: Final[dict[Act, Field]] = {"refund": "access", "correct": "email", "rebind": "group", "terms": "terms"}
@@ -169,7 +169,7 @@ def about_code(act: CodeAct, code_id: UUID, form: Filled, ask: Ask) -> CodeComma
                 max_uses=_number(form.max_uses, USES_MAX),
                 expires_at=_moment(form.expires_at),
                 validity_days=_number(form.validity_days, DAYS_MAX, least=1),
-                group=form.group[:200] or None,
+                group=_group(form.group) if form.group else None,
                 rebinds_max=_number(form.rebinds_max, REBINDS_MAX),
                 note=note,
             )
@@ -227,7 +227,7 @@ def _address(typed: str) -> EmailAddress:
 
 
 def _group(typed: str) -> str:
-    if not typed or len(typed) > GROUP_LENGTH_MAX or not typed.isprintable():
+    if not typed or fault_of_group(typed) is not None:
         raise ProblemError("MALFORMED")
     return typed
 

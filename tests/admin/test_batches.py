@@ -88,6 +88,8 @@ def test_what_makes_no_sense_is_said_field_by_field(site: Site, admin: Browser) 
     assert 422 == answer.status_code
     assert 6 == answer.text.count('aria-invalid="true"')
     assert 'value="&lt;b&gt;"' in answer.text
+    private = admin.submit("/admin/batches", "/admin", nonce=uuid4().hex, group="li.wei@example.com")
+    assert (422, 1) == (private.status_code, private.text.count('aria-invalid="true"'))
     assert 0 == site.count("batches")
 
 

@@ -9,6 +9,7 @@ from projections.groups import NO_WORDS, Group, Groups, Words
 from tests.api.site import Answer, Site
 
 TARGET = "https://team.example.com/welcome?from=ledger"
+ADDRESS = "li.wei@example.com"
 PAGE = {"accept": "text/html", "accept-language": "en"}
 
 
@@ -80,3 +81,17 @@ def test_the_status_page_tells_where_the_letter_goes(site: Site) -> None:
     assert "li.wei" not in page
     assert "blue" in page
     assert page.count("<time") == 2
+
+
+def test_no_group_is_named_like_an_address(site: Site) -> None:
+    """It would stand in events for ever, and every check of the log would find it."""
+    key = site.key("admin")
+    (issued,) = site.client.post("/api/v1/codes", json={"max_uses": 1}, headers=key).json()
+
+    answers = [
+        site.client.post("/api/v1/codes", json={"max_uses": 1, "group": ADDRESS}, headers=key),
+        site.client.patch(f"/api/v1/codes/{issued['id']}", json={"group": ADDRESS}, headers=key),
+    ]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(422, "MALFORMED")] * 2
+    assert [ADDRESS in answer.text for answer in answers] == [False, False]

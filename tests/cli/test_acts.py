@@ -128,3 +128,11 @@ def test_a_limit_too_low_is_refused_with_the_number(bench: LedgerBench, terminal
 
     assert ended.status == 4
     assert ended.err.startswith("2 uses are used or reserved already")
+
+
+def test_no_group_is_named_like_an_address(bench: LedgerBench, terminal: Terminal) -> None:
+    """It is said before anything is written."""
+    told = terminal.ledger("issue", "--max-uses", "1", "--group", "li.wei@example.com")
+
+    assert (told.status, "where no e-mail address may be" in told.err) == (2, True)
+    assert bench.rows("SELECT count(*) FROM ledger_events") == [(0,)]

@@ -24,7 +24,7 @@ CODES = [
     old.code(4, "OVER1", used_count=2, max_uses=1),
     old.code(5, "TWICE", used_count=0),
     old.code(6, "TWI CE", used_count=0),
-    old.code(7, "OFF1", is_active=False, max_uses=0),
+    old.code(7, "OFF1", is_active=False, max_uses=0, group_id=4),
     old.code(8, "GONE1", used_count=1, removed_at="2026-02-01 00:00:00", status="removed"),
     old.code(9, "BADMAIL", used_count=1),
     old.code(10, "BROKEN", expires_at="next week"),
@@ -44,7 +44,7 @@ RECORDS = [
     old.record(10, None),
     old.record(11, "AGREE-1", is_rebind=True),
 ]
-GROUPS = [{"id": 3, "name": "blue"}]
+GROUPS = [{"id": 3, "name": "blue"}, {"id": 4, "name": "li.wei@example.com"}]
 EXPECTED = {
     "codes_read": 12,
     "agreeing": 7,
@@ -57,7 +57,7 @@ EXPECTED = {
     "duplicate": 2,
     "bad_code": 0,
     "unreadable": 1,
-    "no_group": 1,
+    "no_group": 2,
     "already": 0,
     "rebinds": 1,
     "guessable": 9,

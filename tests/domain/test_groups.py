@@ -1,0 +1,25 @@
+"""What may be a group's name."""
+
+import pytest
+
+from domain.groups import NAME_LENGTH_MAX, fault_of_group
+
+
+@pytest.mark.parametrize("name", ["", "design", "设计 2026", "Team @ Berlin", "@all", "a@b", "x" * NAME_LENGTH_MAX])
+def test_a_name(name: str) -> None:
+    """One line of any script."""
+    assert fault_of_group(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("x" * (NAME_LENGTH_MAX + 1), "length"),
+        ("two\nlines", "signs"),
+        ("li.wei@example.com", "address"),
+        ("team of <li.wei@example.com>", "address"),
+    ],
+)
+def test_no_name(name: str, fault: str) -> None:
+    """What does not fit, or would put a person's address into events for ever."""
+    assert fault_of_group(name) == fault
