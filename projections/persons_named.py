@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from domain.book import Book
-from domain.deciding import Command
+from domain.deciding import Command, ReservationCommand
 from domain.decisions.correct import CorrectRecipient
 from domain.decisions.rebind import RebindReservation, RequestRebind
 from domain.decisions.refund import RefundReservation
@@ -29,3 +29,9 @@ def persons_named(commands: Sequence[Command], targeted: Mapping[UUID, UUID], bo
         elif isinstance(command, RequestRebind) and (code_id := book.code_id(command.code_digests)):
             persons.add((code_id, book.recipient_id(command.recipient)))
     return persons
+
+
+def reservations_named(commands: Sequence[Command]) -> list[UUID]:
+    """Reservations that commands are about; a rebind's own too, which is there if its first answer was lost."""
+    named = [command.reservation_id for command in commands if isinstance(command, ReservationCommand)]
+    return named + [command.new_reservation_id for command in commands if isinstance(command, RebindReservation)]

@@ -15,7 +15,7 @@ from psycopg.rows import tuple_row
 
 from domain import reservation
 from domain.book import Book, Recorded, RememberedKey
-from domain.deciding import CodeCommand, Command, NewCode, ReservationCommand, Result, recipients_of
+from domain.deciding import CodeCommand, Command, NewCode, Result, recipients_of
 from domain.decisions.correct import CorrectRecipient
 from domain.decisions.note import NoteOnCode, NoteOnReservation
 from domain.decisions.rebind import RequestRebind
@@ -31,7 +31,7 @@ from projections.caches import StoreCaches
 from projections.code_look import CodeLook
 from projections.codec import decode, encode
 from projections.database import rows_of
-from projections.persons_named import LOOKS_AT_MOVES, persons_named
+from projections.persons_named import LOOKS_AT_MOVES, persons_named, reservations_named
 from projections.rows import (
     BALANCE_KINDS,
     CASE_KINDS,
@@ -71,7 +71,7 @@ class PostgresUnitOfWork:
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         others = [command for command in commands if not isinstance(command, ReserveUse)]
         by_text = [command for command in others if isinstance(command, CorrectRecipient | RequestRebind)]
-        targets = [command.reservation_id for command in others if isinstance(command, ReservationCommand)]
+        targets = reservations_named(others)
         targeted = yield from self._codes_of_reservations(targets)
         yield from self._find_codes([*redeems, *by_text])
         rebinds = [command for command in others if isinstance(command, RequestRebind)]

@@ -100,6 +100,8 @@ def _is_moved(item: Reservation, book: Book) -> bool:
 def _moved(
     command: RequestRebind | RebindReservation, code: RedeemCode, former: Reservation, book: Book, policy: Policy
 ) -> Decision:
+    if command.new_reservation_id in book.reservations:  # this very command began it before its answer was lost
+        return Decision(code.code_id, (), command.new_reservation_id)
     now = stamp(command.context, code)
     own = [item for item in book.moves(former) if item.is_live]
     overdue = [item for item in own if item.is_overdue(now.at)]

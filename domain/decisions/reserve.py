@@ -77,6 +77,8 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
         raise CodeUnknown
     if (remembered := _remembered(command, book)) is not None:
         return Decision(code.code_id, (), remembered)
+    if command.reservation_id in book.reservations:  # this very command made it before its answer was lost
+        return Decision(code.code_id, (), command.reservation_id)
 
     now = stamp(command.context, code)
     recipient_id = book.recipient_id(command.recipient)

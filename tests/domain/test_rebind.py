@@ -135,6 +135,43 @@ def test_the_same_request_gives_the_same_rebind() -> None:
     assert asked(given) == rebind
 
 
+def test_a_lost_answer_begins_no_second_one() -> None:
+    """Whatever happened meanwhile: a further use was sent, whose access would be moved now (seed 80078481)."""
+    given = scenario()
+    first = given.sent()
+    command = RequestRebind(
+        context=given.context("person"),
+        code_digests=[b"code"],
+        recipient=Draft([b"li"], given.new_id()),
+        new_reservation_id=given.new_id(),
+        group="blue",
+        language="en",
+    )
+    begun = done(given.run(command)).about()
+    given.sent(again=first)
+
+    again = done(given.run(command))
+
+    assert (again.about(), again.changed) == (begun, False)
+
+
+def test_a_lost_answer_to_staff_begins_no_second_one() -> None:
+    """Not even if the first was given back meanwhile."""
+    given = scenario()
+    command = RebindReservation(
+        context=given.context("staff", "s1"),
+        reservation_id=given.sent(),
+        new_reservation_id=given.new_id(),
+        group="blue",
+    )
+    begun = done(given.run(command)).about().reservation_id
+    done(given.cancel(begun))
+
+    again = done(given.run(command))
+
+    assert (again.about().reservation_id, again.about().status, again.changed) == (begun, "refunded", False)
+
+
 def test_an_overdue_one_does_not_need_the_sweep() -> None:
     """The next request gives it back and begins anew, in one commit."""
     given = scenario()

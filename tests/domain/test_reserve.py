@@ -5,9 +5,10 @@ from uuid import UUID
 
 import pytest
 
+from domain.decisions.reserve import ReserveUse
 from domain.errors import Refusal, ReservationNotRefundable
 from domain.events import UseReserved
-from tests.domain.scenario import BUSY, LOST, REFUSED, START, Scenario, done, refusal
+from tests.domain.scenario import BUSY, LOST, REFUSED, START, Draft, Scenario, done, refusal
 
 
 def test_a_first_redeem_holds_one_use() -> None:
@@ -32,6 +33,24 @@ def test_the_same_person_gets_the_same_live_reservation() -> None:
 
     assert result.about().reservation_id == first
     assert not result.changed
+
+
+def test_a_lost_answer_makes_no_second_reservation() -> None:
+    """Not even if the first was given back before the command came once more."""
+    scenario = Scenario()
+    command = ReserveUse(
+        context=scenario.context("person"),
+        code_digests=[b"code"],
+        recipient=Draft([b"li"], scenario.new_id()),
+        reservation_id=scenario.new_id(),
+        language="zh",
+    )
+    first = done(scenario.run(command)).about().reservation_id
+    done(scenario.cancel(first))
+
+    again = done(scenario.run(command))
+
+    assert (again.about().reservation_id, again.about().status, again.changed) == (first, "refunded", False)
 
 
 def test_the_same_person_gets_the_sent_reservation() -> None:
