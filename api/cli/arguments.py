@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from domain.groups import fault_of_group
+from domain.groups import without_address
 from domain.values import EmailAddress, MalformedEmailError
 
 REBINDS_MAX = 1_000
@@ -60,10 +60,10 @@ def group_of(text: str) -> str | None:
     Raises:
         typer.BadParameter: It is too long, no one line, or an e-mail address.
     """
-    name = name_of(text, "--group")
-    if fault_of_group(name) == "address":
-        raise _bad("a group's name stands in events, where no e-mail address may be: name it otherwise", "--group")
-    return name or None
+    try:
+        return without_address(name_of(text, "--group")) or None
+    except ValueError as address:
+        raise _bad(f"{address}: name it otherwise", "--group") from address
 
 
 def name_of(text: str, option: str) -> str:

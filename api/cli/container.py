@@ -53,7 +53,7 @@ def run(
     A start with unsafe settings, wrong keys, or a database that is away, newer, or set back to an older state is
     refused in one sentence.
     """
-    from api.cli.misspelt import misspelt  # noqa: PLC0415 - it loads the settings of every part
+    from api.cli.misspelt import misspelt  # noqa: PLC0415 - only starting wants the settings of all parts
 
     if secrets_file := os.environ.get("LEDGER_SECRETS_FILE"):
         _make_secrets(Path(secrets_file).parent)
@@ -79,7 +79,7 @@ def run(
 
 def _check_settings_of(part: Part) -> None:
     """Read the part's own settings too, so that it does not fail over them with a traceback."""
-    from api.settings import ApiSettings  # noqa: PLC0415 - one of the two is wanted
+    from api.settings import ApiSettings  # noqa: PLC0415 - only this command wants them
     from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 
     (ApiSettings if part == "backend" else WorkerSettings)()

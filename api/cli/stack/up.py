@@ -59,7 +59,7 @@ def _run(folder: Folder, port: int, demo: bool) -> int:
     remove_state(folder.path)
     if is_taken(port):
         raise StackError(f"port {port} on {HOST} is in use by another program: choose another with --port", USAGE)
-    from api.cli.misspelt import misspelt  # noqa: PLC0415 - it loads the settings of every part
+    from api.cli.misspelt import misspelt  # noqa: PLC0415 - only starting wants the settings of all parts
 
     for strange in misspelt(os.environ):
         _complain(strange)
