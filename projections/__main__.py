@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from projections.bootstrap import Storage
-from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
+from projections.errors import RolesMissingError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.fold_pool import WORKERS_MAX, workers_here
 from projections.migrations import check_schema
 from projections.reading import Reader
@@ -24,6 +24,7 @@ from projections.rebuild import LISTED_MAX, Wish
 from projections.rebuild_command import EXIT_SERVICE, run_rebuild
 from projections.rebuild_pace import stand_back
 from projections.rebuild_shadow import PROJECTIONS
+from projections.roles import check_owner
 from projections.settings import DEFAULT_DATA_DIR, LedgerSettings, url_with_password
 from projections.verify_command import grace_of, run_verify
 from projections.verify_tree import Outside
@@ -48,8 +49,9 @@ def main(arguments: Sequence[str]) -> int:
         check_schema(database_url)
         if wanted.command == "verify":
             return _verify(database_url, wanted)
+        check_owner(database_url)
         only = _code_id(wanted.code) if wanted.code else None
-    except (StorageUnavailableError, SchemaMismatchError, WrongKeysError) as trouble:
+    except (StorageUnavailableError, SchemaMismatchError, WrongKeysError, RolesMissingError) as trouble:
         sys.stderr.write(f"{trouble}\n")
         return EXIT_SERVICE
     except ValidationError as bad:

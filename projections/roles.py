@@ -55,6 +55,35 @@ def prepare_roles(owner_url: str, running_url: str) -> None:
         raise StorageUnavailableError(message) from away
 
 
+def owns_schema(database_url: str) -> bool:
+    """Tell whether the role of a URL may change tables, which migrating, rebuilding and importing a log do.
+
+    Raises:
+        StorageUnavailableError: The server can't be reached.
+    """
+    try:
+        with connect(database_url) as conn:
+            row = conn.execute(QUERIES["owns_schema"]).fetchone()
+    except psycopg.OperationalError as error:
+        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(error).strip()}"
+        raise StorageUnavailableError(message) from error
+    return row is not None and bool(row[0])
+
+
+def check_owner(database_url: str) -> None:
+    """Make sure that the role of a URL may change tables.
+
+    Raises:
+        RolesMissingError: It may not. The message says how to run the command as the owner.
+        StorageUnavailableError: The server can't be reached.
+    """
+    if not owns_schema(database_url):
+        raise RolesMissingError(
+            f"the role of {describe(database_url)} may not change tables: set LEDGER_OWNER_DATABASE_URL to the owner"
+            " (with Docker Compose: `docker compose run --rm migrate rebuild`, or another command in its place)"
+        )
+
+
 def forgetting(role: str) -> str:
     """The role that alters the vault, by that of the role that runs."""
     return f"{role}_forget"

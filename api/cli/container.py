@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -17,14 +17,17 @@ from projections.bootstrap import check_keys
 from projections.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
 from projections.migrations import check_schema, migrate
 from projections.published import check_published
+from projections.roles import owns_schema
 from projections.settings import LedgerSettings
 
 PAUSE_S = 1.0
 
-Part = Literal["backend", "worker", "beat"]
+Component = Literal["migrate", "backend", "worker", "beat"]
+
+MIGRATING: Final = ("migrate", "backend")
 
 OWNER_ONLY = ("LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE")
-"""Left out of what the part itself sees: it runs with the rights of the running role."""
+"""Left out of the environment of the process that stays: it has the rights of the runtime role."""
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "backend": (
@@ -43,46 +46,50 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    part: Annotated[Part, typer.Argument(help="Which part of the ledger to become.")],
+    component: Annotated[Component, typer.Argument(help="Component to run.")],
     host: Annotated[str, typer.Option(help="Where the backend listens.")] = "0.0.0.0",  # noqa: S104 - inside its container
     port: Annotated[int, typer.Option(min=1, max=65535, help="The backend's port.")] = 8000,
     name: Annotated[str, typer.Option(help="A worker's name, where several share a host.")] = "celery",
 ) -> None:
-    """Become one part of the ledger in production: the backend migrates first, worker and beat wait until it has.
+    """Run one component in production: migrate, backend, worker or beat.
 
-    A start with unsafe settings, wrong keys, or a database that is away, newer, or set back to an older state is
-    refused in one sentence.
+    `migrate` brings the schema up to this version and exits; it needs the owner's password, the others do not. The
+    backend migrates too if its role owns the schema; otherwise it waits for the migration, as worker and beat do.
+    A start with unsafe settings, wrong keys, or a database that is unavailable, newer, or restored from an older
+    backup is refused with a one-line error.
     """
     from api.cli.misspelt import misspelt  # noqa: PLC0415 - only starting wants the settings of all parts
 
     if secrets_file := os.environ.get("LEDGER_SECRETS_FILE"):
         _make_secrets(Path(secrets_file).parent)
     settings = LedgerSettings()
-    _check_settings_of(part)
+    _check_settings_of(component)
     refuse_unsafe(settings, os.environ)
     for strange in misspelt(os.environ):
         complain(strange)
-    _wait_for_schema(settings, migrates=part == "backend")
+    _wait_for_schema(settings, migrates=component in MIGRATING)
+    if component == "migrate":
+        return
     url = settings.database_url.get_secret_value()
     check_keys(url, settings.open_vault())
     check_published(url, settings.checkpoint_file)
     if (folder := metric_files.folder()) is not None:
         metric_files.wipe(folder)
-    command = [sys.executable, "-m", *COMMANDS[part]]
-    if part == "backend":
+    command = [sys.executable, "-m", *COMMANDS[component]]
+    if component == "backend":
         command += ["--host", host, "--port", str(port)]
-    elif part == "worker":
+    elif component == "worker":
         command += ["--hostname", f"{name}@%h"]
     kept = {name: value for name, value in os.environ.items() if name not in OWNER_ONLY}
     os.execve(sys.executable, command, kept)  # noqa: S606 - no shell is wanted; the commands are above
 
 
-def _check_settings_of(part: Part) -> None:
-    """Read the part's own settings too, so that it does not fail over them with a traceback."""
+def _check_settings_of(component: Component) -> None:
+    """Read the component's own settings too, so that it does not fail over them with a traceback."""
     from api.settings import ApiSettings  # noqa: PLC0415 - only this command wants them
     from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 
-    (ApiSettings if part == "backend" else WorkerSettings)()
+    (ApiSettings if component in MIGRATING else WorkerSettings)()
 
 
 def _make_secrets(folder: Path) -> None:
@@ -96,10 +103,10 @@ def _make_secrets(folder: Path) -> None:
 
 
 def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:
-    """Bring the schema up, or wait for whoever does.
+    """Bring the schema up to this version if that is this process' task, otherwise wait for the process that does.
 
     Raises:
-        StorageUnavailableError: The database was away for longer than LEDGER_DATABASE_WAIT_S.
+        StorageUnavailableError: The database was unavailable for longer than LEDGER_DATABASE_WAIT_S.
         SchemaMismatchError: It is newer than this version, or was not migrated within that time.
         RolesMissingError: The running role is not as it should be.
     """
@@ -107,7 +114,7 @@ def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:
     ends = time.monotonic() + settings.database_wait_s
     while True:
         try:
-            if migrates:
+            if migrates and owns_schema(settings.owner_url):
                 migrate(settings.owner_url, url)
             check_schema(url)
         except NewerSchemaError:

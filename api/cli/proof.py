@@ -18,6 +18,7 @@ from projections.rebuild import LISTED_MAX, Wish
 from projections.rebuild_command import run_rebuild
 from projections.rebuild_pace import stand_back
 from projections.rebuild_shadow import PROJECTIONS
+from projections.roles import check_owner
 from projections.verify_command import grace_of, run_verify
 from projections.verify_tree import Outside
 
@@ -56,6 +57,7 @@ def rebuild(
     session: Session = context.obj
     database_url = session.settings().owner_url
     check_schema(database_url)
+    check_owner(database_url)
     only = None
     if code:
         with session.open() as ledger:

@@ -24,6 +24,7 @@ from projections.log_export import Exported, export_log
 from projections.log_import import NotEmptyError, import_log
 from projections.migrations import check_schema
 from projections.rebuild_command import ProgressLines
+from projections.roles import check_owner
 from projections.vault_file import Moved, export_vault, import_vault
 
 FileArgument = Annotated[Path, typer.Argument(help="The file; - for stdin.")]
@@ -88,6 +89,7 @@ def person(
 def import_events(context: typer.Context, file: FileArgument, json: JsonFlag = False) -> int:
     """Bring an exported log into an empty database: the same positions, Merkle root and read models, or nothing."""
     url = _database(context)
+    check_owner(url)
     try:
         with _progress(json=json) as progress, _read(file) as source:
             done = import_log(url, source, progress)
@@ -101,6 +103,7 @@ def import_events(context: typer.Context, file: FileArgument, json: JsonFlag = F
 def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag = False) -> int:
     """Bring an exported vault into a database whose vault is empty. It needs the key rings that it was sealed with."""
     url = _database(context)
+    check_owner(url)
     session: Session = context.obj
     rings = session.settings().open_vault()
     check_keys(url, rings)

@@ -21,6 +21,10 @@ WHERE c.relkind = 'S' AND c.relnamespace = current_schema()::regnamespace
     -- In any other order the server would ask for the rights of what is no sequence.
     AND CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege(%s, c.oid, 'USAGE') END;
 
+-- name: owns_schema
+-- Whether the current role may create tables, as migrating and rebuilding do.
+SELECT has_schema_privilege('public', 'CREATE');
+
 -- name: who_may_change_the_log
 -- Roles of the ledger's processes that could alter what is written for ever.
 SELECT DISTINCT a.usename::text FROM pg_stat_activity a, unnest('{ledger_events,audit}'::text[]) AS t (name)

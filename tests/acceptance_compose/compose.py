@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 COMMAND_S_MAX = 900
 SERVICES = ("db", "redis", "backend", "celery_worker", "celery_beat", "frontend")
+ONE_SHOT = ("migrate",)
 MAILS = """
 import json, mailbox
 found = mailbox.Maildir("/mailbox", create=False)
@@ -64,10 +65,12 @@ class Compose:
         return json.loads(self("exec", "-T", "backend", "ledger", *arguments, "--json"))
 
     def health(self) -> dict[str, list[str]]:
-        """Health of all containers by service."""
+        """Health of all containers by service, without those that exit when their work is done."""
         found: dict[str, list[str]] = {}
         for line in self("ps", "--all", "--format", "json").splitlines():
             container = json.loads(line)
+            if container["Service"] in ONE_SHOT and container["ExitCode"] == 0:
+                continue
             found.setdefault(container["Service"], []).append(container["Health"] or container["State"])
         return found
 

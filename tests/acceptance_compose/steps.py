@@ -45,6 +45,11 @@ def nothing_has_more_rights_than_it_needs(compose: Compose) -> str:
         found = compose.inspect(service)
         ensure(found["HostConfig"]["Init"], f"{service} has no init")
         ensure(found["Config"]["StopTimeout"] >= 15, f"{service} is killed before the soft shutdown ends")
+    for service in OWN:
+        mounted = [mount["Destination"] for mount in compose.inspect(service)["Mounts"]]
+        ensure("/db-secret" not in mounted, f"{service} can read the password of the database's owner")
+        named = [line for line in compose.inspect(service)["Config"]["Env"] if line.startswith("LEDGER_OWNER_")]
+        ensure(not named, f"{service} has {named}")
     size = int(docker("image", "inspect", "--format", "{{.Size}}", compose.image))
     ensure(size <= IMAGE_BYTES_MAX, f"the image has {size} bytes")
     return f"image {size / 1e6:.0f} MB"
@@ -207,7 +212,7 @@ def several_first_backends_at_once(compose: Compose) -> str:
     compose.up("--scale", "backend=3")
     found = compose.health()
     ensure(found["backend"] == ["healthy"] * 3, f"{found}")
-    made = compose("logs", "backend", "celery_worker", "celery_beat").count("new secrets were made")
+    made = compose("logs", "migrate", *OWN).count("new secrets were made")
     ensure(made == 1, f"secrets were made {made} times")
     people = People(compose)
     people.click_patiently(compose.ledger("issue", "--max-uses", "1")[0]["code"])

@@ -54,6 +54,40 @@ def test_the_backend_migrates_and_becomes_uvicorn(
     check_schema(database_url)
 
 
+def test_run_migrate_applies_the_schema_and_exits(
+    become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It replaces no process: the container ends, and those that wait for it start."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    load_secrets(become)
+    monkeypatch.setattr(container, "LedgerSettings", lambda: LedgerSettings(_env_file=become / "secrets.env"))
+    monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
+    migrated: list[str] = []
+    monkeypatch.setattr(container, "migrate", lambda owner, _: migrated.append(owner))
+
+    container.run("migrate")
+
+    assert migrated == [database_url]
+
+
+def test_the_backend_waits_for_the_migration_when_its_role_does_not_own_the_schema(
+    become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never tries: a role of few rights would fail with a message about a table of the migration tool."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    load_secrets(become)
+    monkeypatch.setattr(container, "LedgerSettings", lambda: LedgerSettings(_env_file=become / "secrets.env"))
+    monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
+    monkeypatch.setattr(container, "owns_schema", lambda _: False)
+    migrated: list[str] = []
+    monkeypatch.setattr(container, "migrate", lambda owner, _: migrated.append(owner))
+
+    with pytest.raises(_BecameError):
+        container.run("backend")
+
+    assert migrated == []
+
+
 def test_secrets_are_made_once_by_several_at_once(tmp_path: Path) -> None:
     """Backend, worker and beat may start together on an empty volume."""
     with ThreadPoolExecutor(8) as threads:
@@ -66,11 +100,29 @@ def test_secrets_are_made_once_by_several_at_once(tmp_path: Path) -> None:
 
 
 def test_the_six_services_of_the_incident() -> None:
-    """Exactly these six, and the demo's mail catcher behind a profile; each has a health check."""
+    """Exactly these six stay, each with a health check; `migrate` exits, and the mail catcher is the demo's."""
+    services = _services()
+
+    assert list(services) == [
+        "db", "redis", "migrate", "backend", "celery_worker", "celery_beat", "frontend", "mailcatcher"
+    ]  # fmt: skip
+    assert [name for name, text in services.items() if "healthcheck:" not in text] == ["migrate"]
+    assert "noeviction" in services["redis"]
+
+
+def test_only_the_one_shot_migration_can_read_the_owners_password() -> None:
+    """Code that runs in the API, a worker or beat finds it in no variable and in no mounted volume."""
+    compose = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    owners = {name for name, text in _services().items() if re.search("db-secret|LEDGER_OWNER_", text)}
+
+    assert owners == {"db", "migrate"}
+    assert not re.search("db-secret|LEDGER_OWNER_", compose.split("\nservices:\n")[0])
+    assert "migrate: {condition: service_completed_successfully}" in _services()["backend"]
+
+
+def _services() -> dict[str, str]:
+    """The text of each service of compose.yaml."""
     compose = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     services = compose.split("\nservices:\n")[1].split("\nvolumes:\n")[0]
-    names = re.findall(r"^  (\w+):$", services, re.MULTILINE)
-
-    assert names == ["db", "redis", "backend", "celery_worker", "celery_beat", "frontend", "mailcatcher"]
-    assert services.count("healthcheck:") == len(names)
-    assert "noeviction" in services
+    parts = re.split(r"^  (\w+):$", services, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))

@@ -22,7 +22,15 @@ from projections.forgetting import ForgottenList
 from projections.hook_secrets import HookSecrets, drop_ended
 from projections.key_rotation import KeyRotation
 from projections.migrations import migrate
-from projections.roles import APPEND_ONLY, VAULT, forgetting, prepare_roles, who_may_change_the_log
+from projections.roles import (
+    APPEND_ONLY,
+    VAULT,
+    check_owner,
+    forgetting,
+    owns_schema,
+    prepare_roles,
+    who_may_change_the_log,
+)
 from projections.verify import verify
 from tests.conftest import execute
 from tests.projections.conftest import settings_for
@@ -191,6 +199,15 @@ def test_a_new_password_is_set_and_the_owner_may_run_itself(running: str, databa
     psycopg.connect(changed).close()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(running)
+
+
+def test_owner_commands_name_the_remedy_when_run_as_the_runtime_role(running: str, database_url: str) -> None:
+    """The owner passes; the runtime role is told which setting, and which command in containers."""
+    check_owner(database_url)
+    assert owns_schema(database_url)
+    assert not owns_schema(running)
+    with pytest.raises(RolesMissingError, match=r"LEDGER_OWNER_DATABASE_URL .*docker compose run --rm migrate"):
+        check_owner(running)
 
 
 def test_an_owner_without_the_right_says_what_to_type(running: str, database_url: str) -> None:

@@ -90,6 +90,7 @@ def test_a_length_that_is_none_is_no_way_around_the_bound(site: Site) -> None:
         "large_client_header_buffers 4 16k;",
         "limit_req zone=clicks burst=200 nodelay;",
         "limit_conn streams 20;",
+        "limit_conn addresses 200;",
         "location = /metrics { return 404; }",
     ],
 )
