@@ -91,6 +91,7 @@ INPUTS := 1000000
 CASES := 20000
 soak: setup  ## What takes too long for every day: a million odd inputs to every parser, 20,000 odd requests to the API
 	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.fuzz.receipts $(if $(SEED),--seed $(SEED))
 	@seed=$(or $(SEED),$$(date +%s)) && echo "requests by SEED=$$seed" && \
 		FUZZ_CASES=$(CASES) FUZZ_SEED=$$seed $(BIN)/python -m pytest -n0 -o faulthandler_timeout=0 \
 		tests/integrators/test_schemathesis.py

@@ -1,7 +1,8 @@
 """Check a receipt of a Redemption Ledger without any of its code: python check_receipt.py RECEIPT.json PUBLIC_KEY.
 
-PUBLIC_KEY is the ledger's Ed25519 key in base64, learned from somebody you trust. Needs only `cryptography`. It says
-whether the events in the receipt are in the ledger as of the checkpoint that the ledger has signed (RFC 6962, 9162).
+PUBLIC_KEY is the ledger's Ed25519 key in base64, learned from a source that you trust. Needs only `cryptography`. Says
+whether the events in the receipt are in the ledger as of the checkpoint that the ledger has signed, or whether the
+events of one checkpoint are the first of another's (RFC 6962, 9162). Events that a receipt leaves out do not show.
 """
 
 import base64
@@ -11,62 +12,163 @@ import pathlib
 import struct
 import sys
 import uuid
+from typing import NoReturn
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 
+def refuse(why: str) -> NoReturn:
+    """End the check."""
+    raise ValueError(why)
+
+
+def members(pairs: list) -> dict:
+    """An object of which each member is named once."""
+    return dict(pairs) if len({name for name, _ in pairs}) == len(pairs) else refuse("a member is there twice")
+
+
+def parsed(text: str | bytes) -> dict:
+    """A JSON object."""
+    found = json.loads(text, object_pairs_hook=members, parse_constant=refuse)
+    return found if type(found) is dict else refuse("it is not an object")
+
+
+def of_members(document: dict, names: str) -> dict:
+    """An object without members that are not checked: what a receipt says is proved, or refused."""
+    if type(document) is not dict or not document.keys() <= set(names.split()):
+        refuse("it has members that prove nothing")
+    return document
+
+
+def integer(value: object) -> int:
+    """A whole number of 63 bits, not a boolean."""
+    return value if type(value) is int and 0 <= value < 1 << 63 else refuse("a number is not a whole one of 63 bits")
+
+
+def octets(value: object, count: int | None = None) -> bytes:
+    """Bytes from base64 in its one normal form."""
+    found = base64.b64decode(value, validate=True) if type(value) is str else refuse("base64 is not a text")
+    if base64.b64encode(found).decode() != value or count not in {None, len(found)}:
+        refuse("base64 is not in its normal form, or of another length")
+    return found
+
+
+def identity(value: object) -> uuid.UUID:
+    """An id in its one normal form."""
+    found = uuid.UUID(value) if type(value) is str else refuse("an id is not a text")
+    return found if str(found) == value else refuse("an id is not in its normal form")
+
+
+def path_of(document: dict) -> list:
+    """The hashes of a proof."""
+    return [octets(step, 32) for step in document["path"]] if type(document["path"]) is list else refuse("no path")
+
+
 def node(left: bytes, right: bytes) -> bytes:
-    """Hash of two neighbours."""
+    """Hash of two neighbors."""
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
-def leaf(event: dict) -> bytes:
-    """Hash of one event: its stream, version, topic and state."""
-    topic = event["topic"].encode()
-    head = uuid.UUID(event["stream"]).bytes + struct.pack(">qH", event["version"], len(topic))
-    return hashlib.sha256(b"\0" + head + topic + base64.b64decode(event["state"])).digest()
-
-
-def root(event: dict, size: int) -> bytes | None:
-    """The root to which the event's path leads (RFC 9162, section 2.1.3.2)."""
-    number, last, found = event["leaf_index"], size - 1, leaf(event)
-    if not 0 <= number <= last:
-        return None
-    for step in map(base64.b64decode, event["path"]):
+def climb(number: int, last: int, seconds: list, first: bytes, second: bytes) -> tuple:
+    """Roots of the older and the newer tree to which a path leads; None for a path of the wrong length."""
+    for step in seconds:
         if last == 0:
-            return None
+            return None, None
         if number & 1 or number == last:
-            found = node(step, found)
+            first, second = node(step, first), node(step, second)
             while not number & 1 and number:
                 number, last = number >> 1, last >> 1
         else:
-            found = node(found, step)
+            second = node(second, step)
         number, last = number >> 1, last >> 1
-    return found if last == 0 else None
+    return (first, second) if last == 0 else (None, None)
 
 
-def trouble(receipt: dict, public_key: str) -> str | None:
-    """What is wrong with a receipt; None if it proves what it says."""
-    head = receipt["checkpoint"]
-    text = f"redemption-ledger checkpoint 1\n{head['size']}\n{head['root']}\n{head['at']}\n"
+def signed_head(head: dict, public_key: str) -> str:
+    """The name of a checkpoint whose signature holds; its number is told only where it is signed too."""
+    octets(of_members(head, "number size root at public_key signature")["root"], 32)
+    if type(head["at"]) is not str or head["public_key"] != public_key:
+        refuse("the checkpoint is not signed with this key")
+    end = f"{integer(head['size'])}\n{head['root']}\n{head['at']}\n"
+    number, key = head.get("number"), Ed25519PublicKey.from_public_bytes(octets(public_key, 32))
+    if number is not None:
+        try:
+            numbered = f"redemption-ledger checkpoint 2\n{integer(number)}\n{end}"
+            key.verify(octets(head["signature"], 64), numbered.encode())
+        except InvalidSignature:
+            pass
+        else:
+            return f"checkpoint {number}"
+    key.verify(octets(head["signature"], 64), f"redemption-ledger checkpoint 1\n{end}".encode())
+    return f"the checkpoint of {head['at']} over {head['size']} events"
+
+
+def check_event(event: dict, head: dict, name: str) -> tuple:
+    """Stream, version and leaf of an event whose path leads to the checkpoint's root."""
+    of_members(event, "stream version topic state leaf_index path")
+    stream, version, number = identity(event["stream"]), integer(event["version"]), integer(event["leaf_index"])
+    topic, state = event["topic"].encode(), octets(event["state"])
+    found = hashlib.sha256(b"\0" + stream.bytes + struct.pack(">qH", version, len(topic)) + topic + state).digest()
+    if number >= head["size"] or climb(number, head["size"] - 1, path_of(event), b"", found)[1] != octets(head["root"]):
+        refuse(f"version {version} of {stream} is not in the ledger as of {name}")
+    return stream, version, number, parsed(state).get("reservation_id")
+
+
+def check_events(receipt: dict, public_key: str) -> str:
+    """What a receipt proves."""
+    of_members(receipt, "format reservation_id events checkpoint")
+    head, about, events = receipt["checkpoint"], str(identity(receipt["reservation_id"])), receipt["events"]
+    name, before = signed_head(head, public_key), None
+    if type(events) is not list or not events:
+        refuse("it holds no events")
+    for event in events:
+        stream, version, number, reservation = check_event(event, head, name)
+        if reservation != about:
+            refuse(f"version {version} of {stream} is about another reservation")
+        if before and (stream != before[0] or version <= before[1] or number <= before[2]):
+            refuse("its events are repeated, out of order, or of several streams")
+        before = (stream, version, number)
+    return f"at least these {len(events)} events of reservation {about} are in the ledger as of {name}"
+
+
+def check_consistency(proof: dict, public_key: str) -> str:
+    """What a proof of consistency proves."""
+    of_members(proof, "format old new path")
+    old, new, path = proof["old"], proof["new"], path_of(proof)
+    names = [signed_head(head, public_key) for head in (old, new)]
+    count, older, newer = old["size"], octets(old["root"]), octets(new["root"])
+    if not 0 < count <= new["size"] or (count == new["size"] and (path or older != newer)):
+        refuse(f"{names[1]} does not hold what {names[0]} held")
+    if count < new["size"]:
+        steps = path if count & (count - 1) else [older, *path]
+        shift = (count ^ (count - 1)).bit_length() - 1
+        ends = [count - 1 >> shift, new["size"] - 1 >> shift]
+        if not path or climb(*ends, steps[1:], steps[0], steps[0]) != (older, newer):
+            refuse(f"{names[1]} does not hold what {names[0]} held")
+    return f"the {count} events of {names[0]} are the first of the {new['size']} of {names[1]}"
+
+
+def check(text: str, public_key: str) -> str:
+    """What a document proves.
+
+    Raises:
+        ValueError: It proves nothing; the message says why.
+    """
     try:
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key))
-        key.verify(base64.b64decode(head["signature"]), text.encode())
+        document = parsed(text)
+        if document["format"] == "redemption-ledger consistency 1":
+            return check_consistency(document, public_key)
+        return check_events(document, public_key) if document["format"] == FORMAT else refuse("it is not a receipt")
     except InvalidSignature:
-        return "the checkpoint is not signed with this key"
-    for event in receipt["events"]:
-        if root(event, head["size"]) != base64.b64decode(head["root"]):
-            return f"version {event['version']} of {event['stream']} is not in the ledger as of this checkpoint"
-        if json.loads(base64.b64decode(event["state"]))["reservation_id"] != receipt["reservation_id"]:
-            return f"version {event['version']} of {event['stream']} is about another reservation"
-    return None if receipt["events"] else "it holds no events"
+        refuse("the checkpoint is not signed with this key")
+    except (LookupError, TypeError, AttributeError, struct.error, RecursionError) as bad:
+        raise ValueError(f"it can't be read: {bad!r}") from bad
 
 
+FORMAT = "redemption-ledger receipt 1"
 if __name__ == "__main__":
-    given = json.loads(pathlib.Path(sys.argv[1]).read_text("utf-8"))
-    if wrong := trouble(given, sys.argv[2]):
-        sys.exit(wrong)
-    count, number = len(given["events"]), given["checkpoint"]["number"]
-    about = f"{count} events of reservation {given['reservation_id']}"
-    sys.stdout.write(f"{about} are in the ledger as of checkpoint {number}\n")
+    try:
+        sys.stdout.write(check(pathlib.Path(sys.argv[1]).read_text("utf-8"), sys.argv[2]) + "\n")
+    except ValueError as nothing:
+        sys.exit(f"it proves nothing: {nothing}")

@@ -21,7 +21,10 @@ from projections.merkle import root_of
 from projections.sql import QUERIES
 from projections.tree_log import reader_of, tree_size
 
-SIGNED_AS = "redemption-ledger checkpoint 1"
+SIGNED_AS = "redemption-ledger checkpoint 2"
+FORMERLY_SIGNED_AS = "redemption-ledger checkpoint 1"
+"""First line of what earlier versions signed: without the number, so anyone who passes such a checkpoint on may alter
+its number."""
 EVERY = timedelta(minutes=1)
 _INFO = b"redemption-ledger checkpoint key 1"
 
@@ -36,7 +39,7 @@ class Checkpoint(NamedTuple):
         root: RFC 6962 root over them.
         at: When it was signed.
         public_key: Raw Ed25519 key of 32 bytes.
-        signature: Over `signed_text`.
+        signature: Over `signed_text`, or over `former_text` of a checkpoint of an earlier version.
     """
 
     number: int
@@ -50,12 +53,14 @@ class Checkpoint(NamedTuple):
     @property
     def is_signed(self) -> bool:
         """Whether its signature is that of its own public key."""
-        text = signed_text(self.size, self.root, self.at)
-        try:
-            Ed25519PublicKey.from_public_bytes(self.public_key).verify(self.signature, text)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        text = former_text(self.size, self.root, self.at.isoformat())
+        return self.is_number_signed or is_signature(self.public_key, self.signature, text)
+
+    @property
+    def is_number_signed(self) -> bool:
+        """Whether its signature holds and covers the number."""
+        text = signed_text(self.number, self.size, self.root, self.at.isoformat())
+        return is_signature(self.public_key, self.signature, text)
 
 
 def signing_key(ring: KeyRing, key_id: int | None = None) -> Ed25519PrivateKey:
@@ -70,9 +75,27 @@ def public_keys(ring: KeyRing) -> list[bytes]:
     return [signing_key(ring, key_id).public_key().public_bytes_raw() for key_id in ids]
 
 
-def signed_text(size: int, root: bytes, at: datetime) -> bytes:
-    """What is signed: four lines that name the format, the size, the root and the time."""
-    return f"{SIGNED_AS}\n{size}\n{base64.b64encode(root).decode()}\n{at.isoformat()}\n".encode()
+def signed_text(number: int, size: int, root: bytes, at: str) -> bytes:
+    """What is signed: five lines that name the format, the number, the size, the root and the time as it is written."""
+    return f"{SIGNED_AS}\n{number}\n{_rest(size, root, at)}".encode()
+
+
+def former_text(size: int, root: bytes, at: str) -> bytes:
+    """What earlier versions signed: the same without the number."""
+    return f"{FORMERLY_SIGNED_AS}\n{_rest(size, root, at)}".encode()
+
+
+def _rest(size: int, root: bytes, at: str) -> str:
+    return f"{size}\n{base64.b64encode(root).decode()}\n{at}\n"
+
+
+def is_signature(public_key: bytes, signature: bytes, text: bytes) -> bool:
+    """Whether this is the key's Ed25519 signature of the text."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, text)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def sign_head(
@@ -98,10 +121,11 @@ def sign_head(
             return None
         may_sign(conn)
         root, public = root_of(reader_of(conn), size), key.public_key().public_bytes_raw()
-        signature = key.sign(signed_text(size, root, now))
-        values = (size, position, root, now, public, signature)
-        number = cursor.execute(QUERIES["insert_checkpoint"], values).fetchall()[0][0]
-    return Checkpoint(number, *values)
+        number = cursor.execute(QUERIES["next_checkpoint_number"]).fetchall()[0][0]
+        signature = key.sign(signed_text(number, size, root, now.isoformat()))
+        made = Checkpoint(number, size, position, root, now, public, signature)
+        cursor.execute(QUERIES["insert_numbered_checkpoint"], made)
+    return made
 
 
 def last_checkpoint(conn: Connection[Any]) -> Checkpoint | None:

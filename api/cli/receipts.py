@@ -10,10 +10,10 @@ import typer
 from api.cli.arguments import JsonFlag, reservation_id_of
 from api.cli.context import EXIT_REFUSED, Session, complain, print_json
 from projections.checkpoints import public_keys
-from projections.receipts import NotYetSignedError, ReceiptError, check_proof, read_consistency, read_receipt
+from projections.proof_check import KEY_BYTES, ReceiptError, check_proof
+from projections.receipts import NotYetSignedError, read_consistency, read_receipt
 
 EXIT_FOUND = 1
-KEY_BYTES = 32
 
 
 def add_to(app: typer.Typer) -> None:

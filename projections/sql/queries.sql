@@ -687,9 +687,9 @@ ORDER BY first_position DESC LIMIT 1;
 -- name: count_events_between
 SELECT count(*) FROM ledger_events WHERE notification_id >= %s AND notification_id < %s;
 
--- name: insert_checkpoint
-INSERT INTO checkpoints (size, position, root, at, public_key, signature) VALUES (%s, %s, %s, %s, %s, %s)
-RETURNING number;
+-- name: next_checkpoint_number
+-- The number is part of what is signed, so it is drawn before the row is there.
+SELECT nextval(pg_get_serial_sequence('checkpoints', 'number'));
 
 -- name: last_checkpoint
 SELECT number, size, position, root, at, public_key, signature FROM checkpoints ORDER BY number DESC LIMIT 1;

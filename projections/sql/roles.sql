@@ -15,9 +15,6 @@ GROUP BY c.relname ORDER BY c.relname;
 -- name: sequences_without_usage
 SELECT c.relname FROM pg_class c
 WHERE c.relkind = 'S' AND c.relnamespace = current_schema()::regnamespace
-    AND NOT EXISTS (
-        SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'i' AND d.classid = 'pg_class'::regclass
-    )
     -- In any other order the server would ask for the rights of what is no sequence.
     AND CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege(%s, c.oid, 'USAGE') END;
 

@@ -45,7 +45,8 @@ from projections.checkpoints import signed_text
 from projections.forgetting import ForgottenList, ForgottenListError
 from projections.keys import KeyRing, KeyRingError
 from projections.logs import without_private
-from projections.receipts import FORMAT, ReceiptError, check_proof
+from projections.proof_check import ReceiptError, check_proof
+from projections.receipts import FORMAT
 from projections.tree_log import event_leaf
 from tests.fuzz.mutator import Mutator
 from workers.channels.replies import refused_letter
@@ -290,7 +291,7 @@ def _sealed_receipt() -> tuple[str, bytes]:
         "root": b64encode(root).decode(),
         "at": AT.isoformat(),
         "public_key": b64encode(key.public_key().public_bytes_raw()).decode(),
-        "signature": b64encode(key.sign(signed_text(1, root, AT))).decode(),
+        "signature": b64encode(key.sign(signed_text(1, 1, root, AT.isoformat()))).decode(),
     }
     event = {"stream": str(ID), "version": 1, "topic": "UseReserved:1", "state": b64encode(state).decode()}
     events = [{**event, "leaf_index": 0, "path": []}]
