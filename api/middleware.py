@@ -1,6 +1,5 @@
 """Around every request: an id, a bound on the body, one log line. Plain ASGI, since it is on the hot path."""
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,9 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.request_lines import RequestLines
 from api.request_metrics import observe
-
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-"""A caller's X-Request-ID is taken over only in this form, so that it can't forge log lines."""
+from domain.trace_ids import outside_trace_id
 
 NO_SNIFF = (b"x-content-type-options", b"nosniff")
 """What is sent is what it says it is. Pages and files have it among their own headers."""
@@ -116,8 +113,8 @@ class Envelope:
         for name, value in scope["headers"]:
             if name == b"content-length":
                 declared = int(value) if value.isdigit() and len(value) <= DIGITS_MAX else 0
-            elif name == b"x-request-id" and REQUEST_ID.fullmatch(value):
-                request_id = value.decode()
+            elif name == b"x-request-id":
+                request_id = outside_trace_id(value.decode("latin-1")) or ""
         return declared, request_id or self.new_request_id()
 
     def _bounded(self, receive: Receive, left: int) -> Receive:

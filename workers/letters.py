@@ -8,6 +8,7 @@ from uuid import UUID
 from domain.ports import Language, Letter
 from domain.reservation import Reservation
 from domain.tokens import Delivery, link_token, message_id
+from domain.trace_ids import is_trace_id
 
 GroupWords = Callable[[str, Language], tuple[str, str]]
 """(group, language) -> subject and text of its letters; empty ones for the usual."""
@@ -16,6 +17,11 @@ GroupWords = Callable[[str, Language], tuple[str, str]]
 def usual_words(_group: str, _language: Language) -> tuple[str, str]:
     """No group has words of its own."""
     return "", ""
+
+
+def _shown_id(item: Reservation) -> str | None:
+    """Return the id of the request that reserved it; None for one that a caller of an earlier version made up."""
+    return item.request_id if item.request_id and is_trace_id(item.request_id) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class LetterPress:
             link=f"{self.public_url}/a/{link_token(self.secret, delivery)}",
             written_at=item.delivery_at,
             group=item.group,
-            request_id=item.request_id,
+            request_id=_shown_id(item),
             subject=subject,
             text=text,
             delivery=item.delivery,
@@ -64,7 +70,7 @@ class LetterPress:
             link=f"{self.public_url}/r/{item.reservation_id}",
             written_at=written_at,
             group=item.group,
-            request_id=item.request_id,
+            request_id=_shown_id(item),
             ends_at=item.access_ends_at,
         )
 
@@ -80,7 +86,7 @@ class LetterPress:
             link=f"{self.public_url}/r/{item.reservation_id}",
             written_at=ended_at or item.reserved_at,
             group=item.group,
-            request_id=item.request_id,
+            request_id=_shown_id(item),
             ends_at=item.access_ends_at,
         )
 
@@ -95,7 +101,7 @@ class LetterPress:
             link=f"{self.public_url}/invite" if item.is_use else f"{self.public_url}/r/{item.follows}",
             written_at=written_at,
             group=item.group,
-            request_id=item.request_id,
+            request_id=_shown_id(item),
         )
 
 

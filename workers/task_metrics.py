@@ -10,6 +10,7 @@ from celery import Task
 from celery.signals import task_postrun, task_prerun
 from prometheus_client.multiprocess import mark_process_dead
 
+from domain.trace_ids import outside_trace_id
 from projections import metric_files
 from projections.bootstrap import Storage
 from projections.metrics import ERRORS, TASK_RUNS, TASK_SECONDS, TASKS, WORKER_PROCESSES, declare_zeroes, known
@@ -17,6 +18,9 @@ from projections.pool_metrics import show_pool
 from workers.outages import reason_of
 
 log = logging.getLogger(__name__)
+
+NO_ID = "unnamed"
+"""Stands for a task id that is not of the form in which Celery makes them."""
 
 _began: dict[str, float] = {}
 
@@ -38,7 +42,8 @@ def measure_tasks(storage: Callable[[], Storage | None]) -> None:
         is_ok = state == "SUCCESS"
         outcome = "ok" if is_ok else "failed"
         TASK_RUNS.labels(name, outcome).inc()
-        line = {"action": task.name, "task_id": task_id, "outcome": outcome, "ms": round(seconds * 1000, 2)}
+        spent = {"outcome": outcome, "ms": round(seconds * 1000, 2)}
+        line = {"action": task.name, "task_id": known_task_id(task_id), **spent}
         if is_ok:
             log.info("task", extra=line)
         else:
@@ -49,6 +54,11 @@ def measure_tasks(storage: Callable[[], Storage | None]) -> None:
 
     task_prerun.connect(begin, weak=False)
     task_postrun.connect(end, weak=False)
+
+
+def known_task_id(given: str | None) -> str:
+    """Return the id of a task for logs and events. Someone who publishes by hand may choose any text for it."""
+    return outside_trace_id(given or "") or NO_ID
 
 
 def begin_process() -> None:

@@ -30,7 +30,7 @@ from workers.runtime import Runtime
 from workers.sampling import sample_drift
 from workers.stopping import STOPPING
 from workers.sweep import DueRows, sweep
-from workers.task_metrics import begin_process, end_process, measure_tasks
+from workers.task_metrics import begin_process, end_process, known_task_id, measure_tasks
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def process_invite_task(self: Task, ids: list[str]) -> None:
     still due, and the sweep's.
     """
     is_over = _enough(settings.task_time_limit_s / 3)
-    _Process.get().mailroom().work(reservation_ids(ids), str(self.request.id), is_over)
+    _Process.get().mailroom().work(reservation_ids(ids), known_task_id(self.request.id), is_over)
 
 
 def _enough(seconds: float) -> Callable[[], bool]:

@@ -18,6 +18,7 @@ from api.services import Caller
 from api.sessions import COOKIE, digest_of, form_token, is_own
 from api.support.desk import Desk
 from api.support.rendering import fault_page, form_is_stale
+from domain.trace_ids import outside_trace_id
 
 TOKEN_BYTES: Final = 32
 SIGN_IN: Final = "/support/sign-in"
@@ -164,7 +165,7 @@ def new_nonce() -> str:
 
 def act_id(nonce: str) -> str | None:
     """The request id of an act: that of its form, so that pressing twice is one act; None of no form of ours."""
-    return f"form:{nonce}" if nonce.isalnum() and len(nonce) <= TOKEN_BYTES else None
+    return f"form:{known}" if (known := outside_trace_id(nonce)) else None
 
 
 def _role(text: str) -> Role:

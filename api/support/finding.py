@@ -16,6 +16,7 @@ from api.support.views import CardView, card_view, masked, state_name
 from domain.ports import Language
 from domain.redeem_code import RedeemCode
 from domain.tokens import read_token
+from domain.trace_ids import is_trace_id
 from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
 from projections.vault import HINT_LETTERS
 
@@ -26,10 +27,6 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.I
 _LINK: Final = re.compile(r"/a/([0-9A-Za-z_-]+)")
 """The link in a letter."""
 _IN_BRACKETS: Final = re.compile(r"<([^<>]+)>")
-_REQUEST: Final = re.compile(
-    r"(?:form:|cli:)?(?:[0-9a-f]{16}|[0-9a-f]{32})|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-)
-"""As the API, forms, commands and Celery make them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +61,13 @@ def find(desk: Desk, typed: str, language: Language) -> list[Hit]:
 
 def find_request(desk: Desk, typed: str, before: int) -> list[Hit]:
     """Events of the request with this id, in the newest stretch of the log; each code once."""
-    if not is_request_id(typed):
+    if not is_trace_id(typed):
         return []
     hits: dict[UUID, Hit] = {}
     for code_id, version in desk.find.of_request(typed, before, SHOWN_MAX):
         hint = desk.find.hint(code_id)
         hits.setdefault(code_id, Hit(kind="event", path=f"/support/codes/{code_id}/events/{version}", hint=hint))
     return list(hits.values())
-
-
-def is_request_id(typed: str) -> bool:
-    """Whether this looks like the id of a request, a form, a command or a task."""
-    return _REQUEST.fullmatch(typed) is not None
 
 
 def tries_of(desk: Desk, digests: Sequence[bytes], now: datetime, language: Language) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ async def undo(request: Request, desk: TheDesk, staff: ActingSupport) -> Respons
     form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
     outage = _outage(desk, *(form.get(name, "")[:WORD_LENGTH_MAX] for name in WINDOW_FIELDS))
     note, nonce, done = form.get("note", ""), form.get("nonce", ""), form.get("done", "0")
-    if not _is_window(outage) or not nonce.isalnum() or not done.isdecimal():
+    if not _is_window(outage) or act_id(nonce) is None or not done.isdecimal():
         raise ProblemError("MALFORMED")
     if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
         view = await desk.services.read(lambda: _found(desk, outage))

@@ -14,11 +14,12 @@ from api.paging import cursor_of, place_of
 from api.problems import ProblemError
 from api.support.access import ActingViewer, Staff, SupportRoute, TheDesk, Viewer
 from api.support.desk import Desk
-from api.support.finding import Hit, find, find_request, is_request_id, tries_of
+from api.support.finding import Hit, find, find_request, tries_of
 from api.support.picture import picture_of
 from api.support.rendering import language_of, support_page
 from api.support.unmasking import unmasked_until
 from api.support.views import card_view, masked, state_name
+from domain.trace_ids import is_trace_id
 from domain.values import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normal_code
 from projections.vault import HINT_LETTERS
 
@@ -179,7 +180,7 @@ def _missed(typed: str) -> str:
         return "empty"
     if "@" in typed:
         return "email"
-    if is_request_id(typed) and "-" not in typed:
+    if is_trace_id(typed) and "-" not in typed:
         return "request"
     try:
         code = normal_code(typed)

@@ -24,7 +24,7 @@ PEOPLE = (
     *("li.wei@example.com", "wang+fang@example.org", "nobody@example.net"),
     *("somebody@else.example.com", "gone@example.com"),
 )
-TRACE = "trace-of-a-click-1"
+TRACE = "7ace0fac11c4b2d5"
 NOTE, REASON = "Note: she moved to another office", "Reason: asked for it by telephone"
 KEY = "an-idempotency-key-of-a-client"
 

@@ -10,6 +10,7 @@ from tests.acceptance_compose.compose import SERVICES, Compose, docker, ensure, 
 from tests.acceptance_compose.people import People, Traffic, ask
 
 QUEUED = "已加入队列，邀请将在几秒内发送，请查收邮箱"
+TRACE = "acce97a9ce000001"
 IMAGE_BYTES_MAX = 250_000_000
 SERVED_S_MAX = 240.0
 OWN = ("backend", "celery_worker", "celery_beat")
@@ -78,13 +79,13 @@ def a_redeem_becomes_a_mail(compose: Compose) -> str:
     code = compose.ledger("issue", "--max-uses", "1")[0]["code"]
     began = time.monotonic()
     body = {"email": "li.wei@example.com", "code": code}
-    answer = ask(compose.port, "POST", "/api/v1/public/redeem", body, X_Request_ID="acceptance-1")
+    answer = ask(compose.port, "POST", "/api/v1/public/redeem", body, X_Request_ID=TRACE)
     ensure((answer.status, answer.json()["message"]) == (202, QUEUED), f"{answer.status} {answer.body!r}")
     arrived = wait(lambda: [m for m in compose.mails() if m["to"] == "li.wei@example.com"], 30, "the mail")
     seconds = time.monotonic() - began
-    ensure(arrived[0]["x-request-id"] == "acceptance-1", f"the mail's X-Request-ID: {arrived[0]}")
+    ensure(arrived[0]["x-request-id"] == TRACE, f"the mail's X-Request-ID: {arrived[0]}")
     for service in ("frontend", "backend", "celery_worker"):
-        wait(lambda name=service: "acceptance-1" in compose("logs", name), 10, f"the id in the log of {service}")  # type: ignore[misc]  # a lambda with a default
+        wait(lambda name=service: TRACE in compose("logs", name), 10, f"the id in the log of {service}")  # type: ignore[misc]  # a lambda with a default
     return f"mail after {seconds:.1f} s"
 
 

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from api.issuing import Terms
+from domain.values import normal_code, shown_code
 from tests.api.site import Site
 
 WRITTEN = ("refusals", "recipients", "unknown_code_tries")
@@ -91,10 +93,42 @@ def test_wrong_paths_and_methods_are_problems(common: Site, method: str, path: s
     assert response.json()["status"] == status
 
 
-def test_a_forged_request_id_is_not_taken_over(site: Site) -> None:
-    """Only harmless ids are repeated and logged."""
-    assert site.redeem("X", headers={"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
-    assert site.redeem("X", headers={"x-request-id": "a b{}"}).headers["x-request-id"] != "a b{}"
+@pytest.mark.parametrize(
+    ("given", "is_taken_over"),
+    [
+        ("0b2ee1ae-6b1c-4b6b-8c3c-0d1f6d0e9a11", True),
+        ("0123456789abcdef", True),
+        ("AB" * 32, True),
+        ("0123456789abcde", False),
+        ("ab" * 33, False),
+        ("abc-1", False),
+        ("a b{}", False),
+        ("+8613812345678", False),
+        ("li.wei@example.com", False),
+    ],
+)
+def test_request_id_is_taken_over_only_as_uuid_or_hex_digits(site: Site, given: str, is_taken_over: bool) -> None:
+    """Anything else gets a new id, since a caller could write a code, a phone number or an address there."""
+    answer = site.redeem("X", headers={"x-request-id": given})
+
+    assert (answer.headers["x-request-id"] == given) is is_taken_over
+
+
+def test_request_id_that_is_a_code_reaches_no_event_and_no_answer(site: Site) -> None:
+    """The code of the redeem itself, in the forms in which it is written."""
+    code = normal_code(site.issue(Terms(max_uses=3, bound=False)))
+
+    answers = [
+        site.redeem(code, f"p{number}@example.com", headers={"x-request-id": written})
+        for number, written in enumerate((code, shown_code(code), code.lower()))
+    ]
+
+    assert [answer.status_code for answer in answers] == [202, 202, 202]
+    with site.services.storage.datastore.get_connection() as conn:
+        events = [bytes(row["state"]).upper() for row in conn.execute("SELECT state FROM ledger_events")]
+    recorded = b"".join(events)
+    assert [answer.headers["x-request-id"].upper().encode() in recorded for answer in answers] == [True] * 3
+    assert [spelling for spelling in (code, shown_code(code)) if spelling.encode() in recorded] == []
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])

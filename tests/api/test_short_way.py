@@ -13,6 +13,8 @@ from projections.metrics import ERRORS
 from tests.api.site import Answer, Site
 
 FOREVER = 3
+MINE = "0123456789abcdef"
+"""A request id of a caller."""
 """Tries of each request: some answers differ between the first time and later ones."""
 
 SAME_HEADERS = ("content-type", "content-language", "retry-after", "content-length")
@@ -122,10 +124,10 @@ def test_a_defect_is_a_problem_document_with_the_request_id(
     monkeypatch.setattr(Services, "redeem", broken)
     before = ERRORS.labels("internal_error")._value.get()
     long_way[0] = is_long
-    answer = common.redeem("ANYCODE", headers={"x-request-id": "mine"})
+    answer = common.redeem("ANYCODE", headers={"x-request-id": MINE})
 
-    assert (answer.status_code, answer.json()["code"], answer.headers["x-request-id"]) == (500, "INTERNAL", "mine")
-    assert answer.json()["instance"] == "urn:redemption-ledger:request:mine"
+    assert (answer.status_code, answer.json()["code"], answer.headers["x-request-id"]) == (500, "INTERNAL", MINE)
+    assert answer.json()["instance"] == f"urn:redemption-ledger:request:{MINE}"
     assert ERRORS.labels("internal_error")._value.get() == before + 1
 
 

@@ -57,7 +57,7 @@ def test_no_page_lets_a_word_become_markup(site: Site, doors: Doors) -> None:
 
 @pytest.mark.parametrize("name", ["X-Request-ID", "Accept-Language", "Idempotency-Key", "User-Agent"])
 def test_a_header_makes_no_line_of_its_own(site: Site, name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """A log line is one JSON document; what a caller sent is in none of them but a request id of harmless letters."""
+    """A log line is one JSON document; what a caller sent is in none of them but a request id of hex digits."""
     forged = '"}{"event":"forged \\n'
     redeem = {"email": "a@b.example", "code": "X"}
     answer = site.client.post("/api/v1/public/redeem", json=redeem, headers={name: forged})

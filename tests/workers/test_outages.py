@@ -11,7 +11,7 @@ from psycopg import OperationalError as DatabaseAwayError
 
 from projections.errors import StorageUnavailableError
 from workers.outages import keep_to_one_line
-from workers.task_metrics import measure_tasks
+from workers.task_metrics import known_task_id, measure_tasks
 
 AWAY = "couldn't get a connection after 3.00 sec\nIs the server running?"
 
@@ -72,3 +72,18 @@ def test_what_beat_can_not_send_is_one_line(
     (line,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert is_short == (f"Couldn't apply scheduled task sweep: {error}" == line.getMessage())
     assert is_short == (not line.exc_info)
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ("aaaacd17-6b1c-4b6b-8c3c-0d1f6d0e9a11", "aaaacd17-6b1c-4b6b-8c3c-0d1f6d0e9a11"),
+        ("T6Z7-Z16G-K5WA-XPK1-1EX3", "unnamed"),
+        ("li.wei@example.com", "unnamed"),
+        ("", "unnamed"),
+        (None, "unnamed"),
+    ],
+)
+def test_task_id_is_recorded_only_in_the_form_that_celery_makes(given: str | None, known: str) -> None:
+    """Who publishes a task by hand may choose any text for its id, and it would stay in events and logs."""
+    assert known_task_id(given) == known

@@ -1,0 +1,32 @@
+"""Ids from outside that may be stored in clear."""
+
+import random
+
+import pytest
+
+from domain.trace_ids import is_trace_id, outside_trace_id
+from domain.values import is_native
+
+
+def test_outside_trace_id_is_refused_when_it_is_a_code() -> None:
+    """A native code may consist of hex digits alone, if seldom."""
+    letters = random.Random(4)
+    codes = ("".join(letters.choices("0123456789ABCDEF", k=20)) for _ in range(10_000))
+    code = next(text for text in codes if is_native(text))
+
+    assert [outside_trace_id(text) for text in (code, code.lower())] == [None, None]
+    assert [is_trace_id(text) for text in (code, code.lower())] == [False, False]
+
+
+@pytest.mark.parametrize("prefix", ["form", "cli", "batch"])
+def test_recorded_trace_id_has_a_prefix_that_callers_cannot_use(prefix: str) -> None:
+    """So a request can't pass for a form."""
+    text = f"{prefix}:0123456789abcdef"
+
+    assert (is_trace_id(text), outside_trace_id(text)) == (True, None)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 16, "0" * 15, "0" * 65, "0" * 16 + "\n", "form:li.wei", "FORM:" + "0" * 16])
+def test_trace_id_is_refused_in_any_other_form(text: str) -> None:
+    """A line feed after it too."""
+    assert (is_trace_id(text), outside_trace_id(text)) == (False, None)
