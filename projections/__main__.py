@@ -26,6 +26,7 @@ from projections.rebuild_pace import stand_back
 from projections.rebuild_shadow import PROJECTIONS
 from projections.roles import check_owner
 from projections.settings import DEFAULT_DATA_DIR, LedgerSettings, url_with_password
+from projections.terminal_text import say_error
 from projections.verify_command import grace_of, run_verify
 from projections.verify_tree import Outside
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     stand_back()
     os.environ.update(_folder_environment(Path(os.environ.get("LEDGER_DATA_DIR") or DEFAULT_DATA_DIR)))
     if not (database_url := _database_url()):
-        sys.stderr.write("no ledger runs on this folder: start one with `ledger up`, or set DATABASE_URL\n")
+        say_error("no ledger runs on this folder: start one with `ledger up`, or set DATABASE_URL")
         return EXIT_SERVICE
     try:
         check_schema(database_url)
@@ -52,13 +53,13 @@ def main(arguments: Sequence[str]) -> int:
         check_owner(database_url)
         only = _code_id(wanted.code) if wanted.code else None
     except (StorageUnavailableError, SchemaMismatchError, WrongKeysError, RolesMissingError) as trouble:
-        sys.stderr.write(f"{trouble}\n")
+        say_error(str(trouble))
         return EXIT_SERVICE
     except ValidationError as bad:
-        sys.stderr.write(f"settings: {bad.error_count()} are missing or malformed, and a code's text needs them\n")
+        say_error(f"settings: {bad.error_count()} are missing or malformed, and a code's text needs them")
         return EXIT_USAGE
     if wanted.code and only is None:
-        sys.stderr.write("no such code: give its text as it was issued, or its id\n")
+        say_error("no such code: give its text as it was issued, or its id")
         return EXIT_USAGE
     workers = workers_here() if wanted.workers is None else wanted.workers
     wish = Wish(frozenset(wanted.projection or PROJECTIONS), only, wanted.apply, wanted.limit, workers=workers)

@@ -39,15 +39,15 @@ class Line(NamedTuple):
 class LineWriter:
     """Writes lines with their checks."""
 
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._chain = b""
 
     def write(self, document: dict[str, Any]) -> None:
         """One line; the document must not be empty."""
         body = orjson.dumps(document, option=orjson.OPT_UTC_Z)
         self._chain = sha256(self._chain + body).digest()
-        self._out.write(body[:-1] + _MARK + self._chain[:_CHECK_BYTES].hex().encode() + b'"}\n')
+        self._file.write(body[:-1] + _MARK + self._chain[:_CHECK_BYTES].hex().encode() + b'"}\n')
 
 
 def read_lines(source: BinaryIO, name: str) -> Iterator[Line]:

@@ -13,6 +13,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from projections.terminal_text import escaped
+
 FIELDS: Final = {
     "action", "outcome", "ms", "request_id", "reservation_id", "task_id", "reason", "reply_code", "template",
 }  # fmt: skip
@@ -21,7 +23,7 @@ FIELDS: Final = {
 _CODE: Final = "[0-9A-HJKMNP-TV-Z]"
 _PRIVATE: Final = (
     (re.compile(r"://[^/\s@'\"]+@"), "://***@"),
-    (re.compile(r"(?<![\w.+%-])(?!celery@)[\w.+%'-]+@[\w-]+(\.[\w-]+)+"), "<address>"),
+    (re.compile(r"(?<![\w.+%'-])(?!celery@)[\w.+%'-]+@[\w-]+(\.[\w-]+)+"), "<address>"),
     (re.compile(rf"(?<![\w-]){_CODE}{{4}}(-{_CODE}{{4}}){{4}}(?![\w-])|(?<!\w){_CODE}{{20}}(?!\w)"), "<code>"),
     (re.compile(r"(?<=/a/)[\w.-]{16,}"), "<token>"),
 )
@@ -53,6 +55,7 @@ def configure_logs(level: int = logging.INFO) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 without_private,
+                *([_escaped] if for_people else []),
                 renderer,
             ],
         )
@@ -68,10 +71,18 @@ def configure_logs(level: int = logging.INFO) -> None:
 def without_private(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     """Take out of every text what looks like something private."""
     for name, value in line.items():
-        if isinstance(value, str) and name not in {"timestamp", "request_id", "reservation_id", "task_id"}:
+        if isinstance(value, str) and name != "timestamp":
             for pattern, instead in _PRIVATE:
                 value = pattern.sub(instead, value)  # noqa: PLW2901 - each pattern works on what the last one left
             line[name] = value
+    return line
+
+
+def _escaped(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Write out what could act on a terminal; a traceback keeps its lines."""
+    for name, value in line.items():
+        if isinstance(value, str):
+            line[name] = escaped(value)
     return line
 
 

@@ -7,10 +7,6 @@ from datetime import date, datetime
 from typing import Any, Final, TextIO
 from uuid import UUID
 
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as RichProgress
-
 from projections.errors import SchemaMismatchError, StorageUnavailableError
 from projections.fold_pool import WorkerDiedError
 from projections.fold_watch import PoisonEventError
@@ -18,6 +14,8 @@ from projections.rebuild import Report, SwapBusyError, Wish, rebuild
 from projections.rebuild_diff import Difference, document_of
 from projections.rebuild_guard import RebuildRunningError
 from projections.rebuild_progress import SharedProgress
+from projections.terminal_tables import progress_bar
+from projections.terminal_text import one_line, say, write_document
 
 EXIT_OK, EXIT_FOUND, EXIT_SERVICE, EXIT_REFUSED = 0, 1, 3, 4
 EXIT_INTERRUPTED: Final = 130
@@ -36,7 +34,7 @@ class ProgressLines:
     def __init__(self, out: TextIO, *, as_json: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._out, self._as_json, self._clock = out, as_json, clock
         self._name, self._total, self._began, self._told = "", 0, clock(), 0.0
-        self._bar = None if as_json or not out.isatty() else _bar(Console(file=out))
+        self._bar = None if as_json or not out.isatty() else progress_bar(out=out, told=True)
         self._task = self._bar.add_task("", total=None, told="") if self._bar else None
         if self._bar:
             self._bar.start()
@@ -49,8 +47,7 @@ class ProgressLines:
         elif self._as_json:
             self._line({"step": name, "total": total})
         else:
-            self._out.write(f"{name}: {total} events\n" if total else f"{name}\n")
-            self._out.flush()
+            say(f"{name}: {total} events" if total else name, to=self._out)
 
     def at(self, events: int, position: int) -> None:
         """So far."""
@@ -71,8 +68,7 @@ class ProgressLines:
                 }
                 self._line({"step": self._name, "total": self._total, **numbers})
             else:
-                self._out.write(f"{self._name}: {events}/{self._total} events, {told}\n")
-                self._out.flush()
+                say(f"{self._name}: {events}/{self._total} events, {told}", to=self._out)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -80,8 +76,7 @@ class ProgressLines:
             self._bar.stop()
 
     def _line(self, document: dict[str, Any]) -> None:
-        self._out.write(json.dumps(document) + "\n")
-        self._out.flush()
+        write_document(json.dumps(document) + "\n", self._out)
 
 
 def run_rebuild(database_url: str, wish: Wish, *, as_json: bool, out: TextIO, err: TextIO) -> int:
@@ -132,23 +127,23 @@ def report_document(report: Report, wish: Wish) -> dict[str, Any]:
 
 def tell_report(report: Report, out: TextIO) -> None:
     """The answer for a person."""
-    out.writelines(difference_text(found) + "\n" for found in report.listed)
+    for found in report.listed:
+        say(*difference_lines(found), to=out)
     if report.differing > len(report.listed):
-        out.write(f"... and {report.differing - len(report.listed)} more\n")
+        say(f"... and {report.differing - len(report.listed)} more", to=out)
     rate = report.events / max(report.seconds, 1e-6)
-    out.write(
-        f"{report.events} events up to position {report.position} in {report.seconds:.1f} s ({rate:,.0f} events/s)\n"
-    )
+    read = f"{report.events} events up to position {report.position} in {report.seconds:.1f} s"
+    say(f"{read} ({rate:,.0f} events/s)", to=out)
     if report.lock_ms is not None:
-        out.write(f"put in place: {report.differing} rows differed; redeems waited {report.lock_ms:.0f} ms\n")
+        say(f"put in place: {report.differing} rows differed; redeems waited {report.lock_ms:.0f} ms", to=out)
     elif report.differing:
-        out.write(f"{report.differing} rows differ; nothing was changed: repair with --apply\n")
+        say(f"{report.differing} rows differ; nothing was changed: repair with --apply", to=out)
     else:
-        out.write("no row differs\n")
+        say("no row differs", to=out)
 
 
-def difference_text(found: Difference) -> str:
-    """One difference in some lines."""
+def difference_lines(found: Difference) -> list[str]:
+    """Return the lines that tell one difference."""
     lines = [f"{found.table} {found.row_id}: {_HEADS[found.change]}"]
     for name in found.new or found.old or {}:
         old, new = (found.old or {}).get(name), (found.new or {}).get(name)
@@ -164,13 +159,12 @@ def difference_text(found: Difference) -> str:
         lines.append(
             f"    last event: {event.type}, version {event.version} of {event.stream}, position {event.position}"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def print_document(document: dict[str, Any], out: TextIO) -> None:
     """One JSON document."""
-    json.dump(document, out, indent=2, default=_plain, ensure_ascii=False)
-    out.write("\n")
+    write_document(json.dumps(document, indent=2, default=_plain, ensure_ascii=False) + "\n", out)
 
 
 _HEADS: Final = {"change": "would change", "appear": "is missing", "vanish": "should not be there"}
@@ -188,13 +182,7 @@ def _plain(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _bar(console: Console) -> RichProgress:
-    return RichProgress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), console=console
-    )
-
-
 def _end(progress: ProgressLines, err: TextIO, sentence: str, code: int) -> int:
     progress.close()
-    err.write(sentence + "\n")
+    say(one_line(sentence), to=err)
     return code

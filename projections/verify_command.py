@@ -12,10 +12,11 @@ from projections.rebuild_command import (
     EXIT_OK,
     EXIT_SERVICE,
     ProgressLines,
-    difference_text,
+    difference_lines,
     print_document,
 )
 from projections.rebuild_diff import document_of
+from projections.terminal_text import one_line, say
 from projections.verify import NOTHING_KNOWN, Verified, verify
 from projections.verify_tree import Outside
 
@@ -50,11 +51,11 @@ def run_verify(
         found = verify(database_url, grace, progress, listed_max, outside, workers=workers)
     except KeyboardInterrupt:
         progress.close()
-        err.write("interrupted\n")
+        say("interrupted", to=err)
         return EXIT_INTERRUPTED
     except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as trouble:
         progress.close()
-        err.write(f"{trouble}\n")
+        say(one_line(str(trouble)), to=err)
         return EXIT_SERVICE
     finally:
         progress.close()
@@ -81,16 +82,17 @@ def verified_document(found: Verified, listed_max: int) -> dict[str, Any]:
 
 
 def _tell(found: Verified, listed_max: int, out: TextIO) -> None:
-    out.writelines(difference_text(row) + "\n" for row in found.rows.listed)
-    out.writelines(_finding_text(finding) + "\n" for finding in found.findings[:listed_max])
+    for row in found.rows.listed:
+        say(*difference_lines(row), to=out)
+    say(*(_finding_text(finding) for finding in found.findings[:listed_max]), to=out)
     rows = found.rows
-    out.write(f"{rows.events} events up to position {rows.position} in {rows.seconds:.1f} s\n")
+    say(f"{rows.events} events up to position {rows.position} in {rows.seconds:.1f} s", to=out)
     if not found.wrong:
-        out.write("every row is what the log says, and every rule holds\n")
+        say("every row is what the log says, and every rule holds", to=out)
         return
-    out.write(f"{rows.differing} rows differ, {found.broken.total()} events break a rule; nothing was changed\n")
+    say(f"{rows.differing} rows differ, {found.broken.total()} events break a rule; nothing was changed", to=out)
     if rows.differing:
-        out.write("rows are repaired by `ledger rebuild --apply`\n")
+        say("rows are repaired by `ledger rebuild --apply`", to=out)
 
 
 def _finding_text(finding: Finding) -> str:

@@ -15,6 +15,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from projections.terminal_text import say_error
+
 RENEW_S = 3.0
 EXPIRES_S = 15
 TIMEOUT_S = 1.0
@@ -93,7 +95,7 @@ def main() -> int:
     try:
         found = client_of(os.environ["REDIS_URL"]).exists(key_of(sys.argv[1]))
     except redis.RedisError as away:
-        sys.stderr.write(f"the broker is away: {away}\n")
+        say_error(f"the broker cannot be reached: {away}")
         return 1
     return 0 if found else 1
 

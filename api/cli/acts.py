@@ -20,6 +20,7 @@ from domain.decisions.revoke import RevokeCode
 from domain.decisions.terms import ChangeTerms
 from domain.errors import Refusal
 from projections.revoking import case_ids, settle
+from projections.terminal_text import say
 from projections.vault import PrivateText
 
 CODE = typer.Argument(help="The code's text or its id.")
@@ -229,7 +230,7 @@ def _print(ledger: OpenLedger, result: Done, *, json: bool) -> None:
         print_json({**about, "state": state, **counted, "changed": result.changed})
     else:
         unchanged = "" if result.changed else " (nothing to change)"
-        typer.echo(f"{state}; used {row['used']}, reserved {row['reserved']}{unchanged}")
+        say(f"{state}; used {row['used']}, reserved {row['reserved']}{unchanged}")
 
 
 def _text(ledger: OpenLedger, note: str, reservation_id: UUID | None = None) -> PrivateText | None:

@@ -5,14 +5,15 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
-from rich.table import Table
 
 from api.cli.arguments import JsonFlag, name_of
-from api.cli.context import EXIT_REFUSED, Session, complain, console, local_time, print_json
+from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
 from api.key_making import KeyWish, make_key
 from api.scopes import RANK, SCOPES, Role, Scope
 from projections.api_keys import ApiKeys, KeyLine
 from projections.staff import StaffDesk
+from projections.terminal_tables import show, table
+from projections.terminal_text import say
 
 LISTED_MAX = 10_000
 NEWEST = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
@@ -47,7 +48,7 @@ def create(
     if json:
         print_json({"id": key_id, "key": secret, "role": wish.role, "scopes": wish.scopes or None, "days": days})
     else:
-        typer.echo(secret)
+        say(secret or "")
     return 0
 
 
@@ -59,14 +60,12 @@ def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
     if json:
         print_json([{**line._asdict(), "is_valid": _is_valid(line, now)} for line in found])
         return 0
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("id", "made (UTC)", "valid", "name", "opens"):
-        table.add_column(column, no_wrap=True)
+    listed = table("id", "made (UTC)", "valid", "name", "opens", fixed=("id", "made (UTC)", "valid"))
     for line in found:
         valid = "no" if not _is_valid(line, now) else local_time(line.expires_at) if line.expires_at else "yes"
         opens = line.role if line.scopes is None else " ".join(line.scopes)
-        table.add_row(str(line.key_id), local_time(line.created_at), valid, line.name or "-", opens)
-    console.print(table)
+        listed.add_row(str(line.key_id), local_time(line.created_at), valid, line.name or "-", opens)
+    show(listed)
     return 0
 
 

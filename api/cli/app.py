@@ -28,6 +28,7 @@ from api.cli import (
 )
 from api.cli.context import Session, complain
 from api.cli.endings import EXIT_INTERRUPTED, open_streams, status_of
+from projections.terminal_text import say
 
 app = typer.Typer(
     name="ledger",
@@ -41,7 +42,7 @@ app = typer.Typer(
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"Redemption Ledger {version('redemption-ledger')}")
+        say(f"Redemption Ledger {version('redemption-ledger')}")
         raise typer.Exit
 
 

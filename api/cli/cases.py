@@ -5,15 +5,16 @@ from typing import Annotated
 from uuid import uuid4
 
 import typer
-from rich.table import Table
 
 from api.cli.arguments import JsonFlag, reservation_id_of
-from api.cli.context import OpenLedger, Session, console, local_time, print_json
+from api.cli.context import OpenLedger, Session, local_time, print_json
 from api.messages import event_sentence
 from domain.decisions.resolve import Resolution, ResolveReservation
 from domain.errors import Refusal
 from projections.paging import BEGINNING
 from projections.reading import CaseRow
+from projections.terminal_tables import show, styled, table
+from projections.terminal_text import say
 
 CASES_MAX = 10_000
 """More than anybody can decide one by one; the oldest come first."""
@@ -48,7 +49,7 @@ def cases(
     if json:
         print_json([case._asdict() for case in found])
     elif not found:
-        typer.echo("no case is open" if not closed else "there never was a case")
+        say("no case is open" if not closed else "there never was a case")
     else:
         _print_table(found, ledger)
     return 0
@@ -80,21 +81,18 @@ def resolve(
         counted = {"used_count": result.code.used, "reserved": result.code.reserved}
         print_json({"reservation_id": reservation_id, "state": state, **counted})
     else:
-        typer.echo(f"{state}; used {result.code.used}, reserved {result.code.reserved}")
+        say(f"{state}; used {result.code.used}, reserved {result.code.reserved}")
     return 0
 
 
 def _print_table(found: list[CaseRow], ledger: OpenLedger) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("opened (UTC)", no_wrap=True)
-    table.add_column("reservation", no_wrap=True)
-    table.add_column("what happened")
+    listed = table("opened (UTC)", "reservation", "what happened", fixed=("opened (UTC)", "reservation"))
     for case in found:
         what = event_sentence("CaseOpened", {"cause": case.cause}, ledger.language)
         if case.closed_at is not None:
             how = event_sentence("CaseClosed", {"how": case.closed_how}, ledger.language)
             what = f"{what}; {local_time(case.closed_at)}: {how}"
-        table.add_row(local_time(case.opened_at), str(case.reservation_id), what)
-    console.print(table)
+        listed.add_row(local_time(case.opened_at), str(case.reservation_id), what)
+    show(listed)
     if any(case.closed_at is None for case in found):
-        console.print("\nledger resolve RESERVATION --as sent|refunded|retry --note TEXT", style="dim")
+        show("", styled("ledger resolve RESERVATION --as sent|refunded|retry --note TEXT", "dim"))

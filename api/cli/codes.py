@@ -1,7 +1,6 @@
 """`ledger issue`, `history`, `refund`, `reset-failed`: codes and their reservations."""
 
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
@@ -9,9 +8,6 @@ from uuid import UUID, uuid4
 
 import orjson
 import typer
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
 from api.cli.arguments import DAYS_MAX, JsonFlag, group_of, moment_of, reservation_id_of, uses_of
 from api.cli.context import (
@@ -19,7 +15,6 @@ from api.cli.context import (
     OpenLedger,
     Session,
     complain,
-    console,
     local_time,
     print_json,
     print_json_line,
@@ -32,6 +27,8 @@ from domain.errors import Refusal, ReservationNotRefundable
 from domain.values import shown_code
 from projections.notes import Notes
 from projections.randomness import POOL
+from projections.terminal_tables import progress_bar, show, styled, table
+from projections.terminal_text import say, write_document
 
 LIVE_MAX = 100_000
 FOLLOW_S = 0.5
@@ -69,7 +66,7 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
         raise typer.BadParameter("--prefix takes up to 12 letters A to Z and digits")
     uses, moment = uses_of(max_uses), moment_of(expires_at, "--expires-at") if expires_at else None
     session: Session = context.obj
-    progress = Progress(console=Console(stderr=True), disable=json or count < PROGRESS_FROM)
+    progress = progress_bar(shown=not json and count >= PROGRESS_FROM)
     with session.open() as ledger, progress as bar:
         if moment is not None and moment <= ledger.now():
             complain(f"{expires_at} is over: these codes can't be redeemed until `ledger terms` gives them another end")
@@ -103,8 +100,7 @@ def _keep_note(ledger: OpenLedger, note: str) -> UUID:
 
 def _print_codes(made: Iterator[list[Issued]], progress: Callable[[int], None]) -> None:
     for some in made:
-        sys.stdout.write("".join(f"{code.text}\n" for code in some))
-        sys.stdout.flush()
+        say(*(code.text for code in some))
         progress(len(some))
 
 
@@ -112,12 +108,11 @@ def _print_json_codes(made: Iterator[list[Issued]], progress: Callable[[int], No
     """One JSON list, batch by batch."""
     between = "[\n"
     for some in made:
-        for code in some:
-            sys.stdout.write(f"{between}  {orjson.dumps({'code': code.text, 'id': code.code_id}).decode()}")
-            between = ",\n"
+        shown = ",\n".join(f"  {orjson.dumps({'code': code.text, 'id': code.code_id}).decode()}" for code in some)
+        write_document(f"{between}{shown}")
+        between = ",\n"
         progress(len(some))
-    sys.stdout.write("\n]\n")
-    sys.stdout.flush()
+    write_document("\n]\n")
 
 
 def history(
@@ -160,7 +155,7 @@ def _follow(session: Session, code: str, json: bool) -> int:
                     print_json_line(shown)
                 else:
                     balance = f"used {shown['used_count']}, reserved {shown['reserved']}"
-                    typer.echo(f"{local_time(shown['at'])}  {balance}  {shown['sentence']}")
+                    say(f"{local_time(shown['at'])}  {balance}  {shown['sentence']}")
             time.sleep(FOLLOW_S)
 
 
@@ -190,7 +185,7 @@ def refund(
     if json:
         print_json({"reservation_id": reservation_id, "state": "refunded", "used_count": result.code.used})
     else:
-        typer.echo(f"refunded; used {result.code.used}, reserved {result.code.reserved}")
+        say(f"refunded; used {result.code.used}, reserved {result.code.reserved}")
     return 0
 
 
@@ -220,13 +215,9 @@ def reset_failed(
         print_json(report)
         return 0
     limit = "∞" if report["max_uses"] is None else report["max_uses"]
-    typer.echo(f"代码：{text}\n当前使用次数：{shown}\n实际成功邀请：{report['sent']}\n最大使用次数：{limit}")
-    for item in left:
-        typer.echo(f"  {item['reservation_id']}: {item['why']}")
-    if refunded:
-        typer.echo(f"已重置使用次数：{shown} → {report['used_after']}")
-    else:
-        typer.echo("使用次数正确，无需修复")
+    say(f"代码：{text}", f"当前使用次数：{shown}", f"实际成功邀请：{report['sent']}", f"最大使用次数：{limit}")
+    say(*(f"  {item['reservation_id']}: {item['why']}" for item in left))
+    say(f"已重置使用次数：{shown} → {report['used_after']}" if refunded else "使用次数正确，无需修复")
     return 0
 
 
@@ -256,25 +247,17 @@ def _add_private_texts(ledger: OpenLedger, document: dict[str, Any], code_id: UU
 
 def _print_history(document: dict[str, Any], text: str | None) -> None:
     limit = "unlimited" if document["max_uses"] is None else f"of {document['max_uses']}"
-    console.print(
-        f"[bold]{shown_code(text) if text else document['id']}[/bold]  {document['state']}: "
-        f"used {document['used_count']} {limit}, reserved {document['reserved']}"
-    )
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name, justify in (
-        ("time (UTC)", "left"),
-        ("event", "left"),
-        ("used", "right"),
-        ("reserved", "right"),
-    ):
-        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=name != "event")
-    table.add_column("what happened")
+    balance = f"used {document['used_count']} {limit}, reserved {document['reserved']}"
+    head = styled(shown_code(text) if text else str(document["id"]), "bold")
+    numbers = [("used", "right"), ("reserved", "right")]
+    fixed = ("time (UTC)", "used", "reserved")
+    listed = table("time (UTC)", "event", *numbers, "what happened", fixed=fixed)
     for event in document["events"]:
-        table.add_row(
+        listed.add_row(
             local_time(event["at"]),
             event["type"],
             str(event["used_count"]),
             str(event["reserved"]),
             event["sentence"],
         )
-    console.print(table)
+    show(head.append(f"  {document['state']}: {balance}", style="not bold"), listed)

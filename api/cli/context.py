@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from uuid import UUID
 import orjson
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
 from api.cli.stack.state_file import read_state, was_killed
 from api.cli.stack.up import stack_environment
@@ -26,32 +24,26 @@ from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
 from projections.reading import Reader
 from projections.settings import LedgerSettings
+from projections.terminal_text import say_error, write_document
 
 EXIT_USAGE = 2
 EXIT_SERVICE = 3
 EXIT_REFUSED = 4
 
 KILLED = "the ledger on {folder} was killed and left nothing running: start it again with `ledger up`, nothing is lost"
-PIPED_COLUMNS = 200
-"""Width of tables for a pipe or a file: rich's own 80 would cut ids that somebody wants to search for."""
 
-console = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else PIPED_COLUMNS)
-
-
-def complain(text: str) -> None:
-    """One line for the operator, on stderr: stdout belongs to the answer. libpq breaks its sentences into lines."""
-    print(" ".join(text.split()), file=sys.stderr)  # noqa: T201 - a command line talks
+complain = say_error
+"""How commands report trouble: one line on stderr, since stdout belongs to the answer."""
 
 
 def print_json(document: object) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2).decode())
+    write_document(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2).decode())
 
 
 def print_json_line(document: object) -> None:
     """One line of JSON Lines on stdout, at once."""
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
-    sys.stdout.flush()
+    write_document(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
 
 
 def settings_sentence(bad: ValidationError) -> str:

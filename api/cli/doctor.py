@@ -5,15 +5,15 @@ from collections.abc import Iterator
 
 import typer
 from pydantic import ValidationError
-from rich.table import Table
-from rich.text import Text
 
 from api.cli.arguments import JsonFlag
-from api.cli.context import Session, console, print_json, settings_sentence
+from api.cli.context import Session, print_json, settings_sentence
 from api.cli.doctor_database import BEHIND_DATABASE, database_findings, secrets_finding, skipped
 from api.cli.doctor_finding import Finding
 from api.cli.stack.state_file import read_state
 from projections.errors import StorageUnavailableError
+from projections.terminal_tables import show, styled, table
+from projections.terminal_text import say
 
 EXIT_FOUND = 1
 STYLES = {"ok": "green", "wrong": "bold red", "skipped": "yellow", "reminder": "yellow"}
@@ -38,7 +38,7 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
         wrong = sum(finding.status == "wrong" for finding in findings)
         reminders = sum(finding.status == "reminder" for finding in findings)
         said = f"all is well, with {reminders} reminder(s)" if reminders else "all is well"
-        typer.echo(said if well else f"{wrong} of {len(findings)} checks found something wrong")
+        say(said if well else f"{wrong} of {len(findings)} checks found something wrong")
     return 0 if well else EXIT_FOUND
 
 
@@ -72,12 +72,8 @@ def _examine(session: Session) -> Iterator[Finding]:
 
 
 def _print_table(findings: list[Finding]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("check", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("found")
-    table.add_column("what to do")
+    listed = table("check", "state", "found", "what to do", fixed=("check", "state"))
     for finding in findings:
-        state = Text(finding.status, style=STYLES[finding.status])
-        table.add_row(finding.name, state, Text(finding.found), Text(finding.remedy))
-    console.print(table)
+        state = styled(finding.status, STYLES[finding.status])
+        listed.add_row(finding.name, state, finding.found, finding.remedy)
+    show(listed)

@@ -5,8 +5,6 @@ from typing import Annotated
 from uuid import uuid4
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from api.cli.arguments import JsonFlag, address_of
 from api.cli.context import EXIT_REFUSED, EXIT_USAGE, OpenLedger, Session, complain, print_json
@@ -16,6 +14,8 @@ from domain.values import EmailAddress
 from projections.forgetting import ForgottenList, ForgottenListError
 from projections.key_rotation import KeyRotation
 from projections.staff import Act, StaffDesk
+from projections.terminal_tables import progress_bar
+from projections.terminal_text import say
 from projections.vault import SealBrokenError
 
 LEASE_GRACE_S = 10
@@ -63,9 +63,9 @@ def forget(
     if json:
         print_json({"forgotten": [str(key) for key in done.recipient_ids], "closed": done.closed})
     elif done.recipient_ids:
-        typer.echo(f"forgotten; {done.closed} reservations were closed")
+        say(f"forgotten; {done.closed} reservations were closed")
     else:
-        typer.echo("nobody with this address is known; refused tries with it are deleted")
+        say("nobody with this address is known; refused tries with it are deleted")
     return 0
 
 
@@ -93,8 +93,7 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
     is interrupted goes on with the next run.
     """
     session: Session = context.obj
-    errors = Console(stderr=True)
-    with session.open() as ledger, Progress(console=errors, disable=not errors.is_terminal) as bar:
+    with session.open() as ledger, progress_bar() as bar:
         rotation = KeyRotation(ledger.storage)
         task, rewritten = bar.add_task("sealing anew", total=rotation.left()), 0
         try:
@@ -111,11 +110,11 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
         print_json({"rewritten": rewritten, "older_pepper_needed_by_refusals_until": until})
         return 0
     if not rewritten and all(len(ring.keys) == 1 for ring in ledger.storage.vault.rings.values()):
-        typer.echo("nothing to do: each ring has one key: put a new one and a comma in front of it first")
+        say("nothing to do: each ring has one key: put a new one and a comma in front of it first")
         return 0
-    typer.echo(f"{rewritten} rows were sealed anew; the master keys behind the first are not needed any more")
+    say(f"{rewritten} rows were sealed anew; the master keys behind the first are not needed any more")
     if until is None:
-        typer.echo("nor are the peppers behind the first")
+        say("nor are the peppers behind the first")
     else:
-        typer.echo(f"the older pepper stays in the ring until the refused tries up to {until:%Y-%m-%d} have aged out")
+        say(f"the older pepper stays in the ring until the refused tries up to {until:%Y-%m-%d} have aged out")
     return 0

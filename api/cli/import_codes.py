@@ -24,6 +24,7 @@ from api.intake.taking import Intake, Rejects, Tally
 from api.issuing import AT_ONCE, Terms
 from domain.decisions.command import Context
 from projections.randomness import POOL
+from projections.terminal_text import say
 
 EXIT_FOUND = 1
 CONNECTIONS = AT_ONCE + 1
@@ -185,12 +186,10 @@ def _tell(tally: Tally, file: Path, seconds: float, *, dry_run: bool, is_done: b
         print_json({**tally.document(), "applied": is_done, "seconds": round(seconds, 1)})
     elif is_done:
         rate = f", {tally.imported / seconds:,.0f} per second" if tally.imported and seconds else ""
-        typer.echo(f"{tally.imported:,} imported in {seconds:,.1f} s{rate}; {tally.already:,} were there already")
+        say(f"{tally.imported:,} imported in {seconds:,.1f} s{rate}; {tally.already:,} were there already")
     else:
         good = tally.lines - tally.rejected - tally.already
-        typer.echo(
-            f"{tally.lines:,} lines: {good:,} to import, {tally.already:,} there already, {tally.rejected:,} bad"
-        )
+        say(f"{tally.lines:,} lines: {good:,} to import, {tally.already:,} there already, {tally.rejected:,} bad")
     if not tally.rejected:
         return 0
     if is_done or dry_run:

@@ -9,16 +9,16 @@ from uuid import uuid4
 
 import typer
 from msgspec.structs import replace
-from rich.console import Console
-from rich.progress import Progress
 
 from api.cli.arguments import JsonFlag
-from api.cli.context import EXIT_SERVICE, EXIT_USAGE, OpenLedger, Session, complain, console, print_json
+from api.cli.context import EXIT_SERVICE, EXIT_USAGE, OpenLedger, Session, complain, print_json
 from api.moving_in.findings import FINDING_KINDS, Finding, Tally
 from api.moving_in.report import report_file
 from api.moving_in.service import MovingIn, Plan
 from domain.decisions.command import Context
 from projections.legacy.source import LegacySourceError, OldSystem, open_old_system
+from projections.terminal_tables import Progress, progress_bar
+from projections.terminal_text import say
 
 SHOWN_PER_KIND_MAX = 10
 LISTED_MAX = 1000
@@ -114,21 +114,20 @@ class _Step:
 
 @contextmanager
 def _progress(total: int, *, apply: bool) -> Iterator[_Step]:
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal) as bar:
+    with progress_bar() as bar:
         yield _Step(bar, total, "taking over" if apply else "weighing")
 
 
 def _print(tally: Tally, listed: list[Finding], *, apply: bool) -> None:
     by_kind = {kind: [item for item in listed if item.kind == kind] for kind in FINDING_KINDS}
     for found in chain.from_iterable(items[:SHOWN_PER_KIND_MAX] for items in by_kind.values()):
-        typer.echo(f"{found.code or '-'} (old id {found.old_id}): {found.sentence}")
+        say(f"{found.code or '-'} (old id {found.old_id}): {found.sentence}")
     if listed:
-        typer.echo("")
+        say("")
     for name, number in tally.document().items():
         if number or name in {"codes_read", "agreeing", "imported"}:
-            console.print(f"{number:>9,}  {WORDS[name]}")
+            say(f"{number:>9,}  {WORDS[name]}")
     if sum(tally.kinds.values()) > sum(len(items[:SHOWN_PER_KIND_MAX]) for items in by_kind.values()):
-        typer.echo("more was found than is shown here: --report FILE.html (or .csv) has all of it")
+        say("more was found than is shown here: --report FILE.html (or .csv) has all of it")
     if not apply:
-        typer.echo("nothing was changed: add --apply to take the codes over")
+        say("nothing was changed: add --apply to take the codes over")

@@ -6,14 +6,13 @@ from uuid import UUID, uuid4
 
 import typer
 from msgspec.structs import asdict, replace
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
 from api.cli.arguments import JsonFlag, moment_of
-from api.cli.context import OpenLedger, Session, console, local_time, print_json
+from api.cli.context import OpenLedger, Session, local_time, print_json
 from api.hurt import Hurt, Window
 from api.outages import REFUNDED_AT_ONCE, find_hurt, give_back, parts_of
+from projections.terminal_tables import progress_bar, show, styled, table
+from projections.terminal_text import say
 
 SHOWN_MAX = 50
 
@@ -58,17 +57,16 @@ def refund_outage(
         return 0
     _print_table(found)
     if correlation_id is not None:
-        typer.echo(f"refunded {refunded} of {len(found)} under correlation id {correlation_id}")
+        say(f"refunded {refunded} of {len(found)} under correlation id {correlation_id}")
     elif found:
-        typer.echo(f"{len(found)} would be refunded; nothing was changed: add --apply to do it")
+        say(f"{len(found)} would be refunded; nothing was changed: add --apply to do it")
     return 0
 
 
 def _refund(ledger: OpenLedger, found: Sequence[Hurt], correlation_id: UUID, *, include_sent: bool) -> int:
     """Refund each; what somebody settled since it was listed is left alone. How many were refunded."""
     refunded = 0
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("refunding", total=len(found))
         for part in parts_of(found, REFUNDED_AT_ONCE):
             context = replace(ledger.context(), correlation_id=correlation_id)
@@ -79,15 +77,14 @@ def _refund(ledger: OpenLedger, found: Sequence[Hurt], correlation_id: UUID, *, 
 
 def _print_table(found: Sequence[Hurt]) -> None:
     if not found:
-        console.print("nothing to refund: no reservation of that time waits for it")
+        say("nothing to refund: no reservation of that time waits for it")
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("attempt ended (UTC)", "reservation", "state", "channel", "server"):
-        table.add_column(name, no_wrap=True)
+    names = ("attempt ended (UTC)", "reservation", "state", "channel", "server")
+    listed = table(*names, fixed=names[:3])
     for item in found[:SHOWN_MAX]:
-        table.add_row(
+        listed.add_row(
             local_time(item.at), str(item.reservation_id), item.state, item.channel or "?", item.server or "?"
         )
-    console.print(table)
+    show(listed)
     if len(found) > SHOWN_MAX:
-        console.print(f"... and {len(found) - SHOWN_MAX} more (--json lists all)", style="dim")
+        show(styled(f"... and {len(found) - SHOWN_MAX} more (--json lists all)", "dim"))

@@ -5,8 +5,8 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console
-from rich.progress import Progress
+from projections.terminal_tables import progress_bar
+from projections.terminal_text import say_error
 
 LINE_EVERY_S: Final = 5.0
 
@@ -24,7 +24,7 @@ class Steps:
         self._words, self._total = words, total
         self._told, self._done = time.monotonic(), 0
         self._quiet = quiet
-        self._bar = None if quiet or not sys.stderr.isatty() else Progress(console=Console(stderr=True))
+        self._bar = None if quiet or not sys.stderr.isatty() else progress_bar()
         self._task = self._bar.add_task(words, total=total or None) if self._bar else None
 
     def at(self, done: int) -> None:
@@ -35,7 +35,7 @@ class Steps:
         elif not self._quiet and time.monotonic() - self._told > LINE_EVERY_S:
             self._told = time.monotonic()
             of = f" of {self._total:,}" if self._total else ""
-            print(f"{self._words}: {done:,}{of}", file=sys.stderr, flush=True)  # noqa: T201 - a command line talks
+            say_error(f"{self._words}: {done:,}{of}")
 
     def more(self, number: int) -> None:
         """So many more."""

@@ -4,10 +4,9 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from api.cli.arguments import JsonFlag, moment_of
-from api.cli.context import EXIT_REFUSED, Session, complain, console, local_time, print_json
+from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
 from api.explain import ExplainedReservation, Explanation, explanation_of
 from api.i18n import Translator, translator
 from projections.bootstrap import check_keys
@@ -19,6 +18,7 @@ from projections.rebuild_command import run_rebuild
 from projections.rebuild_pace import stand_back
 from projections.rebuild_shadow import PROJECTIONS
 from projections.roles import check_owner
+from projections.terminal_tables import PlainTable, show, styled, table
 from projections.verify_command import grace_of, run_verify
 from projections.verify_tree import Outside
 
@@ -110,29 +110,27 @@ def explain(
 
 
 def _print_explanation(found: Explanation, say: Translator) -> None:
-    console.print(f"[bold]{found.sentence}[/bold]")
+    show(styled(found.sentence, "bold"))
     if found.openings:
-        console.print(f"\n[bold]{say('explain.head.openings')}[/bold]")
-        for opening in found.openings:
-            console.print(f"{opening.uses}  {opening.sentence}", highlight=False, markup=False)
+        show("", styled(say("explain.head.openings"), "bold"))
+        show(*(f"{opening.uses}  {opening.sentence}" for opening in found.openings))
     for title, items in (
         (say("explain.head.uses"), found.uses),
         (say("explain.head.held"), found.held),
         (say("explain.head.not_counted"), found.not_counted),
     ):
         if items:
-            console.print(f"\n[bold]{title}[/bold]")
-            console.print(_table(items))
+            show("", styled(title, "bold"), _table(items))
     if found.left_out:
-        console.print(say("explain.left_out", left_out=found.left_out))
+        show(say("explain.left_out", left_out=found.left_out))
 
 
-def _table(items: list[ExplainedReservation]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
+def _table(items: list[ExplainedReservation]) -> PlainTable:
+    listed = table("number", "reservation", "what happened", fixed=("number", "reservation"), header=False)
     for number, item in enumerate(items, start=1):
-        table.add_row(f"{number}.", str(item.reservation_id), item.sentence)
+        listed.add_row(f"{number}.", str(item.reservation_id), item.sentence)
         for attempt in item.attempts:
             began = local_time(attempt.began_at) if attempt.began_at else ""
             what = attempt.sentence or attempt.outcome
-            table.add_row("", "", f"  {attempt.delivery}.{attempt.attempt}  {began}  {what}")
-    return table
+            listed.add_row("", "", f"  {attempt.delivery}.{attempt.attempt}  {began}  {what}")
+    return listed

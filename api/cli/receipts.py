@@ -12,6 +12,7 @@ from api.cli.context import EXIT_REFUSED, Session, complain, print_json
 from projections.checkpoints import public_keys
 from projections.proof_check import KEY_BYTES, ReceiptError, check_proof
 from projections.receipts import NotYetSignedError, read_consistency, read_receipt
+from projections.terminal_text import say
 
 EXIT_FOUND = 1
 
@@ -59,7 +60,7 @@ def check(
     if json:
         print_json({"valid": why is None, "says": says, "why": why})
     elif says:
-        typer.echo(says)
+        say(says)
     else:
         complain(f"it proves nothing: {why}")
     return EXIT_FOUND if why else 0
@@ -87,5 +88,5 @@ def public_key(context: typer.Context, json: JsonFlag = False) -> int:
     if json:
         print_json({"public_keys": keys})
     else:
-        typer.echo("\n".join(keys))
+        say(*keys)
     return 0

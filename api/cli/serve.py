@@ -6,6 +6,7 @@ import typer
 
 from api.cli.context import Session, print_json
 from projections.migrations import migrate as apply_migrations
+from projections.terminal_text import say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,5 +38,5 @@ def migrate(
     if json:
         print_json({"applied": applied})
     else:
-        typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do: the schema is up to date")
+        say(*[f"applied {name}" for name in applied] or ["nothing to do: the schema is up to date"])
     return 0

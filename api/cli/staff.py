@@ -8,13 +8,14 @@ from uuid import UUID, uuid4
 
 import typer
 from argon2 import PasswordHasher
-from rich.table import Table
 
 from api.cli.arguments import JsonFlag, address_of
-from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, console, local_time, print_json
+from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, local_time, print_json
 from api.scopes import RANK
 from projections.accounts import Accounts, LastAdminError
 from projections.staff import Act, StaffDesk
+from projections.terminal_tables import show, table
+from projections.terminal_text import say
 
 PASSWORD_BYTES = 15
 """120 bits; 20 letters that are typed once and then changed."""
@@ -56,7 +57,7 @@ def add(
     if json:
         print_json({"id": staff_id, "email": address.typed, "role": known, "password": first})
     else:
-        typer.echo(first)
+        say(first)
     return 0
 
 
@@ -69,12 +70,10 @@ def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
         listed = [(line.staff_id, line.address, line.role, line.created_at) for line in found]
         print_json([dict(zip(("id", "email", "role", "created_at"), line, strict=True)) for line in listed])
         return 0
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("since (UTC)", "role", "e-mail"):
-        table.add_column(column, no_wrap=True)
+    shown = table("since (UTC)", "role", "e-mail", fixed=("since (UTC)", "role"))
     for line in found:
-        table.add_row(local_time(line.created_at), line.role, line.address)
-    console.print(table)
+        shown.add_row(local_time(line.created_at), line.role, line.address)
+    show(shown)
     return 0
 
 
@@ -106,7 +105,7 @@ def password(context: typer.Context, email: Email, json: JsonFlag = False) -> in
         {"password": new} if json else None,
     )
     if status == 0 and not json:
-        typer.echo(new)
+        say(new)
     return status
 
 

@@ -79,8 +79,8 @@ def person(
     session: Session = context.obj
     with session.open() as ledger:
         found = export_person(ledger.storage, address, ledger.language, ledger.now(), uuid4, reason)
-    with written(output) as out:
-        out.write(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
+    with written(output) as file:
+        file.write(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
     if not found["people"] and not found["refused_tries"]:
         complain("nobody with this address is known")
     return 0

@@ -1,13 +1,14 @@
 """Files that commands make: whole, or not at all."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
+
+from projections.terminal_text import binary_stdout
 
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="The file to make, mode 600; stdout if none is named.")
@@ -22,8 +23,9 @@ def written(output: Path | None) -> Iterator[BinaryIO]:
         typer.BadParameter: It can't be written.
     """
     if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        out = binary_stdout()
+        yield out
+        out.flush()
         return
     # A link keeps pointing where it points. Nothing takes the place of /dev/null, which root would otherwise replace.
     target = output.resolve()

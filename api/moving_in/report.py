@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from api.moving_in.findings import Finding, Tally
+from projections.terminal_text import one_line
 
 Write = Callable[[Finding], None]
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -75,9 +76,11 @@ def _html_end(file: TextIO, tally: Tally) -> None:
 
 
 def _text(file: TextIO) -> Write:
-    return lambda found: print(f"{found.kind}: {found.code} (old id {found.old_id}): {found.sentence}", file=file)
+    def write(found: Finding) -> None:
+        file.write(f"{one_line(f'{found.kind}: {found.code} (old id {found.old_id}): {found.sentence}')}\n")
+
+    return write
 
 
 def _text_end(file: TextIO, tally: Tally) -> None:
-    for name, number in tally.document().items():
-        print(f"{name} {number}", file=file)
+    file.writelines(f"{name} {number}\n" for name, number in tally.document().items())

@@ -81,9 +81,25 @@ def test_nothing_is_left_lying_about(check: Check, suffixes: tuple[str, ...]) ->
     assert [] == offences(check, files)
 
 
+@pytest.mark.parametrize("check", [tidy.past_the_terminal, tidy.markup])
+def test_product_code_shows_text_on_terminals_only_through_the_terminal_modules(check: Check) -> None:
+    """So text that people and servers typed is neither read as markup nor obeyed by a terminal."""
+    product = ("api/", "domain/", "projections/", "workers/")
+    files = {path: text for path, text in texts(".py").items() if path.startswith(product)}
+
+    assert [] == offences(check, files)
+
+
 @pytest.mark.parametrize(
     ("check", "path", "bad", "good"),
     [
+        (tidy.past_the_terminal, "api/a.py", "from rich.table import Table\n", "from richer import Table\n"),
+        (tidy.past_the_terminal, "api/a.py", "typer.echo(f'{note}')\n", "say(f'{note}')\n"),
+        (tidy.past_the_terminal, "api/a.py", "print(note)\n", "sys.stderr.write('interrupted\\n')\n"),
+        (tidy.past_the_terminal, "api/a.py", "self._out.write(note)\n", "file.write(note)\n"),
+        (tidy.markup, "api/a.py", "f'[bold]{code}[/bold]'\n".replace("[/bold]", ""), "f'[a]{code}'\n"),
+        (tidy.markup, "api/a.py", "Console(markup=True)\n", "Console(markup=False)\n"),
+        (tidy.markup, "api/a.py", "Text.from_markup(note)\n", "Text(note)\n"),
         (tidy.long_file, "domain/a.py", "\n" * 301, "\n" * 300),
         (tidy.long_file, "tests/test_a.py", "\n" * 401, "\n" * 400),
         (tidy.long_functions, "a.py", "def f():\n" + " pass\n" * 50, "def f():\n" + " pass\n" * 49),

@@ -20,6 +20,15 @@ PLACES = re.compile(
     r"/(home|Users|root|work)/\w+|\.pyenv\b"
     r"|(py[p]i|pythonh[o]sted|npmj[s])\.org|(docker|ghcr|quay)\.io"  # written so that they do not find themselves
 )
+RICH_IS_IN = "projections/terminal_tables.py"
+SAYING = re.compile(r"print|(typer|click)\.s?echo|(.*\.)?(_?out|_?err|stdout|stderr)\.(write|writelines)")
+RUN_BY_PATH = {
+    "api/cli/stack/user_namespace.py",
+    "api/cli/stack/with_reach.py",
+    "projections/terminal_text.py",
+}
+"""May write to stderr directly: two run without the product's modules and say the kernel's error, one is the module."""
+MARKUP = re.compile(r"\[/?(bold|dim|italic|underline|reverse|strike|red|green|yellow|blue|magenta|cyan)\b[^\]]*\]")
 
 Offences = Iterator[str]
 
@@ -71,3 +80,30 @@ def places(path: str, text: str) -> Offences:
     for number, line in enumerate(text.splitlines(), start=1):
         if found := PLACES.search(line):
             yield f"{path}:{number}: {found[0]}"
+
+
+def past_the_terminal(path: str, text: str) -> Offences:
+    """Lines that reach a terminal with what people and servers typed in them, and skip `projections.terminal_text`."""
+    for node in ast.walk(parsed(text)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
+            if path != RICH_IS_IN and any(module.split(".")[0] == "rich" for module in modules):
+                yield f"{path}:{node.lineno}: rich is imported in {RICH_IS_IN} alone"
+        elif isinstance(node, ast.Call) and path not in RUN_BY_PATH and _says_a_variable(node):
+            yield f"{path}:{node.lineno}: {ast.unparse(node.func)}"
+
+
+def markup(path: str, text: str) -> Offences:
+    """Markup of rich, in which a variable's `[...]` would be read too: `styled` makes text in a style."""
+    for node in ast.walk(parsed(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and MARKUP.search(node.value):
+            yield f"{path}:{node.lineno}: {node.value[:40]}"
+        elif isinstance(node, ast.Attribute) and node.attr in {"from_markup", "print_markup"}:
+            yield f"{path}:{node.lineno}: {ast.unparse(node)}"
+        elif isinstance(node, ast.keyword) and node.arg in {"markup", "emoji"} and ast.unparse(node.value) != "False":
+            yield f"{path}:{node.value.lineno}: {node.arg}={ast.unparse(node.value)}"
+
+
+def _says_a_variable(call: ast.Call) -> bool:
+    is_constant = all(isinstance(word, ast.Constant) for word in call.args)
+    return not is_constant and SAYING.fullmatch(ast.unparse(call.func)) is not None

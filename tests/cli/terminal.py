@@ -1,8 +1,16 @@
 """Running commands as a shell does, in this process."""
 
 import json
+import os
+import pty
+import sys
+import termios
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
+from unittest.mock import patch
 
 import pytest
 
@@ -35,3 +43,47 @@ class Terminal:
         status = run(list(arguments))
         out, err = self.capsys.readouterr()
         return Ended(status, out, err)
+
+    def ledger_on_a_tty(self, *arguments: str) -> Ended:
+        """One command whose stdout and stderr are a terminal each."""
+        with ExitStack() as ends:
+            out, err = ends.enter_context(_tty()), ends.enter_context(_tty())
+            with patch.multiple(sys, stdout=out.file, stderr=err.file):
+                status = run(list(arguments))
+        return Ended(status, out.text(), err.text())
+
+
+@dataclass
+class _Tty:
+    """A terminal that changes no line ends, and what it was shown."""
+
+    file: TextIO
+    shown: list[bytes]
+
+    def text(self) -> str:
+        """Everything."""
+        return b"".join(self.shown).decode()
+
+
+@contextmanager
+def _tty() -> Iterator[_Tty]:
+    master, slave = pty.openpty()
+    attributes = termios.tcgetattr(slave)
+    attributes[1] &= ~termios.OPOST
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    shown: list[bytes] = []
+    reading = threading.Thread(target=_read_all, args=(master, shown))
+    reading.start()
+    with os.fdopen(slave, "w", encoding="utf-8") as file:
+        yield _Tty(file, shown)
+    reading.join()
+    os.close(master)
+
+
+def _read_all(master: int, shown: list[bytes]) -> None:
+    """Read a terminal until its last writer has left, which Linux reports as an error."""
+    try:
+        while piece := os.read(master, 65_536):
+            shown.append(piece)
+    except OSError:
+        return

@@ -1,12 +1,15 @@
 """Log lines: one JSON document each, with the fields that a search needs and nothing private."""
 
+import io
 import json
 import logging
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from projections.logs import configure_logs
+from projections.logs import configure_logs, without_private
 
 
 class Written:
@@ -63,6 +66,52 @@ def test_what_looks_private_is_taken_out(written: Written, said: str, kept: str)
     logging.getLogger("x").warning(said)
 
     assert [kept] == [line["event"] for line in written.lines()]
+
+
+@pytest.mark.parametrize("name", ["request_id", "task_id", "reservation_id", "reason"])
+def test_private_text_is_taken_out_of_every_field(written: Written, name: str) -> None:
+    """Ids too: whoever publishes a task may choose what its id says."""
+    logging.getLogger("x").info("task", extra={name: "T6Z7-Z16G-K5WA-XPK1-1EX3 li.wei@example.com"})
+
+    assert ["<code> <address>"] == [line[name] for line in written.lines()]
+
+
+def seconds_for(text: str) -> float:
+    """The least time that taking private texts out of a line took."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        without_private(None, "", {"event": text})
+        return time.perf_counter() - began
+
+    return min(once() for _ in range(7))
+
+
+@pytest.mark.parametrize(
+    "piece", ["'", "a", ".", "-", "%", "a'", "a@", "'@", "a@a", "a@a.", "a.a'", "://", "://a", "/a/", "/a/a", "A", "A-"]
+)
+def test_private_filter_takes_time_in_proportion_to_the_line(piece: str) -> None:
+    """Four times the text takes about four times as long. With a quadratic pattern it would be 16 times."""
+    short, long = (piece * (size // len(piece)) for size in (5_000, 20_000))
+
+    assert seconds_for(long) < 9 * seconds_for(short)
+
+
+def test_line_on_a_terminal_shows_control_characters_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a library or a server says can't act on the terminal of an operator."""
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    configure_logs()
+    logging.getLogger("x").warning("550 \x1b]0;title\x07 \u202eabc", extra={"reason": "a\rb"})
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+    said = terminal.getvalue()
+    assert r"550 \x1b]0;title\x07 \u202eabc" in said
+    assert r"a\rb" in said
 
 
 def test_a_traceback_is_part_of_the_line_and_tells_nothing_private(written: Written) -> None:

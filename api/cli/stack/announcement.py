@@ -3,24 +3,19 @@
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.panel import Panel
-from rich.text import Text
-
 from api.cli.stack.state_file import State
+from projections.terminal_tables import panel, show
+from projections.terminal_text import say, say_error
 
 
 def announce(state: State, missing: Sequence[str] = ()) -> None:
     """Say where everything is, what to try first, and what is missing."""
     if missing:
-        sys.stderr.write(f"missing: {', '.join(missing)}: codes can be redeemed, the mails wait for it\n")
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        sys.stdout.write("".join(f"{line}\n" for line in lines(state)))
-        sys.stdout.flush()
-        return
-    text = Text("\n".join(lines(state)))
-    console.print(Panel(text, title="Redemption Ledger is ready", subtitle="Ctrl-C ends it", expand=False))
+        say_error(f"missing: {', '.join(missing)}: codes can be redeemed, the mails wait for it")
+    if sys.stdout.isatty():
+        show(panel(lines(state), title="Redemption Ledger is ready", subtitle="Ctrl-C ends it"))
+    else:
+        say(*lines(state))
 
 
 def lines(state: State) -> list[str]:

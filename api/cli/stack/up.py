@@ -5,7 +5,6 @@ The start itself runs in a thread, so that signals are obeyed and children watch
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from api.cli.stack.ports import HOST, is_taken
 from api.cli.stack.starting import start_everything
 from api.cli.stack.state_file import remove_state
 from api.cli.stack.supervisor import LOG_BYTES_MAX, Supervisor
+from projections.terminal_text import say_error
 
 __all__ = ["run_up", "stack_environment"]
 
@@ -51,7 +51,7 @@ def run_up(data_dir: Path, port: int, demo: bool) -> int:
         with opened(data_dir) as folder:
             return _run(folder, port, demo)
     except StackError as refused:
-        _complain(str(refused))
+        say_error(str(refused))
         return refused.exit_code
 
 
@@ -62,7 +62,7 @@ def _run(folder: Folder, port: int, demo: bool) -> int:
     from api.cli.misspelt import misspelt  # noqa: PLC0415 - only starting wants the settings of all parts
 
     for strange in misspelt(os.environ):
-        _complain(strange)
+        say_error(strange)
     with _signals() as stop:
         supervisor = Supervisor(folder.logs, _report, keep_open=(folder.lock_fd,), log_bytes_max=_log_bytes_max())
         try:
@@ -138,10 +138,4 @@ def _signals() -> Iterator[StopRequest]:
 
 def _report(sentence: str) -> None:
     """What happened while everything runs, and when: somebody may read it the next morning."""
-    _complain(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {sentence}")
-
-
-def _complain(sentence: str) -> None:
-    # libpq breaks its sentences into lines.
-    sys.stderr.write(" ".join(sentence.split()) + "\n")
-    sys.stderr.flush()
+    say_error(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {sentence}")
