@@ -32,6 +32,10 @@ def _announced(say: Translator, facts: Facts) -> str:
     return say("event.ExpiryAnnounced.one" if days == 1 else "event.ExpiryAnnounced", days=days)
 
 
+def _expired(say: Translator, facts: Facts) -> str:
+    return say("event.AccessExpired" if facts.get("notify", True) else "event.AccessExpired.before_import")
+
+
 def _revoked(say: Translator, facts: Facts) -> str:
     """By staff; or it was done, as an import or the group's own system says."""
     key = f"event.AccessRevoked.{facts.get('actor')}"
@@ -59,7 +63,7 @@ def _channel(facts: Facts) -> dict[str, object]:
 ACCESS_TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "RebindReserved": _rebind_reserved,
     "ExpiryAnnounced": _announced,
-    "AccessExpired": lambda say, _: say("event.AccessExpired"),
+    "AccessExpired": _expired,
     "AccessRevoked": _revoked,
     "AccessReplaced": lambda say, _: say("event.AccessReplaced"),
     "AccessRemoved": _removed,

@@ -122,6 +122,7 @@ def code_of(row: Mapping[str, Any]) -> RedeemCode:
         is_paused=row["is_paused"],
         revoked_by=row["revoked_by"],
         rebinds_max=row["rebinds_max"],
+        bound_to=row["bound_to"],
     )
 
 

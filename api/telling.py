@@ -33,6 +33,8 @@ def terms_text(say: Translator, facts: Facts, bound: object = None) -> str:
     terms = [say("event.CodeIssued.unlimited") if limit is None else say("event.CodeIssued.limited", max_uses=limit)]
     if bound is not None:
         terms.append(say("event.CodeIssued.bound" if bound else "event.CodeIssued.open"))
+    if facts.get("bound_to") is not None:
+        terms.append(say("event.CodeIssued.bound_to"))
     if facts.get("expires_at"):
         terms.append(say("event.CodeIssued.expires", expires_at=moment_text(facts["expires_at"])))
     if facts.get("validity_days"):

@@ -30,7 +30,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
         ending: How it ended; None while it stands.
         ended_at: When it ended.
         replaced_by: The rebind whose access took its place.
-        removal: How far taking it away is; None while it stands.
+        removal: How far taking it away is; None while it stands, or where it ended before an import.
         removal_tries: How often that failed.
         removal_at: When a machine may try (again).
     """

@@ -192,7 +192,11 @@ def _announced(this: "Reservation", _: int, event: ExpiryAnnounced) -> Change:
 
 
 def _expired(this: "Reservation", _: int, event: AccessExpired) -> Change:
-    return {"access": _ended_access(this, event.at, "expired"), **_no_further_delivery(this)}
+    """What ended before an import is over with that."""
+    access = _ended_access(this, event.at, "expired")
+    if not event.notify:
+        access = replace(access, removal=None, removal_at=None)
+    return {"access": access, **_no_further_delivery(this)}
 
 
 def _replaced(this: "Reservation", _: int, event: AccessReplaced) -> Change:

@@ -124,7 +124,8 @@ def recipients_of(command: Command) -> Sequence[RecipientDraft]:
         case ReserveUse() | CorrectRecipient() | RequestRebind():
             return (command.recipient,)
         case ImportCode():
-            return [use.recipient for use in command.uses]
+            bound_to = () if command.bound_to is None else (command.bound_to,)
+            return [*(use.recipient for use in command.uses), *bound_to]
         case _:
             return ()
 

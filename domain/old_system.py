@@ -1,95 +1,81 @@
 """What the counter-based system before this one proves of a code, and what it only claims.
 
-Its counter is not believed: it was raised before anything was sent. Its invite records are evidence: `success` and
-`removed` (a person who was removed had been invited) prove an invitation; `failed` and `reserved` (a seat held,
-nothing sent yet) prove that none went out; `pending` proves nothing either way, so those uses are taken over as an
-opening balance, since a machine gives nothing back that may have been sent.
+Its counter is not believed: it was raised before anything was sent. Its invite records are evidence, and
+`domain.legacy_statuses` says of what. Records of unknown outcome keep what the counter counts for them, as an opening
+balance: the system never refunds what may have been sent.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.decisions.import_code import Opening
+from domain.legacy_records import OldCode, OldRecord
+from domain.legacy_statuses import CODE_STATUSES, RECORD_STATUSES
 from domain.values import EmailAddress, MalformedEmailError
 
-PROVEN = frozenset({"success", "removed"})
-IN_DOUBT = frozenset({"pending"})
+REBINDS_MAX: Final = 1
+"""Moves of one access that the legacy system permits, whatever a code's record says."""
+LEAST_DAYS: Final = 1
+"""Shortest access duration of this ledger."""
 
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 Judgement = Literal["agrees", "too_high", "too_low"]
 
 
-class OldCode(Struct, frozen=True, kw_only=True):
-    """One row of `redeem_codes`; times are aware UTC. `max_uses` None: without limit (0 in the old table).
-
-    `knows_binding` is false for versions of the old system whose codes were not bound to anybody. `is_removed`: its
-    person was taken out of the team again.
-    """
-
-    old_id: int
-    text: str
-    used_count: int
-    max_uses: int | None
-    created_at: datetime | None = None
-    expires_at: datetime | None = None
-    is_active: bool = True
-    note: str | None = None
-    group_id: int | None = None
-    validity_days: int | None = None
-    bound_email: str | None = None
-    knows_binding: bool = False
-    removed_at: datetime | None = None
-    activated_at: datetime | None = None
-    rebind_count: int = 0
-    rebind_limit: int | None = None
-    is_removed: bool = False
-
-
-class OldRecord(Struct, frozen=True, kw_only=True):
-    """One row of `invite_records`. `status` is in lower case; times are aware UTC."""
-
-    old_id: int
-    email: str
-    status: str
-    created_at: datetime | None = None
-    accepted_at: datetime | None = None
-    consumed_at: datetime | None = None
-    is_rebind: bool = False
-
-    @property
-    def is_proven(self) -> bool:
-        """Whether it proves that an invitation went out."""
-        return self.status in PROVEN
-
-
 class ProvenUse(Struct, frozen=True, kw_only=True):
-    """An invitation that a record proves; `activated_at`: when its time began, if not then; `moves`: to other teams."""
+    """An invitation that a record proves.
+
+    Attributes:
+        is_removed: Whether the access was removed there.
+        removed_at: When it was, as far as that is known.
+        is_refunded: Whether the legacy system refunded the use when it removed the access.
+        activated_at: When the access began, if not when the invitation was sent.
+        moves: How often the access was moved to another team.
+    """
 
     email: EmailAddress
     sent_at: datetime | None
     accepted_at: datetime | None
-    removed_at: datetime | None
+    is_removed: bool = False
+    removed_at: datetime | None = None
+    is_refunded: bool = False
     activated_at: datetime | None = None
     moves: int = 0
 
 
+class Negative(NamedTuple):
+    """A number below zero where none belongs, and what is taken for it; None: the records decide."""
+
+    column: str
+    number: int
+    taken: int | None
+
+
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What is taken over for one code.
+    """What is imported for one code.
 
     Attributes:
-        judgement: Whether the old counter agrees with what is taken over.
-        counted: The old counter.
-        proven: Invitations that records prove.
-        openings: Uses beside those, with the reason of each.
-        max_uses: The limit to issue it with; above the old one where the uses exceed it.
-        bad_emails: Ids of records whose address is none.
+        judgement: Whether the legacy counter agrees with what is imported.
+        counted: The legacy counter.
+        proven: Invitations that records prove and that count.
+        uses: All that records prove, refunded ones too.
+        openings: Further uses that count, with the reason of each.
+        max_uses: The limit to issue the code with; above the recorded one where the uses exceed it.
+        binding: Whom the legacy system binds the code to although no invitation counts; None if there is none.
+        unreadable_binding: Whether it names such a person by an email address that is not valid.
+        rebinds_max: How often each access may be moved; None: as often as the settings say.
+        rebinds_capped_at: What the legacy system permits where the record says more; None where it does not.
+        validity_days: Access duration in days; None: without end.
+        bad_emails: Ids of records whose email address is not valid.
         rebinds: Records of moves to another group, which took no use.
+        unknown: Statuses that are not in `domain.legacy_statuses`, by table and word, with their numbers.
+        negatives: Numbers below zero.
     """
 
     judgement: Judgement
@@ -99,73 +85,139 @@ class Verdict(Struct, frozen=True, kw_only=True):
     openings: Sequence[Opening]
     max_uses: int | None
     bound: bool
+    binding: EmailAddress | None
+    unreadable_binding: bool
+    rebinds_max: int | None
+    rebinds_capped_at: int | None
+    validity_days: int | None
     bad_emails: Sequence[int]
     rebinds: int
+    unknown: Counter[tuple[str, str]]
+    negatives: Sequence[Negative]
+
+    @property
+    def counting(self) -> list[ProvenUse]:
+        """The uses that are not refunded."""
+        return [use for use in self.uses if not use.is_refunded]
 
     @property
     def becomes(self) -> int:
         """The count in the ledger."""
-        return len(self.uses) + sum(opening.uses for opening in self.openings)
+        return len(self.counting) + sum(opening.uses for opening in self.openings)
 
 
-def judge(code: OldCode, records: Sequence[OldRecord], *, keep_unproven: bool = False) -> Verdict:
+def judge(
+    code: OldCode, records: Sequence[OldRecord], *, keep_unproven: bool = False, rebinds_as_recorded: bool = False
+) -> Verdict:
     """Weigh the records of one code.
 
     Args:
-        code: The code as the old system has it.
+        code: The code as the legacy system has it.
         records: All that name it.
-        keep_unproven: Take uses that the counter claims and nothing proves over as an opening balance, instead of
-            proposing to give them back. For a system whose old records were deleted.
+        keep_unproven: Import uses that the counter claims and nothing proves as an opening balance, instead of
+            refunding them. For a system whose old records were deleted.
+        rebinds_as_recorded: Import the recorded number of moves instead of the legacy system's own bound.
     """
-    counting = [record for record in records if not record.is_rebind]
-    proofs = [record for record in counting if record.is_proven]
-    uses, bad_emails = _uses(code, proofs)
+    invites = [record for record in records if not record.is_rebind]
+    uses, bad_emails = _uses(code, invites)
     moved = max(code.rebind_count, sum(record.is_rebind and record.is_proven for record in records))
-    uses = _with_its_time(code, uses, moved)
-    unproven = code.used_count - len(proofs)
-    reasons: Counter[str] = Counter(bad_email=len(bad_emails))
-    doubtful = sum(record.status in IN_DOUBT for record in counting)
-    reasons["in_doubt"] = min(doubtful, unproven)
-    if keep_unproven:
-        reasons["unproven"] = unproven - min(doubtful, unproven)
-    openings = [Opening(number, reason) for reason, number in reasons.items() if number > 0]
-    total = len(uses) + sum(opening.uses for opening in openings)
+    uses = _with_its_time(code, _without_removed_moves(uses, records), moved)
+    proven = sum(not use.is_refunded for use in uses) + len(bad_emails)
+    openings = _openings(code, invites, proven, len(bad_emails), keep_unproven=keep_unproven)
+    total = proven - len(bad_emails) + sum(opening.uses for opening in openings)
+    binding, is_unreadable = _kept_binding(code, uses)
     return Verdict(
         judgement="agrees" if total == code.used_count else "too_high" if total < code.used_count else "too_low",
         counted=code.used_count,
-        proven=len(proofs),
+        proven=proven,
         uses=uses,
         openings=openings,
         max_uses=code.max_uses if code.max_uses is None or total <= code.max_uses else total,
         bound=_is_bound(code, uses),
+        binding=binding,
+        unreadable_binding=is_unreadable,
+        rebinds_max=_rebinds_max(code, as_recorded=rebinds_as_recorded),
+        rebinds_capped_at=REBINDS_MAX if code.rebind_limit is not None and code.rebind_limit > REBINDS_MAX else None,
+        validity_days=None if code.validity_days is None else max(code.validity_days, LEAST_DAYS),
         bad_emails=bad_emails,
-        rebinds=len(records) - len(counting),
+        rebinds=len(records) - len(invites),
+        unknown=_unknown_statuses(code, records),
+        negatives=list(_negatives(code)),
     )
 
 
-def _uses(code: OldCode, proofs: Sequence[OldRecord]) -> tuple[list[ProvenUse], list[int]]:
-    """The proven uses, and the ids of records that prove one for an address that is none."""
+def _openings(
+    code: OldCode, invites: Sequence[OldRecord], proven: int, bad_emails: int, *, keep_unproven: bool
+) -> list[Opening]:
+    """The uses that count without an invitation here.
+
+    The counter bounds how many records of unknown outcome count, for what it does not count was never taken. A
+    counter below zero bounds nothing: it is known to be wrong, so all of them count.
+    """
+    unknown = [record for record in invites if record.evidence == "unknown"]
+    claimed = len(unknown) if code.used_count < 0 else code.used_count - proven
+    kept = max(min(len(unknown), claimed), 0)
+    doubtful = min(sum(record.status in RECORD_STATUSES for record in unknown), kept)
+    reasons = {"bad_email": bad_emails, "in_doubt": doubtful, "unknown_status": kept - doubtful}
+    if keep_unproven and code.used_count >= 0:
+        reasons["unproven"] = claimed - kept
+    return [Opening(number, reason) for reason, number in reasons.items() if number > 0]
+
+
+def _uses(code: OldCode, invites: Sequence[OldRecord]) -> tuple[list[ProvenUse], list[int]]:
+    """The proven uses, and the ids of records that count for an email address that is not valid."""
     uses, bad = [], []
-    for record in proofs:
+    for record in invites:
+        if not record.is_proven:
+            continue
+        is_refunded = record.evidence == "refunded"
         try:
             email = EmailAddress.parse(record.email)
         except MalformedEmailError:
-            bad.append(record.old_id)
+            bad += [] if is_refunded else [record.old_id]
             continue
         sent_at = record.created_at or record.consumed_at or record.accepted_at
-        is_removed = record.status == "removed" or code.is_removed
-        removed_at = (code.removed_at or record.accepted_at or sent_at) if is_removed else None
-        uses.append(
-            ProvenUse(email=email, sent_at=sent_at, accepted_at=record.accepted_at, removed_at=removed_at),
-        )
+        use = ProvenUse(email=email, sent_at=sent_at, accepted_at=record.accepted_at)
+        known_since = record.accepted_at or sent_at
+        if is_refunded:
+            use = replace(use, is_removed=True, removed_at=known_since, is_refunded=True)
+        elif code.is_removed:
+            use = replace(use, is_removed=True, removed_at=code.removed_at or known_since)
+        uses.append(use)
     return uses, bad
 
 
+def _without_removed_moves(uses: Sequence[ProvenUse], records: Sequence[OldRecord]) -> list[ProvenUse]:
+    """The uses, of which each removal from the team of a later move refunds that person's newest one."""
+    left = list(uses)
+    for record in records:
+        if not record.is_rebind or record.evidence != "refunded":
+            continue
+        for nth in reversed(range(len(left))):
+            use = left[nth]
+            if not use.is_refunded and use.email.normal == _normal(record.email):
+                removed_at = record.accepted_at or record.created_at or use.sent_at
+                left[nth] = replace(use, is_removed=True, removed_at=removed_at, is_refunded=True)
+                break
+    return left
+
+
+def _normal(email: str) -> str | None:
+    try:
+        return EmailAddress.parse(email).normal
+    except MalformedEmailError:
+        return None
+
+
 def _with_its_time(code: OldCode, uses: list[ProvenUse], moved: int) -> list[ProvenUse]:
-    """The old system kept one time of activation and one count of moves for each code: its first and its last use's."""
-    if not uses:
+    """Give the first use its activation and the last one its moves: the legacy system has one of each for a code.
+
+    Refunded uses have ended, so they get neither as long as another one counts.
+    """
+    counting = [nth for nth, use in enumerate(uses) if not use.is_refunded] or list(range(len(uses)))
+    if not counting:
         return uses
-    order = sorted(range(len(uses)), key=lambda nth: uses[nth].sent_at or _EVER)
+    order = sorted(counting, key=lambda nth: uses[nth].sent_at or _EVER)
     first, last = order[0], order[-1]
     uses[first] = replace(uses[first], activated_at=code.activated_at)
     uses[last] = replace(uses[last], moves=moved)
@@ -173,7 +225,43 @@ def _with_its_time(code: OldCode, uses: list[ProvenUse], moved: int) -> list[Pro
 
 
 def _is_bound(code: OldCode, uses: Sequence[ProvenUse]) -> bool:
-    """Bound to one person, unless the proofs tell of several, or of one whom the old system did not bind it to."""
-    if len({use.email.normal for use in uses}) > 1:
+    """Bound to one person, unless the uses are of several, or of one whom the legacy system did not bind it to."""
+    persons = {use.email.normal for use in uses if not use.is_refunded}
+    if len(persons) > 1:
         return False
-    return not (uses and code.knows_binding and not code.bound_email)
+    return not (persons and code.knows_binding and not code.bound_email)
+
+
+def _kept_binding(code: OldCode, uses: Sequence[ProvenUse]) -> tuple[EmailAddress | None, bool]:
+    """Whom the code is bound to without a use that counts, and whether that email address is not valid."""
+    if not code.bound_email or any(not use.is_refunded for use in uses):
+        return None, False
+    try:
+        return EmailAddress.parse(code.bound_email), False
+    except MalformedEmailError:
+        return None, True
+
+
+def _rebinds_max(code: OldCode, *, as_recorded: bool) -> int | None:
+    if code.rebind_limit is None:
+        return None
+    limit = max(code.rebind_limit, 0)
+    return limit if as_recorded else min(limit, REBINDS_MAX)
+
+
+def _unknown_statuses(code: OldCode, records: Sequence[OldRecord]) -> Counter[tuple[str, str]]:
+    unknown = Counter(("invite_records", record.status) for record in records if record.status not in RECORD_STATUSES)
+    if code.status not in CODE_STATUSES:
+        unknown["redeem_codes", code.status] += 1
+    return unknown
+
+
+def _negatives(code: OldCode) -> Iterator[Negative]:
+    if code.used_count < 0:
+        yield Negative("used_count", code.used_count, None)
+    if code.validity_days is not None and code.validity_days < 0:
+        yield Negative("validity_days", code.validity_days, LEAST_DAYS)
+    if code.rebind_count < 0:
+        yield Negative("rebind_count", code.rebind_count, 0)
+    if code.rebind_limit is not None and code.rebind_limit < 0:
+        yield Negative("rebind_limit", code.rebind_limit, 0)

@@ -61,6 +61,7 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         is_paused: Whether it takes no new reservations for now.
         revoked_by: Version of the event by which it takes none for ever; None if it was not revoked.
         rebinds_max: How often each access that it gives may be moved; None: as often as the policy says.
+        bound_to: The only recipient who may redeem it, whether or not anything was sent; None: its first one.
     """
 
     code_id: UUID
@@ -79,6 +80,12 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
     is_paused: bool = False
     revoked_by: int | None = None
     rebinds_max: int | None = None
+    bound_to: UUID | None = None
+
+    def is_bound_to_another(self, recipient_id: UUID) -> bool:
+        """Whether it is bound to a person other than this one."""
+        owners = {self.bound_to, self.owner_id if self.bound else None} - {None}
+        return bool(owners - {recipient_id})
 
     @property
     def available(self) -> int | None:
@@ -144,6 +151,7 @@ def opened(code_id: UUID, version: int, event: CodeIssued) -> RedeemCode:
         validity_days=event.validity_days,
         group=event.group,
         rebinds_max=event.rebinds_max,
+        bound_to=event.bound_to,
     )
 
 
@@ -219,6 +227,7 @@ def _governed(
                 validity_days=event.validity_days,
                 group=event.group,
                 rebinds_max=event.rebinds_max,
+                bound_to=event.bound_to,
             )
         case CodePaused() | CodeResumed():
             return replace(this, version=version, last_at=event.at, is_paused=isinstance(event, CodePaused))

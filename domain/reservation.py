@@ -206,9 +206,12 @@ def opened(code_id: UUID, version: int, event: ReservationOpened) -> Reservation
 
 
 def _promised(event: ReservationOpened) -> Access | None:
-    if event.validity_days is None and event.activated_at is None and not event.moves:
+    announced = () if event.announced is None else (event.announced,)
+    if event.validity_days is None and event.activated_at is None and not event.moves and not announced:
         return None
-    return Access(validity_days=event.validity_days, activated_at=event.activated_at, moves=event.moves)
+    return Access(
+        validity_days=event.validity_days, activated_at=event.activated_at, moves=event.moves, announced=announced
+    )
 
 
 def evolve(this: Reservation, version: int, event: ReservationEvent) -> Reservation:

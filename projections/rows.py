@@ -22,7 +22,7 @@ EVENT_KINDS = (UUIDS, BIGS, TEXTS, BYTEAS)
 """Types of the columns of an event: stream, version, topic, state."""
 BALANCE_KINDS = (
     *(UUIDS, BIGS, MOMENTS, MOMENTS, BIGS, BIGS, BIGS),
-    *(BOOLEANS, UUIDS, BIGS, MOMENTS, INTEGERS, TEXTS, BOOLEANS, BIGS, INTEGERS),
+    *(BOOLEANS, UUIDS, BIGS, MOMENTS, INTEGERS, TEXTS, BOOLEANS, BIGS, INTEGERS, UUIDS),
 )
 """Types of a balance row's columns."""
 RESERVATION_KINDS = (
@@ -54,6 +54,7 @@ def balance_row(code: RedeemCode) -> tuple[Any, ...]:
         code.is_paused,
         code.revoked_by,
         code.rebinds_max,
+        code.bound_to,
     )
 
 

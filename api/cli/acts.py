@@ -76,6 +76,9 @@ def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
     validity_days: Annotated[str | None, typer.Option(help="Days of access, or unlimited.")] = None,
     group: Annotated[str | None, typer.Option(help="Group of new reservations; empty for none.")] = None,
     rebinds: Annotated[str | None, typer.Option(help="Moves of an access: a number from 0, or usual.")] = None,
+    unbind: Annotated[
+        bool, typer.Option("--unbind", help="Release the binding that import-legacy kept (--keep-binding).")
+    ] = False,
     note: Reason = "",
     json: JsonFlag = False,
 ) -> int:
@@ -91,6 +94,7 @@ def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
             validity_days=UNSET if validity_days is None else days_of(validity_days),
             group=UNSET if group is None else group_of(group),
             rebinds_max=UNSET if rebinds is None else rebinds_of(rebinds),
+            release_binding=unbind,
             note=_text(ledger, note),
         )
 

@@ -1,67 +1,168 @@
 """What an import found, in words: one finding per thing that a person may want to look at."""
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final, Literal, NamedTuple, get_args
 
-from domain.old_system import OldCode, Verdict
-from projections.legacy.source import CodeFile
+from domain.legacy_records import OldCode
+from domain.legacy_statuses import QUEUE_STATUSES
+from domain.old_system import Verdict
+from projections.legacy.rows import QueuedPerson
+from projections.legacy.source import CodeFile, Trouble
 
 FindingKind = Literal[
     "too_high",
     "too_low",
     "over_limit",
+    "negative",
     "in_doubt",
+    "unknown_status",
+    "removed",
     "bad_email",
+    "binding_dropped",
+    "binding_kept",
+    "rebind_limit",
+    "ended",
+    "waiting",
+    "queued",
+    "no_group",
     "orphan",
     "duplicate",
     "bad_code",
     "unreadable",
-    "no_group",
     "already",
 ]
-FINDING_KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
+FINDING_KINDS: Final[tuple[FindingKind, ...]] = get_args(FindingKind)
+LEFT_OUT: Final[tuple[FindingKind, ...]] = ("orphan", "duplicate", "bad_code", "unreadable")
+"""Kinds of what is not imported."""
 RECORD_IDS_SHOWN_MAX = 5
+WORDS_MAX = 100
+"""Different unknown statuses that are counted by name; the rest is counted together."""
+OTHER_STATUSES = ("", "others")
 
 
 class Finding(NamedTuple):
-    """One thing to look at. `old_id` is the row's id in the old table."""
+    """One thing to look at.
+
+    Attributes:
+        old_id: The row's id in the legacy table.
+        number: How many it stands for, where one code has several: records, access grants.
+    """
 
     kind: FindingKind
     code: str
     old_id: object
     sentence: str
+    number: int = 1
 
 
-def of_verdict(code: OldCode, verdict: Verdict) -> Iterator[Finding]:
-    """What the weighing of one code brought to light."""
+class Outlook(NamedTuple):
+    """What an import would do with one code beyond its verdict.
+
+    Attributes:
+        ended: When the access grants ended whose time was over before now.
+        notify_ended: Whether people are told of that.
+        keep_binding: Whether a binding without a use that counts is kept.
+        has_group: Whether its group, if it has one, can be imported.
+    """
+
+    ended: Sequence[datetime]
+    notify_ended: bool
+    keep_binding: bool
+    has_group: bool
+
+
+def of_code(code: OldCode, verdict: Verdict, outlook: Outlook) -> Iterator[Finding]:
+    """What the weighing of one code brought to light, and what its import would do."""
+    for kind, sentence, number in (
+        *_of_counter(code, verdict),
+        *_of_records(verdict),
+        *_of_binding(verdict, outlook),
+        *_of_terms(code, verdict, outlook),
+        *_of_ended(outlook),
+    ):
+        yield Finding(kind, code.text, code.old_id, sentence, number)
+
+
+Said = tuple[FindingKind, str, int]
+
+
+def _of_counter(code: OldCode, verdict: Verdict) -> Iterator[Said]:
     limit = "unlimited" if code.max_uses is None else code.max_uses
     facts = f"used {verdict.counted}, really sent {verdict.proven}, limit {limit}: "
     if verdict.judgement == "too_high":
         back = verdict.counted - verdict.becomes
-        given = f"{facts}{verdict.counted} -> {verdict.becomes}, {back} given back: no record proves that it was sent"
-        yield Finding("too_high", code.text, code.old_id, given)
+        words = f"{verdict.counted} -> {verdict.becomes}, {back} refunded: no record proves that it was sent"
+        yield "too_high", facts + words, 1
     if verdict.judgement == "too_low":
-        more = f"{facts}{verdict.counted} -> {verdict.becomes}, by the records of invitations that were sent"
-        yield Finding("too_low", code.text, code.old_id, more)
+        words = f"{verdict.counted} -> {verdict.becomes}, by the records of invitations that were sent"
+        yield "too_low", facts + words, 1
     if verdict.max_uses != code.max_uses:
-        raised = f"{facts}the limit is raised to {verdict.max_uses}, and the old one is noted"
-        yield Finding("over_limit", code.text, code.old_id, raised)
-    for opening in verdict.openings:
-        if opening.reason == "in_doubt":
-            words = f"{opening.uses} taken over as an opening balance: invited or not, the records don't tell"
-            yield Finding("in_doubt", code.text, code.old_id, words)
+        yield "over_limit", f"{facts}the limit is raised to {verdict.max_uses}, and the recorded one is noted", 1
+    if verdict.negatives:
+        yield "negative", "; ".join(map(negative_in_words, verdict.negatives)), 1
+
+
+def negative_in_words(negative: tuple[str, int, int | None]) -> str:
+    """A number below zero, and what is taken for it."""
+    column, number, taken = negative
+    return f"{column} is {number}: " + ("the records decide" if taken is None else f"imported as {taken}")
+
+
+def _of_records(verdict: Verdict) -> Iterator[Said]:
+    kept = {opening.reason: opening.uses for opening in verdict.openings}
+    if "in_doubt" in kept:
+        words = f"{kept['in_doubt']} imported as an opening balance: the records do not tell whether they were sent"
+        yield "in_doubt", words, 1
+    if verdict.unknown:
+        named = ", ".join(_status_in_words(*item, number) for item, number in sorted(verdict.unknown.items()))
+        counted = f"{kept.get('unknown_status', 0)} imported as an opening balance"
+        yield "unknown_status", f"{named}: outcome unknown, {counted}", verdict.unknown.total()
+    if refunded := sum(use.is_refunded for use in verdict.uses):
+        words = f"{refunded} imported as sent, with the access removed and the use refunded, as in the legacy system"
+        yield "removed", words, refunded
     if verdict.bad_emails:
         ids = ", ".join(map(str, verdict.bad_emails[:RECORD_IDS_SHOWN_MAX]))
         more = ", ..." if len(verdict.bad_emails) > RECORD_IDS_SHOWN_MAX else ""
-        words = f"the address is none in invite_records {ids}{more}: counted as an opening balance, without a person"
-        yield Finding("bad_email", code.text, code.old_id, words)
+        where = f"the email address is not valid in invite_records {ids}{more}"
+        yield "bad_email", f"{where}: counted as an opening balance, without a person", 1
+
+
+def _status_in_words(table: str, word: str, number: int) -> str:
+    return f"{table} has {number} with the unknown status {word!r}"
+
+
+def _of_binding(verdict: Verdict, outlook: Outlook) -> Iterator[Said]:
+    if verdict.unreadable_binding:
+        yield "binding_dropped", "it is bound to an email address that is not valid: anyone may redeem it first", 1
+    elif verdict.binding is not None and outlook.keep_binding:
+        yield "binding_kept", "nothing counts as sent: only the person whom it is bound to may redeem it", 1
+    elif verdict.binding is not None:
+        words = "it is bound to a person, but nothing counts as sent: anyone may redeem it first (--keep-binding)"
+        yield "binding_dropped", words, 1
+
+
+def _of_terms(code: OldCode, verdict: Verdict, outlook: Outlook) -> Iterator[Said]:
+    if verdict.rebinds_capped_at is not None:
+        words = f"rebind_limit is {code.rebind_limit}, but the legacy system permits {verdict.rebinds_capped_at}"
+        yield "rebind_limit", f"{words}: imported as {verdict.rebinds_max}", 1
+    if not outlook.has_group:
+        words = f"its group {code.group_id} has no name in team_groups that is permitted in events"
+        yield "no_group", f"{words}; imported without one", 1
+
+
+def _of_ended(outlook: Outlook) -> Iterator[Said]:
+    if not outlook.ended:
+        return
+    last = f"{len(outlook.ended)} ended before this import, the last on {max(outlook.ended):%Y-%m-%d}"
+    then = "each person gets an email about it" if outlook.notify_ended else "closed, and no email is sent"
+    yield "ended", f"access grants: {last}: {then}", len(outlook.ended)
 
 
 def of_rows(file: CodeFile) -> Iterator[Finding]:
     """Rows that can't be read, and records of a code that is not there."""
-    for trouble in file.troubles:
-        yield Finding("unreadable", file.text, trouble.old_id, f"{trouble.table}: {trouble.sentence}; left out")
+    yield from (of_trouble(trouble, file.text) for trouble in file.troubles)
     if file.code is None and file.records and not any(t.table == "redeem_codes" for t in file.troubles):
         name = "of no code" if not file.text else "of a code that redeem_codes does not have"
         proven = sum(record.is_proven for record in file.records)
@@ -69,8 +170,35 @@ def of_rows(file: CodeFile) -> Iterator[Finding]:
         yield Finding("orphan", file.text, file.records[0].old_id, words)
 
 
+def of_trouble(trouble: Trouble, code: str = "") -> Finding:
+    """A row that can't be read."""
+    return Finding("unreadable", code, trouble.old_id, f"{trouble.table}: {trouble.sentence}; left out")
+
+
+def of_queued(row: QueuedPerson) -> Finding | None:
+    """A person who still waits in the legacy queue; None for one who does not. The import writes to none of them."""
+    since = f" since {row.created_at:%Y-%m-%d %H:%M} UTC" if row.created_at else ""
+    then = "in invite_queue: no email is sent, so tell them how to go on"
+    match QUEUE_STATUSES.get(row.status):
+        case "waiting":
+            return Finding("waiting", row.code, row.old_id, f"a person waits{since} for a free seat, {then}")
+        case "queued":
+            return Finding("queued", row.code, row.old_id, f"a person waits{since} for an invitation, {then}")
+        case "done":
+            return None
+        case None:
+            words = f"{_status_in_words('invite_queue', row.status, 1)}: this person may be waiting{since}"
+            return Finding("unknown_status", row.code, row.old_id, words)
+
+
 class Tally:
-    """Counts of a whole run."""
+    """Counts of a whole run.
+
+    Attributes:
+        found: How many findings there were.
+        emails: How many people the import writes to, or would.
+        statuses: Numbers of unknown statuses, by table and word.
+    """
 
     def __init__(self) -> None:
         self.read = 0
@@ -78,10 +206,24 @@ class Tally:
         self.imported = 0
         self.rebinds = 0
         self.guessable = 0
+        self.found = 0
+        self.emails = 0
         self.kinds: Counter[FindingKind] = Counter()
+        self.statuses: Counter[tuple[str, str]] = Counter()
+
+    def note_statuses(self, unknown: Counter[tuple[str, str]]) -> None:
+        """Add unknown statuses; of very many different words the later ones are counted together."""
+        for name, number in unknown.items():
+            is_named = name in self.statuses or len(self.statuses) < WORDS_MAX
+            self.statuses[name if is_named else OTHER_STATUSES] += number
 
     def document(self) -> dict[str, int]:
         """All counts by name, zeros too."""
         own = {"codes_read": self.read, "agreeing": self.agreeing, "imported": self.imported, "rebinds": self.rebinds}
-        own["guessable"] = self.guessable
-        return own | {kind: self.kinds[kind] for kind in FINDING_KINDS}
+        own |= {"guessable": self.guessable, "left_out": sum(self.kinds[kind] for kind in LEFT_OUT)}
+        return own | {"emails": self.emails} | {kind: self.kinds[kind] for kind in FINDING_KINDS}
+
+    def unknown_statuses(self) -> list[dict[str, object]]:
+        """Each unknown status with its table and number, the most frequent first."""
+        ranked = sorted(self.statuses.items(), key=lambda item: (-item[1], item[0]))
+        return [{"table": table, "status": word, "number": number} for (table, word), number in ranked]

@@ -24,7 +24,7 @@ table { border-collapse: collapse; width: 100% } th, td { text-align: left; padd
 tr { border-bottom: 1px solid #8884 } code { font-size: .95em } td:nth-child(3) { font-variant-numeric: tabular-nums }
 </style>
 <h1>Moving in: what was found</h1>
-<table><thead><tr><th>what</th><th>code</th><th>old id</th><th>in words</th></tr></thead><tbody>
+<table><thead><tr><th>what</th><th>code</th><th>old id</th><th>in words</th><th>number</th></tr></thead><tbody>
 """
 
 
@@ -52,7 +52,7 @@ def safe_cell(value: object) -> str:
 
 def _csv(file: TextIO) -> Write:
     writer = csv.writer(file)
-    writer.writerow(["what", "code", "old_id", "in_words"])
+    writer.writerow(["what", "code", "old_id", "in_words", "number"])
     return lambda found: writer.writerow([safe_cell(value) for value in found])
 
 
@@ -66,8 +66,9 @@ def _html(file: TextIO) -> Write:
 
 
 def _html_row(file: TextIO, found: Finding) -> None:
-    what, code, old_id, words = (escape(str(value)) for value in found)
-    file.write(f"<tr><td>{what}</td><td><code>{code}</code></td><td>{old_id}</td><td>{words}</td></tr>\n")
+    what, code, old_id, words, number = (escape(str(value)) for value in found)
+    row = f"<td>{what}</td><td><code>{code}</code></td><td>{old_id}</td><td>{words}</td><td>{number}</td>"
+    file.write(f"<tr>{row}</tr>\n")
 
 
 def _html_end(file: TextIO, tally: Tally) -> None:

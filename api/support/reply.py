@@ -7,13 +7,16 @@ from api.i18n import Translator, translator
 from domain.ports import Language
 from domain.reservation import Reservation
 
-TRY_AGAIN: Final = frozenset({"deadline", "failed", "address_refused", "outage", "reset", "staff", "resolved"})
+TRY_AGAIN: Final = frozenset(
+    {"deadline", "failed", "address_refused", "outage", "reset", "staff", "resolved", "legacy"}
+)
 """Causes of a refund after which the code may simply be entered again."""
 TOLD_APART: Final[dict[str, str]] = {
     "address_refused": "address",
     "corrected": "corrected",
     "revoked": "revoked",
     "cancelled": "cancelled",
+    "legacy": "legacy",
 }
 """Causes of a refund that have a sentence of their own, by the end of its key."""
 

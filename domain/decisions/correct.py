@@ -42,8 +42,8 @@ def correct_recipient(command: CorrectRecipient, book: Book, policy: Policy) -> 
     Raises:
         ReservationUnknown, CodeUnknown (the code is not the reservation's), RecipientNotCorrectable, CodeIsRevoked:
             in this order of precedence; `why` is rebind (it holds no use), refunded, leased, accepted, ended, moving,
-            same, corrected_before or unknown (both for persons only), address_taken or bound, in this order too, with
-            the revoked code after moving.
+            same, corrected_before or unknown (both for persons only), address_taken, bound or kept_binding (the code
+            itself is bound to another), in this order too, with the revoked code after moving.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -80,6 +80,8 @@ def _check(
         why = "address_taken"
     if why is None and code.bound and code.reserved + code.sent_binding > 1:
         why = "bound"
+    if why is None and code.bound_to not in {None, recipient_id}:
+        why = "kept_binding"
     if why is not None:
         raise RecipientNotCorrectable(why)
 

@@ -92,7 +92,7 @@ def has_access_to_move(item: Reservation, book: Book) -> bool:
 
 def is_bound_to_another(code: RedeemCode, item: Reservation) -> bool:
     """Whether the code belongs to somebody else by now."""
-    return code.bound and code.owner_id not in {None, item.recipient_id}
+    return code.is_bound_to_another(item.recipient_id)
 
 
 def _in_time(item: Reservation, now: Stamp, proof: Proof) -> Sequence[Event]:

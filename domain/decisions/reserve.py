@@ -162,6 +162,8 @@ def _make_room(
         EmailMismatch, CodeHeld, CodeExhausted: Giving back all that may be given back would not be enough.
     """
     freed = [item for item in mine if item.is_overdue(now.at)]
+    if code.bound_to is not None and code.bound_to != recipient_id:
+        raise EmailMismatch
     if code.bound and code.owner_id not in {None, recipient_id}:
         if code.sent_binding:
             raise EmailMismatch

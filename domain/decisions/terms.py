@@ -32,7 +32,8 @@ def terms_of(code: RedeemCode) -> Terms:
 class ChangeTerms(Struct, frozen=True, kw_only=True):
     """Change what is set; what is UNSET stays as it is. `note`, the reason, goes to the vault.
 
-    `expected`: only if the terms are still these; None whatever they are.
+    `expected`: only if the terms are still these; None whatever they are. `release_binding`: the code is bound to its
+    next recipient instead of the one whom it was issued to; a use that counts or is reserved still binds it.
     """
 
     context: Context
@@ -44,6 +45,7 @@ class ChangeTerms(Struct, frozen=True, kw_only=True):
     rebinds_max: int | UnsetType | None = UNSET
     note: TextDraft | None = None
     expected: Terms | None = None
+    release_binding: bool = False
 
 
 def change_terms(command: ChangeTerms, book: Book) -> Decision:
@@ -70,8 +72,10 @@ def change_terms(command: ChangeTerms, book: Book) -> Decision:
         validity_days=code.validity_days if command.validity_days is UNSET else command.validity_days,
         group=code.group if command.group is UNSET else command.group,
         rebinds_max=code.rebinds_max if command.rebinds_max is UNSET else command.rebinds_max,
+        bound_to=None if command.release_binding else code.bound_to,
         text_id=command.note.text_id if command.note else None,
     )
-    if before == (event.max_uses, event.expires_at, event.validity_days, event.group, event.rebinds_max):
+    after = Terms(event.max_uses, event.expires_at, event.validity_days, event.group, event.rebinds_max)
+    if (before, code.bound_to) == (after, event.bound_to):
         return Decision(code.code_id, ())
     return Decision(code.code_id, [event])

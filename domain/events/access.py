@@ -14,7 +14,12 @@ class ExpiryAnnounced(ReservationEvent, frozen=True, kw_only=True):
 
 
 class AccessExpired(ReservationEvent, frozen=True, kw_only=True):
-    """The time of the access is over. It is to be taken away."""
+    """The time of the access is over. It is to be taken away.
+
+    `notify` is false where that was before an import: then no channel is asked to remove it, and no email is sent.
+    """
+
+    notify: bool = True
 
 
 class AccessReplaced(ReservationEvent, frozen=True, kw_only=True):

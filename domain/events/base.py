@@ -22,6 +22,7 @@ RefundCause = Literal[
     "resolved",
     "forgotten",
     "grant_ended",
+    "legacy",
 ]
 Ending = Literal["expired", "moved", "withdrawn"]
 """How an access ended: its time was over, another one took its place, or staff took it away."""

@@ -10,7 +10,8 @@ class CodeIssued(Event, frozen=True, kw_only=True):
     """A code exists from now on. `max_uses` None means without limit; `bound` is false for `--open` codes.
 
     `text_id` names a note in the vault. Codes of one batch have its id as their correlation id. `rebinds_max`: how
-    often each access that it gives may be moved; None: as often as the settings say.
+    often each access that it gives may be moved; None: as often as the settings say. `bound_to`: the only recipient who
+    may redeem it, from the beginning; None: its first one.
     """
 
     max_uses: int | None
@@ -20,6 +21,7 @@ class CodeIssued(Event, frozen=True, kw_only=True):
     group: str | None = None
     text_id: UUID | None = None
     rebinds_max: int | None = None
+    bound_to: UUID | None = None
 
 
 class OpeningBalanceImported(Event, frozen=True, kw_only=True):
@@ -37,7 +39,10 @@ class OpeningBalanceImported(Event, frozen=True, kw_only=True):
 
 
 class CodeTermsChanged(Event, frozen=True, kw_only=True):
-    """From now on these are the terms, the unchanged ones among them. `text_id`: the reason, in the vault."""
+    """From now on these are the terms, the unchanged ones among them. `text_id`: the reason, in the vault.
+
+    `bound_to` is the recipient whom the code was bound to when it was issued; None once that binding was released.
+    """
 
     max_uses: int | None
     expires_at: datetime | None = None
@@ -45,6 +50,7 @@ class CodeTermsChanged(Event, frozen=True, kw_only=True):
     group: str | None = None
     text_id: UUID | None = None
     rebinds_max: int | None = None
+    bound_to: UUID | None = None
 
 
 class CodePaused(Event, frozen=True, kw_only=True):

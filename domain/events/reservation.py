@@ -26,6 +26,8 @@ class ReservationOpened(ReservationEvent, frozen=True, kw_only=True):
         validity_days: Days of access that were promised; None: without end.
         activated_at: When the access was first given, where that was not by this reservation's own invitation.
         moves: How often the access was moved to another group, this time included.
+        announced: The last mark before the access ends that had passed before it was imported, in days. No email
+            announces it.
     """
 
     recipient_id: UUID
@@ -37,6 +39,7 @@ class ReservationOpened(ReservationEvent, frozen=True, kw_only=True):
     validity_days: int | None = None
     activated_at: datetime | None = None
     moves: int = 0
+    announced: int | None = None
 
 
 class UseReserved(ReservationOpened, frozen=True, kw_only=True):

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from domain.old_system import OldCode, OldRecord
+from domain.legacy_records import OldCode, OldRecord
 
 
 class OldRowError(ValueError):
@@ -18,13 +18,24 @@ NEEDED = {
 """Columns without which a table can't be read; every other one may be missing in an older version."""
 
 
+class QueuedPerson(NamedTuple):
+    """A row of `invite_queue`: a person who may still wait there. `status` is in lower case."""
+
+    old_id: int
+    code: str
+    status: str
+    created_at: datetime | None
+
+
 def old_code(row: Mapping[str, Any]) -> OldCode:
-    """Read a row of `redeem_codes`.
+    """Read a row of `redeem_codes`. Counters below zero are left as they are, for records can replace them.
 
     Raises:
-        OldRowError: A value can't be what the column is for.
+        OldRowError: A value can't be what the column is for; such as a limit below zero.
     """
     limit = _whole(row, "max_uses") or 0
+    if limit < 0:
+        raise OldRowError(f"max_uses is {limit}, which is below zero")
     validity = _whole(row, "validity_days")
     return OldCode(
         old_id=_whole(row, "id") or 0,
@@ -35,7 +46,7 @@ def old_code(row: Mapping[str, Any]) -> OldCode:
         expires_at=_moment(row, "expires_at"),
         is_active=row.get("is_active") is None or bool(row["is_active"]),
         note=row.get("note") or None,
-        group_id=_whole(row, "group_id", signed=True),
+        group_id=_whole(row, "group_id"),
         validity_days=validity or None,
         bound_email=row.get("bound_email") or None,
         knows_binding="bound_email" in row,
@@ -43,7 +54,7 @@ def old_code(row: Mapping[str, Any]) -> OldCode:
         activated_at=_moment(row, "activated_at"),
         rebind_count=_whole(row, "rebind_count") or 0,
         rebind_limit=_whole(row, "rebind_limit"),
-        is_removed=_lower(row.get("status")) == "removed",
+        status=_lower(row.get("status")),
     )
 
 
@@ -56,11 +67,25 @@ def old_record(row: Mapping[str, Any]) -> OldRecord:
     return OldRecord(
         old_id=_whole(row, "id") or 0,
         email=_text(row, "email"),
-        status=_lower(row.get("status")) or "",
+        status=_lower(row.get("status")),
         created_at=_moment(row, "created_at"),
         accepted_at=_moment(row, "accepted_at"),
         consumed_at=_moment(row, "consumed_at"),
         is_rebind=bool(row.get("is_rebind")),
+    )
+
+
+def queued_person(row: Mapping[str, Any]) -> QueuedPerson:
+    """Read a row of `invite_queue`.
+
+    Raises:
+        OldRowError: A value can't be what the column is for.
+    """
+    return QueuedPerson(
+        old_id=_whole(row, "id") or 0,
+        code=_text(row, "redeem_code"),
+        status=_lower(row.get("status")),
+        created_at=_moment(row, "created_at"),
     )
 
 
@@ -69,22 +94,19 @@ def _text(row: Mapping[str, Any], column: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _lower(value: object) -> str | None:
+def _lower(value: object) -> str:
     """An enum's value; some drivers and versions give it in upper case or with its type's name before a dot."""
-    return str(value).rpartition(".")[2].strip().lower() if value is not None else None
+    return "" if value is None else str(value).rpartition(".")[2].strip().lower()
 
 
-def _whole(row: Mapping[str, Any], column: str, *, signed: bool = False) -> int | None:
+def _whole(row: Mapping[str, Any], column: str) -> int | None:
     value = row.get(column)
     if value is None:
         return None
     try:
-        number = int(value)
+        return int(value)
     except (TypeError, ValueError) as wrong:
         raise OldRowError(f"{column} is {value!r}, which is no whole number") from wrong
-    if number < 0 and not signed:
-        raise OldRowError(f"{column} is {number}, which is below zero")
-    return number
 
 
 def _moment(row: Mapping[str, Any], column: str) -> datetime | None:

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 from psycopg.rows import dict_row
 
-from domain.old_system import OldCode, OldRecord
-from projections.legacy.rows import NEEDED, OldRowError, old_code, old_record
+from domain.legacy_records import OldCode, OldRecord
+from projections.legacy.rows import NEEDED, OldRowError, QueuedPerson, old_code, old_record, queued_person
 
 FETCHED = 2000
 """Rows fetched at a time."""
@@ -97,6 +97,16 @@ class OldSystem:
             yield _file(text, row, records.at(_key(text)))
         for orphans in records.rest():
             yield _file(_first_text(orphans), None, orphans)
+
+    def queue(self) -> Iterator[QueuedPerson | Trouble]:
+        """Every row of the queue of invitations that were not sent yet; none in versions without that table."""
+        if not {"id", "status"} <= self._tables.columns("invite_queue"):
+            return
+        for row in self._tables.rows("SELECT * FROM invite_queue ORDER BY id"):
+            try:
+                yield queued_person(row)
+            except OldRowError as wrong:
+                yield Trouble("invite_queue", row["id"], str(wrong))
 
 
 class _Groups:

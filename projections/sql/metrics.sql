@@ -14,7 +14,7 @@ SELECT max(notification_id), count(*) FROM (
 -- A first delivery's time to its mail runs from the click; resends have no click.
 WITH stretch AS MATERIALIZED (
     SELECT split_part(topic, ':', 1) AS type,
-        CASE WHEN topic LIKE ANY (ARRAY['InviteSent:%%', 'UseRefunded:%%', 'AccessRe%%']) THEN convert_from(state, 'UTF8')::jsonb END AS state
+        CASE WHEN topic LIKE ANY (ARRAY['InviteSent:%%', 'UseRefunded:%%', 'AccessE%%', 'AccessRe%%']) THEN convert_from(state, 'UTF8')::jsonb END AS state
     FROM ledger_events WHERE notification_id > %(after)s AND notification_id <= %(upto)s
 ), clicks AS MATERIALIZED (
     SELECT extract(epoch FROM (s.state ->> 'at')::timestamptz - r.reserved_at) AS seconds
@@ -22,7 +22,7 @@ WITH stretch AS MATERIALIZED (
     WHERE s.type = 'InviteSent' AND coalesce((s.state ->> 'delivery')::int, 1) = 1
 ), endings AS (
     SELECT CASE type
-        WHEN 'AccessExpired' THEN 'removing/expired'
+        WHEN 'AccessExpired' THEN CASE WHEN coalesce((state ->> 'notify')::boolean, true) THEN 'removing/expired' END
         WHEN 'AccessReplaced' THEN 'removing/moved'
         WHEN 'AccessRevoked' THEN
             CASE WHEN state ->> 'actor' IN ('staff', 'key', 'operator') THEN 'removing/withdrawn' END

@@ -129,19 +129,20 @@ RETURNING notification_id;
 -- name: upsert_balances
 INSERT INTO code_balances AS old (
     code_id, version, issued_at, last_at, max_uses, used, reserved, bound, owner_id, sent_binding,
-    expires_at, validity_days, group_name, is_paused, revoked_by, rebinds_max
+    expires_at, validity_days, group_name, is_paused, revoked_by, rebinds_max, bound_to
 )
 SELECT * FROM unnest(
     %s::uuid[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
     %s::boolean[], %s::uuid[], %s::bigint[], %s::timestamptz[], %s::integer[], %s::text[], %s::boolean[], %s::bigint[],
-    %s::integer[]
+    %s::integer[], %s::uuid[]
 )
 ON CONFLICT (code_id) DO UPDATE SET
     version = excluded.version, last_at = excluded.last_at, max_uses = excluded.max_uses, used = excluded.used,
     reserved = excluded.reserved, bound = excluded.bound, owner_id = excluded.owner_id,
     sent_binding = excluded.sent_binding, expires_at = excluded.expires_at,
     validity_days = excluded.validity_days, group_name = excluded.group_name, is_paused = excluded.is_paused,
-    revoked_by = excluded.revoked_by, rebinds_max = excluded.rebinds_max;
+    revoked_by = excluded.revoked_by, rebinds_max = excluded.rebinds_max,
+    bound_to = excluded.bound_to;
 
 -- name: upsert_reservations
 -- Arrays don't nest in unnest, so the versions come as text literals.
@@ -389,7 +390,7 @@ LIMIT %(most)s;
 
 -- name: balance_of_code
 SELECT code_id, version, issued_at, last_at, max_uses, used, reserved, bound, owner_id, sent_binding,
-    expires_at, validity_days, group_name, is_paused, revoked_by, rebinds_max
+    expires_at, validity_days, group_name, is_paused, revoked_by, rebinds_max, bound_to
 FROM code_balances WHERE code_id = %s;
 
 -- name: reservations_of_code

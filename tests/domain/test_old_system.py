@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from domain.decisions.import_code import Opening
-from domain.old_system import OldCode, OldRecord, judge
+from domain.legacy_records import OldCode, OldRecord
+from domain.old_system import judge
 
 CREATED = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
@@ -33,7 +34,16 @@ def record(status: str = "success", email: str = "li.wei@example.com", **more: A
         (0, [record("pending")], "agrees", 0),
         (3, [record(), record("failed"), record("failed")], "too_high", 1),
         (0, [record()], "too_low", 1),
-        (1, [record("removed")], "agrees", 1),
+        (0, [record("removed")], "agrees", 0),
+        (1, [record("removed"), record("pending"), record()], "agrees", 1),
+        (0, [record(), record("removed", is_rebind=True)], "agrees", 0),
+        (1, [record("removed"), record(email="b@example.com")], "agrees", 1),
+        (2, [record("accepted"), record("cancelled")], "agrees", 2),
+        (1, [record("")], "agrees", 1),
+        (0, [record("accepted")], "agrees", 0),
+        (-2, [], "too_low", 0),
+        (-1, [record(), record("failed")], "too_low", 1),
+        (-1, [record("accepted")], "too_low", 1),
         (1, [record(), record(is_rebind=True)], "agrees", 1),
         (1, [record(email="nobody")], "agrees", 1),
     ],
@@ -41,7 +51,7 @@ def record(status: str = "success", email: str = "li.wei@example.com", **more: A
 def test_the_counter_is_weighed_by_the_records(
     used: int, records: list[OldRecord], judgement: str, becomes: int
 ) -> None:
-    """Sent invitations count; failed and merely reserved ones don't; doubt keeps what was counted."""
+    """Sent invitations count; failed and refunded ones do not; an unknown outcome keeps what was counted."""
     verdict = judge(code(used), records)
 
     assert (judgement, becomes) == (verdict.judgement, verdict.becomes)
@@ -84,7 +94,7 @@ def test_times_and_moves_go_to_the_first_and_the_last_use() -> None:
     activated = datetime(2026, 1, 7, tzinfo=UTC)
     records = [OldRecord(old_id=8, email="li.wei@example.com", status="success", created_at=later), record()]
     verdict = judge(code(2, activated_at=activated, rebind_count=1), records)
-    removed = judge(code(1, is_removed=True, removed_at=later), [record()])
+    removed = judge(code(1, status="removed", removed_at=later), [record()])
 
     assert [(use.activated_at, use.moves) for use in verdict.uses] == [(None, 1), (activated, 0)]
     assert [use.removed_at for use in removed.uses] == [later]

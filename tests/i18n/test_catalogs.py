@@ -51,7 +51,7 @@ ENDS: Final = (
     "removed",
 )
 """How a case is closed by a decision."""
-OPENINGS: Final = ("in_doubt", "bad_email", "unproven", "stated")
+OPENINGS: Final = ("in_doubt", "unknown_status", "bad_email", "unproven", "stated")
 """Why uses are taken over that no invitation stands for."""
 REFUNDABLE: Final = ("refunded", "leased", "unknown", "moving", "moved", "sent")
 """Why a use can't be given back."""
@@ -68,7 +68,17 @@ RESOLVABLE: Final = (
 )
 """Why staff can't close one like that."""
 CORRECTABLE: Final = (
-    *("refunded", "leased", "accepted", "same", "corrected_before", "unknown", "address_taken", "bound"),
+    *(
+        "refunded",
+        "leased",
+        "accepted",
+        "same",
+        "corrected_before",
+        "unknown",
+        "address_taken",
+        "bound",
+        "kept_binding",
+    ),
     *("rebind", "ended", "moving"),
 )
 """Why an address can't be corrected."""

@@ -14,6 +14,8 @@ CODES: Final = """CREATE TABLE redeem_codes (id integer PRIMARY KEY, code varcha
 RECORDS: Final = """CREATE TABLE invite_records (id integer PRIMARY KEY, team_id integer, email varchar(100),
     status varchar(20), error_message text, redeem_code varchar(50), created_at timestamp,
     accepted_at timestamp, is_rebind boolean, consumed_at timestamp)"""
+QUEUE: Final = """CREATE TABLE invite_queue (id integer PRIMARY KEY, email varchar(100), redeem_code varchar(50),
+    group_id integer, status varchar(20), retry_count integer, created_at timestamp)"""
 GROUPS: Final = "CREATE TABLE team_groups (id integer PRIMARY KEY, name varchar(50))"
 
 Row = dict[str, Any]
@@ -42,12 +44,25 @@ def record(old_id: int, text: str | None, email: str = "li.wei@example.com", **m
     return {**base, **more}
 
 
-def sqlite(path: Path, codes: Iterable[Row], records: Iterable[Row], groups: Iterable[Row] = ()) -> str:
+def queued(old_id: int, text: str | None, status: str = "waiting", **more: Any) -> Row:
+    """A row of `invite_queue`."""
+    base = {"id": old_id, "redeem_code": text, "email": f"waits{old_id}@example.com", "status": status}
+    return {**base, "created_at": "2026-01-09 08:00:00", **more}
+
+
+def sqlite(
+    path: Path,
+    codes: Iterable[Row],
+    records: Iterable[Row],
+    groups: Iterable[Row] = (),
+    queue: Iterable[Row] = (),
+) -> str:
     """Make the old database as a file; its DSN."""
+    tables = (("redeem_codes", codes), ("invite_records", records), ("team_groups", groups), ("invite_queue", queue))
     with sqlite3.connect(path) as connection:
-        for statement in (CODES, RECORDS, GROUPS):
+        for statement in (CODES, RECORDS, GROUPS, QUEUE):
             connection.execute(statement)
-        for table, rows in (("redeem_codes", codes), ("invite_records", records), ("team_groups", groups)):
+        for table, rows in tables:
             for row in rows:
                 connection.execute(_insert(table, row, "?"), list(row.values()))
     connection.close()

@@ -25,7 +25,7 @@ CODES = [
     old.code(5, "TWICE", used_count=0),
     old.code(6, "TWI CE", used_count=0),
     old.code(7, "OFF1", is_active=False, max_uses=0, group_id=4),
-    old.code(8, "GONE1", used_count=1, removed_at="2026-02-01 00:00:00", status="removed"),
+    old.code(8, "GONE1", used_count=1, removed_at="2026-02-10 00:00:00", status="removed"),
     old.code(9, "BADMAIL", used_count=1),
     old.code(10, "BROKEN", expires_at="next week"),
     old.code(11, "DOUBT", used_count=1),
@@ -37,7 +37,7 @@ RECORDS = [
     old.record(3, "LOW1"),
     old.record(4, "OVER1", "a@example.com"),
     old.record(5, "OVER1", "b@example.com"),
-    old.record(6, "GONE1", status="removed"),
+    old.record(6, "GONE1"),
     old.record(7, "BADMAIL", "not an address"),
     old.record(8, "DOUBT", status="pending"),
     old.record(9, "NEVER", status="success"),
@@ -71,7 +71,7 @@ def dsn(request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str) -> An
         yield old.sqlite(tmp_path / "old.db", CODES, RECORDS, GROUPS)
         return
     execute(postgres_url, "CREATE DATABASE old_system")
-    broken = [row | ({"expires_at": None, "used_count": -1} if row["code"] == "BROKEN" else {}) for row in CODES]
+    broken = [row | ({"expires_at": None, "max_uses": -1} if row["code"] == "BROKEN" else {}) for row in CODES]
     yield old.postgres(database_of(postgres_url, "old_system"), broken, RECORDS, GROUPS)
     drop(postgres_url, "old_system")
 
@@ -126,6 +126,7 @@ def test_applied_twice_it_is_there_once(dsn: str, bench: LedgerBench, terminal: 
         "UseReserved",
         "InviteSent",
         "InviteAccepted",
+        "AccessExpired",
         "CodeNoted",
     ]
     assert [event["at"][:19] for event in told[:3]] == [

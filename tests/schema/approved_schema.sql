@@ -129,7 +129,8 @@ CREATE TABLE public.code_balances (
     group_name text,
     is_paused boolean DEFAULT false NOT NULL,
     revoked_by bigint,
-    rebinds_max integer
+    rebinds_max integer,
+    bound_to uuid
 )
 WITH (fillfactor='50');
 CREATE TABLE public.code_snapshots (

@@ -66,6 +66,7 @@ TERMS: dict[str, Any] = {
     "group": "blue",
     "text_id": C,
     "rebinds_max": 2,
+    "bound_to": P,
 }
 OPENED: dict[str, Any] = {
     "reservation_id": R,
@@ -78,6 +79,7 @@ OPENED: dict[str, Any] = {
     "validity_days": 30,
     "activated_at": AT,
     "moves": 1,
+    "announced": 3,
 }
 
 FULL: list[Event] = [
@@ -103,7 +105,7 @@ FULL: list[Event] = [
     CaseClosed(**WHO, reservation_id=R, case_id=C, how="tried_again", retry_at=LATER, deadline=LATER, text_id=C),
     ResendRequested(**WHO, reservation_id=R, delivery=2, deadline=LATER, text_id=C),
     ExpiryAnnounced(**WHO, reservation_id=R, days=7),
-    AccessExpired(**WHO, reservation_id=R),
+    AccessExpired(**WHO, reservation_id=R, notify=False),
     AccessReplaced(**WHO, reservation_id=R, by=C),
     AccessRevoked(**WHO, reservation_id=R, text_id=C),
     AccessRemoved(**WHO, reservation_id=R, channel="smtp", server="mx:25", cause="expired", effect="told"),
