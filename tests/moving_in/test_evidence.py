@@ -151,7 +151,7 @@ def test_negative_counter_is_weighed_by_the_records_and_noted(
 
     assert (document["negative"], document["unreadable"], document["imported"]) == (3, 1, 3)
     assert history(terminal, "NEGATIVE1")["used_count"] == 1
-    assert "used_count is -2: the records decide" in terminal.ledger("history", "NEGATIVE1").out
+    assert "[invitehub] used_count is -2: the records decide" in terminal.ledger("history", "NEGATIVE1").out
     assert isinstance(bench.redeem("NEGATIVE2", PERSON), Done)
     issued = bench.rows("SELECT validity_days, rebinds_max FROM code_balances ORDER BY rebinds_max LIMIT 1")
     assert issued == [(1, 0)]
