@@ -87,7 +87,7 @@ def _keep_note(storage: Storage, note: str, batch_id: UUID) -> UUID:
     """
     draft = storage.vault.text(note, uuid5(batch_id, _NOTE))
     Notes(storage).keep(draft)
-    cut = storage.vault.open("text", draft.text_id, draft.content.sealed, draft.content.key_id)
+    cut = storage.vault.open_text(draft.text_id, draft.content.sealed, draft.content.key_id)
     if Reader(storage).private_text(draft.text_id) != cut:
         raise ProblemError("IDEMPOTENCY_KEY_REUSED")
     return draft.text_id

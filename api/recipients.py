@@ -15,7 +15,9 @@ from api.services import Caller, Services
 from domain.errors import ReservationNotResolvable
 from domain.values import EmailAddress, MalformedEmailError
 from projections.forgetting import ForgottenList, ForgottenListError
+from projections.metrics import ERRORS
 from projections.staff import StaffDesk
+from projections.vault import SealBrokenError
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/api/v1/recipients", tags=["recipients"])
@@ -58,7 +60,10 @@ async def export(body: ForgetRequest, services: TheServices, language: TheLangua
             services.storage, address, language, services.now(), services.new_id, body.reason, **_who(caller)
         )
 
-    return PersonView.model_validate(await services.read(gather, FORGET_S_MAX))
+    try:
+        return PersonView.model_validate(await services.read(gather, FORGET_S_MAX))
+    except SealBrokenError as broken:
+        raise _altered(broken) from broken
 
 
 async def forget_person(services: Services, caller: Caller, email: str, reason: str) -> Forgotten:
@@ -80,6 +85,8 @@ async def forget_person(services: Services, caller: Caller, email: str, reason: 
     except ForgottenListError as fault:
         log.exception("nobody was forgotten")
         raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from fault
+    except SealBrokenError as broken:
+        raise _altered(broken) from broken
     if done.leased_until is not None:
         raise ProblemError.of(ReservationNotResolvable("leased"))
     desk = StaffDesk(services.storage)
@@ -93,6 +100,13 @@ async def forget_person(services: Services, caller: Caller, email: str, reason: 
 
     await services.read(write_down)
     return done
+
+
+def _altered(broken: SealBrokenError) -> ProblemError:
+    """The row that was found may be another person's: nothing is given out and nothing is erased."""
+    ERRORS.labels("vault_error").inc()
+    log.error("vault row refused", extra={"why": str(broken)})
+    return ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S)
 
 
 def _address(typed: str) -> EmailAddress:

@@ -7,9 +7,12 @@ duty: a reservation whose attempt was uncertain is never refunded by a machine.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from enum import Enum
+from typing import Final, Literal, Protocol
 from uuid import UUID
 
+ADDRESS_MISMATCH: Final = "address_mismatch"
+"""Reason of a refusal, and cause of its case: the vault's row of the person was altered."""
 Language = Literal["zh", "en"]
 Template = Literal["invite", "refund_notice", "rebind_notice", "ends_soon", "farewell"]
 RemovalCause = Literal["expired", "moved", "withdrawn"]
@@ -88,10 +91,11 @@ class Rejected:
 
     Attributes:
         reason: Stable word: address_refused, message_refused, temporary, unreachable, login_refused,
-            tls_failed, protocol_error, bad_address or target_refused.
+            tls_failed, protocol_error, bad_address, target_refused or address_mismatch.
         final: Trying again is useless (a 5xx reply, an impossible address).
         about_address: The refusal is of the recipient's address itself.
         reply: What the server said, for staff; may hold personal data, so it is kept in the vault only.
+        needs_review: Only a person may decide what becomes of the use: a case with the reason as its cause is opened.
     """
 
     server: str
@@ -100,6 +104,7 @@ class Rejected:
     about_address: bool = False
     reply_code: int | None = None
     reply: str = ""
+    needs_review: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +138,15 @@ class OnlyTold:
 
 Outcome = Accepted | Rejected | Later | Uncertain
 RemovalOutcome = Accepted | OnlyTold | Rejected | Later | Uncertain
+
+
+class UnverifiedAddress(Enum):
+    """What stands for an email address that the vault can't vouch for: nothing is sent to it."""
+
+    UNVERIFIED = ADDRESS_MISMATCH
+
+
+UNVERIFIED: Final = UnverifiedAddress.UNVERIFIED
 
 
 class RecipientDraft(Protocol):

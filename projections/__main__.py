@@ -16,6 +16,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from projections.bootstrap import Storage
+from projections.checkpoints import public_keys
 from projections.errors import RolesMissingError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.fold_pool import WORKERS_MAX, workers_here
 from projections.migrations import check_schema
@@ -79,7 +80,10 @@ def _verify(database_url: str, wanted: argparse.Namespace) -> int:
     grace = grace_of(lease_s, sweep_s)
     published = Path(named) if (named := os.environ.get("LEDGER_CHECKPOINT_FILE")) else None
     how = {"workers": wanted.workers, "as_json": wanted.json}
-    outside = Outside(published=published)
+    vault = None
+    with suppress(ValidationError):
+        vault = LedgerSettings().open_vault()
+    outside = Outside(public_keys(vault.rings["master"]) if vault else None, published, vault)
     return run_verify(database_url, grace, wanted.limit, outside, **how, out=sys.stdout, err=sys.stderr)
 
 

@@ -11,6 +11,7 @@ from psycopg import Cursor
 from projections.reading import Reader
 from projections.sql import QUERIES
 from projections.vault import FoundDraft
+from projections.vault_reading import readable
 
 
 class LastAdminError(Exception):
@@ -18,12 +19,12 @@ class LastAdminError(Exception):
 
 
 class StaffLine(NamedTuple):
-    """One member of staff; `address` is clear, whoever shows it to others masks it."""
+    """One member of staff; `address` is clear, and None where its row is broken. Pages mask it."""
 
     staff_id: UUID
     role: str
     created_at: datetime
-    address: str
+    address: str | None
 
 
 class Accounts(Reader):
@@ -33,8 +34,8 @@ class Accounts(Reader):
         """Who is on the staff, in order of coming."""
         vault = self._storage.vault
         return [
-            StaffLine(staff_id, role, created_at, vault.open("staff", staff_id, bytes(sealed), key_id))
-            for staff_id, role, created_at, sealed, key_id in self._all("list_staff", *after, limit)
+            StaffLine(row[0], role, created_at, readable(vault, "staff", row))
+            for role, created_at, *row in self._all("list_staff", *after, limit)
         ]
 
     def add(self, draft: FoundDraft, password_hash: str, role: str, now: datetime) -> UUID | None:

@@ -55,6 +55,6 @@ class ApiKeys(Reader):
         found = []
         for row in self._all("list_keys", *before, limit):
             key_id, role, scopes, created_at, expires_at, revoked_at, text_id, sealed, seal_key = row
-            name = None if sealed is None else vault.open("text", text_id, bytes(sealed), seal_key)
+            name = None if sealed is None else vault.open_text(text_id, bytes(sealed), seal_key)
             found.append(KeyLine(key_id, role, scopes, created_at, expires_at, revoked_at, name))
         return found

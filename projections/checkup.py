@@ -1,6 +1,7 @@
 """What a check-up asks of the database, over a connection of its own: the pool may be part of the trouble."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -8,7 +9,10 @@ import psycopg
 
 from projections.database import connect, describe
 from projections.errors import StorageUnavailableError
+from projections.randomness import POOL
 from projections.sql import QUERIES
+from projections.vault import Vault
+from projections.verify_vault import Sample, sample_vault
 
 
 class ServerFacts(NamedTuple):
@@ -81,6 +85,20 @@ def endpoints_lately(database_url: str) -> tuple[int, int, int]:
     """
     enabled, failing, given_up = _ask(database_url, "endpoints_lately")[0]
     return enabled, failing, given_up
+
+
+def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) -> tuple[Sample, int]:
+    """Check rows of the vault until the time is over; what was found, and about how many rows there are.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    try:
+        with connect(database_url) as conn:
+            size = conn.execute(QUERIES["size_of_vault"]).fetchall()[0][0]
+            return sample_vault(conn, vault, POOL.uuid(), is_over), size
+    except psycopg.Error as away:
+        raise StorageUnavailableError(str(away).strip()) from away
 
 
 def _ask(database_url: str, query: str, *parameters: object) -> tuple[tuple[Any, ...], datetime]:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from projections.reading import Reader
 from projections.sql import QUERIES
+from projections.vault_reading import readable
 
 STRETCH: Final = 2_000
 """Codes that are looked through for one page of a filtered list."""
@@ -43,8 +44,8 @@ class CodeList(Reader):
         """Texts by id: in clear, or only what may be shown of them."""
         vault = self._storage.vault
         return {
-            code_id: CodeText(vault.open("code", code_id, bytes(sealed), key_id) if clear else None, hint)
-            for code_id, sealed, key_id, hint in self._all("texts_of_codes", list(code_ids))
+            row[0]: CodeText(readable(vault, "code", row) if clear else None, hint)
+            for hint, *row in self._all("texts_of_codes", list(code_ids))
         }
 
     def known(self, digests: Sequence[bytes]) -> set[bytes]:

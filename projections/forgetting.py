@@ -21,6 +21,8 @@ from psycopg.rows import tuple_row
 from domain.values import EmailAddress
 from projections.bootstrap import Storage
 from projections.sql import QUERIES
+from projections.vault import FoundRow, normal_text
+from projections.vault_reading import readable
 
 LIST_BATCH = 1000
 """Ids of the list that are looked up at a time."""
@@ -117,10 +119,18 @@ class Eraser:
         self._storage = storage
 
     def find(self, address: EmailAddress) -> list[UUID]:
-        """Ids of the person with this address: one, or none."""
-        digests = list(self._storage.vault.digests("recipient", address.normal))
+        """Ids of the person with this address: one, or none.
+
+        Raises:
+            SealBrokenError: The row that is found by the address is not surely theirs: another person would be erased.
+        """
+        vault = self._storage.vault
+        digests = list(vault.digests("recipient", address.normal))
         with self._cursor() as cursor:
-            return sorted({row[1] for row in cursor.execute(QUERIES["recipient_ids_of_digests"], (digests,))})
+            rows = cursor.execute(QUERIES["recipients_of_digests"], (digests,)).fetchall()
+        for row in rows:
+            vault.open("recipient", FoundRow.of(row))
+        return sorted({row[0] for row in rows})
 
     def held(self, recipient_id: UUID) -> list[Held]:
         """What they still hold, 500 at most."""
@@ -146,8 +156,9 @@ class Eraser:
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as at:
             found = at.execute(QUERIES["recipients_by_id"], ([recipient_id],)).fetchone()
             if found is not None:
-                typed = vault.open("recipient", found[0], bytes(found[1]), found[2])
-                digests = list(vault.digests("recipient", EmailAddress.parse(typed).normal))
+                typed, digests = readable(vault, "recipient", found), [bytes(found[1])]
+                if typed is not None:
+                    digests += vault.digests("recipient", normal_text("recipient", typed))
                 at.execute(QUERIES["delete_refusals_of_digests"], (digests,))
             at.execute(QUERIES["delete_keys_of_recipient"], (recipient_id,))
             texts = at.execute(QUERIES["texts_of_recipient"], {"recipient_id": recipient_id}).fetchall()

@@ -67,7 +67,7 @@ def renewed(cursor: Cursor[Any], vault: Vault, owner_id: UUID, text_id: UUID, no
 
 def opened(vault: Vault, rows: Iterable[tuple[UUID, Any, int]]) -> tuple[str, ...]:
     """Texts of secrets by (id, sealed text, key)."""
-    return tuple(vault.open("text", text_id, bytes(sealed), key_id) for text_id, sealed, key_id in rows)
+    return tuple(vault.open_text(text_id, bytes(sealed), key_id) for text_id, sealed, key_id in rows)
 
 
 def drop_ended(storage: Storage, now: datetime) -> int:

@@ -4,20 +4,19 @@ Both keys are in the ring meanwhile, and every look-up asks for the digests unde
 during and after its turn. What is interrupted goes on where it stopped: rows under the current keys are done.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from domain.values import EmailAddress
 from projections.bootstrap import Storage
 from projections.forgetting import become_keeper_of_the_vault
 from projections.sql import QUERIES
-from projections.vault import RowKind
+from projections.vault import FoundKind, FoundRow, normal_text
 
 BATCH: Final = 500
 """Rows per transaction."""
@@ -26,24 +25,19 @@ NO_ID: Final = UUID(int=0)
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One table of the vault: its rows' kind, its statements, and the text that is digested of what is sealed."""
+    """One table of the vault: its rows' kind, and its statements."""
 
-    kind: RowKind
+    kind: FoundKind | Literal["text"]
     find: str
     write: str
-    normal: Callable[[str], str] | None
     in_vault: bool = True
 
 
-def _normal_address(typed: str) -> str:
-    return EmailAddress.parse(typed).normal
-
-
 TABLES: Final = (
-    _Table("code", "codes_of_other_keys", "rekey_codes", str),
-    _Table("recipient", "recipients_of_other_keys", "rekey_recipients", _normal_address),
-    _Table("staff", "staff_of_other_keys", "rekey_staff", _normal_address, in_vault=False),
-    _Table("text", "texts_of_other_keys", "rekey_texts", None),
+    _Table("code", "codes_of_other_keys", "rekey_codes"),
+    _Table("recipient", "recipients_of_other_keys", "rekey_recipients"),
+    _Table("staff", "staff_of_other_keys", "rekey_staff", in_vault=False),
+    _Table("text", "texts_of_other_keys", "rekey_texts"),
 )
 
 
@@ -100,11 +94,14 @@ class KeyRotation:
     def _rewrite(self, cursor: Cursor[Any], table: _Table, rows: Sequence[Any]) -> None:
         vault = self._storage.vault
         columns: list[tuple[Any, ...]] = []
-        for row_id, sealed, key_id in rows:
-            text = vault.open(table.kind, row_id, bytes(sealed), key_id)
-            anew = vault.seal(table.kind, row_id, text)
+        for row in rows:
             found: tuple[Any, ...] = ()
-            if table.normal is not None:
-                found = (vault.digests(table.kind, table.normal(text))[0], self._keys["pepper"])
-            columns.append((row_id, *found, anew.sealed, anew.key_id))
+            if table.kind == "text":
+                text = vault.open_text(*row)
+            else:
+                # A pepper that is lost leaves its digests unchecked; those of the texts take their place.
+                text = vault.open(table.kind, FoundRow.of(row), may_lack_pepper=True)
+                found = (vault.digests(table.kind, normal_text(table.kind, text))[0], self._keys["pepper"])
+            anew = vault.seal(table.kind, row[0], text)
+            columns.append((row[0], *found, anew.sealed, anew.key_id))
         cursor.execute(QUERIES[table.write], [list(column) for column in zip(*columns, strict=True)])

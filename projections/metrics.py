@@ -24,7 +24,7 @@ LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 """Buckets of what goes on behind them; the last is a task's time limit."""
 
 REDEEM_STATUSES = ("accepted", "known", "refused", "limited", "malformed", "unavailable")
-ERROR_TYPES = ("celery_error", "smtp_error", "webhook_error", "database_error", "internal_error")
+ERROR_TYPES = ("celery_error", "smtp_error", "webhook_error", "database_error", "vault_error", "internal_error")
 PRUNED_KINDS = ("idempotency_key", "refusal", "unknown_code_try", "callback", "webhook_secret", "webhook_delivery")
 CALLBACK_OUTCOMES = (
     *("accepted", "bounced", "removed"),

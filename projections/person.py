@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.values import EmailAddress
 from projections.reading import ReservationHistory
 from projections.support import OwnTry, SupportReader
+from projections.vault import FoundRow
 
 ROWS_MAX: Final = 100_000
 """Of each kind; a person who has more is none."""
@@ -38,9 +39,16 @@ class PersonReader(SupportReader):
     """Questions about one person; none is asked while somebody waits for a click."""
 
     def ids_of(self, address: EmailAddress) -> list[UUID]:
-        """Ids of the person with this address: one, or none."""
-        digests = list(self._storage.vault.digests("recipient", address.normal))
-        return sorted({row[1] for row in self._all("recipient_ids_of_digests", digests)})
+        """Ids of the person with this address: one, or none.
+
+        Raises:
+            SealBrokenError: The row that is found by the address is not surely theirs.
+        """
+        vault = self._storage.vault
+        rows = self._all("recipients_of_digests", list(vault.digests("recipient", address.normal)))
+        for row in rows:
+            vault.open("recipient", FoundRow.of(row))
+        return sorted({row[0] for row in rows})
 
     def reservations_of(self, recipient_id: UUID) -> Iterator[Held]:
         """Every reservation of theirs, newest first."""
@@ -61,7 +69,7 @@ class PersonReader(SupportReader):
         vault = self._storage.vault
         found = []
         for at, act, subject_id, text_id, sealed, key_id in self._all("audit_of_subjects", list(subjects), ROWS_MAX):
-            reason = None if sealed is None else vault.open("text", text_id, bytes(sealed), key_id)
+            reason = None if sealed is None else vault.open_text(text_id, bytes(sealed), key_id)
             found.append(Deed(at, act, subject_id, reason))
         return found
 

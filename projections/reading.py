@@ -13,6 +13,7 @@ from psycopg.rows import tuple_row
 
 from domain import redeem_code, reservation
 from domain.events import CodeIssued, Event, ReservationEvent
+from domain.ports import UNVERIFIED, UnverifiedAddress
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 from domain.values import MalformedCodeError, likely_codes, normal_code
@@ -20,6 +21,7 @@ from projections.bootstrap import Storage
 from projections.codec import decode
 from projections.errors import StorageUnavailableError
 from projections.sql import QUERIES
+from projections.vault_reading import readable
 
 HISTORY_PAGE = 5_000
 
@@ -127,20 +129,31 @@ class Reader:
                 return
 
     def code_text(self, code_id: UUID) -> str | None:
-        """A code's text in normal form; None if there is no such code (or its text was forgotten)."""
+        """A code's text in normal form; None if there is no such code, or its row is broken."""
         rows = self._all("code_text", code_id)
-        return self._storage.vault.open("code", code_id, bytes(rows[0][0]), rows[0][1]) if rows else None
+        return readable(self._storage.vault, "code", rows[0]) if rows else None
 
     def private_text(self, text_id: UUID) -> str | None:
         """A note or a server's reply; None if it was forgotten."""
         rows = self._all("private_text", text_id)
-        return self._storage.vault.open("text", text_id, bytes(rows[0][0]), rows[0][1]) if rows else None
+        return self._storage.vault.open_text(text_id, bytes(rows[0][0]), rows[0][1]) if rows else None
 
     def addresses(self, reservation_ids: Sequence[UUID]) -> dict[UUID, str]:
-        """Where the letters of reservations go, in the form that was typed; forgotten persons are missing."""
+        """Email addresses of reservations as typed, for pages; those of erased persons and broken rows are missing."""
         rows = self._all("addresses_of_reservations", list(reservation_ids))
-        vault = self._storage.vault
-        return {row[0]: vault.open("recipient", row[1], bytes(row[2]), row[3]) for row in rows}
+        found = ((row[0], readable(self._storage.vault, "recipient", row[1:])) for row in rows)
+        return {reservation_id: address for reservation_id, address in found if address is not None}
+
+    def addressees(self, recipient_ids: Sequence[UUID]) -> dict[UUID, str | UnverifiedAddress]:
+        """Where letters to persons go, by their ids in the log: an address as typed, or that it can't be trusted.
+
+        Erased persons are missing. One broken row keeps back no letter but its own.
+        """
+        found: dict[UUID, str | UnverifiedAddress] = {}
+        for row in self._all("recipients_by_id", list(recipient_ids)):
+            address = readable(self._storage.vault, "recipient", row)
+            found[row[0]] = UNVERIFIED if address is None else address
+        return found
 
     def live_reservations(self, code_id: UUID, limit: int) -> list[UUID]:
         """Ids of reservations on a code that are not settled, earliest deadline first."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from projections.reading import Reader
 from projections.sql import QUERIES
+from projections.vault_reading import readable
 
 
 class ReservationPlace(NamedTuple):
@@ -37,9 +38,9 @@ class ReservationList(Reader):
         rows = {}
         for values in found:
             row = dict(zip(names, values, strict=True))
-            sealed, key_id = row.pop("sealed"), row.pop("key_id")
-            is_known = addresses and sealed is not None
-            vault = self._storage.vault
-            row["email"] = vault.open("recipient", row["recipient_id"], bytes(sealed), key_id) if is_known else None
+            sealed = [row.pop(name) for name in ("digest", "pepper_id", "sealed", "key_id")]
+            is_known = addresses and sealed[0] is not None
+            columns = (row["recipient_id"], *sealed)
+            row["email"] = readable(self._storage.vault, "recipient", columns) if is_known else None
             rows[row["reservation_id"]] = row
         return rows

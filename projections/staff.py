@@ -8,6 +8,7 @@ from uuid import UUID
 from domain.values import EmailAddress
 from projections.reading import Reader
 from projections.sql import QUERIES
+from projections.vault_reading import readable, readable_texts
 
 Act = Literal[
     "signed_in",
@@ -75,9 +76,15 @@ class StaffDesk(Reader):
     """Reads and writes the tables `staff_sessions` and `audit`; sessions are known by the digest of their token."""
 
     def account(self, address: EmailAddress) -> Account | None:
-        """The account of an address."""
+        """The account of an address; None if there is none, or if its row can't be trusted."""
         rows = self._all("staff_of_digests", list(self._storage.vault.digests("staff", address.normal)))
-        return Account(*rows[0]) if rows else None
+        if not rows:
+            return None
+        password_hash, *row = rows[0]
+        # The session that follows acts under the name that is encrypted, so it must be the one that signs in.
+        if readable(self._storage.vault, "staff", row) is None:
+            return None
+        return Account(row[0], password_hash)
 
     def open_session(
         self, digest: bytes, staff_id: UUID, now: datetime, expires_at: datetime, before: bytes | None
@@ -93,12 +100,13 @@ class StaffDesk(Reader):
         return rows[0][0] if rows else None
 
     def of_session(self, digest: bytes, now: datetime) -> StaffMember | None:
-        """Whose session it is, with the role of now; None if it is over."""
+        """Whose session it is, with the role of now; None if it is over, or if the row of its account is broken."""
         rows = self._all("staff_of_session", digest, now)
         if not rows:
             return None
-        staff_id, role, sealed, key_id = rows[0]
-        return StaffMember(staff_id, role, self._storage.vault.open("staff", staff_id, bytes(sealed), key_id))
+        role, *row = rows[0]
+        typed = readable(self._storage.vault, "staff", row)
+        return None if typed is None else StaffMember(row[0], role, typed)
 
     def record(self, act: Act, staff_id: UUID | None, now: datetime, subject_id: UUID | None = None) -> None:
         """Write an act down; nobody's id where an unknown account was tried."""
@@ -132,9 +140,8 @@ class StaffDesk(Reader):
 
     def addresses_of_staff(self, staff_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Addresses of staff by their ids."""
-        vault = self._storage.vault
         rows = self._all("staff_addresses", list(staff_ids))
-        return {row[0]: vault.open("staff", row[0], bytes(row[1]), row[2]) for row in rows}
+        return readable_texts(self._storage.vault, "staff", rows)
 
     def audit(self, before: int, limit: int) -> list[AuditLine]:
         """One page of the audit, newest first, from a number down."""
@@ -142,7 +149,7 @@ class StaffDesk(Reader):
         found = []
         for row in self._all("audit_page", before, limit):
             *fields, text_id, sealed, seal_key, code_id, key_id, name_id, name, name_key = row
-            reason = None if sealed is None else vault.open("text", text_id, bytes(sealed), seal_key)
-            key_name = None if name is None else vault.open("text", name_id, bytes(name), name_key)
+            reason = None if sealed is None else vault.open_text(text_id, bytes(sealed), seal_key)
+            key_name = None if name is None else vault.open_text(name_id, bytes(name), name_key)
             found.append(AuditLine._make((*fields, reason, code_id, key_id, key_name)))
         return found

@@ -11,6 +11,7 @@ from domain.values import EmailAddress
 from projections.codec import decode, topics_of
 from projections.reading import Reader
 from projections.sql import QUERIES
+from projections.vault_reading import readable
 
 STRETCH: Final = 2_000
 """Rows of the log that are looked through for one page of recent work."""
@@ -106,8 +107,7 @@ class SupportReader(Reader):
         """Reservations by their ids, in that order; unknown ones are left out."""
         found = {}
         for row in self._all("reservation_cards", list(reservation_ids)):
-            *fields, sealed, key_id, hint = row
-            address = self._opened(row[2], sealed, key_id)
+            fields, hint, address = row[:14], row[14], readable(self._storage.vault, "recipient", row[15:])
             found[row[0]] = Card(**dict(zip(_CARD_FIELDS, fields, strict=True)), address=address, hint=hint)
         return [found[key] for key in reservation_ids if key in found]
 
@@ -119,7 +119,7 @@ class SupportReader(Reader):
     def recipient_address(self, recipient_id: UUID) -> str | None:
         """A person's address in clear; None if there is no such person (or they were forgotten)."""
         rows = self._all("recipient_text", recipient_id)
-        return self._opened(recipient_id, rows[0][0], rows[0][1]) if rows else None
+        return readable(self._storage.vault, "recipient", rows[0]) if rows else None
 
     def of_recipient(self, recipient_id: UUID, before: Place, limit: int) -> list[Place]:
         """One page of a person's reservations on all codes, newest first: (reserved at, id)."""
@@ -142,8 +142,8 @@ class SupportReader(Reader):
     def refusals(self, code_id: UUID, until: datetime, limit: int) -> list[RefusedTry]:
         """The newest refused tries on a code."""
         return [
-            RefusedTry(at, reason, self._opened(recipient_id, sealed, key_id) if recipient_id else None)
-            for at, reason, recipient_id, sealed, key_id in self._all("refusals_of_code", code_id, until, limit)
+            RefusedTry(at, reason, readable(self._storage.vault, "recipient", row))
+            for at, reason, *row in self._all("refusals_of_code", code_id, until, limit)
         ]
 
     def refusals_of_person(self, digests: Sequence[bytes], until: datetime, limit: int) -> list[OwnTry]:
@@ -162,7 +162,7 @@ class SupportReader(Reader):
         """Notes and replies by their ids; those that were forgotten are missing."""
         vault = self._storage.vault
         rows = self._all("private_texts_of_ids", list(text_ids)) if text_ids else []
-        return {row[0]: vault.open("text", row[0], bytes(row[1]), row[2]) for row in rows}
+        return {row[0]: vault.open_text(row[0], bytes(row[1]), row[2]) for row in rows}
 
     def held(self, code_id: UUID) -> Held:
         """What a code holds, by what a revoking would make of it."""
@@ -205,11 +205,6 @@ class SupportReader(Reader):
     def stuck(self, due_before: datetime, after: Place, limit: int) -> list[Place]:
         """Reservations on which a machine should have acted before a moment, longest due first: (due at, id)."""
         return [(row[1], row[0]) for row in self._all("stuck_reservations", due_before, *after, limit)]
-
-    def _opened(self, recipient_id: UUID, sealed: bytes | None, key_id: int | None) -> str | None:
-        if sealed is None or key_id is None:
-            return None
-        return self._storage.vault.open("recipient", recipient_id, bytes(sealed), key_id)
 
 
 _CARD_FIELDS = [name for name in Card.__dataclass_fields__ if name not in {"address", "hint"}]

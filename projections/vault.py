@@ -10,18 +10,20 @@ import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.shapes import Shape, shape_of
-from domain.values import EmailAddress, likely_codes, normal_code
+from domain.values import EmailAddress, MalformedEmailError, likely_codes, normal_code
 from projections.keys import KeyRing
 from projections.randomness import POOL
 
-RowKind = Literal["code", "recipient", "text", "staff", "client"]
+FoundKind = Literal["code", "recipient", "staff"]
+"""Kinds of rows that are found by the digest of their text."""
+RowKind = FoundKind | Literal["text", "client"]
 NONCE_BYTES = 12
 TEXT_BYTES_MAX = 4096
 """Longest free text that is kept; a mail server's reply beyond it is cut."""
@@ -36,7 +38,11 @@ HINT_LETTERS = 4
 
 
 class SealBrokenError(Exception):
-    """A sealed text can't be opened: its key is not in the ring, or the row was altered."""
+    """An encrypted text can't be opened, or its row can't be trusted: a key is not in the ring, or it was altered."""
+
+
+class DigestMismatchError(SealBrokenError):
+    """The digest of a row is not that of its text: one of them was altered, or is another row's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,22 @@ class Sealed:
 
     sealed: bytes
     key_id: int
+
+
+class FoundRow(NamedTuple):
+    """A stored row that is found by digest, as its table holds it."""
+
+    row_id: UUID
+    digest: bytes
+    pepper_id: int
+    sealed: bytes
+    key_id: int
+
+    @classmethod
+    def of(cls, columns: Sequence[Any]) -> "FoundRow":
+        """A row from its five columns, as drivers give them."""
+        row_id, digest, pepper_id, sealed, key_id = columns
+        return cls(row_id, bytes(digest), pepper_id, bytes(sealed), key_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +110,8 @@ class Vault:
         self._ciphers = {key_id: AESGCM(key) for key_id, key in master_keys.keys.items()}
         self._random = random_bytes
         order = [peppers.current, *(i for i in peppers.keys if i != peppers.current)]
-        self._keyed = [hmac.new(peppers.keys[key_id], digestmod=hashlib.sha256) for key_id in order]
+        self._by_pepper = {key_id: hmac.new(peppers.keys[key_id], digestmod=hashlib.sha256) for key_id in order}
+        self._keyed = list(self._by_pepper.values())
         self.typed_code = lru_cache(maxsize=TYPED_CODES_MAX)(self._typed_code)
 
     @property
@@ -125,12 +148,41 @@ class Vault:
         sealed = nonce + self._ciphers[key_id].encrypt(nonce, text.encode(), _bound_to(kind, row_id))
         return Sealed(sealed, key_id)
 
-    def open(self, kind: RowKind, row_id: UUID, sealed: bytes, key_id: int) -> str:
-        """Open one row's text.
+    def open(self, kind: FoundKind, row: FoundRow, *, may_lack_pepper: bool = False) -> str:
+        """Open the text of a row that is found by digest, and compare the two.
+
+        An email goes to the text, and a person is looked up by the digest. Unless both are of the same person, write
+        access to the table would be enough to have one person's invitations sent to another.
+
+        Args:
+            kind: What the row is of.
+            row: As it is stored.
+            may_lack_pepper: Whether a digest under a pepper that is not in the ring is left unchecked.
+
+        Raises:
+            SealBrokenError: The text can't be opened, or its digest can't be checked: that pepper is not in the ring.
+            DigestMismatchError: The digest is not the text's.
+        """
+        text = self._opened(kind, row.row_id, row.sealed, row.key_id)
+        keyed = self._by_pepper.get(row.pepper_id)
+        if keyed is None and may_lack_pepper:
+            return text
+        if keyed is None:
+            raise SealBrokenError(f"pepper {row.pepper_id} is not in LEDGER_PEPPERS")
+        digest = _digest(keyed, _digested(kind, normal_text(kind, text)))
+        if not hmac.compare_digest(digest, row.digest):
+            raise DigestMismatchError(f"the digest of the {kind} of row {row.row_id} is not that of its text")
+        return text
+
+    def open_text(self, row_id: UUID, sealed: bytes, key_id: int) -> str:
+        """Open free text, which is found by its id alone.
 
         Raises:
             SealBrokenError: The key is not in the ring, or the row was altered or belongs to another id.
         """
+        return self._opened("text", row_id, bytes(sealed), key_id)
+
+    def _opened(self, kind: RowKind, row_id: UUID, sealed: bytes, key_id: int) -> str:
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             message = f"master key {key_id} is not in LEDGER_MASTER_KEYS"
@@ -143,7 +195,7 @@ class Vault:
 
     def digests(self, kind: RowKind, normal: str) -> tuple[bytes, ...]:
         """Digest under every pepper, the current one's first."""
-        text = kind.encode() + b"\0" + normal.encode()
+        text = _digested(kind, normal)
         return tuple(_digest(keyed, text) for keyed in self._keyed)
 
     def client(self, site: str) -> bytes:
@@ -172,6 +224,24 @@ class Vault:
 def code_hint(normal: str) -> str:
     """The last four letters of a code's normal form; of a short old code at most half, so that it stays secret."""
     return normal[len(normal) - min(HINT_LETTERS, len(normal) // 2) :]
+
+
+def normal_text(kind: FoundKind, text: str) -> str:
+    """What is digested of a text that is kept; a code is kept in its normal form.
+
+    Raises:
+        SealBrokenError: It is not an email address, in a row that should hold one.
+    """
+    if kind == "code":
+        return text
+    try:
+        return EmailAddress.parse(text).normal
+    except MalformedEmailError as bad:
+        raise SealBrokenError(f"a row of a {kind} holds no email address") from bad
+
+
+def _digested(kind: RowKind, normal: str) -> bytes:
+    return kind.encode() + b"\0" + normal.encode()
 
 
 def _digest(keyed: hmac.HMAC, text: bytes) -> bytes:

@@ -32,10 +32,13 @@ from projections.verify_leaves import NOBODY
 from projections.verify_rules import RuleWatch
 from projections.verify_snapshots import check_snapshots
 from projections.verify_tree import Outside, check_tree
+from projections.verify_vault import VAULT_ROWS, check_vault
 
 NOT_LOST = "2 no event is lost at the end of a stream"
 NOTHING_KNOWN = Outside()
 SETTLED_IN_TIME = "9.2 settled or parked in time"
+NOT_OF_A_CODE = frozenset({SETTLED_IN_TIME, VAULT_ROWS})
+"""Rules whose findings no rebuild of a code's rows would repair."""
 
 
 @dataclass(slots=True)
@@ -98,6 +101,10 @@ def verify(
             progress.step("proof", 0)
             check_tree(reader, watch, tree, outside)
             check_snapshots(reader, watch)
+            if outside.vault is not None:
+                progress.step("vault", 0)
+                for broken in check_vault(reader, outside.vault):
+                    watch.keep(broken)
             return _check_rows(writer, builder, watch, progress, grace, listed_max)
     except psycopg.OperationalError as away:
         raise StorageUnavailableError(f"the database went away during the check: {str(away).strip()}") from away
@@ -159,7 +166,7 @@ def _look_for_overdue(conn: Connection[Any], before: datetime, watch: RuleWatch)
 def _remember(conn: Connection[Any], found: Verified) -> None:
     """For the metrics, and for the minute's sample, which looks at what was wrong again until it is right."""
     wrong: Counter[UUID] = Counter(
-        finding.stream for finding in found.findings if finding.rule != SETTLED_IN_TIME and finding.stream != NOBODY
+        finding.stream for finding in found.findings if finding.rule not in NOT_OF_A_CODE and finding.stream != NOBODY
     )
     wrong.update(_codes_of(found.rows))
     with conn.transaction(), conn.cursor() as cursor:

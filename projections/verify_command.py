@@ -19,6 +19,7 @@ from projections.rebuild_diff import document_of
 from projections.terminal_text import one_line, say
 from projections.verify import NOTHING_KNOWN, Verified, verify
 from projections.verify_tree import Outside
+from projections.verify_vault import VAULT_ROWS
 
 SLACK_S = 60.0
 """On top of a lease and a sweep, before a reservation that is past its deadline counts as forgotten."""
@@ -59,14 +60,15 @@ def run_verify(
         return EXIT_SERVICE
     finally:
         progress.close()
+    is_vault_checked = outside.vault is not None
     if as_json:
-        print_document(verified_document(found, listed_max), out)
+        print_document(verified_document(found, listed_max, is_vault_checked=is_vault_checked), out)
     else:
-        _tell(found, listed_max, out)
+        _tell(found, listed_max, out, is_vault_checked=is_vault_checked)
     return EXIT_FOUND if found.wrong else EXIT_OK
 
 
-def verified_document(found: Verified, listed_max: int) -> dict[str, Any]:
+def verified_document(found: Verified, listed_max: int, *, is_vault_checked: bool) -> dict[str, Any]:
     """The answer of --json."""
     return {
         "at": found.at,
@@ -74,6 +76,7 @@ def verified_document(found: Verified, listed_max: int) -> dict[str, Any]:
         "events": found.rows.events,
         "seconds": round(found.rows.seconds, 3),
         "wrong": found.wrong,
+        "vault_checked": is_vault_checked,
         "counts": found.rows.counts,
         "rules": dict(found.broken),
         "differences": [document_of(row) for row in found.rows.listed],
@@ -81,12 +84,14 @@ def verified_document(found: Verified, listed_max: int) -> dict[str, Any]:
     }
 
 
-def _tell(found: Verified, listed_max: int, out: TextIO) -> None:
+def _tell(found: Verified, listed_max: int, out: TextIO, *, is_vault_checked: bool) -> None:
     for row in found.rows.listed:
         say(*difference_lines(row), to=out)
     say(*(_finding_text(finding) for finding in found.findings[:listed_max]), to=out)
     rows = found.rows
     say(f"{rows.events} events up to position {rows.position} in {rows.seconds:.1f} s", to=out)
+    if not is_vault_checked:
+        say("the rows of the vault were not checked: LEDGER_PEPPERS and LEDGER_MASTER_KEYS are not set", to=out)
     if not found.wrong:
         say("every row is what the log says, and every rule holds", to=out)
         return
@@ -98,5 +103,7 @@ def _tell(found: Verified, listed_max: int, out: TextIO) -> None:
 def _finding_text(finding: Finding) -> str:
     about = f", reservation {finding.reservation_id}" if finding.reservation_id else ""
     detail = f": {finding.detail}" if finding.detail else ""
+    if finding.rule == VAULT_ROWS:
+        return f"rule {finding.rule}: broken by row {finding.stream} of {finding.type}{detail}"
     place = f"version {finding.version} of {finding.stream}, position {finding.position}"
     return f"rule {finding.rule}: broken by {finding.type}, {place}{about}{detail}"

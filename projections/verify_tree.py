@@ -14,6 +14,7 @@ from projections.merkle import Read, complete_root, root_of
 from projections.published import read_published
 from projections.sql import QUERIES
 from projections.tree_log import TILE, TILE_LEVELS, TreeSize, reader_of, split_hashes, tree_size
+from projections.vault import Vault
 from projections.verify_leaves import WHOLE_TREE, about_tree
 from projections.verify_rules import RuleWatch
 
@@ -28,10 +29,12 @@ class Outside(NamedTuple):
     Attributes:
         keys: Public keys that checkpoints may be signed with; None if they are not known here.
         published: The file of checkpoints, if there is one.
+        vault: Opens the rows of the vault; None where the keys are not known, so that they stay unchecked.
     """
 
     keys: Collection[bytes] | None = None
     published: Path | None = None
+    vault: Vault | None = None
 
 
 def check_tree(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, outside: Outside) -> None:
@@ -43,7 +46,7 @@ def check_tree(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, outside:
         tree: How far the Merkle log went when the leaves were checked; there may be more by now.
         outside: What is known outside of the database.
     """
-    keys, published = outside
+    keys, published, _ = outside
     read = reader_of(conn)
     try:
         _check_tiles(conn, watch, tree, read)

@@ -11,14 +11,16 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+from domain.access import Access
 from domain.deciding import Command, Done, Result
 from domain.decisions.access import RecordRevocation, SettleAccess
 from domain.decisions.command import Context
-from domain.ports import Channel, Rejected, Removal, TextDraft
+from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
 from domain.reservation import Reservation
 from projections.bootstrap import Storage
 from projections.sql import QUERIES
 from workers.letters import LetterPress
+from workers.steps import Addresses
 
 TAKEN_MAX = 50
 """Accesses of one commit. Few, so that little is asked for twice if the worker dies."""
@@ -64,7 +66,7 @@ class GrantKeeper:
     Attributes:
         rows: Where they are found.
         execute: The ledger's `execute`.
-        addresses: The addresses of reservations' persons; those who were forgotten are missing.
+        addresses: The email addresses of persons, by the ids that the log names; those who were erased are missing.
         channel: Takes accesses away.
         by_group: Names of the channels of groups that have their own, as far as some reservations need it.
         context: Who and when.
@@ -74,7 +76,7 @@ class GrantKeeper:
 
     rows: DueAccesses
     execute: Callable[[Sequence[Command]], Sequence[Result]]
-    addresses: Callable[[Sequence[UUID]], Mapping[UUID, str]]
+    addresses: Addresses
     press: LetterPress
     channel: Channel
     by_group: Callable[[Sequence[UUID]], Mapping[str, str]]
@@ -100,20 +102,23 @@ class GrantKeeper:
             counts["due"] += len(taken)
             results = self.execute([SettleAccess(context=context, reservation_id=key) for key in taken])
             ended = [item for result in results if (item := _to_take_away(result, context.now)) is not None]
-            addresses = self.addresses([item.reservation_id for item in ended]) if ended else {}
+            addresses = self.addresses([item.recipient_id for item in ended]) if ended else {}
             by_group = self.by_group([item.reservation_id for item in ended]) if ended else {}
             for item in ended:
                 if is_over():
                     break
                 channel = by_group.get(item.group or "", self.channel.name)
-                counts[self._take_away(item, addresses.get(item.reservation_id), channel)] += 1
+                counts[self._take_away(item, addresses.get(item.recipient_id), channel)] += 1
             self.rows.give_back(taken)
         return counts
 
-    def _take_away(self, item: Reservation, address: str | None, channel: str) -> str:
+    def _take_away(self, item: Reservation, address: str | UnverifiedAddress | None, channel: str) -> str:
         access = item.access
         if access is None or access.ending is None:
             raise AssertionError("only what has ended is taken away")
+        if isinstance(address, UnverifiedAddress):
+            # Another person's access might be taken away: what becomes of this one is for a person to decide.
+            return self._keep(item, access, channel, Rejected(server=channel, reason=ADDRESS_MISMATCH, final=True))
         removal = Removal(
             reservation_id=item.reservation_id,
             cause=access.ending,
@@ -122,7 +127,10 @@ class GrantKeeper:
             group=item.group,
             farewell=self.press.farewell(item, address) if address and access.ending == "expired" else None,
         )
-        outcome = self.channel.revoke(removal)
+        return self._keep(item, access, channel, self.channel.revoke(removal))
+
+    def _keep(self, item: Reservation, access: Access, channel: str, outcome: RemovalOutcome) -> str:
+        """Record what the channel said, and give the word for what became of it."""
         reply = None
         if isinstance(outcome, Rejected) and outcome.reply:
             reply = self.keep_text(outcome.reply, item.reservation_id)

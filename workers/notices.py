@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from domain.ports import Accepted, Channel, Letter, Rejected, Uncertain
+from domain.ports import ADDRESS_MISMATCH, Accepted, Channel, Letter, Rejected, Uncertain, UnverifiedAddress
 from domain.reservation import Reservation
 from projections.beside_log import ENDS_IN
 from projections.bootstrap import Storage
@@ -132,10 +132,10 @@ def _send_one(
         else:
             outbox.close(notice, None, PUT_OFF)
         return True
-    address = steps.addresses([notice.reservation_id]).get(notice.reservation_id)
-    letter = None if item is None or address is None else _letter(steps, notice, item, address)
+    address = steps.addresses([item.recipient_id]).get(item.recipient_id) if item else None
+    letter = _letter(steps, notice, item, address) if item and isinstance(address, str) else None
     if letter is None:
-        outcome, again = "recipient_forgotten" if address is None else "not_needed", False
+        outcome, again = _why_not_sent(address), False
     else:
         result = channel.send(letter)
         if rests is not None and group is not None:
@@ -146,6 +146,12 @@ def _send_one(
         again = retryable and not final and notice.attempts < ATTEMPTS_MAX
     outbox.close(notice, now + timedelta(seconds=RETRY_S * notice.attempts) if again else None, outcome)
     return True
+
+
+def _why_not_sent(address: str | UnverifiedAddress | None) -> str:
+    if isinstance(address, UnverifiedAddress):
+        return ADDRESS_MISMATCH
+    return "recipient_forgotten" if address is None else "not_needed"
 
 
 def _letter(steps: Steps, notice: DueNotice, item: Reservation, address: str) -> Letter | None:

@@ -66,7 +66,7 @@ class Runtime:
 
         steps = Steps(
             execute=lambda commands: _all_results(commit, commands),
-            addresses=reader.addresses,
+            addresses=reader.addressees,
             press=press_from(
                 settings.secret_key.get_secret_value(), settings.public_url, settings.mail_from, Groups(storage).words
             ),

@@ -15,7 +15,17 @@ from domain.deciding import Command, Done
 from domain.decisions.attempt import NO_GROUPS, ClaimAttempt, is_claimed_by
 from domain.decisions.command import Context
 from domain.decisions.settle import RecordOutcome
-from domain.ports import Accepted, Channel, Later, Outcome, Rejected, TextDraft, Uncertain
+from domain.ports import (
+    ADDRESS_MISMATCH,
+    Accepted,
+    Channel,
+    Later,
+    Outcome,
+    Rejected,
+    TextDraft,
+    Uncertain,
+    UnverifiedAddress,
+)
 from domain.reservation import Reservation
 from workers.letters import LetterPress
 
@@ -24,6 +34,9 @@ TURN_LETTERS = 12
 
 Execute = Callable[[Sequence[Command]], Sequence[Done | Exception]]
 """Runs commands in few transactions. One result each: done, a refusal, or the defect that broke this one alone."""
+
+
+Addresses = Callable[[Sequence[UUID]], Mapping[UUID, str | UnverifiedAddress]]
 
 
 class KeepText(Protocol):
@@ -35,11 +48,11 @@ class KeepText(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A reservation under this worker's lease, and the address of its person; None if they were forgotten."""
+    """A reservation under this worker's lease, and the email address of its person; None if they were erased."""
 
     item: Reservation
     lease: Lease
-    recipient: str | None
+    recipient: str | UnverifiedAddress | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +69,14 @@ class Steps:
 
     Attributes:
         execute: Runs commands through the ledger.
-        addresses: The addresses of reservations' persons; those who were forgotten are missing.
+        addresses: The email addresses of persons, by the ids that the log names; those who were erased are missing.
         now: Database time.
         new_id: Random ids.
         by_group: Names of the channels of groups that have their own.
     """
 
     execute: Execute
-    addresses: Callable[[Sequence[UUID]], Mapping[UUID, str]]
+    addresses: Addresses
     press: LetterPress
     keep_text: KeepText
     now: Callable[[], datetime]
@@ -94,6 +107,8 @@ class Steps:
         """Send the letter of a claimed reservation."""
         if claimed.recipient is None:
             return Rejected(server=channel.name, reason="recipient_forgotten", final=True, about_address=True)
+        if isinstance(claimed.recipient, UnverifiedAddress):
+            return Rejected(server=channel.name, reason=ADDRESS_MISMATCH, final=True, needs_review=True)
         return channel.send(self.press.invitation(claimed.item, claimed.recipient))
 
     def record(self, tried: Sequence[Tried], task_id: str) -> None:
@@ -159,8 +174,8 @@ class Steps:
         """Addresses are read after the claim: who was forgotten until then gets no letter."""
         if not items:
             return []
-        addresses = self.addresses([item.reservation_id for item, _ in items])
-        return [Claimed(item, lease, addresses.get(item.reservation_id)) for item, lease in items]
+        addresses = self.addresses([item.recipient_id for item, _ in items])
+        return [Claimed(item, lease, addresses.get(item.recipient_id)) for item, lease in items]
 
 
 def _claimed(result: Done | Exception, context: Context) -> tuple[Reservation, Lease] | None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from api.cli.doctor_finding import Finding, Findings, span
+from api.cli.doctor_vault import vault_finding
 from api.limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from projections.bootstrap import check_keys
 from projections.checkup import Backlog, ServerFacts, backlog, endpoints_lately, server_facts, tries_lately
@@ -22,7 +23,7 @@ LAG_S_MAX = 30.0
 """A sweep comes every few seconds and trusts a wake-up call for 15; what is due for longer was not seen."""
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
-    *("migrations", "role", "key rings", "key copy", "checkpoints", "clock"),
+    *("migrations", "role", "key rings", "key copy", "vault", "checkpoints", "clock"),
     *("sweep", "pending", "cases", "guessing", "webhooks"),
 )
 
@@ -48,12 +49,13 @@ def database_findings(settings: LedgerSettings) -> Findings:
     yield _role(url)
     yield _keys(url, settings)
     yield _key_copy(url, settings)
+    yield vault_finding(url, settings)
     yield _checkpoints(url, settings)
     yield _clock(facts)
     try:
         waiting = backlog(url)
     except StorageUnavailableError as away:
-        yield from skipped(BEHIND_DATABASE[6:], str(away))
+        yield from skipped(BEHIND_DATABASE[7:], str(away))
         return
     yield _sweep(waiting)
     yield _pending(waiting, settings)

@@ -17,6 +17,7 @@ from projections.errors import (
     StorageUnavailableError,
     WrongKeysError,
 )
+from projections.vault import SealBrokenError
 
 EXIT_INTERRUPTED = 130
 LAST_STREAM = 2
@@ -35,6 +36,8 @@ def status_of(ended: BaseException) -> int | None:
             return _said("interrupted", EXIT_INTERRUPTED)
         case Refusal():
             return _said(f"refused: {ended.code}", EXIT_REFUSED)
+        case SealBrokenError():
+            return _said(f"{ended}: nothing was done; `ledger verify` names every such row", EXIT_REFUSED)
         case ValidationError():
             return _said(settings_sentence(ended), EXIT_USAGE)
         case UnsafeStartError():

@@ -16,7 +16,7 @@ from projections.key_rotation import KeyRotation
 from projections.staff import Act, StaffDesk
 from projections.terminal_tables import progress_bar
 from projections.terminal_text import say
-from projections.vault import SealBrokenError
+from projections.vault import DigestMismatchError, SealBrokenError
 
 LEASE_GRACE_S = 10
 """How much longer than a lease we wait for it; by then the sweep or we have settled it."""
@@ -100,6 +100,8 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
             for number in rotation.run():
                 rewritten += number
                 bar.update(task, completed=rewritten)
+        except DigestMismatchError:
+            raise
         except SealBrokenError as broken:
             complain(f"{broken}: put the old key back behind the new one and run this again")
             return EXIT_REFUSED

@@ -81,7 +81,7 @@ def verify(
     grace = grace_of(settings.lease_s, settings.sweep_s)
     vault = settings.open_vault()
     check_keys(database_url, vault)
-    outside = Outside(public_keys(vault.rings["master"]), settings.checkpoint_file)
+    outside = Outside(public_keys(vault.rings["master"]), settings.checkpoint_file, vault)
     return run_verify(database_url, grace, limit, outside, workers, as_json=json, out=sys.stdout, err=sys.stderr)
 
 

@@ -156,9 +156,11 @@ def _after_final_failure(
 ) -> Sequence[Event]:
     """What follows the InviteFailed that is the next event: a refund, or a case; nothing where nobody waits for it."""
     caused_by = code.version + 1
+    if item.resending and item.is_past_sending:
+        return ()
+    if outcome.needs_review:
+        return (cases.opened(item, now, command.case_id, outcome.reason, caused_by=caused_by),)
     if item.resending:
-        if item.is_past_sending:
-            return ()
         return (cases.opened(item, now, command.case_id, "resend_failed", caused_by=caused_by),)
     if item.ever_unknown:
         return (cases.opened(item, now, command.case_id, "unknown_outcome", caused_by=caused_by),)

@@ -59,7 +59,7 @@ SELECT %s, line, reason FROM unnest(%s::bigint[], %s::text[]) AS new (line, reas
 SELECT line, reason FROM batch_refusals WHERE batch_id = %s AND line > %s ORDER BY line LIMIT %s;
 
 -- name: texts_of_codes
-SELECT code_id, sealed, key_id, hint FROM code_texts WHERE code_id = ANY(%s);
+SELECT hint, code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id = ANY(%s);
 
 -- name: newest_codes
 -- A page of codes, newest first, from at most so many rows that are looked through.
@@ -95,7 +95,7 @@ FROM api_keys k LEFT JOIN private_texts p USING (text_id)
 WHERE (k.created_at, k.key_id) < (%s, %s) ORDER BY k.created_at DESC, k.key_id DESC LIMIT %s;
 
 -- name: list_staff
-SELECT staff_id, role, created_at, sealed, key_id FROM staff
+SELECT role, created_at, staff_id, digest, pepper_id, sealed, key_id FROM staff
 WHERE removed_at IS NULL AND (created_at, staff_id) > (%s, %s) ORDER BY created_at, staff_id LIMIT %s;
 
 -- name: lock_staff

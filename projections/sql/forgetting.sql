@@ -1,7 +1,10 @@
 -- Statements by which a person is forgotten and the vault's keys are rotated.
 
 -- name: recipients_by_id
-SELECT recipient_id, sealed, key_id FROM recipients WHERE recipient_id = ANY(%s);
+SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients WHERE recipient_id = ANY(%s);
+
+-- name: recipients_of_digests
+SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients WHERE digest = ANY(%s);
 
 -- name: live_of_recipient
 -- Bounded: a person holds few reservations at once; the rest is found by the next look.
@@ -52,15 +55,15 @@ SELECT (SELECT count(*) FROM code_texts WHERE key_id <> %(master)s OR pepper_id 
     + (SELECT count(*) FROM private_texts WHERE key_id <> %(master)s);
 
 -- name: codes_of_other_keys
-SELECT code_id, sealed, key_id FROM code_texts WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND code_id > %(after)s
+SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND code_id > %(after)s
 ORDER BY code_id LIMIT %(limit)s;
 
 -- name: recipients_of_other_keys
-SELECT recipient_id, sealed, key_id FROM recipients
+SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients
 WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND recipient_id > %(after)s ORDER BY recipient_id LIMIT %(limit)s;
 
 -- name: staff_of_other_keys
-SELECT staff_id, sealed, key_id FROM staff WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND staff_id > %(after)s
+SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND staff_id > %(after)s
 ORDER BY staff_id LIMIT %(limit)s;
 
 -- name: texts_of_other_keys

@@ -40,5 +40,6 @@ WHERE t.digest = ANY(%s) ORDER BY t.code_id, e.originator_version;
 
 -- name: person_of_reservations
 SELECT r.reservation_id, r.code_id, r.recipient_id, r.status, r.kind, r.reserved_at, r.deadline, r.delivery, r.attempts,
-    r.ever_unknown, r.case_id, r.follows, r.sent_at, r.accepted_at, r.refunded_at, r.refund_cause, p.sealed, p.key_id
+    r.ever_unknown, r.case_id, r.follows, r.sent_at, r.accepted_at, r.refunded_at, r.refund_cause,
+    p.digest, p.pepper_id, p.sealed, p.key_id
 FROM reservations r LEFT JOIN recipients p USING (recipient_id) WHERE r.reservation_id = ANY(%s);

@@ -230,11 +230,11 @@ VALUES (date_trunc('minute', %s::timestamptz), %s, %s)
 ON CONFLICT (minute, reason) DO UPDATE SET tries = old.tries + excluded.tries;
 
 -- name: addresses_of_reservations
-SELECT r.reservation_id, p.recipient_id, p.sealed, p.key_id
+SELECT r.reservation_id, p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id
 FROM reservations r JOIN recipients p USING (recipient_id) WHERE r.reservation_id = ANY(%s);
 
 -- name: code_text
-SELECT sealed, key_id FROM code_texts WHERE code_id = %s;
+SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id = %s;
 
 -- name: private_text
 SELECT sealed, key_id FROM private_texts WHERE text_id = %s;
@@ -507,10 +507,10 @@ WHERE l.locktype = 'advisory' AND l.classid = 1818518631 AND l.objid = 1 AND l.g
 SELECT pg_advisory_xact_lock(1818518631, 2);
 
 -- name: staff_of_digests
-SELECT staff_id, password_hash FROM staff WHERE digest = ANY(%s) AND removed_at IS NULL;
+SELECT password_hash, staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE digest = ANY(%s) AND removed_at IS NULL;
 
 -- name: staff_addresses
-SELECT staff_id, sealed, key_id FROM staff WHERE staff_id = ANY(%s);
+SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE staff_id = ANY(%s);
 
 -- name: open_session
 -- Ends the session that the browser had before, and those whose time is over.
@@ -525,7 +525,7 @@ DELETE FROM staff_sessions WHERE digest = %s RETURNING staff_id;
 
 -- name: staff_of_session
 -- A session of a closed account may be there all the same, where a sign-in was under way while it was closed.
-SELECT s.staff_id, s.role, s.sealed, s.key_id
+SELECT s.role, s.staff_id, s.digest, s.pepper_id, s.sealed, s.key_id
 FROM staff_sessions o JOIN staff s USING (staff_id) WHERE o.digest = %s AND o.expires_at > %s
     AND s.removed_at IS NULL;
 
@@ -572,7 +572,8 @@ SELECT min(notification_id) FROM (
 
 -- name: reservation_cards
 SELECT r.reservation_id, r.code_id, r.recipient_id, r.status, r.reserved_at, r.deadline, r.due_at, r.lease_until,
-    r.ever_unknown, r.case_id, r.sent_at, r.accepted_at, r.refunded_at, r.refund_cause, p.sealed, p.key_id, t.hint
+    r.ever_unknown, r.case_id, r.sent_at, r.accepted_at, r.refunded_at, r.refund_cause, t.hint,
+    p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id
 FROM reservations r
 LEFT JOIN recipients p USING (recipient_id)
 LEFT JOIN code_texts t USING (code_id)
@@ -584,7 +585,7 @@ WHERE recipient_id = %s AND (reserved_at, reservation_id) < (%s, %s)
 ORDER BY reserved_at DESC, reservation_id DESC LIMIT %s;
 
 -- name: recipient_text
-SELECT sealed, key_id FROM recipients WHERE recipient_id = %s;
+SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients WHERE recipient_id = %s;
 
 -- name: open_cases_count
 SELECT count(*) FROM cases WHERE closed_at IS NULL;
@@ -594,7 +595,7 @@ SELECT reservation_id, due_at FROM reservations
 WHERE due_at <= %s AND (due_at, reservation_id) > (%s, %s) ORDER BY due_at, reservation_id LIMIT %s;
 
 -- name: refusals_of_code
-SELECT r.at, r.reason, p.recipient_id, p.sealed, p.key_id
+SELECT r.at, r.reason, p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id
 FROM refusals r LEFT JOIN recipients p ON p.digest = r.recipient_digest
 WHERE r.code_id = %s AND r.at <= %s ORDER BY r.at DESC LIMIT %s;
 

@@ -65,7 +65,7 @@ def work(site: Site) -> Callable[[str], str]:
 
     steps = Steps(
         execute=storage.ledger.execute,
-        addresses=site.services.reader.addresses,
+        addresses=site.services.reader.addressees,
         press=LetterPress(b"secret", "http://testserver", "ledger.example"),
         keep_text=keep_text,
         now=site.services.now,

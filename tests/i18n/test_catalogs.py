@@ -27,6 +27,7 @@ STATES: Final = get_args(PublicState)
 FAILURES: Final = (
     *("address_refused", "message_refused", "temporary", "unreachable", "login_refused"),
     *("tls_failed", "protocol_error", "bad_address", "recipient_forgotten", "target_refused"),
+    "address_mismatch",
 )
 """Reasons of an InviteFailed: those of `domain.ports.Rejected`, and that of a person who was forgotten."""
 DOUBTS: Final = ("connection_lost", "timeout", "bad_reply", "said_unknown", "lease_expired")
@@ -39,6 +40,7 @@ CASES: Final = (
     "corrected_meanwhile",
     "bounced",
     *("resend_failed", "resend_expired", "resend_unknown", "removal_failed", "grant_ended"),
+    "address_mismatch",
 )
 """Causes of a CaseOpened."""
 ENDS: Final = (

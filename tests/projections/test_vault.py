@@ -12,7 +12,7 @@ from projections.bootstrap import Storage
 from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.keys import KeyRing, KeyRingError
 from projections.migrations import migrate
-from projections.vault import SealBrokenError, Vault
+from projections.vault import DigestMismatchError, FoundRow, RowKind, SealBrokenError, Vault
 from tests.projections.conftest import settings_for
 
 A, B = (base64.b64encode(letter * 32).decode() for letter in (b"a", b"b"))
@@ -29,19 +29,46 @@ def test_a_sealed_text_opens_again() -> None:
     one, two = (vault().seal("text", ROW, "秘密") for _ in range(2))
 
     assert one.sealed != two.sealed
-    assert {vault().open("text", ROW, item.sealed, item.key_id) for item in (one, two)} == {"秘密"}
+    assert {vault().open_text(ROW, item.sealed, item.key_id) for item in (one, two)} == {"秘密"}
 
 
 @pytest.mark.parametrize(
     ("kind", "row", "flip"), [("code", ROW, False), ("text", UUID(int=8), False), ("text", ROW, True)]
 )
-def test_a_row_cannot_be_passed_off_as_another(kind: str, row: UUID, flip: bool) -> None:
+def test_a_row_cannot_be_passed_off_as_another(kind: RowKind, row: UUID, flip: bool) -> None:
     """Another kind, another row or one flipped bit: it does not open."""
-    item = vault().seal("text", ROW, "secret")
+    item = vault().seal(kind, ROW, "secret")
     sealed = item.sealed[:-1] + bytes([item.sealed[-1] ^ 1]) if flip else item.sealed
 
     with pytest.raises(SealBrokenError):
-        vault().open(kind, row, sealed, item.key_id)  # type: ignore[arg-type]  # kinds come from the table above
+        vault().open_text(row, sealed, item.key_id)
+
+
+def row_of(of: Vault, address: str, row_id: UUID = ROW) -> FoundRow:
+    """A person's row as it is stored."""
+    draft = of.recipient(EmailAddress.parse(address), row_id)
+    sealed = draft.seal()
+    return FoundRow(row_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
+
+
+def test_row_whose_digest_is_of_another_text_is_not_opened() -> None:
+    """The digest decides whom a lookup finds, the text where letters go: both must be of one person."""
+    mine, theirs = row_of(vault(), "Li.Wei@Example.com"), row_of(vault(), "mallory@example.com", UUID(int=8))
+
+    assert vault().open("recipient", mine) == "Li.Wei@Example.com"
+    with pytest.raises(DigestMismatchError):
+        vault().open("recipient", mine._replace(digest=theirs.digest))
+
+
+def test_row_under_an_older_pepper_is_opened_while_that_pepper_is_in_the_ring() -> None:
+    """A pepper that was removed too early leaves a digest that can't be checked."""
+    old = row_of(vault(), "li.wei@example.com")
+
+    assert vault(peppers=f"2:{B},1:{A}").open("recipient", old) == "li.wei@example.com"
+    with pytest.raises(SealBrokenError, match="pepper 1 is not in LEDGER_PEPPERS"):
+        vault(peppers=f"2:{B}").open("recipient", old)
+    with pytest.raises(DigestMismatchError):
+        vault(peppers=f"2:{B},1:{A}").open("recipient", old._replace(pepper_id=2))
 
 
 def test_keys_rotate_by_id() -> None:
@@ -49,10 +76,10 @@ def test_keys_rotate_by_id() -> None:
     old = vault().seal("text", ROW, "secret")
     rotated = vault(master=f"2:{B},1:{A}")
 
-    assert rotated.open("text", ROW, old.sealed, old.key_id) == "secret"
+    assert rotated.open_text(ROW, old.sealed, old.key_id) == "secret"
     assert rotated.seal("text", ROW, "secret").key_id == 2
     with pytest.raises(SealBrokenError, match="master key 1"):
-        vault(master=f"2:{B}").open("text", ROW, old.sealed, old.key_id)
+        vault(master=f"2:{B}").open_text(ROW, old.sealed, old.key_id)
 
 
 def test_a_person_is_found_under_an_old_pepper() -> None:
@@ -74,7 +101,7 @@ def test_long_free_text_is_cut() -> None:
     """A server may say anything, at any length; a cut inside a letter leaves no half of it."""
     kept = vault().text("é" * 10_000, uuid4(), ROW)
 
-    text = vault().open("text", kept.text_id, kept.content.sealed, kept.content.key_id)
+    text = vault().open_text(kept.text_id, kept.content.sealed, kept.content.key_id)
     assert text == "é" * 2048
 
 

@@ -339,7 +339,7 @@ class Worker(Node):
     def _addresses(self, ids: Sequence[UUID]) -> Mapping[UUID, str]:
         self.site.ask()
         store = self.site.store
-        return {key: store.addresses[store.reservations[key].recipient_id].sealed.decode() for key in ids}
+        return {key: store.addresses[key].sealed.decode() for key in ids}
 
     def _keep_text(self, text: str, reservation_id: UUID) -> TextDraft:
         return PrivateText(self.kernel.new_id(), reservation_id, Sealed(text.encode(), 1))

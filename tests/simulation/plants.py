@@ -118,7 +118,8 @@ def attempt_is_recorded_after_the_send(patch: Patch) -> None:
             item = worker.site.store.reservations.get(key)
             if item is None or item.next_attempt_at is None or item.next_attempt_at > self.now():
                 continue
-            letter = self.press.invitation(item, self.addresses([key])[key])
+            address = worker._addresses([item.recipient_id])[item.recipient_id]
+            letter = self.press.invitation(item, address)
             outcome = worker.site.mail.send(letter)
             for claimed in known(self, (), [key], channel, task_id):
                 known(self, [Tried(claimed, outcome)], (), channel, task_id)

@@ -30,7 +30,7 @@ def steps(bench: LedgerBench) -> Steps:
 
     return Steps(
         execute=bench.storage.ledger.execute,
-        addresses=reader.addresses,
+        addresses=reader.addressees,
         press=LetterPress(b"secret", "http://127.0.0.1:8000", "ledger.example"),
         keep_text=keep_text,
         now=bench.storage.recorder.clock.now,

@@ -22,6 +22,7 @@ from projections.tallies import advance
 from tests.channels.fakes import FakeChannel
 from tests.conftest import execute
 from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, done
+from tests.workers.test_address_mismatch import swap
 from workers.by_hand import reserve_by_hand
 from workers.grants import DueAccessRows, GrantKeeper
 from workers.notices import OutboxRows, send_notices
@@ -85,7 +86,7 @@ class House:
         keeper = GrantKeeper(
             rows=DueAccessRows(self.bench.storage),
             execute=self.bench.storage.ledger.execute,
-            addresses=self.bench.reader.addresses,
+            addresses=self.bench.reader.addressees,
             press=self.steps.press,
             channel=channel or self.channel,
             by_group=lambda _: {"blue": "webhook"},
@@ -170,6 +171,22 @@ def test_who_was_forgotten_gets_no_letter(house: House) -> None:
         (item, None, None)
     ]
     assert house.bench.rows("SELECT outcome FROM outbox") == [("recipient_forgotten",)]
+
+
+def test_notice_and_farewell_are_not_sent_to_an_altered_row(house: House) -> None:
+    """The notice is dropped with the reason; the access that ended becomes a case instead of another person's loss."""
+    house.given(house.issue())
+    house.given(house.issue(), "mallory@example.com")
+    swap(house.bench)
+    house.now += timedelta(days=23, seconds=1)
+    house.clean_up()
+    house.post()
+    house.now += timedelta(days=7)
+    house.clean_up()
+
+    assert ([], []) == (house.channel.sent, house.channel.revoked)
+    assert {("address_mismatch",)} == set(house.bench.rows("SELECT outcome FROM outbox"))
+    assert {"removal_failed"} == {cause for (cause,) in house.bench.rows("SELECT cause FROM cases")}
 
 
 def test_a_failure_is_tried_again_and_counted_from_the_log(house: House) -> None:
