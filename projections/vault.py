@@ -171,7 +171,9 @@ class Vault:
             raise SealBrokenError(f"pepper {row.pepper_id} is not in LEDGER_PEPPERS")
         digest = _digest(keyed, _digested(kind, normal_text(kind, text)))
         if not hmac.compare_digest(digest, row.digest):
-            raise DigestMismatchError(f"the digest of the {kind} of row {row.row_id} is not that of its text")
+            raise DigestMismatchError(
+                f"the digest of the {kind} of row {row.row_id} is not that of its text: run `ledger verify`"
+            )
         return text
 
     def open_text(self, row_id: UUID, sealed: bytes, key_id: int) -> str:

@@ -23,6 +23,8 @@ EXIT_INTERRUPTED = 130
 LAST_STREAM = 2
 """Stderr: files of our own have higher numbers."""
 SERVICES = (StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError, RolesMissingError)
+BY_TYPE = {UnsafeStartError: EXIT_USAGE, SealBrokenError: EXIT_REFUSED, **dict.fromkeys(SERVICES, EXIT_SERVICE)}
+"""Exit codes of errors whose message is the sentence for the operator."""
 
 
 def status_of(ended: BaseException) -> int | None:
@@ -36,14 +38,10 @@ def status_of(ended: BaseException) -> int | None:
             return _said("interrupted", EXIT_INTERRUPTED)
         case Refusal():
             return _said(f"refused: {ended.code}", EXIT_REFUSED)
-        case SealBrokenError():
-            return _said(f"{ended}: nothing was done; `ledger verify` names every such row", EXIT_REFUSED)
         case ValidationError():
             return _said(settings_sentence(ended), EXIT_USAGE)
-        case UnsafeStartError():
-            return _said(str(ended), EXIT_USAGE)
-        case _ if isinstance(ended, SERVICES):
-            return _said(str(ended), EXIT_SERVICE)
+        case _ if isinstance(ended, tuple(BY_TYPE)):
+            return _said(str(ended), next(code for kind, code in BY_TYPE.items() if isinstance(ended, kind)))
         case _:
             return _status_of_output(ended)
 
