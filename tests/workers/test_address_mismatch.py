@@ -35,7 +35,7 @@ def both(bench: LedgerBench) -> tuple[UUID, UUID]:
 
 def causes(bench: LedgerBench) -> list[tuple[UUID, str, bool]]:
     """Cases: whose, why, and whether they are open."""
-    return bench.rows("SELECT reservation_id, cause, closed_at IS NULL FROM cases ORDER BY opened_at")  # type: ignore[return-value]  # rows are what their columns are
+    return bench.rows("SELECT reservation_id, cause, closed_at IS NULL FROM cases ORDER BY opened_at")
 
 
 @pytest.mark.parametrize("column", ["digest", "sealed"])
