@@ -6,11 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from api.correction_schemas import RebindRequest
 from api.deps import MayWriteReservations, TheLanguage, TheServices, caller_of
 from api.rebinding import rebind_by_person
 from api.rebinding import rebind_by_staff as moved_by_staff
-from api.redeem import json_response, view
-from api.schemas import Problem, RebindRequest, RedemptionView, StaffRebindRequest
+from api.redeem import json_response, redemption_response, view
+from api.schemas import Problem, RedemptionView, StaffRebindRequest
 
 router = APIRouter(prefix="/api/v1")
 
@@ -25,7 +26,7 @@ _AWAY: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description":
     response_model=RedemptionView,
     responses={
         200: {"model": RedemptionView, "description": "It is being moved, or was moved to this group, already."},
-        400: {"model": Problem, "description": f"CODE_INVALID, {REFUSALS}."},
+        400: {"model": Problem, "description": f"CODE_INVALID, CORRECTION_TOKEN_REQUIRED, {REFUSALS}."},
         422: {"model": Problem, "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED."},
         429: {"model": Problem, "description": "RATE_LIMITED, with Retry-After."},
         **_AWAY,
@@ -33,11 +34,15 @@ _AWAY: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description":
     summary="Move an access to another group",
 )
 async def rebind(body: RebindRequest, request: Request, services: TheServices, language: TheLanguage) -> Response:
-    """No use is taken and the end of the access stays. The former access ends when the new invitation was sent."""
+    """No use is taken, and the access ends when it would have ended. The former access ends with the new invitation.
+
+    It needs the `correction_token` of the reservation whose access is moved; without it, support can move the access.
+    """
     caller = caller_of(request.scope)
-    found = await rebind_by_person(services, body.email, body.code, body.group, language=language, caller=caller)
-    content = view(found.reservation, language, created=found.created)
-    return json_response(content, 202 if found.created else 200, {"Content-Language": language})
+    found = await rebind_by_person(
+        services, body.email, body.code, body.group, token=body.correction_token, language=language, caller=caller
+    )
+    return redemption_response(found, language)
 
 
 @router.post(

@@ -6,7 +6,6 @@ from api.limits.guard import Tried
 from api.limits.within import within_limits
 from api.problems import ProblemError
 from api.services import Caller, Redemption, Services
-from domain.deciding import Done
 from domain.decisions.rebind import RebindReservation, RequestRebind
 from domain.ports import Language, TextDraft
 from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError
@@ -14,9 +13,18 @@ from projections.groups import Groups
 
 
 async def rebind_by_person(
-    services: Services, typed_email: str, typed_code: str, group: str, *, language: Language, caller: Caller
+    services: Services,
+    typed_email: str,
+    typed_code: str,
+    group: str,
+    *,
+    token: str | None,
+    language: Language,
+    caller: Caller,
 ) -> Redemption:
     """Move a person's access to another group, or give the rebind that does so already.
+
+    `token`: the correction token of the reservation whose access is moved, as the client sent it; None for none.
 
     Raises:
         ProblemError: Malformed input, a group that takes nobody, a refusal, a limit on guessing, or the database is
@@ -38,10 +46,11 @@ async def rebind_by_person(
         new_reservation_id=services.new_id(),
         group=group,
         language=language,
+        token_of=services.token_of(token),
     )
     tried = Tried(caller.client, code.shape, command.recipient.digests[0], code.digests[0])
     done = await within_limits(services.guard, tried, services.execute, command)
-    return _begun(services, done, command.new_reservation_id)
+    return services.begun(done, command.new_reservation_id)
 
 
 async def rebind_by_staff(
@@ -59,12 +68,4 @@ async def rebind_by_staff(
         group=group,
         note=note,
     )
-    return _begun(services, await services.execute(command), command.new_reservation_id)
-
-
-def _begun(services: Services, done: Done, new_id: UUID) -> Redemption:
-    """The reservation that a command gave, dispatched if it is new."""
-    created = done.about().reservation_id == new_id
-    if created:
-        services.dispatcher.dispatch(new_id)
-    return Redemption(done.about(), created)
+    return services.begun(await services.execute(command), command.new_reservation_id)

@@ -9,14 +9,15 @@ import orjson
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 
+from api.correction_schemas import CorrectionRequest
 from api.deps import TheLanguage, TheServices, caller_of
 from api.direct import ACCEPTED, Answer
 from api.i18n import LANGUAGES
 from api.limits.headers import limit_headers
 from api.messages import state_message
 from api.problems import ProblemError
-from api.schemas import CorrectionRequest, Problem, RedeemRequest, RedemptionView
-from api.services import Caller, Services
+from api.schemas import Problem, RedeemRequest, RedemptionView
+from api.services import Caller, Redemption, Services
 from domain.ports import Language
 from domain.reservation import Reservation
 
@@ -76,6 +77,20 @@ def view(item: Reservation, language: Language, *, created: bool = True) -> dict
     }
 
 
+def redemption_view(found: Redemption, language: Language) -> dict[str, object]:
+    """Return the answer to the client that asked for a reservation; only the client that made it gets the token."""
+    shown = view(found.reservation, language, created=found.created)
+    if found.correction_token is not None:
+        shown["correction_token"] = found.correction_token
+    return shown
+
+
+def redemption_response(found: Redemption, language: Language) -> Response:
+    """Return the HTTP answer to a client that asked for a reservation: 202 if the request made it, else 200."""
+    status = ACCEPTED if found.created else 200
+    return json_response(redemption_view(found, language), status, {"Content-Language": language})
+
+
 def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """JSON by orjson, which knows UUIDs and times."""
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
@@ -123,7 +138,7 @@ async def answer(
             name.decode(): value.decode() for name, value in limit_headers(services.guard, caller.client)
         }
         raise
-    shown = view(found.reservation, language, created=found.created)
+    shown = redemption_view(found, language)
     status = ACCEPTED if found.created else 200
     headers = (_CONTENT_LANGUAGE[language], *limit_headers(services.guard, caller.client))
     return Answer(status, orjson.dumps(shown), headers, str(shown["reservation_id"]))
@@ -138,7 +153,10 @@ _CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for lang
     response_model=RedemptionView,
     responses={
         200: {"model": RedemptionView, "description": "It was corrected to this address before."},
-        400: {"model": Problem, "description": "CODE_INVALID, RECIPIENT_NOT_CORRECTABLE, CODE_REVOKED."},
+        400: {
+            "model": Problem,
+            "description": "CODE_INVALID, CORRECTION_TOKEN_REQUIRED, RECIPIENT_NOT_CORRECTABLE, CODE_REVOKED.",
+        },
         404: {"model": Problem},
         422: {"model": Problem, "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED."},
         429: REFUSALS[429],
@@ -149,11 +167,16 @@ _CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for lang
 async def correct_recipient(
     reservation_id: UUID, body: CorrectionRequest, request: Request, services: TheServices, language: TheLanguage
 ) -> Response:
-    """Before the invitation is accepted, once; the use moves along. The answer is the new reservation."""
+    """Moves the use to the right email address, once, before the invitation is accepted. Returns the new reservation.
+
+    It needs the `correction_token` that the 202 of the redeem request carried. After the invitation was sent it is
+    possible for one hour (`LEDGER_CORRECT_WITHIN_S`). Otherwise, support can correct the address.
+    """
     caller = caller_of(request.scope)
-    found = await services.correct(reservation_id, body.email, code=body.code, caller=caller)
-    content = view(found.reservation, language, created=found.created)
-    return json_response(content, 202 if found.created else 200, {"Content-Language": language})
+    found = await services.correct(
+        reservation_id, body.email, code=body.code, token=body.correction_token, caller=caller
+    )
+    return redemption_response(found, language)
 
 
 @router.get(

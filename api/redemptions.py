@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header
 from fastapi.responses import Response
 
 from api.deps import MayRedeem, TheLanguage, TheServices
-from api.redeem import REFUSALS, json_response, view
+from api.redeem import REFUSALS, redemption_response
 from api.schemas import Problem, RedeemRequest, RedemptionView
 
 router = APIRouter(prefix="/api/v1/redemptions", tags=["redemptions"])
@@ -38,5 +38,4 @@ async def redeem_for(
     found = await services.redeem(
         body.email, body.code, language=language, caller=caller, again=body.again, key=idempotency_key
     )
-    content = view(found.reservation, language, created=found.created)
-    return json_response(content, 202 if found.created else 200, {"Content-Language": language})
+    return redemption_response(found, language)

@@ -41,14 +41,6 @@ class RedeemRequest(BaseModel):
     )
 
 
-class RebindRequest(BaseModel):
-    """A code, the address that it was redeemed with, and the group to move to."""
-
-    email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
-    code: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
-    group: Name
-
-
 class RedemptionView(BaseModel):
     """A reservation as its owner may see it."""
 
@@ -58,6 +50,12 @@ class RedemptionView(BaseModel):
     state: PublicState
     detail_code: str | None = Field(default=None, description="Why a refunded reservation was given back.")
     status_url: str
+    correction_token: str | None = Field(
+        default=None,
+        description="Only in a 202 to the client that made the reservation: keep it. Correcting the email address and "
+        "moving the access need it. A 200 never carries it, also not under the same Idempotency-Key: a key may be "
+        "guessed, and who repeats a request is not known to have made the reservation.",
+    )
 
 
 class Fault(BaseModel):
@@ -228,13 +226,6 @@ class WholeTerms(ReasonRequest):
     validity_days: int | None = Field(ge=1, le=36500)
     group: Name | None
     rebinds_max: int | None = Field(default=None, ge=0, le=1000, description="null: as often as usual")
-
-
-class CorrectionRequest(BaseModel):
-    """The right address, by the person themselves: who knows the code may move its use."""
-
-    email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
-    code: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
 
 
 class StaffCorrectionRequest(ReasonRequest):

@@ -1,19 +1,17 @@
 """What the routes work with: ledger, reader and dispatcher of one API process, and the use cases over them."""
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from msgspec.structs import replace
 from prometheus_client import Counter
 
 from api.commit import LoopCommit
-from api.idempotency import scope_digest
+from api.idempotency import idempotency_key
 from api.limits.guard import Guard, Tried
 from api.limits.within import within_limits
 from api.problems import RETRY_AFTER_S, ProblemError
@@ -21,11 +19,12 @@ from api.settings import ApiSettings
 from domain.deciding import Command, Done
 from domain.decisions.command import Context
 from domain.decisions.correct import CorrectRecipient
-from domain.decisions.reserve import IdempotencyKey, ReserveUse
+from domain.decisions.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.events import ActorKind
 from domain.ports import Language, TextDraft
 from domain.reservation import Reservation
+from domain.tokens import correction_token, read_correction_token
 from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
@@ -57,10 +56,15 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """The answer to a redeem: the reservation, and whether this request made it."""
+    """The answer to a redeem: the reservation, and whether this request made it.
+
+    `correction_token`: of a reservation that this request made; None of one that was known, since its caller may be
+    another client than the one that made it.
+    """
 
     reservation: Reservation
     created: bool
+    correction_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +127,28 @@ class Services:
         except ProblemError as problem:
             _count(problem.code)
             raise
-        created = done.about().reservation_id == command.reservation_id
-        (ACCEPTED if created else KNOWN).inc()
-        if created:
-            if self.guard is not None:
-                self.guard.redeemed()
-            self.dispatcher.dispatch(command.reservation_id)
-        return Redemption(done.about(), created)
+        found = self.begun(done, command.reservation_id)
+        (ACCEPTED if found.created else KNOWN).inc()
+        if found.created and self.guard is not None:
+            self.guard.redeemed()
+        return found
+
+    def begun(self, done: Done, new_id: UUID) -> Redemption:
+        """Return the reservation that a command led to; if it is the new one, dispatch it and sign its token.
+
+        Args:
+            done: What the command led to.
+            new_id: Id that the command gave to a new reservation.
+        """
+        item = done.about()
+        if item.reservation_id != new_id:
+            return Redemption(item, created=False)
+        self.dispatcher.dispatch(new_id)
+        return Redemption(item, created=True, correction_token=correction_token(self._secret, new_id))
+
+    @property
+    def _secret(self) -> bytes:
+        return self.settings.secret_key.get_secret_value().encode()
 
     async def correct(
         self,
@@ -138,6 +157,7 @@ class Services:
         *,
         caller: Caller,
         code: str | None = None,
+        token: str | None = None,
         note: TextDraft | None = None,
     ) -> Redemption:
         """Move a use to another address; give the new reservation, also if it was moved there before.
@@ -147,6 +167,7 @@ class Services:
             typed_email: The right one.
             caller: A person, who has to know the code, or staff.
             code: As typed; None where staff ask.
+            token: The correction token, as the client sent it; None where it sent none, or staff ask.
             note: The reason, for the vault.
 
         Raises:
@@ -160,13 +181,15 @@ class Services:
             recipient=vault.recipient(address, self.new_id()),
             new_reservation_id=self.new_id(),
             code_digests=None if typed is None else typed.digests,
+            token_of=self.token_of(token),
             note=note,
         )
         done = await (self.execute(command) if typed is None else self._guarded(command, caller, typed))
-        created = done.about().reservation_id == command.new_reservation_id
-        if created:
-            self.dispatcher.dispatch(command.new_reservation_id)
-        return Redemption(done.about(), created)
+        return self.begun(done, command.new_reservation_id)
+
+    def token_of(self, token: str | None) -> UUID | None:
+        """Return the reservation that a correction token was made for; None without a valid token."""
+        return None if token is None else read_correction_token(self._secret, token)
 
     async def reservation(self, reservation_id: UUID) -> Reservation:
         """One reservation.
@@ -218,7 +241,7 @@ class Services:
             reservation_id=self.new_id(),
             language=language,
             again=again,
-            key=None if key is None else _idempotency_key(key, caller, code, recipient.digests, again),
+            key=None if key is None else idempotency_key(key, caller, code, recipient.digests, again),
         )
 
 
@@ -234,33 +257,6 @@ def _typed_code(vault: Vault, typed: str) -> TypedCode:
         return vault.typed_code(typed)
     except MalformedCodeError as bad:
         raise ProblemError("CODE_MALFORMED") from bad
-
-
-def _idempotency_key(
-    key: str, caller: Caller, code: TypedCode, recipient: Sequence[bytes], again: UUID | None
-) -> IdempotencyKey:
-    """Digests of a key in its scope and of what the body says beyond that scope.
-
-    The scope is the API key; on the public route, where nobody is known, it is what is asked for: code and recipient,
-    under each pepper, the current one's first.
-    """
-    # The code's first digests, as many as there are peppers, are those of its text, in the order of the person's.
-    current, *older = [
-        _digested(key, caller, text + person, again) for text, person in zip(code.digests, recipient, strict=False)
-    ]
-    return replace(current, older=older) if older else current
-
-
-def _digested(key: str, caller: Caller, what: bytes, again: UUID | None) -> IdempotencyKey:
-    more = again.bytes if again else b""
-    if caller.actor == "person":
-        scope, body = what, more
-    else:
-        scope, body = f"{caller.actor}:{caller.actor_id}:".encode(), what + more
-    return IdempotencyKey(
-        scope_digest=scope_digest(scope, key),
-        body_digest=hashlib.sha256(body).digest(),
-    )
 
 
 def _count(code: str) -> None:

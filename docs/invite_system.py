@@ -18,7 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 SEATS = 2
 WELCOME = "@example.com"
-NOTICES = {"invite.given_back", "move.given_back", "access.ends_soon"}
+NOTICES = {"invite.given_back", "move.given_back", "invite.corrected", "access.moved", "access.ends_soon"}
 
 
 class Team:

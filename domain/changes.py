@@ -135,7 +135,8 @@ def _ended(this: "Reservation", event: InviteFailed | InviteOutcomeUnknown) -> C
 
 def _accepted(this: "Reservation", _: int, event: InviteAccepted) -> Change:
     """Nobody needs a further delivery any more."""
-    return {"accepted_at": this.accepted_at or event.at, **_no_further_delivery(this)}
+    via = this.accepted_via or event.via
+    return {"accepted_at": this.accepted_at or event.at, "accepted_via": via, **_no_further_delivery(this)}
 
 
 def _no_further_delivery(this: "Reservation") -> Change:

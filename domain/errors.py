@@ -19,6 +19,7 @@
     ├── ReservationNotRefundable RESERVATION_NOT_REFUNDABLE
     ├── ReservationNotResolvable RESERVATION_NOT_RESOLVABLE
     ├── RecipientNotCorrectable  RECIPIENT_NOT_CORRECTABLE
+    ├── CorrectionTokenRequired  CORRECTION_TOKEN_REQUIRED
     ├── ReservationNotResendable RESERVATION_NOT_RESENDABLE
     ├── GrantExpired             GRANT_EXPIRED
     └── RebindNotPossible        REBIND_NOT_POSSIBLE
@@ -166,6 +167,12 @@ class RecipientNotCorrectable(Refusal):
     def __init__(self, why: str) -> None:
         super().__init__()
         self.why = why
+
+
+class CorrectionTokenRequired(Refusal):
+    """The request carries no correction token of this reservation, so it does not come from the client that made it."""
+
+    code = "CORRECTION_TOKEN_REQUIRED"
 
 
 class ReservationNotResendable(Refusal):

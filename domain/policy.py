@@ -21,6 +21,7 @@ class Policy:
         overdue_per_command: How many overdue reservations one command may settle on its way.
         revoked_per_command: How many reservations of a revoked code one command settles; the rest is for the next ones.
         deliveries_max: How often one invitation may be sent, the first time among them.
+        correct_within_s: Seconds after sending in which the person may correct the email address; staff always may.
         rebinds_max: How often a person may move an access to another group, where its code does not say.
         rebind_days: Days after its activation in which they may.
         removal_tries_max: How often a channel is asked to take an access away, before a person has to.
@@ -37,6 +38,7 @@ class Policy:
     overdue_per_command: int = 10
     revoked_per_command: int = 100
     deliveries_max: int = 20
+    correct_within_s: int = 3600
     rebinds_max: int = 1
     rebind_days: int = 15
     removal_tries_max: int = 5

@@ -14,7 +14,9 @@ from uuid import UUID
 ADDRESS_MISMATCH: Final = "address_mismatch"
 """Reason of a refusal, and cause of its case: the vault's row of the person was altered."""
 Language = Literal["zh", "en"]
-Template = Literal["invite", "refund_notice", "rebind_notice", "ends_soon", "farewell"]
+Template = Literal[
+    "invite", "refund_notice", "rebind_notice", "correction_notice", "move_notice", "ends_soon", "farewell"
+]
 RemovalCause = Literal["expired", "moved", "withdrawn"]
 
 
@@ -25,7 +27,8 @@ class Letter:
     Attributes:
         reservation_id: The reservation that the letter belongs to.
         template: Which text to send: the invitation, the notice that nothing was used (of a rebind: that the access
-            stays as it is), that the access ends soon, or that it has ended.
+            access stays as it is), that the invitation was moved to another email address, that the access was moved to
+            another group, that the access ends soon, or that it has ended.
         message_id: RFC 5322 Message-ID with its angle brackets, the same on every try.
         recipient: The address as the person typed it (trimmed).
         language: Language of subject and text.

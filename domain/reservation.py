@@ -1,7 +1,7 @@
 """One reservation as its events tell it. A pure fold: it never refuses, so that history always replays."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from domain.access import Access
 from domain.changes import CHANGES, Lease
 from domain.events import (
     STAFF,
+    ActorKind,
     Event,
     Kind,
     NoteAdded,
@@ -45,6 +46,8 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         bounced_deliveries: Deliveries that came back.
         staff_request_id: The last request by which somebody with rights acted on it.
         staff_act: Name of the event by which they did so.
+        accepted_via: How the acceptance became known: by the email's link or a channel's callback; None before.
+        opened_by: Kind of the actor who asked for it.
         request_id: The request that reserved it; its letters carry it.
         access: What its invitation gives, where that has an end, was moved, or has ended.
     """
@@ -74,6 +77,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     case_id: UUID | None = None
     sent_at: datetime | None = None
     accepted_at: datetime | None = None
+    accepted_via: str | None = None
     access_revoked_at: datetime | None = None
     refunded_at: datetime | None = None
     refund_cause: RefundCause | None = None
@@ -83,6 +87,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     bounced_deliveries: tuple[int, ...] = ()
     staff_request_id: str | None = None
     staff_act: str | None = None
+    opened_by: ActorKind = "person"
     request_id: str | None = None
     access: Access | None = None
 
@@ -168,6 +173,15 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         """Whether the time of the access that it gives, or would give, is over."""
         return self.access_ends_at is not None and self.access_ends_at <= now
 
+    def may_person_correct(self, now: datetime, within_s: int) -> bool:
+        """Whether the time is left in which its person may correct the email address; unlimited before it is sent.
+
+        Args:
+            now: Database time.
+            within_s: Seconds after sending.
+        """
+        return self.sent_at is None or now <= self.sent_at + timedelta(seconds=within_s)
+
     def is_leased(self, now: datetime) -> bool:
         """Whether a worker holds it at `now`."""
         return self.lease is not None and self.lease.until > now
@@ -200,6 +214,7 @@ def opened(code_id: UUID, version: int, event: ReservationOpened) -> Reservation
         follows=event.follows,
         corrects=event.corrects,
         next_attempt_at=event.at,
+        opened_by=event.actor,
         request_id=event.request_id,
         access=_promised(event),
     )

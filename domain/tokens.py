@@ -1,14 +1,17 @@
-"""Link tokens and Message-IDs: both belong to a delivery and come out the same on every try."""
+"""Link tokens, correction tokens and Message-IDs: computed from ids, so they come out the same on every try."""
 
 import base64
 import binascii
 import hashlib
 import hmac
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 from uuid import UUID
 
 TAG_BYTES = 16
-_PURPOSE = b"invitation link"
+ID_BYTES: Final = 16
+_LINK: Final = b"invitation link"
+_CORRECTION: Final = b"correction token"
 
 
 class Delivery(NamedTuple):
@@ -21,19 +24,27 @@ class Delivery(NamedTuple):
 def link_token(secret: bytes, delivery: Delivery) -> str:
     """The token in the mail's link: the delivery and a 128-bit HMAC tag over it, URL-safe, 46 letters."""
     body = delivery.reservation_id.bytes + delivery.number.to_bytes(2, "big")
-    return base64.urlsafe_b64encode(body + _tag(secret, body)).decode().rstrip("=")
+    return _signed(secret, _LINK, body)
 
 
 def read_token(secret: bytes, token: str) -> Delivery | None:
     """The delivery that a token was made for; None if it was not made with this secret."""
-    try:
-        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    body, tag = raw[:18], raw[18:]
-    if len(tag) != TAG_BYTES or not hmac.compare_digest(tag, _tag(secret, body)):
-        return None
-    return Delivery(UUID(bytes=body[:16]), int.from_bytes(body[16:], "big"))
+    body = _verified(secret, _LINK, token, ID_BYTES + 2)
+    return None if body is None else Delivery(UUID(bytes=body[:ID_BYTES]), int.from_bytes(body[ID_BYTES:], "big"))
+
+
+def correction_token(secret: bytes, reservation_id: UUID) -> str:
+    """Return the token by which the client that made a reservation may correct or move it; URL-safe, 43 characters.
+
+    It holds the reservation id and a 128-bit HMAC tag over that id, under a key that signs nothing else.
+    """
+    return _signed(secret, _CORRECTION, reservation_id.bytes)
+
+
+def read_correction_token(secret: bytes, token: str) -> UUID | None:
+    """Return the reservation id that a correction token was made for; None if it was not made with this secret."""
+    body = _verified(secret, _CORRECTION, token, ID_BYTES)
+    return None if body is None else UUID(bytes=body)
 
 
 def message_id(delivery: Delivery, domain: str) -> str:
@@ -41,6 +52,25 @@ def message_id(delivery: Delivery, domain: str) -> str:
     return f"<{delivery.reservation_id}.{delivery.number}@{domain}>"
 
 
-def _tag(secret: bytes, body: bytes) -> bytes:
-    key = hmac.digest(secret, _PURPOSE, hashlib.sha256)
-    return hmac.digest(key, body, hashlib.sha256)[:TAG_BYTES]
+def _signed(secret: bytes, purpose: bytes, body: bytes) -> str:
+    return base64.urlsafe_b64encode(body + _tag(secret, purpose, body)).decode().rstrip("=")
+
+
+def _verified(secret: bytes, purpose: bytes, token: str, length: int) -> bytes | None:
+    """Return the `length` bytes that a token was made over; None if they, or the tag, are not of this purpose."""
+    try:
+        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    body, tag = raw[:length], raw[length:]
+    return body if len(tag) == TAG_BYTES and hmac.compare_digest(tag, _tag(secret, purpose, body)) else None
+
+
+def _tag(secret: bytes, purpose: bytes, body: bytes) -> bytes:
+    return hmac.digest(_key(secret, purpose), body, hashlib.sha256)[:TAG_BYTES]
+
+
+@lru_cache(maxsize=8)
+def _key(secret: bytes, purpose: bytes) -> bytes:
+    """Return the key of one purpose. It is kept because the redeem route signs a token for every new reservation."""
+    return hmac.digest(secret, purpose, hashlib.sha256)

@@ -5,7 +5,7 @@ None of it is a fact about a code, so none of it is rebuilt.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from psycopg import Cursor
@@ -16,8 +16,9 @@ from domain.decisions.correct import CorrectRecipient
 from domain.decisions.rebind import RequestRebind
 from domain.decisions.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
-from domain.events import CodeRevoked, Event, ExpiryAnnounced, UseRefunded
+from domain.events import STAFF, AccessReplaced, CodeRevoked, Event, ExpiryAnnounced, UseRefunded
 from domain.ledger import Steps
+from domain.ports import Template
 from projections.arrays import BYTEAS, MOMENTS, SMALLS, TEXTS, UUIDS, columns
 from projections.caches import StoreCaches
 from projections.database import rows_of
@@ -28,24 +29,44 @@ IDEMPOTENCY_DAYS = 7
 REFUSALS_PER_CODE_AND_DAY = 100
 ENDS_IN = "ends_in_"
 """Name of the letter that announces an end, before its number of days."""
+CORRECTION_NOTICE: Final[Template] = "correction_notice"
+"""Sent to the old address after a correction."""
+MOVE_NOTICE: Final[Template] = "move_notice"
+"""Sent after a rebind that its person asked for has moved the access. Staff tell a person why they moved it."""
 NOTICE_CAUSES = frozenset({"deadline", "failed"})
 """Refunds that the person is told of: not those of the address itself, which no letter would reach."""
 
 
 def insert_outbox(cursor: Cursor[Any], book: Book) -> None:
-    """One letter per refund by deadline or final failure and per announced end, in its event's own transaction."""
-    rows = [row for recorded in book.new_events if (row := letter_that_follows(recorded.event)) is not None]
+    """Write the notices that follow from the new events, in the transaction of those events.
+
+    A notice is keyed by reservation and template, so each reservation causes at most one of each kind.
+    """
+    rows = [row for recorded in book.new_events if (row := letter_that_follows(recorded.event, book)) is not None]
     if rows:
         cursor.execute(QUERIES["insert_outbox"], columns((UUIDS, TEXTS, MOMENTS), rows))
 
 
-def letter_that_follows(event: Event) -> tuple[UUID, str, datetime] | None:
-    """Reservation, name and time of the letter that an event sends, if it sends one. Each is sent once."""
-    if isinstance(event, UseRefunded) and event.cause in NOTICE_CAUSES:
-        return event.reservation_id, "refund_notice" if event.kind == "redeem" else "rebind_notice", event.at
+def letter_that_follows(event: Event, book: Book) -> tuple[UUID, str, datetime] | None:
+    """Return reservation, template and time of the notice that an event causes; None if it causes none."""
+    if isinstance(event, UseRefunded):
+        template = _notice_of_refund(event, book)
+        return None if template is None else (event.reservation_id, template, event.at)
+    if isinstance(event, AccessReplaced) and book.reservations[event.by].opened_by not in STAFF:
+        return event.reservation_id, MOVE_NOTICE, event.at
     if isinstance(event, ExpiryAnnounced):
         return event.reservation_id, f"{ENDS_IN}{event.days}", event.at
     return None
+
+
+def _notice_of_refund(event: UseRefunded, book: Book) -> str | None:
+    """Return the template of the notice; a correction needs one only if the old address may have an invitation."""
+    if event.cause in NOTICE_CAUSES:
+        return "refund_notice" if event.kind == "redeem" else "rebind_notice"
+    if event.cause != "corrected":
+        return None
+    may_have_arrived = event.held == "used" or book.reservations[event.reservation_id].ever_unknown
+    return CORRECTION_NOTICE if may_have_arrived else None
 
 
 def insert_revocations(cursor: Cursor[Any], book: Book) -> None:

@@ -86,6 +86,7 @@ class LedgerSettings(BaseSettings):
     lease_s: int = Field(default=60, ge=2)
     retry_first_s: float = Field(default=5.0, gt=0)
     retry_longest_s: float = Field(default=300.0, gt=0)
+    correct_within_s: int = Field(default=3600, ge=0, le=31_536_000)
     rebinds_max: int = Field(default=1, ge=0, le=1000)
     rebind_days: int = Field(default=15, ge=0, le=36500)
     sweep_s: float = Field(default=3.0, gt=0)
@@ -151,6 +152,7 @@ class LedgerSettings(BaseSettings):
             lease_s=self.lease_s,
             retry_first_s=self.retry_first_s,
             retry_longest_s=self.retry_longest_s,
+            correct_within_s=self.correct_within_s,
             rebinds_max=self.rebinds_max,
             rebind_days=self.rebind_days,
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from domain.ports import Language, Letter
+from domain.ports import Language, Letter, Template
 from domain.reservation import Reservation
 from domain.tokens import Delivery, link_token, message_id
 from domain.trace_ids import is_trace_id
@@ -102,6 +102,29 @@ class LetterPress:
             written_at=written_at,
             group=item.group,
             request_id=_shown_id(item),
+        )
+
+    def correction_notice(self, item: Reservation, recipient: str, written_at: datetime) -> Letter:
+        """Return the notice to the old address that its invitation was moved to another one."""
+        return self._notice(item, recipient, written_at, "correction_notice", "corrected")
+
+    def move_notice(self, item: Reservation, recipient: str, written_at: datetime) -> Letter:
+        """Return the notice that the access of this reservation was moved to another group."""
+        return self._notice(item, recipient, written_at, "move_notice", "moved")
+
+    def _notice(
+        self, item: Reservation, recipient: str, written_at: datetime, template: Template, about: str
+    ) -> Letter:
+        return Letter(
+            reservation_id=item.reservation_id,
+            template=template,
+            message_id=f"<{item.reservation_id}.{about}@{self.mail_domain}>",
+            recipient=recipient,
+            language=item.language,
+            link=f"{self.public_url}/r/{item.reservation_id}",
+            written_at=written_at,
+            group=item.group,
+            request_id=item.request_id,
         )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from domain.ports import ADDRESS_MISMATCH, Accepted, Channel, Letter, Rejected, Uncertain, UnverifiedAddress
 from domain.reservation import Reservation
-from projections.beside_log import ENDS_IN
+from projections.beside_log import CORRECTION_NOTICE, ENDS_IN, MOVE_NOTICE
 from projections.bootstrap import Storage
 from projections.sql import QUERIES
 from workers.lanes import Rests
@@ -156,6 +156,11 @@ def _why_not_sent(address: str | UnverifiedAddress | None) -> str:
 
 def _letter(steps: Steps, notice: DueNotice, item: Reservation, address: str) -> Letter | None:
     """What is to be sent; None if it would not be true any more."""
+    if notice.template == CORRECTION_NOTICE:
+        is_moved = item.refund_cause == "corrected"
+        return steps.press.correction_notice(item, address, notice.written_at) if is_moved else None
+    if notice.template == MOVE_NOTICE:
+        return steps.press.move_notice(item, address, notice.written_at)
     if not notice.template.startswith(ENDS_IN):
         return None if item.counts_or_holds else steps.press.refund_notice(item, address, notice.written_at)
     if not item.access_stands or item.is_access_over(steps.now()):

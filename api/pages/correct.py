@@ -1,4 +1,4 @@
-"""The page on which a person mends a mistyped address before the invitation is accepted; the use is kept."""
+"""The page on which a person corrects a mistyped email address before the invitation is accepted."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from api.pages.code_form import code_form
 from api.pages.errors import error_page
+from api.pages.holding import hold
 from api.pages.ports import PageDeps, RefusalAnswer, StatusView
 from api.pages.rendering import page_language
 from api.pages.visitor import visitor_of
@@ -19,16 +20,16 @@ def routes(deps: PageDeps) -> APIRouter:
     """`/r/{reservation_id}/correct`."""
     router = APIRouter()
 
-    async def found(reservation_id: str, language: Language) -> StatusView | None:
+    async def found(request: Request, reservation_id: str, language: Language) -> StatusView | None:
         try:
-            return await deps.status(UUID(reservation_id), language)
+            return await deps.status(UUID(reservation_id), language, visitor_of(request))
         except ValueError:
             return None
 
     @router.get("/r/{reservation_id}/correct")
     async def form(request: Request, reservation_id: str) -> Response:
         language = page_language(request, deps.default_language)
-        view = await found(reservation_id, language)
+        view = await found(request, reservation_id, language)
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
         return _form(request, language, view)
@@ -41,13 +42,15 @@ def routes(deps: PageDeps) -> APIRouter:
         code: Annotated[str, Form()] = "",
     ) -> Response:
         language = page_language(request, deps.default_language)
-        view = await found(reservation_id, language)
+        view = await found(request, reservation_id, language)
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
         answer = await deps.correct(view.reservation_id, email, code, language, visitor_of(request))
         if isinstance(answer, RefusalAnswer):
             return _form(request, language, view, email=email, code=code, refusal=answer)
-        return RedirectResponse(f"/r/{answer.reservation_id}", 303, {"Cache-Control": "no-store"})
+        response = RedirectResponse(f"/r/{answer.reservation_id}", 303, {"Cache-Control": "no-store"})
+        hold(request, response, answer.correction_token, deps.kept_s)
+        return response
 
     return router
 

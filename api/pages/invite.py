@@ -1,16 +1,21 @@
 """The page on which a person redeems a code, with and without JavaScript."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from api.pages.code_form import ABOUT_CODE, ABOUT_EMAIL, code_form
+from api.pages.holding import hold
 from api.pages.ports import PageDeps, RefusalAnswer
 from api.pages.rendering import page_language
 from api.pages.visitor import visitor_of
+from api.problems import status_of
 from domain.ports import Language
 from domain.values import TYPED_LENGTH_MAX
+
+SCRIPT: Final = "application/json"
+"""The Accept header of the form's own script; browsers send others with a form."""
 
 
 def routes(deps: PageDeps) -> APIRouter:
@@ -29,11 +34,31 @@ def routes(deps: PageDeps) -> APIRouter:
         language = page_language(request, deps.default_language)
         answer = await deps.redeem(email, code, language, visitor_of(request))
         if isinstance(answer, RefusalAnswer):
+            if wants_json(request):
+                return _told_script(answer, language)
             return _form(request, language, email=email, code=code, refusal=answer)
-        known = "" if answer.created else "?known=1"
-        return RedirectResponse(f"/r/{answer.reservation_id}{known}", 303, {"Cache-Control": "no-store"})
+        path = f"/r/{answer.reservation_id}" + ("" if answer.created else "?known=1")
+        headers = {"Cache-Control": "no-store"}
+        response: Response = RedirectResponse(path, 303, headers)
+        if wants_json(request):
+            response = JSONResponse({"status_url": path}, headers=headers)
+        hold(request, response, answer.correction_token, deps.kept_s)
+        return response
 
     return router
+
+
+def wants_json(request: Request) -> bool:
+    """Whether the form's script asks, which shows a refusal without loading the page again."""
+    return request.headers.get("accept") == SCRIPT
+
+
+def _told_script(refusal: RefusalAnswer, language: Language) -> Response:
+    headers = {"Cache-Control": "no-store", "Content-Language": language}
+    if refusal.retry_after_s is not None:
+        headers["Retry-After"] = str(refusal.retry_after_s)
+    content = {"code": refusal.code, "title": refusal.title, "detail": refusal.detail}
+    return JSONResponse(content, status_of(refusal.code), headers)
 
 
 def _form(

@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from api.pages.code_form import code_form
 from api.pages.errors import error_page
+from api.pages.holding import hold
 from api.pages.ports import PageDeps, RefusalAnswer, StatusView
 from api.pages.rendering import page_language
 from api.pages.visitor import visitor_of
@@ -20,16 +21,16 @@ def routes(deps: PageDeps) -> APIRouter:
     """`/r/{reservation_id}/move`."""
     router = APIRouter()
 
-    async def found(reservation_id: str, language: Language) -> StatusView | None:
+    async def found(request: Request, reservation_id: str, language: Language) -> StatusView | None:
         try:
-            return await deps.status(UUID(reservation_id), language)
+            return await deps.status(UUID(reservation_id), language, visitor_of(request))
         except ValueError:
             return None
 
     @router.get("/r/{reservation_id}/move")
     async def form(request: Request, reservation_id: str) -> Response:
         language = page_language(request, deps.default_language)
-        view = await found(reservation_id, language)
+        view = await found(request, reservation_id, language)
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
         return _form(request, language, view)
@@ -42,13 +43,15 @@ def routes(deps: PageDeps) -> APIRouter:
         group: Annotated[str, Form()] = "",
     ) -> Response:
         language = page_language(request, deps.default_language)
-        view = await found(reservation_id, language)
+        view = await found(request, reservation_id, language)
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
         answer = await deps.move(view.reservation_id, code, group[:NAME_LENGTH_MAX], language, visitor_of(request))
         if isinstance(answer, RefusalAnswer):
             return _form(request, language, view, code=code, group=group, refusal=answer)
-        return RedirectResponse(f"/r/{answer.reservation_id}", 303, {"Cache-Control": "no-store"})
+        response = RedirectResponse(f"/r/{answer.reservation_id}", 303, {"Cache-Control": "no-store"})
+        hold(request, response, answer.correction_token, deps.kept_s)
+        return response
 
     return router
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 from api.pages.visitor import Visitor
@@ -21,12 +22,14 @@ class RedeemAnswer:
         message: What its state means for the person.
         state: Its public state.
         created: Whether this request made it.
+        correction_token: Of a reservation that this request made; the browser keeps it in a cookie.
     """
 
     reservation_id: UUID
     message: str
     state: PublicState
     created: bool = True
+    correction_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +60,11 @@ class StatusView:
         group: The group that the person is invited to.
         deadline: The invitation is sent until then, or the use is given back.
         next_attempt_at: When it is tried again, after an attempt that failed.
-        may_correct: The person may still mend a mistyped address.
+        may_correct: This browser may still correct the email address.
         is_rebind: It moves an access to another group.
         accepted_at: When the link in the letter was opened, or the group's own system said so.
         access_ends_at: When the access ends, if it does; `access_ended_at` when it has, `is_moved` by being moved.
-        groups: Groups to which the access may be moved now.
+        groups: Groups to which this browser may move the access now.
     """
 
     reservation_id: UUID
@@ -86,15 +89,15 @@ class StatusView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptAnswer:
-    """What the link in a mail is worth.
+    """What the link in an invitation leads to.
 
     Attributes:
-        accepted: It is one of ours and its invitation stands.
+        state: `open`: the invitation can be accepted. `accepted`: it was. `invalid`: the link leads nowhere.
         group: The group that the person is invited to, if the code names one.
-        target: Absolute URL to go on to; None if there is nowhere to go.
+        target: Absolute URL of the page after acceptance; None if the group has none.
     """
 
-    accepted: bool
+    state: Literal["open", "accepted", "invalid"]
     group: str | None = None
     target: str | None = None
 
@@ -108,11 +111,11 @@ Correct = Callable[[UUID, str, str, Language, Visitor], Awaitable[RedeemAnswer |
 Move = Callable[[UUID, str, str, Language, Visitor], Awaitable[RedeemAnswer | RefusalAnswer]]
 """(reservation id, code as typed, name of the group, language, who asks) -> the rebind."""
 
-Status = Callable[[UUID, Language], Awaitable[StatusView | None]]
-"""(reservation id, language of the message) -> view; None if there is no such reservation."""
+Status = Callable[[UUID, Language, Visitor], Awaitable[StatusView | None]]
+"""(reservation id, language of the message, who asks) -> view; None if there is no such reservation."""
 
 Accept = Callable[[str], Awaitable[AcceptAnswer]]
-"""Token of a link -> what it is worth."""
+"""Token of a link -> what it leads to. Looking (`look_at_link`) changes nothing; accepting does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +125,15 @@ class PageDeps:
     Attributes:
         mailbox: Maildir of the local mail sink; None where none runs, then there is no mailbox page.
         default_language: Language of those who name none.
+        kept_s: Seconds for which a browser keeps its correction tokens.
     """
 
     redeem: Redeem
     correct: Correct
     move: Move
     status: Status
+    look_at_link: Accept
     accept: Accept
     mailbox: Path | None
     default_language: Language
+    kept_s: int

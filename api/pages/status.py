@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from api.pages.errors import error_page
 from api.pages.ports import PageDeps, StatusView
 from api.pages.rendering import page, page_language
+from api.pages.visitor import visitor_of
 from domain.reservation import PublicState
 
 REFRESH_S: Final[dict[PublicState, int]] = {"reserved": 3, "sending": 3, "waiting": 15, "unknown": 15}
@@ -49,7 +50,7 @@ def routes(deps: PageDeps) -> APIRouter:
     async def status(request: Request, reservation_id: str, known: str = "") -> Response:
         language = page_language(request, deps.default_language)
         wanted = _uuid(reservation_id)
-        view = await deps.status(wanted, language) if wanted else None
+        view = await deps.status(wanted, language, visitor_of(request)) if wanted else None
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
         return page(

@@ -1,4 +1,4 @@
-// The redeem form: asks the API, so that a refusal keeps what was typed.
+// The redeem form, sent by script: a refusal is shown without loading the page again.
 
 import "./code.js";
 import "./email.js";
@@ -46,14 +46,14 @@ function mark(field, hints, isWrong) {
 }
 
 async function redeem() {
-  const response = await fetch(form.dataset.endpoint, {
+  const response = await fetch(form.action, {
     method: "POST",
-    headers: { "Content-Type": "application/json", "Accept-Language": form.dataset.language },
-    body: JSON.stringify({ email: email.value, code: code.value }),
+    headers: { Accept: "application/json", "Accept-Language": form.dataset.language },
+    body: new URLSearchParams({ email: email.value, code: code.value }),
   });
   const answer = await response.json();
   if (response.ok) {
-    location.assign(response.status === 200 ? `${answer.status_url}?known=1` : answer.status_url);
+    location.assign(answer.status_url);
     return true;
   }
   refuse(answer.title, answer.detail, answer.code);

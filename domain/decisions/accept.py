@@ -10,7 +10,7 @@ from domain import redeem_code, reservation
 from domain.book import Book
 from domain.decisions.command import Context, Decision, stamp
 from domain.decisions.late import Proof, success
-from domain.errors import GrantExpired, LinkNotValid, ReservationUnknown
+from domain.errors import GrantExpired, LinkNotValid, Refusal, ReservationUnknown
 from domain.events import Event, InviteAccepted, ReservationEvent
 from domain.reservation import Reservation
 
@@ -46,16 +46,9 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
     item = book.reservations.get(command.reservation_id)
     if item is None:
         raise ReservationUnknown
-    given_back = not item.counts_or_holds
-    if (
-        item.last_attempt == 0
-        or command.delivery > item.delivery
-        or (given_back and command.delivery in item.proved_deliveries)
-    ):
-        raise LinkNotValid
-    if item.access is not None and item.access.ending is not None and not given_back:
-        raise GrantExpired if item.access.ending == "expired" else LinkNotValid
-    if item.accepted_at is not None and not given_back:
+    if (fault := fault_of_link(item, command.delivery)) is not None:
+        raise fault
+    if item.accepted_at is not None and item.counts_or_holds:
         return Decision(item.code_id, (), item.reservation_id)
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
@@ -78,6 +71,19 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
         caused_by=item.moved_by,
     )
     return Decision(item.code_id, [*events, accepted], item.reservation_id)
+
+
+def fault_of_link(item: Reservation, delivery: int) -> Refusal | None:
+    """Return why a delivery's link can't be accepted, as far as its reservation shows; None if it may be possible.
+
+    Whether a use that was given back is counted again is decided only when the link is accepted.
+    """
+    given_back = not item.counts_or_holds
+    if item.last_attempt == 0 or delivery > item.delivery or (given_back and delivery in item.proved_deliveries):
+        return LinkNotValid()
+    if item.access is not None and item.access.ending is not None and not given_back:
+        return GrantExpired() if item.access.ending == "expired" else LinkNotValid()
+    return None
 
 
 def _proves_more(item: Reservation, delivery: int) -> bool:

@@ -12,8 +12,15 @@ from msgspec import Struct
 
 from domain.book import Book
 from domain.decisions import cases
+from domain.decisions.accept import LINK
 from domain.decisions.command import Context, Decision, stamp
-from domain.errors import CodeIsRevoked, CodeUnknown, RecipientNotCorrectable, ReservationUnknown
+from domain.errors import (
+    CodeIsRevoked,
+    CodeUnknown,
+    CorrectionTokenRequired,
+    RecipientNotCorrectable,
+    ReservationUnknown,
+)
 from domain.events import STAFF, Event, UseRefunded, UseReserved
 from domain.policy import Policy
 from domain.ports import RecipientDraft, TextDraft
@@ -25,7 +32,8 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
     """Move a use to another address.
 
     `new_reservation_id` is new and random. `code_digests` must be those of the reservation's code where the person
-    themselves asks; None where staff do. `note`, the reason, goes to the vault.
+    themselves asks; None where staff do. `token_of` is the reservation whose correction token the request carried: a
+    person needs that of this reservation, staff need none. `note`, the reason, goes to the vault.
     """
 
     context: Context
@@ -33,6 +41,7 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
     recipient: RecipientDraft
     new_reservation_id: UUID
     code_digests: Sequence[bytes] | None = None
+    token_of: UUID | None = None
     note: TextDraft | None = None
 
 
@@ -40,22 +49,25 @@ def correct_recipient(command: CorrectRecipient, book: Book, policy: Policy) -> 
     """Refund the old reservation and hold the use for the new address; give the new one if that was done before.
 
     Raises:
-        ReservationUnknown, CodeUnknown (the code is not the reservation's), RecipientNotCorrectable, CodeIsRevoked:
-            in this order of precedence; `why` is rebind (it holds no use), refunded, leased, accepted, ended, moving,
-            same, corrected_before or unknown (both for persons only), address_taken, bound or kept_binding (the code
-            itself is bound to another), in this order too, with the revoked code after moving.
+        ReservationUnknown, CodeUnknown (the code is not the reservation's), CorrectionTokenRequired (of persons only),
+            RecipientNotCorrectable, CodeIsRevoked: in this order of precedence; `why` is rebind (it holds no use),
+            refunded, leased, accepted (of persons, and where the group's own system reported it), ended, moving, same,
+            corrected_before, unknown or too_late (these three of persons only), address_taken, bound or kept_binding
+            (the code itself is bound to another), in this order too, with the revoked code after moving.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
         raise ReservationUnknown
     if command.code_digests is not None and book.code_id(command.code_digests) != item.code_id:
         raise CodeUnknown
+    if command.context.actor not in STAFF and command.token_of != item.reservation_id:
+        raise CorrectionTokenRequired
     code = book.codes[item.code_id]
     recipient_id = book.recipient_id(command.recipient)
     theirs = book.of_recipient(code.code_id, recipient_id)
     if (before := next((other for other in theirs if other.corrects == item.reservation_id), None)) is not None:
         return Decision(code.code_id, (), before.reservation_id)
-    _check(command, code, item, recipient_id, theirs, is_moving=bool(book.moves(item)))
+    _check(command, code, item, recipient_id, theirs, policy, is_moving=bool(book.moves(item)))
     return Decision(code.code_id, _corrected(command, code, item, recipient_id, policy), command.new_reservation_id)
 
 
@@ -65,17 +77,19 @@ def _check(
     item: Reservation,
     recipient_id: UUID,
     theirs: Sequence[Reservation],
+    policy: Policy,
     *,
     is_moving: bool,
 ) -> None:
     """Raise what stands in the way."""
-    why = _state_hinders(item) or ("moving" if is_moving else None)
+    is_by_person = command.context.actor not in STAFF
+    why = _state_hinders(item, is_by_person=is_by_person) or ("moving" if is_moving else None)
     if why is None and code.is_revoked:
         raise CodeIsRevoked
     if why is None and recipient_id == item.recipient_id:
         why = "same"
-    if why is None and command.context.actor not in STAFF:
-        why = _needs_staff(item)
+    if why is None and is_by_person:
+        why = _needs_staff(item, command.context, policy)
     if why is None and any(other.counts_or_holds for other in theirs):
         why = "address_taken"
     if why is None and code.bound and code.reserved + code.sent_binding > 1:
@@ -86,22 +100,25 @@ def _check(
         raise RecipientNotCorrectable(why)
 
 
-def _state_hinders(item: Reservation) -> str | None:
+def _state_hinders(item: Reservation, *, is_by_person: bool) -> str | None:
     if not item.is_use:
         return "rebind"
     if item.status == "refunded":
         return "refunded"
     if item.lease is not None:
         return "leased"
-    if item.accepted_at is not None:
+    if item.accepted_at is not None and (is_by_person or item.accepted_via != LINK):
         return "accepted"
     return "ended" if item.access is not None and item.access.ending is not None else None
 
 
-def _needs_staff(item: Reservation) -> str | None:
+def _needs_staff(item: Reservation, context: Context, policy: Policy) -> str | None:
+    """Return why only staff may correct it; None if the person may."""
     if item.corrects is not None:
         return "corrected_before"
-    return "unknown" if item.is_live and item.ever_unknown else None
+    if item.is_live and item.ever_unknown:
+        return "unknown"
+    return None if item.may_person_correct(context.now, policy.correct_within_s) else "too_late"
 
 
 def _corrected(

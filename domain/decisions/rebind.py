@@ -17,6 +17,7 @@ from domain.errors import (
     CodeIsPaused,
     CodeIsRevoked,
     CodeUnknown,
+    CorrectionTokenRequired,
     GrantExpired,
     RebindNotPossible,
     ReservationUnknown,
@@ -31,7 +32,9 @@ from domain.reservation import Reservation
 class RequestRebind(Struct, frozen=True, kw_only=True):
     """A person asks to move their newest access on a code to another group.
 
-    `new_reservation_id` is new and random. `language` is that of the letters.
+    `new_reservation_id` is new and random. `language` is that of the letters. `token_of` is the reservation whose
+    correction token the request carried: a person moves the access of that one, or of the rebind that moved it since.
+    Operators need none.
     """
 
     context: Context
@@ -40,6 +43,7 @@ class RequestRebind(Struct, frozen=True, kw_only=True):
     new_reservation_id: UUID
     group: str
     language: Language
+    token_of: UUID | None = None
 
 
 class RebindReservation(Struct, frozen=True, kw_only=True):
@@ -56,13 +60,18 @@ def request_rebind(command: RequestRebind, book: Book, policy: Policy) -> Decisi
     """Give the person's own rebind, or begin one.
 
     Raises:
-        CodeUnknown, RebindNotPossible (`why` is nothing_sent), and whatever `rebind` raises: in this order.
+        CodeUnknown, CorrectionTokenRequired (of persons only), RebindNotPossible (`why` is nothing_sent), and what
+            `rebind` raises: in this order.
     """
     code_id = book.code_id(command.code_digests)
     code = None if code_id is None else book.codes.get(code_id)
     if code is None:
         raise CodeUnknown
     mine = book.of_recipient(code.code_id, book.recipient_id(command.recipient))
+    if command.context.actor not in STAFF:
+        mine = [item for item in mine if _is_covered(item, command.token_of, book)]
+        if not mine:
+            raise CorrectionTokenRequired
     former = _newest_access(mine, book)
     if former is None:
         raise RebindNotPossible("nothing_sent")
@@ -90,6 +99,15 @@ def _newest_access(mine: Sequence[Reservation], book: Book) -> Reservation | Non
     standing = [item for item in sent if item.access_stands]
     newest = standing or sent
     return newest[-1] if newest else None
+
+
+def _is_covered(item: Reservation, token_of: UUID | None, book: Book) -> bool:
+    """Whether a token's reservation is this one, or one whose access this one moved on. Such a chain has no loops."""
+    current: Reservation | None = item
+    while current is not None and current.reservation_id != token_of:
+        origin = None if current.is_use else current.follows
+        current = None if origin is None else book.reservations.get(origin)
+    return current is not None
 
 
 def _is_moved(item: Reservation, book: Book) -> bool:

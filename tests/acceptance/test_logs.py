@@ -68,7 +68,8 @@ def secrets(stack: Stack, mail: MailServer, wiretap: Wiretap, faults: list[str])
     issued = json.loads(stack.cli("issue", "--count", "3", "--json").stdout)
     code, other, last = (item["code"] for item in issued)
     body = {"email": PEOPLE[0], "code": code}
-    first = stack.call("POST", "/api/v1/public/redeem", body, {"X-Request-Id": TRACE})[1]["reservation_id"]
+    made = stack.call("POST", "/api/v1/public/redeem", body, {"X-Request-Id": TRACE})[1]
+    first = made["reservation_id"]
     refused = stack.redeem(other, PEOPLE[2])[1]["reservation_id"]
     stack.redeem(other, PEOPLE[1])
     stack.redeem(code, PEOPLE[3])
@@ -78,6 +79,7 @@ def secrets(stack: Stack, mail: MailServer, wiretap: Wiretap, faults: list[str])
     stack.wait(lambda: [stack.state(key) for key in (first, refused, gone)] == ["sent", "refunded", "sent"])
     token = re.findall(r"/a/([\w.-]+)", letter_to(mail, PEOPLE[0]).as_string())[0]
     stack.get(f"/a/{token}")
+    stack.call("POST", f"/a/{token}")
     stack.get(f"/invite?code={code}")
     stack.get(f"/api/v1/public/redemptions/{PEOPLE[0]}")
     stack.call("GET", "/api/v1/codes", headers={"Authorization": f"Bearer {stack.info['admin_key']}"})
@@ -94,6 +96,7 @@ def secrets(stack: Stack, mail: MailServer, wiretap: Wiretap, faults: list[str])
     private = {"note": NOTE, "reason": REASON, "idempotency key": KEY, "session": session}
     private |= {f"person {number}": person for number, person in enumerate(PEOPLE)}
     private |= {"code": code, "bare code": code.replace("-", ""), "other code": other, "token": token}
+    private["correction token"] = made["correction_token"]
     private |= {"admin key": stack.info["admin_key"], "password": stack.info["staff_password"]}
     private |= {"wrong key": "rl_not-a-key-of-anybody", "wrong password": "a-wrong-password"}
     return private | read_secrets(stack.folder)

@@ -48,8 +48,8 @@ def test_the_demo_code_becomes_a_mail(stack: Stack) -> None:
     text = mail.get_payload()[0].get_payload(decode=True).decode()  # type: ignore[union-attr, index]  # a multipart of our own
     link = re.search(r"http://\S+/a/\S+", text)
     assert link
-    accepted = stack.call("GET", link[0].removeprefix(stack.base), headers={"Accept": "text/html"})
-    assert accepted[0] == 200
+    path = link[0].removeprefix(stack.base)
+    assert [stack.call(way, path, headers={"Accept": "text/html"})[0] for way in ("GET", "POST")] == [200, 200]
     history = json.loads(stack.cli("history", code, "--json").stdout)
     kinds = [event["type"] for event in history["events"]]
     assert kinds == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent", "InviteAccepted"]

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 from uuid import UUID, uuid4
 
@@ -18,6 +18,7 @@ from domain.ports import Accepted, Outcome, Rejected
 from projections.sql import QUERIES
 
 SENT = Accepted(server="mx:25", reply_code=250)
+ACCEPTED = 202
 
 
 class Answer(Protocol):
@@ -37,6 +38,8 @@ class Site:
 
     client: TestClient
     services: Services
+    tokens: dict[str, str] = field(default_factory=dict)
+    """Correction tokens by reservation, as a client that redeems keeps them."""
 
     def issue(self, terms: Terms | None = None) -> str:
         """A new code's text."""
@@ -48,7 +51,20 @@ class Site:
         """POST /redeem; `headers` go to the request, all else into the body."""
         headers = more.pop("headers", {})
         body = {"email": email, "code": code, **more}
-        return cast("Answer", self.client.post("/api/v1/public/redeem", json=body, headers=headers))
+        return self.keep(cast("Answer", self.client.post("/api/v1/public/redeem", json=body, headers=headers)))
+
+    def keep(self, answer: Answer) -> Answer:
+        """Keep the correction token of a new reservation."""
+        if answer.status_code == ACCEPTED:
+            told = answer.json()
+            self.tokens[told["reservation_id"]] = told["correction_token"]
+        return answer
+
+    def correct(self, reservation_id: str, *, token: str | None = None, **body: str) -> Answer:
+        """POST /correct-recipient by the client that made the reservation, unless another token is named."""
+        shown = {**body, "correction_token": self.tokens.get(reservation_id) if token is None else token}
+        path = f"/api/v1/public/redemptions/{reservation_id}/correct-recipient"
+        return self.keep(cast("Answer", self.client.post(path, json=shown)))
 
     def attempt(self, reservation_id: str, outcome: Outcome = SENT) -> None:
         """What a worker does with a reservation."""

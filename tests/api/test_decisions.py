@@ -21,18 +21,13 @@ def site(postgres_url: str) -> Iterator[Site]:
         yield started
 
 
-def correct(site: Site, reservation_id: str, **body: str) -> Answer:
-    """A person corrects their address."""
-    return cast("Answer", site.client.post(f"{PUBLIC}/{reservation_id}/correct-recipient", json=body))
-
-
 def test_a_person_corrects_a_mistyped_address(site: Site) -> None:
     """202 with the new reservation, 200 with the same one if asked again; no further use is taken."""
     code = site.issue()
     wrong = site.redeem(code, "ly.wei@example.com").json()["reservation_id"]
 
-    first = correct(site, wrong, email="li.wei@example.com", code=code)
-    again = correct(site, wrong, email="li.wei@example.com", code=code)
+    first = site.correct(wrong, email="li.wei@example.com", code=code)
+    again = site.correct(wrong, email="li.wei@example.com", code=code)
 
     assert (first.status_code, first.json()["state"], again.status_code) == (202, "reserved", 200)
     assert first.json()["reservation_id"] == again.json()["reservation_id"] != wrong
@@ -56,7 +51,7 @@ def test_a_correction_may_be_refused(site: Site, email: str, code: str | None, s
     right = site.issue()
     wrong = site.redeem(right, "ly.wei@example.com").json()["reservation_id"]
 
-    answer = correct(site, wrong, email=email, code=right if code is None else code)
+    answer = site.correct(wrong, email=email, code=right if code is None else code)
 
     assert (answer.status_code, answer.json()["code"]) == (status, problem)
 
@@ -67,7 +62,7 @@ def test_staff_correct_what_a_person_may_not(site: Site) -> None:
     wrong = site.redeem(code, "ly.wei@example.com").json()["reservation_id"]
     site.attempt(wrong, Uncertain(server="mx:25", cause="timeout"))
 
-    refused = correct(site, wrong, email="li.wei@example.com", code=code)
+    refused = site.correct(wrong, email="li.wei@example.com", code=code)
     path = f"/api/v1/reservations/{wrong}/correct-recipient"
     done = site.client.post(path, json={"email": "li.wei@example.com"}, headers=site.key("support"))
 

@@ -71,7 +71,8 @@ def test_links_die_and_refused_tries_are_deleted(site: Site, settings: ApiSettin
 
     secret = settings.secret_key.get_secret_value().encode()
     link = link_token(secret, Delivery(UUID(reservation_id), 1))
-    assert site.client.get(f"/a/{link}", follow_redirects=False).status_code == 404
+    assert site.client.get(f"/a/{link}").status_code == 404
+    assert site.client.post(f"/a/{link}").status_code == 404
     assert site.count("refusals") == 0
     back = site.redeem(code)
     assert (back.status_code, back.json()["code"]) == (400, "EMAIL_MISMATCH")

@@ -14,10 +14,10 @@ PAGE = {"accept": "text/html", "accept-language": "en"}
 
 
 def follow(site: Site, reservation_id: str) -> Answer:
-    """Open the link of a reservation's letter, without going on to where it leads."""
+    """Press the button behind the link of an invitation, without going on to where it leads."""
     secret = site.services.settings.secret_key.get_secret_value().encode()
     token = link_token(secret, Delivery(UUID(reservation_id), 1))
-    return cast("Answer", site.client.get(f"/a/{token}", headers=PAGE, follow_redirects=False))
+    return cast("Answer", site.client.post(f"/a/{token}", headers=PAGE, follow_redirects=False))
 
 
 def test_an_accepted_invitation_goes_on_to_the_groups_place(site: Site) -> None:
@@ -43,7 +43,7 @@ def test_only_a_link_of_ours_leads_anywhere(site: Site) -> None:
     """What is in the address of the request is never gone to."""
     Groups(site.services.storage).save(Group(name="blue", accept_target=TARGET), site.services.now())
 
-    answer = site.client.get("/a/nonsense?next=https://evil.example.com", headers=PAGE, follow_redirects=False)
+    answer = site.client.post("/a/nonsense?next=https://evil.example.com", headers=PAGE, follow_redirects=False)
 
     assert 404 == answer.status_code
     assert "location" not in answer.headers

@@ -3,6 +3,7 @@
 from typing import cast
 
 from api.issuing import Terms
+from api.pages.holding import COOKIE
 from projections.groups import Group, Groups
 from tests.api.site import Answer, Site
 
@@ -17,10 +18,14 @@ def opened(site: Site, *names: str) -> None:
         groups.let_take_rebinds(name, allowed=True)
 
 
-def ask(site: Site, code: str, group: str = "blue", email: str = "li.wei@example.com") -> Answer:
-    """POST /rebind."""
-    body = {"email": email, "code": code, "group": group}
-    return cast("Answer", site.client.post("/api/v1/public/rebind", json=body, headers={"Accept-Language": "en"}))
+def ask(
+    site: Site, code: str, group: str = "blue", email: str = "li.wei@example.com", token: str | None = None
+) -> Answer:
+    """POST /rebind with the newest correction token that the site's client was given, unless another is named."""
+    newest = next(reversed(site.tokens.values()), None)
+    body = {"email": email, "code": code, "group": group, "correction_token": newest if token is None else token}
+    headers = {"Accept-Language": "en"}
+    return site.keep(cast("Answer", site.client.post("/api/v1/public/rebind", json=body, headers=headers)))
 
 
 def sent(site: Site, code: str) -> str:
@@ -35,12 +40,16 @@ def test_a_person_moves_once(site: Site) -> None:
     opened(site, "blue", "green")
     code = site.issue(TERMS)
     former = sent(site, code)
-    first, same = ask(site, code), ask(site, code)
+    token = site.tokens[former]
+    first, same = ask(site, code, token=token), ask(site, code, token=token)
     rebind = first.json()["reservation_id"]
     site.attempt(rebind)
 
     assert (first.status_code, same.status_code, same.json()["reservation_id"]) == (202, 200, rebind)
     assert rebind != former
+    assert "correction_token" not in same.json()
+    assert ask(site, code, token=token).json()["state"] == "sent"
+    assert site.tokens[rebind] == first.json()["correction_token"] != token
     assert ask(site, code).json()["state"] == "sent"
     second = ask(site, code, "green")
     assert (second.status_code, second.json()["code"]) == (400, "REBIND_NOT_POSSIBLE")
@@ -68,7 +77,7 @@ def test_wrong_input_is_told_apart(site: Site) -> None:
     sent(site, code)
 
     assert ask(site, "NO-SUCH-CODE").json()["code"] == "CODE_INVALID"
-    assert ask(site, code, email="other@example.com").json()["code"] == "REBIND_NOT_POSSIBLE"
+    assert ask(site, code, email="other@example.com").json()["code"] == "CORRECTION_TOKEN_REQUIRED"
     assert ask(site, code, email="nonsense").json()["code"] == "EMAIL_INVALID"
     assert ask(site, code, group="").status_code == 422
     assert site.count("refusals") == 1
@@ -91,7 +100,10 @@ def test_the_page_offers_what_is_open_and_moves(site: Site) -> None:
     """From the status page, with the code as proof; afterwards it is offered no more."""
     opened(site, "blue", "red")
     code = site.issue(TERMS)
-    item = sent(site, code)
+    typed = {"email": "li.wei@example.com", "code": code}
+    made = site.client.post("/invite", data=typed, follow_redirects=False)
+    item = made.headers["location"].removeprefix("/r/")
+    site.attempt(item)
     status = site.client.get(f"/r/{item}?lang=en").text
     form = site.client.get(f"/r/{item}/move?lang=en").text
     wrong = site.client.post(f"/r/{item}/move?lang=en", data={"code": "NOT-THIS", "group": "blue"})
@@ -107,3 +119,4 @@ def test_the_page_offers_what_is_open_and_moves(site: Site) -> None:
     assert "none: an access is moved" in site.client.get(f"{rebind}?lang=en").text
     assert "was moved to another group" in site.client.get(f"/r/{item}?lang=en").text
     assert "/move" not in site.client.get(f"{rebind}?lang=en").text
+    assert site.client.cookies[COOKIE].count(".") == 1

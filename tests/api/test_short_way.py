@@ -37,7 +37,7 @@ def long_way() -> Iterator[list[bool]]:
 def told(answer: Answer) -> tuple[object, ...]:
     """What a caller sees, but for ids."""
     body = answer.json()
-    for name in ("reservation_id", "status_url", "instance"):
+    for name in ("reservation_id", "status_url", "correction_token", "instance"):
         body.pop(name, None)
     return answer.status_code, body, [answer.headers.get(name) for name in SAME_HEADERS]
 

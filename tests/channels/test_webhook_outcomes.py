@@ -79,6 +79,8 @@ def test_every_try_has_one_id_and_one_body(system: HookServer) -> None:
     [
         ("refund_notice", "refund", "invite.given_back"),
         ("rebind_notice", "refund", "move.given_back"),
+        ("correction_notice", "corrected", "invite.corrected"),
+        ("move_notice", "moved", "access.moved"),
         ("ends_soon", "ends-in-7", "access.ends_soon"),
     ],
 )

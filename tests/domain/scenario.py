@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from types import EllipsisType
 from uuid import UUID
 
 from domain.book import Book
@@ -209,9 +210,15 @@ class Scenario:
         return self.run(CancelReservation(context=self.context("staff", request_id), reservation_id=reservation_id))
 
     def correct(
-        self, reservation_id: UUID, person: str, *, actor: ActorKind = "staff", code: bytes | None = None
+        self,
+        reservation_id: UUID,
+        person: str,
+        *,
+        actor: ActorKind = "staff",
+        code: bytes | None = None,
+        token_of: UUID | EllipsisType | None = ...,
     ) -> Result:
-        """The right address is named."""
+        """Name the right address; the client has the reservation's own correction token unless it is said otherwise."""
         return self.run(
             CorrectRecipient(
                 context=self.context(actor, "k1"),
@@ -219,6 +226,7 @@ class Scenario:
                 recipient=Draft([person.encode()], self.new_id()),
                 new_reservation_id=self.new_id(),
                 code_digests=[code] if code else None,
+                token_of=reservation_id if token_of is ... else token_of,
             )
         )
 
@@ -292,6 +300,12 @@ class Scenario:
         reservation_id = self.reserved(person)
         self.attempt(reservation_id, REFUSED)
         return reservation_id
+
+    def newest_use(self, person: str = "li") -> UUID | None:
+        """The newest reservation of a use that a person has; None if they have none."""
+        person_id = self.book.recipient_ids.get(person.encode())
+        mine = [] if person_id is None else self.book.of_recipient(self.code_id, person_id)
+        return next((item.reservation_id for item in reversed(mine) if item.is_use), None)
 
     def reservation(self, reservation_id: UUID) -> Reservation:
         """A reservation now."""

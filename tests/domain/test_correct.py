@@ -1,11 +1,15 @@
 """Correcting a mistyped address moves the use in one append, and only where nobody is hurt by it."""
 
+from typing import Literal
 from uuid import UUID
 
 import pytest
 
+from domain.deciding import Done
+from domain.decisions.accept import AcceptInvite
 from domain.errors import RecipientNotCorrectable
 from domain.events import UseRefunded, UseReserved
+from domain.policy import Policy
 from tests.domain.scenario import LOST, REFUSED, SENT, Scenario, done, refusal
 
 
@@ -143,3 +147,66 @@ def test_what_the_wrong_address_still_proves_is_a_case(outcome: object) -> None:
     late = ["LateSuccessRecorded", "CaseOpened"] if outcome is SENT else ["UseRefunded", "UseReserved"]
     assert scenario.kinds[-2:] == late
     assert scenario.balance == (0, 1)
+
+
+def test_correction_by_a_person_needs_the_token_of_the_reservation() -> None:
+    """Code, email address and reservation id are shared or guessable; the token only the maker was given."""
+    scenario = Scenario(max_uses=5, bound=False)
+    mine, other = scenario.sent("li"), scenario.sent("wang")
+
+    for token_of in (None, other):
+        result = scenario.correct(mine, "mallory", actor="person", code=b"code", token_of=token_of)
+        assert refusal(result) == "CORRECTION_TOKEN_REQUIRED"
+    assert refusal(scenario.correct(mine, "m", actor="person", code=b"x", token_of=None)) == "CODE_INVALID"
+    assert done(scenario.correct(mine, "lee", actor="person", code=b"code")).changed
+
+
+def test_repeated_correction_tells_nothing_without_the_token() -> None:
+    """Not even that the use was moved to that address before."""
+    scenario = Scenario()
+    wrong = scenario.reserved("ly")
+    scenario.correct(wrong, "li", actor="person", code=b"code")
+
+    again = scenario.correct(wrong, "li", actor="person", code=b"code", token_of=None)
+
+    assert refusal(again) == "CORRECTION_TOKEN_REQUIRED"
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(3600, None), (3601, "too_late")])
+def test_correction_by_a_person_ends_an_hour_after_sending(seconds: int, expected: str | None) -> None:
+    """Before it is sent there is no limit; staff have none at all."""
+    scenario = Scenario(max_uses=5, bound=False)
+    sent = scenario.sent("ly")
+    scenario.passes(seconds)
+
+    if expected is None:
+        assert done(scenario.correct(sent, "li", actor="person", code=b"code")).changed
+    else:
+        assert why(scenario, sent) == expected
+        assert done(scenario.correct(sent, "li")).changed
+
+
+def test_correction_by_a_person_has_no_time_limit_before_sending() -> None:
+    """A reservation that the channel deferred for days is corrected as long as it is held."""
+    scenario = Scenario(policy=Policy(correct_within_s=0, reservation_ttl_s=86_400))
+    held = scenario.reserved("ly")
+    scenario.passes(80_000)
+
+    assert done(scenario.correct(held, "li", actor="person", code=b"code")).changed
+
+
+@pytest.mark.parametrize(("via", "staff_may"), [("link", True), ("callback", False)])
+def test_acceptance_by_link_bars_the_person_but_not_staff(via: Literal["link", "callback"], *, staff_may: bool) -> None:
+    """A stranger at a mistyped address may press the button; what the group's system reports is a member who joined."""
+    scenario = Scenario()
+    wrong = scenario.sent("ly")
+    scenario.run(
+        AcceptInvite(
+            context=scenario.context("person"), reservation_id=wrong, delivery=1, case_id=scenario.new_id(), via=via
+        )
+    )
+
+    assert why(scenario, wrong) == "accepted"
+    result = scenario.correct(wrong, "li")
+    assert isinstance(result, Done) == staff_may
+    assert staff_may or (isinstance(result, RecipientNotCorrectable) and result.why == "accepted")

@@ -20,8 +20,10 @@ def scenario(**more: object) -> Scenario:
     return Scenario(**terms)  # type: ignore[arg-type]  # whatever a scenario takes
 
 
-def ask(given: Scenario, group: str = "blue", person: str = "li", code: bytes = b"code") -> Result:
-    """A person asks to move."""
+def ask(
+    given: Scenario, group: str = "blue", person: str = "li", code: bytes = b"code", token_of: UUID | None = None
+) -> Result:
+    """A person asks to move the access of a reservation: of their newest use, unless another is named."""
     return given.run(
         RequestRebind(
             context=given.context("person"),
@@ -30,6 +32,7 @@ def ask(given: Scenario, group: str = "blue", person: str = "li", code: bytes = 
             new_reservation_id=given.new_id(),
             group=group,
             language="en",
+            token_of=token_of or given.newest_use(person),
         )
     )
 
@@ -146,6 +149,7 @@ def test_a_lost_answer_begins_no_second_one() -> None:
         new_reservation_id=given.new_id(),
         group="blue",
         language="en",
+        token_of=first,
     )
     begun = done(given.run(command)).about()
     given.sent(again=first)
@@ -224,7 +228,7 @@ def test_what_stands_in_the_way_in_order() -> None:
     assert why(ask(given)) == "nothing_sent"
     given = scenario()
     former = given.sent()
-    assert why(ask(given, person="wang")) == "nothing_sent"
+    assert refusal(ask(given, person="wang")) == "CORRECTION_TOKEN_REQUIRED"
     assert why(ask(given, "red")) == "same_group"
     given.pause()
     assert refusal(ask(given)) == "CODE_PAUSED"
@@ -235,6 +239,37 @@ def test_what_stands_in_the_way_in_order() -> None:
     over.sent()
     over.passes(86_400 * 10)
     assert refusal(ask(over)) == "GRANT_EXPIRED"
+
+
+def test_rebind_by_a_person_needs_the_token_of_the_access() -> None:
+    """Who shares the code and the email address can't use up the one move; a token of another person is no help."""
+    given = scenario(max_uses=3, bound=False)
+    mine, other = given.sent(), given.sent("wang")
+    command = RequestRebind(
+        context=given.context("person"),
+        code_digests=[b"code"],
+        recipient=Draft([b"li"], given.new_id()),
+        new_reservation_id=given.new_id(),
+        group="blue",
+        language="en",
+    )
+
+    assert refusal(given.run(command)) == "CORRECTION_TOKEN_REQUIRED"
+    assert refusal(ask(given, token_of=other)) == "CORRECTION_TOKEN_REQUIRED"
+    assert done(ask(given, token_of=mine)).changed
+
+
+def test_rebind_by_a_person_moves_the_access_that_the_token_is_of() -> None:
+    """Not whichever is newest; and the token still covers the access after it was moved on."""
+    given = scenario(rebinds_max=2)
+    first = given.sent()
+    given.sent(again=first)
+
+    moved = done(ask(given, token_of=first)).about()
+    given.attempt(moved.reservation_id, SENT)
+    again = done(ask(given, "green", token_of=first)).about()
+
+    assert (moved.follows, again.follows) == (first, moved.reservation_id)
 
 
 def test_a_code_that_expired_still_lets_its_people_move() -> None:

@@ -4,7 +4,14 @@ from uuid import UUID
 
 import pytest
 
-from domain.tokens import Delivery, link_token, message_id, read_token
+from domain.tokens import (
+    Delivery,
+    correction_token,
+    link_token,
+    message_id,
+    read_correction_token,
+    read_token,
+)
 
 DELIVERY = Delivery(UUID(int=7), 2)
 TOKEN = link_token(b"secret", DELIVERY)
@@ -23,6 +30,22 @@ def test_a_token_leads_back_to_its_delivery() -> None:
 def test_a_forged_token_leads_nowhere(token: str) -> None:
     """Any change makes it invalid, and no text raises."""
     assert read_token(b"secret", token) is None
+
+
+def test_correction_token_leads_back_to_its_reservation() -> None:
+    """It is the same on every try, and has the length that the cookie allows for."""
+    token = correction_token(b"secret", UUID(int=7))
+
+    assert token == correction_token(b"secret", UUID(int=7)) != correction_token(b"secret", UUID(int=8))
+    assert read_correction_token(b"secret", token) == UUID(int=7)
+    assert len(token) == 43
+
+
+@pytest.mark.parametrize("token", ["", "x", TOKEN, correction_token(b"other", UUID(int=7)), "%00", "秘", "A" * 5000])
+def test_forged_correction_token_leads_nowhere(token: str) -> None:
+    """A link token is not a correction token, nor the other way round: who gets the email is not who redeemed."""
+    assert read_correction_token(b"secret", token) is None
+    assert read_token(b"secret", correction_token(b"secret", UUID(int=7))) is None
 
 
 def test_another_secret_reads_nothing() -> None:

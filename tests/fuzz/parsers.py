@@ -38,7 +38,7 @@ from api.support.search import _missed
 from domain.ports import Rejected
 from domain.signatures import Signed, fault_of, secret_text, sign
 from domain.targets import Target, TargetError, may_reach
-from domain.tokens import Delivery, link_token, read_token
+from domain.tokens import Delivery, correction_token, link_token, read_correction_token, read_token
 from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, likely_codes, normal_code, shown_code
 from projections.chained_lines import DamagedFileError, LineWriter, read_lines
 from projections.checkpoints import signed_text
@@ -124,6 +124,11 @@ def _link(mutator: Mutator) -> None:
     token = mutator.text((good,))
     found = read_token(b"secret", token)
     assert found is None or found == Delivery(ID, 1), "a link was forged"
+
+
+def _correction_token(mutator: Mutator) -> None:
+    token = mutator.text((correction_token(b"secret", ID), link_token(b"secret", Delivery(ID, 1))))
+    assert read_correction_token(b"secret", token) in {None, ID}, "a correction token was forged"
 
 
 def _receipt(mutator: Mutator) -> None:
@@ -309,6 +314,7 @@ PARSERS: Sequence[Parser] = (
     Parser("cell of a file", _cell),
     Parser("cursor", _cursor),
     Parser("link token", _link),
+    Parser("correction token", _correction_token),
     Parser("receipt", _receipt),
     Parser("exported lines", _exported_lines),
     Parser("list of forgotten people", _forgotten),

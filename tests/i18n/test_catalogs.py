@@ -81,7 +81,7 @@ CORRECTABLE: Final = (
         "bound",
         "kept_binding",
     ),
-    *("rebind", "ended", "moving"),
+    *("rebind", "ended", "moving", "too_late"),
 )
 """Why an address can't be corrected."""
 RESENDABLE: Final = ("refunded", "not_sent", "accepted", "ended", "resending", "too_many")

@@ -17,6 +17,7 @@ VARIES = [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "TIME"),
     (r'"(position|next|newest)":\d+', r'"\1":0'),
     (r"request:[0-9a-f]+", "request:ID"),
+    (r'"correction_token":"[\w-]{43}"', '"correction_token":"TOKEN"'),
 ]
 
 

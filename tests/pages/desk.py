@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from fastapi import FastAPI, Request
@@ -65,6 +65,10 @@ class Desk:
         asked: E-mail, code, language and visitor of each redeem.
         corrected: Reservation, e-mail, code and language of each correction.
         moved: Reservation, code, group and language of each move.
+        token: Correction token of the reservation, for the request that made it.
+        target: Where an accepted invitation leads to.
+        accepted: Tokens of the links that were accepted.
+        looked: Who asked for the status.
     """
 
     refusal: str | None = None
@@ -81,12 +85,22 @@ class Desk:
     asked: list[tuple[str, str, Language, Visitor]] = field(default_factory=list)
     corrected: list[tuple[UUID, str, str, Language]] = field(default_factory=list)
     moved: list[tuple[UUID, str, str, Language]] = field(default_factory=list)
+    token: str | None = None
+    target: str | None = None
+    accepted: list[str] = field(default_factory=list)
+    looked: list[Visitor] = field(default_factory=list)
 
     async def redeem(self, email: str, code: str, language: Language, visitor: Visitor) -> RedeemAnswer | RefusalAnswer:
         """As set."""
         self.asked.append((email, code, language, visitor))
         if self.refusal is None:
-            return RedeemAnswer(reservation_id=RESERVATION, message="", state=self.state, created=self.created)
+            return RedeemAnswer(
+                reservation_id=RESERVATION,
+                message="",
+                state=self.state,
+                created=self.created,
+                correction_token=self.token if self.created else None,
+            )
         return RefusalAnswer(
             code=self.refusal,
             title=refusal_title(self.refusal, language),
@@ -108,8 +122,9 @@ class Desk:
         self.moved.append((reservation_id, code, group, language))
         return await self.redeem("li.wei@example.com", code, language, visitor)
 
-    async def status(self, reservation_id: UUID, language: Language) -> StatusView | None:
+    async def status(self, reservation_id: UUID, language: Language, visitor: Visitor) -> StatusView | None:
         """The one reservation."""
+        self.looked.append(visitor)
         if self.is_away:
             raise HTTPException(503)
         if reservation_id != RESERVATION:
@@ -123,9 +138,15 @@ class Desk:
             access_ended_at=self.access_ended_at,
         )
 
-    async def accept(self, token: str) -> AcceptAnswer:
+    async def look_at_link(self, token: str) -> AcceptAnswer:
         """One token is good."""
-        return AcceptAnswer(accepted=token == GOOD_TOKEN, group="Design")
+        state: Literal["open", "accepted"] = "accepted" if self.accepted else "open"
+        return AcceptAnswer(state=state if token == GOOD_TOKEN else "invalid", group="Design", target=self.target)
+
+    async def accept(self, token: str) -> AcceptAnswer:
+        """Keep which token was accepted."""
+        self.accepted.append(token)
+        return await self.look_at_link(token)
 
 
 def client_of(desk: Desk, mailbox: Path | None = None) -> TestClient:
@@ -136,9 +157,11 @@ def client_of(desk: Desk, mailbox: Path | None = None) -> TestClient:
         correct=desk.correct,
         move=desk.move,
         status=desk.status,
+        look_at_link=desk.look_at_link,
         accept=desk.accept,
         mailbox=mailbox,
         default_language="zh",
+        kept_s=3600,
     )
     app.include_router(build_pages(deps))
     mount_static(app)

@@ -45,7 +45,7 @@ def test_what_is_closed_says_so(client: TestClient, desk: Desk) -> None:
     text = client.get(f"{PATH}?lang=en").text
 
     assert "<form" not in text
-    assert "write to support" in text
+    assert "contact support" in text
 
 
 @pytest.mark.parametrize("wrong", ["5f0d3c5e-2c53-4a0b-9d0e-6f1f3f5b7a11", "nonsense"])

@@ -146,7 +146,7 @@ def test_the_link_in_the_mail_is_known_or_not(client: TestClient) -> None:
     good, bad = client.get(f"/a/{GOOD_TOKEN}?lang=en"), client.get("/a/bad?lang=en")
 
     assert (200, 404) == (good.status_code, bad.status_code)
-    assert "Your invitation is valid" in good.text
+    assert "Accept your invitation" in good.text
     assert "This link is not valid" in bad.text
 
 

@@ -56,6 +56,7 @@ class AccessMachine(LedgerRules):
             new_reservation_id=self.scenario.new_id(),
             group=group,
             language="en",
+            token_of=self.scenario.newest_use(person),
         )
         return self._reservation_of(self.scenario.run(command))
 

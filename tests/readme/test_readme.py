@@ -20,6 +20,7 @@ VARIES = [
     (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME"),
     (r"127\.0\.0\.1:\d+", "SERVER"),
     (r"request:[0-9a-f]{16}", "REQUEST"),
+    (r'"correction_token":"[\w-]{43}"', '"correction_token":"TOKEN"'),
     (r"[ ]+$", ""),
 ]
 

@@ -13,6 +13,7 @@ Role = Literal["anyone", "viewer", "support", "admin"]
 ANYONE: Final = """
 GET /
 GET /a/{token}
+POST /a/{token}
 POST /api/v1/channels/{channel_id}/callbacks
 GET /api/v1/openapi.json
 GET /api/v1/public/redemptions/{reservation_id}

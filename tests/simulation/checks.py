@@ -18,6 +18,7 @@ from domain.decisions.resolve import BY_STAFF
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import (
     STAFF,
+    AccessReplaced,
     Event,
     InviteAttempted,
     InviteOutcomeUnknown,
@@ -44,7 +45,7 @@ from tests.simulation.persons import person_draft
 from tests.simulation.store import MemoryStore
 
 Violations = Iterator[str]
-NOTICES = {"redeem": "refund_notice", "rebind": "rebind_notice"}
+NOTICES = {"refund_notice", "rebind_notice", "correction_notice", "move_notice"}
 OPENING = topic_of(OpeningBalanceImported)
 
 
@@ -171,25 +172,38 @@ def _letters(run: Run) -> Violations:
 
 
 def _notices(run: Run) -> Violations:
-    """Rule 14: each refund by deadline or failure is told, and nothing else is."""
-    refunded: dict[UUID, float] = {}
+    """Each event of which a person has to be told is told (rule 14 among them), and nothing else is."""
+    begun: dict[tuple[UUID, str], float] = {}
     for fact in run.facts:
-        if isinstance(fact.event, UseRefunded) and fact.event.cause in NOTICE_CAUSES:
-            refunded.setdefault(fact.event.reservation_id, fact.at)
-    for item in refunded:
-        row = run.store.outbox.get((item, NOTICES[run.store.reservations[item].kind]))
+        if (key := _notice_of(fact.event, run.store)) is not None:
+            begun.setdefault(key, fact.at)
+    for key in begun:
+        row = run.store.outbox.get(key)
         if row is None or row.due_at is not None:
-            yield f"{item} was refunded, and its person is never told: {row}"
-    count: Counter[UUID] = Counter()
+            yield f"{key} is due, and its person is never told: {row}"
+    count: Counter[tuple[UUID, str]] = Counter()
     for taken in run.taken:
-        item = taken.letter.reservation_id
-        if taken.letter.template not in NOTICES.values():
+        key = taken.letter.reservation_id, taken.letter.template
+        if taken.letter.template not in NOTICES:
             continue
-        count[item] += 1
-        if refunded.get(item, taken.at) >= taken.at:
-            yield f"{item} was told of a refund that was not in the log"
-        elif count[item] > (tries := run.store.outbox[item, taken.letter.template].attempts):
-            yield f"{item} was told {count[item]} times in {tries} tries"
+        count[key] += 1
+        if begun.get(key, taken.at) >= taken.at:
+            yield f"{key} was told of what was not in the log"
+        elif count[key] > (tries := run.store.outbox[key].attempts):
+            yield f"{key} was told {count[key]} times in {tries} tries"
+
+
+def _notice_of(event: Event, store: MemoryStore) -> tuple[UUID, str] | None:
+    """The notice that an event has to cause, by reservation and template; None for none."""
+    if isinstance(event, AccessReplaced):
+        return None if store.reservations[event.by].opened_by in STAFF else (event.reservation_id, "move_notice")
+    if not isinstance(event, UseRefunded):
+        return None
+    item = store.reservations[event.reservation_id]
+    if event.cause in NOTICE_CAUSES:
+        return item.reservation_id, "refund_notice" if item.is_use else "rebind_notice"
+    is_moved = event.cause == "corrected" and (event.held == "used" or item.ever_unknown)
+    return (item.reservation_id, "correction_notice") if is_moved else None
 
 
 def _delivery_of(letter: Letter, attempts: dict[Delivery, list[float]]) -> Delivery | None:

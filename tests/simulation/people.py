@@ -101,12 +101,18 @@ class People:
             new_reservation_id=kernel.new_id(),
             group=kernel.random.choice(GROUPS),
             language="zh",
+            token_of=self._newest_token(code, person),
         )
         kernel.note("asks to move to", command.group, "code", code, "person", person)
         result = self._call(command)
         if isinstance(result, Done):
             self.acks.append(Ack(code, person, None, result.about().reservation_id))
             kernel.note("is promised", result.about().reservation_id)
+
+    def _newest_token(self, code: int, person: int) -> UUID | None:
+        """The reservation of the newest correction token that a person may have of a code."""
+        mine = (ack.reservation_id for ack in reversed(self.acks) if (ack.code, ack.person) == (code, person))
+        return next(mine, None)
 
     def hear_of_doubt(self, item: UUID) -> None:
         """Support gives a use back before anybody knows better."""

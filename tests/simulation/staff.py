@@ -98,7 +98,7 @@ class Staff:
         return lambda: RequestResend(context=self._context(request), reservation_id=item.reservation_id)
 
     def _correct(self, item: Reservation, request: str) -> Make:
-        """By staff, or by the person, who has to know the code."""
+        """By staff, or by the person, who has the code and the correction token."""
         random, new_id = self._kernel.random, self._kernel.new_id
         person, by_staff = random.randrange(PERSONS + 1), random.random() < 0.5
         digests = [digest for digest, code_id in self._site.store.code_ids.items() if code_id == item.code_id]
@@ -109,6 +109,7 @@ class Staff:
             recipient=person_draft(person, new_id()),
             new_reservation_id=new_id(),
             code_digests=None if by_staff else digests,
+            token_of=None if by_staff else item.reservation_id,
         )
 
     def _note(self, item: Reservation, request: str) -> Make:

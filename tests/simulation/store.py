@@ -180,7 +180,7 @@ class MemoryStore(POPOApplicationRecorder):
 
     def _keep_beside(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
         for item in book.new_events:
-            if (letter := letter_that_follows(item.event)) is not None:
+            if (letter := letter_that_follows(item.event, book)) is not None:
                 self.outbox.setdefault(letter[:2], Waiting(letter[2], letter[2]))
         for command, result in zip(commands, results, strict=True):
             if not isinstance(command, ReserveUse | RequestRebind):

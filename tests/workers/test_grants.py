@@ -24,6 +24,7 @@ from tests.conftest import execute
 from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, done
 from tests.workers.test_address_mismatch import swap
 from workers.by_hand import reserve_by_hand
+from workers.channels.letters import letter_parts
 from workers.grants import DueAccessRows, GrantKeeper
 from workers.notices import OutboxRows, send_notices
 from workers.steps import Steps
@@ -111,8 +112,15 @@ class House:
             new_reservation_id=uuid4(),
             group=group,
             language="en",
+            token_of=self.newest_use(),
         )
         return done(self.bench.run(command)).about().reservation_id
+
+    def newest_use(self) -> UUID:
+        """The newest reservation that is no rebind: its correction token is the one that its person has."""
+        statement = "SELECT reservation_id FROM reservations WHERE kind = 'redeem' ORDER BY reserved_at DESC LIMIT 1"
+        found: UUID = self.bench.rows(statement)[0][0]
+        return found
 
     def kinds(self) -> list[str]:
         """Events since the first sending."""
@@ -258,6 +266,22 @@ def test_a_rebind_that_fails_tells_its_person_that_nothing_changed(house: House)
     assert (letter.template, letter.reservation_id) == ("rebind_notice", rebind)
     assert letter.link.endswith(f"/r/{former}")
     assert house.bench.rows("SELECT used, reserved FROM code_balances") == [(1, 0)]
+
+
+def test_person_whose_access_was_moved_at_their_request_gets_one_notice(house: House) -> None:
+    """Only once it has moved; a move by staff sends none, since they talk to the person."""
+    code = house.issue()
+    former = house.given(code)
+    rebind = house.rebind(code)
+    house.post()
+    assert house.channel.sent == []
+    house.send(rebind)
+    house.post()
+    house.post()
+
+    (letter,) = house.channel.sent
+    assert (letter.template, letter.reservation_id, letter.group) == ("move_notice", former, "red")
+    assert "已换到另一个组" in letter_parts(letter).subject
 
 
 def test_the_call_of_the_incident_moves_too(house: House) -> None:

@@ -74,7 +74,10 @@ def letter_bytes(letter: Letter, sender: str, recipient: str) -> bytes:
 def letter_parts(letter: Letter) -> Parts:
     """What a letter says, before it is written as bytes."""
     group = _one_line(letter.group)
+    written_at = letter.written_at.astimezone(UTC)
     known: dict[str, object] = {
+        "written_on": f"{written_at:%Y-%m-%d}",
+        "written_time": f"{written_at:%H:%M}",
         "link": letter.link,
         "group": group,
         "paragraphs": _paragraphs(letter.text, group),

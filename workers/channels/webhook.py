@@ -31,6 +31,8 @@ LATER: Final = frozenset({429, 503})
 NOTICES: Final[Mapping[Template, str]] = {
     "refund_notice": "invite.given_back",
     "rebind_notice": "move.given_back",
+    "correction_notice": "invite.corrected",
+    "move_notice": "access.moved",
     "ends_soon": "access.ends_soon",
 }
 """Types of the messages by which the other side learns what it has to tell a person. Whose access has ended is another
