@@ -33,7 +33,7 @@ def postgres_server(folder: Path, *options: str) -> Iterator[str]:
 @contextmanager
 def valkey_server(folder: Path) -> Iterator[str]:
     """A Valkey with its data below the folder; gives its Redis URL."""
-    server = valkey.prepare(folder, free_port())
+    server = valkey.prepare(folder, free_port(), PASSWORD)
     with Supervisor(folder / "logs") as supervisor:
         supervisor.start(server.program)
         assert wait_until(server.is_ready, READY_S_MAX), supervisor.last_words("valkey")

@@ -3,14 +3,14 @@
 import difflib
 from collections.abc import Iterable, Iterator
 
+from api.cli.stack.secret_file import SERVER_PASSWORDS
 from api.settings import ApiSettings
 from workers.settings import WorkerSettings
 
 PREFIX = "LEDGER_"
 ELSEWHERE = frozenset({
     "LEDGER_SECRETS_FILE",  # names the file that settings are read from
-    "LEDGER_POSTGRES_PASSWORD",  # of the embedded database, from a data folder's secrets
-    "LEDGER_POSTGRES_RUN_PASSWORD",  # as above
+    *SERVER_PASSWORDS,  # of the embedded servers, from a data folder's secrets
     "LEDGER_DEBUG",  # refused in production
     "LEDGER_PORT",  # of compose.yaml, like the next two
     "LEDGER_IMAGE",

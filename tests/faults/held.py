@@ -76,7 +76,7 @@ class HeldServer:
 def held_valkey(folder: Path) -> Iterator[HeldServer]:
     """A Valkey that keeps nothing on disk: once it is killed, all that it held is lost."""
     folder.mkdir()
-    made = valkey.prepare(folder, free_port())
+    made = valkey.prepare(folder, free_port(), PASSWORD)
     program = dataclasses.replace(made.program, command=(*made.program.command, "--appendonly", "no"))
     yield from _running(HeldServer(made.url, program, made.is_ready, folder / "valkey.log"))
 

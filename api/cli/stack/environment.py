@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from api.cli.stack.folder import CHECKPOINTS
-from api.cli.stack.secret_file import POSTGRES_PASSWORD, RUN_PASSWORD, read_secrets
+from api.cli.stack.secret_file import SERVER_PASSWORDS, read_secrets
 from api.cli.stack.state_file import read_state
 
 
@@ -33,7 +33,7 @@ def stack_environment(data_dir: Path) -> dict[str, str]:
     # Another user's folder: the command itself says which variables it misses.
     with suppress(OSError):
         found |= read_secrets(folder)
-    for name in (POSTGRES_PASSWORD, RUN_PASSWORD):
+    for name in SERVER_PASSWORDS:
         found.pop(name, None)
     given = {name for name, value in os.environ.items() if value}
     return {name: value for name, value in found.items() if name not in given or name == "LEDGER_DATA_DIR"}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from api.cli.stack.folder import Folder
 from api.cli.stack.ports import HOST
 from api.cli.stack.program import Program
-from api.cli.stack.secret_file import POSTGRES_PASSWORD, RUN_PASSWORD
+from api.cli.stack.secret_file import SERVER_PASSWORDS
 
 # Who asks ends before who is asked: API, beat and worker together, then the sink and Valkey, PostgreSQL last.
 FRONT, MIDDLE = 2, 1
@@ -40,7 +40,7 @@ def child_environment(folder: Folder, api_port: int, known: Mapping[str, str]) -
     }
     given = {name: value for name, value in os.environ.items() if name != "LEDGER_MAILBOX"}
     env = {**defaults, **given, **known, **fixed}
-    for name in (POSTGRES_PASSWORD, RUN_PASSWORD, OWNER_URL):
+    for name in (*SERVER_PASSWORDS, OWNER_URL):
         env.pop(name, None)
     return env
 

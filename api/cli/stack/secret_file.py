@@ -12,6 +12,9 @@ FILE = "secrets.env"
 POSTGRES_PASSWORD = "LEDGER_POSTGRES_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 NAMES = ("LEDGER_SECRET_KEY", "LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", POSTGRES_PASSWORD)
 RUN_PASSWORD = "LEDGER_POSTGRES_RUN_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+BROKER_PASSWORD = "LEDGER_BROKER_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+SERVER_PASSWORDS = (POSTGRES_PASSWORD, RUN_PASSWORD, BROKER_PASSWORD)
+"""What only the servers of `ledger up` need: no other process gets these variables."""
 KEY_BYTES = 32
 
 
@@ -79,8 +82,9 @@ def _refuse_incomplete(folder: Path, known: dict[str, str]) -> None:
 
 def _with_passwords(folder: Path, known: dict[str, str]) -> dict[str, str]:
     """The folder's own passwords too: keys that were saved elsewhere come without, and so does an older folder."""
-    # The owner's is in the database already, if there is one; the running role's can be set at any time.
-    wanted = [RUN_PASSWORD] if (folder / "postgres").exists() else [POSTGRES_PASSWORD, RUN_PASSWORD]
+    # The owner's is in the database already, if there is one; the others can be set at any time.
+    has_database = (folder / "postgres").exists()
+    wanted = [name for name in SERVER_PASSWORDS if name != POSTGRES_PASSWORD or not has_database]
     made = {name: secrets.token_urlsafe(24) for name in wanted if name not in known}
     if made:
         path = folder / FILE

@@ -13,7 +13,7 @@ from api.cli.stack.errors import StackError
 from api.cli.stack.folder import Folder
 from api.cli.stack.parts import OWNER_URL
 from api.cli.stack.ports import HOST, FreePorts
-from api.cli.stack.secret_file import POSTGRES_PASSWORD, RUN_PASSWORD, load_secrets
+from api.cli.stack.secret_file import BROKER_PASSWORD, POSTGRES_PASSWORD, RUN_PASSWORD, load_secrets
 from api.cli.stack.state_file import State, write_state
 from api.cli.stack.supervisor import Supervisor
 from api.cli.stack.waiting import wait_until
@@ -76,7 +76,7 @@ def _start_servers(
     }
     started: dict[str, _Server] = {}
     if "REDIS_URL" not in found:
-        broker = valkey.prepare(folder.redis, ports.draw())
+        broker = valkey.prepare(folder.redis, ports.draw(), secrets[BROKER_PASSWORD])
         supervisor.start(broker.program)
         started["valkey"], found["REDIS_URL"] = broker, broker.url
     if "LEDGER_SMTP_URL" not in found:

