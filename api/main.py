@@ -13,7 +13,7 @@ from uuid import UUID
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,17 +26,19 @@ from api.commit import LoopCommit
 from api.deps import request_id_of
 from api.direct import ShortWay
 from api.forgetting import Forgetting
+from api.hosts import guarded_hosts
 from api.i18n import LANGUAGES, translator
 from api.limits.exchange import telling
 from api.limits.guard import Guard
 from api.malformed import problem_of
-from api.methods import allowed_methods
+from api.methods import allowed_methods, without_slash
 from api.middleware import Envelope
 from api.openapi import described, operation_id
 from api.page_deps import page_deps
 from api.pages import build_pages, error_page, mount_static, reference, wants_html
 from api.problems import ProblemError, language_of, problem_response, status_of
 from api.proxies import behind_proxies
+from api.refusing import refuse_body, refuse_host
 from api.resources import include_resources
 from api.services import Services
 from api.settings import ApiSettings
@@ -111,22 +113,24 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=operation_id,
+        redirect_slashes=False,  # it would send a browser to whatever name the Host header holds
     )
     app.state.streams, app.state.readers = set(), set()
     _include_routes(app, settings)
     _handle_faults(app)
+    short_way = ShortWay(
+        partial(FastAPI.__call__, app),
+        path=redeem.PATH,
+        answer=redeem.answer,
+        services=lambda: app.state.services,
+        defect=_answer_defect,
+    )
     envelope = Envelope(
-        ShortWay(
-            partial(FastAPI.__call__, app),
-            path=redeem.PATH,
-            answer=redeem.answer,
-            services=lambda: app.state.services,
-            defect=_answer_defect,
-        ),
+        guarded_hosts(short_way, settings.public_url, settings.hosts, refuse_host),
         body_bytes_max=settings.body_bytes_max,
         files={IMPORT_PATH: FILE_BYTES_MAX, code_import.PATH: code_import.BODY_BYTES_MAX},
         new_request_id=lambda: POOL.draw(8).hex(),
-        refuse=_refuse_body,
+        refuse=refuse_body,
         quiet=("/healthz", "/readyz", "/metrics", "/static"),
     )
     app.around = behind_proxies(envelope, settings.proxies)
@@ -265,6 +269,8 @@ def _handle_faults(app: FastAPI) -> None:
             HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "BODY_TOO_LARGE",
         }
+        if error.status_code == HTTPStatus.NOT_FOUND and (target := without_slash(request)) is not None:
+            return RedirectResponse(target, HTTPStatus.TEMPORARY_REDIRECT)
         problem = ProblemError(codes_by_status.get(HTTPStatus(error.status_code), "MALFORMED"))
         problem.headers = dict(error.headers or {})
         if "Allow" in problem.headers:
@@ -286,11 +292,4 @@ async def _answer_defect(error: Exception, scope: Scope, receive: Receive, send:
     _tell_defect(error)
     scope["ledger_outcome"] = "INTERNAL"
     response = problem_response(ProblemError("INTERNAL"), language_of(Request(scope)), scope.get("ledger_request_id"))
-    await response(scope, receive, send)
-
-
-async def _refuse_body(scope: Scope, receive: Receive, send: Send) -> None:
-    request = Request(scope, receive)
-    scope["ledger_outcome"] = "BODY_TOO_LARGE"
-    response = problem_response(ProblemError("BODY_TOO_LARGE"), language_of(request), scope.get("ledger_request_id"))
     await response(scope, receive, send)

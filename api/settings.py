@@ -14,6 +14,7 @@ class ApiSettings(LedgerSettings):
 
     rate_limit: Literal["on", "off"] = "on"
     trusted_proxies: str = ""
+    allowed_hosts: str = ""
     mailbox: Path | None = None
     body_bytes_max: int = Field(default=65_536, ge=1024)
     request_wait_s: float = Field(default=10.0, gt=0)
@@ -25,6 +26,11 @@ class ApiSettings(LedgerSettings):
         for network in _parts(value):
             ipaddress.ip_network(network)
         return value
+
+    @property
+    def hosts(self) -> list[str]:
+        """Host names that are answered besides that of the public URL; with none, see `api.hosts`."""
+        return _parts(self.allowed_hosts)
 
     @property
     def proxies(self) -> list[str]:

@@ -32,6 +32,8 @@ def child_environment(folder: Folder, api_port: int, known: Mapping[str, str]) -
         "PYTHONUNBUFFERED": "1",
         # A folder named `api` where we happen to start must not be taken for ours.
         "PYTHONSAFEPATH": "1",
+        # It listens on loopback only: a page of another name that reaches it had its name resolved to this machine.
+        "LEDGER_ALLOWED_HOSTS": os.environ.get("LEDGER_ALLOWED_HOSTS") or "localhost",
     }
     defaults = {
         "LEDGER_MAIL_FROM": "ledger@localhost.localdomain",

@@ -1,0 +1,28 @@
+"""Refusals from outside of the routes, where no handler of faults is: a body that is too large, another host name."""
+
+from fastapi import Request
+from starlette.types import Receive, Scope, Send
+
+from api.pages.errors import error_page, wants_html
+from api.problems import ProblemError, language_of, problem_response, status_of
+
+
+async def refuse_body(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request whose body is declared too large."""
+    await _refuse("BODY_TOO_LARGE", scope, receive, send)
+
+
+async def refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request for a host name that is not one of ours."""
+    await _refuse("HOST_NOT_ALLOWED", scope, receive, send)
+
+
+async def _refuse(code: str, scope: Scope, receive: Receive, send: Send) -> None:
+    request = Request(scope, receive)
+    scope["ledger_outcome"] = code
+    language = language_of(request)
+    if wants_html(request):
+        response = error_page(request, status_of(code), code, language)
+    else:
+        response = problem_response(ProblemError(code), language, scope.get("ledger_request_id"))
+    await response(scope, receive, send)
