@@ -83,8 +83,7 @@ def _refuse_incomplete(folder: Path, known: dict[str, str]) -> None:
 def _with_passwords(folder: Path, known: dict[str, str]) -> dict[str, str]:
     """The folder's own passwords too: keys that were saved elsewhere come without, and so does an older folder."""
     # The owner's is in the database already, if there is one; the others can be set at any time.
-    has_database = (folder / "postgres").exists()
-    wanted = [name for name in SERVER_PASSWORDS if name != POSTGRES_PASSWORD or not has_database]
+    wanted = (RUN_PASSWORD, BROKER_PASSWORD) if (folder / "postgres").exists() else SERVER_PASSWORDS
     made = {name: secrets.token_urlsafe(24) for name in wanted if name not in known}
     if made:
         path = folder / FILE
