@@ -73,9 +73,7 @@ def test_refused_host_is_said_on_a_page_and_changes_nothing(guarded: Site) -> No
     assert refused.json()["code"] == "HOST_NOT_ALLOWED"
 
 
-@pytest.mark.parametrize(
-    "path", ["/invite/", "/invite/?code=A%26B", "//evil.example/invite/", "/api/v1/codes/"]
-)
+@pytest.mark.parametrize("path", ["/invite/", "/invite/?code=A%26B", "//evil.example/invite/", "/api/v1/codes/"])
 def test_redirect_stays_on_this_host_whatever_the_host_header_says(site: Site, path: str) -> None:
     """Without a public URL every host is answered, so a redirect names none."""
     url = site.client.base_url.join("/").copy_with(raw_path=path.encode())
