@@ -21,8 +21,6 @@ async def _refuse(code: str, scope: Scope, receive: Receive, send: Send) -> None
     request = Request(scope, receive)
     scope["ledger_outcome"] = code
     language = language_of(request)
-    if wants_html(request):
-        response = error_page(request, status_of(code), code, language)
-    else:
-        response = problem_response(ProblemError(code), language, scope.get("ledger_request_id"))
+    page = error_page(request, status_of(code), code, language) if wants_html(request) else None
+    response = page or problem_response(ProblemError(code), language, scope.get("ledger_request_id"))
     await response(scope, receive, send)
