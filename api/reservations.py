@@ -45,13 +45,20 @@ Reason = Annotated[ReasonRequest | None, Body()]
 @router.post(
     "/{reservation_id}/refund",
     response_model=RedemptionView,
-    responses={404: {"model": Problem}, 409: {"model": Problem, "description": "RESERVATION_NOT_REFUNDABLE"}},
+    responses={
+        404: {"model": Problem},
+        409: {"model": Problem, "description": "RESERVATION_NOT_REFUNDABLE"},
+        422: {"model": Problem, "description": "MALFORMED or ACCESS_CHOICE_REQUIRED"},
+    },
     summary="Give one use back",
 )
 async def refund(
     reservation_id: UUID, body: RefundRequest, services: TheServices, language: TheLanguage, caller: MayRefund
 ) -> Response:
-    """Refund a reservation that is held (not being sent, never unknown) or was sent."""
+    """Refund a reservation that is held (not being sent, never unknown) or was sent.
+
+    If the invitation was accepted, `revoke_access` must say whether the person keeps the access.
+    """
     note = services.storage.vault.text(body.note, services.new_id(), reservation_id)
     command = RefundReservation(
         context=services.context(caller),
@@ -146,7 +153,11 @@ async def add_note(
 @router.post(
     "/{reservation_id}/resolve",
     response_model=RedemptionView,
-    responses={404: {"model": Problem}, 409: {"model": Problem, "description": "RESERVATION_NOT_RESOLVABLE"}},
+    responses={
+        404: {"model": Problem},
+        409: {"model": Problem, "description": "RESERVATION_NOT_RESOLVABLE"},
+        422: {"model": Problem, "description": "MALFORMED or ACCESS_CHOICE_REQUIRED"},
+    },
     summary="Decide what only a person may decide",
 )
 async def resolve(
@@ -163,6 +174,7 @@ async def resolve(
         resolution=body.as_,
         case_id=services.new_id(),
         note=services.storage.vault.text(body.note, services.new_id(), reservation_id),
+        revoke_access=body.revoke_access,
     )
     item = (await services.execute(command)).about()
     if body.as_ == "retry":

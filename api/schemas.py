@@ -155,11 +155,20 @@ class History(BaseModel):
     events: list[HistoryEvent]
 
 
+RevokeAccess = Annotated[
+    bool | None,
+    Field(
+        description="Whether the access that a sent invitation gave is revoked too. Required where the invitation was "
+        "accepted: without it, 422 ACCESS_CHOICE_REQUIRED. Otherwise, null keeps it."
+    ),
+]
+
+
 class RefundRequest(Asked):
     """Why a use is given back; kept sealed in the vault."""
 
     note: Annotated[str, Field(min_length=1, max_length=2000)]
-    revoke_access: bool = Field(default=False, description="Take away too the access that a sent invitation gave.")
+    revoke_access: RevokeAccess = None
 
 
 class ReasonRequest(Asked):
@@ -247,6 +256,7 @@ class ResolveRequest(Asked):
         alias="as", description="sent: count it. refunded: give it back. retry: what is parked in doubt is tried on."
     )
     note: Annotated[str, Field(min_length=1, max_length=2000)]
+    revoke_access: RevokeAccess = None
 
 
 class BounceRequest(Asked):

@@ -17,6 +17,7 @@
     ├── LinkNotValid             LINK_NOT_VALID
     ├── NothingSent              NOTHING_SENT
     ├── ReservationNotRefundable RESERVATION_NOT_REFUNDABLE
+    ├── AccessChoiceRequired     ACCESS_CHOICE_REQUIRED
     ├── ReservationNotResolvable RESERVATION_NOT_RESOLVABLE
     ├── RecipientNotCorrectable  RECIPIENT_NOT_CORRECTABLE
     ├── CorrectionTokenRequired  CORRECTION_TOKEN_REQUIRED
@@ -141,6 +142,12 @@ class ReservationNotRefundable(Refusal):
     def __init__(self, why: str) -> None:
         super().__init__()
         self.why = why
+
+
+class AccessChoiceRequired(Refusal):
+    """The invitation was accepted, and the refund does not say whether the person keeps the access."""
+
+    code = "ACCESS_CHOICE_REQUIRED"
 
 
 class NothingSent(Refusal):

@@ -78,6 +78,14 @@ class Health(NamedTuple):
     drift: int
 
 
+class KeptAccess(NamedTuple):
+    """A use that was refunded after its invitation was accepted, and whose access stands; `hint` ends the code."""
+
+    reservation_id: UUID
+    refunded_at: datetime
+    hint: str | None
+
+
 class DashboardReader(Reader):
     """The dashboard's questions."""
 
@@ -110,6 +118,11 @@ class DashboardReader(Reader):
         """What waits now."""
         with self._bounded() as cursor:
             return Health(*_ask(cursor, "waiting_now", {"now": now})[0])
+
+    def kept_access(self) -> list[KeptAccess]:
+        """Return the newest refunds that left the access of an accepted invitation in place, at most `ROWS_MAX`."""
+        with self._bounded() as cursor:
+            return [KeptAccess(*row) for row in _ask(cursor, "kept_access", {"limit": ROWS_MAX})]
 
     @contextmanager
     def _bounded(self) -> Iterator[Cursor[tuple[Any, ...]]]:

@@ -14,6 +14,13 @@ USES_MAX = 2**53
 """As in the API: beyond it JSON numbers are rounded by many who read them."""
 DAYS_MAX = 36_500
 NAME_LENGTH_MAX = 200
+AccessChoice = Annotated[
+    bool | None,
+    typer.Option(
+        "--revoke-access/--keep-access",
+        help="Whether the person loses the access; required if the invitation was accepted.",
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

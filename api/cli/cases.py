@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import typer
 
-from api.cli.arguments import JsonFlag, reservation_id_of
+from api.cli.arguments import AccessChoice, JsonFlag, reservation_id_of
 from api.cli.context import OpenLedger, Session, local_time, print_json
 from api.messages import event_sentence
 from domain.decisions.resolve import Resolution, ResolveReservation
@@ -60,6 +60,7 @@ def resolve(
     reservation: Annotated[str, typer.Argument(help="The reservation's id.")],
     as_: Annotated[As, typer.Option("--as", help="sent: count it. refunded: give it back. retry: try on.")],
     note: Annotated[str, typer.Option(help="What you found out; kept sealed in the vault.")],
+    revoke_access: AccessChoice = None,
     json: JsonFlag = False,
 ) -> int:
     """Decide a case, or an invitation in doubt."""
@@ -72,6 +73,7 @@ def resolve(
             resolution=RESOLUTIONS[as_],
             case_id=uuid4(),
             note=ledger.storage.vault.text(note, uuid4(), reservation_id),
+            revoke_access=revoke_access,
         )
         result = ledger.storage.ledger.execute([command])[0]
     if isinstance(result, Refusal):

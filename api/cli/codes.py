@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import orjson
 import typer
 
-from api.cli.arguments import DAYS_MAX, JsonFlag, group_of, moment_of, reservation_id_of, uses_of
+from api.cli.arguments import DAYS_MAX, AccessChoice, JsonFlag, group_of, moment_of, reservation_id_of, uses_of
 from api.cli.context import (
     EXIT_REFUSED,
     OpenLedger,
@@ -163,9 +163,7 @@ def refund(
     context: typer.Context,
     reservation: Annotated[str, typer.Argument(help="The reservation's id.")],
     note: Annotated[str, typer.Option(help="Why; kept sealed in the vault.")],
-    revoke_access: Annotated[
-        bool, typer.Option("--revoke-access", help="Take away too the access that a sent invitation gave.")
-    ] = False,
+    revoke_access: AccessChoice = None,
     json: JsonFlag = False,
 ) -> int:
     """Give back one use: of a reservation that hangs (not leased, never unknown) or that was sent."""

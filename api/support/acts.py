@@ -1,7 +1,7 @@
 """Acting on a reservation or a code: the form shows what it will do before it does it; sent twice, it does it once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -13,9 +13,11 @@ from api.messages import refusal_detail
 from api.problems import ProblemError
 from api.support.access import ActingSupport, Staff, Support, SupportRoute, TheDesk, act_id, new_nonce
 from api.support.deeds import (
+    ACCESS,
     DAYS_MAX,
     FIELDS,
     TYPED_LENGTH_MAX,
+    UNFILLED,
     USES_MAX,
     Act,
     Ask,
@@ -44,7 +46,7 @@ from projections.revoking import settle
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 TheForm = Annotated[Filled, Depends(filled)]
-Trouble = Literal["changed", "reason_missing"]
+Trouble = Literal["changed", "reason_missing", "access_missing"]
 DISPATCHED = frozenset({"resolve-retry", "resend", "correct", "rebind"})
 """After these something is to be sent at once."""
 
@@ -54,7 +56,8 @@ class Subject:
     """What an act is about, as its form shows it.
 
     `form`: what is filled in to begin with; `seen`: what is to be as it was when the form was made; `last_request`: the
-    one that changed it last; `words`: the names of acts whose words are other than usual.
+    one that changed it last; `words`: the names of acts whose words are other than usual. `has_access`: its invitation
+    gave access that stands; `is_accepted`: and was accepted, so a refund has to say what becomes of that access.
     """
 
     path: str
@@ -63,7 +66,8 @@ class Subject:
     form: Filled
     seen: str
     last_request: str | None = None
-    is_sent: bool = False
+    has_access: bool = False
+    is_accepted: bool = False
     words: Mapping[Act, str] = field(default_factory=dict)
 
     def name(self, act: Act) -> str:
@@ -142,6 +146,8 @@ async def _not_yet(
     is_changed = preview.is_possible and _is_stale(form, subject)
     if is_changed or form.step == "look":
         return _form(request, staff, act, subject, preview, form, trouble="changed" if is_changed else None)
+    if FIELDS.get(act) == "access" and subject.is_accepted and form.access not in ACCESS:
+        return _form(request, staff, act, subject, preview, form, trouble="access_missing")
     if not 0 < len(form.note.strip()) <= NOTE_LENGTH_MAX:
         return _form(request, staff, act, subject, preview, form, trouble="reason_missing")
     return None
@@ -154,7 +160,9 @@ def _is_stale(form: Filled, subject: Subject) -> bool:
 
 
 async def _foreseen(request: Request, desk: Desk, act: Act, subject_id: UUID, form: Filled) -> Preview:
+    """Return the preview; until the access is chosen it shows the refund alone."""
     language, services = language_of(request), desk.services
+    form = form if form.access in ACCESS else replace(form, access=UNFILLED.access)
     asked = Ask(Context(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
     return await services.read(lambda: foresee(desk, act, _command(act, subject_id, form, asked), language))
 
@@ -179,11 +187,12 @@ def _form(
     trouble: Trouble | None = None,
 ) -> Response:
     is_changed, is_reason_missing = trouble == "changed", trouble == "reason_missing"
+    is_access_missing = trouble == "access_missing"
     return support_page(
         request,
         "act.html",
         staff,
-        status=422 if wrong or is_reason_missing else 409 if is_changed else 200,
+        status=422 if wrong or is_reason_missing or is_access_missing else 409 if is_changed else 200,
         act=act,
         field=FIELDS.get(act),
         subject=subject,
@@ -191,6 +200,7 @@ def _form(
         form=form,
         wrong=wrong,
         is_reason_missing=is_reason_missing,
+        is_access_missing=is_access_missing,
         is_changed=is_changed,
         seen=subject.seen if is_changed else form.seen or subject.seen,
         nonce=form.nonce if form.nonce.isalnum() else new_nonce(),
@@ -212,7 +222,8 @@ def _reservation(desk: Desk, reservation_id: UUID) -> Subject:
         form=Filled(),
         seen=seen_of(item),
         last_request=item.staff_request_id,
-        is_sent=item.status == "sent",
+        has_access=item.access_stands,
+        is_accepted=item.access_stands and item.accepted_at is not None,
         words={act: words_of(act, item) for act in acts_of(item)},
     )
 

@@ -18,7 +18,7 @@ from api.support.access import SupportRoute, Viewer
 from api.support.charts import Columns, columns, shares
 from api.support.rendering import language_of, support_page
 from domain.ports import Language
-from projections.dashboard import WAIT_BOUNDS_S, DashboardReader, Figures, Health, StretchTooLongError
+from projections.dashboard import WAIT_BOUNDS_S, DashboardReader, Figures, Health, KeptAccess, StretchTooLongError
 
 KEPT_S: Final = 10.0
 """How long the figures of one stretch are shown again without asking: a page that many keep open costs little."""
@@ -97,14 +97,14 @@ async def dashboard(
     language = language_of(request)
     services = board.services
 
-    def find() -> tuple[Figures | None, Health]:
+    def find() -> tuple[Figures | None, Health, list[KeptAccess]]:
         try:
             figures = board.figures(window)
         except StretchTooLongError:
             figures = None
-        return figures, board.reader.health(services.now())
+        return figures, board.reader.health(services.now()), board.reader.kept_access()
 
-    figures, health = await services.read(find)
+    figures, health, kept_access = await services.read(find)
     now = services.now()
     return support_page(
         request,
@@ -114,6 +114,7 @@ async def dashboard(
         windows=list(WINDOWS),
         figures=figures,
         health=health,
+        kept_access=kept_access,
         missing=services.broker_missing(),
         late_s=_late_s(health, now),
         is_late=_late_s(health, now) > LATE_S,

@@ -44,7 +44,13 @@ DAYS_MAX: Final = 36_500
 REBINDS_MAX: Final = 1_000
 
 Field = Literal["access", "email", "group", "terms"]
-FIELDS: Final[dict[Act, Field]] = {"refund": "access", "correct": "email", "rebind": "group", "terms": "terms"}
+FIELDS: Final[dict[Act, Field]] = {
+    "refund": "access",
+    "resolve-refunded": "access",
+    "correct": "email",
+    "rebind": "group",
+    "terms": "terms",
+}
 """What is to be filled in besides the reason."""
 
 
@@ -109,7 +115,7 @@ def about_reservation(act: ReservationAct, reservation_id: UUID, form: Filled, a
                 reservation_id=reservation_id,
                 cause="staff",
                 note=note,
-                revoke_access=form.access == "revoke",
+                revoke_access=ACCESS.get(form.access),
             )
         case "cancel":
             return CancelReservation(context=context, reservation_id=reservation_id, note=note)
@@ -138,8 +144,14 @@ def about_reservation(act: ReservationAct, reservation_id: UUID, form: Filled, a
                 resolution=_RESOLUTIONS[act],
                 case_id=ask.new_id(),
                 note=note,
+                revoke_access=ACCESS.get(form.access),
             )
 
+
+ACCESS: Final = {"keep": False, "revoke": True}
+"""What a form says about the access of a use that is given back; nothing where it was not chosen."""
+UNFILLED: Final = Filled(access="keep")
+"""The form of a preview that is shown before anything is filled in."""
 
 _RESOLUTIONS: Final[dict[Act, Resolution]] = {
     "resolve-sent": "sent",

@@ -8,7 +8,7 @@ from msgspec import Struct
 from domain.book import Book
 from domain.decisions import cases
 from domain.decisions.command import Context, Decision, stamp
-from domain.errors import ReservationNotRefundable, ReservationUnknown
+from domain.errors import AccessChoiceRequired, ReservationNotRefundable, ReservationUnknown
 from domain.events import AccessRevoked, UseRefunded
 from domain.ports import TextDraft
 from domain.reservation import Reservation
@@ -17,8 +17,8 @@ from domain.reservation import Reservation
 class RefundReservation(Struct, frozen=True, kw_only=True):
     """Give back one use.
 
-    `note` goes to the vault. `only_held` leaves counted uses alone. `revoke_access` takes away too what a sent
-    invitation gave; of one that was not sent there is nothing to take away.
+    `note` goes to the vault. `only_held` leaves counted uses alone. `revoke_access` says whether what a sent invitation
+    gave is taken away too; None, which means no, is refused where the invitation was accepted.
     """
 
     context: Context
@@ -26,7 +26,7 @@ class RefundReservation(Struct, frozen=True, kw_only=True):
     cause: Literal["staff", "cancelled", "reset", "forgotten"]
     note: TextDraft | None = None
     only_held: bool = False
-    revoke_access: bool = False
+    revoke_access: bool | None = None
 
 
 def refund(command: RefundReservation, book: Book) -> Decision:
@@ -36,6 +36,7 @@ def refund(command: RefundReservation, book: Book) -> Decision:
         ReservationUnknown: There is no such reservation.
         ReservationNotRefundable: `why` is refunded, leased, unknown, moving (a rebind of it is under way: that comes
             first), moved (a later reservation has the access that is to be taken away) or sent.
+        AccessChoiceRequired: The invitation was accepted, its access stands, and `revoke_access` is None.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -56,6 +57,7 @@ def refund(command: RefundReservation, book: Book) -> Decision:
         raise ReservationNotRefundable("moved")
     if command.only_held and not item.is_live:
         raise ReservationNotRefundable("sent")
+    is_access_revoked = takes_access(item, choice=command.revoke_access)
     now = stamp(command.context, code)
     event = UseRefunded(
         **now.fields,
@@ -67,10 +69,25 @@ def refund(command: RefundReservation, book: Book) -> Decision:
         caused_by=item.moved_by,
     )
     closed = cases.closed(item, now, "resolved_refunded", caused_by=code.version + 1)
-    if not command.revoke_access or not item.access_stands:
+    if not is_access_revoked:
         return Decision(code.code_id, [event, *closed], item.reservation_id)
     access = AccessRevoked(**now.fields, reservation_id=item.reservation_id, caused_by=code.version + 1)
     return Decision(code.code_id, [event, *closed, access], item.reservation_id)
+
+
+def takes_access(item: Reservation, *, choice: bool | None) -> bool:
+    """Whether a refund takes the access away with the use.
+
+    Args:
+        item: What is refunded.
+        choice: Whether the access is revoked, as the person who refunds it decided; None if they did not say.
+
+    Raises:
+        AccessChoiceRequired: They did not say, and the invitation was accepted and its access stands.
+    """
+    if choice is None and item.accepted_at is not None and item.access_stands:
+        raise AccessChoiceRequired
+    return bool(choice) and item.access_stands
 
 
 def is_being_moved(item: Reservation, book: Book) -> bool:

@@ -14,9 +14,18 @@ from domain.decisions import cases
 from domain.decisions.command import Context, Decision, Stamp, stamp
 from domain.decisions.late import has_access_to_move, is_bound_to_another
 from domain.decisions.overdue import unknown_outcome
-from domain.decisions.refund import is_being_moved
+from domain.decisions.refund import is_being_moved, takes_access
 from domain.errors import ReservationNotResolvable, ReservationUnknown
-from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, RefundCause, ReservationEvent, UseRefunded
+from domain.events import (
+    AccessRevoked,
+    CaseClosed,
+    Event,
+    InviteSent,
+    LateSuccessRecorded,
+    RefundCause,
+    ReservationEvent,
+    UseRefunded,
+)
 from domain.policy import Policy
 from domain.ports import TextDraft
 from domain.redeem_code import RedeemCode
@@ -32,7 +41,8 @@ class ResolveReservation(Struct, frozen=True, kw_only=True):
     """Decide a case or an attempt in doubt. `note` goes to the vault.
 
     `resolution`: it was sent (count it); give it back; or let the machines try on (only what is parked in doubt).
-    `case_id` is new and random: what is not parked yet becomes a case that this closes.
+    `case_id` is new and random: what is not parked yet becomes a case that this closes. `revoke_access`: of what is
+    given back, as for a refund.
     """
 
     context: Context
@@ -40,6 +50,7 @@ class ResolveReservation(Struct, frozen=True, kw_only=True):
     resolution: Resolution
     case_id: UUID
     note: TextDraft | None = None
+    revoke_access: bool | None = None
 
 
 class RefundAfterOutage(Struct, frozen=True, kw_only=True):
@@ -60,6 +71,7 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
             bound (a use given back can't be counted again), grant_ended (the access that a rebind would move is
             over), not_removed (the use is given back already, and the access is still to be taken away) or moving
             (what a rebind moves is not given back).
+        AccessChoiceRequired: As for a refund.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -153,7 +165,7 @@ def _decided(
         case "sent":
             return _as_sent(code, item, now, command.note)
         case "refunded":
-            return _given_back(code, item, now, "resolved", command.note)
+            return _refunded(command, code, item, now)
         case "retry":
             return _tried_on(item, now, command.note, policy)
         case _:
@@ -202,6 +214,15 @@ def _given_back(
         caused_by=item.moved_by,
     )
     return [refund, *cases.closed(item, now, "resolved_refunded", caused_by=code.version + 1)]
+
+
+def _refunded(command: ResolveReservation, code: RedeemCode, item: Reservation, now: Stamp) -> Sequence[Event]:
+    """Given back, and the access with it if that was decided."""
+    is_access_revoked = takes_access(item, choice=command.revoke_access)
+    events = _given_back(code, item, now, "resolved", command.note)
+    if not is_access_revoked:
+        return events
+    return [*events, AccessRevoked(**now.fields, reservation_id=item.reservation_id, caused_by=code.version + 1)]
 
 
 def _tried_on(item: Reservation, now: Stamp, note: TextDraft | None, policy: Policy) -> Sequence[Event]:

@@ -57,3 +57,15 @@ SELECT
     (SELECT min(opened_at) FROM cases WHERE closed_at IS NULL) AS oldest_case,
     (SELECT max(at) FROM verifications) AS verified_at,
     (SELECT coalesce(sum(rows), 0)::bigint FROM drifting_codes) AS drift;
+
+-- name: kept_access
+-- Reservations that were refunded after acceptance and whose access no event has ended, the newest first. A correction
+-- ends the access itself. Few rows match the index, and the events of each are found by their keys.
+SELECT r.reservation_id, r.refunded_at, t.hint
+FROM reservations r LEFT JOIN code_texts t USING (code_id)
+WHERE r.status = 'refunded' AND r.accepted_at IS NOT NULL AND r.refund_cause <> 'corrected' AND NOT EXISTS (
+    SELECT FROM ledger_events e
+    WHERE e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+        AND e.topic IN ('AccessRevoked:1', 'AccessExpired:1', 'AccessReplaced:1')
+)
+ORDER BY r.refunded_at DESC, r.reservation_id LIMIT %(limit)s;

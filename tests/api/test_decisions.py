@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from typing import cast
+from uuid import UUID
 
 import pytest
 
 from api.issuing import Terms
 from domain.ports import Uncertain
+from domain.tokens import Delivery, link_token
 from tests.api.conftest import shared_site
 from tests.api.site import Answer, Site
 from tests.support.browser import code_id_of
@@ -125,6 +127,26 @@ def test_cancel_resend_notes_and_refund_with_access(site: Site) -> None:
     kinds = [event["type"] for event in site.client.get(f"{path}/history", headers=support).json()["events"]]
     expected = ["ResendRequested", "NoteAdded", "UseRefunded", "UseRefunded", "AccessRevoked", "CodeNoted"]
     assert kinds[-6:] == expected
+
+
+def test_refund_of_an_accepted_use_asks_about_the_access(site: Site) -> None:
+    """422 with what to send, for people and machines alike; then it is done as chosen."""
+    support = site.key("support")
+    item = site.redeem(site.issue(Terms(max_uses=1)), "a@example.com").json()["reservation_id"]
+    site.attempt(item)
+    secret = site.services.settings.secret_key.get_secret_value().encode()
+    site.client.post(f"/a/{link_token(secret, Delivery(UUID(item), 1))}")
+
+    def refund(**body: object) -> Answer:
+        path = f"/api/v1/reservations/{item}/refund"
+        return cast("Answer", site.client.post(path, json={"note": "friend", **body}, headers=support))
+
+    refused, unclear = refund(), refund(revoke_access="perhaps")
+    done = refund(revoke_access=False)
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "ACCESS_CHOICE_REQUIRED")
+    assert "revoke_access" in refused.json()["detail"]
+    assert (unclear.status_code, done.status_code, done.json()["state"]) == (422, 200, "refunded")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """What staff decide at the command line."""
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
+from domain.decisions.accept import AcceptInvite
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench, done
 
@@ -95,6 +96,19 @@ def test_a_refund_may_take_the_access_too(bench: LedgerBench, terminal: Terminal
     terminal.ledger("refund", str(item), "--note", "asked", "--revoke-access")
 
     assert bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id DESC LIMIT 1") == [("AccessRevoked:1",)]
+
+
+def test_refund_of_an_accepted_use_needs_the_option(bench: LedgerBench, terminal: Terminal) -> None:
+    """Refused by a rule without it, and the sentence names both options."""
+    item = reserved(bench, bench.issue())
+    bench.attempt(item)
+    bench.run(AcceptInvite(context=bench.context(), reservation_id=item, delivery=1, case_id=uuid4()))
+
+    refused = terminal.ledger("refund", str(item), "--note", "asked")
+    terminal.ledger("refund", str(item), "--note", "asked", "--keep-access")
+
+    assert (refused.status, "--keep-access" in refused.err) == (4, True)
+    assert bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id DESC LIMIT 1") == [("UseRefunded:1",)]
 
 
 @pytest.mark.parametrize(

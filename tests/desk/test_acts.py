@@ -233,7 +233,7 @@ def test_what_changed_while_the_page_was_open_is_looked_at_again(site: Site, sig
     stopped = browser.submit(path, note="asked", **old_tab)
     assert (stopped.status_code, "This changed while the page was open" in stopped.text) == (409, True)
     assert "UseRefunded" not in kinds(site, code)
-    insisted = seen_on(stopped)
+    insisted = {**seen_on(stopped), "access": "keep"}
     done = [browser.submit(path, note="asked", **insisted) for _ in range(2)]
 
     assert [answer.status_code for answer in done] == [303, 303]

@@ -192,7 +192,7 @@ class Scenario:
         *,
         request_id: str = "r1",
         only_held: bool = False,
-        revoke_access: bool = False,
+        revoke_access: bool | None = None,
     ) -> Result:
         """Staff give a use back."""
         return self.run(
@@ -271,7 +271,14 @@ class Scenario:
             )
         )
 
-    def resolve(self, reservation_id: UUID, resolution: Resolution, *, request_id: str = "s1") -> Result:
+    def resolve(
+        self,
+        reservation_id: UUID,
+        resolution: Resolution,
+        *,
+        request_id: str = "s1",
+        revoke_access: bool | None = None,
+    ) -> Result:
         """Staff decide what only a person may decide."""
         return self.run(
             ResolveReservation(
@@ -279,6 +286,7 @@ class Scenario:
                 reservation_id=reservation_id,
                 resolution=resolution,
                 case_id=self.new_id(),
+                revoke_access=revoke_access,
             )
         )
 

@@ -41,6 +41,7 @@ def correction(
         recipient=vault.recipient(EmailAddress.parse(email), uuid4()),
         new_reservation_id=uuid4(),
         code_digests=vault.digests("code", code) if code else None,
+        token_of=reservation_id,
     )
 
 

@@ -485,6 +485,7 @@ CREATE INDEX refusals_person_idx ON public.refusals USING btree (recipient_diges
 CREATE INDEX reservations_access_idx ON public.reservations USING btree (access_due_at) WHERE (access_due_at IS NOT NULL);
 CREATE INDEX reservations_due_idx ON public.reservations USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX reservations_follows_idx ON public.reservations USING btree (follows) WHERE (follows IS NOT NULL);
+CREATE INDEX reservations_kept_access_idx ON public.reservations USING btree (refunded_at) WHERE ((status = 'refunded'::text) AND (accepted_at IS NOT NULL));
 CREATE INDEX reservations_live_idx ON public.reservations USING btree (code_id, deadline) WHERE (status = 'live'::text);
 CREATE INDEX reservations_person_idx ON public.reservations USING btree (code_id, recipient_id);
 CREATE INDEX reservations_recipient_idx ON public.reservations USING btree (recipient_id);

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from uuid import UUID, uuid4
 
 import pytest
 
 import projections.dashboard
 from api.issuing import Terms
 from api.support.charts import HEIGHT, columns, round_up, shares
+from domain.decisions.accept import AcceptInvite
+from domain.decisions.command import Context
+from domain.decisions.refund import RefundReservation
 from domain.ports import Rejected
 from projections.dashboard import DashboardReader, StretchTooLongError
 from tests.api.site import Site
@@ -55,6 +59,24 @@ def test_what_waits_is_told(site: Site, sign_in: Callable[..., Browser]) -> None
     assert "需要有人查看" in page
     assert "Redis 无响应" in page
     assert "row-bad" in page
+
+
+@pytest.mark.parametrize(("revoke_access", "is_shown"), [(False, True), (True, False)])
+def test_dashboard_shows_refunded_uses_whose_access_stands(
+    site: Site, sign_in: Callable[..., Browser], *, revoke_access: bool, is_shown: bool
+) -> None:
+    """Two persons have access for one counted use: staff decided that, and see it."""
+    item = site.redeem(site.issue()).json()["reservation_id"]
+    site.attempt(item)
+    context = Context(now=site.services.now(), actor="staff")
+    accepted = AcceptInvite(context=context, reservation_id=UUID(item), delivery=1, case_id=uuid4())
+    refunded = RefundReservation(context=context, reservation_id=UUID(item), cause="staff", revoke_access=revoke_access)
+    site.services.storage.ledger.execute([accepted, refunded])
+
+    page = sign_in("viewer").get("/support/dashboard", lang="en").text
+
+    assert (f"/support/reservations/{item}" in page) == is_shown
+    assert ("Refunded, access kept" in page) == is_shown
 
 
 def test_a_sum_that_takes_too_long_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
