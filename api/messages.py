@@ -176,14 +176,13 @@ def _sent(say: Translator, facts: Facts) -> str:
 
 def _failed(say: Translator, facts: Facts) -> str:
     server, reply, reason = _server(say, facts), _reply(say, facts), facts.get("reason")
-    key = f"event.InviteFailed.{reason}"
-    if say.knows(key):
-        what = say(key, server=server, reason=reason, reply=reply)
-    else:
-        what = say("event.InviteFailed.other", server=facts.get("server") or "?", reason=reason or "?", reply=reply)
+    if not say.knows(key := f"event.InviteFailed.{reason}"):
+        key, server, reason = "event.InviteFailed.other", str(facts.get("server") or "?"), reason or "?"
+    what = say(key, server=server, reason=reason, reply=reply)
     if facts.get("retry_at") is None:
         return say("event.InviteFailed.final", what=what)
-    return say("event.InviteFailed.retry", what=what, retry_at=moment_text(facts["retry_at"]))
+    how = "event.InviteFailed.spared" if facts.get("about_connection") else "event.InviteFailed.retry"
+    return say(how, what=what, retry_at=moment_text(facts["retry_at"]))
 
 
 def _deferred(say: Translator, facts: Facts) -> str:

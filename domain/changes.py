@@ -110,7 +110,11 @@ def _bounced(this: "Reservation", _: int, event: InviteBounced) -> Change:
 
 
 def _failed(this: "Reservation", _: int, event: InviteFailed) -> Change:
-    return {"lease": None, "next_attempt_at": event.retry_at, **_ended(this, event)}
+    """A failure that is about the connection spends no attempt."""
+    failed = {"lease": None, "next_attempt_at": event.retry_at, **_ended(this, event)}
+    if event.about_connection:
+        return {**failed, "attempts": this.attempts - 1, "connection_failures": this.connection_failures + 1}
+    return {**failed, "connection_failures": 0}
 
 
 def _deferred(this: "Reservation", _: int, event: InviteDeferred) -> Change:
@@ -171,7 +175,13 @@ def _case_closed(this: "Reservation", _: int, event: CaseClosed) -> Change:
         removing = replace(this.access, removal="removing", removal_tries=0, removal_at=event.retry_at)
         return {"case_id": None, "access": removing}
     deadline = event.deadline or this.deadline
-    return {"case_id": None, "attempts": 0, "next_attempt_at": event.retry_at, "deadline": deadline}
+    return {
+        "case_id": None,
+        "attempts": 0,
+        "connection_failures": 0,
+        "next_attempt_at": event.retry_at,
+        "deadline": deadline,
+    }
 
 
 def _resend_requested(_this: "Reservation", _: int, event: ResendRequested) -> Change:
@@ -182,6 +192,7 @@ def _resend_requested(_this: "Reservation", _: int, event: ResendRequested) -> C
         "deadline": event.deadline,
         "next_attempt_at": event.at,
         "attempts": 0,
+        "connection_failures": 0,
         "deferred": False,
         "resending": True,
     }

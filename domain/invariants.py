@@ -17,6 +17,7 @@ from domain.events import (
     CaseOpened,
     Event,
     ExpiryAnnounced,
+    InviteFailed,
     InviteSent,
     LateSuccessRecorded,
     OpeningBalanceImported,
@@ -171,6 +172,13 @@ def is_announced_once(before: Reservation | None, event: ReservationEvent, _afte
     return event.at < ends_at and all(event.days < days for days in before.access.announced)
 
 
+def spends_no_attempt_on_connections(before: Reservation | None, event: ReservationEvent, after: Reservation) -> bool:
+    """Rule 4: a failure that is about the connection undoes the attempt that was begun; any other keeps it."""
+    if not isinstance(event, InviteFailed) or before is None:
+        return True
+    return after.attempts == before.attempts - (1 if event.about_connection else 0)
+
+
 def keeps_its_end(before: Reservation | None, _event: ReservationEvent, after: Reservation) -> bool:
     """The end of an access does not move once it began."""
     return before is None or before.access_ends_at is None or before.access_ends_at == after.access_ends_at
@@ -193,6 +201,7 @@ RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationE
     "1 taken away after its end": is_taken_away_after_its_end,
     "1 its end is announced once": is_announced_once,
     "1 its end does not move": keeps_its_end,
+    "3.4 a connection spends no attempt": spends_no_attempt_on_connections,
 }
 
 

@@ -5,6 +5,8 @@ from datetime import timedelta
 from uuid import UUID
 
 JITTER_STEPS = 256
+DOUBLINGS_MAX = 32
+"""A power that is beyond every longest wait, so that no number of failures overflows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +19,7 @@ class Policy:
         lease_s: Seconds for which an attempt is one worker's; longer than any send may take.
         retry_first_s: Seconds before the second attempt; doubles from there.
         retry_longest_s: Upper bound of that doubling.
+        reconnect_longest_s: Upper bound of the doubling while failures are about the connection and spend no attempt.
         deferrals_s_max: Seconds after the reservation beyond which a channel's "later" no longer moves the deadline.
         overdue_per_command: How many overdue reservations one command may settle on its way.
         revoked_per_command: How many reservations of a revoked code one command settles; the rest is for the next ones.
@@ -34,6 +37,7 @@ class Policy:
     lease_s: int = 60
     retry_first_s: float = 5.0
     retry_longest_s: float = 300.0
+    reconnect_longest_s: float = 60.0
     deferrals_s_max: int = 7 * 86400
     overdue_per_command: int = 10
     revoked_per_command: int = 100
@@ -51,6 +55,13 @@ class Policy:
 
         The jitter comes from the reservation's random id, so it spreads a burst and still replays exactly.
         """
-        base = min(self.retry_first_s * 2.0 ** (attempt - 1), self.retry_longest_s)
-        step = reservation_id.bytes[attempt % 16]
+        return self._wait(reservation_id, attempt, self.retry_longest_s)
+
+    def reconnect(self, reservation_id: UUID, failures: int) -> timedelta:
+        """Wait after `failures` attempts in a row (from 1) that failed at their connection; else as `back_off`."""
+        return self._wait(reservation_id, failures, min(self.reconnect_longest_s, self.retry_longest_s))
+
+    def _wait(self, reservation_id: UUID, number: int, longest_s: float) -> timedelta:
+        base = min(self.retry_first_s * 2.0 ** min(number - 1, DOUBLINGS_MAX), longest_s)
+        step = reservation_id.bytes[number % 16]
         return timedelta(seconds=base * (1 + step / JITTER_STEPS / 4))

@@ -97,6 +97,8 @@ class Rejected:
             tls_failed, protocol_error, bad_address, target_refused or address_mismatch.
         final: Trying again is useless (a 5xx reply, an impossible address).
         about_address: The refusal is of the recipient's address itself.
+        about_connection: The server refused, ended or never opened the connection before it heard of the message, so
+            no attempt at sending it is spent.
         reply: What the server said, for staff; may hold personal data, so it is kept in the vault only.
         needs_review: Only a person may decide what becomes of the use: a case with the reason as its cause is opened.
     """
@@ -105,6 +107,7 @@ class Rejected:
     reason: str
     final: bool
     about_address: bool = False
+    about_connection: bool = False
     reply_code: int | None = None
     reply: str = ""
     needs_review: bool = False

@@ -37,7 +37,8 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         delivery: Number of the newest delivery, from 1.
         delivery_at: When that delivery was asked for; the date of its letter.
         resending: Whether a further delivery of what is sent already is on its way, or waits as a case.
-        attempts: Attempts begun at that delivery, less those that the channel deferred.
+        attempts: Attempts spent on that delivery: begun, neither deferred by the channel nor ended by its connection.
+        connection_failures: How many attempts in a row failed at their connection; they set the pause before the next.
         next_attempt_at: When a machine may try (again); None while leased, parked or settled.
         ever_unknown: Whether any attempt may have been delivered unseen: then no machine refunds it.
         case_id: The open case that waits for a person; it parks what is live.
@@ -69,6 +70,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     delivery_at: datetime
     resending: bool = False
     attempts: int = 0
+    connection_failures: int = 0
     last_attempt: int = 0
     next_attempt_at: datetime | None = None
     deferred: bool = False

@@ -126,10 +126,17 @@ def _failed(
     now: Stamp,
     policy: Policy,
 ) -> Sequence[Event]:
-    """Back off while attempts and time are left; else final: refunded, or parked if any attempt was unknown."""
-    retry_at = now.at + policy.back_off(item.reservation_id, item.attempts)
-    tries_left = item.attempts < policy.attempts_max and retry_at < item.deadline
-    again = not outcome.final and tries_left and not _is_in_vain(code, item)
+    """Back off while attempts and time are left; else final: refunded, or parked if any attempt was unknown.
+
+    A failure that is about the connection spends no attempt; only the deadline ends its retries.
+    """
+    if outcome.about_connection:
+        retry_at = now.at + policy.reconnect(item.reservation_id, item.connection_failures + 1)
+        has_attempts = True
+    else:
+        retry_at = now.at + policy.back_off(item.reservation_id, item.attempts)
+        has_attempts = item.attempts < policy.attempts_max
+    again = not outcome.final and has_attempts and retry_at < item.deadline and not _is_in_vain(code, item)
     failed = InviteFailed(
         **now.fields,
         reservation_id=item.reservation_id,
@@ -141,6 +148,7 @@ def _failed(
         reply_code=outcome.reply_code,
         text_id=command.reply.text_id if command.reply else None,
         retry_at=retry_at if again else None,
+        about_connection=outcome.about_connection,
         caused_by=item.moved_by,
     )
     return (failed,) if again else (failed, *_after_final_failure(command, outcome, code, item, now))

@@ -78,13 +78,17 @@ class InviteSent(DeliveryEvent, frozen=True, kw_only=True):
 
 
 class InviteFailed(DeliveryEvent, frozen=True, kw_only=True):
-    """Surely not sent. `retry_at` None means final. `text_id` names the server's words in the vault."""
+    """Surely not sent. `retry_at` None means final. `text_id` names the server's words in the vault.
+
+    `about_connection`: the server never heard of the message, so the attempt is not spent.
+    """
 
     server: str
     reason: str
     retry_at: datetime | None = None
     reply_code: int | None = None
     text_id: UUID | None = None
+    about_connection: bool = False
 
 
 class InviteDeferred(DeliveryEvent, frozen=True, kw_only=True):

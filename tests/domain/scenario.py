@@ -35,6 +35,7 @@ START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SENT = Accepted(server="mx:25", reply_code=250)
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 BUSY = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451)
+NO_CONNECTION = Rejected(server="mx:25", reason="temporary", final=False, about_connection=True, reply_code=421)
 LOST = Uncertain(server="mx:25", cause="connection_lost")
 
 

@@ -9,7 +9,7 @@ from domain.errors import ReservationNotRefundable
 from domain.events import InviteAttempted, InviteFailed, UseRefunded
 from domain.policy import Policy
 from domain.ports import Later
-from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario, done, refusal
+from tests.domain.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, START, Scenario, done, refusal
 
 
 def test_a_sent_invitation_counts_the_use() -> None:
@@ -95,6 +95,55 @@ def test_attempts_run_out_and_the_use_comes_back_once() -> None:
     assert scenario.kinds.count("UseRefunded") == 1
     assert scenario.balance == (0, 0)
     assert not done(scenario.settle(reservation_id)).changed
+
+
+def test_connection_failure_spends_no_attempt() -> None:
+    """A greeting of 421 is about the connection: however often it comes, the message keeps all its attempts."""
+    scenario = Scenario(policy=Policy(attempts_max=2))
+    reservation_id = scenario.reserved()
+    for _ in range(10):
+        scenario.attempt(reservation_id, NO_CONNECTION)
+        scenario.passes(75)
+
+    item = scenario.book.reservations[reservation_id]
+    assert (item.status, item.attempts, item.last_attempt) == ("live", 0, 10)
+    scenario.attempt(reservation_id, BUSY)
+    assert scenario.book.reservations[reservation_id].attempts == 1
+    scenario.passes(75)
+    scenario.attempt(reservation_id, SENT)
+    assert scenario.balance == (1, 0)
+
+
+def test_connection_failures_wait_longer_each_time_up_to_a_bound() -> None:
+    """The pause doubles from the first retry's to a minute, with jitter; a spent attempt starts it over."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    waits = []
+    for outcome in [NO_CONNECTION] * 6 + [BUSY] + [NO_CONNECTION]:
+        scenario.attempt(reservation_id, outcome)
+        failed = scenario.events[-1]
+        assert isinstance(failed, InviteFailed)
+        assert failed.retry_at is not None
+        waits.append((failed.retry_at - scenario.now).total_seconds())
+        scenario.passes(waits[-1])
+
+    assert [5 * 2 ** min(number, 4) <= wait <= 75 for number, wait in enumerate(waits[:4])] == [True] * 4
+    assert all(60 <= wait <= 75 for wait in waits[4:6])
+    assert all(5 <= wait <= 6.25 for wait in waits[6:])
+
+
+def test_connection_failures_end_with_the_deadline() -> None:
+    """A server that never lets us in does not hold a use for longer than its time."""
+    scenario = Scenario(policy=Policy(reservation_ttl_s=200))
+    reservation_id = scenario.reserved()
+    while scenario.balance == (0, 1):
+        scenario.attempt(reservation_id, NO_CONNECTION)
+        scenario.passes(75)
+
+    refund = scenario.events[-1]
+    assert isinstance(refund, UseRefunded)
+    assert refund.at - START <= timedelta(seconds=200 + 75)
+    assert scenario.kinds.count("InviteAttempted") <= 4
 
 
 def test_no_attempt_is_planned_past_the_deadline() -> None:

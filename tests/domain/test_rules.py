@@ -18,6 +18,8 @@ from domain.events import (
     CodeIssued,
     Event,
     ExpiryAnnounced,
+    InviteAttempted,
+    InviteFailed,
     InviteOutcomeUnknown,
     InviteSent,
     RebindReserved,
@@ -155,6 +157,30 @@ def test_what_is_live_without_time_or_case_is_named() -> None:
     assert ["9.2 due or parked"] == broken_reservation_rules(item_after(RESERVED), OPENED, forgotten)
 
 
+@pytest.mark.parametrize("about_connection", [True, False])
+def test_attempt_count_is_named_when_it_disagrees_with_a_failure(about_connection: bool) -> None:
+    """A failure of the connection keeps the attempt, any other spends it: the reverse of each is named."""
+    attempted = InviteAttempted(
+        at=START, actor="worker", reservation_id=ID, attempt=1, lease_until=START, channel="smtp"
+    )
+    before = item_after(RESERVED, attempted)
+    event = InviteFailed(
+        at=START,
+        actor="worker",
+        reservation_id=ID,
+        attempt=1,
+        server="mx:25",
+        reason="temporary",
+        retry_at=START,
+        about_connection=about_connection,
+    )
+    right = reservation.evolve(before, 9, event)
+    wrong = replace(right, attempts=1 - right.attempts)
+
+    assert [] == broken_reservation_rules(before, event, right)
+    assert ["3.4 a connection spends no attempt"] == broken_reservation_rules(before, event, wrong)
+
+
 def test_a_right_history_breaks_nothing() -> None:
     """Negative control: reserve, send, give back by staff."""
     back = replace(REFUNDED, actor="staff", cause="staff", held="used")
@@ -169,4 +195,4 @@ def test_a_right_history_breaks_nothing() -> None:
 
 def test_every_rule_has_a_case_here() -> None:
     """A rule added without a test of its failure would be noticed."""
-    assert (5, 9) == (len(CODE_RULES), len(RESERVATION_RULES))
+    assert (5, 10) == (len(CODE_RULES), len(RESERVATION_RULES))

@@ -189,6 +189,24 @@ def test_a_sentence_needs_no_fact(event_type: type[Event]) -> None:
             "sending by mx1:25 failed: odd; next try 2026-11-24 12:00 UTC",
         ),
         (
+            InviteFailed(
+                at=NOON,
+                actor="worker",
+                reservation_id=ID,
+                attempt=1,
+                server="127.0.0.1:25",
+                reason="temporary",
+                retry_at=NOON,
+                reply_code=421,
+                about_connection=True,
+            ),
+            "邮件服务器 127.0.0.1:25 暂时不收信（421）；不算一次尝试，2026-11-24 12:00 UTC 再试",
+            (
+                "the mail server 127.0.0.1:25 could not take mail for the moment (421); "
+                "no attempt was spent, next try 2026-11-24 12:00 UTC"
+            ),
+        ),
+        (
             InviteSent(at=NOON, actor="worker", reservation_id=ID, attempt=1, server="mx1:25", reply_code=250),
             "邮件服务器 mx1:25 已接收邀请（250）；计为已使用 1 次",
             "the mail server mx1:25 took the invitation (250); the use is counted",
