@@ -41,6 +41,8 @@ TASKS = (
     "keep_snapshots",
     "deliver_webhooks",
 )
+REFUSAL_REASONS = ("temporary", "unreachable", "login_refused", "tls_failed", "protocol_error", "other")
+"""Why a mail server let a connection not in; as `domain.ports.Rejected.reason`."""
 LIMIT_NAMES = ("address", "short", "network", "email", "code", "breaker", "everybody", "volley")
 OTHER = "other"
 """The value of whatever a label's domain does not name."""
@@ -91,6 +93,11 @@ TASK_RUNS = _counter(
     "ledger_tasks_total", "Celery tasks by name and outcome.", task=(*TASKS, OTHER), outcome=("ok", "failed")
 )
 SEND_SECONDS = _histogram("ledger_send_seconds", "Time of handing one letter to the channel.", LONG_SECONDS)
+CONNECTION_REFUSALS = _counter(
+    "ledger_mail_connections_refused_total",
+    "Connections that the mail server refused or ended before a message, by reason. They spend no attempt.",
+    reason=REFUSAL_REASONS,
+)
 SILENT_WRITERS = _counter(
     "ledger_silent_writers_ended_total", "Transactions of processes that stopped in their middle and were ended."
 )
@@ -115,6 +122,12 @@ POOL_SIZE = Gauge(
     multiprocess_mode="livesum",
 )  # fmt: skip
 POOL_WAITING = Gauge("ledger_pool_waiting", "Who waits for a connection of the pools.", multiprocess_mode="livesum")
+MAIL_CONNECTIONS = Gauge(
+    "ledger_mail_connections",
+    "Connections of the workers to the mail server: open now, and the most that they allow themselves now.",
+    ["state"],
+    multiprocess_mode="livesum",
+)
 BREAKER_OPEN = Gauge(
     "ledger_breaker_open", "Whether most codes that are tried don't exist (1).", multiprocess_mode="livemax"
 )
@@ -122,6 +135,7 @@ DOMAINS[BREAKER_OPEN] = {}
 DOMAINS[STARTED] = {"part": ("backend", "worker")}
 DOMAINS[POOL_SIZE] = {"state": ("used", "idle")}
 DOMAINS[POOL_WAITING] = {}
+DOMAINS[MAIL_CONNECTIONS] = {"state": ("allowed", "open")}
 
 
 def declare_zeroes() -> None:

@@ -13,6 +13,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from dataclasses import dataclass
 from typing import Literal, Self
 from urllib.parse import quote
@@ -41,10 +42,14 @@ class MailServer:
         login: User and password that are required before MAIL, if any.
         smtputf8: Offer SMTPUTF8.
         port: Port to listen on, for a server that comes back; 0 for a free one.
+        connections_max: How many connections it serves at a time; further ones get 421 for a greeting.
+        connections_rate: How many it serves within how many seconds, refused ones included; further ones get 421.
 
     Attributes:
         commands: Every line that clients sent outside a letter's content, but for what follows AUTH.
         connections: How many were accepted so far.
+        refused: How many of them got 421 for one of the limits.
+        most_at_once: The highest number of connections that were served at a time.
     """
 
     def __init__(
@@ -55,6 +60,8 @@ class MailServer:
         login: tuple[str, str] | None = None,
         smtputf8: bool = True,
         port: int = 0,
+        connections_max: int | None = None,
+        connections_rate: tuple[int, float] | None = None,
     ) -> None:
         self.security: str = security
         self.login = login
@@ -64,7 +71,9 @@ class MailServer:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             certificate.configure_cert(self.tls)
         self.commands: list[str] = []
-        self.connections = 0
+        self.connections = self.refused = self.most_at_once = 0
+        self._connections_max, self._connections_rate = connections_max, connections_rate
+        self._accepted_at: list[float] = []
         self._received: list[Received] = []
         self._rules: list[_Rule] = []
         self._changed = threading.Condition()
@@ -189,8 +198,23 @@ class MailServer:
                 return
             with self._changed:
                 self.connections += 1
+                self._accepted_at.append(time.monotonic())
+                if self._is_over_a_limit():
+                    self.refused += 1
+                    with contextlib.suppress(OSError), connection:
+                        connection.sendall(b"421 4.7.0 mail.example.test Error: too many connections\r\n")
+                    continue
                 self._open.add(connection)
+                self.most_at_once = max(self.most_at_once, len(self._open))
             self._start(self._serve, connection)
+
+    def _is_over_a_limit(self) -> bool:
+        if self._connections_max is not None and len(self._open) >= self._connections_max:
+            return True
+        if self._connections_rate is None:
+            return False
+        most, seconds = self._connections_rate
+        return sum(at > time.monotonic() - seconds for at in self._accepted_at) > most
 
     def _serve(self, connection: socket.socket) -> None:
         session = Session(self, connection)

@@ -1,9 +1,11 @@
 """The order in which a message's reservations are worked on, so that no group's own system holds up anybody else.
 
 Of each group that has a channel of its own only some hands are used at once, and one whose system did not answer rests
-for a while: what is left of it then is still due, and the sweep's.
+for a while: what is left of it then is still due, and the sweep's. So it is with the usual channel: no more is begun
+than its server has connections for, and nothing while it lets none in.
 """
 
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,6 +17,8 @@ from domain.ports import Outcome, Rejected, Uncertain
 
 REST_S: Final = 20.0
 """About as long as one message may take; the sweep repeats its wake-up calls ever more rarely anyway."""
+UNBOUNDED: Final = sys.maxsize
+"""The room of a channel that opens no connections."""
 SILENT: Final = frozenset({"unreachable", "timeout", "connection_lost"})
 
 
@@ -55,16 +59,23 @@ class Lanes:
         groups: Of which group with a channel of its own a reservation is.
         lane_max: How many of such a group are worked on at once.
         rests: Which of them are left alone.
+        room: How many of all others are worked on at once; 0 while their server is left alone.
     """
 
     def __init__(
-        self, reservation_ids: Sequence[UUID], groups: Mapping[UUID, str], lane_max: int, rests: Rests
+        self,
+        reservation_ids: Sequence[UUID],
+        groups: Mapping[UUID, str],
+        lane_max: int,
+        rests: Rests,
+        room: Callable[[], int] = lambda: UNBOUNDED,
     ) -> None:
         self._left = deque(dict.fromkeys(reservation_ids))
         self._groups = groups
         self._lane_max = lane_max
         self._rests = rests
-        self._busy: Counter[str] = Counter()
+        self._room = room
+        self._busy: Counter[str | None] = Counter()
 
     def __bool__(self) -> bool:
         """Whether anything is left."""
@@ -74,16 +85,17 @@ class Lanes:
         """The next ones, that many at most."""
         taken: list[UUID] = []
         later: list[UUID] = []
+        room = self._room()
         while self._left and len(taken) < most:
             item = self._left.popleft()
             group = self._groups.get(item)
-            if group is not None and self._rests.has(group):
+            lane_max = self._lane_max if group is not None else room
+            if not lane_max or (group is not None and self._rests.has(group)):
                 continue
-            if group is not None and self._busy[group] >= self._lane_max:
+            if self._busy[group] >= lane_max:
                 later.append(item)
                 continue
-            if group is not None:
-                self._busy[group] += 1
+            self._busy[group] += 1
             taken.append(item)
         self._left.extendleft(reversed(later))
         return taken
@@ -91,8 +103,7 @@ class Lanes:
     def give_back(self, taken: Collection[UUID]) -> None:
         """These are worked on no more, or never were."""
         for item in taken:
-            if (group := self._groups.get(item)) is not None:
-                self._busy[group] -= 1
+            self._busy[self._groups.get(item)] -= 1
 
     def note(self, item: UUID, outcome: Outcome) -> None:
         """What became of one."""

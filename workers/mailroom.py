@@ -13,7 +13,7 @@ from uuid import UUID
 from domain.ports import Channel
 from projections.errors import StorageUnavailableError
 from projections.metrics import ERRORS
-from workers.lanes import Lanes, Plan, Rests
+from workers.lanes import UNBOUNDED, Lanes, Plan, Rests
 from workers.steps import Claimed, Steps, Tried
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Mailroom:
         await_some: Waits for one of the letters at least.
         plan: Which reservations go by a channel of their group's own.
         rests: Which of these channels are left alone for now.
+        room: How many letters by the usual channel its server takes at once; 0 while it is left alone.
     """
 
     steps: Steps
@@ -58,6 +59,7 @@ class Mailroom:
     await_some: Callable[[Sending], tuple[Sending, Sending]] = first_ended
     plan: Callable[[Sequence[UUID]], Plan] = lambda _: Plan()
     rests: Rests = field(default_factory=Rests)
+    room: Callable[[], int] = lambda: UNBOUNDED
 
     def work(self, reservation_ids: Sequence[UUID], task_id: str, is_over: Callable[[], bool]) -> None:
         """Claim, send and record what is due.
@@ -72,7 +74,7 @@ class Mailroom:
         channel = self.channel().name
         plan = self._planned(reservation_ids)
         steps = replace(self.steps, by_group=plan.by_group)
-        left = Lanes(reservation_ids, plan.groups, max(self.hands // LANE_SHARE, 1), self.rests)
+        left = Lanes(reservation_ids, plan.groups, max(self.hands // LANE_SHARE, 1), self.rests, self.room)
         sending: Sending = set()
         holds: dict[Future[Tried], UUID] = {}
         tried: list[Tried] = []

@@ -25,7 +25,7 @@ ATTEMPTS_MAX = 5
 RETRY_S = 60
 PUT_OFF = "put_off"
 PUT_OFF_MAX = timedelta(days=1)
-"""A notice that found its group's system resting for so long is dropped: by then it tells nobody anything new."""
+"""A notice that found its group's system resting, or no connection, for so long is dropped: it is no news by then."""
 
 
 def invitations_wait(storage: Storage, now: datetime) -> bool:
@@ -127,10 +127,7 @@ def _send_one(
     item = find(notice.reservation_id)
     group = item.group if item else None
     if rests is not None and group is not None and rests.has(group):
-        if now - notice.written_at < PUT_OFF_MAX:
-            outbox.put_off(notice, now + timedelta(seconds=RETRY_S))
-        else:
-            outbox.close(notice, None, PUT_OFF)
+        _put_off(outbox, notice, now)
         return True
     address = steps.addresses([item.recipient_id]).get(item.recipient_id) if item else None
     letter = _letter(steps, notice, item, address) if item and isinstance(address, str) else None
@@ -140,6 +137,9 @@ def _send_one(
         result = channel.send(letter)
         if rests is not None and group is not None:
             rests.note(group, result)
+        if isinstance(result, Rejected) and result.about_connection:
+            _put_off(outbox, notice, now)
+            return True
         outcome = outcome_word(result)
         retryable = not isinstance(result, Accepted | Uncertain)
         final = isinstance(result, Rejected) and result.final
@@ -152,6 +152,14 @@ def _why_not_sent(address: str | UnverifiedAddress | None) -> str:
     if isinstance(address, UnverifiedAddress):
         return ADDRESS_MISMATCH
     return "recipient_forgotten" if address is None else "not_needed"
+
+
+def _put_off(outbox: Outbox, notice: DueNotice, now: datetime) -> None:
+    """Leave a notice for later without counting a try, for a day at most."""
+    if now - notice.written_at < PUT_OFF_MAX:
+        outbox.put_off(notice, now + timedelta(seconds=RETRY_S))
+    else:
+        outbox.close(notice, None, PUT_OFF)
 
 
 def _letter(steps: Steps, notice: DueNotice, item: Reservation, address: str) -> Letter | None:

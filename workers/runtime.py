@@ -10,18 +10,20 @@ from uuid import UUID
 
 from domain.deciding import Command, Done, Result
 from domain.decisions.command import Context
-from domain.ports import Channel, TextDraft
+from domain.ports import Channel, Rejected, TextDraft
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
 from projections.group_commit import GroupCommit
 from projections.groups import Groups
-from projections.metrics import ERRORS
+from projections.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, known
 from projections.randomness import POOL
 from projections.reading import Reader
+from workers.channels import open_pool
 from workers.channels.by_group import ByGroup
+from workers.channels.pool import ConnectionPool
 from workers.deliverer import Deliverer
 from workers.grants import DueAccessRows, GrantKeeper
-from workers.lanes import Rests
+from workers.lanes import UNBOUNDED, Rests
 from workers.letters import press_from
 from workers.mailroom import Mailroom
 from workers.settings import WorkerSettings, worker_name
@@ -46,6 +48,7 @@ class Runtime:
     threads: ThreadPoolExecutor
     own: OwnChannels
     webhooks: Deliverer
+    connections: ConnectionPool | None
     rests: Rests = field(default_factory=Rests)
     _channels: threading.local = field(default_factory=threading.local)
     _opened: list[Channel] = field(default_factory=list)
@@ -78,13 +81,16 @@ class Runtime:
         own = OwnChannels.over(settings, storage)
         deliverer = Deliverer.over(storage, own.poster, random.SystemRandom().random, POOL.uuid())
         threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
-        return cls(settings, storage, reader, commit, steps, threads, own, deliverer)
+        connections = open_pool(
+            settings.smtp_url.get_secret_value(), settings.send_concurrency, _report_connections, _count_refusal
+        )
+        return cls(settings, storage, reader, commit, steps, threads, own, deliverer, connections)
 
     def channel(self) -> Channel:
         """This thread's channel; connections are kept between letters."""
         channel: Channel | None = getattr(self._channels, "channel", None)
         if channel is None:
-            channel = ByGroup(usual_channel(self.settings), self.own.of_group)
+            channel = ByGroup(usual_channel(self.settings, self.connections), self.own.of_group)
             self._channels.channel = channel
             self._opened.append(channel)
         return channel
@@ -103,8 +109,15 @@ class Runtime:
 
     def mailroom(self) -> Mailroom:
         """Sends what a message names."""
-        hands = self.settings.send_concurrency
-        return Mailroom(self.steps, self.threads, hands, self.channel, plan=self.own.plan, rests=self.rests)
+        return Mailroom(
+            self.steps,
+            self.threads,
+            self.settings.send_concurrency,
+            self.channel,
+            plan=self.own.plan,
+            rests=self.rests,
+            room=self.connections.room if self.connections else lambda: UNBOUNDED,
+        )
 
     def grants(self) -> GrantKeeper:
         """Ends accesses whose time is over."""
@@ -129,6 +142,16 @@ class Runtime:
             channel.close()
         self.commit.close()
         self.storage.close()
+
+
+def _report_connections(allowed: int, opened: int) -> None:
+    MAIL_CONNECTIONS.labels("allowed").set(allowed)
+    MAIL_CONNECTIONS.labels("open").set(opened)
+
+
+def _count_refusal(refused: Rejected) -> None:
+    CONNECTION_REFUSALS.labels(known(refused.reason, REFUSAL_REASONS)).inc()
+    log.warning("mail server refused a connection", extra={"reason": refused.reason, "reply_code": refused.reply_code})
 
 
 def _all_results(commit: GroupCommit, commands: Sequence[Command]) -> list[Done | Exception]:

@@ -10,19 +10,26 @@ from projections.bootstrap import Storage
 from projections.channels import Channels
 from projections.settings import LedgerSettings
 from workers.channels import open_channel
+from workers.channels.pool import ConnectionPool
 from workers.channels.webhook import Way, WebhookChannel
 from workers.lanes import Plan
 from workers.measuring import MeasuredChannel
 from workers.posting import Poster
 
 
-def usual_channel(settings: LedgerSettings) -> Channel:
-    """The channel that the settings name: for every group that has none of its own."""
+def usual_channel(settings: LedgerSettings, connections: ConnectionPool | None = None) -> Channel:
+    """The channel that the settings name: for every group that has none of its own.
+
+    Args:
+        settings: The mail server and its timeout.
+        connections: Those to that server that it shares with other threads.
+    """
     return MeasuredChannel(
         open_channel(
             settings.smtp_url.get_secret_value(),
             mail_from=settings.mail_from,
             timeout_s=settings.smtp_timeout_s,
+            connections=connections,
         )
     )
 

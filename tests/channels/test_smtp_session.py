@@ -13,9 +13,11 @@ from trustme import CA, LeafCert
 from domain.ports import Accepted, Outcome, Rejected, Uncertain
 from tests.channels.builders import LETTER, MAIL_FROM, channel_to, letter_to
 from tests.mailserver import Behaviour, Close, MailServer, Raw, Say, Security, Stage, Stall
+from workers.channels.connecting import Connector
+from workers.channels.pool import IDLE_S_MAX, LETTERS_PER_CONNECTION_MAX, OPENING_MAX, ConnectionPool
 from workers.channels.sender import Sender
 from workers.channels.server import MailServerAddress
-from workers.channels.smtp import IDLE_S_MAX, LETTERS_PER_CONNECTION_MAX, OPENING_MAX, SmtpChannel
+from workers.channels.smtp import SmtpChannel
 from workers.channels.wire import Wire
 
 LOGIN = ("ledger@example.com", "p@ss:w/rd%")
@@ -178,13 +180,20 @@ def test_a_process_opens_few_connections_at_a_time(mail_server: MailServer, monk
         connect(wire)
 
     monkeypatch.setattr(Wire, "open", open_slowly)
+    server = MailServerAddress.parse(mail_server.url)
+    shared = ConnectionPool(Connector.to(server, time.monotonic), OPENING_MAX * 2)
+
+    def send() -> Outcome:
+        return SmtpChannel(server, sender=Sender.parse(MAIL_FROM), timeout_s=20.0, connections=shared).send(LETTER)
+
     with ThreadPoolExecutor(OPENING_MAX * 2) as threads:
-        sent = [threads.submit(_send_once, mail_server.url, 20.0) for _ in range(OPENING_MAX * 2)]
+        sent = [threads.submit(send) for _ in range(OPENING_MAX * 2)]
         assert all(opening.acquire(timeout=10) for _ in range(OPENING_MAX))
         assert not opening.acquire(timeout=0.2)
         go_on.set()
 
         assert {Accepted} == {type(outcome.result(20)) for outcome in sent}
+    shared.drop_idle()
 
 
 def test_a_connection_carries_a_bounded_number_of_letters(mail_server: MailServer) -> None:
@@ -363,10 +372,8 @@ def test_no_address_is_in_what_an_outcome_or_error_says_by_itself(mail_server: M
 
 def test_tls_checks_are_on() -> None:
     """The context checks certificate and name; no setting turns that off."""
-    channel = SmtpChannel(
-        MailServerAddress.parse("smtps://mail.example.com"), sender=Sender.parse(MAIL_FROM), timeout_s=1
-    )
+    tls = Connector.to(MailServerAddress.parse("smtps://mail.example.com"), time.monotonic).tls
 
-    assert channel._tls is not None
-    assert channel._tls.check_hostname
-    assert ssl.CERT_REQUIRED == channel._tls.verify_mode
+    assert tls is not None
+    assert tls.check_hostname
+    assert ssl.CERT_REQUIRED == tls.verify_mode

@@ -225,7 +225,7 @@ def test_a_system_that_can_not_be_reached_got_nothing() -> None:
     with HookServer() as gone:
         pass
 
-    assert send(gone) == Rejected(server=origin(gone), reason="unreachable", final=False)
+    assert send(gone) == Rejected(server=origin(gone), reason="unreachable", final=False, about_connection=True)
 
 
 def ending(system: HookServer) -> RemovalOutcome:

@@ -58,3 +58,23 @@ def test_what_is_over_is_over() -> None:
 
     assert not lanes
     assert lanes.take(9) == []
+
+
+def test_lanes_take_no_more_mail_than_there_are_connections_for() -> None:
+    """What has to wait keeps its place; groups with a channel of their own go on meanwhile."""
+    lanes = Lanes(IDS, FAST, 2, Rests(), lambda: 2)
+
+    assert lanes.take(8) == [*IDS[:2], *IDS[5:7]]
+    assert lanes.take(8) == []
+    lanes.give_back([IDS[0]])
+    assert lanes.take(8) == [IDS[2]]
+
+
+def test_lanes_leave_mail_to_the_sweep_while_its_server_lets_no_connection_in() -> None:
+    """Nothing of it is begun, and nothing waits for it here."""
+    lanes = Lanes(IDS, FAST, 2, Rests(), lambda: 0)
+
+    assert lanes.take(8) == IDS[5:7]
+    lanes.give_back(IDS[5:7])
+    assert lanes.take(8) == [IDS[7]]
+    assert not lanes

@@ -32,30 +32,38 @@ def is_no(reply: Reply) -> bool:
 
 
 def refused_connection(server: str, reply: Reply) -> Rejected:
-    """Greeting, EHLO or STARTTLS was refused: it says nothing about the letter, so it is never final."""
+    """Greeting or EHLO was refused: it says nothing about the letter, so it is never final and spends no attempt."""
     reason = "temporary" if _digit(reply) == NOT_NOW else "unreachable"
-    return _rejected(server, reply, reason, final=False)
+    return _rejected(server, reply, reason, final=False, about_connection=True)
+
+
+def refused_encryption(server: str, reply: Reply) -> Rejected:
+    """STARTTLS was refused: as `refused_connection`."""
+    return _rejected(server, reply, "tls_failed", final=False, about_connection=True)
 
 
 def refused_login(server: str, reply: Reply) -> Rejected:
-    """Logging in was refused: staff must mend it, and letters wait as long as they may."""
+    """Logging in was refused: staff must correct it, and letters wait until their deadline."""
     reason = "temporary" if _digit(reply) == NOT_NOW else "login_refused"
-    return _rejected(server, reply, reason, final=False)
+    return _rejected(server, reply, reason, final=False, about_connection=True)
 
 
-def refused_letter(server: str, reply: Reply, *, about_recipient: bool = False) -> Rejected:
+def refused_letter(
+    server: str, reply: Reply, *, about_recipient: bool = False, about_connection: bool = False
+) -> Rejected:
     """MAIL, RCPT, DATA or the content was refused.
 
     Args:
         server: Host and port.
         reply: Code and text; a code that is neither 4xx nor 5xx is a server that broke the protocol.
         about_recipient: The reply answers RCPT.
+        about_connection: The server may have said it before it heard of the letter.
     """
     code, text = reply[0], _text(reply)
     if code in LOGIN_WANTED:
-        return _rejected(server, reply, "login_refused", final=False)
+        return _rejected(server, reply, "login_refused", final=False, about_connection=True)
     if _digit(reply) == NOT_NOW:
-        return _rejected(server, reply, "temporary", final=False)
+        return _rejected(server, reply, "temporary", final=False, about_connection=about_connection)
     if code in MISUNDERSTOOD or _digit(reply) != NEVER:
         return _rejected(server, reply, "protocol_error", final=False)
     status = _STATUS.match(text)
@@ -70,12 +78,21 @@ def _digit(reply: Reply) -> int:
     return reply[0] // 100
 
 
-def _rejected(server: str, reply: Reply, reason: str, *, final: bool, about_address: bool = False) -> Rejected:
+def _rejected(
+    server: str,
+    reply: Reply,
+    reason: str,
+    *,
+    final: bool,
+    about_address: bool = False,
+    about_connection: bool = False,
+) -> Rejected:
     return Rejected(
         server=server,
         reason=reason,
         final=final,
         about_address=about_address,
+        about_connection=about_connection,
         reply_code=reply[0],
         reply=_text(reply),
     )

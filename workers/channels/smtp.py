@@ -4,24 +4,19 @@ The dialogue is stepped by hand: whatever goes wrong before the letter's content
 rejection, and from then on only a valid reply decides; anything else is uncertain (RFC 1047).
 """
 
-import ssl
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from smtplib import SMTPAuthenticationError, SMTPException
 
 from domain.ports import Accepted, Letter, OnlyTold, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
 from domain.values import MalformedEmailError
+from workers.channels.connecting import Connector, RefusedError
 from workers.channels.letters import letter_bytes
-from workers.channels.replies import is_no, is_yes, refused_connection, refused_letter, refused_login
+from workers.channels.pool import ConnectionPool
+from workers.channels.replies import is_no, is_yes, refused_letter
 from workers.channels.sender import Sender, envelope_address
-from workers.channels.server import MailServerAddress, Security
+from workers.channels.server import MailServerAddress
 from workers.channels.wire import Wire, WireError
-
-LETTERS_PER_CONNECTION_MAX = 100
-IDLE_S_MAX = 15.0
-"""How long a connection may rest between letters; servers may close after five minutes (RFC 5321 4.5.3.2)."""
 
 PROBE_SHARE = 0.25
 """Part of a letter's time that a kept connection gets to prove that it still lives."""
@@ -30,24 +25,8 @@ ANSWER_SHARE = 0.25
 """Part of a letter's time that is kept for content and answer. A server that is slow before them costs a retry;
 content sent with no time left for its answer would cost an uncertainty, which a person may have to settle."""
 
-OPENING_MAX = 4
-"""Connections that one process opens at a time. A backlog would make it open all at once, and a server whose queue of
-new connections is full drops the rest without a word: letters waited for 1, 3, 7 and 15 seconds, the pauses of TCP
-(measured 2026-11-25 with a listener's backlog of 5)."""
-
 START_CONTENT = 354
 CLOSING = 421
-
-
-_opening = threading.BoundedSemaphore(OPENING_MAX)
-
-
-class _RefusedError(Exception):
-    """Surely not sent: carries the outcome out of the dialogue."""
-
-    def __init__(self, outcome: Rejected) -> None:
-        super().__init__(outcome.reason)
-        self.outcome = outcome
 
 
 class _StaleError(Exception):
@@ -67,7 +46,15 @@ class _Parcel:
 
 
 class SmtpChannel:
-    """Sends letters to one mail server and keeps the connection between them. For one thread."""
+    """Sends letters to one mail server. For one thread.
+
+    Args:
+        server: The mail server.
+        sender: Who letters come from.
+        timeout_s: Longest time of one letter, in seconds.
+        clock: Monotonic seconds.
+        connections: Those that it shares with other threads; without them it keeps one of its own.
+    """
 
     name = "smtp"
 
@@ -78,13 +65,13 @@ class SmtpChannel:
         sender: Sender,
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
+        connections: ConnectionPool | None = None,
     ) -> None:
         self._server = server
         self._sender = sender
         self._timeout_s = timeout_s
         self._clock = clock
-        self._kept: Wire | None = None
-        self._tls = None if server.security is Security.NONE else ssl.create_default_context()
+        self._connections = connections or ConnectionPool(Connector.to(server, clock), 1)
 
     def send(self, letter: Letter) -> Outcome:
         """Send one letter within the channel's time, however the server behaves."""
@@ -92,14 +79,12 @@ class SmtpChannel:
         deadline = self._clock() + self._timeout_s * (1 - ANSWER_SHARE)
         try:
             parcel = self._parcel(letter)
-            wire = self._take(deadline)
-            if wire is not None:
-                try:
-                    return self._hand_over(wire, parcel, deadline)
-                except _StaleError:
-                    pass
-            return self._hand_over(self._open(deadline), parcel, deadline)
-        except _RefusedError as refused:
+            try:
+                return self._hand_over(self._connections.take(deadline), parcel, deadline, is_last=False)
+            except _StaleError:
+                self._connections.drop_idle()  # as old as that one, or older
+            return self._hand_over(self._connections.take(deadline), parcel, deadline, is_last=True)
+        except RefusedError as refused:
             return refused.outcome
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
@@ -112,121 +97,64 @@ class SmtpChannel:
         return outcome
 
     def close(self) -> None:
-        """Say goodbye to the server, if a connection is open."""
-        wire, self._kept = self._kept, None
-        if wire is not None:
-            wire.deadline = self._clock() + 1
-            wire.leave()
+        """Say goodbye to the server on connections that no thread uses."""
+        self._connections.drop_idle()
 
     def _parcel(self, letter: Letter) -> _Parcel:
         try:
             recipient = envelope_address(letter.recipient)
         except MalformedEmailError:
-            raise _RefusedError(self._bad_address()) from None
+            raise RefusedError(self._bad_address()) from None
         return _Parcel(recipient, letter_bytes(letter, self._sender.header, recipient))
-
-    def _take(self, deadline: float) -> Wire | None:
-        """The kept connection, if it may be used once more. It is kept again only after a clean end."""
-        wire, self._kept = self._kept, None
-        if wire is None:
-            return None
-        wire.deadline = deadline
-        if self._clock() - wire.used_at > IDLE_S_MAX:
-            wire.leave()
-            return None
-        return wire
-
-    # --- Opening ---
-
-    def _open(self, deadline: float) -> Wire:
-        if not _opening.acquire(timeout=max(deadline - self._clock(), 0)):
-            raise self._unreachable(WireError("timeout"))
-        try:
-            return self._opened(deadline)
-        finally:
-            _opening.release()
-
-    def _opened(self, deadline: float) -> Wire:
-        wire = Wire(self._server, deadline, self._clock)
-        try:
-            wire.open()
-            self._greet(wire)
-            self._log_in(wire)
-        except WireError as error:
-            raise self._unreachable(error) from None
-        except ssl.SSLError as error:
-            wire.close()
-            why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason
-            raise _RefusedError(self._rejected("tls_failed", why)) from None
-        except BaseException:
-            wire.close()
-            raise
-        return wire
-
-    def _greet(self, wire: Wire) -> None:
-        if self._tls is not None and self._server.security is Security.TLS:
-            wire.secure(self._tls)
-        self._expect_yes(wire.getreply())
-        self._expect_yes(wire.ehlo())
-        if self._tls is not None and self._server.security is Security.STARTTLS:
-            if not wire.has_extn("starttls") or not is_yes(wire.docmd("STARTTLS")):
-                raise _RefusedError(self._rejected("tls_failed", "STARTTLS was not offered or refused"))
-            wire.secure(self._tls)
-            self._expect_yes(wire.ehlo())
-
-    def _log_in(self, wire: Wire) -> None:
-        if self._server.user is None:
-            return
-        try:
-            wire.login(self._server.user, self._server.password)
-        except SMTPAuthenticationError as error:
-            text = error.smtp_error
-            reply = error.smtp_code, text if isinstance(text, bytes) else text.encode()
-            raise _RefusedError(refused_login(str(self._server), reply)) from None
-        except (SMTPException, ValueError):
-            raise _RefusedError(self._rejected("login_refused")) from None
-
-    def _expect_yes(self, reply: tuple[int, bytes]) -> None:
-        if not is_yes(reply):
-            raise _RefusedError(refused_connection(str(self._server), reply))
 
     # --- One letter ---
 
-    def _hand_over(self, wire: Wire, parcel: _Parcel, deadline: float) -> Outcome:
+    def _hand_over(self, wire: Wire, parcel: _Parcel, deadline: float, *, is_last: bool) -> Outcome:
         """Hand over one letter; the connection is kept if it rests between two letters, else closed."""
-        reused = wire.letters > 0
+        may_be_stale = wire.letters > 0 and not is_last
         wire.letters += 1
-        wire.content_begun = False
+        wire.content_begun = wire.mail_accepted = False
         try:
-            outcome = self._dialogue(wire, parcel, deadline, reused=reused)
+            outcome = self._dialogue(wire, parcel, deadline)
         except WireError as error:
+            self._connections.drop(wire)
             if wire.content_begun:
                 return Uncertain(server=str(self._server), cause=error.failure)
-            if reused and self._clock() < deadline:
+            if may_be_stale and self._clock() < deadline:
                 raise _StaleError from None
-            raise self._unreachable(error) from None
+            return self._noted(wire, self._lost(wire, error))
         except BaseException:
-            wire.close()
+            self._connections.drop(wire)
             raise
-        if isinstance(outcome, Rejected) and outcome.reply_code == CLOSING:
-            wire.close()
-            if reused and not wire.content_begun:
-                raise _StaleError
-        self._keep(wire, outcome)
+        if not _ends_connection(outcome):
+            wire.needs_reset = not isinstance(outcome, Accepted)
+            self._connections.give_back(wire)
+            return outcome
+        self._connections.drop(wire)
+        if may_be_stale and _is_closing(outcome) and not wire.content_begun:
+            raise _StaleError
+        return self._noted(wire, outcome)
+
+    def _noted(self, wire: Wire, outcome: Outcome) -> Outcome:
+        """The outcome; one that is about the connection limits how many there are."""
+        if isinstance(outcome, Rejected) and outcome.about_connection:
+            self._connections.refused(outcome, wire.begun_at)
         return outcome
 
-    def _dialogue(self, wire: Wire, parcel: _Parcel, deadline: float, *, reused: bool) -> Outcome:
+    def _dialogue(self, wire: Wire, parcel: _Parcel, deadline: float) -> Outcome:
         server = str(self._server)
         if parcel.needs_utf8 and not wire.has_extn("smtputf8"):
             return self._bad_address()
-        if reused:
+        if wire.letters > 1:
             wire.deadline = min(deadline, self._clock() + self._timeout_s * PROBE_SHARE)
         if wire.needs_reset:
             wire.docmd("RSET")
         reply = wire.docmd("MAIL", f"FROM:<{self._sender.address}>{_options(wire, parcel)}")
         wire.deadline = deadline
         if not is_yes(reply):
-            return refused_letter(server, reply)
+            # 421 may have been said before MAIL was: no server has to wait with it (RFC 5321 3.8).
+            return refused_letter(server, reply, about_connection=reply[0] == CLOSING)
+        wire.mail_accepted = True
         wire.command_encoding = "utf-8" if parcel.needs_utf8 else "ascii"
         reply = wire.docmd("RCPT", f"TO:<{parcel.recipient}>")
         if not is_yes(reply):
@@ -242,29 +170,30 @@ class SmtpChannel:
             return refused_letter(server, reply)
         return Uncertain(server=server, cause="bad_reply")
 
-    def _keep(self, wire: Wire, outcome: Outcome) -> None:
-        """Keep the connection for the next letter, unless it is worn out or out of step."""
-        out_of_step = isinstance(outcome, Uncertain) or (
-            isinstance(outcome, Rejected) and outcome.reason == "protocol_error"
-        )
-        if wire.sock is None or out_of_step or wire.letters >= LETTERS_PER_CONNECTION_MAX:
-            wire.leave()
-            return
-        wire.needs_reset = not isinstance(outcome, Accepted)
-        wire.used_at = self._clock()
-        self._kept = wire
-
     # --- Outcomes without a reply ---
 
-    def _unreachable(self, error: WireError) -> _RefusedError:
-        bad = error.failure == "bad_reply"
-        return _RefusedError(self._rejected("protocol_error" if bad else "unreachable"))
-
-    def _rejected(self, reason: str, why: str | None = None) -> Rejected:
-        return Rejected(server=str(self._server), reason=reason, final=False, reply=why or "")
+    def _lost(self, wire: Wire, error: WireError) -> Rejected:
+        """No valid reply came before the content; before MAIL was answered that is about the connection."""
+        return Rejected(
+            server=str(self._server),
+            reason="protocol_error" if error.failure == "bad_reply" else "unreachable",
+            final=False,
+            about_connection=not wire.mail_accepted,
+        )
 
     def _bad_address(self) -> Rejected:
         return Rejected(server=str(self._server), reason="bad_address", final=True, about_address=True)
+
+
+def _is_closing(outcome: Outcome) -> bool:
+    return isinstance(outcome, Rejected) and outcome.reply_code == CLOSING
+
+
+def _ends_connection(outcome: Outcome) -> bool:
+    """Whether the connection is of no use after this: closed, out of step, or not what the server wants."""
+    if isinstance(outcome, Rejected):
+        return _is_closing(outcome) or outcome.about_connection or outcome.reason == "protocol_error"
+    return isinstance(outcome, Uncertain)
 
 
 def _options(wire: Wire, parcel: _Parcel) -> str:

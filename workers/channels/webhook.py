@@ -92,7 +92,7 @@ class WebhookChannel:
         try:
             answer = self._poster.post(self._way.url, headers, body)
         except NotSentError as not_sent:
-            return Rejected(server=self._server, reason=not_sent.reason, final=False)
+            return Rejected(server=self._server, reason=not_sent.reason, final=False, about_connection=True)
         except UnansweredError as unanswered:
             return Uncertain(server=self._server, cause=unanswered.cause)
         return self._read(answer)

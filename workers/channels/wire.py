@@ -41,9 +41,11 @@ class Wire(smtplib.SMTP):
 
     Attributes:
         deadline: When all waiting ends, by the clock given.
+        begun_at: When it was begun, by the clock given.
         letters: How many letters were tried on this connection.
         used_at: When the last one ended, by the clock given.
         needs_reset: The server may still hold the envelope of the last one.
+        mail_accepted: The server accepted the sender of a letter since this was last set to False.
         content_begun: Octets of a letter's content may have left since this was last set to False.
     """
 
@@ -53,8 +55,9 @@ class Wire(smtplib.SMTP):
         super().__init__(local_hostname="localhost")  # a given name: without one smtplib would ask the DNS
         self.deadline = deadline
         self.letters = 0
-        self.used_at = clock()
+        self.begun_at = self.used_at = clock()
         self.needs_reset = False
+        self.mail_accepted = False
         self.content_begun = False
         self._clock = clock
         self._server = server
