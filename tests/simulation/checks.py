@@ -6,7 +6,7 @@ and what the log says (Jepsen calls such checks "total queue" and "bank").
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
 from uuid import UUID
@@ -21,6 +21,7 @@ from domain.events import (
     AccessReplaced,
     Event,
     InviteAttempted,
+    InviteFailed,
     InviteOutcomeUnknown,
     InviteSent,
     LateSuccessRecorded,
@@ -46,6 +47,8 @@ from tests.simulation.store import MemoryStore
 
 Violations = Iterator[str]
 NOTICES = {"refund_notice", "rebind_notice", "correction_notice", "move_notice"}
+FOR_THE_MOMENT = frozenset({"temporary", "unreachable"})
+"""Reasons of refusals after which the same message is sent again."""
 OPENING = topic_of(OpeningBalanceImported)
 
 
@@ -68,13 +71,14 @@ class Run(NamedTuple):
     code_ids: Sequence[UUID]
     in_time: Sequence[UUID]
     removals: Sequence[tuple[float, Removal]]
+    busy: Mapping[UUID, int]
     policy: Policy
     ended_at: datetime | None
 
 
 def violations(run: Run) -> list[str]:
     """Every promise that was broken, in words; empty if all held."""
-    rules = (_log_and_rows, _promises, _letters, _notices, _uses, _settled, _in_time, _secrets, broken_grants)
+    rules = (_log_and_rows, _promises, _letters, _notices, _uses, _settled, _in_time, _spent, _secrets, broken_grants)
     return [*bank(run.store), *(found for rule in rules for found in rule(run))]
 
 
@@ -259,6 +263,20 @@ def _in_time(run: Run) -> Violations:
             and fact.event.reservation_id in waiting
         ):
             yield f"forgotten: {fact.event.reservation_id} had time enough, and its deadline passed"
+
+
+def _spent(run: Run) -> Violations:
+    """Rule 4: an attempt is spent only if the server heard of the message and refused it for the moment."""
+    spent = Counter(
+        fact.event.reservation_id
+        for fact in run.facts
+        if isinstance(fact.event, InviteFailed)
+        and fact.event.reason in FOR_THE_MOMENT
+        and not fact.event.about_connection
+    )
+    for item, count in spent.items():
+        if count > run.busy.get(item, 0):
+            yield f"{item} spent {count} attempts on refusals, of which {run.busy.get(item, 0)} were about the message"
 
 
 def _secrets(run: Run) -> Violations:

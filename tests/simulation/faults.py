@@ -21,6 +21,7 @@ OFTEN: Final = {
     "answer to the client lost": 0.3,
     "mail: busy": 0.5,
     "mail: unreachable": 0.5,
+    "mail: closed at the greeting": 0.5,
     "mail: message refused": 0.3,
     "mail: address refused": 0.3,
     "mail: later": 0.3,
@@ -49,7 +50,9 @@ SELDOM: Final = {
 }
 """Faults that happen at some moment, and how often at most in a run."""
 
-KINDS: Final = (*OFTEN, *SELDOM)
+TOO_MANY: Final = "mail: too many connections"
+"""What a mail server says whenever it has as many as it allows, in the runs in which it has a limit."""
+KINDS: Final = (*OFTEN, *SELDOM, TOO_MANY)
 
 
 @dataclass

@@ -1,13 +1,19 @@
-"""A mail server that takes letters, refuses them, is slow, and drops connections with or without having taken one."""
+"""A mail server that takes letters, refuses them, is slow, and drops connections with or without having taken one.
 
+It may limit connections too: what it says to one too many, or in any greeting, is about the connection alone.
+"""
+
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from msgspec import Struct
 
 from domain.ports import Accepted, Later, Letter, OnlyTold, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
-from tests.simulation.faults import Faults
+from tests.simulation.faults import TOO_MANY, Faults
 from tests.simulation.kernel import Kernel
+from tests.simulation.lines import Line
 
 SERVER = "mx.example:25"
 SMTP_TIMEOUT_S = 20.0
@@ -22,21 +28,43 @@ class Taken(Struct, frozen=True):
 
 
 class MailServer:
-    """`domain.ports.Channel`. `on_taken` is told of each letter that it took, whatever it answered."""
+    """What connections of workers lead to.
 
-    name = "smtp"
+    Attributes:
+        lines: The workers' connections.
+        busy: How often it refused letters of each reservation for the moment after it had heard of them.
+        on_taken: Receives each letter that it took, whatever it answered.
+    """
 
     def __init__(self, kernel: Kernel, faults: Faults, now: Callable[[], datetime]) -> None:
         self._kernel, self._faults, self._now = kernel, faults, now
+        self._connections_max = kernel.random.choice([None, None, 1, 2])
+        self.lines: list[Line] = []
+        self.busy: Counter[UUID] = Counter()
         self.taken: list[Taken] = []
         self.removals: list[tuple[float, Removal]] = []
         self.on_taken: Callable[[Letter], None] = lambda _: None
 
+    def connect(self, letter: Letter) -> Rejected | None:
+        """Let a worker in, or say why not."""
+        kernel, happens = self._kernel, self._faults.happens
+        kernel.sleep(kernel.random.uniform(0.001, 0.05))
+        if happens("mail: unreachable"):
+            return Rejected(server=SERVER, reason="unreachable", final=False, about_connection=True)
+        is_full = self._connections_max is not None and sum(line.open for line in self.lines) > self._connections_max
+        if is_full or happens("mail: closed at the greeting"):
+            kernel.counts[TOO_MANY] += is_full
+            kernel.note("no connection", letter.template, letter.reservation_id)
+            return Rejected(
+                server=SERVER, reason="temporary", final=False, about_connection=True, reply_code=421, reply="too many"
+            )
+        return None
+
     def send(self, letter: Letter) -> Outcome:
-        """Take a letter, or not; then answer, or not."""
+        """Take a letter over an open connection, or not; then answer, or not."""
         kernel, happens = self._kernel, self._faults.happens
         kernel.sleep(kernel.random.uniform(0.01, 0.5))
-        if (refused := self._refusal()) is not None:
+        if (refused := self._refusal(letter)) is not None:
             return refused
         if happens("mail: slow"):
             kernel.sleep(kernel.random.uniform(1, SMTP_TIMEOUT_S))
@@ -68,14 +96,10 @@ class MailServer:
             return Uncertain(server=SERVER, cause="timeout")
         return Accepted(server=SERVER) if kernel.random.random() < 0.7 else OnlyTold(server=SERVER)
 
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def _refusal(self) -> Outcome | None:
+    def _refusal(self, letter: Letter) -> Outcome | None:
         happens = self._faults.happens
-        if happens("mail: unreachable"):
-            return Rejected(server=SERVER, reason="unreachable", final=False)
         if happens("mail: busy"):
+            self.busy[letter.reservation_id] += 1
             return Rejected(server=SERVER, reason="temporary", final=False, reply_code=451, reply="try later")
         if happens("mail: later"):
             wait = timedelta(seconds=self._kernel.random.uniform(5, 120))

@@ -3,10 +3,8 @@
 Between any two steps a process may crash or stand still; `Node.step` is where.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -22,7 +20,9 @@ from projections.revoking import settle
 from projections.vault import PrivateText, Sealed
 from tests.simulation.broker import Broker, BrokerAwayError, Message
 from tests.simulation.faults import Faults
+from tests.simulation.hands import Hands, Wake
 from tests.simulation.kernel import Kernel, Process, Task
+from tests.simulation.lines import Line
 from tests.simulation.mail import MailServer
 from tests.simulation.queues import MemoryAccesses, MemoryDue, MemoryOutbox
 from tests.simulation.store import MemoryStore
@@ -34,9 +34,6 @@ from workers.mailroom import Mailroom, Sending
 from workers.notices import send_notices
 from workers.steps import Steps
 from workers.sweep import sweep
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 TASK_LIMIT_S = 240.0
 """The default of LEDGER_TASK_TIME_LIMIT_S."""
@@ -251,6 +248,7 @@ class Worker(Node):
     """A worker process: takes messages and works them off with several hands."""
 
     kind = "a worker"
+    line: Line | None = None
 
     def boot(self) -> None:
         """Begin."""
@@ -266,7 +264,12 @@ class Worker(Node):
         )
         self._rests = Rests(lambda: kernel.now)
         hands = kernel.random.choice([1, 2, 8])
-        self._mailroom = Mailroom(self._steps, _Hands(self), hands, lambda: site.mail, self._await_some)
+        if self.line is not None:
+            self.line.end()
+        self.line = line = Line(site.mail, kernel, hands)
+        self._mailroom = Mailroom(
+            self._steps, Hands(kernel, self.process, self.step), hands, lambda: line, self._await_some, room=line.room
+        )
         for _ in range(kernel.random.choice([1, 2])):
             kernel.spawn(self.process, self._consume)
 
@@ -299,7 +302,7 @@ class Worker(Node):
             self._settle_revoked()
             sweep(site.due, self.commit.run, lambda ids: publish_ids(site.broker, ids), context, self.kernel.new_id)
             self.step(0.001)
-            send_notices(site.outbox, site.store.reservations.get, self._steps, site.mail, rests=self._rests)
+            send_notices(site.outbox, site.store.reservations.get, self._steps, self._line(), rests=self._rests)
         except (StorageUnavailableError, BrokerAwayError) as fault:
             self.kernel.note("sweep failed", type(fault).__name__)
 
@@ -311,7 +314,7 @@ class Worker(Node):
             execute=self.commit.run,
             addresses=self._addresses,
             press=PRESS,
-            channel=site.mail,
+            channel=self._line(),
             by_group=lambda _: {},
             context=self._sweeps,
             new_id=self.kernel.new_id,
@@ -322,6 +325,11 @@ class Worker(Node):
             keeper.work(lambda: self.kernel.now > ends)
         except StorageUnavailableError as fault:
             self.kernel.note("cleanup failed", type(fault).__name__)
+
+    def _line(self) -> Line:
+        if self.line is None:
+            raise AssertionError("it has not begun")
+        return self.line
 
     def _settle_revoked(self) -> None:
         """As `projections.revoking.settle_next`, whose list of such codes is a table."""
@@ -347,52 +355,11 @@ class Worker(Node):
     def _await_some(self, sending: Sending) -> tuple[Sending, Sending]:
         while not any(future.done() for future in sending):
             for future in sending:
-                future.add_done_callback(_Wake(self.kernel))
+                future.add_done_callback(Wake(self.kernel))
             self.kernel.park()
         self.step(0.003)
         ended = {future for future in sending if future.done()}
         return ended, sending - ended
-
-
-class _Wake:
-    """Wakes the task that made it; a late call is harmless, as the task only looks again."""
-
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel, self._task = kernel, kernel.current
-
-    def __call__(self, _: Future[Any]) -> None:
-        self._kernel.wake(self._task)
-
-
-class _Letter(Future[T]):
-    """A future by number: sets of them have the same order in every run."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self._number = number
-
-    def __hash__(self) -> int:
-        return self._number
-
-
-class _Hands(Executor):
-    """The worker's threads: a task for each letter."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._begun = 0
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Begin it."""
-        self._begun += 1
-        future: _Letter[T] = _Letter(self._begun)
-
-        def run() -> None:
-            self._node.step(0.001)
-            future.set_result(fn(*args, **kwargs))
-
-        self._node.kernel.spawn(self._node.process, run)
-        return future
 
 
 def publish_ids(broker: Broker, ids: Sequence[UUID]) -> None:

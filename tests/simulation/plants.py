@@ -3,6 +3,7 @@
 A simulation that finds none of them would prove nothing (tests/simulation/test_plants.py).
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -259,6 +260,19 @@ def uncertain_is_a_failure(patch: Patch) -> None:
     patch.setattr(Steps, "_record", record)
 
 
+def closed_greeting_spends_an_attempt(patch: Patch) -> None:
+    """A server with too many connections is taken for one that did not want this message."""
+    known = Steps._record
+
+    def record(self: Steps, context: Context, tried: Tried) -> RecordOutcome:
+        command = known(self, context, tried)
+        if not isinstance(command.outcome, Rejected):
+            return command
+        return replace(command, outcome=dataclasses.replace(command.outcome, about_connection=False))
+
+    patch.setattr(Steps, "_record", record)
+
+
 PLANTS: Mapping[str, Callable[[Patch], None]] = {
     plant.__name__: plant
     for plant in (
@@ -280,6 +294,7 @@ PLANTS: Mapping[str, Callable[[Patch], None]] = {
         held_is_called_used_up,
         overdue_needs_the_sweep,
         uncertain_is_a_failure,
+        closed_greeting_spends_an_attempt,
         *GRANT_PLANTS,
     )
 }

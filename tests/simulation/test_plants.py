@@ -8,7 +8,7 @@ import pytest
 from tests.simulation.plants import PLANTS
 from tests.simulation.world import simulate
 
-SEEDS_MAX = 900
+SEEDS_MAX = 3000
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,7 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the seed that found it is all right without it."""

@@ -29,6 +29,7 @@ from tests.simulation.persistence import open_memory
 from tests.simulation.persons import PERSONS, code_draft, person_draft
 from tests.simulation.staff import Staff
 from tests.simulation.store import Calm, Fate
+from workers.channels.window import REST_LONGEST_S
 from workers.grants import BUSY_S
 from workers.notices import ATTEMPTS_MAX, LEASE_S, RETRY_S
 from workers.sweep import DOUBLINGS_MAX, GRACE_S, REPEAT_S
@@ -168,6 +169,7 @@ class World:
             code_ids=self.code_ids,
             in_time=() if self.calm_at is None else self.waiting,
             removals=self.site.mail.removals,
+            busy=self.site.mail.busy,
             policy=self.policy,
             ended_at=self.ended_at,
         )
@@ -193,9 +195,9 @@ class World:
         self.kernel.close([*(node.process for node in nodes), self.people.process, self.gremlin, self.site.supervisor])
 
     def _slack_s(self) -> float:
-        """How long the slowest way takes: a lease, a wake-up call that is trusted in vain, and some sweeps."""
+        """How long the slowest way takes: a lease, a wake-up call that is trusted in vain, sweeps, a server's rest."""
         trusted_s: float = GRACE_S + REPEAT_S * 2**DOUBLINGS_MAX
-        return self.policy.lease_s + trusted_s + self.site.sweep_s * 3 + 30
+        return self.policy.lease_s + trusted_s + self.site.sweep_s * 3 + 30 + REST_LONGEST_S * 2
 
     def _has_time(self, item: Reservation) -> bool:
         """Whether there is time enough left to send it, now that nothing goes wrong any more."""
