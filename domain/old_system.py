@@ -20,8 +20,10 @@ from domain.values import EmailAddress, MalformedEmailError
 
 REBINDS_MAX: Final = 1
 """Moves of one access that the legacy system permits, whatever a code's record says."""
-LEAST_DAYS: Final = 1
-"""Shortest access duration of this ledger."""
+DAYS: Final = (1, 36_500)
+"""Shortest and longest access duration, in days."""
+REBINDS: Final = (0, 1_000)
+"""Fewest and most moves of one access."""
 
 _EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -49,8 +51,8 @@ class ProvenUse(Struct, frozen=True, kw_only=True):
     moves: int = 0
 
 
-class Negative(NamedTuple):
-    """A number below zero where none belongs, and what is taken for it; None: the records decide."""
+class OutOfRange(NamedTuple):
+    """A number that this ledger does not have, and what is imported for it; None: the records decide."""
 
     column: str
     number: int
@@ -75,7 +77,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
         bad_emails: Ids of records whose email address is not valid.
         rebinds: Records of moves to another group, which took no use.
         unknown: Statuses that are not in `domain.legacy_statuses`, by table and word, with their numbers.
-        negatives: Numbers below zero.
+        out_of_range: Numbers that this ledger does not have.
     """
 
     judgement: Judgement
@@ -93,7 +95,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     bad_emails: Sequence[int]
     rebinds: int
     unknown: Counter[tuple[str, str]]
-    negatives: Sequence[Negative]
+    out_of_range: Sequence[OutOfRange]
 
     @property
     def counting(self) -> list[ProvenUse]:
@@ -120,7 +122,7 @@ def judge(
     """
     invites = [record for record in records if not record.is_rebind]
     uses, bad_emails = _uses(code, invites)
-    moved = max(code.rebind_count, sum(record.is_rebind and record.is_proven for record in records))
+    moved = max(_within(REBINDS, code.rebind_count), sum(record.is_rebind and record.is_proven for record in records))
     uses = _with_its_time(code, _without_removed_moves(uses, records), moved)
     proven = sum(not use.is_refunded for use in uses) + len(bad_emails)
     openings = _openings(code, invites, proven, len(bad_emails), keep_unproven=keep_unproven)
@@ -138,11 +140,11 @@ def judge(
         unreadable_binding=is_unreadable,
         rebinds_max=_rebinds_max(code, as_recorded=rebinds_as_recorded),
         rebinds_capped_at=REBINDS_MAX if code.rebind_limit is not None and code.rebind_limit > REBINDS_MAX else None,
-        validity_days=None if code.validity_days is None else max(code.validity_days, LEAST_DAYS),
+        validity_days=None if code.validity_days is None else _within(DAYS, code.validity_days),
         bad_emails=bad_emails,
         rebinds=len(records) - len(invites),
         unknown=_unknown_statuses(code, records),
-        negatives=list(_negatives(code)),
+        out_of_range=list(_out_of_range(code)),
     )
 
 
@@ -245,7 +247,7 @@ def _kept_binding(code: OldCode, uses: Sequence[ProvenUse]) -> tuple[EmailAddres
 def _rebinds_max(code: OldCode, *, as_recorded: bool) -> int | None:
     if code.rebind_limit is None:
         return None
-    limit = max(code.rebind_limit, 0)
+    limit = _within(REBINDS, code.rebind_limit)
     return limit if as_recorded else min(limit, REBINDS_MAX)
 
 
@@ -256,12 +258,19 @@ def _unknown_statuses(code: OldCode, records: Sequence[OldRecord]) -> Counter[tu
     return unknown
 
 
-def _negatives(code: OldCode) -> Iterator[Negative]:
+def _within(bounds: tuple[int, int], number: int) -> int:
+    least, most = bounds
+    return min(max(number, least), most)
+
+
+def _out_of_range(code: OldCode) -> Iterator[OutOfRange]:
     if code.used_count < 0:
-        yield Negative("used_count", code.used_count, None)
-    if code.validity_days is not None and code.validity_days < 0:
-        yield Negative("validity_days", code.validity_days, LEAST_DAYS)
-    if code.rebind_count < 0:
-        yield Negative("rebind_count", code.rebind_count, 0)
-    if code.rebind_limit is not None and code.rebind_limit < 0:
-        yield Negative("rebind_limit", code.rebind_limit, 0)
+        yield OutOfRange("used_count", code.used_count, None)
+    numbers = (
+        ("validity_days", code.validity_days, DAYS),
+        ("rebind_count", code.rebind_count, REBINDS),
+        ("rebind_limit", code.rebind_limit, REBINDS),
+    )
+    for column, number, bounds in numbers:
+        if number is not None and number != _within(bounds, number):
+            yield OutOfRange(column, number, _within(bounds, number))

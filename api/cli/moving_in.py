@@ -29,7 +29,7 @@ WORDS = {
     "too_high": "codes counted too high",
     "too_low": "codes counted too low",
     "over_limit": "codes over their limit (raised)",
-    "negative": "codes with a number below zero",
+    "out_of_range": "codes with a number out of range, such as below zero",
     "in_doubt": "codes with invitations of unknown outcome",
     "unknown_status": "rows with an unknown status",
     "removed": "invitations that the legacy system refunded (imported as refunded)",

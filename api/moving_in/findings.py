@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple, get_args
 
 from domain.legacy_records import OldCode
 from domain.legacy_statuses import QUEUE_STATUSES
-from domain.old_system import Verdict
+from domain.old_system import OutOfRange, Verdict
 from projections.legacy.rows import QueuedPerson
 from projections.legacy.source import CodeFile, Trouble
 
@@ -15,7 +15,7 @@ FindingKind = Literal[
     "too_high",
     "too_low",
     "over_limit",
-    "negative",
+    "out_of_range",
     "in_doubt",
     "unknown_status",
     "removed",
@@ -100,13 +100,13 @@ def _of_counter(code: OldCode, verdict: Verdict) -> Iterator[Said]:
         yield "too_low", facts + words, 1
     if verdict.max_uses != code.max_uses:
         yield "over_limit", f"{facts}the limit is raised to {verdict.max_uses}, and the recorded one is noted", 1
-    if verdict.negatives:
-        yield "negative", "; ".join(map(negative_in_words, verdict.negatives)), 1
+    if verdict.out_of_range:
+        yield "out_of_range", "; ".join(map(out_of_range_in_words, verdict.out_of_range)), 1
 
 
-def negative_in_words(negative: tuple[str, int, int | None]) -> str:
-    """A number below zero, and what is taken for it."""
-    column, number, taken = negative
+def out_of_range_in_words(found: OutOfRange) -> str:
+    """A number that this ledger does not have, and what is imported for it."""
+    column, number, taken = found
     return f"{column} is {number}: " + ("the records decide" if taken is None else f"imported as {taken}")
 
 

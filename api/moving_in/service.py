@@ -13,11 +13,11 @@ from api.moving_in.findings import (
     Finding,
     Outlook,
     Tally,
-    negative_in_words,
     of_code,
     of_queued,
     of_rows,
     of_trouble,
+    out_of_range_in_words,
 )
 from domain.access import Access
 from domain.decisions.command import Context
@@ -245,7 +245,7 @@ def _note(code: OldCode, verdict: Verdict) -> str:
         parts.append(f"[{SOURCE}] limit {code.max_uses} -> {verdict.max_uses}: {verdict.becomes} uses are proven")
     if verdict.judgement != "agrees":
         parts.append(f"[{SOURCE}] counter {verdict.counted} -> {verdict.becomes}")
-    parts += [f"[{SOURCE}] {negative_in_words(negative)}" for negative in verdict.negatives]
+    parts += [f"[{SOURCE}] {out_of_range_in_words(number)}" for number in verdict.out_of_range]
     return "\n".join(parts)
 
 

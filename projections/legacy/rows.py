@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from domain.legacy_records import OldCode, OldRecord
 
@@ -16,6 +16,10 @@ NEEDED = {
     "invite_records": ("id", "email", "status", "redeem_code"),
 }
 """Columns without which a table can't be read; every other one may be missing in an older version."""
+
+
+YEARS: Final = (2000, 8999)
+"""Years of the times that this ledger can compute with."""
 
 
 class QueuedPerson(NamedTuple):
@@ -43,7 +47,7 @@ def old_code(row: Mapping[str, Any]) -> OldCode:
         used_count=_whole(row, "used_count") or 0,
         max_uses=limit or None,
         created_at=_moment(row, "created_at"),
-        expires_at=_moment(row, "expires_at"),
+        expires_at=_expiry(row),
         is_active=row.get("is_active") is None or bool(row["is_active"]),
         note=row.get("note") or None,
         group_id=_whole(row, "group_id"),
@@ -114,8 +118,23 @@ def _moment(row: Mapping[str, Any], column: str) -> datetime | None:
     value = row.get(column)
     if value is None or value == "":
         return None
+    moment = _utc(value, column)
+    if not YEARS[0] <= moment.year <= YEARS[1]:
+        raise OldRowError(f"{column} is {value!s}, which is not in the years {YEARS[0]} to {YEARS[1]}")
+    return moment
+
+
+def _expiry(row: Mapping[str, Any]) -> datetime | None:
+    """When a code expires; a time that is too late for this ledger stands for never."""
+    value = row.get("expires_at")
+    if value is None or value == "":
+        return None
+    return None if _utc(value, "expires_at").year > YEARS[1] else _moment(row, "expires_at")
+
+
+def _utc(value: object, column: str) -> datetime:
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError as wrong:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as wrong:
         raise OldRowError(f"{column} is {value!r}, which is no time") from wrong
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

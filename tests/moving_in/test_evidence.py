@@ -149,7 +149,7 @@ def test_negative_counter_is_weighed_by_the_records_and_noted(
     ]
     document = imports(codes, [old.record(1, "NEGATIVE1")])
 
-    assert (document["negative"], document["unreadable"], document["imported"]) == (3, 1, 3)
+    assert (document["out_of_range"], document["unreadable"], document["imported"]) == (3, 1, 3)
     assert history(terminal, "NEGATIVE1")["used_count"] == 1
     assert "[invitehub] used_count is -2: the records decide" in terminal.ledger("history", "NEGATIVE1").out
     assert isinstance(bench.redeem("NEGATIVE2", PERSON), Done)
@@ -158,6 +158,27 @@ def test_negative_counter_is_weighed_by_the_records_and_noted(
     assert ("LIMIT1", "redeem_codes: max_uses is -1, which is below zero; left out") in sentences(
         document, "unreadable"
     )
+
+
+def test_extreme_numbers_and_times_do_not_stop_an_import(
+    imports: Import, bench: LedgerBench, terminal: Terminal
+) -> None:
+    """What is imported can be listed, read and redeemed; what is not is named."""
+    codes = [
+        old.code(1, "DAYS1", validity_days=10**9, used_count=1, bound_email=PERSON),
+        old.code(2, "NEVER1", expires_at="9999-12-31 23:59:59"),
+        old.code(3, "EARLY1", created_at="0001-01-01 00:00:00"),
+        old.code(4, "ZONE1", expires_at="0001-01-01 00:00:00+14:00"),
+        old.code(5, "MOVES1", rebind_limit=10**6, rebind_count=10**6),
+    ]
+    document = imports(codes, [old.record(1, "DAYS1")], "--rebinds-as-recorded")
+
+    assert (document["imported"], document["out_of_range"], document["unreadable"]) == (3, 2, 2)
+    rows = bench.rows("SELECT max(validity_days), max(rebinds_max), max(expires_at) FROM code_balances")
+    assert rows == [(36_500, 1_000, None)]
+    assert isinstance(bench.redeem("NEVER1", PERSON), Done)
+    assert terminal.ledger("export", "codes").status == 0
+    assert history(terminal, "DAYS1")["used_count"] == 1
 
 
 def test_moves_are_bounded_as_in_the_legacy_system_unless_taken_as_recorded(
