@@ -131,7 +131,6 @@ async def list_events(
     content = {"events": [view_of(item) for item in page.events], "next": page.next, "more": page.is_full}
     return Response(
         orjson.dumps({**content, "newest": newest}),
-        headers={"Cache-Control": "no-store"},
         media_type="application/json",
     )
 
@@ -165,7 +164,7 @@ async def stream_events(
     return StreamingResponse(
         _stream(page_after, services, readers, start, seconds),
         media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        headers={"X-Accel-Buffering": "no"},
     )
 
 

@@ -31,7 +31,7 @@ from api.i18n import LANGUAGES, translator
 from api.limits.exchange import telling
 from api.limits.guard import Guard
 from api.malformed import problem_of
-from api.methods import allowed_methods, without_slash
+from api.methods import not_found, without_slash
 from api.middleware import Envelope
 from api.openapi import described, operation_id
 from api.page_deps import page_deps
@@ -249,7 +249,9 @@ def _handle_faults(app: FastAPI) -> None:
         language = language_of(request)
         request.scope["ledger_outcome"] = problem.code
         if wants_html(request):
-            return error_page(request, status_of(problem.code), problem.code, language)
+            page = error_page(request, status_of(problem.code), problem.code, language)
+            page.headers.update(problem.headers)
+            return page
         return problem_response(problem, language, request_id_of(request))
 
     @app.exception_handler(ProblemError)
@@ -260,21 +262,22 @@ def _handle_faults(app: FastAPI) -> None:
     async def on_malformed(request: Request, error: RequestValidationError) -> Response:
         if request.url.path == redeem.PATH:
             REDEEM_REQUESTS.labels("malformed").inc()
-        return await answer(request, problem_of(error))
+        is_id_malformed = any(fault["loc"][:1] == ("path",) for fault in error.errors())
+        other = not_found(request) if is_id_malformed else None
+        return await answer(request, other if other and other.code == "METHOD_NOT_ALLOWED" else problem_of(error))
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
         codes_by_status = {
             HTTPStatus.NOT_FOUND: "NOT_FOUND",
-            HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "BODY_TOO_LARGE",
         }
         if error.status_code == HTTPStatus.NOT_FOUND and (target := without_slash(request)) is not None:
             return RedirectResponse(target, HTTPStatus.TEMPORARY_REDIRECT)
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return await answer(request, not_found(request))
         problem = ProblemError(codes_by_status.get(HTTPStatus(error.status_code), "MALFORMED"))
         problem.headers = dict(error.headers or {})
-        if "Allow" in problem.headers:
-            problem.headers["Allow"] = allowed_methods(request) or problem.headers["Allow"]
         return await answer(request, problem)
 
     @app.exception_handler(Exception)

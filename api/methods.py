@@ -1,15 +1,28 @@
-"""Which methods a path takes, and the path that a trailing slash hides: the router knows neither."""
+"""Which methods a path has, and the path that a trailing slash hides: the router knows neither."""
 
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from fastapi import Request
-from fastapi.routing import APIRoute, iter_route_contexts
-from starlette.routing import Match
+from fastapi.routing import iter_route_contexts
+from starlette.routing import Match, Route
+
+from api.pages.assets import PREFIX as STATIC_FILES
+from api.problems import ProblemError
+
+ANY_PATH = ":path}"
+"""Ends the template of a route that answers 404 for every path that no other route has."""
 
 
-def allowed_methods(request: Request) -> str:
-    """The value of an Allow header for the path of this request; empty if nothing is there."""
-    return _methods_at(request, request.url.path)
+def not_found(request: Request) -> ProblemError:
+    """Return the problem of a path that has no answer to this method: 405 where it has one to others, else 404."""
+    is_file = request.url.path.startswith(f"{STATIC_FILES}/")
+    allowed = ["GET", "HEAD"] if is_file else _methods_at(request, request.url.path)
+    if not allowed or request.method in allowed:
+        return ProblemError("NOT_FOUND")
+    problem = ProblemError("METHOD_NOT_ALLOWED")
+    problem.headers = {"Allow": ", ".join(allowed)}
+    return problem
 
 
 def without_slash(request: Request) -> str | None:
@@ -25,10 +38,21 @@ def without_slash(request: Request) -> str | None:
     return quote("/" + bare.lstrip("/")) + (f"?{query}" if query else "")
 
 
-def _methods_at(request: Request, path: str) -> str:
+def _methods_at(request: Request, path: str) -> list[str]:
+    """Return the methods of a path in alphabetical order; none if nothing is there.
+
+    Where templates overlap, as `/codes/import` and `/codes/{code_id}` do, the more literal one has the path.
+    """
+    found = list(_routes_at(request, path))
+    nearest = max((literalness for literalness, _ in found), default=())
+    return sorted({method for literalness, methods in found if literalness == nearest for method in methods})
+
+
+def _routes_at(request: Request, path: str) -> Iterator[tuple[tuple[bool, ...], set[str]]]:
+    """For each route that matches the path: which segments of its template are literal, and its methods."""
     scope = {"type": "http", "method": request.method, "path": path, "headers": []}
-    found: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
-        if isinstance(route.original_route, APIRoute) and route.matches(scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return ", ".join(sorted(found))
+        template = route.path or ""
+        is_there = isinstance(route.original_route, Route) and not template.endswith(ANY_PATH)
+        if is_there and route.matches(scope)[0] is not Match.NONE:
+            yield tuple("{" not in segment for segment in template.split("/")), set(route.methods or ())

@@ -14,6 +14,10 @@ from domain.trace_ids import outside_trace_id
 
 NO_SNIFF = (b"x-content-type-options", b"nosniff")
 """What is sent is what it says it is. Pages and files have it among their own headers."""
+NO_STORE = (b"cache-control", b"no-store")
+"""Neither a browser nor a proxy keeps it."""
+PRIVATE, PUBLIC = "/api/v1/", ("/api/v1/public/", "/api/v1/openapi.json")
+"""Paths whose answers hold what a key or a session opened, and the exceptions below them."""
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 """Who once came by https comes by https for a year (RFC 6797); said over https only, elsewhere it means nothing."""
 
@@ -70,6 +74,7 @@ class Envelope:
         declared, request_id = self._read_headers(scope)
         scope["ledger_request_id"] = request_id
         status = 0
+        is_private = scope["path"].startswith(PRIVATE) and not scope["path"].startswith(PUBLIC)
 
         async def tagged(message: Message) -> None:
             nonlocal status
@@ -77,6 +82,8 @@ class Envelope:
                 status = message["status"]
                 headers = message["headers"]
                 headers.append((b"x-request-id", request_id.encode()))
+                if is_private:
+                    headers[:] = [header for header in headers if header[0] != NO_STORE[0]] + [NO_STORE]
                 if NO_SNIFF not in headers:
                     headers.append(NO_SNIFF)
                 if scope.get("scheme") == "https":

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter
-from fastapi.responses import Response
 from pydantic import BaseModel
 
 from api.deps import TheIdentity
@@ -33,9 +32,8 @@ class SessionView(BaseModel):
 
 
 @router.get("", summary="What the caller may do")
-async def session(who: TheIdentity, response: Response) -> SessionView:
+async def session(who: TheIdentity) -> SessionView:
     """Scopes of the key or of the staff session, and the token that the session's changes have to carry."""
-    response.headers["Cache-Control"] = "no-store"
     return SessionView(
         kind="key" if who.token is None else "staff",
         id=who.caller.actor_id or "",

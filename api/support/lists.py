@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.i18n import Translator, translator
+from api.methods import not_found
 from api.paging import FIRST, cursor_of, place_of
-from api.problems import ProblemError
 from api.support.access import Admin, SupportRoute, TheDesk, Viewer
 from api.support.rendering import language_of, support_page
 from api.support.search import NEWEST
@@ -86,6 +86,6 @@ def _other(line: AuditLine, say: Translator) -> str:
 
 
 @router.get("/{_path:path}")
-async def nowhere(_: Viewer, _path: str) -> Response:
-    """Any other address of the desk, so that its fault is a page of the desk. It is the last route."""
-    raise ProblemError("NOT_FOUND")
+async def nowhere(request: Request, _: Viewer, _path: str) -> Response:
+    """Answers every other path of the support console with a page of it. It is the last route."""
+    raise not_found(request)

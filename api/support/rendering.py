@@ -31,7 +31,9 @@ def fault_page(request: Request, problem: ProblemError) -> Response:
     language = language_of(request)
     heading = refusal_title(problem.code, language)
     detail = refusal_detail(problem.code, language, **problem.facts)
-    return _fault(request, status_of(problem.code), heading, detail, problem.retry_after_s)
+    answer = _fault(request, status_of(problem.code), heading, detail, problem.retry_after_s)
+    answer.headers.update(problem.headers)
+    return answer
 
 
 def form_is_stale(request: Request) -> Response:
