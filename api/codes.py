@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response
 
+from api.csv_lines import CSV_CONTENT
 from api.csv_lines import TYPE as CSV_TYPE
 from api.deps import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
 from api.etags import tag_of
@@ -161,7 +162,7 @@ async def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, respon
 
 @router.get(
     "/{code_id}/history",
-    responses={404: {"model": Problem}, 200: {"content": {"text/csv": {}}}},
+    responses={404: {"model": Problem}, 200: {"content": CSV_CONTENT}},
     response_model=History,
     summary="What happened to a code",
 )
@@ -196,7 +197,7 @@ async def history(
 
 @router.get(
     "/{code_id}/explain",
-    responses={404: {"model": Problem}, 200: {"content": {"text/csv": {}}}},
+    responses={404: {"model": Problem}, 200: {"content": CSV_CONTENT}},
     response_model=Explanation,
     summary="Why the count of a code is what it is",
 )

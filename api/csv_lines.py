@@ -9,6 +9,8 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """First letters that make a formula of a cell (OWASP, "CSV Injection")."""
 MARK: Final = "'"
 TYPE: Final = "text/csv; charset=utf-8"
+CSV_CONTENT: Final = {"text/csv": {"schema": {"type": "string"}}}
+"""How the API document describes an answer in CSV."""
 
 
 def csv_line(cells: Iterable[object]) -> str:

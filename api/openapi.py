@@ -29,6 +29,21 @@ WORDS: Final[Mapping[str, str]] = {
 }
 """What a status means, where a route does not say it more precisely."""
 CODE_FILE: Final = "CSV with a line of column names, or JSON Lines."
+TAGS: Final[Mapping[str, str]] = {
+    "public": "Redeem a code, follow a redemption and correct it. No API key is needed.",
+    "redemptions": "Redeem codes on behalf of others, with an API key.",
+    "codes": "Issue, import, list and change codes, and read their history.",
+    "reservations": "List reservations and decide about single ones.",
+    "refunds": "Refund what an outage affected.",
+    "cases": "Read the review queue.",
+    "events": "Read the event feed from a position.",
+    "recipients": "Export and erase the data of one person.",
+    "channels": "Connect the external system of a group, and take its callbacks.",
+    "webhooks": "Manage webhook endpoints and their deliveries.",
+    "session": "Read what the caller is permitted to do.",
+    "operation": "Read the health of the service.",
+}
+"""Groups of operations, in the order in which they are described."""
 FRAMEWORK_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
 
 
@@ -39,6 +54,8 @@ def operation_id(route: APIRoute) -> str:
 
 def described(document: Document) -> Document:
     """FastAPI's document, made whole; it is changed in place."""
+    document["servers"] = [{"url": "/", "description": "The ledger that serves this document."}]
+    document["tags"] = [{"name": name, "description": about} for name, about in TAGS.items()]
     document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
     document["components"]["schemas"]["CodeFile"] = {"type": "string", "title": "CodeFile", "description": CODE_FILE}
     for operation in _operations(document):
@@ -55,6 +72,7 @@ def _operations(document: Document) -> Iterator[Document]:
 
 def _describe(operation: Document) -> None:
     responses = operation["responses"]
+    operation.setdefault("security", [])  # said out loud: no key is needed
     if operation["operationId"].partition("_")[0] != "operation":
         responses.setdefault("503", {"description": ""})
     if "requestBody" in operation:
