@@ -3,6 +3,8 @@
 import importlib
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -22,13 +24,16 @@ def generated(folder: Path, document: object) -> Path:
     return folder / PACKAGE
 
 
-def imported(package: Path) -> ModuleType:
-    """Its module of functions."""
+@contextmanager
+def imported(package: Path) -> Iterator[ModuleType]:
+    """Its module of functions, with its connections closed afterwards."""
     sys.path.insert(0, str(package.parent))
     try:
-        return importlib.import_module(f"{PACKAGE}.client")
+        module = importlib.import_module(f"{PACKAGE}.client")
     finally:
         sys.path.remove(str(package.parent))
+    with closing(module.client):
+        yield module
 
 
 def test_a_generated_client_redeems_a_code(
@@ -38,9 +43,11 @@ def test_a_generated_client_redeems_a_code(
     monkeypatch.setenv("BASE_URL", served)
     monkeypatch.setenv("HEADERS", json.dumps(site.key("admin")))
     package = generated(tmp_path, site.client.get("/api/v1/openapi.json").json())
-    client = imported(package)
-    schemas = sys.modules[f"{PACKAGE}.schemas"]
+    with imported(package) as client:
+        _redeem_and_read(client, sys.modules[f"{PACKAGE}.schemas"])
 
+
+def _redeem_and_read(client: ModuleType, schemas: ModuleType) -> None:
     # This generator wants a value for each field that may be null.
     terms = {"expires_at": None, "validity_days": None, "group": None, "rebinds_max": None, "note": None}
     (issued,) = client.codes_issue(data=schemas.IssueRequest(count=1, max_uses=1, **terms))
