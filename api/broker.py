@@ -11,11 +11,11 @@ START_S: Final = 30.0
 """So long after our own start worker and beat may still be starting too."""
 
 PARTS: Final = {
-    "broker": "Redis does not answer: invitations wait for it, redeems are taken all the same",
-    "worker": "no worker gave a sign of life for 15 s: invitations wait for one",
-    "beat": "beat gave no sign of life for 15 s: retries and refunds wait for it",
-    "broker_noeviction": "Redis may throw queued work away: set its maxmemory-policy to noeviction",
-    "broker_memory": "Redis is at its maxmemory and takes no more work: raise it, or find out what fills it",
+    "broker": "Redis is unavailable: invitations wait, redeems are accepted",
+    "worker": "heartbeat of the workers missing for 15 s: invitations wait",
+    "beat": "heartbeat of beat missing for 15 s: retries and refunds wait",
+    "broker_noeviction": "maxmemory-policy of Redis is unsafe, queued work may be evicted: set it to noeviction",
+    "broker_memory": "Redis is full and refuses work: raise its maxmemory, or find what fills it",
 }
 """By the names of `workers.broker.BrokerState.missing`."""
 
@@ -37,5 +37,5 @@ class MissingParts:
         for part in sorted(missing - self._told):
             log.error(PARTS[part])
         for part in sorted(self._told - missing):
-            log.warning("%s is all right again", part)
+            log.warning("%s is available again", part)
         self._told = missing

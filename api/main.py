@@ -158,7 +158,7 @@ async def _storage(settings: ApiSettings) -> Storage:
         try:
             return Storage.open(settings)
         except StorageUnavailableError as away:
-            log.warning("waiting for the database: %s", away)
+            log.warning("connecting to the database failed, trying again: %s", away)
             await asyncio.sleep(OPEN_PAUSE_S)
     return Storage.open(settings)
 
@@ -217,9 +217,7 @@ def forget_again(storage: Storage, settings: ApiSettings) -> None:
 
     number = Forgetting(storage, ForgottenList(settings.forgotten), context, POOL.uuid).forget_again()
     if number:
-        log.warning(
-            "%d people who had asked to be forgotten were in the database again and were forgotten again", number
-        )
+        log.warning("%d erased people had come back with a restored database and were erased again", number)
 
 
 def _publish(ids: Sequence[UUID]) -> None:
@@ -239,7 +237,7 @@ def _post_room(settings: ApiSettings, storage: Storage) -> PostRoom:
 def _count_celery_error(error: Exception) -> None:
     """A failed publish is unknown, not failed: it is counted, said, and tried again."""
     ERRORS.labels("celery_error").inc()
-    log.warning("the broker did not take a message (the sweep finds what was reserved): %s", type(error).__name__)
+    log.warning("publishing to the broker failed, the sweep will dispatch the reservations: %s", type(error).__name__)
 
 
 def _handle_faults(app: FastAPI) -> None:

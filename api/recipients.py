@@ -83,7 +83,7 @@ async def forget_person(services: Services, caller: Caller, email: str, reason: 
     try:
         done = await services.read(lambda: forgetting.forget(address), FORGET_S_MAX)
     except ForgottenListError as fault:
-        log.exception("nobody was forgotten")
+        log.exception("erasing a person failed")
         raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from fault
     except SealBrokenError as broken:
         raise _altered(broken) from broken

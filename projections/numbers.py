@@ -117,7 +117,7 @@ class LedgerNumbers:
                 try:
                     self._found = self._look()
                 except psycopg.Error as away:
-                    log.warning("the ledger could not be asked for its numbers: %s", type(away).__name__)
+                    log.warning("reading metrics from the database failed: %s", type(away).__name__)
                     self._found = replace(self._found, is_up=False)
                 self._looked_at = self._clock()
             return self._found

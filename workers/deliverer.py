@@ -108,10 +108,10 @@ class Deliverer:
         try:
             self.work(taken)
         except StorageUnavailableError as away:
-            log.warning("webhooks wait for the database: %s", away)
+            log.warning("delivering webhooks failed, the database is unavailable: %s", away)
         except Exception:
             ERRORS.labels("internal_error").inc()
-            log.exception("an endpoint's messages are left to the next go")
+            log.exception("delivering to a webhook endpoint failed, the next run will retry it")
         finally:
             self._free.release()
 

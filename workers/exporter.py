@@ -71,7 +71,7 @@ class Exporter:
             except OSError as refused:
                 if not told:
                     log.warning(
-                        "no /metrics on port %d of this worker (%s): set LEDGER_WORKER_METRICS_PORT to a free one",
+                        "serving /metrics on port %d failed (%s): set LEDGER_WORKER_METRICS_PORT to a free one",
                         self._address[1], refused.strerror,
                     )  # fmt: skip
                 told = True
@@ -116,7 +116,7 @@ def start_exporter(settings: WorkerSettings) -> Exporter | None:
     if settings.worker_metrics_port == 0:
         return None
     if metric_files.folder() is None:
-        log.warning("PROMETHEUS_MULTIPROC_DIR is not set: what the worker's child processes count does not show")
+        log.warning("PROMETHEUS_MULTIPROC_DIR is missing: metrics of the worker's child processes are not served")
     watch = BrokerWatch(settings.redis_url.get_secret_value())
     exposition = Exposition(
         [

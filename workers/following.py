@@ -38,6 +38,6 @@ def follow_events(storage: Storage, now: datetime, checkpoint_file: Path | None)
         try:
             sign_and_publish(conn, signing_key(storage.vault.rings["master"]), now, checkpoint_file)
         except OlderStateError as older:
-            log.error("nothing is signed: %s", older)  # noqa: TRY400 - the sentence says it all
+            log.error("signing a checkpoint failed: %s", older)  # noqa: TRY400 - the sentence says it all
         advance(conn)
     return taken

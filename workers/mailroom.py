@@ -124,4 +124,4 @@ def _tell(fault: Exception) -> None:
     """An outage in one line, as it is told at each letter; a defect with where it was."""
     ERRORS.labels("celery_error").inc()
     is_away = isinstance(fault, StorageUnavailableError)
-    log.error("invitations were left to the sweep: %s", fault, exc_info=None if is_away else fault)
+    log.error("sending invitations failed, the sweep will retry them: %s", fault, exc_info=None if is_away else fault)

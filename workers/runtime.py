@@ -168,6 +168,6 @@ def _all_results(commit: GroupCommit, commands: Sequence[Command]) -> list[Done 
             raise
         except Exception as defect:
             ERRORS.labels("internal_error").inc()
-            log.exception("a command is broken; what it was about is left to the sweep")
+            log.exception("executing a command failed, the sweep will retry it")
             results.append(defect)
     return results

@@ -71,7 +71,7 @@ def _begin(**_: Any) -> None:
         _Process.get()
     except StorageUnavailableError as away:
         # The next task tries again; a worker that dies here would only be started over and over.
-        log.warning("the database is away at start: %s", away)
+        log.warning("connecting to the database at start failed: %s", away)
     look_seldom()
 
 

@@ -117,14 +117,14 @@ class BatchRunner:
                     self._work(batch, lambda found: _slices(self._drawn(found), found.done))
                     continue
             except StorageUnavailableError as away:
-                log.warning("batches wait for the database: %s", type(away).__name__)
+                log.warning("reading batches failed, the database is unavailable: %s", type(away).__name__)
             self._wake.wait(LOOK_S)
 
     def _take_file(self, batch: Batch, rows: Iterable[Row]) -> None:
         try:
             self._work(batch, lambda _: _slices(iter(rows), 0))
         except StorageUnavailableError:
-            log.warning("an import was broken off: the database is away")
+            log.warning("importing a file was interrupted, the database is unavailable")
         finally:
             self._imports.release()
 
@@ -136,7 +136,7 @@ class BatchRunner:
             raise
         except Exception:
             ERRORS.labels("internal_error").inc()
-            log.exception("a batch of codes is broken")
+            log.exception("issuing a batch of codes failed")
             self._batches.end(batch.batch_id, "broken", self._now(), self._me)
 
     def _work_on(self, batch: Batch, slices: Iterator[tuple[int, list[Row]]]) -> None:

@@ -59,7 +59,11 @@ class Exchange:
         except Exception as fault:  # whatever it is, the next round must come
             if not self._is_away:
                 defect = None if isinstance(fault, PersistenceError) else fault
-                log.warning("limits are this process's alone for now: %s", type(fault).__name__, exc_info=defect)
+                log.warning(
+                    "exchanging rate limits failed, they count for this process alone: %s",
+                    type(fault).__name__,
+                    exc_info=defect,
+                )
             self._is_away = True
         else:
             self._is_away = False

@@ -233,7 +233,7 @@ class Guard:
 
     def _tell(self, opened: bool) -> None:  # noqa: FBT001 - the answer of the breaker, as it comes
         if opened:
-            log.warning("somebody guesses codes: most of the last minute's don't exist (docs/runbook.md#guessing)")
+            log.warning("code guessing detected: most codes of the last minute do not exist (docs/runbook.md#guessing)")
 
     def _keys_of(self, client: str | None) -> tuple[bytes, ...]:
         """Digests of an address's site and, for IPv6, of its network."""

@@ -105,7 +105,7 @@ def test_an_older_state_that_went_on_is_noticed_too(
 
     with pytest.raises(OlderStateError, match="the database's events are others"):
         check_published(backup, file)
-    assert "nothing is signed" in caplog.text
+    assert "signing a checkpoint failed" in caplog.text
     with psycopg.connect(backup) as conn:
         assert 1 == len(checkpoints_after(conn, 0, 100))
 

@@ -37,7 +37,7 @@ class ByGroup:
         try:
             channel = self._own(letter.group)
         except StorageUnavailableError as away:
-            log.warning("a letter waits, since nobody could look up its group's channel: %s", away)
+            log.warning("looking up a group's channel failed, an email waits: %s", away)
             return Rejected(server=self.name, reason="temporary", final=False)
         return (channel or self._usual).send(letter)
 
@@ -48,7 +48,7 @@ class ByGroup:
         try:
             channel = self._own(removal.group)
         except StorageUnavailableError as away:
-            log.warning("an access stays, since nobody could look up its group's channel: %s", away)
+            log.warning("looking up a group's channel failed, an access grant stays: %s", away)
             return Rejected(server=self.name, reason="temporary", final=False)
         return (channel or self._usual).revoke(removal)
 
