@@ -1,6 +1,10 @@
 """The call by hand (docs/runbook.md): reserve through the ledger, on the caller's side; a message holds only an id."""
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from domain.deciding import Command
@@ -9,9 +13,32 @@ from domain.decisions.rebind import RequestRebind
 from domain.decisions.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
+from projections.terminal_text import say_error
 
 if TYPE_CHECKING:
     from workers.runtime import Runtime
+
+
+ADVICE: Final[Mapping[str, str]] = {
+    "CODE_INVALID": "the ledger has no such code: `ledger issue` makes one, `ledger import-codes` imports one",
+    "CODE_MALFORMED": "redeem_code must have 1 to 64 letters and digits",
+    "EMAIL_INVALID": "email must be one email address, such as li.wei@example.com",
+    "GROUP_MISSING": "is_rebind=True needs group_id, the name of the group to move to",
+}
+"""What to do about the code of a refusal."""
+NO_USE_TAKEN: Final = "the ledger refused it and no use was taken; docs/api.md tells every code"
+
+
+class ManualTaskRefusedError(ValueError):
+    """A manual call of the task asks for something malformed, or a rule refuses it.
+
+    Its text is the code of the refusal, and what to do. A script that it ends shows this one line and no traceback.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"{code}: {ADVICE.get(code, NO_USE_TAKEN)}")
+        self.code = code
+        _end_scripts_in_one_line()
 
 
 def reserve_by_hand(
@@ -35,16 +62,16 @@ def reserve_by_hand(
         The id of the reservation (or rebind): a new one, or the one that this person has already.
 
     Raises:
-        ValueError: The input is malformed or the ledger refuses; the message is the refusal's code.
+        ManualTaskRefusedError: The input is malformed or the ledger refuses.
     """
     if is_rebind and not group_id:
-        raise ValueError("is_rebind=True needs group_id: the name of the group to move to")
+        raise ManualTaskRefusedError("GROUP_MISSING")
     try:
         address, code = EmailAddress.parse(email), normal_code(redeem_code)
-    except MalformedEmailError as bad:
-        raise ValueError("EMAIL_INVALID") from bad
-    except MalformedCodeError as bad:
-        raise ValueError("CODE_MALFORMED") from bad
+    except MalformedEmailError:
+        raise ManualTaskRefusedError("EMAIL_INVALID") from None
+    except MalformedCodeError:
+        raise ManualTaskRefusedError("CODE_MALFORMED") from None
     command = _rebind(runtime, address, code, group_id) if is_rebind and group_id else None
     return _reserved(runtime, command or _reserve(runtime, address, code, group_id))
 
@@ -76,5 +103,23 @@ def _rebind(runtime: "Runtime", address: EmailAddress, code: str, group: str) ->
 def _reserved(runtime: "Runtime", command: Command) -> UUID:
     result = runtime.execute([command])[0]
     if isinstance(result, Refusal):
-        raise ValueError(result.code) from result  # noqa: TRY004 - a refusal, not a wrong type
+        raise ManualTaskRefusedError(result.code)
     return result.about().reservation_id
+
+
+def _end_scripts_in_one_line() -> None:
+    """Show an uncaught refusal as one line from now on; every other error as before."""
+    if not isinstance(sys.excepthook, partial):
+        sys.excepthook = partial(_show, sys.excepthook)
+
+
+def _show(
+    usual: Callable[[type[BaseException], BaseException, TracebackType | None], object],
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    if isinstance(error, ManualTaskRefusedError):
+        say_error(str(error))
+    else:
+        usual(kind, error, trace)

@@ -93,7 +93,7 @@ class InviteTask(Task):
         """Publish. With `email` and `redeem_code` the use is reserved first, here on the caller's side.
 
         Raises:
-            ValueError: The ledger refuses; the message is the refusal's code.
+            ManualTaskRefusedError: The ledger refuses. It is a ValueError whose message begins with the refusal's code.
             kombu.exceptions.OperationalError: The broker is away. A reservation made here stays; the sweep finds it.
         """
         if kwargs and "email" in kwargs:
