@@ -1,4 +1,4 @@
-// The field for a code: groups and checks it as one types.
+// The field for a code: checks it as one types, and groups it once it reads as a native code.
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const NATIVE_LENGTH = 20;
@@ -61,8 +61,9 @@ function placeAfter(shown, letters) {
 
 function onCode() {
   const text = bare(code.value);
-  // Codes of older systems may hold other signs: those stay as they were typed.
-  if (/^[0-9A-Z]*$/.test(text)) {
+  const verdict = verdictOf(text);
+  // A legacy code has its own spelling, so nothing is grouped before it reads as a native code.
+  if (verdict === "good") {
     const shown = grouped(text);
     if (shown !== code.value) {
       const caret = placeAfter(shown, bare(code.value.slice(0, code.selectionStart)).length);
@@ -70,7 +71,7 @@ function onCode() {
       code.setSelectionRange(caret, caret);
     }
   }
-  say(verdictOf(text));
+  say(verdict);
 }
 
 code.addEventListener("input", (event) => {
@@ -80,10 +81,11 @@ code.addEventListener("input", (event) => {
 });
 code.addEventListener("compositionend", onCode);
 
-// A backspace right behind a hyphen means the letter before it: else the hyphen would only come back.
+// In a grouped code, a backspace right behind a hyphen means the letter before it: the hyphen alone would come back.
 code.addEventListener("beforeinput", (event) => {
   const at = code.selectionStart;
-  if (event.inputType === "deleteContentBackward" && at === code.selectionEnd && code.value[at - 1] === "-") {
+  const isGrouped = verdictOf(bare(code.value)) === "good";
+  if (isGrouped && event.inputType === "deleteContentBackward" && at === code.selectionEnd && code.value[at - 1] === "-") {
     code.setSelectionRange(at - 1, at - 1);
   }
 });

@@ -108,6 +108,35 @@ def test_a_code_is_grouped_and_checked_as_one_types(house: House, tab: Tab) -> N
     expect(page.locator("#code-check.good")).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    "typed", ["WRONG-CODE", "promo 2024", "AB12CD34", "T6Z7-Z16G-K5WA-XPK1-1EX4", "vip-vip-vip-vip-vip-vip"]
+)
+def test_code_that_is_not_native_stays_as_it_is_typed(tab: Tab, typed: str) -> None:
+    """Letter by letter, and a hyphen that was typed is deleted by one backspace."""
+    page = tab()
+    page.goto("/invite")
+    page.locator("#code").press_sequentially(typed)
+    shown = page.input_value("#code")
+    page.locator("#code").press_sequentially("-")
+    page.press("#code", "Backspace")
+
+    assert shown == typed
+    assert page.input_value("#code") == typed
+
+
+def test_native_code_is_grouped_when_its_last_letter_is_typed(house: House, tab: Tab) -> None:
+    """Not before: until then it may be any other code."""
+    code, page = house.site.issue(), tab()
+    plain = code.replace("-", "")
+    page.goto("/invite")
+    page.locator("#code").press_sequentially(plain[:-1])
+    before = page.input_value("#code")
+    page.locator("#code").press_sequentially(plain[-1])
+
+    assert before == plain[:-1]
+    assert page.input_value("#code") == code
+
+
 def test_signs_of_full_width_are_plain_ones(house: House, tab: Tab) -> None:
     """As Chinese keyboards write them, in the code and in the e-mail, which shows what it is sent as."""
     code, page = house.site.issue(), tab("zh")
