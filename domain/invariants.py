@@ -49,7 +49,7 @@ def check_balance(code: RedeemCode) -> RedeemCode:
 
 
 def is_balanced(code: RedeemCode) -> bool:
-    """9.1: used + reserved within the limit, and no counter below zero."""
+    """Invariant 1: used + reserved within the limit, and no counter below zero."""
     return (
         code.used >= 0
         and code.reserved >= 0
@@ -63,7 +63,7 @@ def _balanced(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> b
 
 
 def counts_only_success(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
-    """9.3: counted by InviteSent, a retaking success or an opening balance; given back by a refund of what counted."""
+    """Invariant 3: counted by InviteSent, a retaking success or an opening balance; refunded only if it counted."""
     change = after.used - (before.used if before else 0)
     match event:
         case InviteSent():
@@ -96,12 +96,12 @@ def is_bound_while_taken(_before: RedeemCode | None, _event: Event, after: Redee
 
 
 def is_sent_once(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
-    """9.4: at most one InviteSent for each delivery."""
+    """Invariant 4: at most one InviteSent for each delivery."""
     return not isinstance(event, InviteSent) or (before is not None and event.delivery not in before.proved_deliveries)
 
 
 def is_taken_and_given_back_by_turns(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
-    """9.4: held or counted, then given back, by turns; a refund names what it was."""
+    """Invariant 4: held or counted, then given back, by turns; a refund names what it was."""
     status = before.status if before else None
     match event:
         case ReservationOpened():
@@ -117,7 +117,7 @@ def is_taken_and_given_back_by_turns(before: Reservation | None, event: Reservat
 
 
 def is_refunded_by_persons_if_unknown(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
-    """9.10: what may have been delivered unseen is given back by persons only."""
+    """Invariant 10: what may have been delivered unseen is given back by persons only."""
     in_doubt = before is not None and before.ever_unknown and before.is_live
     if not in_doubt or not isinstance(event, UseRefunded):
         return True
@@ -137,7 +137,7 @@ def has_one_case_at_a_time(before: Reservation | None, event: ReservationEvent, 
 
 
 def is_due_or_parked(_before: Reservation | None, _event: ReservationEvent, after: Reservation) -> bool:
-    """9.2: what is live, or is delivered once more, is due some time or is an open case."""
+    """Invariant 2: what is live, or is delivered once more, is due some time or is an open case."""
     return not after.is_in_work or (after.due_at is None) == (after.case_id is not None)
 
 
@@ -184,24 +184,25 @@ def keeps_its_end(before: Reservation | None, _event: ReservationEvent, after: R
     return before is None or before.access_ends_at is None or before.access_ends_at == after.access_ends_at
 
 
+# Names begin with the number of the invariant or rule in docs/rules.md, or with what they are about.
 CODE_RULES: Final[Mapping[str, Callable[[RedeemCode | None, Event, RedeemCode], bool]]] = {
-    "9.1 uses stay within the limit": _balanced,
-    "9.3 only a success counts": counts_only_success,
-    "1 a rebind takes no use": takes_no_use_for_a_rebind,
-    "2 time never goes back": goes_forward_in_time,
-    "3.9 bound while taken": is_bound_while_taken,
+    "invariant 1: uses stay within the limit": _balanced,
+    "invariant 3: only a success counts": counts_only_success,
+    "invariant 3: a rebind takes no use": takes_no_use_for_a_rebind,
+    "event log: time never goes back": goes_forward_in_time,
+    "rule 9: bound while taken": is_bound_while_taken,
 }
 RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationEvent, Reservation], bool]]] = {
-    "9.4 sent once per delivery": is_sent_once,
-    "9.4 taken and given back by turns": is_taken_and_given_back_by_turns,
-    "9.10 no machine refunds an unknown": is_refunded_by_persons_if_unknown,
-    "3.6 one case at a time": has_one_case_at_a_time,
-    "9.2 due or parked": is_due_or_parked,
-    "1 access ends once, not early": ends_once_and_not_early,
-    "1 taken away after its end": is_taken_away_after_its_end,
-    "1 its end is announced once": is_announced_once,
-    "1 its end does not move": keeps_its_end,
-    "3.4 a connection spends no attempt": spends_no_attempt_on_connections,
+    "invariant 4: sent once per delivery": is_sent_once,
+    "invariant 4: taken and refunded by turns": is_taken_and_given_back_by_turns,
+    "invariant 10: no machine refunds an unknown": is_refunded_by_persons_if_unknown,
+    "rule 6: one case at a time": has_one_case_at_a_time,
+    "invariant 2: due or parked": is_due_or_parked,
+    "access: ends once, not early": ends_once_and_not_early,
+    "access: removed after its end": is_taken_away_after_its_end,
+    "access: its end is announced once": is_announced_once,
+    "access: its end does not move": keeps_its_end,
+    "rule 4: a connection spends no attempt": spends_no_attempt_on_connections,
 }
 
 

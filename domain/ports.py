@@ -100,7 +100,7 @@ class Rejected:
         about_connection: The server refused, ended or never opened the connection before it heard of the message, so
             no attempt at sending it is spent.
         reply: What the server said, for staff; may hold personal data, so it is kept in the vault only.
-        needs_review: Only a person may decide what becomes of the use: a case with the reason as its cause is opened.
+        needs_review: Only a person may decide what becomes of the use: a case `address_mismatch` is opened.
     """
 
     server: str

@@ -34,9 +34,9 @@ from projections.verify_snapshots import check_snapshots
 from projections.verify_tree import Outside, check_tree
 from projections.verify_vault import VAULT_ROWS, check_vault
 
-NOT_LOST = "2 no event is lost at the end of a stream"
+NOT_LOST = "event log: no event is lost at the end of a stream"
 NOTHING_KNOWN = Outside()
-SETTLED_IN_TIME = "9.2 settled or parked in time"
+SETTLED_IN_TIME = "invariant 2: settled or parked in time"
 NOT_OF_A_CODE = frozenset({SETTLED_IN_TIME, VAULT_ROWS})
 """Rules whose findings no rebuild of a code's rows would repair."""
 

@@ -104,6 +104,6 @@ def _finding_text(finding: Finding) -> str:
     about = f", reservation {finding.reservation_id}" if finding.reservation_id else ""
     detail = f": {finding.detail}" if finding.detail else ""
     if finding.rule == VAULT_ROWS:
-        return f"rule {finding.rule}: broken by row {finding.stream} of {finding.type}{detail}"
+        return f"{finding.rule}: broken by row {finding.stream} of {finding.type}{detail}"
     place = f"version {finding.version} of {finding.stream}, position {finding.position}"
-    return f"rule {finding.rule}: broken by {finding.type}, {place}{about}{detail}"
+    return f"{finding.rule}: broken by {finding.type}, {place}{about}{detail}"

@@ -14,8 +14,8 @@ from projections.copied_log import Stored
 from projections.findings import FINDINGS_MAX, Finding, Findings
 from projections.fold_watch import PoisonEventError, ReadEvent
 
-NO_ADDRESS = "9.9 no clear address in an event"
-READABLE = "2 every event can be read and follows"
+NO_ADDRESS = "invariant 9: no clear address in an event"
+READABLE = "event log: every event can be read and follows"
 _ADDRESS = re.compile(ADDRESS.encode())
 
 

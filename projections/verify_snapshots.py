@@ -15,7 +15,7 @@ from projections.snapshots import SHAPE, fold_on, read_state
 from projections.sql import QUERIES
 from projections.verify_rules import RuleWatch
 
-EQUAL = "9.7 snapshots are what the log says"
+EQUAL = "invariant 7: snapshots are what the log says"
 PAGE = 500
 
 

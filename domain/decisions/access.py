@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeGuard, assert_never
+from typing import Any, Final, TypeGuard, assert_never
 from uuid import UUID
 
 from msgspec import Struct
@@ -25,7 +25,7 @@ from domain.events import (
 from domain.policy import Policy
 from domain.ports import Accepted, Later, OnlyTold, Rejected, RemovalOutcome, TextDraft, Uncertain
 
-REMOVAL_FAILED = "removal_failed"
+REMOVAL_FAILED: Final = "removal_failed"
 """Cause of the case that a person has to settle: somebody still has what ended."""
 
 

@@ -1,11 +1,28 @@
 """Opening and closing a case: what only a person may decide. A reservation has at most one open case."""
 
+from typing import Literal
 from uuid import UUID
 
 from domain.decisions.command import Stamp
 from domain.events import CaseClosed, CaseOpened
 from domain.ports import TextDraft
 from domain.reservation import Reservation
+
+CaseCause = Literal[
+    "unknown_outcome",
+    "resend_failed",
+    "resend_expired",
+    "resend_unknown",
+    "bounced",
+    "no_free_use",
+    "bound_to_another",
+    "newer_reservation",
+    "corrected_meanwhile",
+    "grant_ended",
+    "removal_failed",
+    "address_mismatch",
+]
+"""Why a case is opened. The runbook says of each what to do; events of other versions may hold others."""
 
 REMOVED_BY_HAND = "removed_by_hand"
 REMOVED = "removed"
@@ -15,7 +32,13 @@ ENDS_OF_REMOVALS = frozenset({REMOVED_BY_HAND, REMOVED, TRIED_AGAIN})
 
 
 def opened(
-    item: Reservation, now: Stamp, case_id: UUID, cause: str, *, caused_by: int | None, delivery: int | None = None
+    item: Reservation,
+    now: Stamp,
+    case_id: UUID,
+    cause: CaseCause,
+    *,
+    caused_by: int | None,
+    delivery: int | None = None,
 ) -> CaseOpened:
     """A new case about a reservation's newest delivery, unless another one is named."""
     return CaseOpened(

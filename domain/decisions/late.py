@@ -62,7 +62,7 @@ def success(
     return (late, case)
 
 
-def what_hinders(code: RedeemCode, item: Reservation, book: Book) -> str | None:
+def what_hinders(code: RedeemCode, item: Reservation, book: Book) -> cases.CaseCause | None:
     """Why a machine may not count a refunded use again: the cause of the case; None if it may."""
     if item.refund_cause == "corrected":
         return "corrected_meanwhile"

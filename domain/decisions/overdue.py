@@ -137,5 +137,5 @@ def unknown_outcome(
     )
     if tries_left or item.is_past_sending:
         return (unknown,)
-    cause = "unknown_outcome" if item.is_live else "resend_unknown"
-    return (unknown, cases.opened(item, now, case_id, cause, caused_by=code.version + 1))
+    why: cases.CaseCause = "unknown_outcome" if item.is_live else "resend_unknown"
+    return (unknown, cases.opened(item, now, case_id, why, caused_by=code.version + 1))

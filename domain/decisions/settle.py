@@ -25,7 +25,7 @@ from domain.events import (
     UseRefunded,
 )
 from domain.policy import Policy
-from domain.ports import Accepted, Later, Outcome, Rejected, TextDraft, Uncertain
+from domain.ports import ADDRESS_MISMATCH, Accepted, Later, Outcome, Rejected, TextDraft, Uncertain
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 
@@ -167,7 +167,7 @@ def _after_final_failure(
     if item.resending and item.is_past_sending:
         return ()
     if outcome.needs_review:
-        return (cases.opened(item, now, command.case_id, outcome.reason, caused_by=caused_by),)
+        return (cases.opened(item, now, command.case_id, ADDRESS_MISMATCH, caused_by=caused_by),)
     if item.resending:
         return (cases.opened(item, now, command.case_id, "resend_failed", caused_by=caused_by),)
     if item.ever_unknown:

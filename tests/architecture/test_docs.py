@@ -3,14 +3,19 @@
 import re
 import runpy
 from pathlib import Path
+from typing import get_args
 
 from pydantic import SecretStr
 
+from api.i18n import LANGUAGES, translator
 from api.settings import ApiSettings
+from domain.decisions.cases import CaseCause
+from domain.invariants import CODE_RULES, RESERVATION_RULES
 from workers.settings import WorkerSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+RULE_NAME = re.compile(r'"(invariant|rule) (\d+): ')
 COMPUTED = {"LEDGER_DISK_PATH"}
 """Their default follows from another setting."""
 
@@ -65,3 +70,36 @@ def test_the_lists_of_commands_and_routes_are_as_they_are() -> None:
 def _has_test(path: str, name: str) -> bool:
     file = DOCS.parent / path
     return file.exists() and re.search(rf"^def {name}\(", file.read_text("utf-8"), re.MULTILINE) is not None
+
+
+def test_runbook_and_catalogs_name_every_cause_of_a_case() -> None:
+    """A new cause needs its row under "Open cases", and its sentence in the history."""
+    causes = set(get_args(CaseCause))
+    section = (DOCS / "runbook.md").read_text("utf-8").partition("\n## Open cases\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", section, re.MULTILINE)
+
+    assert sorted(causes) == sorted(rows)
+    assert [
+        (language, cause)
+        for language in LANGUAGES
+        for cause in sorted(causes)
+        if not translator(language).knows(f"event.CaseOpened.{cause}")
+    ] == []
+
+
+def numbered(heading: str) -> set[int]:
+    """Numbers of the list under a heading of rules.md."""
+    section = (DOCS / "rules.md").read_text("utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return {int(number) for number in re.findall(r"^(\d+)\. ", section, re.MULTILINE)}
+
+
+def test_names_of_broken_rules_have_the_numbers_of_the_documentation() -> None:
+    """What `ledger verify` and the simulation report is found by its number in docs/rules.md."""
+    root = DOCS.parent
+    sources = [*root.glob("domain/*.py"), *root.glob("projections/*.py"), root / "tests/simulation/checks.py"]
+    named = [found for path in sources for found in RULE_NAME.findall(path.read_text("utf-8"))]
+    known = {"invariant": numbered("What holds, always"), "rule": numbered("The life of a redemption")}
+
+    assert [name for name in [*CODE_RULES, *RESERVATION_RULES] if not re.match(r"[a-z][a-z ]*( \d+)?: ", name)] == []
+    assert len(named) > 10
+    assert [name for name in named if int(name[1]) not in known[name[0]]] == []

@@ -8,8 +8,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TABLE)))
-OTHERS = {35, 36, 37, 38}
-"""Safety comes with its own tests; 35 was dropped: unguessable codes and limits are the defence."""
 
 
 @pytest.mark.parametrize(("path", "name"), NAMED)
@@ -21,9 +19,9 @@ def test_each_named_test_exists(path: str, name: str) -> None:
 
 
 def test_each_fault_has_a_row() -> None:
-    """All forty, but for those that others prove."""
+    """All forty."""
     rows = re.findall(r"^\| ([\d, ]+) \|", TABLE, re.MULTILINE)
     numbers = {int(number) for row in rows for number in row.split(",")}
 
-    assert numbers == set(range(1, 41)) - OTHERS
+    assert numbers == set(range(1, 41))
     assert len(NAMED) > 40

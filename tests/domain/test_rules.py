@@ -71,8 +71,8 @@ def item_after(*events: ReservationEvent) -> Reservation:
 @pytest.mark.parametrize(
     ("before", "event", "broken"),
     [
-        (code_after(RESERVED), replace(RESERVED, reservation_id=OTHER), "9.1 uses stay within the limit"),
-        (code_after(RESERVED), replace(SENT, at=START - timedelta(seconds=1)), "2 time never goes back"),
+        (code_after(RESERVED), replace(RESERVED, reservation_id=OTHER), "invariant 1: uses stay within the limit"),
+        (code_after(RESERVED), replace(SENT, at=START - timedelta(seconds=1)), "event log: time never goes back"),
     ],
 )
 def test_an_event_that_breaks_a_rule_of_the_code_is_named(before: RedeemCode, event: Event, broken: str) -> None:
@@ -83,9 +83,9 @@ def test_an_event_that_breaks_a_rule_of_the_code_is_named(before: RedeemCode, ev
 @pytest.mark.parametrize(
     ("change", "broken"),
     [
-        ({"used": 1, "sent_binding": 1}, "9.3 only a success counts"),
-        ({"owner_id": None}, "3.9 bound while taken"),
-        ({"reserved": 2}, "9.1 uses stay within the limit"),
+        ({"used": 1, "sent_binding": 1}, "invariant 3: only a success counts"),
+        ({"owner_id": None}, "rule 9: bound while taken"),
+        ({"reserved": 2}, "invariant 1: uses stay within the limit"),
     ],
 )
 def test_a_state_that_does_not_follow_is_named(change: dict[str, object], broken: str) -> None:
@@ -99,19 +99,23 @@ def test_a_state_that_does_not_follow_is_named(change: dict[str, object], broken
 @pytest.mark.parametrize(
     ("before", "event", "broken"),
     [
-        (item_after(RESERVED, SENT), SENT, ["9.4 sent once per delivery", "9.4 taken and given back by turns"]),
-        (item_after(RESERVED, SENT), REFUNDED, ["9.4 taken and given back by turns"]),
-        (item_after(RESERVED, REFUNDED), REFUNDED, ["9.4 taken and given back by turns"]),
-        (item_after(RESERVED, UNKNOWN), REFUNDED, ["9.10 no machine refunds an unknown"]),
-        (item_after(RESERVED, OPENED), OPENED, ["3.6 one case at a time"]),
-        (item_after(RESERVED), CLOSED, ["3.6 one case at a time"]),
-        (item_after(TIMED, SENT), EXPIRED, ["1 access ends once, not early"]),
-        (item_after(TIMED, SENT, OVER), OVER, ["1 access ends once, not early"]),
-        (item_after(RESERVED), REPLACED, ["1 access ends once, not early"]),
-        (item_after(TIMED, SENT), REMOVED, ["1 taken away after its end"]),
-        (item_after(TIMED, SENT, OVER, REMOVED), REMOVED, ["1 taken away after its end"]),
-        (item_after(TIMED, SENT, TOLD), TOLD, ["1 its end is announced once"]),
-        (item_after(RESERVED, SENT), TOLD, ["1 its end is announced once"]),
+        (
+            item_after(RESERVED, SENT),
+            SENT,
+            ["invariant 4: sent once per delivery", "invariant 4: taken and refunded by turns"],
+        ),
+        (item_after(RESERVED, SENT), REFUNDED, ["invariant 4: taken and refunded by turns"]),
+        (item_after(RESERVED, REFUNDED), REFUNDED, ["invariant 4: taken and refunded by turns"]),
+        (item_after(RESERVED, UNKNOWN), REFUNDED, ["invariant 10: no machine refunds an unknown"]),
+        (item_after(RESERVED, OPENED), OPENED, ["rule 6: one case at a time"]),
+        (item_after(RESERVED), CLOSED, ["rule 6: one case at a time"]),
+        (item_after(TIMED, SENT), EXPIRED, ["access: ends once, not early"]),
+        (item_after(TIMED, SENT, OVER), OVER, ["access: ends once, not early"]),
+        (item_after(RESERVED), REPLACED, ["access: ends once, not early"]),
+        (item_after(TIMED, SENT), REMOVED, ["access: removed after its end"]),
+        (item_after(TIMED, SENT, OVER, REMOVED), REMOVED, ["access: removed after its end"]),
+        (item_after(TIMED, SENT, TOLD), TOLD, ["access: its end is announced once"]),
+        (item_after(RESERVED, SENT), TOLD, ["access: its end is announced once"]),
     ],
 )
 def test_an_event_that_breaks_a_rule_of_the_reservation_is_named(
@@ -131,7 +135,7 @@ def test_a_rebind_that_takes_a_use_is_named() -> None:
     for change in ({"reserved": 1}, {"used": 0, "sent_binding": 0, "owner_id": None}):
         after = replace(redeem_code.evolve(before, 4, event), **change)
 
-        assert "1 a rebind takes no use" in broken_code_rules(before, event, after)
+        assert "invariant 3: a rebind takes no use" in broken_code_rules(before, event, after)
 
 
 def test_an_end_that_moves_is_named() -> None:
@@ -139,7 +143,7 @@ def test_an_end_that_moves_is_named() -> None:
     before = item_after(TIMED, SENT)
     after = replace(before, access=Access(validity_days=31))
 
-    assert ["1 its end does not move"] == broken_reservation_rules(before, TOLD, after)
+    assert ["access: its end does not move"] == broken_reservation_rules(before, TOLD, after)
 
 
 def test_what_is_live_without_time_or_case_is_named() -> None:
@@ -154,7 +158,7 @@ def test_what_is_live_without_time_or_case_is_named() -> None:
     fields = {name: getattr(parked, name) for name in parked.__struct_fields__}
     forgotten = Forgotten(**{**fields, "case_id": None})
 
-    assert ["9.2 due or parked"] == broken_reservation_rules(item_after(RESERVED), OPENED, forgotten)
+    assert ["invariant 2: due or parked"] == broken_reservation_rules(item_after(RESERVED), OPENED, forgotten)
 
 
 @pytest.mark.parametrize("about_connection", [True, False])
@@ -178,7 +182,7 @@ def test_attempt_count_is_named_when_it_disagrees_with_a_failure(about_connectio
     wrong = replace(right, attempts=1 - right.attempts)
 
     assert [] == broken_reservation_rules(before, event, right)
-    assert ["3.4 a connection spends no attempt"] == broken_reservation_rules(before, event, wrong)
+    assert ["rule 4: a connection spends no attempt"] == broken_reservation_rules(before, event, wrong)
 
 
 def test_a_right_history_breaks_nothing() -> None:

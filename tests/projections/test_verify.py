@@ -94,7 +94,7 @@ def replaced(topic: str, old: str, new: str) -> str:
     return f"UPDATE ledger_events SET state = convert_to({text}, 'UTF8') WHERE topic = '{topic}'"  # noqa: S608 - texts of this file
 
 
-UNREADABLE = "2 every event can be read and follows"
+UNREADABLE = "event log: every event can be read and follows"
 SENT_STATE = "(SELECT state FROM ledger_events WHERE topic = 'InviteSent:1')"
 SENT_TWICE = f"UPDATE ledger_events SET topic = 'InviteSent:1', state = {SENT_STATE} WHERE topic = 'InviteAttempted:1'"  # noqa: S608 - texts of this file
 DELETED = "DELETE FROM ledger_events WHERE topic = 'InviteAttempted:1'"
@@ -103,10 +103,10 @@ DAMAGES = {
     "flipped byte": (replaced("InviteSent:1", "{", "#"), UNREADABLE, 4, "InviteSent"),
     "deleted event": (DELETED, UNREADABLE, 4, "InviteSent"),
     "reordered pair": (REORDERED, UNREADABLE, 3, "InviteAttempted"),
-    "sent twice": (SENT_TWICE, "9.4 sent once per delivery", 4, "InviteSent"),
+    "sent twice": (SENT_TWICE, "invariant 4: sent once per delivery", 4, "InviteSent"),
     "limit lowered": (
         replaced("CodeIssued:1", '"max_uses":2', '"max_uses":0'),
-        *("9.1 uses stay within the limit", 2, "UseReserved"),
+        *("invariant 1: uses stay within the limit", 2, "UseReserved"),
     ),
     "clear address": (replaced("InviteSent:1", "mx:25", "li.wei@example.com"), NO_ADDRESS, 4, "InviteSent"),
 }

@@ -133,7 +133,7 @@ def test_verify_and_health_check_name_rows_whose_digests_were_swapped(two_keys: 
 
     people = {row[0] for row in two_keys.rows("SELECT recipient_id FROM recipients")}
     assert (1, 0) == (code, blind)
-    assert all(f"rule {VAULT_ROWS}: broken by row {person} of recipients" in told.getvalue() for person in people)
+    assert all(f"{VAULT_ROWS}: broken by row {person} of recipients" in told.getvalue() for person in people)
     assert "the rows of the vault were not checked" in unkeyed.getvalue()
     assert (8, [], True) == before
     assert {finding.stream for finding in sample.broken} == people

@@ -110,7 +110,7 @@ def _log_and_rows(run: Run) -> Violations:
         for table, found in run.store.rows(code_id).items():
             stored[table] |= found
     for table, folded in rows.tables.items():
-        yield from (f"9.7 row differs: {drift}" for drift in _differences(table, stored[table], folded))
+        yield from (f"invariant 7: row differs: {drift}" for drift in _differences(table, stored[table], folded))
 
 
 def bank(store: MemoryStore) -> Violations:
