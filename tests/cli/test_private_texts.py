@@ -31,6 +31,7 @@ SHOWN = r"[/x] [red]R[/red] :smile: \x1b[31mE \x1b]0;title\x07 \u202eabc\u202c \
 ACTING = ("\x1b[31m", "\x1b]", "\x07", "\u202e", "\u2066", "a\rb", "\x9b")
 PRINTABLE = "[/x] [red]R[/red] :smile:"
 """What doors that refuse control characters let in."""
+ODD_ADDRESS = "/{x}!#$%&'*+=?^_`|~@x.example"
 SGR = re.compile(r"\x1b\[[\d;]*m")
 """Styles of our own: none of them is plain red, as in HOSTILE."""
 
@@ -89,8 +90,8 @@ class Stage:
         return old.sqlite(path, rows, [old.record(1, HOSTILE[:50], HOSTILE), old.record(2, None, HOSTILE)])
 
     def staff(self) -> str:
-        """A member of staff; the address of the one before was typed in a hostile way."""
-        draft = self.bench.storage.vault.staff(EmailAddress(normal=f"{uuid4().hex}@x.example", typed=HOSTILE), uuid4())
+        """A member of staff; the one before has an address of the oddest signs that addresses may have."""
+        draft = self.bench.storage.vault.staff(EmailAddress.parse(f"{uuid4().hex}{ODD_ADDRESS}"), uuid4())
         now = self.bench.storage.recorder.clock.now()
         assert Accounts(self.bench.storage).add(draft, PasswordHasher().hash("x"), "admin", now)
         address = f"{uuid4().hex}@x.example"
@@ -173,7 +174,7 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "staff role": (lambda stage: (stage.staff(), HOSTILE), ""),
     "staff password": (lambda stage: (stage.staff(),), ""),
     "staff remove": (lambda stage: (stage.staff(),), ""),
-    "staff list": (lambda stage: after(stage.staff()), SHOWN),
+    "staff list": (lambda stage: after(stage.staff()), ODD_ADDRESS),
     "export events": (lambda _: (), ""),
     "export vault": (lambda _: (), ""),
     "export person": (lambda _: ("li.wei@example.com", "--reason", HOSTILE), ""),
@@ -250,7 +251,7 @@ def test_json_says_hostile_texts_exactly(stage: Stage, terminal: Terminal, is_tt
     findings = run("import-legacy", "--dsn", stage.old_system(), "--json")
 
     assert [line["name"] for line in names.json] == [HOSTILE]
-    assert HOSTILE in [line["email"] for line in people.json]
+    assert any(line["email"].endswith(ODD_ADDRESS) for line in people.json)
     assert HOSTILE[:50] in [finding["code"] for finding in findings.json["findings"]]
     if is_tty:
         assert [sign for sign in ACTING if sign in names.out + people.out + findings.out] == []
