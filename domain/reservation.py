@@ -140,6 +140,11 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         return min(self.next_attempt_at, self.deadline)
 
     @property
+    def is_deferred(self) -> bool:
+        """Whether it is held, and its channel asked to come back later: a full team, for example."""
+        return self.deferred and self.is_live and self.case_id is None
+
+    @property
     def is_use(self) -> bool:
         """Whether it takes one of the code's uses; a rebind takes none."""
         return self.kind == "redeem"

@@ -28,7 +28,7 @@ BALANCE_KINDS = (
 RESERVATION_KINDS = (
     *(UUIDS, UUIDS, UUIDS, VERSIONS, TEXTS, TEXTS, MOMENTS, MOMENTS),
     *(MOMENTS, MOMENTS, SMALLS, SMALLS, BOOLEANS, UUIDS, UUIDS),
-    *(MOMENTS, MOMENTS, MOMENTS, TEXTS, MOMENTS),
+    *(MOMENTS, MOMENTS, MOMENTS, TEXTS, MOMENTS, BOOLEANS),
 )
 """Types of a reservation row's columns, laid out as in the statement."""
 CASE_KINDS = (UUIDS, UUIDS, UUIDS, SMALLS, TEXTS, MOMENTS, MOMENTS, TEXTS)
@@ -81,6 +81,7 @@ def reservation_row(item: Reservation) -> tuple[Any, ...]:
         item.refunded_at,
         item.refund_cause,
         item.access_due_at,
+        item.is_deferred,
     )
 
 

@@ -81,7 +81,8 @@ SELECT
     pg_database_size(current_database()) AS bytes
 FROM
     (SELECT min(due_at) AS oldest FROM reservations WHERE due_at IS NOT NULL) AS due,
-    (SELECT count(*), min(reserved_at) AS oldest, min(deadline) AS deadline
+    (SELECT count(*), min(reserved_at) FILTER (WHERE NOT is_deferred OR due_at <= clock_timestamp()) AS oldest,
+        min(deadline) AS deadline
      FROM reservations WHERE status = 'live' AND case_id IS NULL) AS pending,
     (SELECT count(*), min(opened_at) AS oldest FROM cases WHERE closed_at IS NULL) AS cases,
     (SELECT count(*) AS pending, min(d.made_at) AS oldest FROM webhook_deliveries d JOIN webhook_endpoints e USING (endpoint_id)

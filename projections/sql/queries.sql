@@ -149,26 +149,26 @@ ON CONFLICT (code_id) DO UPDATE SET
 INSERT INTO reservations AS old (
     reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
     delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
-    refunded_at, refund_cause, access_due_at
+    refunded_at, refund_cause, access_due_at, is_deferred
 )
 SELECT n.reservation_id, n.code_id, n.recipient_id, n.versions::bigint[], n.status, n.kind, n.reserved_at, n.deadline,
     n.due_at, n.lease_until, n.delivery, n.attempts, n.ever_unknown, n.case_id, n.follows, n.sent_at, n.accepted_at,
-    n.refunded_at, n.refund_cause, n.access_due_at
+    n.refunded_at, n.refund_cause, n.access_due_at, n.is_deferred
 FROM unnest(
     %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],
     %s::timestamptz[], %s::timestamptz[], %s::smallint[], %s::smallint[], %s::boolean[], %s::uuid[], %s::uuid[],
-    %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::timestamptz[]
+    %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::timestamptz[], %s::boolean[]
 ) AS n (
     reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
     delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
-    refunded_at, refund_cause, access_due_at
+    refunded_at, refund_cause, access_due_at, is_deferred
 )
 ON CONFLICT (reservation_id) DO UPDATE SET
     versions = excluded.versions, status = excluded.status, deadline = excluded.deadline, due_at = excluded.due_at,
     lease_until = excluded.lease_until, delivery = excluded.delivery, attempts = excluded.attempts,
     ever_unknown = excluded.ever_unknown, case_id = excluded.case_id, sent_at = excluded.sent_at,
     accepted_at = excluded.accepted_at, refunded_at = excluded.refunded_at, refund_cause = excluded.refund_cause,
-    access_due_at = excluded.access_due_at;
+    access_due_at = excluded.access_due_at, is_deferred = excluded.is_deferred;
 
 -- name: insert_cases
 INSERT INTO cases (case_id, code_id, reservation_id, delivery, cause, opened_at, closed_at, closed_how)
@@ -396,7 +396,7 @@ FROM code_balances WHERE code_id = %s;
 -- name: reservations_of_code
 SELECT reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
     delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
-    refunded_at, refund_cause, access_due_at
+    refunded_at, refund_cause, access_due_at, is_deferred
 FROM reservations WHERE code_id = %s;
 
 -- name: balances_of_codes

@@ -1,16 +1,20 @@
 """What metrics ask of the ledger: right, the same after any restart, and no trouble when the database is away."""
 
 from collections import Counter
+from datetime import timedelta
+from importlib.resources import files
+from uuid import uuid4
 
 import psycopg
 import pytest
 
-from domain.ports import Rejected, Uncertain
+from domain.decisions.note import NoteOnReservation
+from domain.ports import Later, Rejected, Uncertain
 from projections import tallies
 from projections.numbers import LedgerNumbers
 from projections.sql import QUERIES
 from tests.metrics import samples
-from tests.projections.ledgers import LedgerBench, done
+from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 
 
 def history(bench: LedgerBench) -> None:
@@ -55,6 +59,38 @@ def test_gauges_tell_the_state(bench: LedgerBench) -> None:
     assert shown["ledger_log_position"] == shown["ledger_tallied_position"] == 19
     assert (shown["ledger_open_cases"], shown["ledger_projection_drift"], shown["ledger_database_up"]) == (0, 0, 1)
     assert shown["ledger_database_connections_max"] > shown["ledger_database_connections"] > 0
+
+
+def test_oldest_pending_leaves_out_invitations_that_a_channel_deferred(bench: LedgerBench) -> None:
+    """A full team is no delay of ours while the time that it named is ahead; they stay among the pending ones."""
+    item = done(bench.redeem(bench.issue(), "a@example.com")).about().reservation_id
+    bench.attempt(item, Later(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
+
+    shown = samples(LedgerNumbers(bench.database_url)())
+    assert (shown["ledger_pending_reservations"], shown["ledger_oldest_pending_seconds"]) == (1, 0)
+
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute("UPDATE reservations SET due_at = now() - interval '1 second'")
+    assert samples(LedgerNumbers(bench.database_url)())["ledger_oldest_pending_seconds"] > 0
+
+
+def test_migration_marks_reservations_that_were_deferred_before_it(bench: LedgerBench) -> None:
+    """Those alone: one that was attempted since then, or that merely failed, waits for us."""
+    items = [done(bench.redeem(bench.issue(), f"{name}@example.com")).about().reservation_id for name in "abc"]
+    for item in items[:2]:
+        bench.attempt(item, Later(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
+    bench.attempt(items[2], Rejected(server="mx:25", reason="temporary", final=False))
+    note = bench.storage.vault.text("a full team", uuid4(), items[0])
+    bench.run(NoteOnReservation(context=bench.context("staff"), reservation_id=items[0], note=note))
+    before = bench.rows("SELECT reservation_id, is_deferred FROM reservations ORDER BY 1")
+    text = (files("projections.sql.migrations") / "0026_deferred_reservations.sql").read_text("utf-8")
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute("ALTER TABLE reservations DROP COLUMN is_deferred")
+        conn.execute(text)
+
+    assert bench.rows("SELECT reservation_id, is_deferred FROM reservations ORDER BY 1") == before
+    assert sum(is_deferred for _, is_deferred in before) == 2
+    assert_no_drift(bench)
 
 
 def test_a_restart_resets_nothing_and_counts_nothing_twice(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -284,7 +284,8 @@ CREATE TABLE public.reservations (
     accepted_at timestamp with time zone,
     refunded_at timestamp with time zone,
     refund_cause text,
-    access_due_at timestamp with time zone
+    access_due_at timestamp with time zone,
+    is_deferred boolean DEFAULT false NOT NULL
 )
 WITH (fillfactor='80');
 CREATE TABLE public.revocations (
