@@ -17,13 +17,15 @@ POLL_S = 1.0
 TIMEOUT_S = 0.5
 BEATS = {"worker": "ledger:alive:worker", "beat": "ledger:alive:beat"}
 """Keys that workers and beat renew; each expires within 15 seconds of their last sign of life."""
+MAIL_MISSING: Final = "ledger:missing:mail_server"
+"""Key that workers set while they can't reach the mail server; it expires within a minute."""
 QUEUE: Final = "ledger"
 UNACKED: Final = "unacked"
 """kombu's hash of messages that workers hold."""
 
 
 MEMORY_SHARE_MAX: Final = 0.9
-PARTS: Final = ("broker", "worker", "beat", "broker_noeviction", "broker_memory")
+PARTS: Final = ("broker", "worker", "beat", "broker_noeviction", "broker_memory", "mail_server")
 
 
 class BrokerState(NamedTuple):
@@ -33,6 +35,7 @@ class BrokerState(NamedTuple):
     worker: bool = False
     beat: bool = False
     is_noeviction: bool = True
+    mail_server: bool = True
     queued: int = 0
     held: int = 0
     memory_used: int = 0
@@ -41,7 +44,7 @@ class BrokerState(NamedTuple):
     def missing(self) -> list[str]:
         """Which of `PARTS` are missing or unsafe."""
         is_roomy = not is_nearly_full({"used_memory": self.memory_used, "maxmemory": self.memory_max})
-        there = (self.is_up, self.worker, self.beat, self.is_noeviction, is_roomy)
+        there = (self.is_up, self.worker, self.beat, self.is_noeviction, is_roomy, self.mail_server)
         return [part for part, is_there in zip(PARTS, there, strict=True) if not is_there]
 
 
@@ -114,7 +117,7 @@ class BrokerWatch:
     def _look(self) -> BrokerState:
         try:
             with self._client.pipeline(transaction=False) as asked:
-                asked.mget(list(BEATS.values()))
+                asked.mget([*BEATS.values(), MAIL_MISSING])
                 asked.info("memory")
                 asked.llen(QUEUE)
                 asked.hlen(UNACKED)
@@ -125,6 +128,7 @@ class BrokerWatch:
             is_up=True,
             worker=signs[0] is not None,
             beat=signs[1] is not None,
+            mail_server=signs[2] is None,
             is_noeviction=info.get("maxmemory_policy") in {None, "noeviction"},
             queued=queued,
             held=held,

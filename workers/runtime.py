@@ -3,7 +3,7 @@
 import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -25,6 +25,7 @@ from workers.deliverer import Deliverer
 from workers.grants import DueAccessRows, GrantKeeper
 from workers.lanes import UNBOUNDED, Rests
 from workers.letters import press_from
+from workers.mail_watch import mark_missing
 from workers.mailroom import Mailroom
 from workers.settings import WorkerSettings, worker_name
 from workers.steps import Steps
@@ -82,7 +83,10 @@ class Runtime:
         deliverer = Deliverer.over(storage, own.poster, random.SystemRandom().random, POOL.uuid())
         threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
         connections = open_pool(
-            settings.smtp_url.get_secret_value(), settings.send_concurrency, _report_connections, _count_refusal
+            settings.smtp_url.get_secret_value(),
+            settings.send_concurrency,
+            _report_connections,
+            _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
         return cls(settings, storage, reader, commit, steps, threads, own, deliverer, connections)
 
@@ -149,9 +153,16 @@ def _report_connections(allowed: int, opened: int) -> None:
     MAIL_CONNECTIONS.labels("open").set(opened)
 
 
-def _count_refusal(refused: Rejected) -> None:
-    CONNECTION_REFUSALS.labels(known(refused.reason, REFUSAL_REASONS)).inc()
-    log.warning("mail server refused a connection", extra={"reason": refused.reason, "reply_code": refused.reply_code})
+def _refusal_counter(mark: Callable[[], None]) -> Callable[[Rejected], None]:
+    def count(refused: Rejected) -> None:
+        CONNECTION_REFUSALS.labels(known(refused.reason, REFUSAL_REASONS)).inc()
+        log.warning(
+            "mail server refused a connection", extra={"reason": refused.reason, "reply_code": refused.reply_code}
+        )
+        if refused.reason == "unreachable":
+            mark()
+
+    return count
 
 
 def _all_results(commit: GroupCommit, commands: Sequence[Command]) -> list[Done | Exception]:

@@ -18,12 +18,14 @@ from projections.snapshots import write_missing
 from workers.broker_memory import BrokerMemory
 from workers.by_hand import reserve_by_hand
 from workers.celery_app import FOLLOW_S, WEBHOOKS_S, celery_app, settings
+from workers.channels.server import MailServerAddress, is_null
 from workers.cleanup import prune
 from workers.dispatch import monotonic_deadline
 from workers.exporter import start_exporter
 from workers.following import follow_events
 from workers.grants import ROUND_S as GRANTS_S
 from workers.letters import reservation_ids
+from workers.mail_watch import MailServerWatch
 from workers.notices import ROUND_S, OutboxRows, invitations_wait, send_notices
 from workers.pace import Pace
 from workers.runtime import Runtime
@@ -62,6 +64,8 @@ worker_shutting_down.connect(lambda **_: STOPPING.begin(), weak=False)
 @worker_init.connect
 def _begin_worker(**_: Any) -> None:
     start_exporter(settings)
+    if not is_null(smtp_url := settings.smtp_url.get_secret_value()):
+        MailServerWatch(settings.redis_url.get_secret_value(), MailServerAddress.parse(smtp_url))
 
 
 @worker_process_init.connect

@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import socket
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from api.settings import ApiSettings
 from projections.settings import LedgerSettings
 from workers.broker import BEATS, is_nearly_full
 from workers.channels.server import MailServerAddress, is_null
+from workers.mail_watch import why_unreachable
 from workers.settings import WorkerSettings
 
 TIMEOUT_S = 2.0
@@ -86,9 +86,7 @@ def mail_finding(settings: LedgerSettings, state: State | None) -> Finding:
     if is_null(url):
         return Finding("mail server", "ok", "null://: every mail is dropped, as for a load test")
     server = MailServerAddress.parse(url)
-    try:
-        socket.create_connection((server.host, server.port), TIMEOUT_S).close()
-    except OSError as away:
+    if (away := why_unreachable(server)) is not None:
         remedy = "start it, or correct LEDGER_SMTP_URL; invitations wait until their deadline"
         return Finding("mail server", "wrong", f"{server} can't be reached: {away}", remedy)
     return Finding("mail server", "ok", f"{server} listens")

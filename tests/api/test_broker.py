@@ -7,9 +7,12 @@ import pytest
 from redis import Redis
 
 from api.broker import PARTS
+from tests.mailserver import MailServer
 from tests.metrics import samples
 from workers import broker as watching
-from workers.broker import BrokerWatch
+from workers.broker import MAIL_MISSING, BrokerWatch
+from workers.channels.server import MailServerAddress
+from workers.mail_watch import MailServerWatch, mark_missing, why_unreachable
 
 SEEN_S_MAX = 20
 
@@ -21,6 +24,7 @@ def broker(redis_url: str) -> Iterator[Redis]:
         for name in ("worker", "beat"):
             client.set(f"ledger:alive:{name}", "1", ex=60)
         yield client
+        client.delete(MAIL_MISSING)
         client.config_set("maxmemory", "0")
         client.config_set("maxmemory-policy", "noeviction")
 
@@ -42,6 +46,37 @@ def exported(watch: BrokerWatch) -> set[str]:
 def test_each_part_has_its_words() -> None:
     """What is watched, and what `/readyz` says of it, are the same list."""
     assert tuple(PARTS) == watching.PARTS
+
+
+def test_mail_server_that_workers_cannot_reach_is_seen_until_it_is_back(redis_url: str, broker: Redis) -> None:
+    """A worker looks at its start, and again while it can't or a connection failed; not at a server that answers."""
+    server = MailServer()
+    server.stop()
+    looks: list[str | None] = []
+
+    def look(address: MailServerAddress) -> str | None:
+        looks.append(why_unreachable(address))
+        return looks[-1]
+
+    watch = BrokerWatch(redis_url)
+    mail = MailServerWatch(
+        redis_url, MailServerAddress.parse(server.url), look=look, wait=lambda closing, _: closing.wait(0.05)
+    )
+    wait_missing(watch, ["mail_server"])
+    with MailServer(port=server.port) as back:
+        wait_missing(watch, [])
+        seen = len(looks)
+        time.sleep(0.3)
+        assert (len(looks), looks[-1]) == (seen, None)
+
+        mark_missing(redis_url)()
+        ends = time.monotonic() + SEEN_S_MAX
+        while len(looks) == seen or broker.exists(MAIL_MISSING):
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        assert back.connections == 2
+    mail.close()
+    watch.close()
 
 
 def test_a_broker_that_evicts_or_is_full_is_seen_while_it_runs(redis_url: str, broker: Redis) -> None:
