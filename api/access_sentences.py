@@ -66,6 +66,8 @@ ACCESS_TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "AccessExpired": _expired,
     "AccessRevoked": _revoked,
     "AccessReplaced": lambda say, _: say("event.AccessReplaced"),
+    "AccessCorrected": lambda say, _: say("event.AccessCorrected"),
+    "InviteReleased": lambda say, facts: say("event.InviteReleased", deadline=moment_text(facts.get("deadline"))),
     "AccessRemoved": _removed,
     "AccessRemovalFailed": _removal_failed,
 }

@@ -262,17 +262,8 @@ def _why(say: Translator, item: Reservation, decided: Event, at: datetime, langu
     if isinstance(decided, UseRefunded):
         key = "explain.refunded.held" if decided.held == "reserved" else "explain.refunded.used"
         return say(key, what=what, **moments)
-    if item.is_overdue(at):
-        return say("explain.held.overdue", deadline=_moment(item.deadline), **moments)
-    return say(_HELD[item.public_state], deadline=_moment(item.deadline), **moments)
-
-
-_HELD: Final = {
-    "reserved": "explain.held.reserved",
-    "waiting": "explain.held.waiting",
-    "sending": "explain.held.sending",
-    "unknown": "explain.held.unknown",
-}
+    held = "removal" if item.is_waiting_for_removal else "overdue" if item.is_overdue(at) else item.public_state
+    return say(f"explain.held.{held}", deadline=_moment(item.deadline), **moments)
 
 
 def _moment(moment: datetime) -> str:

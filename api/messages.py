@@ -142,11 +142,9 @@ def _issued(say: Translator, facts: Facts) -> str:
 
 
 def _reserved(say: Translator, facts: Facts) -> str:
-    key = "event.UseReserved"
+    key = "event.UseReserved.follows" if facts.get("follows") else "event.UseReserved"
     if facts.get("corrects"):
-        key = "event.UseReserved.corrects"
-    elif facts.get("follows"):
-        key = "event.UseReserved.follows"
+        key = "event.UseReserved.waits" if facts.get("waits_for") else "event.UseReserved.corrects"
     return say(key, deadline=moment_text(facts.get("deadline")))
 
 

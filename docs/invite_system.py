@@ -27,6 +27,7 @@ class Team:
     def __init__(self, secret: str) -> None:
         self.webhook = Webhook(secret)
         self.invited: dict[str, dict] = {}
+        self.ended: set[str] = set()
         self.told: list[tuple[str, str, str]] = []
 
     def take(self, headers: dict[str, str], body: bytes) -> tuple[int, dict]:
@@ -49,6 +50,8 @@ class Team:
         """Invite somebody, once; or say why not, or when to ask again."""
         if message_id in self.invited:
             return 200, {"status": "sent"}
+        if data["reservation_id"] in self.ended:
+            return 410, {"status": "refused", "reason": "this access has ended"}
         if not data["email"].endswith(WELCOME):
             return 422, {"status": "refused", "about": "address", "reason": f"only {WELCOME} is welcome here"}
         if len(self.invited) == SEATS:
@@ -57,7 +60,8 @@ class Team:
         return 200, {"status": "sent"}
 
     def remove(self, reservation_id: str) -> tuple[int, dict]:
-        """Let somebody go whose access has ended. Who is gone already stays gone, and that is success too."""
+        """Remove an access that has ended, also if it is gone already. An invitation that comes later is too late."""
+        self.ended.add(reservation_id)
         self.invited = {key: data for key, data in self.invited.items() if data["reservation_id"] != reservation_id}
         return 200, {"status": "removed"}
 

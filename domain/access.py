@@ -1,7 +1,7 @@
 """The access that a sent invitation gives: for how long, when its person is told of the end, and how it ends.
 
-An access ends because its time is over, because a rebind took its place, or because staff took it away. Then the
-channel is asked to take it away, and what that came to is recorded too.
+An access ends because its time is over, because a rebind took its place, because its address was corrected, or because
+staff revoked it. Then the channel is asked to take it away, and what that came to is recorded too.
 """
 
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
         announced: The marks of `WARNING_DAYS` of which its person was told.
         ending: How it ended; None while it stands.
         ended_at: When it ended.
-        replaced_by: The rebind whose access took its place.
+        replaced_by: The reservation that took its place: a rebind, or that of the right address.
         removal: How far taking it away is; None while it stands, or where it ended before an import.
         removal_tries: How often that failed.
         removal_at: When a machine may try (again).

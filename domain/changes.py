@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from domain.access import Access
 from domain.events import (
     STAFF,
+    AccessCorrected,
     AccessExpired,
     AccessRemovalFailed,
     AccessRemoved,
@@ -26,6 +27,7 @@ from domain.events import (
     InviteDeferred,
     InviteFailed,
     InviteOutcomeUnknown,
+    InviteReleased,
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,
@@ -38,10 +40,11 @@ if TYPE_CHECKING:
 
 
 class Lease(Struct, frozen=True, kw_only=True, gc=False):
-    """An attempt in one worker's hands. `version` is that of its InviteAttempted; the rest says whose it is."""
+    """An attempt of one worker. `version` and `channel` are those of its InviteAttempted; the rest says whose it is."""
 
     attempt: int
     version: int
+    channel: str
     until: datetime
     worker: str | None
     task_id: str | None
@@ -54,6 +57,7 @@ def _attempted(this: "Reservation", version: int, event: InviteAttempted) -> Cha
     lease = Lease(
         attempt=event.attempt,
         version=version,
+        channel=event.channel,
         until=event.lease_until,
         worker=event.actor_id,
         task_id=event.request_id,
@@ -64,6 +68,7 @@ def _attempted(this: "Reservation", version: int, event: InviteAttempted) -> Cha
         "last_attempt": event.attempt,
         "next_attempt_at": None,
         "deferred": False,
+        "channels": this.channels if event.channel in this.channels else (*this.channels, event.channel),
     }
 
 
@@ -83,10 +88,20 @@ def _delivered(this: "Reservation", event: InviteSent) -> Change:
 
 
 def _late_success(this: "Reservation", _: int, event: LateSuccessRecorded) -> Change:
+    if event.effect == "ended":
+        return {**_proved(this, event), **_told_again(this, event.at)}
     if event.effect != "retaken":
         return _proved(this, event)
     no_refund = {"refunded_at": None, "refund_cause": None, "refund_request_id": None}
     return {"status": "sent", "sent_at": this.sent_at or event.at, **no_refund, **_proved(this, event)}
+
+
+def _told_again(this: "Reservation", at: datetime) -> Change:
+    """A channel that removes accesses may have been asked for this one after it was told of the end."""
+    access = this.access
+    if access is None or access.removal not in {"removed", "told"} or this.is_by_letters:
+        return {}
+    return {"access": replace(access, removal="removing", removal_tries=0, removal_at=at)}
 
 
 def _proved(this: "Reservation", event: InviteSent | LateSuccessRecorded) -> Change:
@@ -153,6 +168,7 @@ def _refunded(_this: "Reservation", _: int, event: UseRefunded) -> Change:
         "lease": None,
         "next_attempt_at": None,
         "resending": False,
+        "waits_for": None,
         "status": "refunded",
         "refunded_at": event.at,
         "refund_cause": event.cause,
@@ -216,6 +232,14 @@ def _replaced(this: "Reservation", _: int, event: AccessReplaced) -> Change:
     return {"access": moved, **_no_further_delivery(this)}
 
 
+def _corrected(this: "Reservation", _: int, event: AccessCorrected) -> Change:
+    return {"access": replace(_ended_access(this, event.at, "corrected"), replaced_by=event.by)}
+
+
+def _released(_this: "Reservation", _: int, event: InviteReleased) -> Change:
+    return {"waits_for": None, "next_attempt_at": event.at, "deadline": event.deadline}
+
+
 def _access_revoked(this: "Reservation", _: int, event: AccessRevoked) -> Change:
     """What staff decide is to be done yet; of others it is known that it was."""
     access = this.access or Access()
@@ -266,6 +290,8 @@ CHANGES: dict[type[Event], Callable[["Reservation", int, Any], Change]] = {
     ExpiryAnnounced: _announced,
     AccessExpired: _expired,
     AccessReplaced: _replaced,
+    AccessCorrected: _corrected,
+    InviteReleased: _released,
     AccessRevoked: _access_revoked,
     AccessRemoved: _removed,
     AccessRemovalFailed: _removal_failed,

@@ -13,6 +13,7 @@ from domain.decisions.bounce import RecordBounce, record_bounce
 from domain.decisions.cancel import CancelReservation, cancel
 from domain.decisions.command import Decision
 from domain.decisions.correct import CorrectRecipient, correct_recipient
+from domain.decisions.ending import released
 from domain.decisions.forget import CloseForForgetting, close_for_forgetting
 from domain.decisions.import_code import ImportCode, import_code
 from domain.decisions.issue import IssueCode, issue
@@ -102,7 +103,7 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
     except Refusal as refusal:
         return refusal
     if decision.events:
-        book.record(decision.code_id, [*decision.events, *replaced_by(decision.events, book)])
+        _record(decision, book, policy)
         if decision.refusal is None:
             for draft in recipients_of(command):
                 book.adopt(draft)
@@ -116,6 +117,13 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
         reservation=None if reservation_id is None else book.reservations[reservation_id],
         changed=bool(decision.events),
     )
+
+
+def _record(decision: Decision, book: Book, policy: Policy) -> None:
+    """Fold a decision's events in, and what follows from them: a former access ends, or an invitation is released."""
+    events = [*decision.events, *replaced_by(decision.events, book)]
+    book.record(decision.code_id, events)
+    book.record(decision.code_id, released(events, book, policy))
 
 
 def recipients_of(command: Command) -> Sequence[RecipientDraft]:
@@ -149,14 +157,14 @@ _DECISIONS: Mapping[type[Command], Decide] = {
     ClaimAttempt: claim,
     RecordOutcome: record_outcome,
     SettleDue: settle_due,
-    RefundReservation: _without_policy(refund),
+    RefundReservation: refund,
     AcceptInvite: _without_policy(accept),
     RecordBounce: _without_policy(record_bounce),
     RecordRemoval: _without_policy(record_removal),
     ResolveReservation: resolve,
     RefundAfterOutage: _without_policy(refund_after_outage),
     CloseForForgetting: close_for_forgetting,
-    CancelReservation: _without_policy(cancel),
+    CancelReservation: cancel,
     CorrectRecipient: correct_recipient,
     RequestResend: request_resend,
     RequestRebind: request_rebind,

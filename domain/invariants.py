@@ -5,9 +5,11 @@ Rules look at one event and at the state before and after it, so a whole log can
 
 from collections.abc import Callable, Mapping
 from typing import Final
+from uuid import UUID
 
 from domain.events import (
     STAFF,
+    AccessCorrected,
     AccessExpired,
     AccessRemovalFailed,
     AccessRemoved,
@@ -17,7 +19,9 @@ from domain.events import (
     CaseOpened,
     Event,
     ExpiryAnnounced,
+    InviteAttempted,
     InviteFailed,
+    InviteReleased,
     InviteSent,
     LateSuccessRecorded,
     OpeningBalanceImported,
@@ -137,8 +141,9 @@ def has_one_case_at_a_time(before: Reservation | None, event: ReservationEvent, 
 
 
 def is_due_or_parked(_before: Reservation | None, _event: ReservationEvent, after: Reservation) -> bool:
-    """Invariant 2: what is live, or is delivered once more, is due some time or is an open case."""
-    return not after.is_in_work or (after.due_at is None) == (after.case_id is not None)
+    """Invariant 2: what is live, or is resent, is due some time, is an open case, or waits for a removal that is."""
+    is_left_alone = after.case_id is not None or after.is_waiting_for_removal
+    return not after.is_in_work or (after.due_at is None) == is_left_alone
 
 
 def ends_once_and_not_early(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
@@ -149,6 +154,9 @@ def ends_once_and_not_early(before: Reservation | None, event: ReservationEvent,
             return before is not None and before.access_stands and ends_at is not None and event.at >= ends_at
         case AccessReplaced():
             return before is not None and before.access_stands
+        case AccessCorrected():
+            is_first = before is not None and (before.access is None or before.access.ending is None)
+            return is_first and before is not None and before.refund_cause == "corrected"
         case AccessRevoked() if event.actor in STAFF:
             return before is not None and (before.access is None or before.access.ending is None)
         case _:
@@ -184,6 +192,67 @@ def keeps_its_end(before: Reservation | None, _event: ReservationEvent, after: R
     return before is None or before.access_ends_at is None or before.access_ends_at == after.access_ends_at
 
 
+def waits_for_the_former_end(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """Invariant 11: an invitation that waits for a removal is not sent before its release; nothing else is released."""
+    match event:
+        case InviteAttempted() | InviteSent():
+            return before is not None and not before.is_waiting_for_removal
+        case InviteReleased():
+            return before is not None and before.is_waiting_for_removal
+        case _:
+            return True
+
+
+class Corrections:
+    """The corrected accesses of one code and the invitations that wait for them: invariant 11, across reservations.
+
+    It keeps nothing of codes without corrections.
+    """
+
+    def __init__(self) -> None:
+        self._code_id: UUID | None = None
+        self._ended: dict[UUID, Reservation] = {}
+        self._waiting: dict[UUID, UUID] = {}
+
+    def broken(self, before: Reservation | None, event: ReservationEvent, after: Reservation) -> list[str]:
+        """Names of the rules that one event breaks. Events of one code come in order, before those of the next one."""
+        if after.code_id != self._code_id:
+            self._code_id, self._ended, self._waiting = after.code_id, {}, {}
+        if isinstance(event, AccessCorrected) or after.reservation_id in self._ended:
+            self._ended[after.reservation_id] = after
+        holds = self._is_in_order(before, event) and not self._has_unreleased(event)
+        if after.waits_for is not None:
+            self._waiting[after.waits_for] = after.reservation_id
+        elif before is not None and before.waits_for is not None:
+            self._waiting.pop(before.waits_for, None)
+        return [] if holds else ["invariant 11: a corrected invitation waits for the former end"]
+
+    def _is_in_order(self, before: Reservation | None, event: ReservationEvent) -> bool:
+        """Whether an invitation waits exactly if the corrected access is still to be removed."""
+        match event:
+            case ReservationOpened():
+                former = None if event.corrects is None else self._ended.get(event.corrects)
+                return event.waits_for == (former.reservation_id if former and is_removal_open(former) else None)
+            case InviteReleased():
+                former = None if before is None or before.waits_for is None else self._ended.get(before.waits_for)
+                return former is not None and not is_removal_open(former)
+            case _:
+                return True
+
+    def _has_unreleased(self, event: ReservationEvent) -> bool:
+        """Whether an access was removed before this event, and the invitation that waits for it was not released."""
+        return any(
+            event.reservation_id not in {former_id, waiting_id} and not is_removal_open(self._ended[former_id])
+            for former_id, waiting_id in self._waiting.items()
+            if former_id in self._ended
+        )
+
+
+def is_removal_open(item: Reservation) -> bool:
+    """Whether its access has ended, and the channel has not removed it yet."""
+    return item.access is not None and item.access.removal in {"removing", "removal_failed"}
+
+
 # Names begin with the number of the invariant or rule in docs/rules.md, or with what they are about.
 CODE_RULES: Final[Mapping[str, Callable[[RedeemCode | None, Event, RedeemCode], bool]]] = {
     "invariant 1: uses stay within the limit": _balanced,
@@ -203,6 +272,7 @@ RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationE
     "access: its end is announced once": is_announced_once,
     "access: its end does not move": keeps_its_end,
     "rule 4: a connection spends no attempt": spends_no_attempt_on_connections,
+    "invariant 11: nothing is sent while it waits": waits_for_the_former_end,
 }
 
 

@@ -17,7 +17,9 @@ Language = Literal["zh", "en"]
 Template = Literal[
     "invite", "refund_notice", "rebind_notice", "correction_notice", "move_notice", "ends_soon", "farewell"
 ]
-RemovalCause = Literal["expired", "moved", "withdrawn"]
+RemovalCause = Literal["expired", "moved", "withdrawn", "corrected"]
+ONLY_LETTERS: Final = frozenset({"smtp", "null"})
+"""Names of the channels that send emails and can remove nothing: what they sent ends with its link, at a refund."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ class Removal:
 
     Attributes:
         reservation_id: The reservation whose invitation gave it; the same on every try.
-        cause: Its time is over, a rebind took its place, or staff took it away.
+        cause: Its time is over, a rebind took its place, staff revoked it, or its address was corrected.
         ended_at: When that was; the same on every try.
         recipient: Address of its person; None if they were forgotten.
         group: Name of the group that it was given in, if the code named one.

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.events import (
+    AccessCorrected,
     AccessExpired,
     AccessRemovalFailed,
     AccessRemoved,
@@ -32,6 +33,7 @@ from domain.events import (
     InviteDeferred,
     InviteFailed,
     InviteOutcomeUnknown,
+    InviteReleased,
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,
@@ -120,6 +122,7 @@ _MOVES_NO_SUM: Final[frozenset[type[Event]]] = frozenset(
         InviteFailed,
         InviteDeferred,
         InviteOutcomeUnknown,
+        InviteReleased,
         InviteBounced,
         InviteAccepted,
         CaseOpened,
@@ -129,6 +132,7 @@ _MOVES_NO_SUM: Final[frozenset[type[Event]]] = frozenset(
         ExpiryAnnounced,
         AccessExpired,
         AccessReplaced,
+        AccessCorrected,
         AccessRevoked,
         AccessRemoved,
         AccessRemovalFailed,

@@ -21,7 +21,7 @@ from domain.events import (
     ReservationEvent,
     ReservationOpened,
 )
-from domain.ports import Language
+from domain.ports import ONLY_LETTERS, Language
 
 Status = Literal["live", "sent", "refunded"]
 PublicState = Literal["reserved", "waiting", "sending", "sent", "refunded", "unknown"]
@@ -51,6 +51,8 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         opened_by: Kind of the actor who asked for it.
         request_id: The request that reserved it; its letters carry it.
         access: What its invitation gives, where that has an end, was moved, or has ended.
+        waits_for: The reservation whose access must be removed before this invitation is sent; None once it is.
+        channels: Names of the channels that were asked to send it.
     """
 
     reservation_id: UUID
@@ -92,6 +94,8 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     opened_by: ActorKind = "person"
     request_id: str | None = None
     access: Access | None = None
+    waits_for: UUID | None = None
+    channels: tuple[str, ...] = ()
 
     def was_done_by(self, request_id: str | None, *acts: type[Event]) -> bool:
         """Whether staff's last act was this request's and one of these: one id may stand for several acts in a row."""
@@ -126,12 +130,12 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
             return "sending"
         if self.ever_unknown:
             return "unknown"
-        return "waiting" if self.deferred else "reserved"
+        return "waiting" if self.deferred or self.is_waiting_for_removal else "reserved"
 
     @property
     def due_at(self) -> datetime | None:
         """The earliest moment at which a machine has something to do here; None when it never has."""
-        if self.case_id is not None or not self.is_in_work:
+        if self.case_id is not None or not self.is_in_work or self.is_waiting_for_removal:
             return None
         if self.lease is not None:
             return self.lease.until
@@ -176,6 +180,25 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         """Whether nobody needs a further delivery: it was accepted, or the access that it gave has ended."""
         return self.accepted_at is not None or (self.status == "sent" and not self.access_stands)
 
+    @property
+    def is_held_elsewhere(self) -> bool:
+        """Whether a group's own system may have what its invitation gives, of which no end is recorded yet.
+
+        Such a system was asked and did not definitely refuse; or what was imported may be from one.
+        """
+        may_be_sent = bool(self.proved_deliveries) or self.ever_unknown
+        return may_be_sent and not self.is_by_letters and (self.access is None or self.access.ending is None)
+
+    @property
+    def is_by_letters(self) -> bool:
+        """Whether only channels that can remove nothing were asked; of what was imported that is not known."""
+        return bool(self.channels) and ONLY_LETTERS.issuperset(self.channels)
+
+    @property
+    def is_waiting_for_removal(self) -> bool:
+        """Whether its invitation is held back until the access of the corrected reservation is removed."""
+        return self.waits_for is not None
+
     def is_access_over(self, now: datetime) -> bool:
         """Whether the time of the access that it gives, or would give, is over."""
         return self.access_ends_at is not None and self.access_ends_at <= now
@@ -194,13 +217,14 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         return self.lease is not None and self.lease.until > now
 
     def is_overdue(self, now: datetime) -> bool:
-        """Whether a machine may give it back: past its deadline, not leased, never unknown, not parked."""
+        """Whether a machine may refund it: past its deadline, not leased, never unknown, not parked, not waiting."""
         return (
             self.is_live
             and self.deadline <= now
             and self.lease is None
             and not self.ever_unknown
             and self.case_id is None
+            and not self.is_waiting_for_removal
         )
 
 
@@ -220,7 +244,8 @@ def opened(code_id: UUID, version: int, event: ReservationOpened) -> Reservation
         group=event.group,
         follows=event.follows,
         corrects=event.corrects,
-        next_attempt_at=event.at,
+        waits_for=event.waits_for,
+        next_attempt_at=event.at if event.waits_for is None else None,
         opened_by=event.actor,
         request_id=event.request_id,
         access=_promised(event),

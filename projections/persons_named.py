@@ -1,5 +1,6 @@
 """Whose reservations the rarer commands look at, besides those that they name."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -8,7 +9,10 @@ from domain.deciding import Command, ReservationCommand
 from domain.decisions.correct import CorrectRecipient
 from domain.decisions.rebind import RebindReservation, RequestRebind
 from domain.decisions.refund import RefundReservation
+from domain.decisions.reserve import ReserveUse
 from domain.decisions.resolve import RefundAfterOutage, ResolveReservation
+from domain.decisions.revoke import RevokeCode, SettleRevoked
+from domain.invariants import is_removal_open
 
 LOOKS_AT_MOVES = (RebindReservation, RefundReservation, CorrectRecipient, ResolveReservation, RefundAfterOutage)
 """Commands that would leave a rebind under way with nothing to move, or begin one."""
@@ -35,3 +39,29 @@ def reservations_named(commands: Sequence[Command]) -> list[UUID]:
     """Reservations that commands are about; a rebind's own too, which is there if its first answer was lost."""
     named = [command.reservation_id for command in commands if isinstance(command, ReservationCommand)]
     return named + [command.new_reservation_id for command in commands if isinstance(command, RebindReservation)]
+
+
+def tied_to(book: Book) -> set[UUID]:
+    """Reservations on which commands about the loaded ones bear: what rebinds move, and what waits for a removal."""
+    moved = {item.follows for item in book.reservations.values() if item.kind == "rebind" and item.follows}
+    ended = [item.access for item in book.reservations.values() if is_removal_open(item)]
+    return moved | {access.replaced_by for access in ended if access is not None and access.replaced_by is not None}
+
+
+def may_be_retaken(targets: Sequence[UUID], commands: Sequence[Command], book: Book) -> list[UUID]:
+    """Those of the named reservations whose use is refunded, or may be so by another command of this batch.
+
+    Args:
+        targets: Reservations that commands name, each as often as it is named.
+        commands: Of one batch; a redeem gives back what is overdue on its code, revoking what is held.
+        book: Holds the named reservations.
+    """
+    asked = Counter(targets)
+    freed = {book.code_id(command.code_digests) for command in commands if isinstance(command, ReserveUse)}
+    freed |= {command.code_id for command in commands if isinstance(command, RevokeCode | SettleRevoked)}
+    found = (book.reservations[key] for key in asked if key in book.reservations)
+    return [
+        item.reservation_id
+        for item in found
+        if item.status == "refunded" or asked[item.reservation_id] > 1 or item.code_id in freed
+    ]

@@ -31,7 +31,7 @@ from projections.caches import StoreCaches
 from projections.code_look import CodeLook
 from projections.codec import decode, encode
 from projections.database import rows_of
-from projections.persons_named import LOOKS_AT_MOVES, persons_named, reservations_named
+from projections.persons_named import LOOKS_AT_MOVES, may_be_retaken, persons_named, reservations_named, tied_to
 from projections.rows import (
     BALANCE_KINDS,
     CASE_KINDS,
@@ -94,7 +94,7 @@ class PostgresUnitOfWork:
         if held is not None:
             yield from self._take_reservations(held)
             yield from self._load_moved()
-            yield from self._load_newer(targets, redeems)
+            yield from self._load_newer(targets, commands)
         if others:
             yield from self._load_for_staff(others, targeted)
         return book
@@ -140,10 +140,9 @@ class PostgresUnitOfWork:
         return found
 
     def _load_moved(self) -> Steps[None]:
-        """What the rebinds of this batch move: its access ends with their success."""
+        """What rebinds of this batch move, for it ends with their success; and what waits for a removal to be sent."""
         book = self._book
-        moved = {item.follows for item in book.reservations.values() if item.kind == "rebind" and item.follows}
-        if missing := sorted(moved - book.reservations.keys()):
+        if missing := sorted(tied_to(book) - book.reservations.keys()):
             yield from self._hold("events_of_reservations", missing)
 
     def _find_codes(self, commands: Sequence[ReserveUse | CorrectRecipient | RequestRebind]) -> Steps[None]:
@@ -205,20 +204,12 @@ class PostgresUnitOfWork:
         if noted:
             book.known_texts.update(row[0] for row in (yield from self._all("known_texts", sorted(noted))))
 
-    def _load_newer(self, targets: Sequence[UUID], redeems: Sequence[ReserveUse]) -> Steps[None]:
+    def _load_newer(self, targets: Sequence[UUID], commands: Sequence[Command]) -> Steps[None]:
         """The same persons' newer reservations, where a use that was given back may be counted again.
 
         That is where it is given back already, or may be so by another command of this batch.
         """
-        book = self._book
-        asked = Counter(targets)
-        redeemed = {book.code_id(command.code_digests) for command in redeems}
-        found = (book.reservations[key] for key in asked if key in book.reservations)
-        wanted = [
-            item.reservation_id
-            for item in found
-            if item.status == "refunded" or asked[item.reservation_id] > 1 or item.code_id in redeemed
-        ]
+        wanted = may_be_retaken(targets, commands, self._book)
         if wanted:
             yield from self._hold("events_of_newer", wanted)
 

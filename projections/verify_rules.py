@@ -7,7 +7,7 @@ from uuid import UUID
 
 from domain.events import ReservationEvent
 from domain.groups import ADDRESS
-from domain.invariants import broken_code_rules, broken_reservation_rules
+from domain.invariants import Corrections, broken_code_rules, broken_reservation_rules
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 from projections.copied_log import Stored
@@ -29,6 +29,7 @@ class RuleWatch:
         self.findings: list[Finding] = []
         self.counts: Counter[str] = Counter()
         self.stopped: set[UUID] = set()
+        self._corrections = Corrections()
 
     def state(self, stored: Stored) -> None:
         """No event holds an e-mail address; few hold the sign at all, so the pattern is tried on few."""
@@ -45,7 +46,8 @@ class RuleWatch:
     def item_event(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
         """The rules of a reservation."""
         event = cast("ReservationEvent", at.event)
-        for rule in broken_reservation_rules(before, event, after):
+        broken = [*broken_reservation_rules(before, event, after), *self._corrections.broken(before, event, after)]
+        for rule in broken:
             self.keep(Finding(rule, at.code_id, at.version, at.position, type(event).__name__, event.reservation_id))
 
     def poison(self, error: PoisonEventError) -> None:

@@ -4,6 +4,7 @@ Everything that is due is found in the database and recorded as events; a mark k
 worker that dies between asking the channel and recording its answer leaves the access to be asked for once more.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,15 @@ from domain.access import Access
 from domain.deciding import Command, Done, Result
 from domain.decisions.access import RecordRevocation, SettleAccess
 from domain.decisions.command import Context
+from domain.invariants import is_removal_open
 from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
 from domain.reservation import Reservation
 from projections.bootstrap import Storage
 from projections.sql import QUERIES
 from workers.letters import LetterPress
 from workers.steps import Addresses
+
+log = logging.getLogger(__name__)
 
 TAKEN_MAX = 50
 """Accesses of one commit. Few, so that little is asked for twice if the worker dies."""
@@ -72,6 +76,7 @@ class GrantKeeper:
         context: Who and when.
         new_id: Random ids.
         keep_text: Seals the channel's words for the vault.
+        publish: Wakes workers for invitations that waited for a removal; the sweep finds them too.
     """
 
     rows: DueAccesses
@@ -83,6 +88,7 @@ class GrantKeeper:
     context: Callable[[], Context]
     new_id: Callable[[], UUID]
     keep_text: Callable[[str, UUID], TextDraft]
+    publish: Callable[[Sequence[UUID]], None]
 
     def work(self, is_over: Callable[[], bool]) -> Counter[str]:
         """Do what is due until nothing is, or until the time is over.
@@ -100,16 +106,34 @@ class GrantKeeper:
             if not taken:
                 break
             counts["due"] += len(taken)
-            results = self.execute([SettleAccess(context=context, reservation_id=key) for key in taken])
-            ended = [item for result in results if (item := _to_take_away(result, context.now)) is not None]
-            addresses = self.addresses([item.recipient_id for item in ended]) if ended else {}
-            by_group = self.by_group([item.reservation_id for item in ended]) if ended else {}
-            for item in ended:
-                if is_over():
-                    break
-                channel = by_group.get(item.group or "", self.channel.name)
-                counts[self._take_away(item, addresses.get(item.recipient_id), channel)] += 1
+            counts += self._settle(taken, context, is_over)
             self.rows.give_back(taken)
+        return counts
+
+    def remove(self, reservation_ids: Sequence[UUID], is_over: Callable[[], bool]) -> Counter[str]:
+        """Have accesses removed at once for which an invitation waits; those that are not due are left alone.
+
+        The task that comes every minute may ask for the same one at the same time: a channel bears that.
+
+        Returns:
+            How many came to what.
+
+        Raises:
+            StorageUnavailableError: The database is away; what was committed stays.
+        """
+        return self._settle(list(reservation_ids)[:TAKEN_MAX], self.context(), is_over)
+
+    def _settle(self, taken: Sequence[UUID], context: Context, is_over: Callable[[], bool]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        results = self.execute([SettleAccess(context=context, reservation_id=key) for key in taken])
+        ended = [item for result in results if (item := _to_take_away(result, context.now)) is not None]
+        addresses = self.addresses([item.recipient_id for item in ended]) if ended else {}
+        by_group = self.by_group([item.reservation_id for item in ended]) if ended else {}
+        for item in ended:
+            if is_over():
+                break
+            channel = by_group.get(item.group or "", self.channel.name)
+            counts[self._take_away(item, addresses.get(item.recipient_id), channel)] += 1
         return counts
 
     def _take_away(self, item: Reservation, address: str | UnverifiedAddress | None, channel: str) -> str:
@@ -144,8 +168,19 @@ class GrantKeeper:
             reply=reply,
         )
         result = self.execute([command])[0]
-        after = result.about().access if isinstance(result, Done) else None
-        return (after.removal if after else None) or "removing"
+        after = result.about() if isinstance(result, Done) else None
+        if after is not None and after.access is not None and not is_removal_open(after):
+            self._wake(after.access.replaced_by)
+        return (after.access.removal if after and after.access else None) or "removing"
+
+    def _wake(self, waiting: UUID | None) -> None:
+        """Wake a worker for the invitation that waited for this removal, if there is one."""
+        if waiting is None:
+            return
+        try:
+            self.publish([waiting])
+        except Exception as away:  # noqa: BLE001 - whatever a broker raises, the invitation is due and the sweep's
+            log.warning("an invitation that was released waits for the sweep: %s", away)
 
 
 def _to_take_away(result: Result, now: datetime) -> Reservation | None:

@@ -5,7 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from domain.deciding import Command, Done, Result
@@ -39,7 +39,11 @@ COMMIT_WAIT_S = 30.0
 
 @dataclass
 class Runtime:
-    """One process's connections and threads."""
+    """One process's connections and threads.
+
+    Attributes:
+        waiting: Reservations whose access has to be removed before an invitation that a message named is sent.
+    """
 
     settings: WorkerSettings
     storage: Storage
@@ -50,6 +54,7 @@ class Runtime:
     own: OwnChannels
     webhooks: Deliverer
     connections: ConnectionPool | None
+    waiting: set[UUID] = field(default_factory=set)
     rests: Rests = field(default_factory=Rests)
     _channels: threading.local = field(default_factory=threading.local)
     _opened: list[Channel] = field(default_factory=list)
@@ -79,6 +84,8 @@ class Runtime:
             new_id=POOL.uuid,
             worker=worker_name(),
         )
+        waiting: set[UUID] = set()
+        steps = replace(steps, note_waiting=waiting.add)
         own = OwnChannels.over(settings, storage)
         deliverer = Deliverer.over(storage, own.poster, random.SystemRandom().random, POOL.uuid())
         threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
@@ -88,7 +95,7 @@ class Runtime:
             _report_connections,
             _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
-        return cls(settings, storage, reader, commit, steps, threads, own, deliverer, connections)
+        return cls(settings, storage, reader, commit, steps, threads, own, deliverer, connections, waiting)
 
     def channel(self) -> Channel:
         """This thread's channel; connections are kept between letters."""
@@ -123,8 +130,8 @@ class Runtime:
             room=self.connections.room if self.connections else lambda: UNBOUNDED,
         )
 
-    def grants(self) -> GrantKeeper:
-        """Ends accesses whose time is over."""
+    def grants(self, publish: Callable[[Sequence[UUID]], None]) -> GrantKeeper:
+        """Ends accesses whose time is over, and has them removed; `publish` wakes workers for what waited for that."""
         steps = self.steps
         return GrantKeeper(
             rows=DueAccessRows(self.storage),
@@ -136,6 +143,7 @@ class Runtime:
             context=lambda: self.context("cleanup", None),
             new_id=steps.new_id,
             keep_text=steps.keep_text,
+            publish=publish,
         )
 
     def close(self) -> None:

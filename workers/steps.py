@@ -27,6 +27,7 @@ from domain.ports import (
     UnverifiedAddress,
 )
 from domain.reservation import Reservation
+from workers.channels.by_group import ByGroup
 from workers.letters import LetterPress
 
 TURN_LETTERS = 12
@@ -73,6 +74,7 @@ class Steps:
         now: Database time.
         new_id: Random ids.
         by_group: Names of the channels of groups that have their own.
+        note_waiting: Takes the reservation whose access must be removed before an invitation is sent.
     """
 
     execute: Execute
@@ -83,6 +85,7 @@ class Steps:
     new_id: Callable[[], UUID]
     worker: str
     by_group: Mapping[str, str] = field(default_factory=lambda: NO_GROUPS)
+    note_waiting: Callable[[UUID], None] = lambda _: None
 
     def process(self, reservation_id: UUID, channel: Channel, task_id: str) -> str:
         """Claim, send and record one reservation.
@@ -104,12 +107,18 @@ class Steps:
         return self.turn((), reservation_ids, channel, task_id)
 
     def send(self, claimed: Claimed, channel: Channel) -> Outcome:
-        """Send the letter of a claimed reservation."""
+        """Send the letter of a claimed reservation; not once its lease is over, for others have decided since then."""
+        if claimed.lease.until <= self.now():
+            return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)
         if claimed.recipient is None:
             return Rejected(server=channel.name, reason="recipient_forgotten", final=True, about_address=True)
         if isinstance(claimed.recipient, UnverifiedAddress):
             return Rejected(server=channel.name, reason=ADDRESS_MISMATCH, final=True, needs_review=True)
-        return channel.send(self.press.invitation(claimed.item, claimed.recipient))
+        way = channel.of(claimed.item.group) if isinstance(channel, ByGroup) else channel
+        if way is None or way.name != claimed.lease.channel:
+            # The log says which channel may have the invitation, so no other one is asked (invariant 11).
+            return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)
+        return way.send(self.press.invitation(claimed.item, claimed.recipient))
 
     def record(self, tried: Sequence[Tried], task_id: str) -> None:
         """Commit what became of attempts."""
@@ -144,6 +153,9 @@ class Steps:
         if not records and not claims:
             return []
         results = self.execute([*records, *claims])[len(records) :]
+        for result in results:
+            if isinstance(result, Done) and result.reservation is not None and result.reservation.waits_for is not None:
+                self.note_waiting(result.reservation.waits_for)
         return self._addressed([item for result in results if (item := _claimed(result, context)) is not None])
 
     def _context(self, task_id: str) -> Context:

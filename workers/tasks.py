@@ -111,10 +111,14 @@ def process_invite_task(self: Task, ids: list[str]) -> None:
     """Send the invitations of reservations that are due; ids that somebody else has are left alone.
 
     Stops claiming after a third of the task's time limit, and when the worker is asked to end: what is left then is
-    still due, and the sweep's.
+    still due, and the sweep's. Where an invitation waits for the access of a corrected address, that is removed now.
     """
-    is_over = _enough(settings.task_time_limit_s / 3)
-    _Process.get().mailroom().work(reservation_ids(ids), known_task_id(self.request.id), is_over)
+    runtime, is_over = _Process.get(), _enough(settings.task_time_limit_s / 3)
+    runtime.mailroom().work(reservation_ids(ids), known_task_id(self.request.id), is_over)
+    if runtime.waiting:
+        waiting = list(runtime.waiting)
+        runtime.waiting.clear()
+        runtime.grants(publish_ids).remove(waiting, is_over)
 
 
 def _enough(seconds: float) -> Callable[[], bool]:
@@ -166,7 +170,7 @@ def sweep_due_reservations() -> None:
 def cleanup_expired_users() -> None:
     """Tell persons of the end of their access, end what is over, have it taken away; drop what is kept for a time."""
     runtime = _Process.get()
-    counts = runtime.grants().work(_enough(min(GRANTS_S, settings.task_time_limit_s / 3)))
+    counts = runtime.grants(publish_ids).work(_enough(min(GRANTS_S, settings.task_time_limit_s / 3)))
     if counts:
         log.info("accesses", extra={"action": "cleanup", **counts})
     try:

@@ -171,9 +171,11 @@ def _sweep(waiting: Backlog) -> Finding:
 
 def _pending(waiting: Backlog, settings: LedgerSettings) -> Finding:
     """Invariant 2: nothing is silently pending past its deadline plus a lease plus a sweep."""
-    if waiting.oldest_pending is None or waiting.earliest_deadline is None:
+    if waiting.oldest_pending is None:
         return Finding("pending", "ok", "no reservation waits")
     found = f"{waiting.pending} reservation(s) wait, the oldest for {span(_age(waiting, waiting.oldest_pending))}"
+    if waiting.earliest_deadline is None:
+        return Finding("pending", "ok", f"{found}, until the access of a corrected address is removed")
     past_s = _age(waiting, waiting.earliest_deadline)
     if past_s > settings.lease_s + settings.sweep_s + LAG_S_MAX:
         remedy = "nothing sweeps: start beat and worker; `ledger reset-failed CODE` gives back one code's at once"

@@ -31,6 +31,9 @@ SOMEWHERE = "another group"
 TO_THE_SAME: Final = frozenset({"resend", "rebind"})
 """Acts that write to the same address once more, which is of no use once its person was forgotten."""
 
+BETWEEN_MAX: Final = 4
+"""Events after a correction: CaseClosed, AccessCorrected, AccessRemoved and UseReserved follow its refund."""
+
 router = APIRouter(prefix="/support/reservations/{reservation_id}", route_class=SupportRoute)
 
 
@@ -102,9 +105,9 @@ def _case(item: Reservation, lines: list[StatementLine]) -> CaseOpened | None:
 
 
 def _correction(desk: Desk, item: Reservation, lines: list[StatementLine]) -> UUID | None:
-    """The reservation to which the use moved: opened in the same append, after the end of a case if there was one."""
+    """The reservation to which the use moved: opened in the same append, after the ends of a case and of an access."""
     at = [line.version for line in lines if isinstance(line.event, UseRefunded) and line.event.cause == "corrected"]
-    following = desk.statements.lines(item.code_id, [at[-1] + 1, at[-1] + 2]) if at else []
+    following = desk.statements.lines(item.code_id, range(at[-1] + 1, at[-1] + 1 + BETWEEN_MAX)) if at else []
     opened = [line.event for line in following if isinstance(line.event, UseReserved)]
     return next((event.reservation_id for event in opened if event.corrects == item.reservation_id), None)
 

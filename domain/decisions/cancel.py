@@ -7,6 +7,7 @@ from msgspec import Struct
 from domain.book import Book
 from domain.decisions.command import Context, Decision
 from domain.decisions.refund import RefundReservation, refund
+from domain.policy import Policy
 from domain.ports import TextDraft
 
 
@@ -18,7 +19,7 @@ class CancelReservation(Struct, frozen=True, kw_only=True):
     note: TextDraft | None = None
 
 
-def cancel(command: CancelReservation, book: Book) -> Decision:
+def cancel(command: CancelReservation, book: Book, policy: Policy) -> Decision:
     """A refund of what is live, neither being sent nor ever unknown.
 
     Raises:
@@ -32,4 +33,4 @@ def cancel(command: CancelReservation, book: Book) -> Decision:
         note=command.note,
         only_held=True,
     )
-    return refund(as_refund, book)
+    return refund(as_refund, book, policy)

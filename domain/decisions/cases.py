@@ -1,7 +1,7 @@
 """Opening and closing a case: what only a person may decide. A reservation has at most one open case."""
 
 from typing import Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from domain.decisions.command import Stamp
 from domain.events import CaseClosed, CaseOpened
@@ -29,6 +29,11 @@ REMOVED = "removed"
 TRIED_AGAIN = "tried_again"
 ENDS_OF_REMOVALS = frozenset({REMOVED_BY_HAND, REMOVED, TRIED_AGAIN})
 """How the case of an access that could not be taken away ends: somebody still has it, whatever becomes of the use."""
+
+
+def derived_id(item: Reservation) -> UUID:
+    """An id for a case that a command without an id for one has to open: the same however often it is decided."""
+    return uuid5(item.reservation_id, f"case {item.moved_by}")
 
 
 def opened(

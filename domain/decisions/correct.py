@@ -1,7 +1,8 @@
 """Correcting a mistyped address: the use moves to the right person in one append (rule 10).
 
 It is a refund and a new reservation, so the old letter's link is dead and the new one is a delivery of its own. No
-moment lies between them in which somebody else could take the use. Pause and expiry don't stop it.
+moment lies between them in which somebody else could take the use. Pause and expiry don't stop it. What a group's own
+system may have given the first address ends in the same append; the second invitation waits until that is removed.
 """
 
 from collections.abc import Sequence
@@ -11,17 +12,19 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.book import Book
-from domain.decisions import cases
+from domain.decisions import cases, ending
 from domain.decisions.accept import LINK
-from domain.decisions.command import Context, Decision, stamp
+from domain.decisions.command import Context, Decision, Stamp, stamp
+from domain.decisions.overdue import after_lapse
 from domain.errors import (
     CodeIsRevoked,
     CodeUnknown,
     CorrectionTokenRequired,
     RecipientNotCorrectable,
+    Refusal,
     ReservationUnknown,
 )
-from domain.events import STAFF, Event, UseRefunded, UseReserved
+from domain.events import STAFF, AccessRemoved, Event, UseRefunded, UseReserved
 from domain.policy import Policy
 from domain.ports import RecipientDraft, TextDraft
 from domain.redeem_code import RedeemCode
@@ -51,9 +54,10 @@ def correct_recipient(command: CorrectRecipient, book: Book, policy: Policy) -> 
     Raises:
         ReservationUnknown, CodeUnknown (the code is not the reservation's), CorrectionTokenRequired (of persons only),
             RecipientNotCorrectable, CodeIsRevoked: in this order of precedence; `why` is rebind (it holds no use),
-            refunded, leased, accepted (of persons, and where the group's own system reported it), ended, moving, same,
-            corrected_before, unknown or too_late (these three of persons only), address_taken, bound or kept_binding
-            (the code itself is bound to another), in this order too, with the revoked code after moving.
+            refunded, leased, waiting (for an access to be removed), accepted (of persons, and where the group's own
+            system reported it), ended, moving, same, corrected_before, unknown or too_late (these three of persons
+            only), address_taken, bound or kept_binding (the code itself is bound to another), in this order too, with
+            the revoked code after moving.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -67,8 +71,14 @@ def correct_recipient(command: CorrectRecipient, book: Book, policy: Policy) -> 
     theirs = book.of_recipient(code.code_id, recipient_id)
     if (before := next((other for other in theirs if other.corrects == item.reservation_id), None)) is not None:
         return Decision(code.code_id, (), before.reservation_id)
-    _check(command, code, item, recipient_id, theirs, policy, is_moving=bool(book.moves(item)))
-    return Decision(code.code_id, _corrected(command, code, item, recipient_id, policy), command.new_reservation_id)
+    now = stamp(command.context, code)
+    lapsed, code, item = after_lapse(code, item, now, cases.derived_id(item), policy)
+    try:
+        _check(command, code, item, recipient_id, theirs, policy, is_moving=bool(book.moves(item)))
+    except Refusal as refusal:
+        return Decision(code.code_id, lapsed, item.reservation_id, refusal)
+    events = _corrected(command, code, item, recipient_id, now, policy)
+    return Decision(code.code_id, [*lapsed, *events], command.new_reservation_id)
 
 
 def _check(
@@ -107,6 +117,8 @@ def _state_hinders(item: Reservation, *, is_by_person: bool) -> str | None:
         return "refunded"
     if item.lease is not None:
         return "leased"
+    if item.is_waiting_for_removal:
+        return "waiting"
     if item.accepted_at is not None and (is_by_person or item.accepted_via != LINK):
         return "accepted"
     return "ended" if item.access is not None and item.access.ending is not None else None
@@ -122,9 +134,9 @@ def _needs_staff(item: Reservation, context: Context, policy: Policy) -> str | N
 
 
 def _corrected(
-    command: CorrectRecipient, code: RedeemCode, item: Reservation, recipient_id: UUID, policy: Policy
+    command: CorrectRecipient, code: RedeemCode, item: Reservation, recipient_id: UUID, now: Stamp, policy: Policy
 ) -> Sequence[Event]:
-    now = stamp(command.context, code)
+    """The refund, the end of the first access, and the reservation that waits until that is removed."""
     refund = UseRefunded(
         **now.fields,
         reservation_id=item.reservation_id,
@@ -135,6 +147,8 @@ def _corrected(
         caused_by=item.moved_by,
     )
     closed = cases.closed(item, now, "corrected", caused_by=code.version + 1)
+    ended = ending.corrected(item, command.new_reservation_id, now, caused_by=code.version + 1)
+    is_removed = any(isinstance(event, AccessRemoved) for event in ended)
     reserved = UseReserved(
         **now.fields,
         reservation_id=command.new_reservation_id,
@@ -143,7 +157,8 @@ def _corrected(
         language=item.language,
         group=item.group,
         corrects=item.reservation_id,
+        waits_for=item.reservation_id if ended and not is_removed else None,
         validity_days=None if item.access is None else item.access.validity_days,
         caused_by=code.version + 1,
     )
-    return [refund, *closed, reserved]
+    return [refund, *closed, *ended, reserved]

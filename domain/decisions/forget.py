@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.book import Book
-from domain.decisions.command import Context, Decision
+from domain.decisions.command import Context, Decision, stamp
 from domain.decisions.refund import RefundReservation, refund
 from domain.decisions.resolve import ResolveReservation, resolve
 from domain.errors import ReservationNotResolvable, ReservationUnknown
@@ -34,11 +34,11 @@ def close_for_forgetting(command: CloseForForgetting, book: Book, policy: Policy
     item = book.reservations.get(command.reservation_id)
     if item is None:
         raise ReservationUnknown
-    if item.lease is not None:
+    if item.is_leased(stamp(command.context, book.codes[item.code_id]).at):
         raise ReservationNotResolvable("leased")
     if not item.is_live:
         return Decision(item.code_id, (), item.reservation_id)
     about: dict[str, Any] = {"context": command.context, "reservation_id": command.reservation_id}
-    if item.ever_unknown or item.case_id is not None:
+    if item.ever_unknown or item.case_id is not None or item.lease is not None:
         return resolve(ResolveReservation(**about, resolution="sent", case_id=command.case_id), book, policy)
-    return refund(RefundReservation(**about, cause="forgotten", only_held=True), book)
+    return refund(RefundReservation(**about, cause="forgotten", only_held=True), book, policy)

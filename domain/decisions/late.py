@@ -48,6 +48,8 @@ def success(
     """
     if proof.attempt in item.proved_attempts:
         return ()
+    if _came_after_the_end(item, proof):
+        return (_late(item, now, proof, "ended"),)
     if proof.delivery in item.proved_deliveries:
         return (_late(item, now, proof, "duplicate"),)
     if item.counts_or_holds:
@@ -60,6 +62,16 @@ def success(
         return (late,)
     case = cases.opened(item, now, case_id, hindrance, caused_by=code.version + 1, delivery=proof.delivery)
     return (late, case)
+
+
+def _came_after_the_end(item: Reservation, proof: Proof) -> bool:
+    """Whether it takes nothing since the access has ended: its channel is told of the end, again if it was before.
+
+    Nothing is left for staff to decide then: the use was refunded, or counts already.
+    """
+    has_ended = item.access is not None and item.access.ending is not None
+    is_settled = not item.counts_or_holds or proof.delivery in item.proved_deliveries
+    return has_ended and is_settled and not (item.counts_or_holds and item.is_by_letters)
 
 
 def what_hinders(code: RedeemCode, item: Reservation, book: Book) -> cases.CaseCause | None:

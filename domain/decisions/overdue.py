@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain import redeem_code, reservation
 from domain.book import Book
 from domain.decisions import cases
 from domain.decisions.command import Context, Decision, Stamp, stamp
@@ -45,7 +46,7 @@ def what_is_due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, 
         return unknown_outcome(code, item, now, "lease_expired", None, case_id, policy)
     if code.is_revoked and is_undone_by_revoking(item):
         return undone_by_revoking(code, item, now, case_id)
-    if item.deadline > now.at:
+    if item.deadline > now.at or item.is_waiting_for_removal:
         return ()
     if item.resending:
         return (cases.opened(item, now, case_id, "resend_expired", caused_by=item.moved_by),)
@@ -101,6 +102,29 @@ def seen_lapsed(code: RedeemCode, item: Reservation, now: Stamp, policy: Policy)
         return ()
     events = unknown_outcome(code, item, now, "lease_expired", None, item.reservation_id, policy)
     return () if any(isinstance(event, CaseOpened) for event in events) else events
+
+
+def after_lapse(
+    code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy
+) -> tuple[Sequence[Event], RedeemCode, Reservation]:
+    """Record a lease that ended without an outcome, for a command that comes before the sweep (rule 5).
+
+    Returns:
+        The events, and code and reservation as they leave them; no events where no lease has lapsed.
+    """
+    has_other_case = item.case_id is not None and not item.is_past_sending
+    if item.lease is None or item.is_leased(now.at) or has_other_case:
+        return (), code, item
+    events = unknown_outcome(code, item, now, "lease_expired", None, case_id, policy)
+    return (events, *folded(events, code, item))
+
+
+def folded(events: Sequence[ReservationEvent], code: RedeemCode, item: Reservation) -> tuple[RedeemCode, Reservation]:
+    """Code and reservation with new events of that reservation."""
+    for event in events:
+        code = redeem_code.evolve(code, code.version + 1, event)
+        item = reservation.evolve(item, code.version, event)
+    return code, item
 
 
 def unknown_outcome(

@@ -1,24 +1,29 @@
 """Giving a use back by a person's word. A refund names one reservation that is held or counted."""
 
+from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
 
 from domain.book import Book
-from domain.decisions import cases
-from domain.decisions.command import Context, Decision, stamp
-from domain.errors import AccessChoiceRequired, ReservationNotRefundable, ReservationUnknown
-from domain.events import AccessRevoked, UseRefunded
+from domain.decisions import cases, ending
+from domain.decisions.command import Context, Decision, Stamp, stamp
+from domain.decisions.overdue import after_lapse
+from domain.errors import Refusal, ReservationNotRefundable, ReservationUnknown
+from domain.events import Event, UseRefunded
+from domain.policy import Policy
 from domain.ports import TextDraft
+from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 
 
 class RefundReservation(Struct, frozen=True, kw_only=True):
     """Give back one use.
 
-    `note` goes to the vault. `only_held` leaves counted uses alone. `revoke_access` says whether what a sent invitation
-    gave is taken away too; None, which means no, is refused where the invitation was accepted.
+    `note` goes to the vault. `only_held` leaves counted uses alone. `revoke_access` says whether the access that a sent
+    invitation gave is revoked with it, or stays; None is refused where the invitation was accepted, and revokes what a
+    group's own system may have given otherwise.
     """
 
     context: Context
@@ -29,13 +34,13 @@ class RefundReservation(Struct, frozen=True, kw_only=True):
     revoke_access: bool | None = None
 
 
-def refund(command: RefundReservation, book: Book) -> Decision:
+def refund(command: RefundReservation, book: Book, policy: Policy) -> Decision:
     """Refund a live reservation that is never unknown, or a sent one, whose case is closed with it; no leased one.
 
     Raises:
         ReservationUnknown: There is no such reservation.
         ReservationNotRefundable: `why` is refunded, leased, unknown, moving (a rebind of it is under way: that comes
-            first), moved (a later reservation has the access that is to be taken away) or sent.
+            first), moved (a later reservation has the access, and it is not to stay) or sent.
         AccessChoiceRequired: The invitation was accepted, its access stands, and `revoke_access` is None.
     """
     item = book.reservations.get(command.reservation_id)
@@ -46,19 +51,36 @@ def refund(command: RefundReservation, book: Book) -> Decision:
         if item.refund_request_id is not None and item.refund_request_id == command.context.request_id:
             return Decision(code.code_id, (), item.reservation_id)
         raise ReservationNotRefundable("refunded")
-    is_doubtful = item.is_live and (item.ever_unknown or item.lease is not None)
-    if item.is_leased(stamp(command.context, code).at) or (item.lease is not None and not is_doubtful):
-        raise ReservationNotRefundable("leased")
-    if is_doubtful:  # a lease that is over is a doubt too, whether a sweep has seen it or not
-        raise ReservationNotRefundable("unknown")
-    if is_being_moved(item, book):
-        raise ReservationNotRefundable("moving")
-    if command.revoke_access and any(other.status == "sent" for other in book.moves(item)):
-        raise ReservationNotRefundable("moved")
-    if command.only_held and not item.is_live:
-        raise ReservationNotRefundable("sent")
-    is_access_revoked = takes_access(item, choice=command.revoke_access)
     now = stamp(command.context, code)
+    lapsed, code, item = after_lapse(code, item, now, cases.derived_id(item), policy)
+    try:
+        _check(command, item, book)
+        events = _refunded(command, code, item, now)
+    except Refusal as refusal:
+        return Decision(code.code_id, lapsed, item.reservation_id, refusal)
+    return Decision(code.code_id, [*lapsed, *events], item.reservation_id)
+
+
+def _check(command: RefundReservation, item: Reservation, book: Book) -> None:
+    """Raise what stands in the way."""
+    why = _hindrance(command, item, book)
+    if why is not None:
+        raise ReservationNotRefundable(why)
+
+
+def _hindrance(command: RefundReservation, item: Reservation, book: Book) -> str | None:
+    if item.lease is not None:
+        return "leased"
+    if item.is_live and item.ever_unknown:
+        return "unknown"
+    if is_being_moved(item, book):
+        return "moving"
+    if command.revoke_access is not False and has_moved(item, book):
+        return "moved"
+    return "sent" if command.only_held and not item.is_live else None
+
+
+def _refunded(command: RefundReservation, code: RedeemCode, item: Reservation, now: Stamp) -> Sequence[Event]:
     event = UseRefunded(
         **now.fields,
         reservation_id=item.reservation_id,
@@ -69,25 +91,12 @@ def refund(command: RefundReservation, book: Book) -> Decision:
         caused_by=item.moved_by,
     )
     closed = cases.closed(item, now, "resolved_refunded", caused_by=code.version + 1)
-    if not is_access_revoked:
-        return Decision(code.code_id, [event, *closed], item.reservation_id)
-    access = AccessRevoked(**now.fields, reservation_id=item.reservation_id, caused_by=code.version + 1)
-    return Decision(code.code_id, [event, *closed, access], item.reservation_id)
+    return [event, *closed, *ending.withdrawn(item, now, choice=command.revoke_access, caused_by=code.version + 1)]
 
 
-def takes_access(item: Reservation, *, choice: bool | None) -> bool:
-    """Whether a refund takes the access away with the use.
-
-    Args:
-        item: What is refunded.
-        choice: Whether the access is revoked, as the person who refunds it decided; None if they did not say.
-
-    Raises:
-        AccessChoiceRequired: They did not say, and the invitation was accepted and its access stands.
-    """
-    if choice is None and item.accepted_at is not None and item.access_stands:
-        raise AccessChoiceRequired
-    return bool(choice) and item.access_stands
+def has_moved(item: Reservation, book: Book) -> bool:
+    """Whether a later reservation has its access, which would be left without a use."""
+    return any(other.status == "sent" for other in book.moves(item))
 
 
 def is_being_moved(item: Reservation, book: Book) -> bool:

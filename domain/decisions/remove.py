@@ -30,9 +30,9 @@ def record_removal(command: RecordRemoval, book: Book) -> Decision:
     item = book.reservations.get(command.reservation_id)
     if item is None:
         raise ReservationUnknown
-    if not item.proved_deliveries:
-        raise NothingSent
     is_waited_for = item.access is not None and item.access.removal in {"removing", "removal_failed"}
+    if not item.proved_deliveries and not is_waited_for:
+        raise NothingSent
     if item.access_revoked_at is not None and not is_waited_for:
         return Decision(item.code_id, (), item.reservation_id)
     code = book.codes[item.code_id]

@@ -8,24 +8,14 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain import redeem_code, reservation
 from domain.book import Book
-from domain.decisions import cases
+from domain.decisions import cases, ending
 from domain.decisions.command import Context, Decision, Stamp, stamp
 from domain.decisions.late import has_access_to_move, is_bound_to_another
-from domain.decisions.overdue import unknown_outcome
-from domain.decisions.refund import is_being_moved, takes_access
+from domain.decisions.overdue import after_lapse, folded
+from domain.decisions.refund import is_being_moved
 from domain.errors import ReservationNotResolvable, ReservationUnknown
-from domain.events import (
-    AccessRevoked,
-    CaseClosed,
-    Event,
-    InviteSent,
-    LateSuccessRecorded,
-    RefundCause,
-    ReservationEvent,
-    UseRefunded,
-)
+from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
 from domain.policy import Policy
 from domain.ports import TextDraft
 from domain.redeem_code import RedeemCode
@@ -69,8 +59,8 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
         ReservationNotResolvable: `why` is leased (being sent right now), no_case (nothing is in doubt), no_retry (it
             is not in doubt, or is being tried already), revoked (nothing is sent for a revoked code), no_free_use or
             bound (a use given back can't be counted again), grant_ended (the access that a rebind would move is
-            over), not_removed (the use is given back already, and the access is still to be taken away) or moving
-            (what a rebind moves is not given back).
+            over), not_removed (the use is given back already, and the access is still to be taken away), moving or
+            moved (what a rebind moves, or has moved, is not given back).
         AccessChoiceRequired: As for a refund.
     """
     item = book.reservations.get(command.reservation_id)
@@ -82,12 +72,8 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
     now = stamp(command.context, code)
     if item.is_leased(now.at):
         raise ReservationNotResolvable("leased")
-    if item.lease is not None and item.case_id is None:
-        # Its attempt ended without an outcome, and no sweep has been here: that is what the person decides.
-        lapsed = unknown_outcome(code, item, now, "lease_expired", None, command.case_id, policy)
-        code, item = _after(lapsed, code, item)
-        return _resolved(command, code, item, book, now, policy, lapsed)
-    return _resolved(command, code, item, book, now, policy, ())
+    lapsed, code, item = after_lapse(code, item, now, command.case_id, policy)
+    return _resolved(command, code, item, book, now, policy, lapsed)
 
 
 def _resolved(
@@ -109,17 +95,9 @@ def _resolved(
     _check_access(command, item, book, now)
     if item.case_id is None:
         opened = cases.opened(item, now, command.case_id, "unknown_outcome", caused_by=item.moved_by)
-        code, item = _after([opened], code, item)
+        code, item = folded([opened], code, item)
         events = [*events, opened]
     return Decision(item.code_id, [*events, *_decided(command, code, item, now, policy)], item.reservation_id)
-
-
-def _after(events: Sequence[ReservationEvent], code: RedeemCode, item: Reservation) -> tuple[RedeemCode, Reservation]:
-    """Code and reservation with new events of that reservation."""
-    for event in events:
-        code = redeem_code.evolve(code, code.version + 1, event)
-        item = reservation.evolve(item, code.version, event)
-    return code, item
 
 
 def refund_after_outage(command: RefundAfterOutage, book: Book) -> Decision:
@@ -134,7 +112,7 @@ def refund_after_outage(command: RefundAfterOutage, book: Book) -> Decision:
     code = book.codes[item.code_id]
     parked = item.is_live and item.ever_unknown and item.case_id is not None
     unaccepted = item.status == "sent" and item.accepted_at is None and item.lease is None
-    if is_being_moved(item, book) or not (parked or (unaccepted and command.include_sent)):
+    if book.moves(item) or not (parked or (unaccepted and command.include_sent)):
         return Decision(item.code_id, (), item.reservation_id)
     events = _given_back(code, item, stamp(command.context, code), "outage", None)
     return Decision(item.code_id, events, item.reservation_id)
@@ -149,8 +127,8 @@ def _check_access(command: ResolveReservation, item: Reservation, book: Book, no
         raise ReservationNotResolvable("grant_ended")
     if command.resolution == "refunded" and is_of_removal and not item.counts_or_holds:
         raise ReservationNotResolvable("not_removed")
-    if command.resolution == "refunded" and is_being_moved(item, book):
-        raise ReservationNotResolvable("moving")
+    if command.resolution == "refunded" and book.moves(item):
+        raise ReservationNotResolvable("moving" if is_being_moved(item, book) else "moved")
 
 
 def _may_be_tried_on(item: Reservation) -> bool:
@@ -165,7 +143,7 @@ def _decided(
         case "sent":
             return _as_sent(code, item, now, command.note)
         case "refunded":
-            return _refunded(command, code, item, now)
+            return _given_back(code, item, now, "resolved", command.note, choice=command.revoke_access)
         case "retry":
             return _tried_on(item, now, command.note, policy)
         case _:
@@ -199,11 +177,18 @@ def _as_sent(code: RedeemCode, item: Reservation, now: Stamp, note: TextDraft | 
 
 
 def _given_back(
-    code: RedeemCode, item: Reservation, now: Stamp, cause: RefundCause, note: TextDraft | None
+    code: RedeemCode,
+    item: Reservation,
+    now: Stamp,
+    cause: RefundCause,
+    note: TextDraft | None,
+    *,
+    choice: bool | None = None,
 ) -> Sequence[Event]:
-    """Refunded once; what was given back before stays so, and only its case ends."""
+    """Refunded once; what was refunded before stays so, and only its case ends. No use stands for its access then."""
     if not item.counts_or_holds:
-        return cases.closed(item, now, "resolved_refunded", caused_by=item.moved_by, note=note)
+        closed = cases.closed(item, now, "resolved_refunded", caused_by=item.moved_by, note=note)
+        return [*closed, *ending.withdrawn(item, now, choice=choice, caused_by=code.version + 1)]
     refund = UseRefunded(
         **now.fields,
         reservation_id=item.reservation_id,
@@ -213,16 +198,8 @@ def _given_back(
         text_id=note.text_id if note else None,
         caused_by=item.moved_by,
     )
-    return [refund, *cases.closed(item, now, "resolved_refunded", caused_by=code.version + 1)]
-
-
-def _refunded(command: ResolveReservation, code: RedeemCode, item: Reservation, now: Stamp) -> Sequence[Event]:
-    """Given back, and the access with it if that was decided."""
-    is_access_revoked = takes_access(item, choice=command.revoke_access)
-    events = _given_back(code, item, now, "resolved", command.note)
-    if not is_access_revoked:
-        return events
-    return [*events, AccessRevoked(**now.fields, reservation_id=item.reservation_id, caused_by=code.version + 1)]
+    closed = cases.closed(item, now, "resolved_refunded", caused_by=code.version + 1)
+    return [refund, *closed, *ending.withdrawn(item, now, choice=choice, caused_by=code.version + 1)]
 
 
 def _tried_on(item: Reservation, now: Stamp, note: TextDraft | None, policy: Policy) -> Sequence[Event]:

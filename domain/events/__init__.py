@@ -10,6 +10,7 @@ are columns beside the state, so they are not repeated in it.
 """
 
 from domain.events.access import (
+    AccessCorrected,
     AccessExpired,
     AccessRemovalFailed,
     AccessRemoved,
@@ -47,6 +48,7 @@ from domain.events.reservation import (
     InviteDeferred,
     InviteFailed,
     InviteOutcomeUnknown,
+    InviteReleased,
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,
@@ -61,6 +63,7 @@ from domain.events.reservation import (
 __all__ = [
     "EVENT_TYPES",
     "STAFF",
+    "AccessCorrected",
     "AccessExpired",
     "AccessRemovalFailed",
     "AccessRemoved",
@@ -86,6 +89,7 @@ __all__ = [
     "InviteDeferred",
     "InviteFailed",
     "InviteOutcomeUnknown",
+    "InviteReleased",
     "InviteSent",
     "Kind",
     "LateEffect",
@@ -132,6 +136,8 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     AccessReplaced,
     AccessRemoved,
     AccessRemovalFailed,
+    AccessCorrected,
+    InviteReleased,
 )
 
 

@@ -40,6 +40,15 @@ class AccessRevoked(ReservationEvent, frozen=True, kw_only=True):
     text_id: UUID | None = None
 
 
+class AccessCorrected(ReservationEvent, frozen=True, kw_only=True):
+    """The use was moved to another email address: what the former one was given is to be removed.
+
+    `by`: the reservation of the right address.
+    """
+
+    by: UUID
+
+
 class AccessRemoved(ReservationEvent, frozen=True, kw_only=True):
     """What an ended access came to: the channel took it away, or could only tell the person (`effect`).
 

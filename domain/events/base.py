@@ -8,7 +8,7 @@ from msgspec import Struct
 
 Kind = Literal["redeem", "rebind"]
 Held = Literal["reserved", "used"]
-LateEffect = Literal["duplicate", "retaken", "not_retaken"]
+LateEffect = Literal["duplicate", "retaken", "not_retaken", "ended"]
 RefundCause = Literal[
     "deadline",
     "failed",
@@ -24,8 +24,8 @@ RefundCause = Literal[
     "grant_ended",
     "legacy",
 ]
-Ending = Literal["expired", "moved", "withdrawn"]
-"""How an access ended: its time was over, another one took its place, or staff took it away."""
+Ending = Literal["expired", "moved", "withdrawn", "corrected"]
+"""How an access ended: its time was over, a rebind took its place, staff revoked it, or its address was corrected."""
 Removed = Literal["removed", "told"]
 """What became of an ended access: the channel took it away, or could only tell the person."""
 ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import", "channel"]

@@ -23,6 +23,7 @@ class ReservationOpened(ReservationEvent, frozen=True, kw_only=True):
         group: What the person is invited to.
         follows: The sent reservation after which this one was asked for.
         corrects: The reservation whose mistyped address this one replaces.
+        waits_for: The reservation whose access must be removed before this invitation is sent (`InviteReleased`).
         validity_days: Days of access that were promised; None: without end.
         activated_at: When the access was first given, where that was not by this reservation's own invitation.
         moves: How often the access was moved to another group, this time included.
@@ -36,6 +37,7 @@ class ReservationOpened(ReservationEvent, frozen=True, kw_only=True):
     group: str | None = None
     follows: UUID | None = None
     corrects: UUID | None = None
+    waits_for: UUID | None = None
     validity_days: int | None = None
     activated_at: datetime | None = None
     moves: int = 0
@@ -111,7 +113,8 @@ class InviteOutcomeUnknown(DeliveryEvent, frozen=True, kw_only=True):
 class LateSuccessRecorded(DeliveryEvent, frozen=True, kw_only=True):
     """An attempt's success became known after its delivery had proved sent, or after the use was given back.
 
-    `effect`: `retaken` counts the use again; a `duplicate` takes nothing; `not_retaken` comes with a case.
+    `effect`: `retaken` counts the use again; a `duplicate` takes nothing; `not_retaken` comes with a case; `ended`
+    takes nothing either, because the access has ended: a channel that was asked this late is told of the end again.
     """
 
     recipient_id: UUID
@@ -134,6 +137,12 @@ class InviteAccepted(ReservationEvent, frozen=True, kw_only=True):
 
     via: str
     delivery: int = 1
+
+
+class InviteReleased(ReservationEvent, frozen=True, kw_only=True):
+    """The access that this invitation waited for is removed, so it may be sent. `deadline`: until when it is tried."""
+
+    deadline: datetime
 
 
 class UseRefunded(ReservationEvent, frozen=True, kw_only=True):

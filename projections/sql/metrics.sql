@@ -24,6 +24,7 @@ WITH stretch AS MATERIALIZED (
     SELECT CASE type
         WHEN 'AccessExpired' THEN CASE WHEN coalesce((state ->> 'notify')::boolean, true) THEN 'removing/expired' END
         WHEN 'AccessReplaced' THEN 'removing/moved'
+        WHEN 'AccessCorrected' THEN 'removing/corrected'
         WHEN 'AccessRevoked' THEN
             CASE WHEN state ->> 'actor' IN ('staff', 'key', 'operator') THEN 'removing/withdrawn' END
         WHEN 'AccessRemoved' THEN coalesce(state ->> 'effect', 'removed') || '/' || (state ->> 'cause')
@@ -81,8 +82,8 @@ SELECT
     pg_database_size(current_database()) AS bytes
 FROM
     (SELECT min(due_at) AS oldest FROM reservations WHERE due_at IS NOT NULL) AS due,
-    (SELECT count(*), min(reserved_at) FILTER (WHERE NOT is_deferred OR due_at <= clock_timestamp()) AS oldest,
-        min(deadline) AS deadline
+    (SELECT count(*), min(deadline) FILTER (WHERE due_at IS NOT NULL) AS deadline,
+        min(reserved_at) FILTER (WHERE due_at IS NOT NULL AND (NOT is_deferred OR due_at <= clock_timestamp())) AS oldest
      FROM reservations WHERE status = 'live' AND case_id IS NULL) AS pending,
     (SELECT count(*), min(opened_at) AS oldest FROM cases WHERE closed_at IS NULL) AS cases,
     (SELECT count(*) AS pending, min(d.made_at) AS oldest FROM webhook_deliveries d JOIN webhook_endpoints e USING (endpoint_id)

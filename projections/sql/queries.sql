@@ -88,6 +88,7 @@ CROSS JOIN LATERAL (
     SELECT * FROM reservations r
     WHERE r.code_id = want.code_id AND r.status = 'live' AND r.deadline <= %s
         AND r.kind = 'redeem' AND r.lease_until IS NULL AND NOT r.ever_unknown AND r.case_id IS NULL
+        AND r.due_at IS NOT NULL
     ORDER BY r.deadline
     LIMIT %s
 ) r
@@ -341,7 +342,7 @@ SELECT clock_timestamp() AS now,
     pending.count AS pending, pending.oldest AS oldest_pending, pending.deadline AS earliest_deadline,
     cases.count AS open_cases, cases.oldest AS oldest_case
 FROM
-    (SELECT count(*), min(reserved_at) AS oldest, min(deadline) AS deadline
+    (SELECT count(*), min(reserved_at) AS oldest, min(deadline) FILTER (WHERE due_at IS NOT NULL) AS deadline
      FROM reservations WHERE status = 'live' AND case_id IS NULL) AS pending,
     (SELECT count(*), min(opened_at) AS oldest FROM cases WHERE closed_at IS NULL) AS cases;
 
@@ -658,11 +659,12 @@ ON CONFLICT (kind) DO UPDATE SET at = excluded.at, position = excluded.position,
 SELECT kind, at, position FROM verifications ORDER BY kind;
 
 -- name: overdue_reservations
--- Neither settled nor parked, although the deadline and any lease are over for longer than a sweep takes.
+-- Neither settled nor parked, although the deadline and any lease are over for longer than a sweep takes. What waits
+-- for the removal of a corrected access is due at no time; that access is due, or is a case.
 SELECT r.code_id, r.versions[cardinality(r.versions)], e.notification_id, e.topic, r.reservation_id, r.deadline
 FROM reservations r
 JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = r.versions[cardinality(r.versions)]
-WHERE r.status = 'live' AND r.case_id IS NULL AND r.deadline < %(before)s
+WHERE r.status = 'live' AND r.case_id IS NULL AND r.due_at IS NOT NULL AND r.deadline < %(before)s
     AND (r.lease_until IS NULL OR r.lease_until < %(before)s)
 LIMIT %(most)s;
 

@@ -11,11 +11,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.issuing import Terms
+from domain.decisions.command import Context
 from domain.ports import Accepted, OnlyTold, Removal, TextDraft
 from tests.api.conftest import settings, site
 from tests.api.site import Site
 from workers.channels.by_group import ByGroup
 from workers.channels.null import NullChannel
+from workers.grants import DueAccessRows, GrantKeeper
 from workers.letters import LetterPress
 from workers.steps import Steps
 from workers.ways import OwnChannels
@@ -71,6 +73,7 @@ def work(site: Site) -> Callable[[str], str]:
         now=site.services.now,
         new_id=uuid4,
         worker="w1",
+        by_group={"design": "webhook"},
     )
     own = OwnChannels.over(site.services.settings, storage)
     channel = ByGroup(NullChannel(), own.of_group)
@@ -117,6 +120,44 @@ def test_the_example_lets_go_whose_access_has_ended(site: Site, team: Any, work:
     assert [type(channel.revoke(removal)) for _ in range(2)] == [Accepted] * 2
     assert team.invited == {}
     assert isinstance(channel.revoke(replace(removal, group="elsewhere")), OnlyTold)
+
+
+def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
+    site: Site,
+    team: Any,  # noqa: ANN401 - the example's class
+    work: Callable[[str], str],
+) -> None:
+    """One use, one invitation: the second one waits until the team was told that the first has ended."""
+    wrong = site.redeem(site.issue(Terms(max_uses=1, group="design")), "ly@example.com").json()["reservation_id"]
+    assert work(wrong) == "sent"
+    late = next(iter(team.invited.items()))
+    corrected = site.client.post(
+        f"/api/v1/reservations/{wrong}/correct-recipient",
+        json={"email": "li.wei@example.com", "note": "a typo"},
+        headers=site.key("support"),
+    )
+    right = corrected.json()["reservation_id"]
+    assert (work(right), [data["email"] for data in team.invited.values()]) == ("idle", ["ly@example.com"])
+
+    woken: list[UUID] = []
+    keeper = GrantKeeper(
+        rows=DueAccessRows(site.services.storage),
+        execute=site.services.storage.ledger.execute,
+        addresses=site.services.reader.addresses,
+        press=LetterPress(b"secret", "http://testserver", "ledger.example"),
+        channel=ByGroup(NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group),
+        by_group=lambda _: {"design": "webhook"},
+        context=lambda: Context(now=site.services.now(), actor="sweep"),
+        new_id=uuid4,
+        keep_text=lambda text, item: site.services.storage.vault.text(text, uuid4(), item),
+        publish=woken.extend,
+    )
+    assert keeper.remove([UUID(wrong)], lambda: False) == {"removed": 1}
+
+    assert (woken, team.invited) == ([UUID(right)], {})
+    assert work(right) == "sent"
+    assert [data["email"] for data in team.invited.values()] == ["li.wei@example.com"]
+    assert team.invite(*late)[0] == 410
 
 
 def test_the_example_tells_people_what_the_ledger_has_to_say(site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 from trustme import CA
 
-from domain.ports import Accepted, Channel, OnlyTold, Rejected, Removal, RemovalCause, Uncertain
+from domain.ports import ONLY_LETTERS, Accepted, Channel, OnlyTold, Rejected, Removal, RemovalCause, Uncertain
 from tests.channels.builders import LETTER, channel_to, letter_to, webhook_to
 from tests.channels.fakes import FakeChannel
 from tests.hookserver import HookServer
@@ -93,6 +93,7 @@ def test_taking_an_access_away_may_be_asked_for_twice(channel: Channel, cause: R
 
     assert all(isinstance(outcome, Accepted | OnlyTold) and outcome.server for outcome in outcomes)
     assert len({type(outcome) for outcome in outcomes}) == 1
+    assert isinstance(outcomes[0], OnlyTold) == (channel.name in ONLY_LETTERS)
 
 
 def test_mail_takes_nothing_away_and_says_so() -> None:

@@ -64,7 +64,7 @@ def test_a_mistyped_address_is_corrected(site: Site, sign_in: SignIn) -> None:
     assert "Corrected: this is the reservation that the use moved to." in after.text
     assert f'href="/support/reservations/{wrong}"' in after.text
     assert "Go to the reservation that the use moved to" in browser.get(f"/support/reservations/{wrong}").text
-    assert kinds(site, code)[-2:] == ["UseRefunded", "UseReserved"]
+    assert kinds(site, code)[-4:] == ["UseRefunded", "AccessCorrected", "AccessRemoved", "UseReserved"]
 
 
 def test_each_act_is_followed_by_its_page(site: Site, sign_in: SignIn) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from domain.book import Book
 from domain.deciding import Command, Done, Result, decide
 from domain.decisions.accept import AcceptInvite
+from domain.decisions.access import RecordRevocation
 from domain.decisions.attempt import ClaimAttempt
 from domain.decisions.bounce import RecordBounce
 from domain.decisions.cancel import CancelReservation
@@ -19,6 +20,7 @@ from domain.decisions.issue import IssueCode
 from domain.decisions.overdue import SettleDue
 from domain.decisions.pause import PauseCode, ResumeCode
 from domain.decisions.refund import RefundReservation
+from domain.decisions.remove import RecordRemoval
 from domain.decisions.resend import RequestResend
 from domain.decisions.reserve import IdempotencyKey, ReserveUse
 from domain.decisions.resolve import RefundAfterOutage, Resolution, ResolveReservation
@@ -27,7 +29,7 @@ from domain.decisions.settle import RecordOutcome
 from domain.errors import Refusal
 from domain.events import ActorKind, Event
 from domain.policy import Policy
-from domain.ports import Accepted, Outcome, Rejected, Uncertain
+from domain.ports import Accepted, Outcome, Rejected, RemovalOutcome, Uncertain
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 
@@ -58,6 +60,7 @@ class Scenario:
     group: str | None = None
     validity_days: int | None = None
     rebinds_max: int | None = None
+    channel: str = "smtp"
 
     def __post_init__(self) -> None:
         """Issue the code."""
@@ -152,7 +155,7 @@ class Scenario:
         """A worker claims."""
         context = self.context("worker", task, worker)
         return self.run(
-            ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=self.new_id())
+            ClaimAttempt(context=context, reservation_id=reservation_id, channel=self.channel, case_id=self.new_id())
         )
 
     def outcome(
@@ -295,6 +298,24 @@ class Scenario:
         """An operator gives back what an outage hurt."""
         context = self.context("operator", "o1")
         return self.run(RefundAfterOutage(context=context, reservation_id=reservation_id, include_sent=include_sent))
+
+    def removal(self, reservation_id: UUID, outcome: RemovalOutcome) -> Result:
+        """The channel answers when it is asked to remove an access."""
+        access = self.reservation(reservation_id).access
+        return self.run(
+            RecordRevocation(
+                context=self.context("sweep"),
+                reservation_id=reservation_id,
+                attempt=access.removal_tries + 1 if access else 1,
+                channel=self.channel,
+                outcome=outcome,
+                case_id=self.new_id(),
+            )
+        )
+
+    def removed(self, reservation_id: UUID) -> Result:
+        """The group's own system reports that it removed the access."""
+        return self.run(RecordRemoval(context=self.context("channel"), reservation_id=reservation_id))
 
     def parked(self, person: str = "li") -> UUID:
         """A reservation in doubt whose time is over; its id."""

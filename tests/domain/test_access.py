@@ -222,7 +222,7 @@ def test_a_lease_that_lapses_beside_a_case_keeps_nobody_from_settling_it() -> No
     done(given.resolve(item, "sent", request_id="s3"))
     given.settle(item)
 
-    assert given.kinds[-2:] == ["CaseClosed", "InviteOutcomeUnknown"]
+    assert given.kinds[-2:] == ["InviteOutcomeUnknown", "CaseClosed"]
     state = given.reservation(item)
     assert (state.is_in_work, state.due_at, state.access_due_at) == (False, None, None)
 

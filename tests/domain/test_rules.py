@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from domain import redeem_code, reservation
 from domain.access import Access
 from domain.events import (
+    AccessCorrected,
     AccessExpired,
     AccessRemoved,
     AccessReplaced,
@@ -21,13 +22,20 @@ from domain.events import (
     InviteAttempted,
     InviteFailed,
     InviteOutcomeUnknown,
+    InviteReleased,
     InviteSent,
     RebindReserved,
     ReservationEvent,
     UseRefunded,
     UseReserved,
 )
-from domain.invariants import CODE_RULES, RESERVATION_RULES, broken_code_rules, broken_reservation_rules
+from domain.invariants import (
+    CODE_RULES,
+    RESERVATION_RULES,
+    Corrections,
+    broken_code_rules,
+    broken_reservation_rules,
+)
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
 from tests.domain.scenario import START
@@ -52,6 +60,13 @@ SENT = InviteSent(at=START, actor="worker", reservation_id=ID, attempt=1, server
 UNKNOWN = InviteOutcomeUnknown(at=START, actor="worker", reservation_id=ID, attempt=1, cause="timeout")
 REFUNDED = UseRefunded(at=START, actor="sweep", reservation_id=ID, cause="deadline", held="reserved")
 OPENED = CaseOpened(at=START, actor="sweep", reservation_id=ID, case_id=ID, cause="unknown_outcome")
+MOVED_AWAY = UseRefunded(at=START, actor="staff", reservation_id=ID, cause="corrected", held="reserved")
+CORRECTED = AccessCorrected(at=START, actor="staff", reservation_id=ID, by=OTHER)
+HELD_BACK = UseReserved(**OPENED_FIELDS, reservation_id=OTHER, corrects=ID, waits_for=ID)
+RELEASED = InviteReleased(at=START, actor="sweep", reservation_id=ID, deadline=START)
+ATTEMPTED = InviteAttempted(
+    at=START, actor="worker", reservation_id=OTHER, attempt=1, lease_until=START, channel="webhook"
+)
 CLOSED = CaseClosed(at=START, actor="staff", reservation_id=ID, case_id=OTHER, how="resolved_sent")
 
 
@@ -116,6 +131,10 @@ def test_a_state_that_does_not_follow_is_named(change: dict[str, object], broken
         (item_after(TIMED, SENT, OVER, REMOVED), REMOVED, ["access: removed after its end"]),
         (item_after(TIMED, SENT, TOLD), TOLD, ["access: its end is announced once"]),
         (item_after(RESERVED, SENT), TOLD, ["access: its end is announced once"]),
+        (item_after(RESERVED, SENT), CORRECTED, ["access: ends once, not early"]),
+        (item_after(RESERVED, MOVED_AWAY, CORRECTED), CORRECTED, ["access: ends once, not early"]),
+        (item_after(HELD_BACK), ATTEMPTED, ["invariant 11: nothing is sent while it waits"]),
+        (item_after(RESERVED), RELEASED, ["invariant 11: nothing is sent while it waits"]),
     ],
 )
 def test_an_event_that_breaks_a_rule_of_the_reservation_is_named(
@@ -185,6 +204,47 @@ def test_attempt_count_is_named_when_it_disagrees_with_a_failure(about_connectio
     assert ["rule 4: a connection spends no attempt"] == broken_reservation_rules(before, event, wrong)
 
 
+FORMER_SENT: list[ReservationEvent] = [
+    RESERVED,
+    replace(ATTEMPTED, reservation_id=ID),
+    SENT,
+    replace(MOVED_AWAY, held="used"),
+    CORRECTED,
+]
+TAKEN_AWAY = replace(REMOVED, cause="corrected")
+FREED = replace(RELEASED, reservation_id=OTHER)
+
+
+@pytest.mark.parametrize(
+    ("history", "broken"),
+    [
+        ([*FORMER_SENT, HELD_BACK, TAKEN_AWAY, FREED, replace(ATTEMPTED)], 0),
+        ([*FORMER_SENT, replace(HELD_BACK, waits_for=None)], 1),
+        ([*FORMER_SENT, HELD_BACK, FREED], 1),
+        ([*FORMER_SENT, HELD_BACK, TAKEN_AWAY, replace(RESERVED, reservation_id=UUID(int=3))], 1),
+        ([RESERVED, MOVED_AWAY, replace(HELD_BACK, waits_for=None)], 0),
+        ([RESERVED, MOVED_AWAY, HELD_BACK], 1),
+    ],
+)
+def test_corrections_name_an_invitation_that_does_not_wait_for_the_former_end(
+    history: list[ReservationEvent], broken: int
+) -> None:
+    """It waits exactly while the former access is to be removed, and is released in the commit that removes it."""
+    corrections, items = Corrections(), dict[UUID, Reservation]()
+    found: list[str] = []
+    for version, event in enumerate(history, start=2):
+        before = items.get(event.reservation_id)
+        if before is not None:
+            after = reservation.evolve(before, version, event)
+        else:
+            assert isinstance(event, UseReserved)
+            after = reservation.opened(ID, version, event)
+        found += corrections.broken(before, event, after)
+        items[event.reservation_id] = after
+
+    assert found == ["invariant 11: a corrected invitation waits for the former end"] * broken
+
+
 def test_a_right_history_breaks_nothing() -> None:
     """Negative control: reserve, send, give back by staff."""
     back = replace(REFUNDED, actor="staff", cause="staff", held="used")
@@ -199,4 +259,4 @@ def test_a_right_history_breaks_nothing() -> None:
 
 def test_every_rule_has_a_case_here() -> None:
     """A rule added without a test of its failure would be noticed."""
-    assert (5, 10) == (len(CODE_RULES), len(RESERVATION_RULES))
+    assert (5, 11) == (len(CODE_RULES), len(RESERVATION_RULES))

@@ -65,6 +65,7 @@ RESOLVABLE: Final = (
     "bound",
     "revoked",
     "moving",
+    "moved",
     "grant_ended",
     "not_removed",
 )
@@ -81,7 +82,7 @@ CORRECTABLE: Final = (
         "bound",
         "kept_binding",
     ),
-    *("rebind", "ended", "moving", "too_late"),
+    *("rebind", "ended", "moving", "too_late", "waiting"),
 )
 """Why an address can't be corrected."""
 RESENDABLE: Final = ("refunded", "not_sent", "accepted", "ended", "resending", "too_many")
@@ -102,6 +103,7 @@ FAMILIES: Final = {
     *(f"event.{name}.rebind" for name in OF_REBINDS),
     *(f"event.AccessRevoked.{actor}" for actor in ("import", "channel")),
     *(f"opening.{reason}" for reason in OPENINGS),
+    *(f"explain.held.{why}" for why in ("reserved", "waiting", "sending", "unknown", "removal", "overdue")),
     *(f"refusal.{code}.{part}" for code in REFUSAL_CODES for part in ("title", "detail")),
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
     "refusal.LIMIT_TOO_LOW.detail_taken",

@@ -10,6 +10,7 @@ import psycopg
 from domain.deciding import Command, Done, Result
 from domain.decisions.attempt import ClaimAttempt
 from domain.decisions.command import Context
+from domain.decisions.correct import CorrectRecipient
 from domain.decisions.issue import IssueCode
 from domain.decisions.overdue import SettleDue
 from domain.decisions.reserve import IdempotencyKey, ReserveUse
@@ -77,10 +78,10 @@ class LedgerBench:
         """A redeem."""
         return self.run(self.reserve(code, email))
 
-    def attempt(self, reservation_id: UUID, outcome: Outcome = SENT) -> Done:
+    def attempt(self, reservation_id: UUID, outcome: Outcome = SENT, *, channel: str = "smtp") -> Done:
         """Claim and record."""
         context = self.context("worker", "t1")
-        claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=uuid4())
+        claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel=channel, case_id=uuid4())
         item = done(self.run(claim)).about()
         words = outcome.reply if isinstance(outcome, Rejected) else None
         return done(
@@ -105,6 +106,21 @@ class LedgerBench:
         """Ask the database directly."""
         with psycopg.connect(self.database_url) as conn:
             return conn.execute(query.encode(), params).fetchall()
+
+
+def correction(
+    bench: LedgerBench, reservation_id: UUID, email: str, *, actor: ActorKind = "staff", code: str | None = None
+) -> CorrectRecipient:
+    """The command that names the right address."""
+    vault = bench.storage.vault
+    return CorrectRecipient(
+        context=bench.context(actor),
+        reservation_id=reservation_id,
+        recipient=vault.recipient(EmailAddress.parse(email), uuid4()),
+        new_reservation_id=uuid4(),
+        code_digests=vault.digests("code", code) if code else None,
+        token_of=reservation_id,
+    )
 
 
 def done(result: Result) -> Done:

@@ -7,8 +7,8 @@ from msgspec import structs
 
 from domain.deciding import Command
 from domain.decisions.accept import AcceptInvite
+from domain.decisions.access import RecordRevocation
 from domain.decisions.command import Context
-from domain.decisions.correct import CorrectRecipient
 from domain.decisions.note import NoteOnCode, NoteOnReservation
 from domain.decisions.pause import PauseCode, ResumeCode
 from domain.decisions.refund import RefundReservation
@@ -16,11 +16,9 @@ from domain.decisions.resend import RequestResend
 from domain.decisions.revoke import RevokeCode
 from domain.decisions.terms import ChangeTerms
 from domain.errors import CodeUnknown, RecipientNotCorrectable
-from domain.events import ActorKind
-from domain.ports import Rejected, Uncertain
-from domain.values import EmailAddress
+from domain.ports import Accepted, Rejected, Uncertain
 from projections.revoking import case_ids, settle_next
-from tests.projections.ledgers import LedgerBench, check_code, done
+from tests.projections.ledgers import LedgerBench, check_code, correction, done
 
 
 def code_id_of(bench: LedgerBench, code: str) -> UUID:
@@ -28,21 +26,6 @@ def code_id_of(bench: LedgerBench, code: str) -> UUID:
     found = bench.reader.find_code(code)
     assert found is not None
     return found
-
-
-def correction(
-    bench: LedgerBench, reservation_id: UUID, email: str, *, actor: ActorKind = "staff", code: str | None = None
-) -> CorrectRecipient:
-    """The command that names the right address."""
-    vault = bench.storage.vault
-    return CorrectRecipient(
-        context=bench.context(actor),
-        reservation_id=reservation_id,
-        recipient=vault.recipient(EmailAddress.parse(email), uuid4()),
-        new_reservation_id=uuid4(),
-        code_digests=vault.digests("code", code) if code else None,
-        token_of=reservation_id,
-    )
 
 
 def test_every_decision_about_a_code_keeps_its_row_equal_to_the_log(bench: LedgerBench) -> None:
@@ -124,6 +107,63 @@ def test_the_other_persons_reservation_is_seen(bench: LedgerBench) -> None:
 
     assert isinstance(refused, RecipientNotCorrectable)
     assert refused.why == "address_taken"
+
+
+def test_revoking_and_an_opened_link_in_one_batch_see_the_newer_reservation(bench: LedgerBench) -> None:
+    """The use that revoking gives back is not counted again where a newer one of that person counts already."""
+    code = bench.issue(None, bound=False)
+    first, middle, older, newer = (uuid4() for _ in range(4))
+
+    def redeem(item: UUID, again: UUID | None) -> None:
+        command = bench.reserve(code, "li@example.com", reservation_id=item)
+        assert done(bench.run(structs.replace(command, again=again))).about().reservation_id == item
+
+    redeem(first, None)
+    bench.attempt(first)
+    redeem(middle, first)
+    bench.attempt(middle)
+    redeem(older, middle)
+    bench.attempt(older, Rejected(server="mx:25", reason="temporary", final=False))
+    bench.run(RefundReservation(context=bench.context("staff"), reservation_id=middle, cause="staff"))
+    redeem(newer, first)
+    bench.attempt(newer)
+    code_id = code_id_of(bench, code)
+
+    bench.storage.ledger.execute(
+        [
+            RevokeCode(context=bench.context("staff"), code_id=code_id, case_ids=case_ids(uuid4)),
+            AcceptInvite(context=bench.context("person"), reservation_id=older, delivery=1, case_id=uuid4()),
+        ]
+    )
+
+    assert bench.rows("SELECT cause FROM cases WHERE closed_at IS NULL") == [("newer_reservation",)]
+    assert [] == check_code(bench.storage, code_id)
+
+
+def test_a_removed_access_releases_the_corrected_invitation(bench: LedgerBench) -> None:
+    """What waits is loaded with the access that it waits for; its row is due at no time until then."""
+    code = bench.issue()
+    wrong = done(bench.redeem(code, "ly@example.com")).about().reservation_id
+    bench.attempt(wrong, channel="webhook")
+    right = done(bench.run(correction(bench, wrong, "li@example.com"))).about().reservation_id
+    due = "SELECT status, due_at IS NULL, access_due_at IS NULL FROM reservations ORDER BY reserved_at"
+    assert bench.rows(due) == [("refunded", True, False), ("live", True, True)]
+    assert [] == check_code(bench.storage, code_id_of(bench, code))
+
+    command = RecordRevocation(
+        context=bench.context("sweep"),
+        reservation_id=wrong,
+        attempt=1,
+        channel="webhook",
+        outcome=Accepted(server="team"),
+        case_id=uuid4(),
+    )
+    done(bench.run(command))
+
+    assert bench.rows(due) == [("refunded", True, True), ("live", False, True)]
+    assert [] == check_code(bench.storage, code_id_of(bench, code))
+    bench.attempt(right, channel="webhook")
+    assert bench.rows("SELECT used, reserved FROM code_balances") == [(1, 0)]
 
 
 def test_a_resend_is_due_and_claimed_like_any_delivery(bench: LedgerBench) -> None:

@@ -248,9 +248,8 @@ def _uses(run: Run) -> Violations:
 
 def _settled(run: Run) -> Violations:
     """Invariant 2: nothing is left pending."""
-    for item in run.store.reservations.values():
-        if item.is_in_work and item.case_id is None:
-            yield f"stuck: {item.reservation_id} is neither settled nor parked; its deadline was {item.deadline}"
+    for item in run.store.pending():
+        yield f"stuck: {item.reservation_id} is neither settled nor parked; its deadline was {item.deadline}"
 
 
 def _in_time(run: Run) -> Violations:

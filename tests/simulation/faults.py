@@ -33,6 +33,7 @@ OFTEN: Final = {
     "removal: refused": 0.3,
     "removal: later": 0.5,
     "removal: dropped": 0.5,
+    "removal: answer lost": 0.5,
     "crash of the api": 0.05,
     "crash of a worker": 0.05,
     "freeze of a worker": 0.1,

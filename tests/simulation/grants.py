@@ -7,6 +7,7 @@ from uuid import UUID
 
 from domain.events import (
     STAFF,
+    AccessCorrected,
     AccessExpired,
     AccessReplaced,
     AccessRevoked,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tests.simulation.checks import Run
 
 Violations = Iterator[str]
-ENDS = (AccessExpired, AccessReplaced, AccessRevoked)
+ENDS = (AccessExpired, AccessReplaced, AccessRevoked, AccessCorrected)
 
 
 def broken_grants(run: "Run") -> Violations:
@@ -53,7 +54,12 @@ def _told(run: "Run") -> Violations:
 
 def _taken_away(run: "Run") -> Violations:
     """The channel is asked only for what has ended, and by the word for how it ended."""
-    words = {AccessExpired: "expired", AccessReplaced: "moved", AccessRevoked: "withdrawn"}
+    words = {
+        AccessExpired: "expired",
+        AccessReplaced: "moved",
+        AccessRevoked: "withdrawn",
+        AccessCorrected: "corrected",
+    }
     ended: dict[UUID, tuple[float, str]] = {}
     for fact in run.facts:
         if isinstance(fact.event, ENDS):

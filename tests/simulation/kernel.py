@@ -162,3 +162,9 @@ class Kernel:
         task.ticket += 1
         self._pushed += 1
         heappush(self._queue, (at, self._pushed, task, task.ticket))
+
+
+def short(value: object) -> str:
+    """Ids by their first letters."""
+    text = str(value)
+    return text[:8] if len(text) == 36 and text.count("-") == 4 else text

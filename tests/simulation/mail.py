@@ -34,6 +34,7 @@ class MailServer:
         lines: The workers' connections.
         busy: How often it refused letters of each reservation for the moment after it had heard of them.
         on_taken: Receives each letter that it took, whatever it answered.
+        on_removed: Receives each access whose removal a group's own system did not confirm.
     """
 
     def __init__(self, kernel: Kernel, faults: Faults, now: Callable[[], datetime]) -> None:
@@ -44,6 +45,7 @@ class MailServer:
         self.taken: list[Taken] = []
         self.removals: list[tuple[float, Removal]] = []
         self.on_taken: Callable[[Letter], None] = lambda _: None
+        self.on_removed: Callable[[UUID], None] = lambda _: None
 
     def connect(self, letter: Letter) -> Rejected | None:
         """Let a worker in, or say why not."""
@@ -70,17 +72,23 @@ class MailServer:
             kernel.sleep(kernel.random.uniform(1, SMTP_TIMEOUT_S))
         if happens("mail: dropped before it was taken"):
             return Uncertain(server=SERVER, cause="connection_lost")
-        self.taken.append(Taken(kernel.now, letter))
-        kernel.note("mail taken", letter.template, letter.reservation_id)
-        self.on_taken(letter)
+        if not self.take(letter):
+            return Rejected(server=SERVER, reason="message_refused", final=True, reply_code=410, reply="ended")
         if happens("mail: dropped after it was taken"):
             kernel.sleep(kernel.random.choice([0.0, SMTP_TIMEOUT_S]))
             return Uncertain(server=SERVER, cause="timeout")
         kernel.sleep(0.01)
         return Accepted(server=SERVER, reply_code=250)
 
+    def take(self, letter: Letter) -> bool:
+        """Take it; whether it did."""
+        self.taken.append(Taken(self._kernel.now, letter))
+        self._kernel.note("mail taken", letter.template, letter.reservation_id)
+        self.on_taken(letter)
+        return True
+
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Take an access away, tell its person, or do neither."""
+        """Remove an access, or fail to."""
         kernel, happens = self._kernel, self._faults.happens
         kernel.sleep(kernel.random.uniform(0.01, 0.5))
         self.removals.append((kernel.now, removal))
@@ -94,7 +102,11 @@ class MailServer:
         kernel.sleep(0.01)
         if happens("removal: dropped"):
             return Uncertain(server=SERVER, cause="timeout")
-        return Accepted(server=SERVER) if kernel.random.random() < 0.7 else OnlyTold(server=SERVER)
+        return self.remove(removal)
+
+    def remove(self, _: Removal) -> RemovalOutcome:
+        """A mail server can remove nothing."""
+        return OnlyTold(server=SERVER)
 
     def _refusal(self, letter: Letter) -> Outcome | None:
         happens = self._faults.happens

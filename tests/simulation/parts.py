@@ -25,10 +25,12 @@ from tests.simulation.kernel import Kernel, Process, Task
 from tests.simulation.lines import Line
 from tests.simulation.mail import MailServer
 from tests.simulation.queues import MemoryAccesses, MemoryDue, MemoryOutbox
+from tests.simulation.receivers import BY_GROUP, OWN_SYSTEMS, Receiver
 from tests.simulation.store import MemoryStore
+from workers.channels.by_group import ByGroup
 from workers.dispatch import DispatchQueue
 from workers.grants import GrantKeeper
-from workers.lanes import Rests
+from workers.lanes import Plan, Rests
 from workers.letters import LetterPress, reservation_ids
 from workers.mailroom import Mailroom, Sending
 from workers.notices import send_notices
@@ -53,6 +55,7 @@ class Site:
         self.database_away_until = 0.0
         self.broker = Broker(kernel, faults, visibility_s=60.0)
         self.mail = MailServer(kernel, faults, self.now)
+        self.receivers = {group: Receiver(kernel, faults, self.now, self.mail) for group in OWN_SYSTEMS}
         self.due, self.outbox, self.accesses = MemoryDue(store), MemoryOutbox(store), MemoryAccesses(store)
         self.supervisor = Process("supervisor")
 
@@ -261,14 +264,17 @@ class Worker(Node):
             now=self.now,
             new_id=kernel.new_id,
             worker=f"{self.process.name}:{self.process.generation}",
+            note_waiting=self._note_waiting,
         )
+        self._waiting: set[UUID] = set()
         self._rests = Rests(lambda: kernel.now)
         hands = kernel.random.choice([1, 2, 8])
         if self.line is not None:
             self.line.end()
         self.line = line = Line(site.mail, kernel, hands)
+        threads = Hands(kernel, self.process, self.step)
         self._mailroom = Mailroom(
-            self._steps, Hands(kernel, self.process, self.step), hands, lambda: line, self._await_some, room=line.room
+            self._steps, threads, hands, self._channel, self._await_some, self._plan, self._rests, line.room
         )
         for _ in range(kernel.random.choice([1, 2])):
             kernel.spawn(self.process, self._consume)
@@ -292,6 +298,23 @@ class Worker(Node):
         """The task `process_invite_task`."""
         ends, task_id = self.kernel.now + TASK_LIMIT_S / 3, str(message.number)
         self._mailroom.work(reservation_ids(list(message.ids)), task_id, lambda: self.kernel.now > ends)
+        if self._waiting:
+            waiting = sorted(self._waiting)
+            self._waiting.clear()
+            try:
+                self._keeper().remove(waiting, lambda: self.kernel.now > ends)
+            except StorageUnavailableError as fault:
+                self.kernel.note("removal failed", type(fault).__name__)
+
+    def _note_waiting(self, item: UUID) -> None:
+        self._waiting.add(item)
+
+    def _plan(self, ids: Sequence[UUID]) -> Plan:
+        """As `workers.ways.OwnChannels.plan`."""
+        self.site.ask()
+        known = self.site.store.reservations
+        groups = {key: group for key in ids if key in known and (group := known[key].group) in BY_GROUP}
+        return Plan(BY_GROUP, {key: group for key, group in groups.items() if group is not None})
 
     def _sweep(self) -> None:
         """The task `sweep_due_reservations`."""
@@ -302,34 +325,39 @@ class Worker(Node):
             self._settle_revoked()
             sweep(site.due, self.commit.run, lambda ids: publish_ids(site.broker, ids), context, self.kernel.new_id)
             self.step(0.001)
-            send_notices(site.outbox, site.store.reservations.get, self._steps, self._line(), rests=self._rests)
+            send_notices(site.outbox, site.store.reservations.get, self._steps, self._channel(), rests=self._rests)
         except (StorageUnavailableError, BrokerAwayError) as fault:
             self.kernel.note("sweep failed", type(fault).__name__)
 
     def _clean_up(self) -> None:
         """The task `cleanup_expired_users`."""
         site, ends = self.site, self.kernel.now + TASK_LIMIT_S / 3
-        keeper = GrantKeeper(
+        try:
+            site.ask()
+            self._keeper().work(lambda: self.kernel.now > ends)
+        except StorageUnavailableError as fault:
+            self.kernel.note("cleanup failed", type(fault).__name__)
+
+    def _keeper(self) -> GrantKeeper:
+        """As `workers.runtime.Runtime.grants`."""
+        site = self.site
+        return GrantKeeper(
             rows=site.accesses,
             execute=self.commit.run,
             addresses=self._addresses,
             press=PRESS,
-            channel=self._line(),
-            by_group=lambda _: {},
+            channel=self._channel(),
+            by_group=lambda _: BY_GROUP,
             context=self._sweeps,
             new_id=self.kernel.new_id,
             keep_text=self._keep_text,
+            publish=lambda ids: publish_ids(site.broker, ids),
         )
-        try:
-            site.ask()
-            keeper.work(lambda: self.kernel.now > ends)
-        except StorageUnavailableError as fault:
-            self.kernel.note("cleanup failed", type(fault).__name__)
 
-    def _line(self) -> Line:
+    def _channel(self) -> ByGroup:
         if self.line is None:
             raise AssertionError("it has not begun")
-        return self.line
+        return ByGroup(self.line, self.site.receivers.get)
 
     def _settle_revoked(self) -> None:
         """As `projections.revoking.settle_next`, whose list of such codes is a table."""

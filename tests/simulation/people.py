@@ -13,6 +13,7 @@ from domain.decisions.accept import AcceptInvite
 from domain.decisions.bounce import RecordBounce
 from domain.decisions.command import Context
 from domain.decisions.rebind import RequestRebind
+from domain.decisions.remove import RecordRemoval
 from domain.decisions.reserve import IdempotencyKey, ReserveUse
 from domain.events import ActorKind
 from domain.ports import Letter
@@ -58,6 +59,7 @@ class People:
         self.haste = self.site.kernel.random.choice([0.0, 0.8])
         self.process = Process("outside")
         self.site.mail.on_taken = self._letter_arrives
+        self.site.mail.on_removed = self._removal_is_reported
 
     def begin(self, persons: int, until_s: float) -> None:
         """Let so many persons and some staff come, until then."""
@@ -179,6 +181,12 @@ class People:
                 case_id=kernel.new_id(),
             )
             kernel.spawn(self.process, lambda: self._act(bounce), random.choice([0.1, 30, 200]))
+
+    def _removal_is_reported(self, item: UUID) -> None:
+        """A group's own system reports what it removed, since its answer was lost."""
+        if self.is_open:
+            report: Make = lambda: RecordRemoval(context=self._context("channel"), reservation_id=item)  # noqa: E731 - the same
+            self.site.kernel.spawn(self.process, lambda: self._act(report), self.site.kernel.random.choice([0.1, 30]))
 
     def _work_at_the_desk(self) -> None:
         kernel = self.site.kernel

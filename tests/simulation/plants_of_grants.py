@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from domain import deciding
 from domain.book import Book
-from domain.decisions import overdue, rebind
+from domain.decisions import correct, ending, overdue, rebind
 from domain.decisions.command import Stamp
-from domain.events import AccessReplaced, Event, RebindReserved, UseRefunded
+from domain.events import AccessReplaced, Event, RebindReserved, UseRefunded, UseReserved
 from domain.ports import Removal
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
@@ -91,6 +91,36 @@ def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
     patch.setattr(GrantKeeper, "work", work)
 
 
+def correction_ends_nothing(patch: Patch) -> None:
+    """The use moves to the right address, and the group's own system is not told that the first one lost it."""
+    patch.setattr(ending, "corrected", lambda *_, **__: [])
+
+
+def second_invitation_does_not_wait(patch: Patch) -> None:
+    """The first access ends, and the second invitation goes out at once."""
+    known = correct._corrected
+
+    def corrected(*args: Any) -> Sequence[Event]:
+        return [replace(item, waits_for=None) if isinstance(item, UseReserved) else item for item in known(*args)]
+
+    patch.setattr(correct, "_corrected", corrected)
+
+
+def refund_of_an_unknown_ends_nothing(patch: Patch) -> None:
+    """Staff refund what a group's own system may have, and it keeps what it has."""
+    patch.setattr(ending, "withdrawn", lambda *_, **__: [])
+
+
+def removal_releases_nothing(patch: Patch) -> None:
+    """The first access is removed, and the second invitation waits without end."""
+    patch.setattr(deciding, "released", lambda *_: [])
+
+
+def waiting_is_overdue(patch: Patch) -> None:
+    """An invitation that waits for a removal is refunded at its deadline, so its use invites a third person."""
+    patch.setattr(Reservation, "is_waiting_for_removal", property(lambda _: False))
+
+
 GRANT_PLANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     expired_rebind_gives_a_use_back,
     overdue_rebind_makes_room,
@@ -99,4 +129,9 @@ GRANT_PLANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     rebind_begins_anew,
     rebinds_have_no_limit,
     access_is_taken_away_before_it_is_in_the_log,
+    correction_ends_nothing,
+    second_invitation_does_not_wait,
+    refund_of_an_unknown_ends_nothing,
+    removal_releases_nothing,
+    waiting_is_overdue,
 )

@@ -70,8 +70,13 @@ class Staff:
     def resolve(self, item: UUID, resolution: Resolution) -> Make:
         """Decide a case."""
         request, new_id = str(self._kernel.new_id()), self._kernel.new_id
+        takes_access = self._kernel.random.choice([None, None, True, False])
         return lambda: ResolveReservation(
-            context=self._context(request), reservation_id=item, resolution=resolution, case_id=new_id()
+            context=self._context(request),
+            reservation_id=item,
+            resolution=resolution,
+            case_id=new_id(),
+            revoke_access=takes_access,
         )
 
     def after_outage(self, item: UUID, *, include_sent: bool) -> Make:
@@ -83,7 +88,7 @@ class Staff:
         )
 
     def _refund(self, item: Reservation, request: str) -> Make:
-        takes_access = self._kernel.random.random() < 0.5
+        takes_access = self._kernel.random.choice([True, False, None])
         return lambda: RefundReservation(
             context=self._context(request),
             reservation_id=item.reservation_id,

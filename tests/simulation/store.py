@@ -33,7 +33,7 @@ from projections.beside_log import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, 
 from projections.codec import encode
 from projections.errors import StorageUnavailableError
 from projections.event_store import TRIES_MAX
-from projections.persons_named import LOOKS_AT_MOVES
+from projections.persons_named import LOOKS_AT_MOVES, may_be_retaken, tied_to
 from projections.rows import balance_row, case_rows, reservation_row
 from projections.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, _is_tight
 from projections.vault import FoundDraft, PrivateText, Sealed
@@ -150,6 +150,16 @@ class MemoryStore(POPOApplicationRecorder):
             "cases": {key: row for key, row in self.cases.items() if row[1] == code_id},
         }
 
+    def pending(self) -> list[Reservation]:
+        """What machines still have to settle: neither settled, nor a case, nor waiting for a removal that is a case."""
+        return [item for item in self.reservations.values() if item.is_in_work and not self._is_parked(item)]
+
+    def _is_parked(self, item: Reservation) -> bool:
+        if item.waits_for is None:
+            return item.case_id is not None
+        former = self.reservations[item.waits_for]
+        return former.case_id is not None and former.access is not None and former.access.removal == "removal_failed"
+
     def _keep_read_models(self, book: Book) -> None:
         codes, reservations = book.changed()
         for code in codes:
@@ -263,8 +273,8 @@ class _UnitOfWork:
         if redeems:
             self._load_for_redeems(book, redeems)
         self._hold(book, targets)
-        self._hold(book, {i.follows for i in book.reservations.values() if i.kind == "rebind" and i.follows})
-        self._load_newer(book, targets, redeems)
+        self._hold(book, tied_to(book))
+        self._load_newer(book, targets, commands)
         self._load_for_staff(book, commands)
         return book
 
@@ -333,15 +343,12 @@ class _UnitOfWork:
             elif isinstance(command, NoteOnCode | NoteOnReservation) and command.note.text_id in self._store.texts:
                 book.known_texts.add(command.note.text_id)
 
-    def _load_newer(self, book: Book, targets: Sequence[UUID], redeems: Sequence[ReserveUse]) -> None:
-        asked = Counter(targets)
-        redeemed = {book.code_id(command.code_digests) for command in redeems}
+    def _load_newer(self, book: Book, targets: Sequence[UUID], commands: Sequence[Command]) -> None:
         newer: set[UUID] = set()
-        for item in [book.reservations[key] for key in asked if key in book.reservations]:
-            if item.status == "refunded" or asked[item.reservation_id] > 1 or item.code_id in redeemed:
-                found = [other for other in self._on_code(item.code_id) if _is_newer(other, item)]
-                found.sort(key=lambda other: -other.versions[0])
-                newer.update(other.reservation_id for other in found[:PERSON_RESERVATIONS_MAX])
+        for item in [book.reservations[key] for key in may_be_retaken(targets, commands, book)]:
+            found = [other for other in self._on_code(item.code_id) if _is_newer(other, item)]
+            found.sort(key=lambda other: -other.versions[0])
+            newer.update(other.reservation_id for other in found[:PERSON_RESERVATIONS_MAX])
         self._hold(book, newer)
 
     def _on_code(self, code_id: UUID) -> list[Reservation]:

@@ -19,10 +19,11 @@ from domain.policy import Policy
 from domain.reservation import Reservation
 from projections.database import CLOCK_REFRESH_S
 from projections.errors import StorageUnavailableError
+from tests.simulation.asked import Asked
 from tests.simulation.beat import CLEANUP_S, Beat
 from tests.simulation.checks import Run, bank, facts_of, refusals_are_true, violations
 from tests.simulation.faults import Faults
-from tests.simulation.kernel import Kernel, Process
+from tests.simulation.kernel import Kernel, Process, short
 from tests.simulation.parts import Api, Site, Worker
 from tests.simulation.people import People
 from tests.simulation.persistence import open_memory
@@ -124,6 +125,9 @@ class World:
         ledger, self.store = open_memory(self.policy)
         self.site = Site(kernel, self.faults, ledger, self.store, sweep_s=random.choice([5.0, 15.0, 30.0]))
         self.committed_at: list[float] = []
+        self.asked = Asked(self.store, self.site.receivers, kernel.counts)
+        for receiver in self.site.receivers.values():
+            receiver.on_asked = self._has_asked
         self.store.on_commit = self._committed
         self.code_ids = [kernel.new_id() for _ in range(random.choice([1, 2, 3]))]
         codes = self._issue()
@@ -186,7 +190,7 @@ class World:
     def told(self) -> list[str]:
         """The trace in words."""
         return [
-            f"{at:9.3f}  {who:<10} {what} {' '.join(map(_short, about))}" for at, who, what, about in self.kernel.trace
+            f"{at:9.3f}  {who:<10} {what} {' '.join(map(short, about))}" for at, who, what, about in self.kernel.trace
         ]
 
     def close(self) -> None:
@@ -202,7 +206,7 @@ class World:
     def _has_time(self, item: Reservation) -> bool:
         """Whether there is time enough left to send it, now that nothing goes wrong any more."""
         left = item.deadline - max(self.site.now(), self.store.codes[item.code_id].last_at)
-        return item.is_live and item.case_id is None and left.total_seconds() > self._slack_s()
+        return item.due_at is not None and item.is_live and left.total_seconds() > self._slack_s()
 
     def _issue(self) -> list[bytes]:
         """Codes, some of them taken over from another system with a use that nobody knows anything of."""
@@ -219,7 +223,7 @@ class World:
                 "bound": random.random() < 0.4,
                 "expires_at": random.choice([None, None, None, now + timedelta(seconds=random.choice([50, 300]))]),
                 "validity_days": random.choice([None, None, None, 1, 8]),
-                "group": random.choice([None, "red"]),
+                "group": random.choice([None, "red", "red", "green"]),
                 "rebinds_max": random.choice([None, None, 0, 2]),
             }
             command: Command = self._imported(terms) if random.random() < 0.2 else IssueCode(**terms)
@@ -250,7 +254,12 @@ class World:
             kernel.note(type(event).__name__, event)
             if isinstance(event, InviteOutcomeUnknown):
                 self.people.hear_of_doubt(event.reservation_id)
-        for found in refusals_are_true(book, commands, results):
+        for found in [*refusals_are_true(book, commands, results), *self.asked.committed(book, commands, results)]:
+            raise ViolationError(found)
+
+    def _has_asked(self, item: UUID) -> None:
+        """A group's own system has invited somebody."""
+        for found in self.asked.taken(item):
             raise ViolationError(found)
 
     def _audit(self) -> None:
@@ -356,20 +365,27 @@ class World:
         kernel, slack = self.kernel, timedelta(seconds=self._slack_s())
         ends, begun = kernel.now + CALM_S_MAX, self.site.now()
         while kernel.now < ends:
-            pending = [i for i in self.store.reservations.values() if i.is_in_work and i.case_id is None]
+            pending = self.store.pending()
             notices = [row.due_at for row in self.store.outbox.values() if row.due_at is not None]
             if not pending and not notices:
                 return
             # A notice put off while the clock was ahead comes that much later: seed 7060156.
             last = [begun + NOTICES_S, *(due_at + NOTICES_S for due_at in notices)]
-            if self.site.now() > max([*last, *(item.deadline + slack for item in pending)]):
+            if self.site.now() > max([*last, *(self._due_by(item) + slack for item in pending)]):
                 return
             kernel.run_until(kernel.now + self.site.sweep_s)
+
+    def _due_by(self, item: Reservation) -> datetime:
+        """Its deadline; or when the removal that it waits for is due, and the task that has it done has come by."""
+        former = None if item.waits_for is None else self.store.reservations[item.waits_for]
+        if former is None or former.access_due_at is None:
+            return item.deadline
+        return max(item.deadline, former.access_due_at + timedelta(seconds=2 * CLEANUP_S + BUSY_S))
 
     def _let_days_pass(self) -> None:
         """From one moment at which something is due about an access to the next, until nobody has one with an end."""
         kernel, site = self.kernel, self.site
-        if any(item.is_in_work and item.case_id is None for item in self.store.reservations.values()):
+        if self.store.pending():
             return
         for _ in range(DUE_MOMENTS_MAX):
             due = [at for item in self.store.reservations.values() if (at := item.access_due_at) is not None]
@@ -378,9 +394,3 @@ class World:
             site.clock_offset_s += max(0.0, (min(due) - site.now()).total_seconds())
             kernel.run_until(kernel.now + 2 * CLEANUP_S + CLOCK_REFRESH_S)
         self.ended_at = site.now() - timedelta(seconds=2 * CLEANUP_S + BUSY_S)
-
-
-def _short(value: object) -> str:
-    """Ids by their first letters."""
-    text = str(value)
-    return text[:8] if len(text) == 36 and text.count("-") == 4 else text

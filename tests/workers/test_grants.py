@@ -1,6 +1,7 @@
 """The end of accesses over a real ledger: who is told, what ends, and what the channel is asked for."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.resources import files
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from projections.forgetting import Eraser
 from projections.tallies import advance
 from tests.channels.fakes import FakeChannel
 from tests.conftest import execute
-from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, done
+from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, correction, done
 from tests.workers.test_address_mismatch import swap
 from workers.by_hand import reserve_by_hand
 from workers.channels.letters import letter_parts
@@ -38,6 +39,7 @@ class House:
     steps: Steps
     channel: FakeChannel
     now: datetime
+    woken: list[UUID] = field(default_factory=list)
 
     def context(self, actor: Any = "sweep") -> Context:  # noqa: ANN401 - one of the kinds of actors
         """Who and when."""
@@ -59,10 +61,10 @@ class House:
         )
         return text
 
-    def send(self, item: UUID) -> None:
+    def send(self, item: UUID, channel: str = "smtp") -> None:
         """A worker sends it."""
         self.bench.run(
-            ClaimAttempt(context=self.context("worker"), reservation_id=item, channel="smtp", case_id=uuid4())
+            ClaimAttempt(context=self.context("worker"), reservation_id=item, channel=channel, case_id=uuid4())
         )
         self.bench.run(
             RecordOutcome(
@@ -75,16 +77,20 @@ class House:
             )
         )
 
-    def given(self, code: str, email: str = "li.wei@example.com") -> UUID:
+    def given(self, code: str, email: str = "li.wei@example.com", channel: str = "smtp") -> UUID:
         """An access; its reservation's id."""
         command = self.bench.reserve(code, email)
         item = done(self.bench.run(replace_context(command, self.context("person")))).about().reservation_id
-        self.send(item)
+        self.send(item, channel)
         return item
 
     def clean_up(self, channel: Any = None) -> dict[str, int]:  # noqa: ANN401 - a channel or the usual one
         """One round of the task."""
-        keeper = GrantKeeper(
+        return dict(self.keeper(channel).work(lambda: False))
+
+    def keeper(self, channel: Any = None) -> GrantKeeper:  # noqa: ANN401 - the same
+        """What ends accesses and has them removed."""
+        return GrantKeeper(
             rows=DueAccessRows(self.bench.storage),
             execute=self.bench.storage.ledger.execute,
             addresses=self.bench.reader.addressees,
@@ -94,8 +100,8 @@ class House:
             context=self.context,
             new_id=uuid4,
             keep_text=self.steps.keep_text,
+            publish=self.woken.extend,
         )
-        return dict(keeper.work(lambda: False))
 
     def post(self) -> int:
         """Send what waits in the outbox."""
@@ -224,6 +230,34 @@ def test_two_rounds_at_once_ask_once(house: House) -> None:
     later = rows.take(house.now + timedelta(seconds=121))
 
     assert ([len(first), len(second)], later) == ([1, 0], first)
+
+
+def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(house: House) -> None:
+    """The channel is asked with the cause; the worker for the right address is woken, or the sweep comes."""
+    code = house.issue()
+    wrong = house.given(code, channel="webhook")
+    right = done(house.bench.run(correction(house.bench, wrong, "li@example.com"))).about().reservation_id
+
+    def broken(_: Sequence[UUID]) -> None:
+        raise OSError("the broker is away")
+
+    house.channel = FakeChannel(Rejected(server="team", reason="temporary", final=False))
+    assert house.keeper().remove([wrong], lambda: False) == {"removing": 1}
+    assert house.keeper().remove([wrong], lambda: False) == {}
+    house.now += timedelta(seconds=61)
+    assert replace(house.keeper(), publish=broken).remove([wrong], lambda: False) == {"removed": 1}
+
+    assert [(each.reservation_id, each.cause) for each in house.channel.revoked] == [(wrong, "corrected")] * 2
+    assert house.kinds()[-2:] == ["AccessRemoved", "InviteReleased"]
+    assert house.keeper().remove([wrong], lambda: False) == {}
+    item = house.bench.reader.reservation(right)
+    assert item is not None
+    assert item.next_attempt_at == house.now
+    with house.bench.storage.datastore.get_connection() as conn:
+        advance(conn)
+    tallies = dict(house.bench.rows("SELECT label, count FROM tallies WHERE name = 'cleanup'"))
+    assert tallies == {"removing/corrected": 1, "removed/corrected": 1}
+    assert_no_drift(house.bench)
 
 
 def test_a_rebind_moves_the_access_and_no_use(house: House) -> None:

@@ -184,6 +184,17 @@ def test_a_target_that_is_no_longer_allowed_gets_nothing(house: House) -> None:
     assert '"target_refused"' in events[0][0]
 
 
+def test_an_invitation_goes_only_by_the_channel_that_its_attempt_names(house: House) -> None:
+    """The group got a system between claim and sending: the log says mail, so it is not asked before the next try."""
+    (item,) = house.reserved(1)
+    by_mail_alone = replace(house.steps, by_group={})
+
+    word = by_mail_alone.process(item, ByGroup(house.post, house.own.of_group), "t1")
+
+    assert (word, house.system.received) == ("failed", [])
+    assert house.channels() == [house.post.name]
+
+
 def given_back(house: House, count: int, group: str | None = GROUP) -> list[UUID]:
     """Reservations that were refused for good, so that their people are to be told."""
     items = house.reserved(count, group)

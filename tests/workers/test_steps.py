@@ -10,7 +10,7 @@ import pytest
 from domain.deciding import Command, Result
 from domain.decisions.accept import AcceptInvite
 from domain.ports import Accepted, Letter, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
-from tests.projections.ledgers import LedgerBench, done
+from tests.projections.ledgers import LedgerBench, correction, done
 from workers.notices import OutboxRows, invitations_wait, send_notices
 from workers.steps import Steps
 
@@ -101,6 +101,29 @@ def test_a_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, step
 
     assert len(replace(steps, execute=execute).claim([reservation_id], "scripted", "t1")) == 1
     assert kinds(bench) == ["UseReserved", "InviteAttempted"]
+
+
+def test_a_claimed_letter_is_not_sent_once_its_lease_is_over(bench: LedgerBench, steps: Steps) -> None:
+    """The process stood still: since then the use may have been refunded, and another person invited."""
+    channel = ScriptedChannel()
+    (claimed,) = steps.claim([reserved(bench)], channel.name, "t1")
+
+    outcome = replace(steps, now=lambda: claimed.lease.until).send(claimed, channel)
+
+    assert (type(outcome), channel.letters) == (Rejected, [])
+
+
+def test_what_waits_for_a_removal_is_noted_and_not_sent(bench: LedgerBench, steps: Steps) -> None:
+    """A worker that gets its id learns which access has to be removed first."""
+    code = bench.issue()
+    wrong = done(bench.redeem(code, "ly@example.com")).about().reservation_id
+    bench.attempt(wrong, channel="webhook")
+    right = done(bench.run(correction(bench, wrong, "li@example.com"))).about().reservation_id
+    channel, waiting = ScriptedChannel(), list[UUID]()
+
+    word = replace(steps, note_waiting=waiting.append).process(right, channel, "t1")
+
+    assert (word, waiting, channel.letters) == ("idle", [wrong], [])
 
 
 def test_an_unknown_reservation_is_nothing_to_do(steps: Steps) -> None:

@@ -30,27 +30,28 @@ class ByGroup:
         """The usual channel's."""
         return self._usual.name
 
+    def of(self, group: str | None) -> Channel | None:
+        """The channel of a group as it is set up now; None while the database is unavailable."""
+        if group is None:
+            return self._usual
+        try:
+            return self._own(group) or self._usual
+        except StorageUnavailableError as away:
+            log.warning("looking up a group's channel failed, its emails and removals wait: %s", away)
+            return None
+
     def send(self, letter: Letter) -> Outcome:
         """Send one letter."""
-        if letter.group is None:
-            return self._usual.send(letter)
-        try:
-            channel = self._own(letter.group)
-        except StorageUnavailableError as away:
-            log.warning("looking up a group's channel failed, an email waits: %s", away)
-            return Rejected(server=self.name, reason="temporary", final=False)
-        return (channel or self._usual).send(letter)
+        channel = self.of(letter.group)
+        return channel.send(letter) if channel is not None else self._unavailable()
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Have one access taken away."""
-        if removal.group is None:
-            return self._usual.revoke(removal)
-        try:
-            channel = self._own(removal.group)
-        except StorageUnavailableError as away:
-            log.warning("looking up a group's channel failed, an access grant stays: %s", away)
-            return Rejected(server=self.name, reason="temporary", final=False)
-        return (channel or self._usual).revoke(removal)
+        """Have one access removed."""
+        channel = self.of(removal.group)
+        return channel.revoke(removal) if channel is not None else self._unavailable()
+
+    def _unavailable(self) -> Rejected:
+        return Rejected(server=self.name, reason="temporary", final=False)
 
     def close(self) -> None:
         """End the usual channel's connections; the others keep none."""
