@@ -11,10 +11,12 @@ from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from api.deps import TheServices, request_id_of
 from api.malformed import faults_of
+from api.moments import Timestamp
+from api.numbers import Strict
 from api.problems import ProblemError
 from api.schemas import BounceReason, Problem
 from api.services import Caller, Services
@@ -42,14 +44,14 @@ REASONS: Final[dict[CallbackRefusal, str]] = {
 router = APIRouter(prefix="/api/v1/channels", tags=["channels"])
 
 
-class CallbackData(BaseModel):
+class CallbackData(Strict):
     """About which invitation, and what more there is to say."""
 
     reservation_id: UUID
     delivery: int = Field(default=1, ge=1, le=1000, description="As in the invitation that was posted.")
     reason: BounceReason = Field(default="other", description="Why it bounced.")
     reply: Annotated[str, Field(max_length=2000)] = Field(default="", description="More about that; kept sealed.")
-    occurred_at: AwareDatetime | None = Field(default=None, description="When it happened, if that was earlier.")
+    occurred_at: Timestamp | None = Field(default=None, description="When it happened, if that was earlier.")
 
 
 class Callback(BaseModel):

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.deps import MayReadCases, TheServices
+from api.numbers import IN_DIGITS
 from api.paging import cursor_of, place_of
 from api.schemas import CasePage, CaseView, Problem
 
@@ -26,7 +27,7 @@ PAGE_MAX = 200
 async def list_cases(
     services: TheServices,
     _: MayReadCases,
-    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
     closed: Annotated[bool, Query(description="Closed ones too.")] = False,  # noqa: FBT002 - a query parameter
 ) -> CasePage:

@@ -1,7 +1,7 @@
 """Codes for staff and integrators: issue, list, look at one, read its history, have its count explained."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -17,11 +17,13 @@ from api.explain import Explanation, csv_of, explanation_of
 from api.history import code_of, code_view, csv_of_history, empty_history, history_of, view_of_code
 from api.issuing import Issued, QuickLetters, Terms, issuing
 from api.keyed_issue import KeyedIssue, issue_key, issue_once
-from api.moments import Moment
+from api.moments import LooseTimestamp, Timestamp
+from api.numbers import IN_DIGITS
 from api.paging import FIRST, Stretch, place_of
 from api.problems import ProblemError
 from api.schemas import CodePage, CodeView, History, IssuedCode, IssueRequest, Problem
 from api.services import Services
+from domain.bounds import VERSIONS
 from domain.decisions.command import Context
 from domain.decisions.terms import terms_of
 from domain.redeem_code import CodeState, RedeemCode
@@ -41,7 +43,7 @@ router = APIRouter(
 
 PAGE_MAX = 200
 HISTORY_MAX = 10_000
-VERSION_MAX = 2**53
+VERSION_MAX = VERSIONS.most
 ISSUE_S_MAX = 30.0
 """How long issuing 1,000 codes may take; it is a fraction of a second unless the database is busy."""
 Form = Annotated[Literal["json", "csv"], Query(alias="format")]
@@ -109,8 +111,8 @@ class CodeFilter:
     state: Annotated[CodeState | None, Query(description="As `state` of a code.")] = None
     group: Annotated[str | None, Query(min_length=1, max_length=200, pattern=PRINTABLE)] = None
     open: Annotated[bool | None, Query(description="Not bound to the first person who redeems it.")] = None
-    issued_from: Annotated[Moment | None, Query(description="Issued at this time or later.")] = None
-    issued_to: Annotated[Moment | None, Query(description="Issued before this time.")] = None
+    issued_from: Annotated[Timestamp | None, Query(description="Issued at this time or later.")] = None
+    issued_to: Annotated[Timestamp | None, Query(description="Issued before this time.")] = None
 
     @property
     def is_picky(self) -> bool:
@@ -128,7 +130,7 @@ async def list_codes(
     services: TheServices,
     _: MayReadCodes,
     wish: Annotated[CodeFilter, Depends()],
-    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> CodePage:
     """One page. `next` of the answer is the cursor of the following page.
@@ -171,21 +173,20 @@ async def history(
     services: TheServices,
     language: TheLanguage,
     _: MayReadCodes,
-    as_of: Annotated[datetime | None, Query(description="Leave out what takes effect later.")] = None,
-    after: Annotated[int, Query(ge=0, le=VERSION_MAX, description="Events after this version only.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=HISTORY_MAX)] = 1000,
+    as_of: Annotated[LooseTimestamp | None, Query(description="Leave out what takes effect later.")] = None,
+    after: Annotated[int, Query(ge=0, le=VERSION_MAX, description="Events after this version only."), IN_DIGITS] = 0,
+    limit: Annotated[int, Query(ge=1, le=HISTORY_MAX), IN_DIGITS] = 1000,
     form: Form = "json",
 ) -> Response:
     """Every event in order, each with the balance after it and a sentence.
 
     The next page is asked for with the last `version` in `after`; one that is empty is the end.
     """
-    moment = as_of if as_of is None or as_of.tzinfo else as_of.replace(tzinfo=UTC)
     now = services.now()
     found = await services.read(
         lambda: (
-            history_of(services.reader, code_id, now, language, as_of=moment, after=after, limit=limit)
-            or (empty_history(services.reader, code_id, now, as_of=moment) if after else None)
+            history_of(services.reader, code_id, now, language, as_of=as_of, after=after, limit=limit)
+            or (empty_history(services.reader, code_id, now, as_of=as_of) if after else None)
         )
     )
     if found is None:
@@ -206,15 +207,16 @@ async def explain(
     services: TheServices,
     language: TheLanguage,
     _: MayReadCodes,
-    as_of: Annotated[datetime | None, Query(description="Leave out what takes effect later.")] = None,
-    version: Annotated[int | None, Query(ge=1, le=VERSION_MAX, description="Leave out later events.")] = None,
+    as_of: Annotated[LooseTimestamp | None, Query(description="Leave out what takes effect later.")] = None,
+    version: Annotated[
+        int | None, Query(ge=1, le=VERSION_MAX, description="Leave out later events."), IN_DIGITS
+    ] = None,
     form: Form = "json",
 ) -> Response:
     """Each use that counts by name, each that is held, and why every other reservation does not count."""
-    moment = as_of if as_of is None or as_of.tzinfo else as_of.replace(tzinfo=UTC)
     now = services.now()
     found = await services.read(
-        lambda: explanation_of(services.reader, code_id, now, language, as_of=moment, version=version)
+        lambda: explanation_of(services.reader, code_id, now, language, as_of=as_of, version=version)
     )
     if found is None:
         raise ProblemError("NOT_FOUND")

@@ -18,6 +18,7 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
 from api.deps import MayReadEvents, TheServices
+from api.numbers import IN_DIGITS
 from api.problems import ProblemError
 from api.schemas import Problem
 from api.services import Services
@@ -95,7 +96,9 @@ class EventPage(BaseModel):
     newest: int
 
 
-After = Annotated[int, Query(ge=0, le=POSITION_MAX, description="Events behind this position; 0: from the beginning.")]
+After = Annotated[
+    int, Query(ge=0, le=POSITION_MAX, description="Events behind this position; 0: from the beginning."), IN_DIGITS
+]
 Types = Annotated[list[EventName] | None, Query(alias="type", max_length=40, description="Only events of these types.")]
 OfCode = Annotated[UUID | None, Query(description="Only events of this code.")]
 
@@ -106,8 +109,10 @@ async def list_events(
     services: TheServices,
     _: MayReadEvents,
     after: After = 0,
-    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 100,
-    wait: Annotated[int, Query(ge=0, le=WAIT_S_MAX, description="Seconds to wait for an event if there is none.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX), IN_DIGITS] = 100,
+    wait: Annotated[
+        int, Query(ge=0, le=WAIT_S_MAX, description="Seconds to wait for an event if there is none."), IN_DIGITS
+    ] = 0,
     types: Types = None,
     code_id: OfCode = None,
 ) -> Response:
@@ -149,9 +154,13 @@ async def stream_events(
     types: Types = None,
     code_id: OfCode = None,
     last_event_id: Annotated[
-        int | None, Header(ge=0, le=POSITION_MAX, description="Goes on behind this position; wins over `after`.")
+        int | None,
+        Header(ge=0, le=POSITION_MAX, description="Goes on behind this position; wins over `after`."),
+        IN_DIGITS,
     ] = None,
-    seconds: Annotated[int, Query(ge=1, le=STREAM_S_MAX, description="How long the stream lasts.")] = STREAM_S_MAX,
+    seconds: Annotated[
+        int, Query(ge=1, le=STREAM_S_MAX, description="How long the stream lasts."), IN_DIGITS
+    ] = STREAM_S_MAX,
 ) -> StreamingResponse:
     """Old events from the position on, then new ones as they come. It ends after `seconds`: readers reconnect.
 

@@ -29,6 +29,7 @@ from domain.events import (
 from domain.ports import Language
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
+from domain.timestamps import text_of
 from projections.reading import HistoryLine, Reader
 
 RESERVATIONS_MAX = 1_000
@@ -256,18 +257,14 @@ def _explained(trace: _Trace, say: Translator, at: datetime, language: Language)
 def _why(say: Translator, item: Reservation, decided: Event, at: datetime, language: Language) -> str:
     """One sentence: counts since an event; holds, and until when; or neither, and since which event."""
     what = event_sentence(type(decided).__name__, facts_of(decided), language)
-    moments = {"reserved_at": _moment(item.reserved_at), "since": _moment(decided.at)}
+    moments = {"reserved_at": text_of(item.reserved_at), "since": text_of(decided.at)}
     if item.status == "sent" or not item.is_use:
         return say("explain.counts" if item.is_use else "explain.rebind", what=what, **moments)
     if isinstance(decided, UseRefunded):
         key = "explain.refunded.held" if decided.held == "reserved" else "explain.refunded.used"
         return say(key, what=what, **moments)
     held = "removal" if item.is_waiting_for_removal else "overdue" if item.is_overdue(at) else item.public_state
-    return say(f"explain.held.{held}", deadline=_moment(item.deadline), **moments)
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+    return say(f"explain.held.{held}", deadline=text_of(item.deadline), **moments)
 
 
 def csv_of(explanation: Explanation) -> Iterator[str]:

@@ -1,22 +1,23 @@
 """Wire models of webhooks: endpoints, and what became of their messages."""
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from api.schemas import Asked
 from domain.targets import URL_LENGTH_MAX
 from projections.deliveries import DeliveryLine, DeliveryState
-from projections.endpoints import CONCURRENCY_MAX, EVENT_NAMES, Endpoint, EndpointState, WhyDisabled
+from projections.endpoints import CONCURRENCY, EVENT_NAMES, Endpoint, EndpointState, WhyDisabled
 from projections.hook_secrets import SecretLine
 
 
 class SecretView(BaseModel):
     """A valid secret: its text was shown when it was made, and is shown nowhere else."""
 
-    created_at: AwareDatetime
-    ends_at: AwareDatetime | None
+    created_at: datetime
+    ends_at: datetime | None
 
 
 def views_of_secrets(lines: list[SecretLine]) -> list[SecretView]:
@@ -40,7 +41,9 @@ EventTypes = Annotated[
     Field(max_length=100, description=f"Empty for all, else of: {', '.join(EVENT_NAMES)}", examples=[["InviteSent"]]),
     AfterValidator(known_types),
 ]
-Concurrency = Annotated[int, Field(ge=1, le=CONCURRENCY_MAX, description="Messages that are sent to it at once.")]
+Concurrency = Annotated[
+    int, Field(ge=CONCURRENCY.least, le=CONCURRENCY.most, description="Messages that are sent to it at once.")
+]
 Url = Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)]
 
 
@@ -73,13 +76,13 @@ class EndpointView(BaseModel):
     concurrency: int
     state: EndpointState
     reason: WhyDisabled | None = Field(description="Why it is disabled.")
-    created_at: AwareDatetime
+    created_at: datetime
     position: int = Field(description="How far in the log it is.")
     behind: int = Field(description="Positions of the log that were not looked at yet.")
     pending: int = Field(description="Messages that wait, new ones and those to be tried again.")
     failures: int = Field(description="Messages in a row that it did not take.")
-    resting_until: AwareDatetime | None
-    succeeded_at: AwareDatetime | None
+    resting_until: datetime | None
+    succeeded_at: datetime | None
     secrets: list[SecretView]
     secret: str | None = None
 
@@ -104,10 +107,10 @@ class DeliveryView(BaseModel):
     position: int | None
     event_type: str
     state: DeliveryState
-    made_at: AwareDatetime
-    due_at: AwareDatetime | None
+    made_at: datetime
+    due_at: datetime | None
     attempts: int
-    last_at: AwareDatetime | None
+    last_at: datetime | None
     last_outcome: str | None
     last_status: int | None
     last_ms: int | None

@@ -5,7 +5,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime
 
 from api.deps import Admin, TheServices
 from api.hook_schemas import (
@@ -19,6 +18,7 @@ from api.hook_schemas import (
     TestOutcome,
 )
 from api.hook_testing import TheHookPost, endpoint_of, send_test
+from api.moments import Timestamp
 from api.paging import cursor_of, place_of
 from api.problems import ProblemError
 from api.schemas import Problem
@@ -152,7 +152,7 @@ async def redeliver_one(endpoint_id: UUID, delivery_id: UUID, services: TheServi
 
 @router.post("/{endpoint_id}/redeliver-failed", summary="Send those once more that failed for good")
 async def redeliver_failed(
-    endpoint_id: UUID, services: TheServices, _: Admin, since: AwareDatetime | None = None
+    endpoint_id: UUID, services: TheServices, _: Admin, since: Timestamp | None = None
 ) -> Redelivered:
     """Of the last 30 days, or since a moment; 1,000 at most, the oldest first."""
     await endpoint_of(services, endpoint_id)

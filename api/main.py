@@ -72,7 +72,8 @@ DESCRIBED = "/api/v1/openapi.json"
 DESCRIPTION = """A redeem code and an e-mail in, an invitation out, and a ledger of everything that happened.
 
 Refusals are problem documents (RFC 9457) with a stable `code`; texts come in zh or en by Accept-Language. Lists go on
-by cursor, `/api/v1/events` by position. Within v1 fields, values, types of events and operations are only added."""
+by cursor, `/api/v1/events` by position. Timestamps in requests lie between 2000-01-01 and 8999-12-31 UTC.
+Within v1 fields, values, types of events and operations are only added."""
 
 
 class _Site(FastAPI):

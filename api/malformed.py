@@ -28,7 +28,10 @@ def faults_of(faults: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:
 def _told(fault: Mapping[str, Any]) -> dict[str, object]:
     if isinstance(fault.get("input"), bytes):  # a body that was not even read as JSON: it did not say that it is
         return {"where": "header.content-type", "what": "send JSON, and say so: Content-Type: application/json"}
-    return {"where": ".".join(str(part) for part in fault["loc"]), "what": str(fault["msg"])}
+    return {
+        "where": ".".join(str(part) for part in fault["loc"]),
+        "what": str(fault["msg"]).removeprefix("Value error, "),
+    }
 
 
 def _code(fields: set[str]) -> str:

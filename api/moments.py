@@ -1,16 +1,22 @@
-"""Times in requests: ISO 8601 with an offset. A bare number is none, though it could be read as seconds since 1970."""
+"""Timestamps in requests of the API: ISO 8601 text within the bounds that `domain.timestamps` declares."""
 
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import BeforeValidator
+
+from domain.timestamps import bounded, parse_timestamp
 
 
-def _is_text(value: object) -> object:
-    if isinstance(value, int | float) or (
-        isinstance(value, str) and value.replace(".", "", 1).lstrip("+-").isdecimal()
-    ):
-        raise ValueError("an ISO 8601 time with its offset, such as 2027-01-31T23:59:00Z, and no number")
-    return value
+def _with_offset(value: object) -> datetime:
+    return bounded(value) if isinstance(value, datetime) else parse_timestamp(value, needs_offset=True)
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_is_text)]
+def _utc_unless_said(value: object) -> datetime:
+    return bounded(value) if isinstance(value, datetime) else parse_timestamp(value)
+
+
+Timestamp = Annotated[datetime, BeforeValidator(_with_offset)]
+"""With its offset from UTC; the value is in UTC. Numbers and booleans are refused."""
+LooseTimestamp = Annotated[datetime, BeforeValidator(_utc_unless_said)]
+"""The same for `as_of`, which has always meant UTC where no offset is written."""

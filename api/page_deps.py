@@ -21,6 +21,7 @@ from domain.decisions.accept import AcceptInvite, fault_of_link
 from domain.policy import Policy
 from domain.ports import Language
 from domain.reservation import Reservation
+from domain.timestamps import shifted
 from domain.tokens import Delivery, read_correction_token, read_token
 from projections.groups import Groups
 
@@ -135,7 +136,7 @@ class PageAnswers:
         policy, activated_at = services.settings.policy, item.activated_at
         if not item.access_stands or item.is_access_over(now) or activated_at is None:
             return ()
-        if now > activated_at + timedelta(days=policy.rebind_days):
+        if now > shifted(activated_at, timedelta(days=policy.rebind_days)):
             return ()
         names = await services.read(lambda: Groups(services.storage).that_take_rebinds())
         if not any(name != item.group for name in names):

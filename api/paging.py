@@ -6,6 +6,7 @@ from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from api.problems import malformed
+from domain.timestamps import read_timestamp
 from projections.paging import BEGINNING
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ def cursor_of(moment: datetime, row_id: UUID) -> str:
 def place_of(cursor: str | None) -> Place:
     """Where a cursor points; the first page without one.
 
+    A cursor may name a time outside the bounds of other inputs, since rows that were stored before may have one.
+
     Raises:
         ProblemError: MALFORMED, it is none of ours.
     """
@@ -32,8 +35,7 @@ def place_of(cursor: str | None) -> Place:
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         text, _, row_id = raw.partition("|")
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC), UUID(row_id)
+        return read_timestamp(text).astimezone(UTC), UUID(row_id)
     except (ValueError, OverflowError) as bad:
         raise malformed("query.cursor", "none of ours: take `next` of the page before") from bad
 

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from msgspec.structs import asdict, replace
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from api.deps import MayRefund, TheServices
 from api.hurt import Window
+from api.moments import Timestamp
 from api.outages import REFUNDED_AT_ONCE, find_hurt, give_back, parts_of
 from api.problems import malformed
 from api.schemas import Asked, Problem
@@ -33,8 +34,8 @@ router = APIRouter(
 class OutageRequest(Asked):
     """A window and a cause. Nothing is changed unless `apply` is true."""
 
-    from_: Annotated[AwareDatetime, Field(alias="from")]
-    to: AwareDatetime
+    from_: Annotated[Timestamp, Field(alias="from")]
+    to: Timestamp
     include_sent: bool = Field(default=False, description="Also what was sent then and nobody accepted.")
     channel: Annotated[str | None, Field(max_length=200)] = None
     server: Annotated[str | None, Field(max_length=200, description="HOST:PORT as in histories.")] = None

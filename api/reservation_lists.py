@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from api.deps import MayReadReservations, TheServices
-from api.moments import Moment
+from api.moments import Timestamp
+from api.numbers import IN_DIGITS
 from api.paging import FIRST, Stretch, place_of
 from api.schemas import Problem
 from domain import reservation
@@ -69,8 +70,8 @@ class ReservationFilter:
     status: Annotated[
         Literal["live", "sent", "refunded"] | None, Query(description="live: neither sent nor given back.")
     ] = None
-    reserved_from: Annotated[Moment | None, Query(description="Made at this time or later.")] = None
-    reserved_to: Annotated[Moment | None, Query(description="Made before this time.")] = None
+    reserved_from: Annotated[Timestamp | None, Query(description="Made at this time or later.")] = None
+    reserved_to: Annotated[Timestamp | None, Query(description="Made before this time.")] = None
 
 
 @router.get("", summary="List reservations in the order in which they were made")
@@ -78,7 +79,7 @@ async def list_reservations(
     services: TheServices,
     _: MayReadReservations,
     wish: Annotated[ReservationFilter, Depends()],
-    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> ReservationPage:
     """One page. `next` of the answer is the cursor of the following page.

@@ -4,8 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from api.moments import Timestamp
+from api.numbers import Strict
+from domain.bounds import DAYS, REBINDS, USES
 from domain.groups import NAME_LENGTH_MAX, without_address
 from domain.reservation import PublicState
 from domain.values import TYPED_LENGTH_MAX
@@ -16,12 +19,16 @@ Name = Annotated[
     AfterValidator(without_address),
 ]
 """Of a group: one line, and no e-mail address."""
+Typed = Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
 Note = Annotated[str, Field(min_length=1, max_length=2000)]
+Uses = Annotated[int, Field(ge=USES.least, le=USES.most)]
+Days = Annotated[int, Field(ge=DAYS.least, le=DAYS.most)]
+Rebinds = Annotated[int, Field(ge=REBINDS.least, le=REBINDS.most)]
 BounceReason = Literal["mailbox_unknown", "mailbox_full", "refused", "other"]
 
 
-class Asked(BaseModel):
-    """A request of staff or integrators. What it doesn't know is an error: a mistyped name would be a wish unheard."""
+class Asked(Strict):
+    """A request of staff or integrators. Unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,11 +41,9 @@ class RedeemRequest(BaseModel):
         json_schema_extra={"examples": [{"email": "li.wei@example.com", "code": "MCM1-PRY5-KC9W-VE1A-S4PD"}]},
     )
 
-    email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
-    code: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
-    again: UUID | None = Field(
-        default=None, description="Id of a sent reservation of yours, to take a further use of the same code."
-    )
+    email: Typed
+    code: Typed
+    again: UUID | None = Field(default=None, description="Id of a sent reservation of yours, to take a further use.")
 
 
 class RedemptionView(BaseModel):
@@ -81,9 +86,9 @@ class IssueRequest(Asked):
     """Terms of new codes."""
 
     count: int = Field(default=1, ge=1, le=1000)
-    max_uses: int | None = Field(default=1, ge=1, le=2**53, description="null: without limit")
-    expires_at: AwareDatetime | None = None
-    validity_days: int | None = Field(default=None, ge=1, le=36500)
+    max_uses: Uses | None = Field(default=1, description="null: without limit")
+    expires_at: Timestamp | None = None
+    validity_days: Days | None = None
     open: bool = Field(default=False, description="Not bound to the first person who redeems it.")
     group: Name | None = None
     prefix: str = Field(
@@ -92,9 +97,7 @@ class IssueRequest(Asked):
         description="Letters that every code begins with, such as a campaign's name.",
     )
     note: Note | None = Field(default=None, description="Stands in each code's history; kept sealed in the vault.")
-    rebinds_max: int | None = Field(
-        default=None, ge=0, le=1000, description="How often an access may be moved to another group; null: as usual."
-    )
+    rebinds_max: Rebinds | None = Field(default=None, description="Moves to another group; null: as usual.")
 
 
 class IssuedCode(BaseModel):
@@ -167,7 +170,7 @@ RevokeAccess = Annotated[
 class RefundRequest(Asked):
     """Why a use is given back; kept sealed in the vault."""
 
-    note: Annotated[str, Field(min_length=1, max_length=2000)]
+    note: Note
     revoke_access: RevokeAccess = None
 
 
@@ -204,17 +207,17 @@ class PersonView(BaseModel):
 class NoteRequest(Asked):
     """What is to stand in the history; kept sealed in the vault."""
 
-    note: Annotated[str, Field(min_length=1, max_length=2000)]
+    note: Note
 
 
 class TermsRequest(ReasonRequest):
     """New terms of a code. What is not named stays as it is."""
 
-    max_uses: int | None = Field(default=None, ge=0, le=2**53, description="null: without limit")
-    expires_at: AwareDatetime | None = Field(default=None, description="null: never")
-    validity_days: int | None = Field(default=None, ge=1, le=36500, description="null: for ever")
+    max_uses: Uses | None = Field(default=None, description="null: without limit")
+    expires_at: Timestamp | None = Field(default=None, description="null: never")
+    validity_days: Days | None = Field(default=None, description="null: without end")
     group: Name | None = None
-    rebinds_max: int | None = Field(default=None, ge=0, le=1000, description="null: as often as usual")
+    rebinds_max: Rebinds | None = Field(default=None, description="null: as often as usual")
 
 
 class TermsView(BaseModel):
@@ -230,17 +233,17 @@ class TermsView(BaseModel):
 class WholeTerms(ReasonRequest):
     """All terms of a code; each is needed, null where it does not bound anything."""
 
-    max_uses: int | None = Field(ge=0, le=2**53)
-    expires_at: AwareDatetime | None
-    validity_days: int | None = Field(ge=1, le=36500)
+    max_uses: Uses | None
+    expires_at: Timestamp | None
+    validity_days: Days | None
     group: Name | None
-    rebinds_max: int | None = Field(default=None, ge=0, le=1000, description="null: as often as usual")
+    rebinds_max: Rebinds | None = Field(description="null: as often as usual")
 
 
 class StaffCorrectionRequest(ReasonRequest):
     """The right address, by staff."""
 
-    email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
+    email: Typed
 
 
 class StaffRebindRequest(ReasonRequest):
@@ -255,7 +258,7 @@ class ResolveRequest(Asked):
     as_: Literal["sent", "refunded", "retry"] = Field(
         alias="as", description="sent: count it. refunded: give it back. retry: what is parked in doubt is tried on."
     )
-    note: Annotated[str, Field(min_length=1, max_length=2000)]
+    note: Note
     revoke_access: RevokeAccess = None
 
 
@@ -266,7 +269,7 @@ class BounceRequest(Asked):
     reason: BounceReason = "other"
     reply_code: int | None = Field(default=None, ge=400, le=599, description="The server's SMTP reply code.")
     reply: Annotated[str, Field(max_length=2000)] = ""
-    occurred_at: AwareDatetime | None = Field(default=None, description="When it came back, if that was earlier.")
+    occurred_at: Timestamp | None = Field(default=None, description="When it came back, if that was earlier.")
 
 
 class CaseView(BaseModel):

@@ -1,11 +1,12 @@
 """Sentences of what staff do to codes and reservations, and the parts that sentences share."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from api.i18n import Translator
 from domain.errors import LimitTooLow, Refusal
+from domain.timestamps import text_of
 
 Facts = Mapping[str, object]
 
@@ -24,7 +25,7 @@ def facts_of_refusal(refusal: Refusal) -> dict[str, object]:
 
 def moment_text(moment: object) -> str:
     """To the minute, in UTC and saying so: a server does not know where its reader is."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if isinstance(moment, datetime) else "?"
+    return text_of(moment) if isinstance(moment, datetime) else "?"
 
 
 def terms_text(say: Translator, facts: Facts, bound: object = None) -> str:

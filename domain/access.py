@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.events.base import Ending
+from domain.timestamps import shifted
 
 WARNING_DAYS: Final = (7, 3, 1)
 """So many days before the end its person is told, as in the system before this one."""
@@ -55,7 +56,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
         begun = self.activated_at or sent_at
         if begun is None or self.validity_days is None:
             return None
-        return begun + timedelta(days=self.validity_days)
+        return shifted(begun, timedelta(days=self.validity_days))
 
     def due_at(self, sent_at: datetime | None, *, is_sent: bool) -> datetime | None:
         """When a machine has something to do about it: tell of its end, end it, or have it taken away."""
@@ -66,7 +67,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
             return None
         last = min(self.announced, default=None)
         for days in WARNING_DAYS:
-            mark = ends_at - timedelta(days=days)
+            mark = shifted(ends_at, -timedelta(days=days))
             if mark > sent_at and (last is None or days < last):
                 return mark
         return ends_at
@@ -77,6 +78,6 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
         if ends_at is None or ends_at <= now:
             return None
         last = min(self.announced, default=None)
-        passed = [days for days in WARNING_DAYS if sent_at < ends_at - timedelta(days=days) <= now]
+        passed = [days for days in WARNING_DAYS if sent_at < shifted(ends_at, -timedelta(days=days)) <= now]
         nearest = min(passed, default=None)
         return None if nearest is None or (last is not None and nearest >= last) else nearest

@@ -12,6 +12,7 @@
     ├── CodeExhausted            CODE_EXHAUSTED
     ├── NoSuchCode               NOT_FOUND
     ├── LimitTooLow              LIMIT_TOO_LOW
+    ├── OutOfBounds              OUT_OF_BOUNDS
     ├── TermsDiffer              TERMS_CHANGED
     ├── ReservationUnknown       NOT_FOUND
     ├── LinkNotValid             LINK_NOT_VALID
@@ -114,6 +115,16 @@ class LimitTooLow(Refusal):
     def __init__(self, taken: int) -> None:
         super().__init__()
         self.taken = taken
+
+
+class OutOfBounds(Refusal):
+    """A number or timestamp lies outside its bounds. `why` names the field."""
+
+    code = "OUT_OF_BOUNDS"
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
 
 
 class TermsDiffer(Refusal):

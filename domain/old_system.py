@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.bounds import DAYS, REBINDS, Bounds
 from domain.decisions.import_code import Opening
 from domain.legacy_records import OldCode, OldRecord
 from domain.legacy_statuses import CODE_STATUSES, RECORD_STATUSES
@@ -20,10 +21,6 @@ from domain.values import EmailAddress, MalformedEmailError
 
 REBINDS_MAX: Final = 1
 """Moves of one access that the legacy system permits, whatever a code's record says."""
-DAYS: Final = (1, 36_500)
-"""Shortest and longest access duration, in days."""
-REBINDS: Final = (0, 1_000)
-"""Fewest and most moves of one access."""
 
 _EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -258,7 +255,7 @@ def _unknown_statuses(code: OldCode, records: Sequence[OldRecord]) -> Counter[tu
     return unknown
 
 
-def _within(bounds: tuple[int, int], number: int) -> int:
+def _within(bounds: Bounds, number: int) -> int:
     least, most = bounds
     return min(max(number, least), most)
 

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import psycopg
-
 from projections.database import connect, describe
-from projections.errors import StorageUnavailableError
+from projections.errors import unavailable_unless_defect
 from projections.randomness import POOL
 from projections.sql import QUERIES
 from projections.vault import Vault
@@ -93,23 +91,17 @@ def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) 
     Raises:
         StorageUnavailableError: The database can't be reached.
     """
-    try:
-        with connect(database_url) as conn:
-            size = conn.execute(QUERIES["size_of_vault"]).fetchall()[0][0]
-            return sample_vault(conn, vault, POOL.uuid(), is_over), size
-    except psycopg.Error as away:
-        raise StorageUnavailableError(str(away).strip()) from away
+    with unavailable_unless_defect(), connect(database_url) as conn:
+        size = conn.execute(QUERIES["size_of_vault"]).fetchall()[0][0]
+        return sample_vault(conn, vault, POOL.uuid(), is_over), size
 
 
 def _ask(database_url: str, query: str, *parameters: object) -> tuple[tuple[Any, ...], datetime]:
     """One row, and this host's time in the middle of the question."""
-    try:
-        with connect(database_url) as conn:
-            started, asked = time.monotonic(), datetime.now(UTC)
-            row = conn.execute(QUERIES[query], parameters).fetchone()
-            half = (time.monotonic() - started) / 2
-    except psycopg.Error as away:
-        raise StorageUnavailableError(str(away).strip()) from away
+    with unavailable_unless_defect(), connect(database_url) as conn:
+        started, asked = time.monotonic(), datetime.now(UTC)
+        row = conn.execute(QUERIES[query], parameters).fetchone()
+        half = (time.monotonic() - started) / 2
     if row is None:
         raise AssertionError
     return row, datetime.fromtimestamp(asked.timestamp() + half, UTC)

@@ -18,6 +18,9 @@ from psycopg.waiting import Ready, Wait
 from domain.ledger import Steps
 from projections.pool import ForkedPoolError, LedgerPool
 from projections.sql import QUERIES
+from projections.timestamps import register
+
+register()
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 15_000

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from psycopg.rows import tuple_row
 
+from domain.bounds import Bounds
 from domain.events import EVENT_TYPES
 from projections.hook_secrets import renewed
 from projections.reading import Reader
 from projections.sql import QUERIES
 
-CONCURRENCY_MAX: Final = 8
+CONCURRENCY: Final = Bounds(1, 8)
 EVENT_NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
 """What an endpoint can ask to be told of."""
 

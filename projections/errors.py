@@ -1,5 +1,35 @@
 """What can go wrong with the store itself, as opposed to what a rule refuses."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import eventsourcing.persistence
+import psycopg
+
+DEFECTS: Final = (psycopg.DataError, eventsourcing.persistence.DataError)
+"""A value that the database or its driver cannot take or give: a bug, which no retry helps. It passes through."""
+
+
+@contextmanager
+def unavailable_unless_defect(
+    absent: tuple[type[Exception], ...] = (eventsourcing.persistence.PersistenceError, psycopg.Error),
+) -> Iterator[None]:
+    """Run a block against the database; what shows that the database is unavailable is raised as that.
+
+    Args:
+        absent: Errors that show it. Those of `DEFECTS` among them are raised as they are.
+
+    Raises:
+        StorageUnavailableError: The database cannot be reached, or did not answer in time.
+    """
+    try:
+        yield
+    except DEFECTS:
+        raise
+    except absent as away:
+        raise StorageUnavailableError(str(away).strip()) from away
+
 
 class StorageUnavailableError(Exception):
     """The database is away, or did not answer in time. Whether the last commit happened is unknown; ask again."""

@@ -28,7 +28,7 @@ from domain.ledger import UnitOfWork, finish
 from projections.arrays import columns
 from projections.caches import StoreCaches
 from projections.database import DatabaseClock
-from projections.errors import StorageUnavailableError
+from projections.errors import DEFECTS, StorageUnavailableError, unavailable_unless_defect
 from projections.rows import EVENT_KINDS
 from projections.sql import QUERIES
 from projections.unit_of_work import PostgresUnitOfWork
@@ -57,11 +57,8 @@ class LedgerRecorder(PostgresApplicationRecorder):
         Raises:
             StorageUnavailableError: It does not answer.
         """
-        try:
-            with self.datastore.get_connection() as conn:
-                self.clock.refresh(conn)
-        except (PersistenceError, psycopg.Error) as away:
-            raise StorageUnavailableError(str(away)) from away
+        with unavailable_unless_defect(), self.datastore.get_connection() as conn:
+            self.clock.refresh(conn)
 
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
         """Transactions to try in turn; see `domain.ledger.LedgerRecorder`."""
@@ -127,16 +124,13 @@ class _Attempt(AbstractContextManager[UnitOfWork]):
     def __enter__(self) -> UnitOfWork:
         """Begin; a pool that gives no connection within its own bound is an outage, not worth another try."""
         recorder = self._recorder
-        try:
-            with self._open:
-                conn = self._open.enter_context(recorder.datastore.get_connection())
-                if recorder.clock.is_stale():
-                    recorder.clock.refresh(conn)
-                self._open.enter_context(transaction(conn))
-                self._work = PostgresUnitOfWork(conn, recorder.caches)
-                self._open = self._open.pop_all()
-        except (PersistenceError, psycopg.Error) as fault:
-            raise StorageUnavailableError(str(fault)) from fault
+        with unavailable_unless_defect(), self._open:
+            conn = self._open.enter_context(recorder.datastore.get_connection())
+            if recorder.clock.is_stale():
+                recorder.clock.refresh(conn)
+            self._open.enter_context(transaction(conn))
+            self._work = PostgresUnitOfWork(conn, recorder.caches)
+            self._open = self._open.pop_all()
         return self._work
 
     def __exit__(
@@ -161,6 +155,8 @@ class _Attempt(AbstractContextManager[UnitOfWork]):
                 raise StorageUnavailableError(str(fault)) from fault
             self._recorder.caches.codes.clear()
             return True
+        except DEFECTS:
+            raise
         except (PersistenceError, psycopg.Error) as fault:
             raise StorageUnavailableError(str(fault)) from fault
         self._tries.committed = True

@@ -17,6 +17,7 @@ import psycopg
 from psycopg import Connection
 
 from projections.copy_rows import WriteRow, row_writer
+from projections.errors import DEFECTS
 from projections.fold_jobs import JobDoer
 from projections.fold_messages import (
     Away,
@@ -57,6 +58,8 @@ def main() -> int:
         start = receive_start(jobs)
         with rebuild_connection(start.database_url, "fold", reads_log=True) as conn:
             _work(start, conn, jobs, words)
+    except DEFECTS:
+        raise
     except psycopg.Error as away:
         send(words, Away(str(away).strip()))
     except PoisonEventError as poison:

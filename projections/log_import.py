@@ -7,13 +7,13 @@ follows from an import.
 import base64
 import binascii
 import struct
-from datetime import datetime
 from typing import Any, BinaryIO
 from uuid import UUID
 
 import psycopg
 from psycopg import Connection, sql
 
+from domain.timestamps import read_timestamp
 from projections.chained_lines import DamagedFileError, Line, read_lines
 from projections.checkpoints import Checkpoint
 from projections.copied_log import Stored
@@ -185,7 +185,7 @@ def _checkpoint_of(document: dict[str, Any], position: int) -> Checkpoint:
     root, key, signature = (
         base64.b64decode(document[name], validate=True) for name in ("root", "public_key", "signature")
     )
-    at = datetime.fromisoformat(document["at"])
+    at = read_timestamp(document["at"])
     return Checkpoint(document["number"], document["size"], position, root, at, key, signature)
 
 

@@ -18,6 +18,7 @@ from psycopg.rows import namedtuple_row
 from domain.events import EVENT_TYPES, Ending, RefundCause
 from projections.database import connect, connection_options
 from projections.drift import last_verified
+from projections.errors import DEFECTS
 from projections.sql import QUERIES
 from projections.tallies import CLICK_TO_SENT_S, advance
 
@@ -116,6 +117,8 @@ class LedgerNumbers:
             if self._looked_at is None or self._clock() - self._looked_at >= FRESH_S:
                 try:
                     self._found = self._look()
+                except DEFECTS:
+                    log.exception("reading the ledger's numbers failed")
                 except psycopg.Error as away:
                     log.warning("reading metrics from the database failed: %s", type(away).__name__)
                     self._found = replace(self._found, is_up=False)

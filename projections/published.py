@@ -17,6 +17,7 @@ import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import Connection
 
+from domain.timestamps import read_timestamp
 from projections.checkpoints import Checkpoint, checkpoint_document, sign_head
 from projections.database import connect, describe
 from projections.errors import OlderStateError, StorageUnavailableError
@@ -138,7 +139,7 @@ def _checkpoint_of(line: bytes) -> Checkpoint | None:
         root, key, signature = (
             base64.b64decode(document[name], validate=True) for name in ("root", "public_key", "signature")
         )
-        at = datetime.fromisoformat(document["at"])
+        at = read_timestamp(document["at"])
         return Checkpoint(int(document["number"]), int(document["size"]), 0, root, at, key, signature)
     except (ValueError, TypeError, KeyError, binascii.Error):
         return None

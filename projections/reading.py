@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-import psycopg
-from eventsourcing.persistence import PersistenceError
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
@@ -19,7 +17,7 @@ from domain.reservation import Reservation
 from domain.values import MalformedCodeError, likely_codes, normal_code
 from projections.bootstrap import Storage
 from projections.codec import decode
-from projections.errors import StorageUnavailableError
+from projections.errors import StorageUnavailableError, unavailable_unless_defect
 from projections.sql import QUERIES
 from projections.vault_reading import readable
 
@@ -222,11 +220,9 @@ class Reader:
 
     @contextmanager
     def _cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:
-        try:
-            with (
-                self._storage.datastore.get_connection() as conn,
-                conn.cursor(row_factory=tuple_row) as cursor,
-            ):
-                yield cursor
-        except (PersistenceError, psycopg.Error) as away:
-            raise StorageUnavailableError(str(away)) from away
+        with (
+            unavailable_unless_defect(),
+            self._storage.datastore.get_connection() as conn,
+            conn.cursor(row_factory=tuple_row) as cursor,
+        ):
+            yield cursor

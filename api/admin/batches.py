@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from api.admin.office import Office, TheOffice
 from api.admin.rendering import admin_page, gone_to
 from api.history import code_of
+from api.numbers import IN_DIGITS
 from api.paging import cursor_of, place_of
 from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
@@ -46,8 +47,8 @@ async def batch_page(
     office: TheOffice,
     staff: Admin,
     batch_id: UUID,
-    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    line: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    after: Annotated[int, Query(ge=0, le=2**53), IN_DIGITS] = 0,
+    line: Annotated[int, Query(ge=0, le=2**53), IN_DIGITS] = 0,
 ) -> Response:
     """One batch: its progress while it is worked on, then its codes by the page."""
     language = language_of(request)

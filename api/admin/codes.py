@@ -20,6 +20,7 @@ from api.support.rendering import language_of
 from api.support.search import LATEST
 from api.support.views import state_name
 from domain.redeem_code import CodeState, RedeemCode
+from domain.timestamps import TimestampError, clamped, read_timestamp
 from projections.code_list import STRETCH
 
 PER_PAGE: Final = 25
@@ -140,6 +141,6 @@ def _midnight(day: date) -> datetime:
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
+        return clamped(read_timestamp(text)).date() if text else None
+    except TimestampError:
         return None

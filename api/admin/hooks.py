@@ -16,7 +16,7 @@ from api.support.search import LATEST
 from api.targets import fault_of_target
 from domain.targets import URL_LENGTH_MAX
 from projections.deliveries import Deliveries, DeliveryState
-from projections.endpoints import CONCURRENCY_MAX, EVENT_NAMES, Endpoints
+from projections.endpoints import CONCURRENCY, EVENT_NAMES, Endpoints
 from projections.hook_secrets import HookSecrets
 from projections.staff import Act
 
@@ -42,7 +42,7 @@ async def make_hook(request: Request, office: TheOffice, staff: ActingAdmin) -> 
     endpoint_id = id_of_nonce(fields.sent.get("nonce", ""))
     if endpoint_id is None:
         raise ProblemError("MALFORMED")
-    hands = fields.number("concurrency", CONCURRENCY_MAX, default=1) or 1
+    hands = fields.number("concurrency", CONCURRENCY, default=1) or 1
     if fields.faults:
         return await _list(request, office, staff, fields, types, None)
     services, endpoints = office.services, Endpoints(office.services.storage)
@@ -70,7 +70,7 @@ async def hook(
 async def change_hook(request: Request, office: TheOffice, staff: ActingAdmin, endpoint_id: UUID) -> Response:
     """Change address, events and how many at once."""
     fields, types = await _read(request, office)
-    hands = fields.number("concurrency", CONCURRENCY_MAX, default=1)
+    hands = fields.number("concurrency", CONCURRENCY, default=1)
     if fields.faults:
         return await _one(request, office, staff, endpoint_id, {"fields": fields, "types": types})
     endpoints, now, url = Endpoints(office.services.storage), office.services.now(), fields.sent["url"].strip()
@@ -151,7 +151,7 @@ async def _list(
         types=types,
         names=EVENT_NAMES,
         nonce=new_nonce(),
-        lengths={"url": URL_LENGTH_MAX, "hands": CONCURRENCY_MAX},
+        lengths={"url": URL_LENGTH_MAX, "hands": CONCURRENCY.most},
     )
 
 
@@ -189,7 +189,7 @@ async def _one(
         state=state,
         states=STATES,
         now=now,
-        lengths={"url": URL_LENGTH_MAX, "hands": CONCURRENCY_MAX},
+        lengths={"url": URL_LENGTH_MAX, "hands": CONCURRENCY.most},
     )
 
 

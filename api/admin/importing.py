@@ -13,9 +13,7 @@ from starlette.datastructures import UploadFile
 from api.admin.issue import batch_id_of, terms_of
 from api.admin.office import Office, TheOffice
 from api.admin.rendering import (
-    DAYS_MAX,
     NOTE_LENGTH_MAX,
-    REBINDS_MAX,
     Fields,
     admin_page,
     gone_to,
@@ -28,6 +26,7 @@ from api.issuing import NEW, Terms, Usage
 from api.problems import ProblemError
 from api.sessions import COOKIE
 from api.support.access import Admin, Staff, StaleFormError, SupportRoute, is_own_form
+from domain.bounds import DAYS, REBINDS
 from projections.batches import Batch, NewBatch
 
 PATH: Final = "/admin/import"
@@ -190,7 +189,7 @@ def _form(request: Request, staff: Staff, fields: Fields) -> Response:
         faults=fields.faults,
         nonce=new_nonce(),
         columns=COLUMNS,
-        days_max=DAYS_MAX,
-        rebinds_max=REBINDS_MAX,
+        days_max=DAYS.most,
+        rebinds_max=REBINDS.most,
         megabytes_max=FILE_BYTES_MAX // 2**20,
     )

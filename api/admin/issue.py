@@ -9,11 +9,8 @@ from fastapi.responses import Response
 
 from api.admin.office import Office, TheOffice
 from api.admin.rendering import (
-    DAYS_MAX,
-    MAX_USES_MAX,
     NAME_LENGTH_MAX,
     NOTE_LENGTH_MAX,
-    REBINDS_MAX,
     Fields,
     admin_page,
     gone_to,
@@ -23,10 +20,11 @@ from api.admin.rendering import (
 from api.issuing import Terms
 from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
+from domain.bounds import DAYS, REBINDS, USES, Bounds
 from domain.groups import fault_of_group
 from projections.batches import NewBatch
 
-COUNT_MAX: Final = 1_000_000
+COUNT: Final = Bounds(1, 1_000_000)
 PREFIX_LENGTH_MAX: Final = 12
 GROUPS_OFFERED: Final = 50
 RECENT: Final = 10
@@ -64,11 +62,11 @@ def terms_of(fields: Fields, office: Office) -> Terms:
     """The terms that a form names; what is wrong with them is in the fields' faults."""
     is_unlimited = fields.sent.get("unlimited") == "yes"
     return Terms(
-        max_uses=None if is_unlimited else fields.number("max_uses", MAX_USES_MAX, default=1),
+        max_uses=None if is_unlimited else fields.number("max_uses", USES, default=1),
         bound=fields.sent.get("bound", "yes") != "no",
         expires_at=fields.moment("expires_at", office.services.now()),
-        validity_days=fields.number("validity_days", DAYS_MAX),
-        rebinds_max=fields.number("rebinds_max", REBINDS_MAX, least=0),
+        validity_days=fields.number("validity_days", DAYS),
+        rebinds_max=fields.number("rebinds_max", REBINDS),
         group=_group(fields) or None,
     )
 
@@ -95,7 +93,7 @@ def batch_id_of(fields: Fields) -> UUID:
 def _wish(office: Office, staff: Staff, fields: Fields) -> NewBatch | None:
     """What the form asks for; None if something is wrong with it."""
     batch_id, terms = batch_id_of(fields), terms_of(fields, office)
-    count = fields.number("count", COUNT_MAX, default=1)
+    count = fields.number("count", COUNT, default=1)
     prefix = fields.text("prefix", 2 * PREFIX_LENGTH_MAX).upper().replace("-", "").replace(" ", "")
     if len(prefix) > PREFIX_LENGTH_MAX or not _PREFIX.fullmatch(prefix):
         fields.faults["prefix"] = "prefix"
@@ -136,8 +134,8 @@ async def _form(request: Request, office: Office, staff: Staff, fields: Fields) 
         sent=fields.sent,
         faults=fields.faults,
         nonce=fields.sent.get("nonce") or new_nonce(),
-        count_max=COUNT_MAX,
-        days_max=DAYS_MAX,
-        rebinds_max=REBINDS_MAX,
+        count_max=COUNT.most,
+        days_max=DAYS.most,
+        rebinds_max=REBINDS.most,
         **await office.services.read(find),
     )

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
 from api.admin.office import Office, TheOffice
-from api.admin.rendering import DAYS_MAX, NAME_LENGTH_MAX, Fields, admin_page, gone_to, id_of_nonce, new_nonce
+from api.admin.rendering import NAME_LENGTH_MAX, Fields, admin_page, gone_to, id_of_nonce, new_nonce
 from api.key_making import SCOPED, KeyWish, make_key
 from api.paging import cursor_of, place_of
 from api.problems import ProblemError
 from api.scopes import SCOPES, Role
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
 from api.support.search import LATEST
+from domain.bounds import DAYS
 
 PER_PAGE: Final = 25
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -43,7 +44,7 @@ async def make(
 ) -> Response:
     """Make a key and show its secret, this once: it is kept as a digest only."""
     fields = Fields({"name": name, "role": role, "days": days})
-    shown, lasts = fields.text("name", NAME_LENGTH_MAX, is_needed=True), fields.number("days", DAYS_MAX)
+    shown, lasts = fields.text("name", NAME_LENGTH_MAX, is_needed=True), fields.number("days", DAYS)
     key_id, chosen = id_of_nonce(nonce), [known for known in SCOPES if known in (scope or ())]
     if key_id is None or role not in {*ROLES, SCOPED}:
         raise ProblemError("MALFORMED")
@@ -102,5 +103,5 @@ async def _page(
         roles=(*ROLES, SCOPED),
         scopes=SCOPES,
         chosen=chosen,
-        days_max=DAYS_MAX,
+        days_max=DAYS.most,
     )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -13,10 +13,9 @@ from fastapi.responses import RedirectResponse, Response
 from api.pages import page
 from api.support.access import Staff
 from api.support.rendering import language_of
+from domain.bounds import Bounds, NumberError, parse_number
+from domain.timestamps import TimestampError, parse_timestamp
 
-MAX_USES_MAX: Final = 2**53
-DAYS_MAX: Final = 36_500
-REBINDS_MAX: Final = 1_000
 NAME_LENGTH_MAX: Final = 200
 NOTE_LENGTH_MAX: Final = 2_000
 _NONCE: Final = re.compile(r"[0-9a-f]{32}")
@@ -58,15 +57,16 @@ class Fields:
             self.faults[name] = "missing"
         return value
 
-    def number(self, name: str, most: int, *, least: int = 1, default: int | None = None) -> int | None:
-        """A whole number from the least on; the default where nothing is written."""
+    def number(self, name: str, bounds: Bounds, *, default: int | None = None) -> int | None:
+        """A whole number; the default where nothing is written."""
         value = self.sent.get(name, "").strip()
         if not value:
             return default
-        if value.isdecimal() and value.isascii() and least <= int(value[:20]) <= most:
-            return int(value)
-        self.faults[name] = "number"
-        return None
+        try:
+            return parse_number(value, bounds)
+        except NumberError:
+            self.faults[name] = "number"
+            return None
 
     def moment(self, name: str, after: datetime) -> datetime | None:
         """A moment to come, UTC unless it says otherwise; None where nothing is written."""
@@ -74,9 +74,8 @@ class Fields:
         if not value:
             return None
         try:
-            moment = datetime.fromisoformat(value)
-            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        except (ValueError, OverflowError):
+            moment = parse_timestamp(value)
+        except TimestampError:
             self.faults[name] = "moment"
             return None
         if moment <= after:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from api.issuing import NEW, Order, Terms, TextTakenError, Usage, issue_orders
 from domain.decisions.command import Context
+from domain.timestamps import clamped
 from domain.values import draw_code
 from projections.batches import REFUSALS_KEPT_MAX, Batch, Batches, BatchState, code_id_of
 from projections.bootstrap import Storage
@@ -202,7 +203,7 @@ class BatchRunner:
         terms = Terms(
             max_uses=batch.max_uses,
             bound=batch.bound,
-            expires_at=batch.expires_at,
+            expires_at=clamped(batch.expires_at) if batch.expires_at else None,
             validity_days=batch.validity_days,
             rebinds_max=batch.rebinds_max,
             group=batch.group_name,

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import typer
 
-from api.cli.arguments import JsonFlag, name_of
+from api.cli.arguments import READ_DAYS, JsonFlag, name_of
 from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
 from api.key_making import KeyWish, make_key
 from api.scopes import RANK, SCOPES, Role, Scope
@@ -36,7 +36,7 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help="What it opens, instead of a role; may be given again.")
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=36_500, help="Days until it expires; never if absent.")] = None,
+    days: Annotated[int | None, typer.Option(parser=READ_DAYS, help="Days until it expires; never if absent.")] = None,
     json: JsonFlag = False,
 ) -> int:
     """Make an API key. Its secret is printed here, once, and kept as a digest only."""

@@ -1,18 +1,17 @@
 """How commands read ids, times, numbers, names and addresses. Each error names the option that it is about."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
+from domain.bounds import DAYS, REBINDS, USES, Bounds, NumberError, parse_number
 from domain.groups import without_address
+from domain.timestamps import TimestampError, parse_timestamp
 from domain.values import EmailAddress, MalformedEmailError
 
-REBINDS_MAX = 1_000
-USES_MAX = 2**53
-"""As in the API: beyond it JSON numbers are rounded by many who read them."""
-DAYS_MAX = 36_500
 NAME_LENGTH_MAX = 200
 AccessChoice = Annotated[
     bool | None,
@@ -28,13 +27,35 @@ def moment_of(text: str, option: str) -> datetime:
     """An ISO 8601 time; UTC unless it says otherwise.
 
     Raises:
-        typer.BadParameter: It is none.
+        typer.BadParameter: It cannot be read, or lies outside the bounds.
     """
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as bad:
-        raise _bad("it takes an ISO 8601 time such as 2027-01-31T23:59:00Z", option) from bad
+        return parse_timestamp(text)
+    except TimestampError as bad:
+        raise _bad(f"{text!a} {bad}", option) from bad
+
+
+def whole_number(bounds: Bounds) -> Callable[[str | int], int]:
+    """A parser for an option or argument that takes a number; its default passes through it too.
+
+    Args:
+        bounds: Of the number.
+
+    Returns:
+        A function that raises typer.BadParameter for anything else.
+    """
+
+    def number(typed: str | int) -> int:
+        try:
+            return parse_number(str(typed), bounds)
+        except NumberError as bad:
+            raise typer.BadParameter(f"{typed!a} {bad}") from bad
+
+    return number
+
+
+READ_DAYS = whole_number(DAYS)
+READ_REBINDS = whole_number(REBINDS)
 
 
 def reservation_id_of(text: str) -> UUID:
@@ -91,7 +112,7 @@ def uses_of(text: str) -> int | None:
     Raises:
         typer.BadParameter: It is neither.
     """
-    return _number_or(text, "unlimited", 1, USES_MAX, "--max-uses")
+    return _number_or(text, "unlimited", USES, "--max-uses")
 
 
 def days_of(text: str) -> int | None:
@@ -100,7 +121,7 @@ def days_of(text: str) -> int | None:
     Raises:
         typer.BadParameter: It is neither.
     """
-    return _number_or(text, "unlimited", 1, DAYS_MAX, "--validity-days")
+    return _number_or(text, "unlimited", DAYS, "--validity-days")
 
 
 def rebinds_of(text: str) -> int | None:
@@ -109,15 +130,14 @@ def rebinds_of(text: str) -> int | None:
     Raises:
         typer.BadParameter: It is neither.
     """
-    return _number_or(text, "usual", 0, REBINDS_MAX, "--rebinds")
+    return _number_or(text, "usual", REBINDS, "--rebinds")
 
 
-def _number_or(text: str, word: str, least: int, most: int, option: str) -> int | None:
-    if text == word:
-        return None
-    if text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most:
-        return int(text)
-    raise _bad(f"it takes a number from {least} to {most:,}, or the word {word}", option)
+def _number_or(text: str, word: str, bounds: Bounds, option: str) -> int | None:
+    try:
+        return None if text == word else parse_number(text, bounds)
+    except NumberError as bad:
+        raise _bad(f"it takes a number from {bounds.least} to {bounds.most:,}, or the word {word}", option) from bad
 
 
 def _bad(message: str, option: str) -> typer.BadParameter:

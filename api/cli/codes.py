@@ -9,7 +9,17 @@ from uuid import UUID, uuid4
 import orjson
 import typer
 
-from api.cli.arguments import DAYS_MAX, AccessChoice, JsonFlag, group_of, moment_of, reservation_id_of, uses_of
+from api.cli.arguments import (
+    READ_DAYS,
+    READ_REBINDS,
+    AccessChoice,
+    JsonFlag,
+    group_of,
+    moment_of,
+    reservation_id_of,
+    uses_of,
+    whole_number,
+)
 from api.cli.context import (
     EXIT_REFUSED,
     OpenLedger,
@@ -21,6 +31,7 @@ from api.cli.context import (
 )
 from api.history import history_of, line_of
 from api.issuing import Issued, QuickLetters, Terms, issuing
+from domain.bounds import Bounds
 from domain.deciding import Done
 from domain.decisions.refund import RefundReservation
 from domain.errors import Refusal, ReservationNotRefundable
@@ -47,17 +58,18 @@ def add_to(app: typer.Typer) -> None:
 def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signature
     context: typer.Context,
     max_uses: Annotated[str, typer.Option(help="Uses of each code: a number, or unlimited.")] = "1",
-    count: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many codes.")] = 1,
+    count: Annotated[int, typer.Option(parser=whole_number(Bounds(1, 1_000_000)), help="How many codes.")] = 1,
     expires_at: Annotated[str | None, typer.Option(help="ISO 8601 time; UTC unless it says otherwise.")] = None,
     validity_days: Annotated[
-        int | None, typer.Option(min=1, max=DAYS_MAX, help="Days of access after the invitation.")
+        int | None, typer.Option(parser=READ_DAYS, help="Days of access after the invitation.")
     ] = None,
     open_code: Annotated[bool, typer.Option("--open", help="Not bound to the first person.")] = False,
     group: Annotated[str | None, typer.Option(help="Group that people are invited to.")] = None,
     prefix: Annotated[str, typer.Option(help="Up to 12 letters and digits that every code begins with.")] = "",
     note: Annotated[str, typer.Option(help="Stands in each code's history; kept sealed in the vault.")] = "",
     rebinds: Annotated[
-        int | None, typer.Option(min=0, max=1000, help="How often an access may be moved; as usual if not given.")
+        int | None,
+        typer.Option(parser=READ_REBINDS, help="How often an access may be moved; as usual if not given."),
     ] = None,
     json: JsonFlag = False,
 ) -> int:

@@ -9,9 +9,11 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from api.cli.arguments import whole_number
 from api.cli.context import complain
 from api.cli.production import refuse_unsafe
 from api.cli.stack.secret_file import FILE, load_secrets
+from domain.bounds import PORTS
 from projections import metric_files
 from projections.bootstrap import check_keys
 from projections.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
@@ -48,7 +50,7 @@ def add_to(app: typer.Typer) -> None:
 def run(
     component: Annotated[Component, typer.Argument(help="Component to run.")],
     host: Annotated[str, typer.Option(help="Where the backend listens.")] = "0.0.0.0",  # noqa: S104 - inside its container
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The backend's port.")] = 8000,
+    port: Annotated[int, typer.Option(parser=whole_number(PORTS), help="The backend's port.")] = 8000,
     name: Annotated[str, typer.Option(help="A worker's name, where several share a host.")] = "celery",
 ) -> None:
     """Run one component in production: migrate, backend, worker or beat.

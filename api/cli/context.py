@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from api.telling import facts_of_refusal
 from domain.decisions.command import Context
 from domain.errors import Refusal, ReservationUnknown
 from domain.ports import Language
+from domain.timestamps import text_of
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
 from projections.reading import Reader
@@ -159,4 +160,4 @@ class OpenLedger:
 
 def local_time(moment: datetime) -> str:
     """A moment as tables show it: UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return text_of(moment, "%Y-%m-%d %H:%M:%S").removesuffix(" UTC")

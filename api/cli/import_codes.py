@@ -14,7 +14,7 @@ from uuid import uuid4
 import typer
 from msgspec.structs import replace
 
-from api.cli.arguments import DAYS_MAX, JsonFlag, group_of, moment_of, uses_of
+from api.cli.arguments import READ_DAYS, READ_REBINDS, JsonFlag, group_of, moment_of, uses_of
 from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, print_json
 from api.cli.progress import Steps
 from api.intake.records import FileFaultError, Format, Records
@@ -53,8 +53,8 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at every line and change nothing.")] = False,
     max_uses: Annotated[str, typer.Option(help="Where a line names none: a number, or unlimited.")] = "1",
     expires_at: Annotated[str | None, typer.Option(help="Where a line names none: an ISO 8601 time.")] = None,
-    validity_days: Annotated[int | None, typer.Option(min=1, max=DAYS_MAX, help="Where a line names none.")] = None,
-    rebinds: Annotated[int | None, typer.Option(min=0, max=1000, help="Where a line says nothing of moves.")] = None,
+    validity_days: Annotated[int | None, typer.Option(parser=READ_DAYS, help="Where a line names none.")] = None,
+    rebinds: Annotated[int | None, typer.Option(parser=READ_REBINDS, help="Where a line names none.")] = None,
     open_code: Annotated[bool, typer.Option("--open", help="Not bound, where a line does not say.")] = False,
     group: Annotated[str | None, typer.Option(help="Where a line names none.")] = None,
     json: JsonFlag = False,

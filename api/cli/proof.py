@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from api.cli.arguments import JsonFlag, moment_of
+from api.cli.arguments import JsonFlag, moment_of, whole_number
 from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
 from api.explain import ExplainedReservation, Explanation, explanation_of
 from api.i18n import Translator, translator
+from domain.bounds import VERSIONS, Bounds
 from projections.bootstrap import check_keys
 from projections.checkpoints import public_keys
 from projections.fold_pool import WORKERS_MAX, workers_here
@@ -24,9 +25,15 @@ from projections.verify_tree import Outside
 
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", min=0, max=WORKERS_MAX, help="Processes that fold a long log; by default one per CPU."),
+    typer.Option(
+        "--workers",
+        parser=whole_number(Bounds(0, WORKERS_MAX)),
+        help="Processes that fold a long log; by default one per CPU.",
+    ),
 ]
-LimitOption = Annotated[int, typer.Option("--limit", min=0, help="Most rows to list; all are counted.")]
+LimitOption = Annotated[
+    int, typer.Option("--limit", parser=whole_number(Bounds(0, 10**9)), help="Most rows to list; all are counted.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -89,7 +96,9 @@ def explain(
     context: typer.Context,
     code: Annotated[str, typer.Argument(help="The code's text or its id.")],
     as_of: Annotated[str | None, typer.Option(help="The code as it was at this ISO 8601 time.")] = None,
-    version: Annotated[int | None, typer.Option(min=1, help="The code as it was at this version.")] = None,
+    version: Annotated[
+        int | None, typer.Option(parser=whole_number(VERSIONS), help="The code as it was at this version.")
+    ] = None,
     json: JsonFlag = False,
 ) -> int:
     """Name each use of a code that counts, and say why every other reservation does not."""

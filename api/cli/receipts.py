@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from api.cli.arguments import JsonFlag, reservation_id_of
+from api.cli.arguments import JsonFlag, reservation_id_of, whole_number
 from api.cli.context import EXIT_REFUSED, Session, complain, print_json
+from domain.bounds import CHECKPOINTS
 from projections.checkpoints import public_keys
 from projections.proof_check import KEY_BYTES, ReceiptError, check_proof
 from projections.receipts import NotYetSignedError, read_consistency, read_receipt
@@ -68,8 +69,8 @@ def check(
 
 def consistency(
     context: typer.Context,
-    old: Annotated[int, typer.Argument(min=1, help="Number of the earlier checkpoint.")],
-    new: Annotated[int, typer.Argument(min=1, help="Number of the later one.")],
+    old: Annotated[int, typer.Argument(parser=whole_number(CHECKPOINTS), help="Number of the earlier checkpoint.")],
+    new: Annotated[int, typer.Argument(parser=whole_number(CHECKPOINTS), help="Number of the later one.")],
 ) -> int:
     """Print the proof that a checkpoint's events are the beginning of a later one's. Always JSON; see check-receipt."""
     session: Session = context.obj

@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
+from api.cli.arguments import whole_number
 from api.cli.context import Session, print_json
+from domain.bounds import PORTS
 from projections.migrations import migrate as apply_migrations
 from projections.terminal_text import say
 
@@ -17,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 def up(
     context: typer.Context,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API and the pages.")] = 8000,
+    port: Annotated[int, typer.Option(parser=whole_number(PORTS), help="Port of the API and the pages.")] = 8000,
     demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Issue a demo code at the first start.")] = True,
 ) -> int:
     """Start everything on private servers: PostgreSQL, Valkey, API, worker, beat and a mailbox. Ctrl-C ends it."""

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
 from api.issuing import Terms
+from domain.bounds import DAYS, REBINDS, USES, USES_SO_FAR, Bounds, NumberError, parse_number
 from domain.groups import NAME_LENGTH_MAX, fault_of_group
+from domain.timestamps import TimestampError, parse_timestamp
 from domain.values import MalformedCodeError, normal_code
 
-MAX_USES_MAX: Final = 2**53
-DAYS_MAX: Final = 36_500
-REBINDS_MAX: Final = 1_000
 NOTE_LENGTH_MAX: Final = 2_000
 TERMS_KEPT_MAX: Final = 1_024
 """Different terms of a file that are remembered."""
@@ -81,7 +80,7 @@ def row_of(cells: Mapping[str, str], usual: Terms) -> CodeRow:
     """
     text = code_text(cells.get("code", ""))
     terms, used = row_terms(cells, usual), used_uses(cells, usual)
-    if int(_number("reserved", cells.get("reserved", "") or "0", 0, MAX_USES_MAX)):
+    if _number("reserved", cells.get("reserved", "") or "0", USES_SO_FAR):
         raise CellFaultError(
             "reserved", "it has uses that are not settled where it comes from: settle them there first"
         )
@@ -121,7 +120,7 @@ def used_uses(cells: Mapping[str, str], usual: Terms) -> int:
     Raises:
         CellFaultError: It is no number, or above the limit.
     """
-    used = _number("used", cells.get("used", "") or "0", 0, MAX_USES_MAX)
+    used = _number("used", cells.get("used", "") or "0", USES_SO_FAR)
     limit = row_terms(cells, usual).max_uses
     if limit is not None and used > limit:
         raise CellFaultError("used", f"used {used} is above max_uses {limit}: raise max_uses to {used} at least")
@@ -150,7 +149,7 @@ def _uses(column: str, cell: str) -> int | None:
     if cell.lower() == UNLIMITED:
         return None
     try:
-        return _number(column, cell, 1, MAX_USES_MAX)
+        return _number(column, cell, USES)
     except CellFaultError as bad:
         raise CellFaultError(
             column, f"{column} {_shown(cell)} is neither a number from 1 nor the word unlimited"
@@ -158,16 +157,17 @@ def _uses(column: str, cell: str) -> int | None:
 
 
 def _days(column: str, cell: str) -> int:
-    return _number(column, cell, 1, DAYS_MAX)
+    return _number(column, cell, DAYS)
 
 
 def _rebinds(column: str, cell: str) -> int | None:
     if cell.lower() == USUAL:
         return None
     try:
-        return _number(column, cell, 0, REBINDS_MAX)
+        return _number(column, cell, REBINDS)
     except CellFaultError as bad:
-        told = f"{column} {_shown(cell)} is neither a whole number from 0 to {REBINDS_MAX} nor the word usual"
+        bounds = f"from {REBINDS.least} to {REBINDS.most}"
+        told = f"{column} {_shown(cell)} is neither a whole number {bounds} nor the word usual"
         raise CellFaultError(column, told) from bad
 
 
@@ -187,17 +187,16 @@ def _name(column: str, cell: str) -> str:
 
 def _moment(column: str, cell: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(cell)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as bad:
-        told = f"{column} {_shown(cell)} is no ISO 8601 time such as 2027-01-31T23:59:00Z"
-        raise CellFaultError(column, told) from bad
+        return parse_timestamp(cell)
+    except TimestampError as bad:
+        raise CellFaultError(column, f"{column} {_shown(cell)} {bad}") from bad
 
 
-def _number(column: str, cell: str, least: int, most: int) -> int:
-    if cell.isdecimal() and cell.isascii() and least <= int(cell[:20]) <= most:
-        return int(cell)
-    raise CellFaultError(column, f"{column} {_shown(cell)} is no whole number from {least} to {most}")
+def _number(column: str, cell: str, bounds: Bounds) -> int:
+    try:
+        return parse_number(cell, bounds)
+    except NumberError as bad:
+        raise CellFaultError(column, f"{column} {_shown(cell)} {bad}") from bad
 
 
 def _shown(cell: str) -> str:

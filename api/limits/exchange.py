@@ -9,6 +9,7 @@ from typing import Final
 from eventsourcing.persistence import PersistenceError
 
 from api.limits.guard import Guard
+from projections.errors import DEFECTS
 from projections.limit_reports import LimitReport
 
 log = logging.getLogger(__name__)
@@ -58,11 +59,11 @@ class Exchange:
             self._guard.hear(await asyncio.to_thread(self._tell, report))
         except Exception as fault:  # whatever it is, the next round must come
             if not self._is_away:
-                defect = None if isinstance(fault, PersistenceError) else fault
+                is_away = isinstance(fault, PersistenceError) and not isinstance(fault, DEFECTS)
                 log.warning(
                     "exchanging rate limits failed, they count for this process alone: %s",
                     type(fault).__name__,
-                    exc_info=defect,
+                    exc_info=None if is_away else fault,
                 )
             self._is_away = True
         else:

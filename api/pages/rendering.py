@@ -1,6 +1,6 @@
 """From a template to an answer: language, texts, times, headers. Every page goes out through `page`."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from api.i18n import LANGUAGES, pick_language, translator
 from api.pages.assets import asset
 from api.pages.security import security_headers
 from domain.ports import Language
+from domain.timestamps import in_utc, text_of
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 
@@ -44,15 +45,17 @@ def environment() -> Environment:
 
 def moment(at: datetime) -> Markup:
     """A time for people and machines; a script turns it into the reader's own time zone."""
-    utc = at.astimezone(UTC)
-    shown = f"{utc:%Y-%m-%d %H:%M:%S} UTC"
-    return Markup('<time datetime="{}">{}</time>').format(f"{utc:%Y-%m-%dT%H:%M:%SZ}", shown)
+    return Markup('<time datetime="{}">{}</time>').format(_for_machines(at), text_of(at, "%Y-%m-%d %H:%M:%S"))
 
 
 def time_of_day(at: datetime) -> Markup:
     """A time of day, in UTC until a script turns it into the reader's, for pictures that have no place for more."""
-    utc = at.astimezone(UTC)
-    return Markup('<time datetime="{}" data-form="clock">{}</time>').format(f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%H:%M}")
+    shown = f"{in_utc(at):%H:%M}"
+    return Markup('<time datetime="{}" data-form="clock">{}</time>').format(_for_machines(at), shown)
+
+
+def _for_machines(at: datetime) -> str:
+    return in_utc(at).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def page_language(request: Request, default: Language) -> Language:

@@ -14,11 +14,9 @@ from api.problems import ProblemError
 from api.support.access import ActingSupport, Staff, Support, SupportRoute, TheDesk, act_id, new_nonce
 from api.support.deeds import (
     ACCESS,
-    DAYS_MAX,
     FIELDS,
     TYPED_LENGTH_MAX,
     UNFILLED,
-    USES_MAX,
     Act,
     Ask,
     CodeAct,
@@ -38,6 +36,7 @@ from api.support.notes import NOTE_LENGTH_MAX
 from api.support.rendering import language_of, support_page
 from api.support.story import found_reservation
 from api.support.views import masked
+from domain.bounds import DAYS, USES
 from domain.deciding import CodeCommand, ReservationCommand
 from domain.decisions.command import Context
 from domain.decisions.terms import terms_of
@@ -207,8 +206,8 @@ def _form(
         note=form.note[:NOTE_LENGTH_MAX],
         note_length_max=NOTE_LENGTH_MAX,
         typed_length_max=TYPED_LENGTH_MAX,
-        uses_max=USES_MAX,
-        days_max=DAYS_MAX,
+        uses_max=USES.most,
+        days_max=DAYS.most,
         group_length_max=NAME_LENGTH_MAX,
     )
 

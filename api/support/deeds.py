@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple, get_args
 from uuid import UUID
 
 from fastapi import Request
 
 from api.problems import ProblemError
+from api.support.moments import moment_of, number_of
+from domain.bounds import DAYS, REBINDS, USES
 from domain.deciding import CodeCommand, ReservationCommand
 from domain.decisions.cancel import CancelReservation
 from domain.decisions.cases import is_of_removal
@@ -26,6 +27,7 @@ from domain.groups import fault_of_group
 from domain.ports import TextDraft
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
+from domain.timestamps import in_utc
 from domain.values import EmailAddress, MalformedEmailError
 from projections.revoking import case_ids
 from projections.vault import Vault
@@ -39,9 +41,6 @@ SEEN_LETTERS: Final = 20
 OF_REMOVAL: Final = "removal."
 """Before the names of decisions of an access that could not be taken away: their words are others."""
 TYPED_LENGTH_MAX: Final = 320
-USES_MAX: Final = 2**53
-DAYS_MAX: Final = 36_500
-REBINDS_MAX: Final = 1_000
 
 Field = Literal["access", "email", "group", "terms"]
 FIELDS: Final[dict[Act, Field]] = {
@@ -85,7 +84,9 @@ def filled_from(code: RedeemCode) -> Filled:
     """The form of new terms, with those of now in it."""
     return Filled(
         max_uses="" if code.max_uses is None else str(code.max_uses),
-        expires_at=f"{code.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" if code.expires_at else "",
+        expires_at=in_utc(code.expires_at).isoformat(timespec="seconds").removesuffix("+00:00")
+        if code.expires_at
+        else "",
         validity_days=str(code.validity_days or ""),
         group=code.group or "",
         rebinds_max="" if code.rebinds_max is None else str(code.rebinds_max),
@@ -178,11 +179,11 @@ def about_code(act: CodeAct, code_id: UUID, form: Filled, ask: Ask) -> CodeComma
             return ChangeTerms(
                 context=context,
                 code_id=code_id,
-                max_uses=_number(form.max_uses, USES_MAX),
-                expires_at=_moment(form.expires_at),
-                validity_days=_number(form.validity_days, DAYS_MAX, least=1),
+                max_uses=number_of(form.max_uses, USES),
+                expires_at=moment_of(form.expires_at),
+                validity_days=number_of(form.validity_days, DAYS),
                 group=_group(form.group) if form.group else None,
-                rebinds_max=_number(form.rebinds_max, REBINDS_MAX),
+                rebinds_max=number_of(form.rebinds_max, REBINDS),
                 note=note,
             )
 
@@ -242,22 +243,3 @@ def _group(typed: str) -> str:
     if not typed or fault_of_group(typed) is not None:
         raise ProblemError("MALFORMED")
     return typed
-
-
-def _number(typed: str, most: int, least: int = 0) -> int | None:
-    """A whole number (0 uses are 0 uses); None where nothing is filled in."""
-    if not typed:
-        return None
-    if not typed.isdecimal() or len(typed) > len(str(most)) or not least <= int(typed) <= most:
-        raise ProblemError("MALFORMED")
-    return int(typed)
-
-
-def _moment(typed: str) -> datetime | None:
-    if not typed:
-        return None
-    try:
-        moment = datetime.fromisoformat(typed)
-    except ValueError as bad:
-        raise ProblemError("MALFORMED") from bad
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from api.explain import explanation_of
+from api.numbers import IN_DIGITS
 from api.problems import ProblemError
 from api.support.access import Staff, SupportRoute, TheDesk, Viewer
 from api.support.desk import Desk
-from api.support.moments import VERSION_MAX, moment_of
+from api.support.moments import VERSION_MAX, filter_moment_of
 from api.support.rendering import language_of, support_page
 from api.support.views import line_views, note_ids, staff_ids
 from domain.events import ReservationEvent
@@ -28,7 +29,7 @@ async def event_page(
     desk: TheDesk,
     staff: Viewer,
     code_id: UUID,
-    version: Annotated[int, Path(ge=1, le=VERSION_MAX)],
+    version: Annotated[int, Path(ge=1, le=VERSION_MAX), IN_DIGITS],
 ) -> Response:
     """The event, and its neighbours in causation."""
     language = language_of(request)
@@ -45,7 +46,7 @@ async def explain(
     as_of: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
     """Each use that counts or is held, by name, and why the others do not."""
-    language, moment = language_of(request), moment_of(as_of)
+    language, moment = language_of(request), filter_moment_of(as_of)
 
     def look() -> dict[str, Any]:
         now = desk.services.now()

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from api.i18n import Translator, translator
 from api.methods import not_found
+from api.numbers import IN_DIGITS
 from api.paging import FIRST, cursor_of, place_of
 from api.support.access import Admin, SupportRoute, TheDesk, Viewer
 from api.support.rendering import language_of, support_page
@@ -56,7 +57,10 @@ async def work(
 
 @router.get("/audit")
 async def audit(
-    request: Request, desk: TheDesk, staff: Admin, before: Annotated[int | None, Query(ge=1, le=NEWEST)] = None
+    request: Request,
+    desk: TheDesk,
+    staff: Admin,
+    before: Annotated[int | None, Query(ge=1, le=NEWEST), IN_DIGITS] = None,
 ) -> Response:
     """What staff did beside the ledger, newest first."""
     say = translator(language_of(request))

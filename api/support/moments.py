@@ -1,26 +1,49 @@
-"""Moments and ids as addresses and forms write them."""
+"""Timestamps and ids as addresses and forms write them."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from api.problems import ProblemError
+from domain.bounds import POSITIONS, Bounds, NumberError, parse_number
+from domain.timestamps import TimestampError, clamped, parse_timestamp, read_timestamp
 
-VERSION_MAX: Final = 2**62
+VERSION_MAX: Final = POSITIONS.most
 
 
 def moment_of(text: str) -> datetime | None:
-    """A moment, UTC unless it says otherwise; None where nothing is written.
+    """A timestamp of a form, UTC unless it says otherwise; None where nothing is written.
 
     Raises:
-        ProblemError: MALFORMED, it can't be read.
+        ProblemError: MALFORMED, it cannot be read or lies outside the bounds.
     """
-    if not text:
-        return None
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as bad:
+        return parse_timestamp(text) if text else None
+    except TimestampError as bad:
+        raise ProblemError("MALFORMED") from bad
+
+
+def filter_moment_of(text: str) -> datetime | None:
+    """The same for what a page shows: the nearest timestamp inside the bounds, since history may lie outside.
+
+    Raises:
+        ProblemError: MALFORMED, it cannot be read.
+    """
+    try:
+        return clamped(read_timestamp(text)) if text else None
+    except TimestampError as bad:
+        raise ProblemError("MALFORMED") from bad
+
+
+def number_of(text: str, bounds: Bounds) -> int | None:
+    """A whole number; None where nothing is written.
+
+    Raises:
+        ProblemError: MALFORMED, it cannot be read or lies outside the bounds.
+    """
+    try:
+        return parse_number(text, bounds) if text else None
+    except NumberError as bad:
         raise ProblemError("MALFORMED") from bad
 
 

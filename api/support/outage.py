@@ -20,10 +20,11 @@ from api.outages import REFUNDED_AT_ONCE, find_hurt, give_back
 from api.problems import ProblemError
 from api.support.access import ActingSupport, Staff, Support, SupportRoute, TheDesk, act_id, new_nonce
 from api.support.desk import Desk
-from api.support.moments import moment_of
+from api.support.moments import moment_of, number_of
 from api.support.notes import NOTE_LENGTH_MAX
 from api.support.rendering import support_page
 from api.support.views import card_view
+from domain.bounds import POSITIONS
 
 SHOWN_MAX: Final = 25
 WORD_LENGTH_MAX: Final = 200
@@ -84,13 +85,13 @@ async def undo(request: Request, desk: TheDesk, staff: ActingSupport) -> Respons
     """Give one batch back, and show how far that is."""
     form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
     outage = _outage(desk, *(form.get(name, "")[:WORD_LENGTH_MAX] for name in WINDOW_FIELDS))
-    note, nonce, done = form.get("note", ""), form.get("nonce", ""), form.get("done", "0")
-    if not _is_window(outage) or act_id(nonce) is None or not done.isdecimal():
+    note, nonce, done = form.get("note", ""), form.get("nonce", ""), number_of(form.get("done", "0"), POSITIONS)
+    if not _is_window(outage) or act_id(nonce) is None:
         raise ProblemError("MALFORMED")
     if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
         view = await desk.services.read(lambda: _found(desk, outage))
         return _page(request, staff, outage, status=422, is_reason_missing=True, nonce=nonce, **view)
-    progress = await desk.services.read(lambda: _step(desk, staff, outage, note, nonce, int(done)))
+    progress = await desk.services.read(lambda: _step(desk, staff, outage, note, nonce, done or 0))
     return _page(request, staff, outage, nonce=nonce, note=note.strip(), **progress)
 
 

@@ -1,11 +1,12 @@
 """A paragraph for the customer, in the language of their letters: what happened, when, and what to do now."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from api.i18n import Translator, translator
 from domain.ports import Language
 from domain.reservation import Reservation
+from domain.timestamps import text_of
 
 TRY_AGAIN: Final = frozenset(
     {"deadline", "failed", "address_refused", "outage", "reset", "staff", "resolved", "legacy"}
@@ -60,4 +61,4 @@ def _sent(say: Translator, item: Reservation) -> list[str]:
 
 
 def _at(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else "?"
+    return text_of(moment) if moment else "?"

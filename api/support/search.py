@@ -10,6 +10,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.history import code_of
+from api.numbers import IN_DIGITS
 from api.paging import cursor_of, place_of
 from api.problems import ProblemError
 from api.support.access import ActingViewer, Staff, SupportRoute, TheDesk, Viewer
@@ -36,7 +37,10 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 @router.get("")
 async def home(
-    request: Request, desk: TheDesk, staff: Viewer, before: Annotated[int | None, Query(ge=1, le=NEWEST)] = None
+    request: Request,
+    desk: TheDesk,
+    staff: Viewer,
+    before: Annotated[int | None, Query(ge=1, le=NEWEST), IN_DIGITS] = None,
 ) -> Response:
     """The search box, and the newest reservations below it."""
     return await _home(request, desk, staff, before=before)

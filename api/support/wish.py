@@ -8,8 +8,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from api.numbers import IN_DIGITS
 from api.support.deeds import DONE_LENGTH_MAX
-from api.support.moments import VERSION_MAX, moment_of, uuid_of
+from api.support.moments import VERSION_MAX, filter_moment_of, uuid_of
 from domain.events import EVENT_TYPES, Event
 
 KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in EVENT_TYPES}
@@ -68,7 +69,7 @@ class Asked(BaseModel):
     """The address's query, as forms and links write it."""
 
     as_of: Annotated[str, Field(max_length=40)] = ""
-    at_event: Annotated[int | None, Field(ge=1, le=VERSION_MAX)] = None
+    at_event: Annotated[int | None, Field(ge=1, le=VERSION_MAX), IN_DIGITS] = None
     order: Annotated[str, Field(max_length=10)] = "newest"
     kind: Annotated[str, Field(max_length=40)] = ""
     reservation: Annotated[str, Field(max_length=40)] = ""
@@ -76,7 +77,7 @@ class Asked(BaseModel):
     since: Annotated[str, Field(max_length=40)] = ""
     until: Annotated[str, Field(max_length=40)] = ""
     group: Annotated[str, Field(max_length=3)] = ""
-    place: Annotated[int | None, Field(ge=0, le=VERSION_MAX)] = None
+    place: Annotated[int | None, Field(ge=0, le=VERSION_MAX), IN_DIGITS] = None
     done: Annotated[str, Field(max_length=DONE_LENGTH_MAX)] = ""
 
     def wish(self, code_id: UUID) -> Wish:
@@ -88,13 +89,13 @@ class Asked(BaseModel):
         is_filtered = bool(self.reservation or self.person)
         return Wish(
             code_id=code_id,
-            as_of=moment_of(self.as_of),
+            as_of=filter_moment_of(self.as_of),
             newest_first=self.order != "oldest",
             kind=self.kind if self.kind in KINDS else None,
             reservation_id=uuid_of(self.reservation),
             recipient_id=uuid_of(self.person),
-            since=moment_of(self.since),
-            until=moment_of(self.until),
+            since=filter_moment_of(self.since),
+            until=filter_moment_of(self.until),
             is_grouped=self.group == "yes" and not is_filtered,
             place=self.place,
         )

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from domain import redeem_code, reservation
 from domain.book import Book
+from domain.decisions.bounds import reported_fields
 from domain.decisions.command import Context, Decision, stamp
 from domain.decisions.late import Proof, success
 from domain.errors import GrantExpired, LinkNotValid, Refusal, ReservationUnknown
@@ -42,6 +43,7 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
         ReservationUnknown: There is no such reservation.
         LinkNotValid: The use was given back and is not retaken, nothing was ever sent, or a rebind has the access now.
         GrantExpired: The time of the access is over.
+        OutOfBounds: `occurred_at` is earlier than the reservation, or ahead of now.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -62,7 +64,7 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
             item = reservation.evolve(item, code.version, event)
     if not item.counts_or_holds:
         return Decision(item.code_id, events, item.reservation_id, LinkNotValid())
-    fields = now.fields if command.occurred_at is None else {**now.fields, "occurred_at": command.occurred_at}
+    fields = reported_fields(now, item, command.occurred_at)
     accepted = InviteAccepted(
         **fields,
         reservation_id=item.reservation_id,

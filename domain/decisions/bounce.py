@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from domain.book import Book
 from domain.decisions import cases
+from domain.decisions.bounds import reported_fields
 from domain.decisions.command import Context, Decision, stamp
 from domain.errors import NothingSent, ReservationUnknown
 from domain.events import InviteBounced
@@ -39,6 +40,7 @@ def record_bounce(command: RecordBounce, book: Book) -> Decision:
     Raises:
         ReservationUnknown: There is no such reservation.
         NothingSent: No attempt at that delivery was ever made.
+        OutOfBounds: `occurred_at` is earlier than the reservation, or ahead of now.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -49,7 +51,7 @@ def record_bounce(command: RecordBounce, book: Book) -> Decision:
         return Decision(item.code_id, (), item.reservation_id)
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
-    fields = now.fields if command.occurred_at is None else {**now.fields, "occurred_at": command.occurred_at}
+    fields = reported_fields(now, item, command.occurred_at)
     bounced = InviteBounced(
         **fields,
         reservation_id=item.reservation_id,

@@ -9,7 +9,10 @@ from msgspec import Struct
 
 from domain.access import Access
 from domain.book import Book
+from domain.bounds import USES
+from domain.decisions.bounds import check_terms, check_timestamp
 from domain.decisions.command import Context, Decision
+from domain.errors import OutOfBounds
 from domain.events import (
     AccessExpired,
     AccessRevoked,
@@ -98,10 +101,12 @@ def import_code(command: ImportCode, book: Book) -> Decision:
     """Write its history down in the order in which it happened, unless this very command did so already.
 
     Raises:
+        OutOfBounds: A term, an opening balance or a time lies outside its bounds.
         AssertionError: The uses exceed the limit; the caller should have raised it.
     """
     if command.code_id in book.codes:
         return Decision(command.code_id, ())
+    _check(command)
     now = command.context.now
     persons = _persons(command, book)
     dated = sorted(_uses(command, persons), key=lambda dated: dated[0])
@@ -113,6 +118,22 @@ def import_code(command: ImportCode, book: Book) -> Decision:
         *((now, fact) for fact in _of_today(command, terms, limit)),
     ]
     return Decision(command.code_id, [_stamped(command.context, at, make) for at, make in facts])
+
+
+def _check(command: ImportCode) -> None:
+    check_terms(
+        max_uses=command.max_uses,
+        expires_at=command.expires_at,
+        validity_days=command.validity_days,
+        rebinds_max=command.rebinds_max,
+    )
+    check_timestamp("issued_at", command.issued_at)
+    for opening in command.openings:
+        if not USES.holds(opening.uses):
+            raise OutOfBounds("used")
+    for use in command.uses:
+        for name in ("sent_at", "accepted_at", "removed_at", "activated_at"):
+            check_timestamp(name, getattr(use, name))
 
 
 Make = tuple[type[Event], dict[str, Any]]

@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.book import Book
+from domain.decisions.bounds import check_terms
 from domain.decisions.command import Context, Decision, stamp
 from domain.events import CodeIssued
 from domain.ports import CodeDraft
@@ -30,9 +31,19 @@ class IssueCode(Struct, frozen=True, kw_only=True):
 
 
 def issue(command: IssueCode, book: Book) -> Decision:
-    """Issue it, unless this very command did so before its answer was lost."""
+    """Issue it, unless this very command did so before its answer was lost.
+
+    Raises:
+        OutOfBounds: A term lies outside its bounds.
+    """
     if command.code_id in book.codes:
         return Decision(command.code_id, ())
+    check_terms(
+        max_uses=command.max_uses,
+        expires_at=command.expires_at,
+        validity_days=command.validity_days,
+        rebinds_max=command.rebinds_max,
+    )
     event = CodeIssued(
         **stamp(command.context, None).fields,
         max_uses=command.max_uses,

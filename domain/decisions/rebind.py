@@ -27,6 +27,7 @@ from domain.policy import Policy
 from domain.ports import Language, RecipientDraft, TextDraft
 from domain.redeem_code import RedeemCode
 from domain.reservation import Reservation
+from domain.timestamps import shifted
 
 
 class RequestRebind(Struct, frozen=True, kw_only=True):
@@ -166,7 +167,7 @@ def _check_bounds(code: RedeemCode, former: Reservation, now: Stamp, policy: Pol
     if _moves(former) >= limit:
         raise RebindNotPossible("used_up")
     activated_at = former.activated_at
-    if activated_at is not None and now.at > activated_at + timedelta(days=policy.rebind_days):
+    if activated_at is not None and now.at > shifted(activated_at, timedelta(days=policy.rebind_days)):
         raise RebindNotPossible("too_late")
 
 

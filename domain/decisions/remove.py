@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from domain.book import Book
 from domain.decisions import cases
+from domain.decisions.bounds import reported_fields
 from domain.decisions.command import Context, Decision, stamp
 from domain.errors import NothingSent, ReservationUnknown
 from domain.events import AccessRevoked
@@ -26,6 +27,7 @@ def record_removal(command: RecordRemoval, book: Book) -> Decision:
     Raises:
         ReservationUnknown: There is no such reservation.
         NothingSent: No invitation of it is known to have been sent, so it gave no access.
+        OutOfBounds: `occurred_at` is earlier than the reservation, or ahead of now.
     """
     item = book.reservations.get(command.reservation_id)
     if item is None:
@@ -37,7 +39,7 @@ def record_removal(command: RecordRemoval, book: Book) -> Decision:
         return Decision(item.code_id, (), item.reservation_id)
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
-    fields = now.fields if command.occurred_at is None else {**now.fields, "occurred_at": command.occurred_at}
+    fields = reported_fields(now, item, command.occurred_at)
     event = AccessRevoked(**fields, reservation_id=item.reservation_id, caused_by=item.moved_by)
     if not cases.is_of_removal(item):
         return Decision(item.code_id, (event,), item.reservation_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType
 
 from domain.book import Book
+from domain.decisions.bounds import check_terms
 from domain.decisions.command import Context, Decision, stamp
 from domain.errors import CodeIsRevoked, LimitTooLow, NoSuchCode, TermsDiffer
 from domain.events import CodeTermsChanged
@@ -52,8 +53,15 @@ def change_terms(command: ChangeTerms, book: Book) -> Decision:
     """Record the new terms; nothing if they are the old ones. Reservations that stand keep what they were promised.
 
     Raises:
-        NoSuchCode, TermsDiffer, CodeIsRevoked, LimitTooLow: in this order of precedence.
+        OutOfBounds, NoSuchCode, TermsDiffer, CodeIsRevoked, LimitTooLow: in this order of precedence. Only what is
+            set is held to its bounds: a term that was stored before there were any does not bar a change of others.
     """
+    check_terms(
+        max_uses=command.max_uses,
+        expires_at=command.expires_at,
+        validity_days=command.validity_days,
+        rebinds_max=command.rebinds_max,
+    )
     code = book.codes.get(command.code_id)
     if code is None:
         raise NoSuchCode

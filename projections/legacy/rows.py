@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
+from domain.bounds import USES
 from domain.legacy_records import OldCode, OldRecord
+from domain.timestamps import LATEST, TimestampError, bounded, read_timestamp
 
 
 class OldRowError(ValueError):
@@ -16,10 +18,6 @@ NEEDED = {
     "invite_records": ("id", "email", "status", "redeem_code"),
 }
 """Columns without which a table can't be read; every other one may be missing in an older version."""
-
-
-YEARS: Final = (2000, 8999)
-"""Years of the times that this ledger can compute with."""
 
 
 class QueuedPerson(NamedTuple):
@@ -108,9 +106,12 @@ def _whole(row: Mapping[str, Any], column: str) -> int | None:
     if value is None:
         return None
     try:
-        return int(value)
+        number = int(value)
     except (TypeError, ValueError) as wrong:
         raise OldRowError(f"{column} is {value!r}, which is no whole number") from wrong
+    if abs(number) > USES.most:
+        raise OldRowError(f"{column} is {number}, which is beyond {USES.most}")
+    return number
 
 
 def _moment(row: Mapping[str, Any], column: str) -> datetime | None:
@@ -118,10 +119,10 @@ def _moment(row: Mapping[str, Any], column: str) -> datetime | None:
     value = row.get(column)
     if value is None or value == "":
         return None
-    moment = _utc(value, column)
-    if not YEARS[0] <= moment.year <= YEARS[1]:
-        raise OldRowError(f"{column} is {value!s}, which is not in the years {YEARS[0]} to {YEARS[1]}")
-    return moment
+    try:
+        return bounded(_utc(value, column))
+    except TimestampError as outside:
+        raise OldRowError(f"{column} {value!s} {outside}") from outside
 
 
 def _expiry(row: Mapping[str, Any]) -> datetime | None:
@@ -129,12 +130,12 @@ def _expiry(row: Mapping[str, Any]) -> datetime | None:
     value = row.get("expires_at")
     if value is None or value == "":
         return None
-    return None if _utc(value, "expires_at").year > YEARS[1] else _moment(row, "expires_at")
+    return None if _utc(value, "expires_at") > LATEST else _moment(row, "expires_at")
 
 
 def _utc(value: object, column: str) -> datetime:
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError) as wrong:
-        raise OldRowError(f"{column} is {value!r}, which is no time") from wrong
+        moment = value if isinstance(value, datetime) else read_timestamp(str(value))
+    except TimestampError as wrong:
+        raise OldRowError(f"{column} {value!r} {wrong}") from wrong
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

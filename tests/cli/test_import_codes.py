@@ -62,7 +62,7 @@ BAD_LINES = {
     "used 3 is above max_uses 2: raise max_uses to 3 at least": "A-2,2,3",
     "code is empty": ",1,",
     "code can't be one: 1 to 64 letters and digits": f"{'X' * 65},1,",
-    "used '-1' is no whole number from 0 to 9007199254740992": "A-3,1,-1",
+    "used '-1' is not a whole number from 0 to 9007199254740992": "A-3,1,-1",
     "it has 5 cells and line 1 names 4 columns": "A-4,1,0,9,9",
     "code is the same as on line 2": "good-1,1,",
     "rebinds_max 'often' is neither a whole number from 0 to 1000 nor the word usual": "A-6,1,,often",

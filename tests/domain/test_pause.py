@@ -107,14 +107,17 @@ def test_a_limit_makes_room_for_what_is_taken() -> None:
 
 
 def test_terms_are_refused_in_order_of_precedence() -> None:
-    """Unknown, revoked, then the limit."""
-    scenario = Scenario(max_uses=2)
-    scenario.sent()
-    scenario.revoke()
-    unknown = ChangeTerms(context=scenario.context("staff"), code_id=UUID(int=1), max_uses=1)
+    """Out of bounds, unknown, revoked, then the limit."""
+    scenario = Scenario(max_uses=2, bound=False)
+    scenario.sent("li")
+    scenario.sent("wang")
 
+    assert refusal(change(scenario, max_uses=1)) == "LIMIT_TOO_LOW"
+    scenario.revoke()
+    assert refusal(change(scenario, max_uses=1)) == "CODE_REVOKED"
+    unknown = ChangeTerms(context=scenario.context("staff"), code_id=UUID(int=1), max_uses=1)
     assert refusal(scenario.run(unknown)) == "NOT_FOUND"
-    assert refusal(change(scenario, max_uses=0)) == "CODE_REVOKED"
+    assert refusal(change(scenario, max_uses=0)) == "OUT_OF_BOUNDS"
 
 
 def test_the_same_terms_again_are_nothing_new() -> None:

@@ -19,6 +19,7 @@ from domain.events import LateEffect, RefundCause
 from domain.ports import Language
 from domain.reservation import PublicState
 from domain.targets import TargetFault
+from domain.timestamps import EARLIEST, LATEST
 from projections.channels import CallbackRefusal
 
 API: Final = LOCALES.parent
@@ -107,6 +108,7 @@ FAMILIES: Final = {
     *(f"refusal.{code}.{part}" for code in REFUSAL_CODES for part in ("title", "detail")),
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
     "refusal.LIMIT_TOO_LOW.detail_taken",
+    *(f"refusal.OUT_OF_BOUNDS.{field}" for field in ("occurred_at", "expires_at", "max_uses")),
     *(f"refusal.RATE_LIMITED.{why}" for why in ("unknown_codes", "everybody")),
     *("refusal.FORBIDDEN.csrf", "refusal.FORBIDDEN.detail_scope"),
     *(f"refusal.RESERVATION_NOT_REFUNDABLE.{why}" for why in REFUNDABLE),
@@ -231,3 +233,13 @@ def test_an_unknown_key_is_shown_as_it_is() -> None:
     said = translate("no.such.key", "en", fact=1)
 
     assert "no.such.key" == said
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_texts_name_the_bounds_of_timestamps_as_they_are_declared(language: Language) -> None:
+    """A text that names one of them names both, and neither is another date."""
+    naming = [sentence for sentence in sentences(language).values() if "8999" in sentence]
+    dates = [re.findall(r"\d{4}-\d{2}-\d{2}", sentence) for sentence in naming]
+
+    assert len(dates) > 1
+    assert [] == [found for found in dates if found != [f"{EARLIEST:%Y-%m-%d}", f"{LATEST:%Y-%m-%d}"]]

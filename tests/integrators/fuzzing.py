@@ -36,9 +36,10 @@ RULES_IN_WORDS: Final = frozenset(
     {
         *("query.cursor", "query.as_of", "query.map", "query.after", "header.idempotency-key", "header.content-type"),
         *("body", "body.from", "body.group", "body.url", "body.event_types", "body.expires_at", "body.occurred_at"),
+        *("body.to", "query.issued_from", "query.issued_to", "query.reserved_from", "query.reserved_to", "query.since"),
     }
 )
-"""Parts whose rule no schema can say: what a cursor is, what lies in the past, which address is a target."""
+"""Parts whose rule no schema can say: what a cursor is, the bounds of timestamps, which address is a target."""
 
 
 FIXED: Final[dict[str, dict[str, Any]]] = {"events_list_events": {"query": {"wait": 0}}}

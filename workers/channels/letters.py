@@ -4,7 +4,6 @@ The same letter gives the same bytes on every try, so that receivers can tell a 
 """
 
 import hashlib
-from datetime import UTC
 from email.header import Header
 from email.utils import format_datetime
 from functools import lru_cache
@@ -14,6 +13,7 @@ from typing import Final, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from domain.ports import Letter
+from domain.timestamps import in_utc
 from workers.channels.mime import alternative
 
 SUBJECT_LINE_MAX = 76
@@ -74,7 +74,7 @@ def letter_bytes(letter: Letter, sender: str, recipient: str) -> bytes:
 def letter_parts(letter: Letter) -> Parts:
     """What a letter says, before it is written as bytes."""
     group = _one_line(letter.group)
-    written_at = letter.written_at.astimezone(UTC)
+    written_at = in_utc(letter.written_at)
     known: dict[str, object] = {
         "written_on": f"{written_at:%Y-%m-%d}",
         "written_time": f"{written_at:%H:%M}",
@@ -83,7 +83,7 @@ def letter_parts(letter: Letter) -> Parts:
         "paragraphs": _paragraphs(letter.text, group),
     }
     if letter.ends_at is not None:
-        ends_at = letter.ends_at.astimezone(UTC)
+        ends_at = in_utc(letter.ends_at)
         known |= {"ends_on": f"{ends_at:%Y-%m-%d}", "ends_time": f"{ends_at:%H:%M}"}
     # A text template's first line is the subject.
     text = _TEMPLATES.get_template(f"{letter.template}.{letter.language}.txt").render(**known)

@@ -1,0 +1,53 @@
+"""Bounds of the numbers that requests, forms, files and commands name, and how a text becomes such a number."""
+
+from typing import Final, NamedTuple
+
+
+class Bounds(NamedTuple):
+    """The least and the greatest whole number that is accepted, both included."""
+
+    least: int
+    most: int
+
+    def holds(self, number: int) -> bool:
+        """Whether a number lies inside. A boolean is not a number."""
+        return type(number) is int and self.least <= number <= self.most
+
+
+USES: Final = Bounds(1, 2**53)
+"""The limit of a code. A code that must not be redeemed is paused. Above it many readers of JSON round numbers."""
+USES_SO_FAR: Final = Bounds(0, 2**53)
+"""Uses that an imported code has already."""
+DAYS: Final = Bounds(1, 36_500)
+"""Days of access."""
+REBINDS: Final = Bounds(0, 1_000)
+"""How often an access grant may be moved to another group."""
+CHECKPOINTS: Final = Bounds(1, 2**31 - 1)
+"""Numbers of checkpoints."""
+PORTS: Final = Bounds(1, 65_535)
+"""TCP ports."""
+VERSIONS: Final = Bounds(0, 2**53)
+"""Versions of a code's stream, as requests name them."""
+POSITIONS: Final = Bounds(0, 2**62)
+"""Positions of the log, as requests name them."""
+
+
+class NumberError(ValueError):
+    """A text is not an acceptable number. The message is a sentence whose subject, the field, is left out."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__(f"is not a whole number from {bounds.least} to {bounds.most}")
+
+
+def parse_number(typed: str, bounds: Bounds) -> int:
+    """Read a whole number that a person or a program wrote in digits 0 to 9, without sign, space or point.
+
+    Raises:
+        NumberError: It cannot be read, or lies outside the bounds.
+    """
+    if not (typed.isascii() and typed.isdecimal()):
+        raise NumberError(bounds)
+    digits = typed.lstrip("0") or "0"
+    if len(digits) > len(str(bounds.most)) or not bounds.holds(number := int(digits)):
+        raise NumberError(bounds)
+    return number

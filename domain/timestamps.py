@@ -1,0 +1,130 @@
+"""Timestamps: the bounds that every input keeps, how a text becomes one, and arithmetic that never overflows.
+
+What is read from the log may lie outside the bounds: it was written before they were, and history stays as it is. So
+readers use `in_utc`, `text_of` and `shifted`, which accept every timestamp that Python can hold.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(8999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+"""Far enough from the ends of the calendar that adding a hundred years, or any offset, stays inside it."""
+AHEAD_MAX: Final = timedelta(minutes=5)
+"""How far a reported time may lie ahead of the database's clock: clocks of other systems differ."""
+FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
+LAST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+"""The ends of the calendar in UTC: before and after every row of a list."""
+BOUNDS_TEXT: Final = f"from {EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d} UTC"
+TEXT_LENGTH_MAX: Final = 40
+
+TimestampFault = Literal["unreadable", "no_offset", "out_of_bounds"]
+
+_EXAMPLE: Final = "such as 2027-01-31T23:59:00Z"
+_SENTENCES: Final[dict[TimestampFault, str]] = {
+    "unreadable": f"is not an ISO 8601 timestamp {_EXAMPLE}",
+    "no_offset": f"needs an ISO 8601 timestamp with its offset from UTC, {_EXAMPLE}",
+    "out_of_bounds": f"must be a timestamp {BOUNDS_TEXT}",
+}
+_FORM: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?P<offset>Z|[+-]\d{2}(?::?\d{2})?)?)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+class TimestampError(ValueError):
+    """A value is not an acceptable timestamp. The message is a sentence whose subject, the field, is left out.
+
+    Attributes:
+        fault: Which rule it breaks.
+    """
+
+    def __init__(self, fault: TimestampFault) -> None:
+        super().__init__(_SENTENCES[fault])
+        self.fault = fault
+
+
+def parse_timestamp(typed: object, *, needs_offset: bool = False) -> datetime:
+    """Read a timestamp that a person or a program wrote.
+
+    Args:
+        typed: ISO 8601 text: a date, or a date and time. Numbers and booleans are refused.
+        needs_offset: Refuse a text without an offset, which otherwise means UTC.
+
+    Returns:
+        The timestamp in UTC, from `EARLIEST` to `LATEST`.
+
+    Raises:
+        TimestampError: It cannot be read, or lies outside the bounds.
+    """
+    return bounded(read_timestamp(typed, needs_offset=needs_offset))
+
+
+def read_timestamp(typed: object, *, needs_offset: bool = False) -> datetime:
+    """Read a timestamp that this program wrote itself, or that is clamped: any that Python can hold.
+
+    Args:
+        typed: As for `parse_timestamp`.
+        needs_offset: As there.
+
+    Returns:
+        The timestamp, aware, with the offset that is written.
+
+    Raises:
+        TimestampError: It cannot be read.
+    """
+    form = _FORM.fullmatch(typed) if isinstance(typed, str) and len(typed) <= TEXT_LENGTH_MAX else None
+    if form is None:
+        raise TimestampError("unreadable")
+    if needs_offset and form["offset"] is None:
+        raise TimestampError("no_offset")
+    try:
+        found = datetime.fromisoformat(form[0].upper())
+    except ValueError as bad:
+        raise TimestampError("unreadable") from bad
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def bounded(timestamp: datetime) -> datetime:
+    """Convert an aware timestamp to UTC.
+
+    Raises:
+        TimestampError: It lies outside the bounds.
+    """
+    if not is_within_bounds(timestamp):
+        raise TimestampError("out_of_bounds")
+    return timestamp.astimezone(UTC)
+
+
+def is_within_bounds(timestamp: datetime) -> bool:
+    """Whether an aware timestamp is one that an input may name."""
+    return EARLIEST <= timestamp <= LATEST
+
+
+def clamped(timestamp: datetime) -> datetime:
+    """The nearest timestamp inside the bounds, in UTC: for what another system stored as never or always."""
+    return min(max(timestamp, EARLIEST), LATEST).astimezone(UTC)
+
+
+def in_utc(timestamp: datetime) -> datetime:
+    """The same timestamp in UTC; with its own offset where the year in UTC would be 0 or 10000."""
+    try:
+        return timestamp.astimezone(UTC)
+    except OverflowError:
+        return timestamp
+
+
+def text_of(timestamp: datetime, form: str = "%Y-%m-%d %H:%M") -> str:
+    """A timestamp for people: in UTC and saying so, or ISO 8601 where UTC cannot write it."""
+    found = in_utc(timestamp)
+    # strftime writes the year 1 without its zeros.
+    return f"{found.strftime(form.replace('%Y', f'{found.year:04}'))} UTC" if found.tzinfo is UTC else found.isoformat()
+
+
+def shifted(timestamp: datetime, by: timedelta) -> datetime:
+    """A timestamp plus a duration; the first or last one that Python can hold where the sum lies beyond it."""
+    try:
+        return timestamp + by
+    except OverflowError:
+        return LAST if by > timedelta() else FIRST

@@ -1,0 +1,38 @@
+"""An application of each test's own, with somebody who may ask it everything, and a shell over the same database."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.conftest import shared_site
+from tests.api.site import Site
+from tests.cli.terminal import Terminal
+from tests.extremes.asking import Asker
+from tests.security.doors import Doors
+
+
+@pytest.fixture
+def site(postgres_url: str, tmp_path: Path) -> Iterator[Site]:
+    """The application; limits are off, since thousands of requests come from one client."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEDGER_RATE_LIMIT", "off")
+        patch.setenv("LEDGER_MAILBOX", str(tmp_path))
+        patch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
+        with shared_site(postgres_url) as started:
+            yield started
+
+
+@pytest.fixture
+def asker(site: Site) -> Asker:
+    """Who asks."""
+    return Asker(site, Doors(site))
+
+
+@pytest.fixture
+def terminal(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:  # noqa: ARG001 - it makes the environment
+    """A shell in which that ledger's database is named."""
+    monkeypatch.setenv("LEDGER_PUBLIC_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    monkeypatch.setattr("api.cli.proof.stand_back", lambda: None)
+    return Terminal(capsys)

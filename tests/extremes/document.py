@@ -1,0 +1,152 @@
+"""Every field of a request that holds a time, a number or a boolean, found in the OpenAPI document."""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from tests.extremes.values import (
+    AT_THE_ENDS,
+    BEYOND,
+    NO_JSON_BOOLEANS,
+    NO_JSON_NUMBERS,
+    NO_JSON_TIMES,
+    NO_TIMES,
+    NO_WRITTEN_NUMBERS,
+)
+
+Kind = Literal["time", "number", "boolean"]
+Schema = Mapping[str, Any]
+VALID: Final = {"time": "2027-01-31T00:00:00Z", "boolean": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field. `where`: query, header, path or body; `place`: its name, or the names that lead to it in the body."""
+
+    operation: "Operation"
+    where: str
+    place: tuple[str, ...]
+    kind: Kind
+    schema: Schema
+
+    @property
+    def name(self) -> str:
+        """As a problem document names it."""
+        return ".".join((self.where, *self.place))
+
+    def wrong(self) -> Iterator[Any]:
+        """Values that must be refused."""
+        if self.where == "body":
+            yield from {"time": NO_JSON_TIMES, "number": NO_JSON_NUMBERS, "boolean": NO_JSON_BOOLEANS}[self.kind]
+        elif self.kind == "time":
+            yield from (*BEYOND, *NO_TIMES)
+        elif self.kind == "number":
+            yield from NO_WRITTEN_NUMBERS
+        if self.kind == "number":
+            yield from (self._as_written(int(self.schema[end]) + by) for end, by in (("minimum", -1), ("maximum", 1)))
+
+    def right(self) -> Iterator[Any]:
+        """The extremes that are taken."""
+        if self.kind == "time":
+            yield from AT_THE_ENDS
+        elif self.kind == "number":
+            yield from (self._as_written(int(self.schema[end])) for end in ("minimum", "maximum"))
+
+    def _as_written(self, number: int) -> object:
+        return number if self.where == "body" else str(number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation, and a request that it accepts."""
+
+    method: str
+    path: str
+    raw: Schema
+    document: Schema
+    known: Mapping[str, object]
+
+    def body(self) -> dict[str, Any] | None:
+        """What it needs as a body; None without one."""
+        schema = self._body_schema()
+        return None if schema is None else self._example(schema)
+
+    def query(self) -> dict[str, str]:
+        """Parameters of the address that it needs."""
+        needed = [one for one in self._parameters("query") if one.get("required")]
+        return {one["name"]: str(self._value(one["name"], self._leaf(one["schema"]))) for one in needed}
+
+    def address(self) -> str:
+        """Its path, with ids that exist."""
+        return self.path.format_map({name: str(value) for name, value in self.known.items()})
+
+    def fields(self) -> Iterator[Field]:
+        """All that hold a time, a number or a boolean."""
+        for where in ("query", "header", "path"):
+            for one in self._parameters(where):
+                yield from self._fields_of(where, (one["name"],), one["schema"])
+        if (schema := self._body_schema()) is not None:
+            yield from self._fields_of("body", (), schema)
+
+    def _parameters(self, where: str) -> list[Schema]:
+        return [one for one in self.raw.get("parameters", ()) if one["in"] == where]
+
+    def _body_schema(self) -> Schema | None:
+        content = self.raw.get("requestBody", {}).get("content", {}).get("application/json")
+        return None if content is None else content["schema"]
+
+    def _fields_of(self, where: str, place: tuple[str, ...], schema: Schema) -> Iterator[Field]:
+        leaf = self._leaf(schema)
+        if leaf.get("format") == "date-time":
+            yield Field(operation=self, where=where, place=place, kind="time", schema=leaf)
+        elif leaf.get("type") == "integer":
+            yield Field(operation=self, where=where, place=place, kind="number", schema=leaf)
+        elif leaf.get("type") == "boolean" and where == "body":
+            yield Field(operation=self, where=where, place=place, kind="boolean", schema=leaf)
+        for name, inner in leaf.get("properties", {}).items():
+            yield from self._fields_of(where, (*place, name), inner)
+
+    def _leaf(self, schema: Schema) -> Schema:
+        """A schema without its reference and its null."""
+        if "$ref" in schema:
+            return self._leaf(self.document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+        options = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+        return self._leaf(options[0]) if options else schema
+
+    def _example(self, schema: Schema) -> dict[str, Any]:
+        leaf = self._leaf(schema)
+        return {name: self._value(name, self._leaf(leaf["properties"][name])) for name in leaf.get("required", ())}
+
+    def _value(self, name: str, leaf: Schema) -> object:
+        if name in self.known:
+            return str(self.known[name])
+        if "enum" in leaf or "const" in leaf:
+            return leaf["enum"][0] if "enum" in leaf else leaf["const"]
+        if leaf.get("format") == "date-time":
+            return VALID["time"] if name != "to" else "2027-02-01T00:00:00Z"
+        if "properties" in leaf:
+            return self._example(leaf)
+        return {"integer": leaf.get("minimum", 1), "boolean": False, "array": []}.get(leaf.get("type", ""), "x")
+
+
+def operations(document: Schema, known: Mapping[str, object]) -> Iterator[Operation]:
+    """All operations of the document.
+
+    Args:
+        document: The OpenAPI document.
+        known: Values of path parameters and of fields, by their names.
+    """
+    for path, item in document["paths"].items():
+        for method, raw in item.items():
+            yield Operation(method=method.upper(), path=path, raw=raw, document=document, known=known)
+
+
+def with_value(body: dict[str, Any] | None, place: tuple[str, ...], value: object) -> dict[str, Any]:
+    """A body with one field changed."""
+    changed = deepcopy(body or {})
+    inner = changed
+    for name in place[:-1]:
+        inner = inner.setdefault(name, {})
+    inner[place[-1]] = value
+    return changed

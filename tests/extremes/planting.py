@@ -1,0 +1,119 @@
+"""A ledger as it could be left by versions without bounds: events and rows at the ends of the calendar."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import pytest
+
+from api.issuing import Order, Terms, Usage, issue_orders
+from domain.deciding import Command, Done
+from domain.decisions import accept, bounce, remove
+from domain.decisions.accept import AcceptInvite
+from domain.decisions.bounce import RecordBounce
+from domain.decisions.command import Context
+from domain.decisions.import_code import ImportCode, ImportedUse
+from domain.decisions.remove import RecordRemoval
+from domain.decisions.terms import ChangeTerms
+from domain.values import EmailAddress
+from tests.api.site import Site
+from tests.extremes.values import FIRST_EAST, LAST_WEST
+
+STORED: Final = tuple(
+    datetime.fromisoformat(text)
+    for text in (
+        *(LAST_WEST, FIRST_EAST, "9999-12-31T23:59:59.999999-23:59"),
+        *("9999-12-31T23:59:59.999999+00:00", "0001-01-01T00:00:00+00:00"),
+    )
+)
+"""Timestamps that an API without bounds took and stored."""
+
+
+@contextmanager
+def without_bounds() -> Iterator[None]:
+    """Commands are decided as before there were bounds."""
+
+    def reported(now: Any, _: object, occurred_at: datetime | None) -> dict[str, Any]:  # noqa: ANN401 - what commands are stamped with
+        return now.fields if occurred_at is None else {**now.fields, "occurred_at": occurred_at}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("domain.decisions.bounds.is_within_bounds", lambda _: True)
+        patch.setattr("domain.bounds.Bounds.holds", lambda *_: True)
+        for module in (accept, bounce, remove):
+            patch.setattr(module, "reported_fields", reported)
+        yield
+
+
+def plant(site: Site) -> dict[str, UUID]:
+    """Events of every type that holds a time from outside, each at every end of the calendar; some codes by name."""
+    with without_bounds():
+        planted = {f"issued {at}": _issued(site, Terms(max_uses=1, expires_at=at)) for at in STORED}
+        for nth, at in enumerate(STORED):
+            planted[f"changed {at}"] = code_id = _issued(site, Terms(max_uses=5, bound=False))
+            for times in (at, STORED[nth - 1], at):
+                _run(site, ChangeTerms(context=_context(site), code_id=code_id, expires_at=times))
+            _reported(site, at)
+            if at.utcoffset() == timedelta(0):
+                planted[f"imported {at}"] = _imported(site, at)
+        planted["no uses"] = code_id = _issued(site, Terms(max_uses=1))
+        _run(site, ChangeTerms(context=_context(site), code_id=code_id, max_uses=0))
+    return planted
+
+
+def _reported(site: Site, at: datetime) -> None:
+    """Acceptance, bounce and removal of an invitation, at a time that the reporter made up."""
+    context, new = Context(now=site.services.now(), actor="channel", actor_id=str(uuid4())), uuid4
+    for kind in ("accept", "bounce", "remove"):
+        item = UUID(site.redeem(site.issue(), f"{uuid4().hex}@example.com").json()["reservation_id"])
+        site.attempt(str(item))
+        about: dict[str, Any] = {"context": context, "reservation_id": item, "occurred_at": at}
+        commands: dict[str, Command] = {
+            "accept": AcceptInvite(**about, delivery=1, case_id=new()),
+            "bounce": RecordBounce(**about, delivery=1, reason="other", case_id=new()),
+            "remove": RecordRemoval(**about),
+        }
+        _run(site, commands[kind])
+
+
+def _imported(site: Site, at: datetime) -> UUID:
+    """A code of another system with all its times at one end, and access that lasts a hundred years."""
+    vault, code_id = site.services.storage.vault, uuid4()
+    use = ImportedUse(
+        reservation_id=uuid4(),
+        recipient=vault.recipient(EmailAddress.parse(f"{uuid4().hex}@example.com"), uuid4()),
+        sent_at=at,
+        accepted_at=at,
+        activated_at=at,
+    )
+    command = ImportCode(
+        context=_context(site),
+        code_id=code_id,
+        text=vault.code(f"OLD{uuid4().hex}".upper(), code_id),
+        source="csv",
+        max_uses=3,
+        issued_at=at,
+        expires_at=at,
+        validity_days=36_500,
+        uses=[use],
+    )
+    _run(site, command)
+    order = Order(uuid4(), f"CSV{uuid4().hex}".upper(), Terms(max_uses=2, expires_at=at), Usage(1, at, is_paused=True))
+    issue_orders(site.services.storage, [order], _context(site))
+    return code_id
+
+
+def _issued(site: Site, terms: Terms) -> UUID:
+    order = Order(uuid4(), f"NEW{uuid4().hex}".upper(), terms)
+    issue_orders(site.services.storage, [order], _context(site))
+    return order.code_id
+
+
+def _context(site: Site) -> Context:
+    return Context(now=site.services.now(), actor="operator", request_id=uuid4().hex)
+
+
+def _run(site: Site, command: Command) -> None:
+    result = site.services.storage.ledger.execute([command])[0]
+    assert isinstance(result, Done), result

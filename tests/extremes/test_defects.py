@@ -1,0 +1,31 @@
+"""A value that the database or its driver refuses is a bug, and answered as one."""
+
+import logging
+from typing import NoReturn
+from uuid import uuid4
+
+import pytest
+
+from projections.errors import unavailable_unless_defect
+from projections.reading import Reader
+from tests.api.site import Site
+
+
+def test_a_defect_is_answered_500_and_logged_with_its_traceback(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not 503 with Retry-After, which makes clients ask again for what never works."""
+
+    def ask(*_: object) -> NoReturn:
+        with unavailable_unless_defect(), site.services.storage.datastore.get_connection() as conn:
+            conn.execute("SELECT 'no id'::uuid")
+        raise AssertionError
+
+    headers = site.key("viewer")
+    monkeypatch.setattr(Reader, "code", ask)
+    with caplog.at_level(logging.ERROR):
+        answer = site.client.get(f"/api/v1/codes/{uuid4()}", headers=headers)
+
+    assert (500, "INTERNAL") == (answer.status_code, answer.json()["code"])
+    assert "retry-after" not in answer.headers
+    assert any(record.exc_info for record in caplog.records)

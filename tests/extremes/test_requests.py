@@ -1,0 +1,193 @@
+"""Every time, number and boolean of every request is bounded and strict, and none can break what is read afterwards.
+
+The fields are found in the OpenAPI document and in the forms of the pages, so a new one is covered without being named.
+"""
+
+import json
+from base64 import urlsafe_b64encode
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import pytest
+from standardwebhooks import Webhook
+
+from api.issuing import Terms
+from projections.channels import Channels
+from tests.api.site import Answer
+from tests.cli.terminal import Terminal
+from tests.extremes.asking import Asker, forms_of, looked
+from tests.extremes.document import Field, Operation, operations, with_value
+from tests.extremes.values import FIRST_EAST, LAST_WEST, TYPED
+
+FIELDS_MIN: Final = 40
+pytestmark = pytest.mark.timeout(600)
+
+
+class Sender:
+    """Sends requests of the document about a code and a reservation that exist."""
+
+    def __init__(self, asker: Asker) -> None:
+        self.asker = asker
+        site = asker.site
+        self.channel_id, secret = Channels(site.services.storage).turn_on(
+            "blue", "https://team.example.com/", uuid4(), uuid4(), site.services.now()
+        )
+        assert secret is not None
+        self.secret = secret
+        reservation_id = site.redeem(site.issue(Terms(max_uses=5, bound=False, group="blue"))).json()["reservation_id"]
+        site.attempt(reservation_id)
+        self.reservation_id = reservation_id
+        hook = asker.doors.ask(
+            "POST", "/api/v1/webhooks", headers=asker.doors.keys["admin"], json={"url": "https://hooks.example.com/"}
+        )
+        self.known = {
+            **asker.known(asker.codes()[0], reservation_id),
+            "channel_id": self.channel_id,
+            "endpoint_id": hook.json()["id"],
+            "type": "invite.accepted",
+            "as": "sent",
+        }
+
+    def operations(self) -> list[Operation]:
+        """All of the document, with ids that exist."""
+        return list(operations(self.asker.document, self.known))
+
+    def not_refused(self, field: Field, value: object) -> str:
+        """What the answer was, unless it says that this field is malformed, and how; empty if it does."""
+        answer = self.send(field, value)
+        faults = answer.json().get("errors", ()) if answer.status_code == 422 else ()
+        told = any(one["where"].startswith(field.name) and not one["what"].startswith("Value") for one in faults)
+        return "" if told else f"{field.operation.path} {field.name} {value!s:.60}: {answer.status_code} {answer.text}"
+
+    def broken(self, field: Field, value: object) -> str:
+        """What the answer was if it is a defect; empty if it is none."""
+        answer = self.send(field, value)
+        return f"{field.operation.path} {field.name} {value}: {answer.text}" if answer.status_code >= 500 else ""
+
+    def send(self, field: Field, value: object) -> Answer:
+        """The operation's request with one field changed."""
+        operation, more = field.operation, dict[str, Any]()
+        query, body = operation.query(), operation.body()
+        if field.where == "query":
+            query[field.place[0]] = str(value)
+        elif field.where == "header":
+            more["headers"] = {field.place[0]: str(value).encode("utf-8", "replace")}
+        else:
+            body = with_value(body, field.place, value)
+        if operation.path.endswith("/callbacks"):
+            return self._callback(operation, body)
+        return self.asker.call(operation, params=query, **more, **({} if body is None else {"content": _json(body)}))
+
+    def _callback(self, operation: Operation, body: object) -> Answer:
+        at, message_id, content = self.asker.site.services.now(), f"r_{uuid4().hex}", _json(body)
+        headers = {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": Webhook(self.secret).sign(message_id, at, content.decode()),
+        }
+        return self.asker.doors.ask("POST", operation.address(), headers=headers, content=content)
+
+
+def _json(body: object) -> bytes:
+    """By the standard library, which writes numbers of any length as clients may."""
+    return json.dumps(body).encode()
+
+
+def test_every_field_of_every_operation_is_bounded_and_strict(asker: Asker, terminal: Terminal, tmp_path: Path) -> None:
+    """What is no time, number or boolean is a 422 that names the field; the bounds themselves break nothing."""
+    sender = Sender(asker)
+    fields = [field for operation in sender.operations() for field in operation.fields()]
+    unbounded = [field.name for field in fields if field.kind == "number" and not _is_bounded(field)]
+    taken = [told for field in fields for value in field.wrong() if (told := sender.not_refused(field, value))]
+    quick = [field for field in fields if "stream" not in field.operation.path and "wait" not in field.place]
+    broken = [told for field in quick for value in field.right() if (told := sender.broken(field, value))]
+
+    assert len(fields) >= FIELDS_MIN
+    assert {"time", "number", "boolean"} == {field.kind for field in fields}
+    assert [] == unbounded
+    assert [] == taken
+    assert [] == broken
+    assert_all_can_be_read(asker, terminal, tmp_path)
+
+
+def test_every_field_of_every_form_survives_the_extremes(asker: Asker, terminal: Terminal, tmp_path: Path) -> None:
+    """Forms are found on the pages; whatever is typed into any of their fields, the answer is no defect."""
+    sender = Sender(asker)
+    pages = [*asker.pages(), "/admin/groups/one?name=blue", f"/admin/webhooks/{sender.known['endpoint_id']}"]
+    forms = {form.key: form for page in pages for form in forms_of(page, asker.page(page).text)}
+    named = {name for form in forms.values() for name in form.fields}
+    broken = [
+        f"{form.path} {name} {typed:.40}: {answer.status_code}"
+        for form in forms.values()
+        for name in sorted(form.fields)
+        for typed in TYPED
+        if (answer := asker.fill_in(form, name, typed)).status_code >= 500
+    ]
+
+    assert {"max_uses", "expires_at", "validity_days", "rebinds_max", "days", "count", "concurrency"} <= named
+    assert {"as_of", "since", "until", "start", "end"} <= named
+    assert [] == broken
+    assert_all_can_be_read(asker, terminal, tmp_path)
+
+
+def test_no_cursor_is_a_defect(asker: Asker) -> None:
+    """Cursors are opaque but may be made up: of every list and page, each is refused or answered."""
+    times = (LAST_WEST, FIRST_EAST, "9999-12-31T23:59:59.999999-23:59", "0001-01-01T00:00:00+23:59", "1895764787", "")
+    cursors = [urlsafe_b64encode(f"{at}|{UUID(int=7)}".encode()).decode() for at in times]
+    listing = [one for one in Sender(asker).operations() if '"cursor"' in json.dumps(one.raw.get("parameters", ()))]
+    answers = [asker.call(one, params={"cursor": cursor}) for one in listing for cursor in cursors]
+    answers += [asker.page(page, cursor=cursor) for page in asker.pages() for cursor in cursors]
+
+    assert len(listing) > 3
+    assert {200, 422} <= {answer.status_code for answer in answers}
+    assert [] == [answer.text for answer in answers if answer.status_code >= 500]
+
+
+def test_terms_in_the_form_have_the_bounds_of_the_api(asker: Asker) -> None:
+    """What the API refuses, the form refuses too, as malformed and not as a defect; and nothing is changed."""
+    code_id = Sender(asker).known["code_id"]
+    before = asker.codes(), asker.page(f"/support/codes/{code_id}").text.count("CodeTermsChanged")
+    whole = {"max_uses": "5", "expires_at": "", "validity_days": "", "group": "blue", "rebinds_max": ""}
+    for field, typed in (
+        *(("expires_at", one) for one in (FIRST_EAST, LAST_WEST, "9000-01-01T00:00:00", "1895764787")),
+        *(("max_uses", one) for one in ("0", "-1", str(2**53 + 1), "٣", "9" * 4400)),
+        *(("validity_days", one) for one in ("0", "36501")),
+        ("rebinds_max", "1001"),
+    ):
+        form = {**whole, field: typed, "note": "n", "nonce": uuid4().hex}
+        assert asker.send_form(f"/support/codes/{code_id}/acts/terms", form).status_code == 422, (field, typed)
+
+    assert before == (asker.codes(), asker.page(f"/support/codes/{code_id}").text.count("CodeTermsChanged"))
+
+
+def test_reports_name_a_time_between_the_reservation_and_now(asker: Asker) -> None:
+    """Neither before the reservation nor more than five minutes ahead; the answer says so, and nothing is recorded."""
+    sender, now = Sender(asker), asker.site.services.now()
+    callback = next(one for one in sender.operations() if one.path.endswith("/callbacks"))
+    bounce = next(one for one in sender.operations() if one.path.endswith("/bounce"))
+    reserved_at = asker.call(_get(sender, "/api/v1/reservations/{reservation_id}")).json()["reserved_at"]
+    for operation, place in ((callback, ("data", "occurred_at")), (bounce, ("occurred_at",))):
+        field = Field(operation=operation, where="body", place=place, kind="time", schema={})
+        for wrong in ("2001-01-01T00:00:00Z", (now + timedelta(minutes=6)).isoformat()):
+            answer = sender.send(field, wrong)
+            assert (422, "OUT_OF_BOUNDS") == (answer.status_code, answer.json()["code"]), answer.text
+            assert "occurred_at" in answer.json()["detail"]
+        assert sender.send(field, reserved_at).status_code == 200
+
+
+def _get(sender: Sender, path: str) -> Operation:
+    return next(one for one in sender.operations() if (one.method, one.path) == ("GET", path))
+
+
+def _is_bounded(field: Field) -> bool:
+    return "minimum" in field.schema and "maximum" in field.schema
+
+
+def assert_all_can_be_read(asker: Asker, terminal: Terminal, folder: Path) -> None:
+    """No read, page or command fails, and the read models are what the log says."""
+    assert [] == asker.broken_reads()
+    assert [] == asker.broken_pages()
+    ended = list(looked(terminal, asker.codes_asked_about()[:10], folder))
+    assert [] == [one.err for one in ended if one.status != 0]

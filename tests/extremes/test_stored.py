@@ -1,0 +1,124 @@
+"""A ledger that holds times outside the bounds, from before there were any, is read, exported, moved and fixed."""
+
+from pathlib import Path
+from typing import Final
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.api.site import Site
+from tests.cli.terminal import Terminal
+from tests.conftest import clone, database_of, drop
+from tests.extremes.asking import Asker, looked
+from tests.extremes.planting import STORED, plant
+from tests.extremes.values import LAST_WEST
+from workers.sampling import sample_drift
+
+BEYOND_PYTHON: Final = ("infinity", "-infinity", "294276-12-31 23:59:59.999999+00", "4713-01-01 00:00:00+00 BC")
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def planted(site: Site) -> dict[str, UUID]:
+    """Codes with such times, by what was done to them."""
+    return plant(site)
+
+
+def test_a_ledger_with_times_outside_the_bounds_answers_every_question(
+    asker: Asker, planted: dict[str, UUID], terminal: Terminal, tmp_path: Path
+) -> None:
+    """API, pages, commands, lists by every cursor, the minute's sample; verify and rebuild find nothing to change."""
+    assert len(planted) > len(STORED) * 2
+    assert [] == asker.broken_reads()
+    assert [] == asker.broken_pages()
+    assert [] == [one.err for one in looked(terminal, asker.codes(), tmp_path) if one.status != 0]
+    sample_drift(asker.site.services.storage, asker.site.services.now())
+
+
+def test_lists_name_each_code_once_whatever_its_times_are(asker: Asker, planted: dict[str, UUID]) -> None:
+    """A cursor may point at a row outside the bounds, and the next page goes on behind it."""
+    found: list[str] = []
+    query: dict[str, str] = {"limit": "1"}
+    while True:
+        page = asker.doors.ask("GET", "/api/v1/codes", headers=asker.doors.keys["viewer"], params=query).json()
+        found += [code["id"] for code in page["codes"]]
+        if page["next"] is None:
+            break
+        query["cursor"] = page["next"]
+
+    assert sorted(found) == sorted(map(str, asker.codes()))
+    assert {str(code_id) for code_id in planted.values()} <= set(found)
+
+
+@pytest.mark.parametrize("with_tag", [False, True])
+def test_an_expiry_outside_the_bounds_is_fixed_by_a_change_of_terms(
+    asker: Asker, planted: dict[str, UUID], *, with_tag: bool
+) -> None:
+    """PATCH takes it away, also under the ETag that GET gave; other terms may be changed before that."""
+    keys = asker.doors.keys["admin"]
+    for name, code_id in planted.items():
+        path = f"/api/v1/codes/{code_id}"
+        tag = asker.doors.ask("GET", path, headers=keys).headers["etag"]
+        headers = {**keys, "if-match": tag} if with_tag else keys
+        fixed = asker.doors.ask("PATCH", path, headers=headers, json={"expires_at": None, "max_uses": 9})
+        assert (200, None, 9) == (fixed.status_code, fixed.json()["expires_at"], fixed.json()["max_uses"]), name
+    kept = asker.doors.ask("PATCH", path, headers=keys, json={"expires_at": LAST_WEST})
+    assert 422 == kept.status_code
+
+
+def test_other_terms_change_although_the_expiry_lies_outside_the_bounds(asker: Asker, planted: dict[str, UUID]) -> None:
+    """What a change does not name is not held to bounds that are newer than it."""
+    for code_id in planted.values():
+        changed = asker.doors.ask(
+            "PATCH", f"/api/v1/codes/{code_id}", headers=asker.doors.keys["admin"], json={"max_uses": 7}
+        )
+        assert (200, 7) == (changed.status_code, changed.json()["max_uses"])
+
+
+def test_history_tells_a_time_that_utc_cannot_write_as_it_was_typed(asker: Asker, planted: dict[str, UUID]) -> None:
+    """The sentence falls back to ISO 8601, and the row shows the same instant as the event."""
+    code_id = planted[f"issued {STORED[0]}"]
+    keys = {**asker.doors.keys["viewer"], "accept-language": "en"}
+    sentence = asker.doors.ask("GET", f"/api/v1/codes/{code_id}/history", headers=keys).json()["events"][0]["sentence"]
+    shown = asker.doors.ask("GET", f"/api/v1/codes/{code_id}", headers=keys).json()["expires_at"]
+
+    assert LAST_WEST in sentence
+    assert LAST_WEST == shown
+
+
+def test_a_ledger_with_times_outside_the_bounds_moves_to_another_database(
+    planted: dict[str, UUID], terminal: Terminal, postgres_url: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Exported and imported again, the history is the same, and verify agrees."""
+    events, vault = tmp_path / "events.jsonl", tmp_path / "vault.jsonl"
+    some = [str(code_id) for code_id in list(planted.values())[::5]]
+    out = [terminal.ledger("export", what, "--output", str(to)) for what, to in (("events", events), ("vault", vault))]
+    told = [terminal.ledger("history", code_id, "--json").json for code_id in some]
+    name = f"test_{uuid4().hex}"
+    clone(postgres_url, name)
+    monkeypatch.setenv("DATABASE_URL", database_of(postgres_url, name))
+
+    into = [terminal.ledger("import-events", str(events)), terminal.ledger("import-vault", str(vault))]
+
+    assert [0] * 4 == [one.status for one in (*out, *into)]
+    assert told == [terminal.ledger("history", code_id, "--json").json for code_id in some]
+    assert [] == [one.err for one in looked(terminal, [], tmp_path) if one.status != 0]
+    drop(postgres_url, name)
+
+
+def test_rows_beyond_the_calendar_are_read_found_and_rebuilt(asker: Asker, terminal: Terminal, tmp_path: Path) -> None:
+    """What only PostgreSQL can hold breaks no question; verify finds it, and a rebuild puts it right."""
+    site = asker.site
+    for _ in BEYOND_PYTHON:
+        site.issue()
+    with site.services.storage.datastore.get_connection() as conn:
+        for code_id, at in zip(asker.codes(), BEYOND_PYTHON, strict=True):
+            conn.execute("UPDATE code_balances SET expires_at = %s WHERE code_id = %s", (at, code_id))
+
+    assert [] == asker.broken_reads()
+    assert [] == asker.broken_pages()
+    assert {0, 1} == {one.status for one in looked(terminal, asker.codes(), tmp_path)}
+    assert 1 == terminal.ledger("verify").status
+    assert 0 == terminal.ledger("rebuild", "--apply").status
+    assert 0 == terminal.ledger("verify").status
