@@ -173,7 +173,8 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             watch = BrokerWatch(settings.redis_url.get_secret_value(), tell=MissingParts().tell)
             silent = SilentWriterWatch(storage.datastore)
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
-            guard = Guard(storage.vault.client, time.monotonic) if settings.rate_limit == "on" else None
+            rates, is_limited = settings.invitation_rates, settings.rate_limit == "on"
+            guard = Guard(storage.vault.client, time.monotonic, rates) if is_limited else None
             app.state.services = Services(
                 settings=settings,
                 storage=storage,

@@ -2,8 +2,6 @@
 
 from uuid import UUID
 
-from api.limits.guard import Tried
-from api.limits.within import within_limits
 from api.problems import ProblemError
 from api.services import Caller, Redemption, Services
 from domain.decisions.rebind import RebindReservation, RequestRebind
@@ -48,8 +46,7 @@ async def rebind_by_person(
         language=language,
         token_of=services.token_of(token),
     )
-    tried = Tried(caller.client, code.shape, command.recipient.digests[0], code.digests[0])
-    done = await within_limits(services.guard, tried, services.execute, command)
+    done = await services.guarded(command, caller, code)
     return services.begun(done, command.new_reservation_id)
 
 

@@ -13,7 +13,7 @@ from prometheus_client import Counter
 from api.commit import LoopCommit
 from api.idempotency import idempotency_key
 from api.limits.guard import Guard, Tried
-from api.limits.within import within_limits
+from api.limits.within import Asked, within_limits
 from api.problems import RETRY_AFTER_S, ProblemError
 from api.settings import ApiSettings
 from domain.deciding import Command, Done
@@ -118,12 +118,12 @@ class Services:
         """Reserve a use, or give the reservation that this person has already.
 
         Raises:
-            ProblemError: Malformed input, a refusal, a limit on guessing, or the database is away.
+            ProblemError: Malformed input, a refusal, a limit, or the database is away.
         """
         try:
             address, code = _address(typed_email), _typed_code(self.storage.vault, typed_code)
             command = self._reserve(address, code, language, caller, again, key)
-            done = await self._guarded(command, caller, code)
+            done = await self.guarded(command, caller, code, is_again=again is not None)
         except ProblemError as problem:
             _count(problem.code)
             raise
@@ -171,7 +171,7 @@ class Services:
             note: The reason, for the vault.
 
         Raises:
-            ProblemError: Malformed input, a refusal, a limit on guessing, or the database is away.
+            ProblemError: Malformed input, a refusal, a limit, or the database is away.
         """
         address, vault = _address(typed_email), self.storage.vault
         typed = None if code is None else _typed_code(vault, code)
@@ -184,7 +184,7 @@ class Services:
             token_of=self.token_of(token),
             note=note,
         )
-        done = await (self.execute(command) if typed is None else self._guarded(command, caller, typed))
+        done = await (self.execute(command) if typed is None else self.guarded(command, caller, typed))
         return self.begun(done, command.new_reservation_id)
 
     def token_of(self, token: str | None) -> UUID | None:
@@ -219,9 +219,14 @@ class Services:
             ERRORS.labels("database_error").inc()
             raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from away
 
-    async def _guarded(self, command: ReserveUse | CorrectRecipient, caller: Caller, code: TypedCode) -> Done:
-        """Run a command about a code that a person typed, within the limits on guessing."""
-        tried = Tried(caller.client, code.shape, command.recipient.digests[0], code.digests[0])
+    async def guarded(self, command: Asked, caller: Caller, code: TypedCode, *, is_again: bool = False) -> Done:
+        """Run a command about a code that a person typed, within the limits on guessing and on invitations.
+
+        Raises:
+            ProblemError: A refusal, a limit, or the database is unavailable.
+        """
+        digests = command.recipient.digests[0], code.digests[0]
+        tried = Tried(caller.client, code.shape, *digests, caller.actor, is_again)
         return await within_limits(self.guard, tried, self.execute, command)
 
     def _reserve(

@@ -2,17 +2,23 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Final
 
 from pydantic import Field, field_validator
 
+from api.limits.invitations import RATES, Rates
 from projections.settings import LedgerSettings
+
+RATE_MAX: Final = 1_000_000
+"""Invitations an hour that a limit may be set to."""
 
 
 class ApiSettings(LedgerSettings):
     """What the HTTP side needs beyond storage and policy."""
 
-    rate_limit: Literal["on", "off"] = "on"
+    invitations_per_recipient: int = Field(default=RATES.per_recipient, ge=1, le=RATE_MAX)
+    again_per_recipient: int = Field(default=RATES.again, ge=1, le=RATE_MAX)
+    recipients_per_address: int = Field(default=RATES.per_address, ge=1, le=RATE_MAX)
     trusted_proxies: str = ""
     allowed_hosts: str = ""
     mailbox: Path | None = None
@@ -31,6 +37,11 @@ class ApiSettings(LedgerSettings):
     def hosts(self) -> list[str]:
         """Host names that are answered besides that of the public URL; with none, see `api.hosts`."""
         return _parts(self.allowed_hosts)
+
+    @property
+    def invitation_rates(self) -> Rates:
+        """Invitations within an hour that redeems may bring about."""
+        return Rates(self.invitations_per_recipient, self.again_per_recipient, self.recipients_per_address)
 
     @property
     def proxies(self) -> list[str]:

@@ -16,6 +16,7 @@ from domain.decisions.correct import CorrectRecipient, correct_recipient
 from domain.decisions.ending import released
 from domain.decisions.forget import CloseForForgetting, close_for_forgetting
 from domain.decisions.import_code import ImportCode, import_code
+from domain.decisions.invitation_limits import limit_on
 from domain.decisions.issue import IssueCode, issue
 from domain.decisions.note import NoteOnCode, NoteOnReservation, note_on_code, note_on_reservation
 from domain.decisions.overdue import SettleDue, settle_due
@@ -103,6 +104,8 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
     except Refusal as refusal:
         return refusal
     if decision.events:
+        if command.context.waits is not None and (limited := _limited(command, decision, book)) is not None:
+            return limited
         _record(decision, book, policy)
         if decision.refusal is None:
             for draft in recipients_of(command):
@@ -117,6 +120,10 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
         reservation=None if reservation_id is None else book.reservations[reservation_id],
         changed=bool(decision.events),
     )
+
+
+def _limited(command: Command, decision: Decision, book: Book) -> Refusal | None:
+    return limit_on(decision.events, command.context, book.codes.get(decision.code_id))
 
 
 def _record(decision: Decision, book: Book, policy: Policy) -> None:

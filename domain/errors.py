@@ -10,6 +10,7 @@
     ├── EmailMismatch            EMAIL_MISMATCH
     ├── CodeHeld                 CODE_HELD
     ├── CodeExhausted            CODE_EXHAUSTED
+    ├── InvitationsLimited       RATE_LIMITED
     ├── NoSuchCode               NOT_FOUND
     ├── LimitTooLow              LIMIT_TOO_LOW
     ├── OutOfBounds              OUT_OF_BOUNDS
@@ -99,6 +100,16 @@ class CodeExhausted(Refusal):
     """Every use of the code was sent."""
 
     code = "CODE_EXHAUSTED"
+
+
+class InvitationsLimited(Refusal):
+    """The command would reserve an invitation beyond a limit: `why` names it."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, why: str, retry_after_s: int) -> None:
+        super().__init__(retry_after_s)
+        self.why = why
 
 
 class NoSuchCode(Refusal):

@@ -8,6 +8,7 @@ from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from domain.decisions.invitation_limits import INVITATION_LIMITS
 from domain.errors import Refusal
 from projections import metric_files
 
@@ -43,7 +44,7 @@ TASKS = (
 )
 REFUSAL_REASONS = ("temporary", "unreachable", "login_refused", "tls_failed", "protocol_error", "other")
 """Why a mail server let a connection not in; as `domain.ports.Rejected.reason`."""
-LIMIT_NAMES = ("address", "short", "network", "email", "code", "breaker", "everybody", "volley")
+LIMIT_NAMES = ("address", "short", "network", "email", "code", "breaker", "everybody", "volley", *INVITATION_LIMITS)
 OTHER = "other"
 """The value of whatever a label's domain does not name."""
 REFUSAL_CODES = (*sorted({kind.code for kind in Refusal.__subclasses__()}), OTHER)
@@ -73,7 +74,7 @@ PRUNED = _counter(
 )
 REFUSALS = _counter("ledger_refusals_total", "Refused redeems by the refusal's stable code.", code=REFUSAL_CODES)
 LIMITED = _counter(
-    "ledger_limited_total", "Codes that were not looked up, or not answered about, by the limit that was reached.",
+    "ledger_limited_total", "Requests about codes that were answered 429, by the limit that was reached.",
     limit=LIMIT_NAMES,
 )  # fmt: skip
 REQUESTS = _counter(

@@ -3,7 +3,7 @@
 import os
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from psycopg.conninfo import make_conninfo
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -101,6 +101,8 @@ class LedgerSettings(BaseSettings):
         networks_of(value)
         return value
 
+    rate_limit: Literal["on", "off"] = "on"
+    notices_per_recipient: int = Field(default=5, ge=1, le=1_000_000)
     refusals_days: int = Field(default=90, ge=1, le=3650)
     mail_days: int = Field(default=30, ge=1, le=3650)
     log_bytes_max: int = Field(default=10_000_000, ge=100_000)
@@ -161,6 +163,11 @@ class LedgerSettings(BaseSettings):
     def webhook_networks(self) -> tuple[Network, ...]:
         """Networks that webhooks may reach beside the public ones."""
         return networks_of(self.webhook_allow_private)
+
+    @property
+    def notices_hourly_max(self) -> int | None:
+        """How many notices a recipient may get within an hour; None without a limit."""
+        return self.notices_per_recipient if self.rate_limit == "on" else None
 
     @property
     def watched_disk(self) -> Path:

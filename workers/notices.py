@@ -25,7 +25,7 @@ ATTEMPTS_MAX = 5
 RETRY_S = 60
 PUT_OFF = "put_off"
 PUT_OFF_MAX = timedelta(days=1)
-"""A notice that found its group's system resting, or no connection, for so long is dropped: it is no news by then."""
+"""A notice that was deferred for so long is dropped: by then its news is old."""
 
 
 def invitations_wait(storage: Storage, now: datetime) -> bool:
@@ -40,12 +40,21 @@ def invitations_wait(storage: Storage, now: datetime) -> bool:
 
 
 class DueNotice(NamedTuple):
-    """A letter of the outbox that somebody took: of which reservation, and the how-manieth try this is, from 1."""
+    """A notice that a worker took from the outbox.
+
+    Attributes:
+        reservation_id: Which reservation it is about.
+        template: Which text.
+        written_at: When it was put into the outbox.
+        attempts: Number of this attempt, from 1.
+        recent: Notices that the same recipient was sent within the last hour.
+    """
 
     reservation_id: UUID
     template: str
     written_at: datetime
     attempts: int
+    recent: int = 0
 
 
 class Outbox(Protocol):
@@ -92,6 +101,7 @@ def send_notices(
     channel: Channel,
     enough: Callable[[], bool] = lambda: False,
     rests: Rests | None = None,
+    hourly_max: int | None = None,
 ) -> int:
     """Send the notices that are due; how many were looked at.
 
@@ -105,9 +115,10 @@ def send_notices(
         channel: What the notices go out by.
         enough: Turns true when no further one is to be begun.
         rests: Which groups' systems are left alone for now: their notices are put off, so that no other waits.
+        hourly_max: How many notices a recipient may get within an hour; those beyond it are deferred. None: no limit.
     """
     for tried in range(TAKEN_MAX):
-        if enough() or not _send_one(outbox, find, steps, channel, rests):
+        if enough() or not _send_one(outbox, find, steps, channel, rests, hourly_max):
             return tried
     return TAKEN_MAX
 
@@ -118,6 +129,7 @@ def _send_one(
     steps: Steps,
     channel: Channel,
     rests: Rests | None,
+    hourly_max: int | None,
 ) -> bool:
     """Send one notice, or put it off; False if none is due."""
     now = steps.now()
@@ -126,7 +138,8 @@ def _send_one(
         return False
     item = find(notice.reservation_id)
     group = item.group if item else None
-    if rests is not None and group is not None and rests.has(group):
+    is_resting = rests is not None and group is not None and rests.has(group)
+    if is_resting or (hourly_max is not None and notice.recent >= hourly_max):
         _put_off(outbox, notice, now)
         return True
     address = steps.addresses([item.recipient_id]).get(item.recipient_id) if item else None

@@ -163,6 +163,7 @@ def sweep_due_reservations() -> None:
         runtime.channel(),
         lambda: over() or invitations_wait(runtime.storage, runtime.steps.now()),
         runtime.rests,
+        settings.notices_hourly_max,
     )
 
 

@@ -54,8 +54,7 @@ class Gcra:
 
     def left(self, key: bytes, now: float) -> int:
         """How many conform at once, now."""
-        owed = max(0.0, self._until.get(key, now) - now) / self.limit.period_s
-        return max(0, int(self.limit.burst - owed + _ROUNDING_S))
+        return max(0, int(self.limit.burst - self.owed(key, now) + _ROUNDING_S))
 
     def spend(self, key: bytes, now: float, count: int = 1) -> None:
         """Count units, whether they conform or not."""
@@ -63,6 +62,37 @@ class Gcra:
         until = max(self._until.pop(key, now), now) + count * period_s
         self._until[key] = min(until, now + burst * period_s + OWED_S_MAX)
         self._forget(now)
+
+    def take(self, key: bytes, now: float) -> float:
+        """Count one unit if it conforms, until it is known whether it is used; `put_back` ends it if it is not.
+
+        Returns:
+            0 if the unit is counted; else the seconds until one conforms, and nothing is counted.
+        """
+        burst, period_s = self.limit.burst, self.limit.period_s
+        until = self._until.get(key)
+        begun = now if until is None or until < now else until
+        if (early := begun + (1 - burst) * period_s - now) > _ROUNDING_S:
+            return early
+        self._until[key] = begun + period_s
+        if until is None:
+            self._forget(now)
+        else:
+            self._until.move_to_end(key)
+        return 0.0
+
+    def put_back(self, key: bytes, now: float) -> None:
+        """Uncount a unit that was taken and not used."""
+        if (until := self._until.get(key)) is None:
+            return
+        if (until := until - self.limit.period_s) > now:
+            self._until[key] = until
+        else:
+            del self._until[key]
+
+    def owed(self, key: bytes, now: float) -> float:
+        """How many units are counted and not yet paid for by time."""
+        return max(0.0, self._until.get(key, now) - now) / self.limit.period_s
 
     def __len__(self) -> int:
         """How many keys are remembered."""

@@ -16,8 +16,10 @@ from typing import Final, NamedTuple
 
 from api.limits.breaker import Breaker
 from api.limits.gcra import KEYS_MAX, Gcra, Limit
+from api.limits.invitations import RATES, Invitations, Invited, Rates
 from api.limits.recent import Recent
 from api.limits.sites import sites_of
+from domain.events import ActorKind
 from domain.shapes import Shape
 from projections.limit_reports import LimitReport
 from projections.metrics import BREAKER_OPEN, LIMITED
@@ -48,12 +50,14 @@ _ALL = b""
 
 
 class Tried(NamedTuple):
-    """One try: from where, and digests of what was typed."""
+    """One request about a code: who asks and from where, digests of what was typed, and whether `again` was given."""
 
     client: str | None
     shape: Shape
     email: bytes
     code: bytes
+    actor: ActorKind = "person"
+    is_again: bool = False
 
 
 class Limited(NamedTuple):
@@ -81,12 +85,18 @@ class Guard:
     Args:
         digest: A keyed digest of an address, the same in every process of this ledger.
         clock: Seconds, monotonic.
+        rates: How many invitations redeems may bring about.
+
+    Attributes:
+        invitations: The limits on what codes that exist bring about.
     """
 
-    def __init__(self, digest: Callable[[str], bytes], clock: Callable[[], float]) -> None:
+    def __init__(self, digest: Callable[[str], bytes], clock: Callable[[], float], rates: Rates = RATES) -> None:
         self._digest = digest
         self._clock = clock
         self._spent = {limit.name: Gcra(limit) for limit in LIMITS}
+        self.invitations = Invitations(rates, clock)
+        self._heard = {**self._spent, **self.invitations.tables}
         self._suspects = Recent(SUSPECT_S, KEYS_MAX)
         self._breaker = Breaker()
         self._under_way: dict[bytes, int] = {}
@@ -133,6 +143,10 @@ class Guard:
         self._count(now, unknown=1)
         return None
 
+    def invited(self, tried: Tried) -> Invited:
+        """The invitation that a request may bring about."""
+        return Invited(tried.actor, tried.email, tried.code, self._keys(tried.client)[0], tried.is_again)
+
     def redeemed(self) -> None:
         """Count a redeem that made a reservation."""
         self._redeemed += 1
@@ -154,7 +168,8 @@ class Guard:
         """What other processes should know of since the last call; None if there is nothing. Called each second."""
         now = self._clock()
         self._count(now)
-        counted = LimitReport(self._unknown, self._redeemed - self._reported, self._told)
+        told = self._told | self.invitations.report()
+        counted = LimitReport(self._unknown, self._redeemed - self._reported, told)
         self._unknown, self._reported, self._told = 0, self._redeemed, {}
         BREAKER_OPEN.set(self._breaker.is_open(now))
         return counted if counted.unknown or counted.redeemed or counted.spent else None
@@ -164,8 +179,8 @@ class Guard:
         for report in reports:
             at = self._clock() - report.age_s
             for (name, key), count in report.spent.items():
-                if name in self._spent:  # a newer version may have more of them
-                    self._spent[name].spend(key, at, count)
+                if name in self._heard:  # a newer version may have more of them
+                    self._heard[name].spend(key, at, count)
                 if name == ADDRESS.name:
                     self._suspects.add(key, at)
             self._tell(self._breaker.add(at, unknown=report.unknown, redeemed=report.redeemed))

@@ -1,17 +1,30 @@
-"""A command about a code that a person typed, run within the limits on guessing."""
+"""A command about a code that a person typed, run within the limits on guessing and on invitations."""
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID
+
+from msgspec.structs import replace
 
 from api.limits.guard import Guard, Limited, Tried
 from api.problems import ProblemError
 from domain.deciding import Command, Done
-from domain.errors import CodeUnknown
+from domain.decisions.correct import CorrectRecipient
+from domain.decisions.rebind import RequestRebind
+from domain.decisions.reserve import ReserveUse
+from domain.errors import CodeUnknown, InvitationsLimited
+from domain.reservation import Reservation
+from projections.metrics import LIMITED
+
+Inviting = ReserveUse | CorrectRecipient | RequestRebind
+"""Commands about a typed code; each reserves an invitation, or gives the reservation that is there already."""
+Asked = TypeVar("Asked", ReserveUse, CorrectRecipient, RequestRebind)
 
 
 async def within_limits(
-    guard: Guard | None, tried: Tried, execute: Callable[[Command], Awaitable[Done]], command: Command
+    guard: Guard | None, tried: Tried, execute: Callable[[Command], Awaitable[Done]], command: Asked
 ) -> Done:
-    """Execute a command, if its code may be tried; count it if there is no such code.
+    """Execute a command, if its code may be tried and a further invitation may be reserved; count what comes of it.
 
     Raises:
         ProblemError: As `execute`, or RATE_LIMITED with `retry_after_s`.
@@ -21,13 +34,37 @@ async def within_limits(
     if limited := guard.admit(tried):
         raise _too_many(limited)
     try:
-        return await execute(command)
+        return await _invited(guard, tried, execute, command)
     except ProblemError as problem:
         if problem.code == CodeUnknown.code and (limited := guard.failed(tried)):
             raise _too_many(limited) from problem
+        if problem.code == InvitationsLimited.code:
+            LIMITED.labels(problem.facts["why"]).inc()
         raise
     finally:
         guard.ended(tried)
+
+
+async def _invited(guard: Guard, tried: Tried, execute: Callable[[Command], Awaitable[Done]], command: Asked) -> Done:
+    """Execute a command that may not reserve more invitations than the limits leave room for."""
+    invited = guard.invited(tried)
+    waits = guard.invitations.take(invited)
+    if waits is not None:
+        command = replace(command, context=replace(command.context, waits=waits))
+    made: Reservation | None = None
+    bound = True
+    try:
+        done = await execute(command)
+        if done.about().reservation_id == new_id_of(command):
+            made, bound = done.about(), done.code.bound
+        return done
+    finally:
+        guard.invitations.end(invited, waits, made, bound=bound)
+
+
+def new_id_of(command: Inviting) -> UUID:
+    """The id of the reservation that the command makes, if it makes one."""
+    return command.reservation_id if isinstance(command, ReserveUse) else command.new_reservation_id
 
 
 def _too_many(limited: Limited) -> ProblemError:

@@ -12,14 +12,32 @@ from domain.events import ActorKind, Event
 from domain.redeem_code import RedeemCode
 
 
+class InvitationWaits(Struct, frozen=True, kw_only=True):
+    """How many seconds must pass before a further invitation may be reserved; 0 where a limit leaves room now.
+
+    Attributes:
+        recipient_s: For this recipient, whatever the code.
+        again_s: For this recipient with this code by `again`.
+        address_s: For a new recipient of an open code from this client address.
+    """
+
+    recipient_s: int = 0
+    again_s: int = 0
+    address_s: int = 0
+
+
 class Context(Struct, frozen=True, kw_only=True):
-    """Who asks, when (database time, aware UTC), and within which request."""
+    """Who asks, when (database time, aware UTC), and within which request.
+
+    `waits`: limits that a command which reserves an invitation would exceed; None where no limit is reached.
+    """
 
     now: datetime
     actor: ActorKind
     actor_id: str | None = None
     request_id: str | None = None
     correlation_id: UUID | None = None
+    waits: InvitationWaits | None = None
 
 
 class Stamp(NamedTuple):

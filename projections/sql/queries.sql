@@ -306,17 +306,25 @@ DELETE FROM refusals WHERE ctid = ANY(ARRAY(SELECT ctid FROM refusals WHERE at <
 DELETE FROM unknown_code_tries WHERE minute < %s;
 
 -- name: take_outbox
--- Letters due, each taken by one worker: due_at moves past the lease before anything is sent.
+-- Letters due, each taken by one worker: due_at moves past the lease before anything is sent. `recent`: how many
+-- notices the same recipient was sent within the last hour.
 UPDATE outbox o SET due_at = %(leased_until)s, attempts = o.attempts + 1
 FROM (
     SELECT reservation_id, template FROM outbox WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ) due
 WHERE o.reservation_id = due.reservation_id AND o.template = due.template
-RETURNING o.reservation_id, o.template, o.written_at, o.attempts;
+RETURNING o.reservation_id, o.template, o.written_at, o.attempts, (
+    SELECT count(*) FROM reservations own
+    JOIN reservations other USING (recipient_id)
+    JOIN outbox sent ON sent.reservation_id = other.reservation_id
+    WHERE own.reservation_id = o.reservation_id AND sent.outcome = 'sent'
+        AND sent.closed_at > clock_timestamp() - interval '1 hour'
+)::int AS recent;
 
 -- name: close_outbox
-UPDATE outbox SET due_at = %s, outcome = %s WHERE reservation_id = %s AND template = %s;
+UPDATE outbox SET due_at = %s, outcome = %s, closed_at = clock_timestamp()
+WHERE reservation_id = %s AND template = %s;
 
 -- name: put_off_outbox
 -- Take it back: what was no try counts as none.

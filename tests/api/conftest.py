@@ -15,6 +15,14 @@ from api.settings import ApiSettings
 from tests.api.site import Site
 from tests.conftest import clone, database_of, drop
 
+LIMITS_ON_INVITATIONS = (
+    "LEDGER_INVITATIONS_PER_RECIPIENT",
+    "LEDGER_AGAIN_PER_RECIPIENT",
+    "LEDGER_RECIPIENTS_PER_ADDRESS",
+    "LEDGER_NOTICES_PER_RECIPIENT",
+)
+GENEROUS = dict.fromkeys(LIMITS_ON_INVITATIONS, "100000")
+"""Limits on invitations that are out of the way: tests invite one recipient again and again, from one address."""
 NOBODY = "redis://127.0.0.1:1/0"
 
 
@@ -28,7 +36,7 @@ def settings_over(database_url: str, monkeypatch: pytest.MonkeyPatch, folder: Pa
         "LEDGER_PEPPERS": "1:" + base64.b64encode(b"p" * 32).decode(),
         "LEDGER_MASTER_KEYS": "1:" + base64.b64encode(b"m" * 32).decode(),
     }
-    for name, value in values.items():
+    for name, value in (GENEROUS | values).items():
         monkeypatch.setenv(name, value)
     return ApiSettings()
 

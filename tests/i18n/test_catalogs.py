@@ -14,6 +14,7 @@ from api.i18n import LANGUAGES, LOCALES, catalog_paths, translate, translator
 from api.messages import REFUSAL_CODES
 from api.problems import STATUS
 from api.schemas import BounceReason
+from domain.decisions.invitation_limits import INVITATION_LIMITS
 from domain.errors import Refusal
 from domain.events import LateEffect, RefundCause
 from domain.ports import Language
@@ -110,6 +111,7 @@ FAMILIES: Final = {
     "refusal.LIMIT_TOO_LOW.detail_taken",
     *(f"refusal.OUT_OF_BOUNDS.{field}" for field in ("occurred_at", "expires_at", "max_uses")),
     *(f"refusal.RATE_LIMITED.{why}" for why in ("unknown_codes", "everybody")),
+    *(f"refusal.RATE_LIMITED.{why}" for why in ("unknown_codes", "everybody", *INVITATION_LIMITS)),
     *("refusal.FORBIDDEN.csrf", "refusal.FORBIDDEN.detail_scope"),
     *(f"refusal.RESERVATION_NOT_REFUNDABLE.{why}" for why in REFUNDABLE),
     *(f"state.{state}" for state in STATES if state in {"waiting", "sending", "unknown"}),

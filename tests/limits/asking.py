@@ -28,10 +28,17 @@ class Told(NamedTuple):
 
 
 async def ask(
-    site: Site, client: str, email: str, code: str, *, path: str = REDEEM, headers: dict[str, str] | None = None
+    site: Site,
+    client: str,
+    email: str,
+    code: str,
+    *,
+    path: str = REDEEM,
+    headers: dict[str, str] | None = None,
+    **more: str,
 ) -> Told:
-    """POST a redeem, or a correction, from an address."""
-    body = orjson.dumps({"email": email, "code": code})
+    """POST a redeem, or a correction, from an address; `more` goes into the body."""
+    body = orjson.dumps({"email": email, "code": code, **more})
     sent: list[Message] = []
     asked = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
     scope = {

@@ -240,4 +240,6 @@ def test_memory_is_bounded() -> None:
 
 def test_every_limit_has_its_series() -> None:
     """The metric's label knows all of them."""
-    assert {limit.name for limit in LIMITS} | {"breaker", "volley"} == set(LIMIT_NAMES)
+    of_invitations = set(Guard(digest, lambda: 0.0).invitations.tables)
+
+    assert {limit.name for limit in LIMITS} | {"breaker", "volley"} | of_invitations == set(LIMIT_NAMES)

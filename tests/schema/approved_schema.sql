@@ -235,7 +235,8 @@ CREATE TABLE public.outbox (
     written_at timestamp with time zone NOT NULL,
     due_at timestamp with time zone,
     attempts smallint DEFAULT 0 NOT NULL,
-    outcome text
+    outcome text,
+    closed_at timestamp with time zone
 );
 CREATE TABLE public.private_texts (
     text_id uuid NOT NULL,
