@@ -42,7 +42,7 @@ from api.refusing import refuse_body, refuse_host
 from api.resources import include_resources
 from api.services import Services
 from api.settings import ApiSettings
-from api.support import Desk, build_support
+from api.support import Desk, SignInGate, build_support
 from api.support.dashboard import Dashboard
 from domain.decisions.command import Context
 from projections.bootstrap import Storage
@@ -120,7 +120,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     _include_routes(app, settings)
     _handle_faults(app)
     short_way = ShortWay(
-        partial(FastAPI.__call__, app),
+        SignInGate(partial(FastAPI.__call__, app), desk=lambda: app.state.support),
         path=redeem.PATH,
         answer=redeem.answer,
         services=lambda: app.state.services,

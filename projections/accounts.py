@@ -51,6 +51,11 @@ class Accounts(Reader):
             named = {"staff_id": staff_id, "password_hash": password_hash}
             return bool(cursor.execute(QUERIES["set_staff_password"], named).fetchall())
 
+    def replace_hash(self, staff_id: UUID, former_hash: str, password_hash: str) -> None:
+        """Keep another hash of the same password; sessions stay. A password that was changed since then stays too."""
+        with self._cursor() as cursor:
+            cursor.execute(QUERIES["replace_password_hash"], (password_hash, staff_id, former_hash))
+
     def set_role(self, staff_id: UUID, role: str) -> bool:
         """Another role, at once for open sessions too; False if there is nobody.
 

@@ -45,6 +45,7 @@ TASKS = (
 REFUSAL_REASONS = ("temporary", "unreachable", "login_refused", "tls_failed", "protocol_error", "other")
 """Why a mail server let a connection not in; as `domain.ports.Rejected.reason`."""
 LIMIT_NAMES = ("address", "short", "network", "email", "code", "breaker", "everybody", "volley", *INVITATION_LIMITS)
+SIGN_IN_BOUNDS = ("pair", "browser", "site", "network", "account", "all", "own", "full", "timeout")
 OTHER = "other"
 """The value of whatever a label's domain does not name."""
 REFUSAL_CODES = (*sorted({kind.code for kind in Refusal.__subclasses__()}), OTHER)
@@ -76,6 +77,10 @@ REFUSALS = _counter("ledger_refusals_total", "Refused redeems by the refusal's s
 LIMITED = _counter(
     "ledger_limited_total", "Requests about codes that were answered 429, by the limit that was reached.",
     limit=LIMIT_NAMES,
+)  # fmt: skip
+SIGN_INS_REFUSED = _counter(
+    "ledger_sign_ins_refused_total", "Sign-ins of staff whose password was not checked, by the bound that was reached.",
+    bound=SIGN_IN_BOUNDS,
 )  # fmt: skip
 REQUESTS = _counter(
     "ledger_requests_total", "HTTP requests by kind of route and class of status.",

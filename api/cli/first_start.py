@@ -10,10 +10,10 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from argon2 import PasswordHasher
 
 from api.cli.stack.errors import StackError
 from api.issuing import Terms, issue_codes
+from api.passwords import password_hasher
 from domain.decisions.command import Context
 from domain.values import EmailAddress
 from projections.bootstrap import Storage
@@ -84,7 +84,7 @@ def _enter(storage: Storage, made: Mapping[str, str]) -> None:
         now = clock.now()
         conn.execute(QUERIES["insert_api_key"], (uuid4(), digest, "admin", now))
         row: tuple[Any, ...] = (staff_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
-        password_hash = PasswordHasher().hash(made["staff_password"])
+        password_hash = password_hasher().hash(made["staff_password"])
         conn.execute(QUERIES["upsert_staff"], (*row, password_hash, "admin", now))
 
 

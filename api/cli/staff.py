@@ -7,10 +7,9 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
-from argon2 import PasswordHasher
-
 from api.cli.arguments import JsonFlag, address_of
 from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, local_time, print_json
+from api.passwords import password_hasher
 from api.scopes import RANK
 from projections.accounts import Accounts, LastAdminError
 from projections.staff import Act, StaffDesk
@@ -47,7 +46,7 @@ def add(
     first = secrets.token_urlsafe(PASSWORD_BYTES)
     with session.open() as ledger:
         draft = ledger.storage.vault.staff(address, uuid4())
-        staff_id = Accounts(ledger.storage).add(draft, PasswordHasher().hash(first), known, ledger.now())
+        staff_id = Accounts(ledger.storage).add(draft, password_hasher().hash(first), known, ledger.now())
         if staff_id is None:
             complain(
                 "they are on the staff already: `ledger staff role` changes what they may, `password` their password"
@@ -101,7 +100,7 @@ def password(context: typer.Context, email: Email, json: JsonFlag = False) -> in
         context.obj,
         email,
         "reset_password",
-        lambda ledger, staff_id: Accounts(ledger.storage).set_password(staff_id, PasswordHasher().hash(new)),
+        lambda ledger, staff_id: Accounts(ledger.storage).set_password(staff_id, password_hasher().hash(new)),
         {"password": new} if json else None,
     )
     if status == 0 and not json:

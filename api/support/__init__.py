@@ -18,8 +18,9 @@ from api.support import (
     unmasking,
 )
 from api.support.desk import Desk
+from api.support.sign_in_gate import SignInGate
 
-__all__ = ["Desk", "build_support"]
+__all__ = ["Desk", "SignInGate", "build_support"]
 
 
 def build_support() -> APIRouter:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.messages import refusal_detail
+from api.problems import ProblemError
 from api.sessions import COOKIE, digest_of
 from api.support.access import (
     ActingViewer,
@@ -20,6 +21,7 @@ from api.support.access import (
 from api.support.desk import Desk
 from api.support.rendering import language_of, support_page
 from api.support.sign_in import PASSWORD_LENGTH_MAX, SESSION_S
+from api.support.throttle import OWN, Count
 from domain.values import EmailAddress
 from projections.accounts import Accounts
 
@@ -46,18 +48,28 @@ async def change_password(
     """Check the old password, set the new one, and go on with a new session."""
     if not PASSWORD_LENGTH_MIN <= len(new) <= PASSWORD_LENGTH_MAX:
         return _page(request, staff, fault="short")
-    keys = (f"password of {staff.staff_id}",)
-    wait = desk.throttle.take(keys) if desk.is_throttled else None
+    counts = (Count(OWN, staff.staff_id.bytes),)
+    wait = desk.throttle.take(counts) if desk.is_throttled else None
     if wait is not None:
         return _page(request, staff, wait=refusal_detail("RATE_LIMITED", language_of(request), retry_after_s=wait))
-    known = await desk.services.read(lambda: desk.staff.account(EmailAddress.parse(staff.address)))
-    if len(old) > PASSWORD_LENGTH_MAX or not await desk.password_is(old, known):
+    try:
+        is_right = await _is_password(desk, staff, old)
+    except ProblemError:
+        desk.throttle.forgive(counts)  # the password was not looked at
+        raise
+    if not is_right:
         return _page(request, staff, fault="old")
-    desk.throttle.forgive(keys)
+    desk.throttle.forgive(counts)
     session = await _changed(desk, staff, new)
     response = RedirectResponse("/support/account?done=password", 303, {"Cache-Control": "no-store"})
     set_cookie(request, response, COOKIE, session, SESSION_S)
     return response
+
+
+async def _is_password(desk: Desk, staff: Staff, typed: str) -> bool:
+    if len(typed) > PASSWORD_LENGTH_MAX:
+        return False
+    return await desk.account_of(EmailAddress.parse(staff.address), typed, is_known=True) is not None
 
 
 async def _changed(desk: Desk, staff: Staff, password: str) -> str:

@@ -1,25 +1,28 @@
 """What the support pages work with: the services, the readers, and how a password is checked."""
 
-import asyncio
 import hashlib
+import hmac
+import math
 import time
 from base64 import b64encode
 from dataclasses import dataclass, field
-from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION
 
+from api.passwords import password_hasher
+from api.problems import ProblemError
 from api.services import Services
-from api.support.throttle import Throttle
+from api.support.hashing_lane import HashingLane
+from api.support.known_browsers import KnownBrowsers
+from api.support.throttle import ALL, Count, Throttle
+from domain.values import EmailAddress
+from projections.accounts import Accounts
 from projections.randomness import POOL
 from projections.staff import Account, StaffDesk
 from projections.statements import Statements
 from projections.support import SupportReader
-
-HASHING_AT_ONCE: Final = 2
-"""Passwords checked at the same time: each costs 64 MiB and a core for a moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +35,22 @@ class Desk:
     statements: Statements
     nobody: str
     throttle: Throttle = field(default_factory=lambda: Throttle(time.monotonic))
-    hasher: PasswordHasher = field(default_factory=PasswordHasher)
-    hashing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HASHING_AT_ONCE))
+    browsers: KnownBrowsers
+    hasher: PasswordHasher
+    lane: HashingLane = field(default_factory=HashingLane)
 
     @classmethod
     def over(cls, services: Services) -> "Desk":
         """A desk over the services of a started application."""
-        storage = services.storage
+        storage, hasher = services.storage, password_hasher()
         return cls(
             services=services,
             staff=StaffDesk(storage),
             find=SupportReader(storage),
             statements=Statements(storage),
-            nobody=nobodys_hash(PasswordHasher()),
+            nobody=nobodys_hash(hasher),
+            hasher=hasher,
+            browsers=KnownBrowsers(services.settings.secret_key.get_secret_value().encode()),
         )
 
     @property
@@ -52,20 +58,59 @@ class Desk:
         """Key of the tokens in forms."""
         return hashlib.sha256(b"support\0" + self.services.settings.secret_key.get_secret_value().encode()).digest()
 
+    def count_key(self, *parts: str) -> bytes:
+        """Key of a count: a keyed digest of what the count is about."""
+        return hmac.digest(self.secret, "\0".join(("count", *parts)).encode(errors="replace"), hashlib.sha256)
+
     @property
     def is_throttled(self) -> bool:
         """Whether failures are counted; load tests switch every limit off."""
         return self.services.settings.rate_limit == "on"
 
-    async def password_is(self, password: str, account: Account | None) -> bool:
-        """Check a password, in the same time whether there is an account or not."""
-        async with self.hashing:
-            return await asyncio.to_thread(self._verify, password, account)
+    def refusal_of_strangers(self) -> ProblemError | None:
+        """Why no unknown browser can sign in at the moment; None if one may."""
+        if self.lane.is_full:
+            return self.lane.refusal("full")
+        if self.is_throttled and self.throttle.is_used_up(Count(ALL, b"")):
+            wait_s = math.ceil(ALL.period_s)
+            problem = ProblemError("RATE_LIMITED", retry_after_s=wait_s)
+            problem.facts["retry_after_s"] = wait_s
+            return problem
+        return None
+
+    async def account_of(self, email: EmailAddress | None, password: str, *, is_known: bool) -> Account | None:
+        """The account whose password this is; the same time passes whether there is an account or not.
+
+        Args:
+            email: The account's address; None if what was typed is not one.
+            password: As typed.
+            is_known: Whether the browser signed in to the account before, or a session is open.
+
+        Raises:
+            ProblemError: OVERLOADED, too many wait for the lane; or the database is unavailable.
+        """
+        async with self.lane.turn(is_known=is_known):
+            account = None if email is None else await self.services.read(lambda: self.staff.account(email))
+            if not await self.lane.run(lambda: self._verify(password, account)):
+                return None
+            if account is not None and self.hasher.check_needs_rehash(account.password_hash):
+                await self._rehash(account, password)
+            return account
 
     async def hash_of(self, password: str) -> str:
-        """What is kept of a new password."""
-        async with self.hashing:
-            return await asyncio.to_thread(self.hasher.hash, password)
+        """What is kept of a new password that signed-in staff set.
+
+        Raises:
+            ProblemError: OVERLOADED, too many wait for the lane.
+        """
+        async with self.lane.turn(is_known=True):
+            return await self.lane.run(lambda: self.hasher.hash(password))
+
+    async def _rehash(self, account: Account, password: str) -> None:
+        """Replace a hash that has other costs than new ones; its sessions stay."""
+        renewed = await self.lane.run(lambda: self.hasher.hash(password))
+        accounts = Accounts(self.services.storage)
+        await self.services.read(lambda: accounts.replace_hash(account.staff_id, account.password_hash, renewed))
 
     def _verify(self, password: str, account: Account | None) -> bool:
         try:

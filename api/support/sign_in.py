@@ -1,14 +1,16 @@
 """Signing in and out."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from api.limits.sites import site_of
+from api.limits.sites import sites_of
 from api.messages import refusal_detail
 from api.pages import page
+from api.problems import ProblemError
 from api.sessions import COOKIE, digest_of, form_token
 from api.support.access import (
     SIGN_IN,
@@ -21,7 +23,9 @@ from api.support.access import (
     set_cookie,
 )
 from api.support.desk import Desk
+from api.support.known_browsers import KEPT
 from api.support.rendering import language_of
+from api.support.throttle import ACCOUNT, ALL, BROWSER, NETWORK, PAIR, SITE, Count
 from domain.values import EmailAddress, MalformedEmailError
 from projections.staff import Account
 
@@ -55,14 +59,18 @@ async def sign_in(
     """Check the password, begin a session under a new token, and go to the page that was asked for."""
     if not is_own_form(request, desk, request.cookies.get(FORM_COOKIE), token):
         raise StaleFormError
-    keys = _throttled_as(request, desk, email)
-    wait = desk.throttle.take(keys) if desk.is_throttled else None
+    visitor = _visitor_of(request, desk, email)
+    wait = desk.throttle.take(visitor.counts) if desk.is_throttled else None
     if wait is not None:
         return _form(request, desk, email=email, wait_s=wait)
-    account = await _checked(desk, email, password)
+    try:
+        account = await _checked(desk, visitor, password)
+    except ProblemError:
+        desk.throttle.forgive(visitor.counts)  # the password was not looked at
+        raise
     if account is None:
         return _form(request, desk, email=email, is_refused=True)
-    desk.throttle.forgive(keys)
+    desk.throttle.forgive(visitor.counts)
     session, before = new_token(), request.cookies.get(COOKIE)
     now = desk.services.now()
 
@@ -75,6 +83,8 @@ async def sign_in(
     response = RedirectResponse(_next(request), 303, {"Cache-Control": "no-store"})
     set_cookie(request, response, COOKIE, session, SESSION_S)
     response.delete_cookie(FORM_COOKIE, path="/support")
+    known = desk.browsers.cookie(visitor.name, new_token(), now)
+    set_cookie(request, response, known.name, known.value, int(KEPT.total_seconds()), path="/support")
     return response
 
 
@@ -93,32 +103,53 @@ async def sign_out(request: Request, desk: TheDesk, staff: ActingViewer) -> Resp
     return response
 
 
-async def _checked(desk: Desk, email: str, password: str) -> Account | None:
+class _Visitor(NamedTuple):
+    """Who tries to sign in: the address that was typed, and the counts that a failure is added to."""
+
+    email: EmailAddress | None
+    counts: Sequence[Count]
+    is_known: bool
+
+    @property
+    def name(self) -> str:
+        """The account's normal address; empty if what was typed is not an email address."""
+        return self.email.normal if self.email else ""
+
+
+async def _checked(desk: Desk, visitor: _Visitor, password: str) -> Account | None:
     """The account whose password this is; each failure is written down, and takes as long as a success."""
-    account = await desk.services.read(lambda: _account(desk, email))
-    is_right = len(password) <= PASSWORD_LENGTH_MAX and await desk.password_is(password, account)
-    if is_right:
-        return account
-    now, staff_id = desk.services.now(), account.staff_id if account else None
-    await desk.services.read(lambda: desk.staff.record("sign_in_failed", staff_id, now))
-    return None
+    is_short = len(password) <= PASSWORD_LENGTH_MAX
+    account = await desk.account_of(visitor.email, password, is_known=visitor.is_known) if is_short else None
+    if account is None:
+        now, email = desk.services.now(), visitor.email
+
+        def record() -> None:
+            known = desk.staff.account(email) if email else None
+            desk.staff.record("sign_in_failed", known.staff_id if known else None, now)
+
+        await desk.services.read(record)
+    return account
 
 
-def _account(desk: Desk, email: str) -> Account | None:
+def _visitor_of(request: Request, desk: Desk, typed: str) -> _Visitor:
+    """Where a sign-in comes from and whom it is for; no address is kept in clear."""
     try:
-        return desk.staff.account(EmailAddress.parse(email))
+        email = EmailAddress.parse(typed)
     except MalformedEmailError:
-        return None
-
-
-def _throttled_as(request: Request, desk: Desk, email: str) -> tuple[str, str]:
-    """Where a try comes from and whom it is for; no address is kept in clear."""
-    host = request.client.host if request.client else ""
-    try:
-        name = EmailAddress.parse(email).normal
-    except MalformedEmailError:
-        name = ""
-    return f"from {site_of(host)}", f"for {form_token(desk.secret, name)}"
+        email = None
+    name = email.normal if email else ""
+    browser = desk.browsers.browser(request.cookies, name, desk.services.now())
+    if browser is not None:
+        return _Visitor(email, (Count(BROWSER, desk.count_key(name, browser)),), is_known=True)
+    site, *networks = sites_of(request.client.host if request.client else "")
+    counts = (
+        Count(PAIR, desk.count_key(name, site)),
+        Count(SITE, desk.count_key(site)),
+        *(Count(NETWORK, desk.count_key(network)) for network in networks),
+        Count(ACCOUNT, desk.count_key(name)),
+        Count(ALL, b""),
+    )
+    return _Visitor(email, counts, is_known=False)
 
 
 def _next(request: Request) -> str:

@@ -116,6 +116,9 @@ WITH ended AS (
 UPDATE staff SET password_hash = %(password_hash)s WHERE staff_id = %(staff_id)s AND removed_at IS NULL
 RETURNING staff_id;
 
+-- name: replace_password_hash
+UPDATE staff SET password_hash = %s WHERE staff_id = %s AND password_hash = %s AND removed_at IS NULL;
+
 -- name: remove_staff
 -- The row stays, so that the history knows who it was; no password fits it any more.
 WITH ended AS (

@@ -14,6 +14,7 @@ from api.main import create_app
 from api.settings import ApiSettings
 from tests.api.site import Site
 from tests.conftest import clone, database_of, drop
+from tests.hashers import CHEAP
 
 LIMITS_ON_INVITATIONS = (
     "LEDGER_INVITATIONS_PER_RECIPIENT",
@@ -43,10 +44,12 @@ def settings_over(database_url: str, monkeypatch: pytest.MonkeyPatch, folder: Pa
 
 @contextmanager
 def started(settings: ApiSettings) -> Iterator[Site]:
-    """The application, started, with a client."""
+    """The application, started, with a client. It hashes passwords at little cost."""
     app = create_app(settings)
-    with TestClient(app, raise_server_exceptions=False, headers={"accept-language": "zh-CN"}) as client:
-        yield Site(client, app.state.services)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("api.support.desk.password_hasher", lambda: CHEAP)
+        with TestClient(app, raise_server_exceptions=False, headers={"accept-language": "zh-CN"}) as client:
+            yield Site(client, app.state.services)
 
 
 @pytest.fixture

@@ -112,6 +112,7 @@ FAMILIES: Final = {
     *(f"refusal.OUT_OF_BOUNDS.{field}" for field in ("occurred_at", "expires_at", "max_uses")),
     *(f"refusal.RATE_LIMITED.{why}" for why in ("unknown_codes", "everybody")),
     *(f"refusal.RATE_LIMITED.{why}" for why in ("unknown_codes", "everybody", *INVITATION_LIMITS)),
+    "refusal.OVERLOADED.sign_in",
     *("refusal.FORBIDDEN.csrf", "refusal.FORBIDDEN.detail_scope"),
     *(f"refusal.RESERVATION_NOT_REFUNDABLE.{why}" for why in REFUNDABLE),
     *(f"state.{state}" for state in STATES if state in {"waiting", "sending", "unknown"}),

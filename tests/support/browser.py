@@ -5,23 +5,21 @@ from html import unescape
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from argon2 import PasswordHasher
-
 from domain.values import EmailAddress, normal_code
 from projections.sql import QUERIES
 from tests.api.site import Answer, Site
+from tests.hashers import CHEAP
 
-CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-"""Real hashes, quickly made."""
 TOKEN = re.compile(r'name="token" value="(\w+)"')
 
 
 class Browser:
     """One person's browser."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, address: str = "testclient") -> None:
         self.site = site
         self.cookies: dict[str, str] = {}
+        self.address = address
 
     def get(self, path: str, **params: Any) -> Answer:
         """Open a page."""
@@ -52,6 +50,7 @@ class Browser:
     def _request(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> Answer:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         client = self.site.client
+        client._transport.client = (self.address, 50_000)  # type: ignore[attr-defined]  # of Starlette's client
         client.cookies.clear()
         sent = {
             "accept": "text/html",

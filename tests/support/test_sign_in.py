@@ -9,7 +9,6 @@ from eventsourcing.persistence import ProgrammingError
 
 from api.limits.sites import site_of
 from api.support.desk import nobodys_hash
-from api.support.throttle import FAILURES_MAX, WINDOW_S, Throttle
 from tests.api.site import Site
 from tests.support.browser import Browser, add_staff, heading
 from tests.support.conftest import PASSWORD
@@ -155,22 +154,6 @@ def test_an_ipv6_site_counts_as_one() -> None:
     assert site_of("2001:db8::1") == site_of("2001:db8::ffff:2") != site_of("2001:db8:1::1")
     assert site_of("192.0.2.1") != site_of("192.0.2.2")
     assert site_of("testclient") == "testclient"
-
-
-def test_the_throttle_forgets_what_is_old_and_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the window a try is free again; beyond the bound the quietest key goes."""
-    monkeypatch.setattr("api.support.throttle.KEYS_MAX", 2)
-    now = [0.0]
-    throttle = Throttle(lambda: now[0])
-
-    tries = [throttle.take(("a",)) for _ in range(FAILURES_MAX + 1)]
-    now[0] = WINDOW_S
-    later = throttle.take(("a",))
-    throttle.take(("b", "c"))
-
-    assert tries == [None] * FAILURES_MAX + [WINDOW_S + 1]
-    assert later is None
-    assert len(throttle._tries) == 2
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET act = 'x'", "DELETE FROM audit", "TRUNCATE audit"])
