@@ -14,7 +14,7 @@ from argon2.low_level import ARGON2_VERSION
 from api.passwords import password_hasher
 from api.problems import ProblemError
 from api.services import Services
-from api.support.hashing_lane import HashingLane
+from api.support.hashing_lane import HashingLane, Turn
 from api.support.known_browsers import KnownBrowsers
 from api.support.throttle import ALL, Count, Throttle
 from domain.values import EmailAddress
@@ -89,12 +89,12 @@ class Desk:
         Raises:
             ProblemError: OVERLOADED, too many wait for the lane; or the database is unavailable.
         """
-        async with self.lane.turn(is_known=is_known):
+        async with self.lane.turn(is_known=is_known) as turn:
             account = None if email is None else await self.services.read(lambda: self.staff.account(email))
-            if not await self.lane.run(lambda: self._verify(password, account)):
+            if not await turn.run(lambda: self._verify(password, account)):
                 return None
             if account is not None and self.hasher.check_needs_rehash(account.password_hash):
-                await self._rehash(account, password)
+                await self._rehash(account, password, turn)
             return account
 
     async def hash_of(self, password: str) -> str:
@@ -103,12 +103,12 @@ class Desk:
         Raises:
             ProblemError: OVERLOADED, too many wait for the lane.
         """
-        async with self.lane.turn(is_known=True):
-            return await self.lane.run(lambda: self.hasher.hash(password))
+        async with self.lane.turn(is_known=True) as turn:
+            return await turn.run(lambda: self.hasher.hash(password))
 
-    async def _rehash(self, account: Account, password: str) -> None:
+    async def _rehash(self, account: Account, password: str, turn: Turn) -> None:
         """Replace a hash that has other costs than new ones; its sessions stay."""
-        renewed = await self.lane.run(lambda: self.hasher.hash(password))
+        renewed = await turn.run(lambda: self.hasher.hash(password))
         accounts = Accounts(self.services.storage)
         await self.services.read(lambda: accounts.replace_hash(account.staff_id, account.password_hash, renewed))
 

@@ -24,8 +24,20 @@ WAITING_MAX: Final = 8
 WAIT_S: Final = 10.0
 """Longest wait for the lane."""
 RETRY_AFTER_S: Final = 5
-NICE: Final = 10
-"""The hashing thread's nice value on Linux. A redeem gets the core first; an idle core hashes at full speed."""
+NICE: Final = 19
+"""Nice value on Linux of the thread that hashes for strangers: redeems get the core first, an idle one hashes at full
+speed. For known callers, who are few, another thread hashes at the usual priority."""
+
+
+class Turn:
+    """A caller's hold of the lane."""
+
+    def __init__(self, thread: ThreadPoolExecutor) -> None:
+        self._thread = thread
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Run a job in the hashing thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
 
 
 class HashingLane:
@@ -42,24 +54,23 @@ class HashingLane:
         self._known: deque[asyncio.Future[None]] = deque()
         self._strangers: deque[asyncio.Future[None]] = deque()
         self._is_busy = False
-        self._thread = ThreadPoolExecutor(1, "password-hashing", initializer=_step_back)
+        self._threads = {
+            True: ThreadPoolExecutor(1, "password-hashing"),
+            False: ThreadPoolExecutor(1, "strangers-hashing", initializer=_step_back),
+        }
 
     @asynccontextmanager
-    async def turn(self, *, is_known: bool) -> AsyncIterator[None]:
-        """Hold the lane.
+    async def turn(self, *, is_known: bool) -> AsyncIterator["Turn"]:
+        """Hold the lane; jobs are run by the turn.
 
         Raises:
             ProblemError: OVERLOADED, too many callers wait already, or the wait was too long.
         """
         await self._enter(self._known if is_known else self._strangers)
         try:
-            yield
+            yield Turn(self._threads[is_known])
         finally:
             self._pass_on()
-
-    async def run(self, job: Callable[[], T]) -> T:
-        """Run a job in the hashing thread; for the holder of the lane."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
 
     @property
     def is_full(self) -> bool:

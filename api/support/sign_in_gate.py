@@ -43,12 +43,16 @@ class SignInGate:
         await self._app(scope, receive, send)
 
     def _page(self, refusal: ProblemError, scope: Scope) -> Response:
-        """The page of a refusal, rendered once for each language, of nothing that a request says."""
+        """The page of a refusal, rendered once for each language, of nothing that a request says.
+
+        It is a new response each time, since the layers around add headers to it.
+        """
         key = refusal.code, language_of(Request(scope))
         if key not in self._pages:
             plain = {**scope, "query_string": b"", "headers": [(b"accept-language", key[1].encode())]}
             self._pages[key] = fault_page(Request(plain), refusal)
-        return self._pages[key]
+        page = self._pages[key]
+        return Response(page.body, page.status_code, page.headers)
 
 
 def _may_know(scope: Scope) -> bool:

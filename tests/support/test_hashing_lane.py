@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-import pytest
 from argon2 import PasswordHasher, extract_parameters
 
 from api.passwords import password_hasher
@@ -42,8 +41,8 @@ class Gate:
 async def hold(lane: HashingLane, job: Callable[[], None], *, is_known: bool = False) -> str:
     """Run a job in its turn; what came of it."""
     try:
-        async with lane.turn(is_known=is_known):
-            await lane.run(job)
+        async with lane.turn(is_known=is_known) as turn:
+            await turn.run(job)
     except ProblemError as problem:
         return problem.code
     return "done"
@@ -123,17 +122,16 @@ def test_cancelled_caller_passes_the_lane_on() -> None:
     assert asyncio.run(cancelled()) == ["done"] * 3
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no priority of a single thread")
 def test_hashing_thread_steps_back_behind_all_other_work() -> None:
-    """The event loop's thread keeps its priority."""
+    """For strangers, on Linux, where each thread has its priority; known callers and the event loop keep theirs."""
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
-    async def priority() -> int:
-        lane = HashingLane()
-        async with lane.turn(is_known=False):
-            return await lane.run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    async def priority(*, is_known: bool) -> int:
+        async with HashingLane().turn(is_known=is_known) as turn:
+            return await turn.run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
-    assert asyncio.run(priority()) == min(19, before + NICE) or before != 0
+    assert asyncio.run(priority(is_known=True)) == before
+    assert asyncio.run(priority(is_known=False)) == (NICE if sys.platform == "linux" else before)
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
@@ -158,9 +156,34 @@ def test_sign_ins_beyond_the_queue_are_told_to_come_back_and_count_as_no_failure
     then = browser.sign_in(EMAIL, PASSWORD)
 
     assert {answer.status_code for answer in full} == {503}
+    assert len({len(answer.headers.multi_items()) for answer in full}) == 1  # type: ignore[attr-defined]  # of the client's answers
     assert full[0].headers["retry-after"] == str(RETRY_AFTER_S)
     assert "your password was not checked" in full[0].text
     assert then.status_code == 303
+
+
+def test_known_browser_has_a_place_while_strangers_fill_the_queue(site: Site) -> None:
+    """And a stranger whose cookie is forged has none."""
+    add_staff(site, EMAIL, "support", PASSWORD)
+    desk = site.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    known, forger = Browser(site), Browser(site)
+    assert known.sign_in(EMAIL, PASSWORD).status_code == 303
+    known.submit("/support/sign-out")
+    name = next(name for name in known.cookies if name.startswith("ledger_known_"))
+    forger.cookies[name] = "9999999999.b.0"
+    desk.lane._is_busy = True
+
+    async def fill() -> None:
+        loop = asyncio.get_running_loop()
+        desk.lane._strangers.extend(loop.create_future() for _ in range(WAITING_MAX))
+        loop.call_later(0.1, desk.lane._pass_on)
+
+    forged = forger.token("/support/sign-in"), known.token("/support/sign-in")
+    inside(site, fill)
+    refused = forger.post("/support/sign-in", {"email": EMAIL, "password": PASSWORD, "token": forged[0]})
+    welcome = known.post("/support/sign-in", {"email": EMAIL, "password": PASSWORD, "token": forged[1]})
+
+    assert (refused.status_code, welcome.status_code) == (503, 303)
 
 
 def test_new_hash_takes_one_lane_and_no_less_memory_than_the_librarys_own() -> None:
