@@ -7,6 +7,7 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
+
 from api.cli.arguments import JsonFlag, address_of
 from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, local_time, print_json
 from api.passwords import password_hasher
