@@ -11,13 +11,8 @@ TEXT_MAX: Final = 64
 """Of an address that is none; only a broken proxy sends one."""
 
 
-def site_of(host: str) -> str:
-    """The part of an address that one party surely controls; the text itself if it is none."""
-    return sites_of(host)[0]
-
-
 def sites_of(host: str) -> tuple[str, ...]:
-    """The site, and for IPv6 the network around it."""
+    """The part of an address that one party controls, and for IPv6 the network around it; a text that is none as it is."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -110,7 +110,6 @@ FAMILIES: Final = {
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
     "refusal.LIMIT_TOO_LOW.detail_taken",
     *(f"refusal.OUT_OF_BOUNDS.{field}" for field in ("occurred_at", "expires_at", "max_uses")),
-    *(f"refusal.RATE_LIMITED.{why}" for why in ("unknown_codes", "everybody")),
     *(f"refusal.RATE_LIMITED.{why}" for why in ("unknown_codes", "everybody", *INVITATION_LIMITS)),
     "refusal.OVERLOADED.sign_in",
     *("refusal.FORBIDDEN.csrf", "refusal.FORBIDDEN.detail_scope"),

@@ -7,7 +7,7 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 from eventsourcing.persistence import ProgrammingError
 
-from api.limits.sites import site_of
+from api.limits.sites import sites_of
 from api.support.desk import nobodys_hash
 from tests.api.site import Site
 from tests.support.browser import Browser, add_staff, heading
@@ -151,9 +151,9 @@ def test_cookies_keep_to_https_where_there_is_https(site: Site) -> None:
 
 def test_an_ipv6_site_counts_as_one() -> None:
     """It hands out addresses at will; IPv4 addresses count each, and what is no address counts as it stands."""
-    assert site_of("2001:db8::1") == site_of("2001:db8::ffff:2") != site_of("2001:db8:1::1")
-    assert site_of("192.0.2.1") != site_of("192.0.2.2")
-    assert site_of("testclient") == "testclient"
+    assert sites_of("2001:db8::1") == sites_of("2001:db8::ffff:2") != sites_of("2001:db8:1::1")
+    assert sites_of("192.0.2.1") != sites_of("192.0.2.2")
+    assert sites_of("testclient") == ("testclient",)
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET act = 'x'", "DELETE FROM audit", "TRUNCATE audit"])
