@@ -12,7 +12,7 @@ TEXT_MAX: Final = 64
 
 
 def sites_of(host: str) -> tuple[str, ...]:
-    """The part of an address that one party controls, and for IPv6 the network around it; a text that is none as it is."""
+    """The part of an address that one party controls, and for IPv6 the network around it; another text as it is."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

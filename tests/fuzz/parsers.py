@@ -28,7 +28,7 @@ from api.intake.records import FileFaultError as FileFault
 from api.intake.records import Format, Records
 from api.intake.rows import CellFaultError, row_of
 from api.issuing import Terms
-from api.limits.sites import site_of
+from api.limits.sites import sites_of
 from api.pages.mailbox import with_links
 from api.paging import cursor_of, place_of
 from api.problems import ProblemError
@@ -191,7 +191,7 @@ def _arguments(mutator: Mutator) -> None:
 def _headers(mutator: Mutator) -> None:
     header = mutator.text(("zh-CN,zh;q=0.9,en;q=0.8", "*;q=0.1", "en"))
     assert pick_language(header, "zh") in {"zh", "en"}
-    site_of(mutator.text(("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "192.0.2.1, 198.51.100.2")))
+    sites_of(mutator.text(("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "192.0.2.1, 198.51.100.2")))
 
 
 def _mail_server(mutator: Mutator) -> None:
@@ -274,7 +274,7 @@ def _proxied(mutator: Mutator) -> None:
     with suppress(StopIteration):
         behind_proxies(app, ["10.0.0.0/8"])(scope, None, None).__await__().__next__()  # type: ignore[arg-type]  # asks for nothing
     ((client, scheme),) = seen
-    site_of(client)
+    sites_of(client)
     assert peer == "10.0.0.2" or (client, scheme) == (peer, "http"), "somebody else was believed"
 
 
