@@ -16,7 +16,7 @@ PARTS: Final = {
     "beat": "heartbeat of beat missing for 15 s: retries and refunds wait",
     "broker_noeviction": "maxmemory-policy of Redis is unsafe, queued work may be evicted: set it to noeviction",
     "broker_memory": "Redis is full and refuses work: raise its maxmemory, or find what fills it",
-    "mail_server": "mail server unreachable from the workers, invitations wait: start it, or set LEDGER_SMTP_URL",
+    "mail_server": "mail server is unavailable to the workers, invitations wait: start it, or set LEDGER_SMTP_URL",
 }
 """By the names of `workers.broker.BrokerState.missing`."""
 

@@ -93,7 +93,7 @@ class MailServerWatch:
             self._mark()
             if not self._was_missing:
                 log.error(
-                    "mail server %s could not be reached (%s): start it, or set LEDGER_SMTP_URL; "
+                    "mail server %s is unavailable (%s): start it, or set LEDGER_SMTP_URL; "
                     "invitations wait until their deadline",
                     self._server, why,
                 )  # fmt: skip
@@ -101,5 +101,5 @@ class MailServerWatch:
             with contextlib.suppress(redis.RedisError):
                 self._client.delete(MAIL_MISSING)
             if self._was_missing:
-                log.warning("mail server %s was reached again", self._server)
+                log.warning("mail server %s is available again", self._server)
         self._was_missing = why is not None
