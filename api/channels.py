@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 from api.deps import Admin, TheServices
 from api.hook_schemas import SecretView, views_of_secrets
 from api.problems import ProblemError, malformed
-from api.schemas import Asked, Problem
+from api.schemas import Asked, GroupName, Problem
 from api.services import Services
 from api.targets import checked_target
+from api.use_cases.channels import mail_again, post_to_channel, renew_secret
 from domain.groups import NAME_LENGTH_MAX
 from domain.targets import URL_LENGTH_MAX
 from projections.channels import ChannelLine, Channels
@@ -29,7 +30,7 @@ router = APIRouter(
 class ChannelRequest(Asked):
     """Where a group's invitations are to be posted."""
 
-    group: Annotated[str, Field(min_length=1, max_length=NAME_LENGTH_MAX)]
+    group: GroupName
     url: Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)]
 
 
@@ -53,13 +54,10 @@ class ChannelPage(BaseModel):
 
 
 @router.put("", summary="Post a group's invitations to a system of yours")
-async def put_channel(body: ChannelRequest, services: TheServices, _: Admin) -> ChannelView:
-    """The first time the answer holds the secret, this once. Invitations that are due go there from now on."""
-    if body.group != body.group.strip() or not body.group.isprintable():
-        raise malformed("body.group", "a name on one line, without spaces around it")
-    url, channels = checked_target(body.url, services.settings), Channels(services.storage)
-    ids, now = (services.new_id(), services.new_id()), services.now()
-    channel_id, secret = await services.read(lambda: channels.turn_on(body.group, url, *ids, now))
+async def put_channel(body: ChannelRequest, services: TheServices, caller: Admin) -> ChannelView:
+    """Posts the group's due invitations there from now on. The first response for a group holds the secret, once."""
+    url, action = checked_target(body.url, services.settings), services.action(caller)
+    channel_id, secret = await services.read(lambda: post_to_channel(action, body.group, url))
     return await view_of_channel(services, ChannelLine(channel_id, body.group, is_on=True, url=url), secret)
 
 
@@ -81,20 +79,18 @@ async def list_channels(
 @router.post(
     "/{channel_id}/rotate-secret", responses={404: {"model": Problem}}, summary="Make a new secret for a channel"
 )
-async def rotate_channel_secret(channel_id: UUID, services: TheServices, _: Admin) -> ChannelView:
+async def rotate_channel_secret(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
     """Shown this once. The one before it stays valid for 24 hours, both ways."""
-    line = await _line(services, channel_id)
-    secrets, text_id, now = HookSecrets(services.storage), services.new_id(), services.now()
-    secret = await services.read(lambda: secrets.renew(channel_id, text_id, now))
+    line, action = await _line(services, channel_id), services.action(caller)
+    secret = await services.read(lambda: renew_secret(action, channel_id, line.group))
     return await view_of_channel(services, line, secret)
 
 
 @router.delete("/{channel_id}", responses={404: {"model": Problem}}, summary="Mail a group's invitations again")
-async def delete_channel(channel_id: UUID, services: TheServices, _: Admin) -> ChannelView:
+async def delete_channel(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
     """What was posted before is still reported on: the callbacks' address and secrets stay."""
-    line, channels = await _line(services, channel_id), Channels(services.storage)
-    now = services.now()
-    await services.read(lambda: channels.turn_off(line.group, now))
+    line, action = await _line(services, channel_id), services.action(caller)
+    await services.read(lambda: mail_again(action, line.group))
     return await view_of_channel(services, line._replace(is_on=False))
 
 

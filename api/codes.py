@@ -77,7 +77,7 @@ async def issue(
         if key is None:
             return _issue(services, body, context)
         wish = KeyedIssue(key=key, terms=_terms(body), count=body.count, prefix=body.prefix.upper(), note=body.note)
-        return issue_once(services.storage, wish, context, QuickLetters())
+        return issue_once(services.action(caller), wish, context, QuickLetters())
 
     issued = await services.read(issue_all, ISSUE_S_MAX)
     return [IssuedCode(code=code.text, id=code.code_id) for code in issued]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from api.schemas import Name
+from api.schemas import GroupName
 from domain.values import TYPED_LENGTH_MAX
 
 CorrectionToken = Annotated[
@@ -22,7 +22,7 @@ class RebindRequest(BaseModel):
 
     email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
     code: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
-    group: Name
+    group: GroupName
     correction_token: CorrectionToken = None
 
 

@@ -12,6 +12,7 @@ from domain.decisions.command import Context
 from domain.decisions.forget import CloseForForgetting
 from domain.decisions.overdue import SettleDue
 from domain.values import EmailAddress
+from projections.audit_log import Action, Recorder
 from projections.bootstrap import Storage
 from projections.forgetting import Eraser, ForgottenList
 
@@ -40,6 +41,7 @@ class Forgetting:
 
     Attributes:
         context: The context of a command, by who asks.
+        action: Who asks and why, for the audit log; None where the list of erased persons asks.
         new_id: Random ids.
         mailbox: Maildir of the demo, whose letters to the person go too; None where there is none.
     """
@@ -49,6 +51,8 @@ class Forgetting:
     context: Callable[[], Context]
     new_id: Callable[[], UUID]
     mailbox: Path | None = None
+    action: Action | None = None
+    reason: str = ""
 
     def forget(self, address: EmailAddress) -> Forgotten:
         """Forget the person with this address.
@@ -65,9 +69,9 @@ class Forgetting:
             if leased_until is not None:
                 return Forgotten(closed=closed, leased_until=leased_until)
             self.forgotten.add(recipient_id, self.context().now)
-            if eraser.erase(recipient_id):
+            if self._erase(eraser, recipient_id):
                 ids.append(recipient_id)
-        eraser.erase_refusals(address)
+        self._erase_refusals(eraser, address, is_known=bool(ids))
         if self.mailbox is not None:
             delete_mails_to(self.mailbox, address.normal)
         return Forgotten(ids, closed)
@@ -86,6 +90,31 @@ class Forgetting:
             self._close(eraser, recipient_id)
             number += eraser.erase(recipient_id)
         return number
+
+    def _erase(self, eraser: Eraser, recipient_id: UUID) -> bool:
+        """Erase one person, with the line in the audit log; False if it was done before."""
+        if self.action is None:
+            return eraser.erase(recipient_id)
+
+        def change(record: Recorder) -> bool:
+            is_new = eraser.erase(recipient_id)
+            if is_new:
+                record("forgot_person", recipient_id, self.reason)
+            return is_new
+
+        return self.action.perform(change)
+
+    def _erase_refusals(self, eraser: Eraser, address: EmailAddress, *, is_known: bool) -> None:
+        """Erase the digests of refused requests; that is recorded too where nothing else is known of the person."""
+        if self.action is None or is_known:
+            eraser.erase_refusals(address)
+            return
+
+        def change(record: Recorder) -> None:
+            eraser.erase_refusals(address)
+            record("forgot_person", None, self.reason)
+
+        self.action.perform(change)
 
     def _close(self, eraser: Eraser, recipient_id: UUID) -> tuple[int, datetime | None]:
         """Settle all that they hold: how many reservations, and until when a worker keeps one of them."""

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from api.problems import ProblemError
 from api.services import Services
+from projections.audit_log import Action, Recorder, told
 from projections.deliveries import TEST_TYPE, Deliveries, DeliveryState, Tried
 from projections.endpoints import Endpoint, Endpoints
 from projections.hook_secrets import HookSecrets
@@ -52,20 +53,25 @@ async def _post(request: Request) -> HookPost:
 TheHookPost = Annotated[HookPost, Depends(_post)]
 
 
-async def send_test(services: Services, post: HookPost, found: Endpoint) -> HookAnswer:
-    """Send a test now, and keep what became of it.
+async def send_test(services: Services, post: HookPost, found: Endpoint, action: Action) -> HookAnswer:
+    """Send a test now, and keep its outcome with a line in the audit log.
 
     Raises:
         ProblemError: The database is away, or the endpoint takes too long.
     """
     secrets, deliveries = HookSecrets(services.storage), Deliveries(services.storage)
-    delivery_id, now = services.new_id(), services.now()
+    delivery_id, now = services.new_id(), action.now
 
     def send() -> HookAnswer:
         sent = post.test_hook(found.url, secrets.valid(found.endpoint_id, now), delivery_id, now)
         state: DeliveryState = "delivered" if sent.is_taken else "failed"
         tried = Tried(delivery_id, state, None, now, sent.outcome, sent.status, sent.ms)
-        deliveries.keep_test(found.endpoint_id, TEST_TYPE, tried)
+
+        def keep(record: Recorder) -> None:
+            deliveries.keep_test(found.endpoint_id, TEST_TYPE, tried)
+            record("sent_test", found.endpoint_id, told(url=found.url, outcome=sent.outcome))
+
+        action.perform(keep)
         return sent
 
     return await services.read(send, services.settings.webhook_timeout_s + SPARE_S)

@@ -25,6 +25,16 @@ from api.schemas import Problem
 from api.services import Services
 from api.support.search import LATEST
 from api.targets import checked_target
+from api.use_cases.channels import renew_secret
+from api.use_cases.webhook_endpoints import (
+    EndpointDraft,
+    EndpointTerms,
+    add_endpoint,
+    change_endpoint,
+    redeliver,
+    redeliver_failed,
+    remove_endpoint,
+)
 from projections.deliveries import Deliveries, DeliveryState
 from projections.endpoints import Endpoint, Endpoints
 from projections.hook_secrets import HookSecrets
@@ -46,18 +56,18 @@ router = APIRouter(
 
 
 @router.post("", status_code=201, summary="Make an endpoint")
-async def make_webhook(body: EndpointRequest, services: TheServices, _: Admin) -> EndpointView:
+async def make_webhook(body: EndpointRequest, services: TheServices, caller: Admin) -> EndpointView:
     """The answer holds its secret, this once."""
-    url, endpoints = checked_target(body.url, services.settings), Endpoints(services.storage)
-    endpoint_id, text_id, now = services.new_id(), services.new_id(), services.now()
-
-    def add() -> str | None:
-        return endpoints.add(
-            endpoint_id, url, body.event_types, body.concurrency, text_id, now, position=body.from_position
-        )
-
-    secret = await services.read(add)
-    return await view_of_endpoint(services, await endpoint_of(services, endpoint_id), secret)
+    draft = EndpointDraft(
+        endpoint_id=services.new_id(),
+        url=checked_target(body.url, services.settings),
+        event_types=body.event_types,
+        concurrency=body.concurrency,
+        position=body.from_position,
+    )
+    action = services.action(caller)
+    secret = await services.read(lambda: add_endpoint(action, draft))
+    return await view_of_endpoint(services, await endpoint_of(services, draft.endpoint_id), secret)
 
 
 @router.get("", summary="All endpoints")
@@ -79,48 +89,41 @@ async def get_webhook(endpoint_id: UUID, services: TheServices, _: Admin) -> End
 
 
 @router.patch("/{endpoint_id}", summary="Change, disable or enable an endpoint")
-async def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheServices, _: Admin) -> EndpointView:
+async def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheServices, caller: Admin) -> EndpointView:
     """Of a disabled one the log waits; enabled, it is told of everything since."""
-    endpoints, now = Endpoints(services.storage), services.now()
-    url = None if body.url is None else checked_target(body.url, services.settings)
-    await endpoint_of(services, endpoint_id)
-
-    def change() -> None:
-        types, hands = body.event_types, body.concurrency
-        if url is not None or types is not None or hands is not None:
-            endpoints.change(endpoint_id, now, url=url, event_types=types, concurrency=hands)
-        if body.state == "disabled":
-            endpoints.disable(endpoint_id, "by_staff", now)
-        elif body.state == "enabled":
-            endpoints.enable(endpoint_id, now)
-
-    await services.read(change)
+    terms = EndpointTerms(
+        url=None if body.url is None else checked_target(body.url, services.settings),
+        event_types=body.event_types,
+        concurrency=body.concurrency,
+        state=body.state,
+    )
+    action, before = services.action(caller), await endpoint_of(services, endpoint_id)
+    await services.read(lambda: change_endpoint(action, before, terms))
     return await view_of_endpoint(services, await endpoint_of(services, endpoint_id))
 
 
 @router.delete("/{endpoint_id}", status_code=204, summary="Remove an endpoint")
-async def remove_webhook(endpoint_id: UUID, services: TheServices, _: Admin) -> Response:
+async def remove_webhook(endpoint_id: UUID, services: TheServices, caller: Admin) -> Response:
     """For good; its log goes with it."""
-    endpoints, now = Endpoints(services.storage), services.now()
-    if not await services.read(lambda: endpoints.remove(endpoint_id, now)):
+    action = services.action(caller)
+    if not await services.read(lambda: remove_endpoint(action, endpoint_id)):
         raise ProblemError("NOT_FOUND")
     return Response(status_code=204)
 
 
 @router.post("/{endpoint_id}/rotate-secret", summary="Make a new secret for an endpoint")
-async def rotate_webhook_secret(endpoint_id: UUID, services: TheServices, _: Admin) -> EndpointView:
+async def rotate_webhook_secret(endpoint_id: UUID, services: TheServices, caller: Admin) -> EndpointView:
     """Shown this once. For 24 hours messages are signed with the one before it too."""
-    found = await endpoint_of(services, endpoint_id)
-    secrets, text_id, now = HookSecrets(services.storage), services.new_id(), services.now()
-    secret = await services.read(lambda: secrets.renew(endpoint_id, text_id, now))
+    found, action = await endpoint_of(services, endpoint_id), services.action(caller)
+    secret = await services.read(lambda: renew_secret(action, endpoint_id, found.url))
     return await view_of_endpoint(services, found, secret)
 
 
 @router.post("/{endpoint_id}/test", summary="Send an endpoint a test")
-async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheHookPost, _: Admin) -> TestOutcome:
+async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheHookPost, caller: Admin) -> TestOutcome:
     """A message of the type `webhook.test`, now and once, also to a disabled one; it is in the log."""
     found = await endpoint_of(services, endpoint_id)
-    sent = await send_test(services, post, found)
+    sent = await send_test(services, post, found, services.action(caller))
     return TestOutcome(taken=sent.is_taken, outcome=sent.outcome, status=sent.status, ms=sent.ms)
 
 
@@ -142,23 +145,23 @@ async def list_webhook_deliveries(
 
 
 @router.post("/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send one message once more")
-async def redeliver_one(endpoint_id: UUID, delivery_id: UUID, services: TheServices, _: Admin) -> Redelivered:
+async def redeliver_one(endpoint_id: UUID, delivery_id: UUID, services: TheServices, caller: Admin) -> Redelivered:
     """With the same id; also one that was taken. A disabled endpoint is enabled first."""
-    deliveries, now = Deliveries(services.storage), services.now()
-    if not await services.read(lambda: deliveries.redeliver(endpoint_id, delivery_id, now)):
+    action = services.action(caller)
+    if not await services.read(lambda: redeliver(action, endpoint_id, delivery_id)):
         raise ProblemError("NOT_FOUND")
     return Redelivered(count=1)
 
 
 @router.post("/{endpoint_id}/redeliver-failed", summary="Send those once more that failed for good")
-async def redeliver_failed(
-    endpoint_id: UUID, services: TheServices, _: Admin, since: Timestamp | None = None
+async def redeliver_all_failed(
+    endpoint_id: UUID, services: TheServices, caller: Admin, since: Timestamp | None = None
 ) -> Redelivered:
     """Of the last 30 days, or since a moment; 1,000 at most, the oldest first."""
     await endpoint_of(services, endpoint_id)
-    deliveries, now = Deliveries(services.storage), services.now()
-    start = now - TRIED_ANEW if since is None else since
-    return Redelivered(count=await services.read(lambda: deliveries.redeliver_failed(endpoint_id, start, now)))
+    action = services.action(caller)
+    start = action.now - TRIED_ANEW if since is None else since
+    return Redelivered(count=await services.read(lambda: redeliver_failed(action, endpoint_id, start)))
 
 
 async def view_of_endpoint(services: Services, found: Endpoint, secret: str | None = None) -> EndpointView:

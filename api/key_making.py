@@ -9,8 +9,7 @@ from uuid import UUID
 from api.scopes import Role, Scope
 from api.sessions import digest_of
 from projections.api_keys import ApiKeys
-from projections.bootstrap import Storage
-from projections.staff import StaffDesk
+from projections.audit_log import Action, Recorder, told
 
 SECRET_BYTES: Final = 24
 PREFIX: Final = "rl_"
@@ -28,18 +27,13 @@ class KeyWish(NamedTuple):
     days: int | None
 
 
-def make_key(
-    storage: Storage, wish: KeyWish, key_id: UUID, text_id: UUID, now: datetime, *, staff_id: UUID | None
-) -> str | None:
-    """Make a key, and write down who made it.
+def make_key(action: Action, wish: KeyWish, key_id: UUID) -> str | None:
+    """Make a key, with its line in the audit log.
 
     Args:
-        storage: An open ledger.
+        action: Who makes it.
         wish: What it is to be.
         key_id: Its new id; the same id makes no second key.
-        text_id: New id of its sealed name.
-        now: Database time.
-        staff_id: Who makes it; None for the operator.
 
     Returns:
         Its secret, which is kept nowhere; None if the key was made before.
@@ -48,17 +42,43 @@ def make_key(
         StorageUnavailableError: The database is away.
     """
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-    is_new = ApiKeys(storage).add(
-        key_id,
-        digest_of(secret),
-        wish.role or SCOPED,
-        storage.vault.text(wish.name, text_id, key_id),
-        now,
-        expires_at=None if wish.days is None else now + timedelta(days=wish.days),
-        staff_id=staff_id,
-        scopes=None if wish.role else wish.scopes,
-    )
-    if not is_new:
-        return None
-    StaffDesk(storage).record("made_key", staff_id, now, key_id)
-    return secret
+    name, expires_at = action.storage.vault.text(wish.name, action.new_id(), key_id), _end_of(action, wish)
+
+    def change(record: Recorder) -> str | None:
+        is_new = ApiKeys(action.storage).add(
+            key_id,
+            digest_of(secret),
+            wish.role or SCOPED,
+            name,
+            action.now,
+            expires_at=expires_at,
+            staff_id=action.actor.staff_id,
+            scopes=None if wish.role else wish.scopes,
+        )
+        if not is_new:
+            return None
+        scopes = None if wish.role else list(wish.scopes)
+        record("made_key", key_id, told(name=wish.name, role=wish.role, scopes=scopes, days=wish.days))
+        return secret
+
+    return action.perform(change)
+
+
+def revoke_key(action: Action, key_id: UUID) -> bool:
+    """Revoke a key; False if there is no such key, or it was revoked before.
+
+    Raises:
+        StorageUnavailableError: The database is away.
+    """
+
+    def change(record: Recorder) -> bool:
+        is_done = ApiKeys(action.storage).revoke(key_id, action.now)
+        if is_done:
+            record("revoked_key", key_id)
+        return is_done
+
+    return action.perform(change)
+
+
+def _end_of(action: Action, wish: KeyWish) -> datetime | None:
+    return None if wish.days is None else action.now + timedelta(days=wish.days)

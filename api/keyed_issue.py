@@ -19,6 +19,7 @@ from api.schemas import IssueRequest
 from api.services import Caller
 from domain.decisions.command import Context
 from domain.values import Letters, draw_code, shown_code
+from projections.audit_log import Action, told
 from projections.batches import code_id_of
 from projections.bootstrap import Storage
 from projections.code_list import CodeList
@@ -55,13 +56,16 @@ def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> Iss
     return IssueKey(scope_digest(scope, key), digest, new_id)
 
 
-def issue_once(storage: Storage, wish: KeyedIssue, context: Context, letters: Letters) -> list[Issued]:
+def issue_once(action: Action, wish: KeyedIssue, context: Context, letters: Letters) -> list[Issued]:
     """Issue what a key asks for, or what is missing of it; all of it in the order of the first time.
+
+    Codes that are there already are revealed again, with a line in the audit log.
 
     Raises:
         ProblemError: IDEMPOTENCY_KEY_REUSED, the key came before with another body.
         StorageUnavailableError: The database is away; what is issued by then stays, and asking again goes on.
     """
+    storage = action.storage
     kept = IssueKeys(storage).keep(wish.key, context.now)
     if kept.body_digest != wish.key.body_digest:
         raise ProblemError("IDEMPOTENCY_KEY_REUSED")
@@ -75,6 +79,8 @@ def issue_once(storage: Storage, wish: KeyedIssue, context: Context, letters: Le
         some = missing[start : start + BATCH]
         orders = [Order(code_id, wish.prefix + draw_code(letters), terms) for code_id in some]
         issue_orders(storage, orders, context)
+    if there:
+        action.record("exported_codes", None, told(issued_before=len(there), batch=kept.batch_id))
     texts = codes.texts(ids, clear=True)
     return [Issued(shown_code(texts[code_id].text or ""), code_id) for code_id in ids]
 

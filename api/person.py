@@ -1,7 +1,5 @@
 """Everything about one person as one document, for them to have (GDPR, articles 15 and 20), and written down."""
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,52 +8,40 @@ from msgspec import structs
 from api.messages import event_sentence
 from domain.ports import Language
 from domain.values import EmailAddress
-from projections.bootstrap import Storage
+from projections.audit_log import Action, Recorder
 from projections.person import Held, PersonReader
-from projections.staff import StaffDesk
 
 FORMAT: Final = "redemption-ledger person 1"
 OTHERS: Final = frozenset({"actor_id", "text_id"})
 """Fields of events that are about somebody else, or are told as what they name."""
 
 
-def export_person(
-    storage: Storage,
-    address: EmailAddress,
-    language: Language,
-    now: datetime,
-    new_id: Callable[[], UUID],
-    reason: str,
-    staff_id: UUID | None = None,
-    key_id: UUID | None = None,
-) -> dict[str, Any]:
+def export_person(action: Action, address: EmailAddress, language: Language, reason: str) -> dict[str, Any]:
     """Gather what is known of who has this address, and write down that it was given out, and why.
 
     Codes are named by their end, as on every page. An address that nobody reserved with may have refused tries.
 
     Args:
-        storage: The ledger.
+        action: Who asks for it, and of which ledger.
         address: The person's.
         language: Of the sentences.
-        now: Database time.
-        new_id: Random ids.
-        reason: Why it is given out; kept sealed.
-        staff_id: The member of staff who asked for it.
-        key_id: The API key that asked for it; neither of an operator.
+        reason: Why it is given out; kept encrypted.
 
     Raises:
         StorageUnavailableError: The database is away.
     """
-    reader = PersonReader(storage)
+    reader = PersonReader(action.storage)
     people = [_person(reader, recipient_id, language) for recipient_id in reader.ids_of(address)]
-    desk = StaffDesk(storage)
-    for person in people or [{"recipient_id": None}]:
-        desk.record_with_reason(
-            "exported_person", staff_id, person["recipient_id"], reason, new_id(), now, key_id=key_id
-        )
+    ids = [person["recipient_id"] for person in people] or [None]
+
+    def write(record: Recorder) -> None:
+        for recipient_id in ids:
+            record("exported_person", recipient_id, reason)
+
+    action.perform(write)
     return {
         "format": FORMAT,
-        "exported_at": now,
+        "exported_at": action.now,
         "email": address.normal,
         "people": people,
         "refused_tries": [

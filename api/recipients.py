@@ -1,8 +1,7 @@
 """People as the ledger knows them: an admin gives one what is known of them, or forgets them."""
 
 import logging
-from typing import Any, TypedDict
-from uuid import UUID
+from typing import Any
 
 from fastapi import APIRouter
 
@@ -16,7 +15,6 @@ from domain.errors import ReservationNotResolvable
 from domain.values import EmailAddress, MalformedEmailError
 from projections.forgetting import ForgottenList, ForgottenListError
 from projections.metrics import ERRORS
-from projections.staff import StaffDesk
 from projections.vault import SealBrokenError
 
 log = logging.getLogger(__name__)
@@ -56,9 +54,7 @@ async def export(body: ForgetRequest, services: TheServices, language: TheLangua
     address = _address(body.email)
 
     def gather() -> dict[str, Any]:
-        return export_person(
-            services.storage, address, language, services.now(), services.new_id, body.reason, **_who(caller)
-        )
+        return export_person(services.action(caller), address, language, body.reason)
 
     try:
         return PersonView.model_validate(await services.read(gather, FORGET_S_MAX))
@@ -67,7 +63,7 @@ async def export(body: ForgetRequest, services: TheServices, language: TheLangua
 
 
 async def forget_person(services: Services, caller: Caller, email: str, reason: str) -> Forgotten:
-    """Forget who has this address, and write down who asked for it and why.
+    """Erase the person with this email address, and record who asked for it and why.
 
     Raises:
         ProblemError: The address is none, a letter is on its way (RESERVATION_NOT_RESOLVABLE), or the database is away.
@@ -79,6 +75,8 @@ async def forget_person(services: Services, caller: Caller, email: str, reason: 
         context=lambda: services.context(caller),
         new_id=services.new_id,
         mailbox=services.settings.mailbox,
+        action=services.action(caller),
+        reason=reason,
     )
     try:
         done = await services.read(lambda: forgetting.forget(address), FORGET_S_MAX)
@@ -89,16 +87,6 @@ async def forget_person(services: Services, caller: Caller, email: str, reason: 
         raise _altered(broken) from broken
     if done.leased_until is not None:
         raise ProblemError.of(ReservationNotResolvable("leased"))
-    desk = StaffDesk(services.storage)
-
-    def write_down() -> None:
-        for recipient_id in done.recipient_ids:
-            who, text_id, now = _who(caller), services.new_id(), services.now()
-            desk.record_with_reason(
-                "forgot_person", who["staff_id"], recipient_id, reason, text_id, now, key_id=who["key_id"]
-            )
-
-    await services.read(write_down)
     return done
 
 
@@ -114,14 +102,3 @@ def _address(typed: str) -> EmailAddress:
         return EmailAddress.parse(typed)
     except MalformedEmailError as bad:
         raise ProblemError("EMAIL_INVALID") from bad
-
-
-class _Who(TypedDict):
-    staff_id: UUID | None
-    key_id: UUID | None
-
-
-def _who(caller: Caller) -> _Who:
-    """As the audit names who asks: a member of staff, or an API key."""
-    who = UUID(caller.actor_id) if caller.actor_id else None
-    return {"staff_id": who if caller.actor == "staff" else None, "key_id": who if caller.actor == "key" else None}

@@ -9,16 +9,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from api.moments import Timestamp
 from api.numbers import Strict
 from domain.bounds import DAYS, REBINDS, USES
-from domain.groups import NAME_LENGTH_MAX, without_address
+from domain.groups import NAME_LENGTH_MAX, checked_group
 from domain.reservation import PublicState
 from domain.values import TYPED_LENGTH_MAX
 
-Name = Annotated[
+GroupName = Annotated[
     str,
     Field(min_length=1, max_length=NAME_LENGTH_MAX, pattern=r"^[^\x00-\x1f\x7f]+$"),
-    AfterValidator(without_address),
+    AfterValidator(checked_group),
 ]
-"""Of a group: one line, and no e-mail address."""
+"""One printable line without spaces around it, and not an email address."""
 Typed = Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
 Note = Annotated[str, Field(min_length=1, max_length=2000)]
 Uses = Annotated[int, Field(ge=USES.least, le=USES.most)]
@@ -90,7 +90,7 @@ class IssueRequest(Asked):
     expires_at: Timestamp | None = None
     validity_days: Days | None = None
     open: bool = Field(default=False, description="Not bound to the first person who redeems it.")
-    group: Name | None = None
+    group: GroupName | None = None
     prefix: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9]{0,12}$",
@@ -216,7 +216,7 @@ class TermsRequest(ReasonRequest):
     max_uses: Uses | None = Field(default=None, description="null: without limit")
     expires_at: Timestamp | None = Field(default=None, description="null: never")
     validity_days: Days | None = Field(default=None, description="null: without end")
-    group: Name | None = None
+    group: GroupName | None = None
     rebinds_max: Rebinds | None = Field(default=None, description="null: as often as usual")
 
 
@@ -236,7 +236,7 @@ class WholeTerms(ReasonRequest):
     max_uses: Uses | None
     expires_at: Timestamp | None
     validity_days: Days | None
-    group: Name | None
+    group: GroupName | None
     rebinds_max: Rebinds | None = Field(description="null: as often as usual")
 
 
@@ -249,7 +249,7 @@ class StaffCorrectionRequest(ReasonRequest):
 class StaffRebindRequest(ReasonRequest):
     """The group that an access is moved to, by staff."""
 
-    group: Name
+    group: GroupName
 
 
 class ResolveRequest(Asked):

@@ -26,6 +26,7 @@ from domain.ports import Language, TextDraft
 from domain.reservation import Reservation
 from domain.tokens import correction_token, read_correction_token
 from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError
+from projections.audit_log import Action, Actor
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
 from projections.group_commit import OverloadedError
@@ -87,6 +88,12 @@ class Services:
     def context(self, caller: Caller) -> Context:
         """The context of a caller's command."""
         return Context(now=self.now(), actor=caller.actor, actor_id=caller.actor_id, request_id=caller.request_id)
+
+    def action(self, caller: Caller) -> Action:
+        """What a caller's change beside the event log needs, for its line in the audit log."""
+        who = UUID(caller.actor_id) if caller.actor_id else None
+        actor = Actor(staff_id=who if caller.actor == "staff" else None, key_id=who if caller.actor == "key" else None)
+        return Action(self.storage, actor, self.now(), self.new_id)
 
     async def execute(self, command: Command) -> Done:
         """Run one command through the group commit.

@@ -3,10 +3,12 @@
 import re
 from typing import Final, Literal
 
+from msgspec import Struct
+
 NAME_LENGTH_MAX: Final = 200
 
 ADDRESS: Final = r'[^"\s@]+@[^"\s@]+[.][^"\s@]+'
-"""What looks like an e-mail address. No event may hold one (invariant 9)."""
+"""What looks like an email address. No event may hold one (invariant 9)."""
 
 GroupFault = Literal["length", "signs", "address"]
 _ADDRESS = re.compile(ADDRESS)
@@ -16,17 +18,37 @@ def fault_of_group(name: str) -> GroupFault | None:
     """What keeps a text from being a group's name; None if nothing does. The empty one stands for no group."""
     if len(name) > NAME_LENGTH_MAX:
         return "length"
-    if not name.isprintable():
+    if not name.isprintable() or name != name.strip():
         return "signs"
     return "address" if _ADDRESS.search(name) else None
 
 
-def without_address(name: str) -> str:
-    """The name, if it is no e-mail address.
+FAULTS: Final[dict[GroupFault, str]] = {
+    "length": f"a group's name has at most {NAME_LENGTH_MAX} characters",
+    "signs": "a group's name is one printable line without spaces around it",
+    "address": "a group's name is stored in events, where no email address may be",
+}
+
+
+def checked_group(name: str) -> str:
+    """The name, if it may be a group's.
 
     Raises:
-        ValueError: It is one.
+        ValueError: It may not; the message says why.
     """
-    if fault_of_group(name) == "address":
-        raise ValueError("a group's name stands in events, where no e-mail address may be")
+    if (fault := fault_of_group(name)) is not None:
+        raise ValueError(FAULTS[fault])
     return name
+
+
+class NamesGroup(Struct, frozen=True, kw_only=True):
+    """A command with a field `group`, whose value goes into an event: it can't be made with a text that may not."""
+
+    def __post_init__(self) -> None:
+        """Check the name.
+
+        Raises:
+            ValueError: It may not be a group's.
+        """
+        if isinstance(name := getattr(self, "group", None), str):
+            checked_group(name)

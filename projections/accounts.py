@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg import Cursor
 
+from projections.forgetting import become_keeper_of_the_vault, become_running_role
 from projections.reading import Reader
 from projections.sql import QUERIES
 from projections.vault import FoundDraft
@@ -42,28 +43,32 @@ class Accounts(Reader):
         """Take somebody on; their id, or None if they are on the staff already."""
         sealed = draft.seal()
         row = (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id, password_hash, role, now)
-        rows = self._all("add_staff", *row)
+        with self._keeping() as cursor:
+            rows = cursor.execute(QUERIES["add_staff"], row).fetchall()
         return rows[0][0] if rows else None
 
     def set_password(self, staff_id: UUID, password_hash: str) -> bool:
         """A new password, and the end of all sessions; False if there is nobody."""
-        with self._cursor() as cursor:
+        with self._keeping() as cursor:
             named = {"staff_id": staff_id, "password_hash": password_hash}
             return bool(cursor.execute(QUERIES["set_staff_password"], named).fetchall())
 
     def replace_hash(self, staff_id: UUID, former_hash: str, password_hash: str) -> None:
         """Keep another hash of the same password; sessions stay. A password that was changed since then stays too."""
-        with self._cursor() as cursor:
+        with self._keeping() as cursor:
             cursor.execute(QUERIES["replace_password_hash"], (password_hash, staff_id, former_hash))
 
-    def set_role(self, staff_id: UUID, role: str) -> bool:
-        """Another role, at once for open sessions too; False if there is nobody.
+    def set_role(self, staff_id: UUID, role: str) -> str | None:
+        """Another role, at once for open sessions too; the one before it, or None if there is no such account.
 
         Raises:
             LastAdminError: They are the last admin.
         """
         with self._changing(staff_id, is_leaving=role != "admin") as cursor:
-            return bool(cursor.execute(QUERIES["set_staff_role"], (role, staff_id)).fetchall())
+            before = cursor.execute(QUERIES["role_of_staff"], (staff_id,)).fetchone()
+            become_keeper_of_the_vault(cursor.connection)
+            is_done = cursor.execute(QUERIES["set_staff_role"], (role, staff_id)).fetchall()
+            return before[0] if before is not None and is_done else None
 
     def remove(self, staff_id: UUID, now: datetime) -> bool:
         """Close an account and its sessions; False if there is nobody.
@@ -72,7 +77,16 @@ class Accounts(Reader):
             LastAdminError: They are the last admin.
         """
         with self._changing(staff_id, is_leaving=True) as cursor:
+            become_keeper_of_the_vault(cursor.connection)
             return bool(cursor.execute(QUERIES["remove_staff"], {"staff_id": staff_id, "now": now}).fetchall())
+
+    @contextmanager
+    def _keeping(self) -> Iterator[Cursor[tuple[Any, ...]]]:
+        """A transaction as the role that may write accounts."""
+        with self._cursor() as cursor, cursor.connection.transaction():
+            become_keeper_of_the_vault(cursor.connection)
+            yield cursor
+            become_running_role(cursor.connection)
 
     @contextmanager
     def _changing(self, staff_id: UUID, *, is_leaving: bool) -> Iterator[Cursor[tuple[Any, ...]]]:
@@ -83,3 +97,4 @@ class Accounts(Reader):
             if is_leaving and (others is None or others[0] == 0):
                 raise LastAdminError
             yield cursor
+            become_running_role(cursor.connection)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from projections.forgetting import become_keeper_of_the_vault, become_running_role
 from projections.reading import Reader
 from projections.sql import QUERIES
 from projections.vault import PrivateText
@@ -38,16 +39,24 @@ class ApiKeys(Reader):
         scopes: Sequence[str] | None = None,
     ) -> bool:
         """Enter a key; False if this one was entered before. Its role is `scoped` if it has scopes."""
-        named = {"key_id": key_id, "digest": digest, "role": role, "now": now, "expires_at": expires_at}
+        named: dict[str, Any] = {"key_id": key_id, "digest": digest, "role": role, "now": now, "expires_at": expires_at}
         named["scopes"] = None if scopes is None else list(scopes)
         sealed = {"text_id": name.text_id, "sealed": name.content.sealed, "seal_key": name.content.key_id}
-        with self._cursor() as cursor:
-            found = cursor.execute(QUERIES["insert_named_key"], {**named, **sealed, "staff_id": staff_id}).fetchall()
+        named |= {"text_id": name.text_id, "staff_id": staff_id}
+        with self._cursor() as cursor, cursor.connection.transaction():
+            cursor.execute(QUERIES["insert_key_name"], sealed)
+            become_keeper_of_the_vault(cursor.connection)
+            found = cursor.execute(QUERIES["insert_named_key"], named).fetchall()
+            become_running_role(cursor.connection)
         return bool(found)
 
     def revoke(self, key_id: UUID, now: datetime) -> bool:
         """From now on it opens nothing; False if there is no such key or it was so before."""
-        return bool(self._all("revoke_key", now, key_id))
+        with self._cursor() as cursor, cursor.connection.transaction():
+            become_keeper_of_the_vault(cursor.connection)
+            is_done = bool(cursor.execute(QUERIES["revoke_key"], (now, key_id)).fetchall())
+            become_running_role(cursor.connection)
+        return is_done
 
     def page(self, before: tuple[datetime, UUID], limit: int) -> list[KeyLine]:
         """Keys, newest first, from a time and id down."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -107,6 +108,10 @@ def rows_of(asked: Cursor[Any], *, expected: bool = True) -> Steps[list[Any]]:
     return asked.fetchall() if expected else []
 
 
+_JOINED: ContextVar[tuple[object, Connection[DictRow]] | None] = ContextVar("joined transaction", default=None)
+"""The datastore and the connection of the transaction that this thread's changes belong to."""
+
+
 class LedgerDatastore(PostgresDatastore):
     """The library's datastore over a pool that takes a libpq URI (several hosts, TLS and all)."""
 
@@ -128,13 +133,29 @@ class LedgerDatastore(PostgresDatastore):
         )
 
     @contextmanager
+    def one_transaction(self) -> Iterator[Connection[DictRow]]:
+        """One transaction: within the block `get_connection` gives this thread its connection and no other.
+
+        Raises: as `get_connection`.
+        """
+        with self.get_connection() as conn, conn.transaction():
+            before = _JOINED.set((self, conn))
+            try:
+                yield conn
+            finally:
+                _JOINED.reset(before)
+
+    @contextmanager
     def get_connection(self) -> Iterator[Connection[DictRow]]:
-        """A connection of the pool.
+        """A connection of the pool; within `one_transaction` that one's.
 
         Raises:
             ForkedPoolError: This datastore was made before a fork.
             eventsourcing.persistence.PersistenceError: psycopg's faults, as the library calls them.
         """
+        if (joined := _JOINED.get()) is not None and joined[0] is self:
+            yield joined[1]
+            return
         self.pool.own()
         with super().get_connection() as conn:
             yield conn

@@ -191,6 +191,11 @@ class Eraser:
             yield cursor
 
 
+def become_running_role(conn: Connection[Any]) -> None:
+    """Be, for the rest of the transaction, the role that logged in."""
+    conn.execute("SET LOCAL ROLE NONE")
+
+
 def become_keeper_of_the_vault(conn: Connection[Any]) -> None:
     """Take on, until the transaction ends, the role that may alter the vault; where the owner runs there is none."""
     with conn.cursor(row_factory=tuple_row) as cursor:

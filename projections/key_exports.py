@@ -4,20 +4,23 @@ from collections.abc import Mapping
 
 import psycopg
 
-from projections.bootstrap import Storage
+from projections.audit_log import Action, Recorder
 from projections.database import connect, describe
 from projections.errors import StorageUnavailableError
 from projections.keys import KeyRing
 from projections.sql import QUERIES
-from projections.staff import StaffDesk
 
 
-def note_export(storage: Storage, rings: Mapping[str, KeyRing]) -> None:
-    """Remember that these keys were exported, and write the act down in the audit."""
-    with storage.datastore.get_connection() as conn:
-        for name, ring in rings.items():
-            conn.execute(QUERIES["mark_keys_exported"], (name, sorted(ring.keys)))
-    StaffDesk(storage).record("exported_keys", None, storage.recorder.clock.now())
+def note_export(action: Action, rings: Mapping[str, KeyRing]) -> None:
+    """Remember that these keys were exported, with a line in the audit log."""
+
+    def change(record: Recorder) -> None:
+        with action.storage.datastore.get_connection() as conn:
+            for name, ring in rings.items():
+                conn.execute(QUERIES["mark_keys_exported"], (name, sorted(ring.keys)))
+        record("exported_keys")
+
+    action.perform(change)
 
 
 def not_exported(database_url: str, rings: Mapping[str, KeyRing]) -> list[str]:

@@ -30,13 +30,12 @@ class _Table:
     kind: FoundKind | Literal["text"]
     find: str
     write: str
-    in_vault: bool = True
 
 
 TABLES: Final = (
     _Table("code", "codes_of_other_keys", "rekey_codes"),
     _Table("recipient", "recipients_of_other_keys", "rekey_recipients"),
-    _Table("staff", "staff_of_other_keys", "rekey_staff", in_vault=False),
+    _Table("staff", "staff_of_other_keys", "rekey_staff"),
     _Table("text", "texts_of_other_keys", "rekey_texts"),
 )
 
@@ -86,8 +85,7 @@ class KeyRotation:
             rows = at.execute(QUERIES[table.find], {**self._keys, "after": after, "limit": BATCH}).fetchall()
             if not rows:
                 return 0, None
-            if table.in_vault:
-                become_keeper_of_the_vault(conn)
+            become_keeper_of_the_vault(conn)
             self._rewrite(at, table, rows)
         return len(rows), rows[-1][0]
 

@@ -3,8 +3,8 @@
 - The owner (LEDGER_OWNER_DATABASE_URL) migrates, rebuilds and imports.
 - The running role (DATABASE_URL) reads, appends to the log, the vault, the audit and the checkpoints, and writes the
   rest. It can't alter or drop what it appended.
-- RUNNING_forget alters and drops the vault's rows, for who forgets a person or rotates keys: the running role becomes
-  it by SET LOCAL ROLE, in that transaction only.
+- RUNNING_forget alters and drops the vault's rows, to erase a person or to rotate keys, and writes staff accounts and
+  API keys: the running role becomes it by SET LOCAL ROLE, in that transaction only.
 
 Rights are given after each migration, so that what a migration adds has them. Only what differs is touched.
 """
@@ -24,6 +24,10 @@ APPEND_ONLY: Final = ("ledger_events", "audit", "checkpoints")
 VAULT: Final = ("code_texts", "recipients", "private_texts")
 READ, APPEND, WRITE = ("SELECT",), ("INSERT", "SELECT"), ("DELETE", "INSERT", "SELECT", "UPDATE")
 ALTER = ("DELETE", "SELECT", "UPDATE")
+KEEP = ("INSERT", "SELECT", "UPDATE")
+ACCESS: Final = ("staff", "api_keys")
+"""Who may do what: read by the running role, and written only as the third one."""
+SESSIONS: Final = "staff_sessions"
 IDLE_IN_TRANSACTION_MS = 30_000
 
 
@@ -145,11 +149,16 @@ def _grant(conn: Connection[Any], role: str) -> None:
 def _of_running(table: str) -> tuple[str, ...]:
     if "yoyo" in table:
         return READ
+    if table in ACCESS:
+        return READ
     return APPEND if table in APPEND_ONLY or table in VAULT else WRITE
 
 
 def _of_forgetting(table: str) -> tuple[str, ...]:
-    return ALTER if table in VAULT else ()
+    if table in ACCESS:
+        return KEEP
+    # Another password, role or account ends sessions in the same statement.
+    return ("DELETE", "SELECT") if table == SESSIONS else ALTER if table in VAULT else ()
 
 
 def _let_in(conn: Connection[Any], running_url: str, role: str, password: str | None) -> None:

@@ -2,45 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from domain.values import EmailAddress
+from projections.audit_log import Act
 from projections.reading import Reader
 from projections.sql import QUERIES
 from projections.vault_reading import readable, readable_texts
-
-Act = Literal[
-    "signed_in",
-    "sign_in_failed",
-    "signed_out",
-    "unmasked_email",
-    "unmasked_code",
-    "issued_codes",
-    "imported_codes",
-    "exported_codes",
-    "exported_emails",
-    "stopped_batch",
-    "made_key",
-    "revoked_key",
-    "added_staff",
-    "changed_role",
-    "reset_password",
-    "removed_staff",
-    "changed_group",
-    "changed_channel",
-    "rotated_secret",
-    "made_webhook",
-    "changed_webhook",
-    "removed_webhook",
-    "sent_test",
-    "changed_password",
-    "undid_outage",
-    "exported_keys",
-    "forgot_person",
-    "rotated_keys",
-    "exported_person",
-]
 
 
 class Account(NamedTuple):
@@ -73,7 +42,7 @@ class AuditLine(NamedTuple):
 
 
 class StaffDesk(Reader):
-    """Reads and writes the tables `staff_sessions` and `audit`; sessions are known by the digest of their token."""
+    """Reads and writes sessions, which are known by the digest of their token, and reads the audit log."""
 
     def account(self, address: EmailAddress) -> Account | None:
         """The account of an address; None if there is none, or if its row can't be trusted."""
@@ -107,32 +76,6 @@ class StaffDesk(Reader):
         role, *row = rows[0]
         typed = readable(self._storage.vault, "staff", row)
         return None if typed is None else StaffMember(row[0], role, typed)
-
-    def record(self, act: Act, staff_id: UUID | None, now: datetime, subject_id: UUID | None = None) -> None:
-        """Write an act down; nobody's id where an unknown account was tried."""
-        with self._cursor() as cursor:
-            cursor.execute(QUERIES["insert_audit"], (now, act, staff_id, subject_id))
-
-    def record_with_reason(
-        self,
-        act: Act,
-        staff_id: UUID | None,
-        subject_id: UUID | None,
-        reason: str,
-        text_id: UUID,
-        now: datetime,
-        *,
-        key_id: UUID | None = None,
-    ) -> None:
-        """Write down that something masked was shown (or another act with a reason), and why; the reason is sealed.
-
-        `key_id` names the API key where no member of staff did it; with neither it was an operator.
-        """
-        sealed = self._storage.vault.text(reason, text_id, subject_id or text_id).content
-        named = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id, "at": now, "act": act}
-        with self._cursor() as cursor:
-            who = {"staff_id": staff_id, "api_key_id": key_id, "subject_id": subject_id}
-            cursor.execute(QUERIES["insert_audit_with_reason"], {**named, **who})
 
     def unmasked(self, staff_id: UUID, since: datetime, subjects: Sequence[UUID]) -> dict[tuple[str, UUID], datetime]:
         """What this person unmasked since a moment: act and subject, with the last time."""

@@ -12,6 +12,7 @@ from domain.decisions.command import Context
 from domain.decisions.rebind import RequestRebind
 from domain.decisions.reserve import ReserveUse
 from domain.errors import Refusal
+from domain.groups import fault_of_group
 from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
 from projections.terminal_text import say_error
 
@@ -72,6 +73,8 @@ def reserve_by_hand(
         raise ManualTaskRefusedError("EMAIL_INVALID") from None
     except MalformedCodeError:
         raise ManualTaskRefusedError("CODE_MALFORMED") from None
+    if group_id and fault_of_group(group_id) is not None:
+        raise ManualTaskRefusedError("GROUP_MALFORMED")
     command = _rebind(runtime, address, code, group_id) if is_rebind and group_id else None
     return _reserved(runtime, command or _reserve(runtime, address, code, group_id))
 

@@ -17,6 +17,7 @@ from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
 from api.support.rendering import language_of
 from api.support.search import LATEST
 from api.support.views import masked, state_name
+from api.use_cases.batches import stop_batch
 from domain.ports import Language
 from domain.values import shown_code
 from projections.batches import Batch
@@ -59,13 +60,8 @@ async def batch_page(
 @router.post("/{batch_id}/stop")
 async def stop(office: TheOffice, staff: ActingAdmin, batch_id: UUID) -> Response:
     """Stop a batch; what is issued stays issued."""
-    now = office.services.now()
-
-    def end() -> None:
-        if office.batches.end(batch_id, "stopped", now):
-            office.desk.staff.record("stopped_batch", staff.staff_id, now, batch_id)
-
-    await office.services.read(end)
+    action = office.services.action(staff.caller(None))
+    await office.services.read(lambda: stop_batch(action, office.batches, batch_id))
     return gone_to(f"/admin/batches/{batch_id}")
 
 

@@ -62,12 +62,8 @@ def _is_reason(text: str) -> bool:
 
 
 async def _write_down(office: Office, staff: Staff, batch_id: UUID | None, reason: str) -> None:
-    now, text_id = office.services.now(), office.services.new_id()
-    await office.services.read(
-        lambda: office.desk.staff.record_with_reason(
-            "exported_codes", staff.staff_id, batch_id, reason.strip(), text_id, now
-        )
-    )
+    action = office.services.action(staff.caller(None))
+    await office.services.read(lambda: action.record("exported_codes", batch_id, reason.strip()))
 
 
 def _lines_of_batch(office: Office, batch: Batch) -> Iterator[bytes]:

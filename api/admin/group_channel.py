@@ -9,11 +9,11 @@ from api.channels import callbacks_of
 from api.problems import ProblemError
 from api.support.access import Staff
 from api.targets import fault_of_target
+from api.use_cases.channels import mail_again, post_to_channel, renew_secret
 from domain.targets import URL_LENGTH_MAX
 from projections.channels import Channels
 from projections.groups import Group
 from projections.hook_secrets import HookSecrets
-from projections.staff import Act
 
 REFUSED_DAYS: Final = 7
 """How far back the page tells of refused callbacks."""
@@ -45,25 +45,21 @@ async def change_channel(office: Office, staff: Staff, name: str, fields: Fields
         ProblemError: MALFORMED, there is no such channel.
     """
     services, kind = office.services, fields.sent.get("channel")
-    channels, now = Channels(services.storage), services.now()
-    secret: str | None = None
+    action = services.action(staff.caller(None))
     if kind == "webhook":
         url = fields.text("channel_url", URL_LENGTH_MAX, is_needed=True)
         if "channel_url" not in fields.faults and (fault := fault_of_target(url, services.settings)) is not None:
             fields.faults["channel_url"] = f"target.{fault}"
         if fields.faults:
             return None
-        ids = (services.new_id(), services.new_id())
-        secret = (await services.read(lambda: channels.turn_on(name, url, *ids, now)))[1]
-    elif kind == "smtp":
-        await services.read(lambda: channels.turn_off(name, now))
-    else:
+        return (await services.read(lambda: post_to_channel(action, name, url))).secret
+    if kind != "smtp":
         raise ProblemError("MALFORMED")
-    await _write_down(office, staff, "changed_channel", name)
-    return secret
+    await services.read(lambda: mail_again(action, name))
+    return None
 
 
-async def renew_secret(office: Office, staff: Staff, group: Group) -> str:
+async def renew_channel_secret(office: Office, staff: Staff, group: Group) -> str:
     """A new secret, to be shown this once; the one before it stays valid for a day.
 
     Raises:
@@ -72,13 +68,5 @@ async def renew_secret(office: Office, staff: Staff, group: Group) -> str:
     services, channel_id = office.services, group.channel_id
     if channel_id is None:
         raise ProblemError("NOT_FOUND")
-    text_id, now = services.new_id(), services.now()
-    secret = await services.read(lambda: HookSecrets(services.storage).renew(channel_id, text_id, now))
-    await _write_down(office, staff, "rotated_secret", group.name)
-    return secret
-
-
-async def _write_down(office: Office, staff: Staff, act: Act, name: str) -> None:
-    text_id, now = office.services.new_id(), office.services.now()
-    desk = office.desk.staff
-    await office.services.read(lambda: desk.record_with_reason(act, staff.staff_id, None, name, text_id, now))
+    action = services.action(staff.caller(None))
+    return await services.read(lambda: renew_secret(action, channel_id, group.name))

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from api.admin.group_channel import change_channel, channel_view, renew_secret
+from api.admin.group_channel import change_channel, channel_view, renew_channel_secret
 from api.admin.office import Office, TheOffice
 from api.admin.ports import LetterView
 from api.admin.rendering import NAME_LENGTH_MAX, Fields, admin_page, gone_to
@@ -17,6 +17,7 @@ from api.i18n import LANGUAGES
 from api.pages.security import MAIL_POLICY, security_headers
 from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
+from api.use_cases.batches import save_group
 from domain.groups import fault_of_group
 from domain.ports import Accepted, Language, Later, Letter, Outcome, Rejected
 from domain.values import EmailAddress, MalformedEmailError
@@ -80,16 +81,8 @@ async def save(
     group = _read(fields, name)
     if fields.faults:
         return await _page(request, office, staff, group, faults=fields.faults)
-    now = office.services.now()
-
-    text_id = office.services.new_id()
-
-    def keep() -> None:
-        office.groups.save(group, now)
-        office.groups.let_take_rebinds(name, allowed=group.takes_rebinds)
-        office.desk.staff.record_with_reason("changed_group", staff.staff_id, None, name, text_id, now)
-
-    await office.services.read(keep)
+    action = office.services.action(staff.caller(None))
+    await office.services.read(lambda: save_group(action, office.groups, group))
     return gone_to(f"/admin/groups/one?{_query(name)}&done=saved")
 
 
@@ -123,7 +116,7 @@ async def new_secret(
 ) -> Response:
     """A new secret of the group's channel, shown this once."""
     group = await _group(office, name)
-    secret = await renew_secret(office, staff, group)
+    secret = await renew_channel_secret(office, staff, group)
     return await _page(request, office, staff, group, said=_Said(secret=secret))
 
 
@@ -160,8 +153,8 @@ async def send_test(
     settings = office.services.settings
     longest_s = max(settings.smtp_timeout_s, settings.webhook_timeout_s) + SPARE_S
     outcome = await office.services.read(lambda: office.post.send(letter), longest_s)
-    now = office.services.now()
-    await office.services.read(lambda: office.desk.staff.record("sent_test", staff.staff_id, now))
+    action = office.services.action(staff.caller(None))
+    await office.services.read(lambda: action.record("sent_test", None, f"group: {name}"))
     told, reply = _told(outcome)
     return await _page(request, office, staff, group, said=_Said(told, to, reply))
 
@@ -203,7 +196,7 @@ def _read(fields: Fields, name: str) -> Group:
 
 
 async def _group(office: Office, name: str) -> Group:
-    if fault_of_group(name) is not None or name != name.strip():
+    if fault_of_group(name) is not None:
         raise ProblemError("NOT_FOUND")
     found = await office.services.read(lambda: office.groups.find(name))
     takes_rebinds = await office.services.read(lambda: office.groups.takes_rebinds(name))

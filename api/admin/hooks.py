@@ -14,11 +14,20 @@ from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
 from api.support.search import LATEST
 from api.targets import fault_of_target
+from api.use_cases.channels import renew_secret
+from api.use_cases.webhook_endpoints import (
+    EndpointDraft,
+    EndpointTerms,
+    add_endpoint,
+    change_endpoint,
+    redeliver,
+    redeliver_failed,
+    remove_endpoint,
+)
 from domain.targets import URL_LENGTH_MAX
 from projections.deliveries import Deliveries, DeliveryState
 from projections.endpoints import CONCURRENCY, EVENT_NAMES, Endpoints
 from projections.hook_secrets import HookSecrets
-from projections.staff import Act
 
 PER_PAGE: Final = 25
 STATES: Final[tuple[DeliveryState, ...]] = get_args(DeliveryState)
@@ -45,11 +54,10 @@ async def make_hook(request: Request, office: TheOffice, staff: ActingAdmin) -> 
     hands = fields.number("concurrency", CONCURRENCY, default=1) or 1
     if fields.faults:
         return await _list(request, office, staff, fields, types, None)
-    services, endpoints = office.services, Endpoints(office.services.storage)
-    text_id, now, url = services.new_id(), services.now(), fields.sent["url"].strip()
-    secret = await services.read(lambda: endpoints.add(endpoint_id, url, types, hands, text_id, now))
-    if secret is not None:
-        await _write_down(office, staff, "made_webhook", endpoint_id)
+    services, url = office.services, fields.sent["url"].strip()
+    draft = EndpointDraft(endpoint_id=endpoint_id, url=url, event_types=types, concurrency=hands)
+    action = services.action(staff.caller(None))
+    secret = await services.read(lambda: add_endpoint(action, draft))
     return await _one(request, office, staff, endpoint_id, {"secret": secret})
 
 
@@ -73,10 +81,10 @@ async def change_hook(request: Request, office: TheOffice, staff: ActingAdmin, e
     hands = fields.number("concurrency", CONCURRENCY, default=1)
     if fields.faults:
         return await _one(request, office, staff, endpoint_id, {"fields": fields, "types": types})
-    endpoints, now, url = Endpoints(office.services.storage), office.services.now(), fields.sent["url"].strip()
-    change = endpoints.change
-    await office.services.read(lambda: change(endpoint_id, now, url=url, event_types=types, concurrency=hands))
-    return await _done(office, staff, "changed_webhook", endpoint_id)
+    terms = EndpointTerms(url=fields.sent["url"].strip(), event_types=types, concurrency=hands)
+    action, before = office.services.action(staff.caller(None)), await endpoint_of(office.services, endpoint_id)
+    await office.services.read(lambda: change_endpoint(action, before, terms))
+    return gone_to(f"/admin/webhooks/{endpoint_id}")
 
 
 @router.post("/{endpoint_id}/{state}")
@@ -84,39 +92,33 @@ async def act_on_hook(
     request: Request, office: TheOffice, staff: ActingAdmin, endpoint_id: UUID, state: str
 ) -> Response:
     """Enable, disable or remove it; a new secret; a test; what failed once more."""
-    services, endpoints = office.services, Endpoints(office.services.storage)
-    found, now = await endpoint_of(services, endpoint_id), services.now()
+    services, action = office.services, office.services.action(staff.caller(None))
+    found = await endpoint_of(services, endpoint_id)
     if state == "test":
-        sent = await send_test(services, office.post, found)
+        sent = await send_test(services, office.post, found, action)
         return await _one(request, office, staff, endpoint_id, {"sent": sent})
     if state == "secret":
-        text_id = services.new_id()
-        secret = await services.read(lambda: HookSecrets(services.storage).renew(endpoint_id, text_id, now))
-        await _write_down(office, staff, "rotated_secret", endpoint_id)
+        secret = await services.read(lambda: renew_secret(action, endpoint_id, found.url))
         return await _one(request, office, staff, endpoint_id, {"secret": secret})
     if state == "redeliver":
         since = found.created_at
-        await services.read(lambda: Deliveries(services.storage).redeliver_failed(endpoint_id, since, now))
+        await services.read(lambda: redeliver_failed(action, endpoint_id, since))
         return gone_to(f"/admin/webhooks/{endpoint_id}#log")
     if state == "remove":
-        await services.read(lambda: endpoints.remove(endpoint_id, now))
-        await _write_down(office, staff, "removed_webhook", endpoint_id)
+        await services.read(lambda: remove_endpoint(action, endpoint_id))
         return gone_to("/admin/webhooks")
-    if state == "enable":
-        await services.read(lambda: endpoints.enable(endpoint_id, now))
-    elif state == "disable":
-        await services.read(lambda: endpoints.disable(endpoint_id, "by_staff", now))
-    else:
+    if state not in {"enable", "disable"}:
         raise ProblemError("NOT_FOUND")
-    return await _done(office, staff, "changed_webhook", endpoint_id)
+    terms = EndpointTerms(state="enabled" if state == "enable" else "disabled")
+    await services.read(lambda: change_endpoint(action, found, terms))
+    return gone_to(f"/admin/webhooks/{endpoint_id}")
 
 
 @router.post("/{endpoint_id}/deliveries/{delivery_id}")
-async def redeliver_on_page(office: TheOffice, _: ActingAdmin, endpoint_id: UUID, delivery_id: UUID) -> Response:
+async def redeliver_on_page(office: TheOffice, staff: ActingAdmin, endpoint_id: UUID, delivery_id: UUID) -> Response:
     """Send one message once more."""
-    services, now = office.services, office.services.now()
-    deliveries = Deliveries(services.storage)
-    if not await services.read(lambda: deliveries.redeliver(endpoint_id, delivery_id, now)):
+    action = office.services.action(staff.caller(None))
+    if not await office.services.read(lambda: redeliver(action, endpoint_id, delivery_id)):
         raise ProblemError("NOT_FOUND")
     return gone_to(f"/admin/webhooks/{endpoint_id}#log")
 
@@ -195,13 +197,3 @@ async def _one(
 
 def _state(text: str) -> DeliveryState | None:
     return next((state for state in STATES if state == text), None)
-
-
-async def _done(office: Office, staff: Staff, act: Act, endpoint_id: UUID) -> Response:
-    await _write_down(office, staff, act, endpoint_id)
-    return gone_to(f"/admin/webhooks/{endpoint_id}")
-
-
-async def _write_down(office: Office, staff: Staff, act: Act, endpoint_id: UUID) -> None:
-    now = office.services.now()
-    await office.services.read(lambda: office.desk.staff.record(act, staff.staff_id, now, endpoint_id))

@@ -26,6 +26,7 @@ from api.issuing import NEW, Terms, Usage
 from api.problems import ProblemError
 from api.sessions import COOKIE
 from api.support.access import Admin, Staff, StaleFormError, SupportRoute, is_own_form
+from api.use_cases.batches import start_batch
 from domain.bounds import DAYS, REBINDS
 from projections.batches import Batch, NewBatch
 
@@ -89,13 +90,10 @@ async def _begin(office: Office, staff: Staff, fields: Fields, usual: Terms, dat
     if not runner.begin_file():
         raise ProblemError("OVERLOADED", retry_after_s=RETRY_S)
     wish = _wish(office, staff, fields, usual, count)
-    now = services.now()
+    action = services.action(staff.caller(None))
 
     def start() -> Batch | None:
-        if not office.batches.start(wish, now):
-            return None
-        office.desk.staff.record("imported_codes", staff.staff_id, now, wish.batch_id)
-        return office.batches.find(wish.batch_id)
+        return office.batches.find(wish.batch_id) if start_batch(action, office.batches, wish) else None
 
     batch = None
     try:

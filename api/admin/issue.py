@@ -20,6 +20,7 @@ from api.admin.rendering import (
 from api.issuing import Terms
 from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
+from api.use_cases.batches import start_batch
 from domain.bounds import DAYS, REBINDS, USES, Bounds
 from domain.groups import fault_of_group
 from projections.batches import NewBatch
@@ -47,13 +48,8 @@ async def issue(request: Request, office: TheOffice, staff: ActingAdmin) -> Resp
     wish = _wish(office, staff, fields)
     if wish is None:
         return await _form(request, office, staff, fields)
-    now = office.services.now()
-
-    def start() -> None:
-        if office.batches.start(wish, now):
-            office.desk.staff.record("issued_codes", staff.staff_id, now, wish.batch_id)
-
-    await office.services.read(start)
+    action = office.services.action(staff.caller(None))
+    await office.services.read(lambda: start_batch(action, office.batches, wish))
     office.runner.wake()
     return gone_to(f"/admin/batches/{wish.batch_id}")
 
@@ -73,8 +69,8 @@ def terms_of(fields: Fields, office: Office) -> Terms:
 
 def _group(fields: Fields) -> str:
     name = fields.text("group", NAME_LENGTH_MAX)
-    if fault_of_group(name) == "address":
-        fields.faults["group"] = "address"
+    if (fault := fault_of_group(name)) is not None:
+        fields.faults["group"] = fault
     return name
 
 

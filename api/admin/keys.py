@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from api.admin.office import Office, TheOffice
 from api.admin.rendering import NAME_LENGTH_MAX, Fields, admin_page, gone_to, id_of_nonce, new_nonce
-from api.key_making import SCOPED, KeyWish, make_key
+from api.key_making import SCOPED, KeyWish, make_key, revoke_key
 from api.paging import cursor_of, place_of
 from api.problems import ProblemError
 from api.scopes import SCOPES, Role
@@ -52,11 +52,9 @@ async def make(
         fields.faults["scopes"] = "missing"
     if fields.faults:
         return await _page(request, office, staff, fields, chosen=chosen)
-    services, now = office.services, office.services.now()
+    services, action = office.services, office.services.action(staff.caller(None))
     wish = KeyWish(shown, next((known for known in ROLES if known == role), None), chosen, lasts)
-    secret = await services.read(
-        lambda: make_key(services.storage, wish, key_id, services.new_id(), now, staff_id=staff.staff_id)
-    )
+    secret = await services.read(lambda: make_key(action, wish, key_id))
     made = {"name": shown, "secret": secret}
     return await _page(request, office, staff, Fields({"role": "viewer"}), made=made)
 
@@ -64,13 +62,8 @@ async def make(
 @router.post("/{key_id}/revoke")
 async def revoke(office: TheOffice, staff: ActingAdmin, key_id: UUID) -> Response:
     """From now on the key opens nothing."""
-    now = office.services.now()
-
-    def end() -> None:
-        if office.keys.revoke(key_id, now):
-            office.desk.staff.record("revoked_key", staff.staff_id, now, key_id)
-
-    await office.services.read(end)
+    action = office.services.action(staff.caller(None))
+    await office.services.read(lambda: revoke_key(action, key_id))
     return gone_to("/admin/keys")
 
 

@@ -1,6 +1,7 @@
 """Staff: taking somebody on, changing a role, a new password, and closing an account."""
 
 import secrets
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -13,9 +14,9 @@ from api.admin.rendering import Fields, admin_page, gone_to
 from api.paging import FIRST, cursor_of, place_of
 from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
+from api.use_cases.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from domain.values import TYPED_LENGTH_MAX, EmailAddress, MalformedEmailError
 from projections.accounts import LastAdminError
-from projections.staff import Act
 
 PER_PAGE: Final = 50
 PASSWORD_BYTES: Final = 15
@@ -52,11 +53,11 @@ async def add(
     services, password = office.services, secrets.token_urlsafe(PASSWORD_BYTES)
     draft = services.storage.vault.staff(address, services.new_id())
     password_hash = await office.desk.hash_of(password)
-    staff_id = await services.read(lambda: office.accounts.add(draft, password_hash, role, services.now()))
+    action = services.action(staff.caller(None))
+    staff_id = await services.read(lambda: add_staff(action, draft, password_hash, role))
     if staff_id is None:
         fields.faults["email"] = "on_staff"
         return await _page(request, office, staff, fields)
-    await _write_down(office, staff, "added_staff", staff_id)
     return await _page(request, office, staff, Fields({"role": "support"}), made=(address.typed, password))
 
 
@@ -65,9 +66,9 @@ async def reset_password(request: Request, office: TheOffice, staff: ActingAdmin
     """A new password, shown this once; all sessions of the old one end."""
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     password_hash = await office.desk.hash_of(password)
-    if not await office.services.read(lambda: office.accounts.set_password(staff_id, password_hash)):
+    action = office.services.action(staff.caller(None))
+    if not await office.services.read(lambda: set_new_password(action, staff_id, password_hash)):
         raise ProblemError("NOT_FOUND")
-    await _write_down(office, staff, "reset_password", staff_id)
     people = await office.services.read(lambda: office.desk.staff.addresses_of_staff([staff_id]))
     made = (people.get(staff_id, ""), password)
     return await _page(request, office, staff, Fields({"role": "support"}), made=made)
@@ -80,39 +81,26 @@ async def change_role(
     """Another role, from the next click on."""
     if role not in ROLES:
         raise ProblemError("MALFORMED")
-    try:
-        is_done = await office.services.read(lambda: office.accounts.set_role(staff_id, role))
-    except LastAdminError:
-        return await _last_admin(request, office, staff)
-    return await _after(office, staff, "changed_role", staff_id, is_done=is_done)
+    action = office.services.action(staff.caller(None))
+    return await _changed(request, office, staff, lambda: set_staff_role(action, staff_id, role))
 
 
 @router.post("/{staff_id}/remove")
 async def remove(request: Request, office: TheOffice, staff: ActingAdmin, staff_id: UUID) -> Response:
     """Close the account; what they did stays under their name."""
-    now = office.services.now()
+    action = office.services.action(staff.caller(None))
+    return await _changed(request, office, staff, lambda: remove_staff(action, staff_id))
+
+
+async def _changed(request: Request, office: Office, staff: Staff, change: Callable[[], bool]) -> Response:
+    """Change an account and go back to the list; the last admin stays one."""
     try:
-        is_done = await office.services.read(lambda: office.accounts.remove(staff_id, now))
+        is_done = await office.services.read(change)
     except LastAdminError:
-        return await _last_admin(request, office, staff)
-    return await _after(office, staff, "removed_staff", staff_id, is_done=is_done)
-
-
-async def _after(office: Office, staff: Staff, act: Act, staff_id: UUID, *, is_done: bool) -> Response:
+        return await _page(request, office, staff, Fields({"role": "support"}, {"people": "last_admin"}))
     if not is_done:
         raise ProblemError("NOT_FOUND")
-    await _write_down(office, staff, act, staff_id)
     return gone_to("/admin/staff")
-
-
-async def _last_admin(request: Request, office: Office, staff: Staff) -> Response:
-    fields = Fields({"role": "support"}, {"people": "last_admin"})
-    return await _page(request, office, staff, fields)
-
-
-async def _write_down(office: Office, staff: Staff, act: Act, staff_id: UUID) -> None:
-    now = office.services.now()
-    await office.services.read(lambda: office.desk.staff.record(act, staff.staff_id, now, staff_id))
 
 
 async def _page(

@@ -8,10 +8,9 @@ import typer
 
 from api.cli.arguments import READ_DAYS, JsonFlag, name_of
 from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
-from api.key_making import KeyWish, make_key
+from api.key_making import KeyWish, make_key, revoke_key
 from api.scopes import RANK, SCOPES, Role, Scope
 from projections.api_keys import ApiKeys, KeyLine
-from projections.staff import StaffDesk
 from projections.terminal_tables import show, table
 from projections.terminal_text import say
 
@@ -44,7 +43,7 @@ def create(
     session: Session = context.obj
     key_id = uuid4()
     with session.open() as ledger:
-        secret = make_key(ledger.storage, wish, key_id, uuid4(), ledger.now(), staff_id=None)
+        secret = make_key(ledger.action(), wish, key_id)
     if json:
         print_json({"id": key_id, "key": secret, "role": wish.role, "scopes": wish.scopes or None, "days": days})
     else:
@@ -81,10 +80,7 @@ def revoke(
         raise typer.BadParameter("the id of a key, as `ledger key list` shows it") from bad
     session: Session = context.obj
     with session.open() as ledger:
-        now = ledger.now()
-        is_done = ApiKeys(ledger.storage).revoke(wanted, now)
-        if is_done:
-            StaffDesk(ledger.storage).record("revoked_key", None, now, wanted)
+        is_done = revoke_key(ledger.action(), wanted)
     if not is_done:
         complain("there is no such key, or it is revoked already")
         return EXIT_REFUSED

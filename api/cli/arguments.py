@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from domain.bounds import DAYS, REBINDS, USES, Bounds, NumberError, parse_number
-from domain.groups import without_address
+from domain.groups import checked_group
 from domain.timestamps import TimestampError, parse_timestamp
 from domain.values import EmailAddress, MalformedEmailError
 
@@ -89,7 +89,7 @@ def group_of(text: str) -> str | None:
         typer.BadParameter: It is too long, no one line, or an e-mail address.
     """
     try:
-        return without_address(name_of(text, "--group")) or None
+        return checked_group(name_of(text, "--group")) or None
     except ValueError as address:
         raise _bad(f"{address}: name it otherwise", "--group") from address
 

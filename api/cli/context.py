@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import typer
@@ -21,6 +21,7 @@ from domain.decisions.command import Context
 from domain.errors import Refusal, ReservationUnknown
 from domain.ports import Language
 from domain.timestamps import text_of
+from projections.audit_log import OPERATOR, Action
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
 from projections.reading import Reader
@@ -121,6 +122,10 @@ class OpenLedger:
         """An operator at the command line, at database time. By its id a lost commit answer is found again."""
         request_id = f"cli:{secrets.token_hex(8)}"
         return Context(now=self.now(), actor="operator", actor_id=f"uid:{os.getuid()}", request_id=request_id)
+
+    def action(self) -> Action:
+        """What an operator's change beside the event log needs, for its line in the audit log."""
+        return Action(self.storage, OPERATOR, self.now(), uuid4)
 
     def now(self) -> datetime:
         """Database time."""

@@ -20,9 +20,9 @@ from api.outgoing import (
     reservation_rows,
     statement_rows,
 )
+from projections.audit_log import told
 from projections.code_list import CodeList
 from projections.reservation_list import ReservationList
-from projections.staff import StaffDesk
 from projections.statement_stream import statement_lines
 
 FormatOption = Annotated[str | None, typer.Option("--format", help="csv or jsonl; else the file's ending tells, csv.")]
@@ -47,7 +47,7 @@ def codes(
     session: Session = context.obj
     with session.open() as ledger:
         if texts:
-            StaffDesk(ledger.storage).record("exported_codes", None, ledger.now())
+            ledger.action().record("exported_codes", None, told(group=group))
         rows = code_rows(CodeList(ledger.storage), ledger.now, group, texts=texts)
         return _write("codes", rows, CODE_COLUMNS, output, form)
 
@@ -62,7 +62,7 @@ def reservations(
     session: Session = context.obj
     with session.open() as ledger:
         if emails:
-            StaffDesk(ledger.storage).record("exported_emails", None, ledger.now())
+            ledger.action().record("exported_emails")
         rows = reservation_rows(ReservationList(ledger.storage), addresses=emails)
         columns = [name for name in RESERVATION_COLUMNS if emails or name != "email"]
         return _write("reservations", rows, columns, output, form)

@@ -17,6 +17,7 @@ from api.passwords import password_hasher
 from domain.decisions.command import Context
 from domain.values import EmailAddress
 from projections.bootstrap import Storage
+from projections.forgetting import become_keeper_of_the_vault
 from projections.settings import LedgerSettings
 from projections.sql import QUERIES
 
@@ -79,9 +80,10 @@ def _enter(storage: Storage, made: Mapping[str, str]) -> None:
     draft = storage.vault.staff(EmailAddress.parse(made["staff_email"]), staff_id)
     sealed = draft.seal()
     digest = hashlib.sha256(made["admin_key"].encode()).digest()
-    with storage.datastore.get_connection() as conn:
+    with storage.datastore.get_connection() as conn, conn.transaction():
         clock.refresh(conn)
         now = clock.now()
+        become_keeper_of_the_vault(conn)
         conn.execute(QUERIES["insert_api_key"], (uuid4(), digest, "admin", now))
         row: tuple[Any, ...] = (staff_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
         password_hash = password_hasher().hash(made["staff_password"])

@@ -13,7 +13,6 @@ from api.settings import ApiSettings
 from domain.values import EmailAddress
 from projections.forgetting import ForgottenList, ForgottenListError
 from projections.key_rotation import KeyRotation
-from projections.staff import Act, StaffDesk
 from projections.terminal_tables import progress_bar
 from projections.terminal_text import say
 from projections.vault import DigestMismatchError, SealBrokenError
@@ -50,6 +49,8 @@ def forget(
             context=ledger.context,
             new_id=uuid4,
             mailbox=ApiSettings().mailbox,
+            action=ledger.action(),
+            reason=reason,
         )
         try:
             done = _when_free(ledger, forgetting, address)
@@ -59,7 +60,6 @@ def forget(
         if done.leased_until is not None:
             complain("a letter to this person is being sent for longer than a lease lasts: run this again in a minute")
             return EXIT_REFUSED
-        _write_down(ledger, "forgot_person", reason, done)
     if json:
         print_json({"forgotten": [str(key) for key in done.recipient_ids], "closed": done.closed})
     elif done.recipient_ids:
@@ -78,12 +78,6 @@ def _when_free(ledger: OpenLedger, forgetting: Forgetting, address: EmailAddress
         again = forgetting.forget(address)
         done = Forgotten(again.recipient_ids, done.closed + again.closed, again.leased_until)
     return done
-
-
-def _write_down(ledger: OpenLedger, act: Act, reason: str, done: Forgotten | None = None) -> None:
-    subjects = done.recipient_ids if done and done.recipient_ids else [None]
-    for subject_id in subjects:
-        StaffDesk(ledger.storage).record_with_reason(act, None, subject_id, reason, uuid4(), ledger.now())
 
 
 def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
@@ -107,7 +101,7 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
             return EXIT_REFUSED
         until = rotation.older_refusals_until()
         if rewritten:
-            _write_down(ledger, "rotated_keys", f"{rewritten} rows")
+            ledger.action().record("rotated_keys", None, f"{rewritten} rows")
     if json:
         print_json({"rewritten": rewritten, "older_pepper_needed_by_refusals_until": until})
         return 0

@@ -3,6 +3,7 @@
 import base64
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import typer
 
@@ -10,6 +11,7 @@ from api.cli.arguments import JsonFlag
 from api.cli.context import Session, complain, print_json
 from api.cli.stack.secret_file import FILE, POSTGRES_PASSWORD, read_secrets
 from api.cli.written import OutputOption, written
+from projections.audit_log import OPERATOR, Action
 from projections.bootstrap import Storage
 from projections.checkpoints import public_keys
 from projections.errors import SchemaMismatchError, StorageUnavailableError
@@ -60,7 +62,8 @@ def export(
     try:
         with Storage.open(settings, pool_size=1) as storage:
             _write(known, output, as_json=json)
-            note_export(storage, storage.vault.rings)
+            action = Action(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
+            note_export(action, storage.vault.rings)
     except (StorageUnavailableError, SchemaMismatchError) as trouble:
         return _without_note(known, output, trouble, as_json=json)
     return _done(output)

@@ -9,11 +9,13 @@ from uuid import UUID, uuid4
 import typer
 
 from api.cli.arguments import JsonFlag, address_of
-from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, local_time, print_json
+from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
 from api.passwords import password_hasher
 from api.scopes import RANK
+from api.use_cases.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from projections.accounts import Accounts, LastAdminError
-from projections.staff import Act, StaffDesk
+from projections.audit_log import Action
+from projections.staff import StaffDesk
 from projections.terminal_tables import show, table
 from projections.terminal_text import say
 
@@ -47,13 +49,12 @@ def add(
     first = secrets.token_urlsafe(PASSWORD_BYTES)
     with session.open() as ledger:
         draft = ledger.storage.vault.staff(address, uuid4())
-        staff_id = Accounts(ledger.storage).add(draft, password_hasher().hash(first), known, ledger.now())
+        staff_id = add_staff(ledger.action(), draft, password_hasher().hash(first), known)
         if staff_id is None:
             complain(
                 "they are on the staff already: `ledger staff role` changes what they may, `password` their password"
             )
             return EXIT_REFUSED
-        _write_down(ledger, "added_staff", staff_id)
     if json:
         print_json({"id": staff_id, "email": address.typed, "role": known, "password": first})
     else:
@@ -88,8 +89,7 @@ def role(
     return _change(
         context.obj,
         email,
-        "changed_role",
-        lambda ledger, staff_id: Accounts(ledger.storage).set_role(staff_id, known),
+        lambda action, staff_id: set_staff_role(action, staff_id, known),
         {"role": known} if json else None,
     )
 
@@ -100,8 +100,7 @@ def password(context: typer.Context, email: Email, json: JsonFlag = False) -> in
     status = _change(
         context.obj,
         email,
-        "reset_password",
-        lambda ledger, staff_id: Accounts(ledger.storage).set_password(staff_id, password_hasher().hash(new)),
+        lambda action, staff_id: set_new_password(action, staff_id, password_hasher().hash(new)),
         {"password": new} if json else None,
     )
     if status == 0 and not json:
@@ -114,8 +113,7 @@ def remove(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
     return _change(
         context.obj,
         email,
-        "removed_staff",
-        lambda ledger, staff_id: Accounts(ledger.storage).remove(staff_id, ledger.now()),
+        remove_staff,
         {"removed": True} if json else None,
     )
 
@@ -123,29 +121,23 @@ def remove(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
 def _change(
     session: Session,
     email: str,
-    act: Act,
-    change: Callable[[OpenLedger, UUID], bool],
+    change: Callable[[Action, UUID], bool],
     told: dict[str, object] | None,
 ) -> int:
-    """Change one account and write down that it was; `told` is what the JSON document says beside who it was."""
+    """Change one account; `told` is what the JSON document says in addition to whose it is."""
     address = address_of(email)
     with session.open() as ledger:
         account = StaffDesk(ledger.storage).account(address)
         try:
-            if account is None or not change(ledger, account.staff_id):
+            if account is None or not change(ledger.action(), account.staff_id):
                 complain("nobody on the staff has this address: `ledger staff list` shows who is")
                 return EXIT_REFUSED
         except LastAdminError:
             complain("they are the last admin: make another first, with `ledger staff add EMAIL --role admin`")
             return EXIT_REFUSED
-        _write_down(ledger, act, account.staff_id)
     if told is not None:
         print_json({"id": account.staff_id, "email": address.typed, **told})
     return 0
-
-
-def _write_down(ledger: OpenLedger, act: Act, staff_id: UUID) -> None:
-    StaffDesk(ledger.storage).record(act, None, ledger.now(), staff_id)
 
 
 def _role(named: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
-from uuid import uuid4
 
 import orjson
 import typer
@@ -17,6 +16,7 @@ from api.cli.context import EXIT_REFUSED, Session, complain, print_json
 from api.cli.forgetting import NO_REASON
 from api.cli.written import OutputOption, written
 from api.person import export_person
+from projections.audit_log import Act
 from projections.bootstrap import check_keys
 from projections.chained_lines import DamagedFileError
 from projections.fold_watch import PoisonEventError
@@ -58,6 +58,7 @@ def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = 
     Take it after `export events`. It opens with the key rings only (`ledger keys export`); keep them apart.
     """
     url = _database(context)
+    _record(context, "exported_vault")
     with _progress(json=json) as progress, written(output) as out:
         done = export_vault(url, out, progress)
     _tell_vault(done, "written", json=json and output is not None)
@@ -78,7 +79,7 @@ def person(
     address = address_of(email)
     session: Session = context.obj
     with session.open() as ledger:
-        found = export_person(ledger.storage, address, ledger.language, ledger.now(), uuid4, reason)
+        found = export_person(ledger.action(), address, ledger.language, reason)
     with written(output) as file:
         file.write(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
     if not found["people"] and not found["refused_tries"]:
@@ -113,8 +114,15 @@ def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag
     except (DamagedFileError, NotEmptyError) as refused:
         complain(f"nothing was imported: {refused}")
         return EXIT_REFUSED
+    _record(context, "imported_vault")
     _tell_vault(done, "imported", json=json)
     return 0
+
+
+def _record(context: typer.Context, act: Act) -> None:
+    session: Session = context.obj
+    with session.open() as ledger:
+        ledger.action().record(act)
 
 
 def _database(context: typer.Context) -> str:

@@ -22,8 +22,8 @@ from api.support.desk import Desk
 from api.support.rendering import language_of, support_page
 from api.support.sign_in import PASSWORD_LENGTH_MAX, SESSION_S
 from api.support.throttle import OWN, Count
+from api.use_cases.staff_accounts import NewSession, change_own_password
 from domain.values import EmailAddress
-from projections.accounts import Accounts
 
 PASSWORD_LENGTH_MIN: Final = 12
 """Length is what counts (NIST SP 800-63B 5.1.1); no rule about kinds of letters."""
@@ -75,14 +75,9 @@ async def _is_password(desk: Desk, staff: Staff, typed: str) -> bool:
 async def _changed(desk: Desk, staff: Staff, password: str) -> str:
     """Set the password, which ends all sessions, and begin a new one; its token."""
     password_hash, session = await desk.hash_of(password), new_token()
-    now = desk.services.now()
-
-    def change() -> None:
-        Accounts(desk.services.storage).set_password(staff.staff_id, password_hash)
-        desk.staff.open_session(digest_of(session), staff.staff_id, now, now + timedelta(seconds=SESSION_S), None)
-        desk.staff.record("changed_password", staff.staff_id, now)
-
-    await desk.services.read(change)
+    action = desk.services.action(staff.caller(None))
+    begun = NewSession(digest_of(session), action.now + timedelta(seconds=SESSION_S))
+    await desk.services.read(lambda: change_own_password(action, staff.staff_id, password_hash, begun))
     return session
 
 

@@ -18,11 +18,6 @@ from api.support.views import card_view, masked
 from projections.staff import AuditLine
 
 PER_PAGE: Final = 25
-BY_OPERATORS: Final = frozenset(
-    {"exported_keys", "rotated_keys", "exported_person", "forgot_person"}
-    | {"exported_codes", "exported_emails", "made_key", "revoked_key"}
-)
-"""Acts of the command line."""
 STUCK_AFTER_S: Final = 300
 """Machines act within seconds; what is due for longer is stuck."""
 
@@ -86,7 +81,7 @@ def _other(line: AuditLine, say: Translator) -> str:
     """Who it was, where it was nobody of the staff: an API key, an operator, or somebody who was not let in."""
     if line.key_id is not None:
         return " ".join(filter(None, (say("page.support.actor.key"), line.key_name)))
-    return say("page.support.actor.operator" if line.act in BY_OPERATORS else "page.support.audit.unknown")
+    return say("page.support.audit.unknown" if line.act == "sign_in_failed" else "page.support.actor.operator")
 
 
 @router.get("/{_path:path}")

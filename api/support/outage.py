@@ -151,6 +151,4 @@ def _correlation(nonce: str) -> UUID:
 
 def _write_down(desk: Desk, staff: Staff, note: str, nonce: str) -> None:
     """The reason concerns no single code, so it is in the audit, under the correlation id of the refunds."""
-    services = desk.services
-    reason, text_id = note.strip(), services.new_id()
-    desk.staff.record_with_reason("undid_outage", staff.staff_id, _correlation(nonce), reason, text_id, services.now())
+    desk.services.action(staff.caller(None)).record("undid_outage", _correlation(nonce), note.strip())

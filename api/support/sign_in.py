@@ -11,6 +11,7 @@ from api.limits.sites import sites_of
 from api.messages import refusal_detail
 from api.pages import page
 from api.problems import ProblemError
+from api.services import Caller
 from api.sessions import COOKIE, digest_of, form_token
 from api.support.access import (
     SIGN_IN,
@@ -26,6 +27,7 @@ from api.support.desk import Desk
 from api.support.known_browsers import KEPT
 from api.support.rendering import language_of
 from api.support.throttle import ACCOUNT, ALL, BROWSER, NETWORK, PAIR, SITE, Count
+from api.use_cases.staff_accounts import NewSession, begin_session, end_session
 from domain.values import EmailAddress, MalformedEmailError
 from projections.staff import Account
 
@@ -72,14 +74,10 @@ async def sign_in(
         return _form(request, desk, email=email, is_refused=True)
     desk.throttle.forgive(visitor.counts)
     session, before = new_token(), request.cookies.get(COOKIE)
-    now = desk.services.now()
-
-    def begin() -> None:
-        old = digest_of(before) if before else None
-        desk.staff.open_session(digest_of(session), account.staff_id, now, now + timedelta(seconds=SESSION_S), old)
-        desk.staff.record("signed_in", account.staff_id, now)
-
-    await desk.services.read(begin)
+    action = desk.services.action(Caller(actor="staff", actor_id=str(account.staff_id)))
+    ends_at, old = action.now + timedelta(seconds=SESSION_S), digest_of(before) if before else None
+    begun = NewSession(digest_of(session), ends_at, old)
+    await desk.services.read(lambda: begin_session(action, account.staff_id, begun))
     response = RedirectResponse(_next(request), 303, {"Cache-Control": "no-store"})
     set_cookie(request, response, COOKIE, session, SESSION_S)
     response.delete_cookie(FORM_COOKIE, path="/support")
@@ -91,13 +89,8 @@ async def sign_in(
 @router.post("/sign-out")
 async def sign_out(request: Request, desk: TheDesk, staff: ActingViewer) -> Response:
     """End the session here and in the database."""
-    digest = digest_of(request.cookies[COOKIE])
-
-    def end() -> None:
-        if desk.staff.end_session(digest) is not None:
-            desk.staff.record("signed_out", staff.staff_id, desk.services.now())
-
-    await desk.services.read(end)
+    digest, action = digest_of(request.cookies[COOKIE]), desk.services.action(staff.caller(None))
+    await desk.services.read(lambda: end_session(action, digest))
     response = RedirectResponse(SIGN_IN, 303, {"Cache-Control": "no-store"})
     response.delete_cookie(COOKIE, path="/")
     return response
@@ -121,11 +114,12 @@ async def _checked(desk: Desk, visitor: _Visitor, password: str) -> Account | No
     is_short = len(password) <= PASSWORD_LENGTH_MAX
     account = await desk.account_of(visitor.email, password, is_known=visitor.is_known) if is_short else None
     if account is None:
-        now, email = desk.services.now(), visitor.email
+        email = visitor.email
 
         def record() -> None:
             known = desk.staff.account(email) if email else None
-            desk.staff.record("sign_in_failed", known.staff_id if known else None, now)
+            tried = Caller(actor="staff", actor_id=str(known.staff_id) if known else None)
+            desk.services.action(tried).record("sign_in_failed")
 
         await desk.services.read(record)
     return account

@@ -11,7 +11,7 @@ from api.problems import ProblemError
 from api.support.access import ActingSupport, Staff, Support, SupportRoute, TheDesk
 from api.support.desk import Desk
 from api.support.rendering import support_page
-from projections.staff import Act
+from projections.audit_log import Act
 
 SHOWN_S: Final = 300
 REASON_LENGTH_MAX: Final = 500
@@ -86,10 +86,8 @@ async def unmask_code(
 
 
 async def _unmask(desk: Desk, staff: Staff, act: Act, subject_id: UUID, reason: str, back: str) -> Response:
-    now, text_id = desk.services.now(), desk.services.new_id()
-    await desk.services.read(
-        lambda: desk.staff.record_with_reason(act, staff.staff_id, subject_id, reason.strip(), text_id, now)
-    )
+    action = desk.services.action(staff.caller(None))
+    await desk.services.read(lambda: action.record(act, subject_id, reason.strip()))
     return RedirectResponse(back, 303, {"Cache-Control": "no-store"})
 
 

@@ -27,6 +27,7 @@ from domain.events import (
     UseRefunded,
     UseReserved,
 )
+from domain.groups import NamesGroup
 from domain.ports import CodeDraft, Language, RecipientDraft, TextDraft
 
 
@@ -60,7 +61,7 @@ def access_ended_at(access: Access, sent_at: datetime, now: datetime) -> datetim
     return ends_at if ends_at is not None and ends_at <= now else None
 
 
-class ImportCode(Struct, frozen=True, kw_only=True):
+class ImportCode(NamesGroup, frozen=True, kw_only=True):
     """Bring a code into being as it stands elsewhere.
 
     Attributes:

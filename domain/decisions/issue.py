@@ -3,16 +3,15 @@
 from datetime import datetime
 from uuid import UUID
 
-from msgspec import Struct
-
 from domain.book import Book
 from domain.decisions.bounds import check_terms
 from domain.decisions.command import Context, Decision, stamp
 from domain.events import CodeIssued
+from domain.groups import NamesGroup
 from domain.ports import CodeDraft
 
 
-class IssueCode(Struct, frozen=True, kw_only=True):
+class IssueCode(NamesGroup, frozen=True, kw_only=True):
     """Bring a code into being. `code_id` is new and random; `text` goes to the vault, never into an event.
 
     `note_id` names a note that the vault has already.

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from msgspec import Struct
-
 from domain.book import Book
 from domain.decisions.command import Context, Decision, Stamp, stamp
 from domain.decisions.overdue import give_back_overdue
@@ -23,6 +21,7 @@ from domain.errors import (
     ReservationUnknown,
 )
 from domain.events import STAFF, Event, RebindReserved
+from domain.groups import NamesGroup
 from domain.policy import Policy
 from domain.ports import Language, RecipientDraft, TextDraft
 from domain.redeem_code import RedeemCode
@@ -30,7 +29,7 @@ from domain.reservation import Reservation
 from domain.timestamps import shifted
 
 
-class RequestRebind(Struct, frozen=True, kw_only=True):
+class RequestRebind(NamesGroup, frozen=True, kw_only=True):
     """A person asks to move their newest access on a code to another group.
 
     `new_reservation_id` is new and random. `language` is that of the letters. `token_of` is the reservation whose
@@ -47,7 +46,7 @@ class RequestRebind(Struct, frozen=True, kw_only=True):
     token_of: UUID | None = None
 
 
-class RebindReservation(Struct, frozen=True, kw_only=True):
+class RebindReservation(NamesGroup, frozen=True, kw_only=True):
     """Staff move the access of one reservation to another group. `note`, the reason, goes to the vault."""
 
     context: Context

@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from domain.book import Book
 from domain.decisions.bounds import check_terms
 from domain.decisions.command import Context, Decision, stamp
 from domain.errors import CodeIsRevoked, LimitTooLow, NoSuchCode, TermsDiffer
 from domain.events import CodeTermsChanged
+from domain.groups import NamesGroup
 from domain.ports import TextDraft
 from domain.redeem_code import RedeemCode
 
@@ -30,7 +31,7 @@ def terms_of(code: RedeemCode) -> Terms:
     return Terms(code.max_uses, code.expires_at, code.validity_days, code.group, code.rebinds_max)
 
 
-class ChangeTerms(Struct, frozen=True, kw_only=True):
+class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
     """Change what is set; what is UNSET stays as it is. `note`, the reason, goes to the vault.
 
     `expected`: only if the terms are still these; None whatever they are. `release_binding`: the code is bound to its

@@ -74,12 +74,12 @@ SELECT b.*, t.hint FROM (
     ORDER BY issued_at DESC, code_id DESC LIMIT %(limit)s
 ) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at DESC, b.code_id DESC;
 
+-- name: insert_key_name
+INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%(text_id)s, %(sealed)s, %(seal_key)s)
+ON CONFLICT (text_id) DO NOTHING;
+
 -- name: insert_named_key
 -- Sent twice by one form, it is one key.
-WITH named AS (
-    INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%(text_id)s, %(sealed)s, %(seal_key)s)
-    ON CONFLICT (text_id) DO NOTHING
-)
 INSERT INTO api_keys (key_id, digest, role, scopes, created_at, expires_at, text_id, staff_id)
 VALUES (
     %(key_id)s, %(digest)s, %(role)s, %(scopes)s::text[], %(now)s, %(expires_at)s, %(text_id)s, %(staff_id)s
@@ -104,6 +104,9 @@ SELECT pg_advisory_xact_lock(1818518631, 4);
 
 -- name: admins_besides
 SELECT count(*) FROM staff WHERE role = 'admin' AND removed_at IS NULL AND staff_id <> %s;
+
+-- name: role_of_staff
+SELECT role FROM staff WHERE staff_id = %s AND removed_at IS NULL;
 
 -- name: set_staff_role
 UPDATE staff SET role = %s WHERE staff_id = %s AND removed_at IS NULL RETURNING staff_id;

@@ -539,7 +539,8 @@ FROM staff_sessions o JOIN staff s USING (staff_id) WHERE o.digest = %s AND o.ex
     AND s.removed_at IS NULL;
 
 -- name: insert_audit
-INSERT INTO audit (at, act, staff_id, subject_id) VALUES (%s, %s, %s, %s);
+INSERT INTO audit (at, act, staff_id, subject_id, key_id)
+VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(api_key_id)s);
 
 -- name: insert_audit_with_reason
 WITH reason AS (

@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from domain.ports import Rejected
-from projections.staff import StaffDesk
+from projections.audit_log import OPERATOR, Action
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench, done
 
@@ -24,7 +24,7 @@ def filled(bench: LedgerBench) -> tuple[str, str]:
     bench.redeem(second, LI)
     bench.redeem(first, WANG)
     now = bench.storage.recorder.clock.now()
-    StaffDesk(bench.storage).record_with_reason("unmasked_email", None, theirs, "they called", uuid4(), now)
+    Action(bench.storage, OPERATOR, now, uuid4).record("unmasked_email", theirs, "they called")
     return first, second
 
 

@@ -22,6 +22,7 @@ from domain.decisions.note import NoteOnCode
 from domain.ports import Accepted, Rejected
 from domain.values import EmailAddress
 from projections.accounts import Accounts
+from projections.audit_log import OPERATOR, Action
 from tests.cli.terminal import Ended, Terminal
 from tests.moving_in import old
 from tests.projections.ledgers import LedgerBench, done
@@ -107,7 +108,7 @@ class Stage:
         """The id of an API key of a hostile name."""
         key_id = uuid4()
         wish = KeyWish(HOSTILE, "viewer", [], None)
-        make_key(self.bench.storage, wish, key_id, uuid4(), self.bench.storage.recorder.clock.now(), staff_id=None)
+        make_key(Action(self.bench.storage, OPERATOR, self.bench.storage.recorder.clock.now(), uuid4), wish, key_id)
         return str(key_id)
 
     def around_now(self) -> Arguments:

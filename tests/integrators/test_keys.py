@@ -7,6 +7,7 @@ import pytest
 
 from api.key_making import KeyWish, make_key
 from api.scopes import GRANTS, SCOPES, Role, Scope, scopes_of
+from api.services import Caller
 from projections.api_keys import ApiKeys
 from tests.api.site import Site
 from tests.support.browser import Browser, add_staff
@@ -32,7 +33,7 @@ def key(site: Site, *scopes: Scope, role: Role | None = None, days: int | None =
     """Headers with a new key."""
     services = site.services
     wish = KeyWish("test", role, scopes, days)
-    secret = make_key(services.storage, wish, uuid4(), uuid4(), services.now(), staff_id=None)
+    secret = make_key(services.action(Caller(actor="operator")), wish, uuid4())
     return {"Authorization": f"Bearer {secret}"}
 
 

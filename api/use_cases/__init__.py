@@ -1,0 +1,1 @@
+"""What can be done, for routes, pages and the command line alike. No HTTP in here."""

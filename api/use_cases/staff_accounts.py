@@ -1,0 +1,105 @@
+"""Staff accounts: each change with its line in the audit log."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from projections.accounts import Accounts
+from projections.audit_log import Action, Recorder, changed, told
+from projections.staff import StaffDesk
+from projections.vault import FoundDraft
+
+
+class NewSession(NamedTuple):
+    """A session that begins: the digest of its token, when it ends, and that of the browser's session before it."""
+
+    digest: bytes
+    expires_at: datetime
+    before: bytes | None = None
+
+
+def add_staff(action: Action, draft: FoundDraft, password_hash: str, role: str) -> UUID | None:
+    """Add a staff account; its id, or None if the email address has one."""
+
+    def change(record: Recorder) -> UUID | None:
+        staff_id = Accounts(action.storage).add(draft, password_hash, role, action.now)
+        if staff_id is not None:
+            record("added_staff", staff_id, told(role=role))
+        return staff_id
+
+    return action.perform(change)
+
+
+def set_staff_role(action: Action, staff_id: UUID, role: str) -> bool:
+    """Give a staff member another role; False if there is no such account.
+
+    Raises:
+        LastAdminError: They are the last admin.
+    """
+
+    def change(record: Recorder) -> bool:
+        before = Accounts(action.storage).set_role(staff_id, role)
+        if before is not None:
+            record("changed_role", staff_id, changed(role=(before, role)) or told(role=role))
+        return before is not None
+
+    return action.perform(change)
+
+
+def set_new_password(action: Action, staff_id: UUID, password_hash: str) -> bool:
+    """Set a password for somebody else, which ends their sessions; False if there is no such account."""
+
+    def change(record: Recorder) -> bool:
+        is_done = Accounts(action.storage).set_password(staff_id, password_hash)
+        if is_done:
+            record("reset_password", staff_id)
+        return is_done
+
+    return action.perform(change)
+
+
+def change_own_password(action: Action, staff_id: UUID, password_hash: str, session: NewSession) -> None:
+    """Set one's own password: all sessions end, and a new one begins."""
+
+    def change(record: Recorder) -> None:
+        Accounts(action.storage).set_password(staff_id, password_hash)
+        StaffDesk(action.storage).open_session(session.digest, staff_id, action.now, session.expires_at, session.before)
+        record("changed_password")
+
+    action.perform(change)
+
+
+def remove_staff(action: Action, staff_id: UUID) -> bool:
+    """Close an account and its sessions; False if there is no such account.
+
+    Raises:
+        LastAdminError: They are the last admin.
+    """
+
+    def change(record: Recorder) -> bool:
+        is_done = Accounts(action.storage).remove(staff_id, action.now)
+        if is_done:
+            record("removed_staff", staff_id)
+        return is_done
+
+    return action.perform(change)
+
+
+def begin_session(action: Action, staff_id: UUID, session: NewSession) -> None:
+    """Sign a staff member in."""
+
+    def change(record: Recorder) -> None:
+        StaffDesk(action.storage).open_session(session.digest, staff_id, action.now, session.expires_at, session.before)
+        record("signed_in")
+
+    action.perform(change)
+
+
+def end_session(action: Action, digest: bytes) -> None:
+    """Sign out."""
+
+    def change(record: Recorder) -> None:
+        if StaffDesk(action.storage).end_session(digest) is not None:
+            record("signed_out")
+
+    action.perform(change)

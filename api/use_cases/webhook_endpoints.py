@@ -1,0 +1,122 @@
+"""Webhook endpoints: each change with its line in the audit log, which holds old and new values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from projections.audit_log import Action, Recorder, changed, told
+from projections.deliveries import Deliveries
+from projections.endpoints import Endpoint, Endpoints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointDraft:
+    """A new endpoint. `position`: after which it is notified of events; None: from now on."""
+
+    endpoint_id: UUID
+    url: str
+    event_types: Sequence[str]
+    concurrency: int
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointTerms:
+    """What is to change about an endpoint; None: it stays."""
+
+    url: str | None = None
+    event_types: Sequence[str] | None = None
+    concurrency: int | None = None
+    state: Literal["enabled", "disabled"] | None = None
+
+
+def add_endpoint(action: Action, draft: EndpointDraft) -> str | None:
+    """Enter an endpoint; its secret, to be shown once; None if it was entered before."""
+    endpoints, text_id = Endpoints(action.storage), action.new_id()
+
+    def change(record: Recorder) -> str | None:
+        secret = endpoints.add(
+            draft.endpoint_id,
+            draft.url,
+            draft.event_types,
+            draft.concurrency,
+            text_id,
+            action.now,
+            position=draft.position,
+        )
+        if secret is not None:
+            details = told(url=draft.url, events=list(draft.event_types) or "all", concurrency=draft.concurrency)
+            record("made_webhook", draft.endpoint_id, details)
+        return secret
+
+    return action.perform(change)
+
+
+def change_endpoint(action: Action, before: Endpoint, terms: EndpointTerms) -> None:
+    """Change what is named."""
+    endpoints, key = Endpoints(action.storage), before.endpoint_id
+
+    def change(record: Recorder) -> None:
+        url, types, concurrency = terms.url, terms.event_types, terms.concurrency
+        if url is not None or types is not None or concurrency is not None:
+            endpoints.change(key, action.now, url=url, event_types=types, concurrency=concurrency)
+        if terms.state == "disabled":
+            endpoints.disable(key, "by_staff", action.now)
+        elif terms.state == "enabled":
+            endpoints.enable(key, action.now)
+        after = endpoints.find(key)
+        if after is not None and (details := _difference(before, after)):
+            record("changed_webhook", key, details)
+
+    action.perform(change)
+
+
+def remove_endpoint(action: Action, endpoint_id: UUID) -> bool:
+    """Remove an endpoint permanently; False if there is none."""
+    endpoints = Endpoints(action.storage)
+
+    def change(record: Recorder) -> bool:
+        before = endpoints.find(endpoint_id)
+        is_done = endpoints.remove(endpoint_id, action.now)
+        if is_done:
+            record("removed_webhook", endpoint_id, before.url if before else "")
+        return is_done
+
+    return action.perform(change)
+
+
+def redeliver(action: Action, endpoint_id: UUID, delivery_id: UUID) -> bool:
+    """Send one message again; False if there is none."""
+    deliveries = Deliveries(action.storage)
+
+    def change(record: Recorder) -> bool:
+        is_done = deliveries.redeliver(endpoint_id, delivery_id, action.now)
+        if is_done:
+            record("redelivered", endpoint_id, told(delivery=delivery_id))
+        return is_done
+
+    return action.perform(change)
+
+
+def redeliver_failed(action: Action, endpoint_id: UUID, since: datetime) -> int:
+    """Send again what failed permanently since a time; how many messages."""
+    deliveries = Deliveries(action.storage)
+
+    def change(record: Recorder) -> int:
+        count = deliveries.redeliver_failed(endpoint_id, since, action.now)
+        if count:
+            record("redelivered", endpoint_id, told(failed=count, since=since.isoformat()))
+        return count
+
+    return action.perform(change)
+
+
+def _difference(before: Endpoint, after: Endpoint) -> str:
+    return changed(
+        url=(before.url, after.url),
+        events=(before.event_types, after.event_types),
+        concurrency=(before.concurrency, after.concurrency),
+        state=(before.state, after.state),
+    )

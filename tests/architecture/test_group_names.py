@@ -1,0 +1,89 @@
+"""A group's name is checked by one rule at every door: it is stored in events, where no email address may be."""
+
+import inspect
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Annotated, Any, get_args, get_origin
+
+import pytest
+from msgspec import Struct
+from pydantic import BaseModel
+
+import api
+import domain.decisions
+from api.schemas import GroupName
+from domain.groups import NamesGroup
+
+CHECKED = next(part for part in get_args(GroupName) if hasattr(part, "func"))
+"""What the type of the schemas checks a name with."""
+RESPONSES = {"ChannelView", "CodeView", "TermsView", "ReservationView"}
+"""Schemas of responses, which tell of what is stored."""
+QUERIES = {"Asked"}
+"""Queries of pages: there `group` is whether lines are grouped."""
+
+
+def modules(package: Any) -> Iterator[Any]:  # noqa: ANN401 - a package
+    """All modules of a package, those of its folders too."""
+    for found in iter_modules(package.__path__, f"{package.__name__}."):
+        if found.name.startswith("api.cli.stack") or found.name == "api.main":
+            continue
+        module = import_module(found.name)
+        yield module
+        if found.ispkg:
+            yield from modules(module)
+
+
+def classes(package: Any, base: type) -> set[type]:  # noqa: ANN401 - a package
+    """Classes that its modules define."""
+    return {
+        kind
+        for module in modules(package)
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, base) and kind.__module__ == module.__name__
+    }
+
+
+def is_checked(annotation: Any, metadata: list[Any]) -> bool:  # noqa: ANN401 - a type
+    """Whether a field's type checks the name."""
+    parts = [*metadata, *get_args(annotation)]
+    inner = [part for part in get_args(annotation) if get_origin(part) is Annotated]
+    return CHECKED in parts or any(CHECKED in get_args(part) for part in inner)
+
+
+def test_each_command_that_names_a_group_checks_it() -> None:
+    """The last door: no route, page, command, task or import gets past it."""
+    naming = {kind for kind in classes(domain.decisions, Struct) if "group" in kind.__annotations__}
+    reading = {kind for kind in naming if kind.__name__ == "ReserveUse"}
+
+    assert {kind.__name__ for kind in naming if not issubclass(kind, NamesGroup)} == {kind.__name__ for kind in reading}
+    assert len(naming) > len(reading)
+
+
+def test_each_request_schema_with_a_group_checks_it() -> None:
+    """A new schema with a field of that name has the type, or is named above with what it is."""
+    fields = {
+        kind.__name__: kind.model_fields["group"] for kind in classes(api, BaseModel) if "group" in kind.model_fields
+    }
+    unchecked = {name for name, field in fields.items() if not is_checked(field.annotation, field.metadata)}
+
+    assert unchecked <= RESPONSES | QUERIES
+    assert {
+        "ChannelRequest",
+        "IssueRequest",
+        "TermsRequest",
+        "WholeTerms",
+        "RebindRequest",
+    } <= fields.keys() - unchecked
+
+
+@pytest.mark.parametrize("name", ["li.wei@example.com", " VIP", "VIP ", "two\nlines", "x" * 201])
+def test_command_with_a_text_that_may_not_name_a_group_cannot_be_made(name: str) -> None:
+    """Whatever door forgot to look."""
+
+    class Command(NamesGroup, frozen=True, kw_only=True):
+        group: str
+
+    with pytest.raises(ValueError, match="a group's name"):
+        Command(group=name)
+    assert "VIP" == Command(group="VIP").group

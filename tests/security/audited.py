@@ -1,0 +1,362 @@
+"""A valid request for each route that changes something or reveals private data, to see whether it leaves a line."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid4
+
+from api.issuing import Terms
+from domain.decisions.attempt import ClaimAttempt
+from domain.decisions.command import Context
+from domain.decisions.settle import RecordOutcome
+from domain.ports import Accepted, Letter, Outcome, Uncertain
+from tests.admin.office import ended
+from tests.api.site import Answer
+from tests.security.doors import Doors
+from tests.security.matrix import is_api
+from tests.support.browser import add_staff, code_id_of
+
+URL: Final = "https://collector.example.com/in"
+EMAIL: Final = "victim@example.com"
+REASON: Final = {"reason": "they called"}
+LOST: Final = Uncertain(server="mx:25", cause="connection_lost")
+
+
+class Sent(NamedTuple):
+    """What became of a message."""
+
+    outcome: str = "http_200"
+    status: int | None = 200
+    ms: int = 1
+    is_taken: bool = True
+
+
+@dataclasses.dataclass
+class FakePost:
+    """Sends nothing; previews as the real one."""
+
+    inner: Any
+
+    def preview(self, letter: Letter) -> Any:  # noqa: ANN401 - as the real one gives it
+        """The letter as it would arrive."""
+        return self.inner.preview(letter)
+
+    def send(self, _: Letter) -> Outcome:
+        """Sent at once."""
+        return Accepted(server="mx:25")
+
+    def test_hook(self, *_: object) -> Sent:
+        """Taken at once."""
+        return Sent()
+
+
+class World:
+    """An application with fresh things for each request."""
+
+    def __init__(self, doors: Doors) -> None:
+        self.doors, self.site = doors, doors.site
+        self.admin = add_staff(self.site, "auditor@staff.example.com", "admin", "not used here")
+        state = self.site.client.app.state  # type: ignore[attr-defined]  # the client knows it as any ASGI app
+        post = FakePost(state.hook_post)
+        state.hook_post, state.admin = post, dataclasses.replace(state.admin, post=post)
+        self.secrets: set[str] = {EMAIL}
+        self.text = ""
+        for folder in ("cur", "new", "tmp"):
+            (self.site.services.settings.mailbox or Path()).joinpath(folder).mkdir(exist_ok=True)
+
+    def code(self, **terms: Any) -> str:
+        """The id of a new code."""
+        text = self.site.issue(Terms(**{"max_uses": 5, "bound": False, **terms}))
+        self.secrets.add(text)
+        self.text = text
+        return str(code_id_of(self.site, text))
+
+    def held(self, *outcomes: Outcome, **terms: Any) -> str:
+        """The id of a reservation after these attempts."""
+        self.code(**terms)
+        item = str(self.site.redeem(self.text, EMAIL).json()["reservation_id"])
+        for outcome in outcomes:
+            self.site.attempt(item, outcome)
+        return item
+
+    def sent(self, **terms: Any) -> str:
+        """The id of a sent reservation."""
+        return self.held(Accepted(server="mx:25"), **terms)
+
+    def parked(self) -> str:
+        """The id of a reservation whose outcome is unknown, as a case."""
+        item = self.held()
+        context = Context(now=self.site.services.now(), actor="worker", actor_id="w1", request_id="t1")
+        code_id = code_id_of(self.site, self.text)
+        claim = ClaimAttempt(context=context, reservation_id=UUID(item), channel="smtp", case_id=uuid4())
+        self.site.services.storage.ledger.execute([claim])
+        self.ask("POST", f"/api/v1/codes/{code_id}/revoke")
+        self.site.services.storage.ledger.execute(
+            [
+                RecordOutcome(
+                    context=context,
+                    reservation_id=UUID(item),
+                    delivery=1,
+                    attempt=1,
+                    outcome=LOST,
+                    case_id=uuid4(),
+                )
+            ]
+        )
+        return item
+
+    def person(self) -> str:
+        """The id of a person."""
+        item = self.held()
+        return self.value("SELECT recipient_id FROM reservations WHERE reservation_id = %s", item)
+
+    def value(self, query: str, *params: object) -> str:
+        """One value of the database."""
+        with self.site.services.storage.datastore.get_connection() as conn:
+            row = conn.execute(query.encode(), params).fetchone()
+        assert row is not None
+        return str(next(iter(row.values())))
+
+    def channel(self) -> str:
+        """The id of a group's channel."""
+        body = {"group": f"G{uuid4().hex}", "url": URL}
+        return str(self.ask("PUT", "/api/v1/channels", json=body).json()["id"])
+
+    def group(self) -> str:
+        """A group with a channel, as pages name it."""
+        channel_id = self.channel()
+        return self.value("SELECT name FROM invite_groups WHERE channel_id = %s", channel_id)
+
+    def endpoint(self) -> str:
+        """The id of a webhook endpoint."""
+        return str(self.ask("POST", "/api/v1/webhooks", json={"url": URL}).json()["id"])
+
+    def failed(self) -> tuple[str, str]:
+        """An endpoint and a message that failed permanently."""
+        endpoint, delivery = self.endpoint(), str(uuid4())
+        self.code()
+        with self.site.services.storage.datastore.get_connection() as conn:
+            conn.execute(
+                b"INSERT INTO webhook_deliveries (delivery_id, endpoint_id, position, event_type, state, made_at,"
+                b" attempts, last_at, ended_at)"
+                b" SELECT %s, %s, max(notification_id), 'CodeIssued', 'failed', now(), 8, now(), now()"
+                b" FROM ledger_events",
+                (delivery, endpoint),
+            )
+        return endpoint, delivery
+
+    def staff(self) -> str:
+        """The id of a staff account."""
+        return str(add_staff(self.site, f"{uuid4().hex}@staff.example.com", "viewer", "not used here"))
+
+    def api_key(self) -> str:
+        """The id of an API key."""
+        self.doors.key_with("codes:read")
+        return self.value("SELECT key_id FROM api_keys ORDER BY created_at DESC LIMIT 1")
+
+    def batch(self) -> str:
+        """The id of a batch that was issued."""
+        nonce = uuid4().hex
+        self.form("/admin/batches", {"max_uses": "1", "bound": "yes", "count": "1", "nonce": nonce})
+        ended(self.site, UUID(nonce))
+        return str(UUID(nonce))
+
+    def ask(self, method: str, path: str, **more: Any) -> Answer:
+        """With an admin's API key."""
+        headers = {**self.doors.keys["admin"], **more.pop("headers", {})}
+        return self.doors.ask(method, path, headers=headers, **more)
+
+    def form(self, path: str, fields: Mapping[str, str], **more: Any) -> Answer:
+        """As an admin's browser."""
+        cookie = self.doors.cookie(self.admin)
+        headers = {"accept": "text/html", "accept-language": "en", "cookie": f"ledger_staff={cookie}"}
+        return self.doors.ask(
+            "POST", path, headers=headers, data={"token": self.doors.form_token(cookie), **fields}, **more
+        )
+
+    def page(self, path: str) -> Answer:
+        """Opens a page as another admin than the one who acts."""
+        return self.doors.by_session("admin", "GET", path)
+
+
+Make = Callable[[World], tuple[str, dict[str, Any]]]
+
+
+def _at(path: str, make: Callable[[World], str], **more: Any) -> Make:
+    return lambda world: (path.format(make(world)), more)
+
+
+def _to(path: str, **more: Any) -> Make:
+    return lambda _: (path, more)
+
+
+def _of_group(path: str, **fields: str) -> Make:
+    return lambda world: (f"{path}?name={world.group()}", {"data": fields})
+
+
+def _failed(path: str) -> Make:
+    return lambda world: (path.format(*world.failed()), {})
+
+
+CODE, ITEM = "/api/v1/codes/{}", "/api/v1/reservations/{}"
+NOTE: Final = {"note": "asked by phone"}
+WHOLE: Final = {"max_uses": 9, "expires_at": None, "validity_days": None, "group": "VIP", "rebinds_max": None}
+CHANNELS, HOOKS, STAFF = "/api/v1/channels", "/api/v1/webhooks", "/admin/staff/{}"
+TERMS: Final = {"max_uses": "1", "bound": "yes", "count": "1"}
+CSV: Final = {"content": b"code,max_uses\nOLD-AUDITED,1\n", "headers": {"content-type": "text/csv"}}
+
+
+def _terms(world: World) -> tuple[str, dict[str, Any]]:
+    path = f"/api/v1/codes/{world.code()}/terms"
+    tag = world.ask("GET", path).headers["etag"]
+    return path, {"json": WHOLE, "headers": {"If-Match": tag}}
+
+
+def _outage(world: World) -> dict[str, Any]:
+    world.sent()
+    now = world.site.services.now()
+    return {"from": (now - timedelta(hours=1)).isoformat(), "to": (now + timedelta(minutes=1)).isoformat()}
+
+
+def _nonce(path: str, **fields: str) -> Make:
+    return lambda _: (path, {"data": {**fields, "nonce": uuid4().hex}})
+
+
+def _outage_form(world: World) -> tuple[str, dict[str, Any]]:
+    window = _outage(world)
+    asked = {"start": window["from"], "end": window["to"], "include": "sent", "note": "outage"}
+    return "/support/outage", {"data": {**asked, "nonce": uuid4().hex}}
+
+
+AUDITED: Final[dict[str, Make]] = {
+    "PATCH /api/v1/codes/{code_id}": _at(CODE, World.code, json={"max_uses": 7}),
+    "PUT /api/v1/codes/{code_id}/terms": _terms,
+    "POST /api/v1/codes/{code_id}/notes": _at(CODE + "/notes", World.code, json=NOTE),
+    "POST /api/v1/codes/{code_id}/pause": _at(CODE + "/pause", World.code),
+    "POST /api/v1/codes/{code_id}/resume": lambda world: (f"{_paused(world)}/resume", {}),
+    "POST /api/v1/codes/{code_id}/revoke": _at(CODE + "/revoke", World.code),
+    "POST /api/v1/redemptions": lambda world: (
+        "/api/v1/redemptions",
+        {"json": {"email": EMAIL, "code": (world.code(), world.text)[1]}},
+    ),
+    "POST /api/v1/refunds": lambda world: (
+        "/api/v1/refunds",
+        {"json": {**_outage(world), "include_sent": True, "apply": True}},
+    ),
+    "POST /api/v1/reservations/{reservation_id}/bounce": _at(ITEM + "/bounce", World.sent, json={}),
+    "POST /api/v1/reservations/{reservation_id}/cancel": _at(ITEM + "/cancel", World.held, json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/correct-recipient": _at(
+        ITEM + "/correct-recipient", World.sent, json={"email": "right@example.com", **NOTE}
+    ),
+    "POST /api/v1/reservations/{reservation_id}/rebind": _at(
+        ITEM + "/rebind", World.sent, json={"group": "VIP", **NOTE}
+    ),
+    "POST /api/v1/reservations/{reservation_id}/notes": _at(ITEM + "/notes", World.held, json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/refund": _at(
+        ITEM + "/refund", World.sent, json={"revoke_access": False, **NOTE}
+    ),
+    "POST /api/v1/reservations/{reservation_id}/resend": _at(ITEM + "/resend", World.sent, json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/resolve": _at(
+        ITEM + "/resolve", World.parked, json={"as": "refunded", **NOTE}
+    ),
+    "POST /api/v1/codes": _to("/api/v1/codes", json={"max_uses": 1}),
+    "POST /api/v1/codes/import": _to("/api/v1/codes/import", **CSV),
+    "PUT /api/v1/channels": lambda _: (CHANNELS, {"json": {"group": f"G{uuid4().hex}", "url": URL}}),
+    "DELETE /api/v1/channels/{channel_id}": _at(CHANNELS + "/{}", World.channel),
+    "POST /api/v1/channels/{channel_id}/rotate-secret": _at(CHANNELS + "/{}/rotate-secret", World.channel),
+    "POST /api/v1/webhooks": _to(HOOKS, json={"url": URL}),
+    "DELETE /api/v1/webhooks/{endpoint_id}": _at(HOOKS + "/{}", World.endpoint),
+    "PATCH /api/v1/webhooks/{endpoint_id}": _at(HOOKS + "/{}", World.endpoint, json={"url": URL + "2"}),
+    "POST /api/v1/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver": _failed(
+        HOOKS + "/{}/deliveries/{}/redeliver"
+    ),
+    "POST /api/v1/webhooks/{endpoint_id}/redeliver-failed": _failed(HOOKS + "/{}/redeliver-failed"),
+    "POST /api/v1/webhooks/{endpoint_id}/rotate-secret": _at(HOOKS + "/{}/rotate-secret", World.endpoint),
+    "POST /api/v1/webhooks/{endpoint_id}/test": _at(HOOKS + "/{}/test", World.endpoint),
+    "POST /api/v1/recipients/export": lambda world: (
+        "/api/v1/recipients/export",
+        {"json": {"email": (world.held(), EMAIL)[1], **REASON}},
+    ),
+    "POST /api/v1/recipients/forget": _to("/api/v1/recipients/forget", json={"email": "gone@example.com", **REASON}),
+    "POST /support/codes/{code_id}/acts/{act}": _at("/support/codes/{}/acts/pause", World.code, data=NOTE),
+    "POST /support/codes/{code_id}/notes": _at("/support/codes/{}/notes", World.code, data=NOTE),
+    "POST /support/codes/{code_id}/unmask": _at("/support/codes/{}/unmask", World.code, data=REASON),
+    "POST /support/outage": _outage_form,
+    "POST /support/people/{recipient_id}/unmask": _at("/support/people/{}/unmask", World.person, data=REASON),
+    "POST /support/people/{recipient_id}/forget": _at("/support/people/{}/forget", World.person, data=REASON),
+    "POST /support/reservations/{reservation_id}/acts/{act}": _at(
+        "/support/reservations/{}/acts/cancel", World.held, data=NOTE
+    ),
+    "POST /support/reservations/{reservation_id}/notes": _at("/support/reservations/{}/notes", World.held, data=NOTE),
+    "POST /support/reservations/{reservation_id}/unmask": _at(
+        "/support/reservations/{}/unmask", World.held, data=REASON
+    ),
+    "POST /support/sign-out": _to("/support/sign-out", data={}),
+    "POST /admin/batches": _nonce("/admin/batches", **TERMS),
+    "POST /admin/batches/{batch_id}/export": _at("/admin/batches/{}/export", World.batch, data=REASON),
+    "POST /admin/batches/{batch_id}/stop": lambda world: (f"/admin/batches/{_working(world)}/stop", {"data": {}}),
+    "POST /admin/codes/export": _at("/admin/codes/export", lambda world: (world.code(), "")[1], data=REASON),
+    "POST /admin/groups/channel": _of_group("/admin/groups/channel", channel="webhook", channel_url=URL + "2"),
+    "POST /admin/groups/one": _of_group("/admin/groups/one", subject_en="Welcome"),
+    "POST /admin/groups/secret": _of_group("/admin/groups/secret"),
+    "POST /admin/groups/test": _of_group("/admin/groups/test", language="en", to="me@example.com"),
+    "POST /admin/import": lambda _: (
+        "/admin/import",
+        {
+            "data": {**TERMS, "nonce": uuid4().hex},
+            "files": {"file": ("codes.csv", b"code\nOLD-AUDITED-2\n")},
+        },
+    ),
+    "POST /admin/keys": _nonce("/admin/keys", name="reports", role="viewer"),
+    "POST /admin/keys/{key_id}/revoke": _at("/admin/keys/{}/revoke", World.api_key, data={}),
+    "POST /admin/staff": lambda _: (
+        "/admin/staff",
+        {"data": {"email": f"{uuid4().hex}@staff.example.com", "role": "viewer"}},
+    ),
+    "POST /admin/staff/{staff_id}/password": _at(STAFF + "/password", World.staff, data={}),
+    "POST /admin/staff/{staff_id}/remove": _at(STAFF + "/remove", World.staff, data={}),
+    "POST /admin/staff/{staff_id}/role": _at(STAFF + "/role", World.staff, data={"role": "support"}),
+    "POST /admin/webhooks": _nonce("/admin/webhooks", url=URL, concurrency="1"),
+    "POST /admin/webhooks/{endpoint_id}": _at(
+        "/admin/webhooks/{}", World.endpoint, data={"url": URL + "2", "concurrency": "1"}
+    ),
+    "POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}": _failed("/admin/webhooks/{}/deliveries/{}"),
+    "POST /admin/webhooks/{endpoint_id}/{state}": _at("/admin/webhooks/{}/disable", World.endpoint, data={}),
+}
+"""Routes that change something or reveal private data, each with a request that does so."""
+
+QUESTIONS: Final = {
+    "POST /support/account",  # its own test: it takes the password
+    "POST /support/codes/{code_id}/person",
+    "POST /support/search",
+    "POST /support/search/hits",
+}
+"""Requests by POST that ask for something, so that what is typed is in no address: they change and reveal nothing."""
+
+
+def _paused(world: World) -> str:
+    path = f"/api/v1/codes/{world.code()}"
+    world.ask("POST", f"{path}/pause")
+    return path
+
+
+def _working(world: World) -> str:
+    """A batch that a runner elsewhere works on."""
+    nonce = world.batch()
+    with world.site.services.storage.datastore.get_connection() as conn:
+        conn.execute(
+            b"UPDATE batches SET state = 'working', ended_at = NULL, runner = %s, lease_until = now() + interval '1 h'"
+            b" WHERE batch_id = %s",
+            (uuid4(), nonce),
+        )
+    return nonce
+
+
+def send(world: World, route: str, path: str, more: dict[str, Any]) -> Answer:
+    """Ask as its kind of route is asked: by API key, or as a browser."""
+    method = route.split(maxsplit=1)[0]
+    if is_api(path):
+        return world.ask(method, path, **more)
+    return world.form(path, {"nonce": uuid4().hex, **more.pop("data", {})}, **more)
