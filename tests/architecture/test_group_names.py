@@ -1,9 +1,10 @@
 """A group's name is checked by one rule at every door: it is stored in events, where no email address may be."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import Annotated, Any, get_args, get_origin
 
 import pytest
@@ -23,7 +24,7 @@ QUERIES = {"Asked"}
 """Queries of pages: there `group` is whether lines are grouped."""
 
 
-def modules(package: Any) -> Iterator[Any]:  # noqa: ANN401 - a package
+def modules(package: ModuleType) -> Iterator[ModuleType]:
     """All modules of a package, those of its folders too."""
     for found in iter_modules(package.__path__, f"{package.__name__}."):
         if found.name.startswith("api.cli.stack") or found.name == "api.main":
@@ -34,7 +35,7 @@ def modules(package: Any) -> Iterator[Any]:  # noqa: ANN401 - a package
             yield from modules(module)
 
 
-def classes(package: Any, base: type) -> set[type]:  # noqa: ANN401 - a package
+def classes(package: ModuleType, base: type) -> set[Any]:
     """Classes that its modules define."""
     return {
         kind
@@ -44,7 +45,7 @@ def classes(package: Any, base: type) -> set[type]:  # noqa: ANN401 - a package
     }
 
 
-def is_checked(annotation: Any, metadata: list[Any]) -> bool:  # noqa: ANN401 - a type
+def is_checked(annotation: object, metadata: Sequence[object]) -> bool:
     """Whether a field's type checks the name."""
     parts = [*metadata, *get_args(annotation)]
     inner = [part for part in get_args(annotation) if get_origin(part) is Annotated]

@@ -7,11 +7,16 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.rows import tuple_row
 
 from api.forgetting import Forgetting
+from api.key_making import KeyWish, make_key, revoke_key
+from api.use_cases.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from domain.ports import Rejected
 from domain.values import EmailAddress
+from projections.accounts import LastAdminError
+from projections.audit_log import OPERATOR, Action
 from projections.bootstrap import Storage
 from projections.channels import Channels
 from projections.database import connect
@@ -23,6 +28,7 @@ from projections.hook_secrets import HookSecrets, drop_ended
 from projections.key_rotation import KeyRotation
 from projections.migrations import migrate
 from projections.roles import (
+    ACCESS,
     APPEND_ONLY,
     VAULT,
     check_owner,
@@ -31,6 +37,7 @@ from projections.roles import (
     prepare_roles,
     who_may_change_the_log,
 )
+from projections.staff import StaffDesk
 from projections.verify import verify
 from tests.conftest import execute
 from tests.projections.conftest import settings_for
@@ -94,6 +101,58 @@ def test_what_is_appended_stays(running: str, database_url: str, table: str) -> 
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for table"):
                 conn.execute(statement.encode())
         conn.execute(f"SELECT FROM {table}".encode())
+
+
+@pytest.mark.parametrize("table", ACCESS)
+def test_running_role_writes_no_accounts_and_keys_except_as_the_third_role(running: str, table: str) -> None:
+    """An injected statement makes no viewer an admin and brings no revoked key back; nothing is ever deleted."""
+    column = {"staff": "role", "api_keys": "revoked_at"}[table]
+    name, role = sql.Identifier(table), sql.Identifier(forgetting(role_of(running)))
+    change, insert, delete, truncate = (
+        sql.SQL(statement).format(name, sql.Identifier(column))
+        for statement in (
+            "UPDATE {0} SET {1} = {1}",
+            "INSERT INTO {0} DEFAULT VALUES",
+            "DELETE FROM {0}",
+            "TRUNCATE {0}",
+        )
+    )
+    with psycopg.connect(running, autocommit=True) as conn:
+        for statement in (change, insert, delete, truncate):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for table"):
+                conn.execute(statement)
+        conn.execute(sql.SQL("SELECT FROM {}").format(name))
+        with conn.transaction():
+            conn.execute(sql.SQL("SET LOCAL ROLE {}").format(role))
+            conn.execute(change)
+        conn.execute(sql.SQL("SET ROLE {}").format(role))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(delete)
+
+
+def test_accounts_and_keys_are_managed_with_few_rights(running: str) -> None:
+    """All use cases work as the running role, each with its line in the audit log."""
+    with Storage.open(settings_for(running)) as storage:
+        action = Action(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
+        people = [EmailAddress.parse(f"{name}@staff.example.com") for name in ("admin", "viewer")]
+        first, second = (add_staff(action, storage.vault.staff(one, uuid4()), "hash", "admin") for one in people)
+        assert first
+        assert second
+        changes = [
+            set_staff_role(action, second, "viewer"),
+            set_new_password(action, second, "other hash"),
+            remove_staff(action, second),
+        ]
+        with pytest.raises(LastAdminError):
+            set_staff_role(action, first, "viewer")
+        key_id = uuid4()
+        secret, revoked = make_key(action, KeyWish("k", "viewer", (), None), key_id), revoke_key(action, key_id)
+        acts = [line.act for line in StaffDesk(storage).audit(2**62, 99)][::-1]
+
+    assert [True] * 3 == changes
+    assert (secret or "").startswith("rl_")
+    assert revoked
+    assert ["added_staff"] * 2 + ["changed_role", "reset_password", "removed_staff", "made_key", "revoked_key"] == acts
 
 
 def test_the_running_role_makes_nothing_and_waits_for_nothing(running: str) -> None:
