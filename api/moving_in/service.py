@@ -97,7 +97,8 @@ class MovingIn:
             LegacySourceError: The old database stops answering.
             StorageUnavailableError: Ours does; the batches before stay taken over, and another run goes on.
         """
-        self._groups = {key: name for key, name in old.groups().items() if fault_of_group(name) is None}
+        names = {key: name.strip() for key, name in old.groups().items()}
+        self._groups = {key: name for key, name in names.items() if fault_of_group(name) is None}
         self._doubled = _doubled(old)
         for finding in chain(self._of_codes(old, progress), self._of_queue(old)):
             self.tally.found += 1
