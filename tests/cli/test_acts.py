@@ -148,5 +148,5 @@ def test_no_group_is_named_like_an_address(bench: LedgerBench, terminal: Termina
     """It is said before anything is written."""
     told = terminal.ledger("issue", "--max-uses", "1", "--group", "li.wei@example.com")
 
-    assert (told.status, "where no e-mail address may be" in told.err) == (2, True)
+    assert (told.status, "where no email address may be" in told.err) == (2, True)
     assert bench.rows("SELECT count(*) FROM ledger_events") == [(0,)]
