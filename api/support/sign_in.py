@@ -81,7 +81,7 @@ async def sign_in(
     response = RedirectResponse(_next(request), 303, {"Cache-Control": "no-store"})
     set_cookie(request, response, COOKIE, session, SESSION_S)
     response.delete_cookie(FORM_COOKIE, path="/support")
-    known = desk.browsers.cookie(visitor.name, new_token(), now)
+    known = desk.browsers.cookie(visitor.name, new_token(), action.now)
     set_cookie(request, response, known.name, known.value, int(KEPT.total_seconds()), path="/support")
     return response
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from api.sessions import COOKIE
+from tests.hashers import CHEAP
 from tests.security.audited import AUDITED, EMAIL, QUESTIONS, World, send
 from tests.security.doors import Doors
 from tests.security.matrix import MATRIX, address
-from tests.support.browser import CHEAP
 
 MACHINES = frozenset(
     {
