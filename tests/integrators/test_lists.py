@@ -124,6 +124,21 @@ def test_terms_are_changed_only_as_they_were_read(site: Site) -> None:
     assert (patch("*", 7).status_code, patch(None, 8).status_code, patch("nonsense", 9).status_code) == (200, 200, 412)
 
 
+@pytest.mark.parametrize("missing", ["max_uses", "expires_at", "validity_days", "group", "rebinds_max"])
+def test_put_of_terms_is_malformed_when_a_term_is_missing(site: Site, missing: str) -> None:
+    """A client that does not know a term would clear it; the answer names the term."""
+    code, headers = site.issue(Terms(max_uses=3, rebinds_max=2)), site.key("support")
+    path = f"/api/v1/codes/{code_id_of(site, code)}/terms"
+    before = site.client.get(path, headers=headers)
+    whole = {name: value for name, value in before.json().items() if name != missing}
+
+    answer = site.client.put(path, json=whole, headers={**headers, "If-Match": before.headers["etag"]})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "MALFORMED")
+    assert missing in str(answer.json()["errors"])
+    assert site.client.get(path, headers=headers).json() == before.json()
+
+
 def test_codes_with_a_prefix_and_a_note(site: Site) -> None:
     """Every code begins with the prefix and is redeemed as it is shown; the note stands in the desk's history."""
     body = {"count": 2, "prefix": "summer26", "note": "for the fair"}
