@@ -1,0 +1,110 @@
+"""Accepting and correcting in a real browser: one press each, with the keyboard, with and without JavaScript."""
+
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from api.issuing import Terms
+from api.pages.holding import COOKIE
+from projections.groups import Group, Groups
+from tests.browser.house import WAIT_MS, House
+
+Tab = Callable[..., Page]
+WORDS = {"en": ("Accept the invitation", "Invitation accepted"), "zh": ("接受邀请", "邀请已接受")}
+
+
+@pytest.fixture
+def plain_page(chromium: Browser, house: House) -> Iterator[Page]:
+    """A tab without JavaScript that may leave the site."""
+    context = chromium.new_context(base_url=house.url, locale="en-US", java_script_enabled=False)
+    context.set_default_timeout(WAIT_MS)
+    yield context.new_page()
+    context.close()
+
+
+def sent(house: House, group: str | None = None) -> str:
+    """A reservation whose invitation was sent."""
+    item: str = house.site.redeem(house.site.issue(Terms(max_uses=1, group=group))).json()["reservation_id"]
+    house.site.attempt(item)
+    return item
+
+
+def is_accepted(house: House, item: str) -> bool:
+    """Whether the invitation was accepted."""
+    found = house.site.services.reader.reservation(UUID(item))
+    return found is not None and found.accepted_at is not None
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("with_script", [True, False])
+def test_button_behind_the_link_accepts_by_keyboard(
+    house: House, tab: Tab, language: str, width: int, *, with_script: bool
+) -> None:
+    """Opening the page accepts nothing; the next stop of the Tab key after the header's links is the button."""
+    item = sent(house, "red")
+    page = tab(language, width=width, java_script_enabled=with_script)
+    button, accepted = WORDS[language]
+
+    page.goto(house.link(item))
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not is_accepted(house, item)
+    page.locator(".languages a").last.focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent").strip() == button
+    page.keyboard.press("Enter")
+
+    page.get_by_role("heading", name=accepted).wait_for()
+    assert is_accepted(house, item)
+    assert page.get_by_role("button").count() == 0
+
+
+def test_button_leads_on_to_the_page_of_another_site(house: House, plain_page: Page) -> None:
+    """The page's policy lets its form be redirected there, which browsers check for each step."""
+    elsewhere = house.url.replace("127.0.0.1", "localhost")
+    groups = Groups(house.site.services.storage)
+    groups.save(Group(name="onward", accept_target=f"{elsewhere}/docs"), house.site.services.now())
+
+    plain_page.goto(house.link(sent(house, "onward")))
+    plain_page.get_by_role("button").click()
+    plain_page.wait_for_url(f"{elsewhere}/docs")
+
+    assert plain_page.evaluate("document.referrer") == ""
+
+
+@pytest.mark.parametrize("with_script", [True, False])
+def test_mistyped_address_is_corrected_in_the_browser_that_redeemed(
+    house: House, tab: Tab, *, with_script: bool
+) -> None:
+    """The cookie comes with the answer, whether the form is sent by its script or by the browser."""
+    code = house.site.issue()
+    page = tab("en", width=360, java_script_enabled=with_script)
+    wrong = house.redeem(page, code, "ly@example.com")
+    house.site.attempt(wrong)
+
+    page.goto(f"/r/{wrong}")
+    page.get_by_role("link", name="Wrong e-mail? Correct it").click()
+    page.fill("#email", "li@example.com")
+    page.fill("#code", code)
+    page.get_by_role("button", name="Send it there").click()
+    page.wait_for_url(lambda url: "/r/" in url and wrong not in url)
+
+    (cookie,) = [found for found in page.context.cookies() if found.get("name") == COOKIE]
+    assert (cookie.get("httpOnly"), cookie.get("sameSite")) == (True, "Lax")
+    assert house.site.services.reader.reservation(UUID(wrong)) is not None
+
+
+def test_other_browser_is_told_to_ask_support(house: House, tab: Tab) -> None:
+    """It knows the code, the email address and the status page, and gets no form."""
+    code = house.site.issue()
+    item = house.redeem(tab("en"), code, "li@example.com")
+    page = tab("en")
+    assert house.redeem(page, code, "li@example.com") == item
+
+    assert page.get_by_role("link", name="Wrong e-mail? Correct it").count() == 0
+    page.goto(f"/r/{item}/correct")
+
+    assert page.locator("form").count() == 0
+    assert "contact support" in page.locator("main").inner_text()
