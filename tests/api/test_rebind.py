@@ -101,6 +101,7 @@ def test_the_page_offers_what_is_open_and_moves(site: Site) -> None:
     opened(site, "blue", "red")
     code = site.issue(TERMS)
     typed = {"email": "li.wei@example.com", "code": code}
+    site.client.cookies.clear()
     made = site.client.post("/invite", data=typed, follow_redirects=False)
     item = made.headers["location"].removeprefix("/r/")
     site.attempt(item)

@@ -103,6 +103,7 @@ def test_sharer_of_a_code_cannot_correct_through_the_pages(site: Site) -> None:
 def test_holder_corrects_through_the_pages_with_the_cookie_of_the_redeem(site: Site) -> None:
     """Redeemed, mistyped, corrected: one browser, no script; the new reservation's token is kept too."""
     code = site.issue(OPEN)
+    site.client.cookies.clear()
     made = site.client.post("/invite", data={"email": "ly@example.com", "code": code}, follow_redirects=False)
     path = made.headers["location"]
     site.attempt(path.removeprefix("/r/"))

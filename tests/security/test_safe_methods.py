@@ -1,0 +1,55 @@
+"""GET changes nothing anywhere: scanners, previews and prefetching browsers ask for every address that they see."""
+
+import re
+from uuid import UUID
+
+from api.issuing import Terms
+from domain.tokens import Delivery, link_token
+from tests.api.site import Site
+from tests.security.doors import Doors
+from tests.security.matrix import MATRIX, NOBODYS, is_api
+from tests.support.browser import code_id_of
+
+ASKED = [route.removeprefix("GET ") for route in MATRIX if route.startswith("GET ")]
+UNCOUNTED = {"limit_reports", "tallies"}
+"""Tables of metrics, which reading `/metrics` brings up to date; sessions are made by the test itself."""
+
+
+def rows_of(site: Site) -> dict[str, int]:
+    """How many rows each table has."""
+    with site.services.storage.datastore.get_connection() as conn:
+        statement = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename !~ 'yoyo'"
+        names = [row["tablename"] for row in conn.execute(statement).fetchall()]
+    return {name: site.count(name) for name in sorted(names) if name not in UNCOUNTED and "session" not in name}
+
+
+def test_no_get_request_changes_the_ledger(doors: Doors) -> None:
+    """Each route with the ids of a sent invitation, by a visitor, an admin's key and an admin's session."""
+    site = doors.site
+    code = site.issue(Terms(max_uses=3, bound=False, group="red"))
+    item = site.redeem(code).json()["reservation_id"]
+    site.attempt(item)
+    secret = site.services.settings.secret_key.get_secret_value().encode()
+    found = site.services.reader.reservation(UUID(item))
+    assert found is not None
+    ids = {
+        "token": link_token(secret, Delivery(UUID(item), 1)),
+        "reservation_id": item,
+        "code_id": str(code_id_of(site, code)),
+        "recipient_id": str(found.recipient_id),
+        "act": "refund",
+        "version": "1",
+    }
+    before, statuses = rows_of(site), set()
+
+    for path in ASKED:
+        if path.endswith("/stream"):
+            continue  # it goes on for as long as somebody listens
+        filled = re.sub(r"\{(\w+)\}", lambda name: ids.get(name[1], NOBODYS), path)
+        ask = doors.by_key if is_api(path) else doors.by_session
+        statuses |= {doors.by_session("anyone", "GET", filled).status_code, ask("admin", "GET", filled).status_code}
+
+    assert 200 in statuses
+    assert rows_of(site) == before
+    after = site.services.reader.reservation(UUID(item))
+    assert after == found
