@@ -1,0 +1,48 @@
+"""A group whose invitations go to a system of its own, on the real servers."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from api.cli.stack.ports import free_port
+from tests.acceptance.stack import Stack
+from tests.hookserver import HookServer
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_a_corrected_use_invites_the_right_address_only_after_the_first_access_ended(servers_folder: Path) -> None:
+    """The worker that gets the correction has the access removed and sends: neither sweep nor minute is waited for."""
+    with HookServer() as system:
+        env = {"LEDGER_WEBHOOK_ALLOW_PRIVATE": "127.0.0.0/8", "LEDGER_SWEEP_S": "30"}
+        stack = Stack(servers_folder / "own-system", free_port(), env)
+        try:
+            stack.wait_ready()
+            channel = {"group": "TEAM", "url": system.url}
+            assert stack.call("PUT", "/api/v1/channels", channel, stack.admin)[0] == 200
+            terms = {"max_uses": 1, "group": "TEAM"}
+            code = stack.call("POST", "/api/v1/codes", terms, stack.admin)[1][0]["code"]
+            first = stack.redeem(code, "first@example.com")[1]
+            stack.wait(lambda: stack.state(first["reservation_id"]) == "sent")
+            began = time.monotonic()
+            status, second = stack.call(
+                "POST",
+                f"/api/v1/public/redemptions/{first['reservation_id']}/correct-recipient",
+                {"email": "second@example.com", "code": code, "correction_token": first["correction_token"]},
+            )
+            stack.wait(lambda: stack.state(second["reservation_id"]) == "sent")
+            took_s = time.monotonic() - began
+        finally:
+            stack.stop()
+
+    told = [request.json() for request in system.received]
+    assert (status, took_s < 5) == (202, True), took_s
+    assert [
+        (each["type"], each["data"]["email"]) for each in told if each["type"] in {"invite.requested", "access.ended"}
+    ] == [
+        ("invite.requested", "first@example.com"),
+        ("access.ended", "first@example.com"),
+        ("invite.requested", "second@example.com"),
+    ]
+    assert next(each for each in told if each["type"] == "access.ended")["data"]["cause"] == "corrected"
