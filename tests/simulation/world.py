@@ -223,7 +223,7 @@ class World:
                 "bound": random.random() < 0.4,
                 "expires_at": random.choice([None, None, None, now + timedelta(seconds=random.choice([50, 300]))]),
                 "validity_days": random.choice([None, None, None, 1, 8]),
-                "group": random.choice([None, "red", "red", "green"]),
+                "group": random.choice([None, "green", "red"]),
                 "rebinds_max": random.choice([None, None, 0, 2]),
             }
             command: Command = self._imported(terms) if random.random() < 0.2 else IssueCode(**terms)
