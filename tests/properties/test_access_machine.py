@@ -3,6 +3,7 @@
 It begins where few random histories come to, with invitations that were sent.
 """
 
+from collections import Counter
 from typing import cast
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from domain.decisions.rebind import RebindReservation, RequestRebind
 from domain.decisions.remove import RecordRemoval
 from domain.decisions.resolve import Resolution
 from domain.events import CaseOpened
+from domain.invariants import is_removal_open
 from domain.ports import Later, OnlyTold, Outcome, RemovalOutcome
 from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, Draft, Scenario
 from tests.properties.test_ledger_machine import RESOLUTIONS, LedgerRules, policy_of
@@ -39,11 +41,13 @@ class AccessMachine(LedgerRules):
         bound=st.booleans(),
         attempts=st.integers(1, 3),
         days=st.sampled_from([None, 2, 9]),
+        channel=st.sampled_from(["smtp", "webhook", "webhook"]),
     )
-    def begin(self, bound: bool, attempts: int, days: int | None) -> MultipleResults[UUID]:
+    def begin(self, bound: bool, attempts: int, days: int | None, channel: str) -> MultipleResults[UUID]:
         """Issue one code and have it redeemed, by two persons if it lets them."""
         policy = policy_of(attempts)
-        self.start(Scenario(max_uses=3, bound=bound, policy=policy, group="red", validity_days=days))
+        terms = Scenario(max_uses=3, bound=bound, policy=policy, group="red", validity_days=days, channel=channel)
+        self.start(terms)
         return multiple(*(self.scenario.sent(person) for person in PEOPLE[: 1 if bound else 2]))
 
     @rule(target=LedgerRules.reservations, person=st.sampled_from(PEOPLE), group=GROUPS)
@@ -155,6 +159,29 @@ class AccessMachine(LedgerRules):
                 taker = book.reservations[cast("UUID", item.access.replaced_by)]
                 assert (taker.kind, taker.follows) == ("rebind", item.reservation_id)
                 assert taker.proved_deliveries
+
+    @invariant()
+    def no_use_stands_for_two_accesses_of_a_group(self) -> None:
+        """What a group's own system may have, and is not told the end of, is within the used and reserved uses.
+
+        A late success is a case before it is either counted or ended.
+        """
+        held = Counter(
+            item.group
+            for item in self.scenario.book.reservations.values()
+            if item.is_held_elsewhere and (item.counts_or_holds or item.case_id is None)
+        )
+        assert all(count <= sum(self.scenario.balance) for count in held.values())
+
+    @invariant()
+    def a_corrected_invitation_waits_while_the_first_access_is_to_be_removed(self) -> None:
+        """Neither longer nor shorter, and it is neither due nor refunded by a machine meanwhile."""
+        book = self.scenario.book
+        for item in book.reservations.values():
+            if item.waits_for is not None:
+                assert item.is_live
+                assert (item.due_at, item.last_attempt) == (None, 0)
+                assert is_removal_open(book.reservations[item.waits_for])
 
     @invariant()
     def what_could_not_be_taken_away_waits_for_a_person(self) -> None:

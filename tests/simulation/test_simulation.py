@@ -58,6 +58,7 @@ def test_everything_happens() -> None:
     wanted = [*KINDS, *(f"event {kind.__name__}" for kind in EVENT_TYPES)]
     assert [name for name in wanted if not counts[name]] == []
     assert counts["event UseReserved"] > PARTS * PART
+    assert counts["own system invited after a correction"] > PARTS
     assert counts["promises"] > 2 * PARTS * PART
 
 
