@@ -6,7 +6,7 @@ No e-mail, no code text and no free text is in it, since none is in the log.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
@@ -21,6 +21,7 @@ from api.deps import MayReadEvents, TheServices
 from api.numbers import IN_DIGITS
 from api.problems import ProblemError
 from api.schemas import Problem
+from api.seats import SeatedStream, Seats
 from api.services import Services
 from domain.events import EVENT_TYPES, ReservationEvent
 from projections.feed import Feed, FeedEvent, FeedPage
@@ -37,7 +38,6 @@ BEAT_S: Final = 15
 RETRY_MS: Final = 2_000
 READERS_MAX: Final = 100
 """Waiting readers of one process."""
-FULL_RETRY_S: Final = 5
 NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
 STREAMED: Final[dict[str, Any]] = {
     "type": "object",
@@ -121,7 +121,7 @@ async def list_events(
     With `wait` the answer comes with the first event, or empty when the time is over.
     """
     feed, until = Feed(services.storage), time.monotonic() + wait
-    with _seat(request.app.state.readers, is_waiting=wait > 0):
+    with request.app.state.readers.take() if wait > 0 else nullcontext():
         while True:
             page = await services.read(partial(feed.page, after, limit, types or (), code_id))
             after = page.next
@@ -166,15 +166,10 @@ async def stream_events(
 
     Each has its position as `id`, its type as `event` and the event of the list as `data`.
     """
-    readers: set[object] = request.app.state.readers
-    _make_sure_of_room(readers)  # here it can still be said with a status
+    readers: Seats = request.app.state.readers
     start = after if last_event_id is None else last_event_id
     page_after = partial(Feed(services.storage).page, limit=LIMIT_MAX, types=types or (), code_id=code_id)
-    return StreamingResponse(
-        _stream(page_after, services, readers, start, seconds),
-        media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},
-    )
+    return SeatedStream(readers.take(), _stream(page_after, services, start, seconds), {})
 
 
 def view_of(item: FeedEvent) -> dict[str, Any]:
@@ -196,11 +191,11 @@ def view_of(item: FeedEvent) -> dict[str, Any]:
 
 
 async def _stream(
-    page_after: Callable[[int], FeedPage], services: Services, readers: set[object], after: int, seconds: int
+    page_after: Callable[[int], FeedPage], services: Services, after: int, seconds: int
 ) -> AsyncIterator[bytes]:
-    """What is there, then what comes; it ends when its time is over, the seats are taken or the database is away."""
+    """What is there, then what comes; it ends when its time is over or the database is away."""
     until, told = time.monotonic() + seconds, time.monotonic()
-    with suppress(ProblemError), _seat(readers):
+    with suppress(ProblemError):
         yield b"retry: %d\n\n" % RETRY_MS
         while time.monotonic() < until:
             page = await services.read(partial(page_after, after))
@@ -220,27 +215,3 @@ def _messages(events: list[FeedEvent]) -> Iterator[bytes]:
     for item in events:
         name = type(item.event).__name__.encode()
         yield b"id: %d\nevent: %s\ndata: %s\n\n" % (item.position, name, orjson.dumps(view_of(item)))
-
-
-@contextmanager
-def _seat(readers: set[object], *, is_waiting: bool = True) -> Iterator[None]:
-    """The place of a reader who waits; there is a bounded number of them.
-
-    Raises:
-        ProblemError: OVERLOADED, all are taken.
-    """
-    if not is_waiting:
-        yield
-        return
-    _make_sure_of_room(readers)
-    reader = object()
-    readers.add(reader)
-    try:
-        yield
-    finally:
-        readers.discard(reader)
-
-
-def _make_sure_of_room(readers: set[object]) -> None:
-    if len(readers) >= READERS_MAX:
-        raise ProblemError("OVERLOADED", retry_after_s=FULL_RETRY_S)

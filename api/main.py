@@ -116,7 +116,6 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
         redirect_slashes=False,  # it would send a browser to whatever name the Host header holds
     )
-    app.state.streams, app.state.readers = set(), set()
     _include_routes(app, settings)
     _handle_faults(app)
     short_way = ShortWay(

@@ -10,13 +10,14 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api.correction_schemas import CorrectionRequest
-from api.deps import TheLanguage, TheServices, caller_of
+from api.deps import TheLanguage, TheServices, caller_of, client_of
 from api.direct import ACCEPTED, Answer
 from api.i18n import LANGUAGES
 from api.limits.headers import limit_headers
 from api.messages import state_message
 from api.problems import ProblemError
 from api.schemas import Problem, RedeemRequest, RedemptionView
+from api.seats import SeatedStream, Seats
 from api.services import Caller, Redemption, Services
 from domain.ports import Language
 from domain.reservation import Reservation
@@ -28,6 +29,8 @@ STREAM_S_MAX = 300
 STREAM_POLL_S = 0.3
 STREAMS_MAX = 200
 """Open streams per process; beyond it clients fall back to polling, as they do when a stream ends."""
+STREAMS_PER_CLIENT_MAX = 20
+"""Open streams of one client address, as many as nginx lets through; `LEDGER_RATE_LIMIT=off` ends this bound."""
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {
@@ -194,7 +197,12 @@ async def redemption(reservation_id: UUID, services: TheServices, language: TheL
 @router.get(
     "/redemptions/{reservation_id}/stream",
     response_class=StreamingResponse,
-    responses={404: {"model": Problem}, 422: {"model": Problem}, 503: REFUSALS[503]},
+    responses={
+        404: {"model": Problem},
+        422: {"model": Problem},
+        429: {"model": Problem, "description": "RATE_LIMITED: too many open streams from this address; poll instead."},
+        503: REFUSALS[503],
+    },
     summary="The same, as server-sent events",
 )
 async def stream(
@@ -202,34 +210,22 @@ async def stream(
 ) -> StreamingResponse:
     """Sends the reservation at once and whenever its state changes; ends once it is settled, or after 5 minutes."""
     await services.reservation(reservation_id)
-    streams: set[object] = request.app.state.streams
-    if len(streams) >= STREAMS_MAX:
-        raise ProblemError("OVERLOADED", retry_after_s=5)
-    return StreamingResponse(
-        _changes(reservation_id, services, language, streams),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    streams: Seats = request.app.state.streams
+    seat = streams.take(None if services.guard is None else client_of(request.scope))
+    return SeatedStream(seat, _changes(reservation_id, services, language), {"Cache-Control": "no-store"})
 
 
-async def _changes(
-    reservation_id: UUID, services: Services, language: Language, streams: set[object]
-) -> AsyncIterator[bytes]:
-    token = object()
-    streams.add(token)
-    try:
-        last: bytes | None = None
-        for _ in range(int(STREAM_S_MAX / STREAM_POLL_S)):
-            try:
-                item = await services.reservation(reservation_id)
-            except ProblemError:
-                return
-            data = orjson.dumps(view(item, language))
-            if data != last:
-                last = data
-                yield b"data: " + data + b"\n\n"
-            if item.status != "live":
-                return
-            await asyncio.sleep(STREAM_POLL_S)
-    finally:
-        streams.discard(token)
+async def _changes(reservation_id: UUID, services: Services, language: Language) -> AsyncIterator[bytes]:
+    last: bytes | None = None
+    for _ in range(int(STREAM_S_MAX / STREAM_POLL_S)):
+        try:
+            item = await services.reservation(reservation_id)
+        except ProblemError:
+            return
+        data = orjson.dumps(view(item, language))
+        if data != last:
+            last = data
+            yield b"data: " + data + b"\n\n"
+        if item.status != "live":
+            return
+        await asyncio.sleep(STREAM_POLL_S)

@@ -21,10 +21,13 @@ from api import (
     reservations,
     session,
 )
+from api.seats import Seats
 
 
 def include_resources(app: FastAPI) -> None:
-    """Give the application all routes of the API."""
+    """Give the application all routes of the API, and the seats of those that last."""
+    app.state.streams = Seats(redeem.STREAMS_MAX, redeem.STREAMS_PER_CLIENT_MAX)
+    app.state.readers = Seats(events.READERS_MAX)
     app.include_router(redeem.router)
     app.include_router(redemptions.router)
     app.include_router(code_import.router)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.book import Book
+from domain.book import Book, RememberedKey
 from domain.decisions.command import Context, Decision, Stamp, stamp
 from domain.decisions.overdue import give_back_overdue, is_undone_by_revoking, seen_lapsed, undone_by_revoking
 from domain.errors import (
@@ -75,7 +75,7 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
     code = None if code_id is None else book.codes.get(code_id)
     if code is None or command.group not in {None, code.group}:
         raise CodeUnknown
-    if (remembered := _remembered(command, book)) is not None:
+    if (remembered := _remembered(command, code, book)) is not None:
         return Decision(code.code_id, (), remembered)
     if command.reservation_id in book.reservations:  # this very command made it before its answer was lost
         return Decision(code.code_id, (), command.reservation_id)
@@ -108,15 +108,26 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
     return Decision(code.code_id, events, command.reservation_id)
 
 
-def _remembered(command: ReserveUse, book: Book) -> UUID | None:
+def _remembered(command: ReserveUse, code: RedeemCode, book: Book) -> UUID | None:
     """The reservation that the same key and the same body led to before."""
     keys = () if command.key is None else command.key.spellings()
     known = next((book.remembered[key.scope_digest] for key in keys if key.scope_digest in book.remembered), None)
     if known is None:
         return None
-    if known.body_digest not in {key.body_digest for key in keys}:
+    if known.body_digest not in {key.body_digest for key in keys} and not _asked_for(command, code, known, book):
         raise IdempotencyKeyReused
     return known.reservation_id
+
+
+def _asked_for(command: ReserveUse, code: RedeemCode, known: RememberedKey, book: Book) -> bool:
+    """Whether a remembered reservation is just what the command asks for: this code, this person and this `again`.
+
+    It tells a repeat where the digest of the first body was made under a pepper that is no longer in the keyring.
+    """
+    item = book.reservations.get(known.reservation_id)
+    if item is None or item.code_id != code.code_id:
+        return False
+    return item.recipient_id == book.recipient_id(command.recipient) and item.follows == command.again
 
 
 def _own(

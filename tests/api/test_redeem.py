@@ -8,6 +8,7 @@ import pytest
 from api.issuing import Terms
 from api.settings import ApiSettings
 from domain.ports import Rejected
+from projections.key_rotation import KeyRotation
 from tests.api.conftest import started
 from tests.api.site import Site
 
@@ -140,6 +141,33 @@ def test_an_idempotency_key_outlives_the_pepper_that_it_came_under(
     assert (again.status_code, again.json().get("reservation_id")) == (200, shop)
     assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
     assert (repeated.status_code, repeated.json()["reservation_id"]) == (200, person)
+
+
+def test_idempotency_key_of_an_api_key_outlives_the_removal_of_the_old_pepper(
+    settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The body's digest can't be made again, but the reservation says what was asked for; another body is refused."""
+    peppers, headers = settings.peppers.get_secret_value(), {"Idempotency-Key": "order-18"}
+    new = f"2:{base64.b64encode(b'q' * 32).decode()}"
+    with started(settings) as site:
+        code, key = site.issue(Terms(max_uses=4, bound=False)), site.key("support")
+        body = {"email": "li.wei@example.com", "code": code}
+        first = site.client.post("/api/v1/redemptions", json=body, headers=headers | key).json()["reservation_id"]
+        other = site.redeem(code, "mei@example.com").json()["reservation_id"]
+        assert site.client.post(f"/api/v1/reservations/{first}/cancel", headers=key).status_code == 200
+
+    monkeypatch.setenv("LEDGER_PEPPERS", f"{new},{peppers}")
+    with started(ApiSettings()) as site:
+        list(KeyRotation(site.services.storage).run())
+    monkeypatch.setenv("LEDGER_PEPPERS", new)
+    with started(ApiSettings()) as site:
+        repeated = site.client.post("/api/v1/redemptions", json=body, headers=headers | key)
+        bodies = ({**body, "email": "mei@example.com"}, {**body, "again": first}, {**body, "code": site.issue()})
+        refused = [site.client.post("/api/v1/redemptions", json=this, headers=headers | key) for this in bodies]
+
+    assert other != first
+    assert (repeated.status_code, repeated.json().get("reservation_id")) == (200, first)
+    assert [answer.json()["code"] for answer in refused] == ["IDEMPOTENCY_KEY_REUSED"] * 3
 
 
 def test_an_idempotency_key_repeats_the_answer(common: Site) -> None:

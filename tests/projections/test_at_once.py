@@ -128,7 +128,8 @@ def test_the_same_key_at_once(bench: LedgerBench, offices: list[LedgerBench]) ->
 
     def click(number: int) -> Result:
         key = IdempotencyKey(scope_digest=b"scope", body_digest=b"other" if number == 0 else b"body")
-        return offices[number % 3].run(offices[number % 3].reserve(code, "li.wei@example.com", key=key))
+        email = "mei@example.com" if number == 0 else "li.wei@example.com"
+        return offices[number % 3].run(offices[number % 3].reserve(code, email, key=key))
 
     results = at_once(12, click)
     found = words(results)
