@@ -180,7 +180,7 @@ class GrantKeeper:
         try:
             self.publish([waiting])
         except Exception as away:  # noqa: BLE001 - whatever a broker raises, the invitation is due and the sweep's
-            log.warning("an invitation that was released waits for the sweep: %s", away)
+            log.warning("publishing to the broker failed, the sweep will send a released invitation: %s", away)
 
 
 def _to_take_away(result: Result, now: datetime) -> Reservation | None:
