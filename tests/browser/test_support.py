@@ -56,7 +56,7 @@ def test_a_mistyped_address_is_corrected_from_what_the_customer_said(house: Hous
     desk.get_by_role("link", name="Correct the e-mail").click()
     desk.fill("#email", "mei@example.com")
     desk.keyboard.press("Enter")
-    expect(desk.locator(".will li")).to_have_count(2)
+    expect(desk.locator(".will li")).to_have_count(4)
     desk.fill("#note", "spelt on the phone")
     desk.click("main form button[type=submit]")
 

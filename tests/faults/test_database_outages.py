@@ -45,6 +45,7 @@ def running(servers_folder: Path) -> Iterator[Site]:
         env = {
             "DATABASE_URL": proxy.url,
             "LEDGER_SMTP_URL": "null://",
+            "LEDGER_RATE_LIMIT": "off",
             "LEDGER_LEASE_S": "6",
             "LEDGER_SMTP_TIMEOUT_S": "2",
             "LEDGER_WEBHOOK_TIMEOUT_S": "2",
