@@ -20,12 +20,12 @@ from api.numbers import Strict
 from api.problems import ProblemError
 from api.schemas import BounceReason, Problem
 from api.services import Caller, Services
-from domain.deciding import Command
-from domain.decisions.accept import CALLBACK, AcceptInvite
-from domain.decisions.bounce import RecordBounce
-from domain.decisions.remove import RecordRemoval
-from domain.reservation import PublicState
-from domain.signatures import Signed, fault_of
+from domain.command_bus import Command
+from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.delivery.accept_invite import CALLBACK, AcceptInvite
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.model.reservation import PublicState
+from domain.webhooks.signatures import Signed, fault_of
 from projections.channels import CallbackRefusal, ChannelLine, Channels
 from projections.hook_secrets import HookSecrets
 from projections.metrics import CALLBACKS

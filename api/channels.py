@@ -13,8 +13,8 @@ from api.schemas import Asked, GroupName, Problem
 from api.services import Services
 from api.targets import checked_target
 from api.use_cases.channels import mail_again, post_to_channel, renew_secret
-from domain.groups import NAME_LENGTH_MAX
-from domain.targets import URL_LENGTH_MAX
+from domain.values.group_name import NAME_LENGTH_MAX
+from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.channels import ChannelLine, Channels
 from projections.hook_secrets import HookSecrets, SecretLine
 

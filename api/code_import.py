@@ -13,7 +13,7 @@ from api.intake.taking import Intake, Tally
 from api.issuing import Terms
 from api.problems import malformed
 from api.schemas import Problem
-from domain.decisions.command import Context
+from domain.commands.context import Context
 
 PATH: Final = "/api/v1/codes/import"
 BODY_BYTES_MAX: Final = 2 * 2**20

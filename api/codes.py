@@ -23,10 +23,10 @@ from api.paging import FIRST, Stretch, place_of
 from api.problems import ProblemError
 from api.schemas import CodePage, CodeView, History, IssuedCode, IssueRequest, Problem
 from api.services import Services
-from domain.bounds import VERSIONS
-from domain.decisions.command import Context
-from domain.decisions.terms import terms_of
-from domain.redeem_code import CodeState, RedeemCode
+from domain.commands.code.change_terms import terms_of
+from domain.commands.context import Context
+from domain.model.redeem_code import CodeState, RedeemCode
+from domain.values.number_bounds import VERSIONS
 from projections.code_list import STRETCH
 from projections.notes import Notes
 

@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 
-from domain.deciding import Command, Result
+from domain.command_bus import Command, Result
 from projections.errors import StorageUnavailableError
 from projections.group_commit import BATCH_MAX, WAITING_MAX, Execute, OverloadedError
 from projections.metrics import BATCH_SIZE, COMMIT_SECONDS

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from api.schemas import GroupName
-from domain.values import TYPED_LENGTH_MAX
+from domain.values.identifiers import TYPED_LENGTH_MAX
 
 CorrectionToken = Annotated[
     str | None,

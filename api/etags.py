@@ -11,7 +11,7 @@ import orjson
 from fastapi import Header
 
 from api.problems import ProblemError
-from domain.decisions.terms import Terms
+from domain.commands.code.change_terms import Terms
 
 ANY: Final = "*"
 DIGEST_LETTERS: Final = 20

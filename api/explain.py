@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from api.history import facts_of
 from api.i18n import Translator, translator
 from api.messages import event_sentence
-from domain import reservation
 from domain.events import (
     Event,
     InviteAttempted,
@@ -26,10 +25,11 @@ from domain.events import (
     ReservationOpened,
     UseRefunded,
 )
+from domain.model import reservation
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.ports import Language
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
-from domain.timestamps import text_of
+from domain.values.timestamps import text_of
 from projections.reading import HistoryLine, Reader
 
 RESERVATIONS_MAX = 1_000

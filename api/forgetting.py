@@ -7,11 +7,11 @@ from pathlib import Path
 from uuid import UUID
 
 from api.maildir import delete_mails_to
-from domain.deciding import Done
-from domain.decisions.command import Context
-from domain.decisions.forget import CloseForForgetting
-from domain.decisions.overdue import SettleDue
-from domain.values import EmailAddress
+from domain.command_bus import Done
+from domain.commands.context import Context
+from domain.commands.reservation.close_for_erasure import CloseForForgetting
+from domain.commands.reservation.settle_due import SettleDue
+from domain.values.identifiers import EmailAddress
 from projections.audit_log import Action, Recorder
 from projections.bootstrap import Storage
 from projections.forgetting import Eraser, ForgottenList

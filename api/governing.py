@@ -12,11 +12,11 @@ from api.history import code_of, view_of_code
 from api.problems import ProblemError
 from api.schemas import CodeView, NoteRequest, Problem, ReasonRequest, TermsRequest, TermsView, WholeTerms
 from api.services import Caller, Services
-from domain.deciding import CodeCommand
-from domain.decisions.note import NoteOnCode
-from domain.decisions.pause import PauseCode, ResumeCode
-from domain.decisions.revoke import RevokeCode
-from domain.decisions.terms import ChangeTerms, Terms, terms_of
+from domain.command_bus import CodeCommand
+from domain.commands.add_note import NoteOnCode
+from domain.commands.code.change_terms import ChangeTerms, Terms, terms_of
+from domain.commands.code.pause import PauseCode, ResumeCode
+from domain.commands.code.revoke import RevokeCode
 from domain.ports import TextDraft
 from projections.revoking import case_ids, settle
 

@@ -12,8 +12,8 @@ from api.csv_lines import csv_line
 from api.messages import event_sentence
 from api.schemas import CodeView
 from domain.events import Event, ReservationEvent
+from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from domain.redeem_code import RedeemCode
 from projections.reading import HistoryLine, Reader
 
 LINE_COLUMNS: Final = (

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field
 
 from api.schemas import Asked
-from domain.targets import URL_LENGTH_MAX
+from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.deliveries import DeliveryLine, DeliveryState
 from projections.endpoints import CONCURRENCY, EVENT_NAMES, Endpoint, EndpointState, WhyDisabled
 from projections.hook_secrets import SecretLine

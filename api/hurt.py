@@ -6,9 +6,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.decisions.resolve import BY_STAFF
+from domain.commands.reservation.resolve_case import BY_STAFF
 from domain.events import InviteAttempted, InviteOutcomeUnknown, InviteSent, ReservationEvent
-from domain.reservation import Reservation
+from domain.model.reservation import Reservation
 
 
 class Window(Struct, frozen=True, kw_only=True):

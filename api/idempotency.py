@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from api.problems import malformed
-from domain.decisions.reserve import IdempotencyKey
+from domain.commands.reservation.reserve import IdempotencyKey
 from projections.vault import TypedCode
 
 if TYPE_CHECKING:

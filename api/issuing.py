@@ -9,12 +9,12 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
-from domain.decisions.command import Context
-from domain.decisions.import_code import ImportCode, Opening
-from domain.decisions.issue import IssueCode
+from domain.commands.code.import_code import ImportCode, Opening
+from domain.commands.code.issue import IssueCode
+from domain.commands.context import Context
 from domain.errors import Refusal
 from domain.ports import TextDraft
-from domain.values import Letters, draw_code, shown_code
+from domain.values.identifiers import Letters, draw_code, shown_code
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
 from projections.randomness import POOL

@@ -17,8 +17,8 @@ from api.issuing import BATCH, Issued, Order, Terms, issue_orders
 from api.problems import ProblemError
 from api.schemas import IssueRequest
 from api.services import Caller
-from domain.decisions.command import Context
-from domain.values import Letters, draw_code, shown_code
+from domain.commands.context import Context
+from domain.values.identifiers import Letters, draw_code, shown_code
 from projections.audit_log import Action, told
 from projections.batches import code_id_of
 from projections.bootstrap import Storage

@@ -13,7 +13,7 @@ from mailbox import Maildir, NoSuchMailboxError
 from pathlib import Path
 from typing import Final
 
-from domain.values import EmailAddress, MalformedEmailError
+from domain.values.identifiers import EmailAddress, MalformedEmailError
 
 PAGE_MAX: Final = 50
 """Mails on one page of the list."""

@@ -44,7 +44,7 @@ from api.services import Services
 from api.settings import ApiSettings
 from api.support import Desk, SignInGate, build_support
 from api.support.dashboard import Dashboard
-from domain.decisions.command import Context
+from domain.commands.context import Context
 from projections.bootstrap import Storage
 from projections.disk import DiskNumbers
 from projections.errors import StorageUnavailableError

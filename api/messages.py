@@ -11,8 +11,8 @@ from typing import Final
 from api.access_sentences import ACCESS_TELLERS, of_kind, rebind_given_back
 from api.i18n import Translator, translate, translator
 from api.telling import STAFF_TELLERS, Facts, moment_text, terms_text
-from domain.decisions.accept import CALLBACK, LINK
-from domain.decisions.resolve import BY_STAFF
+from domain.commands.delivery.accept_invite import CALLBACK, LINK
+from domain.commands.reservation.resolve_case import BY_STAFF
 from domain.ports import Language
 
 REFUSAL_CODES: Final = (

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.request_lines import RequestLines
 from api.request_metrics import observe
-from domain.trace_ids import outside_trace_id
+from domain.values.trace_ids import outside_trace_id
 
 NO_SNIFF = (b"x-content-type-options", b"nosniff")
 """What is sent is what it says it is. Pages and files have it among their own headers."""

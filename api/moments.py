@@ -1,11 +1,11 @@
-"""Timestamps in requests of the API: ISO 8601 text within the bounds that `domain.timestamps` declares."""
+"""Timestamps in requests of the API: ISO 8601 text within the bounds that `domain.values.timestamps` declares."""
 
 from datetime import datetime
 from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from domain.timestamps import bounded, parse_timestamp
+from domain.values.timestamps import bounded, parse_timestamp
 
 
 def _with_offset(value: object) -> datetime:

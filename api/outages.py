@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from api.hurt import Hurt, Window, how_hurt
-from domain import reservation
-from domain.deciding import Command, Done, Result
-from domain.decisions.command import Context
-from domain.decisions.resolve import RefundAfterOutage
+from domain.command_bus import Command, Done, Result
+from domain.commands.context import Context
+from domain.commands.reservation.resolve_case import RefundAfterOutage
+from domain.model import reservation
 from projections.reading import Reader
 
 READ_AT_ONCE = 500

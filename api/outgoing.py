@@ -13,7 +13,7 @@ import orjson
 from api.csv_lines import csv_line
 from api.history import code_of, line_of
 from domain.ports import Language
-from domain.values import shown_code
+from domain.values.identifiers import shown_code
 from projections.code_list import CodeList, CodeText
 from projections.paging import BEGINNING
 from projections.reservation_list import ReservationList

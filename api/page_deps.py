@@ -17,12 +17,12 @@ from api.problems import ProblemError
 from api.rebinding import rebind_by_person
 from api.services import Caller, Redemption, Services
 from api.settings import ApiSettings
-from domain.decisions.accept import AcceptInvite, fault_of_link
+from domain.commands.delivery.accept_invite import AcceptInvite, fault_of_link
+from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Language
-from domain.reservation import Reservation
-from domain.timestamps import shifted
-from domain.tokens import Delivery, read_correction_token, read_token
+from domain.values.link_token import Delivery, read_correction_token, read_token
+from domain.values.timestamps import shifted
 from projections.groups import Groups
 
 SECONDS_PER_DAY: Final = 86_400

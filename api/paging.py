@@ -6,7 +6,7 @@ from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from api.problems import malformed
-from domain.timestamps import read_timestamp
+from domain.values.timestamps import read_timestamp
 from projections.paging import BEGINNING
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from api.messages import event_sentence
 from domain.ports import Language
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.audit_log import Action, Recorder
 from projections.person import Held, PersonReader
 

@@ -4,9 +4,9 @@ from uuid import UUID
 
 from api.problems import ProblemError
 from api.services import Caller, Redemption, Services
-from domain.decisions.rebind import RebindReservation, RequestRebind
+from domain.commands.access.rebind import RebindReservation, RequestRebind
 from domain.ports import Language, TextDraft
-from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError
+from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError
 from projections.groups import Groups
 
 

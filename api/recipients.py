@@ -12,7 +12,7 @@ from api.problems import RETRY_AFTER_S, ProblemError
 from api.schemas import ForgetRequest, ForgottenView, PersonView, Problem
 from api.services import Caller, Services
 from domain.errors import ReservationNotResolvable
-from domain.values import EmailAddress, MalformedEmailError
+from domain.values.identifiers import EmailAddress, MalformedEmailError
 from projections.forgetting import ForgottenList, ForgottenListError
 from projections.metrics import ERRORS
 from projections.vault import SealBrokenError

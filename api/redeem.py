@@ -19,8 +19,8 @@ from api.problems import ProblemError
 from api.schemas import Problem, RedeemRequest, RedemptionView
 from api.seats import SeatedStream, Seats
 from api.services import Caller, Redemption, Services
+from domain.model.reservation import Reservation
 from domain.ports import Language
-from domain.reservation import Reservation
 
 PATH = "/api/v1/public/redeem"
 router = APIRouter(prefix="/api/v1/public", tags=["public"])

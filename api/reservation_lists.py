@@ -13,8 +13,8 @@ from api.moments import Timestamp
 from api.numbers import IN_DIGITS
 from api.paging import FIRST, Stretch, place_of
 from api.schemas import Problem
-from domain import reservation
-from domain.reservation import PublicState, Reservation
+from domain.model import reservation
+from domain.model.reservation import PublicState, Reservation
 from projections.reservation_list import ReservationList, ReservationPlace
 
 PAGE_MAX = 200

@@ -19,12 +19,12 @@ from api.schemas import (
     StaffCorrectionRequest,
 )
 from api.services import Services
-from domain.decisions.bounce import RecordBounce
-from domain.decisions.cancel import CancelReservation
-from domain.decisions.note import NoteOnReservation
-from domain.decisions.refund import RefundReservation
-from domain.decisions.resend import RequestResend
-from domain.decisions.resolve import ResolveReservation
+from domain.commands.add_note import NoteOnReservation
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.reservation.cancel import CancelReservation
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.request_resend import RequestResend
+from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.ports import TextDraft
 
 router = APIRouter(

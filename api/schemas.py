@@ -8,10 +8,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.moments import Timestamp
 from api.numbers import Strict
-from domain.bounds import DAYS, REBINDS, USES
-from domain.groups import NAME_LENGTH_MAX, checked_group
-from domain.reservation import PublicState
-from domain.values import TYPED_LENGTH_MAX
+from domain.model.reservation import PublicState
+from domain.values.group_name import NAME_LENGTH_MAX, checked_group
+from domain.values.identifiers import TYPED_LENGTH_MAX
+from domain.values.number_bounds import DAYS, REBINDS, USES
 
 GroupName = Annotated[
     str,

@@ -16,16 +16,16 @@ from api.limits.guard import Guard, Tried
 from api.limits.within import Asked, within_limits
 from api.problems import RETRY_AFTER_S, ProblemError
 from api.settings import ApiSettings
-from domain.deciding import Command, Done
-from domain.decisions.command import Context
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.reserve import ReserveUse
+from domain.command_bus import Command, Done
+from domain.commands.context import Context
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.events import ActorKind
+from domain.model.reservation import Reservation
 from domain.ports import Language, TextDraft
-from domain.reservation import Reservation
-from domain.tokens import correction_token, read_correction_token
-from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError
+from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError
+from domain.values.link_token import correction_token, read_correction_token
 from projections.audit_log import Action, Actor
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError

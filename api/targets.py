@@ -2,7 +2,7 @@
 
 from api.problems import ProblemError
 from api.settings import ApiSettings
-from domain.targets import Target, TargetError, TargetFault
+from domain.webhooks.target_url import Target, TargetError, TargetFault
 
 
 def fault_of_target(url: str, settings: ApiSettings) -> TargetFault | None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from api.i18n import Translator
 from domain.errors import LimitTooLow, Refusal
-from domain.timestamps import text_of
+from domain.values.timestamps import text_of
 
 Facts = Mapping[str, object]
 

@@ -8,10 +8,10 @@ import sys
 import time
 from uuid import uuid4
 
-from domain.decisions.command import Context
-from domain.decisions.reserve import ReserveUse
+from domain.commands.context import Context
+from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
-from domain.values import EmailAddress, normal_code
+from domain.values.identifiers import EmailAddress, normal_code
 from projections.bootstrap import Storage
 from projections.settings import LedgerSettings
 

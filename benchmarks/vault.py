@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 from benchmarks.machine import machine
-from domain.decisions.command import Context
-from domain.decisions.reserve import ReserveUse
-from domain.values import EmailAddress
+from domain.commands.context import Context
+from domain.commands.reservation.reserve import ReserveUse
+from domain.values.identifiers import EmailAddress
 from projections.bootstrap import Storage
 from projections.settings import LedgerSettings
 from projections.vault import RowKind, Sealed, Vault

@@ -10,15 +10,15 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from domain.book import Book
-from domain.deciding import Command, Done, Result
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.rebind import RequestRebind
-from domain.decisions.reserve import ReserveUse
+from domain.application import Steps
+from domain.command_bus import Command, Done, Result
+from domain.commands.access.rebind import RequestRebind
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.events import STAFF, AccessReplaced, CodeRevoked, Event, ExpiryAnnounced, UseRefunded
-from domain.ledger import Steps
 from domain.ports import Template
+from domain.working_set import Book
 from projections.arrays import BYTEAS, MOMENTS, SMALLS, TEXTS, UUIDS, columns
 from projections.caches import StoreCaches
 from projections.database import rows_of

@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 import psycopg
 from psycopg import Connection
 
-from domain.ledger import RedemptionLedger
+from domain.application import RedemptionLedger
 from projections.database import LedgerDatastore, connect, describe
 from projections.errors import StorageUnavailableError, WrongKeysError
 from projections.event_store import LedgerRecorder

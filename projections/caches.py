@@ -4,7 +4,7 @@ from uuid import UUID
 
 from eventsourcing.application import LRUCache
 
-from domain.redeem_code import RedeemCode
+from domain.model.redeem_code import RedeemCode
 
 CACHED_CODES_MAX = 10_000
 """Some 500 bytes each: aggregates and digests of the codes that this process saw last."""

@@ -9,10 +9,10 @@ from uuid import UUID
 from eventsourcing.application import LRUCache
 from psycopg import Cursor
 
-from domain import redeem_code
+from domain.application import Steps
 from domain.events import CodeIssued
-from domain.ledger import Steps
-from domain.redeem_code import RedeemCode
+from domain.model import redeem_code
+from domain.model.redeem_code import RedeemCode
 from projections.arrays import BIGS, UUIDS
 from projections.codec import decode
 from projections.database import rows_of

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from domain.events import EVENT_TYPES, Event, topic_of
-from domain.upcasters import UPCASTS, Fields, Upcast, way_from
+from domain.events.upcasters import UPCASTS, Fields, Upcast, way_from
 
 Decode = Callable[[bytes], Event]
 

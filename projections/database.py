@@ -16,7 +16,7 @@ from psycopg.generators import send
 from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg.waiting import Ready, Wait
 
-from domain.ledger import Steps
+from domain.application import Steps
 from projections.pool import ForkedPoolError, LedgerPool
 from projections.sql import QUERIES
 from projections.timestamps import register

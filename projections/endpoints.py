@@ -7,8 +7,8 @@ from uuid import UUID
 
 from psycopg.rows import tuple_row
 
-from domain.bounds import Bounds
 from domain.events import EVENT_TYPES
+from domain.values.number_bounds import Bounds
 from projections.hook_secrets import renewed
 from projections.reading import Reader
 from projections.sql import QUERIES

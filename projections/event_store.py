@@ -24,7 +24,7 @@ from psycopg import Connection, Cursor
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
-from domain.ledger import UnitOfWork, finish
+from domain.application import UnitOfWork, finish
 from projections.arrays import columns
 from projections.caches import StoreCaches
 from projections.database import DatabaseClock
@@ -61,7 +61,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
             self.clock.refresh(conn)
 
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
-        """Transactions to try in turn; see `domain.ledger.LedgerRecorder`."""
+        """Transactions to try in turn; see `domain.application.LedgerRecorder`."""
         tries = _Tries(self.pause)
         while tries.go_on():
             yield _Attempt(self, tries)

@@ -4,8 +4,8 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from domain.events import Event
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from projections.copied_log import Stored
 from projections.findings import Finding, Findings
 

@@ -18,7 +18,7 @@ import msgspec
 from psycopg import Connection, sql
 from psycopg.rows import tuple_row
 
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.bootstrap import Storage
 from projections.sql import QUERIES
 from projections.vault import FoundRow, normal_text

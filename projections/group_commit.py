@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
-from domain.deciding import Command, Result
+from domain.command_bus import Command, Result
 from projections.errors import StorageUnavailableError
 from projections.metrics import BATCH_SIZE, COMMIT_SECONDS
 from projections.pool import ForkedPoolError

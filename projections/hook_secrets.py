@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from domain.signatures import SECRET_BYTES, secret_text
+from domain.webhooks.signatures import SECRET_BYTES, secret_text
 from projections.bootstrap import Storage
 from projections.forgetting import become_keeper_of_the_vault
 from projections.randomness import POOL

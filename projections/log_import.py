@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection, sql
 
-from domain.timestamps import read_timestamp
+from domain.values.timestamps import read_timestamp
 from projections.chained_lines import DamagedFileError, Line, read_lines
 from projections.checkpoints import Checkpoint
 from projections.copied_log import Stored

@@ -5,7 +5,7 @@ from uuid import UUID
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, StoredEvent
 
-from domain.book import Recorded
+from domain.working_set import Recorded
 from projections.codec import decode, encode
 
 

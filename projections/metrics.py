@@ -8,7 +8,7 @@ from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from domain.decisions.invitation_limits import INVITATION_LIMITS
+from domain.commands.invitation_limits import INVITATION_LIMITS
 from domain.errors import Refusal
 from projections import metric_files
 

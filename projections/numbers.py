@@ -36,7 +36,7 @@ OUTCOMES: Final = {
 """Attempts by outcome are events by type."""
 
 CLEANUP_STATUSES: Final = ("removing", "removed", "told", "removal_failed")
-"""As in `domain.access.Removal`: each ended access is counted as removing, and once more with what came of it."""
+"""As in `domain.model.access.Removal`: each ended access is counted as removing, and once more with what came of it."""
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.reading import ReservationHistory
 from projections.support import OwnTry, SupportReader
 from projections.vault import FoundRow

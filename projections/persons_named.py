@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from domain.book import Book
-from domain.deciding import Command, ReservationCommand
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.rebind import RebindReservation, RequestRebind
-from domain.decisions.refund import RefundReservation
-from domain.decisions.reserve import ReserveUse
-from domain.decisions.resolve import RefundAfterOutage, ResolveReservation
-from domain.decisions.revoke import RevokeCode, SettleRevoked
-from domain.invariants import is_removal_open
+from domain.command_bus import Command, ReservationCommand
+from domain.commands.access.rebind import RebindReservation, RequestRebind
+from domain.commands.code.revoke import RevokeCode, SettleRevoked
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.reserve import ReserveUse
+from domain.commands.reservation.resolve_case import RefundAfterOutage, ResolveReservation
+from domain.model.invariants import is_removal_open
+from domain.working_set import Book
 
 LOOKS_AT_MOVES = (RebindReservation, RefundReservation, CorrectRecipient, ResolveReservation, RefundAfterOutage)
 """Commands that would leave a rebind under way with nothing to move, or begin one."""

@@ -17,7 +17,7 @@ import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import Connection
 
-from domain.timestamps import read_timestamp
+from domain.values.timestamps import read_timestamp
 from projections.checkpoints import Checkpoint, checkpoint_document, sign_head
 from projections.database import connect, describe
 from projections.errors import OlderStateError, StorageUnavailableError

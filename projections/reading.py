@@ -9,12 +9,12 @@ from uuid import UUID
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from domain import redeem_code, reservation
 from domain.events import CodeIssued, Event, ReservationEvent
+from domain.model import redeem_code, reservation
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.ports import UNVERIFIED, UnverifiedAddress
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
-from domain.values import MalformedCodeError, likely_codes, normal_code
+from domain.values.identifiers import MalformedCodeError, likely_codes, normal_code
 from projections.bootstrap import Storage
 from projections.codec import decode
 from projections.errors import StorageUnavailableError, unavailable_unless_defect

@@ -11,10 +11,10 @@ from uuid import UUID
 from msgspec import structs
 from psycopg import Connection
 
-from domain import redeem_code, reservation
 from domain.events import CodeIssued, Event, ReservationEvent, ReservationOpened
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
+from domain.model import redeem_code, reservation
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from projections.arrays import columns
 from projections.codec import UnreadableEventError, decode
 from projections.fold_watch import PoisonEventError, ReadEvent, Watch

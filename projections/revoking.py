@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from domain.deciding import Command, Done, Result
-from domain.decisions.command import Context
-from domain.decisions.revoke import SettleRevoked
+from domain.command_bus import Command, Done, Result
+from domain.commands.code.revoke import SettleRevoked
+from domain.commands.context import Context
 from projections.bootstrap import Storage
 from projections.sql import QUERIES
 

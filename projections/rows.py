@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from domain.events import CaseClosed, CaseOpened, Event
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from projections.arrays import BIGS, BOOLEANS, BYTEAS, INTEGERS, MOMENTS, SMALLS, TEXTS, UUIDS, Kind
 
 

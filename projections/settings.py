@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.policy import Policy
 from domain.ports import Language
-from domain.targets import Network
+from domain.webhooks.target_url import Network
 from projections.addresses import checked_broker, checked_database, checked_public
 from projections.keys import KeyRing
 from projections.vault import Vault

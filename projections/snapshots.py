@@ -15,9 +15,9 @@ import msgspec
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from domain import redeem_code
 from domain.events import CodeIssued
-from domain.redeem_code import FOLD, RedeemCode
+from domain.model import redeem_code
+from domain.model.redeem_code import FOLD, RedeemCode
 from projections.arrays import BIGS, BYTEAS, UUIDS, columns
 from projections.codec import decode
 from projections.sql import QUERIES

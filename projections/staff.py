@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.audit_log import Act
 from projections.reading import Reader
 from projections.sql import QUERIES

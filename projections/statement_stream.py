@@ -8,9 +8,9 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
-from domain import redeem_code
 from domain.events import CodeIssued
-from domain.redeem_code import RedeemCode
+from domain.model import redeem_code
+from domain.model.redeem_code import RedeemCode
 from projections.codec import decode
 from projections.copied_log import copied_events
 from projections.errors import StorageUnavailableError

@@ -13,9 +13,9 @@ from itertools import groupby
 from typing import Final, NamedTuple, cast
 from uuid import UUID
 
-from domain import redeem_code
 from domain.events import CodeIssued, Event
-from domain.redeem_code import RedeemCode
+from domain.model import redeem_code
+from domain.model.redeem_code import RedeemCode
 from projections.bootstrap import Storage
 from projections.codec import decode
 from projections.reading import HISTORY_PAGE, Reader

@@ -14,8 +14,8 @@ import psycopg
 from eventsourcing.persistence import PersistenceError
 from psycopg import Connection
 
-from domain.deciding import Command, Result
-from domain.ledger import Steps
+from domain.application import Steps
+from domain.command_bus import Command, Result
 from projections.bootstrap import Storage
 from projections.database import EagerConnection
 from projections.event_store import transaction

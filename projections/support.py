@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, cast
 from uuid import UUID
 
 from domain.events import RebindReserved, ReservationOpened, UseReserved
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.codec import decode, topics_of
 from projections.reading import Reader
 from projections.sql import QUERIES

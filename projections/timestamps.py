@@ -17,7 +17,7 @@ from psycopg.abc import Loader as AnyLoader
 from psycopg.adapt import Loader
 from psycopg.pq import Format
 
-from domain.timestamps import FIRST, LAST
+from domain.values.timestamps import FIRST, LAST
 
 _OID: Final = psycopg.adapters.types["timestamptz"].oid
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)

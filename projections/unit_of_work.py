@@ -13,18 +13,18 @@ from uuid import UUID
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from domain import reservation
-from domain.book import Book, Recorded, RememberedKey
-from domain.deciding import CodeCommand, Command, NewCode, Result, recipients_of
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.note import NoteOnCode, NoteOnReservation
-from domain.decisions.rebind import RequestRebind
-from domain.decisions.reserve import ReserveUse
-from domain.decisions.revoke import RevokeCode, SettleRevoked
+from domain.application import Steps
+from domain.command_bus import CodeCommand, Command, NewCode, Result, recipients_of
+from domain.commands.access.rebind import RequestRebind
+from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.code.revoke import RevokeCode, SettleRevoked
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.reserve import ReserveUse
 from domain.events import ReservationEvent
-from domain.ledger import Steps
+from domain.model import reservation
+from domain.model.redeem_code import RedeemCode
 from domain.ports import RecipientDraft
-from domain.redeem_code import RedeemCode
+from domain.working_set import Book, Recorded, RememberedKey
 from projections import beside_log, vault_rows
 from projections.arrays import BYTEAS, UUIDS, columns
 from projections.caches import StoreCaches
@@ -51,7 +51,7 @@ REVOKED_PER_CODE_MAX = 200
 
 
 class PostgresUnitOfWork:
-    """`domain.ledger.UnitOfWork` in one open transaction of a connection in pipeline mode.
+    """`domain.application.UnitOfWork` in one open transaction of a connection in pipeline mode.
 
     What is asked goes out at once and is read later, so a batch of new redeems costs two round trips: the
     look-ups, and the rows with the commit. A fault of a write shows with the next read, at the latest on commit.

@@ -16,8 +16,8 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from domain.shapes import Shape, shape_of
-from domain.values import EmailAddress, MalformedEmailError, likely_codes, normal_code
+from domain.values.code_strength import Shape, shape_of
+from domain.values.identifiers import EmailAddress, MalformedEmailError, likely_codes, normal_code
 from projections.keys import KeyRing
 from projections.randomness import POOL
 

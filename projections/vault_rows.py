@@ -5,12 +5,12 @@ from typing import Any, cast
 
 from psycopg import Cursor
 
-from domain.book import Book
-from domain.deciding import Command, Done, NewCode, Result
-from domain.decisions.access import RecordRevocation
-from domain.decisions.bounce import RecordBounce
-from domain.decisions.settle import RecordOutcome
+from domain.command_bus import Command, Done, NewCode, Result
+from domain.commands.access.settle_access import RecordRevocation
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import RecipientDraft, TextDraft
+from domain.working_set import Book
 from projections.arrays import BYTEAS, SMALLS, TEXTS, UUIDS, columns
 from projections.sql import QUERIES
 from projections.vault import FoundDraft, PrivateText

@@ -6,10 +6,10 @@ from typing import cast
 from uuid import UUID
 
 from domain.events import ReservationEvent
-from domain.groups import ADDRESS
-from domain.invariants import Corrections, broken_code_rules, broken_reservation_rules
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
+from domain.model.invariants import Corrections, broken_code_rules, broken_reservation_rules
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
+from domain.values.group_name import ADDRESS
 from projections.copied_log import Stored
 from projections.findings import FINDINGS_MAX, Finding, Findings
 from projections.fold_watch import PoisonEventError, ReadEvent

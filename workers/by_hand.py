@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from domain.deciding import Command
-from domain.decisions.command import Context
-from domain.decisions.rebind import RequestRebind
-from domain.decisions.reserve import ReserveUse
+from domain.command_bus import Command
+from domain.commands.access.rebind import RequestRebind
+from domain.commands.context import Context
+from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
-from domain.groups import fault_of_group
-from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
+from domain.values.group_name import fault_of_group
+from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
 from projections.terminal_text import say_error
 
 if TYPE_CHECKING:

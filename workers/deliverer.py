@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from domain.insistence import TRIED_FOR, next_try, rest
+from domain.webhooks.retry_schedule import TRIED_FOR, next_try, rest
 from projections.bootstrap import Storage
 from projections.deliveries import Deliveries, DueDelivery, Note, Standing, Taken, Tried
 from projections.endpoints import Endpoints, WhyDisabled

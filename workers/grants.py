@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain.access import Access
-from domain.deciding import Command, Done, Result
-from domain.decisions.access import RecordRevocation, SettleAccess
-from domain.decisions.command import Context
-from domain.invariants import is_removal_open
+from domain.command_bus import Command, Done, Result
+from domain.commands.access.settle_access import RecordRevocation, SettleAccess
+from domain.commands.context import Context
+from domain.model.access import Access
+from domain.model.invariants import is_removal_open
+from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
-from domain.reservation import Reservation
 from projections.bootstrap import Storage
 from projections.sql import QUERIES
 from workers.letters import LetterPress

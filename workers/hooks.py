@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.signatures import sign
+from domain.webhooks.signatures import sign
 from projections.deliveries import TEST_TYPE, DueDelivery
 from projections.metrics import WEBHOOK_SECONDS
 from workers.posting import NotSentError, Poster, UnansweredError, wait_of

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.decisions.attempt import NO_GROUPS
+from domain.commands.delivery.claim_attempt import NO_GROUPS
 from domain.ports import Outcome, Rejected, Uncertain
 
 REST_S: Final = 20.0

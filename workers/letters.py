@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from domain.model.reservation import Reservation
 from domain.ports import Language, Letter, Template
-from domain.reservation import Reservation
-from domain.tokens import Delivery, link_token, message_id
-from domain.trace_ids import is_trace_id
+from domain.values.link_token import Delivery, link_token, message_id
+from domain.values.trace_ids import is_trace_id
 
 GroupWords = Callable[[str, Language], tuple[str, str]]
 """(group, language) -> subject and text of its letters; empty ones for the usual."""

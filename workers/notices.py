@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
+from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Accepted, Channel, Letter, Rejected, Uncertain, UnverifiedAddress
-from domain.reservation import Reservation
 from projections.beside_log import CORRECTION_NOTICE, ENDS_IN, MOVE_NOTICE
 from projections.bootstrap import Storage
 from projections.sql import QUERIES

@@ -17,7 +17,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal, NamedTuple
 
-from domain.targets import Network, Target, TargetError, may_reach
+from domain.webhooks.target_url import Network, Target, TargetError, may_reach
 from workers.resolving import AddressInfo, resolve
 
 ANSWER_SHARE: Final = 0.5

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from domain.deciding import Command, Done, Result
-from domain.decisions.command import Context
+from domain.command_bus import Command, Done, Result
+from domain.commands.context import Context
 from domain.ports import Channel, Rejected, TextDraft
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError

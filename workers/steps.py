@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain.changes import Lease
-from domain.deciding import Command, Done
-from domain.decisions.attempt import NO_GROUPS, ClaimAttempt, is_claimed_by
-from domain.decisions.command import Context
-from domain.decisions.settle import RecordOutcome
+from domain.command_bus import Command, Done
+from domain.commands.context import Context
+from domain.commands.delivery.claim_attempt import NO_GROUPS, ClaimAttempt, is_claimed_by
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import Lease
 from domain.ports import (
     ADDRESS_MISMATCH,
     Accepted,
@@ -26,7 +27,6 @@ from domain.ports import (
     Uncertain,
     UnverifiedAddress,
 )
-from domain.reservation import Reservation
 from workers.channels.by_group import ByGroup
 from workers.letters import LetterPress
 

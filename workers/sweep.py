@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain.deciding import Command, Result
-from domain.decisions.command import Context
-from domain.decisions.overdue import SettleDue
+from domain.command_bus import Command, Result
+from domain.commands.context import Context
+from domain.commands.reservation.settle_due import SettleDue
 from projections.bootstrap import Storage
 from projections.database import LedgerDatastore
 from projections.sql import QUERIES

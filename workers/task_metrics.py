@@ -10,7 +10,7 @@ from celery import Task
 from celery.signals import task_postrun, task_prerun
 from prometheus_client.multiprocess import mark_process_dead
 
-from domain.trace_ids import outside_trace_id
+from domain.values.trace_ids import outside_trace_id
 from projections import metric_files
 from projections.bootstrap import Storage
 from projections.metrics import ERRORS, TASK_RUNS, TASK_SECONDS, TASKS, WORKER_PROCESSES, declare_zeroes, known

@@ -19,7 +19,7 @@ from api.support.search import LATEST
 from api.support.views import masked, state_name
 from api.use_cases.batches import stop_batch
 from domain.ports import Language
-from domain.values import shown_code
+from domain.values.identifiers import shown_code
 from projections.batches import Batch
 from projections.code_list import CodeText
 

@@ -19,8 +19,8 @@ from api.support.picture import Picture, picture_of
 from api.support.rendering import language_of
 from api.support.search import LATEST
 from api.support.views import state_name
-from domain.redeem_code import CodeState, RedeemCode
-from domain.timestamps import TimestampError, clamped, read_timestamp
+from domain.model.redeem_code import CodeState, RedeemCode
+from domain.values.timestamps import TimestampError, clamped, read_timestamp
 from projections.code_list import STRETCH
 
 PER_PAGE: Final = 25

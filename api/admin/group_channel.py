@@ -10,7 +10,7 @@ from api.problems import ProblemError
 from api.support.access import Staff
 from api.targets import fault_of_target
 from api.use_cases.channels import mail_again, post_to_channel, renew_secret
-from domain.targets import URL_LENGTH_MAX
+from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.channels import Channels
 from projections.groups import Group
 from projections.hook_secrets import HookSecrets

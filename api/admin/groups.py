@@ -18,9 +18,9 @@ from api.pages.security import MAIL_POLICY, security_headers
 from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
 from api.use_cases.batches import save_group
-from domain.groups import fault_of_group
 from domain.ports import Accepted, Language, Later, Letter, Outcome, Rejected
-from domain.values import EmailAddress, MalformedEmailError
+from domain.values.group_name import fault_of_group
+from domain.values.identifiers import EmailAddress, MalformedEmailError
 from projections.groups import Group, Words
 
 PER_PAGE: Final = 50

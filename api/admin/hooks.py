@@ -24,7 +24,7 @@ from api.use_cases.webhook_endpoints import (
     redeliver_failed,
     remove_endpoint,
 )
-from domain.targets import URL_LENGTH_MAX
+from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.deliveries import Deliveries, DeliveryState
 from projections.endpoints import CONCURRENCY, EVENT_NAMES, Endpoints
 from projections.hook_secrets import HookSecrets

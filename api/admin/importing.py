@@ -27,7 +27,7 @@ from api.problems import ProblemError
 from api.sessions import COOKIE
 from api.support.access import Admin, Staff, StaleFormError, SupportRoute, is_own_form
 from api.use_cases.batches import start_batch
-from domain.bounds import DAYS, REBINDS
+from domain.values.number_bounds import DAYS, REBINDS
 from projections.batches import Batch, NewBatch
 
 PATH: Final = "/admin/import"

@@ -21,8 +21,8 @@ from api.issuing import Terms
 from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
 from api.use_cases.batches import start_batch
-from domain.bounds import DAYS, REBINDS, USES, Bounds
-from domain.groups import fault_of_group
+from domain.values.group_name import fault_of_group
+from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds
 from projections.batches import NewBatch
 
 COUNT: Final = Bounds(1, 1_000_000)

@@ -15,7 +15,7 @@ from api.problems import ProblemError
 from api.scopes import SCOPES, Role
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
 from api.support.search import LATEST
-from domain.bounds import DAYS
+from domain.values.number_bounds import DAYS
 
 PER_PAGE: Final = 25
 ROLES: Final[tuple[Role, ...]] = get_args(Role)

@@ -13,8 +13,8 @@ from fastapi.responses import RedirectResponse, Response
 from api.pages import page
 from api.support.access import Staff
 from api.support.rendering import language_of
-from domain.bounds import Bounds, NumberError, parse_number
-from domain.timestamps import TimestampError, parse_timestamp
+from domain.values.number_bounds import Bounds, NumberError, parse_number
+from domain.values.timestamps import TimestampError, parse_timestamp
 
 NAME_LENGTH_MAX: Final = 200
 NOTE_LENGTH_MAX: Final = 2_000

@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from api.issuing import NEW, Order, Terms, TextTakenError, Usage, issue_orders
-from domain.decisions.command import Context
-from domain.timestamps import clamped
-from domain.values import draw_code
+from domain.commands.context import Context
+from domain.values.identifiers import draw_code
+from domain.values.timestamps import clamped
 from projections.batches import REFUSALS_KEPT_MAX, Batch, Batches, BatchState, code_id_of
 from projections.bootstrap import Storage
 from projections.code_list import CodeList

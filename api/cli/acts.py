@@ -9,15 +9,15 @@ from msgspec import UNSET
 
 from api.cli.arguments import JsonFlag, address_of, days_of, group_of, moment_of, rebinds_of, reservation_id_of, uses_of
 from api.cli.context import OpenLedger, Session, print_json
-from domain.deciding import CodeCommand, Done, ReservationCommand
-from domain.decisions.cancel import CancelReservation
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.note import NoteOnCode, NoteOnReservation
-from domain.decisions.pause import PauseCode, ResumeCode
-from domain.decisions.rebind import RebindReservation
-from domain.decisions.resend import RequestResend
-from domain.decisions.revoke import RevokeCode
-from domain.decisions.terms import ChangeTerms
+from domain.command_bus import CodeCommand, Done, ReservationCommand
+from domain.commands.access.rebind import RebindReservation
+from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.pause import PauseCode, ResumeCode
+from domain.commands.code.revoke import RevokeCode
+from domain.commands.reservation.cancel import CancelReservation
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.request_resend import RequestResend
 from domain.errors import Refusal
 from projections.revoking import case_ids, settle
 from projections.terminal_text import say

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import typer
 
-from domain.bounds import DAYS, REBINDS, USES, Bounds, NumberError, parse_number
-from domain.groups import checked_group
-from domain.timestamps import TimestampError, parse_timestamp
-from domain.values import EmailAddress, MalformedEmailError
+from domain.values.group_name import checked_group
+from domain.values.identifiers import EmailAddress, MalformedEmailError
+from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds, NumberError, parse_number
+from domain.values.timestamps import TimestampError, parse_timestamp
 
 NAME_LENGTH_MAX = 200
 AccessChoice = Annotated[

@@ -9,7 +9,7 @@ import typer
 from api.cli.arguments import AccessChoice, JsonFlag, reservation_id_of
 from api.cli.context import OpenLedger, Session, local_time, print_json
 from api.messages import event_sentence
-from domain.decisions.resolve import Resolution, ResolveReservation
+from domain.commands.reservation.resolve_case import Resolution, ResolveReservation
 from domain.errors import Refusal
 from projections.paging import BEGINNING
 from projections.reading import CaseRow

@@ -31,11 +31,11 @@ from api.cli.context import (
 )
 from api.history import history_of, line_of
 from api.issuing import Issued, QuickLetters, Terms, issuing
-from domain.bounds import Bounds
-from domain.deciding import Done
-from domain.decisions.refund import RefundReservation
+from domain.command_bus import Done
+from domain.commands.reservation.refund import RefundReservation
 from domain.errors import Refusal, ReservationNotRefundable
-from domain.values import shown_code
+from domain.values.identifiers import shown_code
+from domain.values.number_bounds import Bounds
 from projections.notes import Notes
 from projections.randomness import POOL
 from projections.terminal_tables import progress_bar, show, styled, table

@@ -13,7 +13,7 @@ from api.cli.arguments import whole_number
 from api.cli.context import complain
 from api.cli.production import refuse_unsafe
 from api.cli.stack.secret_file import FILE, load_secrets
-from domain.bounds import PORTS
+from domain.values.number_bounds import PORTS
 from projections import metric_files
 from projections.bootstrap import check_keys
 from projections.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError

@@ -17,10 +17,10 @@ from api.cli.stack.state_file import read_state, was_killed
 from api.cli.stack.up import stack_environment
 from api.messages import refusal_detail
 from api.telling import facts_of_refusal
-from domain.decisions.command import Context
+from domain.commands.context import Context
 from domain.errors import Refusal, ReservationUnknown
 from domain.ports import Language
-from domain.timestamps import text_of
+from domain.values.timestamps import text_of
 from projections.audit_log import OPERATOR, Action
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError

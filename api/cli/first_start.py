@@ -14,8 +14,8 @@ import orjson
 from api.cli.stack.errors import StackError
 from api.issuing import Terms, issue_codes
 from api.passwords import password_hasher
-from domain.decisions.command import Context
-from domain.values import EmailAddress
+from domain.commands.context import Context
+from domain.values.identifiers import EmailAddress
 from projections.bootstrap import Storage
 from projections.forgetting import become_keeper_of_the_vault
 from projections.settings import LedgerSettings

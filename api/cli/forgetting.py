@@ -10,7 +10,7 @@ from api.cli.arguments import JsonFlag, address_of
 from api.cli.context import EXIT_REFUSED, EXIT_USAGE, OpenLedger, Session, complain, print_json
 from api.forgetting import Forgetting, Forgotten
 from api.settings import ApiSettings
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.forgetting import ForgottenList, ForgottenListError
 from projections.key_rotation import KeyRotation
 from projections.terminal_tables import progress_bar

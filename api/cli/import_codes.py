@@ -22,7 +22,7 @@ from api.intake.rejects import rejects_into
 from api.intake.rows import COLUMNS
 from api.intake.taking import Intake, Rejects, Tally
 from api.issuing import AT_ONCE, Terms
-from domain.decisions.command import Context
+from domain.commands.context import Context
 from projections.randomness import POOL
 from projections.terminal_text import say
 

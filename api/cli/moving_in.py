@@ -14,7 +14,7 @@ from api.cli.context import EXIT_SERVICE, EXIT_USAGE, OpenLedger, Session, compl
 from api.moving_in.findings import FINDING_KINDS, LEFT_OUT, Finding, FindingKind, Tally
 from api.moving_in.report import report_file
 from api.moving_in.service import MovingIn, Plan
-from domain.decisions.command import Context
+from domain.commands.context import Context
 from projections.legacy.source import LegacySourceError, OldSystem, open_old_system
 from projections.terminal_tables import Progress, progress_bar
 from projections.terminal_text import say

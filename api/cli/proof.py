@@ -9,7 +9,7 @@ from api.cli.arguments import JsonFlag, moment_of, whole_number
 from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
 from api.explain import ExplainedReservation, Explanation, explanation_of
 from api.i18n import Translator, translator
-from domain.bounds import VERSIONS, Bounds
+from domain.values.number_bounds import VERSIONS, Bounds
 from projections.bootstrap import check_keys
 from projections.checkpoints import public_keys
 from projections.fold_pool import WORKERS_MAX, workers_here

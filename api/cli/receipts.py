@@ -9,7 +9,7 @@ import typer
 
 from api.cli.arguments import JsonFlag, reservation_id_of, whole_number
 from api.cli.context import EXIT_REFUSED, Session, complain, print_json
-from domain.bounds import CHECKPOINTS
+from domain.values.number_bounds import CHECKPOINTS
 from projections.checkpoints import public_keys
 from projections.proof_check import KEY_BYTES, ReceiptError, check_proof
 from projections.receipts import NotYetSignedError, read_consistency, read_receipt

@@ -6,7 +6,7 @@ import typer
 
 from api.cli.arguments import whole_number
 from api.cli.context import Session, print_json
-from domain.bounds import PORTS
+from domain.values.number_bounds import PORTS
 from projections.migrations import migrate as apply_migrations
 from projections.terminal_text import say
 

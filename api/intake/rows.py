@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 from api.issuing import Terms
-from domain.bounds import DAYS, REBINDS, USES, USES_SO_FAR, Bounds, NumberError, parse_number
-from domain.groups import NAME_LENGTH_MAX, fault_of_group
-from domain.timestamps import TimestampError, parse_timestamp
-from domain.values import MalformedCodeError, normal_code
+from domain.values.group_name import NAME_LENGTH_MAX, fault_of_group
+from domain.values.identifiers import MalformedCodeError, normal_code
+from domain.values.number_bounds import DAYS, REBINDS, USES, USES_SO_FAR, Bounds, NumberError, parse_number
+from domain.values.timestamps import TimestampError, parse_timestamp
 
 NOTE_LENGTH_MAX: Final = 2_000
 TERMS_KEPT_MAX: Final = 1_024

@@ -14,7 +14,7 @@ from api.intake.records import Record, Records
 from api.intake.repeats import short_hash
 from api.intake.rows import CellFaultError, CodeRow, row_of
 from api.issuing import BATCH, NEW, Order, Terms, Usage, in_turn, issue_orders
-from domain.decisions.command import Context
+from domain.commands.context import Context
 from domain.events import CodeIssued, Event, OpeningBalanceImported
 from projections.bootstrap import Storage
 from projections.known_codes import KnownCodes

@@ -20,7 +20,7 @@ from api.limits.invitations import RATES, Invitations, Invited, Rates
 from api.limits.recent import Recent
 from api.limits.sites import sites_of
 from domain.events import ActorKind
-from domain.shapes import Shape
+from domain.values.code_strength import Shape
 from projections.limit_reports import LimitReport
 from projections.metrics import BREAKER_OPEN, LIMITED
 

@@ -2,7 +2,7 @@
 
 Units are taken before the command runs, since many requests may be in progress at the same time, and put back where it
 reserved nothing: repeated redeems of one's own reservation and refusals cost nothing. Whether a reached limit holds the
-command back is decided with it (`domain.decisions.invitation_limits`).
+command back is decided with it (`domain.commands.invitation_limits`).
 """
 
 import math
@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from api.limits.gcra import Gcra, Limit
-from domain.decisions.command import InvitationWaits
-from domain.decisions.invitation_limits import AGAIN, NEW_RECIPIENTS, RECIPIENT
+from domain.commands.context import InvitationWaits
+from domain.commands.invitation_limits import AGAIN, NEW_RECIPIENTS, RECIPIENT
 from domain.events import ActorKind
-from domain.reservation import Reservation
+from domain.model.reservation import Reservation
 
 HOUR_S: Final = 3600.0
 TOLD_MAX: Final = 500

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 
 from api.limits.guard import Guard, Limited, Tried
 from api.problems import ProblemError
-from domain.deciding import Command, Done
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.rebind import RequestRebind
-from domain.decisions.reserve import ReserveUse
+from domain.command_bus import Command, Done
+from domain.commands.access.rebind import RequestRebind
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, InvitationsLimited
-from domain.reservation import Reservation
+from domain.model.reservation import Reservation
 from projections.metrics import LIMITED
 
 Inviting = ReserveUse | CorrectRecipient | RequestRebind

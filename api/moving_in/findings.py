@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, Literal, NamedTuple, get_args
 
-from domain.legacy_records import OldCode
-from domain.legacy_statuses import QUEUE_STATUSES
-from domain.old_system import OutOfRange, Verdict
+from domain.legacy.evidence import OutOfRange, Verdict
+from domain.legacy.records import OldCode
+from domain.legacy.statuses import QUEUE_STATUSES
 from projections.legacy.rows import QueuedPerson
 from projections.legacy.source import CodeFile, Trouble
 

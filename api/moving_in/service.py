@@ -19,16 +19,16 @@ from api.moving_in.findings import (
     of_trouble,
     out_of_range_in_words,
 )
-from domain.access import Access
-from domain.decisions.command import Context
-from domain.decisions.import_code import ImportCode, ImportedUse, access_ended_at
+from domain.commands.code.import_code import ImportCode, ImportedUse, access_ended_at
+from domain.commands.context import Context
 from domain.errors import Refusal
-from domain.groups import fault_of_group
-from domain.legacy_records import OldCode
-from domain.old_system import ProvenUse, Verdict, judge
+from domain.legacy.evidence import ProvenUse, Verdict, judge
+from domain.legacy.records import OldCode
+from domain.model.access import Access
 from domain.ports import Language
-from domain.shapes import shape_of
-from domain.values import MalformedCodeError, normal_code
+from domain.values.code_strength import shape_of
+from domain.values.group_name import fault_of_group
+from domain.values.identifiers import MalformedCodeError, normal_code
 from projections.bootstrap import Storage
 from projections.legacy.source import CodeFile, OldSystem, Trouble
 from projections.reading import Reader
@@ -45,8 +45,8 @@ class Plan:
 
     Attributes:
         apply: Write; otherwise only weigh.
-        keep_unproven: As `domain.old_system.judge`.
-        rebinds_as_recorded: As `domain.old_system.judge`.
+        keep_unproven: As `domain.legacy.evidence.judge`.
+        rebinds_as_recorded: As `domain.legacy.evidence.judge`.
         keep_binding: Bind a code to the person whom the legacy system names although nothing counts as sent.
         notify_ended: Write to people whose access ended before the import.
         language: Of letters that may follow on a code.

@@ -9,7 +9,7 @@ from api.pages.ports import RefusalAnswer
 from api.pages.rendering import page
 from api.problems import status_of
 from domain.ports import Language
-from domain.values import TYPED_LENGTH_MAX
+from domain.values.identifiers import TYPED_LENGTH_MAX
 
 ABOUT_EMAIL: Final = frozenset({"EMAIL_INVALID", "EMAIL_MISMATCH"})
 ABOUT_CODE: Final = frozenset(

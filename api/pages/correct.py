@@ -13,7 +13,7 @@ from api.pages.ports import PageDeps, RefusalAnswer, StatusView
 from api.pages.rendering import page_language
 from api.pages.visitor import visitor_of
 from domain.ports import Language
-from domain.values import TYPED_LENGTH_MAX
+from domain.values.identifiers import TYPED_LENGTH_MAX
 
 
 def routes(deps: PageDeps) -> APIRouter:

@@ -12,7 +12,7 @@ from api.pages.rendering import page_language
 from api.pages.visitor import visitor_of
 from api.problems import status_of
 from domain.ports import Language
-from domain.values import TYPED_LENGTH_MAX
+from domain.values.identifiers import TYPED_LENGTH_MAX
 
 SCRIPT: Final = "application/json"
 """The Accept header of the form's own script; browsers send others with a form."""

@@ -12,9 +12,9 @@ from api.pages.holding import hold
 from api.pages.ports import PageDeps, RefusalAnswer, StatusView
 from api.pages.rendering import page_language
 from api.pages.visitor import visitor_of
-from domain.groups import NAME_LENGTH_MAX
 from domain.ports import Language
-from domain.values import TYPED_LENGTH_MAX
+from domain.values.group_name import NAME_LENGTH_MAX
+from domain.values.identifiers import TYPED_LENGTH_MAX
 
 
 def routes(deps: PageDeps) -> APIRouter:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from api.pages.visitor import Visitor
 from domain.events import RefundCause
+from domain.model.reservation import PublicState
 from domain.ports import Language
-from domain.reservation import PublicState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from api.i18n import LANGUAGES, pick_language, translator
 from api.pages.assets import asset
 from api.pages.security import security_headers
 from domain.ports import Language
-from domain.timestamps import in_utc, text_of
+from domain.values.timestamps import in_utc, text_of
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 

@@ -10,7 +10,7 @@ from api.pages.errors import error_page
 from api.pages.ports import PageDeps, StatusView
 from api.pages.rendering import page, page_language
 from api.pages.visitor import visitor_of
-from domain.reservation import PublicState
+from domain.model.reservation import PublicState
 
 REFRESH_S: Final[dict[PublicState, int]] = {"reserved": 3, "sending": 3, "waiting": 15, "unknown": 15}
 """Seconds after which a browser without JavaScript looks again; other states are final."""

@@ -18,7 +18,7 @@ from api.services import Caller
 from api.sessions import COOKIE, digest_of, form_token, is_own
 from api.support.desk import Desk
 from api.support.rendering import fault_page, form_is_stale
-from domain.trace_ids import outside_trace_id
+from domain.values.trace_ids import outside_trace_id
 
 TOKEN_BYTES: Final = 32
 SIGN_IN: Final = "/support/sign-in"

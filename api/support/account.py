@@ -23,7 +23,7 @@ from api.support.rendering import language_of, support_page
 from api.support.sign_in import PASSWORD_LENGTH_MAX, SESSION_S
 from api.support.throttle import OWN, Count
 from api.use_cases.staff_accounts import NewSession, change_own_password
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 
 PASSWORD_LENGTH_MIN: Final = 12
 """Length is what counts (NIST SP 800-63B 5.1.1); no rule about kinds of letters."""

@@ -36,11 +36,11 @@ from api.support.notes import NOTE_LENGTH_MAX
 from api.support.rendering import language_of, support_page
 from api.support.story import found_reservation
 from api.support.views import masked
-from domain.bounds import DAYS, USES
-from domain.deciding import CodeCommand, ReservationCommand
-from domain.decisions.command import Context
-from domain.decisions.terms import terms_of
-from domain.groups import NAME_LENGTH_MAX
+from domain.command_bus import CodeCommand, ReservationCommand
+from domain.commands.code.change_terms import terms_of
+from domain.commands.context import Context
+from domain.values.group_name import NAME_LENGTH_MAX
+from domain.values.number_bounds import DAYS, USES
 from projections.revoking import settle
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)

@@ -10,25 +10,25 @@ from fastapi import Request
 
 from api.problems import ProblemError
 from api.support.moments import moment_of, number_of
-from domain.bounds import DAYS, REBINDS, USES
-from domain.deciding import CodeCommand, ReservationCommand
-from domain.decisions.cancel import CancelReservation
-from domain.decisions.cases import is_of_removal
-from domain.decisions.command import Context
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.pause import PauseCode, ResumeCode
-from domain.decisions.rebind import RebindReservation
-from domain.decisions.refund import RefundReservation
-from domain.decisions.resend import RequestResend
-from domain.decisions.resolve import Resolution, ResolveReservation
-from domain.decisions.revoke import RevokeCode
-from domain.decisions.terms import ChangeTerms
-from domain.groups import fault_of_group
+from domain.command_bus import CodeCommand, ReservationCommand
+from domain.commands.access.rebind import RebindReservation
+from domain.commands.case_events import is_of_removal
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.pause import PauseCode, ResumeCode
+from domain.commands.code.revoke import RevokeCode
+from domain.commands.context import Context
+from domain.commands.reservation.cancel import CancelReservation
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.request_resend import RequestResend
+from domain.commands.reservation.resolve_case import Resolution, ResolveReservation
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.ports import TextDraft
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
-from domain.timestamps import in_utc
-from domain.values import EmailAddress, MalformedEmailError
+from domain.values.group_name import fault_of_group
+from domain.values.identifiers import EmailAddress, MalformedEmailError
+from domain.values.number_bounds import DAYS, REBINDS, USES
+from domain.values.timestamps import in_utc
 from projections.revoking import case_ids
 from projections.vault import Vault
 

@@ -17,7 +17,7 @@ from api.services import Services
 from api.support.hashing_lane import HashingLane, Turn
 from api.support.known_browsers import KnownBrowsers
 from api.support.throttle import ALL, Count, Throttle
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.accounts import Accounts
 from projections.randomness import POOL
 from projections.staff import Account, StaffDesk

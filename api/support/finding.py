@@ -13,11 +13,11 @@ from api.messages import refusal_title
 from api.support.desk import Desk
 from api.support.picture import Picture, picture_of
 from api.support.views import CardView, card_view, masked, state_name
+from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from domain.redeem_code import RedeemCode
-from domain.tokens import read_token
-from domain.trace_ids import is_trace_id
-from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
+from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
+from domain.values.link_token import read_token
+from domain.values.trace_ids import is_trace_id
 from projections.vault import HINT_LETTERS
 
 SHOWN_MAX: Final = 6

@@ -9,15 +9,15 @@ from api.messages import event_sentence, refusal_detail
 from api.problems import ProblemError
 from api.support.deeds import Act
 from api.support.desk import Desk
-from domain.book import Book
-from domain.deciding import CodeCommand, ReservationCommand, decide
-from domain.decisions.revoke import RevokeCode
+from domain.application import Foreseen
+from domain.command_bus import CodeCommand, ReservationCommand, decide
+from domain.commands.code.revoke import RevokeCode
 from domain.errors import Refusal
 from domain.events import Event
-from domain.ledger import Foreseen
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.ports import Language
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
+from domain.working_set import Book
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ from typing import Final
 from uuid import UUID
 
 from api.problems import ProblemError
-from domain.bounds import POSITIONS, Bounds, NumberError, parse_number
-from domain.timestamps import TimestampError, clamped, parse_timestamp, read_timestamp
+from domain.values.number_bounds import POSITIONS, Bounds, NumberError, parse_number
+from domain.values.timestamps import TimestampError, clamped, parse_timestamp, read_timestamp
 
 VERSION_MAX: Final = POSITIONS.most
 

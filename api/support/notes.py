@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from api.problems import ProblemError
 from api.support.access import ActingSupport, SupportRoute, TheDesk, act_id
-from domain.decisions.note import NoteOnCode, NoteOnReservation
+from domain.commands.add_note import NoteOnCode, NoteOnReservation
 
 NOTE_LENGTH_MAX: Final = 2000
 

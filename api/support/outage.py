@@ -24,7 +24,7 @@ from api.support.moments import moment_of, number_of
 from api.support.notes import NOTE_LENGTH_MAX
 from api.support.rendering import support_page
 from api.support.views import card_view
-from domain.bounds import POSITIONS
+from domain.values.number_bounds import POSITIONS
 
 SHOWN_MAX: Final = 25
 WORD_LENGTH_MAX: Final = 200

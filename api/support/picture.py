@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from domain.redeem_code import RedeemCode
+from domain.model.redeem_code import RedeemCode
 
 CELLS_MAX: Final = 24
 WIDTH: Final = 1000.0

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Final
 
 from api.i18n import Translator, translator
+from domain.model.reservation import Reservation
 from domain.ports import Language
-from domain.reservation import Reservation
-from domain.timestamps import text_of
+from domain.values.timestamps import text_of
 
 TRY_AGAIN: Final = frozenset(
     {"deadline", "failed", "address_refused", "outage", "reset", "staff", "resolved", "legacy"}

@@ -20,8 +20,8 @@ from api.support.picture import picture_of
 from api.support.rendering import language_of, support_page
 from api.support.unmasking import unmasked_until
 from api.support.views import card_view, masked, state_name
-from domain.trace_ids import is_trace_id
-from domain.values import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normal_code
+from domain.values.identifiers import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normal_code
+from domain.values.trace_ids import is_trace_id
 from projections.vault import HINT_LETTERS
 
 PER_PAGE: Final = 25

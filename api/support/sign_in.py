@@ -28,7 +28,7 @@ from api.support.known_browsers import KEPT
 from api.support.rendering import language_of
 from api.support.throttle import ACCOUNT, ALL, BROWSER, NETWORK, PAIR, SITE, Count
 from api.use_cases.staff_accounts import NewSession, begin_session, end_session
-from domain.values import EmailAddress, MalformedEmailError
+from domain.values.identifiers import EmailAddress, MalformedEmailError
 from projections.staff import Account
 
 SESSION_S: Final = 12 * 3600

@@ -20,12 +20,12 @@ from api.support.rendering import language_of, support_page
 from api.support.unmasking import unmasked_until
 from api.support.views import LineView, kind_name, line_views, masked, note_ids, staff_ids, state_name
 from api.support.wish import KINDS, Asked, Wish
-from domain import reservation
-from domain.decisions.command import Context
+from domain.commands.context import Context
 from domain.events import RebindReserved, ReservationEvent, ReservationOpened, UseReserved
+from domain.model import reservation
+from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from domain.redeem_code import RedeemCode
-from domain.values import EmailAddress, MalformedEmailError, shown_code
+from domain.values.identifiers import EmailAddress, MalformedEmailError, shown_code
 from projections.codec import topics_of
 from projections.statements import StatementLine, Stretch
 

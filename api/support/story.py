@@ -17,11 +17,11 @@ from api.support.rendering import language_of, support_page
 from api.support.reply import reply
 from api.support.unmasking import unmasked_until
 from api.support.views import line_views, masked, note_ids, staff_ids
-from domain.decisions.command import Context
+from domain.commands.context import Context
 from domain.events import CaseOpened, UseRefunded, UseReserved
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.ports import Language
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
 from projections.statements import StatementLine
 
 SOMEBODY = "somebody-else@example.invalid"

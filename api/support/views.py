@@ -12,8 +12,8 @@ from api.i18n import translator
 from api.messages import event_sentence
 from api.pages import mask_email
 from domain.events import Event, ReservationEvent
+from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from domain.redeem_code import RedeemCode
 from projections.statements import StatementLine
 from projections.support import Card
 

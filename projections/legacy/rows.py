@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from domain.bounds import USES
-from domain.legacy_records import OldCode, OldRecord
-from domain.timestamps import LATEST, TimestampError, bounded, read_timestamp
+from domain.legacy.records import OldCode, OldRecord
+from domain.values.number_bounds import USES
+from domain.values.timestamps import LATEST, TimestampError, bounded, read_timestamp
 
 
 class OldRowError(ValueError):

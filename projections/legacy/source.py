@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 from psycopg.rows import dict_row
 
-from domain.legacy_records import OldCode, OldRecord
+from domain.legacy.records import OldCode, OldRecord
 from projections.legacy.rows import NEEDED, OldRowError, QueuedPerson, old_code, old_record, queued_person
 
 FETCHED = 2000

@@ -11,9 +11,9 @@ from fastapi.testclient import TestClient
 
 from api.issuing import Terms, issue_codes
 from api.services import Services
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.command import Context
-from domain.decisions.settle import RecordOutcome
+from domain.commands.context import Context
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, Outcome, Rejected
 from projections.sql import QUERIES
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from api.issuing import Terms
-from domain.values import normal_code, shown_code
+from domain.values.identifiers import normal_code, shown_code
 from tests.api.site import Site
 
 WRITTEN = ("refusals", "recipients", "unknown_code_tries")

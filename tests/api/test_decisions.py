@@ -8,7 +8,7 @@ import pytest
 
 from api.issuing import Terms
 from domain.ports import Uncertain
-from domain.tokens import Delivery, link_token
+from domain.values.link_token import Delivery, link_token
 from tests.api.conftest import shared_site
 from tests.api.site import Answer, Site
 from tests.support.browser import code_id_of

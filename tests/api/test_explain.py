@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from api.explain import explanation_of
 from api.issuing import Terms
-from domain.decisions.command import Context
-from domain.decisions.import_code import ImportCode, Opening
+from domain.commands.code.import_code import ImportCode, Opening
+from domain.commands.context import Context
 from domain.ports import Rejected
 from tests.api.site import Answer, Site
 

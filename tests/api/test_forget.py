@@ -11,11 +11,11 @@ from fastapi.testclient import TestClient
 from api.issuing import Terms
 from api.main import create_app
 from api.settings import ApiSettings
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.command import Context
+from domain.commands.context import Context
+from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import Rejected, Uncertain
-from domain.tokens import Delivery, link_token
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
+from domain.values.link_token import Delivery, link_token
 from projections.drift import examine
 from tests.api.site import Answer, Site
 

@@ -4,7 +4,7 @@ from typing import cast
 from uuid import UUID
 
 from api.issuing import Terms
-from domain.tokens import Delivery, link_token
+from domain.values.link_token import Delivery, link_token
 from projections.groups import NO_WORDS, Group, Groups, Words
 from tests.api.site import Answer, Site
 

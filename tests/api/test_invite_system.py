@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.issuing import Terms
-from domain.decisions.command import Context
+from domain.commands.context import Context
 from domain.ports import Accepted, OnlyTold, Removal, TextDraft
 from tests.api.conftest import settings, site
 from tests.api.site import Site

@@ -9,7 +9,7 @@ import pytest
 
 from api import commit as module
 from api.commit import LoopCommit
-from domain.deciding import Command, Result
+from domain.command_bus import Command, Result
 from projections.errors import StorageUnavailableError
 from projections.group_commit import OverloadedError
 from projections.stepwise import NotSmoothError

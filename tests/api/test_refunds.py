@@ -9,7 +9,7 @@ import pytest
 from api.hurt import Hurt
 from api.issuing import Terms
 from api.outages import give_back
-from domain.decisions.command import Context
+from domain.commands.context import Context
 from domain.ports import Uncertain
 from tests.api.conftest import shared_site
 from tests.api.site import Site

@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from api.i18n import LANGUAGES, translator
 from api.settings import ApiSettings
-from domain.decisions.cases import CaseCause
-from domain.invariants import CODE_RULES, RESERVATION_RULES
+from domain.commands.case_events import CaseCause
+from domain.model.invariants import CODE_RULES, RESERVATION_RULES
 from workers.settings import WorkerSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -96,7 +96,7 @@ def numbered(heading: str) -> set[int]:
 def test_names_of_broken_rules_have_the_numbers_of_the_documentation() -> None:
     """What `ledger verify` and the simulation report is found by its number in docs/rules.md."""
     root = DOCS.parent
-    sources = [*root.glob("domain/*.py"), *root.glob("projections/*.py"), root / "tests/simulation/checks.py"]
+    sources = [*root.glob("domain/**/*.py"), *root.glob("projections/**/*.py"), root / "tests/simulation/checks.py"]
     named = [found for path in sources for found in RULE_NAME.findall(path.read_text("utf-8"))]
     known = {"invariant": numbered("What holds, always"), "rule": numbered("The life of a redemption")}
 

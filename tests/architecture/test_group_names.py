@@ -12,9 +12,9 @@ from msgspec import Struct
 from pydantic import BaseModel
 
 import api
-import domain.decisions
+import domain.commands
 from api.schemas import GroupName
-from domain.groups import NamesGroup
+from domain.values.group_name import NamesGroup
 
 CHECKED = next(part for part in get_args(GroupName) if hasattr(part, "func"))
 """What the type of the schemas checks a name with."""
@@ -54,7 +54,7 @@ def is_checked(annotation: object, metadata: Sequence[object]) -> bool:
 
 def test_each_command_that_names_a_group_checks_it() -> None:
     """The last door: no route, page, command, task or import gets past it."""
-    naming = {kind for kind in classes(domain.decisions, Struct) if "group" in kind.__annotations__}
+    naming = {kind for kind in classes(domain.commands, Struct) if "group" in kind.__annotations__}
     reading = {kind for kind in naming if kind.__name__ == "ReserveUse"}
 
     assert {kind.__name__ for kind in naming if not issubclass(kind, NamesGroup)} == {kind.__name__ for kind in reading}

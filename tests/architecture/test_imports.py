@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("domain", "projections", "api", "workers")
+PLACED = ("domain",)
+"""Packages whose rooms the contracts place."""
 
 LAYERS = "Imports point inward: api and workers, projections, domain"
 WORKERS = "Workers never import the API"
@@ -52,20 +55,39 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def rooms() -> dict[str, list[list[str]]]:
+    """Layers of each package from the outermost to the innermost, as the contracts declare them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    found = {
+        container: [re.split(r"\s*\|\s*", layer) for layer in contract["layers"]]
+        for contract in contracts
+        for container in contract.get("containers", ())
+    }
+    return {package: [["resource"]] for package in PACKAGES} | found
+
+
 def lay_out(folder: Path) -> None:
     """Make the smallest tree that keeps every contract."""
     for package in PACKAGES:
         (folder / package).mkdir()
         (folder / package / "__init__.py").touch()
-        (folder / package / "resource.py").touch()
-    (folder / "api" / "cli").mkdir()
-    (folder / "api" / "cli" / "__init__.py").write_text("import workers.tasks\n")
-    (folder / "api" / "main.py").write_text("import workers\nimport workers.tasks\nimport fastapi\n")
-    (folder / "workers" / "tasks.py").write_text("import celery\nimport projections.store\nimport domain\n")
-    (folder / "projections" / "store.py").write_text("import psycopg\nimport eventsourcing.postgres\nimport domain\n")
-    (folder / "domain" / "values.py").write_text(
-        "import re\nimport msgspec\nimport idna\nimport eventsourcing.domain\n"
-    )
+        for name in (name for layer in rooms()[package] for name in layer):
+            (folder / package / name).mkdir()
+            (folder / package / name / "__init__.py").touch()
+    for module, statements in {
+        "api/cli": ["workers.tasks"],
+        "api/main": ["workers", "workers.tasks", "fastapi"],
+        "workers/tasks": ["celery", "projections.database", "domain"],
+        "projections/database": ["psycopg", "eventsourcing.postgres", "domain"],
+        "domain/values": ["re", "msgspec", "idna", "eventsourcing.domain"],
+    }.items():
+        write(folder, module, *(f"import {name}" for name in statements))
+
+
+def write(folder: Path, module: str, *statements: str) -> None:
+    """Write a module of the sample tree."""
+    (folder / module).mkdir(exist_ok=True)
+    (folder / module / "__init__.py").write_text("".join(f"{statement}\n" for statement in statements))
 
 
 def broken(output: str) -> list[str]:
@@ -91,13 +113,37 @@ def test_what_the_contracts_allow_is_not_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("package", "statement", "contracts"), BREACHES)
 def test_a_forbidden_import_is_reported(tmp_path: Path, package: str, statement: str, contracts: list[str]) -> None:
-    """One forbidden import in one module breaks exactly the contracts that forbid it."""
+    """One forbidden import in the innermost module of a package breaks exactly the contracts that forbid it."""
     lay_out(tmp_path)
-    (tmp_path / package / "resource.py").write_text(f"{statement}\n")
+    write(tmp_path, f"{package}/{rooms()[package][-1][-1]}", statement)
 
     run = lint_imports(tmp_path)
 
     assert (1, contracts) == (run.returncode, broken(run.stdout)), run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("package", PLACED)
+def test_an_import_from_an_outer_room_is_reported(tmp_path: Path, package: str) -> None:
+    """The innermost room of a package must not import the outermost one."""
+    lay_out(tmp_path)
+    outermost, innermost = rooms()[package][0][0], rooms()[package][-1][-1]
+    write(tmp_path, f"{package}/{innermost}", f"import {package}.{outermost}")
+
+    run = lint_imports(tmp_path)
+
+    assert run.returncode == 1
+    assert f"Inside {package}" in broken(run.stdout)
+
+
+@pytest.mark.parametrize("package", PLACED)
+def test_a_room_without_a_place_is_reported(tmp_path: Path, package: str) -> None:
+    """A new package must be placed in the layers before anything can import it."""
+    lay_out(tmp_path)
+    (tmp_path / package / "attic.py").touch()
+
+    run = lint_imports(tmp_path)
+
+    assert (1, [f"Inside {package}"]) == (run.returncode, broken(run.stdout)), run.stdout + run.stderr
 
 
 def test_loading_the_domain_loads_no_driver() -> None:

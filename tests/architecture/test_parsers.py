@@ -8,7 +8,7 @@ ROOT: Final = Path(__file__).parents[2]
 PARSERS: Final = frozenset({"fromisoformat", "strptime", "AwareDatetime", "NaiveDatetime"})
 INPUTS: Final = ("api", "domain", "workers", "projections/legacy")
 """Where what people and programs write is read."""
-ITS_PLACE: Final = "domain/timestamps.py"
+ITS_PLACE: Final = "domain/values/timestamps.py"
 PARAMETERS: Final = frozenset({"Query", "Header", "Path"})
 
 
@@ -19,7 +19,7 @@ def trees() -> dict[str, ast.Module]:
 
 
 def test_timestamps_are_parsed_in_one_place() -> None:
-    """Everything else calls `domain.timestamps`."""
+    """Everything else calls `domain.values.timestamps`."""
     found = {
         path
         for path, tree in trees().items()

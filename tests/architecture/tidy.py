@@ -10,7 +10,7 @@ import tokenize
 from collections.abc import Iterator
 from functools import cache
 
-FILE_LINES_MAX, TEST_LINES_MAX, FUNCTION_LINES_MAX = 300, 400, 50
+FILE_LINES_MAX, TEST_LINES_MAX, FUNCTION_LINES_MAX = 400, 500, 60
 
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|(DESIGN|RELIABILITY|INCIDENT)(\.md| \w?\d))\b")
 SILENCED = re.compile(r"(#\s*)?(noqa(: ?[A-Z]+\d+(, ?[A-Z]+\d+)*)?|type: ignore(\[[\w, -]+\])?|pragma: no \w+)")

@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from domain.events import UseReserved
-from domain.tokens import Delivery, link_token
+from domain.values.link_token import Delivery, link_token
 from tests.api.site import Site
 from tests.support.browser import code_id_of
 

@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from domain.ports import Channel, Letter
-from domain.signatures import secret_text
+from domain.webhooks.signatures import secret_text
 from projections.settings import networks_of
 from workers.channels import open_channel
 from workers.channels.webhook import Way, WebhookChannel

@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Template, Uncertain
-from domain.signatures import secret_text
+from domain.webhooks.signatures import secret_text
 from tests.channels.builders import CALLBACKS, HOOK_TIMEOUT_S, LETTER, SECRET, webhook_to
 from tests.hookserver import HookServer, Reply
 from workers.posting import wait_of

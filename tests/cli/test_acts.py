@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.decisions.accept import AcceptInvite
+from domain.commands.delivery.accept_invite import AcceptInvite
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench, done
 

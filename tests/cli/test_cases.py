@@ -2,7 +2,7 @@
 
 from uuid import UUID, uuid4
 
-from domain.decisions.bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordBounce
 from domain.ports import Uncertain
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench, done

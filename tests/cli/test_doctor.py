@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from api.cli.stack.state_file import State, write_state
-from domain.decisions.bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordBounce
 from projections.endpoints import Endpoints
 from projections.limit_reports import LimitReport, LimitReports
 from tests.cli.terminal import Terminal

@@ -10,8 +10,8 @@ import pytest
 
 from api.intake import taking
 from api.issuing import Order, issue_orders
-from domain.decisions.command import Context
-from domain.values import draw_code
+from domain.commands.context import Context
+from domain.values.identifiers import draw_code
 from projections.bootstrap import Storage
 from projections.paging import BEGINNING
 from tests.cli.terminal import Terminal

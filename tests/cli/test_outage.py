@@ -5,12 +5,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.overdue import SettleDue
-from domain.decisions.resend import RequestResend
-from domain.decisions.resolve import ResolveReservation
-from domain.decisions.settle import RecordOutcome
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.request_resend import RequestResend
+from domain.commands.reservation.resolve_case import ResolveReservation
+from domain.commands.reservation.settle_due import SettleDue
 from domain.ports import Accepted, Uncertain
 from tests.cli.terminal import Ended, Terminal
 from tests.projections.ledgers import LedgerBench, done

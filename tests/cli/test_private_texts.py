@@ -17,10 +17,10 @@ from msgspec.structs import replace
 
 from api.cli.app import app
 from api.key_making import KeyWish, make_key
-from domain.decisions.issue import IssueCode
-from domain.decisions.note import NoteOnCode
+from domain.commands.add_note import NoteOnCode
+from domain.commands.code.issue import IssueCode
 from domain.ports import Accepted, Rejected
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.accounts import Accounts
 from projections.audit_log import OPERATOR, Action
 from tests.cli.terminal import Ended, Terminal

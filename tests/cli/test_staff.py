@@ -2,7 +2,7 @@
 
 from argon2 import PasswordHasher
 
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.staff import StaffDesk
 from tests.cli.terminal import Ended, Terminal
 from tests.projections.ledgers import LedgerBench

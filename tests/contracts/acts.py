@@ -7,20 +7,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from domain.deciding import Command, Done, Result
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.bounce import RecordBounce
-from domain.decisions.command import Context
-from domain.decisions.issue import IssueCode
-from domain.decisions.overdue import SettleDue
-from domain.decisions.refund import RefundReservation
-from domain.decisions.reserve import IdempotencyKey, ReserveUse
-from domain.decisions.resolve import RefundAfterOutage, Resolution, ResolveReservation
-from domain.decisions.settle import RecordOutcome
+from domain.command_bus import Command, Done, Result
+from domain.commands.code.issue import IssueCode
+from domain.commands.context import Context
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
+from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
+from domain.commands.reservation.settle_due import SettleDue
 from domain.events import ActorKind
 from domain.ports import Accepted, Later, Outcome, Rejected, Uncertain
-from domain.values import EmailAddress, draw_code
+from domain.values.identifiers import EmailAddress, draw_code
 from projections.vault import Vault
 from tests.contracts.stores import Store
 

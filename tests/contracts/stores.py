@@ -11,9 +11,9 @@ import pytest
 from eventsourcing.persistence import ApplicationRecorder, OperationalError
 from psycopg.rows import tuple_row
 
-from domain.ledger import LedgerRecorder, RedemptionLedger
+from domain.application import LedgerRecorder, RedemptionLedger
+from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.reservation import Reservation
 from projections.bootstrap import Storage
 from projections.drift import _STORED, _as_folded
 from projections.reading import Reader

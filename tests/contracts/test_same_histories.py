@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from domain.book import Book
-from domain.deciding import Command, Done, Result, decide
-from domain.ledger import finish
+from domain.application import finish
+from domain.command_bus import Command, Done, Result, decide
+from domain.working_set import Book
 from tests.contracts.acts import Acts
 from tests.contracts.stores import Store, log_of
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
-from domain.deciding import Result
+from domain.command_bus import Result
 from domain.errors import Refusal
 from projections.beside_log import REFUSALS_PER_CODE_AND_DAY
 from projections.errors import StorageUnavailableError

@@ -8,9 +8,9 @@ import pytest
 
 from api.issuing import Terms
 from api.support.deeds import DONE
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.access import RecordRevocation
-from domain.decisions.command import Context
+from domain.commands.access.settle_access import RecordRevocation
+from domain.commands.context import Context
+from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import Rejected, Uncertain
 from tests.api.site import Answer, Site
 from tests.support.browser import Browser, code_id_of, heading

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.command import Context
+from domain.commands.context import Context
+from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import Uncertain
 from tests.api.site import Site
 from tests.desk.test_acts import nonce_of

@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.bounce import RecordBounce
-from domain.decisions.command import Context
+from domain.commands.context import Context
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.record_bounce import RecordBounce
 from tests.api.site import Site
 from tests.desk.test_acts import SignIn, kinds, reserved, seen_on
 

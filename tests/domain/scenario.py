@@ -7,31 +7,31 @@ from hashlib import sha256
 from types import EllipsisType
 from uuid import UUID
 
-from domain.book import Book
-from domain.deciding import Command, Done, Result, decide
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.access import RecordRevocation
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.bounce import RecordBounce
-from domain.decisions.cancel import CancelReservation
-from domain.decisions.command import Context
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.issue import IssueCode
-from domain.decisions.overdue import SettleDue
-from domain.decisions.pause import PauseCode, ResumeCode
-from domain.decisions.refund import RefundReservation
-from domain.decisions.remove import RecordRemoval
-from domain.decisions.resend import RequestResend
-from domain.decisions.reserve import IdempotencyKey, ReserveUse
-from domain.decisions.resolve import RefundAfterOutage, Resolution, ResolveReservation
-from domain.decisions.revoke import RevokeCode, SettleRevoked
-from domain.decisions.settle import RecordOutcome
+from domain.command_bus import Command, Done, Result, decide
+from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.access.settle_access import RecordRevocation
+from domain.commands.code.issue import IssueCode
+from domain.commands.code.pause import PauseCode, ResumeCode
+from domain.commands.code.revoke import RevokeCode, SettleRevoked
+from domain.commands.context import Context
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.cancel import CancelReservation
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.request_resend import RequestResend
+from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
+from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
+from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import Refusal
 from domain.events import ActorKind, Event
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Accepted, Outcome, Rejected, RemovalOutcome, Uncertain
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
+from domain.working_set import Book
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SENT = Accepted(server="mx:25", reply_code=250)

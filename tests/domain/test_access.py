@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from domain.decisions.access import RecordRevocation, SettleAccess
-from domain.decisions.import_code import ImportCode, ImportedUse
-from domain.decisions.rebind import RebindReservation
-from domain.decisions.terms import ChangeTerms
+from domain.commands.access.rebind import RebindReservation
+from domain.commands.access.settle_access import RecordRevocation, SettleAccess
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.errors import ReservationNotResolvable
 from domain.events import AccessExpired, AccessRemovalFailed, AccessRemoved, ExpiryAnnounced
 from domain.policy import Policy

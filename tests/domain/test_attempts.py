@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from domain.decisions.attempt import is_claimed_by
+from domain.commands.delivery.claim_attempt import is_claimed_by
 from domain.errors import ReservationNotRefundable
 from domain.events import InviteAttempted, InviteFailed, UseRefunded
 from domain.policy import Policy

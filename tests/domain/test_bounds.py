@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from domain.bounds import DAYS, REBINDS, USES, NumberError, parse_number
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.bounce import RecordBounce
-from domain.decisions.import_code import ImportCode, Opening
-from domain.decisions.issue import IssueCode
-from domain.decisions.remove import RecordRemoval
-from domain.decisions.terms import ChangeTerms
-from domain.timestamps import (
+from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.import_code import ImportCode, Opening
+from domain.commands.code.issue import IssueCode
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.values.number_bounds import DAYS, REBINDS, USES, NumberError, parse_number
+from domain.values.timestamps import (
     AHEAD_MAX,
     EARLIEST,
     FIRST,

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.deciding import Done
-from domain.decisions.accept import AcceptInvite
+from domain.command_bus import Done
+from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.errors import RecipientNotCorrectable
 from domain.events import UseRefunded, UseReserved
 from domain.policy import Policy

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.decisions.rebind import RebindReservation
+from domain.commands.access.rebind import RebindReservation
 from domain.errors import RecipientNotCorrectable, ReservationNotRefundable, ReservationNotResolvable
 from domain.events import AccessCorrected, InviteReleased
 from domain.ports import Accepted, OnlyTold, Rejected

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from domain.deciding import _DECISIONS, Command
+from domain.command_bus import _DECISIONS, Command
 
 
 def test_every_command_has_its_decision() -> None:

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from domain.deciding import Result
-from domain.decisions.forget import CloseForForgetting
+from domain.command_bus import Result
+from domain.commands.reservation.close_for_erasure import CloseForForgetting
 from domain.errors import ReservationNotResolvable, ReservationUnknown
 from tests.domain.scenario import LOST, SENT, Scenario
 

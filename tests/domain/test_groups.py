@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.groups import NAME_LENGTH_MAX, fault_of_group
+from domain.values.group_name import NAME_LENGTH_MAX, fault_of_group
 
 
 @pytest.mark.parametrize("name", ["", "design", "设计 2026", "Team @ Berlin", "@all", "a@b", "x" * NAME_LENGTH_MAX])

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.insistence import ASKED_S_MAX, LONGEST_S, REST_LONGEST_S, TRIED_FOR, next_try, rest
+from domain.webhooks.retry_schedule import ASKED_S_MAX, LONGEST_S, REST_LONGEST_S, TRIED_FOR, next_try, rest
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CHANCES = st.floats(0, 1)

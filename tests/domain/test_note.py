@@ -5,8 +5,8 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.deciding import Result
-from domain.decisions.note import NoteOnCode, NoteOnReservation
+from domain.command_bus import Result
+from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from tests.domain.scenario import SENT, Scenario, done, refusal
 
 

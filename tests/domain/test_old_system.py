@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from domain.decisions.import_code import Opening
-from domain.legacy_records import OldCode, OldRecord
-from domain.old_system import judge
+from domain.commands.code.import_code import Opening
+from domain.legacy.evidence import judge
+from domain.legacy.records import OldCode, OldRecord
 
 CREATED = datetime(2026, 1, 5, 10, tzinfo=UTC)
 

@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 from msgspec import UNSET, UnsetType
 
-from domain.deciding import Result
-from domain.decisions.pause import PauseCode, ResumeCode
-from domain.decisions.terms import ChangeTerms
+from domain.command_bus import Result
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.errors import LimitTooLow
 from domain.events import CodeTermsChanged
 from tests.domain.scenario import SENT, START, Scenario, done, refusal

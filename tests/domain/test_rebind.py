@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from domain.deciding import Result
-from domain.decisions.access import SettleAccess
-from domain.decisions.rebind import RebindReservation, RequestRebind
+from domain.command_bus import Result
+from domain.commands.access.rebind import RebindReservation, RequestRebind
+from domain.commands.access.settle_access import SettleAccess
 from domain.errors import RebindNotPossible
 from domain.events import AccessReplaced, RebindReserved, UseRefunded
 from domain.policy import Policy

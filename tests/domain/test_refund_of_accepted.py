@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.deciding import Result
+from domain.command_bus import Result
 from tests.domain.scenario import Scenario, done, refusal
 
 Refund = Callable[[Scenario, UUID, bool | None], Result]

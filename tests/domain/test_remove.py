@@ -3,11 +3,11 @@
 from datetime import timedelta
 from uuid import UUID
 
-from domain.deciding import Result
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.access import RecordRevocation
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.remove import RecordRemoval
+from domain.command_bus import Result
+from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.access.settle_access import RecordRevocation
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.events import AccessRevoked, InviteAccepted, InviteAttempted, InviteSent
 from tests.domain.scenario import LOST, REFUSED, Scenario, done, refusal
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.decisions.import_code import ImportCode, ImportedUse
+from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.errors import ReservationNotRefundable, ReservationNotResendable
 from domain.events import AccessRevoked, CaseOpened, InviteSent, ResendRequested, UseRefunded
 from domain.policy import Policy

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.decisions.reserve import ReserveUse
+from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal, ReservationNotRefundable
 from domain.events import UseReserved
 from tests.domain.scenario import BUSY, LOST, REFUSED, START, Draft, Scenario, done, refusal

@@ -4,10 +4,10 @@ from uuid import UUID
 
 import pytest
 
-from domain.decisions.resolve import Resolution
+from domain.commands.reservation.resolve_case import Resolution
 from domain.errors import ReservationNotResolvable
 from domain.events import CaseClosed, InviteSent, LateSuccessRecorded, UseRefunded
-from domain.reservation import Reservation
+from domain.model.reservation import Reservation
 from tests.domain.scenario import LOST, SENT, Scenario, done, refusal
 
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.decisions.revoke import RevokeCode, SettleRevoked
+from domain.commands.code.revoke import RevokeCode, SettleRevoked
 from domain.events import CaseOpened, UseRefunded
 from domain.policy import Policy
 from domain.ports import Later

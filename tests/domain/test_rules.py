@@ -7,8 +7,6 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain import redeem_code, reservation
-from domain.access import Access
 from domain.events import (
     AccessCorrected,
     AccessExpired,
@@ -29,15 +27,17 @@ from domain.events import (
     UseRefunded,
     UseReserved,
 )
-from domain.invariants import (
+from domain.model import redeem_code, reservation
+from domain.model.access import Access
+from domain.model.invariants import (
     CODE_RULES,
     RESERVATION_RULES,
     Corrections,
     broken_code_rules,
     broken_reservation_rules,
 )
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from tests.domain.scenario import START
 
 ID, OTHER = UUID(int=1), UUID(int=2)

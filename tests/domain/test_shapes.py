@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from domain.shapes import bits_of, shape_of
-from domain.values import draw_code, normal_code
+from domain.values.code_strength import bits_of, shape_of
+from domain.values.identifiers import draw_code, normal_code
 
 
 def test_what_is_made_here_is_native_however_it_is_typed() -> None:

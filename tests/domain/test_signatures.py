@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from domain.signatures import Signed, fault_of, secret_text, sign
+from domain.webhooks.signatures import Signed, fault_of, secret_text, sign
 
 NOW = datetime.now(UTC)
 SECRET, OLDER, OTHER = (secret_text(raw * 32) for raw in (b"n", b"o", b"x"))

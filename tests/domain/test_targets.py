@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from domain.targets import Target, TargetError, inner, is_public, may_reach
+from domain.webhooks.target_url import Target, TargetError, inner, is_public, may_reach
 
 OURS = (ip_network("10.7.0.0/16"), ip_network("fd00:7::/32"))
 

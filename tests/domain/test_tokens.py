@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.tokens import (
+from domain.values.link_token import (
     Delivery,
     correction_token,
     link_token,

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from domain.trace_ids import is_trace_id, outside_trace_id
-from domain.values import is_native
+from domain.values.identifiers import is_native
+from domain.values.trace_ids import is_trace_id, outside_trace_id
 
 
 def test_outside_trace_id_is_refused_when_it_is_a_code() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from domain.values import (
+from domain.values.identifiers import (
     CROCKFORD,
     NATIVE_LENGTH,
     EmailAddress,

@@ -9,15 +9,16 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.issuing import Order, Terms, Usage, issue_orders
-from domain.deciding import Command, Done
-from domain.decisions import accept, bounce, remove
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.bounce import RecordBounce
-from domain.decisions.command import Context
-from domain.decisions.import_code import ImportCode, ImportedUse
-from domain.decisions.remove import RecordRemoval
-from domain.decisions.terms import ChangeTerms
-from domain.values import EmailAddress
+from domain.command_bus import Command, Done
+from domain.commands.access import record_removal
+from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.import_code import ImportCode, ImportedUse
+from domain.commands.context import Context
+from domain.commands.delivery import accept_invite, record_bounce
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.values.identifiers import EmailAddress
 from tests.api.site import Site
 from tests.extremes.values import FIRST_EAST, LAST_WEST
 
@@ -39,9 +40,9 @@ def without_bounds() -> Iterator[None]:
         return now.fields if occurred_at is None else {**now.fields, "occurred_at": occurred_at}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("domain.decisions.bounds.is_within_bounds", lambda _: True)
-        patch.setattr("domain.bounds.Bounds.holds", lambda *_: True)
-        for module in (accept, bounce, remove):
+        patch.setattr("domain.commands.input_bounds.is_within_bounds", lambda _: True)
+        patch.setattr("domain.values.number_bounds.Bounds.holds", lambda *_: True)
+        for module in (accept_invite, record_bounce, record_removal):
             patch.setattr(module, "reported_fields", reported)
         yield
 

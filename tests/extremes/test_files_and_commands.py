@@ -13,7 +13,7 @@ import typer
 
 from api.cli.app import app
 from api.intake.rows import COLUMNS
-from domain.bounds import USES
+from domain.values.number_bounds import USES
 from tests.admin.office import TERMS, ended
 from tests.cli.terminal import Ended, Terminal
 from tests.extremes.asking import Asker, looked

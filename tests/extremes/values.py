@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from domain.bounds import USES
-from domain.timestamps import EARLIEST, LATEST
+from domain.values.number_bounds import USES
+from domain.values.timestamps import EARLIEST, LATEST
 
 LAST_WEST: Final = "9999-12-31T23:59:59-14:00"
 """The year 10000 in UTC."""

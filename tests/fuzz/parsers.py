@@ -36,10 +36,17 @@ from api.proxies import behind_proxies
 from api.schemas import RedeemRequest
 from api.support.search import _missed
 from domain.ports import Rejected
-from domain.signatures import Signed, fault_of, secret_text, sign
-from domain.targets import Target, TargetError, may_reach
-from domain.tokens import Delivery, correction_token, link_token, read_correction_token, read_token
-from domain.values import EmailAddress, MalformedCodeError, MalformedEmailError, likely_codes, normal_code, shown_code
+from domain.values.identifiers import (
+    EmailAddress,
+    MalformedCodeError,
+    MalformedEmailError,
+    likely_codes,
+    normal_code,
+    shown_code,
+)
+from domain.values.link_token import Delivery, correction_token, link_token, read_correction_token, read_token
+from domain.webhooks.signatures import Signed, fault_of, secret_text, sign
+from domain.webhooks.target_url import Target, TargetError, may_reach
 from projections.chained_lines import DamagedFileError, LineWriter, read_lines
 from projections.checkpoints import signed_text
 from projections.forgetting import ForgottenList, ForgottenListError

@@ -14,13 +14,13 @@ from api.i18n import LANGUAGES, LOCALES, catalog_paths, translate, translator
 from api.messages import REFUSAL_CODES
 from api.problems import STATUS
 from api.schemas import BounceReason
-from domain.decisions.invitation_limits import INVITATION_LIMITS
+from domain.commands.invitation_limits import INVITATION_LIMITS
 from domain.errors import Refusal
 from domain.events import LateEffect, RefundCause
+from domain.model.reservation import PublicState
 from domain.ports import Language
-from domain.reservation import PublicState
-from domain.targets import TargetFault
-from domain.timestamps import EARLIEST, LATEST
+from domain.values.timestamps import EARLIEST, LATEST
+from domain.webhooks.target_url import TargetFault
 from projections.channels import CallbackRefusal
 
 API: Final = LOCALES.parent

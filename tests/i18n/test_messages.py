@@ -21,8 +21,8 @@ from domain.events import (
     UseRefunded,
     UseReserved,
 )
+from domain.model.reservation import PublicState
 from domain.ports import Language
-from domain.reservation import PublicState
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ID = UUID(int=7)

@@ -9,7 +9,7 @@ import pytest
 
 from api import keyed_issue
 from api.issuing import BATCH, Order, issue_orders
-from domain.decisions.command import Context
+from domain.commands.context import Context
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError
 from tests.api.site import Answer, Site

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from api.limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from api.limits.gcra import Limit
 from api.limits.guard import EVERYBODY, LIMITS, SHORT
-from domain.shapes import bits_of
-from domain.values import CHECK_MODULUS, CROCKFORD, NATIVE_LENGTH
+from domain.values.code_strength import bits_of
+from domain.values.identifiers import CHECK_MODULUS, CROCKFORD, NATIVE_LENGTH
 
 NATIVE_BITS = math.log2(len(CROCKFORD) ** (NATIVE_LENGTH - 1) * len(CROCKFORD) / CHECK_MODULUS)
 """Of the 19 free letters, less the numbers that are drawn again since no letter can write their check."""

@@ -18,7 +18,7 @@ from api.limits.guard import (
     Limited,
 )
 from api.limits.headers import limit_headers
-from domain.shapes import Shape
+from domain.values.code_strength import Shape
 from projections.metrics import LIMIT_NAMES
 from tests.limits.tries import Watch, digest, tried
 

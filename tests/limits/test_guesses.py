@@ -12,9 +12,9 @@ from api.issuing import Terms
 from api.limits.breaker import UNKNOWN_MAX
 from api.limits.guard import ADDRESS, EVERYBODY, SHORT
 from api.settings import ApiSettings
-from domain.decisions.command import Context
-from domain.decisions.issue import IssueCode
-from domain.values import draw_code
+from domain.commands.code.issue import IssueCode
+from domain.commands.context import Context
+from domain.values.identifiers import draw_code
 from tests.api.conftest import NOBODY, settings_over, started
 from tests.api.site import Site
 from tests.limits.asking import Told, ask, inside

@@ -12,7 +12,7 @@ import pytest
 
 from api.issuing import Terms
 from api.limits.invitations import HOUR_S, RATES
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from tests.api.conftest import GENEROUS, settings_over, started
 from tests.api.site import Site
 from tests.limits.asking import Told, ask, inside

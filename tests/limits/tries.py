@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, field
 
 from api.limits.guard import Guard, Limited, Tried
-from domain.shapes import Shape
+from domain.values.code_strength import Shape
 
 
 @dataclass

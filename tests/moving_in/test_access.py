@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from domain.deciding import Done
-from domain.decisions.access import SettleAccess
-from domain.decisions.correct import CorrectRecipient
+from domain.command_bus import Done
+from domain.commands.access.settle_access import SettleAccess
+from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.errors import EmailMismatch, RecipientNotCorrectable
-from domain.values import EmailAddress, normal_code
+from domain.values.identifiers import EmailAddress, normal_code
 from projections.tallies import advance
 from tests.cli.terminal import Terminal
 from tests.moving_in import old

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.moving_in import WORDS
-from domain.deciding import Done
+from domain.command_bus import Done
 from domain.errors import EmailMismatch
-from domain.legacy_statuses import CODE_STATUSES, QUEUE_STATUSES, RECORD_STATUSES
+from domain.legacy.statuses import CODE_STATUSES, QUEUE_STATUSES, RECORD_STATUSES
 from tests.cli.terminal import Terminal
 from tests.moving_in import old
 from tests.moving_in.conftest import Import

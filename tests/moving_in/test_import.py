@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from domain.deciding import Done
+from domain.command_bus import Done
 from domain.errors import CodeExhausted, EmailMismatch
 from tests.cli.terminal import Terminal
 from tests.conftest import database_of, drop, execute

@@ -25,8 +25,8 @@ from api.pages import (
 )
 from api.pages.visitor import Visitor
 from domain.events import RefundCause
+from domain.model.reservation import PublicState
 from domain.ports import Language
-from domain.reservation import PublicState
 
 AT: Final = datetime(2026, 11, 25, 14, 2, 11, tzinfo=UTC)
 RESERVATION: Final = UUID("3f2a9c01-7b6e-4d18-85aa-19c2d04e7703")

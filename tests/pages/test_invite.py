@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from api.pages.assets import STATIC
 from api.pages.visitor import Visitor
 from domain.ports import Language
-from domain.values import CHECK_MODULUS, CROCKFORD, GROUP_LENGTH, NATIVE_LENGTH
+from domain.values.identifiers import CHECK_MODULUS, CROCKFORD, GROUP_LENGTH, NATIVE_LENGTH
 from tests.pages.desk import RESERVATION, Desk
 
 BUTTON: dict[Language, str] = {"zh": "立即上车", "en": "Get my invite"}

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 
 from api.pages.status import NO_WAY_BACK
 from domain.events import RefundCause
+from domain.model.reservation import PublicState
 from domain.ports import Language
-from domain.reservation import PublicState
 from tests.pages.desk import AT, RESERVATION, Desk, status_view
 
 PATH = f"/r/{RESERVATION}"

@@ -7,25 +7,25 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
-from domain.deciding import Command, Done, Result
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.bounce import RecordBounce
-from domain.decisions.cancel import CancelReservation
-from domain.decisions.command import Context
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.note import NoteOnCode, NoteOnReservation
-from domain.decisions.overdue import SettleDue
-from domain.decisions.pause import PauseCode, ResumeCode
-from domain.decisions.refund import RefundReservation
-from domain.decisions.resend import RequestResend
-from domain.decisions.resolve import ResolveReservation
-from domain.decisions.revoke import RevokeCode
-from domain.decisions.settle import RecordOutcome
-from domain.decisions.terms import ChangeTerms
+from domain.command_bus import Command, Done, Result
+from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.pause import PauseCode, ResumeCode
+from domain.commands.code.revoke import RevokeCode
+from domain.commands.context import Context
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.cancel import CancelReservation
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.request_resend import RequestResend
+from domain.commands.reservation.resolve_case import ResolveReservation
+from domain.commands.reservation.settle_due import SettleDue
 from domain.events import ActorKind
 from domain.ports import Accepted, Outcome, Rejected, Uncertain
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.revoking import case_ids
 from tests.projections.ledgers import LedgerBench
 

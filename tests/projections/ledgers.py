@@ -7,17 +7,17 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from domain.deciding import Command, Done, Result
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.command import Context
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.issue import IssueCode
-from domain.decisions.overdue import SettleDue
-from domain.decisions.reserve import IdempotencyKey, ReserveUse
-from domain.decisions.settle import RecordOutcome
+from domain.command_bus import Command, Done, Result
+from domain.commands.code.issue import IssueCode
+from domain.commands.context import Context
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
+from domain.commands.reservation.settle_due import SettleDue
 from domain.events import ActorKind
 from domain.ports import Accepted, Outcome, Rejected
-from domain.values import EmailAddress, draw_code
+from domain.values.identifiers import EmailAddress, draw_code
 from projections.bootstrap import Storage
 from projections.drift import Drift, examine
 from projections.reading import Reader

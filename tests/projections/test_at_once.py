@@ -12,11 +12,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from domain.deciding import Done, Result
-from domain.decisions.issue import IssueCode
-from domain.decisions.reserve import IdempotencyKey
+from domain.command_bus import Done, Result
+from domain.commands.code.issue import IssueCode
+from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
-from domain.values import draw_code
+from domain.values.identifiers import draw_code
 from projections.bootstrap import Storage
 from projections.sql import QUERIES
 from tests.projections.conftest import settings_for

@@ -2,11 +2,11 @@
 
 from uuid import UUID, uuid4
 
-from domain.decisions.bounce import RecordBounce
-from domain.decisions.refund import RefundReservation
-from domain.decisions.reserve import ReserveUse
-from domain.decisions.resolve import RefundAfterOutage, Resolution, ResolveReservation
-from domain.decisions.settle import RecordOutcome
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.reserve import ReserveUse
+from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
 from domain.ports import Rejected, Uncertain
 from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, done
 

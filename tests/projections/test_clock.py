@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.decisions.attempt import ClaimAttempt
+from domain.commands.delivery.claim_attempt import ClaimAttempt
 from projections.bootstrap import Storage
 from projections.database import DatabaseClock
 from tests.projections.conftest import settings_for

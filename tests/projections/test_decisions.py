@@ -5,16 +5,16 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec import structs
 
-from domain.deciding import Command
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.access import RecordRevocation
-from domain.decisions.command import Context
-from domain.decisions.note import NoteOnCode, NoteOnReservation
-from domain.decisions.pause import PauseCode, ResumeCode
-from domain.decisions.refund import RefundReservation
-from domain.decisions.resend import RequestResend
-from domain.decisions.revoke import RevokeCode
-from domain.decisions.terms import ChangeTerms
+from domain.command_bus import Command
+from domain.commands.access.settle_access import RecordRevocation
+from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.pause import PauseCode, ResumeCode
+from domain.commands.code.revoke import RevokeCode
+from domain.commands.context import Context
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.request_resend import RequestResend
 from domain.errors import CodeUnknown, RecipientNotCorrectable
 from domain.ports import Accepted, Rejected, Uncertain
 from projections.revoking import case_ids, settle_next

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from eventsourcing.persistence import OperationalError
 
-from domain.deciding import Done, Result
-from domain.decisions.reserve import IdempotencyKey
+from domain.application import finish
+from domain.command_bus import Done, Result
+from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
-from domain.ledger import finish
 from domain.ports import Rejected, Uncertain
 from projections.bootstrap import Storage
 from projections.unit_of_work import PostgresUnitOfWork

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from domain.deciding import Command, Result
+from domain.command_bus import Command, Result
 from domain.errors import CodeExhausted
 from projections.errors import StorageUnavailableError
 from projections.group_commit import GroupCommit, OverloadedError

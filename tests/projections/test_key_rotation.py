@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.deciding import Done
+from domain.command_bus import Done
 from projections import key_rotation
 from projections.bootstrap import Storage
 from projections.key_rotation import KeyRotation

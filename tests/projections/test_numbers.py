@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from domain.decisions.note import NoteOnReservation
+from domain.commands.add_note import NoteOnReservation
 from domain.ports import Later, Rejected, Uncertain
 from projections import tallies
 from projections.numbers import LedgerNumbers

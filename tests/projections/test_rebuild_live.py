@@ -14,7 +14,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from domain.deciding import Done
+from domain.command_bus import Done
 from projections import rebuild as rebuilding
 from projections.bootstrap import Storage
 from projections.errors import StorageUnavailableError

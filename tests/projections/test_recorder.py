@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from eventsourcing.tests.persistence import ApplicationRecorderTestCase, NonInterleavingNotificationIDsBaseCase
 
-from domain.ledger import RedemptionLedger
+from domain.application import RedemptionLedger
 from domain.policy import Policy
 from projections.bootstrap import PERSISTENCE_MODULE
 from projections.database import LedgerDatastore

@@ -14,7 +14,7 @@ from api.forgetting import Forgetting
 from api.key_making import KeyWish, make_key, revoke_key
 from api.use_cases.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from domain.ports import Rejected
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.accounts import LastAdminError
 from projections.audit_log import OPERATOR, Action
 from projections.bootstrap import Storage

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from domain.events import Event
-from domain.redeem_code import FOLD, RedeemCode
+from domain.model.redeem_code import FOLD, RedeemCode
 from projections import code_look, codec
 from projections.bootstrap import Storage
 from projections.caches import StoreCaches

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from psycopg.rows import tuple_row
 
-from domain.deciding import Command, Result
-from domain.decisions.reserve import IdempotencyKey
+from domain.application import finish
+from domain.command_bus import Command, Result
+from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
-from domain.ledger import finish
 from projections.database import EagerConnection, rows_of
 from projections.stepwise import PATIENCE_S, NotSmoothError, StepwiseExecute
 from projections.unit_of_work import PostgresUnitOfWork

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from eventsourcing.persistence import DataError
 
-from domain.timestamps import FIRST, LAST
+from domain.values.timestamps import FIRST, LAST
 from projections.arrays import MOMENTS
 from projections.database import connect
 from projections.errors import StorageUnavailableError, unavailable_unless_defect

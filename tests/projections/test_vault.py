@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.bootstrap import Storage
 from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.keys import KeyRing, KeyRingError

@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from domain.ports import Rejected
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from projections.accounts import Accounts
 from projections.bootstrap import Storage
 from projections.checkup import sampled_vault

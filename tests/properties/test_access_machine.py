@@ -11,13 +11,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import MultipleResults, initialize, invariant, multiple, precondition, rule
 
-from domain.deciding import Result
-from domain.decisions.access import REMOVAL_FAILED, RecordRevocation, SettleAccess
-from domain.decisions.rebind import RebindReservation, RequestRebind
-from domain.decisions.remove import RecordRemoval
-from domain.decisions.resolve import Resolution
+from domain.command_bus import Result
+from domain.commands.access.rebind import RebindReservation, RequestRebind
+from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.access.settle_access import REMOVAL_FAILED, RecordRevocation, SettleAccess
+from domain.commands.reservation.resolve_case import Resolution
 from domain.events import CaseOpened
-from domain.invariants import is_removal_open
+from domain.model.invariants import is_removal_open
 from domain.ports import Later, OnlyTold, Outcome, RemovalOutcome
 from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, Draft, Scenario
 from tests.properties.test_ledger_machine import RESOLUTIONS, LedgerRules, policy_of

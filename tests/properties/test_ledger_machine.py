@@ -16,10 +16,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from domain import redeem_code, reservation
-from domain.deciding import Done, Result
-from domain.decisions.resolve import Resolution
-from domain.decisions.terms import ChangeTerms
+from domain.command_bus import Done, Result
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.reservation.resolve_case import Resolution
 from domain.events import (
     ActorKind,
     CodeIssued,
@@ -30,10 +29,11 @@ from domain.events import (
     ReservationOpened,
     UseRefunded,
 )
-from domain.invariants import broken_code_rules, broken_reservation_rules
+from domain.model import redeem_code, reservation
+from domain.model.invariants import broken_code_rules, broken_reservation_rules
+from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
 from domain.ports import Later, Outcome
-from domain.redeem_code import RedeemCode
 from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario
 
 RESOLUTIONS: st.SearchStrategy[Resolution] = st.sampled_from(["sent", "refunded", "retry"])

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from domain.events import EVENT_TYPES, CodeIssued, UseReserved, topic_of
-from domain.upcasters import UPCASTS, Fields, Upcast, way_from
+from domain.events.upcasters import UPCASTS, Fields, Upcast, way_from
 from projections import codec
 from projections.codec import UnreadableEventError, decode, decoders, encode, topics_of
 from projections.tree_log import follow, stored_leaf

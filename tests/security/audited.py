@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 from api.issuing import Terms
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.command import Context
-from domain.decisions.settle import RecordOutcome
+from domain.commands.context import Context
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, Letter, Outcome, Uncertain
 from tests.admin.office import ended
 from tests.api.site import Answer

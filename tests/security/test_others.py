@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.issuing import Terms
-from domain.tokens import Delivery, link_token
+from domain.values.link_token import Delivery, link_token
 from tests.api.site import Answer, Site
 from tests.security.doors import Doors
 

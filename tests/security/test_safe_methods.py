@@ -4,7 +4,7 @@ import re
 from uuid import UUID
 
 from api.issuing import Terms
-from domain.tokens import Delivery, link_token
+from domain.values.link_token import Delivery, link_token
 from tests.api.site import Site
 from tests.security.doors import Doors
 from tests.security.matrix import MATRIX, NOBODYS, is_api

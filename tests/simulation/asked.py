@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
-from domain.book import Book
-from domain.deciding import Command, Done, Result
-from domain.decisions.cases import REMOVED_BY_HAND
-from domain.decisions.refund import RefundReservation
-from domain.decisions.resolve import ResolveReservation
+from domain.command_bus import Command, Done, Result
+from domain.commands.case_events import REMOVED_BY_HAND
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.events import CaseClosed
-from domain.invariants import is_removal_open
-from domain.reservation import Reservation
+from domain.model.invariants import is_removal_open
+from domain.model.reservation import Reservation
+from domain.working_set import Book
 from tests.simulation.receivers import Receiver
 from tests.simulation.store import MemoryStore
 

@@ -11,10 +11,9 @@ from datetime import datetime
 from typing import NamedTuple, cast
 from uuid import UUID
 
-from domain.book import Book
-from domain.deciding import Command, Result
-from domain.decisions.reserve import ReserveUse
-from domain.decisions.resolve import BY_STAFF
+from domain.command_bus import Command, Result
+from domain.commands.reservation.reserve import ReserveUse
+from domain.commands.reservation.resolve_case import BY_STAFF
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import (
     STAFF,
@@ -32,7 +31,8 @@ from domain.events import (
 )
 from domain.policy import Policy
 from domain.ports import Letter, Removal
-from domain.tokens import Delivery, message_id
+from domain.values.link_token import Delivery, message_id
+from domain.working_set import Book
 from projections.beside_log import NOTICE_CAUSES
 from projections.codec import decode
 from projections.drift import _differences, _Rows

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.deciding import Command, Done, Result
-from domain.decisions.command import Context
-from domain.decisions.overdue import is_undone_by_revoking
-from domain.ledger import RedemptionLedger
+from domain.application import RedemptionLedger
+from domain.command_bus import Command, Done, Result
+from domain.commands.context import Context
+from domain.commands.reservation.settle_due import is_undone_by_revoking
 from domain.ports import TextDraft
 from projections.database import CLOCK_REFRESH_S
 from projections.errors import StorageUnavailableError

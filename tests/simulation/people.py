@@ -8,16 +8,16 @@ from functools import partial
 from hashlib import sha256
 from uuid import UUID
 
-from domain.deciding import Command, Done, Result
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.bounce import RecordBounce
-from domain.decisions.command import Context
-from domain.decisions.rebind import RequestRebind
-from domain.decisions.remove import RecordRemoval
-from domain.decisions.reserve import IdempotencyKey, ReserveUse
+from domain.command_bus import Command, Done, Result
+from domain.commands.access.rebind import RequestRebind
+from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.context import Context
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
 from domain.events import ActorKind
 from domain.ports import Letter
-from domain.tokens import read_token
+from domain.values.link_token import read_token
 from tests.simulation.kernel import Process
 from tests.simulation.parts import PRESS, Api, Site
 from tests.simulation.persons import PERSONS, person_draft

@@ -5,7 +5,7 @@ from typing import Any, cast
 from eventsourcing.persistence import ApplicationRecorder, Mapper, Transcoder
 from eventsourcing.popo import POPOFactory
 
-from domain.ledger import RedemptionLedger
+from domain.application import RedemptionLedger
 from domain.policy import Policy
 from projections.mapper import LedgerMapper
 from tests.simulation.store import MemoryStore, Weather

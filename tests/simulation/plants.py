@@ -11,22 +11,23 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain import deciding
-from domain.book import Book
-from domain.decisions import accept, attempt, overdue, reserve, settle
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.bounce import RecordBounce, record_bounce
-from domain.decisions.command import Context, Decision, Stamp
-from domain.decisions.late import Proof
-from domain.decisions.refund import RefundReservation
-from domain.decisions.settle import RecordOutcome
+from domain import command_bus
+from domain.commands.context import Context, Decision, Stamp
+from domain.commands.delivery import accept_invite, claim_attempt, record_outcome
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.late_success import Proof
+from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation import reserve, settle_due
+from domain.commands.reservation.refund import RefundReservation
 from domain.errors import CodeExhausted
 from domain.events import Event, InviteSent
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Rejected
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
-from domain.tokens import Delivery
+from domain.values.link_token import Delivery
+from domain.working_set import Book
 from tests.simulation import parts
 from tests.simulation.parts import Api, Worker
 from tests.simulation.plants_of_grants import GRANT_PLANTS
@@ -41,29 +42,29 @@ Due = Callable[[RedeemCode, Reservation, Stamp, UUID, Policy], Sequence[Event]]
 
 def _due(patch: Patch, due: Due) -> None:
     """Another `what_is_due`, wherever it is used."""
-    patch.setattr(overdue, "what_is_due", due)
-    patch.setattr(attempt, "what_is_due", due)
+    patch.setattr(settle_due, "what_is_due", due)
+    patch.setattr(claim_attempt, "what_is_due", due)
 
 
 def sweep_forgets_leases(patch: Patch) -> None:
     """The sweep gives back what is past its deadline, whether somebody is sending it or not."""
-    known = overdue.what_is_due
+    known = settle_due.what_is_due
 
     def due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
         if item.is_live and item.case_id is None and not item.ever_unknown and item.deadline <= now.at:
-            return overdue.give_back_overdue(code, [item], now)
+            return settle_due.give_back_overdue(code, [item], now)
         return known(code, item, now, case_id, policy)
 
-    patch.setattr(overdue, "what_is_due", due)
+    patch.setattr(settle_due, "what_is_due", due)
 
 
 def machine_refunds_unknowns(patch: Patch) -> None:
     """At the deadline an attempt in doubt is given back like any other."""
-    known = overdue.what_is_due
+    known = settle_due.what_is_due
 
     def due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
         if item.ever_unknown and item.is_live and item.lease is None and item.deadline <= now.at:
-            return overdue.give_back_overdue(code, [item], now)
+            return settle_due.give_back_overdue(code, [item], now)
         return known(code, item, now, case_id, policy)
 
     _due(patch, due)
@@ -72,16 +73,16 @@ def machine_refunds_unknowns(patch: Patch) -> None:
 def machine_refunds_unknowns_unchecked(patch: Patch) -> None:
     """The same, and the assertion that would have stopped it is gone too."""
     machine_refunds_unknowns(patch)
-    patch.setattr("domain.book.check_turn", lambda _before, _event, after: after)
+    patch.setattr("domain.working_set.check_turn", lambda _before, _event, after: after)
 
 
 def lapsed_lease_is_a_failure(patch: Patch) -> None:
     """A lease without an outcome counts as surely not sent."""
-    known = overdue.what_is_due
+    known = settle_due.what_is_due
 
     def due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
         if item.is_live and item.case_id is None and item.lease is not None and item.lease.until <= now.at:
-            return overdue.give_back_overdue(code, [item], now)
+            return settle_due.give_back_overdue(code, [item], now)
         return known(code, item, now, case_id, policy)
 
     _due(patch, due)
@@ -152,13 +153,13 @@ def success_counts_every_time(patch: Patch) -> None:
         )
         return (sent,)
 
-    patch.setattr(settle, "success", success)
-    patch.setattr(accept, "success", success)
+    patch.setattr(record_outcome, "success", success)
+    patch.setattr(accept_invite, "success", success)
 
 
 def late_success_is_retaken_blindly(patch: Patch) -> None:
     """A use that was given back is counted again without a look at the code."""
-    patch.setattr("domain.decisions.late.what_hinders", lambda *_: None)
+    patch.setattr("domain.commands.delivery.late_success.what_hinders", lambda *_: None)
 
 
 def key_is_forgotten(patch: Patch) -> None:
@@ -183,9 +184,9 @@ def claim_ignores_the_lease(patch: Patch) -> None:
         if item is not None and item.lease is not None:
             free = replace(item, lease=None, next_attempt_at=item.reserved_at)
             book.reservations[item.reservation_id] = free
-        return attempt.claim(command, book, policy)
+        return claim_attempt.claim(command, book, policy)
 
-    patch.setitem(deciding._DECISIONS, ClaimAttempt, claim)
+    patch.setitem(command_bus._DECISIONS, ClaimAttempt, claim)
 
 
 def bounce_gives_the_use_back(patch: Patch) -> None:
@@ -197,10 +198,10 @@ def bounce_gives_the_use_back(patch: Patch) -> None:
         if item.status != "sent" or not decision.events:
             return decision
         now = Stamp(decision.events[0].at, {"at": decision.events[0].at, "actor": "worker"})
-        refund = replace(overdue.give_back_overdue(book.codes[item.code_id], [item], now)[0], held="used")
+        refund = replace(settle_due.give_back_overdue(book.codes[item.code_id], [item], now)[0], held="used")
         return replace_events(decision, [decision.events[0], refund])
 
-    patch.setitem(deciding._DECISIONS, RecordBounce, bounce)
+    patch.setitem(command_bus._DECISIONS, RecordBounce, bounce)
 
 
 def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:

@@ -6,14 +6,15 @@ from typing import Any, Final, cast
 import pytest
 from msgspec.structs import replace
 
-from domain import deciding
-from domain.book import Book
-from domain.decisions import correct, ending, overdue, rebind
-from domain.decisions.command import Stamp
+from domain import command_bus
+from domain.commands.access import end_on_refund, rebind
+from domain.commands.context import Stamp
+from domain.commands.reservation import correct_recipient, settle_due
 from domain.events import AccessReplaced, Event, RebindReserved, UseRefunded, UseReserved
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.ports import Removal
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
+from domain.working_set import Book
 from workers.grants import GrantKeeper
 
 Patch = pytest.MonkeyPatch
@@ -21,12 +22,12 @@ Patch = pytest.MonkeyPatch
 
 def expired_rebind_gives_a_use_back(patch: Patch) -> None:
     """A rebind that is not sent in time is given back as if it had held a use."""
-    known = overdue.give_back_overdue
+    known = settle_due.give_back_overdue
 
     def give_back(code: RedeemCode, items: Sequence[Reservation], now: Stamp) -> list[Event]:
         return [replace(cast("UseRefunded", event), kind="redeem") for event in known(code, items, now)]
 
-    for place in (overdue, rebind):
+    for place in (settle_due, rebind):
         patch.setattr(place, "give_back_overdue", give_back)
 
 
@@ -45,12 +46,12 @@ def former_access_ends_with_the_request(patch: Patch) -> None:
             if isinstance(item, RebindReserved) and item.follows and book.reservations[item.follows].access_stands
         ]
 
-    patch.setattr(deciding, "replaced_by", at_once)
+    patch.setattr(command_bus, "replaced_by", at_once)
 
 
 def former_access_stays(patch: Patch) -> None:
     """Nobody ends the access in the former group."""
-    patch.setattr(deciding, "replaced_by", lambda *_: [])
+    patch.setattr(command_bus, "replaced_by", lambda *_: [])
 
 
 def rebind_begins_anew(patch: Patch) -> None:
@@ -93,27 +94,27 @@ def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
 
 def correction_ends_nothing(patch: Patch) -> None:
     """The use moves to the right address, and the group's own system is not told that the first one lost it."""
-    patch.setattr(ending, "corrected", lambda *_, **__: [])
+    patch.setattr(end_on_refund, "corrected", lambda *_, **__: [])
 
 
 def second_invitation_does_not_wait(patch: Patch) -> None:
     """The first access ends, and the second invitation goes out at once."""
-    known = correct._corrected
+    known = correct_recipient._corrected
 
     def corrected(*args: Any) -> Sequence[Event]:
         return [replace(item, waits_for=None) if isinstance(item, UseReserved) else item for item in known(*args)]
 
-    patch.setattr(correct, "_corrected", corrected)
+    patch.setattr(correct_recipient, "_corrected", corrected)
 
 
 def refund_of_an_unknown_ends_nothing(patch: Patch) -> None:
     """Staff refund what a group's own system may have, and it keeps what it has."""
-    patch.setattr(ending, "withdrawn", lambda *_, **__: [])
+    patch.setattr(end_on_refund, "withdrawn", lambda *_, **__: [])
 
 
 def removal_releases_nothing(patch: Patch) -> None:
     """The first access is removed, and the second invitation waits without end."""
-    patch.setattr(deciding, "released", lambda *_: [])
+    patch.setattr(command_bus, "released", lambda *_: [])
 
 
 def waiting_is_overdue(patch: Patch) -> None:

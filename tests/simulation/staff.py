@@ -9,19 +9,19 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from domain.deciding import Command
-from domain.decisions.cancel import CancelReservation
-from domain.decisions.command import Context
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.note import NoteOnCode, NoteOnReservation
-from domain.decisions.pause import PauseCode, ResumeCode
-from domain.decisions.rebind import RebindReservation
-from domain.decisions.refund import RefundReservation
-from domain.decisions.resend import RequestResend
-from domain.decisions.resolve import RefundAfterOutage, Resolution, ResolveReservation
-from domain.decisions.revoke import RevokeCode
-from domain.decisions.terms import ChangeTerms
-from domain.reservation import Reservation
+from domain.command_bus import Command
+from domain.commands.access.rebind import RebindReservation
+from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.pause import PauseCode, ResumeCode
+from domain.commands.code.revoke import RevokeCode
+from domain.commands.context import Context
+from domain.commands.reservation.cancel import CancelReservation
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.request_resend import RequestResend
+from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
+from domain.model.reservation import Reservation
 from projections.revoking import case_ids
 from projections.vault import PrivateText, Sealed
 from tests.simulation.parts import Site

@@ -16,19 +16,19 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
-from domain.book import Book, RememberedKey, is_standing_rebind
-from domain.deciding import CodeCommand, Command, Done, NewCode, ReservationCommand, Result, recipients_of
-from domain.decisions.correct import CorrectRecipient
-from domain.decisions.note import NoteOnCode, NoteOnReservation
-from domain.decisions.overdue import is_undone_by_revoking
-from domain.decisions.rebind import RequestRebind
-from domain.decisions.reserve import ReserveUse
-from domain.decisions.revoke import RevokeCode, SettleRevoked
+from domain.application import Steps, UnitOfWork
+from domain.command_bus import CodeCommand, Command, Done, NewCode, ReservationCommand, Result, recipients_of
+from domain.commands.access.rebind import RequestRebind
+from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.code.revoke import RevokeCode, SettleRevoked
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.reserve import ReserveUse
+from domain.commands.reservation.settle_due import is_undone_by_revoking
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.events import CaseClosed, CaseOpened
-from domain.ledger import Steps, UnitOfWork
-from domain.redeem_code import RedeemCode
-from domain.reservation import Reservation
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
+from domain.working_set import Book, RememberedKey, is_standing_rebind
 from projections.beside_log import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, letter_that_follows
 from projections.codec import encode
 from projections.errors import StorageUnavailableError
@@ -118,7 +118,7 @@ class MemoryStore(POPOApplicationRecorder):
         return self._stored_events
 
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
-        """Transactions to try in turn; see `domain.ledger.LedgerRecorder`."""
+        """Transactions to try in turn; see `domain.application.LedgerRecorder`."""
         for tries in range(1, TRIES_MAX + 1):
             attempt = _Attempt(self, is_last=tries == TRIES_MAX)
             yield attempt
@@ -248,7 +248,7 @@ class _Attempt(AbstractContextManager[UnitOfWork]):
 
 
 class _UnitOfWork:
-    """`domain.ledger.UnitOfWork` over the dicts. It reads no more than the statements of PostgreSQL would."""
+    """`domain.application.UnitOfWork` over the dicts. It reads no more than the statements of PostgreSQL would."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

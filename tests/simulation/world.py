@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from domain.book import Book
-from domain.deciding import Command, Result
-from domain.decisions.command import Context
-from domain.decisions.import_code import ImportCode, ImportedUse, Opening
-from domain.decisions.issue import IssueCode
+from domain.command_bus import Command, Result
+from domain.commands.code.import_code import ImportCode, ImportedUse, Opening
+from domain.commands.code.issue import IssueCode
+from domain.commands.context import Context
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import InviteOutcomeUnknown
+from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.reservation import Reservation
+from domain.working_set import Book
 from projections.database import CLOCK_REFRESH_S
 from projections.errors import StorageUnavailableError
 from tests.simulation.asked import Asked

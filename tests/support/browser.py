@@ -5,7 +5,7 @@ from html import unescape
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from domain.values import EmailAddress, normal_code
+from domain.values.identifiers import EmailAddress, normal_code
 from projections.sql import QUERIES
 from tests.api.site import Answer, Site
 from tests.hashers import CHEAP

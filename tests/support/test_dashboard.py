@@ -9,9 +9,9 @@ import pytest
 import projections.dashboard
 from api.issuing import Terms
 from api.support.charts import HEIGHT, columns, round_up, shares
-from domain.decisions.accept import AcceptInvite
-from domain.decisions.command import Context
-from domain.decisions.refund import RefundReservation
+from domain.commands.context import Context
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected
 from projections.dashboard import DashboardReader, StretchTooLongError
 from tests.api.site import Site

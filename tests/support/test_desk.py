@@ -9,7 +9,7 @@ import pytest
 
 from api.issuing import Terms
 from domain.ports import Rejected, Uncertain
-from domain.tokens import Delivery, link_token
+from domain.values.link_token import Delivery, link_token
 from tests.api.site import Site
 from tests.desk.conftest import sign_in, site
 from tests.support.browser import Browser, balances, code_id_of, heading

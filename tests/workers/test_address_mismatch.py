@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from domain.decisions.resend import RequestResend
-from domain.decisions.resolve import ResolveReservation
+from domain.commands.reservation.request_resend import RequestResend
+from domain.commands.reservation.resolve_case import ResolveReservation
 from projections.metrics import ERRORS
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 from tests.workers.test_steps import ScriptedChannel, kinds

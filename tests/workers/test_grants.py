@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.decisions.attempt import ClaimAttempt
-from domain.decisions.command import Context
-from domain.decisions.issue import IssueCode
-from domain.decisions.rebind import RequestRebind
-from domain.decisions.refund import RefundReservation
-from domain.decisions.settle import RecordOutcome
+from domain.commands.access.rebind import RequestRebind
+from domain.commands.code.issue import IssueCode
+from domain.commands.context import Context
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected
-from domain.values import EmailAddress, draw_code
+from domain.values.identifiers import EmailAddress, draw_code
 from projections.forgetting import Eraser
 from projections.tallies import advance
 from tests.channels.fakes import FakeChannel

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.deciding import Command, Done
-from domain.decisions.attempt import ClaimAttempt
+from domain.command_bus import Command, Done
+from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import Accepted, Letter, Outcome, Removal, RemovalOutcome
 from projections.errors import StorageUnavailableError
 from projections.metrics import ERRORS

@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from domain.decisions.correct import CorrectRecipient
+from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.events import ActorKind
 from domain.ports import Language, Outcome, Rejected, Uncertain
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 from tests.projections.ledgers import LedgerBench, done
 from tests.workers.test_steps import ScriptedChannel
 from workers.channels.letters import letter_parts

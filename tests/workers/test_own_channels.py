@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 from standardwebhooks import Webhook
 
-from domain.decisions.issue import IssueCode
+from domain.commands.code.issue import IssueCode
 from domain.ports import Channel, Uncertain
-from domain.values import draw_code
+from domain.values.identifiers import draw_code
 from tests.channels.builders import LOOPBACK
 from tests.hookserver import HookServer, Reply
 from tests.projections.conftest import settings_for

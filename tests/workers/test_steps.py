@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.deciding import Command, Result
-from domain.decisions.accept import AcceptInvite
+from domain.command_bus import Command, Result
+from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import Accepted, Letter, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
 from tests.projections.ledgers import LedgerBench, correction, done
 from workers.notices import OutboxRows, invitations_wait, send_notices

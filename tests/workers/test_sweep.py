@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from redis import Redis
 
-from domain.decisions.command import Context
+from domain.commands.context import Context
 from domain.ports import Rejected, Uncertain
 from tests.projections.ledgers import LedgerBench, done
 from workers.broker_memory import BrokerMemory

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from domain.ports import Letter
-from domain.timestamps import in_utc
+from domain.values.timestamps import in_utc
 from workers.channels.mime import alternative
 
 SUBJECT_LINE_MAX = 76

@@ -7,7 +7,7 @@ from email.utils import getaddresses
 
 import idna
 
-from domain.values import EmailAddress
+from domain.values.identifiers import EmailAddress
 
 HEADER_LINE_MAX = 76
 _ADDRESS = re.compile(r"[!#-'*+\-./0-9=?A-Z^-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from domain.ports import Accepted, Letter, OnlyTold, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
-from domain.values import MalformedEmailError
+from domain.values.identifiers import MalformedEmailError
 from workers.channels.connecting import Connector, RefusedError
 from workers.channels.letters import letter_bytes
 from workers.channels.pool import ConnectionPool

@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Template, Uncertain
-from domain.signatures import sign
+from domain.webhooks.signatures import sign
 from workers.channels.letters import letter_parts
 from workers.posting import Answer, NotSentError, Poster, UnansweredError, wait_of
 

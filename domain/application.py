@@ -1,0 +1,127 @@
+"""The application: one way to write, `execute(commands) -> results`, for API, workers and CLI alike.
+
+It decides; the recorder behind `LedgerRecorder` locks, loads, appends and commits (docs/architecture.md). A command's
+refusal is its own result and never fails its neighbours.
+"""
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, NoReturn, Protocol, TypeVar, cast
+from uuid import UUID
+
+from eventsourcing.application import Application
+from eventsourcing.utils import EnvType
+
+from domain.command_bus import Command, Result, decide
+from domain.model.redeem_code import RedeemCode
+from domain.policy import Policy
+from domain.working_set import Book, Recorded
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work that steps aside where the store may still be busy with an answer; going on at once only means to wait there."""
+
+
+def finish(steps: Steps[T]) -> T:
+    """Do work in one go, waiting wherever it steps aside."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("T", end.value)
+
+
+class UnitOfWork(Protocol):
+    """One transaction around one batch."""
+
+    def load(self, commands: Sequence[Command]) -> Steps[Book]:
+        """Lock what the commands touch, in sorted order, and read it."""
+
+    def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
+        """Append the book's new events and bring the read models along, in the same transaction."""
+
+
+class LedgerRecorder(Protocol):
+    """The store as `execute` needs it."""
+
+    def attempts(self) -> Iterable[AbstractContextManager[UnitOfWork]]:
+        """Transactions to try in turn: the first normally does; a lost connection or race gives another.
+
+        Commits on leaving the block. Deciding the same commands again is safe, so a commit whose answer was
+        lost is resolved by reading again.
+
+        Raises:
+            StorageUnavailableError: The bound of tries or time is reached; the outcome is unknown to the caller.
+        """
+
+
+class Foreseen(NamedTuple):
+    """What a command would do: its result and events, and the codes before and after."""
+
+    result: Result
+    events: list[Recorded]
+    before: dict[UUID, RedeemCode]
+    after: dict[UUID, RedeemCode]
+
+
+class _Foreseen(Exception):  # noqa: N818 - no fault: it leaves a transaction so that it is rolled back
+    def __init__(self, foreseen: Foreseen) -> None:
+        super().__init__()
+        self.foreseen = foreseen
+
+
+class RedemptionLedger(Application[UUID]):
+    """Decides batches of commands over the event store that `env` names."""
+
+    name = "ledger"
+
+    def __init__(self, env: EnvType, policy: Policy) -> None:
+        super().__init__(env)
+        self.policy = policy
+
+    def execute(self, commands: Sequence[Command]) -> list[Result]:
+        """Decide commands in order and commit their events in one transaction.
+
+        Args:
+            commands: At least one; the caller bounds how many.
+
+        Returns:
+            One result per command, in order; a refusal is a result.
+
+        Raises:
+            StorageUnavailableError: The database is away. Whether anything was committed is unknown; the same
+                commands may be executed again.
+        """
+        results: list[Result] = []
+        for attempt in cast("LedgerRecorder", self.recorder).attempts():
+            with attempt as work:
+                results = finish(self.steps(work, commands))
+        return results
+
+    def foresee(self, command: Command) -> "Foreseen":
+        """Decide a command as it would be now, and leave everything as it is.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
+        for attempt in cast("LedgerRecorder", self.recorder).attempts():
+            try:
+                with attempt as work:
+                    self._look(work, command)
+            except _Foreseen as seen:
+                return seen.foreseen
+        raise AssertionError("a recorder gives at least one try, or raises")
+
+    def _look(self, work: UnitOfWork, command: Command) -> NoReturn:
+        """Leave the transaction by an exception: it must not be committed, nor its states be kept."""
+        book = finish(work.load([command]))
+        before = dict(book.codes)
+        result = decide(command, book, self.policy)
+        raise _Foreseen(Foreseen(result, list(book.new_events), before, dict(book.codes)))
+
+    def steps(self, work: UnitOfWork, commands: Sequence[Command]) -> Steps[list[Result]]:
+        """What `execute` does in one transaction, for callers that have other things to do meanwhile."""
+        book = yield from work.load(commands)
+        results = [decide(command, book, self.policy) for command in commands]
+        yield from work.save(book, commands, results)
+        return results

@@ -1,0 +1,1 @@
+"""Commands about the access that an invitation gives: its expiry, rebind and removal."""

@@ -1,0 +1,196 @@
+"""Moving an access to another group: a rebind. It takes no use, and the end of the access stays where it is.
+
+It is a reservation of its own, with the same guarantees as one that holds a use: a deadline, attempts under leases, and
+a person's word for whatever is in doubt. The former access ends only when the new invitation is sent.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from domain.commands.context import Context, Decision, Stamp, stamp
+from domain.commands.reservation.settle_due import give_back_overdue
+from domain.errors import (
+    CodeIsPaused,
+    CodeIsRevoked,
+    CodeUnknown,
+    CorrectionTokenRequired,
+    GrantExpired,
+    RebindNotPossible,
+    ReservationUnknown,
+)
+from domain.events import STAFF, Event, RebindReserved
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
+from domain.policy import Policy
+from domain.ports import Language, RecipientDraft, TextDraft
+from domain.values.group_name import NamesGroup
+from domain.values.timestamps import shifted
+from domain.working_set import Book
+
+
+class RequestRebind(NamesGroup, frozen=True, kw_only=True):
+    """A person asks to move their newest access on a code to another group.
+
+    `new_reservation_id` is new and random. `language` is that of the letters. `token_of` is the reservation whose
+    correction token the request carried: a person moves the access of that one, or of the rebind that moved it since.
+    Operators need none.
+    """
+
+    context: Context
+    code_digests: Sequence[bytes]
+    recipient: RecipientDraft
+    new_reservation_id: UUID
+    group: str
+    language: Language
+    token_of: UUID | None = None
+
+
+class RebindReservation(NamesGroup, frozen=True, kw_only=True):
+    """Staff move the access of one reservation to another group. `note`, the reason, goes to the vault."""
+
+    context: Context
+    reservation_id: UUID
+    new_reservation_id: UUID
+    group: str
+    note: TextDraft | None = None
+
+
+def request_rebind(command: RequestRebind, book: Book, policy: Policy) -> Decision:
+    """Give the person's own rebind, or begin one.
+
+    Raises:
+        CodeUnknown, CorrectionTokenRequired (of persons only), RebindNotPossible (`why` is nothing_sent), and what
+            `rebind` raises: in this order.
+    """
+    code_id = book.code_id(command.code_digests)
+    code = None if code_id is None else book.codes.get(code_id)
+    if code is None:
+        raise CodeUnknown
+    mine = book.of_recipient(code.code_id, book.recipient_id(command.recipient))
+    if command.context.actor not in STAFF:
+        mine = [item for item in mine if _is_covered(item, command.token_of, book)]
+        if not mine:
+            raise CorrectionTokenRequired
+    former = _newest_access(mine, book)
+    if former is None:
+        raise RebindNotPossible("nothing_sent")
+    return _moved(command, code, former, book, policy)
+
+
+def rebind(command: RebindReservation, book: Book, policy: Policy) -> Decision:
+    """Begin to move an access, or give the rebind that moves it already.
+
+    Raises:
+        ReservationUnknown: There is no such reservation.
+        RebindNotPossible, CodeIsRevoked, CodeIsPaused, GrantExpired: `why` is nothing_sent, moved (a later
+            reservation has the access), same_group, withdrawn (staff took it away), used_up or too_late; the last two
+            bind persons only.
+    """
+    item = book.reservations.get(command.reservation_id)
+    if item is None:
+        raise ReservationUnknown
+    return _moved(command, book.codes[item.code_id], item, book, policy)
+
+
+def _newest_access(mine: Sequence[Reservation], book: Book) -> Reservation | None:
+    """The reservation whose access would be moved: the newest that stands, else the newest that ended."""
+    sent = [item for item in mine if item.status == "sent" and not _is_moved(item, book)]
+    standing = [item for item in sent if item.access_stands]
+    newest = standing or sent
+    return newest[-1] if newest else None
+
+
+def _is_covered(item: Reservation, token_of: UUID | None, book: Book) -> bool:
+    """Whether a token's reservation is this one, or one whose access this one moved on. Such a chain has no loops."""
+    current: Reservation | None = item
+    while current is not None and current.reservation_id != token_of:
+        origin = None if current.is_use else current.follows
+        current = None if origin is None else book.reservations.get(origin)
+    return current is not None
+
+
+def _is_moved(item: Reservation, book: Book) -> bool:
+    """Whether another reservation has its access now. A rebind that was given back has none."""
+    return any(other.status == "sent" for other in book.moves(item))
+
+
+def _moved(
+    command: RequestRebind | RebindReservation, code: RedeemCode, former: Reservation, book: Book, policy: Policy
+) -> Decision:
+    if command.new_reservation_id in book.reservations:  # this very command began it before its answer was lost
+        return Decision(code.code_id, (), command.new_reservation_id)
+    now = stamp(command.context, code)
+    own = [item for item in book.moves(former) if item.is_live]
+    overdue = [item for item in own if item.is_overdue(now.at)]
+    if (known := next((item for item in own if item not in overdue), None)) is not None:
+        return Decision(code.code_id, (), known.reservation_id)
+    if former.kind == "rebind" and former.access_stands and former.group == command.group:
+        return Decision(code.code_id, (), former.reservation_id)
+    _check(command, code, former, book, now, policy)
+    events = [*give_back_overdue(code, overdue, now), _reserved(command, former, now, policy)]
+    return Decision(code.code_id, events, command.new_reservation_id)
+
+
+def _check(
+    command: RequestRebind | RebindReservation,
+    code: RedeemCode,
+    former: Reservation,
+    book: Book,
+    now: Stamp,
+    policy: Policy,
+) -> None:
+    """Raise what stands in the way."""
+    if former.status != "sent":
+        raise RebindNotPossible("nothing_sent")
+    if _is_moved(former, book):
+        raise RebindNotPossible("moved")
+    if former.group == command.group:
+        raise RebindNotPossible("same_group")
+    if code.is_revoked:
+        raise CodeIsRevoked
+    if code.is_paused:
+        raise CodeIsPaused
+    ending = None if former.access is None else former.access.ending
+    if ending == "withdrawn":
+        raise RebindNotPossible("withdrawn")
+    if ending == "expired" or former.is_access_over(now.at):
+        raise GrantExpired
+    if command.context.actor not in STAFF:
+        _check_bounds(code, former, now, policy)
+
+
+def _check_bounds(code: RedeemCode, former: Reservation, now: Stamp, policy: Policy) -> None:
+    """What binds persons: how often, and for how long after the activation."""
+    limit = policy.rebinds_max if code.rebinds_max is None else code.rebinds_max
+    if _moves(former) >= limit:
+        raise RebindNotPossible("used_up")
+    activated_at = former.activated_at
+    if activated_at is not None and now.at > shifted(activated_at, timedelta(days=policy.rebind_days)):
+        raise RebindNotPossible("too_late")
+
+
+def _moves(item: Reservation) -> int:
+    return 0 if item.access is None else item.access.moves
+
+
+def _reserved(command: RequestRebind | RebindReservation, former: Reservation, now: Stamp, policy: Policy) -> Event:
+    """Held no longer than the access lasts: a rebind that is unsent by then is given back."""
+    deadline = now.at + timedelta(seconds=policy.reservation_ttl_s)
+    if former.access_ends_at is not None:
+        deadline = min(deadline, former.access_ends_at)
+    note = command.note if isinstance(command, RebindReservation) else None
+    return RebindReserved(
+        **now.fields,
+        reservation_id=command.new_reservation_id,
+        recipient_id=former.recipient_id,
+        deadline=deadline,
+        language=command.language if isinstance(command, RequestRebind) else former.language,
+        group=command.group,
+        follows=former.reservation_id,
+        validity_days=None if former.access is None else former.access.validity_days,
+        activated_at=former.activated_at,
+        moves=_moves(former) + 1,
+        text_id=note.text_id if note else None,
+        caused_by=former.moved_by,
+    )

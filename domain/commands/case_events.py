@@ -1,0 +1,78 @@
+"""Opening and closing a case: what only a person may decide. A reservation has at most one open case."""
+
+from typing import Literal
+from uuid import UUID, uuid5
+
+from domain.commands.context import Stamp
+from domain.events import CaseClosed, CaseOpened
+from domain.model.reservation import Reservation
+from domain.ports import TextDraft
+
+CaseCause = Literal[
+    "unknown_outcome",
+    "resend_failed",
+    "resend_expired",
+    "resend_unknown",
+    "bounced",
+    "no_free_use",
+    "bound_to_another",
+    "newer_reservation",
+    "corrected_meanwhile",
+    "grant_ended",
+    "removal_failed",
+    "address_mismatch",
+]
+"""Why a case is opened. The runbook says of each what to do; events of other versions may hold others."""
+
+REMOVED_BY_HAND = "removed_by_hand"
+REMOVED = "removed"
+TRIED_AGAIN = "tried_again"
+ENDS_OF_REMOVALS = frozenset({REMOVED_BY_HAND, REMOVED, TRIED_AGAIN})
+"""How the case of an access that could not be taken away ends: somebody still has it, whatever becomes of the use."""
+
+
+def derived_id(item: Reservation) -> UUID:
+    """An id for a case that a command without an id for one has to open: the same however often it is decided."""
+    return uuid5(item.reservation_id, f"case {item.moved_by}")
+
+
+def opened(
+    item: Reservation,
+    now: Stamp,
+    case_id: UUID,
+    cause: CaseCause,
+    *,
+    caused_by: int | None,
+    delivery: int | None = None,
+) -> CaseOpened:
+    """A new case about a reservation's newest delivery, unless another one is named."""
+    return CaseOpened(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        delivery=delivery or item.delivery,
+        case_id=case_id,
+        cause=cause,
+        caused_by=caused_by,
+    )
+
+
+def closed(
+    item: Reservation, now: Stamp, how: str, *, caused_by: int | None = None, note: TextDraft | None = None
+) -> list[CaseClosed]:
+    """The end of a reservation's open case; empty if it has none, or one that does not end so."""
+    if item.case_id is None or (is_of_removal(item) and how not in ENDS_OF_REMOVALS):
+        return []
+    event = CaseClosed(
+        **now.fields,
+        reservation_id=item.reservation_id,
+        case_id=item.case_id,
+        how=how,
+        text_id=note.text_id if note else None,
+        caused_by=caused_by,
+    )
+    return [event]
+
+
+def is_of_removal(item: Reservation) -> bool:
+    """Whether the open case is that of an access which could not be taken away."""
+    return item.access is not None and item.access.removal == "removal_failed"

@@ -1,0 +1,1 @@
+"""Commands about a code: issue, import, change terms, pause, revoke."""

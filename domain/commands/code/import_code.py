@@ -1,0 +1,255 @@
+"""Taking a code over from another system, with what is proven there as facts of their own time."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.commands.context import Context, Decision
+from domain.commands.input_bounds import check_terms, check_timestamp
+from domain.errors import OutOfBounds
+from domain.events import (
+    AccessExpired,
+    AccessRevoked,
+    CodeIssued,
+    CodeNoted,
+    CodePaused,
+    CodeTermsChanged,
+    Event,
+    InviteAccepted,
+    InviteSent,
+    OpeningBalanceImported,
+    UseRefunded,
+    UseReserved,
+)
+from domain.model.access import Access
+from domain.ports import CodeDraft, Language, RecipientDraft, TextDraft
+from domain.values.group_name import NamesGroup
+from domain.values.number_bounds import USES
+from domain.working_set import Book
+
+
+class Opening(NamedTuple):
+    """Uses that no invitation stands for, and why they are taken over."""
+
+    uses: int
+    reason: str
+
+
+class ImportedUse(Struct, frozen=True, kw_only=True):
+    """One invitation that the other system proves; `accepted_at` and `removed_at` where it knows them.
+
+    `activated_at`: when the access was given, where that was not when it was sent; `moves`: how often it was moved.
+    `is_refunded`: the other system refunded the use when it removed the access, so `removed_at` is known too.
+    """
+
+    reservation_id: UUID
+    recipient: RecipientDraft
+    sent_at: datetime
+    accepted_at: datetime | None = None
+    removed_at: datetime | None = None
+    activated_at: datetime | None = None
+    moves: int = 0
+    is_refunded: bool = False
+
+
+def access_ended_at(access: Access, sent_at: datetime, now: datetime) -> datetime | None:
+    """When the time of an access was over that an invitation of `sent_at` gave; None if it is not."""
+    ends_at = access.ends_at(min(sent_at, now))
+    return ends_at if ends_at is not None and ends_at <= now else None
+
+
+class ImportCode(NamesGroup, frozen=True, kw_only=True):
+    """Bring a code into being as it stands elsewhere.
+
+    Attributes:
+        code_id: New and random, as for `IssueCode`.
+        text: Goes to the vault, never into an event.
+        issued_at: When it was issued there; None if that is not known.
+        max_uses: None without limit; the caller raises a limit that the uses exceed.
+        source: The other system's name.
+        language: Of letters that may follow.
+        note: What staff there wrote about it.
+        note_id: Names a note that the vault has already, as for `IssueCode`.
+        bound_to: The only person who may redeem it although no use counts; None: the first one.
+        notify_ended: Whether people whose access ended before the import are told now that it did.
+    """
+
+    context: Context
+    code_id: UUID
+    text: CodeDraft
+    source: str
+    max_uses: int | None
+    issued_at: datetime | None = None
+    bound: bool = True
+    expires_at: datetime | None = None
+    validity_days: int | None = None
+    group: str | None = None
+    language: Language = "zh"
+    uses: Sequence[ImportedUse] = ()
+    openings: Sequence[Opening] = ()
+    is_paused: bool = False
+    note: TextDraft | None = None
+    note_id: UUID | None = None
+    rebinds_max: int | None = None
+    bound_to: RecipientDraft | None = None
+    notify_ended: bool = False
+
+
+def import_code(command: ImportCode, book: Book) -> Decision:
+    """Write its history down in the order in which it happened, unless this very command did so already.
+
+    Raises:
+        OutOfBounds: A term, an opening balance or a time lies outside its bounds.
+        AssertionError: The uses exceed the limit; the caller should have raised it.
+    """
+    if command.code_id in book.codes:
+        return Decision(command.code_id, ())
+    _check(command)
+    now = command.context.now
+    persons = _persons(command, book)
+    dated = sorted(_uses(command, persons), key=lambda dated: dated[0])
+    first = min([command.issued_at or now, *(at for at, _ in dated), now])
+    limit, terms = _limit_for(dated, command.max_uses), _terms(command, persons)
+    facts: list[tuple[datetime, Make]] = [
+        (first, (CodeIssued, {**terms, "max_uses": limit, "bound": command.bound, "text_id": command.note_id})),
+        *dated,
+        *((now, fact) for fact in _of_today(command, terms, limit)),
+    ]
+    return Decision(command.code_id, [_stamped(command.context, at, make) for at, make in facts])
+
+
+def _check(command: ImportCode) -> None:
+    check_terms(
+        max_uses=command.max_uses,
+        expires_at=command.expires_at,
+        validity_days=command.validity_days,
+        rebinds_max=command.rebinds_max,
+    )
+    check_timestamp("issued_at", command.issued_at)
+    for opening in command.openings:
+        if not USES.holds(opening.uses):
+            raise OutOfBounds("used")
+    for use in command.uses:
+        for name in ("sent_at", "accepted_at", "removed_at", "activated_at"):
+            check_timestamp(name, getattr(use, name))
+
+
+Make = tuple[type[Event], dict[str, Any]]
+"""A fact without its stamp."""
+
+
+def _persons(command: ImportCode, book: Book) -> dict[bytes, UUID]:
+    """Ids by digest. The first draft of a new person gives the id, as it does when the vault adopts them."""
+    persons: dict[bytes, UUID] = {}
+    bound_to = () if command.bound_to is None else (command.bound_to,)
+    for draft in (*(use.recipient for use in command.uses), *bound_to):
+        persons.setdefault(draft.digests[0], book.recipient_id(draft))
+    return persons
+
+
+def _terms(command: ImportCode, persons: Mapping[bytes, UUID]) -> dict[str, Any]:
+    """What an issued code and one of changed terms say alike."""
+    return {
+        "max_uses": command.max_uses,
+        "expires_at": command.expires_at,
+        "validity_days": command.validity_days,
+        "group": command.group,
+        "rebinds_max": command.rebinds_max,
+        "bound_to": None if command.bound_to is None else persons[command.bound_to.digests[0]],
+    }
+
+
+def _limit_for(dated: Sequence[tuple[datetime, Make]], limit: int | None) -> int | None:
+    """The limit to issue it with: a later one if more uses counted at one time than do in the end."""
+    if limit is None:
+        return None
+    used = peak = 0
+    for _, (event_type, _) in dated:
+        used += {UseReserved: 1, UseRefunded: -1}.get(event_type, 0)
+        peak = max(peak, used)
+    return max(limit, peak)
+
+
+def _uses(command: ImportCode, persons: Mapping[bytes, UUID]) -> Iterator[tuple[datetime, Make]]:
+    """Facts of each use at their own times; none is later than now, none of one use earlier than the one before.
+
+    On a bound code a further use of the same person follows the one before, as it would have to here.
+    """
+    before: dict[UUID, UUID] = {}
+    for use in sorted(command.uses, key=lambda use: use.sent_at):
+        recipient_id = persons[use.recipient.digests[0]]
+        follows = before.get(recipient_id)
+        yield from _invitation(command, use, recipient_id, follows)
+        yield from _end(command, use)
+        if not use.is_refunded:
+            before[recipient_id] = use.reservation_id
+
+
+def _invitation(
+    command: ImportCode, use: ImportedUse, recipient_id: UUID, follows: UUID | None
+) -> Iterator[tuple[datetime, Make]]:
+    """It was sent, and accepted as far as the other system knows."""
+    now = command.context.now
+    at = min(use.sent_at, now)
+    access = Access(validity_days=command.validity_days, activated_at=use.activated_at)
+    about = {"reservation_id": use.reservation_id}
+    reserved = {
+        "recipient_id": recipient_id,
+        "deadline": at,
+        "language": command.language,
+        "group": command.group,
+        "follows": follows,
+        "validity_days": command.validity_days,
+        "activated_at": use.activated_at,
+        "moves": use.moves,
+        "announced": None if use.removed_at else access.mark_at(at, now),
+    }
+    yield at, (UseReserved, {**about, **reserved})
+    yield at, (InviteSent, {**about, "attempt": 1, "server": command.source})
+    if use.accepted_at is not None:
+        yield min(max(at, use.accepted_at), now), (InviteAccepted, {**about, "via": command.source})
+
+
+def _end(command: ImportCode, use: ImportedUse) -> Iterator[tuple[datetime, Make]]:
+    """What the other system knows of the end of its access; what just ran out is closed without a word."""
+    now = command.context.now
+    about = {"reservation_id": use.reservation_id}
+    known = min(max(use.sent_at, use.accepted_at or use.sent_at), now)
+    if use.removed_at is not None:
+        at = min(max(known, use.removed_at), now)
+        yield at, (AccessRevoked, about)
+        if use.is_refunded:
+            yield at, (UseRefunded, {**about, "cause": "legacy", "held": "used"})
+        return
+    access = Access(validity_days=command.validity_days, activated_at=use.activated_at)
+    ended_at = access_ended_at(access, use.sent_at, now)
+    if ended_at is not None and not command.notify_ended:
+        yield max(known, ended_at), (AccessExpired, {**about, "notify": False})
+
+
+def _of_today(command: ImportCode, terms: Mapping[str, Any], limit: int | None) -> Iterator[Make]:
+    """What is decided by moving in: it takes effect now."""
+    if limit != command.max_uses:
+        yield CodeTermsChanged, dict(terms)
+    for opening in command.openings:
+        yield OpeningBalanceImported, {"uses": opening.uses, "source": command.source, "reason": opening.reason}
+    if command.is_paused:
+        yield CodePaused, {}
+    if command.note is not None:
+        yield CodeNoted, {"text_id": command.note.text_id}
+
+
+def _stamped(context: Context, at: datetime, make: Make) -> Event:
+    event_type, fields = make
+    return event_type(
+        **fields,
+        at=at,
+        recorded_at=None if at == context.now else context.now,
+        actor=context.actor,
+        actor_id=context.actor_id,
+        request_id=context.request_id,
+        correlation_id=context.correlation_id,
+    )

@@ -1,0 +1,46 @@
+"""Pausing a code and resuming it. A pause stops new reservations only; those that stand go on (rule 11)."""
+
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.commands.context import Context, Decision, stamp
+from domain.errors import CodeIsRevoked, NoSuchCode
+from domain.events import CodePaused, CodeResumed
+from domain.ports import TextDraft
+from domain.working_set import Book
+
+
+class PauseCode(Struct, frozen=True, kw_only=True):
+    """Take no new reservations for now. `note`, the reason, goes to the vault."""
+
+    context: Context
+    code_id: UUID
+    note: TextDraft | None = None
+
+
+class ResumeCode(Struct, frozen=True, kw_only=True):
+    """Take new reservations again. `note`, the reason, goes to the vault."""
+
+    context: Context
+    code_id: UUID
+    note: TextDraft | None = None
+
+
+def pause_or_resume(command: PauseCode | ResumeCode, book: Book) -> Decision:
+    """Record the change; nothing if the code is paused, or not, already.
+
+    Raises:
+        NoSuchCode, CodeIsRevoked: in this order of precedence.
+    """
+    code = book.codes.get(command.code_id)
+    if code is None:
+        raise NoSuchCode
+    if code.is_revoked:
+        raise CodeIsRevoked
+    to_pause = isinstance(command, PauseCode)
+    if code.is_paused == to_pause:
+        return Decision(code.code_id, ())
+    event = CodePaused if to_pause else CodeResumed
+    text_id = command.note.text_id if command.note else None
+    return Decision(code.code_id, [event(**stamp(command.context, code).fields, text_id=text_id)])

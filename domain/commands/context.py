@@ -1,0 +1,75 @@
+"""What every command carries, and how its events are stamped."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.errors import Refusal
+from domain.events import ActorKind, Event
+from domain.model.redeem_code import RedeemCode
+
+
+class InvitationWaits(Struct, frozen=True, kw_only=True):
+    """How many seconds must pass before a further invitation may be reserved; 0 where a limit leaves room now.
+
+    Attributes:
+        recipient_s: For this recipient, whatever the code.
+        again_s: For this recipient with this code by `again`.
+        address_s: For a new recipient of an open code from this client address.
+    """
+
+    recipient_s: int = 0
+    again_s: int = 0
+    address_s: int = 0
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    """Who asks, when (database time, aware UTC), and within which request.
+
+    `waits`: limits that a command which reserves an invitation would exceed; None where no limit is reached.
+    """
+
+    now: datetime
+    actor: ActorKind
+    actor_id: str | None = None
+    request_id: str | None = None
+    correlation_id: UUID | None = None
+    waits: InvitationWaits | None = None
+
+
+class Stamp(NamedTuple):
+    """The moment at which a command takes effect on one stream, and the event fields that follow from it."""
+
+    at: datetime
+    fields: dict[str, Any]
+
+
+class Decision(NamedTuple):
+    """New events of one stream, and the reservation that the command was about.
+
+    `refusal` is the answer where the events are to be kept although a rule says no.
+    """
+
+    code_id: UUID
+    events: Sequence[Event]
+    reservation_id: UUID | None = None
+    refusal: Refusal | None = None
+
+
+def stamp(context: Context, code: RedeemCode | None) -> Stamp:
+    """Fields shared by all events of a command: a clock that was moved back changes nothing."""
+    now = context.now
+    at = now if code is None or code.last_at <= now else code.last_at
+    fields: dict[str, Any] = {
+        "at": at,
+        "actor": context.actor,
+        "actor_id": context.actor_id,
+        "request_id": context.request_id,
+        "correlation_id": context.correlation_id,
+    }
+    if at != now:
+        fields["recorded_at"] = now
+    return Stamp(at, fields)

@@ -1,0 +1,1 @@
+"""Commands about one sending attempt: claim, outcome, late success, bounce, acceptance."""

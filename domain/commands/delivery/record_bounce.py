@@ -1,0 +1,69 @@
+"""A mail that came back. It never takes or gives back a use by itself: after sent a person decides (rule 6)."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.commands import case_events
+from domain.commands.context import Context, Decision, stamp
+from domain.commands.input_bounds import reported_fields
+from domain.errors import NothingSent, ReservationUnknown
+from domain.events import InviteBounced
+from domain.ports import TextDraft
+from domain.working_set import Book
+
+
+class RecordBounce(Struct, frozen=True, kw_only=True):
+    """A delivery came back.
+
+    `reason` is a stable word; `reply` holds the server's own words for the vault; `case_id` is new and random,
+    used if a case is opened; `occurred_at` is when it came back, where that was before we learned of it.
+    """
+
+    context: Context
+    reservation_id: UUID
+    delivery: int
+    reason: str
+    case_id: UUID
+    reply_code: int | None = None
+    reply: TextDraft | None = None
+    occurred_at: datetime | None = None
+
+
+def record_bounce(command: RecordBounce, book: Book) -> Decision:
+    """Record a bounce once per delivery; open a case if it leaves a counted use in doubt.
+
+    That is the newest delivery of a sent reservation that nobody accepted. An open case of another cause stays the
+    only one.
+
+    Raises:
+        ReservationUnknown: There is no such reservation.
+        NothingSent: No attempt at that delivery was ever made.
+        OutOfBounds: `occurred_at` is earlier than the reservation, or ahead of now.
+    """
+    item = book.reservations.get(command.reservation_id)
+    if item is None:
+        raise ReservationUnknown
+    if item.last_attempt == 0 or command.delivery > item.delivery:
+        raise NothingSent
+    if command.delivery in item.bounced_deliveries:
+        return Decision(item.code_id, (), item.reservation_id)
+    code = book.codes[item.code_id]
+    now = stamp(command.context, code)
+    fields = reported_fields(now, item, command.occurred_at)
+    bounced = InviteBounced(
+        **fields,
+        reservation_id=item.reservation_id,
+        delivery=command.delivery,
+        reason=command.reason,
+        reply_code=command.reply_code,
+        text_id=command.reply.text_id if command.reply else None,
+        caused_by=item.moved_by,
+    )
+    in_doubt = item.status == "sent" and item.accepted_at is None and command.delivery == item.delivery
+    in_doubt = in_doubt and not item.resending
+    if not in_doubt or item.case_id is not None:
+        return Decision(item.code_id, (bounced,), item.reservation_id)
+    case = case_events.opened(item, now, command.case_id, "bounced", caused_by=code.version + 1)
+    return Decision(item.code_id, (bounced, case), item.reservation_id)

@@ -1,0 +1,50 @@
+"""Limits on invitations: a decision that would reserve one is refused where the caller's limits leave no room.
+
+The limits are counted outside (`api.limits`). What decides here is whether a command reserves an invitation at all: a
+repeated redeem of one's own reservation and every other refusal keep their answers.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from domain.commands.context import Context, InvitationWaits
+from domain.errors import InvitationsLimited
+from domain.events import Event, RebindReserved, ReservationOpened
+from domain.model.redeem_code import RedeemCode
+
+RECIPIENT: Final = "recipient"
+AGAIN: Final = "again"
+NEW_RECIPIENTS: Final = "new_recipients"
+INVITATION_LIMITS: Final = (RECIPIENT, AGAIN, NEW_RECIPIENTS)
+"""Names of the limits: reasons of the refusal, and labels of the metric."""
+
+
+def limit_on(events: Sequence[Event], context: Context, code: RedeemCode | None) -> InvitationsLimited | None:
+    """Find the limit that holds these events back for longest.
+
+    Args:
+        events: What the command decided.
+        context: Of the command; `waits` has the limits that are reached.
+        code: The code they are about; None if it is new.
+
+    Returns:
+        The refusal, or None if the events reserve no invitation or no reached limit is about them.
+    """
+    waits = context.waits
+    if waits is None or code is None:
+        return None
+    opened = next((event for event in events if isinstance(event, ReservationOpened)), None)
+    if opened is None:
+        return None
+    seconds, why = max(_waits_about(opened, waits, code))
+    return InvitationsLimited(why, seconds) if seconds > 0 else None
+
+
+def _waits_about(opened: ReservationOpened, waits: InvitationWaits, code: RedeemCode) -> list[tuple[int, str]]:
+    """Seconds by limit. A rebind has its own bound for each access, so only its recipient's limit holds."""
+    about = [(waits.recipient_s, RECIPIENT)]
+    if isinstance(opened, RebindReserved):
+        return about
+    if opened.follows is not None:
+        return [*about, (waits.again_s, AGAIN)]
+    return about if code.bound else [*about, (waits.address_s, NEW_RECIPIENTS)]

@@ -1,0 +1,1 @@
+"""Commands about a reservation: reserve, cancel, refund, correct, resend, resolve, settle."""

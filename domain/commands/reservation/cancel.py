@@ -1,0 +1,36 @@
+"""Taking back a reservation before anything was sent for it."""
+
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.commands.context import Context, Decision
+from domain.commands.reservation.refund import RefundReservation, refund
+from domain.policy import Policy
+from domain.ports import TextDraft
+from domain.working_set import Book
+
+
+class CancelReservation(Struct, frozen=True, kw_only=True):
+    """Give back a use that is held; never one that counts. `note`, the reason, goes to the vault."""
+
+    context: Context
+    reservation_id: UUID
+    note: TextDraft | None = None
+
+
+def cancel(command: CancelReservation, book: Book, policy: Policy) -> Decision:
+    """A refund of what is live, neither being sent nor ever unknown.
+
+    Raises:
+        ReservationUnknown: There is no such reservation.
+        ReservationNotRefundable: `why` is refunded, leased, unknown or sent.
+    """
+    as_refund = RefundReservation(
+        context=command.context,
+        reservation_id=command.reservation_id,
+        cause="cancelled",
+        note=command.note,
+        only_held=True,
+    )
+    return refund(as_refund, book, policy)

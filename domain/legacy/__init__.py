@@ -1,0 +1,1 @@
+"""What the legacy system left behind, and what counts as evidence."""

@@ -1,0 +1,298 @@
+"""What must hold after every event (docs/rules.md): one helper for each rule, for decisions, tests and `ledger verify`.
+
+Rules look at one event and at the state before and after it, so a whole log can be checked with flat memory.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+from uuid import UUID
+
+from domain.events import (
+    STAFF,
+    AccessCorrected,
+    AccessExpired,
+    AccessRemovalFailed,
+    AccessRemoved,
+    AccessReplaced,
+    AccessRevoked,
+    CaseClosed,
+    CaseOpened,
+    Event,
+    ExpiryAnnounced,
+    InviteAttempted,
+    InviteFailed,
+    InviteReleased,
+    InviteSent,
+    LateSuccessRecorded,
+    OpeningBalanceImported,
+    RebindReserved,
+    ReservationEvent,
+    ReservationOpened,
+    UseRefunded,
+)
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
+
+BY_PERSONS: Final = frozenset({"resolved", "outage", "corrected"})
+"""Causes of a refund by which persons give an unknown back."""
+
+
+def check_balance(code: RedeemCode) -> RedeemCode:
+    """Assert invariant 1 and that no counter is negative; gives the same code back.
+
+    Raises:
+        AssertionError: The books would not balance; the caller must not commit.
+    """
+    if not is_balanced(code):
+        message = (
+            f"code {code.code_id} at version {code.version}: used {code.used}, reserved {code.reserved}, "
+            f"limit {code.max_uses}"
+        )
+        raise AssertionError(message)
+    return code
+
+
+def is_balanced(code: RedeemCode) -> bool:
+    """Invariant 1: used + reserved within the limit, and no counter below zero."""
+    return (
+        code.used >= 0
+        and code.reserved >= 0
+        and 0 <= code.sent_binding <= code.used
+        and (code.max_uses is None or code.used + code.reserved <= code.max_uses)
+    )
+
+
+def _balanced(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> bool:
+    return is_balanced(after)
+
+
+def counts_only_success(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
+    """Invariant 3: counted by InviteSent, a retaking success or an opening balance; refunded only if it counted."""
+    change = after.used - (before.used if before else 0)
+    match event:
+        case InviteSent():
+            return change in {0, 1}
+        case LateSuccessRecorded():
+            return change == (1 if event.effect == "retaken" and event.kind == "redeem" else 0)
+        case UseRefunded():
+            return change == (-1 if event.held == "used" and event.kind == "redeem" else 0)
+        case OpeningBalanceImported():
+            return change == event.uses > 0
+        case _:
+            return change == 0
+
+
+def takes_no_use_for_a_rebind(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
+    """A rebind moves an access: whatever becomes of it, nothing more is held, counted or given back."""
+    if before is None or not (isinstance(event, RebindReserved) or getattr(event, "kind", "redeem") == "rebind"):
+        return True
+    return (after.used, after.reserved, after.owner_id) == (before.used, before.reserved, before.owner_id)
+
+
+def goes_forward_in_time(before: RedeemCode | None, event: Event, _after: RedeemCode) -> bool:
+    """`at` is never before that of the event before."""
+    return before is None or event.at >= before.last_at
+
+
+def is_bound_while_taken(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> bool:
+    """Rule 9: a bound code has an owner exactly while a reservation holds or counts; an open one has none."""
+    return (after.owner_id is not None) == (after.bound and after.reserved + after.sent_binding > 0)
+
+
+def is_sent_once(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """Invariant 4: at most one InviteSent for each delivery."""
+    return not isinstance(event, InviteSent) or (before is not None and event.delivery not in before.proved_deliveries)
+
+
+def is_taken_and_given_back_by_turns(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """Invariant 4: held or counted, then given back, by turns; a refund names what it was."""
+    status = before.status if before else None
+    match event:
+        case ReservationOpened():
+            return status is None
+        case InviteSent() if event.delivery == 1:
+            return status == "live"
+        case LateSuccessRecorded() if event.effect == "retaken":
+            return status == "refunded"
+        case UseRefunded():
+            return (status, event.held) in {("live", "reserved"), ("sent", "used")}
+        case _:
+            return status is not None
+
+
+def is_refunded_by_persons_if_unknown(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """Invariant 10: what may have been delivered unseen is given back by persons only."""
+    in_doubt = before is not None and before.ever_unknown and before.is_live
+    if not in_doubt or not isinstance(event, UseRefunded):
+        return True
+    return event.actor in STAFF and event.cause in BY_PERSONS
+
+
+def has_one_case_at_a_time(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """A case is opened where none is open, and the open one is closed."""
+    known = before.case_id if before else None
+    match event:
+        case CaseOpened():
+            return known is None
+        case CaseClosed():
+            return known == event.case_id
+        case _:
+            return True
+
+
+def is_due_or_parked(_before: Reservation | None, _event: ReservationEvent, after: Reservation) -> bool:
+    """Invariant 2: what is live, or is resent, is due some time, is an open case, or waits for a removal that is."""
+    is_left_alone = after.case_id is not None or after.is_waiting_for_removal
+    return not after.is_in_work or (after.due_at is None) == is_left_alone
+
+
+def ends_once_and_not_early(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """An access ends once; one whose time is over, not before it is. Staff may take away what they gave back."""
+    match event:
+        case AccessExpired():
+            ends_at = before.access_ends_at if before else None
+            return before is not None and before.access_stands and ends_at is not None and event.at >= ends_at
+        case AccessReplaced():
+            return before is not None and before.access_stands
+        case AccessCorrected():
+            is_first = before is not None and (before.access is None or before.access.ending is None)
+            return is_first and before is not None and before.refund_cause == "corrected"
+        case AccessRevoked() if event.actor in STAFF:
+            return before is not None and (before.access is None or before.access.ending is None)
+        case _:
+            return True
+
+
+def is_taken_away_after_its_end(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """Nothing is taken away from an access that stands, nor twice."""
+    if not isinstance(event, AccessRemoved | AccessRemovalFailed):
+        return True
+    return before is not None and before.access is not None and before.access.removal == "removing"
+
+
+def is_announced_once(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """Its person is told of the end while the access stands, at each mark once, and of the nearer ones later."""
+    if not isinstance(event, ExpiryAnnounced):
+        return True
+    ends_at = before.access_ends_at if before else None
+    if before is None or before.access is None or not before.access_stands or ends_at is None:
+        return False
+    return event.at < ends_at and all(event.days < days for days in before.access.announced)
+
+
+def spends_no_attempt_on_connections(before: Reservation | None, event: ReservationEvent, after: Reservation) -> bool:
+    """Rule 4: a failure that is about the connection undoes the attempt that was begun; any other keeps it."""
+    if not isinstance(event, InviteFailed) or before is None:
+        return True
+    return after.attempts == before.attempts - (1 if event.about_connection else 0)
+
+
+def keeps_its_end(before: Reservation | None, _event: ReservationEvent, after: Reservation) -> bool:
+    """The end of an access does not move once it began."""
+    return before is None or before.access_ends_at is None or before.access_ends_at == after.access_ends_at
+
+
+def waits_for_the_former_end(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """Invariant 11: an invitation that waits for a removal is not sent before its release; nothing else is released."""
+    match event:
+        case InviteAttempted() | InviteSent():
+            return before is not None and not before.is_waiting_for_removal
+        case InviteReleased():
+            return before is not None and before.is_waiting_for_removal
+        case _:
+            return True
+
+
+class Corrections:
+    """The corrected accesses of one code and the invitations that wait for them: invariant 11, across reservations.
+
+    It keeps nothing of codes without corrections.
+    """
+
+    def __init__(self) -> None:
+        self._code_id: UUID | None = None
+        self._ended: dict[UUID, Reservation] = {}
+        self._waiting: dict[UUID, UUID] = {}
+
+    def broken(self, before: Reservation | None, event: ReservationEvent, after: Reservation) -> list[str]:
+        """Names of the rules that one event breaks. Events of one code come in order, before those of the next one."""
+        if after.code_id != self._code_id:
+            self._code_id, self._ended, self._waiting = after.code_id, {}, {}
+        if isinstance(event, AccessCorrected) or after.reservation_id in self._ended:
+            self._ended[after.reservation_id] = after
+        holds = self._is_in_order(before, event) and not self._has_unreleased(event)
+        if after.waits_for is not None:
+            self._waiting[after.waits_for] = after.reservation_id
+        elif before is not None and before.waits_for is not None:
+            self._waiting.pop(before.waits_for, None)
+        return [] if holds else ["invariant 11: a corrected invitation waits for the former end"]
+
+    def _is_in_order(self, before: Reservation | None, event: ReservationEvent) -> bool:
+        """Whether an invitation waits exactly if the corrected access is still to be removed."""
+        match event:
+            case ReservationOpened():
+                former = None if event.corrects is None else self._ended.get(event.corrects)
+                return event.waits_for == (former.reservation_id if former and is_removal_open(former) else None)
+            case InviteReleased():
+                former = None if before is None or before.waits_for is None else self._ended.get(before.waits_for)
+                return former is not None and not is_removal_open(former)
+            case _:
+                return True
+
+    def _has_unreleased(self, event: ReservationEvent) -> bool:
+        """Whether an access was removed before this event, and the invitation that waits for it was not released."""
+        return any(
+            event.reservation_id not in {former_id, waiting_id} and not is_removal_open(self._ended[former_id])
+            for former_id, waiting_id in self._waiting.items()
+            if former_id in self._ended
+        )
+
+
+def is_removal_open(item: Reservation) -> bool:
+    """Whether its access has ended, and the channel has not removed it yet."""
+    return item.access is not None and item.access.removal in {"removing", "removal_failed"}
+
+
+# Names begin with the number of the invariant or rule in docs/rules.md, or with what they are about.
+CODE_RULES: Final[Mapping[str, Callable[[RedeemCode | None, Event, RedeemCode], bool]]] = {
+    "invariant 1: uses stay within the limit": _balanced,
+    "invariant 3: only a success counts": counts_only_success,
+    "invariant 3: a rebind takes no use": takes_no_use_for_a_rebind,
+    "event log: time never goes back": goes_forward_in_time,
+    "rule 9: bound while taken": is_bound_while_taken,
+}
+RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationEvent, Reservation], bool]]] = {
+    "invariant 4: sent once per delivery": is_sent_once,
+    "invariant 4: taken and refunded by turns": is_taken_and_given_back_by_turns,
+    "invariant 10: no machine refunds an unknown": is_refunded_by_persons_if_unknown,
+    "rule 6: one case at a time": has_one_case_at_a_time,
+    "invariant 2: due or parked": is_due_or_parked,
+    "access: ends once, not early": ends_once_and_not_early,
+    "access: removed after its end": is_taken_away_after_its_end,
+    "access: its end is announced once": is_announced_once,
+    "access: its end does not move": keeps_its_end,
+    "rule 4: a connection spends no attempt": spends_no_attempt_on_connections,
+    "invariant 11: nothing is sent while it waits": waits_for_the_former_end,
+}
+
+
+def broken_code_rules(before: RedeemCode | None, event: Event, after: RedeemCode) -> list[str]:
+    """Names of the rules of a code that one event breaks."""
+    return [name for name, holds in CODE_RULES.items() if not holds(before, event, after)]
+
+
+def broken_reservation_rules(before: Reservation | None, event: ReservationEvent, after: Reservation) -> list[str]:
+    """Names of the rules of a reservation that one of its events breaks."""
+    return [name for name, holds in RESERVATION_RULES.items() if not holds(before, event, after)]
+
+
+def check_turn(before: Reservation, event: ReservationEvent, after: Reservation) -> Reservation:
+    """Assert the rules of a reservation for one event; gives its new state back.
+
+    Raises:
+        AssertionError: A use would be counted or given back out of turn; the caller must not commit.
+    """
+    if broken := broken_reservation_rules(before, event, after):
+        message = f"reservation {before.reservation_id}, {type(event).__name__}: {', '.join(broken)}"
+        raise AssertionError(message)
+    return after

@@ -1,0 +1,297 @@
+"""One reservation as its events tell it. A pure fold: it never refuses, so that history always replays."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.events import (
+    STAFF,
+    ActorKind,
+    Event,
+    Kind,
+    NoteAdded,
+    RebindReserved,
+    RefundCause,
+    ReservationEvent,
+    ReservationOpened,
+)
+from domain.model.access import Access
+from domain.model.reservation_transitions import CHANGES, Lease
+from domain.ports import ONLY_LETTERS, Language
+
+Status = Literal["live", "sent", "refunded"]
+PublicState = Literal["reserved", "waiting", "sending", "sent", "refunded", "unknown"]
+
+
+class Reservation(Struct, frozen=True, kw_only=True, gc=False):
+    """The hold of one use for one recipient.
+
+    Attributes:
+        versions: Versions, in the code's stream, of the events that made this state.
+        moved_by: The last of them that was more than a note: what comes next follows from it.
+        status: live (held), sent (counted) or refunded (given back).
+        delivery: Number of the newest delivery, from 1.
+        delivery_at: When that delivery was asked for; the date of its letter.
+        resending: Whether a further delivery of what is sent already is on its way, or waits as a case.
+        attempts: Attempts spent on that delivery: begun, neither deferred by the channel nor ended by its connection.
+        connection_failures: How many attempts in a row failed at their connection; they set the pause before the next.
+        next_attempt_at: When a machine may try (again); None while leased, parked or settled.
+        ever_unknown: Whether any attempt may have been delivered unseen: then no machine refunds it.
+        case_id: The open case that waits for a person; it parks what is live.
+        proved_attempts: Attempts whose success is in the log.
+        proved_deliveries: Deliveries that were sent for sure, counted or not.
+        bounced_deliveries: Deliveries that came back.
+        staff_request_id: The last request by which somebody with rights acted on it.
+        staff_act: Name of the event by which they did so.
+        accepted_via: How the acceptance became known: by the email's link or a channel's callback; None before.
+        opened_by: Kind of the actor who asked for it.
+        request_id: The request that reserved it; its letters carry it.
+        access: What its invitation gives, where that has an end, was moved, or has ended.
+        waits_for: The reservation whose access must be removed before this invitation is sent; None once it is.
+        channels: Names of the channels that were asked to send it.
+    """
+
+    reservation_id: UUID
+    code_id: UUID
+    recipient_id: UUID
+    versions: tuple[int, ...]
+    moved_by: int
+    reserved_at: datetime
+    deadline: datetime
+    language: Language
+    kind: Kind = "redeem"
+    status: Status = "live"
+    group: str | None = None
+    follows: UUID | None = None
+    corrects: UUID | None = None
+    delivery: int = 1
+    delivery_at: datetime
+    resending: bool = False
+    attempts: int = 0
+    connection_failures: int = 0
+    last_attempt: int = 0
+    next_attempt_at: datetime | None = None
+    deferred: bool = False
+    lease: Lease | None = None
+    ever_unknown: bool = False
+    case_id: UUID | None = None
+    sent_at: datetime | None = None
+    accepted_at: datetime | None = None
+    accepted_via: str | None = None
+    access_revoked_at: datetime | None = None
+    refunded_at: datetime | None = None
+    refund_cause: RefundCause | None = None
+    refund_request_id: str | None = None
+    proved_attempts: tuple[int, ...] = ()
+    proved_deliveries: tuple[int, ...] = ()
+    bounced_deliveries: tuple[int, ...] = ()
+    staff_request_id: str | None = None
+    staff_act: str | None = None
+    opened_by: ActorKind = "person"
+    request_id: str | None = None
+    access: Access | None = None
+    waits_for: UUID | None = None
+    channels: tuple[str, ...] = ()
+
+    def was_done_by(self, request_id: str | None, *acts: type[Event]) -> bool:
+        """Whether staff's last act was this request's and one of these: one id may stand for several acts in a row."""
+        names = {act.__name__ for act in acts}
+        return request_id is not None and self.staff_request_id == request_id and self.staff_act in names
+
+    @property
+    def is_live(self) -> bool:
+        """Held: neither sent nor given back."""
+        return self.status == "live"
+
+    @property
+    def is_in_work(self) -> bool:
+        """Whether machines have, or had, something to send: held, or sent with a further delivery asked for."""
+        return self.is_live or self.resending
+
+    @property
+    def counts_or_holds(self) -> bool:
+        """Live or sent: it takes one of the code's uses and binds the code."""
+        return self.status != "refunded"
+
+    @property
+    def public_state(self) -> PublicState:
+        """The word that API and pages use."""
+        if self.status == "refunded":
+            return "refunded"
+        if self.status == "sent":
+            return "sent"
+        if self.case_id is not None:
+            return "unknown"
+        if self.lease is not None:
+            return "sending"
+        if self.ever_unknown:
+            return "unknown"
+        return "waiting" if self.deferred or self.is_waiting_for_removal else "reserved"
+
+    @property
+    def due_at(self) -> datetime | None:
+        """The earliest moment at which a machine has something to do here; None when it never has."""
+        if self.case_id is not None or not self.is_in_work or self.is_waiting_for_removal:
+            return None
+        if self.lease is not None:
+            return self.lease.until
+        if self.next_attempt_at is None:
+            return self.deadline
+        return min(self.next_attempt_at, self.deadline)
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether it is held, and its channel asked to come back later: a full team, for example."""
+        return self.deferred and self.is_live and self.case_id is None
+
+    @property
+    def is_use(self) -> bool:
+        """Whether it takes one of the code's uses; a rebind takes none."""
+        return self.kind == "redeem"
+
+    @property
+    def activated_at(self) -> datetime | None:
+        """When the access was first given, to whatever group; None before."""
+        return (self.access.activated_at if self.access else None) or self.sent_at
+
+    @property
+    def access_ends_at(self) -> datetime | None:
+        """When the access is over; None without an end, or before it begins. A rebind does not move it."""
+        return None if self.access is None else self.access.ends_at(self.sent_at)
+
+    @property
+    def access_due_at(self) -> datetime | None:
+        """When a machine has something to do about the access: tell of its end, end it, or have it taken away."""
+        if self.access is None:
+            return None
+        return self.access.due_at(self.sent_at, is_sent=self.status == "sent")
+
+    @property
+    def access_stands(self) -> bool:
+        """Whether its invitation was sent, counts, and what it gave has not ended."""
+        return self.status == "sent" and (self.access is None or self.access.ending is None)
+
+    @property
+    def is_past_sending(self) -> bool:
+        """Whether nobody needs a further delivery: it was accepted, or the access that it gave has ended."""
+        return self.accepted_at is not None or (self.status == "sent" and not self.access_stands)
+
+    @property
+    def is_held_elsewhere(self) -> bool:
+        """Whether a group's own system may have what its invitation gives, of which no end is recorded yet.
+
+        Such a system was asked and did not definitely refuse; or what was imported may be from one.
+        """
+        may_be_sent = bool(self.proved_deliveries) or self.ever_unknown
+        return may_be_sent and not self.is_by_letters and (self.access is None or self.access.ending is None)
+
+    @property
+    def is_by_letters(self) -> bool:
+        """Whether only channels that can remove nothing were asked; of what was imported that is not known."""
+        return bool(self.channels) and ONLY_LETTERS.issuperset(self.channels)
+
+    @property
+    def is_waiting_for_removal(self) -> bool:
+        """Whether its invitation is held back until the access of the corrected reservation is removed."""
+        return self.waits_for is not None
+
+    def is_access_over(self, now: datetime) -> bool:
+        """Whether the time of the access that it gives, or would give, is over."""
+        return self.access_ends_at is not None and self.access_ends_at <= now
+
+    def may_person_correct(self, now: datetime, within_s: int) -> bool:
+        """Whether the time is left in which its person may correct the email address; unlimited before it is sent.
+
+        Args:
+            now: Database time.
+            within_s: Seconds after sending.
+        """
+        return self.sent_at is None or now <= self.sent_at + timedelta(seconds=within_s)
+
+    def is_leased(self, now: datetime) -> bool:
+        """Whether a worker holds it at `now`."""
+        return self.lease is not None and self.lease.until > now
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether a machine may refund it: past its deadline, not leased, never unknown, not parked, not waiting."""
+        return (
+            self.is_live
+            and self.deadline <= now
+            and self.lease is None
+            and not self.ever_unknown
+            and self.case_id is None
+            and not self.is_waiting_for_removal
+        )
+
+
+def opened(code_id: UUID, version: int, event: ReservationOpened) -> Reservation:
+    """The reservation as its first event leaves it."""
+    return Reservation(
+        reservation_id=event.reservation_id,
+        code_id=code_id,
+        recipient_id=event.recipient_id,
+        versions=(version,),
+        moved_by=version,
+        reserved_at=event.at,
+        delivery_at=event.at,
+        deadline=event.deadline,
+        language=event.language,
+        kind="rebind" if isinstance(event, RebindReserved) else "redeem",
+        group=event.group,
+        follows=event.follows,
+        corrects=event.corrects,
+        waits_for=event.waits_for,
+        next_attempt_at=event.at if event.waits_for is None else None,
+        opened_by=event.actor,
+        request_id=event.request_id,
+        access=_promised(event),
+    )
+
+
+def _promised(event: ReservationOpened) -> Access | None:
+    announced = () if event.announced is None else (event.announced,)
+    if event.validity_days is None and event.activated_at is None and not event.moves and not announced:
+        return None
+    return Access(
+        validity_days=event.validity_days, activated_at=event.activated_at, moves=event.moves, announced=announced
+    )
+
+
+def evolve(this: Reservation, version: int, event: ReservationEvent) -> Reservation:
+    """The reservation after one more of its events.
+
+    Raises:
+        TypeError: There is no fold for this type of event: a defect.
+    """
+    try:
+        change = CHANGES[type(event)]
+    except KeyError as unknown:
+        raise TypeError(f"no fold for {type(event).__name__}") from unknown
+    changed = change(this, version, event)
+    if not isinstance(event, NoteAdded):
+        changed["moved_by"] = version
+        if event.actor in STAFF:
+            changed["staff_request_id"] = event.request_id
+            changed["staff_act"] = type(event).__name__
+    return replace(this, versions=(*this.versions, version), **changed)
+
+
+def fold(code_id: UUID, history: Iterable[tuple[int, ReservationEvent]]) -> Reservation:
+    """Build a reservation from its (version, event) pairs in order.
+
+    Raises:
+        ValueError: The first event does not open a reservation.
+    """
+    pairs = iter(history)
+    version, first = next(pairs)
+    if not isinstance(first, ReservationOpened):
+        message = f"a reservation can't begin with {type(first).__name__}"
+        raise ValueError(message)  # noqa: TRY004 - the value is wrong, the type of the argument is right
+    state = opened(code_id, version, first)
+    for version, event in pairs:
+        state = evolve(state, version, event)
+    return state

@@ -1,0 +1,1 @@
+"""Value objects: codes, email addresses, group names, link tokens."""
