@@ -26,9 +26,9 @@ from domain.commands.delivery.accept_invite import CALLBACK, AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.model.reservation import PublicState
 from domain.webhooks.signatures import Signed, fault_of
-from projections.channels import CallbackRefusal, ChannelLine, Channels
-from projections.hook_secrets import HookSecrets
-from projections.metrics import CALLBACKS
+from projections.repositories.group_channels import CallbackRefusal, ChannelLine, Channels
+from projections.repositories.webhook_secrets import HookSecrets
+from projections.telemetry.metrics import CALLBACKS
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from api.targets import checked_target
 from api.use_cases.channels import mail_again, post_to_channel, renew_secret
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.webhooks.target_url import URL_LENGTH_MAX
-from projections.channels import ChannelLine, Channels
-from projections.hook_secrets import HookSecrets, SecretLine
+from projections.repositories.group_channels import ChannelLine, Channels
+from projections.repositories.webhook_secrets import HookSecrets, SecretLine
 
 PER_PAGE = 100
 

@@ -27,8 +27,8 @@ from domain.commands.code.change_terms import terms_of
 from domain.commands.context import Context
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.number_bounds import VERSIONS
-from projections.code_list import STRETCH
-from projections.notes import Notes
+from projections.read_models.code_list import STRETCH
+from projections.repositories.notes import Notes
 
 router = APIRouter(
     prefix="/api/v1/codes",

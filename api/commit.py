@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 
 from domain.command_bus import Command, Result
-from projections.errors import StorageUnavailableError
-from projections.group_commit import BATCH_MAX, WAITING_MAX, Execute, OverloadedError
-from projections.metrics import BATCH_SIZE, COMMIT_SECONDS
-from projections.stepwise import NotSmoothError
+from projections.database.errors import StorageUnavailableError
+from projections.storage.group_commit import BATCH_MAX, WAITING_MAX, Execute, OverloadedError
+from projections.storage.pipelined_execute import NotSmoothError
+from projections.telemetry.metrics import BATCH_SIZE, COMMIT_SECONDS
 
 CHECK_S = 0.5
 """How often waiting commands are looked over for those that waited too long: a timer for each would cost more."""

@@ -24,7 +24,7 @@ from api.schemas import Problem
 from api.seats import SeatedStream, Seats
 from api.services import Services
 from domain.events import EVENT_TYPES, ReservationEvent
-from projections.feed import Feed, FeedEvent, FeedPage
+from projections.read_models.event_feed import Feed, FeedEvent, FeedPage
 
 LIMIT_MAX: Final = 1_000
 POSITION_MAX: Final = 2**63 - 1

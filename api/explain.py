@@ -30,7 +30,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
 from domain.values.timestamps import text_of
-from projections.reading import HistoryLine, Reader
+from projections.read_models.reader import HistoryLine, Reader
 
 RESERVATIONS_MAX = 1_000
 """As many of each kind are named, the newest ones; the sums are always those of all."""

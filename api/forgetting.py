@@ -12,9 +12,9 @@ from domain.commands.context import Context
 from domain.commands.reservation.close_for_erasure import CloseForForgetting
 from domain.commands.reservation.settle_due import SettleDue
 from domain.values.identifiers import EmailAddress
-from projections.audit_log import Action, Recorder
-from projections.bootstrap import Storage
-from projections.forgetting import Eraser, ForgottenList
+from projections.privacy.erasure import Eraser, ForgottenList
+from projections.repositories.audit_log import Action, Recorder
+from projections.storage.bootstrap import Storage
 
 ROUNDS_MAX = 1000
 """Times 500 reservations: more than one person can hold."""

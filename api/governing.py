@@ -18,7 +18,7 @@ from domain.commands.code.change_terms import ChangeTerms, Terms, terms_of
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
 from domain.ports import TextDraft
-from projections.revoking import case_ids, settle
+from projections.storage.revocation_queue import case_ids, settle
 
 router = APIRouter(
     prefix="/api/v1/codes/{code_id}",

@@ -9,7 +9,7 @@ from api.broker import PARTS
 from api.deps import TheServices
 from api.problems import ProblemError
 from api.schemas import Readiness
-from projections.exposition import MEDIA_TYPE, Exposition
+from projections.telemetry.exposition import MEDIA_TYPE, Exposition
 
 router = APIRouter(tags=["operation"])
 

@@ -14,7 +14,7 @@ from api.schemas import CodeView
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from projections.reading import HistoryLine, Reader
+from projections.read_models.reader import HistoryLine, Reader
 
 LINE_COLUMNS: Final = (
     "position", "version", "type", "at", "recorded_at", "reservation_id", "used_count", "reserved", "available",

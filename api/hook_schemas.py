@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from api.schemas import Asked
 from domain.webhooks.target_url import URL_LENGTH_MAX
-from projections.deliveries import DeliveryLine, DeliveryState
-from projections.endpoints import CONCURRENCY, EVENT_NAMES, Endpoint, EndpointState, WhyDisabled
-from projections.hook_secrets import SecretLine
+from projections.repositories.webhook_deliveries import DeliveryLine, DeliveryState
+from projections.repositories.webhook_endpoints import CONCURRENCY, EVENT_NAMES, Endpoint, EndpointState, WhyDisabled
+from projections.repositories.webhook_secrets import SecretLine
 
 
 class SecretView(BaseModel):

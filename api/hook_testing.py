@@ -9,10 +9,10 @@ from fastapi import Depends, Request
 
 from api.problems import ProblemError
 from api.services import Services
-from projections.audit_log import Action, Recorder, told
-from projections.deliveries import TEST_TYPE, Deliveries, DeliveryState, Tried
-from projections.endpoints import Endpoint, Endpoints
-from projections.hook_secrets import HookSecrets
+from projections.repositories.audit_log import Action, Recorder, told
+from projections.repositories.webhook_deliveries import TEST_TYPE, Deliveries, DeliveryState, Tried
+from projections.repositories.webhook_endpoints import Endpoint, Endpoints
+from projections.repositories.webhook_secrets import HookSecrets
 
 SPARE_S: Final = 5.0
 """What keeping a test's outcome may take, beyond the message's own time."""

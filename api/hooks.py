@@ -35,9 +35,9 @@ from api.use_cases.webhook_endpoints import (
     redeliver_failed,
     remove_endpoint,
 )
-from projections.deliveries import Deliveries, DeliveryState
-from projections.endpoints import Endpoint, Endpoints
-from projections.hook_secrets import HookSecrets
+from projections.repositories.webhook_deliveries import Deliveries, DeliveryState
+from projections.repositories.webhook_endpoints import Endpoint, Endpoints
+from projections.repositories.webhook_secrets import HookSecrets
 
 PER_PAGE = 100
 TRIED_ANEW = timedelta(days=30)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from api.problems import malformed
 from domain.commands.reservation.reserve import IdempotencyKey
-from projections.vault import TypedCode
+from projections.vault.vault import TypedCode
 
 if TYPE_CHECKING:
     from api.services import Caller

@@ -15,9 +15,9 @@ from domain.commands.context import Context
 from domain.errors import Refusal
 from domain.ports import TextDraft
 from domain.values.identifiers import Letters, draw_code, shown_code
-from projections.bootstrap import Storage
-from projections.errors import StorageUnavailableError
-from projections.randomness import POOL
+from projections.database.errors import StorageUnavailableError
+from projections.storage.bootstrap import Storage
+from projections.vault.random_source import POOL
 
 BATCH = 500
 """Codes of one commit: it keeps the order lock for some hundredths of a second, which redeems don't notice."""

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from api.scopes import Role, Scope
 from api.sessions import digest_of
-from projections.api_keys import ApiKeys
-from projections.audit_log import Action, Recorder, told
+from projections.repositories.api_keys import ApiKeys
+from projections.repositories.audit_log import Action, Recorder, told
 
 SECRET_BYTES: Final = 24
 PREFIX: Final = "rl_"

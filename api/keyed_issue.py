@@ -19,13 +19,13 @@ from api.schemas import IssueRequest
 from api.services import Caller
 from domain.commands.context import Context
 from domain.values.identifiers import Letters, draw_code, shown_code
-from projections.audit_log import Action, told
-from projections.batches import code_id_of
-from projections.bootstrap import Storage
-from projections.code_list import CodeList
-from projections.issue_keys import IssueKey, IssueKeys
-from projections.notes import Notes
-from projections.reading import Reader
+from projections.read_models.code_list import CodeList
+from projections.read_models.reader import Reader
+from projections.repositories.audit_log import Action, told
+from projections.repositories.idempotency_keys import IssueKey, IssueKeys
+from projections.repositories.issue_batches import code_id_of
+from projections.repositories.notes import Notes
+from projections.storage.bootstrap import Storage
 
 _NOTE = "note"
 

@@ -45,21 +45,21 @@ from api.settings import ApiSettings
 from api.support import Desk, SignInGate, build_support
 from api.support.dashboard import Dashboard
 from domain.commands.context import Context
-from projections.bootstrap import Storage
-from projections.disk import DiskNumbers
-from projections.errors import StorageUnavailableError
-from projections.exposition import Exposition
-from projections.forgetting import ForgottenList
-from projections.garbage import look_seldom
-from projections.limit_reports import LimitReports
-from projections.logs import configure_logs
-from projections.metrics import ERRORS, REDEEM_REQUESTS, STARTED, declare_zeroes
-from projections.numbers import LedgerNumbers
-from projections.pool_metrics import show_pool
-from projections.randomness import POOL
-from projections.reading import Reader
-from projections.silent_writers import SilentWriterWatch
-from projections.stepwise import StepwiseExecute
+from projections.database.errors import StorageUnavailableError
+from projections.database.stalled_writers import SilentWriterWatch
+from projections.monitoring.disk import DiskNumbers
+from projections.monitoring.ledger_collector import LedgerNumbers
+from projections.monitoring.pool import show_pool
+from projections.privacy.erasure import ForgottenList
+from projections.read_models.reader import Reader
+from projections.repositories.rate_limit_reports import LimitReports
+from projections.storage.bootstrap import Storage
+from projections.storage.pipelined_execute import StepwiseExecute
+from projections.telemetry.exposition import Exposition
+from projections.telemetry.gc_tuning import look_seldom
+from projections.telemetry.log_setup import configure_logs
+from projections.telemetry.metrics import ERRORS, REDEEM_REQUESTS, STARTED, declare_zeroes
+from projections.vault.random_source import POOL
 from workers.broker import BrokerWatch
 from workers.dispatch import BackgroundDispatcher
 

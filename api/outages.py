@@ -8,7 +8,7 @@ from domain.command_bus import Command, Done, Result
 from domain.commands.context import Context
 from domain.commands.reservation.resolve_case import RefundAfterOutage
 from domain.model import reservation
-from projections.reading import Reader
+from projections.read_models.reader import Reader
 
 READ_AT_ONCE = 500
 REFUNDED_AT_ONCE = 100

@@ -14,10 +14,10 @@ from api.csv_lines import csv_line
 from api.history import code_of, line_of
 from domain.ports import Language
 from domain.values.identifiers import shown_code
-from projections.code_list import CodeList, CodeText
-from projections.paging import BEGINNING
-from projections.reservation_list import ReservationList
-from projections.statement_stream import CodeLine
+from projections.read_models.code_list import CodeList, CodeText
+from projections.read_models.pagination import BEGINNING
+from projections.read_models.reservation_list import ReservationList
+from projections.read_models.statement_export import CodeLine
 
 Format = Literal["csv", "jsonl"]
 SLICE: Final = 1_000

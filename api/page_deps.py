@@ -23,7 +23,7 @@ from domain.policy import Policy
 from domain.ports import Language
 from domain.values.link_token import Delivery, read_correction_token, read_token
 from domain.values.timestamps import shifted
-from projections.groups import Groups
+from projections.repositories.groups import Groups
 
 SECONDS_PER_DAY: Final = 86_400
 

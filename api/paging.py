@@ -7,7 +7,7 @@ from uuid import UUID
 
 from api.problems import malformed
 from domain.values.timestamps import read_timestamp
-from projections.paging import BEGINNING
+from projections.read_models.pagination import BEGINNING
 
 T = TypeVar("T")
 Place = tuple[datetime, UUID]

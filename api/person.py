@@ -8,8 +8,8 @@ from msgspec import structs
 from api.messages import event_sentence
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress
-from projections.audit_log import Action, Recorder
-from projections.person import Held, PersonReader
+from projections.privacy.data_export import Held, PersonReader
+from projections.repositories.audit_log import Action, Recorder
 
 FORMAT: Final = "redemption-ledger person 1"
 OTHERS: Final = frozenset({"actor_id", "text_id"})

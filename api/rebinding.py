@@ -7,7 +7,7 @@ from api.services import Caller, Redemption, Services
 from domain.commands.access.rebind import RebindReservation, RequestRebind
 from domain.ports import Language, TextDraft
 from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError
-from projections.groups import Groups
+from projections.repositories.groups import Groups
 
 
 async def rebind_by_person(

@@ -13,9 +13,9 @@ from api.schemas import ForgetRequest, ForgottenView, PersonView, Problem
 from api.services import Caller, Services
 from domain.errors import ReservationNotResolvable
 from domain.values.identifiers import EmailAddress, MalformedEmailError
-from projections.forgetting import ForgottenList, ForgottenListError
-from projections.metrics import ERRORS
-from projections.vault import SealBrokenError
+from projections.privacy.erasure import ForgottenList, ForgottenListError
+from projections.telemetry.metrics import ERRORS
+from projections.vault.vault import SealBrokenError
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/api/v1/recipients", tags=["recipients"])

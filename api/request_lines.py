@@ -5,7 +5,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from projections.logs import json_line
+from projections.telemetry.log_setup import json_line
 
 HELD_S = 0.05
 """How long a line may wait for others; a process that is killed loses no more than these."""

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from prometheus_client import Counter, Histogram
 
-from projections.metrics import REQUEST_SECONDS, REQUESTS
+from projections.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
 _PREFIXES = (
     ("/api/v1/public/redeem", "redeem"),

@@ -15,7 +15,7 @@ from api.paging import FIRST, Stretch, place_of
 from api.schemas import Problem
 from domain.model import reservation
 from domain.model.reservation import PublicState, Reservation
-from projections.reservation_list import ReservationList, ReservationPlace
+from projections.read_models.reservation_list import ReservationList, ReservationPlace
 
 PAGE_MAX = 200
 STRETCH = 2_000

@@ -26,13 +26,13 @@ from domain.model.reservation import Reservation
 from domain.ports import Language, TextDraft
 from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError
 from domain.values.link_token import correction_token, read_correction_token
-from projections.audit_log import Action, Actor
-from projections.bootstrap import Storage
-from projections.errors import StorageUnavailableError
-from projections.group_commit import OverloadedError
-from projections.metrics import ERRORS, REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, known
-from projections.reading import Reader
-from projections.vault import TypedCode, Vault
+from projections.database.errors import StorageUnavailableError
+from projections.read_models.reader import Reader
+from projections.repositories.audit_log import Action, Actor
+from projections.storage.bootstrap import Storage
+from projections.storage.group_commit import OverloadedError
+from projections.telemetry.metrics import ERRORS, REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, known
+from projections.vault.vault import TypedCode, Vault
 
 T = TypeVar("T")
 ACCEPTED, KNOWN = REDEEM_REQUESTS.labels("accepted"), REDEEM_REQUESTS.labels("known")

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field, field_validator
 
 from api.limits.invitations import RATES, Rates
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
 
 RATE_MAX: Final = 1_000_000
 """Invitations an hour that a limit may be set to."""

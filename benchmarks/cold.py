@@ -12,8 +12,8 @@ from domain.commands.context import Context
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.values.identifiers import EmailAddress, normal_code
-from projections.bootstrap import Storage
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.storage.bootstrap import Storage
 
 TRIES = 5
 WARM_UPS = 8

@@ -12,8 +12,8 @@ from uuid import UUID
 import psycopg
 
 from domain.events import Event, InviteAttempted, InviteSent, UseReserved
-from projections.codec import encode
-from projections.snapshots import write_missing
+from projections.event_store.codec import encode
+from projections.event_store.snapshots import write_missing
 from projections.sql import QUERIES
 
 CHUNK = 50_000

@@ -7,8 +7,8 @@ import time
 
 from benchmarks.machine import Machine
 from benchmarks.tools import BenchmarkError, Wrk
-from projections.database import connect
-from projections.tree_log import FOLLOWED_MAX, follow
+from projections.database.connection import connect
+from projections.transparency_log.tile_log import FOLLOWED_MAX, follow
 
 Numbers = dict[str, float]
 EVERY_S = 2.0

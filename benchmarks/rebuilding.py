@@ -23,12 +23,12 @@ from benchmarks import report
 from benchmarks.long_log import make_log
 from benchmarks.machine import Machine, machine
 from benchmarks.tools import BenchmarkError, Wrk
-from projections.database import connect
-from projections.fold_jobs import fold_jobs
-from projections.fold_watch import NoWatch, ReadEvent
-from projections.migrations import migrate
-from projections.rebuild_log import SIZES, LogFold, Streams, fold_streams
-from projections.rebuild_shadow import PROJECTIONS
+from projections.database.connection import connect
+from projections.database.migrations import migrate
+from projections.event_store.row_mapping import PROJECTIONS
+from projections.replay.jobs import fold_jobs
+from projections.replay.log_fold import SIZES, LogFold, Streams, fold_streams
+from projections.replay.observer import NoWatch, ReadEvent
 
 Numbers = dict[str, float]
 EVENTS = 400_000

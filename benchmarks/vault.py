@@ -15,9 +15,9 @@ from benchmarks.machine import machine
 from domain.commands.context import Context
 from domain.commands.reservation.reserve import ReserveUse
 from domain.values.identifiers import EmailAddress
-from projections.bootstrap import Storage
-from projections.settings import LedgerSettings
-from projections.vault import RowKind, Sealed, Vault
+from projections.config.settings import LedgerSettings
+from projections.storage.bootstrap import Storage
+from projections.vault.vault import RowKind, Sealed, Vault
 
 COMMIT = 64
 """Redeems in one commit, as many as come together under load."""

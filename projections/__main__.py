@@ -15,21 +15,20 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from projections.bootstrap import Storage
-from projections.checkpoints import public_keys
-from projections.errors import RolesMissingError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
-from projections.fold_pool import WORKERS_MAX, workers_here
-from projections.migrations import check_schema
-from projections.reading import Reader
-from projections.rebuild import LISTED_MAX, Wish
-from projections.rebuild_command import EXIT_SERVICE, run_rebuild
-from projections.rebuild_pace import stand_back
-from projections.rebuild_shadow import PROJECTIONS
-from projections.roles import check_owner
-from projections.settings import DEFAULT_DATA_DIR, LedgerSettings, url_with_password
-from projections.terminal_text import say_error
-from projections.verify_command import grace_of, run_verify
-from projections.verify_tree import Outside
+from projections.config.settings import DEFAULT_DATA_DIR, LedgerSettings, url_with_password
+from projections.database.errors import RolesMissingError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
+from projections.database.migrations import check_schema
+from projections.database.roles import check_owner
+from projections.event_store.row_mapping import PROJECTIONS
+from projections.read_models.reader import Reader
+from projections.rebuild.command import EXIT_SERVICE, run_rebuild
+from projections.rebuild.rebuild import LISTED_MAX, Wish
+from projections.replay.worker_pool import WORKERS_MAX, stand_back, workers_here
+from projections.storage.bootstrap import Storage
+from projections.terminal.text import say_error
+from projections.transparency_log.checkpoints import public_keys
+from projections.verification.command import grace_of, run_verify
+from projections.verification.merkle_check import Outside
 
 EXIT_USAGE = 2
 PASSWORD_FILE = "LEDGER_DATABASE_PASSWORD_FILE"  # noqa: S105 - the name of a variable, not a password

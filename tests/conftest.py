@@ -27,7 +27,7 @@ def postgres_url(servers_folder: Path) -> Iterator[str]:
     It is thrown away and no test cuts its power, so it need not wait for the disk: a test's own database costs a
     fraction. Stacks, benchmarks and the tests of outages have servers of their own, with fsync on.
     """
-    from projections.migrations import migrate  # noqa: PLC0415 - pure tests load no driver
+    from projections.database.migrations import migrate  # noqa: PLC0415 - pure tests load no driver
     from tests.servers import postgres_server  # noqa: PLC0415 - pure tests load no server
 
     with postgres_server(_made(servers_folder / "postgres"), "-c", "fsync=off") as url:

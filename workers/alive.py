@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from projections.terminal_text import say_error
+from projections.terminal.text import say_error
 
 RENEW_S = 3.0
 EXPIRES_S = 15

@@ -14,7 +14,7 @@ from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.values.group_name import fault_of_group
 from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
-from projections.terminal_text import say_error
+from projections.terminal.text import say_error
 
 if TYPE_CHECKING:
     from workers.runtime import Runtime

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging
 
-from projections.logs import configure_logs
+from projections.telemetry.log_setup import configure_logs
 from workers.acks import free_the_hands_of_workers
 from workers.alive import announce
 from workers.outages import keep_to_one_line

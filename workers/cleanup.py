@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from projections.bootstrap import Storage
-from projections.deliveries import Deliveries
-from projections.hook_secrets import drop_ended
+from projections.repositories.webhook_deliveries import Deliveries
+from projections.repositories.webhook_secrets import drop_ended
 from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
 
 CALLBACKS_KEPT = timedelta(hours=24)
 """A callback is refused by its time alone after five minutes; this is longer than any clock is wrong."""

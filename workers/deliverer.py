@@ -16,12 +16,12 @@ from typing import Final
 from uuid import UUID
 
 from domain.webhooks.retry_schedule import TRIED_FOR, next_try, rest
-from projections.bootstrap import Storage
-from projections.deliveries import Deliveries, DueDelivery, Note, Standing, Taken, Tried
-from projections.endpoints import Endpoints, WhyDisabled
-from projections.errors import StorageUnavailableError
-from projections.hook_secrets import HookSecrets
-from projections.metrics import ERRORS, WEBHOOK_DELIVERIES
+from projections.database.errors import StorageUnavailableError
+from projections.repositories.webhook_deliveries import Deliveries, DueDelivery, Note, Standing, Taken, Tried
+from projections.repositories.webhook_endpoints import Endpoints, WhyDisabled
+from projections.repositories.webhook_secrets import HookSecrets
+from projections.storage.bootstrap import Storage
+from projections.telemetry.metrics import ERRORS, WEBHOOK_DELIVERIES
 from workers.hooks import Sender, Sent
 from workers.posting import Poster
 

@@ -12,11 +12,11 @@ from typing import Final
 
 from celery.signals import task_received, worker_ready
 
-from projections import metric_files
-from projections.disk import DiskNumbers
-from projections.exposition import MEDIA_TYPE, Exposition
-from projections.metrics import STARTED, declare_zeroes
-from projections.numbers import LedgerNumbers
+from projections.monitoring.disk import DiskNumbers
+from projections.monitoring.ledger_collector import LedgerNumbers
+from projections.telemetry import multiprocess
+from projections.telemetry.exposition import MEDIA_TYPE, Exposition
+from projections.telemetry.metrics import STARTED, declare_zeroes
 from workers.alive import Recently
 from workers.broker import BrokerState, BrokerWatch
 from workers.settings import WorkerSettings
@@ -115,7 +115,7 @@ def start_exporter(settings: WorkerSettings) -> Exporter | None:
     STARTED.labels("worker").set_to_current_time()
     if settings.worker_metrics_port == 0:
         return None
-    if metric_files.folder() is None:
+    if multiprocess.folder() is None:
         log.warning("PROMETHEUS_MULTIPROC_DIR is missing: metrics of the worker's child processes are not served")
     watch = BrokerWatch(settings.redis_url.get_secret_value())
     exposition = Exposition(

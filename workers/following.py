@@ -4,12 +4,12 @@ import logging
 from datetime import datetime
 from pathlib import Path
 
-from projections.bootstrap import Storage
-from projections.checkpoints import signing_key
-from projections.errors import OlderStateError
-from projections.published import sign_and_publish
-from projections.tallies import advance
-from projections.tree_log import FOLLOWED_MAX, follow
+from projections.database.errors import OlderStateError
+from projections.monitoring.event_counters import advance
+from projections.storage.bootstrap import Storage
+from projections.transparency_log.checkpoint_file import sign_and_publish
+from projections.transparency_log.checkpoints import signing_key
+from projections.transparency_log.tile_log import FOLLOWED_MAX, follow
 
 log = logging.getLogger(__name__)
 

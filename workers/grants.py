@@ -19,8 +19,8 @@ from domain.model.access import Access
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
-from projections.bootstrap import Storage
 from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
 from workers.letters import LetterPress
 from workers.steps import Addresses
 

@@ -13,8 +13,8 @@ from uuid import UUID
 import msgspec
 
 from domain.webhooks.signatures import sign
-from projections.deliveries import TEST_TYPE, DueDelivery
-from projections.metrics import WEBHOOK_SECONDS
+from projections.repositories.webhook_deliveries import TEST_TYPE, DueDelivery
+from projections.telemetry.metrics import WEBHOOK_SECONDS
 from workers.posting import NotSentError, Poster, UnansweredError, wait_of
 
 OK, REDIRECTS, REFUSALS, FAULTS = 200, 300, 400, 500

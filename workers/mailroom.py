@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from domain.ports import Channel
-from projections.errors import StorageUnavailableError
-from projections.metrics import ERRORS
+from projections.database.errors import StorageUnavailableError
+from projections.telemetry.metrics import ERRORS
 from workers.lanes import UNBOUNDED, Lanes, Plan, Rests
 from workers.steps import Claimed, Steps, Tried
 

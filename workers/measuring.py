@@ -15,7 +15,7 @@ from domain.ports import (
     RemovalOutcome,
     Uncertain,
 )
-from projections.metrics import ERRORS, SEND_SECONDS
+from projections.telemetry.metrics import ERRORS, SEND_SECONDS
 from workers.steps import outcome_word
 
 log = logging.getLogger(__name__)

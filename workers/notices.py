@@ -7,9 +7,9 @@ from uuid import UUID
 
 from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Accepted, Channel, Letter, Rejected, Uncertain, UnverifiedAddress
-from projections.beside_log import CORRECTION_NOTICE, ENDS_IN, MOVE_NOTICE
-from projections.bootstrap import Storage
+from projections.event_store.side_tables import CORRECTION_NOTICE, ENDS_IN, MOVE_NOTICE
 from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
 from workers.lanes import Rests
 from workers.steps import Steps, outcome_word
 

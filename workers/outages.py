@@ -7,7 +7,7 @@ import redis.exceptions
 from celery.beat import SchedulingError
 from kombu.exceptions import OperationalError as BrokerAwayError
 
-from projections.outages import DATABASE_AWAY
+from projections.database.errors import DATABASE_AWAY
 
 AWAY: Final = (
     *DATABASE_AWAY,

@@ -6,8 +6,8 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.ports import Letter, Outcome
-from projections.bootstrap import Storage
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.storage.bootstrap import Storage
 from workers.channels.by_group import ByGroup
 from workers.channels.letters import Parts, letter_parts
 from workers.hooks import Sender, Sent

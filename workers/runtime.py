@@ -11,13 +11,13 @@ from uuid import UUID
 from domain.command_bus import Command, Done, Result
 from domain.commands.context import Context
 from domain.ports import Channel, Rejected, TextDraft
-from projections.bootstrap import Storage
-from projections.errors import StorageUnavailableError
-from projections.group_commit import GroupCommit
-from projections.groups import Groups
-from projections.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, known
-from projections.randomness import POOL
-from projections.reading import Reader
+from projections.database.errors import StorageUnavailableError
+from projections.read_models.reader import Reader
+from projections.repositories.groups import Groups
+from projections.storage.bootstrap import Storage
+from projections.storage.group_commit import GroupCommit
+from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, known
+from projections.vault.random_source import POOL
 from workers.channels import open_pool
 from workers.channels.by_group import ByGroup
 from workers.channels.pool import ConnectionPool

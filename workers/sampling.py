@@ -3,8 +3,8 @@
 import logging
 from datetime import datetime
 
-from projections.bootstrap import Storage
-from projections.drift import Sample, sample
+from projections.storage.bootstrap import Storage
+from projections.verification.drift_sample import Sample, sample
 
 CODES_PER_ROUND = 50
 

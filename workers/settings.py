@@ -4,7 +4,7 @@ import os
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
 from workers.channels.sender import Sender
 from workers.channels.server import MailServerAddress, is_null
 

@@ -12,9 +12,9 @@ from uuid import UUID
 from domain.command_bus import Command, Result
 from domain.commands.context import Context
 from domain.commands.reservation.settle_due import SettleDue
-from projections.bootstrap import Storage
-from projections.database import LedgerDatastore
+from projections.database.connection import LedgerDatastore
 from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
 from workers.dispatch import IDS_PER_MESSAGE
 
 TAKEN_MAX = 500

@@ -11,10 +11,18 @@ from celery.signals import task_postrun, task_prerun
 from prometheus_client.multiprocess import mark_process_dead
 
 from domain.values.trace_ids import outside_trace_id
-from projections import metric_files
-from projections.bootstrap import Storage
-from projections.metrics import ERRORS, TASK_RUNS, TASK_SECONDS, TASKS, WORKER_PROCESSES, declare_zeroes, known
-from projections.pool_metrics import show_pool
+from projections.monitoring.pool import show_pool
+from projections.storage.bootstrap import Storage
+from projections.telemetry import multiprocess
+from projections.telemetry.metrics import (
+    ERRORS,
+    TASK_RUNS,
+    TASK_SECONDS,
+    TASKS,
+    WORKER_PROCESSES,
+    declare_zeroes,
+    known,
+)
 from workers.outages import reason_of
 
 log = logging.getLogger(__name__)
@@ -69,5 +77,5 @@ def begin_process() -> None:
 
 def end_process() -> None:
     """It ends; its gauges end with it, its counts stay."""
-    if (folder := metric_files.folder()) is not None:
+    if (folder := multiprocess.folder()) is not None:
         mark_process_dead(os.getpid(), str(folder))  # type: ignore[no-untyped-call]  # prometheus_client ships this one without types

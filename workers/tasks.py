@@ -9,12 +9,12 @@ from uuid import UUID
 from celery import Task
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutting_down
 
-from projections.errors import StorageUnavailableError
-from projections.garbage import look_seldom
-from projections.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
-from projections.revoking import settle_next
-from projections.silent_writers import end_silent_writers
-from projections.snapshots import write_missing
+from projections.database.errors import StorageUnavailableError
+from projections.database.stalled_writers import end_silent_writers
+from projections.event_store.snapshots import write_missing
+from projections.storage.revocation_queue import settle_next
+from projections.telemetry.gc_tuning import look_seldom
+from projections.telemetry.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
 from workers.broker_memory import BrokerMemory
 from workers.by_hand import reserve_by_hand
 from workers.celery_app import FOLLOW_S, WEBHOOKS_S, celery_app, settings

@@ -6,9 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.ports import Channel
-from projections.bootstrap import Storage
-from projections.channels import Channels
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.repositories.group_channels import Channels
+from projections.storage.bootstrap import Storage
 from workers.channels import open_channel
 from workers.channels.pool import ConnectionPool
 from workers.channels.webhook import Way, WebhookChannel

@@ -20,8 +20,8 @@ from api.support.views import masked, state_name
 from api.use_cases.batches import stop_batch
 from domain.ports import Language
 from domain.values.identifiers import shown_code
-from projections.batches import Batch
-from projections.code_list import CodeText
+from projections.read_models.code_list import CodeText
+from projections.repositories.issue_batches import Batch
 
 PER_PAGE: Final = 50
 SHOWN_S: Final = 1800

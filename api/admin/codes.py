@@ -21,7 +21,7 @@ from api.support.search import LATEST
 from api.support.views import state_name
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.timestamps import TimestampError, clamped, read_timestamp
-from projections.code_list import STRETCH
+from projections.read_models.code_list import STRETCH
 
 PER_PAGE: Final = 25
 CELLS_MAX: Final = 5

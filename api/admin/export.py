@@ -14,7 +14,7 @@ from api.admin.rendering import admin_page
 from api.csv_lines import TYPE, csv_line
 from api.outgoing import CODE_COLUMNS, code_row, record_lines
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
-from projections.batches import Batch
+from projections.repositories.issue_batches import Batch
 
 REASON_LENGTH_MAX: Final = 500
 SLICE: Final = 500

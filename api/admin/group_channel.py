@@ -11,9 +11,9 @@ from api.support.access import Staff
 from api.targets import fault_of_target
 from api.use_cases.channels import mail_again, post_to_channel, renew_secret
 from domain.webhooks.target_url import URL_LENGTH_MAX
-from projections.channels import Channels
-from projections.groups import Group
-from projections.hook_secrets import HookSecrets
+from projections.repositories.group_channels import Channels
+from projections.repositories.groups import Group
+from projections.repositories.webhook_secrets import HookSecrets
 
 REFUSED_DAYS: Final = 7
 """How far back the page tells of refused callbacks."""

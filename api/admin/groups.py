@@ -21,7 +21,7 @@ from api.use_cases.batches import save_group
 from domain.ports import Accepted, Language, Later, Letter, Outcome, Rejected
 from domain.values.group_name import fault_of_group
 from domain.values.identifiers import EmailAddress, MalformedEmailError
-from projections.groups import Group, Words
+from projections.repositories.groups import Group, Words
 
 PER_PAGE: Final = 50
 SUBJECT_LENGTH_MAX: Final = 200

@@ -25,9 +25,9 @@ from api.use_cases.webhook_endpoints import (
     remove_endpoint,
 )
 from domain.webhooks.target_url import URL_LENGTH_MAX
-from projections.deliveries import Deliveries, DeliveryState
-from projections.endpoints import CONCURRENCY, EVENT_NAMES, Endpoints
-from projections.hook_secrets import HookSecrets
+from projections.repositories.webhook_deliveries import Deliveries, DeliveryState
+from projections.repositories.webhook_endpoints import CONCURRENCY, EVENT_NAMES, Endpoints
+from projections.repositories.webhook_secrets import HookSecrets
 
 PER_PAGE: Final = 25
 STATES: Final[tuple[DeliveryState, ...]] = get_args(DeliveryState)

@@ -28,7 +28,7 @@ from api.sessions import COOKIE
 from api.support.access import Admin, Staff, StaleFormError, SupportRoute, is_own_form
 from api.use_cases.batches import start_batch
 from domain.values.number_bounds import DAYS, REBINDS
-from projections.batches import Batch, NewBatch
+from projections.repositories.issue_batches import Batch, NewBatch
 
 PATH: Final = "/admin/import"
 FILE_BYTES_MAX: Final = 16 * 2**20

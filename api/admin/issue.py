@@ -23,7 +23,7 @@ from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
 from api.use_cases.batches import start_batch
 from domain.values.group_name import fault_of_group
 from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds
-from projections.batches import NewBatch
+from projections.repositories.issue_batches import NewBatch
 
 COUNT: Final = Bounds(1, 1_000_000)
 PREFIX_LENGTH_MAX: Final = 12

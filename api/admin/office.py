@@ -9,11 +9,11 @@ from api.admin.ports import PostRoom
 from api.admin.runner import BatchRunner
 from api.services import Services
 from api.support import Desk
-from projections.accounts import Accounts
-from projections.api_keys import ApiKeys
-from projections.batches import Batches
-from projections.code_list import CodeList
-from projections.groups import Groups
+from projections.read_models.code_list import CodeList
+from projections.repositories.api_keys import ApiKeys
+from projections.repositories.groups import Groups
+from projections.repositories.issue_batches import Batches
+from projections.repositories.staff_accounts import Accounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

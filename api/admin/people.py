@@ -16,7 +16,7 @@ from api.problems import ProblemError
 from api.support.access import ActingAdmin, Admin, Staff, SupportRoute
 from api.use_cases.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress, MalformedEmailError
-from projections.accounts import LastAdminError
+from projections.repositories.staff_accounts import LastAdminError
 
 PER_PAGE: Final = 50
 PASSWORD_BYTES: Final = 15

@@ -18,11 +18,11 @@ from api.issuing import NEW, Order, Terms, TextTakenError, Usage, issue_orders
 from domain.commands.context import Context
 from domain.values.identifiers import draw_code
 from domain.values.timestamps import clamped
-from projections.batches import REFUSALS_KEPT_MAX, Batch, Batches, BatchState, code_id_of
-from projections.bootstrap import Storage
-from projections.code_list import CodeList
-from projections.errors import StorageUnavailableError
-from projections.metrics import ERRORS
+from projections.database.errors import StorageUnavailableError
+from projections.read_models.code_list import CodeList
+from projections.repositories.issue_batches import REFUSALS_KEPT_MAX, Batch, Batches, BatchState, code_id_of
+from projections.storage.bootstrap import Storage
+from projections.telemetry.metrics import ERRORS
 
 log = logging.getLogger(__name__)
 

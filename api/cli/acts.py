@@ -19,9 +19,9 @@ from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.request_resend import RequestResend
 from domain.errors import Refusal
-from projections.revoking import case_ids, settle
-from projections.terminal_text import say
-from projections.vault import PrivateText
+from projections.storage.revocation_queue import case_ids, settle
+from projections.terminal.text import say
+from projections.vault.vault import PrivateText
 
 CODE = typer.Argument(help="The code's text or its id.")
 RESERVATION = typer.Argument(help="The reservation's id.")

@@ -10,9 +10,9 @@ from api.cli.arguments import READ_DAYS, JsonFlag, name_of
 from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
 from api.key_making import KeyWish, make_key, revoke_key
 from api.scopes import RANK, SCOPES, Role, Scope
-from projections.api_keys import ApiKeys, KeyLine
-from projections.terminal_tables import show, table
-from projections.terminal_text import say
+from projections.repositories.api_keys import ApiKeys, KeyLine
+from projections.terminal.tables import show, table
+from projections.terminal.text import say
 
 LISTED_MAX = 10_000
 NEWEST = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))

@@ -28,7 +28,7 @@ from api.cli import (
 )
 from api.cli.context import Session, complain
 from api.cli.endings import EXIT_INTERRUPTED, open_streams, status_of
-from projections.terminal_text import say
+from projections.terminal.text import say
 
 app = typer.Typer(
     name="ledger",

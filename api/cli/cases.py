@@ -11,10 +11,10 @@ from api.cli.context import OpenLedger, Session, local_time, print_json
 from api.messages import event_sentence
 from domain.commands.reservation.resolve_case import Resolution, ResolveReservation
 from domain.errors import Refusal
-from projections.paging import BEGINNING
-from projections.reading import CaseRow
-from projections.terminal_tables import show, styled, table
-from projections.terminal_text import say
+from projections.read_models.pagination import BEGINNING
+from projections.read_models.reader import CaseRow
+from projections.terminal.tables import show, styled, table
+from projections.terminal.text import say
 
 CASES_MAX = 10_000
 """More than anybody can decide one by one; the oldest come first."""

@@ -36,10 +36,10 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.errors import Refusal, ReservationNotRefundable
 from domain.values.identifiers import shown_code
 from domain.values.number_bounds import Bounds
-from projections.notes import Notes
-from projections.randomness import POOL
-from projections.terminal_tables import progress_bar, show, styled, table
-from projections.terminal_text import say, write_document
+from projections.repositories.notes import Notes
+from projections.terminal.tables import progress_bar, show, styled, table
+from projections.terminal.text import say, write_document
+from projections.vault.random_source import POOL
 
 LIVE_MAX = 100_000
 FOLLOW_S = 0.5

@@ -14,13 +14,13 @@ from api.cli.context import complain
 from api.cli.production import refuse_unsafe
 from api.cli.stack.secret_file import FILE, load_secrets
 from domain.values.number_bounds import PORTS
-from projections import metric_files
-from projections.bootstrap import check_keys
-from projections.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
-from projections.migrations import check_schema, migrate
-from projections.published import check_published
-from projections.roles import owns_schema
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.database.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
+from projections.database.migrations import check_schema, migrate
+from projections.database.roles import owns_schema
+from projections.storage.bootstrap import check_keys
+from projections.telemetry import multiprocess
+from projections.transparency_log.checkpoint_file import check_published
 
 PAUSE_S = 1.0
 
@@ -75,8 +75,8 @@ def run(
     url = settings.database_url.get_secret_value()
     check_keys(url, settings.open_vault())
     check_published(url, settings.checkpoint_file)
-    if (folder := metric_files.folder()) is not None:
-        metric_files.wipe(folder)
+    if (folder := multiprocess.folder()) is not None:
+        multiprocess.wipe(folder)
     command = [sys.executable, "-m", *COMMANDS[component]]
     if component == "backend":
         command += ["--host", host, "--port", str(port)]

@@ -21,12 +21,12 @@ from domain.commands.context import Context
 from domain.errors import Refusal, ReservationUnknown
 from domain.ports import Language
 from domain.values.timestamps import text_of
-from projections.audit_log import OPERATOR, Action
-from projections.bootstrap import Storage
-from projections.errors import StorageUnavailableError
-from projections.reading import Reader
-from projections.settings import LedgerSettings
-from projections.terminal_text import say_error, write_document
+from projections.config.settings import LedgerSettings
+from projections.database.errors import StorageUnavailableError
+from projections.read_models.reader import Reader
+from projections.repositories.audit_log import OPERATOR, Action
+from projections.storage.bootstrap import Storage
+from projections.terminal.text import say_error, write_document
 
 EXIT_USAGE = 2
 EXIT_SERVICE = 3

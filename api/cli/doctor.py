@@ -11,9 +11,9 @@ from api.cli.context import Session, print_json, settings_sentence
 from api.cli.doctor_database import BEHIND_DATABASE, database_findings, secrets_finding, skipped
 from api.cli.doctor_finding import Finding
 from api.cli.stack.state_file import read_state
-from projections.errors import StorageUnavailableError
-from projections.terminal_tables import show, styled, table
-from projections.terminal_text import say
+from projections.database.errors import StorageUnavailableError
+from projections.terminal.tables import show, styled, table
+from projections.terminal.text import say
 
 EXIT_FOUND = 1
 STYLES = {"ok": "green", "wrong": "bold red", "skipped": "yellow", "reminder": "yellow"}

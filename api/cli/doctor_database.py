@@ -7,14 +7,21 @@ from pathlib import Path
 from api.cli.doctor_finding import Finding, Findings, span
 from api.cli.doctor_vault import vault_finding
 from api.limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
-from projections.bootstrap import check_keys
-from projections.checkup import Backlog, ServerFacts, backlog, endpoints_lately, server_facts, tries_lately
-from projections.errors import OlderStateError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
-from projections.key_exports import not_exported
-from projections.migrations import check_schema, known_migrations
-from projections.published import check_published
-from projections.roles import who_may_change_the_log
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.database.errors import OlderStateError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
+from projections.database.migrations import check_schema, known_migrations
+from projections.database.roles import who_may_change_the_log
+from projections.monitoring.health_checks import (
+    Backlog,
+    ServerFacts,
+    backlog,
+    endpoints_lately,
+    server_facts,
+    tries_lately,
+)
+from projections.privacy.key_export_log import not_exported
+from projections.storage.bootstrap import check_keys
+from projections.transparency_log.checkpoint_file import check_published
 
 SKEW_S_MAX = 2.0
 """Leases use the database's clock alone; beyond this, times in logs and mails begin to contradict the ledger's."""

@@ -13,7 +13,7 @@ from api.cli.doctor_database import skipped
 from api.cli.doctor_finding import Finding, Findings
 from api.cli.stack.state_file import State
 from api.settings import ApiSettings
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
 from workers.broker import BEATS, is_nearly_full
 from workers.channels.server import MailServerAddress, is_null
 from workers.mail_watch import why_unreachable

@@ -4,9 +4,9 @@ import time
 from typing import Final
 
 from api.cli.doctor_finding import Finding
-from projections.checkup import sampled_vault
-from projections.errors import StorageUnavailableError
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.database.errors import StorageUnavailableError
+from projections.monitoring.health_checks import sampled_vault
 
 CHECKED_S: Final = 5.0
 """How long rows are opened: some 100,000 of them. `ledger verify` opens all."""

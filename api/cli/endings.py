@@ -10,14 +10,14 @@ from pydantic import ValidationError
 from api.cli.context import EXIT_REFUSED, EXIT_SERVICE, EXIT_USAGE, complain, settings_sentence
 from api.cli.production import UnsafeStartError
 from domain.errors import Refusal
-from projections.errors import (
+from projections.database.errors import (
     OlderStateError,
     RolesMissingError,
     SchemaMismatchError,
     StorageUnavailableError,
     WrongKeysError,
 )
-from projections.vault import SealBrokenError
+from projections.vault.vault import SealBrokenError
 
 EXIT_INTERRUPTED = 130
 LAST_STREAM = 2

@@ -20,10 +20,10 @@ from api.outgoing import (
     reservation_rows,
     statement_rows,
 )
-from projections.audit_log import told
-from projections.code_list import CodeList
-from projections.reservation_list import ReservationList
-from projections.statement_stream import statement_lines
+from projections.read_models.code_list import CodeList
+from projections.read_models.reservation_list import ReservationList
+from projections.read_models.statement_export import statement_lines
+from projections.repositories.audit_log import told
 
 FormatOption = Annotated[str | None, typer.Option("--format", help="csv or jsonl; else the file's ending tells, csv.")]
 

@@ -16,10 +16,10 @@ from api.issuing import Terms, issue_codes
 from api.passwords import password_hasher
 from domain.commands.context import Context
 from domain.values.identifiers import EmailAddress
-from projections.bootstrap import Storage
-from projections.forgetting import become_keeper_of_the_vault
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.database.roles import become_keeper_of_the_vault
 from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
 
 FILE = "first-start.json"
 NAMES = ("admin_key", "staff_email", "staff_password", "demo_code")

@@ -11,11 +11,11 @@ from api.cli.context import EXIT_REFUSED, EXIT_USAGE, OpenLedger, Session, compl
 from api.forgetting import Forgetting, Forgotten
 from api.settings import ApiSettings
 from domain.values.identifiers import EmailAddress
-from projections.forgetting import ForgottenList, ForgottenListError
-from projections.key_rotation import KeyRotation
-from projections.terminal_tables import progress_bar
-from projections.terminal_text import say
-from projections.vault import DigestMismatchError, SealBrokenError
+from projections.privacy.erasure import ForgottenList, ForgottenListError
+from projections.privacy.key_rotation import KeyRotation
+from projections.terminal.tables import progress_bar
+from projections.terminal.text import say
+from projections.vault.vault import DigestMismatchError, SealBrokenError
 
 LEASE_GRACE_S = 10
 """How much longer than a lease we wait for it; by then the sweep or we have settled it."""

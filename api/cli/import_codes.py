@@ -23,8 +23,8 @@ from api.intake.rows import COLUMNS
 from api.intake.taking import Intake, Rejects, Tally
 from api.issuing import AT_ONCE, Terms
 from domain.commands.context import Context
-from projections.randomness import POOL
-from projections.terminal_text import say
+from projections.terminal.text import say
+from projections.vault.random_source import POOL
 
 EXIT_FOUND = 1
 CONNECTIONS = AT_ONCE + 1

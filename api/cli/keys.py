@@ -11,13 +11,13 @@ from api.cli.arguments import JsonFlag
 from api.cli.context import Session, complain, print_json
 from api.cli.stack.secret_file import FILE, POSTGRES_PASSWORD, read_secrets
 from api.cli.written import OutputOption, written
-from projections.audit_log import OPERATOR, Action
-from projections.bootstrap import Storage
-from projections.checkpoints import public_keys
-from projections.errors import SchemaMismatchError, StorageUnavailableError
-from projections.key_exports import note_export
-from projections.keys import KeyRing
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.database.errors import SchemaMismatchError, StorageUnavailableError
+from projections.privacy.key_export_log import note_export
+from projections.repositories.audit_log import OPERATOR, Action
+from projections.storage.bootstrap import Storage
+from projections.transparency_log.checkpoints import public_keys
+from projections.vault.key_ring import KeyRing
 
 NOTE = """\
 # The keys of a Redemption Ledger, written {at:%Y-%m-%d %H:%M} UTC by `ledger keys export`.

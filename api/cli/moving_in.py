@@ -16,8 +16,8 @@ from api.moving_in.report import report_file
 from api.moving_in.service import MovingIn, Plan
 from domain.commands.context import Context
 from projections.legacy.source import LegacySourceError, OldSystem, open_old_system
-from projections.terminal_tables import Progress, progress_bar
-from projections.terminal_text import say
+from projections.terminal.tables import Progress, progress_bar
+from projections.terminal.text import say
 
 SHOWN_PER_KIND_MAX = 10
 LISTED_PER_KIND_MAX = 100

@@ -11,8 +11,8 @@ from api.cli.arguments import JsonFlag, moment_of
 from api.cli.context import OpenLedger, Session, local_time, print_json
 from api.hurt import Hurt, Window
 from api.outages import REFUNDED_AT_ONCE, find_hurt, give_back, parts_of
-from projections.terminal_tables import progress_bar, show, styled, table
-from projections.terminal_text import say
+from projections.terminal.tables import progress_bar, show, styled, table
+from projections.terminal.text import say
 
 SHOWN_MAX = 50
 

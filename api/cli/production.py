@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from projections.database import password_of
-from projections.keys import KeyRing
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.database.connection import password_of
+from projections.vault.key_ring import KeyRing
 
 SECRET_LETTERS_MIN = 32
 DISTINCT_MIN = 16

@@ -5,8 +5,8 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
-from projections.terminal_tables import progress_bar
-from projections.terminal_text import say_error
+from projections.terminal.tables import progress_bar
+from projections.terminal.text import say_error
 
 LINE_EVERY_S: Final = 5.0
 

@@ -10,18 +10,17 @@ from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_j
 from api.explain import ExplainedReservation, Explanation, explanation_of
 from api.i18n import Translator, translator
 from domain.values.number_bounds import VERSIONS, Bounds
-from projections.bootstrap import check_keys
-from projections.checkpoints import public_keys
-from projections.fold_pool import WORKERS_MAX, workers_here
-from projections.migrations import check_schema
-from projections.rebuild import LISTED_MAX, Wish
-from projections.rebuild_command import run_rebuild
-from projections.rebuild_pace import stand_back
-from projections.rebuild_shadow import PROJECTIONS
-from projections.roles import check_owner
-from projections.terminal_tables import PlainTable, show, styled, table
-from projections.verify_command import grace_of, run_verify
-from projections.verify_tree import Outside
+from projections.database.migrations import check_schema
+from projections.database.roles import check_owner
+from projections.event_store.row_mapping import PROJECTIONS
+from projections.rebuild.command import run_rebuild
+from projections.rebuild.rebuild import LISTED_MAX, Wish
+from projections.replay.worker_pool import WORKERS_MAX, stand_back, workers_here
+from projections.storage.bootstrap import check_keys
+from projections.terminal.tables import PlainTable, show, styled, table
+from projections.transparency_log.checkpoints import public_keys
+from projections.verification.command import grace_of, run_verify
+from projections.verification.merkle_check import Outside
 
 WorkersOption = Annotated[
     int | None,

@@ -10,10 +10,10 @@ import typer
 from api.cli.arguments import JsonFlag, reservation_id_of, whole_number
 from api.cli.context import EXIT_REFUSED, Session, complain, print_json
 from domain.values.number_bounds import CHECKPOINTS
-from projections.checkpoints import public_keys
-from projections.proof_check import KEY_BYTES, ReceiptError, check_proof
-from projections.receipts import NotYetSignedError, read_consistency, read_receipt
-from projections.terminal_text import say
+from projections.terminal.text import say
+from projections.transparency_log.checkpoints import public_keys
+from projections.transparency_log.proof_check import KEY_BYTES, ReceiptError, check_proof
+from projections.transparency_log.receipts import NotYetSignedError, read_consistency, read_receipt
 
 EXIT_FOUND = 1
 

@@ -7,8 +7,8 @@ import typer
 from api.cli.arguments import whole_number
 from api.cli.context import Session, print_json
 from domain.values.number_bounds import PORTS
-from projections.migrations import migrate as apply_migrations
-from projections.terminal_text import say
+from projections.database.migrations import migrate as apply_migrations
+from projections.terminal.text import say
 
 
 def add_to(app: typer.Typer) -> None:

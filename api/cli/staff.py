@@ -13,11 +13,11 @@ from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_j
 from api.passwords import password_hasher
 from api.scopes import RANK
 from api.use_cases.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
-from projections.accounts import Accounts, LastAdminError
-from projections.audit_log import Action
-from projections.staff import StaffDesk
-from projections.terminal_tables import show, table
-from projections.terminal_text import say
+from projections.repositories.audit_log import Action
+from projections.repositories.staff_accounts import Accounts, LastAdminError
+from projections.repositories.staff_sessions import StaffDesk
+from projections.terminal.tables import show, table
+from projections.terminal.text import say
 
 PASSWORD_BYTES = 15
 """120 bits; 20 letters that are typed once and then changed."""

@@ -16,16 +16,16 @@ from api.cli.context import EXIT_REFUSED, Session, complain, print_json
 from api.cli.forgetting import NO_REASON
 from api.cli.written import OutputOption, written
 from api.person import export_person
-from projections.audit_log import Act
-from projections.bootstrap import check_keys
-from projections.chained_lines import DamagedFileError
-from projections.fold_watch import PoisonEventError
-from projections.log_export import Exported, export_log
-from projections.log_import import NotEmptyError, import_log
-from projections.migrations import check_schema
-from projections.rebuild_command import ProgressLines
-from projections.roles import check_owner
-from projections.vault_file import Moved, export_vault, import_vault
+from projections.database.migrations import check_schema
+from projections.database.roles import check_owner
+from projections.rebuild.command import ProgressLines
+from projections.replay.observer import PoisonEventError
+from projections.repositories.audit_log import Act
+from projections.storage.bootstrap import check_keys
+from projections.transfer.checksummed_lines import DamagedFileError
+from projections.transfer.log_export import Exported, export_log
+from projections.transfer.log_import import NotEmptyError, import_log
+from projections.transfer.vault_transfer import Moved, export_vault, import_vault
 
 FileArgument = Annotated[Path, typer.Argument(help="The file; - for stdin.")]
 

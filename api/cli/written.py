@@ -8,7 +8,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from projections.terminal_text import binary_stdout
+from projections.terminal.text import binary_stdout
 
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="The file to make, mode 600; stdout if none is named.")

@@ -16,8 +16,8 @@ from api.intake.rows import CellFaultError, CodeRow, row_of
 from api.issuing import BATCH, NEW, Order, Terms, Usage, in_turn, issue_orders
 from domain.commands.context import Context
 from domain.events import CodeIssued, Event, OpeningBalanceImported
-from projections.bootstrap import Storage
-from projections.known_codes import KnownCodes
+from projections.read_models.code_list import KnownCodes
+from projections.storage.bootstrap import Storage
 
 FAULTS_KEPT_MAX: Final = 100
 """Bad lines that a report names; the rejects file has all."""

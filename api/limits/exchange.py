@@ -9,8 +9,8 @@ from typing import Final
 from eventsourcing.persistence import PersistenceError
 
 from api.limits.guard import Guard
-from projections.errors import DEFECTS
-from projections.limit_reports import LimitReport
+from projections.database.errors import DEFECTS
+from projections.repositories.rate_limit_reports import LimitReport
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from api.limits.recent import Recent
 from api.limits.sites import sites_of
 from domain.events import ActorKind
 from domain.values.code_strength import Shape
-from projections.limit_reports import LimitReport
-from projections.metrics import BREAKER_OPEN, LIMITED
+from projections.repositories.rate_limit_reports import LimitReport
+from projections.telemetry.metrics import BREAKER_OPEN, LIMITED
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, InvitationsLimited
 from domain.model.reservation import Reservation
-from projections.metrics import LIMITED
+from projections.telemetry.metrics import LIMITED
 
 Inviting = ReserveUse | CorrectRecipient | RequestRebind
 """Commands about a typed code; each reserves an invitation, or gives the reservation that is there already."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from api.moving_in.findings import Finding, Tally
-from projections.terminal_text import one_line
+from projections.terminal.text import one_line
 
 Write = Callable[[Finding], None]
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")

@@ -29,9 +29,9 @@ from domain.ports import Language
 from domain.values.code_strength import shape_of
 from domain.values.group_name import fault_of_group
 from domain.values.identifiers import MalformedCodeError, normal_code
-from projections.bootstrap import Storage
 from projections.legacy.source import CodeFile, OldSystem, Trouble
-from projections.reading import Reader
+from projections.read_models.reader import Reader
+from projections.storage.bootstrap import Storage
 
 BATCH = 200
 """Codes per transaction: what is interrupted leaves whole batches taken over, and the next run finds the rest."""

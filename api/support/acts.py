@@ -41,7 +41,7 @@ from domain.commands.code.change_terms import terms_of
 from domain.commands.context import Context
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import DAYS, USES
-from projections.revoking import settle
+from projections.storage.revocation_queue import settle
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 TheForm = Annotated[Filled, Depends(filled)]

@@ -18,7 +18,14 @@ from api.support.access import SupportRoute, Viewer
 from api.support.charts import Columns, columns, shares
 from api.support.rendering import language_of, support_page
 from domain.ports import Language
-from projections.dashboard import WAIT_BOUNDS_S, DashboardReader, Figures, Health, KeptAccess, StretchTooLongError
+from projections.read_models.dashboard_queries import (
+    WAIT_BOUNDS_S,
+    DashboardReader,
+    Figures,
+    Health,
+    KeptAccess,
+    StretchTooLongError,
+)
 
 KEPT_S: Final = 10.0
 """How long the figures of one stretch are shown again without asking: a page that many keep open costs little."""

@@ -29,8 +29,8 @@ from domain.values.group_name import fault_of_group
 from domain.values.identifiers import EmailAddress, MalformedEmailError
 from domain.values.number_bounds import DAYS, REBINDS, USES
 from domain.values.timestamps import in_utc
-from projections.revoking import case_ids
-from projections.vault import Vault
+from projections.storage.revocation_queue import case_ids
+from projections.vault.vault import Vault
 
 ReservationAct = Literal[
     "refund", "cancel", "correct", "resend", "rebind", "resolve-sent", "resolve-refunded", "resolve-retry"

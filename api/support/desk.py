@@ -18,11 +18,11 @@ from api.support.hashing_lane import HashingLane, Turn
 from api.support.known_browsers import KnownBrowsers
 from api.support.throttle import ALL, Count, Throttle
 from domain.values.identifiers import EmailAddress
-from projections.accounts import Accounts
-from projections.randomness import POOL
-from projections.staff import Account, StaffDesk
-from projections.statements import Statements
-from projections.support import SupportReader
+from projections.read_models.statements import Statements
+from projections.read_models.support_queries import SupportReader
+from projections.repositories.staff_accounts import Accounts
+from projections.repositories.staff_sessions import Account, StaffDesk
+from projections.vault.random_source import POOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from domain.ports import Language
 from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
 from domain.values.link_token import read_token
 from domain.values.trace_ids import is_trace_id
-from projections.vault import HINT_LETTERS
+from projections.vault.vault import HINT_LETTERS
 
 SHOWN_MAX: Final = 6
 TRIES_SHOWN: Final = 20

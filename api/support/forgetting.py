@@ -14,7 +14,7 @@ from api.support.desk import Desk
 from api.support.rendering import language_of, support_page
 from api.support.unmasking import REASON_LENGTH_MAX, is_reason
 from api.support.views import masked
-from projections.forgetting import Eraser
+from projections.privacy.erasure import Eraser
 
 DONE: Final = "forgotten"
 

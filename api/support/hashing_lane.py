@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from api.problems import ProblemError
-from projections.metrics import SIGN_INS_REFUSED
+from projections.telemetry.metrics import SIGN_INS_REFUSED
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from api.support.access import Admin, SupportRoute, TheDesk, Viewer
 from api.support.rendering import language_of, support_page
 from api.support.search import NEWEST
 from api.support.views import card_view, masked
-from projections.staff import AuditLine
+from projections.repositories.staff_sessions import AuditLine
 
 PER_PAGE: Final = 25
 STUCK_AFTER_S: Final = 300

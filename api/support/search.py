@@ -22,7 +22,7 @@ from api.support.unmasking import unmasked_until
 from api.support.views import card_view, masked, state_name
 from domain.values.identifiers import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normal_code
 from domain.values.trace_ids import is_trace_id
-from projections.vault import HINT_LETTERS
+from projections.vault.vault import HINT_LETTERS
 
 PER_PAGE: Final = 25
 NEWEST: Final = 2**62

@@ -29,7 +29,7 @@ from api.support.rendering import language_of
 from api.support.throttle import ACCOUNT, ALL, BROWSER, NETWORK, PAIR, SITE, Count
 from api.use_cases.staff_accounts import NewSession, begin_session, end_session
 from domain.values.identifiers import EmailAddress, MalformedEmailError
-from projections.staff import Account
+from projections.repositories.staff_sessions import Account
 
 SESSION_S: Final = 12 * 3600
 """A working day. A session ends then at the latest, used or not."""

@@ -26,8 +26,8 @@ from domain.model import reservation
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress, MalformedEmailError, shown_code
-from projections.codec import topics_of
-from projections.statements import StatementLine, Stretch
+from projections.event_store.codec import topics_of
+from projections.read_models.statements import StatementLine, Stretch
 
 LINES_PER_PAGE: Final = 25
 GROUPS_PER_PAGE: Final = 8

@@ -22,7 +22,7 @@ from domain.events import CaseOpened, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
-from projections.statements import StatementLine
+from projections.read_models.statements import StatementLine
 
 SOMEBODY = "somebody-else@example.invalid"
 SOMEWHERE = "another group"

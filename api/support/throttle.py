@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from api.limits.gcra import Gcra, Limit
-from projections.metrics import SIGN_INS_REFUSED
+from projections.telemetry.metrics import SIGN_INS_REFUSED
 
 WINDOW_S: Final = 900.0
 """In which every limit is whole again."""

@@ -11,7 +11,7 @@ from api.problems import ProblemError
 from api.support.access import ActingSupport, Staff, Support, SupportRoute, TheDesk
 from api.support.desk import Desk
 from api.support.rendering import support_page
-from projections.audit_log import Act
+from projections.repositories.audit_log import Act
 
 SHOWN_S: Final = 300
 REASON_LENGTH_MAX: Final = 500

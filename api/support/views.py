@@ -14,8 +14,8 @@ from api.pages import mask_email
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from projections.statements import StatementLine
-from projections.support import Card
+from projections.read_models.statements import StatementLine
+from projections.read_models.support_queries import Card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from projections.audit_log import Act, Action, Recorder, changed, told
-from projections.batches import Batches, NewBatch
-from projections.groups import Group, Groups
+from projections.repositories.audit_log import Act, Action, Recorder, changed, told
+from projections.repositories.groups import Group, Groups
+from projections.repositories.issue_batches import Batches, NewBatch
 
 
 def start_batch(action: Action, batches: Batches, wanted: NewBatch) -> bool:

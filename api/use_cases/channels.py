@@ -3,10 +3,10 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from projections.audit_log import Action, Recorder, changed, told
-from projections.channels import Channels
-from projections.groups import Groups
-from projections.hook_secrets import HookSecrets
+from projections.repositories.audit_log import Action, Recorder, changed, told
+from projections.repositories.group_channels import Channels
+from projections.repositories.groups import Groups
+from projections.repositories.webhook_secrets import HookSecrets
 
 MAIL = "mail"
 """What stands for the URL of a group whose invitations are mailed."""

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from projections.accounts import Accounts
-from projections.audit_log import Action, Recorder, changed, told
-from projections.staff import StaffDesk
-from projections.vault import FoundDraft
+from projections.repositories.audit_log import Action, Recorder, changed, told
+from projections.repositories.staff_accounts import Accounts
+from projections.repositories.staff_sessions import StaffDesk
+from projections.vault.vault import FoundDraft
 
 
 class NewSession(NamedTuple):

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from projections.audit_log import Action, Recorder, changed, told
-from projections.deliveries import Deliveries
-from projections.endpoints import Endpoint, Endpoints
+from projections.repositories.audit_log import Action, Recorder, changed, told
+from projections.repositories.webhook_deliveries import Deliveries
+from projections.repositories.webhook_endpoints import Endpoint, Endpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

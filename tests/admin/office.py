@@ -6,7 +6,7 @@ from html import unescape
 from typing import Final
 from uuid import UUID, uuid4
 
-from projections.batches import Batch, Batches
+from projections.repositories.issue_batches import Batch, Batches
 from tests.api.site import Site
 from tests.support.browser import Browser
 

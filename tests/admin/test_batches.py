@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 from api.admin.runner import SLICE, BatchRunner
 from api.cli.stack.waiting import wait_until
 from domain.events import CodeIssued
-from projections.batches import Batches, NewBatch
-from projections.code_list import CodeList
-from projections.errors import StorageUnavailableError
+from projections.database.errors import StorageUnavailableError
+from projections.read_models.code_list import CodeList
+from projections.repositories.issue_batches import Batches, NewBatch
 from tests.admin.office import WAIT_S, ask_for, ended
 from tests.api.site import Site
 from tests.support.browser import Browser

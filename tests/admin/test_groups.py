@@ -3,7 +3,7 @@
 import pytest
 
 from api.admin.groups import is_target
-from projections.groups import Groups
+from projections.repositories.groups import Groups
 from tests.admin.office import secret_of
 from tests.api.site import Site
 from tests.support.browser import Browser

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from api.admin.importing import FILE_BYTES_MAX, FileFaultError, count_records
-from projections.code_list import CodeList
+from projections.read_models.code_list import CodeList
 from tests.admin.office import ask_for, ended, upload
 from tests.api.site import Site
 from tests.support.browser import Browser

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from projections.deliveries import Deliveries, Note, Tried
-from projections.endpoints import Endpoints
+from projections.repositories.webhook_deliveries import Deliveries, Note, Tried
+from projections.repositories.webhook_endpoints import Endpoints
 from tests.admin.office import secret_of
 from tests.api.site import Site
 from tests.hookserver import HookServer, Reply

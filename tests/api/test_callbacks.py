@@ -10,8 +10,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from api.issuing import Terms
-from projections.channels import Channels
-from projections.hook_secrets import HookSecrets
+from projections.repositories.group_channels import Channels
+from projections.repositories.webhook_secrets import HookSecrets
 from tests.api.conftest import shared_site
 from tests.api.site import Answer, Site
 

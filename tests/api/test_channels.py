@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from projections.channels import Channels
-from projections.hook_secrets import OVERLAP, HookSecrets, drop_ended
+from projections.repositories.group_channels import Channels
+from projections.repositories.webhook_secrets import OVERLAP, HookSecrets, drop_ended
 from tests.api.conftest import shared_site
 from tests.api.site import Answer, Site
 

@@ -16,7 +16,7 @@ from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import Rejected, Uncertain
 from domain.values.identifiers import EmailAddress
 from domain.values.link_token import Delivery, link_token
-from projections.drift import examine
+from projections.verification.drift_sample import examine
 from tests.api.site import Answer, Site
 
 PATH = "/api/v1/recipients/forget"

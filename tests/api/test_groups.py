@@ -5,7 +5,7 @@ from uuid import UUID
 
 from api.issuing import Terms
 from domain.values.link_token import Delivery, link_token
-from projections.groups import NO_WORDS, Group, Groups, Words
+from projections.repositories.groups import NO_WORDS, Group, Groups, Words
 from tests.api.site import Answer, Site
 
 TARGET = "https://team.example.com/welcome?from=ledger"

@@ -10,9 +10,9 @@ import pytest
 from api import commit as module
 from api.commit import LoopCommit
 from domain.command_bus import Command, Result
-from projections.errors import StorageUnavailableError
-from projections.group_commit import OverloadedError
-from projections.stepwise import NotSmoothError
+from projections.database.errors import StorageUnavailableError
+from projections.storage.group_commit import OverloadedError
+from projections.storage.pipelined_execute import NotSmoothError
 
 WAIT_S = 5
 

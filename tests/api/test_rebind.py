@@ -4,7 +4,7 @@ from typing import cast
 
 from api.issuing import Terms
 from api.pages.holding import COOKIE
-from projections.groups import Group, Groups
+from projections.repositories.groups import Group, Groups
 from tests.api.site import Answer, Site
 
 TERMS = Terms(max_uses=2, group="red", validity_days=30)

@@ -8,7 +8,7 @@ import pytest
 from api.issuing import Terms
 from api.settings import ApiSettings
 from domain.ports import Rejected
-from projections.key_rotation import KeyRotation
+from projections.privacy.key_rotation import KeyRotation
 from tests.api.conftest import started
 from tests.api.site import Site
 

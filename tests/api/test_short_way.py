@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from api import direct
 from api.issuing import Terms
 from api.services import Services
-from projections.metrics import ERRORS
+from projections.telemetry.metrics import ERRORS
 from tests.api.site import Answer, Site
 
 FOREVER = 3

@@ -9,8 +9,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from domain.events import EVENT_TYPES
-from projections.deliveries import Deliveries, Note, Tried
-from projections.hook_secrets import HookSecrets
+from projections.repositories.webhook_deliveries import Deliveries, Note, Tried
+from projections.repositories.webhook_secrets import HookSecrets
 from tests.api.conftest import shared_site
 from tests.api.site import Answer, Site
 from tests.hookserver import HookServer, Reply

@@ -20,12 +20,12 @@ PLACES = re.compile(
     r"/(home|Users|root|work)/\w+|\.pyenv\b"
     r"|(py[p]i|pythonh[o]sted|npmj[s])\.org|(docker|ghcr|quay)\.io"  # written so that they do not find themselves
 )
-RICH_IS_IN = "projections/terminal_tables.py"
+RICH_IS_IN = "projections/terminal/tables.py"
 SAYING = re.compile(r"print|(typer|click)\.s?echo|(.*\.)?(_?out|_?err|stdout|stderr)\.(write|writelines)")
 RUN_BY_PATH = {
     "api/cli/stack/user_namespace.py",
     "api/cli/stack/with_reach.py",
-    "projections/terminal_text.py",
+    "projections/terminal/text.py",
 }
 """May write to stderr directly: two run without the product's modules and say the kernel's error, one is the module."""
 MARKUP = re.compile(r"\[/?(bold|dim|italic|underline|reverse|strike|red|green|yellow|blue|magenta|cyan)\b[^\]]*\]")
@@ -83,7 +83,7 @@ def places(path: str, text: str) -> Offences:
 
 
 def past_the_terminal(path: str, text: str) -> Offences:
-    """Lines that reach a terminal with what people and servers typed in them, and skip `projections.terminal_text`."""
+    """Lines that reach a terminal with what people and servers typed in them, and skip `projections.terminal.text`."""
     for node in ast.walk(parsed(text)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from benchmarks import loading
-from projections.bootstrap import Storage
-from projections.verify import verify
+from projections.storage.bootstrap import Storage
+from projections.verification.verify import verify
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.rebuilds import Quiet

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page
 
 from api.issuing import Terms
 from api.pages.holding import COOKIE
-from projections.groups import Group, Groups
+from projections.repositories.groups import Group, Groups
 from tests.browser.house import WAIT_MS, House
 
 Tab = Callable[..., Page]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domain.ports import Channel, Letter
 from domain.webhooks.signatures import secret_text
-from projections.settings import networks_of
+from projections.config.settings import networks_of
 from workers.channels import open_channel
 from workers.channels.webhook import Way, WebhookChannel
 from workers.posting import Poster

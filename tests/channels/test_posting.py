@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from trustme import CA
 
-from projections.settings import networks_of
+from projections.config.settings import networks_of
 from tests.hookserver import HookServer, Reply
 from workers.posting import BODY_BYTES_MAX, NotSentError, Poster, UnansweredError
 from workers.resolving import AddressInfo

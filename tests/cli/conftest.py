@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from projections.bootstrap import Storage
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.storage.bootstrap import Storage
 from tests.cli.terminal import Terminal
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.staff import AuditLine, StaffDesk
+from projections.repositories.staff_sessions import AuditLine, StaffDesk
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench, done
 

@@ -10,8 +10,8 @@ import pytest
 
 from api.cli import container
 from api.cli.stack.secret_file import load_secrets
-from projections.migrations import check_schema
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.database.migrations import check_schema
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,8 +14,8 @@ from redis import Redis
 
 from api.cli.stack.state_file import State, write_state
 from domain.commands.delivery.record_bounce import RecordBounce
-from projections.endpoints import Endpoints
-from projections.limit_reports import LimitReport, LimitReports
+from projections.repositories.rate_limit_reports import LimitReport, LimitReports
+from projections.repositories.webhook_endpoints import Endpoints
 from tests.cli.terminal import Terminal
 from tests.conftest import execute
 from tests.projections.ledgers import LedgerBench, done
@@ -250,7 +250,7 @@ def test_a_clock_that_is_wrong_is_found(terminal: Terminal, monkeypatch: pytest.
             """Five minutes ago."""
             return super().now(tz) - timedelta(minutes=5)
 
-    monkeypatch.setattr("projections.checkup.datetime", Slow)
+    monkeypatch.setattr("projections.monitoring.health_checks.datetime", Slow)
 
     found = checks(terminal)["clock"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from domain.ports import Rejected
-from projections.audit_log import OPERATOR, Action
+from projections.repositories.audit_log import OPERATOR, Action
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench, done
 

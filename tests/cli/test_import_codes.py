@@ -12,8 +12,8 @@ from api.intake import taking
 from api.issuing import Order, issue_orders
 from domain.commands.context import Context
 from domain.values.identifiers import draw_code
-from projections.bootstrap import Storage
-from projections.paging import BEGINNING
+from projections.read_models.pagination import BEGINNING
+from projections.storage.bootstrap import Storage
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench
 from tests.projections.ledgers import done as done_of

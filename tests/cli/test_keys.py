@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from projections.bootstrap import Storage, check_keys
-from projections.keys import KeyRing
-from projections.vault import Vault
+from projections.storage.bootstrap import Storage, check_keys
+from projections.vault.key_ring import KeyRing
+from projections.vault.vault import Vault
 from tests.cli.terminal import Terminal
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done

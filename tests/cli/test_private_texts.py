@@ -21,8 +21,8 @@ from domain.commands.add_note import NoteOnCode
 from domain.commands.code.issue import IssueCode
 from domain.ports import Accepted, Rejected
 from domain.values.identifiers import EmailAddress
-from projections.accounts import Accounts
-from projections.audit_log import OPERATOR, Action
+from projections.repositories.audit_log import OPERATOR, Action
+from projections.repositories.staff_accounts import Accounts
 from tests.cli.terminal import Ended, Terminal
 from tests.moving_in import old
 from tests.projections.ledgers import LedgerBench, done
@@ -206,7 +206,7 @@ def stage(
     monkeypatch.setenv("COLUMNS", "900")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv(f"LEDGER_{HOSTILE}", "1")
-    monkeypatch.setattr("projections.terminal_tables.PIPED_COLUMNS", 900)
+    monkeypatch.setattr("projections.terminal.tables.PIPED_COLUMNS", 900)
     return Stage(bench, tmp_path)
 
 

@@ -3,7 +3,7 @@
 from argon2 import PasswordHasher
 
 from domain.values.identifiers import EmailAddress
-from projections.staff import StaffDesk
+from projections.repositories.staff_sessions import StaffDesk
 from tests.cli.terminal import Ended, Terminal
 from tests.projections.ledgers import LedgerBench
 

@@ -21,7 +21,7 @@ from domain.commands.reservation.settle_due import SettleDue
 from domain.events import ActorKind
 from domain.ports import Accepted, Later, Outcome, Rejected, Uncertain
 from domain.values.identifiers import EmailAddress, draw_code
-from projections.vault import Vault
+from projections.vault.vault import Vault
 from tests.contracts.stores import Store
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from projections.bootstrap import Storage
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.storage.bootstrap import Storage
 from tests.contracts.acts import START
 from tests.contracts.stores import Store, memory_store, postgres_store
 

@@ -14,12 +14,12 @@ from psycopg.rows import tuple_row
 from domain.application import LedgerRecorder, RedemptionLedger
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from projections.bootstrap import Storage
-from projections.drift import _STORED, _as_folded
-from projections.reading import Reader
+from projections.event_store.unit_of_work import PostgresUnitOfWork
+from projections.read_models.reader import Reader
 from projections.sql import QUERIES
-from projections.unit_of_work import PostgresUnitOfWork
-from projections.vault import Vault
+from projections.storage.bootstrap import Storage
+from projections.vault.vault import Vault
+from projections.verification.drift_sample import _STORED, _as_folded
 from tests.simulation.persistence import open_memory
 from tests.simulation.queues import MemoryDue, MemoryOutbox
 from tests.simulation.store import Calm, Fate

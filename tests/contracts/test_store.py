@@ -11,8 +11,8 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 
 from domain.command_bus import Result
 from domain.errors import Refusal
-from projections.beside_log import REFUSALS_PER_CODE_AND_DAY
-from projections.errors import StorageUnavailableError
+from projections.database.errors import StorageUnavailableError
+from projections.event_store.side_tables import REFUSALS_PER_CODE_AND_DAY
 from tests.contracts.acts import BUSY, FAILED, LOST, REFUSED, Acts, Bench, done
 from tests.contracts.stores import Store, log_of
 from tests.simulation.store import Fate

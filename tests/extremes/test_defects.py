@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from projections.errors import unavailable_unless_defect
-from projections.reading import Reader
+from projections.database.errors import unavailable_unless_defect
+from projections.read_models.reader import Reader
 from tests.api.site import Site
 
 

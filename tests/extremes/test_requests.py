@@ -14,7 +14,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from api.issuing import Terms
-from projections.channels import Channels
+from projections.repositories.group_channels import Channels
 from tests.api.site import Answer
 from tests.cli.terminal import Terminal
 from tests.extremes.asking import Asker, forms_of, looked

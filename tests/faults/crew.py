@@ -18,8 +18,8 @@ from celery import Celery
 
 from api.cli.stack.program import Program
 from api.cli.stack.supervisor import Supervisor
-from projections.bootstrap import Storage
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.storage.bootstrap import Storage
 from tests.mailserver import MailServer
 from tests.projections.ledgers import LedgerBench, done
 

@@ -47,14 +47,14 @@ from domain.values.identifiers import (
 from domain.values.link_token import Delivery, correction_token, link_token, read_correction_token, read_token
 from domain.webhooks.signatures import Signed, fault_of, secret_text, sign
 from domain.webhooks.target_url import Target, TargetError, may_reach
-from projections.chained_lines import DamagedFileError, LineWriter, read_lines
-from projections.checkpoints import signed_text
-from projections.forgetting import ForgottenList, ForgottenListError
-from projections.keys import KeyRing, KeyRingError
-from projections.logs import without_private
-from projections.proof_check import ReceiptError, check_proof
-from projections.receipts import FORMAT
-from projections.tree_log import event_leaf
+from projections.privacy.erasure import ForgottenList, ForgottenListError
+from projections.telemetry.log_setup import without_private
+from projections.transfer.checksummed_lines import DamagedFileError, LineWriter, read_lines
+from projections.transparency_log.checkpoints import signed_text
+from projections.transparency_log.proof_check import ReceiptError, check_proof
+from projections.transparency_log.receipts import FORMAT
+from projections.transparency_log.tile_log import event_leaf
+from projections.vault.key_ring import KeyRing, KeyRingError
 from tests.fuzz.mutator import Mutator
 from workers.channels.replies import refused_letter
 from workers.channels.server import MailServerAddress

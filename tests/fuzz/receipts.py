@@ -1,6 +1,6 @@
 """`python -m tests.fuzz.receipts --inputs N --seed S`: altered receipts to both checkers, which must say the same.
 
-One is the ledger's own (`projections.proof_check`), the other docs/check_receipt.py, which shares no code with it.
+One is the ledger's own (`proof_check`), the other docs/check_receipt.py, which shares no code with it.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from projections.checkpoints import former_text, signed_text
-from projections.merkle import consistency_path, inclusion_path, node_hash
-from projections.proof_check import ReceiptError, check_proof
-from projections.receipts import CONSISTENCY_FORMAT, FORMAT
-from projections.tree_log import event_leaf
+from projections.transparency_log.checkpoints import former_text, signed_text
+from projections.transparency_log.merkle import consistency_path, inclusion_path, node_hash
+from projections.transparency_log.proof_check import ReceiptError, check_proof
+from projections.transparency_log.receipts import CONSISTENCY_FORMAT, FORMAT
+from projections.transparency_log.tile_log import event_leaf
 from tests.fuzz.mutator import Mutator
 
 SCRIPT: Final = Path(__file__).parents[2] / "docs" / "check_receipt.py"

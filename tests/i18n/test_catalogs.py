@@ -21,7 +21,7 @@ from domain.model.reservation import PublicState
 from domain.ports import Language
 from domain.values.timestamps import EARLIEST, LATEST
 from domain.webhooks.target_url import TargetFault
-from projections.channels import CallbackRefusal
+from projections.repositories.group_channels import CallbackRefusal
 
 API: Final = LOCALES.parent
 CAUSES: Final = get_args(RefundCause)

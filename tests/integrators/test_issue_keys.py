@@ -10,8 +10,8 @@ import pytest
 from api import keyed_issue
 from api.issuing import BATCH, Order, issue_orders
 from domain.commands.context import Context
-from projections.bootstrap import Storage
-from projections.errors import StorageUnavailableError
+from projections.database.errors import StorageUnavailableError
+from projections.storage.bootstrap import Storage
 from tests.api.site import Answer, Site
 from tests.projections.test_at_once import at_once
 from workers.cleanup import prune

@@ -8,7 +8,7 @@ import pytest
 from api.key_making import KeyWish, make_key
 from api.scopes import GRANTS, SCOPES, Role, Scope, scopes_of
 from api.services import Caller
-from projections.api_keys import ApiKeys
+from projections.repositories.api_keys import ApiKeys
 from tests.api.site import Site
 from tests.support.browser import Browser, add_staff
 

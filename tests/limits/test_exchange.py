@@ -12,7 +12,7 @@ from eventsourcing.persistence import OperationalError
 from api.limits.breaker import UNKNOWN_MAX
 from api.limits.exchange import Exchange
 from api.limits.guard import ADDRESS
-from projections.limit_reports import KEPT_S, LimitReport, LimitReports
+from projections.repositories.rate_limit_reports import KEPT_S, LimitReport, LimitReports
 from tests.api.conftest import settings_over, started
 from tests.limits.asking import ask, inside
 from tests.limits.tries import Watch, tried

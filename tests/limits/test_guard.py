@@ -19,7 +19,7 @@ from api.limits.guard import (
 )
 from api.limits.headers import limit_headers
 from domain.values.code_strength import Shape
-from projections.metrics import LIMIT_NAMES
+from projections.telemetry.metrics import LIMIT_NAMES
 from tests.limits.tries import Watch, digest, tried
 
 

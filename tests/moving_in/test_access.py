@@ -14,7 +14,7 @@ from domain.commands.access.settle_access import SettleAccess
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.errors import EmailMismatch, RecipientNotCorrectable
 from domain.values.identifiers import EmailAddress, normal_code
-from projections.tallies import advance
+from projections.monitoring.event_counters import advance
 from tests.cli.terminal import Terminal
 from tests.moving_in import old
 from tests.moving_in.conftest import Import

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import Metric
 
-from projections.disk import DiskNumbers
-from projections.metrics import DOMAINS, declare_zeroes
-from projections.numbers import LedgerNumbers
+from projections.monitoring.disk import DiskNumbers
+from projections.monitoring.ledger_collector import LedgerNumbers
+from projections.telemetry.metrics import DOMAINS, declare_zeroes
 from workers.broker import BrokerWatch
 
 collect_ignore = [] if shutil.which("promtool") or os.environ.get("CI") else ["test_promtool.py"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from projections.logs import configure_logs, without_private
+from projections.telemetry.log_setup import configure_logs, without_private
 
 
 class Written:

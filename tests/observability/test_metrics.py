@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 from prometheus_client import Metric
 
-from projections import metrics
+from projections.telemetry import metrics
 from tests.metrics import scraped
 
 ROOT = Path(__file__).parents[2]
 WRITES = {"inc", "observe", "set", "time", "labels", "set_to_current_time"}
 FIRST_SCRAPE = """
 import subprocess, sys
-from projections.exposition import Exposition
-subprocess.run([sys.executable, "-c", "from projections.metrics import declare_zeroes; declare_zeroes()"], check=True)
+from projections.telemetry.exposition import Exposition
+declare = "from projections.telemetry.metrics import declare_zeroes; declare_zeroes()"
+subprocess.run([sys.executable, "-c", declare], check=True)
 sys.stdout.buffer.write(Exposition([])())
 """
 

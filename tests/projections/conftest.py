@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from projections.bootstrap import Storage
-from projections.settings import LedgerSettings
+from projections.config.settings import LedgerSettings
+from projections.storage.bootstrap import Storage
 from tests.projections.ledgers import LedgerBench
 
 

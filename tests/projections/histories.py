@@ -26,7 +26,7 @@ from domain.commands.reservation.settle_due import SettleDue
 from domain.events import ActorKind
 from domain.ports import Accepted, Outcome, Rejected, Uncertain
 from domain.values.identifiers import EmailAddress
-from projections.revoking import case_ids
+from projections.storage.revocation_queue import case_ids
 from tests.projections.ledgers import LedgerBench
 
 OUTCOMES: tuple[Outcome, ...] = (

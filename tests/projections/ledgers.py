@@ -18,9 +18,9 @@ from domain.commands.reservation.settle_due import SettleDue
 from domain.events import ActorKind
 from domain.ports import Accepted, Outcome, Rejected
 from domain.values.identifiers import EmailAddress, draw_code
-from projections.bootstrap import Storage
-from projections.drift import Drift, examine
-from projections.reading import Reader
+from projections.read_models.reader import Reader
+from projections.storage.bootstrap import Storage
+from projections.verification.drift_sample import Drift, examine
 
 SENT = Accepted(server="mx:25", reply_code=250)
 

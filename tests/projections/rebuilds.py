@@ -4,8 +4,8 @@ import json
 from io import StringIO
 from typing import Any
 
-from projections.rebuild import Report, Wish, rebuild
-from projections.rebuild_command import run_rebuild
+from projections.rebuild.command import run_rebuild
+from projections.rebuild.rebuild import Report, Wish, rebuild
 from tests.projections.ledgers import LedgerBench
 
 

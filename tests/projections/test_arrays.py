@@ -9,7 +9,18 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from projections.arrays import BIGS, BOOLEANS, BYTEAS, INTEGERS, MOMENTS, SMALLS, TEXTS, UUIDS, Kind, columns
+from projections.database.binary_arrays import (
+    BIGS,
+    BOOLEANS,
+    BYTEAS,
+    INTEGERS,
+    MOMENTS,
+    SMALLS,
+    TEXTS,
+    UUIDS,
+    Kind,
+    columns,
+)
 
 MOMENT = datetime(2026, 11, 25, 1, 2, 3, 456789, tzinfo=UTC)
 

@@ -17,8 +17,8 @@ from domain.commands.code.issue import IssueCode
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from domain.values.identifiers import draw_code
-from projections.bootstrap import Storage
 from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, check_code, done
 
@@ -224,7 +224,7 @@ def test_a_race_that_was_lost_late_is_tried_again(
     bench: LedgerBench, offices: list[LedgerBench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both issue the same code, as a retry does whose first try still runs: one writes it, the other finds it."""
-    monkeypatch.setattr("projections.event_store.TRIES_S_MAX", 0.0)
+    monkeypatch.setattr("projections.event_store.recorder.TRIES_S_MAX", 0.0)
     text, code_id = draw_code(bench.letters), uuid4()
 
     def issue(office: LedgerBench) -> Result:

@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from projections.bootstrap import Storage
-from projections.database import DatabaseClock
+from projections.database.connection import DatabaseClock
+from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 
@@ -28,7 +28,7 @@ def host_off_by(jump: timedelta, zone: str = "UTC") -> Iterator[None]:
             return datetime.fromtimestamp(time.time(), tz) + jump
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("projections.database.datetime", Wrong)
+        patch.setattr("projections.database.connection.datetime", Wrong)
         patch.setenv("TZ", zone)
         time.tzset()
         yield

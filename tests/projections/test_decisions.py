@@ -17,7 +17,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.errors import CodeUnknown, RecipientNotCorrectable
 from domain.ports import Accepted, Rejected, Uncertain
-from projections.revoking import case_ids, settle_next
+from projections.storage.revocation_queue import case_ids, settle_next
 from tests.projections.ledgers import LedgerBench, check_code, correction, done
 
 

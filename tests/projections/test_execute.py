@@ -16,8 +16,8 @@ from domain.command_bus import Done, Result
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from domain.ports import Rejected, Uncertain
-from projections.bootstrap import Storage
-from projections.unit_of_work import PostgresUnitOfWork
+from projections.event_store.unit_of_work import PostgresUnitOfWork
+from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, assert_no_drift, check_code, done
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from projections.fold_jobs import fold_jobs
-from projections.fold_pool import FoldPool
-from projections.fold_watch import PoisonEventError
-from projections.rebuild_log import Sizes
-from projections.verify import verify
+from projections.replay.jobs import fold_jobs
+from projections.replay.log_fold import Sizes
+from projections.replay.observer import PoisonEventError
+from projections.replay.worker_pool import FoldPool
+from projections.verification.verify import verify
 from tests.projections.histories import History
 from tests.projections.ledgers import LedgerBench
 from tests.projections.rebuilds import Quiet, commanded, leftovers, read_models, rebuilt
@@ -27,7 +27,7 @@ SMALL = Sizes(page_events=7, held_max=2, tail_events=3)
 KILLED = """
 import os, signal, sys
 from projections import rebuild_build
-from projections.rebuild import Wish, rebuild
+from projections.rebuild.rebuild import Wish, rebuild
 from tests.projections.rebuilds import Quiet
 
 rebuild_build.ALONE_EVENTS_MAX = 0
@@ -44,9 +44,9 @@ rebuild(sys.argv[1], Wish(apply=True, workers=2), Deadly())
 @pytest.fixture(autouse=True)
 def _never_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even a short log is folded by several processes."""
-    monkeypatch.setattr("projections.rebuild_build.ALONE_EVENTS_MAX", 0)
-    monkeypatch.setattr("projections.rebuild_build.EVENTS_PER_WORKER", 1)
-    monkeypatch.setattr("projections.fold_jobs.PART_EVENTS", 20)
+    monkeypatch.setattr("projections.rebuild.shadow_builder.ALONE_EVENTS_MAX", 0)
+    monkeypatch.setattr("projections.rebuild.shadow_builder.EVENTS_PER_WORKER", 1)
+    monkeypatch.setattr("projections.replay.jobs.PART_EVENTS", 20)
 
 
 def helpers(bench: LedgerBench) -> int:

@@ -9,8 +9,8 @@ import pytest
 
 from domain.command_bus import Command, Result
 from domain.errors import CodeExhausted
-from projections.errors import StorageUnavailableError
-from projections.group_commit import GroupCommit, OverloadedError
+from projections.database.errors import StorageUnavailableError
+from projections.storage.group_commit import GroupCommit, OverloadedError
 
 WAIT_S = 5
 

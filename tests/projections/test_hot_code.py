@@ -12,9 +12,9 @@ import pytest
 
 from benchmarks.loading import load
 from domain.errors import Refusal
-from projections.bootstrap import Storage
+from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX
 from projections.sql import QUERIES
-from projections.unit_of_work import OVERDUE_PER_CODE_MAX
+from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, check_code, done
 

@@ -9,11 +9,11 @@ from uuid import uuid4
 import pytest
 
 from domain.command_bus import Done
-from projections import key_rotation
-from projections.bootstrap import Storage
-from projections.key_rotation import KeyRotation
-from projections.settings import LedgerSettings
-from projections.vault import SealBrokenError
+from projections.config.settings import LedgerSettings
+from projections.privacy import key_rotation
+from projections.privacy.key_rotation import KeyRotation
+from projections.storage.bootstrap import Storage
+from projections.vault.vault import SealBrokenError
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 

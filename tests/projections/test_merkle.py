@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from projections.merkle import (
+from projections.transparency_log.merkle import (
     EMPTY_ROOT,
     Read,
     complete_root,

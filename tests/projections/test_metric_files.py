@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from projections import metric_files
+from projections.telemetry import multiprocess
 from tests.metrics import scraped
 
 PROCESS = """
 import sys
-from projections.metrics import ERRORS, POOL_SIZE, COMMIT_SECONDS, declare_zeroes
+from projections.telemetry.metrics import ERRORS, POOL_SIZE, COMMIT_SECONDS, declare_zeroes
 declare_zeroes()
 ERRORS.labels("celery_error").inc(int(sys.argv[1]))
 COMMIT_SECONDS.observe(0.002)
@@ -23,7 +23,7 @@ sys.stdin.read()
 """
 FORKED = """
 import os
-from projections.metrics import ERRORS
+from projections.telemetry.metrics import ERRORS
 ERRORS.labels("celery_error").inc(2)
 child = os.fork()
 ERRORS.labels("celery_error").inc(3 if child else 5)
@@ -33,7 +33,7 @@ if child:
 """
 SCRAPE = """
 import sys
-from projections.exposition import Exposition
+from projections.telemetry.exposition import Exposition
 sys.stdout.buffer.write(Exposition([])())
 """
 
@@ -41,7 +41,7 @@ sys.stdout.buffer.write(Exposition([])())
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """That of processes that share a folder."""
-    return {**os.environ, metric_files.VARIABLE: str(tmp_path)}
+    return {**os.environ, multiprocess.VARIABLE: str(tmp_path)}
 
 
 def process(environment: dict[str, str], count: int) -> subprocess.Popen[bytes]:
@@ -99,7 +99,7 @@ def test_a_start_wipes_what_the_last_run_counted(tmp_path: Path) -> None:
     (tmp_path / "counter_1.db").write_bytes(b"x")
     (tmp_path / "note.txt").write_text("kept")
 
-    metric_files.wipe(tmp_path)
-    metric_files.wipe(tmp_path / "new")
+    multiprocess.wipe(tmp_path)
+    multiprocess.wipe(tmp_path / "new")
 
     assert {path.name for path in tmp_path.iterdir()} == {"note.txt", "new"}

@@ -10,8 +10,8 @@ import pytest
 
 from domain.commands.add_note import NoteOnReservation
 from domain.ports import Later, Rejected, Uncertain
-from projections import tallies
-from projections.numbers import LedgerNumbers
+from projections.monitoring import event_counters
+from projections.monitoring.ledger_collector import LedgerNumbers
 from projections.sql import QUERIES
 from tests.metrics import samples
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
@@ -96,14 +96,14 @@ def test_migration_marks_reservations_that_were_deferred_before_it(bench: Ledger
 def test_a_restart_resets_nothing_and_counts_nothing_twice(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretch by stretch, by several processes, or all anew: the same sums."""
     history(bench)
-    monkeypatch.setattr(tallies, "STRETCH_MAX", 3)
+    monkeypatch.setattr(event_counters, "STRETCH_MAX", 3)
     first = samples(LedgerNumbers(bench.database_url)())
     second = samples(LedgerNumbers(bench.database_url)())
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
         conn.execute("DELETE FROM tallies")
         conn.execute("UPDATE tally_progress SET position = 0")
-        monkeypatch.setattr(tallies, "STRETCH_MAX", 20_000)
-        tallies.advance(conn)
+        monkeypatch.setattr(event_counters, "STRETCH_MAX", 20_000)
+        event_counters.advance(conn)
     anew = samples(LedgerNumbers(bench.database_url)())
 
     assert counters(first) == counters(second) == counters(anew)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from projections.bootstrap import Storage
-from projections.group_commit import GroupCommit
-from projections.pool import ForkedPoolError
+from projections.database.pool import ForkedPoolError
+from projections.storage.bootstrap import Storage
+from projections.storage.group_commit import GroupCommit
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 

@@ -3,7 +3,7 @@
 import json
 from io import StringIO
 
-from projections.rebuild_command import ProgressLines
+from projections.rebuild.command import ProgressLines
 
 
 class Clock:

@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from projections.checkpoints import (
+from projections.transparency_log.checkpoint_file import sign_and_publish
+from projections.transparency_log.checkpoints import (
     Checkpoint,
     checkpoints_after,
     former_text,
@@ -21,14 +22,20 @@ from projections.checkpoints import (
     signed_text,
     signing_key,
 )
-from projections.keys import KeyRing
-from projections.merkle import EMPTY_ROOT, complete_root, consistency_path, is_consistent, node_hash, root_of
-from projections.proof_check import ReceiptError, check_proof
-from projections.published import sign_and_publish
-from projections.receipts import NotYetSignedError, read_consistency, read_receipt
-from projections.tree_log import event_leaf, follow, leaf_index, reader_of, tree_size
-from projections.verify_command import run_verify
-from projections.verify_tree import Outside
+from projections.transparency_log.merkle import (
+    EMPTY_ROOT,
+    complete_root,
+    consistency_path,
+    is_consistent,
+    node_hash,
+    root_of,
+)
+from projections.transparency_log.proof_check import ReceiptError, check_proof
+from projections.transparency_log.receipts import NotYetSignedError, read_consistency, read_receipt
+from projections.transparency_log.tile_log import event_leaf, follow, leaf_index, reader_of, tree_size
+from projections.vault.key_ring import KeyRing
+from projections.verification.command import run_verify
+from projections.verification.merkle_check import Outside
 from tests.fuzz.receipts import SCRIPT, compare, script
 from tests.projections.ledgers import LedgerBench, done
 

@@ -11,14 +11,19 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from projections.checkpoints import Checkpoint, checkpoints_after, public_keys, signing_key
-from projections.errors import OlderStateError, StorageUnavailableError
-from projections.log_export import export_log
-from projections.log_import import import_log
-from projections.published import check_published, last_published, read_published, sign_and_publish
-from projections.tree_log import follow
-from projections.verify_command import run_verify
-from projections.verify_tree import Outside
+from projections.database.errors import OlderStateError, StorageUnavailableError
+from projections.transfer.log_export import export_log
+from projections.transfer.log_import import import_log
+from projections.transparency_log.checkpoint_file import (
+    check_published,
+    last_published,
+    read_published,
+    sign_and_publish,
+)
+from projections.transparency_log.checkpoints import Checkpoint, checkpoints_after, public_keys, signing_key
+from projections.transparency_log.tile_log import follow
+from projections.verification.command import run_verify
+from projections.verification.merkle_check import Outside
 from tests.conftest import clone, database_of, drop
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from projections.randomness import PIECE_BYTES, RandomPool
+from projections.vault.random_source import PIECE_BYTES, RandomPool
 
 
 def test_no_byte_is_handed_out_twice() -> None:
@@ -31,7 +31,7 @@ def test_ids_are_random_uuids() -> None:
 
 FORKS = """
 import os
-from projections.randomness import POOL
+from projections.vault.random_source import POOL
 POOL.draw(1)
 child = os.fork()
 os.write(1, (POOL.draw(16).hex() + " ").encode())

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 
 from domain.ports import Uncertain
-from projections.fold_watch import PoisonEventError
-from projections.rebuild_log import Sizes
-from projections.rebuild_tail import BALANCE_FIELDS, code_of_row
-from projections.rows import balance_row
+from projections.event_store.row_mapping import balance_row
+from projections.rebuild.catch_up import BALANCE_FIELDS, code_of_row
+from projections.replay.log_fold import Sizes
+from projections.replay.observer import PoisonEventError
 from tests.projections.histories import History
 from tests.projections.ledgers import LedgerBench, check_code, done
 from tests.projections.rebuilds import commanded, leftovers, read_models, rebuilt, shapes

@@ -15,12 +15,13 @@ import psycopg
 import pytest
 
 from domain.command_bus import Done
-from projections import rebuild as rebuilding
-from projections.bootstrap import Storage
-from projections.errors import StorageUnavailableError
-from projections.rebuild import SwapBusyError, Wish, rebuild
-from projections.rebuild_guard import hold_guard, rebuild_connection
+from projections.database.connection import rebuild_connection
+from projections.database.errors import StorageUnavailableError
+from projections.rebuild import rebuild as rebuilding
+from projections.rebuild.lock import hold_guard
+from projections.rebuild.rebuild import SwapBusyError, Wish, rebuild
 from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.rebuilds import Quiet, commanded, leftovers, read_models, rebuilt
@@ -33,7 +34,7 @@ STEPS = ("created", "filled", "compared", "swapping", "in place")
 
 KILLED = """
 import os, signal, sys
-from projections.rebuild import Wish, rebuild
+from projections.rebuild.rebuild import Wish, rebuild
 from tests.projections.rebuilds import Quiet
 
 def reached(step):
@@ -150,7 +151,7 @@ def test_a_database_that_goes_away_leaves_whole_tables(bench: LedgerBench, step:
 
 def test_the_second_is_told_who_runs(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at once: exit code 4, with the host and process id of the first; what the first has made is left alone."""
-    monkeypatch.setattr("projections.rebuild_guard.GUARD_WAIT_S_MAX", 0.3)
+    monkeypatch.setattr("projections.rebuild.lock.GUARD_WAIT_S_MAX", 0.3)
     with rebuild_connection(bench.database_url, "rebuild") as first:
         hold_guard(first)
         first.execute("CREATE SCHEMA ledger_rebuild")

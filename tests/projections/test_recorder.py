@@ -8,10 +8,10 @@ from eventsourcing.tests.persistence import ApplicationRecorderTestCase, NonInte
 
 from domain.application import RedemptionLedger
 from domain.policy import Policy
-from projections.bootstrap import PERSISTENCE_MODULE
-from projections.database import LedgerDatastore
-from projections.event_store import LedgerRecorder
-from projections.persistence import UnsafeSettingError
+from projections.database.connection import LedgerDatastore
+from projections.event_store.factory import UnsafeSettingError
+from projections.event_store.recorder import LedgerRecorder
+from projections.storage.bootstrap import PERSISTENCE_MODULE
 
 
 class _OnFreshDatabase:

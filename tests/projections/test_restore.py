@@ -14,14 +14,14 @@ import pytest
 
 from api.cli.stack.waiting import wait_until
 from api.cli.stack.wheels import postgres
-from projections.bootstrap import Storage, check_keys
-from projections.errors import OlderStateError, WrongKeysError
-from projections.keys import KeyRing
-from projections.migrations import migrate
-from projections.published import check_published
-from projections.vault import Vault
-from projections.verify import verify
-from projections.verify_tree import Outside
+from projections.database.errors import OlderStateError, WrongKeysError
+from projections.database.migrations import migrate
+from projections.storage.bootstrap import Storage, check_keys
+from projections.transparency_log.checkpoint_file import check_published
+from projections.vault.key_ring import KeyRing
+from projections.vault.vault import Vault
+from projections.verification.merkle_check import Outside
+from projections.verification.verify import verify
 from tests.clusters import Server, server
 from tests.conftest import database_of, drop, execute
 from tests.projections.conftest import settings_for

@@ -15,19 +15,10 @@ from api.key_making import KeyWish, make_key, revoke_key
 from api.use_cases.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from domain.ports import Rejected
 from domain.values.identifiers import EmailAddress
-from projections.accounts import LastAdminError
-from projections.audit_log import OPERATOR, Action
-from projections.bootstrap import Storage
-from projections.channels import Channels
-from projections.database import connect
-from projections.deliveries import Deliveries
-from projections.endpoints import Endpoints
-from projections.errors import RolesMissingError
-from projections.forgetting import ForgottenList
-from projections.hook_secrets import HookSecrets, drop_ended
-from projections.key_rotation import KeyRotation
-from projections.migrations import migrate
-from projections.roles import (
+from projections.database.connection import connect
+from projections.database.errors import RolesMissingError
+from projections.database.migrations import migrate
+from projections.database.roles import (
     ACCESS,
     APPEND_ONLY,
     VAULT,
@@ -37,8 +28,17 @@ from projections.roles import (
     prepare_roles,
     who_may_change_the_log,
 )
-from projections.staff import StaffDesk
-from projections.verify import verify
+from projections.privacy.erasure import ForgottenList
+from projections.privacy.key_rotation import KeyRotation
+from projections.repositories.audit_log import OPERATOR, Action
+from projections.repositories.group_channels import Channels
+from projections.repositories.staff_accounts import LastAdminError
+from projections.repositories.staff_sessions import StaffDesk
+from projections.repositories.webhook_deliveries import Deliveries
+from projections.repositories.webhook_endpoints import Endpoints
+from projections.repositories.webhook_secrets import HookSecrets, drop_ended
+from projections.storage.bootstrap import Storage
+from projections.verification.verify import verify
 from tests.conftest import execute
 from tests.projections.conftest import settings_for
 from tests.projections.histories import History

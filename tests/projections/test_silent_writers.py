@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from projections.bootstrap import Storage
-from projections.database import connection_options
-from projections.event_store import transaction
-from projections.silent_writers import SilentWriterWatch, end_silent_writers
+from projections.database.connection import connection_options
+from projections.database.stalled_writers import SilentWriterWatch, end_silent_writers
+from projections.event_store.recorder import transaction
 from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 
@@ -89,8 +89,10 @@ def test_a_statement_that_takes_long_is_left_alone(bench: LedgerBench) -> None:
 
 def test_the_watch_looks_by_itself_until_it_is_closed(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen writer holds a code up for no longer than its bound and one look."""
-    monkeypatch.setattr("projections.silent_writers.LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr("projections.silent_writers.end_silent_writers", lambda store: end_silent_writers(store, 0.3))
+    monkeypatch.setattr("projections.database.stalled_writers.LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(
+        "projections.database.stalled_writers.end_silent_writers", lambda store: end_silent_writers(store, 0.3)
+    )
     code = bench.issue()
     with Storage.open(settings_for(bench.database_url)) as other, writing(bench, the_code(bench)):
         watch = SilentWriterWatch(other.datastore)

@@ -9,14 +9,14 @@ import pytest
 
 from domain.events import Event
 from domain.model.redeem_code import FOLD, RedeemCode
-from projections import code_look, codec
-from projections.bootstrap import Storage
-from projections.caches import StoreCaches
-from projections.rows import balance_row
-from projections.snapshots import EVENTS_PER_SNAPSHOT, SHAPE, read_state, shape_of, write_missing
+from projections.event_store import code_loader, codec
+from projections.event_store.caches import StoreCaches
+from projections.event_store.row_mapping import balance_row
+from projections.event_store.snapshots import EVENTS_PER_SNAPSHOT, SHAPE, read_state, shape_of, write_missing
 from projections.sql import QUERIES
-from projections.verify import verify
-from projections.verify_snapshots import EQUAL
+from projections.storage.bootstrap import Storage
+from projections.verification.snapshot_check import EQUAL
+from projections.verification.verify import verify
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, check_code, done
 from tests.projections.rebuilds import Quiet, rebuilt
@@ -46,7 +46,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         topics.append(topic)
         return real(topic, state)
 
-    monkeypatch.setattr(code_look, "decode", noting)
+    monkeypatch.setattr(code_loader, "decode", noting)
     return topics
 
 
@@ -87,7 +87,7 @@ def test_what_a_process_has_not_looked_at_for_long_is_met_by_its_snapshot_too(
     bench: LedgerBench, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others had all the traffic of the code since: what is cached is as far from today as the log is long."""
-    monkeypatch.setattr(code_look, "EVENTS_PER_PAGE", 100)
+    monkeypatch.setattr(code_loader, "EVENTS_PER_PAGE", 100)
     code = bench.issue(None, bound=False)
     with Storage.open(settings_for(bench.database_url)) as storage:
         other = LedgerBench(storage, bench.database_url)
@@ -136,7 +136,7 @@ def test_a_history_is_folded_in_pages(
 ) -> None:
     """Without a snapshot memory is bounded all the same."""
     change(bench, "DELETE FROM code_snapshots")
-    monkeypatch.setattr(code_look, "EVENTS_PER_PAGE", 7)
+    monkeypatch.setattr(code_loader, "EVENTS_PER_PAGE", 7)
     decoded.clear()
     code = met_anew(bench, long_code)
 

@@ -14,9 +14,9 @@ from domain.application import finish
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
-from projections.database import EagerConnection, rows_of
-from projections.stepwise import PATIENCE_S, NotSmoothError, StepwiseExecute
-from projections.unit_of_work import PostgresUnitOfWork
+from projections.database.connection import EagerConnection, rows_of
+from projections.event_store.unit_of_work import PostgresUnitOfWork
+from projections.storage.pipelined_execute import PATIENCE_S, NotSmoothError, StepwiseExecute
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 
 WAIT_MS = 5_000

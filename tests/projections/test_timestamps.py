@@ -7,10 +7,10 @@ import pytest
 from eventsourcing.persistence import DataError
 
 from domain.values.timestamps import FIRST, LAST
-from projections.arrays import MOMENTS
-from projections.database import connect
-from projections.errors import StorageUnavailableError, unavailable_unless_defect
-from projections.unit_of_work import PostgresUnitOfWork
+from projections.database.binary_arrays import MOMENTS
+from projections.database.connection import connect
+from projections.database.errors import StorageUnavailableError, unavailable_unless_defect
+from projections.event_store.unit_of_work import PostgresUnitOfWork
 from tests.projections.ledgers import LedgerBench
 
 EXTREMES = [

@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from projections.bootstrap import Storage
-from projections.database import connect
-from projections.errors import StorageUnavailableError
-from projections.migrations import migrate
+from projections.database.connection import connect
+from projections.database.errors import StorageUnavailableError
+from projections.database.migrations import migrate
+from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 from tests.tls import make_authority, tls_front

@@ -9,19 +9,19 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from projections.bootstrap import Storage
-from projections.chained_lines import DamagedFileError, LineWriter, read_lines
-from projections.checkpoints import checkpoints_after, sign_head, signing_key
-from projections.errors import WrongKeysError
-from projections.fold_watch import PoisonEventError
-from projections.keys import KeyRing
-from projections.log_export import FORMAT, Exported, export_log
-from projections.log_import import NotEmptyError, import_log
-from projections.merkle import root_of
-from projections.tree_log import follow, reader_of, tree_size
-from projections.vault import Vault
-from projections.vault_file import STAYS, export_vault, import_vault, travelling_tables
-from projections.verify import verify
+from projections.database.errors import WrongKeysError
+from projections.replay.observer import PoisonEventError
+from projections.storage.bootstrap import Storage
+from projections.transfer.checksummed_lines import DamagedFileError, LineWriter, read_lines
+from projections.transfer.log_export import FORMAT, Exported, export_log
+from projections.transfer.log_import import NotEmptyError, import_log
+from projections.transfer.vault_transfer import STAYS, export_vault, import_vault, travelling_tables
+from projections.transparency_log.checkpoints import checkpoints_after, sign_head, signing_key
+from projections.transparency_log.merkle import root_of
+from projections.transparency_log.tile_log import follow, reader_of, tree_size
+from projections.vault.key_ring import KeyRing
+from projections.vault.vault import Vault
+from projections.verification.verify import verify
 from tests.conftest import clone, database_of, drop, execute
 from tests.projections.conftest import settings_for
 from tests.projections.histories import History

@@ -8,11 +8,11 @@ import pytest
 from pydantic import SecretStr
 
 from domain.values.identifiers import EmailAddress
-from projections.bootstrap import Storage
-from projections.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
-from projections.keys import KeyRing, KeyRingError
-from projections.migrations import migrate
-from projections.vault import DigestMismatchError, FoundRow, RowKind, SealBrokenError, Vault
+from projections.database.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
+from projections.database.migrations import migrate
+from projections.storage.bootstrap import Storage
+from projections.vault.key_ring import KeyRing, KeyRingError
+from projections.vault.vault import DigestMismatchError, FoundRow, RowKind, SealBrokenError, Vault
 from tests.projections.conftest import settings_for
 
 A, B = (base64.b64encode(letter * 32).decode() for letter in (b"a", b"b"))

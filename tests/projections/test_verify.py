@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 from domain.ports import Uncertain
-from projections.drift import LastVerified, last_verified, sample
-from projections.rebuild_log import Sizes
-from projections.verify import NOT_LOST, SETTLED_IN_TIME, verify
-from projections.verify_command import run_verify
-from projections.verify_rules import NO_ADDRESS
+from projections.replay.invariant_observer import NO_ADDRESS
+from projections.replay.log_fold import Sizes
+from projections.verification.command import run_verify
+from projections.verification.drift_sample import LastVerified, last_verified, sample
+from projections.verification.verify import NOT_LOST, SETTLED_IN_TIME, verify
 from tests.projections.histories import History
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.rebuilds import Quiet, read_models, rebuilt

@@ -13,17 +13,17 @@ from psycopg import sql
 
 from domain.ports import Rejected
 from domain.values.identifiers import EmailAddress
-from projections.accounts import Accounts
-from projections.bootstrap import Storage
-from projections.checkup import sampled_vault
-from projections.forgetting import Eraser
-from projections.key_rotation import KeyRotation
-from projections.person import PersonReader
-from projections.staff import StaffDesk
-from projections.vault import DigestMismatchError, SealBrokenError
-from projections.verify_command import run_verify
-from projections.verify_tree import Outside
-from projections.verify_vault import TABLES, VAULT_ROWS, check_vault
+from projections.monitoring.health_checks import sampled_vault
+from projections.privacy.data_export import PersonReader
+from projections.privacy.erasure import Eraser
+from projections.privacy.key_rotation import KeyRotation
+from projections.repositories.staff_accounts import Accounts
+from projections.repositories.staff_sessions import StaffDesk
+from projections.storage.bootstrap import Storage
+from projections.vault.vault import DigestMismatchError, SealBrokenError
+from projections.verification.command import run_verify
+from projections.verification.merkle_check import Outside
+from projections.verification.vault_check import TABLES, VAULT_ROWS, check_vault
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.test_key_rotation import ringed
 

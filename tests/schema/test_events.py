@@ -44,7 +44,7 @@ from domain.events import (
     UseReserved,
     topic_of,
 )
-from projections.codec import UnreadableEventError, decode, encode
+from projections.event_store.codec import UnreadableEventError, decode, encode
 
 APPROVED = json.loads(Path(__file__).with_name("approved_events.json").read_text(encoding="utf-8"))
 AT = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)

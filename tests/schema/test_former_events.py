@@ -11,10 +11,10 @@ import pytest
 
 from domain.events import EVENT_TYPES, CodeIssued, UseReserved, topic_of
 from domain.events.upcasters import UPCASTS, Fields, Upcast, way_from
-from projections import codec
-from projections.codec import UnreadableEventError, decode, decoders, encode, topics_of
-from projections.tree_log import follow, stored_leaf
-from projections.verify import verify
+from projections.event_store import codec
+from projections.event_store.codec import UnreadableEventError, decode, decoders, encode, topics_of
+from projections.transparency_log.tile_log import follow, stored_leaf
+from projections.verification.verify import verify
 from tests.projections.ledgers import LedgerBench, check_code, done
 from tests.projections.rebuilds import Quiet, read_models, rebuilt
 

@@ -4,8 +4,8 @@ import psycopg
 import pytest
 from yoyo.backends import DatabaseBackend
 
-from projections.errors import SchemaMismatchError
-from projections.migrations import check_schema, migrate
+from projections.database.errors import SchemaMismatchError
+from projections.database.migrations import check_schema, migrate
 from tests.conftest import execute
 
 LAST = "0019_rebinds_of_batches"

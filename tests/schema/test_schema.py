@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from api.cli.stack.wheels import postgres
-from projections.migrations import known_migrations
+from projections.database.migrations import known_migrations
 
 APPROVED = Path(__file__).with_name("approved_schema.sql")
 

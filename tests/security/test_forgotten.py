@@ -12,7 +12,7 @@ from api.cli.stack.wheels import postgres
 from api.issuing import Terms
 from api.settings import ApiSettings
 from domain.ports import Rejected
-from projections.verify import verify
+from projections.verification.verify import verify
 from tests.acceptance.private import dump, found_in
 from tests.api.conftest import settings, site, started
 from tests.api.site import Site

@@ -8,7 +8,7 @@ import pytest
 from api.issuing import Terms
 from api.pages.holding import COOKIE
 from domain.values.link_token import Delivery, correction_token, link_token
-from projections.groups import Group, Groups
+from projections.repositories.groups import Group, Groups
 from tests.api.site import Answer, Site
 
 HOLDER, ATTACKER = "li.wei@example.com", "mallory@example.com"

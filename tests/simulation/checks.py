@@ -33,11 +33,11 @@ from domain.policy import Policy
 from domain.ports import Letter, Removal
 from domain.values.link_token import Delivery, message_id
 from domain.working_set import Book
-from projections.beside_log import NOTICE_CAUSES
-from projections.codec import decode
-from projections.drift import _differences, _Rows
-from projections.rebuild_log import LogFold
-from projections.verify_rules import RuleWatch
+from projections.event_store.codec import decode
+from projections.event_store.side_tables import NOTICE_CAUSES
+from projections.replay.invariant_observer import RuleWatch
+from projections.replay.log_fold import LogFold
+from projections.verification.drift_sample import _differences, _Rows
 from tests.simulation.grants import broken_grants
 from tests.simulation.mail import Taken
 from tests.simulation.parts import PRESS

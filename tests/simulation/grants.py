@@ -17,7 +17,7 @@ from domain.events import (
     LateSuccessRecorded,
     RebindReserved,
 )
-from projections.beside_log import ENDS_IN
+from projections.event_store.side_tables import ENDS_IN
 
 if TYPE_CHECKING:
     from tests.simulation.checks import Run

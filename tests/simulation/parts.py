@@ -14,10 +14,10 @@ from domain.command_bus import Command, Done, Result
 from domain.commands.context import Context
 from domain.commands.reservation.settle_due import is_undone_by_revoking
 from domain.ports import TextDraft
-from projections.database import CLOCK_REFRESH_S
-from projections.errors import StorageUnavailableError
-from projections.revoking import settle
-from projections.vault import PrivateText, Sealed
+from projections.database.connection import CLOCK_REFRESH_S
+from projections.database.errors import StorageUnavailableError
+from projections.storage.revocation_queue import settle
+from projections.vault.vault import PrivateText, Sealed
 from tests.simulation.broker import Broker, BrokerAwayError, Message
 from tests.simulation.faults import Faults
 from tests.simulation.hands import Hands, Wake
@@ -360,7 +360,7 @@ class Worker(Node):
         return ByGroup(self.line, self.site.receivers.get)
 
     def _settle_revoked(self) -> None:
-        """As `projections.revoking.settle_next`, whose list of such codes is a table."""
+        """As `projections.storage.revocation_queue.settle_next`, whose list of such codes is a table."""
         store = self.site.store
         held = {item.code_id for item in store.reservations.values() if is_undone_by_revoking(item)}
         for code_id in sorted(key for key in held if store.codes[key].is_revoked):

@@ -7,7 +7,7 @@ from eventsourcing.popo import POPOFactory
 
 from domain.application import RedemptionLedger
 from domain.policy import Policy
-from projections.mapper import LedgerMapper
+from projections.event_store.mapper import LedgerMapper
 from tests.simulation.store import MemoryStore, Weather
 
 

@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
-from projections.vault import FoundDraft, Sealed
+from projections.vault.vault import FoundDraft, Sealed
 
 PERSONS: Final = 5
 

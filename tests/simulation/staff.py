@@ -22,8 +22,8 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
 from domain.model.reservation import Reservation
-from projections.revoking import case_ids
-from projections.vault import PrivateText, Sealed
+from projections.storage.revocation_queue import case_ids
+from projections.vault.vault import PrivateText, Sealed
 from tests.simulation.parts import Site
 from tests.simulation.persons import PERSONS, person_draft
 

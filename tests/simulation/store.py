@@ -29,15 +29,15 @@ from domain.events import CaseClosed, CaseOpened
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.working_set import Book, RememberedKey, is_standing_rebind
-from projections.beside_log import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, letter_that_follows
-from projections.codec import encode
-from projections.errors import StorageUnavailableError
-from projections.event_store import TRIES_MAX
-from projections.persons_named import LOOKS_AT_MOVES, may_be_retaken, tied_to
-from projections.rows import balance_row, case_rows, reservation_row
-from projections.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, _is_tight
-from projections.vault import FoundDraft, PrivateText, Sealed
-from projections.vault_rows import _text_of
+from projections.database.errors import StorageUnavailableError
+from projections.event_store.codec import encode
+from projections.event_store.recipient_lookup import LOOKS_AT_MOVES, may_be_retaken, tied_to
+from projections.event_store.recorder import TRIES_MAX
+from projections.event_store.row_mapping import balance_row, case_rows, reservation_row
+from projections.event_store.side_tables import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, letter_that_follows
+from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, _is_tight
+from projections.event_store.vault_rows import _text_of
+from projections.vault.vault import FoundDraft, PrivateText, Sealed
 
 PERSON_RESERVATIONS_MAX = 20
 """As in the statements `events_of_persons` and `events_of_newer`."""

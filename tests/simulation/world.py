@@ -17,8 +17,8 @@ from domain.events import InviteOutcomeUnknown
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.working_set import Book
-from projections.database import CLOCK_REFRESH_S
-from projections.errors import StorageUnavailableError
+from projections.database.connection import CLOCK_REFRESH_S
+from projections.database.errors import StorageUnavailableError
 from tests.simulation.asked import Asked
 from tests.simulation.beat import CLEANUP_S, Beat
 from tests.simulation.checks import Run, bank, facts_of, refusals_are_true, violations

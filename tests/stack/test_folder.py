@@ -15,7 +15,7 @@ from api.cli.stack.ports import HOST, free_port
 from api.cli.stack.secret_file import load_secrets
 from api.cli.stack.state_file import State, remove_state, write_state
 from api.cli.stack.up import run_up, stack_environment
-from projections.keys import KeyRing
+from projections.vault.key_ring import KeyRing
 
 STATE = State(
     api="http://127.0.0.1:8000",

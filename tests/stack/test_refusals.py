@@ -17,9 +17,9 @@ from redis import Redis
 from api.cli.app import run
 from api.cli.stack.ports import HOST, free_port
 from api.cli.stack.waiting import wait_until
-from projections.bootstrap import check_keys
-from projections.keys import KeyRing
-from projections.vault import Vault
+from projections.storage.bootstrap import check_keys
+from projections.vault.key_ring import KeyRing
+from projections.vault.vault import Vault
 from tests.conftest import execute
 from tests.stack.test_up import plain
 

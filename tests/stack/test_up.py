@@ -17,9 +17,9 @@ import pytest
 
 from api.cli.stack.ports import HOST, free_port
 from api.cli.stack.waiting import wait_until
-from projections.bootstrap import check_keys
-from projections.keys import KeyRing
-from projections.vault import Vault
+from projections.storage.bootstrap import check_keys
+from projections.vault.key_ring import KeyRing
+from projections.vault.vault import Vault
 
 READY_S_MAX = 45.0
 STOP_S_MAX = 15.0

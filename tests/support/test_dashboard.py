@@ -6,14 +6,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-import projections.dashboard
+import projections.read_models.dashboard_queries
 from api.issuing import Terms
 from api.support.charts import HEIGHT, columns, round_up, shares
 from domain.commands.context import Context
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected
-from projections.dashboard import DashboardReader, StretchTooLongError
+from projections.read_models.dashboard_queries import DashboardReader, StretchTooLongError
 from tests.api.site import Site
 from tests.support.browser import Browser
 
@@ -82,7 +82,7 @@ def test_dashboard_shows_refunded_uses_whose_access_stands(
 def test_a_sum_that_takes_too_long_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database ends the question itself, and the next one is answered."""
     reader = DashboardReader(site.services.storage)
-    monkeypatch.setattr(projections.dashboard, "QUESTION_MS_MAX", 50)
+    monkeypatch.setattr(projections.read_models.dashboard_queries, "QUESTION_MS_MAX", 50)
 
     with pytest.raises(StretchTooLongError), reader._bounded() as cursor:
         cursor.execute("SELECT pg_sleep(20)")

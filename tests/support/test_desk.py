@@ -183,7 +183,7 @@ def test_groups_are_paged_too(site: Site, sign_in: SignIn) -> None:
 
 def test_balances_stay_right_beyond_the_marks(site: Site, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Balances folded from marks are those folded from the beginning, also at the marks themselves."""
-    monkeypatch.setattr("projections.statements.MARK_EVERY", 3)
+    monkeypatch.setattr("projections.read_models.statements.MARK_EVERY", 3)
     code = site.issue(Terms(max_uses=9, bound=False))
     code_id = code_id_of(site, code)
     expected = []

@@ -7,7 +7,7 @@ import pytest
 from api.limits.gcra import KEYS_MAX
 from api.support.known_browsers import KEPT, KnownBrowsers
 from api.support.throttle import ACCOUNT, ALL, BROWSER, LIMITS, PAIR, SITE, WINDOW_S, Count, Throttle
-from projections.metrics import SIGN_IN_BOUNDS
+from projections.telemetry.metrics import SIGN_IN_BOUNDS
 from tests.api.site import Site
 from tests.support.browser import Browser, add_staff
 from tests.support.conftest import PASSWORD

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.ports import TextDraft
-from projections.bootstrap import Storage
+from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench
 from workers.letters import LetterPress

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from projections.deliveries import Deliveries
-from projections.endpoints import Endpoint, Endpoints
+from projections.repositories.webhook_deliveries import Deliveries
+from projections.repositories.webhook_endpoints import Endpoint, Endpoints
 from tests.channels.builders import LOOPBACK
 from tests.hookserver import HookServer
 from tests.projections.ledgers import LedgerBench, done

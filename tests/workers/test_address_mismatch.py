@@ -8,7 +8,7 @@ from psycopg import sql
 
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import ResolveReservation
-from projections.metrics import ERRORS
+from projections.telemetry.metrics import ERRORS
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 from tests.workers.test_steps import ScriptedChannel, kinds
 from workers.steps import Steps

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from projections.bootstrap import Storage
+from projections.storage.bootstrap import Storage
 from tests.cli.conftest import NOBODY, environment
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from projections.bootstrap import Storage
+from projections.storage.bootstrap import Storage
 from tests.channels.builders import MAIL_FROM
 from tests.channels.fakes import FakeChannel
 from tests.mailserver import MailServer, Say

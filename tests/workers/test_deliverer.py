@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from standardwebhooks import Webhook
 
-from projections import deliveries
+from projections.repositories import webhook_deliveries
 from tests.hookserver import HookServer, Reply
 from tests.projections.ledgers import LedgerBench, done
 from tests.workers.hook_bench import WAIT_S, HookBench, at_once, ids, types
@@ -175,7 +175,7 @@ def test_three_days_are_enough(hooks: HookBench, server: HookServer) -> None:
 
 def test_a_dead_endpoint_fills_no_table(hooks: HookBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a bound the log itself waits; when it is back, all of it is told."""
-    monkeypatch.setattr(deliveries, "PENDING_MAX", 5)
+    monkeypatch.setattr(webhook_deliveries, "PENDING_MAX", 5)
     with HookServer() as gone:
         endpoint_id = hooks.endpoint(gone)
     hooks.sent(6)

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from projections import metrics
+from projections.telemetry import metrics
 from workers.broker import BrokerState
 from workers.exporter import Exporter, trouble_of
 

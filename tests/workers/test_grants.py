@@ -18,8 +18,8 @@ from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected
 from domain.values.identifiers import EmailAddress, draw_code
-from projections.forgetting import Eraser
-from projections.tallies import advance
+from projections.monitoring.event_counters import advance
+from projections.privacy.erasure import Eraser
 from tests.channels.fakes import FakeChannel
 from tests.conftest import execute
 from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, correction, done

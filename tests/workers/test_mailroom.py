@@ -11,8 +11,8 @@ import pytest
 from domain.command_bus import Command, Done
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import Accepted, Letter, Outcome, Removal, RemovalOutcome
-from projections.errors import StorageUnavailableError
-from projections.metrics import ERRORS
+from projections.database.errors import StorageUnavailableError
+from projections.telemetry.metrics import ERRORS
 from tests.projections.ledgers import LedgerBench, done
 from workers.mailroom import Mailroom
 from workers.steps import Steps

@@ -9,7 +9,7 @@ from celery.beat import Scheduler
 from kombu.exceptions import OperationalError as BrokerAwayError
 from psycopg import OperationalError as DatabaseAwayError
 
-from projections.errors import StorageUnavailableError
+from projections.database.errors import StorageUnavailableError
 from workers.outages import keep_to_one_line
 from workers.task_metrics import known_task_id, measure_tasks
 

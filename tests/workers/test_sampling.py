@@ -2,7 +2,7 @@
 
 import psycopg
 
-from projections.numbers import LedgerNumbers
+from projections.monitoring.ledger_collector import LedgerNumbers
 from tests.metrics import samples
 from tests.projections.ledgers import LedgerBench, done
 from workers.sampling import sample_drift

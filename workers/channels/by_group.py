@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 from domain.ports import Channel, Letter, Outcome, Rejected, Removal, RemovalOutcome
-from projections.errors import StorageUnavailableError
+from projections.database.errors import StorageUnavailableError
 
 log = logging.getLogger(__name__)
 

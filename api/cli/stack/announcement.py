@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from api.cli.stack.state_file import State
-from projections.terminal_tables import panel, show
-from projections.terminal_text import say, say_error
+from projections.terminal.tables import panel, show
+from projections.terminal.text import say, say_error
 
 
 def announce(state: State, missing: Sequence[str] = ()) -> None:

@@ -118,10 +118,10 @@ def _open_database(env: Mapping[str, str], owner_url: str) -> str:
         The URL that the ledger's own processes use.
     """
     from api.settings import ApiSettings  # noqa: PLC0415 - what follows loads while the servers start
-    from projections.bootstrap import check_keys  # noqa: PLC0415 - as above
-    from projections.errors import RolesMissingError, StorageUnavailableError  # noqa: PLC0415 - as above
-    from projections.migrations import check_schema, migrate  # noqa: PLC0415 - as above
-    from projections.published import check_published  # noqa: PLC0415 - as above
+    from projections.database.errors import RolesMissingError, StorageUnavailableError  # noqa: PLC0415 - as above
+    from projections.database.migrations import check_schema, migrate  # noqa: PLC0415 - as above
+    from projections.storage.bootstrap import check_keys  # noqa: PLC0415 - as above
+    from projections.transparency_log.checkpoint_file import check_published  # noqa: PLC0415 - as above
     from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 
     os.environ.update(env)

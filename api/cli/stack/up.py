@@ -21,7 +21,7 @@ from api.cli.stack.ports import HOST, is_taken
 from api.cli.stack.starting import start_everything
 from api.cli.stack.state_file import remove_state
 from api.cli.stack.supervisor import LOG_BYTES_MAX, Supervisor
-from projections.terminal_text import say_error
+from projections.terminal.text import say_error
 
 __all__ = ["run_up", "stack_environment"]
 

@@ -1,0 +1,184 @@
+"""Settings that every process of the ledger shares: storage, keys, and the policy of redemptions."""
+
+import os
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Literal
+
+from psycopg.conninfo import make_conninfo
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.policy import Policy
+from domain.ports import Language
+from domain.webhooks.target_url import Network
+from projections.config.url_validation import checked_broker, checked_database, checked_public
+from projections.vault.key_ring import KeyRing
+from projections.vault.vault import Vault
+
+DEFAULT_DATA_DIR = Path(".ledger")
+
+
+def url_with_password(url: str, file: str | Path | None) -> str:
+    """The URL with the password that a file holds, if one is named.
+
+    Raises:
+        OSError: The file can't be read.
+        ValueError: The URL can't be read.
+    """
+    if not file:
+        return url
+    return make_conninfo(checked_database(url), password=Path(file).read_text(encoding="utf-8").strip())
+
+
+def networks_of(text: str) -> tuple[Network, ...]:
+    """Networks from a list with commas, such as 10.0.0.0/8,fd00::/8.
+
+    Raises:
+        ValueError: One of them is none.
+    """
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as bad:
+        raise ValueError(f"write networks as 10.0.0.0/8,192.168.1.7/32: {bad}") from bad
+
+
+class LedgerSettings(BaseSettings):
+    """Read once at start from the environment (`DATABASE_URL`, `REDIS_URL`, and `LEDGER_*` for all else).
+
+    LEDGER_SECRETS_FILE may name a file of `NAME=value` lines beside it, and LEDGER_DATABASE_PASSWORD_FILE one that
+    holds the password that DATABASE_URL leaves out. LEDGER_OWNER_DATABASE_URL (with LEDGER_OWNER_PASSWORD_FILE) names
+    the owner of the tables where DATABASE_URL is a role of fewer rights.
+
+    Raises:
+        pydantic.ValidationError: A value is missing or malformed; the message names the variable.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="LEDGER_",
+        env_file=os.environ.get("LEDGER_SECRETS_FILE"),
+        frozen=True,
+        populate_by_name=True,
+        extra="ignore",
+        # They may hold passwords and keys, and a traceback would print them.
+        hide_input_in_errors=True,
+    )
+
+    database_url: SecretStr = Field(validation_alias="DATABASE_URL")
+    redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL")
+    database_password_file: Path | None = None
+    owner_database_url: SecretStr | None = None
+    owner_password_file: Path | None = None
+    database_wait_s: float = Field(default=60.0, ge=0)
+    data_dir: Path = DEFAULT_DATA_DIR
+    disk_path: Path | None = None
+    checkpoint_file: Path | None = None
+    forgotten_file: Path | None = None
+    secret_key: SecretStr
+    peppers: SecretStr
+    master_keys: SecretStr
+    default_language: Language = "zh"
+    public_url: str = "http://127.0.0.1:8000"
+    mail_from: str = "ledger@localhost.localdomain"
+
+    reservation_ttl_s: int = Field(default=1800, ge=1)
+    max_attempts: int = Field(default=8, ge=1, le=100)
+    lease_s: int = Field(default=60, ge=2)
+    retry_first_s: float = Field(default=5.0, gt=0)
+    retry_longest_s: float = Field(default=300.0, gt=0)
+    correct_within_s: int = Field(default=3600, ge=0, le=31_536_000)
+    rebinds_max: int = Field(default=1, ge=0, le=1000)
+    rebind_days: int = Field(default=15, ge=0, le=36500)
+    sweep_s: float = Field(default=3.0, gt=0)
+    smtp_url: SecretStr = SecretStr("smtp://127.0.0.1:25")
+    smtp_timeout_s: float = Field(default=20.0, gt=0)
+    webhook_timeout_s: float = Field(default=15.0, gt=0, le=60)
+    webhook_allow_private: str = ""
+
+    @field_validator("webhook_allow_private")
+    @classmethod
+    def _is_networks(cls, value: str) -> str:
+        networks_of(value)
+        return value
+
+    rate_limit: Literal["on", "off"] = "on"
+    notices_per_recipient: int = Field(default=5, ge=1, le=1_000_000)
+    refusals_days: int = Field(default=90, ge=1, le=3650)
+    mail_days: int = Field(default=30, ge=1, le=3650)
+    log_bytes_max: int = Field(default=10_000_000, ge=100_000)
+
+    @field_validator("peppers", "master_keys")
+    @classmethod
+    def _is_key_ring(cls, value: SecretStr) -> SecretStr:
+        KeyRing.parse(value.get_secret_value())
+        return value
+
+    @field_validator("database_url", "owner_database_url")
+    @classmethod
+    def _is_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            checked_database(value.get_secret_value())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_broker(cls, value: SecretStr) -> SecretStr:
+        checked_broker(value.get_secret_value())
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public(cls, value: str) -> str:
+        return checked_public(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_password(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Put passwords of files into their URLs, so that nothing else has to know of files."""
+        for file, name in (("database_password_file", "DATABASE_URL"), ("owner_password_file", "owner_database_url")):
+            if isinstance(url := values.get(name), str):
+                values[name] = url_with_password(url, values.get(file))
+        return values
+
+    @property
+    def owner_url(self) -> str:
+        """libpq URI of the role that owns the tables: the running one, if no other is named."""
+        return (self.owner_database_url or self.database_url).get_secret_value()
+
+    @property
+    def policy(self) -> Policy:
+        """The domain's view of these numbers."""
+        return Policy(
+            reservation_ttl_s=self.reservation_ttl_s,
+            attempts_max=self.max_attempts,
+            lease_s=self.lease_s,
+            retry_first_s=self.retry_first_s,
+            retry_longest_s=self.retry_longest_s,
+            correct_within_s=self.correct_within_s,
+            rebinds_max=self.rebinds_max,
+            rebind_days=self.rebind_days,
+        )
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """Networks that webhooks may reach beside the public ones."""
+        return networks_of(self.webhook_allow_private)
+
+    @property
+    def notices_hourly_max(self) -> int | None:
+        """How many notices a recipient may get within an hour; None without a limit."""
+        return self.notices_per_recipient if self.rate_limit == "on" else None
+
+    @property
+    def watched_disk(self) -> Path:
+        """A path on the disk whose room is watched: the embedded database lies in the data folder."""
+        return self.disk_path or self.data_dir
+
+    @property
+    def forgotten(self) -> Path:
+        """The list of forgotten people, which must not travel with the database's backups."""
+        return self.forgotten_file or self.data_dir / "forgotten.jsonl"
+
+    def open_vault(self) -> Vault:
+        """A vault over the two key rings."""
+        return Vault(KeyRing.parse(self.peppers.get_secret_value()), KeyRing.parse(self.master_keys.get_secret_value()))

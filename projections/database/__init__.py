@@ -1,0 +1,1 @@
+"""Connections, pool, roles, migrations and wire formats of PostgreSQL."""

@@ -1,0 +1,200 @@
+"""Least privilege: the owner migrates, another role runs, and what the vault holds is dropped by a third.
+
+- The owner (LEDGER_OWNER_DATABASE_URL) migrates, rebuilds and imports.
+- The running role (DATABASE_URL) reads, appends to the log, the vault, the audit and the checkpoints, and writes the
+  rest. It can't alter or drop what it appended.
+- RUNNING_forget alters and drops the vault's rows, to erase a person or to rotate keys, and writes staff accounts and
+  API keys: the running role becomes it by SET LOCAL ROLE, in that transaction only.
+
+Rights are given after each migration, so that what a migration adds has them. Only what differs is touched.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import psycopg
+from psycopg import Connection, sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import tuple_row
+
+from projections.database.connection import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, connect, describe
+from projections.database.errors import RolesMissingError, StorageUnavailableError
+from projections.sql import QUERIES
+
+APPEND_ONLY: Final = ("ledger_events", "audit", "checkpoints")
+VAULT: Final = ("code_texts", "recipients", "private_texts")
+READ, APPEND, WRITE = ("SELECT",), ("INSERT", "SELECT"), ("DELETE", "INSERT", "SELECT", "UPDATE")
+ALTER = ("DELETE", "SELECT", "UPDATE")
+KEEP = ("INSERT", "SELECT", "UPDATE")
+ACCESS: Final = ("staff", "api_keys")
+"""Who may do what: read by the running role, and written only as the third one."""
+SESSIONS: Final = "staff_sessions"
+IDLE_IN_TRANSACTION_MS = 30_000
+
+
+def prepare_roles(owner_url: str, running_url: str) -> None:
+    """Make the running role what it should be; nothing to do where the owner itself runs.
+
+    Call it while no other process migrates.
+
+    Args:
+        owner_url: libpq URI of the role that owns the tables.
+        running_url: The same database as the role that runs, with its password.
+
+    Raises:
+        RolesMissingError: The role is not there, or has another password, and the owner may not change that.
+        StorageUnavailableError: The server can't be reached.
+    """
+    running = conninfo_to_dict(running_url)
+    role, password = str(running.get("user") or ""), running.get("password")
+    try:
+        with connect(owner_url) as conn:
+            if role in ("", conn.info.user):
+                return
+            with conn.transaction():
+                _make(conn, role)
+                _grant(conn, role)
+            _let_in(conn, running_url, role, None if password is None else str(password))
+    except psycopg.OperationalError as away:
+        message = f"PostgreSQL at {describe(owner_url)} can't be reached: {str(away).strip()}"
+        raise StorageUnavailableError(message) from away
+
+
+def owns_schema(database_url: str) -> bool:
+    """Tell whether the role of a URL may change tables, which migrating, rebuilding and importing a log do.
+
+    Raises:
+        StorageUnavailableError: The server can't be reached.
+    """
+    try:
+        with connect(database_url) as conn:
+            row = conn.execute(QUERIES["owns_schema"]).fetchone()
+    except psycopg.OperationalError as error:
+        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(error).strip()}"
+        raise StorageUnavailableError(message) from error
+    return row is not None and bool(row[0])
+
+
+def check_owner(database_url: str) -> None:
+    """Make sure that the role of a URL may change tables.
+
+    Raises:
+        RolesMissingError: It may not. The message says how to run the command as the owner.
+        StorageUnavailableError: The server can't be reached.
+    """
+    if not owns_schema(database_url):
+        raise RolesMissingError(
+            f"the role of {describe(database_url)} may not change tables: set LEDGER_OWNER_DATABASE_URL to the owner"
+            " (with Docker Compose: `docker compose run --rm migrate rebuild`, or another command in its place)"
+        )
+
+
+def forgetting(role: str) -> str:
+    """The role that alters the vault, by that of the role that runs."""
+    return f"{role}_forget"
+
+
+def who_may_change_the_log(database_url: str) -> list[str]:
+    """Roles of the ledger's processes, as far as they can be seen, that could alter events or audit.
+
+    Raises:
+        StorageUnavailableError: The server can't be reached.
+    """
+    try:
+        with connect(database_url) as conn:
+            return sorted(row[0] for row in conn.execute(QUERIES["who_may_change_the_log"]))
+    except psycopg.OperationalError as away:
+        raise StorageUnavailableError(str(away).strip()) from away
+
+
+def _make(conn: Connection[Any], role: str) -> None:
+    """Both roles, where they are missing."""
+    row = conn.execute(QUERIES["role_facts"], (role, forgetting(role))).fetchone()
+    may_make, *there = row or (False, False, False)
+    missing = [name for name, is_there in zip((role, forgetting(role)), there, strict=True) if not is_there]
+    if missing and not may_make:
+        raise RolesMissingError(
+            f"the role {missing[0]} is missing and {conn.info.user} may not make it: as an administrator run"
+            f" CREATE ROLE {role} LOGIN PASSWORD '...'; CREATE ROLE {forgetting(role)};"
+            f" GRANT {forgetting(role)} TO {role} WITH INHERIT FALSE; or ALTER ROLE {conn.info.user} CREATEROLE"
+        )
+    for name in missing:
+        _run(conn, "CREATE ROLE {}", sql.Identifier(name))
+    if missing:
+        _run(conn, "GRANT {} TO {} WITH INHERIT FALSE", sql.Identifier(forgetting(role)), sql.Identifier(role))
+        # Also for who logs in as it without our settings.
+        for setting, milliseconds in (
+            ("statement_timeout", STATEMENT_TIMEOUT_MS),
+            ("lock_timeout", LOCK_TIMEOUT_MS),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
+        ):
+            _run(conn, f"ALTER ROLE {{}} SET {setting} = {{}}", sql.Identifier(role), sql.Literal(milliseconds))
+
+
+def _grant(conn: Connection[Any], role: str) -> None:
+    """Exactly the rights that they should have, on each table as it is now."""
+    for name, wanted in ((role, _of_running), (forgetting(role), _of_forgetting)):
+        granted: Mapping[str, list[str]] = dict(conn.execute(QUERIES["table_rights"], (name,)).fetchall())
+        who = sql.Identifier(name)
+        _run(conn, "GRANT USAGE ON SCHEMA {} TO {}", sql.SQL("public"), who)
+        for table, rights in granted.items():
+            if tuple(rights) == (should := wanted(table)):
+                continue
+            _run(conn, "REVOKE ALL ON {} FROM {}", sql.Identifier(table), who)
+            if should:
+                _run(conn, f"GRANT {', '.join(should)} ON {{}} TO {{}}", sql.Identifier(table), who)
+    for (sequence,) in conn.execute(QUERIES["sequences_without_usage"], (role,)).fetchall():
+        _run(conn, "GRANT USAGE ON SEQUENCE {} TO {}", sql.Identifier(sequence), sql.Identifier(role))
+
+
+def _of_running(table: str) -> tuple[str, ...]:
+    if "yoyo" in table:
+        return READ
+    if table in ACCESS:
+        return READ
+    return APPEND if table in APPEND_ONLY or table in VAULT else WRITE
+
+
+def _of_forgetting(table: str) -> tuple[str, ...]:
+    if table in ACCESS:
+        return KEEP
+    # Another password, role or account ends sessions in the same statement.
+    return ("DELETE", "SELECT") if table == SESSIONS else ALTER if table in VAULT else ()
+
+
+def _let_in(conn: Connection[Any], running_url: str, role: str, password: str | None) -> None:
+    """Set the password where the one that is given does not open."""
+    try:
+        connect(running_url).close()
+    except psycopg.OperationalError as refused:
+        if password is None:
+            raise RolesMissingError(f"{role} can't log in ({refused}): give DATABASE_URL its password") from refused
+    else:
+        return
+    # Digested here, so that the server's log never has it in clear.
+    digest = conn.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    try:
+        _run(conn, "ALTER ROLE {} LOGIN PASSWORD {}", sql.Identifier(role), sql.Literal(digest))
+        connect(running_url).close()
+    except (psycopg.errors.InsufficientPrivilege, psycopg.OperationalError) as refused:
+        raise RolesMissingError(
+            f"{role} can't log in with the password of DATABASE_URL ({str(refused).strip()}):"
+            f" as an administrator run ALTER ROLE {role} LOGIN PASSWORD '...'"
+        ) from refused
+
+
+def _run(conn: Connection[Any], statement: str, *parts: sql.Composable) -> None:
+    conn.execute(sql.SQL(statement).format(*parts))
+
+
+def become_keeper_of_the_vault(conn: Connection[Any]) -> None:
+    """Take on, until the transaction ends, the role that may alter the vault; where the owner runs there is none."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(QUERIES["vault_role"]).fetchone()
+        if row is not None:
+            cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(row[0])))
+
+
+def become_running_role(conn: Connection[Any]) -> None:
+    """Be, for the rest of the transaction, the role that logged in."""
+    conn.execute("SET LOCAL ROLE NONE")

@@ -1,0 +1,1 @@
+"""The write side: recorder, codec, unit of work, snapshots and side tables."""

@@ -1,0 +1,109 @@
+"""From folded states to rows of the read models: one place, used by the live path and by rebuild alike."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from domain.events import CaseClosed, CaseOpened, Event
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
+from projections.database.binary_arrays import BIGS, BOOLEANS, BYTEAS, INTEGERS, MOMENTS, SMALLS, TEXTS, UUIDS, Kind
+
+
+def _array_literal(versions: tuple[int, ...]) -> bytes:
+    """unnest takes apart arrays of arrays too, so within a batch each row's versions travel as text such as {1,2}."""
+    return TEXTS.write("{" + ",".join(map(str, versions)) + "}")
+
+
+VERSIONS = Kind(TEXTS.item_oid, TEXTS.array_oid, _array_literal)
+"""The versions of a reservation's events."""
+
+EVENT_KINDS = (UUIDS, BIGS, TEXTS, BYTEAS)
+"""Types of the columns of an event: stream, version, topic, state."""
+BALANCE_KINDS = (
+    *(UUIDS, BIGS, MOMENTS, MOMENTS, BIGS, BIGS, BIGS),
+    *(BOOLEANS, UUIDS, BIGS, MOMENTS, INTEGERS, TEXTS, BOOLEANS, BIGS, INTEGERS, UUIDS),
+)
+"""Types of a balance row's columns."""
+RESERVATION_KINDS = (
+    *(UUIDS, UUIDS, UUIDS, VERSIONS, TEXTS, TEXTS, MOMENTS, MOMENTS),
+    *(MOMENTS, MOMENTS, SMALLS, SMALLS, BOOLEANS, UUIDS, UUIDS),
+    *(MOMENTS, MOMENTS, MOMENTS, TEXTS, MOMENTS, BOOLEANS),
+)
+"""Types of a reservation row's columns, laid out as in the statement."""
+CASE_KINDS = (UUIDS, UUIDS, UUIDS, SMALLS, TEXTS, MOMENTS, MOMENTS, TEXTS)
+CLOSED_CASE_KINDS = (UUIDS, MOMENTS, TEXTS)
+
+
+def balance_row(code: RedeemCode) -> tuple[Any, ...]:
+    """`code_balances`, in the order of its columns."""
+    return (
+        code.code_id,
+        code.version,
+        code.issued_at,
+        code.last_at,
+        code.max_uses,
+        code.used,
+        code.reserved,
+        code.bound,
+        code.owner_id,
+        code.sent_binding,
+        code.expires_at,
+        code.validity_days,
+        code.group,
+        code.is_paused,
+        code.revoked_by,
+        code.rebinds_max,
+        code.bound_to,
+    )
+
+
+def reservation_row(item: Reservation) -> tuple[Any, ...]:
+    """`reservations`, in the order of its columns."""
+    return (
+        item.reservation_id,
+        item.code_id,
+        item.recipient_id,
+        item.versions,
+        item.status,
+        item.kind,
+        item.reserved_at,
+        item.deadline,
+        item.due_at,
+        None if item.lease is None else item.lease.until,
+        item.delivery,
+        item.attempts,
+        item.ever_unknown,
+        item.case_id,
+        item.follows,
+        item.sent_at,
+        item.accepted_at,
+        item.refunded_at,
+        item.refund_cause,
+        item.access_due_at,
+        item.is_deferred,
+    )
+
+
+def case_rows(events: Iterable[tuple[UUID, Event]]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """What events (each with its code) do to `cases`: rows to insert, and (case, time, how) of others to close."""
+    opened: dict[UUID, tuple[Any, ...]] = {}
+    closed: list[tuple[Any, ...]] = []
+    for code_id, event in events:
+        if isinstance(event, CaseOpened):
+            about = (event.case_id, code_id, event.reservation_id, event.delivery, event.cause, event.at)
+            opened[event.case_id] = (*about, None, None)
+        elif isinstance(event, CaseClosed):
+            if (row := opened.get(event.case_id)) is not None:
+                opened[event.case_id] = (*row[:-2], event.at, event.how)
+            else:
+                closed.append((event.case_id, event.at, event.how))
+    return list(opened.values()), closed
+
+
+PROJECTIONS: Final[Mapping[str, Sequence[Kind]]] = {
+    "code_balances": BALANCE_KINDS,
+    "reservations": RESERVATION_KINDS,
+    "cases": CASE_KINDS,
+}
+"""Every read model by the name of its table, in the order in which tables are locked."""

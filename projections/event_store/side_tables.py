@@ -1,0 +1,139 @@
+"""Primary data that `execute` writes beside the log: idempotency keys, refused tries, letters and work that follow.
+
+None of it is a fact about a code, so none of it is rebuilt.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+from uuid import UUID
+
+from psycopg import Cursor
+
+from domain.application import Steps
+from domain.command_bus import Command, Done, Result
+from domain.commands.access.rebind import RequestRebind
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.reserve import ReserveUse
+from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
+from domain.events import STAFF, AccessReplaced, CodeRevoked, Event, ExpiryAnnounced, UseRefunded
+from domain.ports import Template
+from domain.working_set import Book
+from projections.database.binary_arrays import BYTEAS, MOMENTS, SMALLS, TEXTS, UUIDS, columns
+from projections.database.connection import rows_of
+from projections.event_store.caches import StoreCaches
+from projections.sql import QUERIES
+from projections.vault.vault import FoundDraft
+
+IDEMPOTENCY_DAYS = 7
+REFUSALS_PER_CODE_AND_DAY = 100
+ENDS_IN = "ends_in_"
+"""Name of the letter that announces an end, before its number of days."""
+CORRECTION_NOTICE: Final[Template] = "correction_notice"
+"""Sent to the old address after a correction."""
+MOVE_NOTICE: Final[Template] = "move_notice"
+"""Sent after a rebind that its person asked for has moved the access. Staff tell a person why they moved it."""
+NOTICE_CAUSES = frozenset({"deadline", "failed"})
+"""Refunds that the person is told of: not those of the address itself, which no letter would reach."""
+
+
+def insert_outbox(cursor: Cursor[Any], book: Book) -> None:
+    """Write the notices that follow from the new events, in the transaction of those events.
+
+    A notice is keyed by reservation and template, so each reservation causes at most one of each kind.
+    """
+    rows = [row for recorded in book.new_events if (row := letter_that_follows(recorded.event, book)) is not None]
+    if rows:
+        cursor.execute(QUERIES["insert_outbox"], columns((UUIDS, TEXTS, MOMENTS), rows))
+
+
+def letter_that_follows(event: Event, book: Book) -> tuple[UUID, str, datetime] | None:
+    """Return reservation, template and time of the notice that an event causes; None if it causes none."""
+    if isinstance(event, UseRefunded):
+        template = _notice_of_refund(event, book)
+        return None if template is None else (event.reservation_id, template, event.at)
+    if isinstance(event, AccessReplaced) and book.reservations[event.by].opened_by not in STAFF:
+        return event.reservation_id, MOVE_NOTICE, event.at
+    if isinstance(event, ExpiryAnnounced):
+        return event.reservation_id, f"{ENDS_IN}{event.days}", event.at
+    return None
+
+
+def _notice_of_refund(event: UseRefunded, book: Book) -> str | None:
+    """Return the template of the notice; a correction needs one only if the old address may have an invitation."""
+    if event.cause in NOTICE_CAUSES:
+        return "refund_notice" if event.kind == "redeem" else "rebind_notice"
+    if event.cause != "corrected":
+        return None
+    may_have_arrived = event.held == "used" or book.reservations[event.reservation_id].ever_unknown
+    return CORRECTION_NOTICE if may_have_arrived else None
+
+
+def insert_revocations(cursor: Cursor[Any], book: Book) -> None:
+    """Codes revoked now that still hold something: the sweep goes on with them, whoever asked may be gone by then."""
+    revoked = [
+        (recorded.originator_id, recorded.event.at)
+        for recorded in book.new_events
+        if isinstance(recorded.event, CodeRevoked) and book.codes[recorded.originator_id].reserved
+    ]
+    if revoked:
+        cursor.execute(QUERIES["insert_revocations"], columns((UUIDS, MOMENTS), revoked))
+
+
+def remember_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
+    """What each Idempotency-Key led to; refusals are not remembered."""
+    rows = {
+        command.key.scope_digest: (
+            command.key.scope_digest,
+            command.key.body_digest,
+            result.reservation.reservation_id,
+            command.context.now + timedelta(days=IDEMPOTENCY_DAYS),
+        )
+        for command, result in zip(commands, results, strict=True)
+        if isinstance(command, ReserveUse) and command.key and isinstance(result, Done) and result.reservation
+    }
+    if rows:
+        arrays = columns((BYTEAS, BYTEAS, UUIDS, MOMENTS), [rows[key] for key in sorted(rows)])
+        cursor.execute(QUERIES["insert_idempotency_keys"], (*arrays, commands[0].context.now))
+
+
+def keep_refusals(
+    cursor: Cursor[Any],
+    caches: StoreCaches,
+    book: Book,
+    commands: Sequence[Command],
+    results: Sequence[Result],
+) -> Steps[None]:
+    """Keep each refused try on an existing code (bounded per code and day); count tries of unknown codes."""
+    unknown = 0
+    by_day: dict[tuple[UUID, str], list[tuple[Any, ...]]] = {}
+    for command, result in zip(commands, results, strict=True):
+        if not isinstance(command, ReserveUse | CorrectRecipient | RequestRebind) or not isinstance(result, Refusal):
+            continue
+        if command.code_digests is None or command.context.actor != "person":
+            continue
+        code_id = book.code_id(command.code_digests)
+        if isinstance(result, CodeUnknown) or code_id is None:
+            unknown += 1
+        elif not isinstance(result, IdempotencyKeyReused):
+            day = (code_id, command.context.now.date().isoformat())
+            draft = cast("FoundDraft", command.recipient)
+            row = (code_id, command.context.now, draft.digests[0], draft.pepper_id, result.code)
+            if not _is_full(caches, day):
+                by_day.setdefault(day, []).append(row)
+    for day, rows in by_day.items():
+        bound = (REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY)
+        arrays = columns((UUIDS, MOMENTS, BYTEAS, SMALLS, TEXTS), rows)
+        kept = yield from rows_of(cursor.execute(QUERIES["insert_refusals"], (*arrays, *bound)))
+        if len(kept) < len(rows):
+            caches.full_refusals.put(day, value=True)
+    if unknown:
+        now = commands[-1].context.now
+        cursor.execute(QUERIES["count_unknown_codes"], (now, CodeUnknown.code, unknown))
+
+
+def _is_full(caches: StoreCaches, day: tuple[UUID, str]) -> bool:
+    try:
+        return caches.full_refusals.get(day)
+    except KeyError:
+        return False

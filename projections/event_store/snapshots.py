@@ -1,0 +1,121 @@
+"""Snapshots of codes: folded states beside the log, so that meeting a code costs the same however long its history is.
+
+They are a cache that outlives the process, and disposable: whatever does not fit is passed over and the log is folded
+from its beginning. `execute` writes one in the batch that takes a code over a round number of events, so the hot path
+pays for one row in some hundred; a task of the workers writes those that are missing (after an upgrade, say).
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+from psycopg import Connection, Cursor
+from psycopg.rows import tuple_row
+
+from domain.events import CodeIssued
+from domain.model import redeem_code
+from domain.model.redeem_code import FOLD, RedeemCode
+from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS, columns
+from projections.event_store.codec import decode
+from projections.sql import QUERIES
+
+EVENTS_PER_SNAPSHOT = 500
+"""Events from one snapshot to the next; folding as many takes some 5 ms."""
+EVENTS_PER_PAGE = 5_000
+"""Events of one stream that are held at once."""
+CODES_PER_ROUND = 200
+ROUND_S_MAX = 20.0
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(RedeemCode)
+_KINDS = (UUIDS, BIGS, BYTEAS)
+
+
+def shape_of(fold: int, fields: Mapping[str, object]) -> str:
+    """A name for how events become a state: the fold's number, and a checksum of the state's fields and types."""
+    listed = ",".join(f"{name}:{kind}" for name, kind in fields.items())
+    return f"{fold}-{crc32(listed.encode()):08x}"
+
+
+SHAPE = shape_of(FOLD, RedeemCode.__annotations__)
+
+
+def read_state(state: bytes) -> RedeemCode | None:
+    """The code of a snapshot; None if it is none."""
+    try:
+        return _decoder.decode(state)
+    except msgspec.DecodeError:
+        return None
+
+
+def are_due(before: int, after: int) -> bool:
+    """Whether events from one version to another make a new snapshot due."""
+    return before // EVENTS_PER_SNAPSHOT != after // EVENTS_PER_SNAPSHOT
+
+
+def write_snapshots(cursor: Cursor[Any], codes: Iterable[RedeemCode]) -> None:
+    """Keep states, in the transaction that made them or under a snapshot of the database that has their events."""
+    rows = [(code.code_id, code.version, _encoder.encode(code)) for code in codes]
+    if rows:
+        cursor.execute(QUERIES["upsert_snapshots"], (SHAPE, *columns(_KINDS, rows)))
+
+
+def write_missing(conn: Connection[Any], codes_max: int = CODES_PER_ROUND, seconds_max: float = ROUND_S_MAX) -> int:
+    """Write snapshots where they are missing or far behind, and drop those of former versions of the program.
+
+    Args:
+        conn: In autocommit mode.
+        codes_max: Codes of one round.
+        seconds_max: After so long what is left is the next round's; a code that was begun is finished.
+
+    Returns:
+        How many were written.
+    """
+    until, written = time.monotonic() + seconds_max, 0
+    with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
+        cursor.execute(QUERIES["forget_other_shapes"], (SHAPE,))
+        behind = {"shape": SHAPE, "behind": 2 * EVENTS_PER_SNAPSHOT, "limit": codes_max}
+        for (code_id,) in cursor.execute(QUERIES["codes_behind"], behind).fetchall():
+            if time.monotonic() > until:
+                break
+            write_snapshots(cursor, [fold_code(cursor, code_id)])
+            written += 1
+    return written
+
+
+def fold_code(cursor: Cursor[Any], code_id: UUID) -> RedeemCode:
+    """One code as its log says now, from its snapshot if it has one; memory does not grow with its history."""
+    rows = cursor.execute(QUERIES["snapshots_of_codes"], ([code_id], SHAPE)).fetchall()
+    code = read_state(rows[0][0]) if rows else None
+    return fold_on(cursor, code_id, code)
+
+
+def fold_on(cursor: Cursor[Any], code_id: UUID, code: RedeemCode | None) -> RedeemCode:
+    """A code some events later: all that the log has by now.
+
+    Raises:
+        ValueError: It has none at all.
+    """
+    while True:
+        version = code.version if code else 0
+        rows = cursor.execute(QUERIES["stream_events"], (code_id, version, EVENTS_PER_PAGE)).fetchall()
+        for _, version, topic, state in rows:
+            event = decode(topic, state)
+            if code is None:
+                code = redeem_code.opened(code_id, version, cast("CodeIssued", event))
+            else:
+                code = redeem_code.evolve(code, version, event)
+        if len(rows) < EVENTS_PER_PAGE:
+            break
+    if code is None:
+        raise ValueError(f"no events of {code_id}")
+    return code
+
+
+def stable_position(conn: Connection[Any]) -> int:
+    """The highest position: positions appear in order, so everything up to it is there."""
+    row = conn.execute(QUERIES["stable_position"]).fetchone()
+    return int(row[0]) if row else 0

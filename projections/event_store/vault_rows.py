@@ -1,0 +1,69 @@
+"""Rows of the vault as `execute` writes them: only for what was accepted, never for a refusal."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from psycopg import Cursor
+
+from domain.command_bus import Command, Done, NewCode, Result
+from domain.commands.access.settle_access import RecordRevocation
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.ports import RecipientDraft, TextDraft
+from domain.working_set import Book
+from projections.database.binary_arrays import BYTEAS, SMALLS, TEXTS, UUIDS, columns
+from projections.sql import QUERIES
+from projections.vault.vault import FoundDraft, PrivateText
+
+_FOUND_KINDS = (UUIDS, BYTEAS, SMALLS, BYTEAS, SMALLS)
+_CODE_KINDS = (*_FOUND_KINDS, TEXTS)
+_TEXT_KINDS = (UUIDS, UUIDS, BYTEAS, SMALLS)
+
+
+def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> None:
+    """Insert new persons in the given (sorted) order; the statement fails if one of them is known by now."""
+    if drafts:
+        rows = [_found_row(cast("FoundDraft", draft)) for draft in drafts]
+        cursor.execute(QUERIES["insert_recipients"], columns(_FOUND_KINDS, rows))
+
+
+def insert_texts(cursor: Cursor[Any], book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    """Insert the texts of new codes, and of the notes and replies that new events name."""
+    codes: list[tuple[Any, ...]] = []
+    texts: list[tuple[Any, ...]] = []
+    for command, result in zip(commands, results, strict=True):
+        if not (isinstance(result, Done) and result.changed):
+            continue
+        if isinstance(command, NewCode):
+            codes.append(_code_row(cast("FoundDraft", command.text), command))
+        if (text := _text_of(command)) is not None:
+            texts.append(_text_row(cast("PrivateText", text)))
+    if codes:
+        cursor.execute(QUERIES["insert_code_texts"], columns(_CODE_KINDS, codes))
+    if texts:
+        named = {getattr(recorded.event, "text_id", None) for recorded in book.new_events}
+        texts = [row for row in texts if row[0] in named]
+    if texts:
+        cursor.execute(QUERIES["insert_private_texts"], columns(_TEXT_KINDS, texts))
+
+
+def _text_of(command: Command) -> TextDraft | None:
+    if isinstance(command, RecordOutcome | RecordBounce | RecordRevocation):
+        return command.reply
+    return cast("TextDraft | None", getattr(command, "note", None))
+
+
+def _found_row(found: FoundDraft) -> tuple[Any, ...]:
+    sealed = found.seal()
+    return (found.new_id, found.digests[0], found.pepper_id, sealed.sealed, sealed.key_id)
+
+
+def _code_row(found: FoundDraft, command: NewCode) -> tuple[Any, ...]:
+    if command.code_id != found.new_id:
+        message = "a code's text must be drafted for the code's own id"
+        raise ValueError(message)
+    return (*_found_row(found), found.hint)
+
+
+def _text_row(text: PrivateText) -> tuple[Any, ...]:
+    return (text.text_id, text.reservation_id, text.content.sealed, text.content.key_id)

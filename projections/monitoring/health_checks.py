@@ -1,0 +1,107 @@
+"""What a check-up asks of the database, over a connection of its own: the pool may be part of the trouble."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from projections.database.connection import connect, describe
+from projections.database.errors import unavailable_unless_defect
+from projections.sql import QUERIES
+from projections.vault.random_source import POOL
+from projections.vault.vault import Vault
+from projections.verification.vault_check import Sample, sample_vault
+
+
+class ServerFacts(NamedTuple):
+    """The server as it is set up.
+
+    Attributes:
+        skew_s: How far its clock is ahead of this host's, in seconds; negative if behind.
+        switched_off: Settings without which a crash may lose what was acknowledged.
+    """
+
+    where: str
+    version: str
+    standby: bool
+    connections: int
+    connections_max: int
+    switched_off: list[str]
+    skew_s: float
+
+
+class Backlog(NamedTuple):
+    """What waits, and since when; the times are None where nothing does."""
+
+    now: datetime
+    oldest_due: datetime | None
+    pending: int
+    oldest_pending: datetime | None
+    earliest_deadline: datetime | None
+    open_cases: int
+    oldest_case: datetime | None
+
+
+def server_facts(database_url: str) -> ServerFacts:
+    """Look at the server.
+
+    Raises:
+        StorageUnavailableError: It can't be reached.
+    """
+    row, asked_at = _ask(database_url, "server_facts")
+    now, version, standby, connections, connections_max, switched_off = row
+    skew_s = (now - asked_at).total_seconds()
+    return ServerFacts(
+        describe(database_url), version, standby, connections, connections_max, list(switched_off), skew_s
+    )
+
+
+def backlog(database_url: str) -> Backlog:
+    """Look at what waits. The schema must be this version's.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    return Backlog(*_ask(database_url, "backlog")[0])
+
+
+def tries_lately(database_url: str, window_s: float) -> tuple[int, int]:
+    """Codes that were tried and don't exist, and redeems, as backends have told each other lately.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    unknown, redeemed = _ask(database_url, "tries_lately", window_s)[0]
+    return unknown, redeemed
+
+
+def endpoints_lately(database_url: str) -> tuple[int, int, int]:
+    """Webhook endpoints: those that are enabled, those of them that fail, and those that were given up.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    enabled, failing, given_up = _ask(database_url, "endpoints_lately")[0]
+    return enabled, failing, given_up
+
+
+def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) -> tuple[Sample, int]:
+    """Check rows of the vault until the time is over; what was found, and about how many rows there are.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    with unavailable_unless_defect(), connect(database_url) as conn:
+        size = conn.execute(QUERIES["size_of_vault"]).fetchall()[0][0]
+        return sample_vault(conn, vault, POOL.uuid(), is_over), size
+
+
+def _ask(database_url: str, query: str, *parameters: object) -> tuple[tuple[Any, ...], datetime]:
+    """One row, and this host's time in the middle of the question."""
+    with unavailable_unless_defect(), connect(database_url) as conn:
+        started, asked = time.monotonic(), datetime.now(UTC)
+        row = conn.execute(QUERIES[query], parameters).fetchone()
+        half = (time.monotonic() - started) / 2
+    if row is None:
+        raise AssertionError
+    return row, datetime.fromtimestamp(asked.timestamp() + half, UTC)

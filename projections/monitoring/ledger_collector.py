@@ -1,0 +1,200 @@
+"""What the ledger knows about itself, as metrics: asked of the database, so that no restart resets a number.
+
+The same on every instance: alerts and dashboards take the highest, not the sum.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple, get_args
+
+import psycopg
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from psycopg.rows import namedtuple_row
+
+from domain.events import EVENT_TYPES, Ending, RefundCause
+from projections.database.connection import connect, connection_options
+from projections.database.errors import DEFECTS
+from projections.monitoring.event_counters import CLICK_TO_SENT_S, advance
+from projections.sql import QUERIES
+from projections.verification.drift_sample import last_verified
+
+FRESH_S: Final = 5.0
+"""How old the numbers may be: scrapes of several servers don't add up to a load."""
+STATEMENT_MS_MAX: Final = 3_000
+
+OUTCOMES: Final = {
+    "sent": "InviteSent",
+    "failed": "InviteFailed",
+    "deferred": "InviteDeferred",
+    "unknown": "InviteOutcomeUnknown",
+    "late": "LateSuccessRecorded",
+}
+"""Attempts by outcome are events by type."""
+
+CLEANUP_STATUSES: Final = ("removing", "removed", "told", "removal_failed")
+"""As in `domain.model.access.Removal`: each ended access is counted as removing, and once more with what came of it."""
+
+log = logging.getLogger(__name__)
+
+
+class _Gauge(NamedTuple):
+    name: str
+    text: str
+    column: str
+
+
+GAUGES: Final = (
+    _Gauge(
+        "ledger_sweep_lag_seconds", "How long the oldest due work has been due; negative before it is.", "sweep_lag"
+    ),
+    _Gauge("ledger_pending_reservations", "Live reservations that no case parks.", "pending"),
+    _Gauge("ledger_oldest_pending_seconds", "Age of the oldest of them.", "oldest_pending"),
+    _Gauge("ledger_overdue_seconds", "How far the earliest deadline of them is past; negative before it.", "overdue"),
+    _Gauge("ledger_open_cases", "Cases that wait for a person.", "open_cases"),
+    _Gauge("ledger_oldest_case_seconds", "Age of the oldest open case.", "oldest_case"),
+    _Gauge("ledger_log_position", "Position of the newest event.", "position"),
+    _Gauge("ledger_tallied_position", "Position up to which the counters of this list are taken.", "tallied"),
+    _Gauge("ledger_merkle_size", "Events in the Merkle log.", "merkle_size"),
+    _Gauge("ledger_merkle_position", "Position up to which events are in the Merkle log.", "merkle_position"),
+    _Gauge("ledger_projection_drift", "Rows known to differ from the log, and rules known to be broken.", "drift"),
+    _Gauge("ledger_pending_notices", "Notices of refunds that are still to be sent.", "notices"),
+    _Gauge("ledger_webhook_pending", "Messages that wait for endpoints that are enabled.", "hooks_pending"),
+    _Gauge("ledger_webhook_oldest_pending_seconds", "Age of the oldest of them.", "hooks_oldest"),
+    _Gauge("ledger_webhook_behind", "How far the slowest of them is behind the log.", "hooks_behind"),
+    _Gauge("ledger_webhook_endpoints_given_up", "Endpoints disabled since they are gone or failing.", "hooks_out"),
+    _Gauge("ledger_rebuild_running", "Whether a rebuild runs (1) or not (0).", "rebuilds"),
+    _Gauge("ledger_rebuild_progress_ratio", "How much of a rebuild's present step is done; 0 if none runs.", "rebuilt"),
+    _Gauge("ledger_database_connections", "Connections of clients to the PostgreSQL server.", "connections"),
+    _Gauge("ledger_database_connections_max", "How many it takes.", "connections_max"),
+    _Gauge("ledger_database_bytes", "Size of the database.", "bytes"),
+)
+KINDS: Final = ("sample", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One look at the ledger."""
+
+    is_up: bool = False
+    gauges: dict[str, float] = field(default_factory=dict)
+    tallies: dict[tuple[str, str], int] = field(default_factory=dict)
+    verified: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+
+class LedgerNumbers:
+    """The numbers, a few seconds old at most. With the database away the last ones are shown, and that it is away.
+
+    Args:
+        database_url: Over a connection of its own: the pool may be part of the trouble.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, database_url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database_url = database_url
+        self._clock = clock
+        self._found = _Found()
+        self._looked_at: float | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Iterator[Metric]:
+        """All of them."""
+        found = self._fresh()
+        yield GaugeMetricFamily(
+            "ledger_database_up", "Whether the database answers (1) or not (0).", float(found.is_up)
+        )
+        for gauge in GAUGES:
+            yield GaugeMetricFamily(gauge.name, gauge.text, found.gauges.get(gauge.column, 0.0))
+        yield from _verifications(found)
+        yield from _counters(found)
+        yield _click_to_sent(found)
+
+    def _fresh(self) -> _Found:
+        with self._lock:
+            if self._looked_at is None or self._clock() - self._looked_at >= FRESH_S:
+                try:
+                    self._found = self._look()
+                except DEFECTS:
+                    log.exception("reading the ledger's numbers failed")
+                except psycopg.Error as away:
+                    log.warning("reading metrics from the database failed: %s", type(away).__name__)
+                    self._found = replace(self._found, is_up=False)
+                self._looked_at = self._clock()
+            return self._found
+
+    def _look(self) -> _Found:
+        options = connection_options(statement_timeout_ms=STATEMENT_MS_MAX)
+        with connect(self._database_url, **options) as conn:
+            advance(conn)
+            with conn.cursor(row_factory=namedtuple_row) as cursor:
+                row = cursor.execute(QUERIES["ledger_gauges"]).fetchall()[0]
+            tallies = {(name, label): count for name, label, count in conn.execute(QUERIES["all_tallies"])}
+            verified = {last.kind: (last.at.timestamp(), last.position) for last in last_verified(conn)}
+        return _Found(is_up=True, gauges=_gauges(row), tallies=tallies, verified=verified)
+
+
+def _gauges(row: Any) -> dict[str, float]:  # noqa: ANN401 - a named tuple made from the columns
+    found = {name: float(value) for name, value in row._asdict().items()}
+    if not found["rebuilds"]:
+        found["rebuilt"] = 0.0  # what a rebuild that was killed left behind
+    return found
+
+
+def _verifications(found: _Found) -> Iterator[Metric]:
+    at = GaugeMetricFamily(
+        "ledger_verified_timestamp_seconds",
+        "When read models were last compared with the log: a sample each minute, or in full by `ledger verify`.",
+        labels=["kind"],
+    )
+    position = GaugeMetricFamily(
+        "ledger_verified_position", "The position at which the log ended at that comparison.", labels=["kind"]
+    )
+    for kind in KINDS:
+        moment, reached = found.verified.get(kind, (0.0, 0))
+        at.add_metric([kind], moment)
+        position.add_metric([kind], reached)
+    yield at
+    yield position
+
+
+def _counters(found: _Found) -> Iterator[Metric]:
+    def count(name: str, label: str) -> int:
+        return found.tallies.get((name, label), 0)
+
+    events = CounterMetricFamily("ledger_events", "Events of the log by type.", labels=["type"])
+    for kind in EVENT_TYPES:
+        events.add_metric([kind.__name__], count("events", kind.__name__))
+    attempts = CounterMetricFamily("ledger_attempts", "Sending attempts by outcome.", labels=["outcome"])
+    for outcome, name in OUTCOMES.items():
+        attempts.add_metric([outcome], count("events", name))
+    refunds = CounterMetricFamily("ledger_refunds", "Uses that were given back, by cause.", labels=["cause"])
+    for cause in get_args(RefundCause):
+        refunds.add_metric([cause], count("refunds", cause))
+    cleanup = CounterMetricFamily(
+        "expired_user_cleanup",
+        "Accesses that ended, by how far taking them away is and why they ended.",
+        labels=["status", "reason"],
+    )
+    for status in CLEANUP_STATUSES:
+        for reason in get_args(Ending):
+            cleanup.add_metric([status, reason], count("cleanup", f"{status}/{reason}"))
+    yield from (events, attempts, refunds, cleanup)
+
+
+def _click_to_sent(found: _Found) -> Metric:
+    """From the click to the mail server's yes, of each reservation's first delivery."""
+    buckets: list[tuple[str, float]] = []
+    total = 0
+    for bound in (*CLICK_TO_SENT_S, "+Inf"):
+        label = bound if isinstance(bound, str) else f"{bound:g}"
+        total += found.tallies.get(("click_to_sent", label), 0)
+        buckets.append((label, total))
+    seconds = found.tallies.get(("click_to_sent_ms", ""), 0) / 1000
+    family = HistogramMetricFamily(
+        "ledger_click_to_sent_seconds", "Time from a click to the mail server's yes, of first deliveries."
+    )
+    family.add_metric([], buckets, seconds)
+    return family

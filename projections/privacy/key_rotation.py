@@ -1,0 +1,105 @@
+"""Rotating keys: rows of the vault under older keys are sealed and digested anew, while everything runs.
+
+Both keys are in the ring meanwhile, and every look-up asks for the digests under each pepper; so a row is found before,
+during and after its turn. What is interrupted goes on where it stopped: rows under the current keys are done.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from psycopg import Cursor
+from psycopg.rows import tuple_row
+
+from projections.database.roles import become_keeper_of_the_vault
+from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
+from projections.vault.vault import FoundKind, FoundRow, normal_text
+
+BATCH: Final = 500
+"""Rows per transaction."""
+NO_ID: Final = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One table of the vault: its rows' kind, and its statements."""
+
+    kind: FoundKind | Literal["text"]
+    find: str
+    write: str
+
+
+TABLES: Final = (
+    _Table("code", "codes_of_other_keys", "rekey_codes"),
+    _Table("recipient", "recipients_of_other_keys", "rekey_recipients"),
+    _Table("staff", "staff_of_other_keys", "rekey_staff"),
+    _Table("text", "texts_of_other_keys", "rekey_texts"),
+)
+
+
+class KeyRotation:
+    """One run over the vault."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        pepper, master = storage.vault.current
+        self._keys = {"pepper": pepper, "master": master}
+
+    def left(self) -> int:
+        """How many rows are under older keys."""
+        with self._storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute(QUERIES["count_other_keys"], self._keys).fetchone()
+            return int(row[0]) if row else 0
+
+    def run(self) -> Iterator[int]:
+        """Seal and digest every row under the current keys.
+
+        Yields:
+            After each transaction the number of rows that it rewrote.
+
+        Raises:
+            SealBrokenError: A row's old key is not in the ring, or the row was altered; those before it are done.
+        """
+        for table in TABLES:
+            after: UUID | None = NO_ID
+            while after is not None:
+                done, after = self._batch(table, after)
+                yield done
+
+    def older_refusals_until(self) -> datetime | None:
+        """When the newest refused try was kept whose address is digested under an older pepper; None: there is none.
+
+        Nobody can digest it anew, for the address itself is not kept. Until these rows have aged out, the older pepper
+        stays in the ring, so that support finds them and forgetting deletes them.
+        """
+        with self._storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute(QUERIES["refusals_of_other_peppers"], (self._keys["pepper"],)).fetchone()
+            return row[0] if row else None
+
+    def _batch(self, table: _Table, after: UUID) -> tuple[int, UUID | None]:
+        pool = self._storage.datastore
+        with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as at:
+            rows = at.execute(QUERIES[table.find], {**self._keys, "after": after, "limit": BATCH}).fetchall()
+            if not rows:
+                return 0, None
+            become_keeper_of_the_vault(conn)
+            self._rewrite(at, table, rows)
+        return len(rows), rows[-1][0]
+
+    def _rewrite(self, cursor: Cursor[Any], table: _Table, rows: Sequence[Any]) -> None:
+        vault = self._storage.vault
+        columns: list[tuple[Any, ...]] = []
+        for row in rows:
+            found: tuple[Any, ...] = ()
+            if table.kind == "text":
+                text = vault.open_text(*row)
+            else:
+                # A pepper that is lost leaves its digests unchecked; those of the texts take their place.
+                text = vault.open(table.kind, FoundRow.of(row), may_lack_pepper=True)
+                found = (vault.digests(table.kind, normal_text(table.kind, text))[0], self._keys["pepper"])
+            anew = vault.seal(table.kind, row[0], text)
+            columns.append((row[0], *found, anew.sealed, anew.key_id))
+        cursor.execute(QUERIES[table.write], [list(column) for column in zip(*columns, strict=True)])

@@ -1,0 +1,1 @@
+"""Queries over codes, reservations, statements, the event feed and the dashboard."""

@@ -1,0 +1,146 @@
+"""Sums over a stretch of time for the dashboard; each question is bounded in time, for it competes with redeems."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg import Cursor
+
+from projections.read_models.reader import Reader
+from projections.sql import QUERIES
+
+QUESTION_MS_MAX: Final = 3_000
+"""Longest time of one question; a stretch that takes longer is too long for this machine."""
+ROWS_MAX: Final = 10
+WAIT_BOUNDS_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""Upper bounds of the classes of waiting, in seconds; a last class is above them."""
+
+
+class StretchTooLongError(Exception):
+    """There is more in this stretch of time than can be summed up in time."""
+
+
+class Outcomes(NamedTuple):
+    """Redemptions that began in one step of time, by what became of them; and tries that were refused."""
+
+    at: datetime
+    sent: int
+    refunded: int
+    live: int
+    refused: int
+
+
+class BusyCode(NamedTuple):
+    """A code with many redemptions; `hint` is the end of its text."""
+
+    code_id: UUID
+    hint: str | None
+    redeemed: int
+    sent: int
+    refunded: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What happened in a stretch of time.
+
+    Attributes:
+        outcomes: One for each step, oldest first, also where nothing happened.
+        refusals: Refused tries by the refusal's code, most first; unknown codes among them.
+        refunds: Uses given back by cause, most first.
+        waits: Redemptions by class of `WAIT_BOUNDS_S`.
+        middle_waits: Seconds within which half, 95 % and 99 % were sent; None where nothing was.
+    """
+
+    since: datetime
+    until: datetime
+    outcomes: list[Outcomes]
+    refusals: list[tuple[str, int]]
+    refunds: list[tuple[str, int]]
+    waits: list[int]
+    middle_waits: tuple[float, float, float] | None
+    busiest: list[BusyCode]
+
+
+class Health(NamedTuple):
+    """What waits at this moment, and when read models were last compared with the log."""
+
+    due: int
+    oldest_due: datetime | None
+    notices: int
+    cases: int
+    oldest_case: datetime | None
+    verified_at: datetime | None
+    drift: int
+
+
+class KeptAccess(NamedTuple):
+    """A use that was refunded after its invitation was accepted, and whose access stands; `hint` ends the code."""
+
+    reservation_id: UUID
+    refunded_at: datetime
+    hint: str | None
+
+
+class DashboardReader(Reader):
+    """The dashboard's questions."""
+
+    def figures(self, since: datetime, step: timedelta, steps: int) -> Figures:
+        """Sum up `steps` steps from a moment on.
+
+        Raises:
+            StretchTooLongError: It would take too long.
+        """
+        until = since + step * steps
+        named = {"since": since, "until": until, "step": step, "limit": ROWS_MAX, "bounds": list(WAIT_BOUNDS_S)}
+        with self._bounded() as cursor:
+            outcomes = _outcomes(_ask(cursor, "redemptions_over_time", named), _ask(cursor, "refused_over_time", named))
+            waits = dict(_ask(cursor, "waits", named))
+            middle = _ask(cursor, "middle_waits", named)[0][0]
+            return Figures(
+                since=since,
+                until=until,
+                outcomes=[
+                    outcomes.get(at, Outcomes(at, 0, 0, 0, 0)) for at in (since + step * nth for nth in range(steps))
+                ],
+                refusals=[(row[0], row[1]) for row in _ask(cursor, "refusals_by_reason", named)],
+                refunds=[(row[0], row[1]) for row in _ask(cursor, "refunds_by_cause", named)],
+                waits=[waits.get(nth, 0) for nth in range(len(WAIT_BOUNDS_S) + 1)],
+                middle_waits=None if middle is None else (middle[0], middle[1], middle[2]),
+                busiest=[BusyCode(*row) for row in _ask(cursor, "busiest_codes", named)],
+            )
+
+    def health(self, now: datetime) -> Health:
+        """What waits now."""
+        with self._bounded() as cursor:
+            return Health(*_ask(cursor, "waiting_now", {"now": now})[0])
+
+    def kept_access(self) -> list[KeptAccess]:
+        """Return the newest refunds that left the access of an accepted invitation in place, at most `ROWS_MAX`."""
+        with self._bounded() as cursor:
+            return [KeptAccess(*row) for row in _ask(cursor, "kept_access", {"limit": ROWS_MAX})]
+
+    @contextmanager
+    def _bounded(self) -> Iterator[Cursor[tuple[Any, ...]]]:
+        with self._cursor() as cursor:
+            try:
+                with cursor.connection.transaction():
+                    cursor.execute(QUERIES["bound_question"], (str(QUESTION_MS_MAX),))
+                    yield cursor
+            except psycopg.errors.QueryCanceled as slow:
+                raise StretchTooLongError from slow
+
+
+def _ask(cursor: Cursor[tuple[Any, ...]], query: str, named: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    return cursor.execute(QUERIES[query], named).fetchall()
+
+
+def _outcomes(redeemed: list[tuple[Any, ...]], refused: list[tuple[Any, ...]]) -> dict[datetime, Outcomes]:
+    found = {at: Outcomes(at, sent, refunded, live, 0) for at, sent, refunded, live in redeemed}
+    for at, count in refused:
+        found[at] = found.get(at, Outcomes(at, 0, 0, 0, 0))._replace(refused=count)
+    return found

@@ -1,0 +1,46 @@
+"""Lists of reservations in the order in which they were made, for integrators and exports."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from projections.read_models.reader import Reader
+from projections.read_models.vault_reader import readable
+from projections.sql import QUERIES
+
+
+class ReservationPlace(NamedTuple):
+    """Where a reservation stands in the list, and how it stands: live, sent or refunded."""
+
+    reservation_id: UUID
+    code_id: UUID
+    status: str
+    reserved_at: datetime
+
+
+class ReservationList(Reader):
+    """Reservations by the stretch."""
+
+    def after(self, place: tuple[datetime, UUID], limit: int, code_id: UUID | None = None) -> list[ReservationPlace]:
+        """Those that follow a time and id; of one code, if one is named."""
+        if code_id is None:
+            rows = self._all("reservations_from", *place, limit)
+        else:
+            rows = self._all("reservations_of_code_from", code_id, *place, limit)
+        return [ReservationPlace(*row) for row in rows]
+
+    def rows(self, reservation_ids: Sequence[UUID], *, addresses: bool) -> dict[UUID, dict[str, Any]]:
+        """Rows of the read model by id, with `email` in the form that was typed where addresses are asked for."""
+        with self._cursor() as cursor:
+            found = cursor.execute(QUERIES["person_of_reservations"], (list(reservation_ids),)).fetchall()
+            names = [column.name for column in cursor.description or ()]
+        rows = {}
+        for values in found:
+            row = dict(zip(names, values, strict=True))
+            sealed = [row.pop(name) for name in ("digest", "pepper_id", "sealed", "key_id")]
+            is_known = addresses and sealed[0] is not None
+            columns = (row["recipient_id"], *sealed)
+            row["email"] = readable(self._storage.vault, "recipient", columns) if is_known else None
+            rows[row["reservation_id"]] = row
+        return rows

@@ -1,0 +1,75 @@
+"""Every code's history, one code after the other, in flat memory: for a file of all statements."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any, Final, NamedTuple, cast
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection
+
+from domain.events import CodeIssued
+from domain.model import redeem_code
+from domain.model.redeem_code import RedeemCode
+from projections.database.connection import rebuild_connection
+from projections.database.copy_reader import copied_events
+from projections.database.errors import StorageUnavailableError
+from projections.event_store.codec import decode
+from projections.event_store.snapshots import stable_position
+from projections.read_models.reader import HistoryLine
+from projections.sql import QUERIES
+
+PAGE_EVENTS: Final = 50_000
+FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
+
+
+class CodeLine(NamedTuple):
+    """A line of a code's history, and whose."""
+
+    code_id: UUID
+    line: HistoryLine
+
+
+def statement_lines(database_url: str, begin: Callable[[int], None], only: UUID | None = None) -> Iterator[CodeLine]:
+    """Lines in order of code id and version, up to where the log ends now; redeems go on meanwhile.
+
+    Args:
+        database_url: Of the ledger.
+        begin: Told how many events there are.
+        only: One code; None for all.
+
+    Raises:
+        StorageUnavailableError: The database is away, or went away.
+    """
+    try:
+        with rebuild_connection(database_url, "export") as conn:
+            until = stable_position(conn)
+            begin(_count(conn, until))
+            yield from _lines(conn, until, only)
+    except psycopg.OperationalError as away:
+        raise StorageUnavailableError(f"the database went away during the export: {str(away).strip()}") from away
+
+
+def _count(conn: Connection[Any], until: int) -> int:
+    row = conn.execute(QUERIES["count_events_until"], (until,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterator[CodeLine]:
+    code: RedeemCode | None = None
+    place, last = (only or FIRST, 0), only or LAST
+    while True:
+        read = 0
+        with closing(copied_events(conn, "copy_log_page", (*place, last, until, PAGE_EVENTS))) as page:
+            for stored in page:
+                read += 1
+                stream, version, position, topic, state = stored
+                event = decode(topic, state)
+                if code is None or code.code_id.bytes != stream:
+                    code = redeem_code.opened(UUID(bytes=stream), version, cast("CodeIssued", event))
+                else:
+                    code = redeem_code.evolve(code, version, event)
+                place = (code.code_id, version)
+                yield CodeLine(code.code_id, HistoryLine(position, version, event, code))
+        if read < PAGE_EVENTS:
+            return

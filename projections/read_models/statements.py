@@ -1,0 +1,146 @@
+"""A code's history as a statement: any stretch of it with the balance after each event, at any length.
+
+Balances are folded forward, from marks that are kept every thousand events: the log never changes, so a mark is
+right for ever, and after the first look a page costs the same however long the history is.
+"""
+
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Final, NamedTuple, cast
+from uuid import UUID
+
+from domain.events import CodeIssued, Event
+from domain.model import redeem_code
+from domain.model.redeem_code import RedeemCode
+from projections.event_store.codec import decode
+from projections.read_models.reader import HISTORY_PAGE, Reader
+from projections.storage.bootstrap import Storage
+
+MARK_EVERY: Final = 1_000
+MARKED_CODES_MAX: Final = 512
+"""Codes whose marks are kept; those looked at last."""
+
+
+class StatementLine(NamedTuple):
+    """One event of a code, and the code before it (None before the first one) and after it."""
+
+    position: int
+    version: int
+    event: Event
+    before: RedeemCode | None
+    code: RedeemCode
+
+
+class Stretch(NamedTuple):
+    """Which events of a code are meant: after one version up to another, of these topics, of this person."""
+
+    code_id: UUID
+    after: int
+    until: int
+    topics: Sequence[str] | None = None
+    recipient_id: UUID | None = None
+
+
+class Statements(Reader):
+    """Histories by range of versions. Several threads may ask at once."""
+
+    def __init__(self, storage: Storage) -> None:
+        super().__init__(storage)
+        self._marks: OrderedDict[UUID, list[RedeemCode]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def head(self, code_id: UUID) -> int:
+        """The version of a code's newest event; 0 if there is no such code."""
+        rows = self._all("version_of_code", code_id)
+        return int(rows[0][0]) if rows else 0
+
+    def version_at(self, code_id: UUID, moment: datetime) -> int:
+        """The version that a code had at a moment; 0 before it was issued. `at` never falls along a stream."""
+        marks = self._marks_until(code_id, self.head(code_id))
+        before = bisect_right(marks, moment, key=lambda mark: mark.last_at)
+        version = marks[before - 1].version if before else 0
+        for line in self._fold(code_id, marks[before - 1] if before else None):
+            if line.event.at > moment:
+                break
+            version = line.version
+        return version
+
+    def code_at(self, code_id: UUID, version: int) -> RedeemCode | None:
+        """A code as one of its events left it; None if it has no such event."""
+        lines = self.lines(code_id, [version])
+        return lines[0].code if lines else None
+
+    def lines(self, code_id: UUID, versions: Sequence[int]) -> list[StatementLine]:
+        """The events of these versions, in their order, each with the balance after it."""
+        wanted = sorted({version for version in versions if version > 0})
+        if not wanted:
+            return []
+        marks = self._marks_until(code_id, wanted[-1])
+        found: dict[int, StatementLine] = {}
+        for block, group in groupby(wanted, key=lambda version: (version - 1) // MARK_EVERY):
+            asked = set(group)
+            for line in self._fold(code_id, marks[block - 1] if block else None, max(asked)):
+                if line.version in asked:
+                    found[line.version] = line
+        return [found[version] for version in versions if version in found]
+
+    def versions(self, stretch: Stretch, *, place: int | None, newest_first: bool, limit: int) -> list[int]:
+        """Versions of one page, in its order.
+
+        Args:
+            stretch: What of the history.
+            place: The version at which the page before this one ended; None on the first page.
+            newest_first: The order.
+            limit: Most versions to give.
+        """
+        lower, upper = stretch.after, stretch.until
+        if place is not None:
+            lower, upper = (lower, min(upper, place - 1)) if newest_first else (max(lower, place), upper)
+        kinds = None if stretch.topics is None else list(stretch.topics)
+        order = "newest_first" if newest_first else "oldest_first"
+        if stretch.recipient_id is None:
+            rows = self._all(f"versions_{order}", stretch.code_id, lower, upper, kinds, kinds, limit)
+        else:
+            person = (stretch.code_id, stretch.recipient_id)
+            rows = self._all(f"versions_of_person_{order}", *person, lower, upper, kinds, kinds, limit)
+        return [row[0] for row in rows]
+
+    def versions_of_reservation(self, reservation_id: UUID) -> tuple[UUID, list[int]] | None:
+        """The code of a reservation and the versions of its events; None if there is no such reservation."""
+        rows = self._all("versions_of_reservation", reservation_id)
+        return (rows[0][0], list(rows[0][1])) if rows else None
+
+    def _marks_until(self, code_id: UUID, version: int) -> list[RedeemCode]:
+        """Marks at every thousandth version up to this one; more may come along."""
+        marks = self._marks.get(code_id, [])
+        last = marks[-1] if marks else None
+        if version - (last.version if last else 0) >= MARK_EVERY:
+            new = [line.code for line in self._fold(code_id, last, version) if line.version % MARK_EVERY == 0]
+            marks = [*marks, *new]
+        if marks:
+            with self._lock:
+                self._marks[code_id] = marks
+                self._marks.move_to_end(code_id)
+                if len(self._marks) > MARKED_CODES_MAX:
+                    self._marks.popitem(last=False)
+        return marks
+
+    def _fold(self, code_id: UUID, code: RedeemCode | None, until: int | None = None) -> Iterator[StatementLine]:
+        """Events after a known state (or all of them), each with the state after it."""
+        version = code.version if code else 0
+        while until is None or version < until:
+            limit = MARK_EVERY if until is None else min(HISTORY_PAGE, until - version)
+            rows = self._all("stream_events", code_id, version, limit)
+            for position, version, topic, state in rows:
+                event, before = decode(topic, bytes(state)), code
+                if code is None:
+                    code = redeem_code.opened(code_id, version, cast("CodeIssued", event))
+                else:
+                    code = redeem_code.evolve(code, version, event)
+                yield StatementLine(position, version, event, before, code)
+            if not rows:
+                return

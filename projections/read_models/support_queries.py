@@ -1,0 +1,210 @@
+"""What support asks: finding codes and persons, recent work, refused tries, and what waits for somebody."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple, cast
+from uuid import UUID
+
+from domain.events import RebindReserved, ReservationOpened, UseReserved
+from domain.values.identifiers import EmailAddress
+from projections.event_store.codec import decode, topics_of
+from projections.read_models.reader import Reader
+from projections.read_models.vault_reader import readable
+from projections.sql import QUERIES
+
+STRETCH: Final = 2_000
+"""Rows of the log that are looked through for one page of recent work."""
+REQUESTS_WITHIN: Final = 200_000
+"""Rows of the log that are looked through for a request id: a fraction of a second."""
+CAUSED_WITHIN: Final = 20_000
+"""Events of one code after a cause in which its effects are looked for."""
+COUNTED_MAX: Final = 100
+
+Place = tuple[datetime, UUID]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One reservation in a list. `address` is clear: whoever shows it masks it; None if it was forgotten.
+
+    `hint` is the end of the code's text.
+    """
+
+    reservation_id: UUID
+    code_id: UUID
+    recipient_id: UUID
+    status: str
+    reserved_at: datetime
+    deadline: datetime
+    due_at: datetime | None
+    lease_until: datetime | None
+    ever_unknown: bool
+    case_id: UUID | None
+    sent_at: datetime | None
+    accepted_at: datetime | None
+    refunded_at: datetime | None
+    refund_cause: str | None
+    address: str | None
+    hint: str | None
+
+
+class RecentWork(NamedTuple):
+    """Reservations, newest first, and the position from which the next page goes on; None at the log's beginning."""
+
+    ids: list[UUID]
+    next: int | None
+
+
+class RefusedTry(NamedTuple):
+    """A try on a code that a rule refused. `address` is known only of persons with a reservation somewhere."""
+
+    at: datetime
+    reason: str
+    address: str | None
+
+
+class OwnTry(NamedTuple):
+    """A refused try of one person. `hint` is the end of the code's text."""
+
+    code_id: UUID
+    at: datetime
+    reason: str
+    hint: str | None
+
+
+class Held(NamedTuple):
+    """Live reservations of a code: held, in doubt but tried on, being sent, and parked as cases."""
+
+    held: int
+    doubtful: int
+    sending: int
+    parked: int
+
+
+class Drifting(NamedTuple):
+    """A code whose rows were found to differ from the log."""
+
+    code_id: UUID
+    found_at: datetime
+    rows: int
+    hint: str | None
+
+
+class SupportReader(Reader):
+    """Support's questions; each is bounded."""
+
+    def recent(self, before: int, limit: int) -> RecentWork:
+        """The newest reservations of all codes, from a position of the log down."""
+        rows = self._all("newest_log_rows", before, STRETCH, [*topics_of(UseReserved), *topics_of(RebindReserved)])
+        ids = [cast("ReservationOpened", decode(row[1], bytes(row[2]))).reservation_id for row in rows[:limit]]
+        if len(rows) > limit:
+            return RecentWork(ids, rows[limit - 1][0])
+        lowest = self._all("lowest_of_newest_log_rows", before, STRETCH)[0][0]
+        return RecentWork(ids, lowest if lowest is not None and lowest > 1 else None)
+
+    def cards(self, reservation_ids: Sequence[UUID]) -> list[Card]:
+        """Reservations by their ids, in that order; unknown ones are left out."""
+        found = {}
+        for row in self._all("reservation_cards", list(reservation_ids)):
+            fields, hint, address = row[:14], row[14], readable(self._storage.vault, "recipient", row[15:])
+            found[row[0]] = Card(**dict(zip(_CARD_FIELDS, fields, strict=True)), address=address, hint=hint)
+        return [found[key] for key in reservation_ids if key in found]
+
+    def recipient_of(self, address: EmailAddress) -> UUID | None:
+        """The person with this address, if they ever reserved anything."""
+        rows = self._all("recipient_ids_of_digests", list(self._storage.vault.digests("recipient", address.normal)))
+        return cast("UUID", rows[0][1]) if rows else None
+
+    def recipient_address(self, recipient_id: UUID) -> str | None:
+        """A person's address in clear; None if there is no such person (or they were forgotten)."""
+        rows = self._all("recipient_text", recipient_id)
+        return readable(self._storage.vault, "recipient", rows[0]) if rows else None
+
+    def of_recipient(self, recipient_id: UUID, before: Place, limit: int) -> list[Place]:
+        """One page of a person's reservations on all codes, newest first: (reserved at, id)."""
+        return [(row[1], row[0]) for row in self._all("reservations_of_recipient", recipient_id, *before, limit)]
+
+    def codes_ending(self, hint: str, after: UUID, limit: int) -> list[UUID]:
+        """Codes by the end of their text, in order of their (random) ids."""
+        return [row[0] for row in self._all("code_texts_of_hint", hint, after, limit)]
+
+    def hint(self, code_id: UUID) -> str:
+        """What may be shown of a code's text."""
+        rows = self._all("hint_of_code", code_id)
+        return str(rows[0][0]) if rows else ""
+
+    def code_of_reservation(self, reservation_id: UUID) -> UUID | None:
+        """The code that a reservation is on; None if there is no such reservation."""
+        rows = self._all("code_ids_of_reservations", [reservation_id])
+        return cast("UUID", rows[0][1]) if rows else None
+
+    def refusals(self, code_id: UUID, until: datetime, limit: int) -> list[RefusedTry]:
+        """The newest refused tries on a code."""
+        return [
+            RefusedTry(at, reason, readable(self._storage.vault, "recipient", row))
+            for at, reason, *row in self._all("refusals_of_code", code_id, until, limit)
+        ]
+
+    def refusals_of_person(self, digests: Sequence[bytes], until: datetime, limit: int) -> list[OwnTry]:
+        """The newest refused tries of one person on all codes, by the digests of their address."""
+        return [OwnTry(*row) for row in self._all("refusals_of_person", list(digests), until, limit)]
+
+    def digests_of(self, recipient_id: UUID) -> list[bytes]:
+        """Digests of a person who is known; none of one who is not."""
+        return [bytes(row[0]) for row in self._all("digests_of_recipient", recipient_id)]
+
+    def count_of_recipient(self, recipient_id: UUID) -> int:
+        """How many reservations a person has on all codes; a hundred stands for more."""
+        return int(self._all("count_reservations_of_recipient", recipient_id, COUNTED_MAX)[0][0])
+
+    def private_texts(self, text_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Notes and replies by their ids; those that were forgotten are missing."""
+        vault = self._storage.vault
+        rows = self._all("private_texts_of_ids", list(text_ids)) if text_ids else []
+        return {row[0]: vault.open_text(row[0], bytes(row[1]), row[2]) for row in rows}
+
+    def held(self, code_id: UUID) -> Held:
+        """What a code holds, by what a revoking would make of it."""
+        return Held(*self._all("held_of_code", code_id)[0])
+
+    def caused_by(self, code_id: UUID, version: int, limit: int) -> list[int]:
+        """Versions of the events that name one of this stream as their cause, in a bounded stretch after it."""
+        named = {
+            "code_id": code_id,
+            "version": version,
+            "until": version + CAUSED_WITHIN,
+            "inside": b'"caused_by":%d,' % version,
+            "at_end": b'"caused_by":%d}' % version,
+            "limit": limit,
+        }
+        with self._cursor() as cursor:
+            return [row[0] for row in cursor.execute(QUERIES["events_caused_by"], named).fetchall()]
+
+    def of_request(self, request_id: str, before: int, limit: int) -> list[tuple[UUID, int]]:
+        """Events that were decided within a request, newest first, in the newest stretch of the log: (code, version).
+
+        Args:
+            request_id: As answers and events name it.
+            before: The position to look down from.
+            limit: Most events to give.
+        """
+        needle = b'"request_id":"%s"' % request_id.encode()
+        named = {"before": before, "stretch": REQUESTS_WITHIN, "needle": needle, "limit": limit}
+        with self._cursor() as cursor:
+            return [(row[0], row[1]) for row in cursor.execute(QUERIES["events_of_request"], named).fetchall()]
+
+    def drifting(self, limit: int) -> list[Drifting]:
+        """Codes whose rows were found to differ from the log, longest known first."""
+        return [Drifting(*row) for row in self._all("drifting", limit)]
+
+    def count_open_cases(self) -> int:
+        """How many cases wait for a person."""
+        return int(self._all("open_cases_count")[0][0])
+
+    def stuck(self, due_before: datetime, after: Place, limit: int) -> list[Place]:
+        """Reservations on which a machine should have acted before a moment, longest due first: (due at, id)."""
+        return [(row[1], row[0]) for row in self._all("stuck_reservations", due_before, *after, limit)]
+
+
+_CARD_FIELDS = [name for name in Card.__dataclass_fields__ if name not in {"address", "hint"}]

@@ -1,0 +1,44 @@
+"""Opening rows of the vault of which one may be broken: it is reported and left out, and the others are read.
+
+Nothing goes out to a broken row: callers get None for it. Whom an address belongs to is decided by `Vault.open`, which
+raises.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from projections.telemetry.metrics import ERRORS
+from projections.vault.vault import FoundKind, FoundRow, SealBrokenError, Vault
+
+log = logging.getLogger(__name__)
+
+
+def readable(vault: Vault, kind: FoundKind, columns: Sequence[Any]) -> str | None:
+    """The text of a row; None if there is no row (an outer join), or if it is broken, which is logged and counted.
+
+    Args:
+        vault: Opens it.
+        kind: What the row is of.
+        columns: Id, digest, pepper id, encrypted text and key id.
+    """
+    if columns[0] is None:
+        return None
+    try:
+        return vault.open(kind, FoundRow.of(columns))
+    except SealBrokenError as broken:
+        report(kind, columns[0], broken)
+        return None
+
+
+def readable_texts(vault: Vault, kind: FoundKind, rows: Iterable[Sequence[Any]]) -> dict[UUID, str]:
+    """Texts of rows by their ids; broken ones are missing."""
+    found = ((row[0], readable(vault, kind, row)) for row in rows)
+    return {row_id: text for row_id, text in found if text is not None}
+
+
+def report(kind: FoundKind, row_id: UUID, broken: SealBrokenError) -> None:
+    """Log and count a row that can't be trusted."""
+    ERRORS.labels("vault_error").inc()
+    log.error("vault row refused", extra={"kind": kind, "row_id": str(row_id), "why": str(broken)})

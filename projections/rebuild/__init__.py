@@ -1,0 +1,1 @@
+"""Rebuilding read models while redeem requests continue."""

@@ -1,0 +1,188 @@
+"""`rebuild` as a command: progress while it runs, the report at the end, and the exit code. For both entrances."""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any, Final, TextIO
+from uuid import UUID
+
+from projections.database.errors import SchemaMismatchError, StorageUnavailableError
+from projections.rebuild.diff import Difference, document_of
+from projections.rebuild.lock import RebuildRunningError
+from projections.rebuild.progress_store import SharedProgress
+from projections.rebuild.rebuild import Report, SwapBusyError, Wish, rebuild
+from projections.replay.observer import PoisonEventError
+from projections.replay.worker_pool import WorkerDiedError
+from projections.terminal.tables import progress_bar
+from projections.terminal.text import one_line, say, write_document
+
+EXIT_OK, EXIT_FOUND, EXIT_SERVICE, EXIT_REFUSED = 0, 1, 3, 4
+EXIT_INTERRUPTED: Final = 130
+LINE_EVERY_S = 2.0
+
+
+class ProgressLines:
+    """Progress for eyes or programs: a bar on a terminal, plain lines elsewhere, JSON lines if asked.
+
+    Args:
+        out: Where it goes; never stdout, which belongs to the answer.
+        as_json: JSON lines.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, out: TextIO, *, as_json: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._out, self._as_json, self._clock = out, as_json, clock
+        self._name, self._total, self._began, self._told = "", 0, clock(), 0.0
+        self._bar = None if as_json or not out.isatty() else progress_bar(out=out, told=True)
+        self._task = self._bar.add_task("", total=None, told="") if self._bar else None
+        if self._bar:
+            self._bar.start()
+
+    def step(self, name: str, total: int) -> None:
+        """Another step begins."""
+        self._name, self._total, self._began, self._told = name, total, self._clock(), 0.0
+        if self._bar and self._task is not None:
+            self._bar.reset(self._task, description=name, total=total or None, told="")
+        elif self._as_json:
+            self._line({"step": name, "total": total})
+        else:
+            say(f"{name}: {total} events" if total else name, to=self._out)
+
+    def at(self, events: int, position: int) -> None:
+        """So far."""
+        passed = max(self._clock() - self._began, 1e-6)
+        rate = events / passed
+        left = max(self._total - events, 0) / rate if rate else 0.0
+        told = f"position {position}, {rate:,.0f} events/s, {left:.0f} s left"
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=events, told=told)
+        elif self._told == 0.0 or self._clock() - self._told >= LINE_EVERY_S:
+            self._told = self._clock()
+            if self._as_json:
+                numbers = {
+                    "events": events,
+                    "position": position,
+                    "events_per_s": round(rate),
+                    "left_s": round(left, 1),
+                }
+                self._line({"step": self._name, "total": self._total, **numbers})
+            else:
+                say(f"{self._name}: {events}/{self._total} events, {told}", to=self._out)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar:
+            self._bar.stop()
+
+    def _line(self, document: dict[str, Any]) -> None:
+        write_document(json.dumps(document) + "\n", self._out)
+
+
+def run_rebuild(database_url: str, wish: Wish, *, as_json: bool, out: TextIO, err: TextIO) -> int:
+    """Rebuild, and tell.
+
+    Returns:
+        0 if nothing differs or everything was put in place; 1 if rows differ or an event is poison; 3 if the database
+        is away or has another schema, or a process that folds was ended; 4 if another rebuild runs or the tables are
+        busy; 130 if interrupted.
+    """
+    progress = ProgressLines(err, as_json=as_json)
+    try:
+        with SharedProgress(database_url, progress) as shared:
+            report = rebuild(database_url, wish, shared)
+    except KeyboardInterrupt:
+        return _end(progress, err, "interrupted: the read models are as they were", EXIT_INTERRUPTED)
+    except PoisonEventError as poison:
+        return _end(progress, err, f"stopped, nothing was changed: {poison}", EXIT_FOUND)
+    except (RebuildRunningError, SwapBusyError) as refused:
+        return _end(progress, err, str(refused), EXIT_REFUSED)
+    except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as trouble:
+        return _end(progress, err, str(trouble), EXIT_SERVICE)
+    finally:
+        progress.close()
+    if as_json:
+        print_document(report_document(report, wish), out)
+    else:
+        tell_report(report, out)
+    return EXIT_FOUND if report.differing and not wish.apply else EXIT_OK
+
+
+def report_document(report: Report, wish: Wish) -> dict[str, Any]:
+    """The answer of --json."""
+    return {
+        "position": report.position,
+        "events": report.events,
+        "seconds": round(report.seconds, 3),
+        "events_per_s": round(report.events / max(report.seconds, 1e-6)),
+        "projections": sorted(wish.projections),
+        "code_id": wish.only,
+        "applied": report.lock_ms is not None,
+        "lock_ms": None if report.lock_ms is None else round(report.lock_ms, 1),
+        "differing": report.differing,
+        "counts": report.counts,
+        "differences": [document_of(found) for found in report.listed],
+    }
+
+
+def tell_report(report: Report, out: TextIO) -> None:
+    """The answer for a person."""
+    for found in report.listed:
+        say(*difference_lines(found), to=out)
+    if report.differing > len(report.listed):
+        say(f"... and {report.differing - len(report.listed)} more", to=out)
+    rate = report.events / max(report.seconds, 1e-6)
+    read = f"{report.events} events up to position {report.position} in {report.seconds:.1f} s"
+    say(f"{read} ({rate:,.0f} events/s)", to=out)
+    if report.lock_ms is not None:
+        say(f"put in place: {report.differing} rows differed; redeems waited {report.lock_ms:.0f} ms", to=out)
+    elif report.differing:
+        say(f"{report.differing} rows differ; nothing was changed: repair with --apply", to=out)
+    else:
+        say("no row differs", to=out)
+
+
+def difference_lines(found: Difference) -> list[str]:
+    """Return the lines that tell one difference."""
+    lines = [f"{found.table} {found.row_id}: {_HEADS[found.change]}"]
+    for name in found.new or found.old or {}:
+        old, new = (found.old or {}).get(name), (found.new or {}).get(name)
+        lines.append(
+            f"    {name}: {_shown(old)} -> {_shown(new)}"
+            if found.old and found.new
+            else f"    {name}: {_shown(new or old)}"
+        )
+    if found.event is None:
+        lines.append("    no event of the log explains the row that is there")
+    else:
+        event = found.event
+        lines.append(
+            f"    last event: {event.type}, version {event.version} of {event.stream}, position {event.position}"
+        )
+    return lines
+
+
+def print_document(document: dict[str, Any], out: TextIO) -> None:
+    """One JSON document."""
+    write_document(json.dumps(document, indent=2, default=_plain, ensure_ascii=False) + "\n", out)
+
+
+_HEADS: Final = {"change": "would change", "appear": "is missing", "vanish": "should not be there"}
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _end(progress: ProgressLines, err: TextIO, sentence: str, code: int) -> int:
+    progress.close()
+    say(one_line(sentence), to=err)
+    return code

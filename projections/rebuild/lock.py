@@ -1,0 +1,44 @@
+"""One rebuild at a time: a lock of the session, and who holds it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from psycopg import Connection
+
+from projections.sql import QUERIES
+
+GUARD_WAIT_S_MAX = 3.0
+"""A rebuild that was killed holds its lock until the server has noticed."""
+_PAUSE_S = 0.2
+
+
+class RebuildRunningError(Exception):
+    """Another rebuild of this database runs. The message says whose."""
+
+
+def hold_guard(conn: Connection[Any], sleep: Callable[[float], None] = time.sleep) -> None:
+    """Take the lock for as long as the connection lasts.
+
+    Raises:
+        RebuildRunningError: Somebody else has it.
+    """
+    until = time.monotonic() + GUARD_WAIT_S_MAX
+    while True:
+        if (row := conn.execute(QUERIES["lock_rebuild"]).fetchone()) and row[0]:
+            return
+        if time.monotonic() > until:
+            raise RebuildRunningError(_who(conn))
+        sleep(_PAUSE_S)
+
+
+def _who(conn: Connection[Any]) -> str:
+    row = conn.execute(QUERIES["who_rebuilds"]).fetchone()
+    if row is None:
+        return "another rebuild has just ended: try again"
+    pid, name, address, started = row
+    place = f" from {address}" if address else ""
+    return (
+        f"another rebuild runs: {name}{place}, since {started:%Y-%m-%d %H:%M:%S} UTC, database backend {pid};"
+        " wait for it, or end it and try again"
+    )

@@ -1,0 +1,255 @@
+"""Making the read models anew from the log, beside running redeems: see what would change, then swap (docs/rebuild.md).
+
+The steps: fold the log up to a stable position into shadow tables, build their indexes, bring them along with what
+was appended meanwhile, compare them with the live tables in one snapshot (events and rows are committed together, so
+a snapshot has both at the same position), and with `apply` wait until nobody writes, bring the last events in, and
+rename. Until that commit the live tables are untouched, so a rebuild may end anywhere.
+
+Nothing but rows of read models is written: no letter, no message and no event follows from a rebuild.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection, sql
+
+from projections.database.connection import connect, rebuild_connection
+from projections.database.errors import StorageUnavailableError
+from projections.event_store.row_mapping import PROJECTIONS
+from projections.event_store.snapshots import stable_position
+from projections.rebuild.diff import Difference, count_differences, differences
+from projections.rebuild.lock import RebuildRunningError, hold_guard
+from projections.rebuild.shadow_builder import Builder
+from projections.rebuild.shadow_tables import Shadow, check_swappable, drop_leftovers, lock_to_read, tables_of
+from projections.replay.log_fold import SIZES, Sizes
+from projections.replay.observer import NoWatch, Progress
+from projections.replay.worker_pool import workers_here
+from projections.sql import QUERIES
+
+SWAP_TRIES_MAX = 200
+SWAP_PAUSE_S = 0.1
+ENTER_MS = (50, 300)
+"""Longest wait for writers to finish what they have begun, at the first try and at the last: others wait behind us."""
+LOCK_MS_MAX = 60
+"""Longest wait for the tables after that; who reads them for longer makes us try later."""
+VACUUM_MS_MAX = 5_000
+"""Longest wait for a vacuum of the tables to end, in which nobody waits behind us.
+
+PostgreSQL ends an automatic one for us after its deadlock_timeout, one second by default, so shorter waits never got
+through while a long one ran (https://www.postgresql.org/docs/17/routine-vacuuming.html, 24.1.6).
+"""
+LISTED_MAX = 1_000
+
+Step = Callable[[str], None]
+
+
+class SwapBusyError(Exception):
+    """The tables could not be had without holding up redeems; nothing has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to rebuild.
+
+    Attributes:
+        projections: Names of read models.
+        only: One code instead of all.
+        apply: Whether to put the result in place.
+        listed_max: Most differences to list; all are counted.
+        sizes: What bounds the memory.
+        workers: Processes that fold a long log.
+    """
+
+    projections: frozenset[str] = frozenset(PROJECTIONS)
+    only: UUID | None = None
+    apply: bool = False
+    listed_max: int = LISTED_MAX
+    sizes: Sizes = SIZES
+    workers: int = field(default_factory=workers_here)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a rebuild found.
+
+    Attributes:
+        position: The log was folded up to here.
+        events: How many events that were.
+        counts: Differing rows by table and kind of change; all of them, listed or not.
+        listed: The first of them.
+        lock_ms: How long writers were kept out; None if nothing was put in place.
+    """
+
+    position: int = 0
+    events: int = 0
+    seconds: float = 0.0
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    listed: list[Difference] = field(default_factory=list)
+    lock_ms: float | None = None
+
+    @property
+    def differing(self) -> int:
+        """How many rows differ."""
+        return sum(count for kinds in self.counts.values() for count in kinds.values())
+
+
+def rebuild(database_url: str, wish: Wish, progress: Progress, reached: Step = lambda _: None) -> Report:
+    """Rebuild read models, or say what would change.
+
+    Args:
+        database_url: libpq URI of the role that owns the tables.
+        wish: What.
+        progress: Who is told how far it is.
+        reached: Called with the name of each step that is reached.
+
+    Raises:
+        PoisonEventError: An event can't be read or can't follow; nothing has changed.
+        RebuildRunningError: Another rebuild runs.
+        SwapBusyError: Something reads the tables for so long that they can't be swapped; nothing has changed.
+        SchemaMismatchError: The tables are not those of this version.
+        StorageUnavailableError: The database is away, or went away. What was renamed, was so as a whole.
+    """
+    try:
+        with (
+            rebuild_connection(database_url, "rebuild") as writer,
+            rebuild_connection(database_url, "rebuild", reads_log=True) as reader,
+        ):
+            hold_guard(writer)
+            report = _Run(writer, reader, wish, progress, reached).run(database_url)
+            with suppress(psycopg.errors.LockNotAvailable):  # somebody reads an old table: the next run drops it
+                drop_leftovers(writer)
+            return report
+    except RebuildRunningError:
+        raise
+    except psycopg.OperationalError as away:
+        _clean_up(database_url)
+        raise StorageUnavailableError(f"the database went away during the rebuild: {str(away).strip()}") from away
+    except psycopg.errors.InsufficientPrivilege as refused:
+        raise StorageUnavailableError(f"a rebuild needs the role that owns the tables: {refused}") from refused
+    except BaseException:
+        _clean_up(database_url)
+        raise
+
+
+def compare(conn: Connection[Any], builder: Builder, report: Report, most: int, skip: Collection[UUID] = ()) -> None:
+    """Compare live tables and shadow at one position, and leave the shadow there.
+
+    Args:
+        conn: The shadow's connection.
+        builder: Who keeps the shadow.
+        report: Where the differences go.
+        most: How many of them to list.
+        skip: Codes to leave out; looked at when the shadow is there.
+    """
+    shadow, only = builder.shadow, builder.only
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        lock_to_read(conn, shadow.tables)
+        builder.take_tail(stable_position(conn))
+        left_out = sorted(skip)
+        report.counts = count_differences(conn, shadow, only, left_out)
+        if report.counts:
+            report.listed = list(differences(conn, shadow, only, left_out, most))
+
+
+class _Run:
+    """One rebuild, between taking the guard and letting it go."""
+
+    def __init__(
+        self, writer: Connection[Any], reader: Connection[Any], wish: Wish, progress: Progress, reached: Step
+    ) -> None:
+        self._writer, self._wish, self._progress, self._reached = writer, wish, progress, reached
+        tables = tables_of(writer, wish.projections)
+        if wish.apply and wish.only is None:
+            check_swappable(writer, tables)
+        # One code's rows are few, and those that are only looked at are never swapped: nobody else need see them.
+        self._shadow = Shadow(writer, tables, temporary=wish.only is not None or not wish.apply)
+        self._builder = Builder(
+            *(reader, writer, self._shadow, NoWatch(), progress, wish.only), sizes=wish.sizes, workers=wish.workers
+        )
+
+    def run(self, database_url: str) -> Report:
+        report = Report()
+        self._shadow.create()
+        self._reached("created")
+        self._builder.fill(database_url)
+        self._reached("filled")
+        self._builder.catch_up()
+        self._progress.step("compare", 0)
+        compare(self._writer, self._builder, report, self._wish.listed_max)
+        self._reached("compared")
+        if self._wish.apply:
+            self._progress.step("swap", 0)
+            report.lock_ms = self._put_in_place()
+            # They are a cache of the log too, and made anew by whoever needs them.
+            self._writer.execute(QUERIES["forget_snapshots"], {"code_id": self._wish.only})
+            self._reached("in place")
+        report.position, report.events = self._builder.position, self._builder.events
+        report.seconds = self._builder.seconds
+        return report
+
+    def _put_in_place(self) -> float:
+        """Try until nobody is in the way for long; gives the milliseconds for which writers were kept out."""
+        for number in range(SWAP_TRIES_MAX):
+            self._builder.catch_up()  # for good: what a try brings in is rolled back with it
+            before = self._builder.position
+            try:
+                lock_ms = self._swap(number) if self._wish.only is None else self._replace(self._wish.only)
+                if lock_ms is not None:
+                    return lock_ms
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                pass
+            self._builder.position = before
+            time.sleep(SWAP_PAUSE_S)
+        raise SwapBusyError(
+            "something reads or holds the read models for too long to swap them without holding up redeems:"
+            " look for long transactions and vacuums in pg_stat_activity and try again"
+        )
+
+    def _swap(self, number: int) -> float | None:
+        """Keep vacuums out, then writers, fold the last events, rename; None if there were too many of them."""
+        first, last = ENTER_MS
+        with self._writer.transaction():
+            _lock_timeout(self._writer, VACUUM_MS_MAX)
+            self._shadow.keep_vacuums_out()
+            self._builder.catch_up()
+            _lock_timeout(self._writer, first + (last - first) * number // SWAP_TRIES_MAX)
+            self._writer.execute(QUERIES["enter_alone"])
+            started = time.monotonic()
+            self._writer.execute(QUERIES["lock_order"])
+            until = stable_position(self._writer)
+            if until - self._builder.position > self._builder.last_tail_max:
+                return None
+            self._builder.take_tail(until)
+            _lock_timeout(self._writer, LOCK_MS_MAX)
+            self._shadow.swap()
+            self._reached("swapping")
+        return (time.monotonic() - started) * 1000
+
+    def _replace(self, only: UUID) -> float:
+        """Put one code's rows in the place of the live ones, under that code's own lock."""
+        with self._writer.transaction():
+            self._writer.execute(QUERIES["enter"])
+            key = int.from_bytes(only.bytes[:8], "big", signed=True)
+            self._writer.execute(QUERIES["lock_streams"], ([key],))
+            started = time.monotonic()
+            self._builder.take_tail(stable_position(self._writer))
+            self._shadow.replace_rows(only)
+            self._reached("swapping")
+        return (time.monotonic() - started) * 1000
+
+
+def _lock_timeout(conn: Connection[Any], milliseconds: int) -> None:
+    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{milliseconds}ms")))
+
+
+def _clean_up(database_url: str) -> None:
+    """Drop what is left over, unless another rebuild has begun; what can't be dropped now, the next run drops."""
+    with suppress(psycopg.Error, RebuildRunningError), connect(database_url) as conn:
+        hold_guard(conn)  # waits a little: the server may not have noticed yet that our sessions have ended
+        drop_leftovers(conn)

@@ -1,0 +1,1 @@
+"""Folding the whole log with bounded memory, in one or several processes."""

@@ -1,0 +1,104 @@
+"""Single events against the lowest tiles of the Merkle log, a stretch of tiles at a time.
+
+Tiles say at which position they begin, so a lost or altered event spoils its own tile only, and stretches can be
+checked by several processes at once.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import pairwise
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection
+
+from projections.database.copy_reader import Stored, copied_events
+from projections.replay.findings import Finding
+from projections.sql import QUERIES
+from projections.transparency_log.merkle import complete_root
+from projections.transparency_log.tile_log import HASH_BYTES, TILE, TreeSize, split_hashes, stored_leaf
+
+UNALTERED = "proof: events are what the Merkle log says"
+WHOLE_TREE = "proof: the Merkle log is whole"
+TILES_AT_ONCE = 64
+NOBODY = UUID(int=0)
+
+
+class _Tile(NamedTuple):
+    """A lowest tile.
+
+    Attributes:
+        number: Counted from 0.
+        start: The position of its first event.
+        hashes: Of its events.
+        above: The hash over it, as the next height holds it; None while it is not full.
+    """
+
+    number: int
+    start: int
+    hashes: bytes
+    above: bytes | None
+
+
+def about_tree(rule: str, position: int, detail: str) -> Finding:
+    """A finding about the Merkle log itself."""
+    return Finding(rule, NOBODY, 0, position, "MerkleLog", None, detail)
+
+
+def check_tiles(conn: Connection[Any], first: int, last: int, tree: TreeSize) -> Iterator[Finding]:
+    """Compare tiles with their events, and with the hash over each that is kept above it.
+
+    Args:
+        conn: For reading; does nothing else meanwhile.
+        first: Number of the first tile.
+        last: Number of the last one.
+        tree: How far the Merkle log goes.
+    """
+    for begin in range(first, last + 1, TILES_AT_ONCE):
+        end = min(begin + TILES_AT_ONCE - 1, last)
+        tiles = [_Tile(*row) for row in conn.execute(QUERIES["merkle_leaves"], (begin, end + 1))]
+        lost = sorted(set(range(begin, end + 1)) - {tile.number for tile in tiles})
+        if lost:
+            yield about_tree(WHOLE_TREE, tree.position, f"tile {lost[0]} of level 0 is missing")
+            continue
+        if begin == 0:
+            tiles[0] = tiles[0]._replace(start=0)
+        if tiles[-1].number == end:
+            tiles.append(_Tile(end + 1, tree.position + 1, b"", None))
+        with closing(copied_events(conn, "copy_log_stretch", (tiles[0].start, tiles[-1].start))) as events:
+            yield from _check(events, tiles, tree)
+
+
+def _check(events: Iterator[Stored], tiles: list[_Tile], tree: TreeSize) -> Iterator[Finding]:
+    """All but the last of these tiles, which says where the others end."""
+    waiting: Stored | None = None
+    for tile, following in pairwise(tiles):
+        own = [waiting] if waiting else []
+        waiting = None
+        for event in events:
+            if event[2] >= following.start:
+                waiting = event
+                break
+            own.append(event)
+        yield from _compare(tile, own, min(TILE, tree.size - tile.number * TILE), tree)
+
+
+def _compare(tile: _Tile, events: list[Stored], expected: int, tree: TreeSize) -> Iterator[Finding]:
+    found = [stored_leaf(stream, version, topic, state) for stream, version, _, topic, state in events]
+    if len(tile.hashes) < expected * HASH_BYTES:
+        yield about_tree(WHOLE_TREE, tree.position, f"tile {tile.number} of level 0 holds fewer hashes than it should")
+        return
+    recorded = split_hashes(tile.hashes)[:expected]
+    if tile.above is not None and complete_root(recorded) != tile.above:
+        yield about_tree(WHOLE_TREE, tree.position, f"tile {tile.number} of level 0 is altered")
+    if found == recorded:
+        return
+    place = next((n for n, pair in enumerate(zip(found, recorded, strict=False)) if pair[0] != pair[1]), len(recorded))
+    if place < len(events):
+        stream, version, position, topic, _ = events[place]
+        detail = "it is not the event that was recorded at this place: altered, moved, added, or one before it is lost"
+        yield Finding(UNALTERED, UUID(bytes=stream), version, position, topic.partition(":")[0], None, detail)
+    else:
+        after = events[-1][2] if events else tile.start - 1
+        lost = len(recorded) - len(found)
+        yield about_tree(UNALTERED, after, f"{lost} events that were recorded after position {after} are missing")

@@ -1,0 +1,1 @@
+"""Mutable tables next to the log: staff, API keys, groups, batches, webhooks."""

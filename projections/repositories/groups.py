@@ -1,0 +1,111 @@
+"""Groups that codes invite to: the words of their letters, where the accepted invitation leads, and the channel.
+
+Settings, not facts about codes: primary data beside the log, which no rebuild touches.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+from uuid import UUID
+
+from domain.ports import Language
+from projections.read_models.reader import Reader
+from projections.sql import QUERIES
+
+OFFERED_MAX: Final = 100
+"""Groups that a person is offered to move to."""
+ChannelName = Literal["smtp", "webhook"]
+
+
+class Words(NamedTuple):
+    """What a group's letter says in one language; what is empty is said in the ledger's own words."""
+
+    subject: str = ""
+    text: str = ""
+
+
+NO_WORDS: Final = Words()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One group's settings. `accept_target`: absolute URL that an accepted invitation leads to; None for nowhere.
+
+    `channel`, `channel_id` and `channel_url` are read here and changed by `projections.repositories.group_channels`.
+    `takes_rebinds`: whether persons may move their access here by themselves; read and written on its own.
+    """
+
+    name: str
+    zh: Words = NO_WORDS
+    en: Words = NO_WORDS
+    accept_target: str | None = None
+    channel: ChannelName = "smtp"
+    channel_id: UUID | None = None
+    channel_url: str | None = None
+    changed_at: datetime | None = None
+    takes_rebinds: bool = False
+
+    def words(self, language: Language) -> Words:
+        """What its letters say in a language."""
+        return self.zh if language == "zh" else self.en
+
+
+class GroupLine(NamedTuple):
+    """A group in a list; `changed_at` is None where codes name it and nobody has set anything."""
+
+    name: str
+    accept_target: str | None
+    channel: str | None
+    changed_at: datetime | None
+
+
+class Groups(Reader):
+    """Reads and writes the table `invite_groups`."""
+
+    def find(self, name: str) -> Group | None:
+        """The settings of a group; None if there are none."""
+        rows = self._all("group_of_name", name)
+        if not rows:
+            return None
+        name, subject_zh, text_zh, subject_en, text_en, target, channel, changed_at, channel_id, url = rows[0]
+        return Group(
+            name=name,
+            zh=Words(subject_zh, text_zh),
+            en=Words(subject_en, text_en),
+            accept_target=target,
+            channel=channel,
+            channel_id=channel_id,
+            channel_url=url,
+            changed_at=changed_at,
+        )
+
+    def words(self, name: str, language: Language) -> Words:
+        """What a group's letters say; empty for a group without settings."""
+        found = self.find(name)
+        return found.words(language) if found else NO_WORDS
+
+    def save(self, group: Group, now: datetime) -> None:
+        """Enter or replace the settings of a group, but for its channel."""
+        row = (group.name, *group.zh, *group.en, group.accept_target, now)
+        with self._cursor() as cursor:
+            cursor.execute(QUERIES["upsert_group"], row)
+
+    def page(self, after: str, limit: int) -> list[GroupLine]:
+        """Groups with settings or codes, by name, from a name on."""
+        with self._cursor() as cursor:
+            rows = cursor.execute(QUERIES["names_of_groups"], {"after": after, "limit": limit}).fetchall()
+        return [GroupLine(*row) for row in rows]
+
+    def takes_rebinds(self, name: str) -> bool:
+        """Whether persons may move their access to this group by themselves."""
+        rows = self._all("takes_rebinds", name)
+        return bool(rows and rows[0][0])
+
+    def that_take_rebinds(self) -> list[str]:
+        """Names of the groups to which persons may move, the first ones."""
+        return [row[0] for row in self._all("groups_that_take_rebinds", OFFERED_MAX)]
+
+    def let_take_rebinds(self, name: str, *, allowed: bool) -> None:
+        """Let persons move their access to this group, or not. It has to have settings."""
+        with self._cursor() as cursor:
+            cursor.execute(QUERIES["let_group_take_rebinds"], (allowed, name))

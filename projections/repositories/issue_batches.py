@@ -1,0 +1,136 @@
+"""Batches of codes: what was asked for, how far it is, and which codes it led to. Primary data beside the log.
+
+The ids of a batch's codes follow from the batch's own random id. So a runner that goes on where another one ended
+issues nothing twice (issuing a known id changes nothing), and the codes of a batch are found without a column.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID, uuid5
+
+from projections.read_models.reader import Reader
+from projections.sql import QUERIES
+from projections.vault.vault import PrivateText
+
+BatchKind = Literal["issue", "import"]
+BatchState = Literal["working", "done", "stopped", "broken"]
+REFUSALS_KEPT_MAX: Final = 10_000
+"""Refused lines of one import that are kept with their numbers; further ones are only counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBatch:
+    """What is asked for. `runner` and `lease_until` are set where the asking process works on it at once."""
+
+    batch_id: UUID
+    kind: BatchKind
+    staff_id: UUID
+    prefix: str
+    max_uses: int | None
+    bound: bool
+    expires_at: datetime | None
+    validity_days: int | None
+    group: str | None
+    wanted: int
+    rebinds_max: int | None = None
+    note: PrivateText | None = None
+    runner: UUID | None = None
+    lease_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A batch as it stands.
+
+    `wanted`: codes, or records of the file; `done` of them are through, `refused` of these without a code. `text_id`
+    names the note in the vault.
+    """
+
+    batch_id: UUID
+    kind: BatchKind
+    state: BatchState
+    requested_at: datetime
+    ended_at: datetime | None
+    staff_id: UUID
+    text_id: UUID | None
+    prefix: str
+    max_uses: int | None
+    bound: bool
+    expires_at: datetime | None
+    validity_days: int | None
+    rebinds_max: int | None
+    group_name: str | None
+    wanted: int
+    done: int
+    refused: int
+
+    def code_ids(self, after: int, limit: int) -> list[tuple[int, UUID]]:
+        """Number and id of its codes from a number on; numbers count from 1, refused lines have no code."""
+        last = min(self.done, after + limit)
+        return [(nth, code_id_of(self.batch_id, nth)) for nth in range(after + 1, last + 1)]
+
+
+def code_id_of(batch_id: UUID, nth: int) -> UUID:
+    """The id of a batch's code; as random as the batch's id."""
+    return uuid5(batch_id, str(nth))
+
+
+class Batches(Reader):
+    """Reads and writes the tables `batches` and `batch_refusals`."""
+
+    def start(self, wish: NewBatch, now: datetime) -> bool:
+        """Write a batch down; False if it was so before."""
+        note = wish.note
+        fields: dict[str, Any] = {name: getattr(wish, name) for name in wish.__slots__ if name != "note"}
+        named = {
+            "text_id": note.text_id if note else None,
+            "sealed": note.content.sealed if note else None,
+            "key_id": note.content.key_id if note else None,
+        }
+        with self._cursor() as cursor:
+            return bool(cursor.execute(QUERIES["insert_batch"], {**fields, **named, "now": now}).fetchall())
+
+    def find(self, batch_id: UUID) -> Batch | None:
+        """One batch."""
+        rows = self._all("batch_of_id", batch_id)
+        return _batch(rows[0]) if rows else None
+
+    def page(self, before: tuple[datetime, UUID], limit: int) -> list[Batch]:
+        """Batches, newest first, from a time and id down."""
+        return [_batch(row) for row in self._all("newest_batches", *before, limit)]
+
+    def claim(self, runner: UUID, now: datetime, lease_until: datetime) -> Batch | None:
+        """The oldest batch that nobody works on; imports whose process is gone are ended on the way."""
+        named = {"runner": runner, "now": now, "lease_until": lease_until}
+        with self._cursor() as cursor:
+            cursor.execute(QUERIES["break_left_imports"], named)
+            rows = cursor.execute(QUERIES["claim_batch"], named).fetchall()
+        return _batch(rows[0]) if rows else None
+
+    def note(self, batch_id: UUID, runner: UUID, done: int, refused: int, lease_until: datetime) -> bool:
+        """Write down how far its runner is; False if the batch is not this runner's to go on with."""
+        named = {"batch_id": batch_id, "runner": runner, "done": done, "refused": refused, "lease_until": lease_until}
+        with self._cursor() as cursor:
+            return bool(cursor.execute(QUERIES["note_batch"], named).fetchall())
+
+    def end(self, batch_id: UUID, state: BatchState, now: datetime, runner: UUID | None = None) -> bool:
+        """End a batch that is being worked on; what is done stays. With a runner: only if it is that runner's."""
+        named = {"batch_id": batch_id, "state": state, "now": now, "runner": runner}
+        with self._cursor() as cursor:
+            return bool(cursor.execute(QUERIES["end_batch"], named).fetchall())
+
+    def keep_refusals(self, batch_id: UUID, refusals: Sequence[tuple[int, str]]) -> None:
+        """Keep refused lines: number and a stable word."""
+        lines, reasons = [line for line, _ in refusals], [reason for _, reason in refusals]
+        with self._cursor() as cursor:
+            cursor.execute(QUERIES["insert_batch_refusals"], (batch_id, lines, reasons))
+
+    def refusals(self, batch_id: UUID, after: int, limit: int) -> list[tuple[int, str]]:
+        """Refused lines in order, from a line on."""
+        return [(row[0], row[1]) for row in self._all("refusals_of_batch", batch_id, after, limit)]
+
+
+def _batch(row: tuple[Any, ...]) -> Batch:
+    return Batch(**dict(zip(Batch.__slots__, row, strict=True)))

@@ -1,0 +1,14 @@
+"""Notes that many codes name: kept once, before the codes are issued."""
+
+from projections.read_models.reader import Reader
+from projections.sql import QUERIES
+from projections.vault.vault import PrivateText
+
+
+class Notes(Reader):
+    """Writes the table `private_texts`."""
+
+    def keep(self, note: PrivateText) -> None:
+        """Keep a note; kept before, nothing changes."""
+        with self._cursor() as cursor:
+            cursor.execute(QUERIES["insert_note"], (note.text_id, note.content.sealed, note.content.key_id))

@@ -1,0 +1,88 @@
+"""What backends tell each other about tries of codes that don't exist: a table that is not logged and holds minutes.
+
+No request reads or waits for it. A report that is lost makes the limits of the others a little wider, once.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
+
+KEPT_S: Final = 600.0
+"""As long as an address that failed is remembered: a backend that starts learns them from the others' reports."""
+OVERLAP_S: Final = 5.0
+"""Reports are read for so much longer than since the last time: one may become visible after a later one."""
+ROWS_MAX: Final = 2_000
+"""Reports read at once."""
+PRUNED_EVERY: Final = 60
+"""Rounds between two looks for rows that are too old."""
+
+
+class LimitReport(NamedTuple):
+    """One process's counts since its last report.
+
+    Attributes:
+        unknown: Tries of codes that don't exist.
+        redeemed: Redeems that made a reservation.
+        spent: Units by limit and key; a key is a digest.
+        age_s: How old the report is, in seconds, once it is read.
+    """
+
+    unknown: int
+    redeemed: int
+    spent: Mapping[tuple[str, bytes], int]
+    age_s: float = 0.0
+
+
+@dataclass(slots=True)
+class LimitReports:
+    """The table, as one process sees it."""
+
+    storage: Storage
+    process_id: UUID
+    monotonic: Callable[[], float] = time.monotonic
+    _rounds: int = 0
+    _read_at: float | None = None
+    _seen: dict[UUID, int] = field(default_factory=dict)
+
+    def exchange(self, report: LimitReport | None) -> list[LimitReport]:
+        """Tell the others, in one statement, and give what they told since the last call. It may block.
+
+        Raises:
+            eventsourcing.persistence.PersistenceError: The database is away; nobody was told.
+        """
+        began = self.monotonic()
+        since_s = KEPT_S if self._read_at is None else min(KEPT_S, began - self._read_at + OVERLAP_S)
+        self._rounds += 1
+        with self.storage.datastore.get_connection() as conn:
+            if self._rounds % PRUNED_EVERY == 1:
+                conn.execute(QUERIES["prune_limit_reports"], (KEPT_S,))
+            rows = conn.execute(QUERIES["exchange_limit_reports"], self._parameters(report, since_s)).fetchall()
+        self._read_at = began
+        fresh = [row for row in rows if row["number"] > self._seen.get(row["process_id"], 0)]
+        self._seen = {row["process_id"]: row["number"] for row in rows}
+        return [_report(row) for row in fresh]
+
+    def _parameters(self, report: LimitReport | None, since_s: float) -> dict[str, object]:
+        report = report or LimitReport(0, 0, {})
+        return {
+            "process_id": self.process_id,
+            "number": self._rounds,
+            "unknown": report.unknown,
+            "redeemed": report.redeemed,
+            "limits": [name for name, _ in report.spent],
+            "keys": [key for _, key in report.spent],
+            "counts": list(report.spent.values()),
+            "since_s": since_s,
+            "most": ROWS_MAX,
+        }
+
+
+def _report(row: Mapping[str, Any]) -> LimitReport:
+    keys = zip(row["limits"], (bytes(key) for key in row["keys"]), strict=True)
+    spent = dict(zip(keys, row["counts"], strict=True))
+    return LimitReport(row["unknown"], row["redeemed"], spent, max(0.0, row["age_s"]))

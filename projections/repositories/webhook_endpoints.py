@@ -1,0 +1,128 @@
+"""Webhook endpoints: who is told of which events, how far they are in the log, and whether they are left alone."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+from uuid import UUID
+
+from psycopg.rows import tuple_row
+
+from domain.events import EVENT_TYPES
+from domain.values.number_bounds import Bounds
+from projections.read_models.reader import Reader
+from projections.repositories.webhook_secrets import renewed
+from projections.sql import QUERIES
+
+CONCURRENCY: Final = Bounds(1, 8)
+EVENT_NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
+"""What an endpoint can ask to be told of."""
+
+EndpointState = Literal["enabled", "disabled"]
+WhyDisabled = Literal["by_staff", "gone", "failing"]
+"""An admin wanted it; the endpoint answered 410; it took nothing for three days."""
+
+
+class Endpoint(NamedTuple):
+    """One endpoint.
+
+    Attributes:
+        event_types: Names of events; empty for all.
+        concurrency: How many messages it is sent at once.
+        position: How far the log has been turned into deliveries.
+        failures: How many messages in a row it did not take.
+        resting_until: Until when it is left alone; None if it is not.
+        pending: Deliveries that wait.
+        behind: Positions of the log that were not looked at yet.
+    """
+
+    endpoint_id: UUID
+    url: str
+    event_types: list[str]
+    concurrency: int
+    state: EndpointState
+    reason: WhyDisabled | None
+    created_at: datetime
+    position: int
+    failures: int
+    resting_until: datetime | None
+    succeeded_at: datetime | None
+    pending: int
+    behind: int
+
+
+class Endpoints(Reader):
+    """Reads and writes the table `webhook_endpoints`."""
+
+    def add(
+        self,
+        endpoint_id: UUID,
+        url: str,
+        event_types: Sequence[str],
+        concurrency: int,
+        text_id: UUID,
+        now: datetime,
+        *,
+        position: int | None = None,
+    ) -> str | None:
+        """Enter an endpoint; its secret, to be shown this once; None if it was entered before.
+
+        Args:
+            endpoint_id: New and random.
+            url: A target that was looked at.
+            event_types: Names of events; none for all.
+            concurrency: How many messages it is sent at once.
+            text_id: New and random; names the secret.
+            now: Database time.
+            position: After which it is told of events; None: from now on.
+        """
+        row = {"endpoint_id": endpoint_id, "url": url, "event_types": list(event_types), "concurrency": concurrency}
+        pool = self._storage.datastore
+        with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            made = cursor.execute(QUERIES["insert_endpoint"], {**row, "now": now, "position": position}).fetchall()
+            if not made:
+                return None
+            return renewed(cursor, self._storage.vault, endpoint_id, text_id, now)
+
+    def find(self, endpoint_id: UUID) -> Endpoint | None:
+        """One by its id."""
+        rows = self._all("endpoint_of_id", endpoint_id)
+        return Endpoint(*rows[0]) if rows else None
+
+    def page(self, after: tuple[datetime, UUID], limit: int) -> list[Endpoint]:
+        """Endpoints in the order in which they were made."""
+        return [Endpoint(*row) for row in self._all("list_endpoints", *after, limit)]
+
+    def change(
+        self,
+        endpoint_id: UUID,
+        now: datetime,
+        *,
+        url: str | None = None,
+        event_types: Sequence[str] | None = None,
+        concurrency: int | None = None,
+    ) -> bool:
+        """Change what is named; False if there is no such endpoint."""
+        types = None if event_types is None else list(event_types)
+        row = {"endpoint_id": endpoint_id, "url": url, "event_types": types, "concurrency": concurrency, "now": now}
+        with self._cursor() as cursor:
+            return bool(cursor.execute(QUERIES["change_endpoint"], row).fetchall())
+
+    def enable(self, endpoint_id: UUID, now: datetime) -> bool:
+        """Go on from where it stopped; False if it is enabled."""
+        return self._set_state(endpoint_id, "enabled", None, now)
+
+    def disable(self, endpoint_id: UUID, reason: WhyDisabled, now: datetime) -> bool:
+        """Send nothing more; False if it is so already."""
+        return self._set_state(endpoint_id, "disabled", reason, now)
+
+    def remove(self, endpoint_id: UUID, now: datetime) -> bool:
+        """It is gone for good; its log is deleted by and by, its secrets are no longer valid."""
+        is_done = self._set_state(endpoint_id, "removed", None, now)
+        with self._cursor() as cursor:
+            cursor.execute(QUERIES["end_secrets_of_owner"], (now, endpoint_id))
+        return is_done
+
+    def _set_state(self, endpoint_id: UUID, state: str, reason: WhyDisabled | None, now: datetime) -> bool:
+        row = {"endpoint_id": endpoint_id, "state": state, "reason": reason, "now": now}
+        with self._cursor() as cursor:
+            return bool(cursor.execute(QUERIES["set_endpoint_state"], row).fetchall())

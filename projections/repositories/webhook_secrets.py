@@ -1,0 +1,85 @@
+"""Secrets that messages of webhooks are signed with: sealed in the vault, shown once, replaced without a gap.
+
+An owner is a group's channel or an endpoint. While a secret is being replaced the one before it stays valid for a day,
+so the other side can change over when it likes.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from psycopg import Cursor
+from psycopg.rows import tuple_row
+
+from domain.webhooks.signatures import SECRET_BYTES, secret_text
+from projections.database.roles import become_keeper_of_the_vault
+from projections.read_models.reader import Reader
+from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
+from projections.vault.random_source import POOL
+from projections.vault.vault import Vault
+
+OVERLAP: Final = timedelta(hours=24)
+"""How long the secret before the newest one stays valid."""
+
+
+class SecretLine(NamedTuple):
+    """When a valid secret was made, and until when it is valid; None: until it is replaced."""
+
+    created_at: datetime
+    ends_at: datetime | None
+
+
+class HookSecrets(Reader):
+    """Reads and writes the table `webhook_secrets`."""
+
+    def valid(self, owner_id: UUID, now: datetime) -> tuple[str, ...]:
+        """The texts of those that are valid, the newest first."""
+        rows = self._named("valid_secrets", owner_id=owner_id, now=now)
+        return opened(self._storage.vault, ((row[0], row[3], row[4]) for row in rows))
+
+    def lines(self, owner_id: UUID, now: datetime) -> list[SecretLine]:
+        """Those that are valid, without their texts."""
+        return [SecretLine(row[1], row[2]) for row in self._named("valid_secrets", owner_id=owner_id, now=now)]
+
+    def renew(self, owner_id: UUID, text_id: UUID, now: datetime) -> str:
+        """A new secret beside the one before it; its text, to be shown this once."""
+        pool = self._storage.datastore
+        with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            return renewed(cursor, self._storage.vault, owner_id, text_id, now)
+
+    def _named(self, query: str, **params: object) -> list[tuple[Any, ...]]:
+        with self._cursor() as cursor:
+            return cursor.execute(QUERIES[query], params).fetchall()
+
+
+def renewed(cursor: Cursor[Any], vault: Vault, owner_id: UUID, text_id: UUID, now: datetime) -> str:
+    """As `HookSecrets.renew`, within the caller's transaction."""
+    secret = secret_text(POOL.draw(SECRET_BYTES))
+    sealed = vault.seal("text", text_id, secret)
+    cursor.execute(QUERIES["lock_secrets"], (owner_id,))
+    cursor.execute(QUERIES["end_secrets"], {"owner_id": owner_id, "ends_at": now + OVERLAP})
+    named = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id, "owner_id": owner_id, "now": now}
+    cursor.execute(QUERIES["insert_secret"], named)
+    return secret
+
+
+def opened(vault: Vault, rows: Iterable[tuple[UUID, Any, int]]) -> tuple[str, ...]:
+    """Texts of secrets by (id, sealed text, key)."""
+    return tuple(vault.open_text(text_id, bytes(sealed), key_id) for text_id, sealed, key_id in rows)
+
+
+def drop_ended(storage: Storage, now: datetime) -> int:
+    """Delete the secrets that are valid no more; how many."""
+    return _drop(storage, "drop_ended_secrets", now)
+
+
+def _drop(storage: Storage, query: str, value: object) -> int:
+    pool = storage.datastore
+    with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+        ids = [row[0] for row in cursor.execute(QUERIES[query], (value,)).fetchall()]
+        if ids:
+            become_keeper_of_the_vault(conn)
+            cursor.execute(QUERIES["delete_texts"], (ids,))
+        return len(ids)

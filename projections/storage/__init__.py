@@ -1,0 +1,1 @@
+"""Composition of the store, and execution of commands in batches."""

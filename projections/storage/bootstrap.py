@@ -1,0 +1,118 @@
+"""Putting the store together from settings: what API, workers, CLI and tests all begin with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, cast
+
+import psycopg
+from psycopg import Connection
+
+from domain.application import RedemptionLedger
+from projections.config.settings import LedgerSettings
+from projections.database.connection import LedgerDatastore, connect, describe
+from projections.database.errors import StorageUnavailableError, WrongKeysError
+from projections.database.migrations import check_schema
+from projections.event_store.recorder import LedgerRecorder
+from projections.sql import QUERIES
+from projections.vault.key_ring import KeyRing
+from projections.vault.vault import Vault
+
+PERSISTENCE_MODULE = "projections.event_store.factory:LedgerFactory"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """An open ledger with its vault. Build it after a fork, never before: connections are not process-safe."""
+
+    ledger: RedemptionLedger
+    recorder: LedgerRecorder
+    vault: Vault
+
+    @classmethod
+    def open(cls, settings: LedgerSettings, *, pool_size: int = 4) -> "Storage":
+        """Check schema and keys, then open the ledger.
+
+        Raises:
+            StorageUnavailableError: The database can't be reached.
+            SchemaMismatchError: The schema is not this version's.
+            WrongKeysError: The key rings are not those of this database.
+        """
+        database_url = settings.database_url.get_secret_value()
+        vault = settings.open_vault()
+        check_schema(database_url)
+        check_keys(database_url, vault)
+        env = {
+            "PERSISTENCE_MODULE": PERSISTENCE_MODULE,
+            "DATABASE_URL": database_url,
+            "LEDGER_POOL_SIZE": str(pool_size),
+        }
+        ledger = RedemptionLedger(env, settings.policy)
+        recorder = cast("LedgerRecorder", ledger.recorder)
+        try:
+            recorder.set_clock()
+        except StorageUnavailableError:
+            ledger.close()
+            raise
+        return cls(ledger, recorder, vault)
+
+    @property
+    def datastore(self) -> LedgerDatastore:
+        """The pool, for reading beside `execute`."""
+        return cast("LedgerDatastore", self.recorder.datastore)
+
+    def close(self) -> None:
+        """Close the pool."""
+        self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_keys(database_url: str, vault: Vault) -> None:
+    """Compare the rings with the database's check values; a key that is new there is entered.
+
+    Raises:
+        WrongKeysError: A ring has another key under a known id, or shares no key with the database.
+        StorageUnavailableError: The database can't be reached.
+    """
+    try:
+        with connect(database_url) as conn:
+            _compare_keys(conn, vault)
+    except psycopg.OperationalError as away:
+        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(away).strip()}"
+        raise StorageUnavailableError(message) from away
+
+
+def compare_ring(name: str, ring: KeyRing, stored: Mapping[int, bytes], where: str) -> None:
+    """Compare a ring with check values.
+
+    Args:
+        name: `pepper` or `master`.
+        ring: The ring of this process.
+        stored: Check values by key id.
+        where: What they are of, for the message.
+
+    Raises:
+        WrongKeysError: The ring has another key under a known id, or shares no key with them.
+    """
+    values = ring.check_values()
+    shared = stored.keys() & values.keys()
+    if any(stored[key_id] != values[key_id] for key_id in shared) or (stored and not shared):
+        variable = {"pepper": "LEDGER_PEPPERS", "master": "LEDGER_MASTER_KEYS"}[name]
+        raise WrongKeysError(
+            f"{variable} does not hold the keys that {where} was written with: set the saved key rings"
+        )
+
+
+def _compare_keys(conn: Connection[tuple[Any, ...]], vault: Vault) -> None:
+    for name, ring in vault.rings.items():
+        stored = {row[0]: bytes(row[1]) for row in conn.execute(QUERIES["key_checks"], (name,))}
+        compare_ring(name, ring, stored, "this database")
+        for key_id, value in ring.check_values().items():
+            conn.execute(QUERIES["insert_key_check"], (name, key_id, value))

@@ -1,0 +1,106 @@
+"""Structured logs: one JSON line per request and task on stderr; readable lines on a terminal.
+
+Whatever a library or a traceback says goes through the same processors, and what looks like an address, a code, a
+link's token or a password in the address of a server is taken out. Own log calls never name such a thing at all.
+"""
+
+import logging
+import re
+import sys
+from typing import Any, Final, TextIO, cast
+
+import orjson
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from projections.terminal.text import escaped
+
+FIELDS: Final = {
+    "action", "outcome", "ms", "request_id", "reservation_id", "task_id", "reason", "reply_code", "template",
+}  # fmt: skip
+"""What a log call may add to its sentence (`extra=`); whatever libraries add is left out."""
+
+_CODE: Final = "[0-9A-HJKMNP-TV-Z]"
+_PRIVATE: Final = (
+    (re.compile(r"://[^/\s@'\"]+@"), "://***@"),
+    (re.compile(r"(?<![\w.+%'-])(?!celery@)[\w.+%'-]+@[\w-]+(\.[\w-]+)+"), "<address>"),
+    (re.compile(rf"(?<![\w-]){_CODE}{{4}}(-{_CODE}{{4}}){{4}}(?![\w-])|(?<!\w){_CODE}{{20}}(?!\w)"), "<code>"),
+    (re.compile(r"(?<=/a/)[\w.-]{16,}"), "<token>"),
+)
+
+
+def json_line(fields: dict[str, object]) -> bytes:
+    """One line as the loggers of `configure_logs` write it, for who writes many lines at once."""
+    return orjson.dumps(fields, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+
+
+def configure_logs(level: int = logging.INFO) -> None:
+    """Set the logs of this process up: ours, and those of every library."""
+    for_people = sys.stderr.isatty()
+    renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer() if for_people else _json
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
+        root.removeHandler(handler)
+    ours = _Handler()
+    ours.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(allow=FIELDS),
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                without_private,
+                *([_escaped] if for_people else []),
+                renderer,
+            ],
+        )
+    )
+    root.addHandler(ours)
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+
+
+def without_private(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Take out of every text what looks like something private."""
+    for name, value in line.items():
+        if isinstance(value, str) and name != "timestamp":
+            for pattern, instead in _PRIVATE:
+                value = pattern.sub(instead, value)  # noqa: PLW2901 - each pattern works on what the last one left
+            line[name] = value
+    return line
+
+
+def _escaped(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Write out what could act on a terminal; a traceback keeps its lines."""
+    for name, value in line.items():
+        if isinstance(value, str):
+            line[name] = escaped(value)
+    return line
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to whatever stderr is at that moment."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        """Where lines go."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        raise AttributeError(f"logs go to stderr, not to {value}")
+
+
+def _json(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
+    return orjson.dumps(cast("dict[str, Any]", line), default=str, option=orjson.OPT_UTC_Z).decode()

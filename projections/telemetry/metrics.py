@@ -1,0 +1,157 @@
+"""What processes count, in one place: names and labels are a contract (docs/metrics.md).
+
+With PROMETHEUS_MULTIPROC_DIR set (as `ledger up` and the containers do) API, workers and their children add up. What
+the ledger itself knows is not counted here but asked of it: `projections.monitoring.ledger_collector`.
+"""
+
+from itertools import product
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from domain.commands.invitation_limits import INVITATION_LIMITS
+from domain.errors import Refusal
+from projections.telemetry import multiprocess
+
+if (_folder := multiprocess.folder()) is not None:
+    _folder.mkdir(parents=True, exist_ok=True)  # the first process of a new container may be the one that will wipe it
+    multiprocess.count_here()
+
+DOMAINS: dict[Counter | Gauge | Histogram, dict[str, tuple[str, ...]]] = {}
+"""Every value that each label may have: no label is unbounded, and every series is there from the first scrape."""
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Buckets of what a person or a request waits for."""
+LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 240)
+"""Buckets of what goes on behind them; the last is a task's time limit."""
+
+REDEEM_STATUSES = ("accepted", "known", "refused", "limited", "malformed", "unavailable")
+ERROR_TYPES = ("celery_error", "smtp_error", "webhook_error", "database_error", "vault_error", "internal_error")
+PRUNED_KINDS = ("idempotency_key", "refusal", "unknown_code_try", "callback", "webhook_secret", "webhook_delivery")
+CALLBACK_OUTCOMES = (
+    *("accepted", "bounced", "removed"),
+    *("malformed", "forged", "stale", "replayed", "foreign", "refused", "unknown"),
+)
+REQUEST_GROUPS = ("redeem", "public", "stream", "staff", "desk", "page", "probe")
+STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
+TASKS = (
+    "process_invite_task",
+    "sweep_due_reservations",
+    "cleanup_expired_users",
+    "sync_redeem_count_task",
+    "follow_ledger_events",
+    "keep_snapshots",
+    "deliver_webhooks",
+)
+REFUSAL_REASONS = ("temporary", "unreachable", "login_refused", "tls_failed", "protocol_error", "other")
+"""Why a mail server let a connection not in; as `domain.ports.Rejected.reason`."""
+LIMIT_NAMES = ("address", "short", "network", "email", "code", "breaker", "everybody", "volley", *INVITATION_LIMITS)
+SIGN_IN_BOUNDS = ("pair", "browser", "site", "network", "account", "all", "own", "full", "timeout")
+OTHER = "other"
+"""The value of whatever a label's domain does not name."""
+REFUSAL_CODES = (*sorted({kind.code for kind in Refusal.__subclasses__()}), OTHER)
+
+
+def _counter(name: str, text: str, **domains: tuple[str, ...]) -> Counter:
+    metric = Counter(name, text, list(domains))
+    DOMAINS[metric] = domains
+    return metric
+
+
+def _histogram(name: str, text: str, buckets: tuple[float, ...], **domains: tuple[str, ...]) -> Histogram:
+    metric = Histogram(name, text, list(domains), buckets=buckets)
+    DOMAINS[metric] = domains
+    return metric
+
+
+REDEEM_REQUESTS = _counter("redeem_requests_total", "Redeem requests by outcome.", status=REDEEM_STATUSES)
+ERRORS = _counter(
+    "errors_total", "Errors by kind; celery_error: a publish or a task that failed.", error_type=ERROR_TYPES
+)
+PRUNED = _counter(
+    "ledger_pruned_rows_total",
+    "Rows that were kept for a time only and were dropped, and rounds that failed, by what was to go.",
+    status=("success", "failed"),
+    kind=PRUNED_KINDS,
+)
+REFUSALS = _counter("ledger_refusals_total", "Refused redeems by the refusal's stable code.", code=REFUSAL_CODES)
+LIMITED = _counter(
+    "ledger_limited_total", "Requests about codes that were answered 429, by the limit that was reached.",
+    limit=LIMIT_NAMES,
+)  # fmt: skip
+SIGN_INS_REFUSED = _counter(
+    "ledger_sign_ins_refused_total", "Sign-ins of staff whose password was not checked, by the bound that was reached.",
+    bound=SIGN_IN_BOUNDS,
+)  # fmt: skip
+REQUESTS = _counter(
+    "ledger_requests_total", "HTTP requests by kind of route and class of status.",
+    group=REQUEST_GROUPS, status=STATUS_CLASSES,
+)  # fmt: skip
+REQUEST_SECONDS = _histogram(
+    "ledger_request_seconds", "Time of HTTP requests by kind of route.", SECONDS, group=REQUEST_GROUPS
+)
+COMMIT_SECONDS = _histogram("ledger_commit_seconds", "Time of one transaction of execute.", SECONDS)
+BATCH_SIZE = _histogram("ledger_batch_size", "Commands per transaction.", (1, 2, 4, 8, 16, 32, 64, 128, 256))
+PUBLISHES = _counter(
+    "ledger_publishes_total", "Messages handed to the broker by API and sweep.", outcome=("ok", "failed")
+)
+TASK_SECONDS = _histogram("ledger_task_seconds", "Time of Celery tasks.", LONG_SECONDS, task=(*TASKS, OTHER))
+TASK_RUNS = _counter(
+    "ledger_tasks_total", "Celery tasks by name and outcome.", task=(*TASKS, OTHER), outcome=("ok", "failed")
+)
+SEND_SECONDS = _histogram("ledger_send_seconds", "Time of handing one letter to the channel.", LONG_SECONDS)
+CONNECTION_REFUSALS = _counter(
+    "ledger_mail_connections_refused_total",
+    "Connections that the mail server refused or ended before a message, by reason. They spend no attempt.",
+    reason=REFUSAL_REASONS,
+)
+SILENT_WRITERS = _counter(
+    "ledger_silent_writers_ended_total", "Transactions of processes that stopped in their middle and were ended."
+)
+SWEPT = _counter(
+    "ledger_swept_total", "Reservations that the sweep took, by what it did.", action=("settled", "dispatched")
+)
+WEBHOOK_DELIVERIES = _counter(
+    "ledger_webhook_deliveries_total", "Messages to webhook endpoints that were tried.",
+    outcome=("delivered", "retried", "failed"),
+)  # fmt: skip
+WEBHOOK_SECONDS = _histogram("ledger_webhook_seconds", "Time of one message to a webhook endpoint.", LONG_SECONDS)
+CALLBACKS = _counter(
+    "ledger_callbacks_total", "Reports of groups' own systems, taken or refused.", outcome=CALLBACK_OUTCOMES
+)
+WORKER_PROCESSES = _counter("ledger_worker_processes_total", "Child processes that workers have started.")
+STARTED = Gauge(
+    "ledger_start_time_seconds", "When the process of this part started, as Unix time.", ["part"],
+    multiprocess_mode="livemax",
+)  # fmt: skip
+POOL_SIZE = Gauge(
+    "ledger_pool_connections", "Connections of the pools to PostgreSQL, by state.", ["state"],
+    multiprocess_mode="livesum",
+)  # fmt: skip
+POOL_WAITING = Gauge("ledger_pool_waiting", "Who waits for a connection of the pools.", multiprocess_mode="livesum")
+MAIL_CONNECTIONS = Gauge(
+    "ledger_mail_connections",
+    "Connections of the workers to the mail server: open now, and the most that they allow themselves now.",
+    ["state"],
+    multiprocess_mode="livesum",
+)
+BREAKER_OPEN = Gauge(
+    "ledger_breaker_open", "Whether most codes that are tried don't exist (1).", multiprocess_mode="livemax"
+)
+DOMAINS[BREAKER_OPEN] = {}
+DOMAINS[STARTED] = {"part": ("backend", "worker")}
+DOMAINS[POOL_SIZE] = {"state": ("used", "idle")}
+DOMAINS[POOL_WAITING] = {}
+DOMAINS[MAIL_CONNECTIONS] = {"state": ("allowed", "open")}
+
+
+def declare_zeroes() -> None:
+    """Make every labelled series exist from the first scrape, so that alerts see a rise from zero."""
+    for metric, domains in DOMAINS.items():
+        if domains:
+            for values in product(*domains.values()):
+                metric.labels(*values)
+
+
+def known(value: str, domain: tuple[str, ...]) -> str:
+    """The value, or `other` if the label's domain does not name it."""
+    return value if value in domain else OTHER

@@ -1,0 +1,88 @@
+"""Tables, styled text and progress bars on terminals, in which text that people and servers typed is plain text.
+
+The only module that imports rich, which reads `[...]` as markup wherever it is not told otherwise.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Final, TextIO
+
+from rich.console import Console, JustifyMethod, RenderableType
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.style import StyleType
+from rich.table import Table
+from rich.text import Text
+
+from projections.terminal.text import escaped
+
+__all__ = ["PlainTable", "Progress", "panel", "progress_bar", "show", "styled", "table"]
+
+PIPED_COLUMNS: Final = 200
+"""Width of tables in a pipe or a file. The 80 columns of rich would cut ids that people search for."""
+
+
+def styled(text: str, style: str) -> Text:
+    """Return plain text in one style of rich, such as `bold`."""
+    return Text(escaped(text.replace("\r\n", "\n")), style=style)
+
+
+class PlainTable(Table):
+    """Table of rich that takes every cell of type str for plain text."""
+
+    def add_row(
+        self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
+    ) -> None:
+        """Add a row of escaped texts; what `styled` made stays as it is."""
+        cells = (styled(cell, "") if isinstance(cell, str) else cell for cell in renderables)
+        super().add_row(*cells, style=style, end_section=end_section)
+
+
+def show(*shown: RenderableType) -> None:
+    """Write tables, styled text and plain lines to stdout."""
+    console = _console(sys.stdout)
+    for item in shown:
+        console.print(styled(item, "") if isinstance(item, str) else item)
+
+
+def table(*columns: str | tuple[str, str], fixed: Sequence[str] = (), header: bool = True) -> PlainTable:
+    """Return an empty table without lines around it.
+
+    Args:
+        columns: Names from left to right; `(name, "right")` for numbers.
+        fixed: Names of the columns that are never broken into lines.
+        header: Whether the names are shown.
+    """
+    made = PlainTable(box=None, pad_edge=False, header_style="dim", show_header=header)
+    for column in columns:
+        name, side = (column, "left") if isinstance(column, str) else column
+        justify: JustifyMethod = "right" if side == "right" else "left"
+        made.add_column(name, justify=justify, no_wrap=name in fixed, overflow="fold")
+    return made
+
+
+def panel(lines: Sequence[str], title: str, subtitle: str) -> Panel:
+    """Return lines in a frame."""
+    return Panel(styled("\n".join(lines), ""), title=Text(title), subtitle=Text(subtitle), expand=False)
+
+
+def progress_bar(*, shown: bool | None = None, out: TextIO | None = None, told: bool = False) -> Progress:
+    """Return a progress bar on stderr.
+
+    Args:
+        shown: Whether it is drawn; None where stderr is a terminal.
+        out: Another stream.
+        told: Whether a task's field `told` follows the bar, instead of its share and remaining time.
+    """
+    stream = sys.stderr if out is None else out
+    ends: tuple[ProgressColumn, ...] = (TaskProgressColumn(), TimeRemainingColumn())
+    if told:
+        ends = (TextColumn("{task.fields[told]}", markup=False),)
+    drawn = stream.isatty() if shown is None else shown
+    words = TextColumn("{task.description}", markup=False)
+    return Progress(words, BarColumn(), *ends, console=_console(stream), disable=not drawn)
+
+
+def _console(out: TextIO) -> Console:
+    width = None if out.isatty() else PIPED_COLUMNS
+    return Console(file=out, markup=False, emoji=False, highlight=False, width=width)

@@ -1,0 +1,1 @@
+"""The log and the vault as files, exported and imported."""

@@ -1,0 +1,113 @@
+"""The whole log as JSON Lines: events as they are stored, byte for byte, and the signed checkpoints between them.
+
+Nothing personal is in it: e-mails and code texts are in the vault, which travels in a file of its own.
+"""
+
+import base64
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, BinaryIO, NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection
+
+from projections.database.connection import rebuild_connection
+from projections.database.copy_reader import Stored, copied_events
+from projections.database.errors import StorageUnavailableError
+from projections.event_store.snapshots import stable_position
+from projections.replay.observer import Progress
+from projections.sql import QUERIES
+from projections.transfer.checksummed_lines import LineWriter
+from projections.transparency_log.checkpoints import Checkpoint, checkpoint_document, checkpoints_after
+from projections.transparency_log.merkle import GrowingRoot
+from projections.transparency_log.tile_log import stored_leaf
+
+FORMAT = "redemption-ledger events 1"
+PAGE_EVENTS = 100_000
+PAGE_CHECKPOINTS = 1_000
+TOLD_EVERY = 10_000
+
+
+class Exported(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        position: Of the last event.
+        root: RFC 6962 root over all events.
+    """
+
+    events: int
+    position: int
+    checkpoints: int
+    root: bytes
+
+
+def export_log(database_url: str, out: BinaryIO, progress: Progress) -> Exported:
+    """Write the log up to where it ends now; redeems go on meanwhile.
+
+    Raises:
+        StorageUnavailableError: The database is away, or went away.
+        OSError: The file can't be written.
+    """
+    try:
+        with rebuild_connection(database_url, "export") as conn:
+            return _export(conn, LineWriter(out), progress)
+    except psycopg.OperationalError as away:
+        raise StorageUnavailableError(f"the database went away during the export: {str(away).strip()}") from away
+
+
+def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> Exported:
+    until = stable_position(conn)
+    row = conn.execute(QUERIES["count_events_until"], (until,)).fetchone()
+    total = int(row[0]) if row else 0
+    # Read after the position: what was signed by then and reaches no further is inside.
+    checkpoints = [made for made in _checkpoints(conn) if made.position <= until]
+    progress.step("export", total)
+    lines.write({"format": FORMAT, "events": total, "position": until})
+    tree, written = GrowingRoot(), 0
+    for stored in _events(conn, until):
+        lines.write(_event_document(stored))
+        stream, version, position, topic, state = stored
+        tree.add(stored_leaf(stream, version, topic, state))
+        while written < len(checkpoints) and checkpoints[written].position <= position:
+            lines.write(_checkpoint_line(checkpoints[written]))
+            written += 1
+        if tree.size % TOLD_EVERY == 0:
+            progress.at(tree.size, position)
+    progress.at(tree.size, until)
+    found = Exported(tree.size, until, written, tree.root())
+    lines.write({"end": {**found._asdict(), "root": base64.b64encode(found.root).decode()}})
+    return found
+
+
+def _event_document(stored: Stored) -> dict[str, Any]:
+    """An event as a line: its state is the stored text itself, or base64 where it is no UTF-8."""
+    stream, version, position, topic, state = stored
+    place = {"position": position, "stream": str(UUID(bytes=stream)), "version": version, "topic": topic}
+    try:
+        return {**place, "state": state.decode()}
+    except UnicodeDecodeError:
+        return {**place, "state_base64": base64.b64encode(state).decode()}
+
+
+def _checkpoints(conn: Connection[Any]) -> Iterator[Checkpoint]:
+    number = 0
+    while page := checkpoints_after(conn, number, PAGE_CHECKPOINTS):
+        yield from page
+        number = page[-1].number
+
+
+def _checkpoint_line(made: Checkpoint) -> dict[str, Any]:
+    return {"checkpoint": checkpoint_document(made)}
+
+
+def _events(conn: Connection[Any], until: int) -> Iterator[Stored]:
+    """In order of position; each page is a short statement, so that no old snapshot is held for long."""
+    after, read = 0, PAGE_EVENTS
+    while read == PAGE_EVENTS:
+        read = 0
+        with closing(copied_events(conn, "copy_log_by_position", (after, until, PAGE_EVENTS))) as page:
+            for stored in page:
+                read, after = read + 1, stored[2]
+                yield stored

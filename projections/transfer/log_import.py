@@ -1,0 +1,202 @@
+"""Bringing an exported log into an empty database: the same streams, positions, Merkle log and read models.
+
+One transaction: either everything is there afterwards, or nothing. Side effects don't repeat: no letter and no message
+follows from an import.
+"""
+
+import base64
+import binascii
+import struct
+from typing import Any, BinaryIO
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection, sql
+
+from domain.values.timestamps import read_timestamp
+from projections.database.connection import rebuild_connection
+from projections.database.copy_reader import Stored
+from projections.database.errors import StorageUnavailableError
+from projections.event_store.row_mapping import PROJECTIONS
+from projections.rebuild.shadow_builder import Builder
+from projections.rebuild.shadow_tables import Shadow, tables_of
+from projections.replay.observer import NoWatch, Progress
+from projections.sql import QUERIES
+from projections.transfer.checksummed_lines import DamagedFileError, Line, read_lines
+from projections.transfer.log_export import FORMAT, TOLD_EVERY, Exported
+from projections.transparency_log.checkpoints import Checkpoint
+from projections.transparency_log.merkle import GrowingRoot
+from projections.transparency_log.tile_log import FOLLOWED_MAX, follow, stored_leaf, tree_size
+
+_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_TRAILER = b"\xff\xff"
+_ROW = struct.Struct(">hi16siqi").pack
+_POSITION = struct.Struct(">iq").pack
+_LENGTH = struct.Struct(">i").pack
+_BATCH_EVENTS = 500
+
+
+class NotEmptyError(Exception):
+    """The database holds something that an import would mix with. The message says what to do."""
+
+
+def import_log(database_url: str, source: BinaryIO, progress: Progress) -> Exported:
+    """Bring a file in.
+
+    Args:
+        database_url: libpq URI of the role that owns the tables; the schema is this version's.
+        source: The file, from its beginning.
+        progress: Who is told how far it is.
+
+    Raises:
+        NotEmptyError: The log is not empty; nothing has changed.
+        DamagedFileError: The file is cut, altered, or contradicts itself; nothing has changed.
+        PoisonEventError: An event can't be read or can't follow; nothing has changed.
+        SchemaMismatchError: The tables are not those of this version.
+        StorageUnavailableError: The database is away, or went away; if it did at the very end, look before another try.
+    """
+    try:
+        with rebuild_connection(database_url, "import") as conn, conn.transaction():
+            return _Import(conn, database_url, progress).run(source)
+    except psycopg.errors.InsufficientPrivilege as refused:
+        raise StorageUnavailableError(f"an import needs the role that owns the tables: {refused}") from refused
+    except psycopg.OperationalError as away:
+        raise StorageUnavailableError(f"the database went away during the import: {str(away).strip()}") from away
+
+
+class _Import:
+    """One import, inside its transaction."""
+
+    def __init__(self, conn: Connection[Any], database_url: str, progress: Progress) -> None:
+        self._conn, self._url, self._progress = conn, database_url, progress
+        self._tree = GrowingRoot()
+        self._position = 0
+        self._total = 0
+        self._checkpoints: list[Checkpoint] = []
+        self._end: Exported | None = None
+
+    def run(self, source: BinaryIO) -> Exported:
+        self._conn.execute(QUERIES["lock_all_writers_out"])
+        if found := [row[0] for row in self._conn.execute(QUERIES["rows_in_the_way"])]:
+            raise NotEmptyError(
+                f"the database already holds {' and '.join(found)}: an import needs an empty one;"
+                " make a new database, run `ledger migrate` on it and import there"
+            )
+        try:
+            self._copy_in(source)
+        except psycopg.errors.UniqueViolation as twice:
+            why = f"an event up to here is there twice ({twice.diag.message_detail})"
+            raise DamagedFileError(self._tree.size + 1, why) from twice
+        done = self._check_end()
+        self._make_tree(done)
+        for table in ("ledger_events", "checkpoints"):
+            advance_sequences(self._conn, table)
+        self._make_read_models()
+        return done
+
+    def _copy_in(self, source: BinaryIO) -> None:
+        rows: list[bytes] = []
+        with self._conn.cursor().copy(QUERIES["copy_log_in"]) as copy:
+            copy.write(_COPY_HEADER)
+            for line in read_lines(source, FORMAT):
+                if (stored := self._take(line)) is not None:
+                    rows.append(_row(stored))
+                if len(rows) == _BATCH_EVENTS:
+                    copy.write(b"".join(rows))
+                    rows.clear()
+            copy.write(b"".join(rows) + _COPY_TRAILER)
+
+    def _take(self, line: Line) -> Stored | None:
+        """One line: the event that it holds, if it holds one."""
+        document = line.document
+        try:
+            if "format" in document:
+                self._total = int(document["events"])
+                self._progress.step("import", self._total)
+            elif "checkpoint" in document:
+                self._take_checkpoint(line.number, document["checkpoint"])
+            elif "end" in document:
+                self._end = _end_of(document["end"])
+            else:
+                return self._take_event(line.number, _event_of(document))
+        except (KeyError, TypeError, ValueError, AttributeError, binascii.Error, struct.error) as bad:
+            raise DamagedFileError(line.number, f"it is no line of this format ({bad})") from bad
+        return None
+
+    def _take_event(self, number: int, stored: Stored) -> Stored:
+        stream, version, position, topic, state = stored
+        if position <= self._position:
+            raise DamagedFileError(number, f"position {position} does not come after {self._position}")
+        self._position = position
+        self._tree.add(stored_leaf(stream, version, topic, state))
+        if self._tree.size % TOLD_EVERY == 0:
+            self._progress.at(self._tree.size, self._position)
+        return stored
+
+    def _take_checkpoint(self, number: int, document: dict[str, Any]) -> None:
+        """A checkpoint stands behind the last event that it holds, and must be right about all up to there."""
+        made = _checkpoint_of(document, self._position)
+        if (made.size, made.root) != (self._tree.size, self._tree.root()):
+            raise DamagedFileError(number, f"the events up to here are not those that checkpoint {made.number} signed")
+        if not made.is_signed:
+            raise DamagedFileError(number, f"the signature of checkpoint {made.number} is wrong")
+        self._checkpoints.append(made)
+
+    def _check_end(self) -> Exported:
+        here = Exported(self._tree.size, self._position, len(self._checkpoints), self._tree.root())
+        if self._end is None or self._end._replace(position=here.position) != here or self._total != here.events:
+            raise DamagedFileError(here.events + here.checkpoints + 2, "the end line tells of other events")
+        return here
+
+    def _make_tree(self, done: Exported) -> None:
+        self._progress.step("proof", 0)
+        while follow(self._conn) == FOLLOWED_MAX:
+            pass
+        if tree_size(self._conn).size != done.events:
+            raise AssertionError
+        with self._conn.cursor() as cursor:
+            cursor.executemany(QUERIES["insert_numbered_checkpoint"], self._checkpoints)
+
+    def _make_read_models(self) -> None:
+        """As a rebuild makes them, in tables of this session, on the one connection that sees the new events."""
+        shadow = Shadow(self._conn, tables_of(self._conn, PROJECTIONS), temporary=True)
+        builder = Builder(self._conn, self._conn, shadow, NoWatch(), self._progress)
+        shadow.create()
+        builder.fill(self._url)
+        for table in shadow.tables:
+            statement = sql.SQL("INSERT INTO {} SELECT * FROM {}").format(table.place, shadow.place(table))
+            self._conn.execute(statement)
+
+
+def advance_sequences(conn: Connection[Any], table: str) -> None:
+    """Let a table's sequences go on after its highest numbers. What they reached is not undone by a rollback."""
+    for column, sequence in conn.execute(QUERIES["columns_with_sequences"], (table,)).fetchall():
+        highest = sql.SQL("SELECT setval({}, max({})) FROM {} HAVING max({}) IS NOT NULL")
+        name = sql.Identifier(column)
+        conn.execute(highest.format(sql.Literal(sequence), name, sql.Identifier(table), name))
+
+
+def _event_of(document: dict[str, Any]) -> Stored:
+    state = document.get("state")
+    raw = base64.b64decode(document["state_base64"], validate=True) if state is None else state.encode()
+    return UUID(document["stream"]).bytes, document["version"], document["position"], document["topic"], raw
+
+
+def _checkpoint_of(document: dict[str, Any], position: int) -> Checkpoint:
+    root, key, signature = (
+        base64.b64decode(document[name], validate=True) for name in ("root", "public_key", "signature")
+    )
+    at = read_timestamp(document["at"])
+    return Checkpoint(document["number"], document["size"], position, root, at, key, signature)
+
+
+def _end_of(document: dict[str, Any]) -> Exported:
+    return Exported(**{**document, "root": base64.b64decode(document["root"], validate=True)})
+
+
+def _row(stored: Stored) -> bytes:
+    """A row in the form of a binary COPY, columns as `copy_log_in` names them."""
+    stream, version, position, topic, state = stored
+    name = topic.encode()
+    head = _ROW(5, 16, stream, 8, version, len(name))
+    return head + name + _LENGTH(len(state)) + state + _POSITION(8, position)

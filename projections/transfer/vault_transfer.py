@@ -1,0 +1,175 @@
+"""The primary data beside the log as JSON Lines, for another database.
+
+It is the vault with its seals as they are, refused tries, idempotency keys, staff, API keys, the audit. What travels is
+every table but those named here: so what a later version adds is not forgotten. Whoever has the file and the key rings
+can read every e-mail and code; without the rings it tells hashes and times.
+"""
+
+from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
+from typing import Any, BinaryIO, Final, NamedTuple
+
+import orjson
+import psycopg
+from psycopg import Connection, sql
+
+from projections.database.connection import rebuild_connection
+from projections.database.errors import StorageUnavailableError
+from projections.database.migrations import known_migrations
+from projections.event_store.row_mapping import PROJECTIONS
+from projections.replay.observer import Progress
+from projections.sql import QUERIES
+from projections.storage.bootstrap import compare_ring
+from projections.transfer.checksummed_lines import DamagedFileError, LineWriter, read_lines
+from projections.transfer.log_import import NotEmptyError, advance_sequences
+from projections.vault.vault import Vault
+
+FORMAT = "redemption-ledger vault 1"
+BATCH_ROWS = 500
+STAYS: Final = {
+    "ledger_events": "travels in the file of events",
+    **dict.fromkeys((*PROJECTIONS, "merkle_tiles", "merkle_progress"), "made anew from the events"),
+    **dict.fromkeys(("code_snapshots", "tallies", "tally_progress"), "made anew from the events"),
+    "checkpoints": "travel in the file of events",
+    **dict.fromkeys(("verifications", "drifting_codes", "rebuild_progress"), "told of the other database"),
+    "dispatches": "wake-up calls of the last minutes: the sweep makes its own",
+    "staff_sessions": "staff sign in again",
+}
+"""Tables that don't travel here, and why."""
+
+
+class Moved(NamedTuple):
+    """How many rows there were, by table.
+
+    Attributes:
+        kept: Rows of the file that the database had already, which stayed as they were.
+    """
+
+    rows: dict[str, int]
+    kept: dict[str, int]
+
+
+def export_vault(database_url: str, out: BinaryIO, progress: Progress) -> Moved:
+    """Write the primary data as of one moment. Take it after the log: then it holds all that the log's file names.
+
+    Raises:
+        StorageUnavailableError: The database is away, or went away.
+        OSError: The file can't be written.
+    """
+    try:
+        with rebuild_connection(database_url, "export") as conn, conn.transaction():
+            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return _export(conn, LineWriter(out), progress)
+    except psycopg.OperationalError as away:
+        raise StorageUnavailableError(f"the database went away during the export: {str(away).strip()}") from away
+
+
+def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Progress) -> Moved:
+    """Bring a file into a database whose vault is empty, in one transaction.
+
+    Raises:
+        NotEmptyError: The vault is not empty, or the file is of another version's schema; nothing has changed.
+        WrongKeysError: The key rings are not those of the file.
+        DamagedFileError: The file is cut or altered; nothing has changed.
+        StorageUnavailableError: The database is away, or went away.
+    """
+    try:
+        with rebuild_connection(database_url, "import") as conn, conn.transaction():
+            conn.execute(QUERIES["lock_all_writers_out"])
+            row = conn.execute(QUERIES["vault_rows_in_the_way"]).fetchone()
+            if row and row[0]:
+                raise NotEmptyError("the vault already holds rows: import it into a new, migrated database")
+            return _import(conn, source, vault, progress)
+    except psycopg.errors.InsufficientPrivilege as refused:
+        raise StorageUnavailableError(f"an import needs the role that owns the tables: {refused}") from refused
+    except psycopg.OperationalError as away:
+        raise StorageUnavailableError(f"the database went away during the import: {str(away).strip()}") from away
+
+
+def travelling_tables(conn: Connection[Any]) -> list[str]:
+    """Tables that travel, each after those that its rows refer to."""
+    found = [row[0] for row in conn.execute(QUERIES["all_tables"])]
+    names = [name for name in found if name not in STAYS and "yoyo" not in name]
+    sorter = TopologicalSorter({name: set[str]() for name in names})
+    for table, referred in conn.execute(QUERIES["foreign_keys"]):
+        if table in names and referred in names and table != referred:
+            sorter.add(table, referred)
+    return list(sorter.static_order())
+
+
+def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> Moved:
+    keys: dict[str, dict[str, str]] = {}
+    for ring, key_id, value in conn.execute(QUERIES["all_key_checks"]):
+        keys.setdefault(ring, {})[str(key_id)] = bytes(value).hex()
+    lines.write({"format": FORMAT, "schema": known_migrations(), "keys": keys})
+    moved = Moved({}, {})
+    for table in travelling_tables(conn):
+        progress.step(table, 0)
+        moved.rows[table] = 0
+        for row in _rows(conn, table):
+            lines.write({"table": table, "row": orjson.Fragment(row)})
+            moved.rows[table] += 1
+    lines.write({"end": moved.rows})
+    return moved
+
+
+def _rows(conn: Connection[Any], table: str) -> Iterator[str]:
+    """Each row as JSON that PostgreSQL reads back to the same values."""
+    statement = sql.SQL("SELECT to_jsonb(t)::text FROM {} t").format(sql.Identifier(table))
+    with conn.cursor(name="travel") as cursor:
+        cursor.execute(statement)
+        while page := cursor.fetchmany(BATCH_ROWS):
+            yield from (row[0] for row in page)
+
+
+def _import(conn: Connection[Any], source: BinaryIO, vault: Vault, progress: Progress) -> Moved:
+    tables = set(travelling_tables(conn))
+    moved = Moved({}, {})
+    batch: list[Any] = []
+    current, end = "", None
+    for number, document in read_lines(source, FORMAT):
+        if "format" in document:
+            _check_header(document, vault)
+        elif "end" in document:
+            end = document["end"]
+        else:
+            if (table := document.get("table")) not in tables or "row" not in document:
+                raise DamagedFileError(number, f"it is of {table!r}, which is no table that travels")
+            if table != current or len(batch) == BATCH_ROWS:
+                _insert(conn, current, batch, moved)
+                if table != current:
+                    progress.step(table, 0)
+                current = table
+            batch.append(document["row"])
+    _insert(conn, current, batch, moved)
+    counts = {table: moved.rows.get(table, 0) + moved.kept.get(table, 0) for table in end or {}}
+    if counts != end:
+        raise DamagedFileError(sum(counts.values()) + 2, "the end line tells of other rows")
+    for table in moved.rows:
+        advance_sequences(conn, table)
+    return moved
+
+
+def _check_header(document: Mapping[str, Any], vault: Vault) -> None:
+    if document["schema"] != known_migrations():
+        raise NotEmptyError(
+            f"the file is of schema {document['schema'][-1]} and this version's is {known_migrations()[-1]}:"
+            " import it with the version that wrote it, then upgrade"
+        )
+    for name, ring in vault.rings.items():
+        stored = {int(key_id): bytes.fromhex(value) for key_id, value in document["keys"].get(name, {}).items()}
+        compare_ring(name, ring, stored, "the file")
+
+
+def _insert(conn: Connection[Any], table: str, batch: list[Any], moved: Moved) -> None:
+    """Rows that are there already, such as those of a first start, stay as they are."""
+    if not batch:
+        return
+    statement = sql.SQL(
+        "INSERT INTO {0} OVERRIDING SYSTEM VALUE SELECT * FROM jsonb_populate_recordset(NULL::{0}, %s::jsonb)"
+        " ON CONFLICT DO NOTHING"
+    ).format(sql.Identifier(table))
+    done = conn.execute(statement, (orjson.dumps(batch).decode(),)).rowcount
+    moved.rows[table] = moved.rows.get(table, 0) + done
+    moved.kept[table] = moved.kept.get(table, 0) + len(batch) - done
+    batch.clear()

@@ -1,0 +1,145 @@
+"""Checkpoints in a file outside the database: a database that does not hold them was set back to an older state.
+
+A backup can't tell that it is old; only something that did not go back with it can. The file's last line is what a
+start compares. As long as it contradicts the database nothing is signed, so that it stays the last line.
+"""
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from psycopg import Connection
+
+from domain.values.timestamps import read_timestamp
+from projections.database.connection import connect, describe
+from projections.database.errors import OlderStateError, StorageUnavailableError
+from projections.transparency_log.checkpoints import Checkpoint, checkpoint_document, sign_head
+from projections.transparency_log.merkle import root_of
+from projections.transparency_log.tile_log import reader_of, tree_size
+
+LINE_BYTES_MAX = 4096
+"""A checkpoint takes some 350."""
+
+
+def sign_and_publish(
+    conn: Connection[Any], key: Ed25519PrivateKey, now: datetime, file: Path | None
+) -> Checkpoint | None:
+    """Sign the head of the Merkle log where that is due, and add the checkpoint to the file, if there is one.
+
+    Raises:
+        OlderStateError: The database was set back under us. Nothing is signed: what was published last stays the last.
+        OSError: The file can't be read or written.
+    """
+
+    def may_sign(conn: Connection[Any]) -> None:
+        if file is not None and (last := last_published(file)) is not None:
+            _refuse_older(conn, last, file)
+
+    made = sign_head(conn, key, now, may_sign)
+    if made is not None and file is not None:
+        _publish(file, made)
+    return made
+
+
+def read_published(file: Path) -> Iterator[tuple[int, Checkpoint | None]]:
+    """Number and checkpoint of each whole line; None for what is none. Nothing if there is no file yet.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    if not file.exists():
+        return
+    with file.open("rb") as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(LINE_BYTES_MAX), b""), start=1):
+            yield number, _checkpoint_of(line)
+
+
+def last_published(file: Path) -> Checkpoint | None:
+    """The newest one; a line that a crash left unfinished does not count.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    if not file.exists():
+        return None
+    with file.open("rb") as lines:
+        lines.seek(max(0, lines.seek(0, os.SEEK_END) - 2 * LINE_BYTES_MAX))
+        found = [_checkpoint_of(line) for line in lines.read().splitlines()]
+    return next((made for made in reversed(found) if made is not None), None)
+
+
+def check_published(database_url: str, file: Path | None) -> Checkpoint | None:
+    """Make sure that a database holds what was published last.
+
+    Returns:
+        The newest published checkpoint; None if there is none.
+
+    Raises:
+        OlderStateError: It does not: an older state was restored, or it is another database.
+        StorageUnavailableError: The database can't be reached, or the file can't be read.
+    """
+    if file is None:
+        return None
+    try:
+        if (made := last_published(file)) is None:
+            return None
+        with connect(database_url) as conn:
+            _refuse_older(conn, made, file)
+    except psycopg.OperationalError as away:
+        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(away).strip()}"
+        raise StorageUnavailableError(message) from away
+    except OSError as refused:
+        raise StorageUnavailableError(f"LEDGER_CHECKPOINT_FILE can't be read: {refused}") from refused
+    return made
+
+
+def _publish(file: Path, made: Checkpoint) -> None:
+    """Add a line, also behind one that a crash left unfinished."""
+    with file.open("ab+") as lines:
+        if lines.tell() and os.pread(lines.fileno(), 1, lines.tell() - 1) != b"\n":
+            lines.write(b"\n")
+        lines.write((json.dumps(checkpoint_document(made)) + "\n").encode())
+        lines.flush()
+        os.fsync(lines.fileno())
+
+
+def _refuse_older(conn: Connection[Any], made: Checkpoint, file: Path) -> None:
+    """Compare a published checkpoint with the Merkle log."""
+    size = tree_size(conn).size
+    published = f"{file} holds checkpoint {made.number} over {made.size} events"
+    remedy = (
+        "restore a newer backup, or name the right database;"
+        f" if what came after is given up for good, move {file} aside and start again"
+    )
+    if size < made.size:
+        raise OlderStateError(
+            f"{published} and the database has only {size} of them: an older state was restored; {remedy}"
+        )
+    try:
+        found = root_of(reader_of(conn), made.size)
+    except LookupError as lost:
+        raise OlderStateError(f"{published}, but {lost}; {remedy}") from lost
+    if found != made.root:
+        raise OlderStateError(
+            f"{published} and the database's events are others: an older state was restored and went on,"
+            f" or it is another ledger; {remedy}"
+        )
+
+
+def _checkpoint_of(line: bytes) -> Checkpoint | None:
+    try:
+        document = json.loads(line)
+        root, key, signature = (
+            base64.b64decode(document[name], validate=True) for name in ("root", "public_key", "signature")
+        )
+        at = read_timestamp(document["at"])
+        return Checkpoint(int(document["number"]), int(document["size"]), 0, root, at, key, signature)
+    except (ValueError, TypeError, KeyError, binascii.Error):
+        return None

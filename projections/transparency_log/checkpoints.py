@@ -1,0 +1,166 @@
+"""Signed heads of the Merkle log: whoever keeps one can later prove that nothing up to it was altered.
+
+The key is derived from a master key, so there is no further secret to keep; a new master key gives a new signing key,
+and each checkpoint names the public key that it was signed with.
+"""
+
+import base64
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from psycopg import Connection
+from psycopg.rows import tuple_row
+
+from projections.sql import QUERIES
+from projections.transparency_log.merkle import root_of
+from projections.transparency_log.tile_log import reader_of, tree_size
+from projections.vault.key_ring import KeyRing
+
+SIGNED_AS = "redemption-ledger checkpoint 2"
+FORMERLY_SIGNED_AS = "redemption-ledger checkpoint 1"
+"""First line of what earlier versions signed: without the number, so anyone who passes such a checkpoint on may alter
+its number."""
+EVERY = timedelta(minutes=1)
+_INFO = b"redemption-ledger checkpoint key 1"
+
+
+class Checkpoint(NamedTuple):
+    """A signed tree head.
+
+    Attributes:
+        number: Counted from 1.
+        size: Events that the tree held.
+        position: Of the last of them.
+        root: RFC 6962 root over them.
+        at: When it was signed.
+        public_key: Raw Ed25519 key of 32 bytes.
+        signature: Over `signed_text`, or over `former_text` of a checkpoint of an earlier version.
+    """
+
+    number: int
+    size: int
+    position: int
+    root: bytes
+    at: datetime
+    public_key: bytes
+    signature: bytes
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether its signature is that of its own public key."""
+        text = former_text(self.size, self.root, self.at.isoformat())
+        return self.is_number_signed or is_signature(self.public_key, self.signature, text)
+
+    @property
+    def is_number_signed(self) -> bool:
+        """Whether its signature holds and covers the number."""
+        text = signed_text(self.number, self.size, self.root, self.at.isoformat())
+        return is_signature(self.public_key, self.signature, text)
+
+
+def signing_key(ring: KeyRing, key_id: int | None = None) -> Ed25519PrivateKey:
+    """The signing key that belongs to a master key; to the current one if none is named."""
+    master = ring.keys[ring.current if key_id is None else key_id]
+    return Ed25519PrivateKey.from_private_bytes(HKDF(SHA256(), 32, salt=None, info=_INFO).derive(master))
+
+
+def public_keys(ring: KeyRing) -> list[bytes]:
+    """Raw public keys of all master keys of the ring, that of the current one first."""
+    ids = [ring.current, *(key_id for key_id in ring.keys if key_id != ring.current)]
+    return [signing_key(ring, key_id).public_key().public_bytes_raw() for key_id in ids]
+
+
+def signed_text(number: int, size: int, root: bytes, at: str) -> bytes:
+    """What is signed: five lines that name the format, the number, the size, the root and the time as it is written."""
+    return f"{SIGNED_AS}\n{number}\n{_rest(size, root, at)}".encode()
+
+
+def former_text(size: int, root: bytes, at: str) -> bytes:
+    """What earlier versions signed: the same without the number."""
+    return f"{FORMERLY_SIGNED_AS}\n{_rest(size, root, at)}".encode()
+
+
+def _rest(size: int, root: bytes, at: str) -> str:
+    return f"{size}\n{base64.b64encode(root).decode()}\n{at}\n"
+
+
+def is_signature(public_key: bytes, signature: bytes, text: bytes) -> bool:
+    """Whether this is the key's Ed25519 signature of the text."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, text)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def sign_head(
+    conn: Connection[Any],
+    key: Ed25519PrivateKey,
+    now: datetime,
+    may_sign: Callable[[Connection[Any]], None] = lambda _conn: None,
+) -> Checkpoint | None:
+    """Sign the head of the Merkle log, if it has grown and the last checkpoint is a minute old.
+
+    Args:
+        conn: In autocommit mode.
+        key: The signing key.
+        now: Database time.
+        may_sign: Called before anything is signed; raises if it must not be.
+    """
+    with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+        if not cursor.execute(QUERIES["lock_merkle"]).fetchall()[0][0]:
+            return None
+        size, position = tree_size(conn)
+        last = last_checkpoint(conn)
+        if size == (last.size if last else 0) or (last and now - last.at < EVERY):
+            return None
+        may_sign(conn)
+        root, public = root_of(reader_of(conn), size), key.public_key().public_bytes_raw()
+        number = cursor.execute(QUERIES["next_checkpoint_number"]).fetchall()[0][0]
+        signature = key.sign(signed_text(number, size, root, now.isoformat()))
+        made = Checkpoint(number, size, position, root, now, public, signature)
+        cursor.execute(QUERIES["insert_numbered_checkpoint"], made)
+    return made
+
+
+def last_checkpoint(conn: Connection[Any]) -> Checkpoint | None:
+    """The newest checkpoint."""
+    return next(iter(_checkpoints(conn, "last_checkpoint")), None)
+
+
+def first_checkpoint_from(conn: Connection[Any], position: int) -> Checkpoint | None:
+    """The first checkpoint that holds a position."""
+    return next(iter(_checkpoints(conn, "first_checkpoint_from", position)), None)
+
+
+def checkpoint_of(conn: Connection[Any], number: int) -> Checkpoint | None:
+    """One checkpoint."""
+    return next(iter(_checkpoints(conn, "checkpoint_of_number", number)), None)
+
+
+def checkpoints_after(conn: Connection[Any], number: int, limit: int) -> list[Checkpoint]:
+    """One page of checkpoints, oldest first, after the one of a number (0: from the first on)."""
+    return _checkpoints(conn, "checkpoints_after", number, limit)
+
+
+def _checkpoints(conn: Connection[Any], query: str, *params: object) -> list[Checkpoint]:
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        rows: Sequence[Sequence[Any]] = cursor.execute(QUERIES[query], params).fetchall()
+    return [Checkpoint(*row) for row in rows]
+
+
+def checkpoint_document(made: Checkpoint) -> dict[str, Any]:
+    """A checkpoint as JSON; bytes in base64."""
+    return {
+        "number": made.number,
+        "size": made.size,
+        "root": base64.b64encode(made.root).decode(),
+        "at": made.at.isoformat(),
+        "public_key": base64.b64encode(made.public_key).decode(),
+        "signature": base64.b64encode(made.signature).decode(),
+    }

@@ -1,0 +1,140 @@
+"""The Merkle log over the events: a follower that hashes them in order of position, off the hot path, in tiles.
+
+A leaf is what is stored of an event: stream, version, topic and state (which holds its times). Positions are only the
+order: they have holes, and an import into another database gives others.
+"""
+
+import struct
+from collections.abc import Sequence
+from contextlib import closing
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import tuple_row
+
+from projections.database.copy_reader import copied_events
+from projections.sql import QUERIES
+from projections.transparency_log.merkle import Read, complete_root, leaf_hash
+
+TILE = 256
+TILE_LEVELS = 8
+HASH_BYTES = 32
+_PLACE = struct.Struct(">qH").pack
+TILES_KEPT_MAX = 64
+"""Tiles that a reader keeps; 8 kB each."""
+FOLLOWED_MAX = 20_000
+"""Events of one transaction of the follower."""
+
+
+class TreeSize(NamedTuple):
+    """How many events the Merkle log holds, and the position of the last one."""
+
+    size: int
+    position: int
+
+
+def event_leaf(stream: UUID, version: int, topic: str, state: bytes) -> bytes:
+    """The leaf hash of an event."""
+    return stored_leaf(stream.bytes, version, topic, state)
+
+
+def stored_leaf(stream: bytes, version: int, topic: str, state: bytes) -> bytes:
+    """The same, by the bytes of the stream's id."""
+    name = topic.encode()
+    return leaf_hash(stream + _PLACE(version, len(name)) + name + state)
+
+
+def split_hashes(hashes: bytes) -> list[bytes]:
+    """The single hashes of a tile."""
+    return [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
+
+
+def tree_size(conn: Connection[Any]) -> TreeSize:
+    """How far the follower is."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        return TreeSize(*cursor.execute(QUERIES["merkle_progress"]).fetchall()[0])
+
+
+def follow(conn: Connection[Any], events_max: int = FOLLOWED_MAX) -> int:
+    """Take new events into the Merkle log, in one transaction; none if another follower is at it.
+
+    Args:
+        conn: In autocommit mode.
+        events_max: Most events to take.
+
+    Returns:
+        How many were taken; as many as `events_max` means that there may be more.
+    """
+    with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+        if not cursor.execute(QUERIES["lock_merkle"]).fetchall()[0][0]:
+            return 0
+        size, position = tree_size(conn)
+        hashes: list[bytes] = []
+        positions: list[int] = []
+        with closing(copied_events(conn, "copy_log_after", (position, events_max))) as events:
+            for stream, version, position, topic, state in events:
+                hashes.append(stored_leaf(stream, version, topic, state))
+                positions.append(position)
+        if hashes:
+            _append(conn, size, hashes, positions)
+            cursor.execute(QUERIES["set_merkle_progress"], (size + len(hashes), positions[-1]))
+        return len(hashes)
+
+
+def _append(conn: Connection[Any], size: int, hashes: Sequence[bytes], positions: Sequence[int]) -> None:
+    """Add hashes to the tiles of one height, and those of tiles that become full to the next."""
+    height = 0
+    while hashes:
+        index, held = divmod(size, TILE)
+        before, first = _tile(conn, height, index) if held else (b"", None)
+        full: list[bytes] = []
+        joined = split_hashes(before) + list(hashes)
+        for start in range(0, len(joined), TILE):
+            tile = joined[start : start + TILE]
+            if height == 0 and (start or first is None):
+                first = positions[start - held if start else 0]
+            conn.execute(QUERIES["upsert_merkle_tile"], (height, index + start // TILE, first, b"".join(tile)))
+            if len(tile) == TILE:
+                full.append(complete_root(tile))
+        height, size, hashes, positions = height + 1, size // TILE, full, ()
+
+
+def _tile(conn: Connection[Any], height: int, index: int) -> tuple[bytes, int | None]:
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        rows = cursor.execute(QUERIES["merkle_tile"], (height, index)).fetchall()
+    return (bytes(rows[0][0]), rows[0][1]) if rows else (b"", None)
+
+
+def reader_of(conn: Connection[Any]) -> Read:
+    """Reads complete subtrees out of the tiles; the tiles used last are kept.
+
+    The function raises LookupError for a subtree that the tiles don't hold.
+    """
+
+    @lru_cache(TILES_KEPT_MAX)
+    def tile(height: int, number: int) -> bytes:
+        return _tile(conn, height, number)[0]
+
+    def read(level: int, index: int) -> bytes:
+        height, within = divmod(level, TILE_LEVELS)
+        number, offset = divmod(index << within, TILE)
+        start, count = offset * HASH_BYTES, 1 << within
+        data = tile(height, number)[start : start + count * HASH_BYTES]
+        if len(data) < count * HASH_BYTES:
+            raise LookupError(f"the Merkle log does not hold subtree {index} of level {level}")
+        return complete_root(split_hashes(data))
+
+    return read
+
+
+def leaf_index(conn: Connection[Any], position: int) -> int | None:
+    """The number of an event's leaf, counted from 0; None if the follower has not come to it."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        rows = cursor.execute(QUERIES["merkle_tile_of_position"], (position,)).fetchall()
+        if not rows or position > tree_size(conn).position:
+            return None
+        index, first = rows[0]
+        before = cursor.execute(QUERIES["count_events_between"], (first, position)).fetchall()[0][0]
+    return int(index) * TILE + int(before)

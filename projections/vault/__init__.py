@@ -1,0 +1,1 @@
+"""Encryption and digests of codes, email addresses and free text."""

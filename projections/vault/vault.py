@@ -1,0 +1,257 @@
+"""The vault: the sole place of code texts, e-mail addresses and free text.
+
+A row has a random id, an HMAC-SHA-256 digest under a pepper (to find it by its text) and the text sealed with
+AES-256-GCM (RFC 5116; 96-bit random nonce, the row's kind and id as associated data, so that no row can be
+passed off as another). Digests and seals name their key, so keys rotate by rewriting rows.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from domain.values.code_strength import Shape, shape_of
+from domain.values.identifiers import EmailAddress, MalformedEmailError, likely_codes, normal_code
+from projections.vault.key_ring import KeyRing
+from projections.vault.random_source import POOL
+
+FoundKind = Literal["code", "recipient", "staff"]
+"""Kinds of rows that are found by the digest of their text."""
+RowKind = FoundKind | Literal["text", "client"]
+NONCE_BYTES = 12
+TEXT_BYTES_MAX = 4096
+"""Longest free text that is kept; a mail server's reply beyond it is cut."""
+
+
+TYPED_CODES_MAX = 4_096
+"""Spellings of codes whose digests a process remembers: taking them is a tenth of a redeem's work."""
+CLIENT_BYTES = 16
+"""Of a digest, where it is kept in memory only and by the thousand."""
+HINT_LETTERS = 4
+"""Letters of a code that staff see and may search by."""
+
+
+class SealBrokenError(Exception):
+    """An encrypted text can't be opened, or its row can't be trusted: a key is not in the ring, or it was altered."""
+
+
+class DigestMismatchError(SealBrokenError):
+    """The digest of a row is not that of its text: one of them was altered, or is another row's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A sealed text and the id of the key that opens it."""
+
+    sealed: bytes
+    key_id: int
+
+
+class FoundRow(NamedTuple):
+    """A stored row that is found by digest, as its table holds it."""
+
+    row_id: UUID
+    digest: bytes
+    pepper_id: int
+    sealed: bytes
+    key_id: int
+
+    @classmethod
+    def of(cls, columns: Sequence[Any]) -> "FoundRow":
+        """A row from its five columns, as drivers give them."""
+        row_id, digest, pepper_id, sealed, key_id = columns
+        return cls(row_id, bytes(digest), pepper_id, bytes(sealed), key_id)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDraft:
+    """A text that is found again by digest: a person's address or a code. `pepper_id` made the first digest.
+
+    `hint` is what may be shown of a code: its last letters.
+    """
+
+    new_id: UUID
+    digests: Sequence[bytes]
+    pepper_id: int
+    seal: Callable[[], Sealed]
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateText:
+    """Free text about one reservation, or about a code alone; sealed at once, found only by its id."""
+
+    text_id: UUID
+    reservation_id: UUID | None
+    content: Sealed
+
+
+class TypedCode(NamedTuple):
+    """What is asked for, and how hard it would be to guess."""
+
+    digests: tuple[bytes, ...]
+    shape: Shape
+
+
+class Vault:
+    """Digests, seals and opens; holds the key rings and no connection."""
+
+    def __init__(
+        self, peppers: KeyRing, master_keys: KeyRing, random_bytes: Callable[[int], bytes] = POOL.draw
+    ) -> None:
+        self._peppers = peppers
+        self._master = master_keys
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in master_keys.keys.items()}
+        self._random = random_bytes
+        order = [peppers.current, *(i for i in peppers.keys if i != peppers.current)]
+        self._by_pepper = {key_id: hmac.new(peppers.keys[key_id], digestmod=hashlib.sha256) for key_id in order}
+        self._keyed = list(self._by_pepper.values())
+        self.typed_code = lru_cache(maxsize=TYPED_CODES_MAX)(self._typed_code)
+
+    @property
+    def current(self) -> tuple[int, int]:
+        """Ids of the pepper and of the master key that new rows use."""
+        return self._peppers.current, self._master.current
+
+    @property
+    def rings(self) -> dict[str, KeyRing]:
+        """Both rings by the name under which their check values are stored."""
+        return {"pepper": self._peppers, "master": self._master}
+
+    def recipient(self, address: EmailAddress, new_id: UUID) -> FoundDraft:
+        """A person as the ledger asks for them: digests of the normal form, the typed form to be sealed if new."""
+        return self._draft("recipient", address.normal, address.typed, new_id)
+
+    def code(self, normal: str, new_id: UUID) -> FoundDraft:
+        """A code's normal form, to be found or to be kept."""
+        return replace(self._draft("code", normal, normal, new_id), hint=code_hint(normal))
+
+    def staff(self, address: EmailAddress, new_id: UUID) -> FoundDraft:
+        """A member of staff, by e-mail."""
+        return self._draft("staff", address.normal, address.typed, new_id)
+
+    def text(self, text: str, text_id: UUID, reservation_id: UUID | None = None) -> PrivateText:
+        """Free text about a reservation, or about a code alone, cut to 4,096 bytes of UTF-8."""
+        cut = text.encode(errors="replace")[:TEXT_BYTES_MAX].decode(errors="ignore")
+        return PrivateText(text_id, reservation_id, self.seal("text", text_id, cut))
+
+    def seal(self, kind: RowKind, row_id: UUID, text: str) -> Sealed:
+        """Seal one row's text under the current master key."""
+        key_id = self._master.current
+        nonce = self._random(NONCE_BYTES)
+        sealed = nonce + self._ciphers[key_id].encrypt(nonce, text.encode(), _bound_to(kind, row_id))
+        return Sealed(sealed, key_id)
+
+    def open(self, kind: FoundKind, row: FoundRow, *, may_lack_pepper: bool = False) -> str:
+        """Open the text of a row that is found by digest, and compare the two.
+
+        An email goes to the text, and a person is looked up by the digest. Unless both are of the same person, write
+        access to the table would be enough to have one person's invitations sent to another.
+
+        Args:
+            kind: What the row is of.
+            row: As it is stored.
+            may_lack_pepper: Whether a digest under a pepper that is not in the ring is left unchecked.
+
+        Raises:
+            SealBrokenError: The text can't be opened, or its digest can't be checked: that pepper is not in the ring.
+            DigestMismatchError: The digest is not the text's.
+        """
+        text = self._opened(kind, row.row_id, row.sealed, row.key_id)
+        keyed = self._by_pepper.get(row.pepper_id)
+        if keyed is None and may_lack_pepper:
+            return text
+        if keyed is None:
+            raise SealBrokenError(f"pepper {row.pepper_id} is not in LEDGER_PEPPERS")
+        digest = _digest(keyed, _digested(kind, normal_text(kind, text)))
+        if not hmac.compare_digest(digest, row.digest):
+            raise DigestMismatchError(
+                f"the digest of the {kind} of row {row.row_id} is not that of its text: run `ledger verify`"
+            )
+        return text
+
+    def open_text(self, row_id: UUID, sealed: bytes, key_id: int) -> str:
+        """Open free text, which is found by its id alone.
+
+        Raises:
+            SealBrokenError: The key is not in the ring, or the row was altered or belongs to another id.
+        """
+        return self._opened("text", row_id, bytes(sealed), key_id)
+
+    def _opened(self, kind: RowKind, row_id: UUID, sealed: bytes, key_id: int) -> str:
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            message = f"master key {key_id} is not in LEDGER_MASTER_KEYS"
+            raise SealBrokenError(message)
+        try:
+            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound_to(kind, row_id)).decode()
+        except InvalidTag as broken:
+            message = f"the sealed {kind} of row {row_id} was altered"
+            raise SealBrokenError(message) from broken
+
+    def digests(self, kind: RowKind, normal: str) -> tuple[bytes, ...]:
+        """Digest under every pepper, the current one's first."""
+        text = _digested(kind, normal)
+        return tuple(_digest(keyed, text) for keyed in self._keyed)
+
+    def client(self, site: str) -> bytes:
+        """A client's address (the part that one party controls), for limits that processes share."""
+        return self.digests("client", site)[0][:CLIENT_BYTES]
+
+    def _typed_code(self, typed: str) -> TypedCode:
+        """A code as it was typed: its digests, also of the other text under which it may be known, and its shape.
+
+        Raises:
+            MalformedCodeError: It can't be a code.
+        """
+        normal = normal_code(typed)
+        digests = tuple(digest for text in likely_codes(normal) for digest in self.digests("code", text))
+        return TypedCode(digests, shape_of(normal))
+
+    def _draft(self, kind: RowKind, normal: str, kept: str, new_id: UUID) -> FoundDraft:
+        return FoundDraft(
+            new_id=new_id,
+            digests=self.digests(kind, normal),
+            pepper_id=self._peppers.current,
+            seal=lambda: self.seal(kind, new_id, kept),
+        )
+
+
+def code_hint(normal: str) -> str:
+    """The last four letters of a code's normal form; of a short old code at most half, so that it stays secret."""
+    return normal[len(normal) - min(HINT_LETTERS, len(normal) // 2) :]
+
+
+def normal_text(kind: FoundKind, text: str) -> str:
+    """What is digested of a text that is kept; a code is kept in its normal form.
+
+    Raises:
+        SealBrokenError: It is not an email address, in a row that should hold one.
+    """
+    if kind == "code":
+        return text
+    try:
+        return EmailAddress.parse(text).normal
+    except MalformedEmailError as bad:
+        raise SealBrokenError(f"a row of a {kind} holds no email address") from bad
+
+
+def _digested(kind: RowKind, normal: str) -> bytes:
+    return kind.encode() + b"\0" + normal.encode()
+
+
+def _digest(keyed: hmac.HMAC, text: bytes) -> bytes:
+    """The digest of a text by a copy of a keyed hash; `hmac.digest` gives up the interpreter's lock each time."""
+    own = keyed.copy()
+    own.update(text)
+    return own.digest()
+
+
+def _bound_to(kind: RowKind, row_id: UUID) -> bytes:
+    return kind.encode() + row_id.bytes

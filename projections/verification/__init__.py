@@ -1,0 +1,1 @@
+"""Comparing read models, tiles and snapshots with the log."""

@@ -1,0 +1,152 @@
+"""Comparing read models with a fold of the log, code by code; the whole log at once is `verify`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection, Cursor
+from psycopg.rows import tuple_row
+
+from projections.replay.findings import Finding
+from projections.replay.invariant_observer import RuleWatch
+from projections.replay.log_fold import LogFold
+from projections.replay.observer import ReadEvent
+from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
+
+RECHECKED_MAX = 200
+
+_STORED: Final = {
+    "code_balances": "balance_of_code",
+    "reservations": "reservations_of_code",
+    "cases": "cases_of_code",
+}
+
+
+class Drift(NamedTuple):
+    """A row that is not what the log says; None stands for a row that is not there."""
+
+    table: str
+    row_id: UUID
+    stored: tuple[Any, ...] | None
+    folded: tuple[Any, ...] | None
+
+
+class Sample(NamedTuple):
+    """What a spot check found.
+
+    Attributes:
+        drifts: Rows that differ.
+        findings: Rules that are broken.
+        drifting: Rows and rules that are wrong, over all codes known to be wrong by now.
+        position: Where the log ended when it began.
+        events: How many events were folded.
+    """
+
+    drifts: list[Drift]
+    findings: list[Finding]
+    drifting: int
+    position: int
+    events: int
+
+
+class LastVerified(NamedTuple):
+    """When something was last compared with the log, and up to which position."""
+
+    kind: str
+    at: datetime
+    position: int
+
+
+def sample(storage: Storage, count: int, now: datetime) -> Sample:
+    """Check up to `count` codes picked at random, and those that were wrong before; remember what is wrong."""
+    with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
+        position = cursor.execute(QUERIES["stable_position"]).fetchall()[0][0]
+        ids = {row[0] for row in cursor.execute(QUERIES["random_codes"], {"most": count})}
+        ids |= {row[0] for row in cursor.execute(QUERIES["drifting_codes"], (RECHECKED_MAX,))}
+    drifts: list[Drift] = []
+    findings: list[Finding] = []
+    events = 0
+    wrong: dict[UUID, int] = {}
+    for code_id in sorted(ids):
+        rows, broken, folded = examine(storage, code_id)
+        drifts += rows
+        findings += broken
+        events += folded
+        if rows or broken:
+            wrong[code_id] = len(rows) + len(broken)
+    with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor, conn.transaction():
+        cursor.execute(QUERIES["forget_drifting"], (sorted(ids - wrong.keys()),))
+        remember_drifting(cursor, wrong, now)
+        cursor.execute(QUERIES["upsert_verification"], ("sample", now, position, events))
+        drifting = cursor.execute(QUERIES["count_drifting"]).fetchall()[0][0]
+    return Sample(drifts, findings, int(drifting), position, events)
+
+
+def remember_drifting(cursor: Cursor[Any], wrong: Mapping[UUID, int], now: datetime) -> None:
+    """Keep codes with the number of their rows and events that are wrong."""
+    if wrong:
+        ids = sorted(wrong)
+        cursor.execute(QUERIES["upsert_drifting"], (now, ids, [wrong[key] for key in ids]))
+
+
+def last_verified(conn: Connection[tuple[Any, ...]]) -> list[LastVerified]:
+    """The last check of each kind."""
+    return [LastVerified(*row) for row in conn.execute(QUERIES["last_verifications"])]
+
+
+def examine(storage: Storage, code_id: UUID) -> tuple[list[Drift], list[Finding], int]:
+    """Compare one code's rows with its log and check every event, all from one snapshot; and how many events."""
+    watch, folded = RuleWatch(), _Rows()
+    with (
+        storage.datastore.get_connection() as conn,
+        conn.transaction(),
+        conn.cursor(row_factory=tuple_row) as cursor,
+    ):
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # Before the snapshot: to one that is older than a rebuild's swap the new tables would seem empty.
+        cursor.execute(QUERIES["lock_read_models_to_read"])
+        events = cursor.execute(QUERIES["stream_events"], (code_id, 0, None)).fetchall()
+        fold = LogFold(folded, watch, held_max=len(events))
+        fold.take((code_id.bytes, version, position, topic, bytes(state)) for position, version, topic, state in events)
+        fold.end_stream()
+        stored = {
+            table: {row[0]: _as_folded(row) for row in cursor.execute(QUERIES[query], (code_id,))}
+            for table, query in _STORED.items()
+        }
+    drifts = [drift for table in _STORED for drift in _differences(table, stored[table], folded.tables[table])]
+    return drifts, watch.findings, len(events)
+
+
+def _as_folded(row: Sequence[Any]) -> tuple[Any, ...]:
+    """A stored row with its arrays as a fold has them."""
+    return tuple(tuple(value) if isinstance(value, list) else value for value in row)
+
+
+class _Rows:
+    """Keeps folded rows by table and id."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[UUID, tuple[Any, ...]]] = {table: {} for table in _STORED}
+        self.rows = {table: partial(_keep, rows) for table, rows in self.tables.items()}
+
+    def late(self, event: ReadEvent) -> None:
+        """Never: nothing is given out early where everything may be held."""
+        raise AssertionError(event)
+
+    def closed(self, row: tuple[Any, ...]) -> None:
+        """The end of a case that this stream never opened; its row, if there is one, differs."""
+
+
+def _keep(rows: dict[UUID, tuple[Any, ...]], row: tuple[Any, ...]) -> None:
+    rows[row[0]] = row
+
+
+Rows = Mapping[UUID, tuple[Any, ...]]
+
+
+def _differences(table: str, stored: Rows, folded: Rows) -> list[Drift]:
+    pairs = [(key, stored.get(key), folded.get(key)) for key in sorted(stored.keys() | folded.keys())]
+    return [Drift(table, key, was, should) for key, was, should in pairs if was != should]

@@ -1,0 +1,54 @@
+"""Snapshots against the log: each, taken on by the events since, must lead to the row that its code has now.
+
+The row itself is compared with a fold of everything by `verify`; so a snapshot that is wrong can't hide behind it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection, Cursor
+from psycopg.rows import tuple_row
+
+from projections.event_store.row_mapping import balance_row
+from projections.event_store.snapshots import SHAPE, fold_on, read_state
+from projections.replay.findings import Finding
+from projections.replay.invariant_observer import RuleWatch
+from projections.sql import QUERIES
+
+EQUAL = "invariant 7: snapshots are what the log says"
+PAGE = 500
+
+
+def check_snapshots(conn: Connection[Any], watch: RuleWatch) -> None:
+    """Look at every snapshot of this version's shape; each that is wrong is a finding.
+
+    Args:
+        conn: In autocommit mode; each page is read from one snapshot of the database.
+        watch: Keeps findings, and knows streams about which nothing can be said.
+    """
+    after = UUID(int=0)
+    while True:
+        with conn.transaction(), conn.cursor(row_factory=tuple_row, binary=True) as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            # Before the first question, which would fix a view older than a rebuild's swap.
+            cursor.execute(QUERIES["lock_read_models_to_read"])
+            rows = cursor.execute(QUERIES["snapshots_page"], (SHAPE, after, PAGE)).fetchall()
+            for code_id, version, state in rows:
+                if not watch.is_stopped(code_id) and (why := _wrong(cursor, code_id, version, state)):
+                    watch.keep(Finding(EQUAL, code_id, version, 0, "snapshot", None, why))
+        if len(rows) < PAGE:
+            return
+        after = rows[-1][0]
+
+
+def _wrong(cursor: Cursor[Any], code_id: UUID, version: int, state: bytes) -> str | None:
+    """What is wrong with a snapshot; None if nothing is."""
+    code = read_state(state)
+    if code is None or (code.code_id, code.version) != (code_id, version):
+        return "it is no state of this code: it is passed over"
+    if not cursor.execute(QUERIES["stream_events"], (code_id, version - 1, 1)).fetchall():
+        return "the log has no event of its version: it is passed over"
+    rows = cursor.execute(QUERIES["balance_of_code"], (code_id,)).fetchall()
+    if not rows or tuple(rows[0]) != balance_row(fold_on(cursor, code_id, code)):
+        return "taken on by the events since, it leads to another row: `ledger rebuild --apply` drops it"
+    return None

@@ -1,0 +1,89 @@
+"""The rows of the vault: each must open, and be found by the digest of its own text.
+
+An encrypted text is bound to the id of its row. Its digest is bound to nothing but the text, so both are compared here:
+a swap of any two values among the rows of these tables shows.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import tuple_row
+
+from projections.replay.findings import Finding
+from projections.sql import QUERIES
+from projections.vault.vault import FoundKind, FoundRow, SealBrokenError, Vault, code_hint
+
+VAULT_ROWS: Final = "vault: digest and text of a row belong together"
+PAGE: Final = 2_000
+FIRST: Final = UUID(int=0)
+TABLES: Final[dict[str, FoundKind | None]] = {
+    "staff": "staff",
+    "recipients": "recipient",
+    "code_texts": "code",
+    "private_texts": None,
+}
+"""Tables of the vault by the kind of their rows; None of those that are not found by digest."""
+
+
+class Sample(NamedTuple):
+    """What a bounded check covered: rows, those that are broken, and whether that was all of them."""
+
+    rows: int
+    broken: list[Finding]
+    is_whole: bool
+
+
+def check_vault(conn: Connection[Any], vault: Vault) -> Iterator[Finding]:
+    """Check every row; a finding for each that is broken."""
+    for table in TABLES:
+        for _, broken in _pages(conn, vault, table, FIRST):
+            yield from broken
+
+
+def sample_vault(conn: Connection[Any], vault: Vault, start: UUID, is_over: Callable[[], bool]) -> Sample:
+    """Check rows from a random id on, all around each table, until all are checked or the time is over.
+
+    Args:
+        conn: For reading.
+        vault: Opens them.
+        start: A random id: ids are random too, so what is covered is a fair sample.
+        is_over: Turns true when no further page is to be read.
+    """
+    rows, found, is_whole = 0, list[Finding](), True
+    for table in TABLES:
+        for after, until in ((start, None), (FIRST, start)):
+            for count, broken in _pages(conn, vault, table, after, until):
+                rows, found = rows + count, found + broken
+                if is_over():
+                    is_whole = False
+                    break
+    return Sample(rows, found, is_whole)
+
+
+def _pages(
+    conn: Connection[Any], vault: Vault, table: str, after: UUID, until: UUID | None = None
+) -> Iterator[tuple[int, list[Finding]]]:
+    """Number of rows and the broken ones, by the page."""
+    last: UUID | None = after
+    while last is not None:
+        with conn.cursor(row_factory=tuple_row) as cursor:
+            rows = cursor.execute(QUERIES[f"page_of_{table}"], (last, PAGE)).fetchall()
+        wanted = [row for row in rows if until is None or row[0] <= until]
+        yield len(wanted), [broken for row in wanted if (broken := _fault(vault, table, row)) is not None]
+        last = rows[-1][0] if len(rows) == PAGE == len(wanted) else None
+
+
+def _fault(vault: Vault, table: str, row: Sequence[Any]) -> Finding | None:
+    try:
+        kind = TABLES[table]
+        if kind is None:
+            vault.open_text(*row)
+            return None
+        text = vault.open(kind, FoundRow.of(row[:5]))
+    except SealBrokenError as broken:
+        return Finding(VAULT_ROWS, row[0], 0, 0, table, None, str(broken))
+    if table == "code_texts" and row[5] != code_hint(text):
+        return Finding(VAULT_ROWS, row[0], 0, 0, table, None, "what is shown of the code is not its end")
+    return None

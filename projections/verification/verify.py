@@ -1,0 +1,181 @@
+"""`ledger verify`: the whole log folded anew and compared with the read models row by row, every rule at every version.
+
+It works as a rebuild does (`shadow_builder`), with tables of its own session instead of shadows: it runs
+beside everything, needs no rights but to make temporary tables, and changes nothing but its own record of what it
+found. It never repairs: that is `ledger rebuild --apply`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection
+
+from projections.database.connection import rebuild_connection
+from projections.database.errors import StorageUnavailableError
+from projections.event_store.row_mapping import PROJECTIONS
+from projections.rebuild.diff import Difference
+from projections.rebuild.rebuild import Report, compare
+from projections.rebuild.shadow_builder import Builder
+from projections.rebuild.shadow_tables import Shadow, tables_of
+from projections.replay.findings import FINDINGS_MAX, Finding
+from projections.replay.invariant_observer import RuleWatch
+from projections.replay.jobs import tile_jobs
+from projections.replay.log_fold import SIZES, Sizes
+from projections.replay.observer import Progress
+from projections.replay.tile_check import NOBODY
+from projections.replay.worker_pool import workers_here
+from projections.sql import QUERIES
+from projections.transparency_log.tile_log import tree_size
+from projections.verification.drift_sample import remember_drifting
+from projections.verification.merkle_check import Outside, check_tree
+from projections.verification.snapshot_check import check_snapshots
+from projections.verification.vault_check import VAULT_ROWS, check_vault
+
+NOT_LOST = "event log: no event is lost at the end of a stream"
+NOTHING_KNOWN = Outside()
+SETTLED_IN_TIME = "invariant 2: settled or parked in time"
+NOT_OF_A_CODE = frozenset({SETTLED_IN_TIME, VAULT_ROWS})
+"""Rules whose findings no rebuild of a code's rows would repair."""
+
+
+@dataclass(slots=True)
+class Verified:
+    """What a check of everything found.
+
+    Attributes:
+        at: Database time when it ended.
+        rows: Read-model rows that differ from the log.
+        findings: Events that break a rule, the first ones; `broken` counts all by rule.
+    """
+
+    at: datetime
+    rows: Report
+    findings: list[Finding]
+    broken: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def wrong(self) -> int:
+        """Rows and events that are wrong."""
+        return self.rows.differing + self.broken.total()
+
+
+def verify(
+    database_url: str,
+    grace: timedelta,
+    progress: Progress,
+    listed_max: int,
+    outside: Outside = NOTHING_KNOWN,
+    sizes: Sizes = SIZES,
+    workers: int | None = None,
+) -> Verified:
+    """Check everything.
+
+    Args:
+        database_url: libpq URI.
+        grace: How long after its deadline a reservation may be unsettled: a lease, a sweep and some slack.
+        progress: Who is told how far it is.
+        listed_max: Most rows to list; all are counted.
+        outside: What is known outside of the database: keys, and a file of checkpoints.
+        sizes: What bounds the memory.
+        workers: Processes that fold a long log; None: as many as this machine has use for.
+
+    Raises:
+        SchemaMismatchError: The tables are not those of this version.
+        StorageUnavailableError: The database is away, or went away.
+    """
+    helpers = workers_here() if workers is None else workers
+    try:
+        with (
+            rebuild_connection(database_url, "verify") as writer,
+            rebuild_connection(database_url, "verify", reads_log=True) as reader,
+        ):
+            watch, tables = RuleWatch(), tables_of(writer, PROJECTIONS)
+            shadow = Shadow(writer, tables, temporary=True)
+            builder = Builder(reader, writer, shadow, watch, progress, sizes=sizes, workers=helpers)
+            tree = tree_size(reader)
+            shadow.create()
+            builder.fill(database_url, tile_jobs(tree))
+            progress.step("proof", 0)
+            check_tree(reader, watch, tree, outside)
+            check_snapshots(reader, watch)
+            if outside.vault is not None:
+                progress.step("vault", 0)
+                for broken in check_vault(reader, outside.vault):
+                    watch.keep(broken)
+            return _check_rows(writer, builder, watch, progress, grace, listed_max)
+    except psycopg.OperationalError as away:
+        raise StorageUnavailableError(f"the database went away during the check: {str(away).strip()}") from away
+
+
+def _check_rows(
+    conn: Connection[Any],
+    builder: Builder,
+    watch: RuleWatch,
+    progress: Progress,
+    grace: timedelta,
+    listed_max: int,
+) -> Verified:
+    """The live rows against those of the fold, and what can be seen in the latter only."""
+    rows = Report()
+    builder.catch_up()
+    progress.step("compare", 0)
+    compare(conn, builder, rows, listed_max, watch.stopped)
+    progress.step("rules", 0)
+    _look_for_lost(rows.listed, watch)
+    now = _now(conn)
+    _look_for_overdue(conn, now - grace, watch)
+    rows.position, rows.events, rows.seconds = builder.position, builder.events, builder.seconds
+    found = Verified(now, rows, watch.findings, watch.counts)
+    _remember(conn, found)
+    return found
+
+
+def _now(conn: Connection[Any]) -> datetime:
+    row = conn.execute(QUERIES["database_now"]).fetchone()
+    if row is None:
+        raise AssertionError
+    moment: datetime = row[0]
+    return moment
+
+
+def _look_for_lost(rows: Sequence[Difference], watch: RuleWatch) -> None:
+    """Balances that were made with events which are not there: no event after them tells of the gap."""
+    for row in rows:
+        if row.table == "code_balances" and row.old and "version" in row.old:
+            known, folded = row.old["version"], row.new["version"] if row.new else 0
+            if known > folded:
+                position = row.event.position if row.event else 0
+                detail = f"its balance was made with versions up to {known}, and the log ends with {folded}"
+                watch.keep(Finding(NOT_LOST, row.code_id, folded + 1, position, "lost", None, detail))
+
+
+def _look_for_overdue(conn: Connection[Any], before: datetime, watch: RuleWatch) -> None:
+    """On the rows of the fold: they are at the position up to which everything else was checked."""
+    params = {"before": before, "most": FINDINGS_MAX}
+    for stream, version, position, topic, reservation_id, deadline in conn.execute(
+        QUERIES["overdue_reservations"], params
+    ):
+        detail = f"its deadline was {deadline:%Y-%m-%d %H:%M:%S} UTC: does anything run?"
+        kind = topic.partition(":")[0]
+        watch.keep(Finding(SETTLED_IN_TIME, stream, version, position, kind, reservation_id, detail))
+
+
+def _remember(conn: Connection[Any], found: Verified) -> None:
+    """For the metrics, and for the minute's sample, which looks at what was wrong again until it is right."""
+    wrong: Counter[UUID] = Counter(
+        finding.stream for finding in found.findings if finding.rule not in NOT_OF_A_CODE and finding.stream != NOBODY
+    )
+    wrong.update(_codes_of(found.rows))
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.execute(QUERIES["forget_all_drifting"])
+        remember_drifting(cursor, wrong, found.at)
+        cursor.execute(QUERIES["upsert_verification"], ("full", found.at, found.rows.position, found.rows.events))
+
+
+def _codes_of(rows: Report) -> Sequence[UUID]:
+    return [row.code_id for row in rows.listed]
