@@ -24,10 +24,11 @@ from api.schemas import Problem
 from api.seats import SeatedStream, Seats
 from api.services import Services
 from domain.events import EVENT_TYPES, ReservationEvent
+from domain.values.number_bounds import POSITIONS
 from projections.read_models.event_feed import Feed, FeedEvent, FeedPage
 
 LIMIT_MAX: Final = 1_000
-POSITION_MAX: Final = 2**63 - 1
+POSITION_MAX: Final = POSITIONS.most
 WAIT_S_MAX: Final = 30
 POLL_S: Final = 0.5
 """How often a waiting reader looks: an index look-up that costs next to nothing."""

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field
 
 from api.schemas import Asked
+from domain.values.number_bounds import POSITIONS
 from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.repositories.webhook_deliveries import DeliveryLine, DeliveryState
 from projections.repositories.webhook_endpoints import CONCURRENCY, EVENT_NAMES, Endpoint, EndpointState, WhyDisabled
@@ -54,7 +55,10 @@ class EndpointRequest(Asked):
     event_types: EventTypes = Field(default=[])
     concurrency: Concurrency = 1
     from_position: int | None = Field(
-        default=None, ge=0, le=2**62, description="Told of events after this position; null: from now on."
+        default=None,
+        ge=POSITIONS.least,
+        le=POSITIONS.most,
+        description="Events after this position are sent; null: events from now on.",
     )
 
 

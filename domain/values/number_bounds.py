@@ -26,9 +26,11 @@ CHECKPOINTS: Final = Bounds(1, 2**31 - 1)
 """Numbers of checkpoints."""
 PORTS: Final = Bounds(1, 65_535)
 """TCP ports."""
-VERSIONS: Final = Bounds(0, 2**53)
+JSON_INTEGER_MAX: Final = 2**53 - 1
+"""The largest integer that every JSON reader keeps exactly (RFC 8259, section 6)."""
+VERSIONS: Final = Bounds(0, JSON_INTEGER_MAX)
 """Versions of a code's stream, as requests name them."""
-POSITIONS: Final = Bounds(0, 2**62)
+POSITIONS: Final = Bounds(0, JSON_INTEGER_MAX)
 """Positions of the log, as requests name them."""
 
 
