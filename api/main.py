@@ -17,33 +17,34 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import code_import, redeem
-from api.admin import Office, PostRoom, build_admin
-from api.admin.importing import FILE_BYTES_MAX
-from api.admin.importing import PATH as IMPORT_PATH
-from api.broker import MissingParts
-from api.commit import LoopCommit
-from api.deps import request_id_of
-from api.direct import ShortWay
-from api.forgetting import Forgetting
-from api.hosts import guarded_hosts
-from api.i18n import LANGUAGES, translator
-from api.limits.exchange import telling
-from api.limits.guard import Guard
-from api.malformed import problem_of
-from api.methods import not_found, without_slash
-from api.middleware import Envelope
-from api.openapi import described, operation_id
-from api.page_deps import page_deps
-from api.pages import build_pages, error_page, mount_static, reference, wants_html
-from api.problems import ProblemError, language_of, problem_response, status_of
-from api.proxies import behind_proxies
-from api.refusing import refuse_body, refuse_host
-from api.resources import include_resources
-from api.services import Services
+from api.errors import ProblemError
+from api.http.allowed_hosts import guarded_hosts
+from api.http.allowed_methods import not_found, without_slash
+from api.http.dependencies import request_id_of
+from api.http.dependency_status import MissingParts
+from api.http.middleware import Envelope
+from api.http.openapi import described, operation_id
+from api.http.problems import language_of, problem_response, status_of
+from api.http.trusted_proxies import behind_proxies
+from api.http.validation_errors import problem_of
+from api.i18n.catalogs import LANGUAGES, translator
+from api.rate_limits.guard import Guard
+from api.rate_limits.report_exchange import telling
 from api.settings import ApiSettings
-from api.support import Desk, SignInGate, build_support
-from api.support.dashboard import Dashboard
+from api.use_cases.erase_person import Forgetting
+from api.use_cases.services import Services
+from api.v1.codes import code_import
+from api.v1.public import redeem
+from api.v1.public.fast_redeem import ShortWay
+from api.v1.router import include_resources
+from api.web.admin import Office, PostRoom, build_admin
+from api.web.admin.code_import import FILE_BYTES_MAX
+from api.web.admin.code_import import PATH as IMPORT_PATH
+from api.web.early_refusals import refuse_body, refuse_host
+from api.web.public import api_reference, build_pages, error_page, mount_static, wants_html
+from api.web.public.use_case_adapter import page_deps
+from api.web.support import Desk, SignInGate, build_support
+from api.web.support.dashboard import Dashboard
 from domain.commands.context import Context
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import SilentWriterWatch
@@ -53,6 +54,7 @@ from projections.monitoring.pool import show_pool
 from projections.privacy.erasure import ForgottenList
 from projections.read_models.reader import Reader
 from projections.repositories.rate_limit_reports import LimitReports
+from projections.storage.async_group_commit import LoopCommit
 from projections.storage.bootstrap import Storage
 from projections.storage.pipelined_execute import StepwiseExecute
 from projections.telemetry.exposition import Exposition
@@ -141,7 +143,7 @@ def _include_routes(app: FastAPI, settings: ApiSettings) -> None:
     """Everything that may be asked for; tests/security/matrix.py says by whom."""
     include_resources(app)
     app.include_router(build_pages(page_deps(app, settings)))
-    app.include_router(reference.routes(app.openapi, DESCRIBED, settings.default_language), include_in_schema=False)
+    app.include_router(api_reference.routes(app.openapi, DESCRIBED, settings.default_language), include_in_schema=False)
     app.include_router(build_support())
     app.include_router(build_admin())
     mount_static(app)

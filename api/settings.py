@@ -2,15 +2,26 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import Field, field_validator
 
-from api.limits.invitations import RATES, Rates
 from projections.config.settings import LedgerSettings
 
 RATE_MAX: Final = 1_000_000
 """Invitations an hour that a limit may be set to."""
+
+
+class Rates(NamedTuple):
+    """Invitations within an hour: for one recipient, for one recipient by `again`, and from one client address."""
+
+    per_recipient: int
+    again: int
+    per_address: int
+
+
+RATES: Final = Rates(per_recipient=5, again=3, per_address=100)
+"""Defaults of the settings."""
 
 
 class ApiSettings(LedgerSettings):
@@ -35,7 +46,7 @@ class ApiSettings(LedgerSettings):
 
     @property
     def hosts(self) -> list[str]:
-        """Host names that are answered besides that of the public URL; with none, see `api.hosts`."""
+        """Host names that are answered besides that of the public URL; with none, see `api.http.allowed_hosts`."""
         return _parts(self.allowed_hosts)
 
     @property

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psycopg
 
-from api.cli.stack import postgres, wheels
-from api.cli.stack.ports import HOST, free_port
-from api.cli.stack.postgres import DATABASE, OWNER, Postgres
-from api.cli.stack.program import kill_group
-from api.cli.stack.waiting import wait_until
+from api.cli.embedded.process.program import kill_group
+from api.cli.embedded.services import binaries, postgres
+from api.cli.embedded.services.postgres import DATABASE, OWNER, Postgres
+from api.cli.embedded.tcp_ports import HOST, free_port
+from api.cli.embedded.wait import wait_until
 
 READY_S_MAX = 60.0
 PASSWORD = "only-for-tests"
@@ -74,7 +74,7 @@ class Server:
 
     def run(self, program: str, *arguments: str, stdin: str = "") -> None:
         """One of PostgreSQL's programs, as whom the server runs as."""
-        postgres._run(self.made.account, wheels.postgres(program), *arguments, stdin=stdin)
+        postgres._run(self.made.account, binaries.postgres(program), *arguments, stdin=stdin)
 
     def copy_of(self, folder: Path, *, is_standby: bool = False) -> "Server":
         """A base backup by pg_basebackup, not started; a standby follows this server from then on."""

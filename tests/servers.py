@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from api.cli.stack import postgres, valkey
-from api.cli.stack.ports import free_port
-from api.cli.stack.supervisor import Supervisor
-from api.cli.stack.waiting import wait_until
+from api.cli.embedded.process.supervisor import Supervisor
+from api.cli.embedded.services import postgres, valkey
+from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.wait import wait_until
 
 READY_S_MAX = 30
 PASSWORD = "only-for-tests"

@@ -7,27 +7,13 @@ from typing import Annotated
 
 import typer
 
-from api.cli import (
-    acts,
-    api_keys,
-    beside,
-    cases,
-    codes,
-    container,
-    doctor,
-    forgetting,
-    import_codes,
-    keys,
-    moving_in,
-    outage,
-    proof,
-    receipts,
-    serve,
-    staff,
-    travel,
-)
+from api.cli.accounts import api_keys, key_rings, privacy, staff
+from api.cli.codes import cases, codes, import_codes, lifecycle, refund_outage
 from api.cli.context import Session, complain
-from api.cli.endings import EXIT_INTERRUPTED, open_streams, status_of
+from api.cli.doctor import command
+from api.cli.exit_status import EXIT_INTERRUPTED, open_streams, status_of
+from api.cli.maintenance import import_legacy, rebuild_verify, receipts, transfer
+from api.cli.server import container, exec_command, up_and_migrate
 from projections.terminal.text import say
 
 app = typer.Typer(
@@ -60,23 +46,23 @@ def shared(
     context.obj = Session(data_dir.absolute())
 
 
-serve.add_to(app)
+up_and_migrate.add_to(app)
 container.add_to(app)
 codes.add_to(app)
 cases.add_to(app)
-acts.add_to(app)
-outage.add_to(app)
-moving_in.add_to(app)
+lifecycle.add_to(app)
+refund_outage.add_to(app)
+import_legacy.add_to(app)
 import_codes.add_to(app)
-forgetting.add_to(app)
-doctor.add_to(app)
-proof.add_to(app)
+privacy.add_to(app)
+command.add_to(app)
+rebuild_verify.add_to(app)
 receipts.add_to(app)
-keys.add_to(app)
+key_rings.add_to(app)
 api_keys.add_to(app)
 staff.add_to(app)
-travel.add_to(app)
-beside.add_to(app)
+transfer.add_to(app)
+exec_command.add_to(app)
 
 
 def main() -> None:

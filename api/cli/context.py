@@ -13,10 +13,10 @@ import orjson
 import typer
 from pydantic import ValidationError
 
-from api.cli.stack.state_file import read_state, was_killed
-from api.cli.stack.up import stack_environment
-from api.messages import refusal_detail
-from api.telling import facts_of_refusal
+from api.cli.embedded.state_file import read_state, was_killed
+from api.cli.embedded.up import stack_environment
+from api.i18n.code_sentences import facts_of_refusal
+from api.i18n.messages import refusal_detail
 from domain.commands.context import Context
 from domain.errors import Refusal, ReservationUnknown
 from domain.ports import Language

@@ -1,7 +1,7 @@
 """Limits on invitations: a decision that would reserve one is refused where the caller's limits leave no room.
 
-The limits are counted outside (`api.limits`). What decides here is whether a command reserves an invitation at all: a
-repeated redeem of one's own reservation and every other refusal keep their answers.
+The limits are counted outside (`api.rate_limits`). Decided here is whether a command reserves an invitation at all:
+a repeated redeem of one's own reservation and every other refusal keep their answers.
 """
 
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ from typing import Self
 
 from redis import Redis, RedisError
 
-from api.cli.stack.wheels import postgres
+from api.cli.embedded.services.binaries import postgres
 
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){12,}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")

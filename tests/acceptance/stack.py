@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from api.cli.stack.environment import stack_environment
+from api.cli.embedded.environment import stack_environment
 
 READY_S_MAX = 60.0
 STOP_S_MAX = 25.0

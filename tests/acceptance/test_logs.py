@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from api.cli.stack.folder import CHECKPOINTS
-from api.cli.stack.ports import free_port
-from api.cli.stack.secret_file import read_secrets
+from api.cli.embedded.data_dir import CHECKPOINTS
+from api.cli.embedded.secrets_file import read_secrets
+from api.cli.embedded.tcp_ports import free_port
 from tests.acceptance.private import Visitor, Wiretap, dump, found_in, opened
 from tests.acceptance.stack import Stack
 from tests.mailserver import MailServer

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from api.cli.stack.ports import free_port
+from api.cli.embedded.tcp_ports import free_port
 from tests.acceptance.stack import Stack
 from tests.mailserver import Close, MailServer
 

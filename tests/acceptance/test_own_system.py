@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.stack.ports import free_port
+from api.cli.embedded.tcp_ports import free_port
 from tests.acceptance.stack import Stack
 from tests.hookserver import HookServer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.cli.stack.ports import free_port
+from api.cli.embedded.tcp_ports import free_port
 from tests.acceptance.stack import PROGRAM, Stack
 from tests.mailserver import MailServer, Say
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-import api.admin.codes
+import api.web.admin.codes
 import projections.read_models.code_list
-from api.csv_lines import csv_line, without_mark
+from api.schemas.csv_cells import csv_line, without_mark
 from tests.admin.office import ask_for, ended
 from tests.api.site import Site
 from tests.support.browser import Browser
@@ -31,8 +31,8 @@ def walk(browser: Browser, query: str) -> list[str]:
 
 def test_pages_hold_each_code_once(site: Site, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is asked for, also where a stretch holds nothing of it."""
-    monkeypatch.setattr(api.admin.codes, "PER_PAGE", 4)
-    for module in (api.admin.codes, projections.read_models.code_list):
+    monkeypatch.setattr(api.web.admin.codes, "PER_PAGE", 4)
+    for module in (api.web.admin.codes, projections.read_models.code_list):
         monkeypatch.setattr(module, "STRETCH", 5)
     first = ended(site, ask_for(admin, count="2", bound="no"))
     blue = ended(site, ask_for(admin, count="9", group="blue & co"))

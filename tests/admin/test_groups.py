@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.admin.groups import is_target
+from api.web.admin.groups import is_target
 from projections.repositories.groups import Groups
 from tests.admin.office import secret_of
 from tests.api.site import Site

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from api.admin.importing import FILE_BYTES_MAX, FileFaultError, count_records
+from api.web.admin.code_import import FILE_BYTES_MAX, FileFaultError, count_records
 from projections.read_models.code_list import CodeList
 from tests.admin.office import ask_for, ended, upload
 from tests.api.site import Site

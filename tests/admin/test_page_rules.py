@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from api.pages.assets import STATIC
-from api.pages.rendering import TEMPLATES
-from api.pages.security import PAGE_POLICY
+from api.web.rendering import TEMPLATES
+from api.web.security_headers import PAGE_POLICY
+from api.web.static_files import STATIC
 from tests.admin.office import ask_for, ended, upload
 from tests.api.site import Site
 from tests.support.browser import Browser

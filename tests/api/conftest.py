@@ -47,7 +47,7 @@ def started(settings: ApiSettings) -> Iterator[Site]:
     """The application, started, with a client. It hashes passwords at little cost."""
     app = create_app(settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("api.support.desk.password_hasher", lambda: CHEAP)
+        patch.setattr("api.web.staff_auth.context.password_hasher", lambda: CHEAP)
         with TestClient(app, raise_server_exceptions=False, headers={"accept-language": "zh-CN"}) as client:
             yield Site(client, app.state.services)
 

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 from fastapi.testclient import TestClient
 
-from api.issuing import Terms, issue_codes
-from api.services import Services
+from api.use_cases.issue_codes import Terms, issue_codes
+from api.use_cases.services import Services
 from domain.commands.context import Context
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome

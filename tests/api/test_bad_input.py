@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from domain.values.identifiers import normal_code, shown_code
 from tests.api.site import Site
 

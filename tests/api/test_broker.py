@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from api.broker import PARTS
+from api.http.dependency_status import PARTS
 from tests.mailserver import MailServer
 from tests.metrics import samples
 from workers import broker as watching

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from standardwebhooks import Webhook
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from projections.repositories.group_channels import Channels
 from projections.repositories.webhook_secrets import HookSecrets
 from tests.api.conftest import shared_site

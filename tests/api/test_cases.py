@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from domain.ports import Uncertain
 from tests.api.site import Answer, Site
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 from urllib.parse import quote
 from uuid import uuid4
 
-from api.explain import explanation_of
-from api.issuing import Terms
+from api.use_cases.explain_balance import explanation_of
+from api.use_cases.issue_codes import Terms
 from domain.commands.code.import_code import ImportCode, Opening
 from domain.commands.context import Context
 from domain.ports import Rejected

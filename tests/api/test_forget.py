@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from fastapi.testclient import TestClient
 
-from api.issuing import Terms
 from api.main import create_app
 from api.settings import ApiSettings
+from api.use_cases.issue_codes import Terms
 from domain.commands.context import Context
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import Rejected, Uncertain

@@ -3,7 +3,7 @@
 from typing import cast
 from uuid import UUID
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from domain.values.link_token import Delivery, link_token
 from projections.repositories.groups import NO_WORDS, Group, Groups, Words
 from tests.api.site import Answer, Site

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from domain.commands.context import Context
 from domain.ports import Accepted, OnlyTold, Removal, TextDraft
 from tests.api.conftest import settings, site

@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
-from api import commit as module
-from api.commit import LoopCommit
 from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
+from projections.storage import async_group_commit as module
+from projections.storage.async_group_commit import LoopCommit
 from projections.storage.group_commit import OverloadedError
 from projections.storage.pipelined_execute import NotSmoothError
 

@@ -2,8 +2,8 @@
 
 from typing import cast
 
-from api.issuing import Terms
-from api.pages.holding import COOKIE
+from api.use_cases.issue_codes import Terms
+from api.web.public.reservation_cookie import COOKIE
 from projections.repositories.groups import Group, Groups
 from tests.api.site import Answer, Site
 

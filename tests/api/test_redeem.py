@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from api.issuing import Terms
 from api.settings import ApiSettings
+from api.use_cases.issue_codes import Terms
 from domain.ports import Rejected
 from projections.privacy.key_rotation import KeyRotation
 from tests.api.conftest import started

@@ -6,9 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from api.hurt import Hurt
-from api.issuing import Terms
-from api.outages import give_back
+from api.use_cases.issue_codes import Terms
+from api.use_cases.refund_outage import Hurt, give_back
 from domain.commands.context import Context
 from domain.ports import Uncertain
 from tests.api.conftest import shared_site
@@ -31,7 +30,7 @@ def ask(site: Site, role: str = "support", **body: object) -> Any:  # noqa: ANN4
 
 def test_a_preview_changes_nothing_and_applying_does_it_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under one correlation id, in requests of a bounded size; an unknown that is tried on is not touched."""
-    monkeypatch.setattr("api.refunds.LISTED_MAX", 2)
+    monkeypatch.setattr("api.v1.reservations.outage_refunds.LISTED_MAX", 2)
     code = site.issue(Terms(max_uses=None, bound=False))
     for number in range(3):
         site.attempt(site.redeem(code, f"p{number}@example.com").json()["reservation_id"])

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.types import Message
 
-from api.problems import ProblemError
-from api.redeem import STREAMS_MAX, STREAMS_PER_CLIENT_MAX
-from api.seats import SeatedStream, Seats
+from api.errors import ProblemError
+from api.v1.public.redeem import STREAMS_MAX, STREAMS_PER_CLIENT_MAX
+from api.v1.public.stream_slots import SeatedStream, Seats
 from tests.api.site import Site
 
 

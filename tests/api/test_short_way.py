@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api import direct
-from api.issuing import Terms
-from api.services import Services
+from api.use_cases.issue_codes import Terms
+from api.use_cases.services import Services
+from api.v1.public import fast_redeem
 from projections.telemetry.metrics import ERRORS
 from tests.api.site import Answer, Site
 
@@ -24,13 +24,13 @@ SAME_HEADERS = ("content-type", "content-language", "retry-after", "content-leng
 def long_way() -> Iterator[list[bool]]:
     """A switch: while it holds True, every request takes the long way."""
     switch = [False]
-    read = direct._read_headers
+    read = fast_redeem._read_headers
 
-    def choose(scope: Any) -> direct._Asked:  # noqa: ANN401 - an ASGI scope
-        return direct._Asked(False, None, None) if switch[0] else read(scope)
+    def choose(scope: Any) -> fast_redeem._Asked:  # noqa: ANN401 - an ASGI scope
+        return fast_redeem._Asked(False, None, None) if switch[0] else read(scope)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(direct, "_read_headers", choose)
+        patch.setattr(fast_redeem, "_read_headers", choose)
         yield switch
 
 
@@ -135,7 +135,7 @@ def test_too_many_at_once_are_told_to_come_back(common: Site, monkeypatch: pytes
     """A full queue is 503 with Retry-After, nothing is reserved, and the next try is served."""
     code, before = common.issue(), common.count("reservations")
     with monkeypatch.context() as patch:
-        patch.setattr("api.commit.WAITING_MAX", 0)
+        patch.setattr("projections.storage.async_group_commit.WAITING_MAX", 0)
         answer = common.redeem(code)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "OVERLOADED")

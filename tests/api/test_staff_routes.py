@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from tests.api.site import Site
 
 

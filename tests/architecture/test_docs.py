@@ -7,7 +7,7 @@ from typing import get_args
 
 from pydantic import SecretStr
 
-from api.i18n import LANGUAGES, translator
+from api.i18n.catalogs import LANGUAGES, translator
 from api.settings import ApiSettings
 from domain.commands.case_events import CaseCause
 from domain.model.invariants import CODE_RULES, RESERVATION_RULES

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 import api
 import domain.commands
-from api.schemas import GroupName
+from api.schemas.resources import GroupName
 from domain.values.group_name import NamesGroup
 
 CHECKED = next(part for part in get_args(GroupName) if hasattr(part, "func"))
@@ -27,7 +27,7 @@ QUERIES = {"Asked"}
 def modules(package: ModuleType) -> Iterator[ModuleType]:
     """All modules of a package, those of its folders too."""
     for found in iter_modules(package.__path__, f"{package.__name__}."):
-        if found.name.startswith("api.cli.stack") or found.name == "api.main":
+        if found.name.startswith("api.cli.embedded") or found.name == "api.main":
             continue
         module = import_module(found.name)
         yield module

@@ -23,8 +23,8 @@ PLACES = re.compile(
 RICH_IS_IN = "projections/terminal/tables.py"
 SAYING = re.compile(r"print|(typer|click)\.s?echo|(.*\.)?(_?out|_?err|stdout|stderr)\.(write|writelines)")
 RUN_BY_PATH = {
-    "api/cli/stack/user_namespace.py",
-    "api/cli/stack/with_reach.py",
+    "api/cli/embedded/process/user_namespace.py",
+    "api/cli/embedded/process/capabilities.py",
     "projections/terminal/text.py",
 }
 """May write to stderr directly: two run without the product's modules and say the kernel's error, one is the module."""

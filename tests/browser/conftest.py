@@ -15,8 +15,8 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from api.cli.stack.ports import free_port
-from api.cli.stack.waiting import wait_until
+from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.wait import wait_until
 from tests.api.conftest import shared_site
 from tests.api.site import Site
 from tests.browser.house import PASSWORD, WAIT_MS, House

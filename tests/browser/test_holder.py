@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 from playwright.sync_api import Browser, Page
 
-from api.issuing import Terms
-from api.pages.holding import COOKIE
+from api.use_cases.issue_codes import Terms
+from api.web.public.reservation_cookie import COOKIE
 from projections.repositories.groups import Group, Groups
 from tests.browser.house import WAIT_MS, House
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from tests.browser.house import House
 
 Tab = Callable[..., Page]

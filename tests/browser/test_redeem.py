@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from api.issuing import Terms
-from api.pages.holding import COOKIE
+from api.use_cases.issue_codes import Terms
+from api.web.public.reservation_cookie import COOKIE
 from domain.ports import Rejected
 from tests.browser.house import House
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import container
-from api.cli.stack.secret_file import load_secrets
+from api.cli.embedded.secrets_file import load_secrets
+from api.cli.server import container
 from projections.config.settings import LedgerSettings
 from projections.database.migrations import check_schema
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from api.cli.stack.state_file import State, write_state
+from api.cli.embedded.state_file import State, write_state
 from domain.commands.delivery.record_bounce import RecordBounce
 from projections.repositories.rate_limit_reports import LimitReport, LimitReports
 from projections.repositories.webhook_endpoints import Endpoints

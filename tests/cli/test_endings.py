@@ -87,7 +87,7 @@ def test_codes_that_ctrl_c_left_unprinted_are_pointed_at(terminal: Terminal, mon
         next(made)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("api.cli.codes._print_codes", interrupted)
+    monkeypatch.setattr("api.cli.codes.codes._print_codes", interrupted)
 
     ended = terminal.ledger("issue")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from api.intake import taking
-from api.issuing import Order, issue_orders
+from api.code_import import importer
+from api.use_cases.issue_codes import Order, issue_orders
 from domain.commands.context import Context
 from domain.values.identifiers import draw_code
 from projections.read_models.pagination import BEGINNING
@@ -132,7 +132,7 @@ def test_an_import_that_died_goes_on(
         issue_orders(storage, orders, context)
 
     with monkeypatch.context() as patch:
-        patch.setattr(taking, "issue_orders", dying)
+        patch.setattr(importer, "issue_orders", dying)
         died = terminal.ledger("import-codes", file)
     between = counts(bench)
     done = terminal.ledger("import-codes", file, "--json")

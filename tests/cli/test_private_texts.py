@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 from msgspec.structs import replace
 
 from api.cli.app import app
-from api.key_making import KeyWish, make_key
+from api.use_cases.administration.create_api_key import KeyWish, make_key
 from domain.commands.add_note import NoteOnCode
 from domain.commands.code.issue import IssueCode
 from domain.ports import Accepted, Rejected

@@ -7,7 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from api.cli.stack.waiting import wait_until
+from api.cli.embedded.wait import wait_until
 from tests.acceptance.stack import PROGRAM
 from tests.cli.terminal import Terminal
 from tests.conftest import clone, database_of, drop

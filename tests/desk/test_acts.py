@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.issuing import Terms
-from api.support.deeds import DONE
+from api.use_cases.issue_codes import Terms
+from api.web.support.actions.commands import DONE
 from domain.commands.access.settle_access import RecordRevocation
 from domain.commands.context import Context
 from domain.commands.delivery.accept_invite import AcceptInvite
@@ -347,7 +347,7 @@ def test_a_viewer_does_nothing_to_a_code(site: Site, sign_in: SignIn, act: str) 
 
 def test_an_outage_is_undone_step_by_step(site: Site, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """A window, a preview, a reason; each step gives a batch back and says how far; the audit keeps the reason."""
-    monkeypatch.setattr("api.support.outage.REFUNDED_AT_ONCE", 2)
+    monkeypatch.setattr("api.web.support.actions.refund_outage.REFUNDED_AT_ONCE", 2)
     window = {"start": site.services.now().isoformat(), "end": "2100-01-01T00:00:00", "include": "sent"}
     code = site.issue(Terms(max_uses=None, bound=False))
     for number in range(3):

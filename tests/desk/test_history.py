@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from domain.ports import Rejected
 from tests.api.site import Site
 from tests.support.browser import Browser, balances, code_id_of, heading

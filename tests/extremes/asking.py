@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 from fastapi.routing import iter_route_contexts
 
-from api.sessions import COOKIE
-from api.support.deeds import CodeAct, ReservationAct
+from api.auth.session_cookies import COOKIE
+from api.web.support.actions.commands import CodeAct, ReservationAct
 from tests.api.site import Answer, Site
 from tests.cli.terminal import Ended, Terminal
 from tests.extremes.document import Operation, operations

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.issuing import Order, Terms, Usage, issue_orders
+from api.use_cases.issue_codes import Order, Terms, Usage, issue_orders
 from domain.command_bus import Command, Done
 from domain.commands.access import record_removal
 from domain.commands.access.record_removal import RecordRemoval

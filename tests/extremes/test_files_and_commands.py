@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from api.cli.app import app
-from api.intake.rows import COLUMNS
+from api.code_import.row_parser import COLUMNS
 from domain.values.number_bounds import USES
 from tests.admin.office import TERMS, ended
 from tests.cli.terminal import Ended, Terminal

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from standardwebhooks import Webhook
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from projections.repositories.group_channels import Channels
 from tests.api.site import Answer
 from tests.cli.terminal import Terminal

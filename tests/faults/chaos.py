@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.cli.stack.ports import free_port
+from api.cli.embedded.tcp_ports import free_port
 from tests.acceptance.stack import Stack
 from tests.faults.checker import violations
 from tests.faults.gathering import observe, unsettled

@@ -16,8 +16,8 @@ import psutil
 import psycopg
 from celery import Celery
 
-from api.cli.stack.program import Program
-from api.cli.stack.supervisor import Supervisor
+from api.cli.embedded.process.program import Program
+from api.cli.embedded.process.supervisor import Supervisor
 from projections.config.settings import LedgerSettings
 from projections.storage.bootstrap import Storage
 from tests.mailserver import MailServer

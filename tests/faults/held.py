@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 
-from api.cli.stack import postgres, valkey
-from api.cli.stack.ports import free_port
-from api.cli.stack.program import Program, kill_group
-from api.cli.stack.waiting import wait_until
+from api.cli.embedded.process.program import Program, kill_group
+from api.cli.embedded.services import postgres, valkey
+from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.wait import wait_until
 from tests.servers import PASSWORD, READY_S_MAX
 
 END_S_MAX = 20.0

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from api.cli.stack.ports import HOST, free_port
-from api.cli.stack.program import kill_group
-from api.cli.stack.waiting import wait_until
+from api.cli.embedded.process.program import kill_group
+from api.cli.embedded.tcp_ports import HOST, free_port
+from api.cli.embedded.wait import wait_until
 from tests.acceptance.stack import PROGRAM
 
 READY_S_MAX = 60.0

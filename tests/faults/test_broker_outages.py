@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from redis import Redis
 
-from api.cli.stack.ports import free_port
+from api.cli.embedded.tcp_ports import free_port
 from tests.acceptance.stack import Stack
 from tests.faults.held import HeldServer, held_valkey
 from tests.mailserver import Late, MailServer

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from api.cli.stack.ports import free_port
+from api.cli.embedded.tcp_ports import free_port
 from tests.acceptance.stack import Stack
 from tests.faults.held import HeldServer, held_postgres
 from tests.faults.load import Load

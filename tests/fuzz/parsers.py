@@ -18,23 +18,23 @@ from psycopg.adapt import PyFormat, Transformer
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
-from api.admin.groups import is_target
-from api.admin.importing import FileFaultError, count_records, records
-from api.callbacks import Callback
 from api.cli.arguments import address_of, group_of, moment_of, reservation_id_of, uses_of
-from api.csv_lines import FORMULA, csv_line, without_mark
-from api.i18n import pick_language
-from api.intake.records import FileFaultError as FileFault
-from api.intake.records import Format, Records
-from api.intake.rows import CellFaultError, row_of
-from api.issuing import Terms
-from api.limits.sites import sites_of
-from api.pages.mailbox import with_links
-from api.paging import cursor_of, place_of
-from api.problems import ProblemError
-from api.proxies import behind_proxies
-from api.schemas import RedeemRequest
-from api.support.search import _missed
+from api.code_import.reader import FileFaultError as FileFault
+from api.code_import.reader import Format, Records
+from api.code_import.row_parser import CellFaultError, row_of
+from api.errors import ProblemError
+from api.http.pagination import cursor_of, place_of
+from api.http.trusted_proxies import behind_proxies
+from api.i18n.catalogs import pick_language
+from api.rate_limits.client_network import sites_of
+from api.schemas.csv_cells import FORMULA, csv_line, without_mark
+from api.schemas.resources import RedeemRequest
+from api.use_cases.issue_codes import Terms
+from api.v1.webhooks.channel_callbacks import Callback
+from api.web.admin.code_import import FileFaultError, count_records, records
+from api.web.admin.groups import is_target
+from api.web.public.mailbox import with_links
+from api.web.support.search_page import _missed
 from domain.ports import Rejected
 from domain.values.identifiers import (
     EmailAddress,

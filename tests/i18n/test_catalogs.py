@@ -10,10 +10,10 @@ import pytest
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
-from api.i18n import LANGUAGES, LOCALES, catalog_paths, translate, translator
-from api.messages import REFUSAL_CODES
-from api.problems import STATUS
-from api.schemas import BounceReason
+from api.http.problems import STATUS
+from api.i18n.catalogs import LANGUAGES, LOCALES, catalog_paths, translate, translator
+from api.i18n.messages import REFUSAL_CODES
+from api.schemas.resources import BounceReason
 from domain.commands.invitation_limits import INVITATION_LIMITS
 from domain.errors import Refusal
 from domain.events import LateEffect, RefundCause

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.i18n import HEADER_LENGTH_MAX, HEADERS_CACHED_MAX, _picked, pick_language
+from api.i18n.catalogs import HEADER_LENGTH_MAX, HEADERS_CACHED_MAX, _picked, pick_language
 from domain.ports import Language
 
 

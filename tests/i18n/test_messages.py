@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from msgspec import structs
 
-from api.i18n import LANGUAGES
-from api.messages import REFUSAL_CODES, event_sentence, refusal_detail, refusal_title, state_message
-from api.schemas import BounceReason
+from api.i18n.catalogs import LANGUAGES
+from api.i18n.messages import REFUSAL_CODES, event_sentence, refusal_detail, refusal_title, state_message
+from api.schemas.resources import BounceReason
 from domain.events import (
     EVENT_TYPES,
     CodeIssued,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.cli.stack.ports import free_port
-from api.cli.stack.waiting import wait_until
+from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.wait import wait_until
 from tests.api.conftest import shared_site
 from tests.api.site import Site
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from api.scopes import SCOPES
+from api.auth.scopes import SCOPES
 from tests.api.site import Site
 
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"

@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Any
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from tests.api.site import Site
 from tests.support.browser import code_id_of
 

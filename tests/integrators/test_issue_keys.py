@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from api import keyed_issue
-from api.issuing import BATCH, Order, issue_orders
+from api.use_cases import idempotent_issue
+from api.use_cases.issue_codes import BATCH, Order, issue_orders
 from domain.commands.context import Context
 from projections.database.errors import StorageUnavailableError
 from projections.storage.bootstrap import Storage
@@ -122,7 +122,7 @@ def test_what_broke_off_half_way_goes_on(site: Site, admin: Who, monkeypatch: py
         raise StorageUnavailableError("the connection was lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(keyed_issue, "issue_orders", breaking)
+        patch.setattr(idempotent_issue, "issue_orders", breaking)
         broken = issue(site, admin, key, count=count, group="half", note="spring fair")
     between = issued(site, "half")
     first = issue(site, admin, key, count=count, group="half", note="spring fair")

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from api.key_making import KeyWish, make_key
-from api.scopes import GRANTS, SCOPES, Role, Scope, scopes_of
-from api.services import Caller
+from api.auth.scopes import GRANTS, SCOPES, Role, Scope, scopes_of
+from api.use_cases.administration.create_api_key import KeyWish, make_key
+from api.use_cases.services import Caller
 from projections.repositories.api_keys import ApiKeys
 from tests.api.site import Site
 from tests.support.browser import Browser, add_staff

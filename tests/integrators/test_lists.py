@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from tests.api.site import Answer, Site
 from tests.support.browser import code_id_of
 

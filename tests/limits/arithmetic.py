@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterable
 
-from api.limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
-from api.limits.gcra import Limit
-from api.limits.guard import EVERYBODY, LIMITS, SHORT
+from api.rate_limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
+from api.rate_limits.gcra import Limit
+from api.rate_limits.guard import EVERYBODY, LIMITS, SHORT
 from domain.values.code_strength import bits_of
 from domain.values.identifiers import CHECK_MODULUS, CROCKFORD, NATIVE_LENGTH
 

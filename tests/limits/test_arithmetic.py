@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from api.limits.breaker import OPEN_S, SHARE_MAX, UNKNOWN_MAX, WINDOW_S
-from api.limits.gcra import OWED_S_MAX
-from api.limits.guard import EVERYBODY, SUSPECT_S, VOLLEY_MAX
+from api.rate_limits.breaker import OPEN_S, SHARE_MAX, UNKNOWN_MAX, WINDOW_S
+from api.rate_limits.gcra import OWED_S_MAX
+from api.rate_limits.guard import EVERYBODY, SUSPECT_S, VOLLEY_MAX
 from domain.values.code_strength import ENOUGH_BITS, shape_of
 from tests.limits.arithmetic import OLD_FORMS, limit_table, native_table, old_table
 

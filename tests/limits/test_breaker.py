@@ -1,6 +1,6 @@
 """The breaker over everybody: when it opens, stays open, and closes."""
 
-from api.limits.breaker import OPEN_S, UNKNOWN_MAX, WINDOW_S, Breaker
+from api.rate_limits.breaker import OPEN_S, UNKNOWN_MAX, WINDOW_S, Breaker
 
 
 def test_it_opens_at_the_hundredth_unknown_code_of_a_minute() -> None:

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from eventsourcing.persistence import OperationalError
 
-from api.limits.breaker import UNKNOWN_MAX
-from api.limits.exchange import Exchange
-from api.limits.guard import ADDRESS
+from api.rate_limits.breaker import UNKNOWN_MAX
+from api.rate_limits.guard import ADDRESS
+from api.rate_limits.report_exchange import Exchange
 from projections.repositories.rate_limit_reports import KEPT_S, LimitReport, LimitReports
 from tests.api.conftest import settings_over, started
 from tests.limits.asking import ask, inside

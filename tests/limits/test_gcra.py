@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.limits.gcra import OWED_S_MAX, Gcra, Limit
+from api.rate_limits.gcra import OWED_S_MAX, Gcra, Limit
 
 LIMIT = Limit("test", 5, 3.0)
 GAPS = st.lists(st.integers(0, 9), min_size=1, max_size=80)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from api.limits.breaker import UNKNOWN_MAX
-from api.limits.gcra import KEYS_MAX, Limit
-from api.limits.guard import (
+from api.rate_limits.breaker import UNKNOWN_MAX
+from api.rate_limits.gcra import KEYS_MAX, Limit
+from api.rate_limits.guard import (
     ADDRESS,
     CODE,
     EMAIL,
@@ -17,7 +17,7 @@ from api.limits.guard import (
     Guard,
     Limited,
 )
-from api.limits.headers import limit_headers
+from api.rate_limits.headers import limit_headers
 from domain.values.code_strength import Shape
 from projections.telemetry.metrics import LIMIT_NAMES
 from tests.limits.tries import Watch, digest, tried

@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from api.issuing import Terms
-from api.limits.breaker import UNKNOWN_MAX
-from api.limits.guard import ADDRESS, EVERYBODY, SHORT
+from api.rate_limits.breaker import UNKNOWN_MAX
+from api.rate_limits.guard import ADDRESS, EVERYBODY, SHORT
 from api.settings import ApiSettings
+from api.use_cases.issue_codes import Terms
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import Context
 from domain.values.identifiers import draw_code

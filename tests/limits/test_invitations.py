@@ -10,8 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from api.issuing import Terms
-from api.limits.invitations import HOUR_S, RATES
+from api.rate_limits.invitations import HOUR_S
+from api.settings import RATES
+from api.use_cases.issue_codes import Terms
 from domain.values.identifiers import EmailAddress
 from tests.api.conftest import GENEROUS, settings_over, started
 from tests.api.site import Site

@@ -7,11 +7,11 @@ import pytest
 from pydantic import ValidationError
 from starlette.types import Message, Receive, Scope, Send
 
-from api.cli.container import COMMANDS
-from api.cli.stack import parts
-from api.cli.stack.folder import Folder
-from api.limits.guard import ADDRESS
-from api.proxies import behind_proxies
+from api.cli.embedded.data_dir import Folder
+from api.cli.embedded.services import ledger
+from api.cli.server.container import COMMANDS
+from api.http.trusted_proxies import behind_proxies
+from api.rate_limits.guard import ADDRESS
 from tests.api.conftest import settings_over, started
 from tests.limits.asking import Told, ask, inside
 
@@ -96,7 +96,7 @@ def test_a_forged_address_does_not_help_a_guesser(
 
 def test_the_server_itself_believes_nobody(tmp_path: Path) -> None:
     """uvicorn would take any peer on loopback for a proxy."""
-    commands = (COMMANDS["backend"], parts.api(Folder(tmp_path, lock_fd=-1), 1, {}).command)
+    commands = (COMMANDS["backend"], ledger.api(Folder(tmp_path, lock_fd=-1), 1, {}).command)
 
     assert all("--no-proxy-headers" in command for command in commands)
 

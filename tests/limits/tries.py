@@ -4,7 +4,7 @@ import hashlib
 import random
 from dataclasses import dataclass, field
 
-from api.limits.guard import Guard, Limited, Tried
+from api.rate_limits.guard import Guard, Limited, Tried
 from domain.values.code_strength import Shape
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from api.cli.moving_in import WORDS
+from api.cli.maintenance.import_legacy import WORDS
 from domain.command_bus import Done
 from domain.errors import EmailMismatch
 from domain.legacy.statuses import CODE_STATUSES, QUEUE_STATUSES, RECORD_STATUSES

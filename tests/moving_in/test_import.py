@@ -229,7 +229,7 @@ def test_what_dies_in_the_middle_goes_on(
     """Whole batches stay; the next run takes the rest, and nothing twice."""
     codes = [old.code(number, f"CODE{number:04}", used_count=1) for number in range(1, 26)]
     dsn = old.sqlite(tmp_path / "old.db", codes, [old.record(number, f"CODE{number:04}") for number in range(1, 26)])
-    monkeypatch.setattr("api.moving_in.service.BATCH", 10)
+    monkeypatch.setattr("api.legacy_import.importer.BATCH", 10)
     ledger = type(bench.storage.ledger)
     calls: list[float] = []
     real = ledger.execute

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from api.broker import PARTS
+from api.http.dependency_status import PARTS
 
 ROOT: Final = Path(__file__).parents[2]
 LOGGING: Final = re.compile(r"(self\.)?_?log(ger)?\.(warning|error|exception|critical)")
@@ -20,7 +20,7 @@ FAILURE: Final = re.compile(
 )
 """Of each text one word says what is wrong, or that it no longer is."""
 BY_FIELDS: Final = {"task", "%s"}
-"""Texts of lines whose fields say how it went: the outcome of a task, and the parts of `api.broker`."""
+"""Texts of lines whose fields say how it went: the outcome of a task, and the parts of `api.http.dependency_status`."""
 
 
 def texts() -> Iterator[tuple[str, str]]:

@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
-from api.messages import refusal_detail, refusal_title, state_message
-from api.pages import (
+from api.i18n.messages import refusal_detail, refusal_title, state_message
+from api.web.public import (
     AcceptAnswer,
     PageDeps,
     RedeemAnswer,
@@ -23,7 +23,7 @@ from api.pages import (
     mount_static,
     wants_html,
 )
-from api.pages.visitor import Visitor
+from api.web.public.visitor import Visitor
 from domain.events import RefundCause
 from domain.model.reservation import PublicState
 from domain.ports import Language

@@ -6,7 +6,7 @@ from http.cookies import SimpleCookie
 import pytest
 from fastapi.testclient import TestClient
 
-from api.pages.holding import COOKIE, KEPT_S_MAX, TOKENS_MAX
+from api.web.public.reservation_cookie import COOKIE, KEPT_S_MAX, TOKENS_MAX
 from tests.pages.desk import RESERVATION, Desk
 
 FORM = {"email": "li.wei@example.com", "code": "abcd"}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from api.pages.assets import STATIC
-from api.pages.visitor import Visitor
+from api.web.public.visitor import Visitor
+from api.web.static_files import STATIC
 from domain.ports import Language
 from domain.values.identifiers import CHECK_MODULUS, CROCKFORD, GROUP_LENGTH, NATIVE_LENGTH
 from tests.pages.desk import RESERVATION, Desk

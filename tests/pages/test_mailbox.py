@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from api.maildir import PAGE_MAX
-from api.pages.mailbox import with_links
+from api.mail_sink.maildir import PAGE_MAX
+from api.web.public.mailbox import with_links
 from tests.pages.desk import Desk, client_of
 
 LINK = "http://127.0.0.1:8000/a/token"

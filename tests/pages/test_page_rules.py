@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from api.pages import mask_email
-from api.pages.assets import STATIC, asset
-from api.pages.rendering import LANGUAGE_COOKIE, TEMPLATES
+from api.web.public import mask_email
+from api.web.rendering import LANGUAGE_COOKIE, TEMPLATES
+from api.web.static_files import STATIC, asset
 from domain.ports import Language
 from tests.pages.desk import GOOD_TOKEN, RESERVATION, Desk, client_of
 

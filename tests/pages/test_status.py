@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from fastapi.testclient import TestClient
 
-from api.pages.status import NO_WAY_BACK
+from api.web.public.status import NO_WAY_BACK
 from domain.events import RefundCause
 from domain.model.reservation import PublicState
 from domain.ports import Language

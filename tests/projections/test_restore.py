@@ -12,8 +12,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from api.cli.stack.waiting import wait_until
-from api.cli.stack.wheels import postgres
+from api.cli.embedded.services.binaries import postgres
+from api.cli.embedded.wait import wait_until
 from projections.database.errors import OlderStateError, WrongKeysError
 from projections.database.migrations import migrate
 from projections.storage.bootstrap import Storage, check_keys

@@ -10,9 +10,9 @@ import pytest
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from api.forgetting import Forgetting
-from api.key_making import KeyWish, make_key, revoke_key
-from api.use_cases.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
+from api.use_cases.administration.create_api_key import KeyWish, make_key, revoke_key
+from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
+from api.use_cases.erase_person import Forgetting
 from domain.ports import Rejected
 from domain.values.identifiers import EmailAddress
 from projections.database.connection import connect

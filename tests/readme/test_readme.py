@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.app import app
-from api.cli.stack.ports import free_port
+from api.cli.embedded.tcp_ports import free_port
 from tests.acceptance.stack import Stack
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from api.cli.stack.wheels import postgres
+from api.cli.embedded.services.binaries import postgres
 from projections.database.migrations import known_migrations
 
 APPROVED = Path(__file__).with_name("approved_schema.sql")

@@ -4,12 +4,12 @@ from datetime import timedelta
 from typing import Any, Literal, cast
 from uuid import UUID, uuid4
 
-from api.key_making import KeyWish, make_key
-from api.scopes import Scope
-from api.services import Caller
-from api.sessions import COOKIE, digest_of, form_token
-from api.support.access import new_token
-from api.support.desk import Desk
+from api.auth.scopes import Scope
+from api.auth.session_cookies import COOKIE, digest_of, form_token
+from api.use_cases.administration.create_api_key import KeyWish, make_key
+from api.use_cases.services import Caller
+from api.web.staff_auth.context import Desk
+from api.web.staff_auth.sessions import new_token
 from tests.api.site import Answer, Site
 from tests.support.browser import add_staff
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.sessions import COOKIE
+from api.auth.session_cookies import COOKIE
 from tests.hashers import CHEAP
 from tests.security.audited import AUDITED, EMAIL, QUESTIONS, World, send
 from tests.security.doors import Doors

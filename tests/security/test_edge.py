@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from api.admin.importing import PATH as IMPORT_PAGE
-from api.code_import import BODY_BYTES_MAX as IMPORT_BYTES_MAX
-from api.code_import import IMPORT_S_MAX
-from api.code_import import PATH as IMPORT_API
-from api.events import WAIT_S_MAX
+from api.v1.codes.code_import import BODY_BYTES_MAX as IMPORT_BYTES_MAX
+from api.v1.codes.code_import import IMPORT_S_MAX
+from api.v1.codes.code_import import PATH as IMPORT_API
+from api.v1.event_feed import WAIT_S_MAX
+from api.web.admin.code_import import PATH as IMPORT_PAGE
 from tests.api.site import Answer, Site
 from tests.security.doors import Doors
 from tests.security.matrix import MATRIX, address, is_api

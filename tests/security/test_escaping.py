@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from api.cli.stack.waiting import wait_until
-from api.csv_lines import FORMULA, csv_line
-from api.sessions import COOKIE
+from api.auth.session_cookies import COOKIE
+from api.cli.embedded.wait import wait_until
+from api.schemas.csv_cells import FORMULA, csv_line
 from tests.api.site import Site
 from tests.security.doors import Doors
 

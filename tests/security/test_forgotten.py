@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.cli.stack.wheels import postgres
-from api.issuing import Terms
+from api.cli.embedded.services.binaries import postgres
 from api.settings import ApiSettings
+from api.use_cases.issue_codes import Terms
 from domain.ports import Rejected
 from projections.verification.verify import verify
 from tests.acceptance.private import dump, found_in

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from api.cli.stack.folder import Folder
-from api.cli.stack.parts import child_environment
-from api.hosts import KNOWN_MAX, HostGuard, host_name
+from api.cli.embedded.data_dir import Folder
+from api.cli.embedded.services.ledger import child_environment
+from api.http.allowed_hosts import KNOWN_MAX, HostGuard, host_name
 from api.settings import ApiSettings
 from tests.api.conftest import settings_over, started
 from tests.api.site import Site

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.scopes import SCOPES, Scope
+from api.auth.scopes import SCOPES, Scope
 from tests.api.site import Answer
 from tests.security.doors import ROLES, Doors, Who
 from tests.security.matrix import ANY_KEY, MATRIX, SCOPE_OF, Role, address, is_api

@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from domain.values.link_token import Delivery, link_token
 from tests.api.site import Answer, Site
 from tests.security.doors import Doors

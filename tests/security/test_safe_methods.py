@@ -3,7 +3,7 @@
 import re
 from uuid import UUID
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from domain.values.link_token import Delivery, link_token
 from tests.api.site import Site
 from tests.security.doors import Doors

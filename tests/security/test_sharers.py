@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from api.issuing import Terms
-from api.pages.holding import COOKIE
+from api.use_cases.issue_codes import Terms
+from api.web.public.reservation_cookie import COOKIE
 from domain.values.link_token import Delivery, correction_token, link_token
 from projections.repositories.groups import Group, Groups
 from tests.api.site import Answer, Site

@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from api.cli.stack.program import Program
-from api.cli.stack.supervisor import Supervisor
-from api.cli.stack.up import _signals, keep_running
+from api.cli.embedded.process.program import Program
+from api.cli.embedded.process.supervisor import Supervisor
+from api.cli.embedded.up import _signals, keep_running
 
 SCRIPT = 'trap "echo $1 >> $2; exit 0" TERM; echo $$; sleep 300 & echo $!; while :; do wait; done'
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.first_start import prepare
-from api.cli.stack import secret_file
-from api.cli.stack.errors import StackError
-from api.cli.stack.folder import opened
-from api.cli.stack.ports import HOST, free_port
-from api.cli.stack.secret_file import load_secrets
-from api.cli.stack.state_file import State, remove_state, write_state
-from api.cli.stack.up import run_up, stack_environment
+from api.cli.embedded import secrets_file
+from api.cli.embedded.data_dir import opened
+from api.cli.embedded.errors import StackError
+from api.cli.embedded.secrets_file import load_secrets
+from api.cli.embedded.state_file import State, remove_state, write_state
+from api.cli.embedded.tcp_ports import HOST, free_port
+from api.cli.embedded.up import run_up, stack_environment
+from api.cli.server.bootstrap_data import prepare
 from projections.vault.key_ring import KeyRing
 
 STATE = State(
@@ -107,7 +107,7 @@ def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     made = load_secrets(tmp_path)
 
     assert made == load_secrets(tmp_path)
-    assert 0o600 == (tmp_path / secret_file.FILE).stat().st_mode & 0o777
+    assert 0o600 == (tmp_path / secrets_file.FILE).stat().st_mode & 0o777
     assert 1 == KeyRing.parse(made["LEDGER_PEPPERS"]).current
     assert made["LEDGER_PEPPERS"] != made["LEDGER_MASTER_KEYS"]
 
@@ -116,7 +116,7 @@ def test_secrets_of_the_environment_win(tmp_path: Path, monkeypatch: pytest.Monk
     """Before and after the file is made, and they are not copied into it."""
     monkeypatch.setenv("LEDGER_PEPPERS", "given")
     assert "given" == load_secrets(tmp_path)["LEDGER_PEPPERS"]
-    assert "given" not in (tmp_path / secret_file.FILE).read_text()
+    assert "given" not in (tmp_path / secrets_file.FILE).read_text()
     monkeypatch.setenv("LEDGER_SECRET_KEY", "given too")
 
     assert ("given", "given too") == (
@@ -137,27 +137,27 @@ def test_a_cut_file_of_secrets_is_not_completed(tmp_path: Path, left: bytes, lac
     """What is missing is named, and the file stays as it was."""
     load_secrets(tmp_path)
     (tmp_path / "postgres").mkdir()
-    (tmp_path / secret_file.FILE).write_bytes(left)
+    (tmp_path / secrets_file.FILE).write_bytes(left)
 
     with pytest.raises(StackError, match=rf"secrets\.env lacks {lacks}: restore that file"):
         load_secrets(tmp_path)
 
-    assert left == (tmp_path / secret_file.FILE).read_bytes()
+    assert left == (tmp_path / secrets_file.FILE).read_bytes()
 
 
 def test_older_folder_gets_the_passwords_that_it_lacks(tmp_path: Path) -> None:
     """Those that can be set at any start; its own keys and the password of its database stay."""
     made = load_secrets(tmp_path)
     (tmp_path / "postgres").mkdir()
-    path = tmp_path / secret_file.FILE
+    path = tmp_path / secrets_file.FILE
     kept = [line for line in path.read_text().splitlines() if "BROKER" not in line]
     path.write_text("\n".join(kept) + "\n")
     again = load_secrets(tmp_path)
 
-    assert len(again.pop(secret_file.BROKER_PASSWORD)) >= 32
-    assert made.pop(secret_file.BROKER_PASSWORD)
+    assert len(again.pop(secrets_file.BROKER_PASSWORD)) >= 32
+    assert made.pop(secrets_file.BROKER_PASSWORD)
     assert made == again
-    assert load_secrets(tmp_path)[secret_file.BROKER_PASSWORD] in path.read_text()
+    assert load_secrets(tmp_path)[secrets_file.BROKER_PASSWORD] in path.read_text()
     assert 0o600 == path.stat().st_mode & 0o777
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from api.cli.stack.sink import DAY_S, MaildirHandler, drop_old
+from api.mail_sink.server import DAY_S, MaildirHandler, drop_old
 
 
 def test_old_mails_are_dropped_and_new_ones_stay(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.stack.leftovers import PROC, end_leftover_parts
+from api.cli.embedded.process.orphans import PROC, end_leftover_parts
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
 
@@ -21,7 +21,7 @@ def begun(cwd: Path, *words: str) -> subprocess.Popen[bytes]:
 
 def test_parts_of_this_folder_are_ended_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not another folder's, and not a program of somebody who happens to work there. Elsewhere than on Linux nobody."""
-    monkeypatch.setattr("api.cli.stack.leftovers.PARTS_S_MAX", 0.1)
+    monkeypatch.setattr("api.cli.embedded.process.orphans.PARTS_S_MAX", 0.1)
     for name in ("run", "redis", "other"):
         (tmp_path / name).mkdir()
     ours = begun(tmp_path / "run", "-m", "celery", "-A", "workers.celery_app")

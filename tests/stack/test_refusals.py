@@ -15,8 +15,8 @@ import pytest
 from redis import Redis
 
 from api.cli.app import run
-from api.cli.stack.ports import HOST, free_port
-from api.cli.stack.waiting import wait_until
+from api.cli.embedded.tcp_ports import HOST, free_port
+from api.cli.embedded.wait import wait_until
 from projections.storage.bootstrap import check_keys
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault

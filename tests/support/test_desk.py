@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from api.issuing import Terms
+from api.use_cases.issue_codes import Terms
 from domain.ports import Rejected, Uncertain
 from domain.values.link_token import Delivery, link_token
 from tests.api.site import Site

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.support.access import act_id, new_nonce
+from api.web.staff_auth.sessions import act_id, new_nonce
 
 
 def test_form_id_made_by_a_page_names_its_act() -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from argon2 import PasswordHasher, extract_parameters
 
-from api.passwords import password_hasher
-from api.problems import ProblemError
-from api.support.hashing_lane import NICE, RETRY_AFTER_S, WAITING_MAX, HashingLane
+from api.auth.passwords import password_hasher
+from api.errors import ProblemError
+from api.web.staff_auth.hashing_queue import NICE, RETRY_AFTER_S, WAITING_MAX, HashingLane
 from projections.sql import QUERIES
 from tests.api.site import Site
 from tests.hashers import CHEAP

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from api.issuing import Terms
-from api.pages.assets import STATIC
-from api.pages.rendering import TEMPLATES
+from api.use_cases.issue_codes import Terms
+from api.web.rendering import TEMPLATES
+from api.web.static_files import STATIC
 from tests.api.site import Site
 from tests.support.browser import Browser, code_id_of
 

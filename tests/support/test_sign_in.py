@@ -7,8 +7,8 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 from eventsourcing.persistence import ProgrammingError
 
-from api.limits.sites import sites_of
-from api.support.desk import nobodys_hash
+from api.rate_limits.client_network import sites_of
+from api.web.staff_auth.context import nobodys_hash
 from tests.api.site import Site
 from tests.support.browser import Browser, add_staff, heading
 from tests.support.conftest import PASSWORD

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from api.limits.gcra import KEYS_MAX
-from api.support.known_browsers import KEPT, KnownBrowsers
-from api.support.throttle import ACCOUNT, ALL, BROWSER, LIMITS, PAIR, SITE, WINDOW_S, Count, Throttle
+from api.rate_limits.gcra import KEYS_MAX
+from api.web.staff_auth.known_browsers import KEPT, KnownBrowsers
+from api.web.staff_auth.login_throttle import ACCOUNT, ALL, BROWSER, LIMITS, PAIR, SITE, WINDOW_S, Count, Throttle
 from projections.telemetry.metrics import SIGN_IN_BOUNDS
 from tests.api.site import Site
 from tests.support.browser import Browser, add_staff

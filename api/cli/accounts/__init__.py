@@ -1,0 +1,1 @@
+"""Commands about staff, API keys, keyrings and personal data."""

@@ -1,0 +1,110 @@
+"""`ledger key create|list|revoke`: API keys of integrators."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID, uuid4
+
+import typer
+
+from api.auth.scopes import RANK, SCOPES, Role, Scope
+from api.cli.arguments import READ_DAYS, JsonFlag, name_of
+from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
+from api.use_cases.administration.create_api_key import KeyWish, make_key, revoke_key
+from projections.repositories.api_keys import ApiKeys, KeyLine
+from projections.terminal.tables import show, table
+from projections.terminal.text import say
+
+LISTED_MAX = 10_000
+NEWEST = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
+
+key = typer.Typer(help="API keys of integrators; docs/api.md says what each scope opens.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    key.command("create")(create)
+    key.command("list")(list_keys)
+    key.command("revoke")(revoke)
+    app.add_typer(key, name="key")
+
+
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What the key is for; shown in lists, kept sealed.")] = "key",
+    role: Annotated[str | None, typer.Option(help="viewer, support or admin.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What it opens, instead of a role; may be given again.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(parser=READ_DAYS, help="Days until it expires; never if absent.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Make an API key. Its secret is printed here, once, and kept as a digest only."""
+    wish = KeyWish(name_of(name, "name"), _role(role, scope), _scopes(scope), days)
+    session: Session = context.obj
+    key_id = uuid4()
+    with session.open() as ledger:
+        secret = make_key(ledger.action(), wish, key_id)
+    if json:
+        print_json({"id": key_id, "key": secret, "role": wish.role, "scopes": wish.scopes or None, "days": days})
+    else:
+        say(secret or "")
+    return 0
+
+
+def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
+    """List API keys, newest first. Secrets are not among it: nobody has them but their holders."""
+    session: Session = context.obj
+    with session.open() as ledger:
+        found, now = ApiKeys(ledger.storage).page(NEWEST, LISTED_MAX), ledger.now()
+    if json:
+        print_json([{**line._asdict(), "is_valid": _is_valid(line, now)} for line in found])
+        return 0
+    listed = table("id", "made (UTC)", "valid", "name", "opens", fixed=("id", "made (UTC)", "valid"))
+    for line in found:
+        valid = "no" if not _is_valid(line, now) else local_time(line.expires_at) if line.expires_at else "yes"
+        opens = line.role if line.scopes is None else " ".join(line.scopes)
+        listed.add_row(str(line.key_id), local_time(line.created_at), valid, line.name or "-", opens)
+    show(listed)
+    return 0
+
+
+def revoke(
+    context: typer.Context,
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `key list` shows it.")],
+    json: JsonFlag = False,
+) -> int:
+    """From now on a key opens nothing."""
+    try:
+        wanted = UUID(key_id)
+    except ValueError as bad:
+        raise typer.BadParameter("the id of a key, as `ledger key list` shows it") from bad
+    session: Session = context.obj
+    with session.open() as ledger:
+        is_done = revoke_key(ledger.action(), wanted)
+    if not is_done:
+        complain("there is no such key, or it is revoked already")
+        return EXIT_REFUSED
+    if json:
+        print_json({"id": wanted, "revoked": True})
+    return 0
+
+
+def _role(role: str | None, scopes: list[str] | None) -> Role | None:
+    if (role is None) == (not scopes):
+        raise typer.BadParameter("give --role viewer|support|admin, or one --scope or more, not both")
+    if role is None:
+        return None
+    if role not in RANK:
+        raise typer.BadParameter(f"--role is viewer, support or admin, not {role}")
+    return role  # type: ignore[return-value]  # the keys of RANK are the roles
+
+
+def _scopes(named: list[str] | None) -> list[Scope]:
+    for scope in named or ():
+        if scope not in SCOPES:
+            raise typer.BadParameter(f"there is no scope {scope}: {', '.join(SCOPES)}")
+    return [scope for scope in SCOPES if scope in (named or ())]
+
+
+def _is_valid(line: KeyLine, now: datetime) -> bool:
+    return line.revoked_at is None and (line.expires_at is None or line.expires_at > now)

@@ -1,0 +1,105 @@
+"""`ledger keys export`: the key rings on a file of their own, to be kept where no backup of the database is."""
+
+import base64
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import typer
+
+from api.cli.arguments import JsonFlag
+from api.cli.context import Session, complain, print_json
+from api.cli.embedded.secrets_file import FILE, POSTGRES_PASSWORD, read_secrets
+from api.cli.output_file import OutputOption, written
+from projections.config.settings import LedgerSettings
+from projections.database.errors import SchemaMismatchError, StorageUnavailableError
+from projections.privacy.key_export_log import note_export
+from projections.repositories.audit_log import OPERATOR, Action
+from projections.storage.bootstrap import Storage
+from projections.transparency_log.checkpoints import public_keys
+from projections.vault.key_ring import KeyRing
+
+NOTE = """\
+# The keys of a Redemption Ledger, written {at:%Y-%m-%d %H:%M} UTC by `ledger keys export`.
+#
+# Keep this file in a safe, apart from the database and its backups. With it and a backup every e-mail and every code
+# can be read; without it none can, by nobody: a backup alone is not enough.
+#
+# LEDGER_PEPPERS       finds a code or an e-mail again (HMAC-SHA-256)
+# LEDGER_MASTER_KEYS   opens the vault's texts (AES-256-GCM), and signs the checkpoints; their public keys:
+{public}
+# LEDGER_SECRET_KEY    makes the links in mails; with another one, links that were sent no longer work
+#
+# To restore: embedded, put this file into the data folder as {file} (mode 600) before the first `ledger up`;
+# containers, copy it into the volume `secrets` as {file}; elsewhere, set these variables.
+"""
+
+keys = typer.Typer(help="The key rings, without which no e-mail and no code opens.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    keys.command("export")(export)
+    app.add_typer(keys, name="keys")
+
+
+def export(
+    context: typer.Context,
+    output: OutputOption = None,
+    json: JsonFlag = False,
+) -> int:
+    """Write both key rings and what else must be kept, for safe keeping outside. Until it was done, doctor reminds."""
+    session: Session = context.obj
+    try:
+        settings = session.settings()
+    except StorageUnavailableError as stopped:
+        # The folder of a stopped ledger has its keys all the same.
+        known = read_secrets(session.data_dir)
+        if not {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} <= known.keys():
+            raise
+        return _without_note(known, output, stopped, as_json=json)
+    known = _secrets(settings, session.data_dir)
+    try:
+        with Storage.open(settings, pool_size=1) as storage:
+            _write(known, output, as_json=json)
+            action = Action(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
+            note_export(action, storage.vault.rings)
+    except (StorageUnavailableError, SchemaMismatchError) as trouble:
+        return _without_note(known, output, trouble, as_json=json)
+    return _done(output)
+
+
+def _without_note(known: dict[str, str], output: Path | None, trouble: Exception, *, as_json: bool) -> int:
+    """Keys are wanted most when the database is in trouble."""
+    _write(known, output, as_json=as_json)
+    complain(f"the database could not note it, so doctor goes on reminding: {trouble}")
+    return _done(output)
+
+
+def _done(output: Path | None) -> int:
+    if output is not None:
+        complain(f"the keys are in {output} (mode 600): move it to a safe place, apart from the backups")
+    return 0
+
+
+def _secrets(settings: LedgerSettings, folder: Path) -> dict[str, str]:
+    known = {
+        "LEDGER_PEPPERS": settings.peppers.get_secret_value(),
+        "LEDGER_MASTER_KEYS": settings.master_keys.get_secret_value(),
+        "LEDGER_SECRET_KEY": settings.secret_key.get_secret_value(),
+    }
+    # The embedded database knows its owner by it; a copied data folder can't be started without.
+    password = read_secrets(folder).get(POSTGRES_PASSWORD)
+    return known | ({POSTGRES_PASSWORD: password} if password else {})
+
+
+def _write(known: dict[str, str], output: Path | None, *, as_json: bool) -> None:
+    if as_json and output is None:
+        print_json(known)
+        return
+    ring = KeyRing.parse(known["LEDGER_MASTER_KEYS"])
+    public = "\n".join(f"#   {base64.b64encode(key).decode()}" for key in public_keys(ring))
+    note = NOTE.format(at=datetime.now(UTC), public=public, file=FILE)
+    text = note + "".join(f"{name}={value}\n" for name, value in known.items())
+    with written(output) as file:
+        file.write(text.encode())

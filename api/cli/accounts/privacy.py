@@ -1,0 +1,116 @@
+"""`ledger forget` and `ledger rotate-keys`: what happens to the vault's rows after they were written."""
+
+import time
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+
+from api.cli.arguments import JsonFlag, address_of
+from api.cli.context import EXIT_REFUSED, EXIT_USAGE, OpenLedger, Session, complain, print_json
+from api.settings import ApiSettings
+from api.use_cases.erase_person import Forgetting, Forgotten
+from domain.values.identifiers import EmailAddress
+from projections.privacy.erasure import ForgottenList, ForgottenListError
+from projections.privacy.key_rotation import KeyRotation
+from projections.terminal.tables import progress_bar
+from projections.terminal.text import say
+from projections.vault.vault import DigestMismatchError, SealBrokenError
+
+LEASE_GRACE_S = 10
+"""How much longer than a lease we wait for it; by then the sweep or we have settled it."""
+LOOK_S = 0.5
+NO_REASON = "no reason was given"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(forget)
+    app.command("rotate-keys")(rotate_keys)
+
+
+def forget(
+    context: typer.Context,
+    email: Annotated[str, typer.Argument(help="The address of the person.")],
+    reason: Annotated[str, typer.Option(help="Why; kept sealed in the vault, so without the address.")] = NO_REASON,
+    json: JsonFlag = False,
+) -> int:
+    """Forget a person: what they hold is closed, their links die, their address and texts about them are deleted.
+
+    Counts, balances and proofs stay as they are. Their id goes to a list outside the database (LEDGER_FORGOTTEN_FILE),
+    by which a restored backup forgets them again.
+    """
+    address = address_of(email)
+    session: Session = context.obj
+    with session.open() as ledger:
+        forgetting = Forgetting(
+            storage=ledger.storage,
+            forgotten=ForgottenList(ledger.settings.forgotten),
+            context=ledger.context,
+            new_id=uuid4,
+            mailbox=ApiSettings().mailbox,
+            action=ledger.action(),
+            reason=reason,
+        )
+        try:
+            done = _when_free(ledger, forgetting, address)
+        except ForgottenListError as fault:
+            complain(str(fault))
+            return EXIT_USAGE
+        if done.leased_until is not None:
+            complain("a letter to this person is being sent for longer than a lease lasts: run this again in a minute")
+            return EXIT_REFUSED
+    if json:
+        print_json({"forgotten": [str(key) for key in done.recipient_ids], "closed": done.closed})
+    elif done.recipient_ids:
+        say(f"forgotten; {done.closed} reservations were closed")
+    else:
+        say("nobody with this address is known; refused tries with it are deleted")
+    return 0
+
+
+def _when_free(ledger: OpenLedger, forgetting: Forgetting, address: EmailAddress) -> Forgotten:
+    """Forget, as soon as no worker holds a letter to this person; a lease is waited for once."""
+    until = time.monotonic() + ledger.settings.lease_s + LEASE_GRACE_S
+    done = forgetting.forget(address)
+    while done.leased_until is not None and time.monotonic() < until:
+        time.sleep(LOOK_S)
+        again = forgetting.forget(address)
+        done = Forgotten(again.recipient_ids, done.closed + again.closed, again.leased_until)
+    return done
+
+
+def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
+    """Seal and digest the vault anew under the first key of each ring, while everything runs.
+
+    Put a new key in front of LEDGER_PEPPERS or LEDGER_MASTER_KEYS, restart every process with it, then run this. What
+    is interrupted goes on with the next run.
+    """
+    session: Session = context.obj
+    with session.open() as ledger, progress_bar() as bar:
+        rotation = KeyRotation(ledger.storage)
+        task, rewritten = bar.add_task("sealing anew", total=rotation.left()), 0
+        try:
+            for number in rotation.run():
+                rewritten += number
+                bar.update(task, completed=rewritten)
+        except DigestMismatchError:
+            raise
+        except SealBrokenError as broken:
+            complain(f"{broken}: put the old key back behind the new one and run this again")
+            return EXIT_REFUSED
+        until = rotation.older_refusals_until()
+        if rewritten:
+            ledger.action().record("rotated_keys", None, f"{rewritten} rows")
+    if json:
+        print_json({"rewritten": rewritten, "older_pepper_needed_by_refusals_until": until})
+        return 0
+    if not rewritten and all(len(ring.keys) == 1 for ring in ledger.storage.vault.rings.values()):
+        say("nothing to do: each ring has one key: put a new one and a comma in front of it first")
+        return 0
+    say(f"{rewritten} rows were sealed anew; the master keys behind the first are not needed any more")
+    if until is None:
+        say("nor are the peppers behind the first")
+    else:
+        say(f"the older pepper stays in the ring until the refused tries up to {until:%Y-%m-%d} have aged out")
+    return 0

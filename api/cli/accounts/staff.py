@@ -1,0 +1,146 @@
+"""`ledger staff add|list|role|password|remove`: who may sign in, from the first admin on."""
+
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID, uuid4
+
+import typer
+
+from api.auth.passwords import password_hasher
+from api.auth.scopes import RANK
+from api.cli.arguments import JsonFlag, address_of
+from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
+from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
+from projections.repositories.audit_log import Action
+from projections.repositories.staff_accounts import Accounts, LastAdminError
+from projections.repositories.staff_sessions import StaffDesk
+from projections.terminal.tables import show, table
+from projections.terminal.text import say
+
+PASSWORD_BYTES = 15
+"""120 bits; 20 letters that are typed once and then changed."""
+LISTED_MAX = 10_000
+OLDEST = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
+
+Email = Annotated[str, typer.Argument(help="The address that they sign in with.")]
+
+staff = typer.Typer(help="Staff, who sign in at /support; /admin/staff is the same as a page.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (add, role, password, remove):
+        staff.command()(command)
+    staff.command("list")(list_staff)
+    app.add_typer(staff, name="staff")
+
+
+def add(
+    context: typer.Context,
+    email: Email,
+    role: Annotated[str, typer.Option(help="viewer, support or admin.")],
+    json: JsonFlag = False,
+) -> int:
+    """Take somebody on. The password that they begin with is printed here, once; they change it at /support/account."""
+    address, known = address_of(email), _role(role)
+    session: Session = context.obj
+    first = secrets.token_urlsafe(PASSWORD_BYTES)
+    with session.open() as ledger:
+        draft = ledger.storage.vault.staff(address, uuid4())
+        staff_id = add_staff(ledger.action(), draft, password_hasher().hash(first), known)
+        if staff_id is None:
+            complain(
+                "they are on the staff already: `ledger staff role` changes what they may, `password` their password"
+            )
+            return EXIT_REFUSED
+    if json:
+        print_json({"id": staff_id, "email": address.typed, "role": known, "password": first})
+    else:
+        say(first)
+    return 0
+
+
+def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
+    """List who is on the staff, in order of coming."""
+    session: Session = context.obj
+    with session.open() as ledger:
+        found = Accounts(ledger.storage).page(OLDEST, LISTED_MAX)
+    if json:
+        listed = [(line.staff_id, line.address, line.role, line.created_at) for line in found]
+        print_json([dict(zip(("id", "email", "role", "created_at"), line, strict=True)) for line in listed])
+        return 0
+    shown = table("since (UTC)", "role", "e-mail", fixed=("since (UTC)", "role"))
+    for line in found:
+        shown.add_row(local_time(line.created_at), line.role, line.address)
+    show(shown)
+    return 0
+
+
+def role(
+    context: typer.Context,
+    email: Email,
+    role: Annotated[str, typer.Argument(help="viewer, support or admin.")],
+    json: JsonFlag = False,
+) -> int:
+    """Change what somebody may, from their next click on."""
+    known = _role(role)
+    return _change(
+        context.obj,
+        email,
+        lambda action, staff_id: set_staff_role(action, staff_id, known),
+        {"role": known} if json else None,
+    )
+
+
+def password(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
+    """Make a new password, for somebody who lost theirs. It is printed here, once; all sessions of the old one end."""
+    new = secrets.token_urlsafe(PASSWORD_BYTES)
+    status = _change(
+        context.obj,
+        email,
+        lambda action, staff_id: set_new_password(action, staff_id, password_hasher().hash(new)),
+        {"password": new} if json else None,
+    )
+    if status == 0 and not json:
+        say(new)
+    return status
+
+
+def remove(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
+    """Close somebody's account and its sessions; what they did stays under their name."""
+    return _change(
+        context.obj,
+        email,
+        remove_staff,
+        {"removed": True} if json else None,
+    )
+
+
+def _change(
+    session: Session,
+    email: str,
+    change: Callable[[Action, UUID], bool],
+    told: dict[str, object] | None,
+) -> int:
+    """Change one account; `told` is what the JSON document says in addition to whose it is."""
+    address = address_of(email)
+    with session.open() as ledger:
+        account = StaffDesk(ledger.storage).account(address)
+        try:
+            if account is None or not change(ledger.action(), account.staff_id):
+                complain("nobody on the staff has this address: `ledger staff list` shows who is")
+                return EXIT_REFUSED
+        except LastAdminError:
+            complain("they are the last admin: make another first, with `ledger staff add EMAIL --role admin`")
+            return EXIT_REFUSED
+    if told is not None:
+        print_json({"id": account.staff_id, "email": address.typed, **told})
+    return 0
+
+
+def _role(named: str) -> str:
+    if named not in RANK:
+        raise typer.BadParameter("viewer, support or admin", param_hint="'--role'")
+    return named

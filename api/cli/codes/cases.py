@@ -1,0 +1,100 @@
+"""`ledger cases`, `resolve`: what waits for a person, and the person's word."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+
+from api.cli.arguments import AccessChoice, JsonFlag, reservation_id_of
+from api.cli.context import OpenLedger, Session, local_time, print_json
+from api.i18n.messages import event_sentence
+from domain.commands.reservation.resolve_case import Resolution, ResolveReservation
+from domain.errors import Refusal
+from projections.read_models.pagination import BEGINNING
+from projections.read_models.reader import CaseRow
+from projections.terminal.tables import show, styled, table
+from projections.terminal.text import say
+
+CASES_MAX = 10_000
+"""More than anybody can decide one by one; the oldest come first."""
+
+
+class As(StrEnum):
+    """What a person found out."""
+
+    SENT = "sent"
+    REFUNDED = "refunded"
+    RETRY = "retry"
+
+
+RESOLUTIONS: dict[As, Resolution] = {As.SENT: "sent", As.REFUNDED: "refunded", As.RETRY: "retry"}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(cases)
+    app.command()(resolve)
+
+
+def cases(
+    context: typer.Context,
+    closed: Annotated[bool, typer.Option("--closed", help="Closed ones too.")] = False,
+    json: JsonFlag = False,
+) -> int:
+    """List what waits for a person, oldest first."""
+    session: Session = context.obj
+    with session.open() as ledger:
+        found = ledger.reader.cases(BEGINNING, CASES_MAX, closed_too=closed)
+    if json:
+        print_json([case._asdict() for case in found])
+    elif not found:
+        say("no case is open" if not closed else "there never was a case")
+    else:
+        _print_table(found, ledger)
+    return 0
+
+
+def resolve(
+    context: typer.Context,
+    reservation: Annotated[str, typer.Argument(help="The reservation's id.")],
+    as_: Annotated[As, typer.Option("--as", help="sent: count it. refunded: give it back. retry: try on.")],
+    note: Annotated[str, typer.Option(help="What you found out; kept sealed in the vault.")],
+    revoke_access: AccessChoice = None,
+    json: JsonFlag = False,
+) -> int:
+    """Decide a case, or an invitation in doubt."""
+    reservation_id = reservation_id_of(reservation)
+    session: Session = context.obj
+    with session.open() as ledger:
+        command = ResolveReservation(
+            context=ledger.context(),
+            reservation_id=reservation_id,
+            resolution=RESOLUTIONS[as_],
+            case_id=uuid4(),
+            note=ledger.storage.vault.text(note, uuid4(), reservation_id),
+            revoke_access=revoke_access,
+        )
+        result = ledger.storage.ledger.execute([command])[0]
+    if isinstance(result, Refusal):
+        return ledger.refuse(result)
+    state = result.about().public_state
+    if json:
+        counted = {"used_count": result.code.used, "reserved": result.code.reserved}
+        print_json({"reservation_id": reservation_id, "state": state, **counted})
+    else:
+        say(f"{state}; used {result.code.used}, reserved {result.code.reserved}")
+    return 0
+
+
+def _print_table(found: list[CaseRow], ledger: OpenLedger) -> None:
+    listed = table("opened (UTC)", "reservation", "what happened", fixed=("opened (UTC)", "reservation"))
+    for case in found:
+        what = event_sentence("CaseOpened", {"cause": case.cause}, ledger.language)
+        if case.closed_at is not None:
+            how = event_sentence("CaseClosed", {"how": case.closed_how}, ledger.language)
+            what = f"{what}; {local_time(case.closed_at)}: {how}"
+        listed.add_row(local_time(case.opened_at), str(case.reservation_id), what)
+    show(listed)
+    if any(case.closed_at is None for case in found):
+        show("", styled("ledger resolve RESERVATION --as sent|refunded|retry --note TEXT", "dim"))

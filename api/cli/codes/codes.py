@@ -1,0 +1,273 @@
+"""`ledger issue`, `history`, `refund`, `reset-failed`: codes and their reservations."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+import orjson
+import typer
+
+from api.cli.arguments import (
+    READ_DAYS,
+    READ_REBINDS,
+    AccessChoice,
+    JsonFlag,
+    group_of,
+    moment_of,
+    reservation_id_of,
+    uses_of,
+    whole_number,
+)
+from api.cli.context import (
+    EXIT_REFUSED,
+    OpenLedger,
+    Session,
+    complain,
+    local_time,
+    print_json,
+    print_json_line,
+)
+from api.use_cases.code_history import history_of, line_of
+from api.use_cases.issue_codes import Issued, QuickLetters, Terms, issuing
+from domain.command_bus import Done
+from domain.commands.reservation.refund import RefundReservation
+from domain.errors import Refusal, ReservationNotRefundable
+from domain.values.identifiers import shown_code
+from domain.values.number_bounds import Bounds
+from projections.repositories.notes import Notes
+from projections.terminal.tables import progress_bar, show, styled, table
+from projections.terminal.text import say, write_document
+from projections.vault.random_source import POOL
+
+LIVE_MAX = 100_000
+FOLLOW_S = 0.5
+PROGRESS_FROM = 5_000
+_PREFIX = re.compile(r"[A-Za-z0-9]{0,12}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(issue)
+    app.command()(history)
+    app.command()(refund)
+    app.command("reset-failed")(reset_failed)
+
+
+def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signature
+    context: typer.Context,
+    max_uses: Annotated[str, typer.Option(help="Uses of each code: a number, or unlimited.")] = "1",
+    count: Annotated[int, typer.Option(parser=whole_number(Bounds(1, 1_000_000)), help="How many codes.")] = 1,
+    expires_at: Annotated[str | None, typer.Option(help="ISO 8601 time; UTC unless it says otherwise.")] = None,
+    validity_days: Annotated[
+        int | None, typer.Option(parser=READ_DAYS, help="Days of access after the invitation.")
+    ] = None,
+    open_code: Annotated[bool, typer.Option("--open", help="Not bound to the first person.")] = False,
+    group: Annotated[str | None, typer.Option(help="Group that people are invited to.")] = None,
+    prefix: Annotated[str, typer.Option(help="Up to 12 letters and digits that every code begins with.")] = "",
+    note: Annotated[str, typer.Option(help="Stands in each code's history; kept sealed in the vault.")] = "",
+    rebinds: Annotated[
+        int | None,
+        typer.Option(parser=READ_REBINDS, help="How often an access may be moved; as usual if not given."),
+    ] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Issue codes. Their texts are printed as they are issued and kept sealed; nowhere else are they in clear."""
+    if not _PREFIX.fullmatch(prefix):
+        raise typer.BadParameter("--prefix takes up to 12 letters A to Z and digits")
+    uses, moment = uses_of(max_uses), moment_of(expires_at, "--expires-at") if expires_at else None
+    session: Session = context.obj
+    progress = progress_bar(shown=not json and count >= PROGRESS_FROM)
+    with session.open() as ledger, progress as bar:
+        if moment is not None and moment <= ledger.now():
+            complain(f"{expires_at} is over: these codes can't be redeemed until `ledger terms` gives them another end")
+        terms = Terms(
+            max_uses=uses,
+            bound=not open_code,
+            expires_at=moment,
+            validity_days=validity_days,
+            group=group_of(group or ""),
+            note_id=_keep_note(ledger, note) if note else None,
+            rebinds_max=rebinds,
+        )
+        task = bar.add_task("issuing", total=count)
+        made = issuing(ledger.storage, terms, count, ledger.context(), POOL.uuid, QuickLetters(), prefix=prefix.upper())
+        try:
+            (_print_json_codes if json else _print_codes)(made, lambda done: bar.advance(task, done))
+        except (OSError, KeyboardInterrupt):
+            # The last batch is issued and perhaps unseen; an operator who issued it again would have it twice.
+            complain(
+                "more codes may be issued than were printed: `ledger export codes --output FILE` has the newest last"
+            )
+            raise
+    return 0
+
+
+def _keep_note(ledger: OpenLedger, note: str) -> UUID:
+    draft = ledger.storage.vault.text(note, uuid4())
+    Notes(ledger.storage).keep(draft)
+    return draft.text_id
+
+
+def _print_codes(made: Iterator[list[Issued]], progress: Callable[[int], None]) -> None:
+    for some in made:
+        say(*(code.text for code in some))
+        progress(len(some))
+
+
+def _print_json_codes(made: Iterator[list[Issued]], progress: Callable[[int], None]) -> None:
+    """One JSON list, batch by batch."""
+    between = "[\n"
+    for some in made:
+        shown = ",\n".join(f"  {orjson.dumps({'code': code.text, 'id': code.code_id}).decode()}" for code in some)
+        write_document(f"{between}{shown}")
+        between = ",\n"
+        progress(len(some))
+    write_document("\n]\n")
+
+
+def history(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(help="The code's text or its id.")],
+    as_of: Annotated[str | None, typer.Option(help="The code as it was at this ISO 8601 time.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with new events as they come, until Ctrl-C.")] = False,
+    json: JsonFlag = False,
+) -> int:
+    """Show everything that happened to a code, with the balance after each event."""
+    if follow:
+        return _follow(context.obj, code, json)
+    moment = moment_of(as_of, "--as-of") if as_of else None
+    session: Session = context.obj
+    with session.open() as ledger:
+        code_id = ledger.code_id(code)
+        document = history_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=moment)
+        text = None if json else ledger.reader.code_text(code_id)
+        if document and not json:
+            _add_private_texts(ledger, document, code_id)
+    if document is None:
+        complain(f"the code did not exist at {as_of}")
+        return EXIT_REFUSED
+    if json:
+        print_json(document)
+    else:
+        _print_history(document, text)
+    return 0
+
+
+def _follow(session: Session, code: str, json: bool) -> int:
+    """Events of a code as lines, old ones first, then new ones as they come."""
+    with session.open() as ledger:
+        code_id, version = ledger.code_id(code), 0
+        while True:
+            for line in ledger.reader.history(code_id, after=version):
+                version = line.version
+                shown = line_of(line, ledger.language)
+                if json:
+                    print_json_line(shown)
+                else:
+                    balance = f"used {shown['used_count']}, reserved {shown['reserved']}"
+                    say(f"{local_time(shown['at'])}  {balance}  {shown['sentence']}")
+            time.sleep(FOLLOW_S)
+
+
+def refund(
+    context: typer.Context,
+    reservation: Annotated[str, typer.Argument(help="The reservation's id.")],
+    note: Annotated[str, typer.Option(help="Why; kept sealed in the vault.")],
+    revoke_access: AccessChoice = None,
+    json: JsonFlag = False,
+) -> int:
+    """Give back one use: of a reservation that hangs (not leased, never unknown) or that was sent."""
+    reservation_id = reservation_id_of(reservation)
+    session: Session = context.obj
+    with session.open() as ledger:
+        command = RefundReservation(
+            context=ledger.context(),
+            reservation_id=reservation_id,
+            cause="staff",
+            note=ledger.storage.vault.text(note, uuid4(), reservation_id),
+            revoke_access=revoke_access,
+        )
+        result = ledger.storage.ledger.execute([command])[0]
+    if isinstance(result, Refusal):
+        return ledger.refuse(result)
+    if json:
+        print_json({"reservation_id": reservation_id, "state": "refunded", "used_count": result.code.used})
+    else:
+        say(f"refunded; used {result.code.used}, reserved {result.code.reserved}")
+    return 0
+
+
+def reset_failed(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(help="The code's text or its id.")],
+    json: JsonFlag = False,
+) -> int:
+    """Give back what hangs on a code: reservations that are not being sent and were never in doubt."""
+    session: Session = context.obj
+    with session.open() as ledger:
+        code_id = ledger.code_id(code)
+        before = history_of(ledger.reader, code_id, ledger.now(), ledger.language)
+        if before is None:
+            raise AssertionError("a code that was found has a history")
+        text = shown_code(ledger.reader.code_text(code_id) or str(code_id))
+        shown = before["used_count"] + before["reserved"]
+        report: dict[str, Any] = {
+            "code": text,
+            "used_before": shown,
+            "sent": ledger.reader.count_sent(code_id),
+            "max_uses": before["max_uses"],
+        }
+        refunded, left = _refund_hanging(ledger, code_id)
+    report |= {"used_after": shown - len(refunded), "refunded": refunded, "left": left}
+    if json:
+        print_json(report)
+        return 0
+    limit = "∞" if report["max_uses"] is None else report["max_uses"]
+    say(f"代码：{text}", f"当前使用次数：{shown}", f"实际成功邀请：{report['sent']}", f"最大使用次数：{limit}")
+    say(*(f"  {item['reservation_id']}: {item['why']}" for item in left))
+    say(f"已重置使用次数：{shown} → {report['used_after']}" if refunded else "使用次数正确，无需修复")
+    return 0
+
+
+def _refund_hanging(ledger: OpenLedger, code_id: UUID) -> tuple[list[UUID], list[dict[str, Any]]]:
+    """Refund each live reservation alone: what is leased or unknown is refused, and told."""
+    refunded: list[UUID] = []
+    left: list[dict[str, Any]] = []
+    for reservation_id in ledger.reader.live_reservations(code_id, LIVE_MAX):
+        command = RefundReservation(
+            context=ledger.context(), reservation_id=reservation_id, cause="reset", only_held=True
+        )
+        result = ledger.storage.ledger.execute([command])[0]
+        if isinstance(result, Done):
+            refunded.append(reservation_id)
+        elif isinstance(result, ReservationNotRefundable):
+            left.append({"reservation_id": reservation_id, "why": result.why})
+    return refunded, left
+
+
+def _add_private_texts(ledger: OpenLedger, document: dict[str, Any], code_id: UUID) -> None:
+    """Notes and server replies, for the operator's eyes; the JSON document leaves them out."""
+    for line, shown in zip(ledger.reader.history(code_id), document["events"], strict=False):
+        text_id: UUID | None = getattr(line.event, "text_id", None)
+        if text_id is not None and (text := ledger.reader.private_text(text_id)):
+            shown["sentence"] += f" ({text})"
+
+
+def _print_history(document: dict[str, Any], text: str | None) -> None:
+    limit = "unlimited" if document["max_uses"] is None else f"of {document['max_uses']}"
+    balance = f"used {document['used_count']} {limit}, reserved {document['reserved']}"
+    head = styled(shown_code(text) if text else str(document["id"]), "bold")
+    numbers = [("used", "right"), ("reserved", "right")]
+    fixed = ("time (UTC)", "used", "reserved")
+    listed = table("time (UTC)", "event", *numbers, "what happened", fixed=fixed)
+    for event in document["events"]:
+        listed.add_row(
+            local_time(event["at"]),
+            event["type"],
+            str(event["used_count"]),
+            str(event["reserved"]),
+            event["sentence"],
+        )
+    show(head.append(f"  {document['state']}: {balance}", style="not bold"), listed)

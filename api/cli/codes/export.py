@@ -1,0 +1,115 @@
+"""`ledger export codes|reservations|statements`: lists as CSV or JSON Lines, streamed."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.context import Session, complain
+from api.cli.output_file import OutputOption, written
+from api.cli.progress import Steps
+from api.use_cases.export_rows import (
+    CODE_COLUMNS,
+    RESERVATION_COLUMNS,
+    STATEMENT_COLUMNS,
+    Format,
+    Row,
+    code_rows,
+    lines_of,
+    reservation_rows,
+    statement_rows,
+)
+from projections.read_models.code_list import CodeList
+from projections.read_models.reservation_list import ReservationList
+from projections.read_models.statement_export import statement_lines
+from projections.repositories.audit_log import told
+
+FormatOption = Annotated[str | None, typer.Option("--format", help="csv or jsonl; else the file's ending tells, csv.")]
+
+
+def add_to(export: typer.Typer) -> None:
+    """Register the commands in the group `export`."""
+    for command in (codes, reservations, statements):
+        export.command()(command)
+
+
+def codes(
+    context: typer.Context,
+    output: OutputOption = None,
+    form: FormatOption = None,
+    group: Annotated[str | None, typer.Option(help="Only codes of this group.")] = None,
+    texts: Annotated[
+        bool, typer.Option("--texts/--no-texts", help="With the codes themselves; written to the audit.")
+    ] = True,
+) -> int:
+    """Write the codes with their balances, in order of issue. Another ledger's `import-codes` reads the file."""
+    session: Session = context.obj
+    with session.open() as ledger:
+        if texts:
+            ledger.action().record("exported_codes", None, told(group=group))
+        rows = code_rows(CodeList(ledger.storage), ledger.now, group, texts=texts)
+        return _write("codes", rows, CODE_COLUMNS, output, form)
+
+
+def reservations(
+    context: typer.Context,
+    output: OutputOption = None,
+    form: FormatOption = None,
+    emails: Annotated[bool, typer.Option("--emails", help="With the addresses; written to the audit.")] = False,
+) -> int:
+    """Write the reservations in the order in which they were made."""
+    session: Session = context.obj
+    with session.open() as ledger:
+        if emails:
+            ledger.action().record("exported_emails")
+        rows = reservation_rows(ReservationList(ledger.storage), addresses=emails)
+        columns = [name for name in RESERVATION_COLUMNS if emails or name != "email"]
+        return _write("reservations", rows, columns, output, form)
+
+
+def statements(
+    context: typer.Context,
+    output: OutputOption = None,
+    form: FormatOption = None,
+    code: Annotated[str | None, typer.Option(help="Only this code: its text or its id.")] = None,
+) -> int:
+    """Write every code's history, event by event, with the balance after each and a sentence."""
+    session: Session = context.obj
+    with session.open() as ledger:
+        only = None if code is None else ledger.code_id(code)
+        steps, url = Steps("exporting statements"), ledger.settings.database_url.get_secret_value()
+        rows = statement_rows(statement_lines(url, steps.grow, only), ledger.language)
+        return _write("statements", rows, STATEMENT_COLUMNS, output, form, steps)
+
+
+def _write(
+    what: str,
+    rows: Iterator[Row],
+    columns: Sequence[str],
+    output: Path | None,
+    form: str | None,
+    steps: Steps | None = None,
+) -> int:
+    known_form, count = _form(form, output), 0
+
+    def counted() -> Iterator[Row]:
+        nonlocal count
+        for row in rows:
+            count += 1
+            yield row
+
+    with steps or Steps(f"exporting {what}") as progress, written(output) as file:
+        for some in lines_of(counted(), columns, known_form):
+            file.write(some)
+            progress.at(count)
+    complain(f"written: {count:,} {'lines of statements' if what == 'statements' else what}")
+    return 0
+
+
+def _form(named: str | None, output: Path | None) -> Format:
+    if named is None:
+        return "jsonl" if output is not None and output.suffix in {".jsonl", ".ndjson"} else "csv"
+    if named not in {"csv", "jsonl"}:
+        raise typer.BadParameter(f"--format is csv or jsonl, not {named}")
+    return "csv" if named == "csv" else "jsonl"

@@ -1,0 +1,198 @@
+"""`ledger import-codes`: codes from a CSV or JSON Lines file, with what they have behind them."""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+from uuid import uuid4
+
+import typer
+from msgspec.structs import replace
+
+from api.cli.arguments import READ_DAYS, READ_REBINDS, JsonFlag, group_of, moment_of, uses_of
+from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, print_json
+from api.cli.progress import Steps
+from api.code_import.importer import Intake, Rejects, Tally
+from api.code_import.reader import FileFaultError, Format, Records
+from api.code_import.rejects_file import rejects_into
+from api.code_import.row_parser import COLUMNS
+from api.use_cases.issue_codes import AT_ONCE, Terms
+from domain.commands.context import Context
+from projections.terminal.text import say
+from projections.vault.random_source import POOL
+
+EXIT_FOUND = 1
+CONNECTIONS = AT_ONCE + 1
+"""For the batches under way, and for looking at the next one."""
+SHOWN_MAX = 20
+JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("import-codes")(import_codes)
+
+
+def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signature
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV with a line of column names, or JSON Lines; - for stdin.")],
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="THEIRS=OURS, for a column of another name; THEIRS= leaves one out."),
+    ] = None,
+    form: Annotated[str | None, typer.Option("--format", help="csv or jsonl; else the file's ending tells.")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Take the good lines; else one bad line ends it.")
+    ] = False,
+    rejects: Annotated[Path | None, typer.Option(help="Write bad lines with their reasons there (mode 600).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at every line and change nothing.")] = False,
+    max_uses: Annotated[str, typer.Option(help="Where a line names none: a number, or unlimited.")] = "1",
+    expires_at: Annotated[str | None, typer.Option(help="Where a line names none: an ISO 8601 time.")] = None,
+    validity_days: Annotated[int | None, typer.Option(parser=READ_DAYS, help="Where a line names none.")] = None,
+    rebinds: Annotated[int | None, typer.Option(parser=READ_REBINDS, help="Where a line names none.")] = None,
+    open_code: Annotated[bool, typer.Option("--open", help="Not bound, where a line does not say.")] = False,
+    group: Annotated[str | None, typer.Option(help="Where a line names none.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Import codes that exist elsewhere. All of the file is looked at first: with a bad line nothing is imported.
+
+    Columns: code (needed), max_uses, used (an opening balance), open, expires_at, validity_days, rebinds_max, group,
+    note, issued_at. What the ledger has as the file says stays: an import that broke off goes on when run again.
+    """
+    usual = Terms(
+        max_uses=uses_of(max_uses),
+        bound=not open_code,
+        expires_at=moment_of(expires_at, "--expires-at") if expires_at else None,
+        validity_days=validity_days,
+        group=group_of(group or ""),
+        rebinds_max=rebinds,
+    )
+    known_form, known_mapping, began = _form(form, file), _mapping(mapping or []), time.monotonic()
+    session: Session = context.obj
+    with _opened(file) as source:
+        try:
+            records = Records(source, known_form, known_mapping)
+        except FileFaultError as fault:
+            complain(f"nothing was imported: {file}: {fault}")
+            return EXIT_REFUSED
+        with (
+            session.open(CONNECTIONS) as ledger,
+            _made(rejects) as kept,
+            rejects_into(kept, known_form, records) as reject,
+        ):
+            run = _Run(ledger, records, usual, _size(source), quiet=json)
+            tally, is_done = run.whole(reject, skip_bad=skip_bad, dry_run=dry_run)
+    return _tell(tally, file, time.monotonic() - began, dry_run=dry_run, is_done=is_done, json=json)
+
+
+class _Run:
+    """One file's passes, each with its progress in bytes."""
+
+    def __init__(self, ledger: OpenLedger, records: Records, usual: Terms, size: int, *, quiet: bool) -> None:
+        self._ledger, self._records, self._usual, self._size = ledger, records, usual, size
+        self._quiet = quiet
+        self._correlation_id = uuid4()
+
+    def whole(self, reject: Rejects, *, skip_bad: bool, dry_run: bool) -> tuple[Tally, bool]:
+        """Look at the file and take it over, as far as it is to be; and whether it was."""
+        if skip_bad and not dry_run:
+            return self._pass("importing", lambda intake: intake.take(reject)), True
+        tally = self._pass("checking", lambda intake: intake.check(reject))
+        if dry_run or tally.rejected:
+            return tally, False
+        return self._pass("importing", lambda intake: intake.take()), True
+
+    def _pass(self, words: str, work: Callable[[Intake], Tally]) -> Tally:
+        with Steps(f"{words}, in bytes", self._size, quiet=self._quiet) as steps:
+            return work(
+                Intake(
+                    storage=self._ledger.storage,
+                    records=self._records,
+                    usual=self._usual,
+                    context=self._context,
+                    new_id=POOL.uuid,
+                    progress=steps.at,
+                )
+            )
+
+    def _context(self) -> Context:
+        return replace(self._ledger.context(), actor="import", correlation_id=self._correlation_id)
+
+
+def _form(named: str | None, file: Path) -> Format:
+    if named is None:
+        return "jsonl" if file.suffix.lower() in JSON_LINES else "csv"
+    if named not in {"csv", "jsonl"}:
+        raise typer.BadParameter(f"--format is csv or jsonl, not {named}")
+    return "csv" if named == "csv" else "jsonl"
+
+
+def _mapping(named: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in named:
+        theirs, is_one, ours = pair.rpartition("=")
+        if not is_one or (ours and ours not in COLUMNS):
+            raise typer.BadParameter(f"--map {pair}: give THEIRS=OURS with ours one of {', '.join(COLUMNS)}")
+        found[theirs] = ours
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file; stdin is kept in a nameless temporary one, since it is read more than once."""
+    if str(path) == "-":
+        with tempfile.TemporaryFile() as kept:
+            shutil.copyfileobj(sys.stdin.buffer, kept)
+            yield kept
+        return
+    try:
+        source = path.open("rb")
+    except OSError as refused:
+        raise typer.BadParameter(f"{path} can't be read ({refused.strerror})") from refused
+    with source:
+        if not source.seekable():
+            raise typer.BadParameter(f"{path} can be read only once: give it as - on stdin instead")
+        yield source
+
+
+def _size(source: BinaryIO) -> int:
+    return source.seek(0, os.SEEK_END)
+
+
+@contextmanager
+def _made(path: Path | None) -> Iterator[BinaryIO | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as refused:
+        raise typer.BadParameter(f"{path} can't be written ({refused.strerror})") from refused
+    with os.fdopen(descriptor, "wb") as file:
+        yield file
+
+
+def _tell(tally: Tally, file: Path, seconds: float, *, dry_run: bool, is_done: bool, json: bool) -> int:
+    for fault in tally.faults[:SHOWN_MAX]:
+        complain(f"{file}, line {fault.line}: {fault.why}")
+    if tally.rejected > SHOWN_MAX:
+        complain(f"... {tally.rejected - SHOWN_MAX:,} more bad lines: --rejects FILE writes all of them")
+    if json:
+        print_json({**tally.document(), "applied": is_done, "seconds": round(seconds, 1)})
+    elif is_done:
+        rate = f", {tally.imported / seconds:,.0f} per second" if tally.imported and seconds else ""
+        say(f"{tally.imported:,} imported in {seconds:,.1f} s{rate}; {tally.already:,} were there already")
+    else:
+        good = tally.lines - tally.rejected - tally.already
+        say(f"{tally.lines:,} lines: {good:,} to import, {tally.already:,} there already, {tally.rejected:,} bad")
+    if not tally.rejected:
+        return 0
+    if is_done or dry_run:
+        return EXIT_FOUND
+    complain("nothing was imported: mend these lines, or add --skip-bad to import the others")
+    return EXIT_REFUSED

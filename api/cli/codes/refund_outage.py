@@ -1,0 +1,89 @@
+"""`ledger refund-outage`: give back what an outage hurt, each reservation once, under one correlation id."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID, uuid4
+
+import typer
+from msgspec.structs import asdict, replace
+
+from api.cli.arguments import JsonFlag, moment_of
+from api.cli.context import OpenLedger, Session, local_time, print_json
+from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_hurt, give_back, parts_of
+from projections.terminal.tables import progress_bar, show, styled, table
+from projections.terminal.text import say
+
+SHOWN_MAX = 50
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("refund-outage")(refund_outage)
+
+
+def refund_outage(
+    context: typer.Context,
+    start: Annotated[str, typer.Option("--from", help="Beginning of the outage: ISO 8601, UTC unless it says so.")],
+    end: Annotated[str, typer.Option("--to", help="Its end.")],
+    include_sent: Annotated[
+        bool, typer.Option("--include-sent", help="Also what was sent then and nobody accepted.")
+    ] = False,
+    channel: Annotated[str | None, typer.Option(help="Only attempts through this channel, such as smtp.")] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="Only attempts at this server: HOST:PORT as in histories; not those that nobody learned it of."
+        ),
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Refund; without it only shows what would be.")] = False,
+    json: JsonFlag = False,
+) -> int:
+    """Give back the unknowns that wait for a person since an outage, and on demand what was sent but never accepted."""
+    window = Window(start=moment_of(start, "--from"), end=moment_of(end, "--to"), channel=channel, server=server)
+    if window.start >= window.end:
+        raise typer.BadParameter("--from must be earlier than --to")
+    session: Session = context.obj
+    correlation_id = uuid4() if apply else None
+    refunded = 0
+    with session.open() as ledger:
+        found = list(find_hurt(ledger.reader, window, include_sent=include_sent))
+        if correlation_id is not None:
+            refunded = _refund(ledger, found, correlation_id, include_sent=include_sent)
+    if json:
+        terms = {**asdict(window), "include_sent": include_sent}
+        done = {"applied": apply, "correlation_id": correlation_id, "refunded": refunded}
+        print_json({**terms, **done, "found": [asdict(item) for item in found]})
+        return 0
+    _print_table(found)
+    if correlation_id is not None:
+        say(f"refunded {refunded} of {len(found)} under correlation id {correlation_id}")
+    elif found:
+        say(f"{len(found)} would be refunded; nothing was changed: add --apply to do it")
+    return 0
+
+
+def _refund(ledger: OpenLedger, found: Sequence[Hurt], correlation_id: UUID, *, include_sent: bool) -> int:
+    """Refund each; what somebody settled since it was listed is left alone. How many were refunded."""
+    refunded = 0
+    with progress_bar() as bar:
+        task = bar.add_task("refunding", total=len(found))
+        for part in parts_of(found, REFUNDED_AT_ONCE):
+            context = replace(ledger.context(), correlation_id=correlation_id)
+            refunded += give_back(ledger.storage.ledger.execute, part, context, include_sent=include_sent)
+            bar.update(task, advance=len(part))
+    return refunded
+
+
+def _print_table(found: Sequence[Hurt]) -> None:
+    if not found:
+        say("nothing to refund: no reservation of that time waits for it")
+        return
+    names = ("attempt ended (UTC)", "reservation", "state", "channel", "server")
+    listed = table(*names, fixed=names[:3])
+    for item in found[:SHOWN_MAX]:
+        listed.add_row(
+            local_time(item.at), str(item.reservation_id), item.state, item.channel or "?", item.server or "?"
+        )
+    show(listed)
+    if len(found) > SHOWN_MAX:
+        show(styled(f"... and {len(found) - SHOWN_MAX} more (--json lists all)", "dim"))

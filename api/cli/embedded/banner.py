@@ -1,0 +1,32 @@
+"""What `ledger up` says when everything is ready: a panel on a terminal, plain lines elsewhere."""
+
+import sys
+from collections.abc import Sequence
+
+from api.cli.embedded.state_file import State
+from projections.terminal.tables import panel, show
+from projections.terminal.text import say, say_error
+
+
+def announce(state: State, missing: Sequence[str] = ()) -> None:
+    """Say where everything is, what to try first, and what is missing."""
+    if missing:
+        say_error(f"missing: {', '.join(missing)}: codes can be redeemed, the mails wait for it")
+    if sys.stdout.isatty():
+        show(panel(lines(state), title="Redemption Ledger is ready", subtitle="Ctrl-C ends it"))
+    else:
+        say(*lines(state))
+
+
+def lines(state: State) -> list[str]:
+    """What is said, one thing a line."""
+    api = state["api"]
+    pages = [("start", f"{api}/"), ("redeem a code", f"{api}/invite")]
+    if state["mailbox"]:
+        pages.append(("read the mails", f"{api}/mailbox"))
+    pages.append(("HTTP API", f"{api}/docs"))
+    if state["demo_code"]:
+        pages.append(("demo code", state["demo_code"]))
+    pages.append(("staff login", f"{state['staff_email']}  {state['staff_password']}"))
+    width = max(len(name) for name, _ in pages)
+    return [f"{name:<{width}}  {value}" for name, value in pages]

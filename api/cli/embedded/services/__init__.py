@@ -1,0 +1,1 @@
+"""The servers and components that `ledger up` starts."""

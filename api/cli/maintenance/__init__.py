@@ -1,0 +1,1 @@
+"""Commands that rebuild, verify, prove, transfer and import."""

@@ -1,0 +1,183 @@
+"""`ledger import-legacy`: move in from the counter-based system."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+from msgspec.structs import replace
+
+from api.cli.arguments import JsonFlag
+from api.cli.context import EXIT_SERVICE, EXIT_USAGE, OpenLedger, Session, complain, print_json
+from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, Finding, FindingKind, Tally
+from api.legacy_import.importer import MovingIn, Plan
+from api.legacy_import.report import report_file
+from domain.commands.context import Context
+from projections.legacy.source import LegacySourceError, OldSystem, open_old_system
+from projections.terminal.tables import Progress, progress_bar
+from projections.terminal.text import say
+
+SHOWN_PER_KIND_MAX = 10
+LISTED_PER_KIND_MAX = 100
+"""Findings of one kind in JSON; in the terminal too, of what is left out."""
+
+WORDS = {
+    "codes_read": "codes read",
+    "agreeing": "codes whose counter agrees with the records",
+    "too_high": "codes counted too high",
+    "too_low": "codes counted too low",
+    "over_limit": "codes over their limit (raised)",
+    "out_of_range": "codes with a number out of range, such as below zero",
+    "in_doubt": "codes with invitations of unknown outcome",
+    "unknown_status": "rows with an unknown status",
+    "removed": "invitations that the legacy system refunded (imported as refunded)",
+    "bad_email": "codes with email addresses that are not valid",
+    "binding_dropped": "codes bound to a person without an invitation that counts (binding dropped)",
+    "binding_kept": "codes bound to a person without an invitation that counts (binding kept)",
+    "rebind_limit": "codes with more moves than the legacy system permits",
+    "ended": "access grants that ended before this import",
+    "waiting": "people waiting for a free seat in invite_queue",
+    "queued": "people waiting to be processed in invite_queue",
+    "no_group": "codes imported without their group",
+    "orphan": "groups of records without a code (left out)",
+    "duplicate": "codes equal in normal form (left out)",
+    "bad_code": "texts that are not a code (left out)",
+    "unreadable": "unreadable rows (left out)",
+    "left_out": "rows left out in all, each named above or in the report",
+    "already": "codes in the ledger already",
+    "rebinds": "records of rebinds (no use)",
+    "guessable": "codes so short that they could be guessed (docs/guessing.md)",
+    "emails": "emails about access that ended",
+    "imported": "codes imported",
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("import-legacy")(import_legacy)
+
+
+def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
+    context: typer.Context,
+    dsn: Annotated[str, typer.Option(help="sqlite:////absolute/path.db or postgresql://user@host/database")],
+    apply: Annotated[bool, typer.Option("--apply", help="Import the codes; without it only report.")] = False,
+    keep_unproven: Annotated[
+        bool, typer.Option("--keep-unproven", help="Count what only the legacy counter claims, as an opening balance.")
+    ] = False,
+    keep_binding: Annotated[
+        bool, typer.Option("--keep-binding", help="Keep codes bound to their person although nothing counts as sent.")
+    ] = False,
+    notify_ended: Annotated[
+        bool, typer.Option("--notify-ended", help="Email people whose access ended before the import.")
+    ] = False,
+    rebinds_as_recorded: Annotated[
+        bool, typer.Option("--rebinds-as-recorded", help="Import rebind_limit as recorded, also above 1.")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write all findings to a .csv, .html or .txt file.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Import the codes of the legacy system, weighed by its invite records.
+
+    The legacy database is only read. An import that was interrupted is continued by the next run; a code that is in
+    the ledger already stays as it is there.
+    """
+    session: Session = context.obj
+    options = {
+        "keep_unproven": keep_unproven,
+        "keep_binding": keep_binding,
+        "notify_ended": notify_ended,
+        "rebinds_as_recorded": rebinds_as_recorded,
+    }
+    try:
+        with session.open() as ledger, open_old_system(dsn) as old:
+            tally, listed = _run(ledger, old, report, apply=apply, options=options)
+    except LegacySourceError as fault:
+        complain(str(fault))
+        return EXIT_SERVICE
+    except OSError as fault:
+        complain(f"the report can't be written to {report}: {fault.strerror}")
+        return EXIT_USAGE
+    if json:
+        findings = [item._asdict() for items in listed.values() for item in items]
+        unknown = tally.unknown_statuses()
+        print_json({"applied": apply, **tally.document(), "unknown_statuses": unknown, "findings": findings})
+    else:
+        _print(tally, listed, apply=apply, notify_ended=notify_ended)
+    return 0
+
+
+Listed = Mapping[FindingKind, list[Finding]]
+
+
+def _run(
+    ledger: OpenLedger, old: OldSystem, report: Path | None, *, apply: bool, options: Mapping[str, bool]
+) -> tuple[Tally, Listed]:
+    """One run with its progress; the counts, and the findings of each kind up to a bound."""
+    correlation_id = uuid4()
+
+    def now() -> Context:
+        return replace(ledger.context(), actor="import", correlation_id=correlation_id)
+
+    plan = Plan(apply=apply, language=ledger.settings.default_language, now=now, new_id=uuid4, **options)
+    moving = MovingIn(ledger.storage, ledger.reader, plan)
+    listed: dict[FindingKind, list[Finding]] = {kind: [] for kind in FINDING_KINDS}
+    with _progress(old.count(), apply=apply) as step, report_file(report, moving.tally) as write:
+        for finding in moving.run(old, step):
+            write(finding)
+            if len(listed[finding.kind]) < LISTED_PER_KIND_MAX:
+                listed[finding.kind].append(finding)
+    return moving.tally, listed
+
+
+class _Step:
+    """Moves a progress bar."""
+
+    def __init__(self, bar: Progress, total: int, words: str) -> None:
+        self._bar = bar
+        self._task = bar.add_task(words, total=total)
+
+    def __call__(self, done: int) -> None:
+        self._bar.update(self._task, completed=done)
+
+
+@contextmanager
+def _progress(total: int, *, apply: bool) -> Iterator[_Step]:
+    with progress_bar() as bar:
+        yield _Step(bar, total, "importing" if apply else "weighing")
+
+
+def _print(tally: Tally, listed: Listed, *, apply: bool, notify_ended: bool) -> None:
+    shown = [
+        found
+        for kind, items in listed.items()
+        for found in items[: LISTED_PER_KIND_MAX if kind in LEFT_OUT else SHOWN_PER_KIND_MAX]
+    ]
+    for found in shown:
+        say(f"{found.code or '-'} (old id {found.old_id}): {found.sentence}")
+    if shown:
+        say("")
+    numbers = tally.document()
+    for name, words in WORDS.items():
+        say(f"{numbers[name]:>9,}  {words}")
+        if name == "unknown_status":
+            _print_statuses(tally)
+    if tally.found > len(shown):
+        say("more was found than is shown here: --report FILE.html (or .csv) has all of it")
+    say(_emails_in_words(tally, apply=apply, notify_ended=notify_ended))
+    if not apply:
+        say("nothing was changed: add --apply to import the codes")
+
+
+def _print_statuses(tally: Tally) -> None:
+    for row in tally.unknown_statuses():
+        say(f"{row['number']:>13,}  {row['table']} {row['status']!r}")
+
+
+def _emails_in_words(tally: Tally, *, apply: bool, notify_ended: bool) -> str:
+    """To how many people the import writes, in either case."""
+    number = tally.kinds["ended"]
+    if notify_ended:
+        return f"{number:,} people {'get' if apply else 'would get'} an email that their access ended"
+    return f"no email is sent: {number:,} people whose access ended before this import would get one by --notify-ended"

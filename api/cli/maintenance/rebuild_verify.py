@@ -1,0 +1,144 @@
+"""`ledger rebuild`, `verify`, `explain`: numbers made anew from the log, compared with it, and told by name."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from api.cli.arguments import JsonFlag, moment_of, whole_number
+from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
+from api.i18n.catalogs import Translator, translator
+from api.use_cases.explain_balance import ExplainedReservation, Explanation, explanation_of
+from domain.values.number_bounds import VERSIONS, Bounds
+from projections.database.migrations import check_schema
+from projections.database.roles import check_owner
+from projections.event_store.row_mapping import PROJECTIONS
+from projections.rebuild.command import run_rebuild
+from projections.rebuild.rebuild import LISTED_MAX, Wish
+from projections.replay.worker_pool import WORKERS_MAX, stand_back, workers_here
+from projections.storage.bootstrap import check_keys
+from projections.terminal.tables import PlainTable, show, styled, table
+from projections.transparency_log.checkpoints import public_keys
+from projections.verification.command import grace_of, run_verify
+from projections.verification.merkle_check import Outside
+
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        parser=whole_number(Bounds(0, WORKERS_MAX)),
+        help="Processes that fold a long log; by default one per CPU.",
+    ),
+]
+LimitOption = Annotated[
+    int, typer.Option("--limit", parser=whole_number(Bounds(0, 10**9)), help="Most rows to list; all are counted.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(rebuild)
+    app.command()(verify)
+    app.command()(explain)
+
+
+def rebuild(
+    context: typer.Context,
+    projection: Annotated[
+        list[str] | None, typer.Option(help=f"This read model only: {', '.join(PROJECTIONS)}.")
+    ] = None,
+    code: Annotated[str | None, typer.Option(help="This code only: its text or its id.")] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Put the result in place; without it, only say what differs.")
+    ] = False,
+    limit: LimitOption = LISTED_MAX,
+    workers: WorkersOption = None,
+    json: JsonFlag = False,
+) -> int:
+    """Make the read models anew from the log while redeems go on. Exit code 1: rows differ, nothing was changed."""
+    names = frozenset(projection or PROJECTIONS)
+    if unknown := sorted(names - set(PROJECTIONS)):
+        raise typer.BadParameter(f"no projection {unknown[0]}: there are {', '.join(PROJECTIONS)}")
+    stand_back()
+    session: Session = context.obj
+    database_url = session.settings().owner_url
+    check_schema(database_url)
+    check_owner(database_url)
+    only = None
+    if code:
+        with session.open() as ledger:
+            only = ledger.code_id(code)
+    wish = Wish(names, only, apply, limit, workers=workers_here() if workers is None else workers)
+    return run_rebuild(database_url, wish, as_json=json, out=sys.stdout, err=sys.stderr)
+
+
+def verify(
+    context: typer.Context,
+    limit: LimitOption = LISTED_MAX,
+    workers: WorkersOption = None,
+    json: JsonFlag = False,
+) -> int:
+    """Compare every row with a fold of the log, and every event with every rule. Exit code 1: something is wrong."""
+    stand_back()
+    session: Session = context.obj
+    settings = session.settings()
+    database_url = settings.database_url.get_secret_value()
+    check_schema(database_url)
+    grace = grace_of(settings.lease_s, settings.sweep_s)
+    vault = settings.open_vault()
+    check_keys(database_url, vault)
+    outside = Outside(public_keys(vault.rings["master"]), settings.checkpoint_file, vault)
+    return run_verify(database_url, grace, limit, outside, workers, as_json=json, out=sys.stdout, err=sys.stderr)
+
+
+def explain(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(help="The code's text or its id.")],
+    as_of: Annotated[str | None, typer.Option(help="The code as it was at this ISO 8601 time.")] = None,
+    version: Annotated[
+        int | None, typer.Option(parser=whole_number(VERSIONS), help="The code as it was at this version.")
+    ] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Name each use of a code that counts, and say why every other reservation does not."""
+    moment = moment_of(as_of, "--as-of") if as_of else None
+    session: Session = context.obj
+    with session.open() as ledger:
+        code_id = ledger.code_id(code)
+        found = explanation_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=moment, version=version)
+        say = translator(ledger.language)
+    if found is None:
+        complain(f"the code did not exist at {as_of}")
+        return EXIT_REFUSED
+    if json:
+        print_json(found.model_dump())
+    else:
+        _print_explanation(found, say)
+    return 0
+
+
+def _print_explanation(found: Explanation, say: Translator) -> None:
+    show(styled(found.sentence, "bold"))
+    if found.openings:
+        show("", styled(say("explain.head.openings"), "bold"))
+        show(*(f"{opening.uses}  {opening.sentence}" for opening in found.openings))
+    for title, items in (
+        (say("explain.head.uses"), found.uses),
+        (say("explain.head.held"), found.held),
+        (say("explain.head.not_counted"), found.not_counted),
+    ):
+        if items:
+            show("", styled(title, "bold"), _table(items))
+    if found.left_out:
+        show(say("explain.left_out", left_out=found.left_out))
+
+
+def _table(items: list[ExplainedReservation]) -> PlainTable:
+    listed = table("number", "reservation", "what happened", fixed=("number", "reservation"), header=False)
+    for number, item in enumerate(items, start=1):
+        listed.add_row(f"{number}.", str(item.reservation_id), item.sentence)
+        for attempt in item.attempts:
+            began = local_time(attempt.began_at) if attempt.began_at else ""
+            what = attempt.sentence or attempt.outcome
+            listed.add_row("", "", f"  {attempt.delivery}.{attempt.attempt}  {began}  {what}")
+    return listed

@@ -1,0 +1,175 @@
+"""`ledger export events|vault|person`, `import-events`, `import-vault`: what a ledger holds, to take elsewhere."""
+
+import base64
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import orjson
+import typer
+
+from api.cli.accounts.privacy import NO_REASON
+from api.cli.arguments import JsonFlag, address_of
+from api.cli.codes import export as exporting
+from api.cli.context import EXIT_REFUSED, Session, complain, print_json
+from api.cli.output_file import OutputOption, written
+from api.use_cases.export_person import export_person
+from projections.database.migrations import check_schema
+from projections.database.roles import check_owner
+from projections.rebuild.command import ProgressLines
+from projections.replay.observer import PoisonEventError
+from projections.repositories.audit_log import Act
+from projections.storage.bootstrap import check_keys
+from projections.transfer.checksummed_lines import DamagedFileError
+from projections.transfer.log_export import Exported, export_log
+from projections.transfer.log_import import NotEmptyError, import_log
+from projections.transfer.vault_transfer import Moved, export_vault, import_vault
+
+FileArgument = Annotated[Path, typer.Argument(help="The file; - for stdin.")]
+
+export = typer.Typer(help="Write what the ledger holds into a file.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    export.command("events")(events)
+    export.command("vault")(vault)
+    export.command("person")(person)
+    exporting.add_to(export)
+    app.add_typer(export, name="export")
+    app.command("import-events")(import_events)
+    app.command("import-vault")(import_vault_file)
+
+
+def events(context: typer.Context, output: OutputOption = None, json: JsonFlag = False) -> int:
+    """Write the whole log as JSON Lines: events as stored, and the signed checkpoints. Nothing personal is in it."""
+    url = _database(context)
+    with _progress(json=json) as progress, written(output) as out:
+        done = export_log(url, out, progress)
+    _tell_log(done, "written", json=json and output is not None)
+    return 0
+
+
+def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = False) -> int:
+    """Write the primary data beside the log as JSON Lines: the vault, still sealed, staff, keys, refusals, audit.
+
+    Take it after `export events`. It opens with the key rings only (`ledger keys export`); keep them apart.
+    """
+    url = _database(context)
+    _record(context, "exported_vault")
+    with _progress(json=json) as progress, written(output) as out:
+        done = export_vault(url, out, progress)
+    _tell_vault(done, "written", json=json and output is not None)
+    return 0
+
+
+def person(
+    context: typer.Context,
+    email: Annotated[str, typer.Argument(help="The address of the person.")],
+    reason: Annotated[str, typer.Option(help="Why; kept sealed in the audit, so without the address.")] = NO_REASON,
+    output: OutputOption = None,
+    json: JsonFlag = True,  # noqa: ARG001 - it is always JSON, and every command takes --json
+) -> int:
+    """Write everything about one person as JSON, for them to have. It is written down that it was given out, and why.
+
+    Their reservations with every event and text, refused tries, and what staff did about them. Always JSON.
+    """
+    address = address_of(email)
+    session: Session = context.obj
+    with session.open() as ledger:
+        found = export_person(ledger.action(), address, ledger.language, reason)
+    with written(output) as file:
+        file.write(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
+    if not found["people"] and not found["refused_tries"]:
+        complain("nobody with this address is known")
+    return 0
+
+
+def import_events(context: typer.Context, file: FileArgument, json: JsonFlag = False) -> int:
+    """Bring an exported log into an empty database: the same positions, Merkle root and read models, or nothing."""
+    url = _database(context)
+    check_owner(url)
+    try:
+        with _progress(json=json) as progress, _read(file) as source:
+            done = import_log(url, source, progress)
+    except (DamagedFileError, NotEmptyError, PoisonEventError) as refused:
+        complain(f"nothing was imported: {refused}")
+        return EXIT_REFUSED
+    _tell_log(done, "imported", json=json)
+    return 0
+
+
+def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag = False) -> int:
+    """Bring an exported vault into a database whose vault is empty. It needs the key rings that it was sealed with."""
+    url = _database(context)
+    check_owner(url)
+    session: Session = context.obj
+    rings = session.settings().open_vault()
+    check_keys(url, rings)
+    try:
+        with _progress(json=json) as progress, _read(file) as source:
+            done = import_vault(url, source, rings, progress)
+    except (DamagedFileError, NotEmptyError) as refused:
+        complain(f"nothing was imported: {refused}")
+        return EXIT_REFUSED
+    _record(context, "imported_vault")
+    _tell_vault(done, "imported", json=json)
+    return 0
+
+
+def _record(context: typer.Context, act: Act) -> None:
+    session: Session = context.obj
+    with session.open() as ledger:
+        ledger.action().record(act)
+
+
+def _database(context: typer.Context) -> str:
+    session: Session = context.obj
+    url = session.settings().owner_url
+    check_schema(url)
+    return url
+
+
+@contextmanager
+def _progress(*, json: bool) -> Iterator[ProgressLines]:
+    progress = ProgressLines(sys.stderr, as_json=json)
+    try:
+        yield progress
+    finally:
+        progress.close()
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[BinaryIO]:
+    if str(path) == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        source = path.open("rb")
+    except OSError as refused:
+        raise typer.BadParameter(f"{path} can't be read ({refused.strerror})") from refused
+    with source:
+        yield source
+
+
+def _tell_log(done: Exported, verb: str, *, json: bool) -> None:
+    document: dict[str, Any] = {**done._asdict(), "root": base64.b64encode(done.root).decode()}
+    if json:
+        print_json(document)
+        return
+    complain(
+        f"{verb}: {done.events} events up to position {done.position}, {done.checkpoints} checkpoints,"
+        f" Merkle root {document['root']}"
+    )
+
+
+def _tell_vault(done: Moved, verb: str, *, json: bool) -> None:
+    if json:
+        print_json(done._asdict())
+        return
+    complain(f"{verb}: " + ", ".join(f"{count} {table}" for table, count in done.rows.items() if count))
+    for table, count in done.kept.items():
+        if count:
+            complain(f"{count} rows of {table} were there already and stay as they are")

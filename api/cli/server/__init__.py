@@ -1,0 +1,1 @@
+"""Commands that start components: up, run, migrate, exec."""

@@ -1,0 +1,98 @@
+"""What the embedded ledger has from its first start: an admin key, a staff login and a demo code."""
+
+import hashlib
+import os
+import random
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from api.auth.passwords import password_hasher
+from api.cli.embedded.errors import StackError
+from api.use_cases.issue_codes import Terms, issue_codes
+from domain.commands.context import Context
+from domain.values.identifiers import EmailAddress
+from projections.config.settings import LedgerSettings
+from projections.database.roles import become_keeper_of_the_vault
+from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
+
+FILE = "first-start.json"
+NAMES = ("admin_key", "staff_email", "staff_password", "demo_code")
+DEMO_USES = 100
+STAFF_EMAIL = "admin@ledger.example"
+
+
+def prepare(env: Mapping[str, str], demo: bool) -> dict[str, str]:
+    """Make (once) or recall the credentials of an embedded ledger whose database is migrated.
+
+    Args:
+        env: The children's environment: DATABASE_URL, the secrets, LEDGER_DATA_DIR.
+        demo: Whether to issue a demo code.
+
+    Returns:
+        admin_key, staff_email, staff_password, demo_code (empty without a demo).
+
+    Raises:
+        StackError: The file that keeps them is damaged.
+    """
+    path = Path(env["LEDGER_DATA_DIR"]) / FILE
+    if path.exists():
+        return _recalled(path)
+    made = {
+        "admin_key": "rl_" + secrets.token_urlsafe(24),
+        "staff_email": STAFF_EMAIL,
+        "staff_password": secrets.token_urlsafe(12),
+        "demo_code": "",
+    }
+    with Storage.open(_settings(env), pool_size=1) as storage:
+        _enter(storage, made)
+        if demo:
+            now = storage.recorder.clock.now()
+            terms = Terms(max_uses=DEMO_USES, bound=False)
+            context = Context(now=now, actor="operator", actor_id="first-start")
+            made["demo_code"] = issue_codes(storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
+    _write(path, made)
+    return made
+
+
+def _recalled(path: Path) -> dict[str, str]:
+    try:
+        known: dict[str, str] = orjson.loads(path.read_bytes())
+        return {name: known[name] for name in NAMES}
+    except (ValueError, KeyError, TypeError) as damaged:
+        raise StackError(f"{path} is damaged: delete it, and a new key and password are made") from damaged
+
+
+def _settings(env: Mapping[str, str]) -> LedgerSettings:
+    os.environ.update(env)
+    return LedgerSettings()
+
+
+def _enter(storage: Storage, made: Mapping[str, str]) -> None:
+    """The key as its digest, the staff member with sealed address and hashed password."""
+    clock = storage.recorder.clock
+    staff_id = uuid4()
+    draft = storage.vault.staff(EmailAddress.parse(made["staff_email"]), staff_id)
+    sealed = draft.seal()
+    digest = hashlib.sha256(made["admin_key"].encode()).digest()
+    with storage.datastore.get_connection() as conn, conn.transaction():
+        clock.refresh(conn)
+        now = clock.now()
+        become_keeper_of_the_vault(conn)
+        conn.execute(QUERIES["insert_api_key"], (uuid4(), digest, "admin", now))
+        row: tuple[Any, ...] = (staff_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
+        password_hash = password_hasher().hash(made["staff_password"])
+        conn.execute(QUERIES["upsert_staff"], (*row, password_hash, "admin", now))
+
+
+def _write(path: Path, made: Mapping[str, str]) -> None:
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(orjson.dumps(made, option=orjson.OPT_INDENT_2))
+    temporary.replace(path)

@@ -1,0 +1,131 @@
+"""`ledger run`: one part of the ledger as a container's only process. Secrets are made once, in a volume."""
+
+import fcntl
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from api.cli.arguments import whole_number
+from api.cli.context import complain
+from api.cli.embedded.secrets_file import FILE, load_secrets
+from api.cli.production_checks import refuse_unsafe
+from domain.values.number_bounds import PORTS
+from projections.config.settings import LedgerSettings
+from projections.database.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
+from projections.database.migrations import check_schema, migrate
+from projections.database.roles import owns_schema
+from projections.storage.bootstrap import check_keys
+from projections.telemetry import multiprocess
+from projections.transparency_log.checkpoint_file import check_published
+
+PAUSE_S = 1.0
+
+Component = Literal["migrate", "backend", "worker", "beat"]
+
+MIGRATING: Final = ("migrate", "backend")
+
+OWNER_ONLY = ("LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE")
+"""Left out of the environment of the process that stays: it has the rights of the runtime role."""
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "backend": (
+        "uvicorn", "api.main:create_app", "--factory",
+        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--no-proxy-headers",
+        "--no-server-header",
+    ),
+    "worker": ("celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO"),
+    "beat": ("celery", "-A", "workers.celery_app", "-q", "beat", "--loglevel", "INFO", "--pidfile="),
+}  # fmt: skip
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(run)
+
+
+def run(
+    component: Annotated[Component, typer.Argument(help="Component to run.")],
+    host: Annotated[str, typer.Option(help="Where the backend listens.")] = "0.0.0.0",  # noqa: S104 - inside its container
+    port: Annotated[int, typer.Option(parser=whole_number(PORTS), help="The backend's port.")] = 8000,
+    name: Annotated[str, typer.Option(help="A worker's name, where several share a host.")] = "celery",
+) -> None:
+    """Run one component in production: migrate, backend, worker or beat.
+
+    `migrate` brings the schema up to this version and exits; it needs the owner's password, the others do not. The
+    backend migrates too if its role owns the schema; otherwise it waits for the migration, as worker and beat do.
+    A start with unsafe settings, wrong keys, or a database that is unavailable, newer, or restored from an older
+    backup is refused with a one-line error.
+    """
+    from api.cli.unknown_settings import misspelt  # noqa: PLC0415 - only starting wants the settings of all parts
+
+    if secrets_file := os.environ.get("LEDGER_SECRETS_FILE"):
+        _make_secrets(Path(secrets_file).parent)
+    settings = LedgerSettings()
+    _check_settings_of(component)
+    refuse_unsafe(settings, os.environ)
+    for strange in misspelt(os.environ):
+        complain(strange)
+    _wait_for_schema(settings, migrates=component in MIGRATING)
+    if component == "migrate":
+        return
+    url = settings.database_url.get_secret_value()
+    check_keys(url, settings.open_vault())
+    check_published(url, settings.checkpoint_file)
+    if (folder := multiprocess.folder()) is not None:
+        multiprocess.wipe(folder)
+    command = [sys.executable, "-m", *COMMANDS[component]]
+    if component == "backend":
+        command += ["--host", host, "--port", str(port)]
+    elif component == "worker":
+        command += ["--hostname", f"{name}@%h"]
+    kept = {name: value for name, value in os.environ.items() if name not in OWNER_ONLY}
+    os.execve(sys.executable, command, kept)  # noqa: S606 - no shell is wanted; the commands are above
+
+
+def _check_settings_of(component: Component) -> None:
+    """Read the component's own settings too, so that it does not fail over them with a traceback."""
+    from api.settings import ApiSettings  # noqa: PLC0415 - only this command wants them
+    from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
+
+    (ApiSettings if component in MIGRATING else WorkerSettings)()
+
+
+def _make_secrets(folder: Path) -> None:
+    """Make the secrets if there are none yet; of several containers that start at once one does, the others wait."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        is_first = not (folder / FILE).exists()
+        load_secrets(folder)
+    if is_first:
+        complain("new secrets were made: save them with `ledger keys export`, without them no e-mail opens again")
+
+
+def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:
+    """Bring the schema up to this version if that is this process' task, otherwise wait for the process that does.
+
+    Raises:
+        StorageUnavailableError: The database was unavailable for longer than LEDGER_DATABASE_WAIT_S.
+        SchemaMismatchError: It is newer than this version, or was not migrated within that time.
+        RolesMissingError: The running role is not as it should be.
+    """
+    url = settings.database_url.get_secret_value()
+    ends = time.monotonic() + settings.database_wait_s
+    while True:
+        try:
+            if migrates and owns_schema(settings.owner_url):
+                migrate(settings.owner_url, url)
+            check_schema(url)
+        except NewerSchemaError:
+            raise
+        except (StorageUnavailableError, SchemaMismatchError) as trouble:
+            if time.monotonic() > ends:
+                raise type(trouble)(
+                    f"{trouble}; waited {settings.database_wait_s:.0f} s: start it, or correct DATABASE_URL"
+                ) from trouble
+            time.sleep(PAUSE_S)
+        else:
+            return

@@ -1,0 +1,44 @@
+"""`ledger up` and `ledger migrate`: starting things."""
+
+from typing import Annotated
+
+import typer
+
+from api.cli.arguments import whole_number
+from api.cli.context import Session, print_json
+from domain.values.number_bounds import PORTS
+from projections.database.migrations import migrate as apply_migrations
+from projections.terminal.text import say
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(up)
+    app.command()(migrate)
+
+
+def up(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(parser=whole_number(PORTS), help="Port of the API and the pages.")] = 8000,
+    demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Issue a demo code at the first start.")] = True,
+) -> int:
+    """Start everything on private servers: PostgreSQL, Valkey, API, worker, beat and a mailbox. Ctrl-C ends it."""
+    from api.cli.embedded.up import run_up  # noqa: PLC0415 - other commands start no servers
+
+    session: Session = context.obj
+    return run_up(session.data_dir, port, demo)
+
+
+def migrate(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> int:
+    """Bring the database's schema up to this version."""
+    session: Session = context.obj
+    settings = session.settings()
+    applied = apply_migrations(settings.owner_url, settings.database_url.get_secret_value())
+    if json:
+        print_json({"applied": applied})
+    else:
+        say(*[f"applied {name}" for name in applied] or ["nothing to do: the schema is up to date"])
+    return 0

@@ -1,0 +1,30 @@
+"""Variables that look like settings and are none: a misspelt one would otherwise do nothing, and say nothing."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+
+from api.cli.embedded.secrets_file import SERVER_PASSWORDS
+from api.settings import ApiSettings
+from workers.settings import WorkerSettings
+
+PREFIX = "LEDGER_"
+ELSEWHERE = frozenset({
+    "LEDGER_SECRETS_FILE",  # names the file that settings are read from
+    *SERVER_PASSWORDS,  # of the embedded servers, from a data folder's secrets
+    "LEDGER_DEBUG",  # refused in production
+    "LEDGER_PORT",  # of compose.yaml, like the next two
+    "LEDGER_IMAGE",
+    "LEDGER_LOG_SIZE",
+})  # fmt: skip
+"""What is read from the environment beside the settings."""
+
+
+def misspelt(names: Iterable[str]) -> Iterator[str]:
+    """One sentence for each variable that begins like ours and that nothing reads."""
+    known = ELSEWHERE | {
+        f"{PREFIX}{field.upper()}" for kind in (ApiSettings, WorkerSettings) for field in kind.model_fields
+    }
+    for name in sorted(set(names)):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            yield f"{name} is no setting{f', did you mean {near[0]}?' if near else ' (docs/settings.md lists them)'}"

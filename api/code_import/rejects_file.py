@@ -1,0 +1,48 @@
+"""The lines of a file that were not taken, as a file of the same format: to be mended and imported again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import orjson
+
+from api.code_import.importer import Rejects, nowhere
+from api.code_import.reader import Format, Record, Records
+from api.schemas.csv_cells import csv_line
+
+
+@contextmanager
+def rejects_into(file: BinaryIO | None, form: Format, records: Records) -> Iterator[Rejects]:
+    """What keeps rejected lines in a file: with their line and the reason, which an import passes over.
+
+    Args:
+        file: Where to; None if nobody wants them.
+        form: Of the file that they are from.
+        records: That file.
+    """
+    if file is None:
+        yield nowhere
+        return
+    width = len(records.original_names)
+    if form == "csv":
+        file.write(csv_line([*records.original_names, "line", "why"]).encode())
+
+    def keep(record: Record, why: str) -> None:
+        if form == "jsonl":
+            file.write(_json_line(record, why))
+            return
+        cells = records.original_cells(record)
+        cells += [""] * (width - len(cells))
+        file.write(csv_line([*cells, record.line, why]).encode())
+
+    yield keep
+
+
+def _json_line(record: Record, why: str) -> bytes:
+    text = record.raw.decode(errors="replace").strip()
+    try:
+        known = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        known = None
+    about = known if isinstance(known, dict) else {"record": text}
+    return orjson.dumps({**about, "line": record.line, "why": why}, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,214 @@
+"""From the cells of one record to a code with its terms and what it has behind it; a cell that is wrong says how."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from api.use_cases.issue_codes import Terms
+from domain.values.group_name import NAME_LENGTH_MAX, fault_of_group
+from domain.values.identifiers import MalformedCodeError, normal_code
+from domain.values.number_bounds import DAYS, REBINDS, USES, USES_SO_FAR, Bounds, NumberError, parse_number
+from domain.values.timestamps import TimestampError, parse_timestamp
+
+NOTE_LENGTH_MAX: Final = 2_000
+TERMS_KEPT_MAX: Final = 1_024
+"""Different terms of a file that are remembered."""
+SHOWN_LENGTH_MAX: Final = 40
+"""Letters of a wrong cell that a message repeats."""
+UNLIMITED: Final = "unlimited"
+USUAL: Final = "usual"
+YES_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+COLUMNS: Final[Mapping[str, str]] = {
+    "code": "the code; needed",
+    "max_uses": "a number from 1, or unlimited",
+    "used": "uses so far: they become an opening balance",
+    "open": "yes: not bound to the first person who redeems it",
+    "expires_at": "ISO 8601; UTC unless it says otherwise",
+    "validity_days": "days of access after the invitation",
+    "rebinds_max": "how often an access may be moved to another group: a number from 0, or usual",
+    "group": "name of the group",
+    "note": "stands in the code's history",
+    "issued_at": "when it was issued elsewhere",
+    "state": "as our own exports say it: paused stays paused, a revoked code is refused",
+    "reserved": "as our own exports say it: uses that hang there have to be settled there first",
+}
+"""Ours, and what each holds."""
+PASSED_OVER: Final = frozenset({"id", "available", "line", "why"})
+"""Columns of our own files that say nothing about how a code is to be issued."""
+
+
+class CellFaultError(ValueError):
+    """A cell makes no sense. The message is a sentence without its place.
+
+    Attributes:
+        column: Ours.
+    """
+
+    def __init__(self, column: str, what: str) -> None:
+        super().__init__(what)
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeRow:
+    """One code as a file has it; `text` is in normal form."""
+
+    text: str
+    terms: Terms
+    used: int = 0
+    issued_at: datetime | None = None
+    is_paused: bool = False
+    note: str = ""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has nothing behind it."""
+        return not (self.used or self.issued_at or self.is_paused or self.note)
+
+
+def row_of(cells: Mapping[str, str], usual: Terms) -> CodeRow:
+    """Read one record; a term that it leaves open is as usual.
+
+    Args:
+        cells: By our columns; what is not there or empty is left open.
+        usual: Terms of codes whose record names none.
+
+    Raises:
+        CellFaultError: A cell makes no sense.
+    """
+    text = code_text(cells.get("code", ""))
+    terms, used = row_terms(cells, usual), used_uses(cells, usual)
+    if _number("reserved", cells.get("reserved", "") or "0", USES_SO_FAR):
+        raise CellFaultError(
+            "reserved", "it has uses that are not settled where it comes from: settle them there first"
+        )
+    state = cells.get("state", "").lower()
+    if state == "revoked":
+        raise CellFaultError("state", "it was revoked where it comes from: leave it out")
+    if len(note := cells.get("note", "")) > NOTE_LENGTH_MAX:
+        raise CellFaultError("note", f"note is longer than {NOTE_LENGTH_MAX} letters")
+    issued_at = cells.get("issued_at", "")
+    return CodeRow(
+        text=text,
+        terms=terms,
+        used=used,
+        issued_at=_moment("issued_at", issued_at) if issued_at else None,
+        is_paused=state == "paused",
+        note=note,
+    )
+
+
+def code_text(typed: str) -> str:
+    """A code in normal form.
+
+    Raises:
+        CellFaultError: It can't be one. The message does not repeat it: it may be somebody's code but for a letter.
+    """
+    if not typed:
+        raise CellFaultError("code", "code is empty")
+    try:
+        return normal_code(typed)
+    except MalformedCodeError as bad:
+        raise CellFaultError("code", "code can't be one: 1 to 64 letters and digits") from bad
+
+
+def used_uses(cells: Mapping[str, str], usual: Terms) -> int:
+    """The uses so far of one record; 0 where it names none.
+
+    Raises:
+        CellFaultError: It is no number, or above the limit.
+    """
+    used = _number("used", cells.get("used", "") or "0", USES_SO_FAR)
+    limit = row_terms(cells, usual).max_uses
+    if limit is not None and used > limit:
+        raise CellFaultError("used", f"used {used} is above max_uses {limit}: raise max_uses to {used} at least")
+    return used
+
+
+def row_terms(cells: Mapping[str, str], usual: Terms) -> Terms:
+    """The terms of one record.
+
+    Raises:
+        CellFaultError: A cell makes no sense.
+    """
+    return _terms_of(tuple(cells.get(column, "") for column in _TERMS), usual)
+
+
+@lru_cache(maxsize=TERMS_KEPT_MAX)
+def _terms_of(cells: tuple[str, ...], usual: Terms) -> Terms:
+    """The same for the cells of the columns of terms; most records of a file have those of the one before."""
+    named: dict[str, Any] = {
+        field: read(column, cell) for (column, (field, read)), cell in zip(_TERMS.items(), cells, strict=True) if cell
+    }
+    return replace(usual, **named) if named else usual
+
+
+def _uses(column: str, cell: str) -> int | None:
+    if cell.lower() == UNLIMITED:
+        return None
+    try:
+        return _number(column, cell, USES)
+    except CellFaultError as bad:
+        raise CellFaultError(
+            column, f"{column} {_shown(cell)} is neither a number from 1 nor the word unlimited"
+        ) from bad
+
+
+def _days(column: str, cell: str) -> int:
+    return _number(column, cell, DAYS)
+
+
+def _rebinds(column: str, cell: str) -> int | None:
+    if cell.lower() == USUAL:
+        return None
+    try:
+        return _number(column, cell, REBINDS)
+    except CellFaultError as bad:
+        bounds = f"from {REBINDS.least} to {REBINDS.most}"
+        told = f"{column} {_shown(cell)} is neither a whole number {bounds} nor the word usual"
+        raise CellFaultError(column, told) from bad
+
+
+def _bound(column: str, cell: str) -> bool:
+    if cell.lower() not in YES_NO:
+        raise CellFaultError(column, f"{column} {_shown(cell)} is neither yes nor no")
+    return not YES_NO[cell.lower()]
+
+
+def _name(column: str, cell: str) -> str:
+    if (fault := fault_of_group(cell)) == "address":
+        raise CellFaultError(column, f"{column} is an e-mail address, and events may hold none: name it otherwise")
+    if fault is not None:
+        raise CellFaultError(column, f"{column} is no name of up to {NAME_LENGTH_MAX} letters on one line")
+    return cell
+
+
+def _moment(column: str, cell: str) -> datetime:
+    try:
+        return parse_timestamp(cell)
+    except TimestampError as bad:
+        raise CellFaultError(column, f"{column} {_shown(cell)} {bad}") from bad
+
+
+def _number(column: str, cell: str, bounds: Bounds) -> int:
+    try:
+        return parse_number(cell, bounds)
+    except NumberError as bad:
+        raise CellFaultError(column, f"{column} {_shown(cell)} {bad}") from bad
+
+
+def _shown(cell: str) -> str:
+    return ascii(cell[:SHOWN_LENGTH_MAX])
+
+
+_TERMS: Final[Mapping[str, tuple[str, Callable[[str, str], Any]]]] = {
+    "max_uses": ("max_uses", _uses),
+    "open": ("bound", _bound),
+    "expires_at": ("expires_at", _moment),
+    "validity_days": ("validity_days", _days),
+    "rebinds_max": ("rebinds_max", _rebinds),
+    "group": ("group", _name),
+}
+"""By column: the field of the terms, and how its cell is read."""

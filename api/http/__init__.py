@@ -1,0 +1,1 @@
+"""ASGI and FastAPI plumbing: middleware, problems, validation, paging, OpenAPI."""

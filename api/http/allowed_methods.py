@@ -1,0 +1,60 @@
+"""Which methods a path has, and the path that a trailing slash hides: the router knows neither."""
+
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.routing import iter_route_contexts
+from starlette.routing import Match, Route
+
+from api.errors import ProblemError
+
+STATIC_FILES: Final = "/static"
+"""Where static files are mounted; they are no routes."""
+ANY_PATH = ":path}"
+"""Ends the template of a route that answers 404 for every path that no other route has."""
+
+
+def not_found(request: Request) -> ProblemError:
+    """Return the problem of a path that has no answer to this method: 405 where it has one to others, else 404."""
+    is_file = request.url.path.startswith(f"{STATIC_FILES}/")
+    allowed = ["GET", "HEAD"] if is_file else _methods_at(request, request.url.path)
+    if not allowed or request.method in allowed:
+        return ProblemError("NOT_FOUND")
+    problem = ProblemError("METHOD_NOT_ALLOWED")
+    problem.headers = {"Allow": ", ".join(allowed)}
+    return problem
+
+
+def without_slash(request: Request) -> str | None:
+    """The path and query of this request without a trailing slash, if something is there; None if not.
+
+    It begins with one slash, so it stays on this host whatever the Host header says.
+    """
+    path: str = request.scope["path"]
+    bare = path.removesuffix("/")
+    if bare == path or not _methods_at(request, bare):
+        return None
+    query = request.scope["query_string"].decode("latin-1")
+    return quote("/" + bare.lstrip("/")) + (f"?{query}" if query else "")
+
+
+def _methods_at(request: Request, path: str) -> list[str]:
+    """Return the methods of a path in alphabetical order; none if nothing is there.
+
+    Where templates overlap, as `/codes/import` and `/codes/{code_id}` do, the more literal one has the path.
+    """
+    found = list(_routes_at(request, path))
+    nearest = max((literalness for literalness, _ in found), default=())
+    return sorted({method for literalness, methods in found if literalness == nearest for method in methods})
+
+
+def _routes_at(request: Request, path: str) -> Iterator[tuple[tuple[bool, ...], set[str]]]:
+    """For each route that matches the path: which segments of its template are literal, and its methods."""
+    scope = {"type": "http", "method": request.method, "path": path, "headers": []}
+    for route in iter_route_contexts(request.app.routes):
+        template = route.path or ""
+        is_there = isinstance(route.original_route, Route) and not template.endswith(ANY_PATH)
+        if is_there and route.matches(scope)[0] is not Match.NONE:
+            yield tuple("{" not in segment for segment in template.split("/")), set(route.methods or ())

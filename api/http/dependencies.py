@@ -1,0 +1,192 @@
+"""What routes take from a request: the services, the language, the caller, and what the caller may do."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, Protocol
+from uuid import UUID
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.types import Scope as AsgiScope
+
+from api.auth.scopes import GRANTS, Role, Scope, scopes_of
+from api.auth.session_cookies import COOKIE, TOKEN_HEADER, digest_of, form_token, is_own
+from api.errors import ProblemError
+from api.http.problems import language_of
+from api.use_cases.services import Caller, Services
+from domain.ports import Language
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing, and so need no proof that a page of ours asks."""
+
+bearer = HTTPBearer(
+    auto_error=False,
+    description="An API key. Its scopes, or those of its role, say what it opens. A staff session opens what its role "
+    "does; requests that change something then carry the session's token in X-CSRF-Token.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whoever asks. `token` is what requests of a staff session carry; None of keys.
+
+    `until`: when a key expires; None if it does not.
+    """
+
+    caller: Caller
+    scopes: frozenset[Scope]
+    role: Role | None
+    until: datetime | None = None
+    token: str | None = None
+
+
+class _Member(Protocol):
+    @property
+    def staff_id(self) -> UUID:
+        """Whose session it is."""
+
+    @property
+    def role(self) -> str:
+        """Their role."""
+
+
+class _Sessions(Protocol):
+    def of_session(self, digest: bytes, now: datetime) -> _Member | None:
+        """Whose session it is."""
+
+
+class _Desk(Protocol):
+    """What is asked of the desk of support."""
+
+    @property
+    def secret(self) -> bytes:
+        """Key of the tokens."""
+
+    @property
+    def staff(self) -> _Sessions:
+        """The sessions."""
+
+
+async def _services(request: Request) -> Services:
+    return services_of(request)
+
+
+async def _language(request: Request) -> Language:
+    return language_of(request)
+
+
+def services_of(request: Request) -> Services:
+    """The parts of this process."""
+    services: Services = request.app.state.services
+    return services
+
+
+def request_id_of(request: Request) -> str | None:
+    """The id of this request, as the middleware set it."""
+    found: str | None = request.scope.get("ledger_request_id")
+    return found
+
+
+def client_of(scope: AsgiScope) -> str | None:
+    """The address that a request came from; None where there is none, as on a Unix socket."""
+    client: tuple[str, int] | None = scope.get("client")
+    return None if client is None else client[0]
+
+
+def caller_of(scope: AsgiScope) -> Caller:
+    """A person who asks: the id of this request, and the address it came from."""
+    return Caller(actor="person", request_id=scope.get("ledger_request_id"), client=client_of(scope))
+
+
+async def identity(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+) -> Identity:
+    """Whoever asks, by an API key, else by the session of a member of staff.
+
+    Raises:
+        ProblemError: UNAUTHORIZED by neither; FORBIDDEN where a session's request lacks its token.
+    """
+    if credentials is not None:
+        return await _of_key(request, credentials.credentials)
+    cookie = request.cookies.get(COOKIE)
+    if cookie is None or "authorization" in request.headers:
+        raise ProblemError("UNAUTHORIZED")
+    return await _of_session(request, cookie)
+
+
+def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """A dependency that lets in whoever may do this.
+
+    Raises:
+        ProblemError: UNAUTHORIZED without a valid key or session, FORBIDDEN without the scope.
+    """
+
+    async def caller(who: Annotated[Identity, Depends(identity)]) -> Caller:
+        if scope not in who.scopes:
+            raise ProblemError("FORBIDDEN", scope=scope)
+        return who.caller
+
+    return caller
+
+
+async def _of_key(request: Request, secret: str) -> Identity:
+    services = services_of(request)
+    digest = digest_of(secret)
+    found = await services.read(lambda: services.reader.key_of_digest(digest, services.now()))
+    if found is None:
+        raise ProblemError("UNAUTHORIZED")
+    return Identity(
+        # A key counts as one who may guess, wherever its requests come from: see `api.rate_limits`.
+        caller=Caller(
+            actor="key",
+            actor_id=str(found.key_id),
+            request_id=request_id_of(request),
+            client=f"key:{found.key_id}",
+        ),
+        scopes=scopes_of(found.role, found.scopes),
+        role=_role(found.role),
+        until=found.expires_at,
+    )
+
+
+async def _of_session(request: Request, cookie: str) -> Identity:
+    services, desk = services_of(request), _desk_of(request)
+    digest = digest_of(cookie)
+    member = await services.read(lambda: desk.staff.of_session(digest, services.now()))
+    if member is None:
+        raise ProblemError("UNAUTHORIZED")
+    token = request.headers.get(TOKEN_HEADER, "")
+    if request.method not in SAFE and not is_own(request.headers, desk.secret, cookie, token):
+        raise ProblemError("FORBIDDEN", why="csrf")
+    return Identity(
+        caller=Caller(actor="staff", actor_id=str(member.staff_id), request_id=request_id_of(request)),
+        scopes=GRANTS.get(member.role, frozenset()),
+        role=_role(member.role),
+        token=form_token(desk.secret, cookie),
+    )
+
+
+def _desk_of(request: Request) -> _Desk:
+    desk: _Desk = request.app.state.support
+    return desk
+
+
+def _role(text: str) -> Role | None:
+    return text if text in GRANTS else None  # type: ignore[return-value]  # the keys of GRANTS are the roles
+
+
+# Coroutines: FastAPI would send plain functions to its threads, at several times their cost.
+TheServices = Annotated[Services, Depends(_services)]
+TheLanguage = Annotated[Language, Depends(_language)]
+TheIdentity = Annotated[Identity, Depends(identity)]
+MayReadCodes = Annotated[Caller, Security(needs("codes:read"), scopes=["codes:read"])]
+MayWriteCodes = Annotated[Caller, Security(needs("codes:write"), scopes=["codes:write"])]
+MayIssueCodes = Annotated[Caller, Security(needs("codes:issue"), scopes=["codes:issue"])]
+MayRedeem = Annotated[Caller, Security(needs("redeem"), scopes=["redeem"])]
+MayReadReservations = Annotated[Caller, Security(needs("reservations:read"), scopes=["reservations:read"])]
+MayWriteReservations = Annotated[Caller, Security(needs("reservations:write"), scopes=["reservations:write"])]
+MayRefund = Annotated[Caller, Security(needs("refunds:write"), scopes=["refunds:write"])]
+MayReadCases = Annotated[Caller, Security(needs("cases:read"), scopes=["cases:read"])]
+MayReadEvents = Annotated[Caller, Security(needs("events:read"), scopes=["events:read"])]
+Admin = Annotated[Caller, Security(needs("admin"), scopes=["admin"])]

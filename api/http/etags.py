@@ -1,0 +1,46 @@
+"""Entity tags of a code's terms (RFC 9110, 8.8.3 and 13.1.1): a change by somebody else is seen, not overwritten.
+
+A tag stands for the terms alone: a code that is being redeemed keeps it, so whoever changes the terms of a busy code
+is not sent back by every redeem.
+"""
+
+import hashlib
+from typing import Annotated, Final
+
+import orjson
+from fastapi import Header
+
+from api.errors import ProblemError
+from domain.commands.code.change_terms import Terms
+
+ANY: Final = "*"
+DIGEST_LETTERS: Final = 20
+IfMatch = Annotated[
+    str | None,
+    Header(
+        max_length=1000,
+        description="The ETag of the terms that the change was decided on, or * for whatever they are.",
+    ),
+]
+
+
+def tag_of(terms: Terms) -> str:
+    """The strong tag of terms."""
+    return f'"{hashlib.sha256(orjson.dumps(list(terms))).hexdigest()[:DIGEST_LETTERS]}"'
+
+
+def expected_terms(if_match: str | None, now: Terms) -> Terms | None:
+    """The terms that a change may be made to; None for any.
+
+    Args:
+        if_match: The header, if there is one.
+        now: The terms as they stand.
+
+    Raises:
+        ProblemError: TERMS_CHANGED, the header names others.
+    """
+    if if_match is None or if_match.strip() == ANY:
+        return None
+    if tag_of(now) not in {tag.strip() for tag in if_match.split(",")}:
+        raise ProblemError("TERMS_CHANGED")
+    return now

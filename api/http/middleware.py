@@ -1,0 +1,162 @@
+"""Around every request: an id, a bound on the body, one log line. Plain ASGI, since it is on the hot path."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from uuid import UUID
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.http.request_log import RequestLines
+from api.http.request_metrics import observe
+from domain.values.trace_ids import outside_trace_id
+
+NO_SNIFF = (b"x-content-type-options", b"nosniff")
+"""What is sent is what it says it is. Pages and files have it among their own headers."""
+NO_STORE = (b"cache-control", b"no-store")
+"""Neither a browser nor a proxy keeps it."""
+PRIVATE, PUBLIC = "/api/v1/", ("/api/v1/public/", "/api/v1/openapi.json")
+"""Paths whose answers hold what a key or a session opened, and the exceptions below them."""
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+"""Who once came by https comes by https for a year (RFC 6797); said over https only, elsewhere it means nothing."""
+
+DIGITS_MAX = 18
+"""Of a length that is believed; with any other one, what arrives is counted."""
+ERRORS_FROM = 400
+"""Statuses from here on are told as the outcome, where nobody named it better."""
+
+
+class BodyTooLargeError(HTTPException):
+    """The request's body is over the bound. An HTTPException, since FastAPI takes any other for a parse error."""
+
+    def __init__(self) -> None:
+        super().__init__(413)
+
+
+class Envelope:
+    """Sets `ledger_request_id` in the scope and X-Request-ID on the answer, bounds the body, logs one line.
+
+    Args:
+        app: The application inside.
+        body_bytes_max: Bound of the request's body.
+        files: Paths that take a file, each with its own bound.
+        new_request_id: Ids for requests that bring none.
+        refuse: Answers a request whose body is declared too large.
+        quiet: Path prefixes that are not logged, such as health checks.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        body_bytes_max: int,
+        files: Mapping[str, int],
+        new_request_id: Callable[[], str],
+        refuse: Callable[[Scope, Receive, Send], object],
+        quiet: tuple[str, ...] = (),
+    ) -> None:
+        self.app = app
+        self.body_bytes_max = body_bytes_max
+        self.files = files
+        self.new_request_id = new_request_id
+        self.refuse = refuse
+        self.quiet = quiet
+        self._lines = RequestLines()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            self._lines.write()  # a lifespan that ends here was the process's last
+            return
+        started = time.perf_counter()
+        declared, request_id = self._read_headers(scope)
+        scope["ledger_request_id"] = request_id
+        status = 0
+        is_private = scope["path"].startswith(PRIVATE) and not scope["path"].startswith(PUBLIC)
+
+        async def tagged(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = message["headers"]
+                headers.append((b"x-request-id", request_id.encode()))
+                if is_private:
+                    headers[:] = [header for header in headers if header[0] != NO_STORE[0]] + [NO_STORE]
+                if NO_SNIFF not in headers:
+                    headers.append(NO_SNIFF)
+                if scope.get("scheme") == "https":
+                    headers.append(HSTS)
+            await send(message)
+
+        bytes_max = self.files.get(scope["path"], self.body_bytes_max)
+        try:
+            if declared > bytes_max:
+                await self.refuse(scope, receive, tagged)  # type: ignore[misc]  # an async function, typed as any callable
+            else:
+                # A body of a declared length is no longer than that: the server ends it there.
+                await self.app(scope, receive if declared else self._bounded(receive, bytes_max), tagged)
+        finally:
+            self._log(scope, request_id, status, time.perf_counter() - started)
+
+    def _log(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        route = _route(scope)
+        observe(route, status, seconds)
+        if not scope["path"].startswith(self.quiet):
+            self._lines.add(
+                action=_action(scope),
+                outcome=scope.get("ledger_outcome") or ("ok" if 0 < status < ERRORS_FROM else str(status)),
+                reservation_id=_reservation(scope),
+                method=scope["method"],
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 2),
+                request_id=request_id,
+            )
+
+    def _read_headers(self, scope: Scope) -> tuple[int, str]:
+        declared, request_id = 0, ""
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                declared = int(value) if value.isdigit() and len(value) <= DIGITS_MAX else 0
+            elif name == b"x-request-id":
+                request_id = outside_trace_id(value.decode("latin-1")) or ""
+        return declared, request_id or self.new_request_id()
+
+    def _bounded(self, receive: Receive, left: int) -> Receive:
+        """Count what really arrives: a chunked body declares no length."""
+
+        async def counted() -> Message:
+            nonlocal left
+            message = await receive()
+            if message["type"] == "http.request":
+                left -= len(message.get("body", b""))
+                if left < 0:
+                    raise BodyTooLargeError
+            return message
+
+        return counted
+
+
+def _action(scope: Scope) -> str:
+    """What was asked for: the name of the function behind the route."""
+    if "ledger_route" in scope:
+        return "redeem"
+    return str(getattr(scope.get("endpoint"), "__name__", "none"))
+
+
+def _reservation(scope: Scope) -> str | None:
+    """Which reservation it was about, where it is known."""
+    known = scope.get("ledger_reservation_id")
+    asked = scope.get("path_params", {}).get("reservation_id")
+    if known is None and asked is not None:
+        with suppress(ValueError):  # whatever else somebody wrote there
+            known = UUID(str(asked))
+    return None if known is None else str(known)
+
+
+def _route(scope: Scope) -> str:
+    """The route's pattern, never the path itself: paths hold link tokens."""
+    found = scope.get("ledger_route") or getattr(scope.get("route"), "path", "unmatched")
+    return str(found)

@@ -1,0 +1,119 @@
+"""The API's own description, as a generator of clients needs it: names, problems of every route, and what leads where.
+
+FastAPI describes routes one by one; this makes the whole consistent, so that no route has to repeat it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fastapi.routing import APIRoute
+
+from api.http.openapi_links import LINKS
+from api.http.problems import MEDIA_TYPE
+
+Document = dict[str, Any]
+ERRORS_FROM: Final = 400
+PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+WORDS: Final[Mapping[str, str]] = {
+    "400": "Refused by a rule; `code` says which.",
+    "401": "UNAUTHORIZED: no valid API key, and no staff session.",
+    "403": "FORBIDDEN: the key lacks the scope, or a staff session's request its X-CSRF-Token.",
+    "404": "NOT_FOUND",
+    "409": "The code or reservation is in no state for this; `code` and `detail` say why.",
+    "412": "TERMS_CHANGED: somebody changed the terms meanwhile.",
+    "413": "BODY_TOO_LARGE",
+    "422": "MALFORMED: `errors` says which parts, and why.",
+    "428": "PRECONDITION_REQUIRED: If-Match is missing.",
+    "429": "RATE_LIMITED, with Retry-After.",
+    "503": "UNAVAILABLE or OVERLOADED, with Retry-After; nothing is lost.",
+}
+"""What a status means, where a route does not say it more precisely."""
+CODE_FILE: Final = "CSV with a line of column names, or JSON Lines."
+TAGS: Final[Mapping[str, str]] = {
+    "public": "Redeem a code, follow a redemption and correct it. No API key is needed.",
+    "redemptions": "Redeem codes on behalf of others, with an API key.",
+    "codes": "Issue, import, list and change codes, and read their history.",
+    "reservations": "List reservations and decide about single ones.",
+    "refunds": "Refund what an outage affected.",
+    "cases": "Read the review queue.",
+    "events": "Read the event feed from a position.",
+    "recipients": "Export and erase the data of one person.",
+    "channels": "Connect the external system of a group, and take its callbacks.",
+    "webhooks": "Manage webhook endpoints and their deliveries.",
+    "session": "Read what the caller is permitted to do.",
+    "operation": "Read the health of the service.",
+}
+"""Groups of operations, in the order in which they are described."""
+FRAMEWORK_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of a route for programs: its tag and its function's name."""
+    return f"{route.tags[0]}_{route.name}" if route.tags else route.name
+
+
+def described(document: Document) -> Document:
+    """FastAPI's document, made whole; it is changed in place."""
+    document["servers"] = [{"url": "/", "description": "The ledger that serves this document."}]
+    document["tags"] = [{"name": name, "description": about} for name, about in TAGS.items()]
+    document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
+    document["components"]["schemas"]["CodeFile"] = {"type": "string", "title": "CodeFile", "description": CODE_FILE}
+    for operation in _operations(document):
+        _describe(operation)
+    for name in FRAMEWORK_SCHEMAS:
+        document["components"]["schemas"].pop(name, None)
+    return document
+
+
+def _operations(document: Document) -> Iterator[Document]:
+    for item in document["paths"].values():
+        yield from item.values()
+
+
+def _describe(operation: Document) -> None:
+    responses = operation["responses"]
+    operation.setdefault("security", [])  # said out loud: no key is needed
+    if operation["operationId"].partition("_")[0] != "operation":
+        responses.setdefault("503", {"description": ""})
+    if "requestBody" in operation:
+        responses.setdefault("413", {"description": ""})
+    for status, response in responses.items():
+        if status.isdigit() and int(status) >= ERRORS_FROM and not _is_own(response):
+            _make_problem(status, response)
+    for status, response in responses.items():
+        links = LINKS.get((operation["operationId"], status))
+        if links:
+            response["links"] = {name: {"operationId": name, **link} for name, link in links.items()}
+    scopes = [scope for requirement in operation.get("security", ()) for scope in next(iter(requirement.values()))]
+    if scopes:
+        operation["description"] = f"{operation.get('description', '')}\n\nNeeds the scope `{scopes[0]}`.".strip()
+
+
+def _is_own(response: Document) -> bool:
+    """Whether an error is answered with a model of its own, as /readyz does."""
+    refs = [media.get("schema", {}).get("$ref", "") for media in response.get("content", {}).values()]
+    return any(not ref.endswith(("/Problem", "/HTTPValidationError")) for ref in refs if ref)
+
+
+def _make_problem(status: str, response: Document) -> None:
+    told = response.get("description", "")
+    examples = {
+        name: media["example"]
+        for name, media in response.get("content", {}).items()
+        if name == MEDIA_TYPE and "example" in media
+    }
+    response["content"] = {MEDIA_TYPE: {**PROBLEM[MEDIA_TYPE]}}
+    if examples:
+        response["content"][MEDIA_TYPE]["example"] = examples[MEDIA_TYPE]
+    if told in _FRAMEWORK_WORDS:
+        response["description"] = WORDS.get(status, "A problem document; `code` says what is wrong.")
+
+
+_FRAMEWORK_WORDS: Final = frozenset(
+    {
+        *("", "Validation Error", "Bad Request", "Unauthorized", "Forbidden", "Not Found", "Conflict"),
+        *("Unprocessable Entity", "Unprocessable Content", "Service Unavailable", "Content Too Large"),
+        *("Precondition Failed", "Precondition Required", "Too Many Requests", "Request Entity Too Large"),
+    }
+)
+"""What the framework writes where a route says nothing."""

@@ -1,0 +1,1 @@
+"""Message catalogs, and sentences about events."""

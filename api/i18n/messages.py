@@ -1,0 +1,297 @@
+"""What the ledger says to people: refusals, states of a reservation, and the history in sentences.
+
+Every sentence is in the catalogs under locales/; this module chooses the key and fills in the facts. It knows
+no route and no storage. A word that no catalog knows yet is shown as it is: an answer never fails for a text.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+from api.i18n.access_sentences import ACCESS_TELLERS, of_kind, rebind_given_back
+from api.i18n.catalogs import Translator, translate, translator
+from api.i18n.code_sentences import STAFF_TELLERS, Facts, moment_text, terms_text
+from domain.commands.delivery.accept_invite import CALLBACK, LINK
+from domain.commands.reservation.resolve_case import BY_STAFF
+from domain.ports import Language
+
+REFUSAL_CODES: Final = (
+    "CODE_INVALID",
+    "CODE_EXHAUSTED",
+    "CODE_HELD",
+    "CODE_EXPIRED",
+    "CODE_PAUSED",
+    "CODE_REVOKED",
+    "EMAIL_MISMATCH",
+    "GRANT_EXPIRED",
+    "AGAIN_UNKNOWN",
+    "IDEMPOTENCY_KEY_REUSED",
+    "MALFORMED",
+    "EMAIL_INVALID",
+    "CODE_MALFORMED",
+    *("BODY_TOO_LARGE", "HOST_NOT_ALLOWED"),
+    "UNAVAILABLE",
+    "OVERLOADED",
+    "NOT_FOUND",
+    "METHOD_NOT_ALLOWED",
+    "UNAUTHORIZED",
+    "FORBIDDEN",
+    "TERMS_CHANGED",
+    "PRECONDITION_REQUIRED",
+    "RATE_LIMITED",
+    "LINK_NOT_VALID",
+    "RESERVATION_NOT_REFUNDABLE",
+    "RESERVATION_NOT_RESOLVABLE",
+    "NOTHING_SENT",
+    "LIMIT_TOO_LOW",
+    *("RECIPIENT_NOT_CORRECTABLE", "CORRECTION_TOKEN_REQUIRED", "ACCESS_CHOICE_REQUIRED"),
+    "RESERVATION_NOT_RESENDABLE",
+    *("SIGNATURE_INVALID", "CALLBACK_STALE", "CALLBACK_REPEATED", "TARGET_REFUSED", "OUT_OF_BOUNDS"),
+    "REBIND_NOT_POSSIBLE",
+    "INTERNAL",
+)
+"""Codes with texts of their own; any other is answered with those of INTERNAL."""
+
+SECONDS_PER_MINUTE: Final = 60
+SECONDS_PER_HOUR: Final = 3600
+SHOWN_IN_SECONDS_BELOW: Final = 100
+SHOWN_IN_MINUTES_BELOW: Final = 100 * SECONDS_PER_MINUTE
+
+
+def refusal_title(code: str, language: Language) -> str:
+    """What happened, in a few words.
+
+    Args:
+        code: Stable code of a refusal or fault, such as CODE_EXHAUSTED.
+        language: Of the answer.
+    """
+    return translate(f"refusal.{_known(code)}.title", language)
+
+
+def refusal_detail(code: str, language: Language, **facts: object) -> str:
+    """What happened in plain words, and what to do.
+
+    Args:
+        code: Stable code of a refusal or fault.
+        language: Of the answer.
+        facts: `retry_after_s`, whole seconds; `why` a use can't be refunded, or a case not be decided like that;
+            `taken`, the uses that a limit has to leave room for; `scope` that a key lacks.
+    """
+    say = translator(language)
+    base = f"refusal.{_known(code)}"
+    why = f"{base}.{facts.get('why')}"
+    seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"
+    if "why" in facts and say.knows(why):
+        return say(why, span=_span(say, seconds)) if isinstance(seconds, int) else say(why)
+    if "scope" in facts and say.knows(f"{base}.detail_scope"):
+        return say(f"{base}.detail_scope", scope=facts["scope"])
+    if "taken" in facts and say.knows(f"{base}.detail_taken"):
+        return say(f"{base}.detail_taken", taken=facts["taken"])
+    if isinstance(seconds, int) and say.knows(after):
+        return say(after, span=_span(say, seconds))
+    return say(f"{base}.detail")
+
+
+def state_message(
+    state: str,
+    language: Language,
+    *,
+    cause: str | None = None,
+    sent_at: datetime | None = None,
+    created: bool = True,
+) -> str:
+    """What a reservation's state means for its person, and what they may do now.
+
+    Args:
+        state: The public state: reserved, waiting, sending, sent, refunded or unknown.
+        language: Of the answer.
+        cause: Why it was refunded, if it was.
+        sent_at: When the invitation was sent, if it was.
+        created: False if the caller asked again for a reservation that they had already.
+    """
+    say = translator(language)
+    if state == "reserved":
+        return say("state.reserved.new" if created else "state.reserved.known")
+    if state == "refunded":
+        return say(_first_known(say, f"state.refunded.{cause}", "state.refunded.other"))
+    if state != "sent":
+        return say(_first_known(say, f"state.{state}", "state.unknown"))
+    if sent_at is None:
+        return say("state.sent.plain" if created else "state.sent.already")
+    return say("state.sent.at" if created else "state.sent.already_at", sent_at=moment_text(sent_at))
+
+
+def event_sentence(event_type: str, facts: Facts, language: Language) -> str:
+    """One line of a history.
+
+    Args:
+        event_type: Bare name, such as UseReserved; an unknown one is named, never an error.
+        facts: The event's fields by name.
+        language: Of the sentence.
+    """
+    say = translator(language)
+    tell = _TELLERS.get(event_type)
+    return tell(say, facts) if tell else say("event.other", type=event_type)
+
+
+# --- One function per event, in the order of domain.events ------------------------------------------
+
+
+def _issued(say: Translator, facts: Facts) -> str:
+    return say("event.CodeIssued", terms=terms_text(say, facts, facts.get("bound", True)))
+
+
+def _reserved(say: Translator, facts: Facts) -> str:
+    key = "event.UseReserved.follows" if facts.get("follows") else "event.UseReserved"
+    if facts.get("corrects"):
+        key = "event.UseReserved.waits" if facts.get("waits_for") else "event.UseReserved.corrects"
+    return say(key, deadline=moment_text(facts.get("deadline")))
+
+
+_PROVED: Final[Mapping[object, str]] = {
+    LINK: "event.InviteSent.proved",
+    CALLBACK: "event.InviteSent.reported",
+    BY_STAFF: "event.InviteSent.resolved",
+}
+"""What stands for the server where something else than its answer shows that an invitation arrived."""
+
+
+def _attempted(say: Translator, facts: Facts) -> str:
+    attempt, channel = facts.get("attempt", "?"), facts.get("channel", "?")
+    if (delivery := facts.get("delivery", 1)) == 1:
+        return say("event.InviteAttempted", attempt=attempt, channel=channel)
+    return say("event.InviteAttempted.resend", delivery=delivery, attempt=attempt, channel=channel)
+
+
+def _sent(say: Translator, facts: Facts) -> str:
+    server, reply = _server(say, facts), _reply(say, facts)
+    if (how := _PROVED.get(facts.get("server"))) is not None:
+        return say(of_kind(say, how, facts))
+    if (delivery := facts.get("delivery", 1)) == 1:
+        return say(of_kind(say, "event.InviteSent", facts), server=server, reply=reply)
+    return say("event.InviteSent.resend", delivery=delivery, server=server, reply=reply)
+
+
+def _failed(say: Translator, facts: Facts) -> str:
+    server, reply, reason = _server(say, facts), _reply(say, facts), facts.get("reason")
+    if not say.knows(key := f"event.InviteFailed.{reason}"):
+        key, server, reason = "event.InviteFailed.other", str(facts.get("server") or "?"), reason or "?"
+    what = say(key, server=server, reason=reason, reply=reply)
+    if facts.get("retry_at") is None:
+        return say("event.InviteFailed.final", what=what)
+    how = "event.InviteFailed.spared" if facts.get("about_connection") else "event.InviteFailed.retry"
+    return say(how, what=what, retry_at=moment_text(facts["retry_at"]))
+
+
+def _deferred(say: Translator, facts: Facts) -> str:
+    return say(
+        "event.InviteDeferred",
+        server=_server(say, facts),
+        reason=facts.get("reason") or "?",
+        until=moment_text(facts.get("until")),
+        deadline=moment_text(facts.get("deadline")),
+    )
+
+
+def _outcome_unknown(say: Translator, facts: Facts) -> str:
+    what = _worded(say, "event.InviteOutcomeUnknown", cause=facts.get("cause"))
+    if facts.get("retry_at") is None:
+        return say("event.InviteOutcomeUnknown.parked", what=what)
+    return say("event.InviteOutcomeUnknown.retry", what=what, retry_at=moment_text(facts["retry_at"]))
+
+
+def _late_success(say: Translator, facts: Facts) -> str:
+    server, effect = facts.get("server"), facts.get("effect")
+    by = say("event.LateSuccessRecorded.by_server", server=_server(say, facts))
+    if server == LINK:
+        by = say("event.LateSuccessRecorded.by_link")
+    elif server == CALLBACK:
+        by = say("event.LateSuccessRecorded.by_callback")
+    elif server == BY_STAFF:
+        by = say("event.LateSuccessRecorded.by_staff")
+    key = f"event.LateSuccessRecorded.{effect}"
+    if say.knows(key):
+        return say(of_kind(say, key, facts), by=by)
+    return say("event.LateSuccessRecorded.other", by=by, effect=effect or "?")
+
+
+def _bounced(say: Translator, facts: Facts) -> str:
+    reason, reply = facts.get("reason"), _reply(say, facts)
+    key = f"event.InviteBounced.{reason}"
+    if say.knows(key):
+        return say(key, reason=reason, reply=reply)
+    return say("event.InviteBounced.other", reason=reason or "?", reply=reply)
+
+
+def _accepted(say: Translator, facts: Facts) -> str:
+    return _worded(say, "event.InviteAccepted", via=facts.get("via"))
+
+
+def _refunded(say: Translator, facts: Facts) -> str:
+    return rebind_given_back(say, facts) or _worded(say, "event.UseRefunded", cause=facts.get("cause"))
+
+
+def _case_opened(say: Translator, facts: Facts) -> str:
+    return _worded(say, "event.CaseOpened", cause=facts.get("cause"))
+
+
+def _case_closed(say: Translator, facts: Facts) -> str:
+    return _worded(say, "event.CaseClosed", how=facts.get("how"))
+
+
+_TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
+    "CodeIssued": _issued,
+    "UseReserved": _reserved,
+    "InviteAttempted": _attempted,
+    "InviteSent": _sent,
+    "InviteFailed": _failed,
+    "InviteDeferred": _deferred,
+    "InviteOutcomeUnknown": _outcome_unknown,
+    "LateSuccessRecorded": _late_success,
+    "InviteBounced": _bounced,
+    "InviteAccepted": _accepted,
+    "UseRefunded": _refunded,
+    "CaseOpened": _case_opened,
+    "CaseClosed": _case_closed,
+    **STAFF_TELLERS,
+    **ACCESS_TELLERS,
+}
+
+
+# --- Parts of sentences -----------------------------------------------------------------------------
+
+
+def _known(code: str) -> str:
+    return code if code in REFUSAL_CODES else "INTERNAL"
+
+
+def _first_known(say: Translator, key: str, otherwise: str) -> str:
+    return key if say.knows(key) else otherwise
+
+
+def _worded(say: Translator, base: str, **word: object) -> str:
+    """The sentence for one stable word; the word itself inside `<base>.other` if there is none."""
+    ((name, value),) = word.items()
+    key = f"{base}.{value}"
+    return say(key, **word) if say.knows(key) else say(f"{base}.other", **{name: value or "?"})
+
+
+def _span(say: Translator, seconds: int) -> str:
+    """A wait in seconds, minutes or hours, rounded up: coming back early would be in vain."""
+    if seconds < SHOWN_IN_SECONDS_BELOW:
+        return say("span.seconds", n=seconds)
+    if seconds < SHOWN_IN_MINUTES_BELOW:
+        return say("span.minutes", n=-(-seconds // SECONDS_PER_MINUTE))
+    return say("span.hours", n=-(-seconds // SECONDS_PER_HOUR))
+
+
+def _server(say: Translator, facts: Facts) -> str:
+    """Whom it was handed to, by kind: a mail server is named by host and port, a group's own system by an address."""
+    server = str(facts.get("server") or "?")
+    return say("event.server.system" if "://" in server else "event.server.mail", server=server)
+
+
+def _reply(say: Translator, facts: Facts) -> str:
+    """The server's reply code in brackets, or nothing."""
+    code = facts.get("reply_code")
+    return say("event.reply", reply_code=code) if code else ""

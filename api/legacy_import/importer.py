@@ -1,0 +1,268 @@
+"""Weighs every code of the old system and, on demand, takes it over, batch by batch."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import NamedTuple
+from uuid import UUID
+
+from api.legacy_import.findings import (
+    Finding,
+    Outlook,
+    Tally,
+    of_code,
+    of_queued,
+    of_rows,
+    of_trouble,
+    out_of_range_in_words,
+)
+from domain.commands.code.import_code import ImportCode, ImportedUse, access_ended_at
+from domain.commands.context import Context
+from domain.errors import Refusal
+from domain.legacy.evidence import ProvenUse, Verdict, judge
+from domain.legacy.records import OldCode
+from domain.model.access import Access
+from domain.ports import Language
+from domain.values.code_strength import shape_of
+from domain.values.group_name import fault_of_group
+from domain.values.identifiers import MalformedCodeError, normal_code
+from projections.legacy.source import CodeFile, OldSystem, Trouble
+from projections.read_models.reader import Reader
+from projections.storage.bootstrap import Storage
+
+BATCH = 200
+"""Codes per transaction: what is interrupted leaves whole batches taken over, and the next run finds the rest."""
+SOURCE = "invitehub"
+"""Name of the old system in events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How to move in.
+
+    Attributes:
+        apply: Write; otherwise only weigh.
+        keep_unproven: As `domain.legacy.evidence.judge`.
+        rebinds_as_recorded: As `domain.legacy.evidence.judge`.
+        keep_binding: Bind a code to the person whom the legacy system names although nothing counts as sent.
+        notify_ended: Write to people whose access ended before the import.
+        language: Of letters that may follow on a code.
+        now: The context of a batch: who imports, at database time, under the run's correlation id.
+        new_id: Random ids.
+    """
+
+    apply: bool
+    keep_unproven: bool
+    rebinds_as_recorded: bool
+    keep_binding: bool
+    notify_ended: bool
+    language: Language
+    now: Callable[[], Context]
+    new_id: Callable[[], UUID]
+
+
+class Weighed(NamedTuple):
+    """A code that can be imported, by its normal form."""
+
+    normal: str
+    code: OldCode
+    verdict: Verdict
+
+
+class MovingIn:
+    """One run. `tally` holds its counts so far."""
+
+    def __init__(self, storage: Storage, reader: Reader, plan: Plan) -> None:
+        self._storage = storage
+        self._reader = reader
+        self._plan = plan
+        self._groups: dict[int, str] = {}
+        self._doubled: set[bytes] = set()
+        self.tally = Tally()
+
+    def run(self, old: OldSystem, progress: Callable[[int], None]) -> Iterator[Finding]:
+        """Weigh all codes, and take them over if the plan says so.
+
+        Args:
+            old: The old system's tables.
+            progress: Told how many codes were read so far.
+
+        Yields:
+            What a person may want to look at, in the order in which it is met.
+
+        Raises:
+            LegacySourceError: The old database stops answering.
+            StorageUnavailableError: Ours does; the batches before stay taken over, and another run goes on.
+        """
+        names = {key: name.strip() for key, name in old.groups().items()}
+        self._groups = {key: name for key, name in names.items() if fault_of_group(name) is None}
+        self._doubled = _doubled(old)
+        for finding in chain(self._of_codes(old, progress), self._of_queue(old)):
+            self.tally.found += 1
+            self.tally.kinds[finding.kind] += finding.number
+            yield finding
+
+    def _of_codes(self, old: OldSystem, progress: Callable[[int], None]) -> Iterator[Finding]:
+        batch: list[Weighed] = []
+        for file in old.files():
+            yield from self._weigh(file, batch)
+            if len(batch) >= BATCH:
+                yield from self._finish(batch)
+                progress(self.tally.read)
+        yield from self._finish(batch)
+        progress(self.tally.read)
+
+    def _of_queue(self, old: OldSystem) -> Iterator[Finding]:
+        """People who still wait in the legacy queue: they are reported, and the import writes to none of them."""
+        for row in old.queue():
+            if isinstance(row, Trouble):
+                yield of_trouble(row)
+            elif (finding := of_queued(row)) is not None:
+                if finding.kind == "unknown_status":
+                    self.tally.note_statuses(Counter({("invite_queue", row.status): 1}))
+                yield finding
+
+    def _weigh(self, file: CodeFile, batch: list[Weighed]) -> Iterator[Finding]:
+        """Judge one code; it joins the batch if it can be taken over."""
+        yield from of_rows(file)
+        if file.code is None:
+            self.tally.read += any(trouble.table == "redeem_codes" for trouble in file.troubles)
+            return
+        code = file.code
+        self.tally.read += 1
+        try:
+            normal = normal_code(code.text)
+        except MalformedCodeError:
+            yield Finding("bad_code", code.text, code.old_id, "no text that a person could type as a code; left out")
+            return
+        if _short(normal) in self._doubled:
+            words = "another code differs from it only in spelling, so they cannot be told apart; left out"
+            yield Finding("duplicate", code.text, code.old_id, words)
+            return
+        plan = self._plan
+        verdict = judge(
+            code, file.records, keep_unproven=plan.keep_unproven, rebinds_as_recorded=plan.rebinds_as_recorded
+        )
+        batch.append(Weighed(normal, code, verdict))
+
+    def _finish(self, batch: list[Weighed]) -> Iterator[Finding]:
+        """Leave what the ledger has already as it is, import the rest if the plan says so, and empty the batch."""
+        if not batch:
+            return
+        known = self._reader.known_codes([item.normal for item in batch])
+        context = self._plan.now()
+        for item in batch:
+            if item.normal in known:
+                words = "the ledger has it already; left as it is there"
+                yield Finding("already", item.code.text, item.code.old_id, words)
+            else:
+                yield from self._of_new(item, context.now)
+        fresh = [item for item in batch if item.normal not in known]
+        batch.clear()
+        if not self._plan.apply or not fresh:
+            return
+        results = self._storage.ledger.execute([self._command(context, item) for item in fresh])
+        for result in results:
+            if isinstance(result, Refusal):
+                raise result
+        self.tally.imported += len(fresh)
+
+    def _of_new(self, item: Weighed, now: datetime) -> Iterator[Finding]:
+        """Count and tell what is found on a code that the ledger does not have yet."""
+        _, code, verdict = item
+        ended = [at for use in verdict.uses if (at := _ended_at(use, item, now)) is not None]
+        self.tally.agreeing += verdict.judgement == "agrees"
+        self.tally.rebinds += verdict.rebinds
+        self.tally.guessable += shape_of(item.normal) == "short"
+        self.tally.emails += len(ended) if self._plan.notify_ended else 0
+        self.tally.note_statuses(verdict.unknown)
+        outlook = Outlook(
+            ended=ended,
+            notify_ended=self._plan.notify_ended,
+            keep_binding=self._plan.keep_binding,
+            has_group=code.group_id is None or code.group_id in self._groups,
+        )
+        yield from of_code(code, verdict, outlook)
+
+    def _command(self, context: Context, item: Weighed) -> ImportCode:
+        normal, code, verdict = item
+        new_id, vault = self._plan.new_id, self._storage.vault
+        code_id = new_id()
+        note = _note(code, verdict)
+        is_bound = self._plan.keep_binding and verdict.binding is not None
+        return ImportCode(
+            context=context,
+            code_id=code_id,
+            text=vault.code(normal, code_id),
+            source=SOURCE,
+            max_uses=verdict.max_uses,
+            issued_at=code.created_at,
+            bound=verdict.bound,
+            expires_at=code.expires_at,
+            validity_days=verdict.validity_days,
+            group=self._groups.get(code.group_id) if code.group_id is not None else None,
+            language=self._plan.language,
+            uses=[self._use(use, code, context.now) for use in verdict.uses],
+            openings=verdict.openings,
+            is_paused=not code.is_active,
+            note=vault.text(note, new_id()) if note else None,
+            rebinds_max=verdict.rebinds_max,
+            bound_to=vault.recipient(verdict.binding, new_id()) if is_bound and verdict.binding else None,
+            notify_ended=self._plan.notify_ended,
+        )
+
+    def _use(self, use: ProvenUse, code: OldCode, now: datetime) -> ImportedUse:
+        return ImportedUse(
+            reservation_id=self._plan.new_id(),
+            recipient=self._storage.vault.recipient(use.email, self._plan.new_id()),
+            sent_at=_sent_at(use, code, now),
+            accepted_at=use.accepted_at,
+            removed_at=(use.removed_at or _sent_at(use, code, now)) if use.is_removed else None,
+            activated_at=use.activated_at,
+            moves=use.moves,
+            is_refunded=use.is_refunded,
+        )
+
+
+def _sent_at(use: ProvenUse, code: OldCode, now: datetime) -> datetime:
+    return use.sent_at or code.created_at or now
+
+
+def _ended_at(use: ProvenUse, item: Weighed, now: datetime) -> datetime | None:
+    """When the time of its access was over; None if it is not, or if the access was removed there."""
+    if use.is_removed:
+        return None
+    access = Access(validity_days=item.verdict.validity_days, activated_at=use.activated_at)
+    return access_ended_at(access, _sent_at(use, item.code, now), now)
+
+
+def _note(code: OldCode, verdict: Verdict) -> str:
+    """What staff wrote there, and what was changed on the way."""
+    parts = [code.note] if code.note else []
+    if verdict.max_uses != code.max_uses:
+        parts.append(f"[{SOURCE}] limit {code.max_uses} -> {verdict.max_uses}: {verdict.becomes} uses are proven")
+    if verdict.judgement != "agrees":
+        parts.append(f"[{SOURCE}] counter {verdict.counted} -> {verdict.becomes}")
+    parts += [f"[{SOURCE}] {out_of_range_in_words(number)}" for number in verdict.out_of_range]
+    return "\n".join(parts)
+
+
+def _doubled(old: OldSystem) -> set[bytes]:
+    """Short hashes of the normal forms that more than one code has."""
+    seen: set[bytes] = set()
+    doubled: set[bytes] = set()
+    for _, text in old.texts():
+        try:
+            key = _short(normal_code(text))
+        except MalformedCodeError:
+            continue
+        (doubled if key in seen else seen).add(key)
+    return doubled
+
+
+def _short(normal: str) -> bytes:
+    """Ten bytes that stand for a normal form, so that a million of them fit into memory."""
+    return hashlib.blake2b(normal.encode(), digest_size=10).digest()

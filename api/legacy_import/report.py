@@ -1,0 +1,87 @@
+"""Findings of an import as a file: CSV for a table program, HTML to read and to print, or plain text."""
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from typing import Final, TextIO
+
+from api.legacy_import.findings import Finding, Tally
+from projections.terminal.text import one_line
+
+Write = Callable[[Finding], None]
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+"""First letters by which table programs take a text for a formula (OWASP, CSV Injection)."""
+
+HEAD: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Moving in: what was found</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
+:root { color-scheme: light dark }
+table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .6rem; vertical-align: top }
+tr { border-bottom: 1px solid #8884 } code { font-size: .95em } td:nth-child(3) { font-variant-numeric: tabular-nums }
+</style>
+<h1>Moving in: what was found</h1>
+<table><thead><tr><th>what</th><th>code</th><th>old id</th><th>in words</th><th>number</th></tr></thead><tbody>
+"""
+
+
+@contextmanager
+def report_file(path: Path | None, tally: Tally) -> Iterator[Write]:
+    """Open a report by its suffix (.csv, .html, else text); None writes nowhere. The counts go to its end.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    if path is None:
+        yield lambda _: None
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        begin, end = {".csv": (_csv, _csv_end), ".html": (_html, _html_end)}.get(path.suffix, (_text, _text_end))
+        yield begin(file)
+        end(file, tally)
+
+
+def safe_cell(value: object) -> str:
+    """A cell that no table program takes for a formula."""
+    text = str(value)
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _csv(file: TextIO) -> Write:
+    writer = csv.writer(file)
+    writer.writerow(["what", "code", "old_id", "in_words", "number"])
+    return lambda found: writer.writerow([safe_cell(value) for value in found])
+
+
+def _csv_end(_file: TextIO, _tally: Tally) -> None:
+    """Rows only: a table program counts by itself."""
+
+
+def _html(file: TextIO) -> Write:
+    file.write(HEAD)
+    return lambda found: _html_row(file, found)
+
+
+def _html_row(file: TextIO, found: Finding) -> None:
+    what, code, old_id, words, number = (escape(str(value)) for value in found)
+    row = f"<td>{what}</td><td><code>{code}</code></td><td>{old_id}</td><td>{words}</td><td>{number}</td>"
+    file.write(f"<tr>{row}</tr>\n")
+
+
+def _html_end(file: TextIO, tally: Tally) -> None:
+    rows = "".join(f"<tr><td>{name}</td><td>{number:,}</td></tr>" for name, number in tally.document().items())
+    file.write(f"</tbody></table><h2>In numbers</h2><table><tbody>{rows}</tbody></table></html>\n")
+
+
+def _text(file: TextIO) -> Write:
+    def write(found: Finding) -> None:
+        file.write(f"{one_line(f'{found.kind}: {found.code} (old id {found.old_id}): {found.sentence}')}\n")
+
+    return write
+
+
+def _text_end(file: TextIO, tally: Tally) -> None:
+    file.writelines(f"{name} {number}\n" for name, number in tally.document().items())

@@ -1,0 +1,109 @@
+"""A mail server for trying things out: takes every mail and delivers it to a Maildir, never to a person.
+
+Run as `python -m api.mail_sink.server --port PORT --maildir DIR`; listens on 127.0.0.1, or where --host says.
+"""
+
+import argparse
+import asyncio
+import os
+import secrets
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+MAIL_BYTES_MAX = 1_048_576
+PARTS = ("tmp", "new", "cur")
+DAYS, DAY_S, PRUNE_S = 30, 86_400, 3_600
+"""How long mails are kept unless LEDGER_MAIL_DAYS says otherwise, and how often that is looked after."""
+
+
+class MaildirHandler:
+    """Writes each mail to `tmp` and moves it to `new`, so that a reader never sees part of one."""
+
+    def __init__(self, maildir: Path) -> None:
+        self.maildir = maildir
+        maildir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for part in PARTS:
+            (maildir / part).mkdir(mode=0o700, exist_ok=True)
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        """Take one mail; a full disk is told as a trouble that passes."""
+        content = envelope.content or b""
+        text = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+        try:
+            self.deliver(text, [address for address in envelope.rcpt_tos if address])
+        except OSError:
+            return "452 4.3.1 Insufficient system storage"
+        return "250 2.0.0 OK"
+
+    def deliver(self, text: bytes, recipients: list[str]) -> None:
+        """Put a mail into the Maildir, with the addresses it was sent to as a delivering server notes them.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        name = f"{time.time():.6f}.{os.getpid()}_{secrets.token_hex(4)}.localhost"
+        noted = "".join(f"Delivered-To: {recipient}\n" for recipient in recipients).encode()
+        temporary = self.maildir / "tmp" / name
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(noted + text.replace(b"\r\n", b"\n"))
+        temporary.rename(self.maildir / "new" / name)
+
+
+def drop_old(maildir: Path, before: float) -> int:
+    """Delete mails that came before a moment (Unix time); how many."""
+    dropped = 0
+    for part in PARTS:
+        for mail in (maildir / part).glob("*"):
+            with suppress(FileNotFoundError):
+                if mail.stat().st_mtime < before:
+                    mail.unlink()
+                    dropped += 1
+    return dropped
+
+
+async def keep_for(maildir: Path, days: int) -> None:
+    """Delete what is too old, once an hour, for ever."""
+    while True:
+        drop_old(maildir, time.time() - days * DAY_S)
+        await asyncio.sleep(PRUNE_S)
+
+
+async def serve(host: str, port: int, maildir: Path, days: int) -> None:
+    """Take mails until SIGTERM or SIGINT; keep each for some days."""
+    handler = MaildirHandler(maildir)
+    pruning = asyncio.create_task(keep_for(maildir, days))
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+
+    def connected() -> SMTP:
+        return SMTP(handler, data_size_limit=MAIL_BYTES_MAX, enable_SMTPUTF8=True, hostname="localhost", ident="sink")
+
+    server = await loop.create_server(connected, host, port)
+    await ended.wait()
+    pruning.cancel()
+    server.close()
+
+
+def main() -> None:
+    """Read the arguments and serve."""
+    parser = argparse.ArgumentParser(prog="python -m api.mail_sink.server", description=__doc__)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; another than the default has no protection"
+    )
+    parser.add_argument("--port", type=int, required=True, help="its port")
+    parser.add_argument("--maildir", type=Path, required=True, help="where mails go; made if it isn't there")
+    usual = os.environ.get("LEDGER_MAIL_DAYS", "")
+    kept = int(usual) if usual.isdecimal() else DAYS
+    parser.add_argument("--days", type=int, default=kept, help="how long mails are kept; LEDGER_MAIL_DAYS")
+    arguments = parser.parse_args()
+    asyncio.run(serve(arguments.host, arguments.port, arguments.maildir, arguments.days))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Limits on invitations that redeems, corrections and rebinds bring about, so that no code serves to flood a mailbox.
+
+Units are taken before the command runs, since many requests may be in progress at the same time, and put back where it
+reserved nothing: repeated redeems of one's own reservation and refusals cost nothing. Whether a reached limit holds the
+command back is decided with it (`domain.commands.invitation_limits`).
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from api.rate_limits.gcra import Gcra, Limit
+from api.settings import Rates
+from domain.commands.context import InvitationWaits
+from domain.commands.invitation_limits import AGAIN, NEW_RECIPIENTS, RECIPIENT
+from domain.events import ActorKind
+from domain.model.reservation import Reservation
+
+HOUR_S: Final = 3600.0
+TOLD_MAX: Final = 500
+"""Lines of one report to other processes; what exceeds it in one second stays known to this process alone."""
+FIRST_TOLD_MAX: Final = 100
+"""The same for a key's first unit: under load, nearly every redeem has another recipient, which no limit is about."""
+
+
+class Invited(NamedTuple):
+    """The invitation that a command may bring about.
+
+    Attributes:
+        actor: Who asks. Staff are not limited; the client address counts of persons only.
+        recipient: Digest of the recipient's email address.
+        code: Digest of the code.
+        site: Digest of the client's address.
+        is_again: Whether a further use is asked for by `again`.
+    """
+
+    actor: ActorKind
+    recipient: bytes
+    code: bytes
+    site: bytes
+    is_again: bool
+
+    @property
+    def chain(self) -> bytes:
+        """Key of the `again` chain."""
+        return self.code + self.recipient
+
+
+class Invitations:
+    """What one process has counted. Not for use by several threads.
+
+    Args:
+        rates: The operator's numbers.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, rates: Rates, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._recipients = Gcra(_hourly(RECIPIENT, rates.per_recipient))
+        self._again = Gcra(_hourly(AGAIN, rates.again))
+        self._sites = Gcra(_hourly(NEW_RECIPIENTS, rates.per_address))
+        self._told: dict[tuple[str, bytes], int] = {}
+        self.tables: Mapping[str, Gcra] = {
+            table.limit.name: table for table in (self._recipients, self._again, self._sites)
+        }
+
+    def take(self, invited: Invited) -> InvitationWaits | None:
+        """Take a unit of each limit that leaves room; `end` has to follow. The waits of those that don't, else None."""
+        if invited.actor not in _LIMITED:
+            return None
+        now = self._clock()
+        recipient_s = self._recipients.take(invited.recipient, now)
+        again_s = self._again.take(invited.chain, now) if invited.is_again else 0.0
+        address_s = self._sites.take(invited.site, now) if invited.actor == "person" else 0.0
+        if not (recipient_s or again_s or address_s):
+            return None
+        return InvitationWaits(
+            recipient_s=math.ceil(recipient_s), again_s=math.ceil(again_s), address_s=math.ceil(address_s)
+        )
+
+    def end(self, invited: Invited, waits: InvitationWaits | None, made: Reservation | None, *, bound: bool) -> None:
+        """Keep the units that an invitation used, and put the others back.
+
+        Args:
+            invited: As it was given to `take`.
+            waits: What `take` gave.
+            made: The reservation that the command made; None if it made none.
+            bound: Whether its code is bound to its first recipient.
+        """
+        if invited.actor not in _LIMITED:
+            return
+        now = self._clock()
+        is_further = made is not None and made.follows is not None
+        if waits is None or not waits.recipient_s:
+            self._settle(self._recipients, invited.recipient, now, is_used=made is not None)
+        if invited.is_again and (waits is None or not waits.again_s):
+            self._settle(self._again, invited.chain, now, is_used=is_further)
+        if invited.actor == "person" and (waits is None or not waits.address_s):
+            is_new = made is not None and not bound and not is_further
+            self._settle(self._sites, invited.site, now, is_used=is_new)
+
+    def report(self) -> dict[tuple[str, bytes], int]:
+        """Units by limit and key since the last call, for the other processes."""
+        told, self._told = self._told, {}
+        return told
+
+    def _settle(self, table: Gcra, key: bytes, now: float, *, is_used: bool) -> None:
+        if not is_used:
+            table.put_back(key, now)
+            return
+        told, name = self._told, table.limit.name
+        if len(told) < (TOLD_MAX if table.owed(key, now) > _FIRST else FIRST_TOLD_MAX) or (name, key) in told:
+            told[name, key] = told.get((name, key), 0) + 1
+
+
+_FIRST: Final = 1.000_001
+"""Units that a key owes after its first one, with room for rounding."""
+_LIMITED: Final = frozenset({"person", "key"})
+
+
+def _hourly(name: str, number: int) -> Limit:
+    return Limit(name, number, HOUR_S / number)

@@ -1,0 +1,147 @@
+"""Wire models of webhooks: endpoints, and what became of their messages."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from api.schemas.resources import Asked
+from domain.values.number_bounds import POSITIONS
+from domain.webhooks.target_url import URL_LENGTH_MAX
+from projections.repositories.webhook_deliveries import DeliveryLine, DeliveryState
+from projections.repositories.webhook_endpoints import CONCURRENCY, EVENT_NAMES, Endpoint, EndpointState, WhyDisabled
+from projections.repositories.webhook_secrets import SecretLine
+
+
+class SecretView(BaseModel):
+    """A valid secret: its text was shown when it was made, and is shown nowhere else."""
+
+    created_at: datetime
+    ends_at: datetime | None
+
+
+def views_of_secrets(lines: list[SecretLine]) -> list[SecretView]:
+    """Secrets as they are told."""
+    return [SecretView.model_validate(one._asdict()) for one in lines]
+
+
+def known_types(names: list[str]) -> list[str]:
+    """Names of events, each once, in the order of the events.
+
+    Raises:
+        ValueError: One of them is none.
+    """
+    if unknown := set(names) - set(EVENT_NAMES):
+        raise ValueError(f"no event is named {min(unknown)}")
+    return [name for name in EVENT_NAMES if name in names]
+
+
+EventTypes = Annotated[
+    list[str],
+    Field(max_length=100, description=f"Empty for all, else of: {', '.join(EVENT_NAMES)}", examples=[["InviteSent"]]),
+    AfterValidator(known_types),
+]
+Concurrency = Annotated[
+    int, Field(ge=CONCURRENCY.least, le=CONCURRENCY.most, description="Messages that are sent to it at once.")
+]
+Url = Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)]
+
+
+class EndpointRequest(Asked):
+    """A new endpoint."""
+
+    url: Url
+    event_types: EventTypes = Field(default=[])
+    concurrency: Concurrency = 1
+    from_position: int | None = Field(
+        default=None,
+        ge=POSITIONS.least,
+        le=POSITIONS.most,
+        description="Events after this position are sent; null: events from now on.",
+    )
+
+
+class EndpointChange(Asked):
+    """What is to be changed; what is not named stays."""
+
+    url: Url | None = None
+    event_types: EventTypes | None = None
+    concurrency: Concurrency | None = None
+    state: EndpointState | None = Field(default=None, description="Enabled again it goes on from where it stopped.")
+
+
+class EndpointView(BaseModel):
+    """One endpoint. `secret` is shown once, when it is made."""
+
+    id: UUID
+    url: str
+    event_types: list[str]
+    concurrency: int
+    state: EndpointState
+    reason: WhyDisabled | None = Field(description="Why it is disabled.")
+    created_at: datetime
+    position: int = Field(description="How far in the log it is.")
+    behind: int = Field(description="Positions of the log that were not looked at yet.")
+    pending: int = Field(description="Messages that wait, new ones and those to be tried again.")
+    failures: int = Field(description="Messages in a row that it did not take.")
+    resting_until: datetime | None
+    succeeded_at: datetime | None
+    secrets: list[SecretView]
+    secret: str | None = None
+
+    @classmethod
+    def of(cls, found: Endpoint, lines: list[SecretLine], secret: str | None) -> "EndpointView":
+        """From what is stored."""
+        known = {**found._asdict(), "id": found.endpoint_id, "secrets": views_of_secrets(lines), "secret": secret}
+        return cls.model_validate(known)
+
+
+class EndpointPage(BaseModel):
+    """A page of endpoints, oldest first; `next` is the cursor of the following page, null on the last."""
+
+    webhooks: list[EndpointView]
+    next: str | None
+
+
+class DeliveryView(BaseModel):
+    """One message. `position` is null of a test."""
+
+    id: UUID
+    position: int | None
+    event_type: str
+    state: DeliveryState
+    made_at: datetime
+    due_at: datetime | None
+    attempts: int
+    last_at: datetime | None
+    last_outcome: str | None
+    last_status: int | None
+    last_ms: int | None
+
+    @classmethod
+    def of(cls, line: DeliveryLine) -> "DeliveryView":
+        """From what is stored."""
+        return cls.model_validate({**line._asdict(), "id": line.delivery_id})
+
+
+class DeliveryPage(BaseModel):
+    """A page of deliveries, newest first; `next` is the cursor of the following page, null on the last."""
+
+    deliveries: list[DeliveryView]
+    next: str | None
+
+
+class TestOutcome(BaseModel):
+    """What a test came to."""
+
+    taken: bool
+    outcome: str
+    status: int | None
+    ms: int
+
+
+class Redelivered(BaseModel):
+    """How many messages are sent once more."""
+
+    count: int

@@ -1,0 +1,1 @@
+"""What administrators do: batches, channels, webhooks, staff accounts, API keys."""

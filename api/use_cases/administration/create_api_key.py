@@ -1,0 +1,84 @@
+"""Making a key for an integrator, for the admin page and the command line: its secret is given out once."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from api.auth.scopes import Role, Scope
+from api.auth.session_cookies import digest_of
+from projections.repositories.api_keys import ApiKeys
+from projections.repositories.audit_log import Action, Recorder, told
+
+SECRET_BYTES: Final = 24
+PREFIX: Final = "rl_"
+"""What tells scanners of leaked secrets whose key it is."""
+SCOPED: Final = "scoped"
+"""In the place of a role, of keys that name their scopes."""
+
+
+class KeyWish(NamedTuple):
+    """What a key is to be: a role or scopes, one of both. `days`: how long it opens anything; None for ever."""
+
+    name: str
+    role: Role | None
+    scopes: Sequence[Scope]
+    days: int | None
+
+
+def make_key(action: Action, wish: KeyWish, key_id: UUID) -> str | None:
+    """Make a key, with its line in the audit log.
+
+    Args:
+        action: Who makes it.
+        wish: What it is to be.
+        key_id: Its new id; the same id makes no second key.
+
+    Returns:
+        Its secret, which is kept nowhere; None if the key was made before.
+
+    Raises:
+        StorageUnavailableError: The database is away.
+    """
+    secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    name, expires_at = action.storage.vault.text(wish.name, action.new_id(), key_id), _end_of(action, wish)
+
+    def change(record: Recorder) -> str | None:
+        is_new = ApiKeys(action.storage).add(
+            key_id,
+            digest_of(secret),
+            wish.role or SCOPED,
+            name,
+            action.now,
+            expires_at=expires_at,
+            staff_id=action.actor.staff_id,
+            scopes=None if wish.role else wish.scopes,
+        )
+        if not is_new:
+            return None
+        scopes = None if wish.role else list(wish.scopes)
+        record("made_key", key_id, told(name=wish.name, role=wish.role, scopes=scopes, days=wish.days))
+        return secret
+
+    return action.perform(change)
+
+
+def revoke_key(action: Action, key_id: UUID) -> bool:
+    """Revoke a key; False if there is no such key, or it was revoked before.
+
+    Raises:
+        StorageUnavailableError: The database is away.
+    """
+
+    def change(record: Recorder) -> bool:
+        is_done = ApiKeys(action.storage).revoke(key_id, action.now)
+        if is_done:
+            record("revoked_key", key_id)
+        return is_done
+
+    return action.perform(change)
+
+
+def _end_of(action: Action, wish: KeyWish) -> datetime | None:
+    return None if wish.days is None else action.now + timedelta(days=wish.days)

@@ -1,0 +1,103 @@
+"""Webhook endpoints: which URLs are allowed, and sending a test message, which the workers' client does."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Protocol
+from uuid import UUID
+
+from api.errors import ProblemError
+from api.settings import ApiSettings
+from api.use_cases.services import Services
+from domain.webhooks.target_url import Target, TargetError, TargetFault
+from projections.repositories.audit_log import Action, Recorder, told
+from projections.repositories.webhook_deliveries import TEST_TYPE, Deliveries, DeliveryState, Tried
+from projections.repositories.webhook_endpoints import Endpoint, Endpoints
+from projections.repositories.webhook_secrets import HookSecrets
+
+
+def fault_of_target(url: str, settings: ApiSettings) -> TargetFault | None:
+    """What is wrong with a URL; None if it may be a target. Where its name leads is looked at whenever we send."""
+    try:
+        Target.parse(url, settings.webhook_networks)
+    except TargetError as wrong:
+        return wrong.fault
+    return None
+
+
+def checked_target(url: str, settings: ApiSettings) -> str:
+    """The URL, trimmed.
+
+    Raises:
+        ProblemError: TARGET_REFUSED, with what to write instead.
+    """
+    if (why := fault_of_target(trimmed := url.strip(), settings)) is not None:
+        raise ProblemError("TARGET_REFUSED", why=why)
+    return trimmed
+
+
+SPARE_S: Final = 5.0
+"""What keeping a test's outcome may take, beyond the message's own time."""
+
+
+class HookAnswer(Protocol):
+    """What became of one message to a webhook endpoint."""
+
+    @property
+    def outcome(self) -> str:
+        """Stable word."""
+
+    @property
+    def status(self) -> int | None:
+        """The answer's, if there was one."""
+
+    @property
+    def ms(self) -> int:
+        """How long it took."""
+
+    @property
+    def is_taken(self) -> bool:
+        """The other side has it."""
+
+
+class HookPost(Protocol):
+    """Sends tests to webhook endpoints."""
+
+    def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> HookAnswer:
+        """Send a test now, in the calling thread; for as long as the time-out of webhooks at most."""
+
+
+async def send_test(services: Services, post: HookPost, found: Endpoint, action: Action) -> HookAnswer:
+    """Send a test now, and keep its outcome with a line in the audit log.
+
+    Raises:
+        ProblemError: The database is away, or the endpoint takes too long.
+    """
+    secrets, deliveries = HookSecrets(services.storage), Deliveries(services.storage)
+    delivery_id, now = services.new_id(), action.now
+
+    def send() -> HookAnswer:
+        sent = post.test_hook(found.url, secrets.valid(found.endpoint_id, now), delivery_id, now)
+        state: DeliveryState = "delivered" if sent.is_taken else "failed"
+        tried = Tried(delivery_id, state, None, now, sent.outcome, sent.status, sent.ms)
+
+        def keep(record: Recorder) -> None:
+            deliveries.keep_test(found.endpoint_id, TEST_TYPE, tried)
+            record("sent_test", found.endpoint_id, told(url=found.url, outcome=sent.outcome))
+
+        action.perform(keep)
+        return sent
+
+    return await services.read(send, services.settings.webhook_timeout_s + SPARE_S)
+
+
+async def endpoint_of(services: Services, endpoint_id: UUID) -> Endpoint:
+    """An endpoint by its id.
+
+    Raises:
+        ProblemError: NOT_FOUND, or the database is away.
+    """
+    endpoints = Endpoints(services.storage)
+    found = await services.read(lambda: endpoints.find(endpoint_id))
+    if found is None:
+        raise ProblemError("NOT_FOUND")
+    return found

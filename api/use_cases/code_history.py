@@ -1,0 +1,158 @@
+"""A code's balance and history as API and CLI show them."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import structs
+
+from api.i18n.messages import event_sentence
+from api.schemas.csv_cells import csv_line
+from api.schemas.resources import CodeView
+from domain.events import Event, ReservationEvent
+from domain.model.redeem_code import RedeemCode
+from domain.ports import Language
+from projections.read_models.reader import HistoryLine, Reader
+
+LINE_COLUMNS: Final = (
+    "position", "version", "type", "at", "recorded_at", "reservation_id", "used_count", "reserved", "available",
+    "sentence",
+)  # fmt: skip
+"""Of an event in a history, in this order where it is a table."""
+
+
+def history_of(
+    reader: Reader,
+    code_id: UUID,
+    now: datetime,
+    language: Language,
+    *,
+    as_of: datetime | None = None,
+    after: int = 0,
+    limit: int | None = None,
+) -> dict[str, Any] | None:
+    """The document of `ledger history --json` and of the history route; None if there is no such code then.
+
+    Args:
+        reader: Where to read.
+        code_id: The code.
+        now: For the state word, unless `as_of` is given.
+        language: Of the sentences.
+        as_of: The moment to look at; None for now.
+        after: Leave out events up to this version.
+        limit: Most events to give.
+    """
+    lines = list(islice(reader.history(code_id, as_of=as_of, after=after), limit))
+    last = lines[-1].code if lines else None
+    if last is None:
+        return None
+    return {
+        "id": code_id,
+        **_balance(last),
+        "state": last.state(as_of or now),
+        "events": [line_of(line, language) for line in lines],
+    }
+
+
+def empty_history(reader: Reader, code_id: UUID, now: datetime, *, as_of: datetime | None) -> dict[str, Any] | None:
+    """The document of a code about which nothing more is to be told; None if there is no such code then."""
+    last: RedeemCode | None = None
+    if as_of is None:
+        row = reader.code(code_id)
+        last = code_of(row) if row else None
+    else:
+        for line in reader.history(code_id, as_of=as_of):
+            last = line.code
+    if last is None:
+        return None
+    return {"id": code_id, **_balance(last), "state": last.state(as_of or now), "events": []}
+
+
+def line_of(line: HistoryLine, language: Language) -> dict[str, Any]:
+    """One event with the balance after it."""
+    event = line.event
+    balance = _balance(line.code)
+    del balance["max_uses"]
+    return {
+        "position": line.position,
+        "version": line.version,
+        "type": type(event).__name__,
+        "at": event.at,
+        "recorded_at": event.recorded_at or event.at,
+        "reservation_id": event.reservation_id if isinstance(event, ReservationEvent) else None,
+        **balance,
+        "sentence": event_sentence(type(event).__name__, facts_of(event), language),
+    }
+
+
+def csv_of_history(document: Mapping[str, Any]) -> Iterator[str]:
+    """A history's events, one line each, with a head; for spreadsheets."""
+    yield csv_line(LINE_COLUMNS)
+    for line in document["events"]:
+        yield csv_line(_cell(line[name]) for name in LINE_COLUMNS)
+
+
+def _cell(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def facts_of(event: Event) -> dict[str, object]:
+    """An event's fields by name."""
+    return structs.asdict(event)
+
+
+def code_of(row: Mapping[str, Any]) -> RedeemCode:
+    """The code that a row of `code_balances` stands for."""
+    return RedeemCode(
+        code_id=row["code_id"],
+        version=row["version"],
+        last_at=row["last_at"],
+        issued_at=row["issued_at"],
+        max_uses=row["max_uses"],
+        bound=row["bound"],
+        expires_at=row["expires_at"],
+        validity_days=row["validity_days"],
+        group=row["group_name"],
+        used=row["used"],
+        reserved=row["reserved"],
+        owner_id=row["owner_id"],
+        sent_binding=row["sent_binding"],
+        is_paused=row["is_paused"],
+        revoked_by=row["revoked_by"],
+        rebinds_max=row["rebinds_max"],
+        bound_to=row["bound_to"],
+    )
+
+
+def code_view(row: Mapping[str, Any], now: datetime) -> CodeView:
+    """A row of `code_balances` as the API shows it."""
+    return view_of_code(code_of(row), now)
+
+
+def view_of_code(code: RedeemCode, now: datetime) -> CodeView:
+    """A code as the API shows it."""
+    return CodeView(
+        id=code.code_id,
+        issued_at=code.issued_at,
+        max_uses=code.max_uses,
+        used_count=code.used,
+        reserved=code.reserved,
+        available=code.available,
+        state=code.state(now),
+        open=not code.bound,
+        expires_at=code.expires_at,
+        validity_days=code.validity_days,
+        group=code.group,
+        rebinds_max=code.rebinds_max,
+    )
+
+
+def _balance(code: RedeemCode) -> dict[str, Any]:
+    return {
+        "max_uses": code.max_uses,
+        "used_count": code.used,
+        "reserved": code.reserved,
+        "available": code.available,
+    }

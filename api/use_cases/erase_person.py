@@ -1,0 +1,192 @@
+"""Forgetting a person, for CLI and API: close what they hold, write their id down outside, erase what is known."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from api.errors import RETRY_AFTER_S, ProblemError
+from api.mail_sink.maildir import delete_mails_to
+from api.use_cases.services import Caller, Services
+from domain.command_bus import Done
+from domain.commands.context import Context
+from domain.commands.reservation.close_for_erasure import CloseForForgetting
+from domain.commands.reservation.settle_due import SettleDue
+from domain.errors import ReservationNotResolvable
+from domain.values.identifiers import EmailAddress, MalformedEmailError
+from projections.privacy.erasure import Eraser, ForgottenList, ForgottenListError
+from projections.repositories.audit_log import Action, Recorder
+from projections.storage.bootstrap import Storage
+from projections.telemetry.metrics import ERRORS
+from projections.vault.vault import SealBrokenError
+
+log = logging.getLogger(__name__)
+
+ERASE_S_MAX = 30.0
+"""How long closing and erasing may take, in seconds; what is not done by then continues, and a repeat finds it done."""
+ROUNDS_MAX = 1000
+"""Times 500 reservations: more than one person can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What became of it.
+
+    Attributes:
+        recipient_ids: Who was forgotten by this; nobody where the address is not known (any more).
+        closed: Reservations that were settled for it.
+        leased_until: A letter is on its way until then at the latest; nobody was forgotten yet.
+    """
+
+    recipient_ids: Sequence[UUID] = ()
+    closed: int = 0
+    leased_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """Forgets people of one ledger.
+
+    Attributes:
+        context: The context of a command, by who asks.
+        action: Who asks and why, for the audit log; None where the list of erased persons asks.
+        new_id: Random ids.
+        mailbox: Maildir of the demo, whose letters to the person go too; None where there is none.
+    """
+
+    storage: Storage
+    forgotten: ForgottenList
+    context: Callable[[], Context]
+    new_id: Callable[[], UUID]
+    mailbox: Path | None = None
+    action: Action | None = None
+    reason: str = ""
+
+    def forget(self, address: EmailAddress) -> Forgotten:
+        """Forget the person with this address.
+
+        Raises:
+            ForgottenListError: Their id can't be written down; nothing was erased.
+            StorageUnavailableError: The database is away; asking again goes on.
+        """
+        eraser, closed = Eraser(self.storage), 0
+        ids: list[UUID] = []
+        for recipient_id in eraser.find(address):
+            number, leased_until = self._close(eraser, recipient_id)
+            closed += number
+            if leased_until is not None:
+                return Forgotten(closed=closed, leased_until=leased_until)
+            self.forgotten.add(recipient_id, self.context().now)
+            if self._erase(eraser, recipient_id):
+                ids.append(recipient_id)
+        self._erase_refusals(eraser, address, is_known=bool(ids))
+        if self.mailbox is not None:
+            delete_mails_to(self.mailbox, address.normal)
+        return Forgotten(ids, closed)
+
+    def forget_again(self) -> int:
+        """Forget whom the list names and the database knows all the same, as after a restored backup; how many.
+
+        What a worker holds at this moment fails by itself: there is no address to send to.
+
+        Raises:
+            ForgottenListError: The list can't be read.
+            StorageUnavailableError: The database is away.
+        """
+        eraser, number = Eraser(self.storage), 0
+        for recipient_id in list(eraser.remembered(self.forgotten)):
+            self._close(eraser, recipient_id)
+            number += eraser.erase(recipient_id)
+        return number
+
+    def _erase(self, eraser: Eraser, recipient_id: UUID) -> bool:
+        """Erase one person, with the line in the audit log; False if it was done before."""
+        if self.action is None:
+            return eraser.erase(recipient_id)
+
+        def change(record: Recorder) -> bool:
+            is_new = eraser.erase(recipient_id)
+            if is_new:
+                record("forgot_person", recipient_id, self.reason)
+            return is_new
+
+        return self.action.perform(change)
+
+    def _erase_refusals(self, eraser: Eraser, address: EmailAddress, *, is_known: bool) -> None:
+        """Erase the digests of refused requests; that is recorded too where nothing else is known of the person."""
+        if self.action is None or is_known:
+            eraser.erase_refusals(address)
+            return
+
+        def change(record: Recorder) -> None:
+            eraser.erase_refusals(address)
+            record("forgot_person", None, self.reason)
+
+        self.action.perform(change)
+
+    def _close(self, eraser: Eraser, recipient_id: UUID) -> tuple[int, datetime | None]:
+        """Settle all that they hold: how many reservations, and until when a worker keeps one of them."""
+        closed = 0
+        for _ in range(ROUNDS_MAX):
+            context = self.context()
+            held = eraser.held(recipient_id)
+            free = [item.reservation_id for item in held if item.lease_until is None or item.lease_until <= context.now]
+            if not free:
+                return closed, max((item.lease_until for item in held if item.lease_until), default=None)
+            self.storage.ledger.execute(
+                [SettleDue(context=context, reservation_id=key, case_id=self.new_id()) for key in free]
+            )
+            results = self.storage.ledger.execute(
+                [CloseForForgetting(context=context, reservation_id=key, case_id=self.new_id()) for key in free]
+            )
+            closed += sum(isinstance(result, Done) and result.changed for result in results)
+        raise AssertionError("one person holds more reservations than can be closed")
+
+
+async def forget_person(services: Services, caller: Caller, email: str, reason: str) -> Forgotten:
+    """Erase the person with this email address, and record who asked for it and why.
+
+    Raises:
+        ProblemError: The address is none, a letter is on its way (RESERVATION_NOT_RESOLVABLE), or the database is away.
+    """
+    address = parse_address(email)
+    forgetting = Forgetting(
+        storage=services.storage,
+        forgotten=ForgottenList(services.settings.forgotten),
+        context=lambda: services.context(caller),
+        new_id=services.new_id,
+        mailbox=services.settings.mailbox,
+        action=services.action(caller),
+        reason=reason,
+    )
+    try:
+        done = await services.read(lambda: forgetting.forget(address), ERASE_S_MAX)
+    except ForgottenListError as error:
+        log.exception("erasing a person failed")
+        raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from error
+    except SealBrokenError as broken:
+        raise row_refused(broken) from broken
+    if done.leased_until is not None:
+        raise ProblemError.of(ReservationNotResolvable("leased"))
+    return done
+
+
+def row_refused(broken: SealBrokenError) -> ProblemError:
+    """Report a row of the vault that may be another person's: nothing is exported and nothing is erased."""
+    ERRORS.labels("vault_error").inc()
+    log.error("vault row refused", extra={"why": str(broken)})
+    return ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S)
+
+
+def parse_address(typed: str) -> EmailAddress:
+    """Parse an email address.
+
+    Raises:
+        ProblemError: EMAIL_INVALID.
+    """
+    try:
+        return EmailAddress.parse(typed)
+    except MalformedEmailError as error:
+        raise ProblemError("EMAIL_INVALID") from error

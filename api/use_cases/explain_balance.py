@@ -1,0 +1,288 @@
+"""Why a code's count is what it is: each use that counts by name, and why every other reservation does not."""
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from api.i18n.catalogs import Translator, translator
+from api.i18n.messages import event_sentence
+from api.use_cases.code_history import facts_of
+from domain.events import (
+    Event,
+    InviteAttempted,
+    InviteDeferred,
+    InviteFailed,
+    InviteOutcomeUnknown,
+    InviteSent,
+    LateSuccessRecorded,
+    OpeningBalanceImported,
+    ReservationEvent,
+    ReservationOpened,
+    UseRefunded,
+)
+from domain.model import reservation
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
+from domain.ports import Language
+from domain.values.timestamps import text_of
+from projections.read_models.reader import HistoryLine, Reader
+
+RESERVATIONS_MAX = 1_000
+"""As many of each kind are named, the newest ones; the sums are always those of all."""
+
+OUTCOMES: Final[dict[type[Event], str]] = {
+    InviteSent: "sent",
+    InviteFailed: "failed",
+    InviteDeferred: "deferred",
+    InviteOutcomeUnknown: "unknown",
+    LateSuccessRecorded: "sent_late",
+}
+
+
+class ExplainedAttempt(BaseModel):
+    """One try at sending. `outcome`: sending, sent, failed, deferred, unknown or sent_late."""
+
+    delivery: int
+    attempt: int
+    began_at: datetime | None
+    ended_at: datetime | None
+    outcome: str
+    sentence: str | None
+
+
+class ExplainedReservation(BaseModel):
+    """A reservation, and why it counts, holds a use, or does neither. `event`: the one that decided that."""
+
+    reservation_id: UUID
+    state: str
+    reserved_at: datetime
+    since: datetime
+    event: str
+    version: int
+    position: int
+    attempts: list[ExplainedAttempt]
+    sentence: str
+
+
+class ExplainedOpening(BaseModel):
+    """Uses that were counted before the ledger was: no reservation stands for them."""
+
+    uses: int
+    source: str
+    reason: str
+    since: datetime
+    version: int
+    position: int
+    sentence: str
+
+
+class Explanation(BaseModel):
+    """A code's numbers as sums of opening balances and named reservations, as of a moment and version."""
+
+    id: UUID
+    as_of: datetime
+    version: int
+    position: int
+    max_uses: int | None
+    used_count: int
+    reserved: int
+    available: int | None
+    state: str
+    sentence: str
+    openings: list[ExplainedOpening]
+    uses: list[ExplainedReservation]
+    held: list[ExplainedReservation]
+    not_counted: list[ExplainedReservation]
+    left_out: int
+
+
+class _Trace:
+    """One reservation while its events are read."""
+
+    def __init__(self, code_id: UUID, line: HistoryLine, event: ReservationOpened) -> None:
+        self.item: Reservation = reservation.opened(code_id, line.version, event)
+        self.decided = line
+        self.attempts: dict[tuple[int, int], ExplainedAttempt] = {}
+
+    def add(self, line: HistoryLine, event: ReservationEvent, language: Language) -> None:
+        before = self.item.status
+        self.item = reservation.evolve(self.item, line.version, event)
+        if self.item.status != before:
+            self.decided = line
+        if isinstance(event, InviteAttempted):
+            self._note(event.delivery, event.attempt, began_at=event.at)
+        elif isinstance(event, InviteSent | InviteFailed | InviteDeferred | InviteOutcomeUnknown | LateSuccessRecorded):
+            said = event_sentence(type(event).__name__, facts_of(event), language)
+            self._note(event.delivery, event.attempt, outcome=OUTCOMES[type(event)], ended_at=event.at, sentence=said)
+
+    def _note(self, delivery: int, number: int, **known: object) -> None:
+        new = ExplainedAttempt(
+            delivery=delivery, attempt=number, began_at=None, ended_at=None, outcome="sending", sentence=None
+        )
+        attempt = self.attempts.get((delivery, number), new)
+        self.attempts[delivery, number] = attempt.model_copy(update=known)
+
+
+def explanation_of(
+    reader: Reader,
+    code_id: UUID,
+    now: datetime,
+    language: Language,
+    *,
+    as_of: datetime | None = None,
+    version: int | None = None,
+    most: int = RESERVATIONS_MAX,
+) -> Explanation | None:
+    """Name every use of a code; None if there was no such code then.
+
+    Args:
+        reader: Where to read.
+        code_id: The code.
+        now: Database time, for what is overdue.
+        language: Of the sentences.
+        as_of: Leave out what takes effect later.
+        version: Leave out later events.
+        most: How many reservations to hold and name of each kind.
+    """
+    traces: dict[UUID, _Trace] = {}
+    openings: list[ExplainedOpening] = []
+    last: HistoryLine | None = None
+    opened = 0
+    for line in reader.history(code_id, as_of=as_of):
+        if version is not None and line.version > version:
+            break
+        last, event = line, line.event
+        if isinstance(event, ReservationOpened):
+            opened += 1
+            traces[event.reservation_id] = _Trace(code_id, line, event)
+            if len(traces) > most * 6:
+                _forget_oldest(traces, most)
+        elif isinstance(event, ReservationEvent) and (trace := traces.get(event.reservation_id)):
+            trace.add(line, event, language)
+        elif isinstance(event, OpeningBalanceImported):
+            openings.append(_opening(line, event, language))
+    if last is None:
+        return None
+    known = _explanation(last, list(traces.values()), opened, as_of or now, language, most)
+    return known.model_copy(update={"openings": openings})
+
+
+def _opening(line: HistoryLine, event: OpeningBalanceImported, language: Language) -> ExplainedOpening:
+    return ExplainedOpening(
+        uses=event.uses,
+        source=event.source,
+        reason=event.reason,
+        since=event.at,
+        version=line.version,
+        position=line.position,
+        sentence=event_sentence(type(event).__name__, facts_of(event), language),
+    )
+
+
+def _forget_oldest(traces: dict[UUID, _Trace], most: int) -> None:
+    """Of each kind only the newest can be named; a code with very many reservations must not fill the memory."""
+    for wanted in (_counts, _holds, _does_neither):
+        kind = [key for key, trace in traces.items() if wanted(trace.item)]
+        for key in kind[: max(len(kind) - most, 0)]:
+            del traces[key]
+
+
+def _counts(item: Reservation) -> bool:
+    return item.status == "sent" and item.kind == "redeem"
+
+
+def _holds(item: Reservation) -> bool:
+    return item.status == "live" and item.kind == "redeem"
+
+
+def _does_neither(item: Reservation) -> bool:
+    return not _counts(item) and not _holds(item)
+
+
+def _explanation(
+    last: HistoryLine, traces: list[_Trace], opened: int, at: datetime, language: Language, most: int
+) -> Explanation:
+    say, code = translator(language), last.code
+    kinds = [
+        [_explained(trace, say, at, language) for trace in [trace for trace in traces if wanted(trace.item)][-most:]]
+        for wanted in (_counts, _holds, _does_neither)
+    ]
+    return Explanation(
+        id=code.code_id,
+        as_of=at,
+        version=last.version,
+        position=last.position,
+        max_uses=code.max_uses,
+        used_count=code.used,
+        reserved=code.reserved,
+        available=code.available,
+        state=code.state(at),
+        sentence=_total(say, code),
+        openings=[],
+        uses=kinds[0],
+        held=kinds[1],
+        not_counted=kinds[2],
+        left_out=opened - sum(map(len, kinds)),
+    )
+
+
+def _total(say: Translator, code: RedeemCode) -> str:
+    if code.max_uses is None:
+        return say("explain.total.unlimited", used=code.used, reserved=code.reserved)
+    return say(
+        "explain.total", used=code.used, max_uses=code.max_uses, reserved=code.reserved, available=code.available
+    )
+
+
+def _explained(trace: _Trace, say: Translator, at: datetime, language: Language) -> ExplainedReservation:
+    item, decided = trace.item, trace.decided
+    return ExplainedReservation(
+        reservation_id=item.reservation_id,
+        state=item.public_state,
+        reserved_at=item.reserved_at,
+        since=decided.event.at,
+        event=type(decided.event).__name__,
+        version=decided.version,
+        position=decided.position,
+        attempts=[trace.attempts[key] for key in sorted(trace.attempts)],
+        sentence=_why(say, item, decided.event, at, language),
+    )
+
+
+def _why(say: Translator, item: Reservation, decided: Event, at: datetime, language: Language) -> str:
+    """One sentence: counts since an event; holds, and until when; or neither, and since which event."""
+    what = event_sentence(type(decided).__name__, facts_of(decided), language)
+    moments = {"reserved_at": text_of(item.reserved_at), "since": text_of(decided.at)}
+    if item.status == "sent" or not item.is_use:
+        return say("explain.counts" if item.is_use else "explain.rebind", what=what, **moments)
+    if isinstance(decided, UseRefunded):
+        key = "explain.refunded.held" if decided.held == "reserved" else "explain.refunded.used"
+        return say(key, what=what, **moments)
+    held = "removal" if item.is_waiting_for_removal else "overdue" if item.is_overdue(at) else item.public_state
+    return say(f"explain.held.{held}", deadline=text_of(item.deadline), **moments)
+
+
+def csv_of(explanation: Explanation) -> Iterator[str]:
+    """One line for each opening balance and each reservation, with a head; for spreadsheets."""
+    yield _csv_line(["counts", "reservation_id", "state", "reserved_at", "since", "event", "attempts", "why"])
+    for opening in explanation.openings:
+        yield _csv_line(
+            ["used", "", "opening", "", opening.since.isoformat(), "OpeningBalanceImported", 0, opening.sentence]
+        )
+    for counts, found in (("used", explanation.uses), ("held", explanation.held), ("no", explanation.not_counted)):
+        for item in found:
+            times = (item.reserved_at.isoformat(), item.since.isoformat())
+            yield _csv_line(
+                [counts, item.reservation_id, item.state, *times, item.event, len(item.attempts), item.sentence]
+            )
+
+
+def _csv_line(values: list[Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(values)
+    return line.getvalue()

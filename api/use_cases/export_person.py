@@ -1,0 +1,85 @@
+"""Everything about one person as one document, for them to have (GDPR, articles 15 and 20), and written down."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import structs
+
+from api.i18n.messages import event_sentence
+from domain.ports import Language
+from domain.values.identifiers import EmailAddress
+from projections.privacy.data_export import Held, PersonReader
+from projections.repositories.audit_log import Action, Recorder
+
+FORMAT: Final = "redemption-ledger person 1"
+OTHERS: Final = frozenset({"actor_id", "text_id"})
+"""Fields of events that are about somebody else, or are told as what they name."""
+
+
+def export_person(action: Action, address: EmailAddress, language: Language, reason: str) -> dict[str, Any]:
+    """Gather what is known of who has this address, and write down that it was given out, and why.
+
+    Codes are named by their end, as on every page. An address that nobody reserved with may have refused tries.
+
+    Args:
+        action: Who asks for it, and of which ledger.
+        address: The person's.
+        language: Of the sentences.
+        reason: Why it is given out; kept encrypted.
+
+    Raises:
+        StorageUnavailableError: The database is away.
+    """
+    reader = PersonReader(action.storage)
+    people = [_person(reader, recipient_id, language) for recipient_id in reader.ids_of(address)]
+    ids = [person["recipient_id"] for person in people] or [None]
+
+    def write(record: Recorder) -> None:
+        for recipient_id in ids:
+            record("exported_person", recipient_id, reason)
+
+    action.perform(write)
+    return {
+        "format": FORMAT,
+        "exported_at": action.now,
+        "email": address.normal,
+        "people": people,
+        "refused_tries": [
+            {"at": one.at, "code_id": one.code_id, "code_ends": one.hint, "reason": one.reason}
+            for one in reader.tries_of(address)
+        ],
+    }
+
+
+def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dict[str, Any]:
+    held = list(reader.reservations_of(recipient_id))
+    ids = [item.reservation_id for item in held]
+    beside = reader.beside(ids)
+    return {
+        "recipient_id": recipient_id,
+        "email_as_typed": reader.recipient_address(recipient_id),
+        "reservations": [_reservation(item, language) for item in held],
+        "notices": [
+            {"reservation_id": row[0], "template": row[1], "written_at": row[2], "outcome": row[3]}
+            for row in beside["outbox"]
+        ],
+        "idempotency_keys": [{"reservation_id": row[0], "expires_at": row[1]} for row in beside["idempotency_keys"]],
+        "done_by_staff": [deed._asdict() for deed in reader.deeds_about([recipient_id, *ids])],
+    }
+
+
+def _reservation(item: Held, language: Language) -> dict[str, Any]:
+    return {
+        "reservation_id": item.reservation_id,
+        "code_id": item.history.code_id,
+        "code_ends": item.hint,
+        "events": [_event(version, event, item.texts, language) for version, event in item.history.events],
+    }
+
+
+def _event(version: int, event: Any, texts: dict[UUID, str], language: Language) -> dict[str, Any]:  # noqa: ANN401 - any event
+    fields, kind = structs.asdict(event), type(event).__name__
+    told = {name: value for name, value in fields.items() if value is not None and name not in OTHERS}
+    text = texts.get(fields.get("text_id") or UUID(int=0))
+    words = {"text": text} if text is not None else {}
+    return {"version": version, "type": kind, "sentence": event_sentence(kind, fields, language), **told, **words}

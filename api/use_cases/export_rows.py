@@ -1,0 +1,119 @@
+"""What goes out as files: codes, reservations and statements, record by record, as CSV or JSON Lines.
+
+CSV is safe to open in a spreadsheet (`csv_lines`); its words are those that an import reads.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import orjson
+
+from api.schemas.csv_cells import csv_line
+from api.use_cases.code_history import code_of, line_of
+from domain.ports import Language
+from domain.values.identifiers import shown_code
+from projections.read_models.code_list import CodeList, CodeText
+from projections.read_models.pagination import BEGINNING
+from projections.read_models.reservation_list import ReservationList
+from projections.read_models.statement_export import CodeLine
+
+Format = Literal["csv", "jsonl"]
+SLICE: Final = 1_000
+CODE_COLUMNS: Final = (
+    *("code", "id", "state", "max_uses", "used", "reserved", "available", "open"),
+    *("expires_at", "validity_days", "rebinds_max", "group", "issued_at"),
+)
+RESERVATION_COLUMNS: Final = (
+    *("reservation_id", "code_id", "recipient_id", "email", "status", "kind", "reserved_at", "deadline"),
+    *("attempts", "delivery", "ever_unknown", "case_id", "follows", "sent_at", "accepted_at"),
+    *("refunded_at", "refund_cause"),
+)
+STATEMENT_COLUMNS: Final = (
+    *("code_id", "version", "position", "at", "recorded_at", "type", "reservation_id"),
+    *("used_count", "reserved", "available", "sentence"),
+)
+Row = Mapping[str, Any]
+
+
+def lines_of(rows: Iterable[Row], columns: Sequence[str], form: Format) -> Iterator[bytes]:
+    """Records as lines of a file, below a line of column names where the format has one."""
+    if form == "csv":
+        yield csv_line(columns).encode()
+    yield from record_lines(rows, columns, form)
+
+
+def record_lines(rows: Iterable[Row], columns: Sequence[str], form: Format) -> Iterator[bytes]:
+    """Records as lines, a slice of them at a time."""
+    lines: list[bytes] = []
+    for row in rows:
+        if form == "csv":
+            lines.append(csv_line([_cell(name, row[name]) for name in columns]).encode())
+        else:
+            lines.append(orjson.dumps({name: row[name] for name in columns}, option=orjson.OPT_APPEND_NEWLINE))
+        if len(lines) == SLICE:
+            yield b"".join(lines)
+            lines.clear()
+    yield b"".join(lines)
+
+
+def code_row(balance: Row, text: CodeText | None, now: datetime) -> Row:
+    """A code as a record. `max_uses` None: without limit."""
+    code = code_of(balance)
+    return {
+        "code": shown_code(text.text) if text and text.text else "",
+        "id": code.code_id,
+        "state": code.state(now),
+        "max_uses": code.max_uses,
+        "used": code.used,
+        "reserved": code.reserved,
+        "available": code.available,
+        "open": not code.bound,
+        "expires_at": code.expires_at,
+        "validity_days": code.validity_days,
+        "rebinds_max": code.rebinds_max,
+        "group": code.group,
+        "issued_at": code.issued_at,
+    }
+
+
+def code_rows(codes: CodeList, now: Callable[[], datetime], group: str | None, *, texts: bool) -> Iterator[Row]:
+    """All codes in order of issue, or those of a group.
+
+    Args:
+        codes: Where to read.
+        now: For the state word.
+        group: Only codes of this group.
+        texts: Whether their texts are opened; without, only what may be shown of them is not shown either.
+    """
+    place = BEGINNING
+    while rows := codes.codes(place, SLICE, group=group):
+        known = codes.texts([row["code_id"] for row in rows], clear=True) if texts else {}
+        for row in rows:
+            yield code_row(row, known.get(row["code_id"]), now())
+        place = (rows[-1]["issued_at"], rows[-1]["code_id"])
+
+
+def reservation_rows(found: ReservationList, *, addresses: bool) -> Iterator[Row]:
+    """All reservations in the order in which they were made; with the addresses if they are asked for."""
+    place = BEGINNING
+    while some := found.after(place, SLICE):
+        rows = found.rows([item.reservation_id for item in some], addresses=addresses)
+        yield from (rows[item.reservation_id] for item in some if item.reservation_id in rows)
+        place = (some[-1].reserved_at, some[-1].reservation_id)
+
+
+def statement_rows(lines: Iterator[CodeLine], language: Language) -> Iterator[Row]:
+    """The lines of every code's statement, each with the balance after it."""
+    for code_id, line in lines:
+        yield {"code_id": code_id, **line_of(line, language)}
+
+
+def _cell(name: str, value: object) -> object:
+    """A value as CSV has it: times in ISO 8601, yes and no, and the word for no limit."""
+    if name == "max_uses" and value is None:
+        return "unlimited"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value

@@ -1,0 +1,55 @@
+"""Idempotency-Key: how a client's key is read, and the digest under which it is kept within its scope."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from api.errors import malformed
+from domain.commands.reservation.reserve import IdempotencyKey
+from projections.vault.vault import TypedCode
+
+if TYPE_CHECKING:
+    from api.use_cases.services import Caller
+
+KEY_LENGTH_MAX: Final = 255
+
+
+def scope_digest(scope: bytes, key: str) -> bytes:
+    """The digest of a key in its scope; the key itself is kept nowhere.
+
+    Raises:
+        ProblemError: MALFORMED, it is empty or longer than 255 letters.
+    """
+    if not 1 <= len(key) <= KEY_LENGTH_MAX:
+        raise malformed("header.idempotency-key", f"1 to {KEY_LENGTH_MAX} letters")
+    return hashlib.sha256(scope + key.encode(errors="replace")).digest()
+
+
+def idempotency_key(
+    key: str, caller: "Caller", code: TypedCode, recipient: Sequence[bytes], again: UUID | None
+) -> IdempotencyKey:
+    """Return the digests of a key in its scope, and of what the body says beyond that scope.
+
+    The scope is the API key; on the public route, which knows no caller, it is what is asked for: code and recipient,
+    under each pepper, the current one's first.
+    """
+    # The code's first digests, as many as there are peppers, are those of its text, in the order of the person's.
+    current, *older = [
+        _digested(key, caller, text + person, again) for text, person in zip(code.digests, recipient, strict=False)
+    ]
+    return replace(current, older=older) if older else current
+
+
+def _digested(key: str, caller: "Caller", what: bytes, again: UUID | None) -> IdempotencyKey:
+    more = again.bytes if again else b""
+    if caller.actor == "person":
+        scope, body = what, more
+    else:
+        scope, body = f"{caller.actor}:{caller.actor_id}:".encode(), what + more
+    return IdempotencyKey(
+        scope_digest=scope_digest(scope, key),
+        body_digest=hashlib.sha256(body).digest(),
+    )

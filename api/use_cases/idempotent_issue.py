@@ -1,0 +1,99 @@
+"""Issuing codes under an Idempotency-Key: a client whose answer was lost asks again and gets the same codes.
+
+The key is kept first, with a random id; the codes' ids follow from that id and from no secret, so no rotation of keys
+changes them. Issuing an id that exists changes nothing, and its text is read from the vault: so whoever comes second,
+at the same time or after a crash half way, issues what is missing and answers with the same texts.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid5
+
+import orjson
+from msgspec import structs
+
+from api.errors import ProblemError
+from api.schemas.resources import IssueRequest
+from api.use_cases.idempotency import scope_digest
+from api.use_cases.issue_codes import BATCH, Issued, Order, Terms, issue_orders
+from api.use_cases.services import Caller
+from domain.commands.context import Context
+from domain.values.identifiers import Letters, draw_code, shown_code
+from projections.read_models.code_list import CodeList
+from projections.read_models.reader import Reader
+from projections.repositories.audit_log import Action, told
+from projections.repositories.idempotency_keys import IssueKey, IssueKeys
+from projections.repositories.issue_batches import code_id_of
+from projections.repositories.notes import Notes
+from projections.storage.bootstrap import Storage
+
+_NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyedIssue:
+    """What is asked for under a key. `note` is of the codes' terms, but its id is not known before the key's is."""
+
+    key: IssueKey
+    terms: Terms
+    count: int
+    prefix: str
+    note: str | None
+
+
+def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> IssueKey:
+    """Digests of a key in its scope, which is who asks, and of what it asks for.
+
+    What is left out counts as what it defaults to, so that a later version's new fields change no digest. Of the note
+    only that there is one: its words are compared where they are sealed.
+
+    Raises:
+        ProblemError: MALFORMED, the key is empty or too long.
+    """
+    scope = f"{caller.actor}:{caller.actor_id}:".encode()
+    asked = body.model_dump(mode="json", exclude_defaults=True, exclude={_NOTE}) | {_NOTE: bool(body.note)}
+    digest = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
+    return IssueKey(scope_digest(scope, key), digest, new_id)
+
+
+def issue_once(action: Action, wish: KeyedIssue, context: Context, letters: Letters) -> list[Issued]:
+    """Issue what a key asks for, or what is missing of it; all of it in the order of the first time.
+
+    Codes that are there already are revealed again, with a line in the audit log.
+
+    Raises:
+        ProblemError: IDEMPOTENCY_KEY_REUSED, the key came before with another body.
+        StorageUnavailableError: The database is away; what is issued by then stays, and asking again goes on.
+    """
+    storage = action.storage
+    kept = IssueKeys(storage).keep(wish.key, context.now)
+    if kept.body_digest != wish.key.body_digest:
+        raise ProblemError("IDEMPOTENCY_KEY_REUSED")
+    ids = [code_id_of(kept.batch_id, nth) for nth in range(1, wish.count + 1)]
+    terms = replace(wish.terms, note_id=_keep_note(storage, wish.note, kept.batch_id) if wish.note else None)
+    codes = CodeList(storage)
+    there = codes.texts(ids, clear=False)
+    missing = [code_id for code_id in ids if code_id not in there]
+    context = structs.replace(context, correlation_id=kept.batch_id)
+    for start in range(0, len(missing), BATCH):
+        some = missing[start : start + BATCH]
+        orders = [Order(code_id, wish.prefix + draw_code(letters), terms) for code_id in some]
+        issue_orders(storage, orders, context)
+    if there:
+        action.record("exported_codes", None, told(issued_before=len(there), batch=kept.batch_id))
+    texts = codes.texts(ids, clear=True)
+    return [Issued(shown_code(texts[code_id].text or ""), code_id) for code_id in ids]
+
+
+def _keep_note(storage: Storage, note: str, batch_id: UUID) -> UUID:
+    """Keep the note once; it has to be the one that came first.
+
+    Raises:
+        ProblemError: IDEMPOTENCY_KEY_REUSED, it is another.
+    """
+    draft = storage.vault.text(note, uuid5(batch_id, _NOTE))
+    Notes(storage).keep(draft)
+    cut = storage.vault.open_text(draft.text_id, draft.content.sealed, draft.content.key_id)
+    if Reader(storage).private_text(draft.text_id) != cut:
+        raise ProblemError("IDEMPOTENCY_KEY_REUSED")
+    return draft.text_id

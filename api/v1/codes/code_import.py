@@ -1,0 +1,138 @@
+"""Codes from a file over HTTP: the body is the file, and the answer says what became of its lines."""
+
+import io
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from msgspec.structs import replace
+from pydantic import BaseModel
+
+from api.code_import.importer import Intake, Tally
+from api.code_import.reader import FileFaultError, Format, Records
+from api.errors import malformed
+from api.http.dependencies import MayIssueCodes, TheServices
+from api.schemas.resources import Problem
+from api.use_cases.issue_codes import Terms
+from domain.commands.context import Context
+
+PATH: Final = "/api/v1/codes/import"
+BODY_BYTES_MAX: Final = 2 * 2**20
+LINES_MAX: Final = 10_000
+"""Lines of one request: a few seconds of work. Larger files go through `ledger import-codes`, or in pieces."""
+IMPORT_S_MAX: Final = 60.0
+FORMS: Final[dict[str, Format]] = {
+    "text/csv": "csv",
+    "application/jsonl": "jsonl",
+    "application/x-ndjson": "jsonl",
+}
+_EXAMPLES: Final = {
+    "text/csv": "code,max_uses,used\nOLD-2024-A,5,2\nOLD-2024-B,unlimited,0\n",
+    "application/jsonl": '{"code":"OLD-2024-A","max_uses":5,"used":2}\n',
+}
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            name: {"schema": {"$ref": "#/components/schemas/CodeFile"}, "example": text}
+            for name, text in _EXAMPLES.items()
+        },
+    }
+}
+
+router = APIRouter(
+    prefix="/api/v1/codes",
+    tags=["codes"],
+    responses={
+        401: {"model": Problem},
+        403: {"model": Problem},
+        413: {"model": Problem},
+        422: {"model": Problem},
+        503: {"model": Problem},
+    },
+)
+
+
+class LineFault(BaseModel):
+    """A line that is bad, and why."""
+
+    line: int
+    why: str
+
+
+class ImportView(BaseModel):
+    """What became of the lines. `already`: codes that the ledger has as the file says; `faults`: the first 100.
+
+    `applied` is false where nothing was imported: of a dry run, and where one line is bad unless bad ones are skipped.
+    """
+
+    applied: bool
+    lines: int
+    imported: int
+    already: int
+    rejected: int
+    faults: list[LineFault]
+
+
+@router.post("/import", openapi_extra=_BODY, summary="Import codes from a file")
+async def import_codes(
+    request: Request,
+    services: TheServices,
+    caller: MayIssueCodes,
+    skip_bad: Annotated[bool, Query(description="Take the good lines; else one bad line ends it.")] = False,  # noqa: FBT002 - a query parameter
+    dry_run: Annotated[bool, Query(description="Look at every line and change nothing.")] = False,  # noqa: FBT002 - a query parameter
+    rename: Annotated[
+        list[str] | None,
+        Query(
+            alias="map", max_length=40, description="THEIRS=OURS, for a column of another name; THEIRS= leaves it out."
+        ),
+    ] = None,
+) -> ImportView:
+    """CSV with a line of column names, or JSON Lines.
+
+    Columns: code, max_uses, used, open, expires_at, validity_days, rebinds_max, group, note; only code is
+    needed.
+
+    Up to 10,000 lines. `used` becomes an opening balance. What is there already as the file says is left as it is, so a
+    request whose answer was lost may be sent again.
+    """
+    form = FORMS.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
+    if form is None:
+        raise malformed("header.content-type", f"the body is one of {', '.join(FORMS)}")
+    data = await request.body()
+    if data.count(b"\n") > LINES_MAX + 1:
+        raise malformed("body", f"more than {LINES_MAX} lines: send the file in pieces, or use `ledger import-codes`")
+    context = replace(services.context(caller), correlation_id=services.new_id())
+
+    def run() -> tuple[Tally, bool]:
+        records = Records(io.BytesIO(data), form, _mapping(rename or []))
+        intake = Intake(
+            storage=services.storage,
+            records=records,
+            usual=Terms(max_uses=1),
+            context=lambda: _at(context, services.context(caller)),
+            new_id=services.new_id,
+        )
+        if skip_bad and not dry_run:
+            return intake.take(), True
+        tally = intake.check()
+        return (tally, False) if dry_run or tally.rejected else (intake.take(), True)
+
+    try:
+        tally, is_done = await services.read(run, IMPORT_S_MAX)
+    except FileFaultError as fault:
+        raise malformed("body", str(fault)) from fault
+    return ImportView(applied=is_done, **tally.document())
+
+
+def _at(context: Context, now: Context) -> Context:
+    return replace(context, now=now.now)
+
+
+def _mapping(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        theirs, is_one, ours = pair.rpartition("=")
+        if not is_one:
+            raise FileFaultError(f"map={pair[:100]!a} is no THEIRS=OURS")
+        found[theirs] = ours
+    return found

@@ -1,0 +1,225 @@
+"""Codes for staff and integrators: issue, list, look at one, read its history, have its count explained."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.responses import Response
+
+from api.errors import ProblemError
+from api.http.dependencies import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
+from api.http.etags import tag_of
+from api.http.pagination import FIRST, Stretch, place_of
+from api.schemas.csv_cells import CSV_CONTENT
+from api.schemas.csv_cells import TYPE as CSV_TYPE
+from api.schemas.numbers import IN_DIGITS
+from api.schemas.resources import CodePage, CodeView, History, IssuedCode, IssueRequest, Problem
+from api.schemas.timestamps import LooseTimestamp, Timestamp
+from api.use_cases.code_history import code_of, code_view, csv_of_history, empty_history, history_of, view_of_code
+from api.use_cases.explain_balance import Explanation, csv_of, explanation_of
+from api.use_cases.idempotent_issue import KeyedIssue, issue_key, issue_once
+from api.use_cases.issue_codes import Issued, QuickLetters, Terms, issuing
+from api.use_cases.services import Services
+from domain.commands.code.change_terms import terms_of
+from domain.commands.context import Context
+from domain.model.redeem_code import CodeState, RedeemCode
+from domain.values.number_bounds import VERSIONS
+from projections.read_models.code_list import STRETCH
+from projections.repositories.notes import Notes
+
+router = APIRouter(
+    prefix="/api/v1/codes",
+    tags=["codes"],
+    responses={
+        401: {"model": Problem},
+        403: {"model": Problem},
+        422: {"model": Problem},
+        503: {"model": Problem},
+    },
+)
+
+PAGE_MAX = 200
+HISTORY_MAX = 10_000
+VERSION_MAX = VERSIONS.most
+ISSUE_S_MAX = 30.0
+"""How long issuing 1,000 codes may take; it is a fraction of a second unless the database is busy."""
+Form = Annotated[Literal["json", "csv"], Query(alias="format")]
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={422: {"model": Problem, "description": "MALFORMED, or IDEMPOTENCY_KEY_REUSED."}},
+    summary="Issue codes",
+)
+async def issue(
+    body: IssueRequest,
+    services: TheServices,
+    caller: MayIssueCodes,
+    idempotency_key: Annotated[
+        str | None,
+        Header(max_length=255, description="Of your choice, for 7 days: the same key and body give the same codes."),
+    ] = None,
+) -> list[IssuedCode]:
+    """Issue up to 1,000 codes of the same terms; their texts are in the answer and nowhere else in clear.
+
+    With an `Idempotency-Key`, which is scoped to who asks, a request whose answer was lost may be sent again: it gives
+    the same codes, and issues what is missing of them. Without one every request issues.
+    """
+    context = services.context(caller)
+    key = None if idempotency_key is None else issue_key(caller, idempotency_key, body, services.new_id())
+
+    def issue_all() -> list[Issued]:
+        if key is None:
+            return _issue(services, body, context)
+        wish = KeyedIssue(key=key, terms=_terms(body), count=body.count, prefix=body.prefix.upper(), note=body.note)
+        return issue_once(services.action(caller), wish, context, QuickLetters())
+
+    issued = await services.read(issue_all, ISSUE_S_MAX)
+    return [IssuedCode(code=code.text, id=code.code_id) for code in issued]
+
+
+def _issue(services: Services, body: IssueRequest, context: Context) -> list[Issued]:
+    note = services.storage.vault.text(body.note, services.new_id()) if body.note else None
+    if note is not None:
+        Notes(services.storage).keep(note)
+    terms = replace(_terms(body), note_id=note.text_id if note else None)
+    prefix, letters = body.prefix.upper(), QuickLetters()
+    batches = issuing(services.storage, terms, body.count, context, services.new_id, letters, prefix)
+    return [code for batch in batches for code in batch]
+
+
+def _terms(body: IssueRequest) -> Terms:
+    return Terms(
+        max_uses=body.max_uses,
+        bound=not body.open,
+        expires_at=body.expires_at,
+        validity_days=body.validity_days,
+        rebinds_max=body.rebinds_max,
+        group=body.group,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeFilter:
+    """Which codes a list is asked for."""
+
+    state: Annotated[CodeState | None, Query(description="As `state` of a code.")] = None
+    group: Annotated[str | None, Query(min_length=1, max_length=200, pattern=PRINTABLE)] = None
+    open: Annotated[bool | None, Query(description="Not bound to the first person who redeems it.")] = None
+    issued_from: Annotated[Timestamp | None, Query(description="Issued at this time or later.")] = None
+    issued_to: Annotated[Timestamp | None, Query(description="Issued before this time.")] = None
+
+    @property
+    def is_picky(self) -> bool:
+        """Whether codes have to be looked at one by one."""
+        return self.state is not None or self.open is not None
+
+    def fits(self, code: RedeemCode, now: datetime) -> bool:
+        """Whether a code is asked for; group and times are conditions of the query."""
+        is_open_as_asked = self.open is None or self.open != code.bound
+        return is_open_as_asked and self.state in {None, code.state(now)}
+
+
+@router.get("", summary="List codes in order of issue")
+async def list_codes(
+    services: TheServices,
+    _: MayReadCodes,
+    wish: Annotated[CodeFilter, Depends()],
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> CodePage:
+    """One page. `next` of the answer is the cursor of the following page.
+
+    With a filter a page looks through 2,000 codes at most: it may be short, or empty, and still have a `next`.
+    """
+    place = max(place_of(cursor), (wish.issued_from or FIRST[0], FIRST[1]))
+    wanted = STRETCH if wish.is_picky else limit + 1
+    rows = await services.read(lambda: services.reader.codes(place, wanted, group=wish.group))
+    now = services.now()
+    stretch: Stretch[CodeView] = Stretch(limit, is_full=len(rows) == wanted)
+    for row in rows:
+        if wish.issued_to is not None and row["issued_at"] >= wish.issued_to:
+            stretch.end()
+            break
+        code = code_of(row)
+        if not stretch.take(view_of_code(code, now) if wish.fits(code, now) else None, (code.issued_at, code.code_id)):
+            break
+    return CodePage(codes=stretch.page, next=stretch.next)
+
+
+@router.get("/{code_id}", responses={404: {"model": Problem}}, summary="One code")
+async def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> CodeView:
+    """Balance and terms of a code. The ETag stands for its terms: it does not change by being redeemed."""
+    row = await services.read(lambda: services.reader.code(code_id))
+    if row is None:
+        raise ProblemError("NOT_FOUND")
+    response.headers["ETag"] = tag_of(terms_of(code_of(row)))
+    return code_view(row, services.now())
+
+
+@router.get(
+    "/{code_id}/history",
+    responses={404: {"model": Problem}, 200: {"content": CSV_CONTENT}},
+    response_model=History,
+    summary="What happened to a code",
+)
+async def history(
+    code_id: UUID,
+    services: TheServices,
+    language: TheLanguage,
+    _: MayReadCodes,
+    as_of: Annotated[LooseTimestamp | None, Query(description="Leave out what takes effect later.")] = None,
+    after: Annotated[int, Query(ge=0, le=VERSION_MAX, description="Events after this version only."), IN_DIGITS] = 0,
+    limit: Annotated[int, Query(ge=1, le=HISTORY_MAX), IN_DIGITS] = 1000,
+    form: Form = "json",
+) -> Response:
+    """Every event in order, each with the balance after it and a sentence.
+
+    The next page is asked for with the last `version` in `after`; one that is empty is the end.
+    """
+    now = services.now()
+    found = await services.read(
+        lambda: (
+            history_of(services.reader, code_id, now, language, as_of=as_of, after=after, limit=limit)
+            or (empty_history(services.reader, code_id, now, as_of=as_of) if after else None)
+        )
+    )
+    if found is None:
+        raise ProblemError("NOT_FOUND")
+    if form == "csv":
+        return Response("".join(csv_of_history(found)), media_type=CSV_TYPE)
+    return Response(orjson.dumps(found), media_type="application/json")
+
+
+@router.get(
+    "/{code_id}/explain",
+    responses={404: {"model": Problem}, 200: {"content": CSV_CONTENT}},
+    response_model=Explanation,
+    summary="Why the count of a code is what it is",
+)
+async def explain(
+    code_id: UUID,
+    services: TheServices,
+    language: TheLanguage,
+    _: MayReadCodes,
+    as_of: Annotated[LooseTimestamp | None, Query(description="Leave out what takes effect later.")] = None,
+    version: Annotated[
+        int | None, Query(ge=1, le=VERSION_MAX, description="Leave out later events."), IN_DIGITS
+    ] = None,
+    form: Form = "json",
+) -> Response:
+    """Each use that counts by name, each that is held, and why every other reservation does not count."""
+    now = services.now()
+    found = await services.read(
+        lambda: explanation_of(services.reader, code_id, now, language, as_of=as_of, version=version)
+    )
+    if found is None:
+        raise ProblemError("NOT_FOUND")
+    if form == "csv":
+        return Response("".join(csv_of(found)), media_type=CSV_TYPE)
+    return Response(found.model_dump_json(), media_type="application/json")

@@ -1,0 +1,218 @@
+"""The feed of events: what happened, in order, from a position on; waits for news, or streams them.
+
+No e-mail, no code text and no free text is in it, since none is in the log.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext, suppress
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+
+from api.errors import ProblemError
+from api.http.dependencies import MayReadEvents, TheServices
+from api.schemas.numbers import IN_DIGITS
+from api.schemas.resources import Problem
+from api.use_cases.services import Services
+from api.v1.public.stream_slots import SeatedStream, Seats
+from domain.events import EVENT_TYPES, ReservationEvent
+from domain.values.number_bounds import POSITIONS
+from projections.read_models.event_feed import Feed, FeedEvent, FeedPage
+
+LIMIT_MAX: Final = 1_000
+POSITION_MAX: Final = POSITIONS.most
+WAIT_S_MAX: Final = 30
+POLL_S: Final = 0.5
+"""How often a waiting reader looks: an index look-up that costs next to nothing."""
+STREAM_S_MAX: Final = 300
+"""After that a stream ends at the latest, and its reader goes on from Last-Event-ID."""
+BEAT_S: Final = 15
+"""A comment at least so often, or proxies take the connection for dead."""
+RETRY_MS: Final = 2_000
+READERS_MAX: Final = 100
+"""Waiting readers of one process."""
+NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
+STREAMED: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+}
+"""One message of a stream: `data` is the event of the list, as JSON."""
+LEFT_OUT: Final = frozenset(
+    {"at", "recorded_at", "actor", "actor_id", "request_id", "correlation_id", "text_id", "reservation_id"}
+)
+"""Fields of an event that stand beside its data, or that name staff, requests and sealed texts."""
+
+
+def _known(name: str) -> str:
+    if name not in NAMES:
+        raise ValueError(f"there is no type {name[:40]!a}: {', '.join(NAMES)}")
+    return name
+
+
+EventName = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(NAMES)})]
+router = APIRouter(
+    prefix="/api/v1/events",
+    tags=["events"],
+    responses={
+        401: {"model": Problem},
+        403: {"model": Problem},
+        422: {"model": Problem},
+        503: {"model": Problem},
+    },
+)
+
+
+class EventView(BaseModel):
+    """One event. `data` holds what is particular to its type; later versions may add fields and types."""
+
+    position: int = Field(description="Its place in the log: grows, with holes, and never changes.")
+    type: str
+    code_id: UUID
+    version: int = Field(description="Its number in the code's history, from 1 without holes.")
+    at: datetime = Field(description="When it took effect.")
+    recorded_at: datetime
+    actor: str = Field(description="Kind of who did it: person, staff, key, worker, sweep, operator or import.")
+    reservation_id: UUID | None
+    correlation_id: UUID | None
+    data: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """Events in order. `next`: the `after` of the next request, also past what a filter left out.
+
+    `more`: there may be more right now. `newest`: the position of the newest event.
+    """
+
+    events: list[EventView]
+    next: int
+    more: bool
+    newest: int
+
+
+After = Annotated[
+    int, Query(ge=0, le=POSITION_MAX, description="Events behind this position; 0: from the beginning."), IN_DIGITS
+]
+Types = Annotated[list[EventName] | None, Query(alias="type", max_length=40, description="Only events of these types.")]
+OfCode = Annotated[UUID | None, Query(description="Only events of this code.")]
+
+
+@router.get("", response_model=EventPage, summary="Events from a position on")
+async def list_events(
+    request: Request,
+    services: TheServices,
+    _: MayReadEvents,
+    after: After = 0,
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX), IN_DIGITS] = 100,
+    wait: Annotated[
+        int, Query(ge=0, le=WAIT_S_MAX, description="Seconds to wait for an event if there is none."), IN_DIGITS
+    ] = 0,
+    types: Types = None,
+    code_id: OfCode = None,
+) -> Response:
+    """A page of the log. Keep `next` and ask on from there: no event is missed, none comes twice.
+
+    With `wait` the answer comes with the first event, or empty when the time is over.
+    """
+    feed, until = Feed(services.storage), time.monotonic() + wait
+    with request.app.state.readers.take() if wait > 0 else nullcontext():
+        while True:
+            page = await services.read(partial(feed.page, after, limit, types or (), code_id))
+            after = page.next
+            left = until - time.monotonic()
+            if page.events or (not page.is_full and (left <= 0 or await request.is_disconnected())):
+                break
+            if not page.is_full:
+                await asyncio.sleep(min(POLL_S, left))
+            elif left <= 0:
+                break
+    newest = await services.read(feed.newest)
+    content = {"events": [view_of(item) for item in page.events], "next": page.next, "more": page.is_full}
+    return Response(
+        orjson.dumps({**content, "newest": newest}),
+        media_type="application/json",
+    )
+
+
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": STREAMED}}}},
+    summary="The same, as server-sent events",
+)
+async def stream_events(
+    request: Request,
+    services: TheServices,
+    _: MayReadEvents,
+    after: After = 0,
+    types: Types = None,
+    code_id: OfCode = None,
+    last_event_id: Annotated[
+        int | None,
+        Header(ge=0, le=POSITION_MAX, description="Goes on behind this position; wins over `after`."),
+        IN_DIGITS,
+    ] = None,
+    seconds: Annotated[
+        int, Query(ge=1, le=STREAM_S_MAX, description="How long the stream lasts."), IN_DIGITS
+    ] = STREAM_S_MAX,
+) -> StreamingResponse:
+    """Old events from the position on, then new ones as they come. It ends after `seconds`: readers reconnect.
+
+    Each has its position as `id`, its type as `event` and the event of the list as `data`.
+    """
+    readers: Seats = request.app.state.readers
+    start = after if last_event_id is None else last_event_id
+    page_after = partial(Feed(services.storage).page, limit=LIMIT_MAX, types=types or (), code_id=code_id)
+    return SeatedStream(readers.take(), _stream(page_after, services, start, seconds), {})
+
+
+def view_of(item: FeedEvent) -> dict[str, Any]:
+    """An event as the API shows it."""
+    event = item.event
+    fields = {name: getattr(event, name) for name in event.__struct_fields__ if name not in LEFT_OUT}
+    return {
+        "position": item.position,
+        "type": type(event).__name__,
+        "code_id": item.code_id,
+        "version": item.version,
+        "at": event.at,
+        "recorded_at": event.recorded_at or event.at,
+        "actor": event.actor,
+        "reservation_id": event.reservation_id if isinstance(event, ReservationEvent) else None,
+        "correlation_id": event.correlation_id,
+        "data": {name: value for name, value in fields.items() if value is not None},
+    }
+
+
+async def _stream(
+    page_after: Callable[[int], FeedPage], services: Services, after: int, seconds: int
+) -> AsyncIterator[bytes]:
+    """What is there, then what comes; it ends when its time is over or the database is away."""
+    until, told = time.monotonic() + seconds, time.monotonic()
+    with suppress(ProblemError):
+        yield b"retry: %d\n\n" % RETRY_MS
+        while time.monotonic() < until:
+            page = await services.read(partial(page_after, after))
+            after = page.next
+            if page.events:
+                yield b"".join(_messages(page.events))
+            elif time.monotonic() - told > BEAT_S:
+                # With the position, so that a reader whose filter leaves out much does not begin anew far behind.
+                yield b"id: %d\n: nothing new\n\n" % after
+            else:
+                await asyncio.sleep(0 if page.is_full else POLL_S)
+                continue
+            told = time.monotonic()
+
+
+def _messages(events: list[FeedEvent]) -> Iterator[bytes]:
+    for item in events:
+        name = type(item.event).__name__.encode()
+        yield b"id: %d\nevent: %s\ndata: %s\n\n" % (item.position, name, orjson.dumps(view_of(item)))

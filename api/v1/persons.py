@@ -1,0 +1,51 @@
+"""People as the ledger knows them: an admin gives one what is known of them, or forgets them."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.http.dependencies import Admin, TheLanguage, TheServices
+from api.schemas.resources import ForgetRequest, ForgottenView, PersonView, Problem
+from api.use_cases.erase_person import ERASE_S_MAX, forget_person, parse_address, row_refused
+from api.use_cases.export_person import export_person
+from projections.vault.vault import SealBrokenError
+
+router = APIRouter(prefix="/api/v1/recipients", tags=["recipients"])
+
+
+@router.post(
+    "/forget",
+    responses={
+        401: {"model": Problem},
+        403: {"model": Problem},
+        409: {
+            "model": Problem,
+            "description": "A letter to them is being sent: ask again in a minute",
+        },
+        422: {"model": Problem},
+        503: {"model": Problem},
+    },
+    summary="Forget a person",
+)
+async def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> ForgottenView:
+    """Close what they hold, kill their links, delete their address and the texts about them. Counts stay."""
+    done = await forget_person(services, caller, body.email, body.reason)
+    return ForgottenView(forgotten=list(done.recipient_ids), closed=done.closed)
+
+
+@router.post(
+    "/export",
+    responses={401: {"model": Problem}, 403: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
+    summary="Everything about a person",
+)
+async def export(body: ForgetRequest, services: TheServices, language: TheLanguage, caller: Admin) -> PersonView:
+    """All that is known of who has this address, for them to have. That it was given out, and why, is written down."""
+    address = parse_address(body.email)
+
+    def gather() -> dict[str, Any]:
+        return export_person(services.action(caller), address, language, body.reason)
+
+    try:
+        return PersonView.model_validate(await services.read(gather, ERASE_S_MAX))
+    except SealBrokenError as broken:
+        raise row_refused(broken) from broken

@@ -1,0 +1,1 @@
+"""Routes without an API key."""

@@ -1,0 +1,168 @@
+"""The short way of POST /redeem: a plain, well-formed request is answered without the framework's routing.
+
+Routing, dependencies and validation of a small request cost more CPU than everything the ledger does for it. So a
+request that is what nearly all are goes straight to the function that the documented route calls as well;
+everything else, each malformed one included, takes the route and is answered there.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import ProblemError
+from api.http.dependencies import caller_of
+from api.http.problems import MEDIA_TYPE, problem_answer
+from api.i18n.catalogs import pick_language
+from api.schemas.resources import RedeemRequest
+from api.use_cases.idempotency import KEY_LENGTH_MAX
+from api.use_cases.services import Caller, Services
+from domain.ports import Language
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+ACCEPTED = 202
+"""Of a redeem that made a reservation."""
+
+
+class Answer(NamedTuple):
+    """A status and a JSON body; and which reservation it is about, for the log."""
+
+    status: int
+    body: bytes
+    headers: Headers
+    reservation_id: str
+
+    def tell(self, scope: Scope) -> None:
+        """Leave in the request's scope what its log line says."""
+        scope["ledger_reservation_id"] = self.reservation_id
+        scope["ledger_outcome"] = "accepted" if self.status == ACCEPTED else "known"
+
+
+class AnswerRedeem(Protocol):
+    """The route's own function."""
+
+    def __call__(
+        self, services: Services, body: RedeemRequest, language: Language, caller: Caller, key: str | None
+    ) -> Awaitable[Answer]:
+        """Redeem.
+
+        Raises:
+            ProblemError: A refusal or fault.
+        """
+
+
+AnswerDefect = Callable[[Exception, Scope, Receive, Send], Awaitable[None]]
+
+
+class _Asked(NamedTuple):
+    """Headers that a redeem looks at."""
+
+    is_plain: bool
+    accept_language: str | None
+    key: str | None
+
+
+class ShortWay:
+    """Takes requests to one path from the application inside.
+
+    Args:
+        app: The application inside.
+        path: The route's path.
+        answer: The route's function.
+        services: The parts of this process, once it is started.
+        defect: Answers a request that a defect has broken.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, path: str, answer: AnswerRedeem, services: Callable[[], Services], defect: AnswerDefect
+    ) -> None:
+        self.app = app
+        self.path = path
+        self.answer = answer
+        self.services = services
+        self.defect = defect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http" or scope["path"] != self.path or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        asked = _read_headers(scope)
+        if not asked.is_plain:
+            await self.app(scope, receive, send)
+            return
+        first = await receive()
+        body = _read_body(first)
+        if body is None:
+            await self.app(scope, _replay(first, receive), send)
+            return
+        scope["ledger_route"] = self.path
+        await self._answer(body, asked, scope, receive, send)
+
+    async def _answer(self, body: RedeemRequest, asked: _Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        services = self.services()
+        language = pick_language(asked.accept_language, services.settings.default_language)
+        try:
+            told = await self.answer(services, body, language, caller_of(scope), asked.key)
+        except ProblemError as problem:
+            scope["ledger_outcome"] = problem.code
+            status, document, named = problem_answer(problem, language, scope.get("ledger_request_id"))
+            headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in named.items()]
+            await _send(send, status, document, (_PROBLEM, *headers))
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
+            await self.defect(error, scope, receive, send)
+            return
+        told.tell(scope)
+        await _send(send, told.status, told.body, (_JSON, *told.headers))
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+_JSON = (b"content-type", b"application/json")
+_PROBLEM = (b"content-type", MEDIA_TYPE.encode())
+
+
+def _read_headers(scope: Scope) -> _Asked:
+    """What the headers ask for; plain is JSON of a declared length, and each header at most once."""
+    is_json = has_length = False
+    language = key = None
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            is_json = value == b"application/json"
+        elif name == b"content-length":
+            has_length = True
+        elif name == b"accept-language":
+            language = value.decode("latin-1")
+        elif name == b"idempotency-key":
+            if key is not None or len(value) > KEY_LENGTH_MAX:
+                return _Asked(is_plain=False, accept_language=None, key=None)
+            key = value.decode("latin-1")
+    return _Asked(is_json and has_length, language, key)
+
+
+def _read_body(message: Message) -> RedeemRequest | None:
+    """The request, if this message holds all of it and it is well-formed."""
+    if message["type"] != "http.request" or message.get("more_body", False):
+        return None
+    try:
+        return RedeemRequest.model_validate_json(message.get("body", b""))
+    except ValidationError:
+        return None
+
+
+def _replay(first: Message, receive: Receive) -> Receive:
+    """A receive that gives a message again before it goes on."""
+    waiting = [first]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again

@@ -1,0 +1,231 @@
+"""The public routes: redeem a code, and see what became of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response, StreamingResponse
+
+from api.errors import ProblemError
+from api.http.dependencies import TheLanguage, TheServices, caller_of, client_of
+from api.i18n.catalogs import LANGUAGES
+from api.i18n.messages import state_message
+from api.rate_limits.headers import limit_headers
+from api.schemas.corrections import CorrectionRequest
+from api.schemas.resources import Problem, RedeemRequest, RedemptionView
+from api.use_cases.services import Caller, Redemption, Services
+from api.v1.public.fast_redeem import ACCEPTED, Answer
+from api.v1.public.stream_slots import SeatedStream, Seats
+from domain.model.reservation import Reservation
+from domain.ports import Language
+
+PATH = "/api/v1/public/redeem"
+router = APIRouter(prefix="/api/v1/public", tags=["public"])
+
+STREAM_S_MAX = 300
+STREAM_POLL_S = 0.3
+STREAMS_MAX = 200
+"""Open streams per process; beyond it clients fall back to polling, as they do when a stream ends."""
+STREAMS_PER_CLIENT_MAX = 20
+"""Open streams of one client address, as many as nginx lets through; `LEDGER_RATE_LIMIT=off` ends this bound."""
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {
+        "model": Problem,
+        "description": "Refused, in this order of precedence: CODE_INVALID, AGAIN_UNKNOWN, CODE_REVOKED, CODE_PAUSED, "
+        "CODE_EXPIRED, EMAIL_MISMATCH, CODE_HELD (with Retry-After), CODE_EXHAUSTED.",
+        "content": {
+            "application/problem+json": {
+                "example": {
+                    "type": "urn:redemption-ledger:code-exhausted",
+                    "title": "兑换码已用完",
+                    "status": 400,
+                    "detail": "兑换码已用完",
+                    "code": "CODE_EXHAUSTED",
+                }
+            }
+        },
+    },
+    413: {"model": Problem, "description": "BODY_TOO_LARGE: more than 64 KB."},
+    422: {
+        "model": Problem,
+        "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED, or IDEMPOTENCY_KEY_REUSED.",
+    },
+    429: {
+        "model": Problem,
+        "description": "RATE_LIMITED, with Retry-After: too many codes that don't exist. Codes that were issued here "
+        "are never limited by what others try.",
+        "headers": {
+            "RateLimit": {"schema": {"type": "string"}, "description": "What is left; also on other answers."},
+            "RateLimit-Policy": {"schema": {"type": "string"}, "description": "Quotas of unknown codes by address."},
+        },
+    },
+    503: {"model": Problem, "description": "UNAVAILABLE or OVERLOADED, with Retry-After; nothing is lost."},
+}
+
+
+def view(item: Reservation, language: Language, *, created: bool = True) -> dict[str, object]:
+    """A reservation as its owner may see it."""
+    state, name = item.public_state, str(item.reservation_id)
+    return {
+        "success": item.status != "refunded",
+        "message": state_message(state, language, cause=item.refund_cause, sent_at=item.sent_at, created=created),
+        "reservation_id": name,
+        "state": state,
+        "detail_code": item.refund_cause,
+        "status_url": f"/r/{name}",
+    }
+
+
+def redemption_view(found: Redemption, language: Language) -> dict[str, object]:
+    """Return the answer to the client that asked for a reservation; only the client that made it gets the token."""
+    shown = view(found.reservation, language, created=found.created)
+    if found.correction_token is not None:
+        shown["correction_token"] = found.correction_token
+    return shown
+
+
+def redemption_response(found: Redemption, language: Language) -> Response:
+    """Return the HTTP answer to a client that asked for a reservation: 202 if the request made it, else 200."""
+    status = ACCEPTED if found.created else 200
+    return json_response(redemption_view(found, language), status, {"Content-Language": language})
+
+
+def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON by orjson, which knows UUIDs and times."""
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+
+
+@router.post(
+    "/redeem",
+    status_code=202,
+    response_model=RedemptionView,
+    responses={
+        200: {"model": RedemptionView, "description": "You have this reservation already."},
+        **REFUSALS,
+    },
+    summary="Redeem a code for an e-mail",
+)
+async def redeem(
+    body: RedeemRequest,
+    request: Request,
+    services: TheServices,
+    language: TheLanguage,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+) -> Response:
+    """Hold one use and send the invitation. The same code and e-mail always lead to the same live reservation."""
+    told = await answer(services, body, language, caller_of(request.scope), idempotency_key)
+    told.tell(request.scope)
+    response = Response(told.body, told.status, media_type="application/json")
+    response.raw_headers.extend(told.headers)
+    return response
+
+
+async def answer(
+    services: Services, body: RedeemRequest, language: Language, caller: Caller, key: str | None
+) -> Answer:
+    """Redeem; the route above and the short way of `api.v1.public.fast_redeem` both end here.
+
+    Raises:
+        ProblemError: Malformed input, a refusal, a limit on guessing, or the database is away.
+    """
+    try:
+        found = await services.redeem(
+            body.email, body.code, language=language, caller=caller, again=body.again, key=key
+        )
+    except ProblemError as problem:
+        problem.headers |= {
+            name.decode(): value.decode() for name, value in limit_headers(services.guard, caller.client)
+        }
+        raise
+    shown = redemption_view(found, language)
+    status = ACCEPTED if found.created else 200
+    headers = (_CONTENT_LANGUAGE[language], *limit_headers(services.guard, caller.client))
+    return Answer(status, orjson.dumps(shown), headers, str(shown["reservation_id"]))
+
+
+_CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for language in LANGUAGES}
+
+
+@router.post(
+    "/redemptions/{reservation_id}/correct-recipient",
+    status_code=202,
+    response_model=RedemptionView,
+    responses={
+        200: {"model": RedemptionView, "description": "It was corrected to this address before."},
+        400: {
+            "model": Problem,
+            "description": "CODE_INVALID, CORRECTION_TOKEN_REQUIRED, RECIPIENT_NOT_CORRECTABLE, CODE_REVOKED.",
+        },
+        404: {"model": Problem},
+        422: {"model": Problem, "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED."},
+        429: REFUSALS[429],
+        503: REFUSALS[503],
+    },
+    summary="Correct a mistyped e-mail",
+)
+async def correct_recipient(
+    reservation_id: UUID, body: CorrectionRequest, request: Request, services: TheServices, language: TheLanguage
+) -> Response:
+    """Moves the use to the right email address, once, before the invitation is accepted. Returns the new reservation.
+
+    It needs the `correction_token` that the 202 of the redeem request carried. After the invitation was sent it is
+    possible for one hour (`LEDGER_CORRECT_WITHIN_S`). Otherwise, support can correct the address.
+    """
+    caller = caller_of(request.scope)
+    found = await services.correct(
+        reservation_id, body.email, code=body.code, token=body.correction_token, caller=caller
+    )
+    return redemption_response(found, language)
+
+
+@router.get(
+    "/redemptions/{reservation_id}",
+    response_model=RedemptionView,
+    responses={404: {"model": Problem}, 422: {"model": Problem}, 503: REFUSALS[503]},
+    summary="What became of a reservation",
+)
+async def redemption(reservation_id: UUID, services: TheServices, language: TheLanguage) -> Response:
+    """The reservation's present state."""
+    item = await services.reservation(reservation_id)
+    return json_response(view(item, language), 200, {"Content-Language": language, "Cache-Control": "no-store"})
+
+
+@router.get(
+    "/redemptions/{reservation_id}/stream",
+    response_class=StreamingResponse,
+    responses={
+        404: {"model": Problem},
+        422: {"model": Problem},
+        429: {"model": Problem, "description": "RATE_LIMITED: too many open streams from this address; poll instead."},
+        503: REFUSALS[503],
+    },
+    summary="The same, as server-sent events",
+)
+async def stream(
+    reservation_id: UUID, request: Request, services: TheServices, language: TheLanguage
+) -> StreamingResponse:
+    """Sends the reservation at once and whenever its state changes; ends once it is settled, or after 5 minutes."""
+    await services.reservation(reservation_id)
+    streams: Seats = request.app.state.streams
+    seat = streams.take(None if services.guard is None else client_of(request.scope))
+    return SeatedStream(seat, _changes(reservation_id, services, language), {"Cache-Control": "no-store"})
+
+
+async def _changes(reservation_id: UUID, services: Services, language: Language) -> AsyncIterator[bytes]:
+    last: bytes | None = None
+    for _ in range(int(STREAM_S_MAX / STREAM_POLL_S)):
+        try:
+            item = await services.reservation(reservation_id)
+        except ProblemError:
+            return
+        data = orjson.dumps(view(item, language))
+        if data != last:
+            last = data
+            yield b"data: " + data + b"\n\n"
+        if item.status != "live":
+            return
+        await asyncio.sleep(STREAM_POLL_S)

@@ -1,0 +1,1 @@
+"""Routes about reservations, redemptions, cases and outage refunds."""

@@ -1,0 +1,42 @@
+"""Cases: what waits for a person, for staff and their tools."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.http.dependencies import MayReadCases, TheServices
+from api.http.pagination import cursor_of, place_of
+from api.schemas.numbers import IN_DIGITS
+from api.schemas.resources import CasePage, CaseView, Problem
+
+router = APIRouter(
+    prefix="/api/v1/cases",
+    tags=["cases"],
+    responses={
+        401: {"model": Problem},
+        403: {"model": Problem},
+        422: {"model": Problem},
+        503: {"model": Problem},
+    },
+)
+
+PAGE_MAX = 200
+
+
+@router.get("", summary="List cases in order of opening")
+async def list_cases(
+    services: TheServices,
+    _: MayReadCases,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    closed: Annotated[bool, Query(description="Closed ones too.")] = False,  # noqa: FBT002 - a query parameter
+) -> CasePage:
+    """One page, open ones unless closed ones are asked for too. `next` is the cursor of the following page."""
+    after = place_of(cursor)
+    rows = await services.read(lambda: services.reader.cases(after, limit + 1, closed_too=closed))
+    page = rows[:limit]
+    more = len(rows) > limit
+    return CasePage(
+        cases=[CaseView.model_validate(row._asdict()) for row in page],
+        next=cursor_of(page[-1].opened_at, page[-1].case_id) if more else None,
+    )

@@ -1,0 +1,95 @@
+"""Undoing an outage over HTTP: what it hurt, and on demand giving that back, batch by batch."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter
+from msgspec.structs import asdict, replace
+from pydantic import BaseModel, Field
+
+from api.errors import malformed
+from api.http.dependencies import MayRefund, TheServices
+from api.schemas.resources import Asked, Problem
+from api.schemas.timestamps import Timestamp
+from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Window, find_hurt, give_back, parts_of
+from api.use_cases.services import Caller, Services
+
+LISTED_MAX = 1000
+"""Reservations that one answer lists, and that one request gives back."""
+
+router = APIRouter(
+    prefix="/api/v1/refunds",
+    tags=["refunds"],
+    responses={
+        401: {"model": Problem},
+        403: {"model": Problem},
+        422: {"model": Problem},
+        503: {"model": Problem},
+    },
+)
+
+
+class OutageRequest(Asked):
+    """A window and a cause. Nothing is changed unless `apply` is true."""
+
+    from_: Annotated[Timestamp, Field(alias="from")]
+    to: Timestamp
+    include_sent: bool = Field(default=False, description="Also what was sent then and nobody accepted.")
+    channel: Annotated[str | None, Field(max_length=200)] = None
+    server: Annotated[str | None, Field(max_length=200, description="HOST:PORT as in histories.")] = None
+    apply: bool = False
+
+
+class HurtView(BaseModel):
+    """A reservation that may be given back. `state`: unknown, or sent."""
+
+    reservation_id: UUID
+    code_id: UUID
+    state: str
+    at: datetime
+    channel: str | None
+    server: str | None
+
+
+class OutageView(BaseModel):
+    """What was found, and given back.
+
+    `count` is of all, `found` lists the first ones. `remaining`: how many a further request has to give back.
+    """
+
+    applied: bool
+    correlation_id: UUID | None
+    count: int
+    refunded: int
+    remaining: int
+    found: list[HurtView]
+
+
+@router.post("", summary="Preview or apply the refunds after an outage")
+async def refunds(body: OutageRequest, services: TheServices, caller: MayRefund) -> OutageView:
+    """Each reservation once, under one correlation id; what is settled since, or being sent, is left alone.
+
+    One request gives back up to 1,000 of them; ask again while `remaining` is not 0.
+    """
+    if body.from_ >= body.to:
+        raise malformed("body.from", "not before `to`")
+    return await services.read(lambda: _undo(services, body, caller))
+
+
+def _undo(services: Services, body: OutageRequest, caller: Caller) -> OutageView:
+    window = Window(start=body.from_, end=body.to, channel=body.channel, server=body.server)
+    found = list(find_hurt(services.reader, window, include_sent=body.include_sent))
+    part, refunded = found[:LISTED_MAX], 0
+    correlation_id = services.new_id() if body.apply else None
+    for batch in parts_of(part, REFUNDED_AT_ONCE) if body.apply else ():
+        context = replace(services.context(caller), correlation_id=correlation_id)
+        refunded += give_back(services.storage.ledger.execute, batch, context, include_sent=body.include_sent)
+    return OutageView(
+        applied=body.apply,
+        correlation_id=correlation_id,
+        count=len(found),
+        refunded=refunded,
+        remaining=len(found) - len(part) if body.apply else len(found),
+        found=[HurtView(**asdict(item)) for item in part],
+    )

@@ -1,0 +1,44 @@
+"""Who the API takes a caller for: what a key opens, or what a page's script needs to act for staff."""
+
+from datetime import datetime
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from api.auth.scopes import SCOPES
+from api.http.dependencies import TheIdentity
+from api.schemas.resources import Problem
+
+router = APIRouter(
+    prefix="/api/v1/session",
+    tags=["session"],
+    responses={401: {"model": Problem}, 503: {"model": Problem}},
+)
+
+
+class SessionView(BaseModel):
+    """Whoever asks, and what they may do.
+
+    `csrf_token`: what requests of a staff session that change something carry in X-CSRF-Token; null of keys.
+    """
+
+    kind: Literal["key", "staff"]
+    id: str
+    role: str | None
+    scopes: list[str]
+    expires_at: datetime | None
+    csrf_token: str | None
+
+
+@router.get("", summary="What the caller may do")
+async def session(who: TheIdentity) -> SessionView:
+    """Scopes of the key or of the staff session, and the token that the session's changes have to carry."""
+    return SessionView(
+        kind="key" if who.token is None else "staff",
+        id=who.caller.actor_id or "",
+        role=who.role,
+        scopes=[scope for scope in SCOPES if scope in who.scopes],
+        expires_at=who.until,
+        csrf_token=who.token,
+    )

@@ -1,0 +1,1 @@
+"""Routes about webhooks and channels of groups."""

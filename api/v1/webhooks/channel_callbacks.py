@@ -1,0 +1,199 @@
+"""What a group's own system reports about invitations that were posted to it: accepted, bounced, removed.
+
+Each report is signed with the channel's secret. What is forged, stale or a repeat is refused and written down; a report
+that is sent again because its answer was lost is signed anew and taken once more, which changes nothing.
+"""
+
+import hashlib
+import logging
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, ValidationError
+
+from api.errors import ProblemError
+from api.http.dependencies import TheServices, request_id_of
+from api.http.validation_errors import faults_of
+from api.schemas.numbers import Strict
+from api.schemas.resources import BounceReason, Problem
+from api.schemas.timestamps import Timestamp
+from api.use_cases.services import Caller, Services
+from domain.command_bus import Command
+from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.delivery.accept_invite import CALLBACK, AcceptInvite
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.model.reservation import PublicState
+from domain.webhooks.signatures import Signed, fault_of
+from projections.repositories.group_channels import CallbackRefusal, ChannelLine, Channels
+from projections.repositories.webhook_secrets import HookSecrets
+from projections.telemetry.metrics import CALLBACKS
+
+log = logging.getLogger(__name__)
+
+REASONS: Final[dict[CallbackRefusal, str]] = {
+    "malformed": "MALFORMED",
+    "forged": "SIGNATURE_INVALID",
+    "stale": "CALLBACK_STALE",
+    "replayed": "CALLBACK_REPEATED",
+    "foreign": "NOT_FOUND",
+}
+"""With which problem each refusal is answered."""
+
+router = APIRouter(prefix="/api/v1/channels", tags=["channels"])
+
+
+class CallbackData(Strict):
+    """About which invitation, and what more there is to say."""
+
+    reservation_id: UUID
+    delivery: int = Field(default=1, ge=1, le=1000, description="As in the invitation that was posted.")
+    reason: BounceReason = Field(default="other", description="Why it bounced.")
+    reply: Annotated[str, Field(max_length=2000)] = Field(default="", description="More about that; kept sealed.")
+    occurred_at: Timestamp | None = Field(default=None, description="When it happened, if that was earlier.")
+
+
+class Callback(BaseModel):
+    """One report."""
+
+    type: Literal["invite.accepted", "invite.bounced", "invite.removed"]
+    data: CallbackData
+
+
+class CallbackTaken(BaseModel):
+    """The report is on record. `changed`: for the first time."""
+
+    reservation_id: UUID
+    state: PublicState
+    changed: bool
+
+
+def _schema() -> dict[str, Any]:
+    """The body's schema without references: it is read by hand, so nothing else declares it."""
+    schema = Callback.model_json_schema()
+    schema["properties"]["data"] = schema.pop("$defs")["CallbackData"]
+    return schema
+
+
+SCHEMA: Final = {
+    "parameters": [
+        {"in": "header", "name": f"webhook-{name}", "required": True, "schema": {"type": "string"}}
+        for name in ("id", "timestamp", "signature")
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": _schema()}},
+    },
+}
+
+
+@router.post(
+    "/{channel_id}/callbacks",
+    responses={
+        400: {"model": Problem, "description": "CALLBACK_STALE, LINK_NOT_VALID"},
+        401: {"model": Problem, "description": "SIGNATURE_INVALID"},
+        404: {"model": Problem},
+        409: {"model": Problem, "description": "CALLBACK_REPEATED, NOTHING_SENT"},
+        422: {"model": Problem},
+        503: {"model": Problem},
+    },
+    openapi_extra=SCHEMA,
+    summary="Report what became of a posted invitation",
+)
+async def callback(channel_id: UUID, request: Request, services: TheServices) -> CallbackTaken:
+    """Signed as Standard Webhooks 1.0 with the channel's secret. Sign each try anew: an equal one is a replay."""
+    channels, body = Channels(services.storage), await request.body()
+    channel = await services.read(lambda: channels.find(channel_id))
+    if channel is None:
+        CALLBACKS.labels("unknown").inc()
+        raise ProblemError("NOT_FOUND")
+    desk = _Desk(services, channels, channel, request_id_of(request))
+    found = await desk.checked(Signed.of(request.headers), body)
+    try:
+        done = await services.execute(desk.command(found))
+    except ProblemError as problem:
+        if problem.code not in {"UNAVAILABLE", "OVERLOADED"}:
+            await desk.write_down("refused")
+        raise
+    CALLBACKS.labels(found.type.removeprefix("invite.")).inc()
+    item = done.about()
+    return CallbackTaken(reservation_id=item.reservation_id, state=item.public_state, changed=done.changed)
+
+
+class _Desk:
+    """Where the callbacks of one channel are looked at."""
+
+    def __init__(self, services: Services, channels: Channels, channel: ChannelLine, request_id: str | None) -> None:
+        self._services = services
+        self._channels = channels
+        self._channel = channel
+        self._request_id = request_id
+
+    async def checked(self, signed: Signed, body: bytes) -> Callback:
+        """The report, if it is the other side's own, of now, and about an invitation of its group.
+
+        Raises:
+            ProblemError: It is not; that is on record.
+        """
+        services, channel_id = self._services, self._channel.channel_id
+        secrets = await services.read(lambda: HookSecrets(services.storage).valid(channel_id, services.now()))
+        if (fault := fault_of(secrets, signed, body, services.now())) is not None:
+            raise await self._refused(fault)
+        try:
+            found = Callback.model_validate_json(body)
+        except ValidationError as error:
+            problem = await self._refused("malformed")
+            problem.faults = faults_of({**fault, "loc": ("body", *fault["loc"])} for fault in error.errors())
+            raise problem from None
+        item = await services.read(lambda: services.reader.reservation(found.data.reservation_id))
+        if item is None or item.group != self._channel.group:
+            raise await self._refused("foreign")
+        signed_at, digest = datetime.fromtimestamp(int(signed.timestamp), UTC), hashlib.sha256(body).digest()
+        take = self._channels.take
+        if not await services.read(lambda: take(channel_id, signed.message_id, signed_at, digest)):
+            raise await self._refused("replayed")
+        return found
+
+    def command(self, found: Callback) -> Command:
+        """What it means to the ledger."""
+        services, data = self._services, found.data
+        caller = Caller("channel", self._request_id, str(self._channel.channel_id))
+        context, reservation_id = services.context(caller), data.reservation_id
+        if found.type == "invite.accepted":
+            return AcceptInvite(
+                context=context,
+                reservation_id=reservation_id,
+                delivery=data.delivery,
+                case_id=services.new_id(),
+                via=CALLBACK,
+                occurred_at=data.occurred_at,
+            )
+        if found.type == "invite.removed":
+            return RecordRemoval(context=context, reservation_id=reservation_id, occurred_at=data.occurred_at)
+        reply = services.storage.vault.text(data.reply, services.new_id(), reservation_id) if data.reply else None
+        return RecordBounce(
+            context=context,
+            reservation_id=reservation_id,
+            delivery=data.delivery,
+            reason=data.reason,
+            case_id=services.new_id(),
+            reply=reply,
+            occurred_at=data.occurred_at,
+        )
+
+    async def _refused(self, reason: CallbackRefusal) -> ProblemError:
+        await self.write_down(reason)
+        return ProblemError(REASONS[reason])
+
+    async def write_down(self, reason: CallbackRefusal) -> None:
+        """Record a refusal."""
+        CALLBACKS.labels(reason).inc()
+        self._tell(reason)
+        services = self._services
+        now, channel_id = services.now(), self._channel.channel_id
+        await services.read(lambda: self._channels.refuse(channel_id, reason, now, self._request_id))
+
+    def _tell(self, reason: CallbackRefusal) -> None:
+        line = {"action": "callback", "reason": reason, "request_id": self._request_id}
+        log.warning("a callback was refused", extra=line)

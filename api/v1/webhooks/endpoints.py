@@ -1,0 +1,177 @@
+"""Webhook endpoints over HTTP: who is told of which events, what became of each message, and telling once more."""
+
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from api.errors import ProblemError
+from api.http.dependencies import Admin, TheServices
+from api.http.pagination import LATEST, cursor_of, place_of
+from api.schemas.resources import Problem
+from api.schemas.timestamps import Timestamp
+from api.schemas.webhooks import (
+    DeliveryPage,
+    DeliveryView,
+    EndpointChange,
+    EndpointPage,
+    EndpointRequest,
+    EndpointView,
+    Redelivered,
+    TestOutcome,
+)
+from api.use_cases.administration.group_channels import renew_secret
+from api.use_cases.administration.webhook_endpoints import (
+    EndpointDraft,
+    EndpointTerms,
+    add_endpoint,
+    change_endpoint,
+    redeliver,
+    redeliver_failed,
+    remove_endpoint,
+)
+from api.use_cases.administration.webhooks import HookPost, checked_target, endpoint_of, send_test
+from api.use_cases.services import Services
+from projections.repositories.webhook_deliveries import Deliveries, DeliveryState
+from projections.repositories.webhook_endpoints import Endpoint, Endpoints
+from projections.repositories.webhook_secrets import HookSecrets
+
+PER_PAGE = 100
+TRIED_ANEW = timedelta(days=30)
+
+router = APIRouter(
+    prefix="/api/v1/webhooks",
+    tags=["webhooks"],
+    responses={
+        401: {"model": Problem},
+        403: {"model": Problem},
+        404: {"model": Problem},
+        422: {"model": Problem, "description": "MALFORMED, TARGET_REFUSED"},
+        503: {"model": Problem},
+    },
+)
+
+
+async def _hook_post(request: Request) -> HookPost:
+    post: HookPost = request.app.state.hook_post
+    return post
+
+
+TheHookPost = Annotated[HookPost, Depends(_hook_post)]
+
+
+@router.post("", status_code=201, summary="Make an endpoint")
+async def make_webhook(body: EndpointRequest, services: TheServices, caller: Admin) -> EndpointView:
+    """The answer holds its secret, this once."""
+    draft = EndpointDraft(
+        endpoint_id=services.new_id(),
+        url=checked_target(body.url, services.settings),
+        event_types=body.event_types,
+        concurrency=body.concurrency,
+        position=body.from_position,
+    )
+    action = services.action(caller)
+    secret = await services.read(lambda: add_endpoint(action, draft))
+    return await view_of_endpoint(services, await endpoint_of(services, draft.endpoint_id), secret)
+
+
+@router.get("", summary="All endpoints")
+async def list_webhooks(
+    services: TheServices, _: Admin, cursor: Annotated[str | None, Query(max_length=200)] = None
+) -> EndpointPage:
+    """Oldest first."""
+    endpoints, after = Endpoints(services.storage), place_of(cursor)
+    found = await services.read(lambda: endpoints.page(after, PER_PAGE + 1))
+    page = found[:PER_PAGE]
+    more = cursor_of(page[-1].created_at, page[-1].endpoint_id) if len(found) > PER_PAGE else None
+    return EndpointPage(webhooks=[await view_of_endpoint(services, one) for one in page], next=more)
+
+
+@router.get("/{endpoint_id}", summary="One endpoint")
+async def get_webhook(endpoint_id: UUID, services: TheServices, _: Admin) -> EndpointView:
+    """How it stands."""
+    return await view_of_endpoint(services, await endpoint_of(services, endpoint_id))
+
+
+@router.patch("/{endpoint_id}", summary="Change, disable or enable an endpoint")
+async def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheServices, caller: Admin) -> EndpointView:
+    """Of a disabled one the log waits; enabled, it is told of everything since."""
+    terms = EndpointTerms(
+        url=None if body.url is None else checked_target(body.url, services.settings),
+        event_types=body.event_types,
+        concurrency=body.concurrency,
+        state=body.state,
+    )
+    action, before = services.action(caller), await endpoint_of(services, endpoint_id)
+    await services.read(lambda: change_endpoint(action, before, terms))
+    return await view_of_endpoint(services, await endpoint_of(services, endpoint_id))
+
+
+@router.delete("/{endpoint_id}", status_code=204, summary="Remove an endpoint")
+async def remove_webhook(endpoint_id: UUID, services: TheServices, caller: Admin) -> Response:
+    """For good; its log goes with it."""
+    action = services.action(caller)
+    if not await services.read(lambda: remove_endpoint(action, endpoint_id)):
+        raise ProblemError("NOT_FOUND")
+    return Response(status_code=204)
+
+
+@router.post("/{endpoint_id}/rotate-secret", summary="Make a new secret for an endpoint")
+async def rotate_webhook_secret(endpoint_id: UUID, services: TheServices, caller: Admin) -> EndpointView:
+    """Shown this once. For 24 hours messages are signed with the one before it too."""
+    found, action = await endpoint_of(services, endpoint_id), services.action(caller)
+    secret = await services.read(lambda: renew_secret(action, endpoint_id, found.url))
+    return await view_of_endpoint(services, found, secret)
+
+
+@router.post("/{endpoint_id}/test", summary="Send an endpoint a test")
+async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheHookPost, caller: Admin) -> TestOutcome:
+    """A message of the type `webhook.test`, now and once, also to a disabled one; it is in the log."""
+    found = await endpoint_of(services, endpoint_id)
+    sent = await send_test(services, post, found, services.action(caller))
+    return TestOutcome(taken=sent.is_taken, outcome=sent.outcome, status=sent.status, ms=sent.ms)
+
+
+@router.get("/{endpoint_id}/deliveries", summary="What became of an endpoint's messages")
+async def list_webhook_deliveries(
+    endpoint_id: UUID,
+    services: TheServices,
+    _: Admin,
+    state: DeliveryState | None = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> DeliveryPage:
+    """Newest first; those that were taken are kept for 7 days, those that failed for 30."""
+    await endpoint_of(services, endpoint_id)
+    deliveries, before = Deliveries(services.storage), LATEST if cursor is None else place_of(cursor)
+    found = await services.read(lambda: deliveries.page(endpoint_id, before, PER_PAGE + 1, state))
+    page = found[:PER_PAGE]
+    more = cursor_of(page[-1].made_at, page[-1].delivery_id) if len(found) > PER_PAGE else None
+    return DeliveryPage(deliveries=[DeliveryView.of(one) for one in page], next=more)
+
+
+@router.post("/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send one message once more")
+async def redeliver_one(endpoint_id: UUID, delivery_id: UUID, services: TheServices, caller: Admin) -> Redelivered:
+    """With the same id; also one that was taken. A disabled endpoint is enabled first."""
+    action = services.action(caller)
+    if not await services.read(lambda: redeliver(action, endpoint_id, delivery_id)):
+        raise ProblemError("NOT_FOUND")
+    return Redelivered(count=1)
+
+
+@router.post("/{endpoint_id}/redeliver-failed", summary="Send those once more that failed for good")
+async def redeliver_all_failed(
+    endpoint_id: UUID, services: TheServices, caller: Admin, since: Timestamp | None = None
+) -> Redelivered:
+    """Of the last 30 days, or since a moment; 1,000 at most, the oldest first."""
+    await endpoint_of(services, endpoint_id)
+    action = services.action(caller)
+    start = action.now - TRIED_ANEW if since is None else since
+    return Redelivered(count=await services.read(lambda: redeliver_failed(action, endpoint_id, start)))
+
+
+async def view_of_endpoint(services: Services, found: Endpoint, secret: str | None = None) -> EndpointView:
+    """An endpoint with what is known of its secrets."""
+    secrets, now = HookSecrets(services.storage), services.now()
+    lines = await services.read(lambda: secrets.lines(found.endpoint_id, now))
+    return EndpointView.of(found, lines, secret)

@@ -1,0 +1,16 @@
+"""The pages of admins: issuing codes, lists and files of them, groups and their letters, keys, and staff."""
+
+from fastapi import APIRouter
+
+from api.web.admin import api_keys, batches, code_import, codes, context, export, groups, issue, staff, webhooks
+from api.web.admin.context import Office, PostRoom
+
+__all__ = ["Office", "PostRoom", "build_admin"]
+
+
+def build_admin() -> APIRouter:
+    """All pages below /admin as one router; what they work with is `app.state.admin`, an `Office`."""
+    router = APIRouter(include_in_schema=False)
+    for part in (issue, batches, codes, export, code_import, groups, webhooks, api_keys, staff, context):
+        router.include_router(part.router)
+    return router

@@ -1,0 +1,145 @@
+"""The list of codes: newest first, by state, group, kind and day of issue."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Final, get_args
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from api.http.pagination import LATEST, cursor_of, place_of
+from api.use_cases.code_history import code_of
+from api.web.admin.context import Office, TheOffice
+from api.web.admin.forms import NAME_LENGTH_MAX, admin_page
+from api.web.staff_auth.rendering import language_of
+from api.web.staff_auth.sessions import Admin, SupportRoute
+from api.web.support.balance_bar import Picture, picture_of
+from api.web.support.view_models import state_name
+from domain.model.redeem_code import CodeState, RedeemCode
+from domain.values.timestamps import TimestampError, clamped, read_timestamp
+from projections.read_models.code_list import STRETCH
+
+PER_PAGE: Final = 25
+CELLS_MAX: Final = 5
+"""A picture in a list is small, and so is a page."""
+STATES: Final = get_args(CodeState)
+
+router = APIRouter(prefix="/admin/codes", route_class=SupportRoute)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which codes are asked for; None or empty leaves out a condition. Days are UTC, both included."""
+
+    state: str
+    group: str
+    kind: str
+    since: date | None
+    until: date | None
+
+    def fits(self, code: RedeemCode, now: datetime) -> bool:
+        """Whether a code is asked for. The group and the last day are conditions of the query."""
+        if self.since and code.issued_at < _midnight(self.since):
+            return False
+        if self.kind and code.bound != (self.kind == "bound"):
+            return False
+        return not self.state or code.state(now) == self.state
+
+    @property
+    def is_picky(self) -> bool:
+        """Whether codes have to be looked at one by one."""
+        return bool(self.state or self.kind or self.since)
+
+    @property
+    def start(self) -> tuple[datetime, UUID]:
+        """Where the newest asked for may stand."""
+        return LATEST if self.until is None else (_midnight(self.until + timedelta(days=1)), UUID(int=0))
+
+    def is_past(self, issued_at: datetime) -> bool:
+        """Whether nothing further down can fit."""
+        return self.since is not None and issued_at < _midnight(self.since)
+
+    def query(self, **more: str) -> str:
+        """The query of an address with this filter."""
+        named = {"state": self.state, "group": self.group, "kind": self.kind, "since": self.since, "until": self.until}
+        return urlencode({**{name: str(value) for name, value in named.items() if value}, **more})
+
+
+async def filter_of(
+    state: Annotated[str, Query(max_length=20)] = "",
+    group: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
+    kind: Annotated[str, Query(max_length=10)] = "",
+    since: Annotated[str, Query(max_length=10)] = "",
+    until: Annotated[str, Query(max_length=10)] = "",
+) -> Filter:
+    """The filter of an address; what makes no sense is left out."""
+    return Filter(
+        state=state if state in STATES else "",
+        group=group.strip(),
+        kind=kind if kind in {"bound", "open"} else "",
+        since=_day(since),
+        until=_day(until),
+    )
+
+
+TheFilter = Annotated[Filter, Depends(filter_of)]
+
+
+@router.get("")
+async def codes(
+    request: Request,
+    office: TheOffice,
+    staff: Admin,
+    wish: TheFilter,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """One page; it looks through a bounded stretch, so a page may be short and still have a next one."""
+    language = language_of(request)
+    before = wish.start if cursor is None else place_of(cursor)
+
+    def find() -> dict[str, Any]:
+        now = office.services.now()
+        limit = STRETCH if wish.is_picky else PER_PAGE + 1
+        rows = office.codes.newest(before, wish.group or None, limit)
+        page: list[tuple[RedeemCode, str, Picture, str]] = []
+        last, is_more = None, len(rows) == limit
+        for row in rows:
+            if wish.is_past(row["issued_at"]) or len(page) == PER_PAGE:
+                is_more = not wish.is_past(row["issued_at"])
+                break
+            last = row
+            if wish.fits(code := code_of(row), now):
+                page.append((code, row["hint"], picture_of(code, CELLS_MAX), state_name(code, now, language)))
+        return {
+            "codes": page,
+            "next": cursor_of(last["issued_at"], last["code_id"]) if last and is_more else None,
+            "looked": len(rows),
+        }
+
+    view = await office.services.read(find)
+    return admin_page(request, "codes.html", staff, wish=wish, states=STATES, is_first=cursor is None, **view)
+
+
+def all_rows(office: Office, wish: Filter) -> Iterator[list[dict[str, Any]]]:
+    """All balances that are asked for, newest first, by the stretch."""
+    before = wish.start
+    while rows := office.codes.newest(before, wish.group or None):
+        now = office.services.now()
+        yield [row for row in rows if wish.fits(code_of(row), now)]
+        if len(rows) < STRETCH or wish.is_past(rows[-1]["issued_at"]):
+            return
+        before = (rows[-1]["issued_at"], rows[-1]["code_id"])
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return clamped(read_timestamp(text)).date() if text else None
+    except TimestampError:
+        return None

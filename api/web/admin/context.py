@@ -1,0 +1,97 @@
+"""Any other address of the office, so that its fault is a page of the office. It is the last route."""
+
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from api.http.allowed_methods import not_found
+from api.use_cases.administration.batch_runner import BatchRunner
+from api.use_cases.administration.webhooks import HookPost
+from api.use_cases.services import Services
+from api.web.staff_auth.sessions import Admin, SupportRoute
+from api.web.support import Desk
+from domain.ports import Letter, Outcome
+from projections.read_models.code_list import CodeList
+from projections.repositories.api_keys import ApiKeys
+from projections.repositories.groups import Groups
+from projections.repositories.issue_batches import Batches
+from projections.repositories.staff_accounts import Accounts
+
+
+class LetterView(Protocol):
+    """A letter as its reader sees it."""
+
+    @property
+    def subject(self) -> str:
+        """One line."""
+
+    @property
+    def text(self) -> str:
+        """The text part."""
+
+    @property
+    def html(self) -> str:
+        """The HTML part, a page of its own."""
+
+
+class PostRoom(HookPost, Protocol):
+    """Writes letters and sends single ones at once; sends tests to webhook endpoints."""
+
+    def preview(self, letter: Letter) -> LetterView:
+        """The letter as it would arrive."""
+
+    def send(self, letter: Letter) -> Outcome:
+        """Send one letter now, in the calling thread; for as long as the channel's time-out at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """One process's admin office. `desk` is that of support: sessions and the audit are the same."""
+
+    services: Services
+    desk: Desk
+    post: PostRoom
+    runner: BatchRunner
+    batches: Batches
+    codes: CodeList
+    groups: Groups
+    keys: ApiKeys
+    accounts: Accounts
+
+    @classmethod
+    def over(cls, services: Services, desk: Desk, post: PostRoom) -> "Office":
+        """An office over the services of a started application; its runner works from now on."""
+        storage = services.storage
+        batches, codes = Batches(storage), CodeList(storage)
+        runner = BatchRunner(storage, batches, codes, services.new_id)
+        runner.start()
+        return cls(
+            services=services,
+            desk=desk,
+            post=post,
+            runner=runner,
+            batches=batches,
+            codes=codes,
+            groups=Groups(storage),
+            keys=ApiKeys(storage),
+            accounts=Accounts(storage),
+        )
+
+
+async def _office(request: Request) -> Office:
+    office: Office = request.app.state.admin
+    return office
+
+
+TheOffice = Annotated[Office, Depends(_office)]
+
+
+router = APIRouter(prefix="/admin", route_class=SupportRoute)
+
+
+@router.get("/{_path:path}")
+async def nowhere(request: Request, _: Admin, _path: str) -> Response:
+    """Not found, or only for other methods."""
+    raise not_found(request)

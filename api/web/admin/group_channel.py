@@ -1,0 +1,71 @@
+"""A group's channel on its page: mail, or a system of the operator's own, with a secret that is shown once."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from api.errors import ProblemError
+from api.use_cases.administration.group_channels import callbacks_of, mail_again, post_to_channel, renew_secret
+from api.use_cases.administration.webhooks import fault_of_target
+from api.web.admin.context import Office
+from api.web.admin.forms import Fields
+from api.web.staff_auth.sessions import Staff
+from domain.webhooks.target_url import URL_LENGTH_MAX
+from projections.repositories.group_channels import Channels
+from projections.repositories.groups import Group
+from projections.repositories.webhook_secrets import HookSecrets
+
+REFUSED_DAYS: Final = 7
+"""How far back the page tells of refused callbacks."""
+
+
+async def channel_view(office: Office, group: Group) -> dict[str, Any]:
+    """What the page shows of a group's channel."""
+    services, channel_id = office.services, group.channel_id
+    if channel_id is None:
+        return {"url_length_max": URL_LENGTH_MAX, "callbacks": None}
+    storage, now = services.storage, services.now()
+    since = now - timedelta(days=REFUSED_DAYS)
+    return {
+        "url_length_max": URL_LENGTH_MAX,
+        "callbacks": callbacks_of(services, channel_id),
+        "secrets": await services.read(lambda: HookSecrets(storage).lines(channel_id, now)),
+        "refused": await services.read(lambda: Channels(storage).refused(channel_id, since)),
+        "days": REFUSED_DAYS,
+    }
+
+
+async def change_channel(office: Office, staff: Staff, name: str, fields: Fields) -> str | None:
+    """Mail a group's invitations, or post them; what is wrong with the address is among the fields' faults.
+
+    Returns:
+        The secret of a channel that is new, to be shown this once.
+
+    Raises:
+        ProblemError: MALFORMED, there is no such channel.
+    """
+    services, kind = office.services, fields.sent.get("channel")
+    action = services.action(staff.caller(None))
+    if kind == "webhook":
+        url = fields.text("channel_url", URL_LENGTH_MAX, is_needed=True)
+        if "channel_url" not in fields.faults and (fault := fault_of_target(url, services.settings)) is not None:
+            fields.faults["channel_url"] = f"target.{fault}"
+        if fields.faults:
+            return None
+        return (await services.read(lambda: post_to_channel(action, name, url))).secret
+    if kind != "smtp":
+        raise ProblemError("MALFORMED")
+    await services.read(lambda: mail_again(action, name))
+    return None
+
+
+async def renew_channel_secret(office: Office, staff: Staff, group: Group) -> str:
+    """A new secret, to be shown this once; the one before it stays valid for a day.
+
+    Raises:
+        ProblemError: NOT_FOUND, the group never had a channel of its own.
+    """
+    services, channel_id = office.services, group.channel_id
+    if channel_id is None:
+        raise ProblemError("NOT_FOUND")
+    action = services.action(staff.caller(None))
+    return await services.read(lambda: renew_secret(action, channel_id, group.name))

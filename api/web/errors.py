@@ -1,0 +1,53 @@
+"""Faults as pages, for browsers that asked for one."""
+
+from typing import Final
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+
+from api.http.dependencies import request_id_of
+from api.i18n.catalogs import translator
+from api.i18n.messages import refusal_detail, refusal_title
+from api.web.rendering import page, page_language
+from domain.ports import Language
+
+FOR_MACHINES: Final = ("/api/", "/healthz", "/readyz", "/metrics")
+"""Their answers are documents, whoever asks."""
+
+
+def wants_html(request: Request) -> bool:
+    """Whether a fault should be answered with a page: a page was asked for, by something that shows pages."""
+    if request.url.path.startswith(FOR_MACHINES):
+        return False
+    return "text/html" in request.headers.get("accept", "").lower()
+
+
+def error_page(
+    request: Request, status: int, code: str, language: Language, *, retry_after_s: int | None = None
+) -> HTMLResponse:
+    """The page of a fault.
+
+    Args:
+        request: What went wrong.
+        status: HTTP status of the answer.
+        code: Stable code of the fault, such as NOT_FOUND.
+        language: Used unless the browser has chosen another one on our pages.
+        retry_after_s: Whole seconds for the Retry-After header, where waiting helps.
+    """
+    language = page_language(request, language)
+    facts: dict[str, object] = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
+    # Looking at a page asks for nothing that could have taken effect.
+    may_reload = code == "UNAVAILABLE" and request.method == "GET"
+    detail = translator(language)("page.error.unavailable") if may_reload else refusal_detail(code, language, **facts)
+    return page(
+        request,
+        "error.html",
+        language,
+        status=status,
+        headers={} if retry_after_s is None else {"Retry-After": str(retry_after_s)},
+        status_code=status,
+        heading=refusal_title(code, language),
+        detail=detail,
+        may_reload=may_reload,
+        request_id=request_id_of(request),
+    )

@@ -1,0 +1,78 @@
+"""The local mail sink's mails in the browser. A mail's HTML is shown in a sandboxed frame with its own policy."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, Response
+from markupsafe import Markup, escape
+from starlette.concurrency import run_in_threadpool
+
+from api.mail_sink.maildir import list_mails, read_mail
+from api.web.errors import error_page
+from api.web.rendering import page, page_language
+from api.web.security_headers import MAIL_POLICY, security_headers
+from domain.ports import Language
+
+KEY_LENGTH_MAX: Final = 255
+"""Longest name of a file on common file systems."""
+
+_LINK: Final = re.compile(r"https?://[^\s<>\"'，。；）】]+[^\s<>\"'，。；）】.,;:!?)]")
+_HEAD: Final = re.compile(r"<head(\s[^>]*)?>", re.IGNORECASE)
+
+
+def routes(folder: Path, default_language: Language) -> APIRouter:
+    """`/mailbox`, one mail, and one mail's HTML by itself.
+
+    Args:
+        folder: The Maildir.
+        default_language: Language of those who name none.
+    """
+    router = APIRouter(prefix="/mailbox")
+
+    @router.get("")
+    async def mails(
+        request: Request, before: Annotated[str | None, Query(max_length=KEY_LENGTH_MAX)] = None
+    ) -> Response:
+        found = await run_in_threadpool(list_mails, folder, before)
+        language = page_language(request, default_language)
+        return page(request, "mailbox.html", language, mails=found.lines, older=found.older, is_first=before is None)
+
+    @router.get("/{key}")
+    async def mail(request: Request, key: str) -> Response:
+        language = page_language(request, default_language)
+        found = await run_in_threadpool(read_mail, folder, key)
+        if found is None:
+            return error_page(request, 404, "NOT_FOUND", language)
+        return page(request, "mail.html", language, mail=found, text=with_links(found.text or ""))
+
+    @router.get("/{key}/html")
+    async def html(request: Request, key: str) -> Response:
+        found = await run_in_threadpool(read_mail, folder, key)
+        if found is None or found.html is None:
+            return error_page(request, 404, "NOT_FOUND", page_language(request, default_language))
+        headers = {"Cache-Control": "no-store", **security_headers(MAIL_POLICY)}
+        return HTMLResponse(_links_outside(found.html), headers=headers)
+
+    return router
+
+
+def with_links(text: str) -> Markup:
+    """Plain text as HTML in which addresses of pages can be clicked."""
+    parts, end = [], 0
+    for found in _LINK.finditer(text):
+        parts += [escape(text[end : found.start()]), _anchor(found[0])]
+        end = found.end()
+    return Markup("").join([*parts, escape(text[end:])])
+
+
+def _anchor(url: str) -> Markup:
+    return Markup('<a href="{0}" target="_blank" rel="noopener">{0}</a>').format(url)
+
+
+def _links_outside(html: str) -> str:
+    """The mail with its links opening in a tab: our own pages refuse to be framed."""
+    base = '<base target="_blank">'
+    head = _HEAD.search(html)
+    return f"{html[: head.end()]}{base}{html[head.end() :]}" if head else base + html

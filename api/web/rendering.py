@@ -1,0 +1,127 @@
+"""From a template to an answer: language, texts, times, headers. Every page goes out through `page`."""
+
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from api.i18n.catalogs import LANGUAGES, pick_language, translator
+from api.web.security_headers import security_headers
+from api.web.static_files import asset
+from domain.ports import Language
+from domain.values.timestamps import in_utc, text_of
+
+TEMPLATES: Final = Path(__file__).with_name("templates")
+
+LANGUAGE_COOKIE: Final = "ledger_language"
+COOKIE_KEPT_FOR_S: Final = 31_536_000
+
+LANGUAGE_NAMES: Final[dict[Language, str]] = {"zh": "中文", "en": "English"}
+"""Each in itself, so that its speakers find it."""
+LANGUAGE_TAGS: Final[dict[Language, str]] = {"zh": "zh-Hans", "en": "en"}
+"""BCP 47 tags for the `lang` attribute: they choose fonts and voices."""
+
+
+@cache
+def environment() -> Environment:
+    """The templates, compiled once per process; what goes into them is escaped."""
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    found.globals.update(asset=asset, moment=moment)
+    return found
+
+
+def moment(at: datetime) -> Markup:
+    """A time for people and machines; a script turns it into the reader's own time zone."""
+    return Markup('<time datetime="{}">{}</time>').format(_for_machines(at), text_of(at, "%Y-%m-%d %H:%M:%S"))
+
+
+def time_of_day(at: datetime) -> Markup:
+    """A time of day, in UTC until a script turns it into the reader's, for pictures that have no place for more."""
+    shown = f"{in_utc(at):%H:%M}"
+    return Markup('<time datetime="{}" data-form="clock">{}</time>').format(_for_machines(at), shown)
+
+
+def _for_machines(at: datetime) -> str:
+    return in_utc(at).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def page_language(request: Request, default: Language) -> Language:
+    """The language of a page: asked for in the address, else chosen before, else by Accept-Language."""
+    for wish in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
+        for language in LANGUAGES:
+            if wish == language:
+                return language
+    return pick_language(request.headers.get("accept-language"), default)
+
+
+def page(
+    request: Request,
+    template: str,
+    language: Language,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    **context: object,
+) -> HTMLResponse:
+    """One page.
+
+    Args:
+        request: What it answers.
+        template: Name of the template.
+        language: Of its texts.
+        status: HTTP status.
+        headers: More headers.
+        context: What the template needs besides `t`, `language`, `tag` and `languages`.
+    """
+    text = (
+        environment()
+        .get_template(template)
+        .render(
+            t=translator(language),
+            language=language,
+            tag=LANGUAGE_TAGS[language],
+            languages=[
+                (other, LANGUAGE_TAGS[other], LANGUAGE_NAMES[other], _address_in(request, other)) for other in LANGUAGES
+            ],
+            **context,
+        )
+    )
+    response = HTMLResponse(text, status, {**_headers(language), **(headers or {})})
+    if request.query_params.get("lang") == language:
+        response.set_cookie(
+            LANGUAGE_COOKIE,
+            language,
+            max_age=COOKIE_KEPT_FOR_S,
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="lax",
+        )
+    return response
+
+
+def _headers(language: Language) -> dict[str, str]:
+    return {
+        "Cache-Control": "no-store",
+        "Content-Language": language,
+        "Vary": "Accept-Language, Cookie",
+        **security_headers(),
+    }
+
+
+def _address_in(request: Request, language: Language) -> str:
+    """This page's query in another language; relative, so that it holds behind any proxy."""
+    others = [(name, value) for name, value in request.query_params.multi_items() if name != "lang"]
+    return "?" + urlencode([*others, ("lang", language)])

@@ -1,0 +1,127 @@
+"""What the support pages work with: the services, the readers, and how a password is checked."""
+
+import hashlib
+import hmac
+import math
+import time
+from base64 import b64encode
+from dataclasses import dataclass, field
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
+
+from api.auth.passwords import password_hasher
+from api.errors import ProblemError
+from api.use_cases.services import Services
+from api.web.staff_auth.hashing_queue import HashingLane, Turn
+from api.web.staff_auth.known_browsers import KnownBrowsers
+from api.web.staff_auth.login_throttle import ALL, Count, Throttle
+from domain.values.identifiers import EmailAddress
+from projections.read_models.statements import Statements
+from projections.read_models.support_queries import SupportReader
+from projections.repositories.staff_accounts import Accounts
+from projections.repositories.staff_sessions import Account, StaffDesk
+from projections.vault.random_source import POOL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """One process's support desk. `nobody` is a hash that no password has: unknown accounts take as long as known."""
+
+    services: Services
+    staff: StaffDesk
+    find: SupportReader
+    statements: Statements
+    nobody: str
+    throttle: Throttle = field(default_factory=lambda: Throttle(time.monotonic))
+    browsers: KnownBrowsers
+    hasher: PasswordHasher
+    lane: HashingLane = field(default_factory=HashingLane)
+
+    @classmethod
+    def over(cls, services: Services) -> "Desk":
+        """A desk over the services of a started application."""
+        storage, hasher = services.storage, password_hasher()
+        return cls(
+            services=services,
+            staff=StaffDesk(storage),
+            find=SupportReader(storage),
+            statements=Statements(storage),
+            nobody=nobodys_hash(hasher),
+            hasher=hasher,
+            browsers=KnownBrowsers(services.settings.secret_key.get_secret_value().encode()),
+        )
+
+    @property
+    def secret(self) -> bytes:
+        """Key of the tokens in forms."""
+        return hashlib.sha256(b"support\0" + self.services.settings.secret_key.get_secret_value().encode()).digest()
+
+    def count_key(self, *parts: str) -> bytes:
+        """Key of a count: a keyed digest of what the count is about."""
+        return hmac.digest(self.secret, "\0".join(("count", *parts)).encode(errors="replace"), hashlib.sha256)
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether failures are counted; load tests switch every limit off."""
+        return self.services.settings.rate_limit == "on"
+
+    def refusal_of_strangers(self) -> ProblemError | None:
+        """Why no unknown browser can sign in at the moment; None if one may."""
+        if self.lane.is_full:
+            return self.lane.refusal("full")
+        if self.is_throttled and self.throttle.is_used_up(Count(ALL, b"")):
+            wait_s = math.ceil(ALL.period_s)
+            problem = ProblemError("RATE_LIMITED", retry_after_s=wait_s)
+            problem.facts["retry_after_s"] = wait_s
+            return problem
+        return None
+
+    async def account_of(self, email: EmailAddress | None, password: str, *, is_known: bool) -> Account | None:
+        """The account whose password this is; the same time passes whether there is an account or not.
+
+        Args:
+            email: The account's address; None if what was typed is not one.
+            password: As typed.
+            is_known: Whether the browser signed in to the account before, or a session is open.
+
+        Raises:
+            ProblemError: OVERLOADED, too many wait for the lane; or the database is unavailable.
+        """
+        async with self.lane.turn(is_known=is_known) as turn:
+            account = None if email is None else await self.services.read(lambda: self.staff.account(email))
+            if not await turn.run(lambda: self._verify(password, account)):
+                return None
+            if account is not None and self.hasher.check_needs_rehash(account.password_hash):
+                await self._rehash(account, password, turn)
+            return account
+
+    async def hash_of(self, password: str) -> str:
+        """What is kept of a new password that signed-in staff set.
+
+        Raises:
+            ProblemError: OVERLOADED, too many wait for the lane.
+        """
+        async with self.lane.turn(is_known=True) as turn:
+            return await turn.run(lambda: self.hasher.hash(password))
+
+    async def _rehash(self, account: Account, password: str, turn: Turn) -> None:
+        """Replace a hash that has other costs than new ones; its sessions stay."""
+        renewed = await turn.run(lambda: self.hasher.hash(password))
+        accounts = Accounts(self.services.storage)
+        await self.services.read(lambda: accounts.replace_hash(account.staff_id, account.password_hash, renewed))
+
+    def _verify(self, password: str, account: Account | None) -> bool:
+        try:
+            self.hasher.verify(account.password_hash if account else self.nobody, password)
+        except (VerificationError, InvalidHashError):
+            return False
+        return account is not None
+
+
+def nobodys_hash(hasher: PasswordHasher) -> str:
+    """A hash that takes as long to check as any other of this hasher's; it is drawn, since making one takes as long."""
+    salt, digest = (b64encode(POOL.draw(count)).rstrip(b"=").decode() for count in (hasher.salt_len, hasher.hash_len))
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${costs}${salt}${digest}"

@@ -1,0 +1,125 @@
+"""One lane for password hashing: one hash at a time, few waiting, none for long, and behind everything else.
+
+A hash takes 64 MiB and a core for some 100 ms. Without a bound, a few hundred sign-ins would hold up redeems for
+minutes.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+from api.errors import ProblemError
+from projections.telemetry.metrics import SIGN_INS_REFUSED
+
+T = TypeVar("T")
+
+WAITING_MAX: Final = 8
+"""Requests that may wait for the lane: from strangers, and as many again from known browsers and signed-in staff."""
+WAIT_S: Final = 10.0
+"""Longest wait for the lane."""
+RETRY_AFTER_S: Final = 5
+NICE: Final = 19
+"""Nice value on Linux of the thread that hashes for strangers: redeems get the core first, an idle one hashes at full
+speed. For known callers, who are few, another thread hashes at the usual priority."""
+
+
+class Turn:
+    """A caller's hold of the lane."""
+
+    def __init__(self, thread: ThreadPoolExecutor) -> None:
+        self._thread = thread
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Run a job in the hashing thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+
+
+class HashingLane:
+    """Lets one caller at a time hash. Known callers go first, so that strangers who fill the queue can't keep them out.
+
+    Args:
+        waiting_max: How many callers may wait, of either kind.
+        wait_s: How long one may wait, in seconds.
+    """
+
+    def __init__(self, waiting_max: int = WAITING_MAX, wait_s: float = WAIT_S) -> None:
+        self._waiting_max = waiting_max
+        self._wait_s = wait_s
+        self._known: deque[asyncio.Future[None]] = deque()
+        self._strangers: deque[asyncio.Future[None]] = deque()
+        self._is_busy = False
+        self._threads = {
+            True: ThreadPoolExecutor(1, "password-hashing"),
+            False: ThreadPoolExecutor(1, "strangers-hashing", initializer=_step_back),
+        }
+
+    @asynccontextmanager
+    async def turn(self, *, is_known: bool) -> AsyncIterator["Turn"]:
+        """Hold the lane; jobs are run by the turn.
+
+        Raises:
+            ProblemError: OVERLOADED, too many callers wait already, or the wait was too long.
+        """
+        await self._enter(self._known if is_known else self._strangers)
+        try:
+            yield Turn(self._threads[is_known])
+        finally:
+            self._pass_on()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further stranger may wait."""
+        return self._is_busy and len(self._strangers) >= self._waiting_max
+
+    def refusal(self, bound: str) -> ProblemError:
+        """The answer to a caller who gets no turn; it is counted.
+
+        Args:
+            bound: full or timeout.
+        """
+        SIGN_INS_REFUSED.labels(bound).inc()
+        problem = ProblemError("OVERLOADED", retry_after_s=RETRY_AFTER_S, why="sign_in")
+        problem.facts["retry_after_s"] = RETRY_AFTER_S
+        return problem
+
+    async def _enter(self, queue: deque[asyncio.Future[None]]) -> None:
+        if not self._is_busy:
+            self._is_busy = True
+            return
+        if len(queue) >= self._waiting_max:
+            raise self.refusal("full")
+        mine = asyncio.get_running_loop().create_future()
+        queue.append(mine)
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await mine
+        except BaseException as end:
+            if mine in queue:
+                queue.remove(mine)
+            elif mine.done() and not mine.cancelled():
+                self._pass_on()  # it was this caller's turn already
+            if isinstance(end, TimeoutError):
+                raise self.refusal("timeout") from end
+            raise
+
+    def _pass_on(self) -> None:
+        """Let the next caller in; the lane stays busy if there is one."""
+        for queue in (self._known, self._strangers):
+            while queue:
+                following = queue.popleft()
+                if not following.done():
+                    following.set_result(None)
+                    return
+        self._is_busy = False
+
+
+def _step_back() -> None:
+    """Lower the priority of the calling thread, where threads have one of their own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

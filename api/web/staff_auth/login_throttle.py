@@ -1,0 +1,88 @@
+"""How often signing in may fail: counts in this process's memory, by the same algorithm as code guessing.
+
+Who tries is told apart as well as possible, so that strangers can't lock an account's owner out: first by account and
+client address together; by account alone only much later; and a browser that signed in to the account before has a
+count of its own that no stranger's failure touches.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from api.rate_limits.gcra import Gcra, Limit
+from projections.telemetry.metrics import SIGN_INS_REFUSED
+
+WINDOW_S: Final = 900.0
+"""In which every limit is whole again."""
+
+
+def _limit(name: str, number: int) -> Limit:
+    return Limit(name, number, WINDOW_S / number)
+
+
+PAIR: Final = _limit("pair", 10)
+"""Failures for one account from one client address."""
+BROWSER: Final = _limit("browser", 10)
+"""Failures for one account from one browser that signed in to it before; then no other limit counts."""
+SITE: Final = _limit("site", 30)
+"""Failures from one client address (IPv6: one /64), whatever the account."""
+NETWORK: Final = _limit("network", 100)
+"""Failures from one IPv6 network of 48 bits."""
+ACCOUNT: Final = _limit("account", 100)
+"""Failures for one account from all addresses together."""
+ALL: Final = _limit("all", 300)
+"""Failures of all together: it bounds what they cost, and the memory of the other limits."""
+OWN: Final = _limit("own", 10)
+"""Wrong current passwords of a person who is signed in and sets a new one."""
+LIMITS: Final = (PAIR, BROWSER, SITE, NETWORK, ACCOUNT, ALL, OWN)
+
+
+class Count(NamedTuple):
+    """One of the counts that a sign-in is held to: a limit and a key, which holds no address in clear."""
+
+    limit: Limit
+    key: bytes
+
+
+class Throttle:
+    """Counts requests before they are decided, so that many at the same time can't pass together.
+
+    Args:
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._tables = {limit.name: Gcra(limit) for limit in LIMITS}
+
+    def take(self, counts: Sequence[Count]) -> int | None:
+        """Count one request under every count.
+
+        Returns:
+            None if it may go on; else whole seconds to wait, and nothing is counted.
+        """
+        now = self._clock()
+        wait_s, name = max((self._tables[limit.name].wait_s(key, now), limit.name) for limit, key in counts)
+        if wait_s > 0:
+            SIGN_INS_REFUSED.labels(name).inc()
+            return math.ceil(wait_s)
+        for count in counts:
+            self._tables[count.limit.name].take(count.key, now)
+        return None
+
+    def is_used_up(self, count: Count) -> bool:
+        """Whether a further request under this count would have to wait; it is counted in the metric if so."""
+        if not self._tables[count.limit.name].wait_s(count.key, self._clock()):
+            return False
+        SIGN_INS_REFUSED.labels(count.limit.name).inc()
+        return True
+
+    def forgive(self, counts: Sequence[Count]) -> None:
+        """Uncount a request that was taken: it was not a failure."""
+        now = self._clock()
+        for count in counts:
+            self._tables[count.limit.name].put_back(count.key, now)
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return sum(len(table) for table in self._tables.values())

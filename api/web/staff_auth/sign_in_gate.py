@@ -1,0 +1,60 @@
+"""Sign-ins that would be refused whoever asks are refused before routing: a flood of them must not hold up redeems.
+
+Routing, reading the form and rendering a page take some ten times as long as this. Nothing about the request is looked
+at but whether its browser may be known; the route itself decides about all others.
+"""
+
+from collections.abc import Callable
+
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import ProblemError
+from api.web.staff_auth.context import Desk
+from api.web.staff_auth.known_browsers import COOKIE_PREFIX
+from api.web.staff_auth.rendering import fault_page, language_of
+from api.web.staff_auth.sessions import SIGN_IN
+
+_PREFIX = COOKIE_PREFIX.encode()
+
+
+class SignInGate:
+    """Refuses sign-ins of unknown browsers while there is no room for one.
+
+    Args:
+        app: The application inside.
+        desk: What the support pages work with, once the process is started.
+    """
+
+    def __init__(self, app: ASGIApp, desk: Callable[[], Desk]) -> None:
+        self._app = app
+        self._desk = desk
+        self._pages: dict[tuple[str, str], Response] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] == "http" and scope["path"] == SIGN_IN and scope["method"] == "POST" and not _may_know(scope):
+            refusal = self._desk().refusal_of_strangers()
+            if refusal is not None:
+                scope["ledger_route"] = SIGN_IN
+                await self._page(refusal, scope)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _page(self, refusal: ProblemError, scope: Scope) -> Response:
+        """The page of a refusal, rendered once for each language, of nothing that a request says.
+
+        It is a new response each time, since the layers around add headers to it.
+        """
+        key = refusal.code, language_of(Request(scope))
+        if key not in self._pages:
+            plain = {**scope, "query_string": b"", "headers": [(b"accept-language", key[1].encode())]}
+            self._pages[key] = fault_page(Request(plain), refusal)
+        page = self._pages[key]
+        return Response(page.body, page.status_code, page.headers)
+
+
+def _may_know(scope: Scope) -> bool:
+    """Whether the request has a cookie of a known browser; if it is a true one is for the route to see."""
+    return any(_PREFIX in value for name, value in scope["headers"] if name == b"cookie")

@@ -1,0 +1,55 @@
+"""Style sheets, scripts and pictures: served from api/web/static under addresses that change with their content."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.staticfiles import StaticFiles
+from starlette.types import Message, Receive, Scope, Send
+
+from api.http.allowed_methods import STATIC_FILES
+
+STATIC: Final = Path(__file__).with_name("static")
+KEPT_FOR_S: Final = 31_536_000
+"""A year, the longest that caches care for: another content has another address."""
+
+
+@cache
+def asset(name: str) -> str:
+    """Address of a file of api/web/static, with a digest of its content.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return f"{STATIC_FILES}/{name}?v={digest}"
+
+
+class StaticAssets:
+    """The static files as an ASGI application: kept for a year under an address with a digest, else asked for."""
+
+    def __init__(self, files: StaticFiles) -> None:
+        self._files = files
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one file."""
+        is_named_by_content = scope.get("query_string", b"").startswith(b"v=")
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message["headers"])
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Cross-Origin-Resource-Policy"] = "same-origin"
+                kept = f"public, max-age={KEPT_FOR_S}, immutable" if is_named_by_content else "no-cache"
+                headers["Cache-Control"] = kept
+            await send(message)
+
+        await self._files(scope, receive, with_headers)
+
+
+def mount_static(app: FastAPI) -> None:
+    """Serve api/web/static at /static."""
+    app.mount(STATIC_FILES, StaticAssets(StaticFiles(directory=STATIC)), name="static")

@@ -1,0 +1,1 @@
+"""What support staff do, each with a preview and a reason."""

@@ -1,0 +1,99 @@
+"""Forgetting a person at the desk: what it will do is shown first; sent twice, it is done and written down once."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.errors import ProblemError
+from api.i18n.messages import refusal_detail
+from api.use_cases.erase_person import forget_person
+from api.web.staff_auth.context import Desk
+from api.web.staff_auth.rendering import language_of, support_page
+from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute, TheDesk, act_id, new_nonce
+from api.web.support.actions.unmask import REASON_LENGTH_MAX, is_reason
+from api.web.support.view_models import masked
+from projections.privacy.erasure import Eraser
+
+DONE: Final = "forgotten"
+
+router = APIRouter(prefix="/support/people/{recipient_id}/forget", route_class=SupportRoute)
+
+
+@router.get("")
+async def ask(request: Request, desk: TheDesk, staff: Admin, recipient_id: UUID) -> Response:
+    """Show what it will do, and ask for the reason. Of somebody who is forgotten already there is nothing to ask."""
+    address = await _address(desk, recipient_id)
+    return _done(recipient_id) if address is None else await _form(request, desk, staff, recipient_id, address)
+
+
+@router.post("")
+async def do(
+    request: Request,
+    desk: TheDesk,
+    staff: ActingAdmin,
+    recipient_id: UUID,
+    reason: Annotated[str, Form()] = "",
+    nonce: Annotated[str, Form()] = "",
+) -> Response:
+    """Forget them, or say why not yet. Whoever asks once more finds it done."""
+    address = await _address(desk, recipient_id)
+    if address is None:
+        return _done(recipient_id)
+    if not is_reason(reason):
+        return await _form(request, desk, staff, recipient_id, address, reason=reason, is_reason_missing=True)
+    caller = staff.caller(act_id(nonce))
+    try:
+        await forget_person(desk.services, caller, address, reason.strip())
+    except ProblemError as problem:
+        if problem.code != "RESERVATION_NOT_RESOLVABLE":
+            raise
+        wrong = refusal_detail(problem.code, language_of(request), **problem.facts)
+        return await _form(request, desk, staff, recipient_id, address, reason=reason, wrong=wrong)
+    return _done(recipient_id)
+
+
+async def _address(desk: Desk, recipient_id: UUID) -> str | None:
+    """A person's address; None once they are forgotten.
+
+    Raises:
+        ProblemError: NOT_FOUND, there never was such a person.
+    """
+    address = await desk.services.read(lambda: desk.find.recipient_address(recipient_id))
+    if address is None and not await desk.services.read(lambda: desk.find.count_of_recipient(recipient_id)):
+        raise ProblemError("NOT_FOUND")
+    return address
+
+
+def _done(recipient_id: UUID) -> Response:
+    return RedirectResponse(f"/support/people/{recipient_id}?done={DONE}", 303, {"Cache-Control": "no-store"})
+
+
+async def _form(
+    request: Request,
+    desk: Desk,
+    staff: Staff,
+    recipient_id: UUID,
+    address: str,
+    *,
+    reason: str = "",
+    is_reason_missing: bool = False,
+    wrong: str | None = None,
+) -> Response:
+    services = desk.services
+    outlook = await services.read(lambda: Eraser(services.storage).outlook(recipient_id, services.now()))
+    return support_page(
+        request,
+        "forget.html",
+        staff,
+        status=409 if wrong else 422 if is_reason_missing else 200,
+        path=f"/support/people/{recipient_id}",
+        address=masked(address),
+        outlook=outlook,
+        nonce=new_nonce(),
+        reason=reason[:REASON_LENGTH_MAX],
+        reason_length_max=REASON_LENGTH_MAX,
+        is_reason_missing=is_reason_missing,
+        wrong=wrong,
+    )

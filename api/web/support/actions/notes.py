@@ -1,0 +1,70 @@
+"""Notes of staff on a code or a reservation. They stand in the history."""
+
+import hashlib
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Form
+from fastapi.responses import RedirectResponse, Response
+
+from api.errors import ProblemError
+from api.web.staff_auth.sessions import ActingSupport, SupportRoute, TheDesk, act_id
+from domain.commands.add_note import NoteOnCode, NoteOnReservation
+
+NOTE_LENGTH_MAX: Final = 2000
+
+router = APIRouter(prefix="/support", route_class=SupportRoute)
+
+
+@router.post("/codes/{code_id}/notes")
+async def note_on_code(
+    desk: TheDesk,
+    staff: ActingSupport,
+    code_id: UUID,
+    note: Annotated[str, Form()] = "",
+    nonce: Annotated[str, Form()] = "",
+) -> Response:
+    """Note something about a code."""
+    services = desk.services
+    text = services.storage.vault.text(_checked(note), _text_id(nonce))
+    context = services.context(staff.caller(act_id(nonce)))
+    await services.execute(NoteOnCode(context=context, code_id=code_id, note=text))
+    return RedirectResponse(f"/support/codes/{code_id}?done=note", 303, {"Cache-Control": "no-store"})
+
+
+@router.post("/reservations/{reservation_id}/notes")
+async def note_on_reservation(
+    desk: TheDesk,
+    staff: ActingSupport,
+    reservation_id: UUID,
+    note: Annotated[str, Form()] = "",
+    nonce: Annotated[str, Form()] = "",
+) -> Response:
+    """Note something about a reservation."""
+    services = desk.services
+    text = services.storage.vault.text(_checked(note), _text_id(nonce), reservation_id)
+    context = services.context(staff.caller(act_id(nonce)))
+    await services.execute(NoteOnReservation(context=context, reservation_id=reservation_id, note=text))
+    return RedirectResponse(f"/support/reservations/{reservation_id}?done=note", 303, {"Cache-Control": "no-store"})
+
+
+def _checked(note: str) -> str:
+    """The note, trimmed.
+
+    Raises:
+        ProblemError: MALFORMED, it is empty or too long.
+    """
+    if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
+        raise ProblemError("MALFORMED")
+    return note.strip()
+
+
+def _text_id(nonce: str) -> UUID:
+    """The id of a note by the form that it was written in: sent twice, it is the same note.
+
+    Raises:
+        ProblemError: MALFORMED, the form is none of ours.
+    """
+    if not nonce.isalnum():
+        raise ProblemError("MALFORMED")
+    return UUID(bytes=hashlib.sha256(b"note\0" + nonce.encode()).digest()[:16], version=4)

@@ -1,0 +1,240 @@
+"""Acting on a reservation or a code: the form shows what it will do before it does it; sent twice, it does it once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.errors import ProblemError
+from api.http.etags import tag_of
+from api.i18n.messages import refusal_detail
+from api.web.staff_auth.context import Desk
+from api.web.staff_auth.rendering import language_of, support_page
+from api.web.staff_auth.sessions import ActingSupport, Staff, Support, SupportRoute, TheDesk, act_id, new_nonce
+from api.web.support.actions.commands import (
+    ACCESS,
+    FIELDS,
+    TYPED_LENGTH_MAX,
+    UNFILLED,
+    Act,
+    Ask,
+    CodeAct,
+    Filled,
+    ReservationAct,
+    about_code,
+    about_reservation,
+    acts_of,
+    filled,
+    filled_from,
+    seen_of,
+    words_of,
+)
+from api.web.support.actions.notes import NOTE_LENGTH_MAX
+from api.web.support.actions.preview import Preview, foresee
+from api.web.support.reservation_page import found_reservation
+from api.web.support.view_models import masked
+from domain.command_bus import CodeCommand, ReservationCommand
+from domain.commands.code.change_terms import terms_of
+from domain.commands.context import Context
+from domain.values.group_name import NAME_LENGTH_MAX
+from domain.values.number_bounds import DAYS, USES
+from projections.storage.revocation_queue import settle
+
+router = APIRouter(prefix="/support", route_class=SupportRoute)
+TheForm = Annotated[Filled, Depends(filled)]
+Trouble = Literal["changed", "reason_missing", "access_missing"]
+DISPATCHED = frozenset({"resolve-retry", "resend", "correct", "rebind"})
+"""After these something is to be sent at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What an act is about, as its form shows it.
+
+    `form`: what is filled in to begin with; `seen`: what is to be as it was when the form was made; `last_request`: the
+    one that changed it last; `words`: the names of acts whose words are other than usual. `has_access`: its invitation
+    gave access that stands; `is_accepted`: and was accepted, so a refund has to say what becomes of that access.
+    """
+
+    path: str
+    hint: str
+    address: str | None
+    form: Filled
+    seen: str
+    last_request: str | None = None
+    has_access: bool = False
+    is_accepted: bool = False
+    words: Mapping[Act, str] = field(default_factory=dict)
+
+    def name(self, act: Act) -> str:
+        """Under which name an act's words are kept."""
+        return self.words.get(act, act)
+
+
+@router.get("/reservations/{reservation_id}/acts/{act}")
+async def ask(request: Request, desk: TheDesk, staff: Support, reservation_id: UUID, act: ReservationAct) -> Response:
+    """Show what the act will do, and ask for the reason; where something is to be filled in, ask for that first."""
+    subject = await desk.services.read(lambda: _reservation(desk, reservation_id))
+    preview = (
+        None if FIELDS.get(act) in {"email", "group"} else await _foreseen(request, desk, act, reservation_id, Filled())
+    )
+    return _form(request, staff, act, subject, preview, subject.form)
+
+
+@router.post("/reservations/{reservation_id}/acts/{act}")
+async def do(
+    request: Request, desk: TheDesk, staff: ActingSupport, reservation_id: UUID, act: ReservationAct, form: TheForm
+) -> Response:
+    """Do it, or show what was filled in and what it would do. The form's nonce is the request's id."""
+    subject = await desk.services.read(lambda: _reservation(desk, reservation_id))
+    if (answer := await _not_yet(request, desk, staff, act, reservation_id, subject, form)) is not None:
+        return answer
+    services = desk.services
+    text = services.storage.vault.text(form.note.strip(), services.new_id(), reservation_id)
+    asked = Ask(services.context(staff.caller(act_id(form.nonce))), services.storage.vault, services.new_id, text)
+    done = await services.execute(about_reservation(act, reservation_id, form, asked))
+    after = done.about().reservation_id
+    if act in DISPATCHED and done.changed:
+        services.dispatcher.dispatch(after)
+    return RedirectResponse(
+        f"/support/reservations/{after}?done={subject.name(act)}", 303, {"Cache-Control": "no-store"}
+    )
+
+
+@router.get("/codes/{code_id}/acts/{act}")
+async def ask_about_code(request: Request, desk: TheDesk, staff: Support, code_id: UUID, act: CodeAct) -> Response:
+    """As for a reservation."""
+    subject = await desk.services.read(lambda: _code(desk, code_id))
+    preview = None if act in FIELDS else await _foreseen(request, desk, act, code_id, Filled())
+    return _form(request, staff, act, subject, preview, subject.form)
+
+
+@router.post("/codes/{code_id}/acts/{act}")
+async def do_to_code(
+    request: Request, desk: TheDesk, staff: ActingSupport, code_id: UUID, act: CodeAct, form: TheForm
+) -> Response:
+    """As for a reservation."""
+    subject = await desk.services.read(lambda: _code(desk, code_id))
+    if (answer := await _not_yet(request, desk, staff, act, code_id, subject, form)) is not None:
+        return answer
+    services = desk.services
+    caller = staff.caller(act_id(form.nonce))
+    text = services.storage.vault.text(form.note.strip(), services.new_id())
+    asked = Ask(services.context(caller), services.storage.vault, services.new_id, text)
+    done = await services.execute(about_code(act, code_id, form, asked))
+    if act == "revoke" and done.code.reserved:
+        execute = services.storage.ledger.execute
+        await services.read(lambda: settle(execute, code_id, lambda: services.context(caller), services.new_id))
+    return RedirectResponse(f"{subject.path}?done={act}", 303, {"Cache-Control": "no-store"})
+
+
+async def _not_yet(
+    request: Request, desk: Desk, staff: Staff, act: Act, subject_id: UUID, subject: Subject, form: Filled
+) -> Response | None:
+    """The form again, where only the preview was asked for, or something is missing or wrong; None to do it."""
+    try:
+        preview = await _foreseen(request, desk, act, subject_id, form)
+    except ProblemError as problem:
+        if problem.code not in {"EMAIL_INVALID", "MALFORMED"}:
+            raise
+        wrong = refusal_detail(problem.code, language_of(request))
+        return _form(request, staff, act, subject, None, form, wrong=wrong)
+    is_changed = preview.is_possible and _is_stale(form, subject)
+    if is_changed or form.step == "look":
+        return _form(request, staff, act, subject, preview, form, trouble="changed" if is_changed else None)
+    if FIELDS.get(act) == "access" and subject.is_accepted and form.access not in ACCESS:
+        return _form(request, staff, act, subject, preview, form, trouble="access_missing")
+    if not 0 < len(form.note.strip()) <= NOTE_LENGTH_MAX:
+        return _form(request, staff, act, subject, preview, form, trouble="reason_missing")
+    return None
+
+
+def _is_stale(form: Filled, subject: Subject) -> bool:
+    """Whether something else happened since the page was made. Pressing twice is no change by somebody else."""
+    is_own = subject.last_request is not None and subject.last_request == act_id(form.nonce)
+    return bool(form.seen) and form.seen != subject.seen and not is_own
+
+
+async def _foreseen(request: Request, desk: Desk, act: Act, subject_id: UUID, form: Filled) -> Preview:
+    """Return the preview; until the access is chosen it shows the refund alone."""
+    language, services = language_of(request), desk.services
+    form = form if form.access in ACCESS else replace(form, access=UNFILLED.access)
+    asked = Ask(Context(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
+    return await services.read(lambda: foresee(desk, act, _command(act, subject_id, form, asked), language))
+
+
+def _command(act: Act, subject_id: UUID, form: Filled, asked: Ask) -> CodeCommand | ReservationCommand:
+    match act:
+        case "terms" | "pause" | "resume" | "revoke":
+            return about_code(act, subject_id, form, asked)
+        case _:
+            return about_reservation(act, subject_id, form, asked)
+
+
+def _form(
+    request: Request,
+    staff: Staff,
+    act: Act,
+    subject: Subject,
+    preview: Preview | None,
+    form: Filled,
+    *,
+    wrong: str | None = None,
+    trouble: Trouble | None = None,
+) -> Response:
+    is_changed, is_reason_missing = trouble == "changed", trouble == "reason_missing"
+    is_access_missing = trouble == "access_missing"
+    return support_page(
+        request,
+        "act.html",
+        staff,
+        status=422 if wrong or is_reason_missing or is_access_missing else 409 if is_changed else 200,
+        act=act,
+        field=FIELDS.get(act),
+        subject=subject,
+        preview=preview,
+        form=form,
+        wrong=wrong,
+        is_reason_missing=is_reason_missing,
+        is_access_missing=is_access_missing,
+        is_changed=is_changed,
+        seen=subject.seen if is_changed else form.seen or subject.seen,
+        nonce=form.nonce if form.nonce.isalnum() else new_nonce(),
+        note=form.note[:NOTE_LENGTH_MAX],
+        note_length_max=NOTE_LENGTH_MAX,
+        typed_length_max=TYPED_LENGTH_MAX,
+        uses_max=USES.most,
+        days_max=DAYS.most,
+        group_length_max=NAME_LENGTH_MAX,
+    )
+
+
+def _reservation(desk: Desk, reservation_id: UUID) -> Subject:
+    item, _ = found_reservation(desk, reservation_id)
+    return Subject(
+        path=f"/support/reservations/{reservation_id}",
+        hint=desk.find.hint(item.code_id),
+        address=masked(desk.find.addresses([reservation_id]).get(reservation_id)),
+        form=Filled(),
+        seen=seen_of(item),
+        last_request=item.staff_request_id,
+        has_access=item.access_stands,
+        is_accepted=item.access_stands and item.accepted_at is not None,
+        words={act: words_of(act, item) for act in acts_of(item)},
+    )
+
+
+def _code(desk: Desk, code_id: UUID) -> Subject:
+    code = desk.statements.code_at(code_id, desk.statements.head(code_id))
+    if code is None:
+        raise ProblemError("NOT_FOUND")
+    return Subject(
+        path=f"/support/codes/{code_id}",
+        hint=desk.find.hint(code_id),
+        address=None,
+        form=filled_from(code),
+        seen=tag_of(terms_of(code)).strip('"'),
+    )

@@ -1,0 +1,119 @@
+"""What an act would do, before it does it: the ledger's own decision, which nobody commits."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from msgspec import structs
+
+from api.errors import ProblemError
+from api.i18n.messages import event_sentence, refusal_detail
+from api.web.staff_auth.context import Desk
+from api.web.support.actions.commands import Act
+from domain.application import Foreseen
+from domain.command_bus import CodeCommand, ReservationCommand, decide
+from domain.commands.code.revoke import RevokeCode
+from domain.errors import Refusal
+from domain.events import Event
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
+from domain.ports import Language
+from domain.working_set import Book
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an act would do.
+
+    Attributes:
+        sentences: Of its events, each with how often.
+        before: The code now; None if it does not exist.
+        after: The code afterwards.
+        refused: Why it can't be done; None if it can.
+        is_possible: The ledger would take it, and something would change.
+        left: Reservations of a revoked code that end by themselves or wait for a person, by kind.
+    """
+
+    act: Act
+    sentences: list[tuple[str, int]]
+    before: RedeemCode | None
+    after: RedeemCode | None
+    refused: str | None
+    is_possible: bool
+    left: dict[str, int]
+
+
+def foresee(desk: Desk, act: Act, command: CodeCommand | ReservationCommand, language: Language) -> Preview:
+    """Decide with all that the ledger knows.
+
+    Raises:
+        ProblemError: NOT_FOUND.
+        StorageUnavailableError: The database is away.
+    """
+    preview = preview_of(act, desk.services.storage.ledger.foresee(command), language)
+    if preview.before is None:
+        raise ProblemError("NOT_FOUND")
+    return _of_revoking(desk, preview, language) if isinstance(command, RevokeCode) else preview
+
+
+def glance(
+    desk: Desk,
+    act: Act,
+    command: CodeCommand | ReservationCommand,
+    code: RedeemCode,
+    item: Reservation | None,
+    language: Language,
+) -> Preview:
+    """Decide with what is at hand: enough to tell whether an act is worth offering."""
+    book = Book()
+    book.codes[code.code_id] = code
+    if item is not None:
+        book.hold(item)
+    result = decide(command, book, desk.services.settings.policy)
+    return preview_of(act, Foreseen(result, book.new_events, {code.code_id: code}, book.codes), language)
+
+
+def preview_of(act: Act, seen: Foreseen, language: Language) -> Preview:
+    """The ledger's decision in words."""
+    refused = None
+    if isinstance(seen.result, Refusal):
+        problem = ProblemError.of(seen.result)
+        refused = refusal_detail(problem.code, language, **problem.facts)
+    code_id = next(iter(seen.before), None)
+    return Preview(
+        act=act,
+        sentences=_sentences([recorded.event for recorded in seen.events], language),
+        before=None if code_id is None else seen.before[code_id],
+        after=None if code_id is None else seen.after[code_id],
+        refused=refused,
+        is_possible=refused is None and bool(seen.events),
+        left={},
+    )
+
+
+def _sentences(events: list[Event], language: Language) -> list[tuple[str, int]]:
+    counted = Counter(event_sentence(type(event).__name__, structs.asdict(event), language) for event in events)
+    return list(counted.items())
+
+
+def _of_revoking(desk: Desk, preview: Preview, language: Language) -> Preview:
+    """A code may hold more than one command settles: the preview tells of all, by kind."""
+    before = preview.before
+    if before is None or not preview.is_possible:
+        return preview
+    held, doubtful, sending, parked = desk.find.held(before.code_id)
+    sentences = [(event_sentence("CodeRevoked", {}, language), 1)]
+    if held:
+        sentences.append((event_sentence("UseRefunded", {"cause": "revoked"}, language), held))
+    if doubtful:
+        sentences.append((event_sentence("CaseOpened", {"cause": "unknown_outcome"}, language), doubtful))
+    after = structs.replace(before, revoked_by=before.version + 1, reserved=before.reserved - held)
+    left = {name: count for name, count in (("sending", sending), ("parked", parked)) if count}
+    return Preview(
+        act=preview.act,
+        sentences=sentences,
+        before=before,
+        after=after,
+        refused=None,
+        is_possible=True,
+        left=left,
+    )

@@ -1,0 +1,153 @@
+"""Undoing an outage at the desk: a window and a cause, what that would give back, and doing it with progress.
+
+Each step gives one batch back and says how far it is, so nothing runs behind anybody's back: who closes the page stops
+it, who opens it again goes on. The correlation id comes from the form, so that a step sent twice is one act.
+"""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from msgspec.structs import replace
+
+from api.errors import ProblemError
+from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_hurt, give_back
+from api.web.staff_auth.context import Desk
+from api.web.staff_auth.form_values import moment_of, number_of
+from api.web.staff_auth.rendering import support_page
+from api.web.staff_auth.sessions import ActingSupport, Staff, Support, SupportRoute, TheDesk, act_id, new_nonce
+from api.web.support.actions.notes import NOTE_LENGTH_MAX
+from api.web.support.view_models import card_view
+from domain.values.number_bounds import POSITIONS
+
+SHOWN_MAX: Final = 25
+WORD_LENGTH_MAX: Final = 200
+DAY: Final = timedelta(days=1)
+WINDOW_FIELDS: Final = ("start", "end", "include", "channel", "server")
+
+router = APIRouter(prefix="/support/outage", route_class=SupportRoute)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """What is asked for: when, what of it, and where."""
+
+    start: datetime
+    end: datetime
+    include_sent: bool
+    channel: str
+    server: str
+
+    @property
+    def window(self) -> Window:
+        """As the search takes it."""
+        return Window(start=self.start, end=self.end, channel=self.channel or None, server=self.server or None)
+
+    def fields(self) -> list[tuple[str, str]]:
+        """What a form carries along."""
+        sent = [("include", "sent")] if self.include_sent else []
+        return [
+            ("start", self.start.isoformat()),
+            ("end", self.end.isoformat()),
+            *sent,
+            ("channel", self.channel),
+            ("server", self.server),
+        ]
+
+
+@router.get("")
+async def look(
+    request: Request,
+    desk: TheDesk,
+    staff: Support,
+    start: Annotated[str, Query(max_length=40)] = "",
+    end: Annotated[str, Query(max_length=40)] = "",
+    include: Annotated[str, Query(max_length=4)] = "",
+    channel: Annotated[str, Query(max_length=WORD_LENGTH_MAX)] = "",
+    server: Annotated[str, Query(max_length=WORD_LENGTH_MAX)] = "",
+) -> Response:
+    """The form, and below it what the outage hurt. Nothing is changed."""
+    outage = _outage(desk, start, end, include, channel, server)
+    view = await desk.services.read(lambda: _found(desk, outage)) if start and _is_window(outage) else {}
+    is_wrong = bool(start) and not _is_window(outage)
+    status = 422 if is_wrong else 200
+    return _page(request, staff, outage, status=status, is_wrong=is_wrong, nonce=new_nonce(), **view)
+
+
+@router.post("")
+async def undo(request: Request, desk: TheDesk, staff: ActingSupport) -> Response:
+    """Give one batch back, and show how far that is."""
+    form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
+    outage = _outage(desk, *(form.get(name, "")[:WORD_LENGTH_MAX] for name in WINDOW_FIELDS))
+    note, nonce, done = form.get("note", ""), form.get("nonce", ""), number_of(form.get("done", "0"), POSITIONS)
+    if not _is_window(outage) or act_id(nonce) is None:
+        raise ProblemError("MALFORMED")
+    if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
+        view = await desk.services.read(lambda: _found(desk, outage))
+        return _page(request, staff, outage, status=422, is_reason_missing=True, nonce=nonce, **view)
+    progress = await desk.services.read(lambda: _step(desk, staff, outage, note, nonce, done or 0))
+    return _page(request, staff, outage, nonce=nonce, note=note.strip(), **progress)
+
+
+def _step(desk: Desk, staff: Staff, outage: Outage, note: str, nonce: str, done: int) -> dict[str, Any]:
+    hurt = list(find_hurt(desk.find, outage.window, include_sent=outage.include_sent))
+    if done == 0 and hurt:
+        _write_down(desk, staff, note, nonce)
+    context = replace(desk.services.context(staff.caller(act_id(nonce))), correlation_id=_correlation(nonce))
+    execute, part = desk.services.storage.ledger.execute, hurt[:REFUNDED_AT_ONCE]
+    count = give_back(execute, part, context, include_sent=outage.include_sent)
+    return {"given_back": done + count, "remaining": len(hurt) - len(part)}
+
+
+def _page(request: Request, staff: Staff, outage: Outage, *, status: int = 200, **context: Any) -> Response:
+    defaults: dict[str, Any] = {
+        "is_wrong": False,
+        "is_reason_missing": False,
+        "note": "",
+        "found": None,
+        "given_back": None,
+        "remaining": 0,
+        "note_length_max": NOTE_LENGTH_MAX,
+        "word_length_max": WORD_LENGTH_MAX,
+    }
+    return support_page(request, "outage.html", staff, status=status, outage=outage, **{**defaults, **context})
+
+
+def _found(desk: Desk, outage: Outage) -> dict[str, Any]:
+    hurt = list(find_hurt(desk.find, outage.window, include_sent=outage.include_sent))
+    now = desk.services.now()
+    cards = [card_view(card, now) for card in desk.find.cards([item.reservation_id for item in hurt[:SHOWN_MAX]])]
+    return {"found": hurt, "cards": cards, "by_state": _counted(hurt), "codes": len({item.code_id for item in hurt})}
+
+
+def _counted(hurt: list[Hurt]) -> dict[str, int]:
+    return dict(Counter(item.state for item in hurt))
+
+
+def _outage(desk: Desk, start: str, end: str, include: str, channel: str, server: str) -> Outage:
+    now = desk.services.now().astimezone(UTC).replace(microsecond=0)
+    return Outage(
+        start=moment_of(start) or now - DAY,
+        end=moment_of(end) or now,
+        include_sent=include == "sent",
+        channel=channel.strip(),
+        server=server.strip(),
+    )
+
+
+def _is_window(outage: Outage) -> bool:
+    return outage.start < outage.end
+
+
+def _correlation(nonce: str) -> UUID:
+    return UUID(bytes=hashlib.sha256(b"outage\0" + nonce.encode()).digest()[:16], version=4)
+
+
+def _write_down(desk: Desk, staff: Staff, note: str, nonce: str) -> None:
+    """The reason concerns no single code, so it is in the audit, under the correlation id of the refunds."""
+    desk.services.action(staff.caller(None)).record("undid_outage", _correlation(nonce), note.strip())

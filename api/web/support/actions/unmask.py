@@ -1,0 +1,113 @@
+"""Showing what is masked: by role, with a reason, for a few minutes, and written down."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.errors import ProblemError
+from api.web.staff_auth.context import Desk
+from api.web.staff_auth.rendering import support_page
+from api.web.staff_auth.sessions import ActingSupport, Staff, Support, SupportRoute, TheDesk
+from projections.repositories.audit_log import Act
+
+SHOWN_S: Final = 300
+REASON_LENGTH_MAX: Final = 500
+
+router = APIRouter(prefix="/support", route_class=SupportRoute)
+
+
+def unmasked_until(desk: Desk, staff: Staff, act: Act, subject_id: UUID, now: datetime) -> datetime | None:
+    """Until when something stays shown to this person; None if it is masked. The audit itself is what knows."""
+    if not staff.may("support"):
+        return None
+    since = now - timedelta(seconds=SHOWN_S)
+    at = desk.staff.unmasked(staff.staff_id, since, [subject_id]).get((act, subject_id))
+    return None if at is None else at + timedelta(seconds=SHOWN_S)
+
+
+@router.get("/reservations/{reservation_id}/unmask")
+async def ask_for_email(request: Request, staff: Support, reservation_id: UUID) -> Response:
+    """Ask for the reason."""
+    return _form(request, staff, "email", f"/support/reservations/{reservation_id}")
+
+
+@router.get("/codes/{code_id}/unmask")
+async def ask_for_code(request: Request, staff: Support, code_id: UUID) -> Response:
+    """Ask for the reason."""
+    return _form(request, staff, "code", f"/support/codes/{code_id}")
+
+
+@router.get("/people/{recipient_id}/unmask")
+async def ask_for_person(request: Request, staff: Support, recipient_id: UUID) -> Response:
+    """Ask for the reason."""
+    return _form(request, staff, "email", f"/support/people/{recipient_id}")
+
+
+@router.post("/people/{recipient_id}/unmask")
+async def unmask_person(
+    request: Request, desk: TheDesk, staff: ActingSupport, recipient_id: UUID, reason: Annotated[str, Form()] = ""
+) -> Response:
+    """As for one of their reservations."""
+    back = f"/support/people/{recipient_id}"
+    if not is_reason(reason):
+        return _form(request, staff, "email", back, reason)
+    if await desk.services.read(lambda: desk.find.recipient_address(recipient_id)) is None:
+        raise ProblemError("NOT_FOUND")
+    return await _unmask(desk, staff, "unmasked_email", recipient_id, reason, back)
+
+
+@router.post("/reservations/{reservation_id}/unmask")
+async def unmask_email(
+    request: Request, desk: TheDesk, staff: ActingSupport, reservation_id: UUID, reason: Annotated[str, Form()] = ""
+) -> Response:
+    """Write down that the address is shown, then show it."""
+    back = f"/support/reservations/{reservation_id}"
+    if not is_reason(reason):
+        return _form(request, staff, "email", back, reason)
+    if await desk.services.read(lambda: desk.find.code_of_reservation(reservation_id)) is None:
+        raise ProblemError("NOT_FOUND")
+    return await _unmask(desk, staff, "unmasked_email", reservation_id, reason, back)
+
+
+@router.post("/codes/{code_id}/unmask")
+async def unmask_code(
+    request: Request, desk: TheDesk, staff: ActingSupport, code_id: UUID, reason: Annotated[str, Form()] = ""
+) -> Response:
+    """Write down that the code is shown, then show it."""
+    back = f"/support/codes/{code_id}"
+    if not is_reason(reason):
+        return _form(request, staff, "code", back, reason)
+    if await desk.services.read(lambda: desk.statements.head(code_id)) == 0:
+        raise ProblemError("NOT_FOUND")
+    return await _unmask(desk, staff, "unmasked_code", code_id, reason, back)
+
+
+async def _unmask(desk: Desk, staff: Staff, act: Act, subject_id: UUID, reason: str, back: str) -> Response:
+    action = desk.services.action(staff.caller(None))
+    await desk.services.read(lambda: action.record(act, subject_id, reason.strip()))
+    return RedirectResponse(back, 303, {"Cache-Control": "no-store"})
+
+
+def is_reason(text: str) -> bool:
+    """Whether a reason was given, of bearable length."""
+    return 0 < len(text.strip()) <= REASON_LENGTH_MAX
+
+
+def _form(request: Request, staff: Staff, what: str, back: str, reason: str | None = None) -> Response:
+    is_refused = reason is not None
+    status = 422 if is_refused else 200
+    return support_page(
+        request,
+        "unmask.html",
+        staff,
+        status=status,
+        what=what,
+        back=back,
+        reason=(reason or "")[:REASON_LENGTH_MAX],
+        is_refused=is_refused,
+        reason_length_max=REASON_LENGTH_MAX,
+        shown_min=SHOWN_S // 60,
+    )

@@ -1,0 +1,179 @@
+"""The dashboard: how redeeming goes, and what waits. Charts drawn here, with their numbers as tables."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from api.i18n.catalogs import Translator, translator
+from api.i18n.messages import refusal_title
+from api.use_cases.services import Services
+from api.web.rendering import time_of_day
+from api.web.staff_auth.rendering import language_of, support_page
+from api.web.staff_auth.sessions import SupportRoute, Viewer
+from api.web.support.charts import Columns, columns, shares
+from domain.ports import Language
+from projections.read_models.dashboard_queries import (
+    WAIT_BOUNDS_S,
+    DashboardReader,
+    Figures,
+    Health,
+    KeptAccess,
+    StretchTooLongError,
+)
+
+KEPT_S: Final = 10.0
+"""How long the figures of one stretch are shown again without asking: a page that many keep open costs little."""
+LATE_S: Final = 60
+"""What is due for longer than this is late: workers and sweep act within seconds."""
+
+WindowName = Literal["hour", "day", "week", "month"]
+
+
+class Window(NamedTuple):
+    """A stretch of time in equal steps; a step is labelled with its time of day, or with its date."""
+
+    step: timedelta
+    steps: int
+    is_short: bool
+
+
+WINDOWS: Final[dict[WindowName, Window]] = {
+    "hour": Window(timedelta(minutes=2), 31, is_short=True),
+    "day": Window(timedelta(hours=1), 25, is_short=True),
+    "week": Window(timedelta(hours=6), 29, is_short=False),
+    "month": Window(timedelta(days=1), 31, is_short=False),
+}
+MINUTE_S: Final = 60
+TENTHS_BELOW_S: Final = 10
+EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+router = APIRouter(prefix="/support", route_class=SupportRoute)
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """One process's dashboard, with the figures that it showed last."""
+
+    services: Services
+    reader: DashboardReader
+    clock: Callable[[], float] = time.monotonic
+    kept: dict[WindowName, tuple[float, Figures]] = field(default_factory=dict)
+
+    @classmethod
+    def over(cls, services: Services) -> "Dashboard":
+        """A dashboard over the services of a started application."""
+        return cls(services, DashboardReader(services.storage))
+
+    def figures(self, name: WindowName) -> Figures:
+        """Figures of a stretch of time up to now, a few seconds old at most.
+
+        Raises:
+            StretchTooLongError: It holds too much.
+        """
+        at, known = self.kept.get(name, (0.0, None))
+        if known is not None and self.clock() - at < KEPT_S:
+            return known
+        window = WINDOWS[name]
+        now = self.services.now()
+        # The last step is the one that runs now, so each has its full length and its place on the clock.
+        last = EPOCH + window.step * ((now - EPOCH) // window.step)
+        found = self.reader.figures(last - window.step * (window.steps - 1), window.step, window.steps)
+        self.kept[name] = (self.clock(), found)
+        return found
+
+
+async def _dashboard(request: Request) -> Dashboard:
+    found: Dashboard = request.app.state.dashboard
+    return found
+
+
+@router.get("/dashboard")
+async def dashboard(
+    request: Request,
+    board: Annotated[Dashboard, Depends(_dashboard)],
+    staff: Viewer,
+    window: Annotated[WindowName, Query()] = "day",
+) -> Response:
+    """Charts of a stretch of time, and what waits now."""
+    language = language_of(request)
+    services = board.services
+
+    def find() -> tuple[Figures | None, Health, list[KeptAccess]]:
+        try:
+            figures = board.figures(window)
+        except StretchTooLongError:
+            figures = None
+        return figures, board.reader.health(services.now()), board.reader.kept_access()
+
+    figures, health, kept_access = await services.read(find)
+    now = services.now()
+    return support_page(
+        request,
+        "dashboard.html",
+        staff,
+        window=window,
+        windows=list(WINDOWS),
+        figures=figures,
+        health=health,
+        kept_access=kept_access,
+        missing=services.broker_missing(),
+        late_s=_late_s(health, now),
+        is_late=_late_s(health, now) > LATE_S,
+        now=now,
+        **(_charts(figures, window, language) if figures else {}),
+    )
+
+
+def _late_s(health: Health, now: datetime) -> int:
+    """For how many seconds the longest due work has been waiting."""
+    if health.oldest_due is None or health.oldest_due > now:
+        return 0
+    return int((now - health.oldest_due).total_seconds())
+
+
+def _charts(figures: Figures, window: WindowName, language: Language) -> dict[str, Any]:
+    say, is_short = translator(language), WINDOWS[window].is_short
+    outcomes = figures.outcomes
+    over_time: Columns = columns(
+        [(row.sent, row.live, row.refunded) for row in outcomes],
+        ("sent", "live", "refunded"),
+        [time_of_day(row.at) if is_short else f"{row.at:%m-%d}" for row in outcomes],
+    )
+    bounds = [_span(bound, say) for bound in WAIT_BOUNDS_S]
+    classes = [say("page.board.wait.below", bound=bounds[0])]
+    classes += [f"{low} – {high}" for low, high in pairwise(bounds)]
+    classes.append(say("page.board.wait.above", bound=bounds[-1]))
+    refusals = [(refusal_title(reason, language), count) for reason, count in figures.refusals]
+    refunds = [
+        (say(key) if say.knows(key := f"page.board.cause.{cause}") else cause, count)
+        for cause, count in figures.refunds
+    ]
+    return {
+        "over_time": over_time,
+        "totals": {
+            name: sum(getattr(row, name) for row in outcomes) for name in ("sent", "live", "refunded", "refused")
+        },
+        "waits": _bars(list(zip(classes, figures.waits, strict=True))),
+        "middle": [_span(wait, say) for wait in figures.middle_waits] if figures.middle_waits else None,
+        "refusals": _bars(refusals),
+        "refunds": _bars(refunds),
+        "busiest": list(zip(figures.busiest, shares([code.redeemed for code in figures.busiest]), strict=True)),
+    }
+
+
+def _bars(rows: list[tuple[str, int]]) -> list[tuple[str, int, float]]:
+    widths = shares([count for _, count in rows])
+    return [(name, count, width) for (name, count), width in zip(rows, widths, strict=True)]
+
+
+def _span(wait: float, say: Translator) -> str:
+    """A time as short as it can be said."""
+    if wait >= MINUTE_S:
+        return say("span.minutes", n=f"{wait / MINUTE_S:.0f}")
+    return say("span.seconds", n=f"{wait:.1f}" if wait < TENTHS_BELOW_S and wait != int(wait) else f"{wait:.0f}")

@@ -1,0 +1,101 @@
+"""What of a code's history is asked for: the page's address, read and written."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from api.schemas.numbers import IN_DIGITS
+from api.web.staff_auth.form_values import VERSION_MAX, filter_moment_of, uuid_of
+from api.web.support.actions.commands import DONE_LENGTH_MAX
+from domain.events import EVENT_TYPES, Event
+
+KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in EVENT_TYPES}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What of a code is asked for. `place` is where the page before this one ended; `as_of` the moment looked at."""
+
+    code_id: UUID
+    as_of: datetime | None
+    newest_first: bool
+    kind: str | None
+    reservation_id: UUID | None
+    recipient_id: UUID | None
+    since: datetime | None
+    until: datetime | None
+    is_grouped: bool
+    place: int | None
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether lines may be left out."""
+        return any((self.kind, self.reservation_id, self.recipient_id, self.since, self.until))
+
+    @property
+    def is_live(self) -> bool:
+        """Whether new events belong on top of this page."""
+        plain = self.as_of is None and not self.is_filtered and self.place is None
+        return plain and self.newest_first and not self.is_grouped
+
+    def query(self, **changes: object) -> str:
+        """The address of this page with something changed; the page's place is kept only if it is said."""
+        words = {**self._words(), **changes}
+        return "?" + urlencode({name: word for name, word in words.items() if word is not None})
+
+    def hidden(self, *without: str) -> list[tuple[str, str]]:
+        """What a form has to carry along so that the rest stays as it is."""
+        words = self._words().items()
+        return [(name, str(word)) for name, word in words if word is not None and name not in without]
+
+    def _words(self) -> dict[str, Any]:
+        return {
+            "as_of": self.as_of.isoformat() if self.as_of else None,
+            "order": None if self.newest_first else "oldest",
+            "kind": self.kind,
+            "reservation": self.reservation_id,
+            "person": self.recipient_id,
+            "since": self.since.isoformat() if self.since else None,
+            "until": self.until.isoformat() if self.until else None,
+            "group": "yes" if self.is_grouped else None,
+        }
+
+
+class Asked(BaseModel):
+    """The address's query, as forms and links write it."""
+
+    as_of: Annotated[str, Field(max_length=40)] = ""
+    at_event: Annotated[int | None, Field(ge=1, le=VERSION_MAX), IN_DIGITS] = None
+    order: Annotated[str, Field(max_length=10)] = "newest"
+    kind: Annotated[str, Field(max_length=40)] = ""
+    reservation: Annotated[str, Field(max_length=40)] = ""
+    person: Annotated[str, Field(max_length=40)] = ""
+    since: Annotated[str, Field(max_length=40)] = ""
+    until: Annotated[str, Field(max_length=40)] = ""
+    group: Annotated[str, Field(max_length=3)] = ""
+    place: Annotated[int | None, Field(ge=0, le=VERSION_MAX), IN_DIGITS] = None
+    done: Annotated[str, Field(max_length=DONE_LENGTH_MAX)] = ""
+
+    def wish(self, code_id: UUID) -> Wish:
+        """What is asked for.
+
+        Raises:
+            ProblemError: MALFORMED, a moment or an id can't be read.
+        """
+        is_filtered = bool(self.reservation or self.person)
+        return Wish(
+            code_id=code_id,
+            as_of=filter_moment_of(self.as_of),
+            newest_first=self.order != "oldest",
+            kind=self.kind if self.kind in KINDS else None,
+            reservation_id=uuid_of(self.reservation),
+            recipient_id=uuid_of(self.person),
+            since=filter_moment_of(self.since),
+            until=filter_moment_of(self.until),
+            is_grouped=self.group == "yes" and not is_filtered,
+            place=self.place,
+        )

@@ -1,0 +1,171 @@
+"""What the templates show of events, codes and reservations: masked, and in words."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+from msgspec import structs
+
+from api.i18n.catalogs import translator
+from api.i18n.messages import event_sentence
+from api.web.public import mask_email
+from domain.events import Event, ReservationEvent
+from domain.model.redeem_code import RedeemCode
+from domain.ports import Language
+from projections.read_models.statements import StatementLine
+from projections.read_models.support_queries import Card
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardView:
+    """One reservation in a list; `state` is a key's last word."""
+
+    reservation_id: UUID
+    code_id: UUID
+    state: str
+    reserved_at: datetime
+    address: str | None
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineView:
+    """One line of a statement. `who` is an actor's kind, `name` the masked address where it is staff."""
+
+    version: int
+    at: datetime
+    kind: str
+    sentence: str
+    who: str
+    name: str | None
+    reservation_id: UUID | None
+    address: str | None
+    used: int
+    reserved: int
+    free: int | None
+    used_change: int
+    reserved_change: int
+    caused_by: int | None
+    caused: list[int]
+    raw: str
+    text: str | None = None
+
+
+def masked(address: str | None) -> str | None:
+    """An address as lists show it; None of a person who was forgotten."""
+    return None if address is None else mask_email(address)
+
+
+def card_view(card: Card, now: datetime) -> CardView:
+    """A reservation in a list."""
+    return CardView(
+        reservation_id=card.reservation_id,
+        code_id=card.code_id,
+        state=_card_state(card, now),
+        reserved_at=card.reserved_at,
+        address=masked(card.address),
+        hint=card.hint,
+    )
+
+
+def _card_state(card: Card, now: datetime) -> str:
+    if card.status != "live":
+        return card.status
+    if card.case_id is not None or (card.ever_unknown and card.lease_until is None):
+        return "unknown"
+    return "sending" if card.lease_until is not None and card.lease_until > now else "reserved"
+
+
+def line_views(
+    lines: Sequence[StatementLine],
+    language: Language,
+    addresses: Mapping[UUID, str | None],
+    staff: Mapping[str, str],
+    texts: Mapping[UUID, str] | None = None,
+) -> list[LineView]:
+    """Lines of a statement.
+
+    Args:
+        lines: In the order of the page.
+        language: Of the sentences.
+        addresses: Clear addresses by reservation; they are masked here.
+        staff: Clear addresses of staff by the actor's id; masked too.
+        texts: Notes and replies that may be shown, by their ids.
+    """
+    caused = _caused(lines)
+    views = []
+    for line in lines:
+        event = line.event
+        reservation_id = event.reservation_id if isinstance(event, ReservationEvent) else None
+        text_id = getattr(event, "text_id", None)
+        views.append(
+            LineView(
+                version=line.version,
+                at=event.at,
+                kind=kind_name(type(event).__name__, language),
+                sentence=event_sentence(type(event).__name__, structs.asdict(event), language),
+                who=event.actor,
+                name=masked(staff.get(event.actor_id or "")),
+                reservation_id=reservation_id,
+                address=masked(addresses.get(reservation_id)) if reservation_id else None,
+                used=line.code.used,
+                reserved=line.code.reserved,
+                free=line.code.available,
+                used_change=line.code.used - (line.before.used if line.before else 0),
+                reserved_change=line.code.reserved - (line.before.reserved if line.before else 0),
+                caused_by=event.caused_by,
+                caused=caused.get(line.version, []),
+                raw=raw_event(line),
+                text=texts.get(text_id) if texts and text_id else None,
+            )
+        )
+    return views
+
+
+def _caused(lines: Iterable[StatementLine]) -> dict[int, list[int]]:
+    """By version, those events of the page that followed from it."""
+    found: dict[int, list[int]] = {}
+    for line in lines:
+        if line.event.caused_by is not None:
+            found.setdefault(line.event.caused_by, []).append(line.version)
+    return found
+
+
+def raw_event(line: StatementLine) -> str:
+    """The event as it is stored, for who wants to see it; fields that are not set are left out."""
+    fields = {name: value for name, value in structs.asdict(line.event).items() if value is not None}
+    about = {"position": line.position, "version": line.version, "type": type(line.event).__name__}
+    return orjson.dumps({**about, **fields}, option=orjson.OPT_INDENT_2).decode()
+
+
+def kind_name(event_type: str, language: Language) -> str:
+    """A kind of event in a few words; its own name if the catalogs have none."""
+    say = translator(language)
+    key = f"page.support.kind.{event_type}"
+    return say(key) if say.knows(key) else event_type
+
+
+def state_name(code: RedeemCode, now: datetime, language: Language) -> str:
+    """The word for a code's state."""
+    say = translator(language)
+    state: str = code.state(now)
+    key = f"page.support.code_state.{state}"
+    return say(key) if say.knows(key) else state
+
+
+def staff_ids(events: Iterable[Event]) -> list[UUID]:
+    """Ids of the staff who acted in some events."""
+    return list({UUID(event.actor_id) for event in events if event.actor == "staff" and event.actor_id})
+
+
+def note_ids(item_lines: Iterable[StatementLine], *, replies_too: bool) -> list[UUID]:
+    """Ids of the staff's notes on a reservation; of servers' replies too, which may quote the address."""
+    found = []
+    for line in item_lines:
+        text_id = getattr(line.event, "text_id", None)
+        is_note = line.event.actor in {"staff", "key", "operator"} and not hasattr(line.event, "reply_code")
+        if text_id is not None and (is_note or replies_too):
+            found.append(text_id)
+    return found
