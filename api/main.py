@@ -62,8 +62,8 @@ from projections.telemetry.gc_tuning import look_seldom
 from projections.telemetry.log_setup import configure_logs
 from projections.telemetry.metrics import ERRORS, REDEEM_REQUESTS, STARTED, declare_zeroes
 from projections.vault.random_source import POOL
-from workers.broker import BrokerWatch
-from workers.dispatch import BackgroundDispatcher
+from workers.dispatcher import BackgroundDispatcher
+from workers.monitoring.broker_watch import BrokerWatch
 
 log = logging.getLogger(__name__)
 
@@ -232,7 +232,7 @@ def _publish(ids: Sequence[UUID]) -> None:
 
 def _post_room(settings: ApiSettings, storage: Storage) -> PostRoom:
     """Letters as the workers write them; imported late, as above."""
-    from workers.postroom import PostRoom as Room  # noqa: PLC0415 - templates of letters are not needed to build the app
+    from workers.mail_preview import PostRoom as Room  # noqa: PLC0415 - templates of letters are not needed to build the app
 
     return Room(settings, storage)
 

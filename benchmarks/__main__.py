@@ -8,13 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import backlog, hot, page, pages, proving, rebuilding, report, yardsticks
-from benchmarks.facts import facts
-from benchmarks.few import FewThreads
-from benchmarks.long_codes import long_codes
-from benchmarks.machine import Machine, machine
-from benchmarks.plan import FULL, QUICK, Plan
-from benchmarks.tools import (
+from benchmarks.baselines import http_counters
+from benchmarks.harness import docs_page, report
+from benchmarks.harness.environment import facts
+from benchmarks.harness.load_generators import (
     BenchmarkError,
     Loader,
     Wrk,
@@ -24,11 +21,16 @@ from benchmarks.tools import (
     require_no_servers,
     require_room,
 )
+from benchmarks.harness.plan import FULL, QUICK, Plan
+from benchmarks.harness.small_load import FewThreads
+from benchmarks.harness.stack import Machine, machine
+from benchmarks.scenarios import merkle_overhead, page_latency, queue_drain, rebuild_throughput, redeem_throughput
+from benchmarks.scenarios.history_length import long_codes
 
 ROOM_GB = 15
 """Disk for the longest log, its indexes and what the database writes on the way."""
 NO_MAIL = {"LEDGER_SMTP_URL": "null://"}
-Numbers = hot.Numbers
+Numbers = redeem_throughput.Numbers
 Say = Callable[[str], object]
 
 
@@ -63,13 +65,13 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps({**found, "facts": known, "notes": notes}, indent=2) + "\n")
     if folder := options.docs or (None if options.quick else Path("docs")):
-        page.write(folder, found, known, notes)
+        docs_page.write(folder, found, known, notes)
     return 0
 
 
 def measure(
     plan: Plan, rounds: list[Numbers], say: Say, *, few: bool
-) -> tuple[dict[str, float], page.Facts, list[str]]:
+) -> tuple[dict[str, float], docs_page.Facts, list[str]]:
     """Everything in the plan; numbers by key, what they were measured on, and what is to be said of them.
 
     Each round's numbers are added to `rounds` as they come, so that a part which fails doesn't take the others along.
@@ -110,43 +112,43 @@ def _loader(ledger: Machine, *, few: bool) -> Loader:
 
 def _redeems(ledger: Machine, loader: Loader, plan: Plan, rounds: list[Numbers], say: Say) -> None:
     """Yardsticks first: nothing of a redeem may be on the machine by then."""
-    ledger.ask(yardsticks.TABLES)
+    ledger.ask(http_counters.TABLES)
     for number in range(plan.rounds):
         say(f"yardsticks, round {number + 1}")
-        rounds.append(hot.bare(ledger, loader, plan))
-    ledger.ask(yardsticks.DROP)
+        rounds.append(redeem_throughput.bare(ledger, loader, plan))
+    ledger.ask(http_counters.DROP)
     code, codes = ledger.issue(), [issued.text for issued in ledger.issue_many(plan.spread_codes)]
     for number in range(plan.rounds):
         say(f"a hot code, many codes, refusals and repeats, round {number + 1}")
-        rounds[number] |= hot.hot(ledger, loader, plan, code)
-        rounds[number] |= hot.others(ledger, loader, plan, codes)
+        rounds[number] |= redeem_throughput.hot(ledger, loader, plan, code)
+        rounds[number] |= redeem_throughput.others(ledger, loader, plan, codes)
 
 
 def _sending(ledger: Machine, loader: Loader, plan: Plan, numbers: Numbers, say: Say) -> None:
     say("a backlog, its size, and redeems while it is sent")
-    numbers |= backlog.drain(ledger, loader, plan)
-    numbers |= backlog.size(ledger)
-    numbers |= backlog.draining(ledger, loader, plan)
+    numbers |= queue_drain.drain(ledger, loader, plan)
+    numbers |= queue_drain.size(ledger)
+    numbers |= queue_drain.draining(ledger, loader, plan)
     if plan.sustained_s is not None:
         say("a rate that holds")
-        numbers |= backlog.sustained(ledger, loader, plan.sustained_s, numbers["drain_rps"])
+        numbers |= queue_drain.sustained(ledger, loader, plan.sustained_s, numbers["drain_rps"])
 
 
 def _proof_and_rebuild(ledger: Machine, wrk: Wrk, plan: Plan, say: Say) -> Numbers:
     code, seconds = ledger.issue(), round(plan.seconds)
     say("what the proof costs")
-    numbers = proving.cost_of_proof(ledger, wrk, seconds, code)
+    numbers = merkle_overhead.cost_of_proof(ledger, wrk, seconds, code)
     say("rebuilds: beside redeems, and of a long log")
-    numbers |= rebuilding.beside_redeems(ledger, wrk, seconds * 3, code)
-    return numbers | rebuilding.on_a_long_log(ledger)
+    numbers |= rebuild_throughput.beside_redeems(ledger, wrk, seconds * 3, code)
+    return numbers | rebuild_throughput.on_a_long_log(ledger)
 
 
 def _clicks_and_pages(ledger: Machine, plan: Plan, rounds: list[Numbers], say: Say) -> None:
     for number in range(plan.rounds):
         say(f"from click to mail, round {number + 1}")
-        rounds[number] |= backlog.click_to_mail(ledger, plan.click_s)
+        rounds[number] |= queue_drain.click_to_mail(ledger, plan.click_s)
     say("pages")
-    rounds[0] |= pages.pages(ledger, plan.page_uses)
+    rounds[0] |= page_latency.pages(ledger, plan.page_uses)
 
 
 if __name__ == "__main__":

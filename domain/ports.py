@@ -205,3 +205,16 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """End connections that are still open; safe to call twice."""
+
+
+def outcome_word(outcome: Outcome) -> str:
+    """The metric's label for an outcome."""
+    match outcome:
+        case Accepted():
+            return "sent"
+        case Rejected():
+            return "failed"
+        case Later():
+            return "deferred"
+        case Uncertain():
+            return "unknown"

@@ -10,10 +10,10 @@ from celery import Celery
 from celery.signals import celeryd_init, setup_logging
 
 from projections.telemetry.log_setup import configure_logs
-from workers.acks import free_the_hands_of_workers
-from workers.alive import announce
-from workers.outages import keep_to_one_line
-from workers.reconnecting import PromptAMQP
+from workers.celery_ext.ack_release import free_the_hands_of_workers
+from workers.celery_ext.outage_log_filters import keep_to_one_line
+from workers.celery_ext.reconnect import PromptAMQP
+from workers.monitoring.heartbeat import announce
 from workers.settings import SOFT_SHUTDOWN_S, WorkerSettings
 
 settings = WorkerSettings()
@@ -44,7 +44,7 @@ FOLLOW_S = 2.0
 """The Merkle log is at most 5 seconds behind the events."""
 EXPIRES_S = 600
 """What beat sent longer ago is dropped, by the clock of the worker's host: it may be wrong by nearly as much. A worker
-that was away for long finds no more than this to catch up with, and most of that it skips (`workers.pace`)."""
+that was away for long finds no more than this to catch up with, and most of that it skips (`min_interval`)."""
 
 
 @celeryd_init.connect
@@ -56,7 +56,7 @@ def _log_warnings(**_: Any) -> None:
 
 @setup_logging.connect
 def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
-    """Our log lines instead of Celery's. Its own two for each task say less than the one of `workers.task_metrics`."""
+    """Our log lines instead of Celery's. Its own two for each task say less than the one of `task_metrics`."""
     configure_logs(loglevel or logging.INFO)
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)

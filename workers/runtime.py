@@ -19,17 +19,17 @@ from projections.storage.group_commit import GroupCommit
 from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, known
 from projections.vault.random_source import POOL
 from workers.channels import open_pool
-from workers.channels.by_group import ByGroup
-from workers.channels.pool import ConnectionPool
-from workers.deliverer import Deliverer
-from workers.grants import DueAccessRows, GrantKeeper
-from workers.lanes import UNBOUNDED, Rests
-from workers.letters import press_from
-from workers.mail_watch import mark_missing
-from workers.mailroom import Mailroom
+from workers.channels.group_router import ByGroup
+from workers.channels.registry import OwnChannels, usual_channel
+from workers.channels.smtp.connection_pool import ConnectionPool
+from workers.invitations.access_expiry import DueAccessRows, GrantKeeper
+from workers.invitations.batch_sender import Mailroom
+from workers.invitations.delivery_steps import Steps
+from workers.invitations.group_limits import UNBOUNDED, Rests
+from workers.invitations.letter_factory import press_from
+from workers.monitoring.mail_server_watch import mark_missing
 from workers.settings import WorkerSettings, worker_name
-from workers.steps import Steps
-from workers.ways import OwnChannels, usual_channel
+from workers.webhooks.deliverer import Deliverer
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ import os
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from projections.config.settings import LedgerSettings
-from workers.channels.sender import Sender
-from workers.channels.server import MailServerAddress, is_null
+from workers.channels.smtp.addresses import Sender
+from workers.channels.smtp.server_url import MailServerAddress, is_null
 
 SOFT_SHUTDOWN_S = 10.0
 """How long SIGTERM waits for letters that are being sent; containers must allow more before they kill."""

@@ -15,24 +15,24 @@ from projections.event_store.snapshots import write_missing
 from projections.storage.revocation_queue import settle_next
 from projections.telemetry.gc_tuning import look_seldom
 from projections.telemetry.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
-from workers.broker_memory import BrokerMemory
-from workers.by_hand import reserve_by_hand
 from workers.celery_app import FOLLOW_S, WEBHOOKS_S, celery_app, settings
-from workers.channels.server import MailServerAddress, is_null
-from workers.cleanup import prune
-from workers.dispatch import monotonic_deadline
-from workers.exporter import start_exporter
-from workers.following import follow_events
-from workers.grants import ROUND_S as GRANTS_S
-from workers.letters import reservation_ids
-from workers.mail_watch import MailServerWatch
-from workers.notices import ROUND_S, OutboxRows, invitations_wait, send_notices
-from workers.pace import Pace
+from workers.celery_ext.min_interval import Pace
+from workers.celery_ext.shutdown_flag import STOPPING
+from workers.channels.smtp.server_url import MailServerAddress, is_null
+from workers.dispatcher import monotonic_deadline
+from workers.invitations.access_expiry import ROUND_S as GRANTS_S
+from workers.invitations.due_sweep import DueRows, sweep
+from workers.invitations.letter_factory import reservation_ids
+from workers.invitations.outbox_notices import ROUND_S, OutboxRows, invitations_wait, send_notices
+from workers.maintenance.drift_check import sample_drift
+from workers.maintenance.log_follower import follow_events
+from workers.maintenance.retention import prune
+from workers.manual_reserve import reserve_by_hand
+from workers.monitoring.broker_loss import BrokerMemory
+from workers.monitoring.mail_server_watch import MailServerWatch
+from workers.monitoring.metrics_server import start_exporter
+from workers.monitoring.task_metrics import begin_process, end_process, known_task_id, measure_tasks
 from workers.runtime import Runtime
-from workers.sampling import sample_drift
-from workers.stopping import STOPPING
-from workers.sweep import DueRows, sweep
-from workers.task_metrics import begin_process, end_process, known_task_id, measure_tasks
 
 log = logging.getLogger(__name__)
 

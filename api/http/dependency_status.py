@@ -18,7 +18,7 @@ PARTS: Final = {
     "broker_memory": "Redis is full and refuses work: raise its maxmemory, or find what fills it",
     "mail_server": "mail server is unavailable to the workers, invitations wait: start it, or set LEDGER_SMTP_URL",
 }
-"""By the names of `workers.broker.BrokerState.missing`."""
+"""By the names of `workers.monitoring.broker_watch.BrokerState.missing`."""
 
 
 class MissingParts:

@@ -99,7 +99,7 @@ class FoldPool:
         self._is_idle = True
 
     def _begin(self, number: int) -> None:
-        root = str(Path(__file__).parents[1])
+        root = str(Path(__file__).parents[2])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         process = subprocess.Popen(
             [sys.executable, "-m", "projections.replay.worker"],

@@ -9,10 +9,10 @@ from redis import Redis
 from api.http.dependency_status import PARTS
 from tests.mailserver import MailServer
 from tests.metrics import samples
-from workers import broker as watching
-from workers.broker import MAIL_MISSING, BrokerWatch
-from workers.channels.server import MailServerAddress
-from workers.mail_watch import MailServerWatch, mark_missing, why_unreachable
+from workers.channels.smtp.server_url import MailServerAddress
+from workers.monitoring import broker_watch as watching
+from workers.monitoring.broker_watch import MAIL_MISSING, BrokerWatch
+from workers.monitoring.mail_server_watch import MailServerWatch, mark_missing, why_unreachable
 
 SEEN_S_MAX = 20
 

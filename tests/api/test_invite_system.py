@@ -15,12 +15,12 @@ from domain.commands.context import Context
 from domain.ports import Accepted, OnlyTold, Removal, TextDraft
 from tests.api.conftest import settings, site
 from tests.api.site import Site
-from workers.channels.by_group import ByGroup
+from workers.channels.group_router import ByGroup
 from workers.channels.null import NullChannel
-from workers.grants import DueAccessRows, GrantKeeper
-from workers.letters import LetterPress
-from workers.steps import Steps
-from workers.ways import OwnChannels
+from workers.channels.registry import OwnChannels
+from workers.invitations.access_expiry import DueAccessRows, GrantKeeper
+from workers.invitations.delivery_steps import Steps
+from workers.invitations.letter_factory import LetterPress
 
 __all__ = ["settings", "site"]
 EXAMPLE = Path(__file__).parents[2] / "docs" / "invite_system.py"

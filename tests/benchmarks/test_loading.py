@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from benchmarks import loading
+from benchmarks.harness import bulk_history
 from projections.storage.bootstrap import Storage
 from projections.verification.verify import verify
 from tests.projections.conftest import settings_for
@@ -25,10 +25,10 @@ def test_a_loaded_history_is_a_right_one(
     live: bool, counts: tuple[int, int], bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In chunks, on a code that has a history already; `verify` passes, and the next redeem goes on from it."""
-    monkeypatch.setattr(loading, "CHUNK", 7)
+    monkeypatch.setattr(bulk_history, "CHUNK", 7)
     code = bench.issue(None, bound=False)
     first = done(bench.redeem(code, "first@example.com"))
-    loading.load(bench.database_url, [(first.code.code_id, 17)], live=live)
+    bulk_history.load(bench.database_url, [(first.code.code_id, 17)], live=live)
     after = done(bench.redeem(code, "last@example.com")).code
 
     assert (after.used, after.reserved) == (counts[0], counts[1] + 2)

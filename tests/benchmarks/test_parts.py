@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
-from benchmarks import report
-from benchmarks.tools import BenchmarkError, find_tool, require_loopback, require_no_servers
+from benchmarks.harness import report
+from benchmarks.harness.load_generators import BenchmarkError, find_tool, require_loopback, require_no_servers
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "postgresql://u:p@localhost:5432/x", "redis://[::1]:6379/0"])

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import psutil
 import pytest
 
-from benchmarks.plan import QUICK
+from benchmarks.harness.plan import QUICK
 
 ROOT = Path(__file__).parents[2]
 RUN_S_MAX = 420

@@ -12,7 +12,7 @@ from domain.webhooks.signatures import secret_text
 from projections.config.settings import networks_of
 from workers.channels import open_channel
 from workers.channels.webhook import Way, WebhookChannel
-from workers.posting import Poster
+from workers.http_client.client import Poster
 
 MAIL_FROM = "Ledger <ledger@example.com>"
 TIMEOUT_S = 5.0

@@ -10,12 +10,12 @@ import pytest
 from domain.ports import Accepted, Outcome, Rejected
 from tests.channels.builders import MAIL_FROM, letter_to
 from tests.mailserver import Close, Late, MailServer, Say, Stage
-from workers.channels.connecting import Connector
-from workers.channels.pool import CLOSER_S, IDLE_S_LIMITED, ConnectionPool
-from workers.channels.sender import Sender
-from workers.channels.server import MailServerAddress
-from workers.channels.smtp import SmtpChannel
-from workers.channels.window import REST_FIRST_S
+from workers.channels.smtp.addresses import Sender
+from workers.channels.smtp.channel import SmtpChannel
+from workers.channels.smtp.connect import Connector
+from workers.channels.smtp.connection_pool import CLOSER_S, IDLE_S_LIMITED, ConnectionPool
+from workers.channels.smtp.connection_window import REST_FIRST_S
+from workers.channels.smtp.server_url import MailServerAddress
 
 THREADS = 16
 LOGIN = ("ledger@example.com", "secret")

@@ -1,6 +1,6 @@
 """How many connections a process allows itself: halved by a refusal, raised slowly, never below one."""
 
-from workers.channels.window import RECOVERY_S, REST_FIRST_S, REST_LONGEST_S, ConnectionWindow
+from workers.channels.smtp.connection_window import RECOVERY_S, REST_FIRST_S, REST_LONGEST_S, ConnectionWindow
 
 MOST = 16
 

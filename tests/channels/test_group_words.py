@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.channels.builders import LETTER, MAIL_FROM
-from workers.channels.letters import letter_bytes, letter_parts
+from workers.channels.mail_message import letter_bytes, letter_parts
 
 OURS = replace(
     LETTER,

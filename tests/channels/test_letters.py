@@ -17,8 +17,8 @@ import pytest
 from domain.ports import Language, Letter, Template
 from tests.channels.builders import LETTER, MAIL_FROM, channel_to
 from tests.mailserver import Close, MailServer
-from workers.channels.letters import letter_bytes
-from workers.channels.sender import Sender
+from workers.channels.mail_message import letter_bytes
+from workers.channels.smtp.addresses import Sender
 
 ROOT = Path(__file__).parents[2]
 LINK = "https://ledger.example.com/a/AZLwwStcS9GPPzxKfS6bEAABzR0"

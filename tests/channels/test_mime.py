@@ -7,7 +7,7 @@ from email.policy import default
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.channels.mime import LINE_MAX, alternative
+from workers.channels.mail_message import LINE_MAX, alternative
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.just("\n"), max_size=300).map(lambda it: it + "\n")
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.channels.builders import MAIL_FROM
 from workers.channels import open_channel
-from workers.channels.sender import Sender
-from workers.channels.server import MailServerAddress, Security
+from workers.channels.smtp.addresses import Sender
+from workers.channels.smtp.server_url import MailServerAddress, Security
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from trustme import CA
 
 from projections.config.settings import networks_of
 from tests.hookserver import HookServer, Reply
-from workers.posting import BODY_BYTES_MAX, NotSentError, Poster, UnansweredError
-from workers.resolving import AddressInfo
+from workers.http_client.client import BODY_BYTES_MAX, NotSentError, Poster, UnansweredError
+from workers.http_client.dns import AddressInfo
 
 LOOPBACK = networks_of("127.0.0.0/8")
 

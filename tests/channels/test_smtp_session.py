@@ -13,12 +13,12 @@ from trustme import CA, LeafCert
 from domain.ports import Accepted, Outcome, Rejected, Uncertain
 from tests.channels.builders import LETTER, MAIL_FROM, channel_to, letter_to
 from tests.mailserver import Behaviour, Close, MailServer, Raw, Say, Security, Stage, Stall
-from workers.channels.connecting import Connector
-from workers.channels.pool import IDLE_S_MAX, LETTERS_PER_CONNECTION_MAX, OPENING_MAX, ConnectionPool
-from workers.channels.sender import Sender
-from workers.channels.server import MailServerAddress
-from workers.channels.smtp import SmtpChannel
-from workers.channels.wire import Wire
+from workers.channels.smtp.addresses import Sender
+from workers.channels.smtp.channel import SmtpChannel
+from workers.channels.smtp.connect import Connector
+from workers.channels.smtp.connection import Wire
+from workers.channels.smtp.connection_pool import IDLE_S_MAX, LETTERS_PER_CONNECTION_MAX, OPENING_MAX, ConnectionPool
+from workers.channels.smtp.server_url import MailServerAddress
 
 LOGIN = ("ledger@example.com", "p@ss:w/rd%")
 PRIVATE: list[Security] = ["smtp+starttls", "smtps"]

@@ -11,7 +11,7 @@ from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, Re
 from domain.webhooks.signatures import secret_text
 from tests.channels.builders import CALLBACKS, HOOK_TIMEOUT_S, LETTER, SECRET, webhook_to
 from tests.hookserver import HookServer, Reply
-from workers.posting import wait_of
+from workers.http_client.client import wait_of
 
 OLDER = secret_text(b"o" * 32)
 

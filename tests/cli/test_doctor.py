@@ -19,7 +19,7 @@ from projections.repositories.webhook_endpoints import Endpoints
 from tests.cli.terminal import Terminal
 from tests.conftest import execute
 from tests.projections.ledgers import LedgerBench, done
-from workers.following import follow_events
+from workers.maintenance.log_follower import follow_events
 
 ALIVE = ("ledger:alive:worker", "ledger:alive:beat")
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench, done
-from workers.following import follow_events
+from workers.maintenance.log_follower import follow_events
 
 
 def sent(bench: LedgerBench) -> str:

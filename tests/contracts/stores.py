@@ -23,8 +23,8 @@ from projections.verification.drift_sample import _STORED, _as_folded
 from tests.simulation.persistence import open_memory
 from tests.simulation.queues import MemoryDue, MemoryOutbox
 from tests.simulation.store import Calm, Fate
-from workers.notices import Outbox, OutboxRows
-from workers.sweep import DueReservations, DueRows
+from workers.invitations.due_sweep import DueReservations, DueRows
+from workers.invitations.outbox_notices import Outbox, OutboxRows
 
 Rows = Mapping[str, Mapping[UUID, tuple[Any, ...]]]
 

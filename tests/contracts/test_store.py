@@ -16,7 +16,7 @@ from projections.event_store.side_tables import REFUSALS_PER_CODE_AND_DAY
 from tests.contracts.acts import BUSY, FAILED, LOST, REFUSED, Acts, Bench, done
 from tests.contracts.stores import Store, log_of
 from tests.simulation.store import Fate
-from workers.notices import LEASE_S
+from workers.invitations.outbox_notices import LEASE_S
 
 
 @pytest.fixture

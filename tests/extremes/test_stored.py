@@ -12,7 +12,7 @@ from tests.conftest import clone, database_of, drop
 from tests.extremes.asking import Asker, looked
 from tests.extremes.planting import STORED, plant
 from tests.extremes.values import LAST_WEST
-from workers.sampling import sample_drift
+from workers.maintenance.drift_check import sample_drift
 
 BEYOND_PYTHON: Final = ("infinity", "-infinity", "294276-12-31 23:59:59.999999+00", "4713-01-01 00:00:00+00 BC")
 pytestmark = pytest.mark.timeout(300)

@@ -15,8 +15,8 @@ from uuid import UUID
 
 from domain.ports import Channel, Outcome
 from workers.celery_app import celery_app
-from workers.mailroom import Mailroom
-from workers.steps import Claimed, Steps
+from workers.invitations.batch_sender import Mailroom
+from workers.invitations.delivery_steps import Claimed, Steps
 
 __all__ = ["celery_app"]
 

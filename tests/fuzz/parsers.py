@@ -56,9 +56,9 @@ from projections.transparency_log.receipts import FORMAT
 from projections.transparency_log.tile_log import event_leaf
 from projections.vault.key_ring import KeyRing, KeyRingError
 from tests.fuzz.mutator import Mutator
-from workers.channels.replies import refused_letter
-from workers.channels.server import MailServerAddress
-from workers.letters import reservation_ids
+from workers.channels.smtp.reply_codes import refused_letter
+from workers.channels.smtp.server_url import MailServerAddress
+from workers.invitations.letter_factory import reservation_ids
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LINES = {"Cc", "Zl", "Zp"}

@@ -14,7 +14,7 @@ from projections.database.errors import StorageUnavailableError
 from projections.storage.bootstrap import Storage
 from tests.api.site import Answer, Site
 from tests.projections.test_at_once import at_once
-from workers.cleanup import prune
+from workers.maintenance.retention import prune
 
 Who = dict[str, str]
 

@@ -20,7 +20,7 @@ from tests.moving_in import old
 from tests.moving_in.conftest import Import
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 from tests.projections.rebuilds import rebuilt
-from workers.grants import DueAccessRows
+from workers.invitations.access_expiry import DueAccessRows
 
 FORMER = json.loads(Path(__file__).with_name("former_import.json").read_text("utf-8"))
 """A ledger that an earlier version imported, which knew neither refunded uses nor silent ends: codes and events."""

@@ -11,7 +11,7 @@ from prometheus_client import Metric
 from projections.monitoring.disk import DiskNumbers
 from projections.monitoring.ledger_collector import LedgerNumbers
 from projections.telemetry.metrics import DOMAINS, declare_zeroes
-from workers.broker import BrokerWatch
+from workers.monitoring.broker_watch import BrokerWatch
 
 collect_ignore = [] if shutil.which("promtool") or os.environ.get("CI") else ["test_promtool.py"]
 

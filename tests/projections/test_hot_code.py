@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from benchmarks.loading import load
+from benchmarks.harness.bulk_history import load
 from domain.errors import Refusal
 from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX
 from projections.sql import QUERIES

@@ -28,7 +28,7 @@ from tests.conftest import clone, database_of, drop
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.rebuilds import Quiet
-from workers.following import follow_events
+from workers.maintenance.log_follower import follow_events
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from tests.projections.conftest import settings_for
 from tests.projections.histories import History
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.rebuilds import Quiet, read_models
-from workers.following import follow_events
+from workers.maintenance.log_follower import follow_events
 
 pytestmark = pytest.mark.timeout(240)
 

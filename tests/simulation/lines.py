@@ -4,8 +4,8 @@ from typing import Protocol
 
 from domain.ports import Letter, Outcome, Rejected, Removal, RemovalOutcome
 from tests.simulation.kernel import Kernel
-from workers.channels.pool import IDLE_S_LIMITED, IDLE_S_MAX
-from workers.channels.window import ConnectionWindow
+from workers.channels.smtp.connection_pool import IDLE_S_LIMITED, IDLE_S_MAX
+from workers.channels.smtp.connection_window import ConnectionWindow
 
 WAIT_S = 7.5
 """How long a message waits for an open connection, with the defaults."""

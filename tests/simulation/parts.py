@@ -27,15 +27,16 @@ from tests.simulation.mail import MailServer
 from tests.simulation.queues import MemoryAccesses, MemoryDue, MemoryOutbox
 from tests.simulation.receivers import BY_GROUP, OWN_SYSTEMS, Receiver
 from tests.simulation.store import MemoryStore
-from workers.channels.by_group import ByGroup
-from workers.dispatch import DispatchQueue
-from workers.grants import GrantKeeper
-from workers.lanes import Plan, Rests
-from workers.letters import LetterPress, reservation_ids
-from workers.mailroom import Mailroom, Sending
-from workers.notices import send_notices
-from workers.steps import Steps
-from workers.sweep import sweep
+from workers.channels.group_router import ByGroup
+from workers.channels.registry import Plan
+from workers.dispatcher import DispatchQueue
+from workers.invitations.access_expiry import GrantKeeper
+from workers.invitations.batch_sender import Mailroom, Sending
+from workers.invitations.delivery_steps import Steps
+from workers.invitations.due_sweep import sweep
+from workers.invitations.group_limits import Rests
+from workers.invitations.letter_factory import LetterPress, reservation_ids
+from workers.invitations.outbox_notices import send_notices
 
 TASK_LIMIT_S = 240.0
 """The default of LEDGER_TASK_TIME_LIMIT_S."""
@@ -310,7 +311,7 @@ class Worker(Node):
         self._waiting.add(item)
 
     def _plan(self, ids: Sequence[UUID]) -> Plan:
-        """As `workers.ways.OwnChannels.plan`."""
+        """As `workers.channels.registry.OwnChannels.plan`."""
         self.site.ask()
         known = self.site.store.reservations
         groups = {key: group for key in ids if key in known and (group := known[key].group) in BY_GROUP}

@@ -25,16 +25,16 @@ from domain.events import Event, InviteSent
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.ports import Rejected
+from domain.ports import Rejected, outcome_word
 from domain.values.link_token import Delivery
 from domain.working_set import Book
 from tests.simulation import parts
 from tests.simulation.parts import Api, Worker
 from tests.simulation.plants_of_grants import GRANT_PLANTS
-from workers import letters
-from workers.dispatch import DispatchQueue
-from workers.steps import Claimed, Steps, Tried, outcome_word
-from workers.sweep import sweep
+from workers.dispatcher import DispatchQueue
+from workers.invitations import letter_factory
+from workers.invitations.delivery_steps import Claimed, Steps, Tried
+from workers.invitations.due_sweep import sweep
 
 Patch = pytest.MonkeyPatch
 Due = Callable[[RedeemCode, Reservation, Stamp, UUID, Policy], Sequence[Event]]
@@ -225,7 +225,7 @@ def message_id_per_attempt(patch: Patch) -> None:
     def message_id(delivery: Delivery, domain: str) -> str:
         return f"<{delivery.reservation_id}.{delivery.number}.{next(tries)}@{domain}>"
 
-    patch.setattr(letters, "message_id", message_id)
+    patch.setattr(letter_factory, "message_id", message_id)
 
 
 def sweep_wakes_nobody(patch: Patch) -> None:

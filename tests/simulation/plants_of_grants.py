@@ -15,7 +15,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Removal
 from domain.working_set import Book
-from workers.grants import GrantKeeper
+from workers.invitations.access_expiry import GrantKeeper
 
 Patch = pytest.MonkeyPatch
 

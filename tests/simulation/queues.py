@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from tests.simulation.store import MemoryStore
-from workers.grants import BUSY_S
-from workers.grants import TAKEN_MAX as TAKEN_ACCESSES_MAX
-from workers.notices import LEASE_S, PUT_OFF, DueNotice
-from workers.sweep import DOUBLINGS_MAX, GRACE_S, LONGEST, REPEAT_S, TAKEN_MAX, Due
+from workers.invitations.access_expiry import BUSY_S
+from workers.invitations.access_expiry import TAKEN_MAX as TAKEN_ACCESSES_MAX
+from workers.invitations.due_sweep import DOUBLINGS_MAX, GRACE_S, LONGEST, REPEAT_S, TAKEN_MAX, Due
+from workers.invitations.outbox_notices import LEASE_S, PUT_OFF, DueNotice
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Mark:
 
 
 class MemoryDue:
-    """`workers.sweep.DueReservations`: the statements `take_due` and `forget_dispatches`."""
+    """`workers.invitations.due_sweep.DueReservations`: the statements `take_due` and `forget_dispatches`."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -68,7 +68,7 @@ class MemoryDue:
 
 
 class MemoryAccesses:
-    """`workers.grants.DueAccesses`: the statements `take_due_access` and `forget_access_marks`."""
+    """`workers.invitations.access_expiry.DueAccesses`: the statements `take_due_access` and `forget_access_marks`."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -89,7 +89,7 @@ class MemoryAccesses:
 
 
 class MemoryOutbox:
-    """`workers.notices.Outbox`: the statements `take_outbox`, `close_outbox` and `put_off_outbox`."""
+    """`outbox_notices.Outbox`: the statements `take_outbox`, `close_outbox` and `put_off_outbox`."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

@@ -30,10 +30,10 @@ from tests.simulation.persistence import open_memory
 from tests.simulation.persons import PERSONS, code_draft, person_draft
 from tests.simulation.staff import Staff
 from tests.simulation.store import Calm, Fate
-from workers.channels.window import REST_LONGEST_S
-from workers.grants import BUSY_S
-from workers.notices import ATTEMPTS_MAX, LEASE_S, RETRY_S
-from workers.sweep import DOUBLINGS_MAX, GRACE_S, REPEAT_S
+from workers.channels.smtp.connection_window import REST_LONGEST_S
+from workers.invitations.access_expiry import BUSY_S
+from workers.invitations.due_sweep import DOUBLINGS_MAX, GRACE_S, REPEAT_S
+from workers.invitations.outbox_notices import ATTEMPTS_MAX, LEASE_S, RETRY_S
 
 NOTICES_S = timedelta(seconds=LEASE_S + RETRY_S * ATTEMPTS_MAX + 100)
 """The longest that a notice waits: for the lease of a worker that died, or after its last failure."""

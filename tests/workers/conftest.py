@@ -9,8 +9,8 @@ from domain.ports import TextDraft
 from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench
-from workers.letters import LetterPress
-from workers.steps import Steps
+from workers.invitations.delivery_steps import Steps
+from workers.invitations.letter_factory import LetterPress
 
 
 @pytest.fixture

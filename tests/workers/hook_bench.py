@@ -13,8 +13,8 @@ from projections.repositories.webhook_endpoints import Endpoint, Endpoints
 from tests.channels.builders import LOOPBACK
 from tests.hookserver import HookServer
 from tests.projections.ledgers import LedgerBench, done
-from workers.deliverer import Deliverer
-from workers.posting import Poster
+from workers.http_client.client import Poster
+from workers.webhooks.deliverer import Deliverer
 
 TIMEOUT_S = 15.0
 WAIT_S = 30.0

@@ -8,7 +8,7 @@ import pytest
 from kombu.transport.redis import QoS
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from workers.acks import FreeingQoS
+from workers.celery_ext.ack_release import FreeingQoS
 
 KOMBU: Any = kombu
 """It has no types."""

@@ -11,7 +11,7 @@ from domain.commands.reservation.resolve_case import ResolveReservation
 from projections.telemetry.metrics import ERRORS
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 from tests.workers.test_steps import ScriptedChannel, kinds
-from workers.steps import Steps
+from workers.invitations.delivery_steps import Steps
 
 VICTIM, MALLORY = "victim@example.com", "mallory@example.com"
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from workers.pace import Pace
+from workers.celery_ext.min_interval import Pace
+from workers.celery_ext.shutdown_flag import Stopping
 from workers.settings import WorkerSettings
-from workers.stopping import Stopping
 
 
 def settings(**more: Any) -> WorkerSettings:

@@ -13,7 +13,7 @@ from projections.storage.bootstrap import Storage
 from tests.cli.conftest import NOBODY, environment
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench
-from workers.by_hand import ManualTaskRefusedError, reserve_by_hand
+from workers.manual_reserve import ManualTaskRefusedError, reserve_by_hand
 
 CALL = (
     "from workers.tasks import process_invite_task\n"

@@ -17,9 +17,9 @@ from tests.projections.ledgers import LedgerBench, done
 from tests.workers.test_mailroom import reserved, statuses
 from tests.workers.test_steps import later
 from workers.channels import open_channel, open_pool
-from workers.mailroom import Mailroom
-from workers.notices import ATTEMPTS_MAX, PUT_OFF, OutboxRows, send_notices
-from workers.steps import Steps
+from workers.invitations.batch_sender import Mailroom
+from workers.invitations.delivery_steps import Steps
+from workers.invitations.outbox_notices import ATTEMPTS_MAX, PUT_OFF, OutboxRows, send_notices
 
 HANDS = 16
 PROCESSES = 2

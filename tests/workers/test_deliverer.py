@@ -13,8 +13,8 @@ from projections.repositories import webhook_deliveries
 from tests.hookserver import HookServer, Reply
 from tests.projections.ledgers import LedgerBench, done
 from tests.workers.hook_bench import WAIT_S, HookBench, at_once, ids, types
-from workers.cleanup import prune
-from workers.deliverer import ENDPOINTS_AT_ONCE
+from workers.maintenance.retention import prune
+from workers.webhooks.deliverer import ENDPOINTS_AT_ONCE
 
 
 @pytest.fixture

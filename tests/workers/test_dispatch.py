@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from uuid import UUID
 
-from workers.dispatch import GAP_S, IDS_PER_MESSAGE, PAUSE_S, PAUSE_S_MAX, BackgroundDispatcher
+from workers.dispatcher import GAP_S, IDS_PER_MESSAGE, PAUSE_S, PAUSE_S_MAX, BackgroundDispatcher
 
 WAIT_S = 5
 IDS = [UUID(int=number) for number in range(200)]

@@ -8,8 +8,8 @@ import urllib.request
 import pytest
 
 from projections.telemetry import metrics
-from workers.broker import BrokerState
-from workers.exporter import Exporter, trouble_of
+from workers.monitoring.broker_watch import BrokerState
+from workers.monitoring.metrics_server import Exporter, trouble_of
 
 
 def get(url: str) -> tuple[int, bytes]:

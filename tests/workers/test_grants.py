@@ -24,11 +24,11 @@ from tests.channels.fakes import FakeChannel
 from tests.conftest import execute
 from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, correction, done
 from tests.workers.test_address_mismatch import swap
-from workers.by_hand import reserve_by_hand
-from workers.channels.letters import letter_parts
-from workers.grants import DueAccessRows, GrantKeeper
-from workers.notices import OutboxRows, send_notices
-from workers.steps import Steps
+from workers.channels.mail_message import letter_parts
+from workers.invitations.access_expiry import DueAccessRows, GrantKeeper
+from workers.invitations.delivery_steps import Steps
+from workers.invitations.outbox_notices import OutboxRows, send_notices
+from workers.manual_reserve import reserve_by_hand
 
 
 @dataclass

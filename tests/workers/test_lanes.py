@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from domain.ports import Accepted, Outcome, Rejected, Uncertain
-from workers.lanes import REST_S, Lanes, Rests
+from workers.invitations.group_limits import REST_S, Lanes, Rests
 
 IDS = [UUID(int=number) for number in range(1, 9)]
 SLOW, FAST = dict.fromkeys(IDS[:5], "slow"), dict.fromkeys(IDS[5:], "fast")

@@ -14,8 +14,8 @@ from domain.ports import Accepted, Letter, Outcome, Removal, RemovalOutcome
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS
 from tests.projections.ledgers import LedgerBench, done
-from workers.mailroom import Mailroom
-from workers.steps import Steps
+from workers.invitations.batch_sender import Mailroom
+from workers.invitations.delivery_steps import Steps
 
 HANDS = 4
 WAIT_S = 20

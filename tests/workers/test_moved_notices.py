@@ -12,9 +12,9 @@ from domain.ports import Language, Outcome, Rejected, Uncertain
 from domain.values.identifiers import EmailAddress
 from tests.projections.ledgers import LedgerBench, done
 from tests.workers.test_steps import ScriptedChannel
-from workers.channels.letters import letter_parts
-from workers.notices import OutboxRows, send_notices
-from workers.steps import Steps
+from workers.channels.mail_message import letter_parts
+from workers.invitations.delivery_steps import Steps
+from workers.invitations.outbox_notices import OutboxRows, send_notices
 
 OLD, NEW = "ly.wei@example.com", "li.wei@example.com"
 DOUBT = Uncertain(server="mx:25", cause="timeout")

@@ -2,8 +2,8 @@
 
 from tests.projections.ledgers import LedgerBench
 from tests.workers.test_steps import TOO_BIG, ScriptedChannel, reserved
-from workers.notices import RETRY_S, OutboxRows, send_notices
-from workers.steps import Steps
+from workers.invitations.delivery_steps import Steps
+from workers.invitations.outbox_notices import RETRY_S, OutboxRows, send_notices
 
 HOURLY_MAX = 2
 

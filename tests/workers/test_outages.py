@@ -10,8 +10,8 @@ from kombu.exceptions import OperationalError as BrokerAwayError
 from psycopg import OperationalError as DatabaseAwayError
 
 from projections.database.errors import StorageUnavailableError
-from workers.outages import keep_to_one_line
-from workers.task_metrics import known_task_id, measure_tasks
+from workers.celery_ext.outage_log_filters import keep_to_one_line
+from workers.monitoring.task_metrics import known_task_id, measure_tasks
 
 AWAY = "couldn't get a connection after 3.00 sec\nIs the server running?"
 
@@ -40,7 +40,7 @@ def test_an_outage_is_one_line(
     with caplog.at_level(logging.INFO):
         task.apply()
 
-    lines = [record for record in caplog.records if record.name == "workers.task_metrics"]
+    lines = [record for record in caplog.records if record.name == "workers.monitoring.task_metrics"]
     assert {(reason, "failed", logging.WARNING)} == {
         (vars(line)["reason"], vars(line)["outcome"], line.levelno) for line in lines
     }

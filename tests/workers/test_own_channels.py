@@ -19,13 +19,13 @@ from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 from tests.workers.test_mailroom import HANDS, Post, statuses
 from tests.workers.test_steps import TOO_BIG, ScriptedChannel, later
-from workers.channels.by_group import ByGroup
-from workers.lanes import Rests
-from workers.mailroom import Mailroom
-from workers.notices import ATTEMPTS_MAX, PUT_OFF_MAX, OutboxRows, send_notices
-from workers.posting import Poster
-from workers.steps import Steps
-from workers.ways import OwnChannels
+from workers.channels.group_router import ByGroup
+from workers.channels.registry import OwnChannels
+from workers.http_client.client import Poster
+from workers.invitations.batch_sender import Mailroom
+from workers.invitations.delivery_steps import Steps
+from workers.invitations.group_limits import Rests
+from workers.invitations.outbox_notices import ATTEMPTS_MAX, PUT_OFF_MAX, OutboxRows, send_notices
 
 GROUP = "design"
 

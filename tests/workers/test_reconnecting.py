@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
-from workers.reconnecting import TRY_EVERY_S, PromptConnection
+from workers.celery_ext.reconnect import TRY_EVERY_S, PromptConnection
 
 CONNECTION: Any = PromptConnection
 """kombu has no types."""

@@ -5,7 +5,7 @@ import psycopg
 from projections.monitoring.ledger_collector import LedgerNumbers
 from tests.metrics import samples
 from tests.projections.ledgers import LedgerBench, done
-from workers.sampling import sample_drift
+from workers.maintenance.drift_check import sample_drift
 
 
 def test_drift_is_exported_until_it_is_repaired(bench: LedgerBench) -> None:

@@ -11,8 +11,8 @@ from domain.command_bus import Command, Result
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import Accepted, Letter, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
 from tests.projections.ledgers import LedgerBench, correction, done
-from workers.notices import OutboxRows, invitations_wait, send_notices
-from workers.steps import Steps
+from workers.invitations.delivery_steps import Steps
+from workers.invitations.outbox_notices import OutboxRows, invitations_wait, send_notices
 
 SENT = Accepted(server="mx:25", reply_code=250)
 REFUSED = Rejected(

@@ -13,9 +13,9 @@ from redis import Redis
 from domain.commands.context import Context
 from domain.ports import Rejected, Uncertain
 from tests.projections.ledgers import LedgerBench, done
-from workers.broker_memory import BrokerMemory
-from workers.cleanup import prune
-from workers.sweep import DueRows, Swept, sweep
+from workers.invitations.due_sweep import DueRows, Swept, sweep
+from workers.maintenance.retention import prune
+from workers.monitoring.broker_loss import BrokerMemory
 
 
 class Publisher:

@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 
 from domain.ports import Channel, Rejected
-from workers.channels.connecting import Connector
 from workers.channels.null import NullChannel
-from workers.channels.pool import ConnectionPool
-from workers.channels.sender import Sender
-from workers.channels.server import MailServerAddress, is_null
-from workers.channels.smtp import SmtpChannel
+from workers.channels.smtp.addresses import Sender
+from workers.channels.smtp.channel import SmtpChannel
+from workers.channels.smtp.connect import Connector
+from workers.channels.smtp.connection_pool import ConnectionPool
+from workers.channels.smtp.server_url import MailServerAddress, is_null
 
 
 def open_pool(

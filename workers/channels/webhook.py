@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Template, Uncertain
 from domain.webhooks.signatures import sign
-from workers.channels.letters import letter_parts
-from workers.posting import Answer, NotSentError, Poster, UnansweredError, wait_of
+from workers.channels.mail_message import letter_parts
+from workers.http_client.client import Answer, NotSentError, Poster, UnansweredError, wait_of
 
 LATER_S: Final = 60
 """When to come back if "later" names no time."""

@@ -14,9 +14,9 @@ from api.cli.doctor.finding import Finding, Findings
 from api.cli.embedded.state_file import State
 from api.settings import ApiSettings
 from projections.config.settings import LedgerSettings
-from workers.broker import BEATS, is_nearly_full
-from workers.channels.server import MailServerAddress, is_null
-from workers.mail_watch import why_unreachable
+from workers.channels.smtp.server_url import MailServerAddress, is_null
+from workers.monitoring.broker_watch import BEATS, is_nearly_full
+from workers.monitoring.mail_server_watch import why_unreachable
 from workers.settings import WorkerSettings
 
 TIMEOUT_S = 2.0
@@ -115,7 +115,7 @@ def _sign(name: str, sign: object, word: str, remedy: str) -> Finding:
 
 def _tasks(redis_url: str) -> Finding:
     """Asked of the workers themselves; Celery is loaded only here."""
-    from workers.asking import registered_tasks  # noqa: PLC0415 - no other check needs Celery
+    from workers.worker_inspect import registered_tasks  # noqa: PLC0415 - no other check needs Celery
 
     found = registered_tasks(redis_url)
     if found is None:

@@ -98,7 +98,7 @@ def _start_servers(
 
 def _forget_signs_of_life(broker: valkey.Valkey) -> None:
     """Those of the last run: worker and beat of this one are not there before they say so."""
-    from workers.broker import BEATS  # noqa: PLC0415 - its client loads while servers start
+    from workers.monitoring.broker_watch import BEATS  # noqa: PLC0415 - its client loads while servers start
 
     broker.forget(*BEATS.values())
 

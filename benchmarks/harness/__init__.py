@@ -1,0 +1,1 @@
+"""Stack, load, data and report of a benchmark run."""

@@ -1,0 +1,96 @@
+"""The page with the numbers and its chart, made by the benchmarks themselves: docs/benchmarks.md, .svg and .json."""
+
+import json
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+from benchmarks.harness.report import TARGETS, Numbers, shown, verdict
+
+Facts = Mapping[str, str | int | float]
+BARS = {
+    "empty_rps": "empty endpoint, same models",
+    "hot_update_tps": "bare UPDATE of one row (pgbench)",
+    "hot_rps": "the ledger: one hot code",
+    "hot2_rps": "the same, 2 API processes",
+    "spread_rps": "10,000 codes",
+    "refusals_rps": "a code that is used up",
+    "hot_draining_rps": "one hot code, workers sending",
+    "sustained_rps": "held for 60 s, backlog flat",
+    "drain_rps": "invitations sent from a backlog",
+    "counter_cte_rps": "counter: one statement",
+    "counter_publish_rps": "counter: row lock, commit, publish",
+    "counter_old_rps": "counter like the old system's",
+    "stock_library_rps": "the library as it comes, 16 threads",
+}
+OURS = frozenset(
+    {"hot_rps", "hot2_rps", "spread_rps", "refusals_rps", "hot_draining_rps", "sustained_rps", "drain_rps"}
+)
+ROW, LEFT, WIDTH, RIGHT, TOP = 28, 270, 420, 80, 16
+WORDS = {"aim": "aim reached", "floor": "floor reached", "below": "below the floor", "": ""}
+
+
+def write(folder: Path, found: Numbers, facts: Facts, notes: list[str]) -> None:
+    """Write the three files into a folder that exists."""
+    document = {"facts": dict(facts), "notes": notes, **found}
+    (folder / "benchmarks.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    (folder / "benchmarks.svg").write_text(chart(found))
+    (folder / "benchmarks.md").write_text(page(found, facts, notes))
+
+
+def chart(found: Numbers) -> str:
+    """Bars of what there is per second, ours in another colour, each with its number."""
+    bars = {key: found[key] for key in BARS if key in found}
+    longest = max(bars.values(), default=1.0)
+    height = TOP * 2 + ROW * len(bars)
+    box = f'viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}"'
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img" font-family="system-ui, sans-serif" font-size="13">',
+        f"<title>Per second: {escape(', '.join(f'{BARS[key]} {shown(value)}' for key, value in bars.items()))}</title>",
+        '<rect width="100%" height="100%" fill="#ffffff"/>',
+    ]
+    for number, (key, value) in enumerate(bars.items()):
+        y, width = TOP + number * ROW, max(1.0, value / longest * WIDTH)
+        colour = "#1f5fbf" if key in OURS else "#9aa5b1"
+        lines += [
+            f'<text x="{LEFT - 10}" y="{y + 18}" text-anchor="end" fill="#1f2933">{escape(BARS[key])}</text>',
+            f'<rect x="{LEFT}" y="{y + 4}" width="{width:.1f}" height="{ROW - 8}" rx="2" fill="{colour}"/>',
+            f'<text x="{LEFT + width + 6:.1f}" y="{y + 18}" fill="#1f2933">{shown(value)}</text>',
+        ]
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def page(found: Numbers, facts: Facts, notes: list[str]) -> str:
+    """The page."""
+    machine = (
+        f"{facts['cpu']}, {facts['cpus']} CPUs, {facts['memory_gb']} GB, {facts['system']}, Python {facts['python']}, "
+        f"PostgreSQL {facts['postgresql']}; load before the run {facts['load_before']}"
+    )
+    rows = "\n".join(_row(key, value) for key, value in found.items())
+    return f"""# Benchmarks
+
+Written by `make bench` on {facts["date"]}. {machine}.
+
+![Requests and tasks per second](benchmarks.svg)
+
+Everything in one run on one machine: medians of several rounds, every request with a new e-mail, answers counted
+against the rows of the log, `fsync`, `full_page_writes` and `synchronous_commit` on, answers only after the commit.
+Yardsticks were taken before the first redeem; the redeems of one hot code and of others with the workers stopped, so
+that what is measured is the API; `hot_draining_rps` and `sustained_rps` with the workers sending. Absolute numbers are
+those of this machine; the ratios say more. Long histories were loaded in bulk (events in the codec's own shapes,
+multiplied in the database), and the snapshot of a loaded code was written as the workers' task would have.
+
+{_listed(notes)}| number | value | floor | aim | |
+|---|---:|---:|---:|---|
+{rows}
+"""
+
+
+def _row(key: str, value: float) -> str:
+    target = TARGETS.get(key)
+    wanted = f"{target.floor:g} | {target.aim:g}" if target else " | "
+    return f"| `{key}` | {shown(value)} | {wanted} | {WORDS[verdict(key, value)]} |"
+
+
+def _listed(notes: list[str]) -> str:
+    return "".join(f"- {note}\n" for note in notes) + ("\n" if notes else "")

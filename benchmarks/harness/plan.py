@@ -1,0 +1,83 @@
+"""How much is measured: everything, or a slice that shows in seconds that everything still runs."""
+
+from typing import NamedTuple
+
+MILLION = 1_000_000
+
+
+class Plan(NamedTuple):
+    """Sizes and times.
+
+    Attributes:
+        rounds: How often each load runs; medians are taken.
+        seconds: How long one load lasts.
+        spread_codes: Codes over which redeems are spread.
+        connections: Of the further loads on one hot code; the main one has 64.
+        apis: Numbers of API processes.
+        finished: Distinct redemptions after which the tables are measured; draining them is the drain.
+        noops: Celery tasks that do nothing.
+        sustained_s: How long a rate has to hold; None leaves that out.
+        click_s: Seconds of clicks at 100/s.
+        pairs: Single redeems on each of the codes that are compared.
+        histories: Redemptions of the codes that are compared.
+        lives: Live reservations of the codes that are compared.
+        logs: Events in the log.
+        page_uses: Redemptions, of three events each, of the code whose page is opened.
+        yardsticks: What else is measured over HTTP, in `benchmarks.baselines.http_counters`.
+        bare: Whether the database alone and the library as it comes are measured.
+    """
+
+    rounds: int
+    seconds: float
+    spread_codes: int
+    connections: tuple[int, ...]
+    apis: tuple[int, ...]
+    finished: int
+    noops: int
+    sustained_s: int | None
+    click_s: int
+    pairs: int
+    histories: tuple[int, ...]
+    lives: tuple[int, ...]
+    logs: tuple[int, ...]
+    page_uses: int
+    yardsticks: tuple[str, ...]
+    bare: bool
+
+
+FULL = Plan(
+    rounds=3,
+    seconds=4,
+    spread_codes=10_000,
+    connections=(16, 256),
+    apis=(1, 2, 4),
+    finished=100_000,
+    noops=4_000,
+    sustained_s=60,
+    click_s=10,
+    pairs=150,
+    histories=(10, 10_000, MILLION),
+    lives=(10, 10_000, 100_000),
+    logs=(10_000, MILLION, 10 * MILLION),
+    page_uses=3_334,
+    yardsticks=("empty", "counter_old", "counter_publish", "counter_cte"),
+    bare=True,
+)
+QUICK = Plan(
+    rounds=1,
+    seconds=0.4,
+    spread_codes=20,
+    connections=(),
+    apis=(1,),
+    finished=100,
+    noops=0,
+    sustained_s=None,
+    click_s=1,
+    pairs=5,
+    histories=(10, 1_200),
+    lives=(10, 100),
+    logs=(1_000, 4_000),
+    page_uses=3,
+    yardsticks=("empty",),
+    bare=False,
+)

@@ -1,0 +1,265 @@
+"""The machine under test: a whole stack in a throw-away folder, its processes, its database."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psutil
+import psycopg
+
+from benchmarks.harness.load_generators import BenchmarkError, Client, require_loopback
+
+ISSUED_AT_ONCE = 1_000
+MEGABYTE = 1_000_000
+RUN_S_MAX = 600.0
+READY_S_MAX = 180.0
+STOP_S_MAX = 60.0
+SHOWN = 1_000
+"""Characters of a fault's log line, from its end: there the error is."""
+LEDGER = (sys.executable, "-c", "from api.cli.app import main; main()")
+STOPPED_S = 0.1
+"""After so long nothing is under way any more, so whoever still holds a lock has been stopped with it."""
+WITHIN_A_TRANSACTION = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+"""Whoever writes the ledger holds such a lock from its first statement on, and nobody else works meanwhile."""
+ONE_CLIENT = {"LEDGER_RECIPIENTS_PER_ADDRESS": "1000000"}
+"""All load comes from one client address. The limits are on and counted; this one must not stop the load."""
+DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(what: Callable[[], bool], seconds: float, name: str) -> None:
+    """Wait until something is so.
+
+    Raises:
+        BenchmarkError: It is not so within the time.
+    """
+    until = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > until:
+            raise BenchmarkError(f"{name} was not so within {seconds:.0f} s")
+        time.sleep(0.05)
+
+
+class Issued(NamedTuple):
+    """A code that was issued."""
+
+    text: str
+    code_id: UUID
+
+
+@dataclass
+class Machine:
+    """A running stack. `folder` is deleted at the end."""
+
+    folder: Path
+    base: str
+    env: Mapping[str, str]
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What `ledger.json` says."""
+        found: dict[str, Any] = json.loads((self.folder / "ledger" / "ledger.json").read_text())
+        return found
+
+    @property
+    def database_url(self) -> str:
+        """The database's URI."""
+        return require_loopback(self.info["database_url"])
+
+    def issue(self, max_uses: int | None = None) -> str:
+        """A new open code."""
+        return self.issue_many(1, max_uses)[0].text
+
+    def issue_many(self, count: int, max_uses: int | None = None) -> list[Issued]:
+        """New open codes."""
+        found: list[Issued] = []
+        with closing(Client(self.base)) as client:
+            while len(found) < count:
+                asked = {"count": min(count - len(found), ISSUED_AT_ONCE), "max_uses": max_uses, "open": True}
+                answer = client.post("/api/v1/codes", asked, {"Authorization": f"Bearer {self.info['admin_key']}"})
+                found += [Issued(item["code"], UUID(item["id"])) for item in answer]
+        return found
+
+    def run(self, module: str, *arguments: str) -> str:
+        """What a module of ours prints, run with the settings of the API.
+
+        Raises:
+            BenchmarkError: It failed.
+        """
+        # The ledger's own processes don't look for modules where they are started.
+        env = {**self._api().environ(), "PYTHONPATH": str(Path(__file__).parents[2])}
+        command = (sys.executable, "-m", module, *arguments)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=RUN_S_MAX)
+        if done.returncode:
+            raise BenchmarkError(f"{module} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+        return done.stdout
+
+    def rss_mb(self) -> dict[str, float]:
+        """Resident memory of the largest API process and of the largest worker process, in megabytes."""
+        workers = [worker.memory_info().rss for worker in self.workers()]
+        return {
+            "api_rss_mb": self._api().memory_info().rss / MEGABYTE,
+            "worker_rss_mb": max(workers, default=0) / MEGABYTE,
+        }
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of a query."""
+        with psycopg.connect(self.database_url, autocommit=True) as conn:
+            cursor = conn.execute(query.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def check_durability(self) -> None:
+        """Make sure that nothing is fast because it is unsafe.
+
+        Raises:
+            BenchmarkError: A setting of the server is off.
+        """
+        for name in DURABLE:
+            if self.ask(f"SHOW {name}") != [("on",)]:
+                raise BenchmarkError(f"{name} is not on: these numbers would mean nothing")
+
+    def workers(self) -> list[psutil.Process]:
+        """Celery's worker processes; beat is none of them."""
+        found = []
+        for child in self._children():
+            with suppress(psutil.Error):
+                words = child.cmdline()
+                if any("celery" in word for word in words) and "beat" not in words:
+                    found.append(child)
+        return found
+
+    def _children(self) -> list[psutil.Process]:
+        return list(psutil.Process(self.process.pid).children(recursive=True))
+
+    @contextmanager
+    def workers_stopped(self) -> Iterator[None]:
+        """Stop the workers, none of them within a transaction, and let them go on afterwards."""
+        stopped = self.workers()
+        for worker in stopped:
+            worker.suspend()
+        try:
+            wait_for(lambda: self._stopped_between_transactions(stopped), 60, "workers between transactions")
+            yield
+        finally:
+            for worker in stopped:
+                with suppress(psutil.Error):
+                    worker.resume()
+
+    def _stopped_between_transactions(self, workers: list[psutil.Process]) -> bool:
+        """Whether no lock of theirs is left; if one is, they go on for a moment."""
+        time.sleep(STOPPED_S)
+        if not self.ask(WITHIN_A_TRANSACTION)[0][0]:
+            return True
+        for worker in workers:
+            worker.resume()
+        time.sleep(STOPPED_S / 4)
+        for worker in workers:
+            worker.suspend()
+        return False
+
+    def live(self) -> int:
+        """Reservations that are not settled."""
+        return int(self.ask("SELECT count(*) FROM reservations WHERE status = 'live'")[0][0])
+
+    def drained(self, seconds: float = 240.0) -> None:
+        """Wait until every reservation is settled."""
+        wait_for(lambda: self.live() == 0, seconds, "an empty backlog")
+
+    @contextmanager
+    def apis(self, count: int) -> Iterator[list[str]]:
+        """So many API processes on the same database; their addresses."""
+        env = self._api().environ()
+        with ExitStack() as others:
+            yield [
+                self.base,
+                *(
+                    others.enter_context(served("api.main:create_app", free_port(), env, factory=True))
+                    for _ in range(count - 1)
+                ),
+            ]
+
+    def _api(self) -> psutil.Process:
+        return next(child for child in self._children() if "api.main:create_app" in child.cmdline())
+
+
+@contextmanager
+def served(app: str, port: int, env: Mapping[str, str] | None = None, *, factory: bool = False) -> Iterator[str]:
+    """An ASGI application behind uvicorn, set up as the ledger's own; its address."""
+    options = ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
+    options += ["--no-access-log", "--log-level", "warning", "--no-server-header", *(["--factory"] if factory else [])]
+    command = [sys.executable, "-m", "uvicorn", app, *options]
+    process = subprocess.Popen(command, env=dict(env) if env else None, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _listens(port), READY_S_MAX, app)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(STOP_S_MAX)
+
+
+@contextmanager
+def machine(**env: str) -> Iterator[Machine]:
+    """Start a stack in a new folder; end it and delete the folder whatever happens."""
+    folder = Path(tempfile.mkdtemp(prefix="ledger-bench-"))
+    folder.chmod(0o711)  # the account that PostgreSQL runs as has to get through
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "PROMETHEUS_"))}
+    whole = {**kept, "LEDGER_DATA_DIR": str(folder / "ledger"), **ONE_CLIENT, **env}
+    port = free_port()
+    with (folder / "up.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*LEDGER, "up", "--no-demo", "--port", str(port)], env=whole, stdout=log, stderr=log, start_new_session=True
+        )
+    started = Machine(folder, f"http://127.0.0.1:{port}", whole, process)
+    try:
+        _wait_until_ready(started)
+        started.check_durability()
+        yield started
+    except BenchmarkError as trouble:
+        raise BenchmarkError(f"{trouble}{_last_fault(folder)}") from trouble
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_S_MAX)
+        finally:
+            process.kill()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_ready(started: Machine) -> None:
+    """The stack tells that it is ready by writing down where it is."""
+    ready = started.folder / "ledger" / "ledger.json"
+    wait_for(lambda: ready.exists() or started.process.poll() is not None, READY_S_MAX, "a ready stack")
+    if started.process.poll() is not None:
+        raise BenchmarkError(f"the stack ended: {(started.folder / 'up.log').read_text()[-300:]}")
+
+
+def _last_fault(folder: Path) -> str:
+    """The last fault that the API logged, for the folder will be gone."""
+    log = folder / "ledger" / "logs" / "api.log"
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    faults = [line for line in lines if '"level":"error"' in line]
+    return f"; the API logged: {faults[-1][-SHOWN:]}" if faults else ""
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

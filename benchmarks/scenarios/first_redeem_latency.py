@@ -1,0 +1,55 @@
+"""How long a new process takes for its first redeem of each code.
+
+Run as `python -m benchmarks.scenarios.first_redeem_latency WARM CODE...`
+It takes the settings of an API process. It prints milliseconds, a line of tries for each code; each try is a ledger
+opened anew, whose connection and statements are warm by redeems of another code.
+"""
+
+import sys
+import time
+from uuid import uuid4
+
+from domain.commands.context import Context
+from domain.commands.reservation.reserve import ReserveUse
+from domain.errors import Refusal
+from domain.values.identifiers import EmailAddress, normal_code
+from projections.config.settings import LedgerSettings
+from projections.storage.bootstrap import Storage
+
+TRIES = 5
+WARM_UPS = 8
+"""psycopg prepares a statement at its sixth use."""
+
+
+def main() -> None:
+    """Time it."""
+    warm, *codes = sys.argv[1:]
+    settings = LedgerSettings()
+    for code in codes:
+        sys.stdout.write(" ".join(f"{_first_ms(settings, warm, code):.3f}" for _ in range(TRIES)) + "\n")
+
+
+def _first_ms(settings: LedgerSettings, warm: str, code: str) -> float:
+    with Storage.open(settings, pool_size=1) as storage:
+        for _ in range(WARM_UPS):
+            _redeem(storage, warm)
+        began = time.perf_counter()
+        _redeem(storage, code)
+        return (time.perf_counter() - began) * 1000
+
+
+def _redeem(storage: Storage, code: str) -> None:
+    command = ReserveUse(
+        context=Context(now=storage.recorder.clock.now(), actor="operator"),
+        code_digests=storage.vault.digests("code", normal_code(code)),
+        recipient=storage.vault.recipient(EmailAddress.parse(f"cold{time.monotonic_ns()}@example.com"), uuid4()),
+        reservation_id=uuid4(),
+        language="en",
+    )
+    result = storage.ledger.execute([command])[0]
+    if isinstance(result, Refusal):
+        raise result
+
+
+if __name__ == "__main__":
+    main()

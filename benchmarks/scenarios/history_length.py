@@ -1,0 +1,75 @@
+"""Whether it matters how much there is already: uses of a code, reservations that hang on it, events in the log."""
+
+import statistics
+from collections.abc import Callable, Sequence
+
+from benchmarks.harness.bulk_history import load
+from benchmarks.harness.load_generators import Loader
+from benchmarks.harness.plan import Plan
+from benchmarks.harness.stack import Issued, Machine
+from benchmarks.harness.verified_load import Counted
+from benchmarks.scenarios.redeem_throughput import Numbers, latencies, quiet
+
+EVENTS_PER_REDEMPTION = 3
+FILLER_CODES = 100
+COLD_PROGRAM = "benchmarks.scenarios.first_redeem_latency"
+
+
+def long_codes(machine: Machine, loader: Loader, plan: Plan, say: Callable[[str], object]) -> Numbers:
+    """Logs that grow, codes with long histories, codes with many live reservations; the workers stopped throughout."""
+    numbers = Numbers()
+    with quiet(machine):
+        numbers |= _histories(machine, plan)
+        for events in plan.logs:
+            say(f"a log of {events:,} events")
+            numbers |= _log(machine, loader, plan, events)
+        say("codes with many live reservations")
+        numbers |= _lives(machine, plan)
+    return numbers
+
+
+def _histories(machine: Machine, plan: Plan) -> Numbers:
+    """Warm: through the API, in turn. Cold: a process that meets the code for the first time."""
+    codes = machine.issue_many(len(plan.histories))
+    load(machine.database_url, [(code.code_id, uses) for code, uses in zip(codes, plan.histories, strict=True)])
+    warm = latencies(machine, _named(codes, plan.histories), plan.pairs)
+    numbers = {f"history_{uses}_ms": warm[str(uses)] for uses in plan.histories}
+    lines = machine.run(COLD_PROGRAM, machine.issue(), *(code.text for code in codes)).splitlines()
+    for uses, tries in zip(plan.histories, lines, strict=True):
+        numbers[f"history_{uses}_cold_ms"] = statistics.median(map(float, tries.split()))
+    big, small = max(plan.histories), min(plan.histories)
+    return numbers | {
+        "big_over_small": numbers[f"history_{big}_ms"] / numbers[f"history_{small}_ms"],
+        "cold_load_ms": numbers[f"history_{big}_cold_ms"],
+    }
+
+
+def _log(machine: Machine, loader: Loader, plan: Plan, events: int) -> Numbers:
+    """A new hot code in a log of so many events."""
+    missing = events - int(machine.ask("SELECT count(*) FROM ledger_events")[0][0])
+    if missing > 0:
+        each = max(1, missing // EVENTS_PER_REDEMPTION // FILLER_CODES)
+        load(machine.database_url, [(code.code_id, each) for code in machine.issue_many(FILLER_CODES)])
+    found = Counted(machine, loader).run([machine.issue()], seconds=plan.seconds)
+    return {f"log_{events}_rps": found.rps}
+
+
+def _lives(machine: Machine, plan: Plan) -> Numbers:
+    """Redeems of codes with room; refused tries of codes full of reservations, which look for overdue ones."""
+    roomy = machine.issue_many(len(plan.lives))
+    full = [machine.issue_many(1, max_uses=count)[0] for count in plan.lives]
+    wanted = [*zip(roomy, plan.lives, strict=True), *zip(full, plan.lives, strict=True)]
+    load(machine.database_url, [(code.code_id, count) for code, count in wanted], live=True)
+    redeems = latencies(machine, _named(roomy, plan.lives), plan.pairs)
+    refusals = latencies(machine, _named(full, plan.lives), plan.pairs, refused=True)
+    numbers = {f"live_{count}_ms": redeems[str(count)] for count in plan.lives}
+    numbers |= {f"held_{count}_ms": refusals[str(count)] for count in plan.lives}
+    most, fewest = max(plan.lives), min(plan.lives)
+    return numbers | {
+        "many_live_over_few": numbers[f"live_{most}_ms"] / numbers[f"live_{fewest}_ms"],
+        "many_held_over_few": numbers[f"held_{most}_ms"] / numbers[f"held_{fewest}_ms"],
+    }
+
+
+def _named(codes: Sequence[Issued], counts: Sequence[int]) -> dict[str, str]:
+    return {str(count): code.text for code, count in zip(codes, counts, strict=True)}

@@ -1,0 +1,66 @@
+"""What the Merkle log costs the redeems: rounds with and without its follower in turn. And how far behind it is."""
+
+import statistics
+import subprocess
+import sys
+import time
+
+from benchmarks.harness.load_generators import BenchmarkError, Wrk
+from benchmarks.harness.stack import Machine
+from projections.database.connection import connect
+from projections.transparency_log.tile_log import FOLLOWED_MAX, follow
+
+Numbers = dict[str, float]
+EVERY_S = 2.0
+"""As beat does it."""
+PAIRS = 4
+
+
+def cost_of_proof(machine: Machine, wrk: Wrk, seconds: int, code: str) -> Numbers:
+    """Redeems per second on a hot code with the follower over those without it; medians of rounds in turn."""
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    lags: list[float] = []
+    with machine.workers_stopped():
+        for number in range(PAIRS * 2):
+            is_followed = number % 4 in {0, 3}  # with, without, without, with: what grows falls on both alike
+            _catch_up(machine)
+            follower = _begin(machine) if is_followed else None
+            load = wrk.run(machine.base, code, seconds=seconds)
+            if load.refused:
+                raise BenchmarkError("a redeem was refused")
+            rates[is_followed].append(load.rps)
+            if follower:
+                lags.append(_behind(machine) / load.rps)
+                follower.terminate()
+                follower.wait(20)
+    cost = statistics.median(rates[True]) / statistics.median(rates[False])
+    return {"redeems_beside_proof": cost, "proof_lag_s": max(lags)}
+
+
+def _begin(machine: Machine) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-m", "benchmarks.scenarios.merkle_overhead", machine.database_url])
+
+
+def _behind(machine: Machine) -> float:
+    """How many events are not in the Merkle log yet."""
+    query = "SELECT max(notification_id) - (SELECT position FROM merkle_progress) FROM ledger_events"
+    return float(machine.ask(query)[0][0])
+
+
+def _catch_up(machine: Machine) -> None:
+    with connect(machine.database_url) as conn:
+        while follow(conn) == FOLLOWED_MAX:
+            pass
+
+
+def _follow_for_ever(database_url: str) -> None:
+    with connect(database_url) as conn:
+        while True:
+            until = time.monotonic() + EVERY_S
+            while follow(conn) == FOLLOWED_MAX:
+                pass
+            time.sleep(max(0.0, until - time.monotonic()))
+
+
+if __name__ == "__main__":
+    _follow_for_ever(sys.argv[1])

@@ -1,0 +1,75 @@
+"""How long pages take to be there: the page to redeem at, and the statement of a code with a long history."""
+
+import re
+import statistics
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from http.cookiejar import CookieJar
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
+
+from benchmarks.harness.load_generators import BenchmarkError, Client
+from benchmarks.harness.stack import Machine
+
+OPENED = 20
+"""Times that each page is opened; the median counts."""
+_TOKEN = re.compile(r'name="token" value="(\w+)"')
+
+
+def pages(machine: Machine, uses: int) -> dict[str, float]:
+    """Milliseconds until a page is there, over HTTP, as a browser asks for it.
+
+    Args:
+        machine: A running stack, its workers too: each use is redeemed and sent, three events.
+        uses: Of the code whose statement is opened.
+
+    Raises:
+        BenchmarkError: A page can't be opened, or shows another code.
+    """
+    (code,) = machine.issue_many(1)
+    with closing(Client(machine.base)) as client:
+        for number in range(uses):
+            client.redeem(code.text, f"page{number}@example.com")
+    machine.drained()
+    desk = _signed_in(machine)
+    statement = f"{machine.base}/support/codes/{code.code_id}"
+    page = _open(desk, statement)
+    if code.text[-4:] not in page:
+        raise BenchmarkError("the statement is not that of the code")
+    return {
+        "statement_events": float(machine.ask("SELECT version FROM code_balances ORDER BY version DESC LIMIT 1")[0][0]),
+        "statement_ms": _median_ms(desk, statement),
+        "statement_kb": len(page.encode()) / 1_000,
+        "invite_page_ms": _median_ms(build_opener(), f"{machine.base}/invite"),
+    }
+
+
+def _signed_in(machine: Machine) -> OpenerDirector:
+    desk = build_opener(HTTPCookieProcessor(CookieJar()))
+    place, known = f"{machine.base}/support/sign-in", machine.info
+    token = _TOKEN.search(_open(desk, place))
+    if token is None:
+        raise BenchmarkError("the sign-in page has no form")
+    form = {"token": token[1], "email": known["staff_email"], "password": known["staff_password"]}
+    _open(desk, place, form)
+    return desk
+
+
+def _open(browser: OpenerDirector, url: str, form: Mapping[str, str] | None = None) -> str:
+    """A page's text; the machine's address is a loopback one by then."""
+    try:
+        with browser.open(url, urlencode(form).encode() if form else None, timeout=30) as answer:
+            text: str = answer.read().decode()
+    except OSError as refused:
+        raise BenchmarkError(f"{url} can't be opened: {refused}") from refused
+    return text
+
+
+def _median_ms(browser: OpenerDirector, url: str) -> float:
+    took = []
+    for _ in range(OPENED):
+        began = time.perf_counter()
+        _open(browser, url)
+        took.append((time.perf_counter() - began) * 1000)
+    return statistics.median(took)

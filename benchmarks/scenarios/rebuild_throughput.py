@@ -1,0 +1,168 @@
+"""Rebuilding the read models of a long log, against the bare loop that reads, decodes and folds it, and beside redeems.
+
+With `make bench`; or alone: `python -m benchmarks.scenarios.rebuild_throughput --events 10000000`, for a log of any length.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryFile
+from typing import IO, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psutil
+import psycopg
+from rich.console import Console
+
+from benchmarks.harness import report
+from benchmarks.harness.bulk_log import make_log
+from benchmarks.harness.load_generators import BenchmarkError, Wrk
+from benchmarks.harness.stack import Machine, machine
+from projections.database.connection import connect
+from projections.database.migrations import migrate
+from projections.event_store.row_mapping import PROJECTIONS
+from projections.replay.jobs import fold_jobs
+from projections.replay.log_fold import SIZES, LogFold, Streams, fold_streams
+from projections.replay.observer import NoWatch, ReadEvent
+
+Numbers = dict[str, float]
+EVENTS = 400_000
+BARE_PARTS = 16
+DATABASE = "bench_long_log"
+LOOK_S = 0.05
+
+
+class Dropped:
+    """Takes what a fold gives and keeps nothing."""
+
+    rows: Mapping[str, Any] = dict.fromkeys(PROJECTIONS, bool)
+
+    def late(self, event: ReadEvent) -> None:
+        """Dropped."""
+
+    def closed(self, row: tuple[Any, ...]) -> None:
+        """Dropped."""
+
+
+def on_a_long_log(machine: Machine, events: int = EVENTS) -> Numbers:
+    """The same log read and folded by one process that keeps nothing, and rebuilt: filled, then looked at."""
+    with _database(machine) as url:
+        with psycopg.connect(url, autocommit=True) as conn:
+            made = make_log(conn, events)
+        bare = made / _bare_fold(url, made)
+        applied = _rebuilt(url, "--apply")
+        looked = _rebuilt(url)
+        if applied["events"] != made or looked["differing"]:
+            raise BenchmarkError(f"{made} events, rebuilt {applied['events']}, {looked['differing']} rows differ")
+    return {
+        "rebuild_events": float(made),
+        "fold_rps": bare,
+        "rebuild_rps": made / applied["took_s"],
+        "rebuild_dry_rps": made / looked["took_s"],
+        "rebuild_mb": max(applied["peak_mb"], looked["peak_mb"]),
+    }
+
+
+def beside_redeems(machine: Machine, wrk: Wrk, seconds: int, code: str) -> Numbers:
+    """One hot code with and without rebuilds one after the other; nothing may be refused."""
+    with machine.workers_stopped():
+        before = wrk.run(machine.base, code, seconds=seconds)
+        ended, locks = threading.Event(), []
+
+        def go_on() -> None:
+            while not ended.is_set():
+                locks.append(_rebuilt(machine.database_url, "--apply")["lock_ms"])
+
+        rebuilds = threading.Thread(target=go_on)
+        rebuilds.start()
+        meanwhile = wrk.run(machine.base, code, seconds=seconds)
+        ended.set()
+        rebuilds.join()
+        after = wrk.run(machine.base, code, seconds=seconds)
+    if before.refused or meanwhile.refused or after.refused:
+        raise BenchmarkError("a redeem was refused during a rebuild")
+    share = meanwhile.rps / ((before.rps + after.rps) / 2)
+    return {"redeems_during_rebuild": share, "rebuild_lock_ms": max(locks), "rebuilds_under_load": float(len(locks))}
+
+
+@contextmanager
+def _database(machine: Machine) -> Iterator[str]:
+    """A database of its own on the machine's server."""
+    url = urlunsplit(urlsplit(machine.database_url)._replace(path=f"/{DATABASE}"))
+    machine.ask(f"CREATE DATABASE {DATABASE}")
+    try:
+        migrate(url)
+        yield url
+    finally:
+        machine.ask(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+
+
+def _bare_fold(url: str, events: int) -> float:
+    """Seconds of the loop. Its connection is like that of a rebuild; nothing is written and nothing compared."""
+    began = time.perf_counter()
+    with connect(url) as conn:
+        conn.execute("SET statement_timeout = 0")
+        fold = LogFold(Dropped(), NoWatch())
+        for job in fold_jobs(BARE_PARTS):
+            fold_streams(conn, fold, Streams(job.first, job.last), events * 2, SIZES.page_events, int)
+    return time.perf_counter() - began
+
+
+def _rebuilt(url: str, *options: str) -> dict[str, Any]:
+    """Run the command as an operator does; its document, how long it took, and the memory of it and its helpers."""
+    command = [sys.executable, "-m", "projections", "rebuild", "--json", *options]
+    began = time.perf_counter()
+    peak = 0.0
+    with TemporaryFile() as told, TemporaryFile() as said:
+        process = subprocess.Popen(command, env={"DATABASE_URL": url}, stdout=told, stderr=said)
+        while process.poll() is None:
+            peak = max(peak, _memory_mb(process.pid))
+            time.sleep(LOOK_S)
+        took = time.perf_counter() - began
+        if process.returncode:
+            raise BenchmarkError(f"a rebuild ended with {process.returncode}: {_text(said)[-300:]}")
+        return {**json.loads(_text(told)), "took_s": took, "peak_mb": peak}
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace").strip()
+
+
+def _memory_mb(pid: int) -> float:
+    total = 0
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                total += one.memory_info().rss
+    return total / 1e6
+
+
+def main() -> int:
+    """Measure on a log of any length.
+
+    Returns:
+        0; 3 if it could not be measured.
+    """
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--events", type=int, default=EVENTS, help="how long the log is, about")
+    options = asked.parse_args()
+    console = Console(stderr=True)
+    try:
+        with machine(LEDGER_SMTP_URL="null://") as ledger, ledger.workers_stopped():
+            found = report.summary([on_a_long_log(ledger, options.events)])
+    except BenchmarkError as trouble:
+        console.print(f"[bold]not measured:[/bold] {trouble}")
+        return 3
+    report.show(found, Console())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

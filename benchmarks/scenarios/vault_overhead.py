@@ -1,0 +1,97 @@
+"""What the vault costs a redeem: `python -m benchmarks.scenarios.vault_overhead`.
+
+Commits of many redeems on one hot code, by the ledger's own code and database, with the vault and with one of glass:
+texts are their own digests, and nothing is sealed. In turn, so that what grows falls on both alike. HTTP is left out,
+which takes as long again; so a redeem as a person makes it pays a smaller share than is said here.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+from benchmarks.harness.stack import machine
+from domain.commands.context import Context
+from domain.commands.reservation.reserve import ReserveUse
+from domain.values.identifiers import EmailAddress
+from projections.config.settings import LedgerSettings
+from projections.storage.bootstrap import Storage
+from projections.vault.vault import RowKind, Sealed, Vault
+
+COMMIT = 64
+"""Redeems in one commit, as many as come together under load."""
+COMMITS = 40
+TURNS = 24
+NO_MAIL = {"LEDGER_SMTP_URL": "null://"}
+
+
+class GlassVault(Vault):
+    """Keeps everything as it is; for measuring only."""
+
+    def digests(self, kind: RowKind, normal: str) -> tuple[bytes, ...]:
+        """The text itself."""
+        return (f"{kind} {normal}".encode(),)
+
+    def seal(self, kind: RowKind, row_id: UUID, text: str) -> Sealed:
+        """The text itself."""
+        return Sealed(f"{kind} {row_id} {text}".encode(), 1)
+
+
+class Turn:
+    """One turn of redeems, each by somebody new."""
+
+    def __init__(self, storage: Storage, vault: Vault, code: str) -> None:
+        self.storage = storage
+        self.vault = vault
+        self.code_digests = storage.vault.typed_code(code).digests
+
+    def run(self) -> tuple[float, float]:
+        """Seconds of wall clock and of this process's CPU for one redeem."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        for _ in range(COMMITS):
+            self.storage.ledger.execute([self._redeem() for _ in range(COMMIT)])
+        number = COMMITS * COMMIT
+        return (time.perf_counter() - wall) / number, (time.process_time() - cpu) / number
+
+    def _redeem(self) -> ReserveUse:
+        address = EmailAddress.parse(f"person.{uuid4().hex}@example.com")
+        return ReserveUse(
+            context=Context(now=self.storage.recorder.clock.now(), actor="person"),
+            code_digests=self.code_digests,
+            recipient=self.vault.recipient(address, uuid4()),
+            reservation_id=uuid4(),
+            language="zh",
+        )
+
+
+def cost(storage: Storage, code: str) -> Iterator[tuple[str, float]]:
+    """Microseconds of a redeem with and without, and the vault's share of both."""
+    glass = GlassVault(storage.vault.rings["pepper"], storage.vault.rings["master"])
+    turns = {"sealed": Turn(storage, storage.vault, code), "glass": Turn(storage, glass, code)}
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
+    for turn in turns.values():
+        turn.run()  # warm
+    for number in range(TURNS):
+        name = "sealed" if number % 4 in {0, 3} else "glass"
+        took[name].append(turns[name].run())
+    for which, kind in enumerate(("wall", "cpu")):
+        sealed, bare = (statistics.median(times[which] for times in took[name]) for name in ("sealed", "glass"))
+        yield f"sealed_{kind}_us", sealed * 1e6
+        yield f"glass_{kind}_us", bare * 1e6
+        yield f"share_{kind}", 1 - bare / sealed
+
+
+def main() -> int:
+    """Measure beside a stack of its own; with a code as argument, measure here."""
+    if len(sys.argv) > 1:
+        with Storage.open(LedgerSettings()) as storage:
+            sys.stdout.write("".join(f"{name} {number:.4g}\n" for name, number in cost(storage, sys.argv[1])))
+        return 0
+    with machine(**NO_MAIL) as ledger, ledger.workers_stopped():
+        sys.stdout.write(ledger.run("benchmarks.scenarios.vault_overhead", ledger.issue()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

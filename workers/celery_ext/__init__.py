@@ -1,0 +1,1 @@
+"""Corrections of Celery and kombu, each with its reason."""

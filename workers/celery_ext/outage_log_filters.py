@@ -1,0 +1,62 @@
+"""Telling an outage from a defect: what is away is one log line for each task that met it, without a traceback."""
+
+import logging
+from typing import Final
+
+import redis.exceptions
+from celery.beat import SchedulingError
+from kombu.exceptions import OperationalError as BrokerAwayError
+
+from projections.database.errors import DATABASE_AWAY
+
+AWAY: Final = (
+    *DATABASE_AWAY,
+    BrokerAwayError,
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+)
+"""What tasks see of a database or broker that is away, slow or restarting."""
+REASON_MAX: Final = 300
+"""Letters of a reason in a log line."""
+
+
+def reason_of(error: object) -> str:
+    """Why a task failed, in one line. The words of a defect stay with its traceback: only its class is named."""
+    name = type(error).__name__
+    words = _first_line(error)
+    return f"{name}: {words}"[:REASON_MAX] if isinstance(error, AWAY) and words else name
+
+
+def keep_to_one_line() -> None:
+    """Keep tracebacks of an outage out of Celery's log lines; those of a defect stay."""
+    logging.getLogger("celery.app.trace").addFilter(_OF_TASKS)
+    logging.getLogger("celery.beat").addFilter(_OF_BEAT)
+
+
+class _OfTasks(logging.Filter):
+    """Leaves out lines about tasks that met an outage: `workers.monitoring.task_metrics` writes one with the reason."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not isinstance(_error_of(record), AWAY)
+
+
+class _OfBeat(logging.Filter):
+    """Takes stack and traceback out of lines about what could not be sent: it is due again in seconds."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = _error_of(record)
+        if isinstance(error, SchedulingError) and isinstance(error.__cause__ or error.__context__, AWAY):
+            record.msg, record.args, record.exc_info = "%s", (_first_line(error),), None
+        return True
+
+
+def _error_of(record: logging.LogRecord) -> BaseException | None:
+    return record.exc_info[1] if record.exc_info else None
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+_OF_TASKS: Final = _OfTasks()
+_OF_BEAT: Final = _OfBeat()

@@ -1,0 +1,84 @@
+"""Which ways invitations go: the usual channel of the settings, and those of groups that have their own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
+from uuid import UUID
+
+from domain.commands.delivery.claim_attempt import NO_GROUPS
+from domain.ports import Channel
+from projections.config.settings import LedgerSettings
+from projections.repositories.group_channels import Channels
+from projections.storage.bootstrap import Storage
+from workers.channels import open_channel
+from workers.channels.instrumented import MeasuredChannel
+from workers.channels.smtp.connection_pool import ConnectionPool
+from workers.channels.webhook import Way, WebhookChannel
+from workers.http_client.client import Poster
+
+
+class Plan(NamedTuple):
+    """Which groups have a channel of their own, and which reservations are of one of them."""
+
+    by_group: Mapping[str, str] = NO_GROUPS
+    groups: Mapping[UUID, str] = MappingProxyType({})
+
+
+def usual_channel(settings: LedgerSettings, connections: ConnectionPool | None = None) -> Channel:
+    """The channel that the settings name: for every group that has none of its own.
+
+    Args:
+        settings: The mail server and its timeout.
+        connections: Those to that server that it shares with other threads.
+    """
+    return MeasuredChannel(
+        open_channel(
+            settings.smtp_url.get_secret_value(),
+            mail_from=settings.mail_from,
+            timeout_s=settings.smtp_timeout_s,
+            connections=connections,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OwnChannels:
+    """Channels of groups that have their own."""
+
+    channels: Channels
+    poster: Poster
+    public_url: str
+    now: Callable[[], datetime]
+
+    @classmethod
+    def over(cls, settings: LedgerSettings, storage: Storage) -> "OwnChannels":
+        """Those that the database names."""
+        poster = Poster(settings.webhook_networks, settings.webhook_timeout_s)
+        return cls(Channels(storage), poster, settings.public_url.rstrip("/"), storage.recorder.clock.now)
+
+    def of_group(self, group: str) -> Channel | None:
+        """A group's own channel; None if it has none.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
+        found = self.channels.of_group(group, self.now())
+        if found is None:
+            return None
+        callbacks = f"{self.public_url}/api/v1/channels/{found.channel_id}/callbacks"
+        way = Way(url=found.url, secrets=found.secrets, callbacks=callbacks)
+        return MeasuredChannel(WebhookChannel(way, self.poster, self.now), "webhook_error")
+
+    def plan(self, reservation_ids: Sequence[UUID]) -> Plan:
+        """Who of these goes by such a channel.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
+        groups = self.channels.groups()
+        if not groups:
+            return Plan()
+        by_group = dict.fromkeys(groups, WebhookChannel.name)
+        return Plan(by_group, self.channels.groups_of(reservation_ids, groups))

@@ -1,0 +1,205 @@
+"""The SMTP channel: one letter, one recipient, and never a doubt that it does not admit.
+
+The dialogue is stepped by hand: whatever goes wrong before the letter's content begins to leave is a
+rejection, and from then on only a valid reply decides; anything else is uncertain (RFC 1047).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from domain.ports import Accepted, Letter, OnlyTold, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
+from domain.values.identifiers import MalformedEmailError
+from workers.channels.mail_message import letter_bytes
+from workers.channels.smtp.addresses import Sender, envelope_address
+from workers.channels.smtp.connect import Connector, RefusedError
+from workers.channels.smtp.connection import Wire, WireError
+from workers.channels.smtp.connection_pool import ConnectionPool
+from workers.channels.smtp.reply_codes import is_no, is_yes, refused_letter
+from workers.channels.smtp.server_url import MailServerAddress
+
+PROBE_SHARE = 0.25
+"""Part of a letter's time that a kept connection gets to prove that it still lives."""
+
+ANSWER_SHARE = 0.25
+"""Part of a letter's time that is kept for content and answer. A server that is slow before them costs a retry;
+content sent with no time left for its answer would cost an uncertainty, which a person may have to settle."""
+
+START_CONTENT = 354
+CLOSING = 421
+
+
+class _StaleError(Exception):
+    """A kept connection turned out to be dead before anything of the letter was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """A letter ready to be handed over."""
+
+    recipient: str
+    content: bytes
+
+    @property
+    def needs_utf8(self) -> bool:
+        return not self.recipient.isascii()
+
+
+class SmtpChannel:
+    """Sends letters to one mail server. For one thread.
+
+    Args:
+        server: The mail server.
+        sender: Who letters come from.
+        timeout_s: Longest time of one letter, in seconds.
+        clock: Monotonic seconds.
+        connections: Those that it shares with other threads; without them it keeps one of its own.
+    """
+
+    name = "smtp"
+
+    def __init__(
+        self,
+        server: MailServerAddress,
+        *,
+        sender: Sender,
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        connections: ConnectionPool | None = None,
+    ) -> None:
+        self._server = server
+        self._sender = sender
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._connections = connections or ConnectionPool(Connector.to(server, clock), 1)
+
+    def send(self, letter: Letter) -> Outcome:
+        """Send one letter within the channel's time, however the server behaves."""
+        # Of everything before the content; what content and answer have is added when they begin.
+        deadline = self._clock() + self._timeout_s * (1 - ANSWER_SHARE)
+        try:
+            parcel = self._parcel(letter)
+            try:
+                return self._hand_over(self._connections.take(deadline), parcel, deadline, is_last=False)
+            except _StaleError:
+                self._connections.drop_idle()  # as old as that one, or older
+            return self._hand_over(self._connections.take(deadline), parcel, deadline, is_last=True)
+        except RefusedError as refused:
+            return refused.outcome
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Tell the person, if there is something to tell: a letter takes nothing away. A dead address can't be told."""
+        if removal.farewell is None:
+            return OnlyTold(server=str(self._server))
+        outcome = self.send(removal.farewell)
+        if isinstance(outcome, Accepted) or (isinstance(outcome, Rejected) and outcome.about_address and outcome.final):
+            return OnlyTold(server=outcome.server)
+        return outcome
+
+    def close(self) -> None:
+        """Say goodbye to the server on connections that no thread uses."""
+        self._connections.drop_idle()
+
+    def _parcel(self, letter: Letter) -> _Parcel:
+        try:
+            recipient = envelope_address(letter.recipient)
+        except MalformedEmailError:
+            raise RefusedError(self._bad_address()) from None
+        return _Parcel(recipient, letter_bytes(letter, self._sender.header, recipient))
+
+    # --- One letter ---
+
+    def _hand_over(self, wire: Wire, parcel: _Parcel, deadline: float, *, is_last: bool) -> Outcome:
+        """Hand over one letter; the connection is kept if it rests between two letters, else closed."""
+        may_be_stale = wire.letters > 0 and not is_last
+        wire.letters += 1
+        wire.content_begun = wire.mail_accepted = False
+        try:
+            outcome = self._dialogue(wire, parcel, deadline)
+        except WireError as error:
+            self._connections.drop(wire)
+            if wire.content_begun:
+                return Uncertain(server=str(self._server), cause=error.failure)
+            if may_be_stale and self._clock() < deadline:
+                raise _StaleError from None
+            return self._noted(wire, self._lost(wire, error))
+        except BaseException:
+            self._connections.drop(wire)
+            raise
+        if not _ends_connection(outcome):
+            wire.needs_reset = not isinstance(outcome, Accepted)
+            self._connections.give_back(wire)
+            return outcome
+        self._connections.drop(wire)
+        if may_be_stale and _is_closing(outcome) and not wire.content_begun:
+            raise _StaleError
+        return self._noted(wire, outcome)
+
+    def _noted(self, wire: Wire, outcome: Outcome) -> Outcome:
+        """The outcome; one that is about the connection limits how many there are."""
+        if isinstance(outcome, Rejected) and outcome.about_connection:
+            self._connections.refused(outcome, wire.begun_at)
+        return outcome
+
+    def _dialogue(self, wire: Wire, parcel: _Parcel, deadline: float) -> Outcome:
+        server = str(self._server)
+        if parcel.needs_utf8 and not wire.has_extn("smtputf8"):
+            return self._bad_address()
+        if wire.letters > 1:
+            wire.deadline = min(deadline, self._clock() + self._timeout_s * PROBE_SHARE)
+        if wire.needs_reset:
+            wire.docmd("RSET")
+        reply = wire.docmd("MAIL", f"FROM:<{self._sender.address}>{_options(wire, parcel)}")
+        wire.deadline = deadline
+        if not is_yes(reply):
+            # 421 may have been said before MAIL was: no server has to wait with it (RFC 5321 3.8).
+            return refused_letter(server, reply, about_connection=reply[0] == CLOSING)
+        wire.mail_accepted = True
+        wire.command_encoding = "utf-8" if parcel.needs_utf8 else "ascii"
+        reply = wire.docmd("RCPT", f"TO:<{parcel.recipient}>")
+        if not is_yes(reply):
+            return refused_letter(server, reply, about_recipient=True)
+        reply = wire.docmd("DATA")
+        if reply[0] != START_CONTENT:
+            return refused_letter(server, reply)
+        wire.deadline = deadline + self._timeout_s * ANSWER_SHARE
+        reply = wire.send_content(parcel.content)
+        if is_yes(reply):
+            return Accepted(server=server, reply_code=reply[0])
+        if is_no(reply):
+            return refused_letter(server, reply)
+        return Uncertain(server=server, cause="bad_reply")
+
+    # --- Outcomes without a reply ---
+
+    def _lost(self, wire: Wire, error: WireError) -> Rejected:
+        """No valid reply came before the content; before MAIL was answered that is about the connection."""
+        return Rejected(
+            server=str(self._server),
+            reason="protocol_error" if error.failure == "bad_reply" else "unreachable",
+            final=False,
+            about_connection=not wire.mail_accepted,
+        )
+
+    def _bad_address(self) -> Rejected:
+        return Rejected(server=str(self._server), reason="bad_address", final=True, about_address=True)
+
+
+def _is_closing(outcome: Outcome) -> bool:
+    return isinstance(outcome, Rejected) and outcome.reply_code == CLOSING
+
+
+def _ends_connection(outcome: Outcome) -> bool:
+    """Whether the connection is of no use after this: closed, out of step, or not what the server wants."""
+    if isinstance(outcome, Rejected):
+        return _is_closing(outcome) or outcome.about_connection or outcome.reason == "protocol_error"
+    return isinstance(outcome, Uncertain)
+
+
+def _options(wire: Wire, parcel: _Parcel) -> str:
+    """Parameters of MAIL, each only if the server offers it (RFC 1870, RFC 6531)."""
+    options = [f"SIZE={len(parcel.content)}"] if wire.has_extn("size") else []
+    if parcel.needs_utf8:
+        options += ["SMTPUTF8"]
+        options += ["BODY=8BITMIME"] if wire.has_extn("8bitmime") else []
+    return "".join(f" {option}" for option in options)

@@ -1,0 +1,101 @@
+"""Opening a connection to a mail server, up to the point where it may be told of a message: greeting, TLS, login.
+
+All that goes wrong here is about the connection: it says nothing about the message, which keeps its attempt.
+"""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from smtplib import SMTPAuthenticationError, SMTPException
+
+from domain.ports import Rejected
+from workers.channels.smtp.connection import Wire, WireError
+from workers.channels.smtp.reply_codes import is_yes, refused_connection, refused_encryption, refused_login
+from workers.channels.smtp.server_url import MailServerAddress, Security
+
+
+class RefusedError(Exception):
+    """Surely not sent: carries the outcome out of the dialogue."""
+
+    def __init__(self, outcome: Rejected) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Opens connections to one server.
+
+    Attributes:
+        tls: For a server whose URL asks for TLS.
+        clock: Monotonic seconds.
+    """
+
+    server: MailServerAddress
+    tls: ssl.SSLContext | None
+    clock: Callable[[], float]
+
+    @classmethod
+    def to(cls, server: MailServerAddress, clock: Callable[[], float]) -> "Connector":
+        """Make one that checks certificates."""
+        return cls(server, None if server.security is Security.NONE else ssl.create_default_context(), clock)
+
+    def open(self, deadline: float) -> Wire:
+        """Connect, greet, secure and log in.
+
+        Raises:
+            RefusedError: The server can't be reached or does not let us in; the outcome is about the connection.
+        """
+        wire = Wire(self.server, deadline, self.clock)
+        try:
+            wire.open()
+            self._greet(wire)
+            self._log_in(wire)
+        except WireError as error:
+            raise self.lost(error) from None
+        except ssl.SSLError as error:
+            wire.close()
+            why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason
+            raise self.refused("tls_failed", why) from None
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    def lost(self, error: WireError) -> RefusedError:
+        """Say that the connection broke before the message was spoken of."""
+        return self.refused("protocol_error" if error.failure == "bad_reply" else "unreachable")
+
+    def refused(self, reason: str, why: str | None = None) -> RefusedError:
+        """Say that there is no connection, without a reply of the server's."""
+        outcome = Rejected(server=str(self.server), reason=reason, final=False, about_connection=True, reply=why or "")
+        return RefusedError(outcome)
+
+    def _greet(self, wire: Wire) -> None:
+        if self.tls is not None and self.server.security is Security.TLS:
+            wire.secure(self.tls)
+        self._expect_yes(wire.getreply())
+        self._expect_yes(wire.ehlo())
+        if self.tls is not None and self.server.security is Security.STARTTLS:
+            if not wire.has_extn("starttls"):
+                raise self.refused("tls_failed", "STARTTLS was not offered")
+            if not is_yes(reply := wire.docmd("STARTTLS")):
+                raise RefusedError(refused_encryption(str(self.server), reply))
+            wire.secure(self.tls)
+            self._expect_yes(wire.ehlo())
+
+    def _log_in(self, wire: Wire) -> None:
+        if self.server.user is None:
+            return
+        try:
+            wire.login(self.server.user, self.server.password)
+        except SMTPAuthenticationError as error:
+            text = error.smtp_error
+            reply = error.smtp_code, text if isinstance(text, bytes) else text.encode()
+            raise RefusedError(refused_login(str(self.server), reply)) from None
+        except (SMTPException, ValueError):
+            raise self.refused("login_refused") from None
+
+    def _expect_yes(self, reply: tuple[int, bytes]) -> None:
+        if not is_yes(reply):
+            raise RefusedError(refused_connection(str(self.server), reply))

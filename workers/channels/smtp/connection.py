@@ -1,0 +1,213 @@
+"""One SMTP connection with a deadline. Knows the protocol's lines, not what a reply means for a letter.
+
+smtplib bounds each wait of the socket, so a server that sends a byte now and then could hold a sender for
+ever. Here every wait is cut to what is left until the deadline.
+"""
+
+import contextlib
+import re
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Literal
+
+from workers.channels.smtp.server_url import MailServerAddress
+from workers.http_client.dns import resolve
+
+REPLY_LINE_MAX = 2048
+REPLY_LINES_MAX = 128
+"""Bounds of one reply, in octets and lines; RFC 5321 4.5.3.1.5 asks for 512 octets."""
+
+_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+
+_LINE_DOT = re.compile(rb"^\.", re.MULTILINE)
+_HOST_NAME = re.compile(r"[A-Za-z0-9.-]+")
+
+Failure = Literal["connection_lost", "timeout", "bad_reply"]
+Reply = tuple[int, bytes]
+
+
+class WireError(Exception):
+    """No valid reply came; the connection is closed. The only text is the kind of failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure: Failure = failure
+
+
+class Wire(smtplib.SMTP):
+    """A connection to one server.
+
+    Attributes:
+        deadline: When all waiting ends, by the clock given.
+        begun_at: When it was begun, by the clock given.
+        letters: How many letters were tried on this connection.
+        used_at: When the last one ended, by the clock given.
+        needs_reset: The server may still hold the envelope of the last one.
+        mail_accepted: The server accepted the sender of a letter since this was last set to False.
+        content_begun: Octets of a letter's content may have left since this was last set to False.
+    """
+
+    sock: socket.socket | None
+
+    def __init__(self, server: MailServerAddress, deadline: float, clock: Callable[[], float]) -> None:
+        super().__init__(local_hostname="localhost")  # a given name: without one smtplib would ask the DNS
+        self.deadline = deadline
+        self.letters = 0
+        self.begun_at = self.used_at = clock()
+        self.needs_reset = False
+        self.mail_accepted = False
+        self.content_begun = False
+        self._clock = clock
+        self._server = server
+        self._received = bytearray()
+
+    def open(self) -> None:
+        """Connect, without reading the greeting.
+
+        Raises:
+            WireError: No address of the server answered in time.
+        """
+        found = resolve(self._server.host, self._server.port, self._left())
+        for number, (family, kind, protocol, _, address) in enumerate(found):
+            try:
+                self.sock = socket.socket(family, kind, protocol)
+                # A dead address must leave time for the next one.
+                self.sock.settimeout(self._left() / (len(found) - number))
+                self.sock.connect(address)
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError:
+                self.close()
+            else:
+                self.local_hostname = _own_name(self.sock)
+                return
+        raise WireError("connection_lost")
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Shake hands for TLS; the server's certificate must be for its name.
+
+        Raises:
+            ssl.SSLError: The certificate or the handshake is bad.
+            WireError: The server was silent or went away.
+        """
+        if self.sock is None:
+            raise WireError("connection_lost")
+        # What came before the handshake was not protected, so none of it may count as an answer after it.
+        self._received.clear()
+        self.sock.settimeout(self._left())
+        try:
+            self.sock = context.wrap_socket(self.sock, server_hostname=self._server.host)
+        except ssl.SSLError:
+            self.close()
+            raise
+        except OSError as error:
+            raise self._socket_failed(error) from None
+
+    def send(self, s: bytes | str) -> None:  # type: ignore[override]  # bytes and str are all that smtplib sends
+        """Send everything before the deadline.
+
+        Raises:
+            WireError: Part of it may have been sent.
+        """
+        self._check_quiet()
+        left = memoryview(s.encode(self.command_encoding) if isinstance(s, str) else s)
+        try:
+            while left:
+                left = left[self._waiting().send(left) :]
+        except OSError as error:
+            raise self._socket_failed(error) from None
+
+    def send_content(self, content: bytes) -> Reply:
+        """Send a letter's content, which must end with a line break, and the final dot; then read the answer.
+
+        Raises:
+            WireError: No valid answer came. If `content_begun` is set, the letter may arrive all the same.
+        """
+        self._check_quiet()
+        self.content_begun = True
+        self.send(_LINE_DOT.sub(b"..", content) + b".\r\n")
+        return self.getreply()
+
+    def getreply(self) -> Reply:
+        """Read one reply, strictly: a code from 200 to 599, the same on each of its lines.
+
+        Raises:
+            WireError: None came, or something else.
+        """
+        lines: list[bytes] = []
+        code = b""
+        for _ in range(REPLY_LINES_MAX):
+            parsed = _REPLY_LINE.fullmatch(self._line())
+            if parsed is None or (code and parsed[1] != code):
+                break
+            code = parsed[1]
+            lines.append((parsed[3] or b"").strip())
+            if parsed[2] != b"-":
+                return int(code), b"\n".join(lines)
+        raise self._failed("bad_reply")
+
+    def leave(self) -> None:
+        """Say goodbye without waiting for an answer, and close."""
+        with contextlib.suppress(WireError, ValueError):
+            self.deadline = min(self.deadline, self._clock() + 1)
+            self.putcmd("QUIT")
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket; safe to call twice."""
+        self._received.clear()
+        open_socket, self.sock = self.sock, None
+        if open_socket is not None:
+            with contextlib.suppress(OSError):
+                open_socket.close()
+
+    def _check_quiet(self) -> None:
+        # A reply to something not yet said would be taken for the answer to what follows.
+        if self._received:
+            raise self._failed("bad_reply")
+
+    def _line(self) -> bytes:
+        while (end := self._received.find(b"\n")) < 0:
+            if len(self._received) > REPLY_LINE_MAX:
+                raise self._failed("bad_reply")
+            try:
+                more = self._waiting().recv(REPLY_LINE_MAX)
+            except OSError as error:
+                raise self._socket_failed(error) from None
+            if not more:
+                raise self._failed("connection_lost")
+            self._received += more
+        line = bytes(self._received[:end]).removesuffix(b"\r")
+        del self._received[: end + 1]
+        return line
+
+    def _waiting(self) -> socket.socket:
+        """The socket, with what is left of the time as its bound."""
+        left = self._left()
+        if self.sock is None:
+            raise WireError("connection_lost")
+        self.sock.settimeout(left)
+        return self.sock
+
+    def _left(self) -> float:
+        left = self.deadline - self._clock()
+        if left <= 0:
+            raise self._failed("timeout")
+        return left
+
+    def _failed(self, failure: Failure) -> WireError:
+        self.close()
+        return WireError(failure)
+
+    def _socket_failed(self, error: OSError) -> WireError:
+        return self._failed("timeout" if isinstance(error, TimeoutError) else "connection_lost")
+
+
+def _own_name(connected: socket.socket) -> str:
+    """The name for EHLO: this host's full name if it knows one, else its address (RFC 5321 4.1.3)."""
+    name = socket.gethostname()
+    if "." in name and _HOST_NAME.fullmatch(name):
+        return name
+    address: str = connected.getsockname()[0]
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"

@@ -1,0 +1,212 @@
+"""The connections of one process to one mail server: shared by its threads, kept between messages, few if it asks so.
+
+A message that finds all connections busy, or is refused a new one while others are open, waits for one of those: a
+server that limits connections costs time, not messages.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from domain.ports import Rejected
+from workers.channels.smtp.connect import Connector, RefusedError
+from workers.channels.smtp.connection import Wire
+from workers.channels.smtp.connection_window import ConnectionWindow
+
+OPENING_MAX: Final = 4
+"""Connections that one process opens at a time. A backlog would make it open all at once, and a server whose queue of
+new connections is full drops the rest without a word: messages waited for 1, 3, 7 and 15 seconds, the pauses of TCP
+(measured 2026-11-25 with a listener's backlog of 5)."""
+IDLE_S_MAX: Final = 15.0
+"""How long a connection is kept between messages; servers may close after five minutes (RFC 5321 4.5.3.2)."""
+IDLE_S_LIMITED: Final = 1.0
+"""The same where the server limits connections: another process may wait for this one's place."""
+WAIT_SHARE: Final = 0.5
+"""Part of the time before a message's content that it may wait for a connection; the rest is for the dialogue."""
+CLOSER_S: Final = 1.0
+"""How often connections are looked at that may have been idle for too long."""
+LETTERS_PER_CONNECTION_MAX: Final = 100
+
+
+class ConnectionPool:
+    """Lends connections. For any number of threads.
+
+    Args:
+        connector: Opens connections.
+        connections_max: How many there are at most.
+        report: Receives the numbers of connections allowed and open, whenever one of them changes.
+        on_refusal: Receives each refusal.
+        chance: Random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        connections_max: int,
+        *,
+        report: Callable[[int, int], None] = lambda _allowed, _open: None,
+        on_refusal: Callable[[Rejected], None] = lambda _: None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._connector = connector
+        self._clock = connector.clock
+        self._report = report
+        self._on_refusal = on_refusal
+        self._chance = chance
+        self._changed = threading.Condition()
+        self._window = ConnectionWindow(connections_max)
+        self._idle: list[Wire] = []
+        self._busy = 0
+        self._opening = 0
+        self._refusal: Rejected | None = None
+        self._closer: threading.Thread | None = None
+        report(connections_max, 0)
+
+    def room(self) -> int:
+        """Tell how many messages can be sent at a time; 0 while the server is left alone."""
+        with self._changed:
+            now = self._clock()
+            self._window.grow(now)
+            if self._window.is_resting(now) and not self._open:
+                return 0
+            return self._window.allowed
+
+    def take(self, deadline: float) -> Wire:
+        """Lend an idle connection, else open one, else wait for one. It comes back by `give_back` or `drop`.
+
+        Args:
+            deadline: When all waiting ends, by the connector's clock.
+
+        Raises:
+            RefusedError: There is none in time; the outcome is about the connection.
+        """
+        begun = self._clock()
+        waits_until = begun + (deadline - begun) * WAIT_SHARE
+        while (wire := self._lent(waits_until)) is None:
+            begun_at = self._clock()
+            try:
+                wire = self._connector.open(deadline)
+            except RefusedError as refused:
+                self._opening_ended()
+                self.refused(refused.outcome, begun_at)
+            except BaseException:
+                self._opening_ended()
+                raise
+            else:
+                self._opening_ended(lent=1)
+                return wire
+        wire.deadline = deadline
+        return wire
+
+    def give_back(self, wire: Wire) -> None:
+        """Keep a connection for the next message, unless it is worn out or there are too many."""
+        with self._changed:
+            self._busy -= 1
+            is_kept = (
+                wire.sock is not None
+                and wire.letters < LETTERS_PER_CONNECTION_MAX
+                and self._open < self._window.allowed
+            )
+            if is_kept:
+                wire.used_at = self._clock()
+                self._idle.append(wire)
+                self._watch_idle()
+            self._tell()
+        if not is_kept:
+            wire.leave()
+
+    def drop(self, wire: Wire) -> None:
+        """End a connection that was lent."""
+        with self._changed:
+            self._busy -= 1
+            self._tell()
+        wire.leave()
+
+    def refused(self, outcome: Rejected, begun_at: float) -> None:
+        """Note that the server refused a connection that was begun at `begun_at`, or ended it before a message."""
+        self._on_refusal(outcome)
+        with self._changed:
+            self._refusal = outcome
+            self._window.refused(self._clock(), begun_at=begun_at, established=self._open, chance=self._chance())
+            self._tell(everyone=True)
+
+    def drop_idle(self) -> None:
+        """End the connections that are not lent: the server may be another one by now, or everything is over."""
+        with self._changed:
+            ended, self._idle = self._idle, []
+            self._tell()
+        for wire in ended:
+            wire.deadline = self._clock() + 1
+            wire.leave()
+
+    @property
+    def _open(self) -> int:
+        """Connections that are open or being opened."""
+        return self._busy + len(self._idle) + self._opening
+
+    def _lent(self, waits_until: float) -> Wire | None:
+        """An idle connection, or None if the caller may open one; waits for either."""
+        with self._changed:
+            while True:
+                now = self._clock()
+                if self._idle and now - self._idle[-1].used_at <= IDLE_S_MAX:
+                    self._busy += 1
+                    return self._idle.pop()
+                self._window.grow(now)
+                if self._may_open(now):
+                    self._opening += 1
+                    self._tell()
+                    return None
+                if not self._open and self._refusal is not None:
+                    raise RefusedError(self._refusal)
+                if now >= waits_until:
+                    raise self._connector.refused("temporary")
+                self._changed.wait(waits_until - now)
+
+    def _may_open(self, now: float) -> bool:
+        if self._window.is_resting(now) and not self._open:
+            return False
+        return self._opening < OPENING_MAX and self._open < self._window.allowed
+
+    def _opening_ended(self, lent: int = 0) -> None:
+        with self._changed:
+            self._opening -= 1
+            self._busy += lent
+            if lent:
+                self._window.opened()
+            self._tell(everyone=True)
+
+    def _tell(self, *, everyone: bool = False) -> None:
+        """Wake threads that wait, and report. The caller holds the lock."""
+        if everyone:
+            self._changed.notify_all()
+        else:
+            self._changed.notify()
+        self._report(self._window.allowed, self._open)
+
+    def _watch_idle(self) -> None:
+        """Have idle connections ended in time. The caller holds the lock."""
+        if self._closer is None:
+            self._closer = threading.Thread(target=self._end_idle, name="idle-connections", daemon=True)
+            self._closer.start()
+
+    def _end_idle(self) -> None:
+        """End what is idle for too long, until nothing is idle."""
+        pause = threading.Event()
+        while True:
+            pause.wait(CLOSER_S)
+            with self._changed:
+                last = self._clock() - (IDLE_S_LIMITED if self._window.is_limited else IDLE_S_MAX)
+                ended = [wire for wire in self._idle if wire.used_at <= last]
+                self._idle = [wire for wire in self._idle if wire.used_at > last]
+                if ended:
+                    self._tell()
+                is_done = not self._idle
+                if is_done:
+                    self._closer = None
+            for wire in ended:
+                wire.deadline = self._clock() + 1
+                wire.leave()
+            if is_done:
+                return

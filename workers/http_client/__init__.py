@@ -1,0 +1,1 @@
+"""HTTP requests with pinned addresses and a deadline."""

@@ -1,0 +1,234 @@
+"""Posting a message to somebody else's server: the one way out for webhooks and for the webhook channel.
+
+The host's name is resolved once, every address that it stands for must be one that we may reach, and the connection
+goes to that very address with the name's certificate and Host header; so a name that changes its mind reaches nothing
+else. Redirects are answers, not followed. Size and time of the answer are bounded, however it trickles in.
+"""
+
+import contextlib
+import http.client
+import io
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, Literal, NamedTuple
+
+from domain.webhooks.target_url import Network, Target, TargetError, may_reach
+from workers.http_client.dns import AddressInfo, resolve
+
+ANSWER_SHARE: Final = 0.5
+"""Part of a message's time that is kept for its answer: a request that leaves with no time left would be a doubt."""
+BODY_BYTES_MAX: Final = 16_384
+"""Longest answer that is read; nothing that we understand is longer."""
+USER_AGENT: Final = "redemption-ledger"
+
+NotSentReason = Literal["target_refused", "unreachable", "tls_failed"]
+Doubt = Literal["timeout", "connection_lost", "bad_reply"]
+Resolve = Callable[[str, int, float], Sequence[AddressInfo]]
+
+
+class NotSentError(Exception):
+    """Not an octet of the message has left."""
+
+    def __init__(self, reason: NotSentReason) -> None:
+        super().__init__(reason)
+        self.reason: NotSentReason = reason
+
+
+class UnansweredError(Exception):
+    """The message began to leave, and no answer came that makes sense: it may have been read."""
+
+    def __init__(self, cause: Doubt) -> None:
+        super().__init__(cause)
+        self.cause: Doubt = cause
+
+
+class Answer(NamedTuple):
+    """What the other side said."""
+
+    status: int
+    retry_after: str | None
+    body: bytes
+
+
+class Poster:
+    """Posts messages, each over a connection of its own. For any number of threads.
+
+    Args:
+        allowed: Networks that may be reached beside the public ones, by plain http too.
+        timeout_s: Longest time of one message, from the look-up of its host's name to the last octet of the answer.
+        clock: Monotonic seconds.
+        resolve: Looks a name up.
+    """
+
+    def __init__(
+        self,
+        allowed: Sequence[Network],
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        resolve: Resolve = resolve,
+    ) -> None:
+        self._allowed = allowed
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._resolve = resolve
+        self._tls = ssl.create_default_context()
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Post one message.
+
+        Raises:
+            NotSentError: It surely was not sent.
+            UnansweredError: It may have been read.
+        """
+        begun = self._clock()
+        try:
+            target = Target.parse(url, self._allowed)
+        except TargetError as refused:
+            raise NotSentError("target_refused") from refused
+        line = self._connect(target, begun + self._timeout_s * (1 - ANSWER_SHARE))
+        line.deadline = begun + self._timeout_s
+        try:
+            return _exchange(target, line, headers, body)
+        finally:
+            line.end()
+
+    def _connect(self, target: Target, deadline: float) -> "_Line":
+        found = self._resolve(target.host, target.port, deadline - self._clock())
+        addresses = [ipaddress.ip_address(str(info[4][0]).partition("%")[0]) for info in found]
+        if not all(may_reach(address, target.scheme, self._allowed) for address in addresses):
+            raise NotSentError("target_refused")
+        for number, (family, kind, protocol, _, address) in enumerate(found):
+            # A dead address must leave time for the next one.
+            left = (deadline - self._clock()) / (len(found) - number)
+            if left <= 0:
+                break
+            line = socket.socket(family, kind, protocol)
+            line.settimeout(left)
+            try:
+                line.connect(address)
+                line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError:
+                line.close()
+            else:
+                return _Line(self._secured(line, target, deadline), self._clock)
+        raise NotSentError("unreachable")
+
+    def _secured(self, line: socket.socket, target: Target, deadline: float) -> socket.socket:
+        """The same connection under TLS, its certificate checked against the target's name."""
+        if target.scheme != "https":
+            return line
+        line.settimeout(max(deadline - self._clock(), 0.001))
+        try:
+            return self._tls.wrap_socket(line, server_hostname=target.host)
+        except ssl.SSLError as failed:
+            line.close()
+            raise NotSentError("tls_failed") from failed
+        except (OSError, ValueError) as failed:
+            line.close()
+            raise NotSentError("unreachable") from failed
+
+
+class _Line:
+    """A connection as `http.client` uses it, each wait cut to what is left until the deadline."""
+
+    def __init__(self, line: socket.socket, clock: Callable[[], float]) -> None:
+        self.deadline = 0.0
+        self._line = line
+        self._clock = clock
+
+    def sendall(self, octets: bytes) -> None:
+        """Send everything in time.
+
+        Raises:
+            OSError: Part of it may have been sent.
+        """
+        self.wait().sendall(octets)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """What is received."""
+        return io.BufferedReader(_Received(self))
+
+    def wait(self) -> socket.socket:
+        """The socket, bounded by what is left.
+
+        Raises:
+            TimeoutError: Nothing is.
+        """
+        left = self.deadline - self._clock()
+        if left <= 0:
+            raise TimeoutError
+        self._line.settimeout(left)
+        return self._line
+
+    def close(self) -> None:
+        """`http.client` has sent all it wants to; what is received is still to be read."""
+
+    def end(self) -> None:
+        """End it; safe to call twice."""
+        with contextlib.suppress(OSError):
+            self._line.close()
+
+
+class _Received(io.RawIOBase):
+    """Octets of a line, each read within its deadline."""
+
+    def __init__(self, line: _Line) -> None:
+        self._line = line
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # whatever BufferedReader gives
+        return self._line.wait().recv_into(buffer)
+
+
+class _Exchange(http.client.HTTPConnection):
+    """One request over a line that is there already: it never opens one itself."""
+
+    auto_open = 0
+
+    def __init__(self, target: Target, line: _Line) -> None:
+        super().__init__(target.host, target.port)
+        self.sock = line
+
+
+def _exchange(target: Target, line: _Line, headers: Mapping[str, str], body: bytes) -> Answer:
+    known = {
+        "Host": target.authority,
+        "User-Agent": USER_AGENT,
+        "Content-Type": "application/json",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+    exchange = _Exchange(target, line)
+    try:
+        exchange.request("POST", target.path, body, {**known, **headers})
+        response = exchange.getresponse()
+        read = response.read(BODY_BYTES_MAX + 1)
+    except TimeoutError as late:
+        raise UnansweredError("timeout") from late
+    except (OSError, http.client.IncompleteRead) as lost:
+        raise UnansweredError("connection_lost") from lost
+    except (http.client.HTTPException, ValueError) as bad:
+        raise UnansweredError("bad_reply") from bad
+    if len(read) > BODY_BYTES_MAX:
+        raise UnansweredError("bad_reply")
+    if response.length:  # the library takes what is there for all of it
+        raise UnansweredError("connection_lost")
+    return Answer(response.status, response.getheader("Retry-After"), read)
+
+
+def wait_of(retry_after: str | None, now: datetime) -> float | None:
+    """Seconds that a Retry-After asks to wait (RFC 9110 10.2.3: a number, or a date); None if it says nothing."""
+    text = (retry_after or "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        return (parsedate_to_datetime(text) - now).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,1 @@
+"""Claim, send and record invitations; what follows from events."""

@@ -1,0 +1,191 @@
+"""The end of accesses: tells persons in time, ends what is over, and has it taken away by the channel.
+
+Everything that is due is found in the database and recorded as events; a mark keeps two workers from the same access. A
+worker that dies between asking the channel and recording its answer leaves the access to be asked for once more.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from domain.command_bus import Command, Done, Result
+from domain.commands.access.settle_access import RecordRevocation, SettleAccess
+from domain.commands.context import Context
+from domain.model.access import Access
+from domain.model.invariants import is_removal_open
+from domain.model.reservation import Reservation
+from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
+from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
+from workers.invitations.delivery_steps import Addresses
+from workers.invitations.letter_factory import LetterPress
+
+log = logging.getLogger(__name__)
+
+TAKEN_MAX = 50
+"""Accesses of one commit. Few, so that little is asked for twice if the worker dies."""
+BUSY_S = 120
+"""How long they are this worker's: longer than a channel takes for all of them, if it is as slow as it may be."""
+ROUND_S = 40.0
+"""A round begins nothing more after this; the next one comes within a minute."""
+
+
+class DueAccesses(Protocol):
+    """Where to find accesses about which something is due."""
+
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
+        """Reservations whose access is due, longest due first; nobody else gets them for a while."""
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """They are dealt with: what is due about them next is anybody's."""
+
+
+class DueAccessRows:
+    """`DueAccesses` in PostgreSQL."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._datastore = storage.datastore
+
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
+        """Reservations whose access is due, longest due first; nobody else gets them for a while."""
+        params = {"now": now, "until": now + timedelta(seconds=BUSY_S), "limit": limit}
+        with self._datastore.get_connection() as conn:
+            rows: Sequence[Any] = conn.execute(QUERIES["take_due_access"], params).fetchall()
+        return [row["reservation_id"] for row in rows]
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """They are dealt with: what is due about them next is anybody's."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(QUERIES["forget_access_marks"], (list(reservation_ids),))
+
+
+@dataclass(frozen=True, slots=True)
+class GrantKeeper:
+    """What ending accesses takes.
+
+    Attributes:
+        rows: Where they are found.
+        execute: The ledger's `execute`.
+        addresses: The email addresses of persons, by the ids that the log names; those who were erased are missing.
+        channel: Takes accesses away.
+        by_group: Names of the channels of groups that have their own, as far as some reservations need it.
+        context: Who and when.
+        new_id: Random ids.
+        keep_text: Seals the channel's words for the vault.
+        publish: Wakes workers for invitations that waited for a removal; the sweep finds them too.
+    """
+
+    rows: DueAccesses
+    execute: Callable[[Sequence[Command]], Sequence[Result]]
+    addresses: Addresses
+    press: LetterPress
+    channel: Channel
+    by_group: Callable[[Sequence[UUID]], Mapping[str, str]]
+    context: Callable[[], Context]
+    new_id: Callable[[], UUID]
+    keep_text: Callable[[str, UUID], TextDraft]
+    publish: Callable[[Sequence[UUID]], None]
+
+    def work(self, is_over: Callable[[], bool]) -> Counter[str]:
+        """Do what is due until nothing is, or until the time is over.
+
+        Returns:
+            How many accesses were looked at, and what became of those that were to be taken away, by the word for it.
+
+        Raises:
+            StorageUnavailableError: The database is away; what was committed stays.
+        """
+        counts: Counter[str] = Counter()
+        while not is_over():
+            context = self.context()
+            taken = self.rows.take(context.now)
+            if not taken:
+                break
+            counts["due"] += len(taken)
+            counts += self._settle(taken, context, is_over)
+            self.rows.give_back(taken)
+        return counts
+
+    def remove(self, reservation_ids: Sequence[UUID], is_over: Callable[[], bool]) -> Counter[str]:
+        """Have accesses removed at once for which an invitation waits; those that are not due are left alone.
+
+        The task that comes every minute may ask for the same one at the same time: a channel bears that.
+
+        Returns:
+            How many came to what.
+
+        Raises:
+            StorageUnavailableError: The database is away; what was committed stays.
+        """
+        return self._settle(list(reservation_ids)[:TAKEN_MAX], self.context(), is_over)
+
+    def _settle(self, taken: Sequence[UUID], context: Context, is_over: Callable[[], bool]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        results = self.execute([SettleAccess(context=context, reservation_id=key) for key in taken])
+        ended = [item for result in results if (item := _to_take_away(result, context.now)) is not None]
+        addresses = self.addresses([item.recipient_id for item in ended]) if ended else {}
+        by_group = self.by_group([item.reservation_id for item in ended]) if ended else {}
+        for item in ended:
+            if is_over():
+                break
+            channel = by_group.get(item.group or "", self.channel.name)
+            counts[self._take_away(item, addresses.get(item.recipient_id), channel)] += 1
+        return counts
+
+    def _take_away(self, item: Reservation, address: str | UnverifiedAddress | None, channel: str) -> str:
+        access = item.access
+        if access is None or access.ending is None:
+            raise AssertionError("only what has ended is taken away")
+        if isinstance(address, UnverifiedAddress):
+            # Another person's access might be taken away: what becomes of this one is for a person to decide.
+            return self._keep(item, access, channel, Rejected(server=channel, reason=ADDRESS_MISMATCH, final=True))
+        removal = Removal(
+            reservation_id=item.reservation_id,
+            cause=access.ending,
+            ended_at=access.ended_at or item.reserved_at,
+            recipient=address,
+            group=item.group,
+            farewell=self.press.farewell(item, address) if address and access.ending == "expired" else None,
+        )
+        return self._keep(item, access, channel, self.channel.revoke(removal))
+
+    def _keep(self, item: Reservation, access: Access, channel: str, outcome: RemovalOutcome) -> str:
+        """Record what the channel said, and give the word for what became of it."""
+        reply = None
+        if isinstance(outcome, Rejected) and outcome.reply:
+            reply = self.keep_text(outcome.reply, item.reservation_id)
+        command = RecordRevocation(
+            context=self.context(),
+            reservation_id=item.reservation_id,
+            attempt=access.removal_tries + 1,
+            channel=channel,
+            outcome=outcome,
+            case_id=self.new_id(),
+            reply=reply,
+        )
+        result = self.execute([command])[0]
+        after = result.about() if isinstance(result, Done) else None
+        if after is not None and after.access is not None and not is_removal_open(after):
+            self._wake(after.access.replaced_by)
+        return (after.access.removal if after and after.access else None) or "removing"
+
+    def _wake(self, waiting: UUID | None) -> None:
+        """Wake a worker for the invitation that waited for this removal, if there is one."""
+        if waiting is None:
+            return
+        try:
+            self.publish([waiting])
+        except Exception as away:  # noqa: BLE001 - whatever a broker raises, the invitation is due and the sweep's
+            log.warning("publishing to the broker failed, the sweep will send a released invitation: %s", away)
+
+
+def _to_take_away(result: Result, now: datetime) -> Reservation | None:
+    """A reservation whose access is to be taken away now."""
+    if not isinstance(result, Done) or result.reservation is None or result.reservation.access is None:
+        return None
+    due_at = result.reservation.access.removal_at
+    return result.reservation if due_at is not None and due_at <= max(now, result.code.last_at) else None

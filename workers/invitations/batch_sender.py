@@ -1,0 +1,128 @@
+"""Sending the invitations of one message: as many at once as there are hands, and few commits for all of them.
+
+Whenever hands are free, what ended meanwhile is recorded and the next ones are claimed in one commit, while the other
+hands go on sending. Nothing is claimed that is not sent at once, so a worker that dies leaves few leases behind.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from domain.ports import Channel
+from projections.database.errors import StorageUnavailableError
+from projections.telemetry.metrics import ERRORS
+from workers.channels.registry import Plan
+from workers.invitations.delivery_steps import Claimed, Steps, Tried
+from workers.invitations.group_limits import UNBOUNDED, Lanes, Rests
+
+log = logging.getLogger(__name__)
+
+GATHER_S = 0.003
+"""After a letter ended, others may end for so long to be recorded with it; a commit takes about as long."""
+RECORD_TRIES_MAX = 5
+"""How often outcomes are offered to a database that is away, each time for as long as `execute` waits. An outcome
+that is lost makes its letter one in doubt, which is sent a second time."""
+
+LANE_SHARE = 4
+"""A group with a channel of its own gets one of so many hands at most."""
+
+Sending = set[Future[Tried]]
+"""Letters in somebody's hands."""
+
+
+def first_ended(sending: Sending) -> tuple[Sending, Sending]:
+    """Those that ended, at least one of them, and those that are still being sent. A channel's time is bounded."""
+    wait(sending, return_when=FIRST_COMPLETED)
+    ended, rest = wait(sending, timeout=GATHER_S)
+    return ended, rest
+
+
+@dataclass(frozen=True, slots=True)
+class Mailroom:
+    """What sending takes.
+
+    Attributes:
+        threads: The hands.
+        hands: How many of them there are.
+        channel: The calling thread's own channel.
+        await_some: Waits for one of the letters at least.
+        plan: Which reservations go by a channel of their group's own.
+        rests: Which of these channels are left alone for now.
+        room: How many letters by the usual channel its server takes at once; 0 while it is left alone.
+    """
+
+    steps: Steps
+    threads: Executor
+    hands: int
+    channel: Callable[[], Channel]
+    await_some: Callable[[Sending], tuple[Sending, Sending]] = first_ended
+    plan: Callable[[Sequence[UUID]], Plan] = lambda _: Plan()
+    rests: Rests = field(default_factory=Rests)
+    room: Callable[[], int] = lambda: UNBOUNDED
+
+    def work(self, reservation_ids: Sequence[UUID], task_id: str, is_over: Callable[[], bool]) -> None:
+        """Claim, send and record what is due.
+
+        A fault leaves what it hit to leases and sweep: it is counted and logged, and the others go on.
+
+        Args:
+            reservation_ids: Any; what is not due is left alone.
+            task_id: Whose leases they become.
+            is_over: Once true, nothing more is claimed.
+        """
+        channel = self.channel().name
+        plan = self._planned(reservation_ids)
+        steps = replace(self.steps, by_group=plan.by_group)
+        left = Lanes(reservation_ids, plan.groups, max(self.hands // LANE_SHARE, 1), self.rests, self.room)
+        sending: Sending = set()
+        holds: dict[Future[Tried], UUID] = {}
+        tried: list[Tried] = []
+        faults = 0
+        while left or sending or tried:
+            if is_over():
+                left.clear()
+            wanted = left.take(self.hands - len(sending))
+            try:
+                claimed = steps.turn(tried, wanted, channel, task_id)
+                tried = []
+            except StorageUnavailableError as away:
+                _tell(away)
+                claimed = []
+                left.clear()
+                faults += 1
+                tried = tried if faults < RECORD_TRIES_MAX else []
+            left.give_back(set(wanted) - {item.item.reservation_id for item in claimed})
+            begun = {self.threads.submit(self._send, item): item.item.reservation_id for item in claimed}
+            holds |= begun
+            ended, sending = self.await_some(sending | set(begun)) if sending or begun else (set(), set())
+            left.give_back([holds.pop(future) for future in ended])
+            tried += [found for future in ended if (found := self._outcome(future)) is not None]
+            for one in tried:
+                left.note(one.claimed.item.reservation_id, one.outcome)
+
+    def _planned(self, reservation_ids: Sequence[UUID]) -> Plan:
+        """Who goes where; with the database away nobody goes anywhere, as the first turn finds out."""
+        try:
+            return self.plan(reservation_ids)
+        except StorageUnavailableError:
+            return Plan()
+
+    def _send(self, claimed: Claimed) -> Tried:
+        return Tried(claimed, self.steps.send(claimed, self.channel()))
+
+    def _outcome(self, ended: Future[Tried]) -> Tried | None:
+        try:
+            tried = ended.result()
+        except Exception as defect:  # noqa: BLE001 - whatever a defect raises, the other letters go on
+            _tell(defect)
+            return None
+        return tried
+
+
+def _tell(fault: Exception) -> None:
+    """An outage in one line, as it is told at each letter; a defect with where it was."""
+    ERRORS.labels("celery_error").inc()
+    is_away = isinstance(fault, StorageUnavailableError)
+    log.error("sending invitations failed, the sweep will retry them: %s", fault, exc_info=None if is_away else fault)

@@ -1,0 +1,195 @@
+"""The steps of invitations: claim, send, record. They know no Celery, no clock and no randomness of their own.
+
+Each step commits before the next begins, so a crash between any two leaves a state that the sweep mends. Claims and
+records take many reservations, since a commit costs the same for one as for a dozen.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from domain.command_bus import Command, Done
+from domain.commands.context import Context
+from domain.commands.delivery.claim_attempt import NO_GROUPS, ClaimAttempt, is_claimed_by
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import Lease
+from domain.ports import (
+    ADDRESS_MISMATCH,
+    Channel,
+    Outcome,
+    Rejected,
+    TextDraft,
+    UnverifiedAddress,
+    outcome_word,
+)
+from workers.channels.group_router import ByGroup
+from workers.invitations.letter_factory import LetterPress
+
+TURN_LETTERS = 12
+"""48 random bits tell the turns of one task at one worker apart; there are never more than a few."""
+
+Execute = Callable[[Sequence[Command]], Sequence[Done | Exception]]
+"""Runs commands in few transactions. One result each: done, a refusal, or the defect that broke this one alone."""
+
+
+Addresses = Callable[[Sequence[UUID]], Mapping[UUID, str | UnverifiedAddress]]
+
+
+class KeepText(Protocol):
+    """Drafts free text for the vault."""
+
+    def __call__(self, text: str, reservation_id: UUID) -> TextDraft:
+        """Seal the text under a new id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A reservation under this worker's lease, and the email address of its person; None if they were erased."""
+
+    item: Reservation
+    lease: Lease
+    recipient: str | UnverifiedAddress | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A claimed reservation and what the channel said."""
+
+    claimed: Claimed
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What the steps need from outside.
+
+    Attributes:
+        execute: Runs commands through the ledger.
+        addresses: The email addresses of persons, by the ids that the log names; those who were erased are missing.
+        now: Database time.
+        new_id: Random ids.
+        by_group: Names of the channels of groups that have their own.
+        note_waiting: Takes the reservation whose access must be removed before an invitation is sent.
+    """
+
+    execute: Execute
+    addresses: Addresses
+    press: LetterPress
+    keep_text: KeepText
+    now: Callable[[], datetime]
+    new_id: Callable[[], UUID]
+    worker: str
+    by_group: Mapping[str, str] = field(default_factory=lambda: NO_GROUPS)
+    note_waiting: Callable[[UUID], None] = lambda _: None
+
+    def process(self, reservation_id: UUID, channel: Channel, task_id: str) -> str:
+        """Claim, send and record one reservation.
+
+        Returns:
+            One word: sent, failed, deferred, unknown, or idle if there was nothing to do.
+
+        Raises:
+            StorageUnavailableError: The database is away; leases and sweep take it from here.
+        """
+        for claimed in self.claim([reservation_id], channel.name, task_id):
+            outcome = self.send(claimed, channel)
+            self.record([Tried(claimed, outcome)], task_id)
+            return outcome_word(outcome)
+        return "idle"
+
+    def claim(self, reservation_ids: Sequence[UUID], channel: str, task_id: str) -> list[Claimed]:
+        """Commit the leases of the next attempts; those that somebody else has or that are not due are left out."""
+        return self.turn((), reservation_ids, channel, task_id)
+
+    def send(self, claimed: Claimed, channel: Channel) -> Outcome:
+        """Send the letter of a claimed reservation; not once its lease is over, for others have decided since then."""
+        if claimed.lease.until <= self.now():
+            return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)
+        if claimed.recipient is None:
+            return Rejected(server=channel.name, reason="recipient_forgotten", final=True, about_address=True)
+        if isinstance(claimed.recipient, UnverifiedAddress):
+            return Rejected(server=channel.name, reason=ADDRESS_MISMATCH, final=True, needs_review=True)
+        way = channel.of(claimed.item.group) if isinstance(channel, ByGroup) else channel
+        if way is None or way.name != claimed.lease.channel:
+            # The log says which channel may have the invitation, so no other one is asked (invariant 11).
+            return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)
+        return way.send(self.press.invitation(claimed.item, claimed.recipient))
+
+    def record(self, tried: Sequence[Tried], task_id: str) -> None:
+        """Commit what became of attempts."""
+        self.turn(tried, (), "", task_id)
+
+    def turn(
+        self, tried: Sequence[Tried], reservation_ids: Sequence[UUID], channel: str, task_id: str
+    ) -> list[Claimed]:
+        """Record attempts that ended and claim the next ones, in one commit.
+
+        Args:
+            tried: What ended.
+            reservation_ids: What to claim: no more than is sent at once.
+            channel: Name of the channel that they will go through.
+            task_id: The task whose leases they become.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
+        context = self._context(task_id)
+        records = [self._record(context, item) for item in tried]
+        claims = [
+            ClaimAttempt(
+                context=context,
+                reservation_id=wanted,
+                channel=channel,
+                case_id=self.new_id(),
+                by_group=self.by_group,
+            )
+            for wanted in reservation_ids
+        ]
+        if not records and not claims:
+            return []
+        results = self.execute([*records, *claims])[len(records) :]
+        for result in results:
+            if isinstance(result, Done) and result.reservation is not None and result.reservation.waits_for is not None:
+                self.note_waiting(result.reservation.waits_for)
+        return self._addressed([item for result in results if (item := _claimed(result, context)) is not None])
+
+    def _context(self, task_id: str) -> Context:
+        """Who acts: this very turn, so that nobody takes its leases over.
+
+        Worker and task are not enough: copies of a message have the same task id, and a container that is started
+        again often has the same process ids.
+        """
+        turn = self.new_id().hex[:TURN_LETTERS]
+        return Context(now=self.now(), actor="worker", actor_id=f"{self.worker}#{turn}", request_id=task_id)
+
+    def _record(self, context: Context, tried: Tried) -> RecordOutcome:
+        claimed, outcome = tried.claimed, tried.outcome
+        reply = None
+        if isinstance(outcome, Rejected) and outcome.reply:
+            reply = self.keep_text(outcome.reply, claimed.item.reservation_id)
+        return RecordOutcome(
+            context=context,
+            reservation_id=claimed.item.reservation_id,
+            delivery=claimed.item.delivery,
+            attempt=claimed.lease.attempt,
+            outcome=outcome,
+            case_id=self.new_id(),
+            reply=reply,
+        )
+
+    def _addressed(self, items: Sequence[tuple[Reservation, Lease]]) -> list[Claimed]:
+        """Addresses are read after the claim: who was forgotten until then gets no letter."""
+        if not items:
+            return []
+        addresses = self.addresses([item.recipient_id for item, _ in items])
+        return [Claimed(item, lease, addresses.get(item.recipient_id)) for item, lease in items]
+
+
+def _claimed(result: Done | Exception, context: Context) -> tuple[Reservation, Lease] | None:
+    """The reservation and its lease, if it is this very task's."""
+    if not isinstance(result, Done) or (item := result.reservation) is None or item.lease is None:
+        return None
+    return (item, item.lease) if is_claimed_by(item, context) else None

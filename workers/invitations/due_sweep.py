@@ -1,0 +1,137 @@
+"""The sweep: finds in the database what is due, settles what time has decided, and wakes workers for the rest.
+
+Harmless to run twice or on two schedulers: rows are taken with SKIP LOCKED and marked until the next round.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from domain.command_bus import Command, Result
+from domain.commands.context import Context
+from domain.commands.reservation.settle_due import SettleDue
+from projections.database.connection import LedgerDatastore
+from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
+from workers.dispatcher import IDS_PER_MESSAGE
+
+TAKEN_MAX = 500
+"""Reservations per sweep; at one sweep in 3 seconds that is far above what the workers send."""
+GRACE_S = 2.0
+"""What fell due less than this ago was just handed to Celery by the API; the sweep need not repeat it."""
+REPEAT_S = 2.0
+"""How long a sweep's first wake-up call is trusted before another one repeats it: a broker may have lost it. Each
+further one is trusted for twice as long, so that a mail server that stalls doesn't fill the broker."""
+DOUBLINGS_MAX = 4
+LONGEST = timedelta(seconds=REPEAT_S * 2**DOUBLINGS_MAX)
+"""No wake-up call is trusted for longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One reservation on which something is due.
+
+    Attributes:
+        settle: Its lease or its deadline is over; otherwise it is to be sent.
+        alone: An attempt ended nobody knows how, perhaps by the death of its process, so it shares no message: a
+            letter that kills whoever sends it must not make attempts on others fail.
+    """
+
+    reservation_id: UUID
+    settle: bool
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep did."""
+
+    settled: int
+    dispatched: int
+
+
+class DueReservations(Protocol):
+    """The sweep's questions to the store."""
+
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
+        """Take due reservations, oldest first, but not where a wake-up call for that moment is still trusted."""
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """Undo the mark of wake-up calls that could not be given, so that the next sweep repeats them."""
+
+
+class DueRows:
+    """`DueReservations` in PostgreSQL."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._datastore: LedgerDatastore = storage.datastore
+
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
+        """Take due reservations for whose due moment no sweep gave a wake-up call that is still trusted."""
+        params = {
+            "due_before": now - timedelta(seconds=GRACE_S),
+            "now": now,
+            "repeat": timedelta(seconds=REPEAT_S),
+            "doublings": DOUBLINGS_MAX,
+            "longest": LONGEST,
+            "limit": limit,
+        }
+        with self._datastore.get_connection() as conn:
+            rows: Sequence[Any] = conn.execute(QUERIES["take_due"], params).fetchall()
+        return [Due(row["reservation_id"], row["settle"], row["alone"]) for row in rows]
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """Undo the mark of wake-up calls that could not be given, so that the next sweep repeats them."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(QUERIES["forget_dispatches"], (list(reservation_ids),))
+
+    def forget(self) -> None:
+        """Undo all marks: the broker has lost what they stand for."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(QUERIES["forget_all_dispatches"])
+
+    def prune(self, now: datetime) -> int:
+        """Drop marks that are long past; how many."""
+        with self._datastore.get_connection() as conn:
+            return conn.execute(QUERIES["prune_dispatches"], (now - timedelta(minutes=10),)).rowcount
+
+
+def sweep(
+    rows: DueReservations,
+    execute: Callable[[Sequence[Command]], list[Result]],
+    publish: Callable[[Sequence[UUID]], None],
+    context: Context,
+    new_id: Callable[[], UUID],
+) -> Swept:
+    """One round.
+
+    Args:
+        rows: Where to find what is due.
+        execute: The ledger's `execute`.
+        publish: Wakes workers for reservations; may raise, then the next round repeats them.
+        context: Who and when.
+        new_id: Random ids for cases.
+    """
+    due = rows.take(context.now)
+    commands = [
+        SettleDue(context=context, reservation_id=item.reservation_id, case_id=new_id()) for item in due if item.settle
+    ]
+    if commands:
+        execute(commands)
+    messages = _messages(due)
+    for number, ids in enumerate(messages):
+        try:
+            publish(ids)
+        except Exception:
+            rows.give_back([item for message in messages[number:] for item in message])
+            raise
+    return Swept(settled=len(commands), dispatched=len(due) - len(commands))
+
+
+def _messages(due: Sequence[Due]) -> list[list[UUID]]:
+    """Ids by message: few messages, but each doubtful one in its own."""
+    together = [item.reservation_id for item in due if not item.alone]
+    shared = [together[first : first + IDS_PER_MESSAGE] for first in range(0, len(together), IDS_PER_MESSAGE)]
+    return shared + [[item.reservation_id] for item in due if item.alone]

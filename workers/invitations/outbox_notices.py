@@ -1,0 +1,198 @@
+"""Letters that follow from events, refunds and announced ends: tried a few times, never sent twice knowingly."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from domain.model.reservation import Reservation
+from domain.ports import (
+    ADDRESS_MISMATCH,
+    Accepted,
+    Channel,
+    Letter,
+    Rejected,
+    Uncertain,
+    UnverifiedAddress,
+    outcome_word,
+)
+from projections.event_store.side_tables import CORRECTION_NOTICE, ENDS_IN, MOVE_NOTICE
+from projections.sql import QUERIES
+from projections.storage.bootstrap import Storage
+from workers.invitations.delivery_steps import Steps
+from workers.invitations.group_limits import Rests
+
+TAKEN_MAX = 20
+"""Notices of one round; the next one follows in seconds."""
+ROUND_S = 2.0
+"""A round begins no further notice after this: invitations and sweeps wait for the same processes."""
+BUSY_S = 10.0
+"""An invitation that is due for longer has to wait for a process; retries are found within some five seconds."""
+LEASE_S = 90
+"""Longer than any one letter takes. Each notice is taken when it is its turn, so it need not last for a round."""
+ATTEMPTS_MAX = 5
+RETRY_S = 60
+PUT_OFF = "put_off"
+PUT_OFF_MAX = timedelta(days=1)
+"""A notice that was deferred for so long is dropped: by then its news is old."""
+
+
+def invitations_wait(storage: Storage, now: datetime) -> bool:
+    """Whether there is more to send than the processes can: then no notice takes one of them.
+
+    Else invitations that run out of time for want of a process make notices, which take processes from invitations.
+    """
+    with storage.datastore.get_connection() as conn:
+        row: Any = conn.execute(QUERIES["oldest_due"]).fetchone()
+    oldest: datetime | None = row["oldest_due"]
+    return oldest is not None and oldest < now - timedelta(seconds=BUSY_S)
+
+
+class DueNotice(NamedTuple):
+    """A notice that a worker took from the outbox.
+
+    Attributes:
+        reservation_id: Which reservation it is about.
+        template: Which text.
+        written_at: When it was put into the outbox.
+        attempts: Number of this attempt, from 1.
+        recent: Notices that the same recipient was sent within the last hour.
+    """
+
+    reservation_id: UUID
+    template: str
+    written_at: datetime
+    attempts: int
+    recent: int = 0
+
+
+class Outbox(Protocol):
+    """Letters that follow from events."""
+
+    def take(self, now: datetime) -> DueNotice | None:
+        """The one that is due longest, under a lease from now on; None if none is due."""
+
+    def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
+        """Keep what became of it. `due_at`: when it is to be tried again; None for never."""
+
+    def put_off(self, notice: DueNotice, due_at: datetime) -> None:
+        """Give it back as if it had not been taken: this was no try."""
+
+
+class OutboxRows:
+    """`Outbox` in PostgreSQL."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._datastore = storage.datastore
+
+    def take(self, now: datetime) -> DueNotice | None:
+        """The one that is due longest, under a lease from now on; None if none is due."""
+        taken = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S), "limit": 1}
+        with self._datastore.get_connection() as conn:
+            row: Any = conn.execute(QUERIES["take_outbox"], taken).fetchone()
+        return None if row is None else DueNotice(**row)
+
+    def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
+        """Keep what became of it. `due_at`: when it is to be tried again; None for never."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(QUERIES["close_outbox"], (due_at, outcome, notice.reservation_id, notice.template))
+
+    def put_off(self, notice: DueNotice, due_at: datetime) -> None:
+        """Give it back as if it had not been taken: this was no try."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(QUERIES["put_off_outbox"], (due_at, PUT_OFF, notice.reservation_id, notice.template))
+
+
+def send_notices(
+    outbox: Outbox,
+    find: Callable[[UUID], Reservation | None],
+    steps: Steps,
+    channel: Channel,
+    enough: Callable[[], bool] = lambda: False,
+    rests: Rests | None = None,
+    hourly_max: int | None = None,
+) -> int:
+    """Send the notices that are due; how many were looked at.
+
+    A notice whose sending may have succeeded is not tried again: a second one would worry more than a lost one.
+    A worker that dies between taking and sending leaves it to be tried after the lease.
+
+    Args:
+        outbox: Where they wait.
+        find: A reservation by its id.
+        steps: For time, addresses and letters.
+        channel: What the notices go out by.
+        enough: Turns true when no further one is to be begun.
+        rests: Which groups' systems are left alone for now: their notices are put off, so that no other waits.
+        hourly_max: How many notices a recipient may get within an hour; those beyond it are deferred. None: no limit.
+    """
+    for tried in range(TAKEN_MAX):
+        if enough() or not _send_one(outbox, find, steps, channel, rests, hourly_max):
+            return tried
+    return TAKEN_MAX
+
+
+def _send_one(
+    outbox: Outbox,
+    find: Callable[[UUID], Reservation | None],
+    steps: Steps,
+    channel: Channel,
+    rests: Rests | None,
+    hourly_max: int | None,
+) -> bool:
+    """Send one notice, or put it off; False if none is due."""
+    now = steps.now()
+    notice = outbox.take(now)
+    if notice is None:
+        return False
+    item = find(notice.reservation_id)
+    group = item.group if item else None
+    is_resting = rests is not None and group is not None and rests.has(group)
+    if is_resting or (hourly_max is not None and notice.recent >= hourly_max):
+        _put_off(outbox, notice, now)
+        return True
+    address = steps.addresses([item.recipient_id]).get(item.recipient_id) if item else None
+    letter = _letter(steps, notice, item, address) if item and isinstance(address, str) else None
+    if letter is None:
+        outcome, again = _why_not_sent(address), False
+    else:
+        result = channel.send(letter)
+        if rests is not None and group is not None:
+            rests.note(group, result)
+        if isinstance(result, Rejected) and result.about_connection:
+            _put_off(outbox, notice, now)
+            return True
+        outcome = outcome_word(result)
+        retryable = not isinstance(result, Accepted | Uncertain)
+        final = isinstance(result, Rejected) and result.final
+        again = retryable and not final and notice.attempts < ATTEMPTS_MAX
+    outbox.close(notice, now + timedelta(seconds=RETRY_S * notice.attempts) if again else None, outcome)
+    return True
+
+
+def _why_not_sent(address: str | UnverifiedAddress | None) -> str:
+    if isinstance(address, UnverifiedAddress):
+        return ADDRESS_MISMATCH
+    return "recipient_forgotten" if address is None else "not_needed"
+
+
+def _put_off(outbox: Outbox, notice: DueNotice, now: datetime) -> None:
+    """Leave a notice for later without counting a try, for a day at most."""
+    if now - notice.written_at < PUT_OFF_MAX:
+        outbox.put_off(notice, now + timedelta(seconds=RETRY_S))
+    else:
+        outbox.close(notice, None, PUT_OFF)
+
+
+def _letter(steps: Steps, notice: DueNotice, item: Reservation, address: str) -> Letter | None:
+    """What is to be sent; None if it would not be true any more."""
+    if notice.template == CORRECTION_NOTICE:
+        is_moved = item.refund_cause == "corrected"
+        return steps.press.correction_notice(item, address, notice.written_at) if is_moved else None
+    if notice.template == MOVE_NOTICE:
+        return steps.press.move_notice(item, address, notice.written_at)
+    if not notice.template.startswith(ENDS_IN):
+        return None if item.counts_or_holds else steps.press.refund_notice(item, address, notice.written_at)
+    if not item.access_stands or item.is_access_over(steps.now()):
+        return None
+    return steps.press.ends_soon(item, address, int(notice.template.removeprefix(ENDS_IN)), notice.written_at)

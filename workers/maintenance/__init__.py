@@ -1,0 +1,1 @@
+"""Periodic work: retention, log consumers, the drift sample."""

@@ -1,0 +1,1 @@
+"""Heartbeats, task metrics and the worker's metrics server."""

@@ -1,0 +1,25 @@
+"""Noticing that the broker forgot everything: it was flushed, or started again without what it held.
+
+The sweep trusts the wake-up calls that it gave for a while. Those are gone then, and need not be waited for.
+"""
+
+import contextlib
+
+import redis
+
+from workers.monitoring.heartbeat import client_of
+
+KEY = "ledger:remembers"
+
+
+class BrokerMemory:
+    """Leaves a mark in the broker and looks whether it is still there."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._client = client_of(redis_url)
+
+    def has_lost_everything(self) -> bool:
+        """True once after each loss, to one of those who ask; False if the broker does not answer."""
+        with contextlib.suppress(redis.RedisError):
+            return bool(self._client.set(KEY, "1", nx=True))
+        return False

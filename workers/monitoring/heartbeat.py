@@ -1,0 +1,104 @@
+"""Signs of life of worker and beat, as keys in Redis that expire: what `/readyz` and health checks read.
+
+Run as `python -m workers.monitoring.heartbeat worker|beat` it exits 0 if REDIS_URL holds a fresh sign of that name.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from projections.terminal.text import say_error
+
+RENEW_S = 3.0
+EXPIRES_S = 15
+TIMEOUT_S = 1.0
+
+
+class SignOfLife:
+    """Renews one key for as long as the process lives and `is_well`. Redis away is no reason to stop trying."""
+
+    def __init__(self, redis_url: str, name: str, is_well: Callable[[], bool] = lambda: True) -> None:
+        self._key = key_of(name)
+        self._client = client_of(redis_url)
+        self._is_well = is_well
+        self._ending = threading.Event()
+        threading.Thread(target=self._run, name=f"alive-{name}", daemon=True).start()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            if self._is_well():
+                with contextlib.suppress(redis.RedisError):  # `/readyz` says so; it is tried again
+                    self._client.set(self._key, "1", ex=EXPIRES_S)
+            self._ending.wait(RENEW_S)
+
+
+class Recently:
+    """True for some time after the last `touch`; a new one begins as touched."""
+
+    def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._monotonic = monotonic
+        self._last = monotonic()
+
+    def touch(self) -> None:
+        """It happened now."""
+        self._last = self._monotonic()
+
+    def __call__(self) -> bool:
+        """Whether it happened lately."""
+        return self._monotonic() - self._last < self._seconds
+
+
+def announce(redis_url: str, scheduled_every_s: float) -> None:
+    """Give signs of life once this process turns out to be a worker that is ready, or beat.
+
+    Args:
+        redis_url: Where the signs are kept.
+        scheduled_every_s: How often beat sends something; it is well while it did so within three such times.
+    """
+    from celery.signals import after_task_publish, beat_init, worker_ready  # noqa: PLC0415 - health checks do without
+
+    def worker(**_: Any) -> None:
+        SignOfLife(redis_url, "worker")
+
+    def beat(**_: Any) -> None:
+        scheduled = Recently(max(3 * scheduled_every_s, EXPIRES_S))
+        after_task_publish.connect(lambda **_: scheduled.touch(), weak=False)
+        SignOfLife(redis_url, "beat", scheduled)
+
+    worker_ready.connect(worker, weak=False)
+    beat_init.connect(beat, weak=False)
+
+
+def key_of(name: str) -> str:
+    """The key of a sign."""
+    return f"ledger:alive:{name}"
+
+
+def client_of(redis_url: str) -> "redis.Redis":
+    """A client that never waits for long."""
+    return redis.Redis.from_url(
+        redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+    )
+
+
+def main() -> int:
+    """Look for the sign that the command line names."""
+    try:
+        found = client_of(os.environ["REDIS_URL"]).exists(key_of(sys.argv[1]))
+    except redis.RedisError as away:
+        say_error(f"the broker cannot be reached: {away}")
+        return 1
+    return 0 if found else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

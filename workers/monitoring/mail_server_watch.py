@@ -1,0 +1,105 @@
+"""Whether the mail server can be reached: asked at a worker's start, and again while it can't or a connection failed.
+
+A server that answers is not asked again: some count connections. What was found is a key in the broker that expires,
+which `/readyz`, the dashboard and the metrics show.
+"""
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import redis
+
+from workers.channels.smtp.server_url import MailServerAddress
+from workers.monitoring.broker_watch import MAIL_MISSING
+from workers.monitoring.heartbeat import client_of
+
+LOOK_S: Final = 15.0
+EXPIRES_S: Final = 60
+CONNECT_S: Final = 2.0
+
+log = logging.getLogger(__name__)
+
+
+def why_unreachable(server: MailServerAddress) -> str | None:
+    """Connect once without a word; None if that worked, else the system's reason."""
+    try:
+        socket.create_connection((server.host, server.port), CONNECT_S).close()
+    except OSError as away:
+        return away.strerror or str(away) or type(away).__name__
+    return None
+
+
+def mark_missing(redis_url: str) -> Callable[[], None]:
+    """Make a function that notes, for `EXPIRES_S` seconds, that a connection to the mail server failed."""
+    client = client_of(redis_url)
+
+    def mark() -> None:
+        with contextlib.suppress(redis.RedisError):  # `/readyz` says that the broker is away
+            client.set(MAIL_MISSING, "1", ex=EXPIRES_S)
+
+    return mark
+
+
+class MailServerWatch:
+    """Looks in a thread until `close`.
+
+    Args:
+        redis_url: Where the finding is kept.
+        server: The mail server.
+        look: Says why a server can't be reached.
+        wait: Waits so many seconds, or until the end.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        server: MailServerAddress,
+        *,
+        look: Callable[[MailServerAddress], str | None] = why_unreachable,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+    ) -> None:
+        self._client = client_of(redis_url)
+        self._mark = mark_missing(redis_url)
+        self._server, self._look, self._wait = server, look, wait
+        self._was_missing = False
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mail-server-watch", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closing.set()
+        self._thread.join(CONNECT_S * 2)
+
+    def _run(self) -> None:
+        self._find_out()
+        while not self._wait(self._closing, LOOK_S):
+            if self._was_missing or self._is_marked():
+                self._find_out()
+
+    def _is_marked(self) -> bool:
+        try:
+            return bool(self._client.exists(MAIL_MISSING))
+        except redis.RedisError:
+            return False
+
+    def _find_out(self) -> None:
+        why = self._look(self._server)
+        if why is not None:
+            self._mark()
+            if not self._was_missing:
+                log.error(
+                    "mail server %s is unavailable (%s): start it, or set LEDGER_SMTP_URL; "
+                    "invitations wait until their deadline",
+                    self._server, why,
+                )  # fmt: skip
+        else:
+            with contextlib.suppress(redis.RedisError):
+                self._client.delete(MAIL_MISSING)
+            if self._was_missing:
+                log.warning("mail server %s is available again", self._server)
+        self._was_missing = why is not None

@@ -1,0 +1,153 @@
+"""The worker's own `/metrics` and `/healthz`, served by its main process for all its children.
+
+It must not stop a worker: if its port is taken it says so once and tries again.
+"""
+
+import contextlib
+import http.server
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from celery.signals import task_received, worker_ready
+
+from projections.monitoring.disk import DiskNumbers
+from projections.monitoring.ledger_collector import LedgerNumbers
+from projections.telemetry import multiprocess
+from projections.telemetry.exposition import MEDIA_TYPE, Exposition
+from projections.telemetry.metrics import STARTED, declare_zeroes
+from workers.monitoring.broker_watch import BrokerState, BrokerWatch
+from workers.monitoring.heartbeat import Recently
+from workers.settings import WorkerSettings
+
+RETRY_S: Final = 3.0
+REQUEST_S_MAX: Final = 10.0
+TURN_S: Final = 3.0
+TURN_S_MAX: Final = 30.0
+IDLE_S_MAX: Final = 300.0
+"""Above a task's time limit: a worker whose children are all busy takes nothing meanwhile."""
+
+log = logging.getLogger(__name__)
+
+
+class Exporter:
+    """Serves both in a thread until `close`.
+
+    Args:
+        host: Address to listen on.
+        port: Its port; 0 takes a free one.
+        text: What `/metrics` answers.
+        trouble: What is wrong with this worker, for `/healthz`; None if nothing is.
+    """
+
+    def __init__(
+        self, host: str, port: int, text: Callable[[], bytes], trouble: Callable[[], str | None] = lambda: None
+    ) -> None:
+        self._address = (host, port)
+        self._handler = _handler(text, trouble)
+        self._ending = threading.Event()
+        self._server: http.server.ThreadingHTTPServer | None = None
+        self._listening = threading.Event()
+        threading.Thread(target=self._run, name="metrics", daemon=True).start()
+
+    def port(self, wait_s: float) -> int | None:
+        """The port that it listens on; None if it does not within this time."""
+        self._listening.wait(wait_s)
+        return None if self._server is None else int(self._server.server_address[1])
+
+    def close(self) -> None:
+        """End it."""
+        self._ending.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def _run(self) -> None:
+        told = False
+        while not self._ending.is_set():
+            try:
+                self._server = http.server.ThreadingHTTPServer(self._address, self._handler)
+            except OSError as refused:
+                if not told:
+                    log.warning(
+                        "serving /metrics on port %d failed (%s): set LEDGER_WORKER_METRICS_PORT to a free one",
+                        self._address[1], refused.strerror,
+                    )  # fmt: skip
+                told = True
+                self._ending.wait(RETRY_S)
+                continue
+            self._server.daemon_threads = True
+            self._listening.set()
+            self._server.serve_forever()
+
+
+def _handler(text: Callable[[], bytes], trouble: Callable[[], str | None]) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        timeout = REQUEST_S_MAX
+
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, MEDIA_TYPE, text())
+            elif self.path == "/healthz":
+                found = trouble()
+                self._answer(503 if found else 200, "text/plain; charset=utf-8", (found or "well").encode())
+            else:
+                self.send_error(404)
+
+        def _answer(self, status: int, media_type: str, body: bytes) -> None:
+            with contextlib.suppress(OSError):  # whoever asked has gone
+                self.send_response(status)
+                self.send_header("Content-Type", media_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+            """A scrape is no request of anybody's."""
+
+    return Handler
+
+
+def start_exporter(settings: WorkerSettings) -> Exporter | None:
+    """Serve the metrics of this worker and its children, unless the settings say not to."""
+    declare_zeroes()
+    STARTED.labels("worker").set_to_current_time()
+    if settings.worker_metrics_port == 0:
+        return None
+    if multiprocess.folder() is None:
+        log.warning("PROMETHEUS_MULTIPROC_DIR is missing: metrics of the worker's child processes are not served")
+    watch = BrokerWatch(settings.redis_url.get_secret_value())
+    exposition = Exposition(
+        [
+            LedgerNumbers(settings.database_url.get_secret_value()),
+            watch.numbers,
+            DiskNumbers(settings.watched_disk),
+        ]
+    )
+    turning, consuming = Recently(TURN_S_MAX), Recently(IDLE_S_MAX)
+    task_received.connect(lambda **_: consuming.touch(), weak=False)
+    worker_ready.connect(lambda sender, **_: sender.timer.call_repeatedly(TURN_S, turning.touch), weak=False)
+    return Exporter(
+        settings.worker_metrics_host,
+        settings.worker_metrics_port,
+        exposition,
+        lambda: trouble_of(watch.state, is_turning=turning(), is_consuming=consuming()),
+    )
+
+
+def trouble_of(broker: BrokerState, *, is_turning: bool, is_consuming: bool) -> str | None:
+    """What keeps a worker from its work; None if nothing does.
+
+    Args:
+        broker: The last look at the broker.
+        is_turning: Whether its event loop, which takes messages and answers questions, turned lately.
+        is_consuming: Whether this worker was given a message lately.
+    """
+    if not broker.is_up:
+        return "the broker is away"
+    if not is_turning:
+        return f"the worker's event loop did not turn for {TURN_S_MAX:.0f} s"
+    if broker.queued and not is_consuming:
+        return f"{broker.queued} message(s) wait and this worker took none for {IDLE_S_MAX:.0f} s"
+    return None

@@ -1,0 +1,81 @@
+"""Rate, errors and duration of Celery tasks, one log line for each, and the life of the worker's child processes."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery import Task
+from celery.signals import task_postrun, task_prerun
+from prometheus_client.multiprocess import mark_process_dead
+
+from domain.values.trace_ids import outside_trace_id
+from projections.monitoring.pool import show_pool
+from projections.storage.bootstrap import Storage
+from projections.telemetry import multiprocess
+from projections.telemetry.metrics import (
+    ERRORS,
+    TASK_RUNS,
+    TASK_SECONDS,
+    TASKS,
+    WORKER_PROCESSES,
+    declare_zeroes,
+    known,
+)
+from workers.celery_ext.outage_log_filters import reason_of
+
+log = logging.getLogger(__name__)
+
+NO_ID = "unnamed"
+"""Stands for a task id that is not of the form in which Celery makes them."""
+
+_began: dict[str, float] = {}
+
+
+def measure_tasks(storage: Callable[[], Storage | None]) -> None:
+    """Count every task that runs in this process.
+
+    Args:
+        storage: This process's, whose pool is shown after each task.
+    """
+
+    def begin(task_id: str, **_: Any) -> None:
+        _began[task_id] = time.perf_counter()
+
+    def end(task_id: str, task: Task, state: str | None, retval: object = None, **_: Any) -> None:
+        name = known(task.name, TASKS)
+        seconds = time.perf_counter() - _began.pop(task_id, time.perf_counter())
+        TASK_SECONDS.labels(name).observe(seconds)
+        is_ok = state == "SUCCESS"
+        outcome = "ok" if is_ok else "failed"
+        TASK_RUNS.labels(name, outcome).inc()
+        spent = {"outcome": outcome, "ms": round(seconds * 1000, 2)}
+        line = {"action": task.name, "task_id": known_task_id(task_id), **spent}
+        if is_ok:
+            log.info("task", extra=line)
+        else:
+            ERRORS.labels("celery_error").inc()
+            log.warning("task", extra={**line, "reason": reason_of(retval)})
+        if (opened := storage()) is not None:
+            show_pool(opened)
+
+    task_prerun.connect(begin, weak=False)
+    task_postrun.connect(end, weak=False)
+
+
+def known_task_id(given: str | None) -> str:
+    """Return the id of a task for logs and events. Someone who publishes by hand may choose any text for it."""
+    return outside_trace_id(given or "") or NO_ID
+
+
+def begin_process() -> None:
+    """A child process of the worker begins."""
+    declare_zeroes()
+    WORKER_PROCESSES.inc()
+
+
+def end_process() -> None:
+    """It ends; its gauges end with it, its counts stay."""
+    if (folder := multiprocess.folder()) is not None:
+        mark_process_dead(os.getpid(), str(folder))  # type: ignore[no-untyped-call]  # prometheus_client ships this one without types

@@ -1,0 +1,112 @@
+"""One message of a webhook: made from an event, signed, posted, and what the answer means.
+
+It is thin: which event of which code and reservation, and when. Whoever wants more asks the API with these ids.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from domain.webhooks.signatures import sign
+from projections.repositories.webhook_deliveries import TEST_TYPE, DueDelivery
+from projections.telemetry.metrics import WEBHOOK_SECONDS
+from workers.http_client.client import NotSentError, Poster, UnansweredError, wait_of
+
+OK, REDIRECTS, REFUSALS, FAULTS = 200, 300, 400, 500
+GONE, THROTTLED = 410, 429
+UNAVAILABLE: Final = 503
+
+
+class Sent(NamedTuple):
+    """What became of one try.
+
+    Attributes:
+        outcome: Stable word: taken, redirected, refused, gone, throttled, server_error, or why there was no answer.
+        status: The answer's, if there was one.
+        ms: How long it took.
+        asked_s: What the other side asked to wait, if it did.
+    """
+
+    outcome: str
+    status: int | None
+    ms: int
+    asked_s: float | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """The other side has it."""
+        return self.outcome == "taken"
+
+    @property
+    def is_gone(self) -> bool:
+        """It wants no more, ever."""
+        return self.outcome == "gone"
+
+    @property
+    def is_away(self) -> bool:
+        """The endpoint is to be left alone for a while, rather than this one message."""
+        return self.outcome not in {"taken", "gone", "refused", "redirected"}
+
+
+class _Thin(msgspec.Struct, frozen=True):
+    """What a message tells of an event, whatever else that holds and of whichever version it is."""
+
+    at: datetime
+    reservation_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sends messages; for any number of threads."""
+
+    poster: Poster
+
+    def send(self, url: str, secrets: Sequence[str], one: DueDelivery, now: datetime) -> Sent:
+        """Send a message about an event."""
+        return self._post(url, secrets, f"msg_{one.delivery_id.hex}", message_of(one), now)
+
+    def test(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> Sent:
+        """Send a message about nothing."""
+        body = msgspec.json.encode({"type": TEST_TYPE, "timestamp": now, "data": {}})
+        return self._post(url, secrets, f"msg_{delivery_id.hex}", body, now)
+
+    def _post(self, url: str, secrets: Sequence[str], message_id: str, body: bytes, now: datetime) -> Sent:
+        began = time.perf_counter()
+        status, asked_s = None, None
+        try:
+            answer = self.poster.post(url, sign(secrets, message_id, now, body), body)
+            status, asked_s, outcome = answer.status, wait_of(answer.retry_after, now), word_of(answer.status)
+        except NotSentError as not_sent:
+            outcome = not_sent.reason
+        except UnansweredError as unanswered:
+            outcome = unanswered.cause
+        seconds = time.perf_counter() - began
+        WEBHOOK_SECONDS.observe(seconds)
+        return Sent(outcome, status, int(seconds * 1000), asked_s if outcome in {"throttled", "server_error"} else None)
+
+
+def message_of(one: DueDelivery) -> bytes:
+    """The body, equal to the last byte on every try."""
+    thin = msgspec.json.decode(one.state, type=_Thin)
+    data = {"code_id": one.code_id, "version": one.version, "position": one.position}
+    if thin.reservation_id is not None:
+        data["reservation_id"] = thin.reservation_id
+    return msgspec.json.encode({"type": one.topic.partition(":")[0], "timestamp": thin.at, "data": data})
+
+
+def word_of(status: int) -> str:
+    """What a status means (Standard Webhooks 1.0: success is 2xx alone, 410 ends it, redirects are no success)."""
+    if OK <= status < REDIRECTS:
+        return "taken"
+    if status == GONE:
+        return "gone"
+    if status in {THROTTLED, UNAVAILABLE}:
+        return "throttled"
+    if status < REFUSALS:
+        return "redirected"
+    return "refused" if status < FAULTS else "server_error"
