@@ -1,6 +1,6 @@
 """Rebuilding the read models of a long log, against the bare loop that reads, decodes and folds it, and beside redeems.
 
-With `make bench`; or alone: `python -m benchmarks.scenarios.rebuild_throughput --events 10000000`, for a log of any length.
+With `make bench`; or alone, for a log of any length: `python -m benchmarks.scenarios.rebuild_throughput --events N`.
 """
 
 import argparse

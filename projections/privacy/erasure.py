@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
+from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from domain.values.identifiers import EmailAddress
@@ -159,7 +160,7 @@ class Eraser:
                 typed, digests = readable(vault, "recipient", found), [bytes(found[1])]
                 if typed is not None:
                     digests += vault.digests("recipient", normal_text("recipient", typed))
-                at.execute(QUERIES["delete_refusals_of_digests"], (digests,))
+                _delete_counts(at, digests)
             at.execute(QUERIES["delete_keys_of_recipient"], (recipient_id,))
             texts = at.execute(QUERIES["texts_of_recipient"], {"recipient_id": recipient_id}).fetchall()
             become_keeper_of_the_vault(conn)
@@ -167,11 +168,9 @@ class Eraser:
             return at.execute(QUERIES["delete_recipient"], (recipient_id,)).rowcount > 0
 
     def erase_refusals(self, address: EmailAddress) -> None:
-        """Delete the digests of refused tries with this address, also of who never had a reservation."""
+        """Delete the digests of this address in refusals and rate limits, also where no reservation was ever made."""
         with self._cursor() as cursor:
-            cursor.execute(
-                QUERIES["delete_refusals_of_digests"], (list(self._storage.vault.digests("recipient", address.normal)),)
-            )
+            _delete_counts(cursor, list(self._storage.vault.digests("recipient", address.normal)))
 
     def remembered(self, forgotten: ForgottenList) -> Iterator[UUID]:
         """Who is in the list and known to the database all the same, as after a restored backup.
@@ -189,3 +188,9 @@ class Eraser:
     def _cursor(self) -> Iterator[Any]:
         with self._storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             yield cursor
+
+
+def _delete_counts(cursor: Cursor[Any], digests: list[bytes]) -> None:
+    """Delete what was counted by the digests of an email address: refused requests, and units of rate limits."""
+    cursor.execute(QUERIES["delete_refusals_of_digests"], (digests,))
+    cursor.execute(QUERIES["delete_limit_reports_of_digests"], (digests,))

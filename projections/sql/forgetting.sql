@@ -25,6 +25,11 @@ FROM reservations WHERE recipient_id = %(recipient_id)s;
 -- name: delete_refusals_of_digests
 DELETE FROM refusals WHERE recipient_digest = ANY(%s);
 
+-- name: delete_limit_reports_of_digests
+-- A key is the digest of an email address, alone or after that of a code. The counts of a deleted report are lost, once.
+DELETE FROM limit_reports r
+WHERE EXISTS (SELECT FROM unnest(r.keys) k, unnest(%s::bytea[]) d WHERE position(d IN k) > 0);
+
 -- name: delete_keys_of_recipient
 -- Their scope is a digest of code and address.
 DELETE FROM idempotency_keys WHERE reservation_id IN (SELECT reservation_id FROM reservations WHERE recipient_id = %s);

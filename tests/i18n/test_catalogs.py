@@ -23,7 +23,7 @@ from domain.values.timestamps import EARLIEST, LATEST
 from domain.webhooks.target_url import TargetFault
 from projections.repositories.group_channels import CallbackRefusal
 
-API: Final = LOCALES.parent
+API: Final = LOCALES.parents[1]
 CAUSES: Final = get_args(RefundCause)
 STATES: Final = get_args(PublicState)
 FAILURES: Final = (

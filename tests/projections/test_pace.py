@@ -54,7 +54,7 @@ def test_it_pauses_only_while_others_write(bench: LedgerBench) -> None:
 
 def test_a_process_stands_back() -> None:
     """Its own niceness is what the machine has of it."""
-    told = "from projections.rebuild.throttle import stand_back; import os; stand_back(); print(os.nice(0))"
+    told = "from projections.replay.worker_pool import stand_back; import os; stand_back(); print(os.nice(0))"
     ended = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=50)
 
     assert int(ended.stdout) == max(os.nice(0), NICENESS)
