@@ -1,5 +1,6 @@
-"""The lists of commands and of routes in `cli.md` and `api.md`, written from these themselves by `make docs`."""
+"""The lists of commands, routes and packages in `cli.md`, `api.md` and `architecture.md`, written by `make docs`."""
 
+import ast
 import base64
 import inspect
 from collections.abc import Iterator
@@ -14,12 +15,13 @@ from api.settings import ApiSettings
 
 DOCS = Path(__file__).parent
 MARK = "<!-- What follows is written by `make docs`. -->\n"
+ROOMS = ("domain", "projections", "api", "workers", "benchmarks")
 NO_KEYS = "1:" + base64.b64encode(bytes(32)).decode()
 
 
 def pages() -> dict[Path, str]:
-    """Both pages as they should be: what stands above the mark is written by hand."""
-    lists = {DOCS / "cli.md": _commands(), DOCS / "api.md": _routes()}
+    """Return each page as it should be: the text above the mark is written manually."""
+    lists = {DOCS / "cli.md": _commands(), DOCS / "api.md": _routes(), DOCS / "architecture.md": _packages()}
     return {page: f"{_by_hand(page)}{MARK}\n{chr(10).join(lines).rstrip()}\n" for page, lines in lists.items()}
 
 
@@ -42,6 +44,16 @@ def _routes() -> Iterator[str]:
             scopes = [scope for one in route.get("security", ()) for scope in next(iter(one.values()))]
             needs = f"`{scopes[0]}`" if scopes else ""
             yield f"| `{method.upper()} {path}` | {needs} | {route['summary']} |"
+
+
+def _packages() -> Iterator[str]:
+    """Yield every package with its purpose, the first line of its docstring, in the order of the tree."""
+    yield "| package | purpose |"
+    yield "|---|---|"
+    for room in ROOMS:
+        for file in sorted((DOCS.parent / room).rglob("__init__.py")):
+            docstring = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+            yield f"| `{file.parent.relative_to(DOCS.parent).as_posix()}/` | {docstring.splitlines()[0]} |"
 
 
 def _commands() -> Iterator[str]:

@@ -172,12 +172,11 @@ def test_idle_connections_make_room_for_another_process() -> None:
         first.send_all(5)
         refused = second.send(1)
         until(lambda: first.sizes[-1][1] == 0, IDLE_S_LIMITED + CLOSER_S * 2)
-        until(lambda: second.connections.room() > 0)
-        outcome = second.send(2)
+        # The server may still count the connection that the first process has just closed.
+        until(lambda: second.connections.room() > 0 and isinstance(second.send(2), Accepted), 10.0)
 
     assert isinstance(refused, Rejected)
     assert refused.about_connection
-    assert isinstance(outcome, Accepted)
 
 
 def test_message_that_waits_in_vain_keeps_its_attempt() -> None:
