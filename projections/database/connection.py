@@ -20,7 +20,7 @@ from psycopg.waiting import Ready, Wait
 from domain.application import Steps
 from projections.database.pool import ForkedPoolError, LedgerPool
 from projections.database.timestamps import register
-from projections.sql import QUERIES
+from projections.sql.database import DatabaseSql
 
 register()
 
@@ -207,7 +207,7 @@ class DatabaseClock:
         """Ask the database for the time; half the round trip is taken off."""
         started = self._monotonic()
         with conn.cursor(row_factory=tuple_row) as cursor:
-            row = cursor.execute(QUERIES["database_now"]).fetchone()
+            row = cursor.execute(DatabaseSql.database_now).fetchone()
         if row is None:
             raise AssertionError
         ended = self._monotonic()

@@ -2,11 +2,9 @@
 
 import struct
 from collections.abc import Generator
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import Connection
-
-from projections.sql import QUERIES
 
 _HEAD = struct.Struct(">hi16siqiqi")
 _COPY_HEADER_BYTES = 19
@@ -16,14 +14,16 @@ Stored = tuple[bytes, int, int, str, bytes]
 """One row of the log, not decoded yet: stream, version, position, topic, state. A bare tuple, as millions are made."""
 
 
-def copied_events(conn: Connection[Any], query: str, params: tuple[Any, ...]) -> Generator[Stored, None, None]:
+def copied_events(
+    conn: Connection[Any], query: LiteralString, params: tuple[Any, ...]
+) -> Generator[Stored, None, None]:
     """What one of the statements that copy the log out gives; to be read to its end, or closed.
 
     psycopg waits anew for each row, which costs as much as decoding it; what libpq has at hand is taken from it.
     """
     topics: dict[bytes, str] = {}
     unpack, head, take = _HEAD.unpack_from, _HEAD.size, conn.pgconn.get_copy_data
-    with conn.cursor().copy(QUERIES[query], params) as copy:
+    with conn.cursor().copy(query, params) as copy:
         begin = _COPY_HEADER_BYTES
         while block := copy.read():
             data = bytes(block)[begin:]

@@ -15,7 +15,7 @@ from projections import sql
 from projections.database.connection import connect, describe
 from projections.database.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
 from projections.database.roles import prepare_roles
-from projections.sql import QUERIES
+from projections.sql.database import DatabaseSql
 
 MIGRATION_LOCK = 1818518632
 MIGRATION_S_MAX = 600
@@ -64,7 +64,7 @@ def check_schema(database_url: str) -> None:
     """
     try:
         with connect(database_url) as conn:
-            applied = [row[0] for row in conn.execute(QUERIES["applied_migrations"])]
+            applied = [row[0] for row in conn.execute(DatabaseSql.applied_migrations)]
     except psycopg.errors.UndefinedTable:
         applied = []
     except psycopg.OperationalError as away:

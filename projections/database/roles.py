@@ -19,7 +19,7 @@ from psycopg.rows import tuple_row
 
 from projections.database.connection import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, connect, describe
 from projections.database.errors import RolesMissingError, StorageUnavailableError
-from projections.sql import QUERIES
+from projections.sql.database import DatabaseSql
 
 APPEND_ONLY: Final = ("ledger_events", "audit", "checkpoints")
 VAULT: Final = ("code_texts", "recipients", "private_texts")
@@ -68,7 +68,7 @@ def owns_schema(database_url: str) -> bool:
     """
     try:
         with connect(database_url) as conn:
-            row = conn.execute(QUERIES["owns_schema"]).fetchone()
+            row = conn.execute(DatabaseSql.owns_schema).fetchone()
     except psycopg.OperationalError as error:
         message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(error).strip()}"
         raise StorageUnavailableError(message) from error
@@ -102,14 +102,14 @@ def who_may_change_the_log(database_url: str) -> list[str]:
     """
     try:
         with connect(database_url) as conn:
-            return sorted(row[0] for row in conn.execute(QUERIES["who_may_change_the_log"]))
+            return sorted(row[0] for row in conn.execute(DatabaseSql.who_may_change_the_log))
     except psycopg.OperationalError as away:
         raise StorageUnavailableError(str(away).strip()) from away
 
 
 def _make(conn: Connection[Any], role: str) -> None:
     """Both roles, where they are missing."""
-    row = conn.execute(QUERIES["role_facts"], (role, forgetting(role))).fetchone()
+    row = conn.execute(DatabaseSql.role_facts, (role, forgetting(role))).fetchone()
     may_make, *there = row or (False, False, False)
     missing = [name for name, is_there in zip((role, forgetting(role)), there, strict=True) if not is_there]
     if missing and not may_make:
@@ -134,7 +134,7 @@ def _make(conn: Connection[Any], role: str) -> None:
 def _grant(conn: Connection[Any], role: str) -> None:
     """Exactly the rights that they should have, on each table as it is now."""
     for name, wanted in ((role, _of_running), (forgetting(role), _of_forgetting)):
-        granted: Mapping[str, list[str]] = dict(conn.execute(QUERIES["table_rights"], (name,)).fetchall())
+        granted: Mapping[str, list[str]] = dict(conn.execute(DatabaseSql.table_rights, (name,)).fetchall())
         who = sql.Identifier(name)
         _run(conn, "GRANT USAGE ON SCHEMA {} TO {}", sql.SQL("public"), who)
         for table, rights in granted.items():
@@ -143,7 +143,7 @@ def _grant(conn: Connection[Any], role: str) -> None:
             _run(conn, "REVOKE ALL ON {} FROM {}", sql.Identifier(table), who)
             if should:
                 _run(conn, f"GRANT {', '.join(should)} ON {{}} TO {{}}", sql.Identifier(table), who)
-    for (sequence,) in conn.execute(QUERIES["sequences_without_usage"], (role,)).fetchall():
+    for (sequence,) in conn.execute(DatabaseSql.sequences_without_usage, (role,)).fetchall():
         _run(conn, "GRANT USAGE ON SEQUENCE {} TO {}", sql.Identifier(sequence), sql.Identifier(role))
 
 
@@ -190,7 +190,7 @@ def _run(conn: Connection[Any], statement: str, *parts: sql.Composable) -> None:
 def become_keeper_of_the_vault(conn: Connection[Any]) -> None:
     """Take on, until the transaction ends, the role that may alter the vault; where the owner runs there is none."""
     with conn.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(QUERIES["vault_role"]).fetchone()
+        row = cursor.execute(DatabaseSql.vault_role).fetchone()
         if row is not None:
             cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(row[0])))
 

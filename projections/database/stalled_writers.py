@@ -14,7 +14,7 @@ import psycopg
 from eventsourcing.persistence import PersistenceError
 
 from projections.database.connection import LedgerDatastore
-from projections.sql import QUERIES
+from projections.sql.database import DatabaseSql
 from projections.telemetry.metrics import SILENT_WRITERS
 
 SILENT_S = 5.0
@@ -33,7 +33,7 @@ def end_silent_writers(datastore: LedgerDatastore, silent_s: float = SILENT_S) -
         PersistenceError, psycopg.Error: The database did not answer.
     """
     with datastore.get_connection() as conn:
-        row = conn.execute(QUERIES["end_silent_writers"], (silent_s,)).fetchone()
+        row = conn.execute(DatabaseSql.end_silent_writers, (silent_s,)).fetchone()
     ended = int(row["count"]) if row else 0
     if ended:
         SILENT_WRITERS.inc(ended)

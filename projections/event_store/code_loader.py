@@ -17,6 +17,7 @@ from projections.database.binary_arrays import BIGS, UUIDS
 from projections.database.connection import rows_of
 from projections.event_store.codec import decode
 from projections.event_store.snapshots import EVENTS_PER_PAGE, SHAPE, read_state
+from projections.sql.event_store import EventStoreSql
 
 
 class CodeLook:
@@ -82,10 +83,10 @@ class CodeLook:
         return {code_id: code for code_id, code in known.items() if code is not None}
 
     def _snapshots(self, code_ids: Iterable[UUID]) -> Steps[dict[UUID, RedeemCode]]:
-        asked = self._ask("snapshots_of_codes", UUIDS.array(list(code_ids)), SHAPE)
+        asked = self._ask(EventStoreSql.snapshots_of_codes, UUIDS.array(list(code_ids)), SHAPE)
         found = [read_state(state) for (state,) in (yield from rows_of(asked))]
         return {code.code_id: code for code in found if code is not None}
 
     def _ask_newer(self, known: Mapping[UUID, RedeemCode | None]) -> Cursor[Any]:
         versions = [code.version if code else 0 for code in known.values()]
-        return self._ask("newer_events", UUIDS.array(list(known)), BIGS.array(versions), EVENTS_PER_PAGE)
+        return self._ask(EventStoreSql.newer_events, UUIDS.array(list(known)), BIGS.array(versions), EVENTS_PER_PAGE)

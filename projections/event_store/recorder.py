@@ -31,7 +31,7 @@ from projections.database.errors import DEFECTS, StorageUnavailableError, unavai
 from projections.event_store.caches import StoreCaches
 from projections.event_store.row_mapping import EVENT_KINDS
 from projections.event_store.unit_of_work import PostgresUnitOfWork
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
 
 TRIES_MAX = 4
 """Transactions per batch: the first, and after a lost connection, race or deadlock up to three more."""
@@ -79,9 +79,9 @@ class LedgerRecorder(PostgresApplicationRecorder):
             return self._fetch_ids_after_insert_events(cursor, stored_events, **kwargs)
 
     def _insert_stored_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any) -> None:
-        curs.execute(QUERIES["lock_order"])
+        curs.execute(EventStoreSql.lock_order)
         curs.execute(
-            QUERIES["insert_events"],
+            EventStoreSql.insert_events,
             columns(
                 EVENT_KINDS,
                 ((event.originator_id, event.originator_version, event.topic, event.state) for event in stored_events),

@@ -22,7 +22,7 @@ from domain.working_set import Book
 from projections.database.binary_arrays import BYTEAS, MOMENTS, SMALLS, TEXTS, UUIDS, columns
 from projections.database.connection import rows_of
 from projections.event_store.caches import StoreCaches
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
 from projections.vault.vault import FoundDraft
 
 IDEMPOTENCY_DAYS = 7
@@ -44,7 +44,7 @@ def insert_outbox(cursor: Cursor[Any], book: Book) -> None:
     """
     rows = [row for recorded in book.new_events if (row := letter_that_follows(recorded.event, book)) is not None]
     if rows:
-        cursor.execute(QUERIES["insert_outbox"], columns((UUIDS, TEXTS, MOMENTS), rows))
+        cursor.execute(EventStoreSql.insert_outbox, columns((UUIDS, TEXTS, MOMENTS), rows))
 
 
 def letter_that_follows(event: Event, book: Book) -> tuple[UUID, str, datetime] | None:
@@ -77,7 +77,7 @@ def insert_revocations(cursor: Cursor[Any], book: Book) -> None:
         if isinstance(recorded.event, CodeRevoked) and book.codes[recorded.originator_id].reserved
     ]
     if revoked:
-        cursor.execute(QUERIES["insert_revocations"], columns((UUIDS, MOMENTS), revoked))
+        cursor.execute(EventStoreSql.insert_revocations, columns((UUIDS, MOMENTS), revoked))
 
 
 def remember_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
@@ -94,7 +94,7 @@ def remember_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Seq
     }
     if rows:
         arrays = columns((BYTEAS, BYTEAS, UUIDS, MOMENTS), [rows[key] for key in sorted(rows)])
-        cursor.execute(QUERIES["insert_idempotency_keys"], (*arrays, commands[0].context.now))
+        cursor.execute(EventStoreSql.insert_idempotency_keys, (*arrays, commands[0].context.now))
 
 
 def keep_refusals(
@@ -124,12 +124,12 @@ def keep_refusals(
     for day, rows in by_day.items():
         bound = (REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY)
         arrays = columns((UUIDS, MOMENTS, BYTEAS, SMALLS, TEXTS), rows)
-        kept = yield from rows_of(cursor.execute(QUERIES["insert_refusals"], (*arrays, *bound)))
+        kept = yield from rows_of(cursor.execute(EventStoreSql.insert_refusals, (*arrays, *bound)))
         if len(kept) < len(rows):
             caches.full_refusals.put(day, value=True)
     if unknown:
         now = commands[-1].context.now
-        cursor.execute(QUERIES["count_unknown_codes"], (now, CodeUnknown.code, unknown))
+        cursor.execute(EventStoreSql.count_unknown_codes, (now, CodeUnknown.code, unknown))
 
 
 def _is_full(caches: StoreCaches, day: tuple[UUID, str]) -> bool:

@@ -20,7 +20,7 @@ from domain.model import redeem_code
 from domain.model.redeem_code import FOLD, RedeemCode
 from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS, columns
 from projections.event_store.codec import decode
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
 
 EVENTS_PER_SNAPSHOT = 500
 """Events from one snapshot to the next; folding as many takes some 5 ms."""
@@ -60,7 +60,7 @@ def write_snapshots(cursor: Cursor[Any], codes: Iterable[RedeemCode]) -> None:
     """Keep states, in the transaction that made them or under a snapshot of the database that has their events."""
     rows = [(code.code_id, code.version, _encoder.encode(code)) for code in codes]
     if rows:
-        cursor.execute(QUERIES["upsert_snapshots"], (SHAPE, *columns(_KINDS, rows)))
+        cursor.execute(EventStoreSql.upsert_snapshots, (SHAPE, *columns(_KINDS, rows)))
 
 
 def write_missing(conn: Connection[Any], codes_max: int = CODES_PER_ROUND, seconds_max: float = ROUND_S_MAX) -> int:
@@ -76,9 +76,9 @@ def write_missing(conn: Connection[Any], codes_max: int = CODES_PER_ROUND, secon
     """
     until, written = time.monotonic() + seconds_max, 0
     with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
-        cursor.execute(QUERIES["forget_other_shapes"], (SHAPE,))
+        cursor.execute(EventStoreSql.forget_other_shapes, (SHAPE,))
         behind = {"shape": SHAPE, "behind": 2 * EVENTS_PER_SNAPSHOT, "limit": codes_max}
-        for (code_id,) in cursor.execute(QUERIES["codes_behind"], behind).fetchall():
+        for (code_id,) in cursor.execute(EventStoreSql.codes_behind, behind).fetchall():
             if time.monotonic() > until:
                 break
             write_snapshots(cursor, [fold_code(cursor, code_id)])
@@ -88,7 +88,7 @@ def write_missing(conn: Connection[Any], codes_max: int = CODES_PER_ROUND, secon
 
 def fold_code(cursor: Cursor[Any], code_id: UUID) -> RedeemCode:
     """One code as its log says now, from its snapshot if it has one; memory does not grow with its history."""
-    rows = cursor.execute(QUERIES["snapshots_of_codes"], ([code_id], SHAPE)).fetchall()
+    rows = cursor.execute(EventStoreSql.snapshots_of_codes, ([code_id], SHAPE)).fetchall()
     code = read_state(rows[0][0]) if rows else None
     return fold_on(cursor, code_id, code)
 
@@ -101,7 +101,7 @@ def fold_on(cursor: Cursor[Any], code_id: UUID, code: RedeemCode | None) -> Rede
     """
     while True:
         version = code.version if code else 0
-        rows = cursor.execute(QUERIES["stream_events"], (code_id, version, EVENTS_PER_PAGE)).fetchall()
+        rows = cursor.execute(EventStoreSql.stream_events, (code_id, version, EVENTS_PER_PAGE)).fetchall()
         for _, version, topic, state in rows:
             event = decode(topic, state)
             if code is None:
@@ -117,5 +117,5 @@ def fold_on(cursor: Cursor[Any], code_id: UUID, code: RedeemCode | None) -> Rede
 
 def stable_position(conn: Connection[Any]) -> int:
     """The highest position: positions appear in order, so everything up to it is there."""
-    row = conn.execute(QUERIES["stable_position"]).fetchone()
+    row = conn.execute(EventStoreSql.stable_position).fetchone()
     return int(row[0]) if row else 0

@@ -7,7 +7,7 @@ who holds a later one waits for an earlier one.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 from uuid import UUID
 
 from psycopg import Connection, Cursor
@@ -49,7 +49,7 @@ from projections.event_store.row_mapping import (
     reservation_row,
 )
 from projections.event_store.snapshots import are_due, write_snapshots
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
 
 OVERDUE_PER_CODE_MAX = 20
 REVOKED_PER_CODE_MAX = 200
@@ -73,7 +73,7 @@ class PostgresUnitOfWork:
     def load(self, commands: Sequence[Command]) -> Steps[Book]:
         """Lock what the commands touch and read it, in as few round trips as there are kinds of look-up."""
         book = self._book
-        self._cursor.execute(QUERIES["enter"])
+        self._cursor.execute(EventStoreSql.enter)
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         others = [command for command in commands if not isinstance(command, ReserveUse)]
         by_text = [command for command in others if isinstance(command, CorrectRecipient | RequestRebind)]
@@ -89,7 +89,7 @@ class PostgresUnitOfWork:
         self._lock(streams)
         codes = CodeLook(self._ask, self._caches.codes)
         yield from codes.ask(streams, issued)
-        held = self._ask("events_of_reservations", UUIDS.array(sorted(targeted))) if targeted else None
+        held = self._ask(EventStoreSql.events_of_reservations, UUIDS.array(sorted(targeted))) if targeted else None
         drafts = [draft for command in commands for draft in recipients_of(command)]
         if drafts:
             yield from self._load_recipients(drafts)
@@ -139,7 +139,7 @@ class PostgresUnitOfWork:
                 missing.add(reservation_id)
         if missing:
             for reservation_id, code_id in (
-                yield from self._all("code_ids_of_reservations", UUIDS.array(sorted(missing)))
+                yield from self._all(EventStoreSql.code_ids_of_reservations, UUIDS.array(sorted(missing)))
             ):
                 found[reservation_id] = code_id
                 self._caches.codes_of_reservations.put(reservation_id, code_id)
@@ -149,7 +149,7 @@ class PostgresUnitOfWork:
         """What rebinds of this batch move, for it ends with their success; and what waits for a removal to be sent."""
         book = self._book
         if missing := sorted(tied_to(book) - book.reservations.keys()):
-            yield from self._hold("events_of_reservations", missing)
+            yield from self._hold(EventStoreSql.events_of_reservations, missing)
 
     def _find_codes(self, commands: Sequence[ReserveUse | CorrectRecipient | RequestRebind]) -> Steps[None]:
         """Resolve digests of code texts; texts never change, so what is cached stays right."""
@@ -162,17 +162,17 @@ class PostgresUnitOfWork:
                 except KeyError:
                     missing.add(digest)
         if missing:
-            self._book.code_ids.update((yield from self._all("code_ids_of_digests", sorted(missing))))
+            self._book.code_ids.update((yield from self._all(EventStoreSql.code_ids_of_digests, sorted(missing))))
 
     def _lock(self, streams: Iterable[UUID]) -> None:
         """Advisory locks in one order for everybody; two streams on one key only wait for one another."""
         keys = sorted({int.from_bytes(code_id.bytes[:8], "big", signed=True) for code_id in streams})
         if keys:
-            self._cursor.execute(QUERIES["lock_streams"], (keys,))
+            self._cursor.execute(EventStoreSql.lock_streams, (keys,))
 
     def _load_recipients(self, drafts: Sequence[RecipientDraft]) -> Steps[None]:
         digests = sorted({digest for draft in drafts for digest in draft.digests})
-        found = yield from self._all("recipient_ids_of_digests", BYTEAS.array(digests))
+        found = yield from self._all(EventStoreSql.recipient_ids_of_digests, BYTEAS.array(digests))
         self._book.recipient_ids.update(found)
 
     def _load_for_redeems(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
@@ -185,11 +185,13 @@ class PostgresUnitOfWork:
         }
         if persons:
             pairs = sorted(persons)
-            yield from self._hold("events_of_persons", [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+            yield from self._hold(
+                EventStoreSql.events_of_persons, [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            )
         named = sorted({command.again for command in redeems if command.again})
         if named:
-            yield from self._hold("events_of_reservations", named)
-            yield from self._hold("events_of_followers", named)
+            yield from self._hold(EventStoreSql.events_of_reservations, named)
+            yield from self._hold(EventStoreSql.events_of_followers, named)
         yield from self._load_keys(redeems)
         yield from self._load_tight(redeems)
 
@@ -199,16 +201,18 @@ class PostgresUnitOfWork:
         persons = persons_named(commands, targeted, book)
         if persons:
             pairs = sorted(persons)
-            yield from self._hold("events_of_persons", [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+            yield from self._hold(
+                EventStoreSql.events_of_persons, [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            )
         moved = sorted({command.reservation_id for command in commands if isinstance(command, LOOKS_AT_MOVES)})
         if moved:
-            yield from self._hold("events_of_moves", moved)
+            yield from self._hold(EventStoreSql.events_of_moves, moved)
         revoked = {command.code_id for command in commands if isinstance(command, RevokeCode | SettleRevoked)}
         if revoked:
-            yield from self._hold("events_of_held", sorted(revoked), REVOKED_PER_CODE_MAX)
+            yield from self._hold(EventStoreSql.events_of_held, sorted(revoked), REVOKED_PER_CODE_MAX)
         noted = {command.note.text_id for command in commands if isinstance(command, NoteOnCode | NoteOnReservation)}
         if noted:
-            book.known_texts.update(row[0] for row in (yield from self._all("known_texts", sorted(noted))))
+            book.known_texts.update(row[0] for row in (yield from self._all(EventStoreSql.known_texts, sorted(noted))))
 
     def _load_newer(self, targets: Sequence[UUID], commands: Sequence[Command]) -> Steps[None]:
         """The same persons' newer reservations, where a use that was given back may be counted again.
@@ -217,19 +221,19 @@ class PostgresUnitOfWork:
         """
         wanted = may_be_retaken(targets, commands, self._book)
         if wanted:
-            yield from self._hold("events_of_newer", wanted)
+            yield from self._hold(EventStoreSql.events_of_newer, wanted)
 
     def _load_keys(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
         keys = (key for command in redeems if command.key for key in command.key.spellings())
         scopes = sorted({key.scope_digest for key in keys})
         if not scopes:
             return
-        rows = yield from self._all("remembered_keys", scopes, redeems[0].context.now)
+        rows = yield from self._all(EventStoreSql.remembered_keys, scopes, redeems[0].context.now)
         for scope, body, reservation_id in rows:
             self._book.remembered[scope] = RememberedKey(body, reservation_id)
         ids = [known.reservation_id for known in self._book.remembered.values()]
         if ids:
-            yield from self._hold("events_of_reservations", ids)
+            yield from self._hold(EventStoreSql.events_of_reservations, ids)
 
     def _load_tight(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
         """Overdue reservations and the next deadline, for codes where this batch may need them."""
@@ -242,13 +246,13 @@ class PostgresUnitOfWork:
             if code_id and (code := book.codes.get(code_id)) and _is_tight(code, count)
         )
         if tight:
-            overdue = self._ask("events_of_overdue", tight, now, OVERDUE_PER_CODE_MAX)
-            earliest = self._ask("earliest_deadlines", now, tight)
+            overdue = self._ask(EventStoreSql.events_of_overdue, tight, now, OVERDUE_PER_CODE_MAX)
+            earliest = self._ask(EventStoreSql.earliest_deadlines, now, tight)
             yield from self._take_reservations(overdue)
             found = yield from rows_of(earliest)
             book.earliest_deadlines.update({code_id: first for code_id, first in found if first})
 
-    def _hold(self, query: str, *params: Any) -> Steps[None]:
+    def _hold(self, query: LiteralString, *params: Any) -> Steps[None]:
         """Fold the reservations that a look-up finds and take them into the book."""
         yield from self._take_reservations(self._ask(query, *params))
 
@@ -259,28 +263,28 @@ class PostgresUnitOfWork:
             self._book.hold(reservation.fold(events[0][0], history))
 
     def _append(self, book: Book) -> None:
-        self._cursor.execute(QUERIES["lock_order"])
-        self._cursor.execute(QUERIES["insert_events"], columns(EVENT_KINDS, map(_stored, book.new_events)))
+        self._cursor.execute(EventStoreSql.lock_order)
+        self._cursor.execute(EventStoreSql.insert_events, columns(EVENT_KINDS, map(_stored, book.new_events)))
         codes, reservations = book.changed()
-        self._cursor.execute(QUERIES["upsert_balances"], columns(BALANCE_KINDS, map(balance_row, codes)))
+        self._cursor.execute(EventStoreSql.upsert_balances, columns(BALANCE_KINDS, map(balance_row, codes)))
         write_snapshots(
             self._cursor, (code for code in codes if are_due(self._loaded.get(code.code_id, 0), code.version))
         )
         rows = list(map(reservation_row, reservations))
         if rows:
-            self._cursor.execute(QUERIES["upsert_reservations"], columns(RESERVATION_KINDS, rows))
+            self._cursor.execute(EventStoreSql.upsert_reservations, columns(RESERVATION_KINDS, rows))
         opened, closed = case_rows((recorded.originator_id, recorded.event) for recorded in book.new_events)
         if opened:
-            self._cursor.execute(QUERIES["insert_cases"], columns(CASE_KINDS, opened))
+            self._cursor.execute(EventStoreSql.insert_cases, columns(CASE_KINDS, opened))
         if closed:
-            self._cursor.execute(QUERIES["close_cases"], columns(CLOSED_CASE_KINDS, closed))
+            self._cursor.execute(EventStoreSql.close_cases, columns(CLOSED_CASE_KINDS, closed))
 
-    def _all(self, query: str, *params: Any) -> Steps[list[Any]]:
+    def _all(self, query: LiteralString, *params: Any) -> Steps[list[Any]]:
         return (yield from rows_of(self._ask(query, *params)))
 
-    def _ask(self, query: str, *params: Any) -> Cursor[Any]:
+    def _ask(self, query: LiteralString, *params: Any) -> Cursor[Any]:
         """Send a question; its rows are read when they are wanted."""
-        return self._new_cursor().execute(QUERIES[query], params)
+        return self._new_cursor().execute(query, params)
 
     def _new_cursor(self) -> Cursor[Any]:
         return self._conn.cursor(row_factory=tuple_row, binary=True)

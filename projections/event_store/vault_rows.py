@@ -12,7 +12,7 @@ from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import RecipientDraft, TextDraft
 from domain.working_set import Book
 from projections.database.binary_arrays import BYTEAS, SMALLS, TEXTS, UUIDS, columns
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
 from projections.vault.vault import FoundDraft, PrivateText
 
 _FOUND_KINDS = (UUIDS, BYTEAS, SMALLS, BYTEAS, SMALLS)
@@ -24,7 +24,7 @@ def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> 
     """Insert new persons in the given (sorted) order; the statement fails if one of them is known by now."""
     if drafts:
         rows = [_found_row(cast("FoundDraft", draft)) for draft in drafts]
-        cursor.execute(QUERIES["insert_recipients"], columns(_FOUND_KINDS, rows))
+        cursor.execute(EventStoreSql.insert_recipients, columns(_FOUND_KINDS, rows))
 
 
 def insert_texts(cursor: Cursor[Any], book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
@@ -39,12 +39,12 @@ def insert_texts(cursor: Cursor[Any], book: Book, commands: Sequence[Command], r
         if (text := _text_of(command)) is not None:
             texts.append(_text_row(cast("PrivateText", text)))
     if codes:
-        cursor.execute(QUERIES["insert_code_texts"], columns(_CODE_KINDS, codes))
+        cursor.execute(EventStoreSql.insert_code_texts, columns(_CODE_KINDS, codes))
     if texts:
         named = {getattr(recorded.event, "text_id", None) for recorded in book.new_events}
         texts = [row for row in texts if row[0] in named]
     if texts:
-        cursor.execute(QUERIES["insert_private_texts"], columns(_TEXT_KINDS, texts))
+        cursor.execute(EventStoreSql.insert_private_texts, columns(_TEXT_KINDS, texts))
 
 
 def _text_of(command: Command) -> TextDraft | None:

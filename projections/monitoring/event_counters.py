@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from psycopg import Connection
 
-from projections.sql import QUERIES
+from projections.sql.monitoring import MonitoringSql
 
 STRETCH_MAX: Final = 20_000
 """Events per transaction: some 0.1 s."""
@@ -30,17 +30,17 @@ def advance(conn: Connection[Any]) -> int:
 
 
 def _advance_once(conn: Connection[Any]) -> int:
-    row = conn.execute(QUERIES["take_tallies"]).fetchone()
+    row = conn.execute(MonitoringSql.take_tallies).fetchone()
     if row is None:
         return 0
     (after,) = _plain(row)
-    found = conn.execute(QUERIES["next_tallied"], (after, STRETCH_MAX)).fetchone()
+    found = conn.execute(MonitoringSql.next_tallied, (after, STRETCH_MAX)).fetchone()
     if found is None:
         raise AssertionError
     upto, count = _plain(found)
     if count:
-        conn.execute(QUERIES["add_tallies"], {"after": after, "upto": upto, "bounds": list(CLICK_TO_SENT_S)})
-        conn.execute(QUERIES["set_tallied"], (upto,))
+        conn.execute(MonitoringSql.add_tallies, {"after": after, "upto": upto, "bounds": list(CLICK_TO_SENT_S)})
+        conn.execute(MonitoringSql.set_tallied, (upto,))
     return int(count)
 
 

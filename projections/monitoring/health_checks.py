@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from projections.database.connection import connect, describe
 from projections.database.errors import unavailable_unless_defect
-from projections.sql import QUERIES
+from projections.sql.monitoring import MonitoringSql
 from projections.vault.random_source import POOL
 from projections.vault.vault import Vault
 from projections.verification.vault_check import Sample, sample_vault
@@ -48,7 +48,7 @@ def server_facts(database_url: str) -> ServerFacts:
     Raises:
         StorageUnavailableError: It can't be reached.
     """
-    row, asked_at = _ask(database_url, "server_facts")
+    row, asked_at = _ask(database_url, MonitoringSql.server_facts)
     now, version, standby, connections, connections_max, switched_off = row
     skew_s = (now - asked_at).total_seconds()
     return ServerFacts(
@@ -62,7 +62,7 @@ def backlog(database_url: str) -> Backlog:
     Raises:
         StorageUnavailableError: The database can't be reached.
     """
-    return Backlog(*_ask(database_url, "backlog")[0])
+    return Backlog(*_ask(database_url, MonitoringSql.backlog)[0])
 
 
 def tries_lately(database_url: str, window_s: float) -> tuple[int, int]:
@@ -71,7 +71,7 @@ def tries_lately(database_url: str, window_s: float) -> tuple[int, int]:
     Raises:
         StorageUnavailableError: The database can't be reached.
     """
-    unknown, redeemed = _ask(database_url, "tries_lately", window_s)[0]
+    unknown, redeemed = _ask(database_url, MonitoringSql.tries_lately, window_s)[0]
     return unknown, redeemed
 
 
@@ -81,7 +81,7 @@ def endpoints_lately(database_url: str) -> tuple[int, int, int]:
     Raises:
         StorageUnavailableError: The database can't be reached.
     """
-    enabled, failing, given_up = _ask(database_url, "endpoints_lately")[0]
+    enabled, failing, given_up = _ask(database_url, MonitoringSql.endpoints_lately)[0]
     return enabled, failing, given_up
 
 
@@ -92,15 +92,15 @@ def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) 
         StorageUnavailableError: The database can't be reached.
     """
     with unavailable_unless_defect(), connect(database_url) as conn:
-        size = conn.execute(QUERIES["size_of_vault"]).fetchall()[0][0]
+        size = conn.execute(MonitoringSql.size_of_vault).fetchall()[0][0]
         return sample_vault(conn, vault, POOL.uuid(), is_over), size
 
 
-def _ask(database_url: str, query: str, *parameters: object) -> tuple[tuple[Any, ...], datetime]:
+def _ask(database_url: str, query: LiteralString, *parameters: object) -> tuple[tuple[Any, ...], datetime]:
     """One row, and this host's time in the middle of the question."""
     with unavailable_unless_defect(), connect(database_url) as conn:
         started, asked = time.monotonic(), datetime.now(UTC)
-        row = conn.execute(QUERIES[query], parameters).fetchone()
+        row = conn.execute(query, parameters).fetchone()
         half = (time.monotonic() - started) / 2
     if row is None:
         raise AssertionError

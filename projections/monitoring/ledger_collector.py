@@ -19,7 +19,7 @@ from domain.events import EVENT_TYPES, Ending, RefundCause
 from projections.database.connection import connect, connection_options
 from projections.database.errors import DEFECTS
 from projections.monitoring.event_counters import CLICK_TO_SENT_S, advance
-from projections.sql import QUERIES
+from projections.sql.monitoring import MonitoringSql
 from projections.verification.drift_sample import last_verified
 
 FRESH_S: Final = 5.0
@@ -130,8 +130,8 @@ class LedgerNumbers:
         with connect(self._database_url, **options) as conn:
             advance(conn)
             with conn.cursor(row_factory=namedtuple_row) as cursor:
-                row = cursor.execute(QUERIES["ledger_gauges"]).fetchall()[0]
-            tallies = {(name, label): count for name, label, count in conn.execute(QUERIES["all_tallies"])}
+                row = cursor.execute(MonitoringSql.ledger_gauges).fetchall()[0]
+            tallies = {(name, label): count for name, label, count in conn.execute(MonitoringSql.all_tallies)}
             verified = {last.kind: (last.at.timestamp(), last.position) for last in last_verified(conn)}
         return _Found(is_up=True, gauges=_gauges(row), tallies=tallies, verified=verified)
 

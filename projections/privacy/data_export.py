@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.values.identifiers import EmailAddress
 from projections.read_models.reader import ReservationHistory
 from projections.read_models.support_queries import OwnTry, SupportReader
+from projections.sql.privacy import PrivacySql
 from projections.vault.vault import FoundRow
 
 ROWS_MAX: Final = 100_000
@@ -45,7 +46,7 @@ class PersonReader(SupportReader):
             SealBrokenError: The row that is found by the address is not surely theirs.
         """
         vault = self._storage.vault
-        rows = self._all("recipients_of_digests", list(vault.digests("recipient", address.normal)))
+        rows = self._all(PrivacySql.recipients_of_digests, list(vault.digests("recipient", address.normal)))
         for row in rows:
             vault.open("recipient", FoundRow.of(row))
         return sorted({row[0] for row in rows})
@@ -68,7 +69,9 @@ class PersonReader(SupportReader):
         """What staff did about them or their reservations, oldest first."""
         vault = self._storage.vault
         found = []
-        for at, act, subject_id, text_id, sealed, key_id in self._all("audit_of_subjects", list(subjects), ROWS_MAX):
+        for at, act, subject_id, text_id, sealed, key_id in self._all(
+            PrivacySql.audit_of_subjects, list(subjects), ROWS_MAX
+        ):
             reason = None if sealed is None else vault.open_text(text_id, bytes(sealed), key_id)
             found.append(Deed(at, act, subject_id, reason))
         return found

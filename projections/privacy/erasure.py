@@ -21,7 +21,7 @@ from psycopg.rows import tuple_row
 from domain.values.identifiers import EmailAddress
 from projections.database.roles import become_keeper_of_the_vault
 from projections.read_models.vault_reader import readable
-from projections.sql import QUERIES
+from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import Storage
 from projections.vault.vault import FoundRow, normal_text
 
@@ -128,7 +128,7 @@ class Eraser:
         vault = self._storage.vault
         digests = list(vault.digests("recipient", address.normal))
         with self._cursor() as cursor:
-            rows = cursor.execute(QUERIES["recipients_of_digests"], (digests,)).fetchall()
+            rows = cursor.execute(PrivacySql.recipients_of_digests, (digests,)).fetchall()
         for row in rows:
             vault.open("recipient", FoundRow.of(row))
         return sorted({row[0] for row in rows})
@@ -136,14 +136,14 @@ class Eraser:
     def held(self, recipient_id: UUID) -> list[Held]:
         """What they still hold, 500 at most."""
         with self._cursor() as conn:
-            return [Held(*row) for row in conn.execute(QUERIES["live_of_recipient"], (recipient_id,))]
+            return [Held(*row) for row in conn.execute(PrivacySql.live_of_recipient, (recipient_id,))]
 
     def outlook(self, recipient_id: UUID, now: datetime) -> Outlook:
         """What would become of them and theirs."""
         named = {"recipient_id": recipient_id, "now": now}
         with self._cursor() as conn:
-            texts = len(conn.execute(QUERIES["texts_of_recipient"], named).fetchall())
-            counts = conn.execute(QUERIES["outlook_of_recipient"], named).fetchone()
+            texts = len(conn.execute(PrivacySql.texts_of_recipient, named).fetchall())
+            counts = conn.execute(PrivacySql.outlook_of_recipient, named).fetchone()
             return Outlook._make((*counts, texts))
 
     def erase(self, recipient_id: UUID) -> bool:
@@ -155,17 +155,17 @@ class Eraser:
         vault = self._storage.vault
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as at:
-            found = at.execute(QUERIES["recipients_by_id"], ([recipient_id],)).fetchone()
+            found = at.execute(PrivacySql.recipients_by_id, ([recipient_id],)).fetchone()
             if found is not None:
                 typed, digests = readable(vault, "recipient", found), [bytes(found[1])]
                 if typed is not None:
                     digests += vault.digests("recipient", normal_text("recipient", typed))
                 _delete_counts(at, digests)
-            at.execute(QUERIES["delete_keys_of_recipient"], (recipient_id,))
-            texts = at.execute(QUERIES["texts_of_recipient"], {"recipient_id": recipient_id}).fetchall()
+            at.execute(PrivacySql.delete_keys_of_recipient, (recipient_id,))
+            texts = at.execute(PrivacySql.texts_of_recipient, {"recipient_id": recipient_id}).fetchall()
             become_keeper_of_the_vault(conn)
-            at.execute(QUERIES["delete_texts"], ([row[0] for row in texts],))
-            return at.execute(QUERIES["delete_recipient"], (recipient_id,)).rowcount > 0
+            at.execute(PrivacySql.delete_texts, ([row[0] for row in texts],))
+            return at.execute(PrivacySql.delete_recipient, (recipient_id,)).rowcount > 0
 
     def erase_refusals(self, address: EmailAddress) -> None:
         """Delete the digests of this address in refusals and rate limits, also where no reservation was ever made."""
@@ -181,7 +181,7 @@ class Eraser:
         ids = forgotten.ids()
         while batch := list(islice(ids, LIST_BATCH)):
             with self._cursor() as conn:
-                rows: Sequence[Any] = conn.execute(QUERIES["recipients_by_id"], (batch,)).fetchall()
+                rows: Sequence[Any] = conn.execute(PrivacySql.recipients_by_id, (batch,)).fetchall()
             yield from (row[0] for row in rows)
 
     @contextmanager
@@ -192,5 +192,5 @@ class Eraser:
 
 def _delete_counts(cursor: Cursor[Any], digests: list[bytes]) -> None:
     """Delete what was counted by the digests of an email address: refused requests, and units of rate limits."""
-    cursor.execute(QUERIES["delete_refusals_of_digests"], (digests,))
-    cursor.execute(QUERIES["delete_limit_reports_of_digests"], (digests,))
+    cursor.execute(PrivacySql.delete_refusals_of_digests, (digests,))
+    cursor.execute(PrivacySql.delete_limit_reports_of_digests, (digests,))

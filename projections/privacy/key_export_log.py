@@ -7,7 +7,7 @@ import psycopg
 from projections.database.connection import connect, describe
 from projections.database.errors import StorageUnavailableError
 from projections.repositories.audit_log import Action, Recorder
-from projections.sql import QUERIES
+from projections.sql.privacy import PrivacySql
 from projections.vault.key_ring import KeyRing
 
 
@@ -17,7 +17,7 @@ def note_export(action: Action, rings: Mapping[str, KeyRing]) -> None:
     def change(record: Recorder) -> None:
         with action.storage.datastore.get_connection() as conn:
             for name, ring in rings.items():
-                conn.execute(QUERIES["mark_keys_exported"], (name, sorted(ring.keys)))
+                conn.execute(PrivacySql.mark_keys_exported, (name, sorted(ring.keys)))
         record("exported_keys")
 
     action.perform(change)
@@ -31,7 +31,7 @@ def not_exported(database_url: str, rings: Mapping[str, KeyRing]) -> list[str]:
     """
     try:
         with connect(database_url) as conn:
-            rows = conn.execute(QUERIES["keys_not_exported"]).fetchall()
+            rows = conn.execute(PrivacySql.keys_not_exported).fetchall()
     except psycopg.OperationalError as away:
         raise StorageUnavailableError(f"{describe(database_url)}: {str(away).strip()}") from away
     return [f"{ring} {key_id}" for ring, key_id in rows if ring in rings and key_id in rings[ring].keys]

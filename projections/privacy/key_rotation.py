@@ -14,7 +14,7 @@ from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from projections.database.roles import become_keeper_of_the_vault
-from projections.sql import QUERIES
+from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import Storage
 from projections.vault.vault import FoundKind, FoundRow, normal_text
 
@@ -33,10 +33,10 @@ class _Table:
 
 
 TABLES: Final = (
-    _Table("code", "codes_of_other_keys", "rekey_codes"),
-    _Table("recipient", "recipients_of_other_keys", "rekey_recipients"),
-    _Table("staff", "staff_of_other_keys", "rekey_staff"),
-    _Table("text", "texts_of_other_keys", "rekey_texts"),
+    _Table("code", PrivacySql.codes_of_other_keys, PrivacySql.rekey_codes),
+    _Table("recipient", PrivacySql.recipients_of_other_keys, PrivacySql.rekey_recipients),
+    _Table("staff", PrivacySql.staff_of_other_keys, PrivacySql.rekey_staff),
+    _Table("text", PrivacySql.texts_of_other_keys, PrivacySql.rekey_texts),
 )
 
 
@@ -51,7 +51,7 @@ class KeyRotation:
     def left(self) -> int:
         """How many rows are under older keys."""
         with self._storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
-            row = cursor.execute(QUERIES["count_other_keys"], self._keys).fetchone()
+            row = cursor.execute(PrivacySql.count_other_keys, self._keys).fetchone()
             return int(row[0]) if row else 0
 
     def run(self) -> Iterator[int]:
@@ -76,13 +76,13 @@ class KeyRotation:
         stays in the ring, so that support finds them and forgetting deletes them.
         """
         with self._storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
-            row = cursor.execute(QUERIES["refusals_of_other_peppers"], (self._keys["pepper"],)).fetchone()
+            row = cursor.execute(PrivacySql.refusals_of_other_peppers, (self._keys["pepper"],)).fetchone()
             return row[0] if row else None
 
     def _batch(self, table: _Table, after: UUID) -> tuple[int, UUID | None]:
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as at:
-            rows = at.execute(QUERIES[table.find], {**self._keys, "after": after, "limit": BATCH}).fetchall()
+            rows = at.execute(table.find, {**self._keys, "after": after, "limit": BATCH}).fetchall()
             if not rows:
                 return 0, None
             become_keeper_of_the_vault(conn)
@@ -102,4 +102,4 @@ class KeyRotation:
                 found = (vault.digests(table.kind, normal_text(table.kind, text))[0], self._keys["pepper"])
             anew = vault.seal(table.kind, row[0], text)
             columns.append((row[0], *found, anew.sealed, anew.key_id))
-        cursor.execute(QUERIES[table.write], [list(column) for column in zip(*columns, strict=True)])
+        cursor.execute(table.write, [list(column) for column in zip(*columns, strict=True)])

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from domain.events import Event
 from projections.event_store.codec import decode
 from projections.read_models.reader import Reader
 from projections.read_models.vault_reader import readable
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
+from projections.sql.read_models import ReadModelsSql
 
 
 class KnownCodes(Reader):
@@ -21,7 +22,7 @@ class KnownCodes(Reader):
         by_digest = {digest: text for text in texts for digest in vault.digests("code", text)}
         found: dict[str, list[Event]] = {}
         if by_digest:
-            for digest, _, topic, state in self._all("first_events_of_texts", list(by_digest)):
+            for digest, _, topic, state in self._all(ReadModelsSql.first_events_of_texts, list(by_digest)):
                 found.setdefault(by_digest[bytes(digest)], []).append(decode(topic, bytes(state)))
         return found
 
@@ -51,26 +52,26 @@ class CodeList(Reader):
             limit: How many at most; a stretch, if none is given.
         """
         named = {"at": before[0], "id": before[1], "group": group, "limit": limit or STRETCH}
-        return self._rows("newest_codes" if group is None else "newest_codes_of_group", named)
+        return self._rows(ReadModelsSql.newest_codes if group is None else ReadModelsSql.newest_codes_of_group, named)
 
     def balances(self, code_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
         """Balances by id; unknown codes are missing."""
-        return {row["code_id"]: row for row in self._rows("balances_of_codes", (list(code_ids),))}
+        return {row["code_id"]: row for row in self._rows(ReadModelsSql.balances_of_codes, (list(code_ids),))}
 
     def texts(self, code_ids: Sequence[UUID], *, clear: bool) -> dict[UUID, CodeText]:
         """Texts by id: in clear, or only what may be shown of them."""
         vault = self._storage.vault
         return {
             row[0]: CodeText(readable(vault, "code", row) if clear else None, hint)
-            for hint, *row in self._all("texts_of_codes", list(code_ids))
+            for hint, *row in self._all(ReadModelsSql.texts_of_codes, list(code_ids))
         }
 
     def known(self, digests: Sequence[bytes]) -> set[bytes]:
         """Which of these digests are those of codes that exist."""
-        return {bytes(row[0]) for row in self._all("code_ids_of_digests", list(digests))}
+        return {bytes(row[0]) for row in self._all(EventStoreSql.code_ids_of_digests, list(digests))}
 
-    def _rows(self, query: str, params: Mapping[str, Any] | tuple[Any, ...]) -> list[dict[str, Any]]:
+    def _rows(self, query: LiteralString, params: Mapping[str, Any] | tuple[Any, ...]) -> list[dict[str, Any]]:
         with self._cursor() as cursor:
-            rows = cursor.execute(QUERIES[query], params).fetchall()
+            rows = cursor.execute(query, params).fetchall()
             names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 import psycopg
 from psycopg import Cursor
 
 from projections.read_models.reader import Reader
-from projections.sql import QUERIES
+from projections.sql.read_models import ReadModelsSql
 
 QUESTION_MS_MAX: Final = 3_000
 """Longest time of one question; a stretch that takes longer is too long for this machine."""
@@ -98,45 +98,48 @@ class DashboardReader(Reader):
         until = since + step * steps
         named = {"since": since, "until": until, "step": step, "limit": ROWS_MAX, "bounds": list(WAIT_BOUNDS_S)}
         with self._bounded() as cursor:
-            outcomes = _outcomes(_ask(cursor, "redemptions_over_time", named), _ask(cursor, "refused_over_time", named))
-            waits = dict(_ask(cursor, "waits", named))
-            middle = _ask(cursor, "middle_waits", named)[0][0]
+            outcomes = _outcomes(
+                _ask(cursor, ReadModelsSql.redemptions_over_time, named),
+                _ask(cursor, ReadModelsSql.refused_over_time, named),
+            )
+            waits = dict(_ask(cursor, ReadModelsSql.waits, named))
+            middle = _ask(cursor, ReadModelsSql.middle_waits, named)[0][0]
             return Figures(
                 since=since,
                 until=until,
                 outcomes=[
                     outcomes.get(at, Outcomes(at, 0, 0, 0, 0)) for at in (since + step * nth for nth in range(steps))
                 ],
-                refusals=[(row[0], row[1]) for row in _ask(cursor, "refusals_by_reason", named)],
-                refunds=[(row[0], row[1]) for row in _ask(cursor, "refunds_by_cause", named)],
+                refusals=[(row[0], row[1]) for row in _ask(cursor, ReadModelsSql.refusals_by_reason, named)],
+                refunds=[(row[0], row[1]) for row in _ask(cursor, ReadModelsSql.refunds_by_cause, named)],
                 waits=[waits.get(nth, 0) for nth in range(len(WAIT_BOUNDS_S) + 1)],
                 middle_waits=None if middle is None else (middle[0], middle[1], middle[2]),
-                busiest=[BusyCode(*row) for row in _ask(cursor, "busiest_codes", named)],
+                busiest=[BusyCode(*row) for row in _ask(cursor, ReadModelsSql.busiest_codes, named)],
             )
 
     def health(self, now: datetime) -> Health:
         """What waits now."""
         with self._bounded() as cursor:
-            return Health(*_ask(cursor, "waiting_now", {"now": now})[0])
+            return Health(*_ask(cursor, ReadModelsSql.waiting_now, {"now": now})[0])
 
     def kept_access(self) -> list[KeptAccess]:
         """Return the newest refunds that left the access of an accepted invitation in place, at most `ROWS_MAX`."""
         with self._bounded() as cursor:
-            return [KeptAccess(*row) for row in _ask(cursor, "kept_access", {"limit": ROWS_MAX})]
+            return [KeptAccess(*row) for row in _ask(cursor, ReadModelsSql.kept_access, {"limit": ROWS_MAX})]
 
     @contextmanager
     def _bounded(self) -> Iterator[Cursor[tuple[Any, ...]]]:
         with self._cursor() as cursor:
             try:
                 with cursor.connection.transaction():
-                    cursor.execute(QUERIES["bound_question"], (str(QUESTION_MS_MAX),))
+                    cursor.execute(ReadModelsSql.bound_question, (str(QUESTION_MS_MAX),))
                     yield cursor
             except psycopg.errors.QueryCanceled as slow:
                 raise StretchTooLongError from slow
 
 
-def _ask(cursor: Cursor[tuple[Any, ...]], query: str, named: Mapping[str, object]) -> list[tuple[Any, ...]]:
-    return cursor.execute(QUERIES[query], named).fetchall()
+def _ask(cursor: Cursor[tuple[Any, ...]], query: LiteralString, named: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    return cursor.execute(query, named).fetchall()
 
 
 def _outcomes(redeemed: list[tuple[Any, ...]], refused: list[tuple[Any, ...]]) -> dict[datetime, Outcomes]:

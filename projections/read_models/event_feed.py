@@ -12,6 +12,7 @@ from uuid import UUID
 from domain.events import Event
 from projections.event_store.codec import decode
 from projections.read_models.reader import Reader
+from projections.sql.read_models import ReadModelsSql
 
 STRETCH: Final = 10_000
 """Rows of the log that are looked through for one page of a filtered feed."""
@@ -48,25 +49,25 @@ class Feed(Reader):
         """
         if code_id is not None:
             return self._page_of_code(after, limit, types, code_id)
-        rows = self._all("events_after", after, STRETCH if types else limit)
+        rows = self._all(ReadModelsSql.events_after, after, STRETCH if types else limit)
         return _picked(rows, after, limit, types, is_full=len(rows) == (STRETCH if types else limit))
 
     def newest(self) -> int:
         """The position of the newest event; 0 of an empty log."""
-        return int(self._all("newest_position")[0][0])
+        return int(self._all(ReadModelsSql.newest_position)[0][0])
 
     def _page_of_code(self, after: int, limit: int, types: Collection[str], code_id: UUID) -> FeedPage:
         version = self._version_at(code_id, after)
-        rows = self._all("events_after_of_stream", code_id, version, STRETCH if types else limit)
+        rows = self._all(ReadModelsSql.events_after_of_stream, code_id, version, STRETCH if types else limit)
         return _picked(rows, after, limit, types, is_full=len(rows) == (STRETCH if types else limit))
 
     def _version_at(self, code_id: UUID, position: int) -> int:
         """The last version of a stream up to a position; versions and positions of one stream grow together."""
-        found = self._all("version_of_code", code_id)
+        found = self._all(ReadModelsSql.version_of_code, code_id)
         low, high = 0, int(found[0][0]) if found else 0
         while position and low < high:
             middle = (low + high + 1) // 2
-            if self._all("position_of_version", code_id, middle)[0][0] <= position:
+            if self._all(ReadModelsSql.position_of_version, code_id, middle)[0][0] <= position:
                 low = middle
             else:
                 high = middle - 1

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, LiteralString, NamedTuple, cast
 from uuid import UUID
 
 from psycopg import Cursor
@@ -18,7 +18,9 @@ from domain.values.identifiers import MalformedCodeError, likely_codes, normal_c
 from projections.database.errors import StorageUnavailableError, unavailable_unless_defect
 from projections.event_store.codec import decode
 from projections.read_models.vault_reader import readable
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
+from projections.sql.privacy import PrivacySql
+from projections.sql.read_models import ReadModelsSql
 from projections.storage.bootstrap import Storage
 
 HISTORY_PAGE = 5_000
@@ -74,7 +76,7 @@ class Reader:
 
     def reservation(self, reservation_id: UUID) -> Reservation | None:
         """One reservation, folded from its events."""
-        rows = self._all("events_of_reservations", [reservation_id])
+        rows = self._all(EventStoreSql.events_of_reservations, [reservation_id])
         if not rows:
             return None
         history = [(row[2], cast("ReservationEvent", decode(row[3], bytes(row[4])))) for row in rows]
@@ -87,20 +89,20 @@ class Reader:
         except MalformedCodeError:
             return None
         digests = [digest for text in texts for digest in self._storage.vault.digests("code", text)]
-        found = self._all("code_ids_of_digests", digests)
+        found = self._all(EventStoreSql.code_ids_of_digests, digests)
         if found:
             return cast("UUID", found[0][1])
         try:
             code_id = UUID(typed)
         except ValueError:
             return None
-        return code_id if self._all("stream_events", code_id, 0, 1) else None
+        return code_id if self._all(EventStoreSql.stream_events, code_id, 0, 1) else None
 
     def known_codes(self, normals: Sequence[str]) -> set[str]:
         """Which of these normal forms are codes of the ledger."""
         vault = self._storage.vault
         texts = {digest: normal for normal in normals for digest in vault.digests("code", normal)}
-        return {texts[row[0]] for row in self._all("code_ids_of_digests", list(texts))} if texts else set()
+        return {texts[row[0]] for row in self._all(EventStoreSql.code_ids_of_digests, list(texts))} if texts else set()
 
     def history(self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0) -> Iterator[HistoryLine]:
         """Every event of a code in order, each with the balance after it.
@@ -112,7 +114,7 @@ class Reader:
         """
         code: RedeemCode | None = None
         version = 0
-        while rows := self._all("stream_events", code_id, version, HISTORY_PAGE):
+        while rows := self._all(EventStoreSql.stream_events, code_id, version, HISTORY_PAGE):
             for position, version, topic, state in rows:
                 event = decode(topic, bytes(state))
                 if as_of is not None and event.at > as_of:
@@ -128,17 +130,17 @@ class Reader:
 
     def code_text(self, code_id: UUID) -> str | None:
         """A code's text in normal form; None if there is no such code, or its row is broken."""
-        rows = self._all("code_text", code_id)
+        rows = self._all(ReadModelsSql.code_text, code_id)
         return readable(self._storage.vault, "code", rows[0]) if rows else None
 
     def private_text(self, text_id: UUID) -> str | None:
         """A note or a server's reply; None if it was forgotten."""
-        rows = self._all("private_text", text_id)
+        rows = self._all(ReadModelsSql.private_text, text_id)
         return self._storage.vault.open_text(text_id, bytes(rows[0][0]), rows[0][1]) if rows else None
 
     def addresses(self, reservation_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Email addresses of reservations as typed, for pages; those of erased persons and broken rows are missing."""
-        rows = self._all("addresses_of_reservations", list(reservation_ids))
+        rows = self._all(ReadModelsSql.addresses_of_reservations, list(reservation_ids))
         found = ((row[0], readable(self._storage.vault, "recipient", row[1:])) for row in rows)
         return {reservation_id: address for reservation_id, address in found if address is not None}
 
@@ -148,31 +150,31 @@ class Reader:
         Erased persons are missing. One broken row keeps back no letter but its own.
         """
         found: dict[UUID, str | UnverifiedAddress] = {}
-        for row in self._all("recipients_by_id", list(recipient_ids)):
+        for row in self._all(PrivacySql.recipients_by_id, list(recipient_ids)):
             address = readable(self._storage.vault, "recipient", row)
             found[row[0]] = UNVERIFIED if address is None else address
         return found
 
     def live_reservations(self, code_id: UUID, limit: int) -> list[UUID]:
         """Ids of reservations on a code that are not settled, earliest deadline first."""
-        return [row[0] for row in self._all("live_reservations_of_code", code_id, limit)]
+        return [row[0] for row in self._all(ReadModelsSql.live_reservations_of_code, code_id, limit)]
 
     def count_sent(self, code_id: UUID) -> int:
         """How many uses of a code were really sent and not given back since."""
-        return int(self._all("count_sent_of_code", code_id)[0][0])
+        return int(self._all(ReadModelsSql.count_sent_of_code, code_id)[0][0])
 
     def key_of_digest(self, digest: bytes, now: datetime) -> KeyFound | None:
         """An API key that is neither over nor revoked, by its digest."""
-        rows = self._all("api_key_of_digest", digest, now)
+        rows = self._all(ReadModelsSql.api_key_of_digest, digest, now)
         return KeyFound(*rows[0]) if rows else None
 
     def codes(self, after: tuple[datetime, UUID], limit: int, *, group: str | None = None) -> list[dict[str, Any]]:
         """One page of balances in order of issue; of one group, if one is named."""
         with self._cursor() as cursor:
             if group is None:
-                cursor.execute(QUERIES["list_codes"], (*after, limit))
+                cursor.execute(ReadModelsSql.list_codes, (*after, limit))
             else:
-                cursor.execute(QUERIES["codes_of_group_from"], (group, *after, limit))
+                cursor.execute(ReadModelsSql.codes_of_group_from, (group, *after, limit))
             rows = cursor.fetchall()
             names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]
@@ -180,26 +182,26 @@ class Reader:
     def code(self, code_id: UUID) -> dict[str, Any] | None:
         """One code's balance; None if there is no such code."""
         with self._cursor() as cursor:
-            row = cursor.execute(QUERIES["balance_of_code"], (code_id,)).fetchone()
+            row = cursor.execute(ReadModelsSql.balance_of_code, (code_id,)).fetchone()
             names = [column.name for column in cursor.description or ()]
         return dict(zip(names, row, strict=True)) if row else None
 
     def cases(self, after: tuple[datetime, UUID], limit: int, *, closed_too: bool) -> list[CaseRow]:
         """One page of cases in order of opening."""
-        return [CaseRow(*row) for row in self._all("list_cases", *after, closed_too, limit)]
+        return [CaseRow(*row) for row in self._all(ReadModelsSql.list_cases, *after, closed_too, limit)]
 
     def outage_candidates(self, start: datetime, end: datetime, *, include_sent: bool) -> list[UUID]:
         """Reservations that an outage in this window may have hurt; their events say which ones it did."""
-        rows = self._all("parked_unknowns", end)
+        rows = self._all(ReadModelsSql.parked_unknowns, end)
         if include_sent:
-            rows += self._all("sent_unaccepted", end, start)
+            rows += self._all(ReadModelsSql.sent_unaccepted, end, start)
         return [row[0] for row in rows]
 
     def reservation_events(self, reservation_ids: Sequence[UUID]) -> dict[UUID, ReservationHistory]:
         """The events of reservations by their ids."""
         found: dict[UUID, ReservationHistory] = {}
         for reservation_id, code_id, version, topic, state in self._all(
-            "events_of_reservations", list(reservation_ids)
+            EventStoreSql.events_of_reservations, list(reservation_ids)
         ):
             event = cast("ReservationEvent", decode(topic, bytes(state)))
             found.setdefault(reservation_id, ReservationHistory(code_id, [])).events.append((version, event))
@@ -211,12 +213,12 @@ class Reader:
         Raises:
             StorageUnavailableError: It does not.
         """
-        if self._all("read_only")[0][0]:
+        if self._all(ReadModelsSql.read_only)[0][0]:
             raise StorageUnavailableError("the database takes no writes: it is a standby")
 
-    def _all(self, query: str, *params: Any) -> list[tuple[Any, ...]]:
+    def _all(self, query: LiteralString, *params: Any) -> list[tuple[Any, ...]]:
         with self._cursor() as cursor:
-            return cursor.execute(QUERIES[query], params).fetchall()
+            return cursor.execute(query, params).fetchall()
 
     @contextmanager
     def _cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from projections.read_models.reader import Reader
 from projections.read_models.vault_reader import readable
-from projections.sql import QUERIES
+from projections.sql.read_models import ReadModelsSql
 
 
 class ReservationPlace(NamedTuple):
@@ -25,15 +25,15 @@ class ReservationList(Reader):
     def after(self, place: tuple[datetime, UUID], limit: int, code_id: UUID | None = None) -> list[ReservationPlace]:
         """Those that follow a time and id; of one code, if one is named."""
         if code_id is None:
-            rows = self._all("reservations_from", *place, limit)
+            rows = self._all(ReadModelsSql.reservations_from, *place, limit)
         else:
-            rows = self._all("reservations_of_code_from", code_id, *place, limit)
+            rows = self._all(ReadModelsSql.reservations_of_code_from, code_id, *place, limit)
         return [ReservationPlace(*row) for row in rows]
 
     def rows(self, reservation_ids: Sequence[UUID], *, addresses: bool) -> dict[UUID, dict[str, Any]]:
         """Rows of the read model by id, with `email` in the form that was typed where addresses are asked for."""
         with self._cursor() as cursor:
-            found = cursor.execute(QUERIES["person_of_reservations"], (list(reservation_ids),)).fetchall()
+            found = cursor.execute(ReadModelsSql.person_of_reservations, (list(reservation_ids),)).fetchall()
             names = [column.name for column in cursor.description or ()]
         rows = {}
         for values in found:

@@ -17,7 +17,8 @@ from projections.database.errors import StorageUnavailableError
 from projections.event_store.codec import decode
 from projections.event_store.snapshots import stable_position
 from projections.read_models.reader import HistoryLine
-from projections.sql import QUERIES
+from projections.sql.read_models import ReadModelsSql
+from projections.sql.transfer import TransferSql
 
 PAGE_EVENTS: Final = 50_000
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
@@ -51,7 +52,7 @@ def statement_lines(database_url: str, begin: Callable[[int], None], only: UUID 
 
 
 def _count(conn: Connection[Any], until: int) -> int:
-    row = conn.execute(QUERIES["count_events_until"], (until,)).fetchone()
+    row = conn.execute(TransferSql.count_events_until, (until,)).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -60,7 +61,7 @@ def _lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterator[Cod
     place, last = (only or FIRST, 0), only or LAST
     while True:
         read = 0
-        with closing(copied_events(conn, "copy_log_page", (*place, last, until, PAGE_EVENTS))) as page:
+        with closing(copied_events(conn, ReadModelsSql.copy_log_page, (*place, last, until, PAGE_EVENTS))) as page:
             for stored in page:
                 read += 1
                 stream, version, position, topic, state = stored

@@ -18,6 +18,8 @@ from domain.model import redeem_code
 from domain.model.redeem_code import RedeemCode
 from projections.event_store.codec import decode
 from projections.read_models.reader import HISTORY_PAGE, Reader
+from projections.sql.event_store import EventStoreSql
+from projections.sql.read_models import ReadModelsSql
 from projections.storage.bootstrap import Storage
 
 MARK_EVERY: Final = 1_000
@@ -55,7 +57,7 @@ class Statements(Reader):
 
     def head(self, code_id: UUID) -> int:
         """The version of a code's newest event; 0 if there is no such code."""
-        rows = self._all("version_of_code", code_id)
+        rows = self._all(ReadModelsSql.version_of_code, code_id)
         return int(rows[0][0]) if rows else 0
 
     def version_at(self, code_id: UUID, moment: datetime) -> int:
@@ -101,17 +103,22 @@ class Statements(Reader):
         if place is not None:
             lower, upper = (lower, min(upper, place - 1)) if newest_first else (max(lower, place), upper)
         kinds = None if stretch.topics is None else list(stretch.topics)
-        order = "newest_first" if newest_first else "oldest_first"
         if stretch.recipient_id is None:
-            rows = self._all(f"versions_{order}", stretch.code_id, lower, upper, kinds, kinds, limit)
+            query = ReadModelsSql.versions_newest_first if newest_first else ReadModelsSql.versions_oldest_first
+            rows = self._all(query, stretch.code_id, lower, upper, kinds, kinds, limit)
         else:
             person = (stretch.code_id, stretch.recipient_id)
-            rows = self._all(f"versions_of_person_{order}", *person, lower, upper, kinds, kinds, limit)
+            query = (
+                ReadModelsSql.versions_of_person_newest_first
+                if newest_first
+                else ReadModelsSql.versions_of_person_oldest_first
+            )
+            rows = self._all(query, *person, lower, upper, kinds, kinds, limit)
         return [row[0] for row in rows]
 
     def versions_of_reservation(self, reservation_id: UUID) -> tuple[UUID, list[int]] | None:
         """The code of a reservation and the versions of its events; None if there is no such reservation."""
-        rows = self._all("versions_of_reservation", reservation_id)
+        rows = self._all(ReadModelsSql.versions_of_reservation, reservation_id)
         return (rows[0][0], list(rows[0][1])) if rows else None
 
     def _marks_until(self, code_id: UUID, version: int) -> list[RedeemCode]:
@@ -134,7 +141,7 @@ class Statements(Reader):
         version = code.version if code else 0
         while until is None or version < until:
             limit = MARK_EVERY if until is None else min(HISTORY_PAGE, until - version)
-            rows = self._all("stream_events", code_id, version, limit)
+            rows = self._all(EventStoreSql.stream_events, code_id, version, limit)
             for position, version, topic, state in rows:
                 event, before = decode(topic, bytes(state)), code
                 if code is None:

@@ -11,7 +11,8 @@ from domain.values.identifiers import EmailAddress
 from projections.event_store.codec import decode, topics_of
 from projections.read_models.reader import Reader
 from projections.read_models.vault_reader import readable
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
+from projections.sql.read_models import ReadModelsSql
 
 STRETCH: Final = 2_000
 """Rows of the log that are looked through for one page of recent work."""
@@ -96,77 +97,83 @@ class SupportReader(Reader):
 
     def recent(self, before: int, limit: int) -> RecentWork:
         """The newest reservations of all codes, from a position of the log down."""
-        rows = self._all("newest_log_rows", before, STRETCH, [*topics_of(UseReserved), *topics_of(RebindReserved)])
+        rows = self._all(
+            ReadModelsSql.newest_log_rows, before, STRETCH, [*topics_of(UseReserved), *topics_of(RebindReserved)]
+        )
         ids = [cast("ReservationOpened", decode(row[1], bytes(row[2]))).reservation_id for row in rows[:limit]]
         if len(rows) > limit:
             return RecentWork(ids, rows[limit - 1][0])
-        lowest = self._all("lowest_of_newest_log_rows", before, STRETCH)[0][0]
+        lowest = self._all(ReadModelsSql.lowest_of_newest_log_rows, before, STRETCH)[0][0]
         return RecentWork(ids, lowest if lowest is not None and lowest > 1 else None)
 
     def cards(self, reservation_ids: Sequence[UUID]) -> list[Card]:
         """Reservations by their ids, in that order; unknown ones are left out."""
         found = {}
-        for row in self._all("reservation_cards", list(reservation_ids)):
+        for row in self._all(ReadModelsSql.reservation_cards, list(reservation_ids)):
             fields, hint, address = row[:14], row[14], readable(self._storage.vault, "recipient", row[15:])
             found[row[0]] = Card(**dict(zip(_CARD_FIELDS, fields, strict=True)), address=address, hint=hint)
         return [found[key] for key in reservation_ids if key in found]
 
     def recipient_of(self, address: EmailAddress) -> UUID | None:
         """The person with this address, if they ever reserved anything."""
-        rows = self._all("recipient_ids_of_digests", list(self._storage.vault.digests("recipient", address.normal)))
+        rows = self._all(
+            EventStoreSql.recipient_ids_of_digests, list(self._storage.vault.digests("recipient", address.normal))
+        )
         return cast("UUID", rows[0][1]) if rows else None
 
     def recipient_address(self, recipient_id: UUID) -> str | None:
         """A person's address in clear; None if there is no such person (or they were forgotten)."""
-        rows = self._all("recipient_text", recipient_id)
+        rows = self._all(ReadModelsSql.recipient_text, recipient_id)
         return readable(self._storage.vault, "recipient", rows[0]) if rows else None
 
     def of_recipient(self, recipient_id: UUID, before: Place, limit: int) -> list[Place]:
         """One page of a person's reservations on all codes, newest first: (reserved at, id)."""
-        return [(row[1], row[0]) for row in self._all("reservations_of_recipient", recipient_id, *before, limit)]
+        return [
+            (row[1], row[0]) for row in self._all(ReadModelsSql.reservations_of_recipient, recipient_id, *before, limit)
+        ]
 
     def codes_ending(self, hint: str, after: UUID, limit: int) -> list[UUID]:
         """Codes by the end of their text, in order of their (random) ids."""
-        return [row[0] for row in self._all("code_texts_of_hint", hint, after, limit)]
+        return [row[0] for row in self._all(ReadModelsSql.code_texts_of_hint, hint, after, limit)]
 
     def hint(self, code_id: UUID) -> str:
         """What may be shown of a code's text."""
-        rows = self._all("hint_of_code", code_id)
+        rows = self._all(ReadModelsSql.hint_of_code, code_id)
         return str(rows[0][0]) if rows else ""
 
     def code_of_reservation(self, reservation_id: UUID) -> UUID | None:
         """The code that a reservation is on; None if there is no such reservation."""
-        rows = self._all("code_ids_of_reservations", [reservation_id])
+        rows = self._all(EventStoreSql.code_ids_of_reservations, [reservation_id])
         return cast("UUID", rows[0][1]) if rows else None
 
     def refusals(self, code_id: UUID, until: datetime, limit: int) -> list[RefusedTry]:
         """The newest refused tries on a code."""
         return [
             RefusedTry(at, reason, readable(self._storage.vault, "recipient", row))
-            for at, reason, *row in self._all("refusals_of_code", code_id, until, limit)
+            for at, reason, *row in self._all(ReadModelsSql.refusals_of_code, code_id, until, limit)
         ]
 
     def refusals_of_person(self, digests: Sequence[bytes], until: datetime, limit: int) -> list[OwnTry]:
         """The newest refused tries of one person on all codes, by the digests of their address."""
-        return [OwnTry(*row) for row in self._all("refusals_of_person", list(digests), until, limit)]
+        return [OwnTry(*row) for row in self._all(ReadModelsSql.refusals_of_person, list(digests), until, limit)]
 
     def digests_of(self, recipient_id: UUID) -> list[bytes]:
         """Digests of a person who is known; none of one who is not."""
-        return [bytes(row[0]) for row in self._all("digests_of_recipient", recipient_id)]
+        return [bytes(row[0]) for row in self._all(ReadModelsSql.digests_of_recipient, recipient_id)]
 
     def count_of_recipient(self, recipient_id: UUID) -> int:
         """How many reservations a person has on all codes; a hundred stands for more."""
-        return int(self._all("count_reservations_of_recipient", recipient_id, COUNTED_MAX)[0][0])
+        return int(self._all(ReadModelsSql.count_reservations_of_recipient, recipient_id, COUNTED_MAX)[0][0])
 
     def private_texts(self, text_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Notes and replies by their ids; those that were forgotten are missing."""
         vault = self._storage.vault
-        rows = self._all("private_texts_of_ids", list(text_ids)) if text_ids else []
+        rows = self._all(ReadModelsSql.private_texts_of_ids, list(text_ids)) if text_ids else []
         return {row[0]: vault.open_text(row[0], bytes(row[1]), row[2]) for row in rows}
 
     def held(self, code_id: UUID) -> Held:
         """What a code holds, by what a revoking would make of it."""
-        return Held(*self._all("held_of_code", code_id)[0])
+        return Held(*self._all(ReadModelsSql.held_of_code, code_id)[0])
 
     def caused_by(self, code_id: UUID, version: int, limit: int) -> list[int]:
         """Versions of the events that name one of this stream as their cause, in a bounded stretch after it."""
@@ -179,7 +186,7 @@ class SupportReader(Reader):
             "limit": limit,
         }
         with self._cursor() as cursor:
-            return [row[0] for row in cursor.execute(QUERIES["events_caused_by"], named).fetchall()]
+            return [row[0] for row in cursor.execute(ReadModelsSql.events_caused_by, named).fetchall()]
 
     def of_request(self, request_id: str, before: int, limit: int) -> list[tuple[UUID, int]]:
         """Events that were decided within a request, newest first, in the newest stretch of the log: (code, version).
@@ -192,19 +199,19 @@ class SupportReader(Reader):
         needle = b'"request_id":"%s"' % request_id.encode()
         named = {"before": before, "stretch": REQUESTS_WITHIN, "needle": needle, "limit": limit}
         with self._cursor() as cursor:
-            return [(row[0], row[1]) for row in cursor.execute(QUERIES["events_of_request"], named).fetchall()]
+            return [(row[0], row[1]) for row in cursor.execute(EventStoreSql.events_of_request, named).fetchall()]
 
     def drifting(self, limit: int) -> list[Drifting]:
         """Codes whose rows were found to differ from the log, longest known first."""
-        return [Drifting(*row) for row in self._all("drifting", limit)]
+        return [Drifting(*row) for row in self._all(ReadModelsSql.drifting, limit)]
 
     def count_open_cases(self) -> int:
         """How many cases wait for a person."""
-        return int(self._all("open_cases_count")[0][0])
+        return int(self._all(ReadModelsSql.open_cases_count)[0][0])
 
     def stuck(self, due_before: datetime, after: Place, limit: int) -> list[Place]:
         """Reservations on which a machine should have acted before a moment, longest due first: (due at, id)."""
-        return [(row[1], row[0]) for row in self._all("stuck_reservations", due_before, *after, limit)]
+        return [(row[1], row[0]) for row in self._all(ReadModelsSql.stuck_reservations, due_before, *after, limit)]
 
 
 _CARD_FIELDS = [name for name in Card.__dataclass_fields__ if name not in {"address", "hint"}]

@@ -27,7 +27,8 @@ from projections.event_store.row_mapping import (
     reservation_row,
 )
 from projections.replay.observer import PoisonEventError, ReadEvent, Watch
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
+from projections.sql.read_models import ReadModelsSql
 
 
 def _order_of_balance_row() -> tuple[str, ...]:
@@ -73,13 +74,13 @@ class Tail:
         if "cases" in self._names:
             opened, closed = case_rows((at.code_id, at.event) for at in events)
             if opened:
-                self._conn.execute(QUERIES["insert_cases"], columns(CASE_KINDS, opened))
+                self._conn.execute(EventStoreSql.insert_cases, columns(CASE_KINDS, opened))
             self.close_cases(closed)
 
     def close_cases(self, closed: Sequence[Sequence[Any]]) -> None:
         """Ends of cases whose rows are there, as `case_rows` gives them."""
         if closed and "cases" in self._names:
-            self._conn.execute(QUERIES["close_cases"], columns(CLOSED_CASE_KINDS, closed))
+            self._conn.execute(EventStoreSql.close_cases, columns(CLOSED_CASE_KINDS, closed))
 
     def apply_to_reservations(self, events: Sequence[ReadEvent]) -> None:
         """Bring rows of reservations along; events that a row has taken in already are passed over."""
@@ -105,14 +106,14 @@ class Tail:
             changed.add(event.reservation_id)
         if changed:
             rows = [reservation_row(states[key]) for key in sorted(changed)]
-            self._conn.execute(QUERIES["upsert_reservations"], columns(RESERVATION_KINDS, rows))
+            self._conn.execute(EventStoreSql.upsert_reservations, columns(RESERVATION_KINDS, rows))
 
     def _followed(self, events: Sequence[ReadEvent]) -> list[ReadEvent]:
         """Bring the codes along; gives the events that can follow."""
         if "code_balances" not in self._names:
             return [at for at in events if not self._watch.is_stopped(at.code_id)]
         wanted = sorted({at.code_id for at in events})
-        known = {row[0]: code_of_row(row) for row in self._conn.execute(QUERIES["balances_of_codes"], (wanted,))}
+        known = {row[0]: code_of_row(row) for row in self._conn.execute(ReadModelsSql.balances_of_codes, (wanted,))}
         followed = []
         for at in events:
             if self._watch.is_stopped(at.code_id):
@@ -129,13 +130,13 @@ class Tail:
             known[at.code_id] = after
             followed.append(at)
         if followed:
-            self._conn.execute(QUERIES["upsert_balances"], columns(BALANCE_KINDS, map(balance_row, known.values())))
+            self._conn.execute(EventStoreSql.upsert_balances, columns(BALANCE_KINDS, map(balance_row, known.values())))
         return followed
 
     def _reservations(self, wanted: list[UUID]) -> dict[UUID, Reservation]:
         """Reservations as their rows' events tell them."""
         found: dict[UUID, Reservation] = {}
-        rows = self._conn.execute(QUERIES["events_of_reservations"], (wanted,)).fetchall()
+        rows = self._conn.execute(EventStoreSql.events_of_reservations, (wanted,)).fetchall()
         for key, group in groupby(rows, key=lambda row: row[0]):
             events = list(group)
             history = [(row[2], cast("ReservationEvent", decode(row[3], bytes(row[4])))) for row in events]

@@ -8,7 +8,8 @@ from psycopg import Connection, sql
 
 from projections.event_store.codec import decode
 from projections.rebuild.shadow_tables import Shadow, Table, row_of
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
+from projections.sql.rebuild import RebuildSql
 
 Change = Literal["change", "appear", "vanish"]
 Row = Mapping[str, Any]
@@ -105,7 +106,7 @@ def _pairs(table: Table, shadow: Shadow, only: UUID | None) -> sql.Composed:
 def _explained(conn: Connection[Any], table: Table, rows: Sequence[Sequence[Any]]) -> Iterator[Difference]:
     places = {row[0]: _place(conn, table, row[2]) if row[2] else None for row in rows}
     lost = {UUID(row[1]["code_id"]) for row in rows if row[2] is None}
-    last = dict(conn.execute(QUERIES["last_versions_of_codes"], (sorted(lost),)).fetchall()) if lost else {}
+    last = dict(conn.execute(RebuildSql.last_versions_of_codes, (sorted(lost),)).fetchall()) if lost else {}
     for row in rows:
         if row[2] is None and (code_id := UUID(row[1]["code_id"])) in last:
             places[row[0]] = (code_id, last[code_id])
@@ -124,7 +125,7 @@ def _place(conn: Connection[Any], table: Table, new: Row) -> tuple[UUID, int] | 
         return code_id, new["version"]
     if table.name == "reservations":
         return code_id, new["versions"][-1]
-    found = conn.execute(QUERIES["events_of_reservations"], ([UUID(new["reservation_id"])],)).fetchall()
+    found = conn.execute(EventStoreSql.events_of_reservations, ([UUID(new["reservation_id"])],)).fetchall()
     of_case = [row[2] for row in found if str(getattr(decode(row[3], bytes(row[4])), "case_id", "")) == new["case_id"]]
     return (code_id, of_case[-1]) if of_case else None
 
@@ -133,7 +134,7 @@ def _events(conn: Connection[Any], places: set[tuple[UUID, int]]) -> dict[tuple[
     if not places:
         return {}
     streams, versions = zip(*sorted(places), strict=True)
-    rows = conn.execute(QUERIES["positions_of_events"], (list(streams), list(versions))).fetchall()
+    rows = conn.execute(RebuildSql.positions_of_events, (list(streams), list(versions))).fetchall()
     return {
         (stream, version): Explanation(stream, version, position, topic.partition(":")[0])
         for stream, version, position, topic in rows

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from projections.sql import QUERIES
+from projections.sql.rebuild import RebuildSql
 
 GUARD_WAIT_S_MAX = 3.0
 """A rebuild that was killed holds its lock until the server has noticed."""
@@ -25,7 +25,7 @@ def hold_guard(conn: Connection[Any], sleep: Callable[[float], None] = time.slee
     """
     until = time.monotonic() + GUARD_WAIT_S_MAX
     while True:
-        if (row := conn.execute(QUERIES["lock_rebuild"]).fetchone()) and row[0]:
+        if (row := conn.execute(RebuildSql.lock_rebuild).fetchone()) and row[0]:
             return
         if time.monotonic() > until:
             raise RebuildRunningError(_who(conn))
@@ -33,7 +33,7 @@ def hold_guard(conn: Connection[Any], sleep: Callable[[float], None] = time.slee
 
 
 def _who(conn: Connection[Any]) -> str:
-    row = conn.execute(QUERIES["who_rebuilds"]).fetchone()
+    row = conn.execute(RebuildSql.who_rebuilds).fetchone()
     if row is None:
         return "another rebuild has just ended: try again"
     pid, name, address, started = row

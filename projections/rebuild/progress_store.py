@@ -10,7 +10,7 @@ from psycopg import Connection
 
 from projections.database.connection import connect
 from projections.replay.observer import Progress
-from projections.sql import QUERIES
+from projections.sql.rebuild import RebuildSql
 
 EVERY_S: Final = 1.0
 
@@ -50,7 +50,7 @@ class SharedProgress:
     ) -> None:
         try:
             if self._conn is not None:
-                self._conn.execute(QUERIES["forget_rebuild_progress"])
+                self._conn.execute(RebuildSql.forget_rebuild_progress)
                 self._conn.close()
         except psycopg.Error:
             return
@@ -60,6 +60,6 @@ class SharedProgress:
         try:
             if self._conn is None or self._conn.closed:
                 self._conn = connect(self._database_url)
-            self._conn.execute(QUERIES["set_rebuild_progress"], (self._name, events, self._total))
+            self._conn.execute(RebuildSql.set_rebuild_progress, (self._name, events, self._total))
         except psycopg.Error:
             return

@@ -29,7 +29,8 @@ from projections.rebuild.shadow_tables import Shadow, check_swappable, drop_left
 from projections.replay.log_fold import SIZES, Sizes
 from projections.replay.observer import NoWatch, Progress
 from projections.replay.worker_pool import workers_here
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
+from projections.sql.rebuild import RebuildSql
 
 SWAP_TRIES_MAX = 200
 SWAP_PAUSE_S = 0.1
@@ -187,7 +188,7 @@ class _Run:
             self._progress.step("swap", 0)
             report.lock_ms = self._put_in_place()
             # They are a cache of the log too, and made anew by whoever needs them.
-            self._writer.execute(QUERIES["forget_snapshots"], {"code_id": self._wish.only})
+            self._writer.execute(RebuildSql.forget_snapshots, {"code_id": self._wish.only})
             self._reached("in place")
         report.position, report.events = self._builder.position, self._builder.events
         report.seconds = self._builder.seconds
@@ -219,9 +220,9 @@ class _Run:
             self._shadow.keep_vacuums_out()
             self._builder.catch_up()
             _lock_timeout(self._writer, first + (last - first) * number // SWAP_TRIES_MAX)
-            self._writer.execute(QUERIES["enter_alone"])
+            self._writer.execute(EventStoreSql.enter_alone)
             started = time.monotonic()
-            self._writer.execute(QUERIES["lock_order"])
+            self._writer.execute(EventStoreSql.lock_order)
             until = stable_position(self._writer)
             if until - self._builder.position > self._builder.last_tail_max:
                 return None
@@ -234,9 +235,9 @@ class _Run:
     def _replace(self, only: UUID) -> float:
         """Put one code's rows in the place of the live ones, under that code's own lock."""
         with self._writer.transaction():
-            self._writer.execute(QUERIES["enter"])
+            self._writer.execute(EventStoreSql.enter)
             key = int.from_bytes(only.bytes[:8], "big", signed=True)
-            self._writer.execute(QUERIES["lock_streams"], ([key],))
+            self._writer.execute(EventStoreSql.lock_streams, ([key],))
             started = time.monotonic()
             self._builder.take_tail(stable_position(self._writer))
             self._shadow.replace_rows(only)

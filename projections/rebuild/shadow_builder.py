@@ -19,7 +19,7 @@ from projections.replay.log_fold import SIZES, Sizes
 from projections.replay.observer import Progress, ReadEvent, Watch
 from projections.replay.protocol import CheckTiles, Closed, FoldStreams, Found, Job, Late, Start, Told
 from projections.replay.worker_pool import FoldPool, Heard
-from projections.sql import QUERIES
+from projections.sql.rebuild import RebuildSql
 
 LEFT_EVENTS_MAX: Final = 100
 """As many may be left before writers are asked to wait; what they have begun by then comes on top."""
@@ -42,7 +42,7 @@ class ShadowSink:
         self._conn, self._shadow, self.rows = conn, shadow, shadow.rows
         self._late: list[tuple[UUID, int]] = []
         self.closed_cases: list[tuple[Any, ...]] = []
-        conn.execute(QUERIES["create_late_events"])
+        conn.execute(RebuildSql.create_late_events)
 
     def late(self, event: ReadEvent) -> None:
         """For after the indexes."""
@@ -61,7 +61,7 @@ class ShadowSink:
 
     def copy_late(self, places: Sequence[tuple[UUID, int]]) -> None:
         """Keep places of late events."""
-        with self._conn.cursor().copy(QUERIES["copy_late_events"]) as copy:
+        with self._conn.cursor().copy(RebuildSql.copy_late_events) as copy:
             for place in places:
                 copy.write_row(place)
 
@@ -127,7 +127,7 @@ class Builder:
         else:
             self._have_done([*self._parts(until), *more], until, database_url)
         if self._pace.is_busy:
-            self._writer.execute(QUERIES["one_process_only"])
+            self._writer.execute(RebuildSql.one_process_only)
         self.shadow.index(lambda table: self._progress.step(f"index {table}", 0), self._pace.during)
         self._apply_late()
         self.position = until
@@ -170,7 +170,7 @@ class Builder:
 
     def _parts(self, until: int) -> list[FoldStreams]:
         parts = parts_of(until)
-        heavy = self._reader.execute(QUERIES["longest_streams"], (until // parts // 2, HEAVY_MAX)).fetchall()
+        heavy = self._reader.execute(RebuildSql.longest_streams, (until // parts // 2, HEAVY_MAX)).fetchall()
         return fold_jobs(parts, [row[0] for row in heavy])
 
     def _read(self, events: int, until: int) -> None:
@@ -202,11 +202,9 @@ class Builder:
         """
         first = self.position
         while self.position < until:
-            query = "events_between" if self.only is None else "events_between_of_stream"
+            query = RebuildSql.events_between if self.only is None else RebuildSql.events_between_of_stream
             stream = () if self.only is None else (self.only,)
-            rows = self._writer.execute(
-                QUERIES[query], (self.position, until, *stream, self._sizes.tail_events)
-            ).fetchall()
+            rows = self._writer.execute(query, (self.position, until, *stream, self._sizes.tail_events)).fetchall()
             self._tail.apply(read_events(rows, self._watch))
             self.events += len(rows)
             self.position = rows[-1][2] if len(rows) == self._sizes.tail_events else until
@@ -215,6 +213,6 @@ class Builder:
     def _apply_late(self) -> None:
         self._tail.close_cases(self._sink.closed_cases)
         after: tuple[UUID, int] = (UUID(int=0), 0)
-        while rows := self._writer.execute(QUERIES["late_events_page"], (*after, self._sizes.tail_events)).fetchall():
+        while rows := self._writer.execute(RebuildSql.late_events_page, (*after, self._sizes.tail_events)).fetchall():
             self._tail.apply_to_reservations(read_events(rows, self._watch))
             after = (rows[-1][0], rows[-1][1])

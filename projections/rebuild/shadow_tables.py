@@ -15,7 +15,7 @@ from psycopg import Connection, sql
 from projections.database.errors import SchemaMismatchError
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.replay.copy_writer import HEADER, TRAILER, WriteRow, row_writer
-from projections.sql import QUERIES
+from projections.sql.rebuild import RebuildSql
 
 SHADOW_SCHEMA = "ledger_rebuild"
 OLD_SCHEMA = "ledger_rebuild_old"
@@ -75,16 +75,16 @@ def check_swappable(conn: Connection[Any], tables: Iterable[Table]) -> None:
         SchemaMismatchError: A view, trigger, foreign key, policy or publication hangs on a table.
     """
     names = [table.name for table in tables]
-    if hanging := [row[0] for row in conn.execute(QUERIES["what_hangs_on_tables"], (names,))]:
+    if hanging := [row[0] for row in conn.execute(RebuildSql.what_hangs_on_tables, (names,))]:
         raise SchemaMismatchError(f"a rebuild can't swap tables on which something else hangs: {', '.join(hanging)}")
 
 
 def _read_table(conn: Connection[Any], name: str) -> Table:
-    row = conn.execute(QUERIES["table_of_name"], (name,)).fetchone()
+    row = conn.execute(RebuildSql.table_of_name, (name,)).fetchone()
     if row is None:
         raise SchemaMismatchError(f"the database has no table {name}: run `ledger migrate`")
     oid, schema, owner, options = row
-    columns = conn.execute(QUERIES["columns_of_table"], (oid,)).fetchall()
+    columns = conn.execute(RebuildSql.columns_of_table, (oid,)).fetchall()
     if row_writer(PROJECTIONS[name], [column[1] for column in columns]) is None:
         raise SchemaMismatchError(f"the columns of {name} are not those that this version writes")
     return Table(
@@ -94,9 +94,9 @@ def _read_table(conn: Connection[Any], name: str) -> Table:
         tuple(column[0] for column in columns),
         tuple(column[1] for column in columns),
         tuple(options or ()),
-        tuple(conn.execute(QUERIES["index_constraints_of_table"], (oid,)).fetchall()),
-        tuple(row[0] for row in conn.execute(QUERIES["plain_indexes_of_table"], (oid,))),
-        tuple(conn.execute(QUERIES["grants_of_table"], (oid,)).fetchall()),
+        tuple(conn.execute(RebuildSql.index_constraints_of_table, (oid,)).fetchall()),
+        tuple(row[0] for row in conn.execute(RebuildSql.plain_indexes_of_table, (oid,))),
+        tuple(conn.execute(RebuildSql.grants_of_table, (oid,)).fetchall()),
     )
 
 

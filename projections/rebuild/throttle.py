@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from psycopg import Connection
 
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
 
 BUSY_PER_S: Final = 200
 """Events per second from which on others count as busy: a tenth of what two cores can do."""
@@ -58,5 +58,5 @@ class Pace:
         self._position, self._looked_at = position, self._clock()
 
     def _head(self) -> int:
-        row = self._conn.execute(QUERIES["stable_position"]).fetchone()
+        row = self._conn.execute(EventStoreSql.stable_position).fetchone()
         return int(row[0]) if row else 0

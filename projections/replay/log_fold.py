@@ -24,6 +24,7 @@ from projections.database.copy_reader import Stored, copied_events
 from projections.event_store.codec import UnreadableEventError, decode
 from projections.event_store.row_mapping import balance_row, case_rows, reservation_row
 from projections.replay.observer import PoisonEventError, ReadEvent, Watch
+from projections.sql.read_models import ReadModelsSql
 
 
 class Sizes(NamedTuple):
@@ -89,7 +90,7 @@ def fold_streams(
     place: tuple[UUID, int] | None = (streams.first, 0)
     while place is not None:
         params = (*place, streams.last, until, page_events)
-        with closing(copied_events(conn, "copy_log_page", params)) as events:
+        with closing(copied_events(conn, ReadModelsSql.copy_log_page, params)) as events:
             count, last = fold.take(events)
         place = (UUID(bytes=last[0]), last[1]) if last is not None and count == page_events else None
         read(count)

@@ -14,7 +14,7 @@ from psycopg import Connection
 
 from projections.database.copy_reader import Stored, copied_events
 from projections.replay.findings import Finding
-from projections.sql import QUERIES
+from projections.sql.rebuild import RebuildSql
 from projections.transparency_log.merkle import complete_root
 from projections.transparency_log.tile_log import HASH_BYTES, TILE, TreeSize, split_hashes, stored_leaf
 
@@ -56,7 +56,7 @@ def check_tiles(conn: Connection[Any], first: int, last: int, tree: TreeSize) ->
     """
     for begin in range(first, last + 1, TILES_AT_ONCE):
         end = min(begin + TILES_AT_ONCE - 1, last)
-        tiles = [_Tile(*row) for row in conn.execute(QUERIES["merkle_leaves"], (begin, end + 1))]
+        tiles = [_Tile(*row) for row in conn.execute(RebuildSql.merkle_leaves, (begin, end + 1))]
         lost = sorted(set(range(begin, end + 1)) - {tile.number for tile in tiles})
         if lost:
             yield about_tree(WHOLE_TREE, tree.position, f"tile {lost[0]} of level 0 is missing")
@@ -65,7 +65,7 @@ def check_tiles(conn: Connection[Any], first: int, last: int, tree: TreeSize) ->
             tiles[0] = tiles[0]._replace(start=0)
         if tiles[-1].number == end:
             tiles.append(_Tile(end + 1, tree.position + 1, b"", None))
-        with closing(copied_events(conn, "copy_log_stretch", (tiles[0].start, tiles[-1].start))) as events:
+        with closing(copied_events(conn, RebuildSql.copy_log_stretch, (tiles[0].start, tiles[-1].start))) as events:
             yield from _check(events, tiles, tree)
 
 

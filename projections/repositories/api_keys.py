@@ -7,7 +7,7 @@ from uuid import UUID
 
 from projections.database.roles import become_keeper_of_the_vault, become_running_role
 from projections.read_models.reader import Reader
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import PrivateText
 
 
@@ -44,9 +44,9 @@ class ApiKeys(Reader):
         sealed = {"text_id": name.text_id, "sealed": name.content.sealed, "seal_key": name.content.key_id}
         named |= {"text_id": name.text_id, "staff_id": staff_id}
         with self._cursor() as cursor, cursor.connection.transaction():
-            cursor.execute(QUERIES["insert_key_name"], sealed)
+            cursor.execute(RepositoriesSql.insert_key_name, sealed)
             become_keeper_of_the_vault(cursor.connection)
-            found = cursor.execute(QUERIES["insert_named_key"], named).fetchall()
+            found = cursor.execute(RepositoriesSql.insert_named_key, named).fetchall()
             become_running_role(cursor.connection)
         return bool(found)
 
@@ -54,7 +54,7 @@ class ApiKeys(Reader):
         """From now on it opens nothing; False if there is no such key or it was so before."""
         with self._cursor() as cursor, cursor.connection.transaction():
             become_keeper_of_the_vault(cursor.connection)
-            is_done = bool(cursor.execute(QUERIES["revoke_key"], (now, key_id)).fetchall())
+            is_done = bool(cursor.execute(RepositoriesSql.revoke_key, (now, key_id)).fetchall())
             become_running_role(cursor.connection)
         return is_done
 
@@ -62,7 +62,7 @@ class ApiKeys(Reader):
         """Keys, newest first, from a time and id down."""
         vault = self._storage.vault
         found = []
-        for row in self._all("list_keys", *before, limit):
+        for row in self._all(RepositoriesSql.list_keys, *before, limit):
             key_id, role, scopes, created_at, expires_at, revoked_at, text_id, sealed, seal_key = row
             name = None if sealed is None else vault.open_text(text_id, bytes(sealed), seal_key)
             found.append(KeyLine(key_id, role, scopes, created_at, expires_at, revoked_at, name))

@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from projections.database.errors import StorageUnavailableError
 from projections.database.roles import become_running_role
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 from projections.storage.bootstrap import Storage
 
 T = TypeVar("T")
@@ -125,12 +125,12 @@ class Recorder:
         named: dict[str, Any] = {"at": action.now, "act": act, "subject_id": subject_id}
         named |= {"staff_id": action.actor.staff_id, "api_key_id": action.actor.key_id}
         if not details:
-            self.conn.execute(QUERIES["insert_audit"], named)
+            self.conn.execute(RepositoriesSql.insert_audit, named)
             return
         text_id = action.new_id()
         sealed = action.storage.vault.text(details, text_id, subject_id or text_id).content
         text = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id}
-        self.conn.execute(QUERIES["insert_audit_with_reason"], {**named, **text})
+        self.conn.execute(RepositoriesSql.insert_audit_with_reason, {**named, **text})
 
 
 def changed(**values: tuple[object, object]) -> str:

@@ -9,7 +9,7 @@ from psycopg.rows import tuple_row
 
 from projections.read_models.reader import Reader
 from projections.repositories.webhook_secrets import opened, renewed
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 
 CallbackRefusal = Literal["malformed", "forged", "stale", "replayed", "foreign", "refused"]
 """Why a callback is not taken: what it says is no callback; its signature is not of the channel's secrets; its time is
@@ -47,18 +47,18 @@ class Channels(Reader):
     def of_group(self, group: str, now: datetime) -> ChannelWay | None:
         """Where a group's invitations are posted; None if they go by mail."""
         with self._cursor() as cursor:
-            rows = cursor.execute(QUERIES["channel_of_group"], {"group": group, "now": now}).fetchall()
+            rows = cursor.execute(RepositoriesSql.channel_of_group, {"group": group, "now": now}).fetchall()
         if not rows:
             return None
         return ChannelWay(rows[0][0], rows[0][1], opened(self._storage.vault, (row[2:] for row in rows)))
 
     def groups(self) -> frozenset[str]:
         """Names of the groups whose invitations are posted."""
-        return frozenset(row[0] for row in self._all("groups_with_channels"))
+        return frozenset(row[0] for row in self._all(RepositoriesSql.groups_with_channels))
 
     def groups_of(self, reservation_ids: Sequence[UUID], groups: Collection[str]) -> dict[UUID, str]:
         """Which of these reservations are of which of these groups, as far as their codes tell."""
-        return dict(self._all("groups_of_reservations", list(reservation_ids), sorted(groups)))
+        return dict(self._all(RepositoriesSql.groups_of_reservations, list(reservation_ids), sorted(groups)))
 
     def turn_on(self, group: str, url: str, channel_id: UUID, text_id: UUID, now: datetime) -> tuple[UUID, str | None]:
         """Post a group's invitations from now on.
@@ -75,35 +75,36 @@ class Channels(Reader):
         """
         pool, row = self._storage.datastore, {"group": group, "url": url, "channel_id": channel_id, "now": now}
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-            found: UUID = cursor.execute(QUERIES["set_channel_of_group"], row).fetchall()[0][0]
-            known = cursor.execute(QUERIES["valid_secrets"], {"owner_id": found, "now": now}).fetchone()
+            found: UUID = cursor.execute(RepositoriesSql.set_channel_of_group, row).fetchall()[0][0]
+            known = cursor.execute(RepositoriesSql.valid_secrets, {"owner_id": found, "now": now}).fetchone()
             return found, None if known else renewed(cursor, self._storage.vault, found, text_id, now)
 
     def turn_off(self, group: str, now: datetime) -> bool:
         """Mail a group's invitations again; False if they are mailed."""
-        return bool(self._all("unset_channel_of_group", now, group))
+        return bool(self._all(RepositoriesSql.unset_channel_of_group, now, group))
 
     def find(self, channel_id: UUID) -> ChannelLine | None:
         """A channel by its id."""
-        rows = self._all("channel_of_id", channel_id)
+        rows = self._all(RepositoriesSql.channel_of_id, channel_id)
         return ChannelLine(channel_id, rows[0][0], rows[0][1] == "webhook", rows[0][2]) if rows else None
 
     def page(self, after: str, limit: int) -> list[ChannelLine]:
         """Channels by the name of their group, from a name on."""
         return [
-            ChannelLine(row[0], row[1], row[2] == "webhook", row[3]) for row in self._all("list_channels", after, limit)
+            ChannelLine(row[0], row[1], row[2] == "webhook", row[3])
+            for row in self._all(RepositoriesSql.list_channels, after, limit)
         ]
 
     def take(self, channel_id: UUID, webhook_id: str, signed_at: datetime, body_digest: bytes) -> bool:
         """Note that a callback is taken; False if it was before: what is sent again has to be signed anew."""
-        return bool(self._all("take_callback", channel_id, webhook_id, signed_at, body_digest))
+        return bool(self._all(RepositoriesSql.take_callback, channel_id, webhook_id, signed_at, body_digest))
 
     def refuse(self, channel_id: UUID, reason: CallbackRefusal, now: datetime, request_id: str | None) -> None:
         """Note that a callback was refused."""
         row = {"channel_id": channel_id, "reason": reason, "now": now, "request_id": request_id}
         with self._cursor() as cursor:
-            cursor.execute(QUERIES["refuse_callback"], row)
+            cursor.execute(RepositoriesSql.refuse_callback, row)
 
     def refused(self, channel_id: UUID, since: datetime) -> list[RefusedCallbacks]:
         """What was refused since a moment, by reason."""
-        return [RefusedCallbacks(*row) for row in self._all("refused_callbacks", channel_id, since)]
+        return [RefusedCallbacks(*row) for row in self._all(RepositoriesSql.refused_callbacks, channel_id, since)]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domain.ports import Language
 from projections.read_models.reader import Reader
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 
 OFFERED_MAX: Final = 100
 """Groups that a person is offered to move to."""
@@ -64,7 +64,7 @@ class Groups(Reader):
 
     def find(self, name: str) -> Group | None:
         """The settings of a group; None if there are none."""
-        rows = self._all("group_of_name", name)
+        rows = self._all(RepositoriesSql.group_of_name, name)
         if not rows:
             return None
         name, subject_zh, text_zh, subject_en, text_en, target, channel, changed_at, channel_id, url = rows[0]
@@ -88,24 +88,24 @@ class Groups(Reader):
         """Enter or replace the settings of a group, but for its channel."""
         row = (group.name, *group.zh, *group.en, group.accept_target, now)
         with self._cursor() as cursor:
-            cursor.execute(QUERIES["upsert_group"], row)
+            cursor.execute(RepositoriesSql.upsert_group, row)
 
     def page(self, after: str, limit: int) -> list[GroupLine]:
         """Groups with settings or codes, by name, from a name on."""
         with self._cursor() as cursor:
-            rows = cursor.execute(QUERIES["names_of_groups"], {"after": after, "limit": limit}).fetchall()
+            rows = cursor.execute(RepositoriesSql.names_of_groups, {"after": after, "limit": limit}).fetchall()
         return [GroupLine(*row) for row in rows]
 
     def takes_rebinds(self, name: str) -> bool:
         """Whether persons may move their access to this group by themselves."""
-        rows = self._all("takes_rebinds", name)
+        rows = self._all(RepositoriesSql.takes_rebinds, name)
         return bool(rows and rows[0][0])
 
     def that_take_rebinds(self) -> list[str]:
         """Names of the groups to which persons may move, the first ones."""
-        return [row[0] for row in self._all("groups_that_take_rebinds", OFFERED_MAX)]
+        return [row[0] for row in self._all(RepositoriesSql.groups_that_take_rebinds, OFFERED_MAX)]
 
     def let_take_rebinds(self, name: str, *, allowed: bool) -> None:
         """Let persons move their access to this group, or not. It has to have settings."""
         with self._cursor() as cursor:
-            cursor.execute(QUERIES["let_group_take_rebinds"], (allowed, name))
+            cursor.execute(RepositoriesSql.let_group_take_rebinds, (allowed, name))

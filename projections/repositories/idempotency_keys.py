@@ -6,7 +6,7 @@ from uuid import UUID
 
 from projections.event_store.side_tables import IDEMPOTENCY_DAYS
 from projections.read_models.reader import Reader
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 
 
 class IssueKey(NamedTuple):
@@ -24,7 +24,9 @@ class IssueKeys(Reader):
         """Keep a key for seven days; the one that is kept, which is another's if that came first."""
         until = now + timedelta(days=IDEMPOTENCY_DAYS)
         with self._cursor() as cursor:
-            row = cursor.execute(QUERIES["keep_issue_key"], {**key._asdict(), "now": now, "until": until}).fetchone()
+            row = cursor.execute(
+                RepositoriesSql.keep_issue_key, {**key._asdict(), "now": now, "until": until}
+            ).fetchone()
         if row is None:
             raise AssertionError("a key is kept or there already")
         return IssueKey(key.scope_digest, bytes(row[0]), row[1])

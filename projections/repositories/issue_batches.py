@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from uuid import UUID, uuid5
 
 from projections.read_models.reader import Reader
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import PrivateText
 
 BatchKind = Literal["issue", "import"]
@@ -90,46 +90,46 @@ class Batches(Reader):
             "key_id": note.content.key_id if note else None,
         }
         with self._cursor() as cursor:
-            return bool(cursor.execute(QUERIES["insert_batch"], {**fields, **named, "now": now}).fetchall())
+            return bool(cursor.execute(RepositoriesSql.insert_batch, {**fields, **named, "now": now}).fetchall())
 
     def find(self, batch_id: UUID) -> Batch | None:
         """One batch."""
-        rows = self._all("batch_of_id", batch_id)
+        rows = self._all(RepositoriesSql.batch_of_id, batch_id)
         return _batch(rows[0]) if rows else None
 
     def page(self, before: tuple[datetime, UUID], limit: int) -> list[Batch]:
         """Batches, newest first, from a time and id down."""
-        return [_batch(row) for row in self._all("newest_batches", *before, limit)]
+        return [_batch(row) for row in self._all(RepositoriesSql.newest_batches, *before, limit)]
 
     def claim(self, runner: UUID, now: datetime, lease_until: datetime) -> Batch | None:
         """The oldest batch that nobody works on; imports whose process is gone are ended on the way."""
         named = {"runner": runner, "now": now, "lease_until": lease_until}
         with self._cursor() as cursor:
-            cursor.execute(QUERIES["break_left_imports"], named)
-            rows = cursor.execute(QUERIES["claim_batch"], named).fetchall()
+            cursor.execute(RepositoriesSql.break_left_imports, named)
+            rows = cursor.execute(RepositoriesSql.claim_batch, named).fetchall()
         return _batch(rows[0]) if rows else None
 
     def note(self, batch_id: UUID, runner: UUID, done: int, refused: int, lease_until: datetime) -> bool:
         """Write down how far its runner is; False if the batch is not this runner's to go on with."""
         named = {"batch_id": batch_id, "runner": runner, "done": done, "refused": refused, "lease_until": lease_until}
         with self._cursor() as cursor:
-            return bool(cursor.execute(QUERIES["note_batch"], named).fetchall())
+            return bool(cursor.execute(RepositoriesSql.note_batch, named).fetchall())
 
     def end(self, batch_id: UUID, state: BatchState, now: datetime, runner: UUID | None = None) -> bool:
         """End a batch that is being worked on; what is done stays. With a runner: only if it is that runner's."""
         named = {"batch_id": batch_id, "state": state, "now": now, "runner": runner}
         with self._cursor() as cursor:
-            return bool(cursor.execute(QUERIES["end_batch"], named).fetchall())
+            return bool(cursor.execute(RepositoriesSql.end_batch, named).fetchall())
 
     def keep_refusals(self, batch_id: UUID, refusals: Sequence[tuple[int, str]]) -> None:
         """Keep refused lines: number and a stable word."""
         lines, reasons = [line for line, _ in refusals], [reason for _, reason in refusals]
         with self._cursor() as cursor:
-            cursor.execute(QUERIES["insert_batch_refusals"], (batch_id, lines, reasons))
+            cursor.execute(RepositoriesSql.insert_batch_refusals, (batch_id, lines, reasons))
 
     def refusals(self, batch_id: UUID, after: int, limit: int) -> list[tuple[int, str]]:
         """Refused lines in order, from a line on."""
-        return [(row[0], row[1]) for row in self._all("refusals_of_batch", batch_id, after, limit)]
+        return [(row[0], row[1]) for row in self._all(RepositoriesSql.refusals_of_batch, batch_id, after, limit)]
 
 
 def _batch(row: tuple[Any, ...]) -> Batch:

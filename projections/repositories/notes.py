@@ -1,7 +1,7 @@
 """Notes that many codes name: kept once, before the codes are issued."""
 
 from projections.read_models.reader import Reader
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import PrivateText
 
 
@@ -11,4 +11,4 @@ class Notes(Reader):
     def keep(self, note: PrivateText) -> None:
         """Keep a note; kept before, nothing changes."""
         with self._cursor() as cursor:
-            cursor.execute(QUERIES["insert_note"], (note.text_id, note.content.sealed, note.content.key_id))
+            cursor.execute(RepositoriesSql.insert_note, (note.text_id, note.content.sealed, note.content.key_id))

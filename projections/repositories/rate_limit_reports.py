@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
+from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import Storage
 
 KEPT_S: Final = 600.0
@@ -60,8 +61,8 @@ class LimitReports:
         self._rounds += 1
         with self.storage.datastore.get_connection() as conn:
             if self._rounds % PRUNED_EVERY == 1:
-                conn.execute(QUERIES["prune_limit_reports"], (KEPT_S,))
-            rows = conn.execute(QUERIES["exchange_limit_reports"], self._parameters(report, since_s)).fetchall()
+                conn.execute(WorkQueueSql.prune_limit_reports, (KEPT_S,))
+            rows = conn.execute(RepositoriesSql.exchange_limit_reports, self._parameters(report, since_s)).fetchall()
         self._read_at = began
         fresh = [row for row in rows if row["number"] > self._seen.get(row["process_id"], 0)]
         self._seen = {row["process_id"]: row["number"] for row in rows}

@@ -11,7 +11,7 @@ from psycopg import Cursor
 from projections.database.roles import become_keeper_of_the_vault, become_running_role
 from projections.read_models.reader import Reader
 from projections.read_models.vault_reader import readable
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import FoundDraft
 
 
@@ -36,7 +36,7 @@ class Accounts(Reader):
         vault = self._storage.vault
         return [
             StaffLine(row[0], role, created_at, readable(vault, "staff", row))
-            for role, created_at, *row in self._all("list_staff", *after, limit)
+            for role, created_at, *row in self._all(RepositoriesSql.list_staff, *after, limit)
         ]
 
     def add(self, draft: FoundDraft, password_hash: str, role: str, now: datetime) -> UUID | None:
@@ -44,19 +44,19 @@ class Accounts(Reader):
         sealed = draft.seal()
         row = (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id, password_hash, role, now)
         with self._keeping() as cursor:
-            rows = cursor.execute(QUERIES["add_staff"], row).fetchall()
+            rows = cursor.execute(RepositoriesSql.add_staff, row).fetchall()
         return rows[0][0] if rows else None
 
     def set_password(self, staff_id: UUID, password_hash: str) -> bool:
         """A new password, and the end of all sessions; False if there is nobody."""
         with self._keeping() as cursor:
             named = {"staff_id": staff_id, "password_hash": password_hash}
-            return bool(cursor.execute(QUERIES["set_staff_password"], named).fetchall())
+            return bool(cursor.execute(RepositoriesSql.set_staff_password, named).fetchall())
 
     def replace_hash(self, staff_id: UUID, former_hash: str, password_hash: str) -> None:
         """Keep another hash of the same password; sessions stay. A password that was changed since then stays too."""
         with self._keeping() as cursor:
-            cursor.execute(QUERIES["replace_password_hash"], (password_hash, staff_id, former_hash))
+            cursor.execute(RepositoriesSql.replace_password_hash, (password_hash, staff_id, former_hash))
 
     def set_role(self, staff_id: UUID, role: str) -> str | None:
         """Another role, at once for open sessions too; the one before it, or None if there is no such account.
@@ -65,9 +65,9 @@ class Accounts(Reader):
             LastAdminError: They are the last admin.
         """
         with self._changing(staff_id, is_leaving=role != "admin") as cursor:
-            before = cursor.execute(QUERIES["role_of_staff"], (staff_id,)).fetchone()
+            before = cursor.execute(RepositoriesSql.role_of_staff, (staff_id,)).fetchone()
             become_keeper_of_the_vault(cursor.connection)
-            is_done = cursor.execute(QUERIES["set_staff_role"], (role, staff_id)).fetchall()
+            is_done = cursor.execute(RepositoriesSql.set_staff_role, (role, staff_id)).fetchall()
             return before[0] if before is not None and is_done else None
 
     def remove(self, staff_id: UUID, now: datetime) -> bool:
@@ -78,7 +78,7 @@ class Accounts(Reader):
         """
         with self._changing(staff_id, is_leaving=True) as cursor:
             become_keeper_of_the_vault(cursor.connection)
-            return bool(cursor.execute(QUERIES["remove_staff"], {"staff_id": staff_id, "now": now}).fetchall())
+            return bool(cursor.execute(RepositoriesSql.remove_staff, {"staff_id": staff_id, "now": now}).fetchall())
 
     @contextmanager
     def _keeping(self) -> Iterator[Cursor[tuple[Any, ...]]]:
@@ -92,8 +92,8 @@ class Accounts(Reader):
     def _changing(self, staff_id: UUID, *, is_leaving: bool) -> Iterator[Cursor[tuple[Any, ...]]]:
         """One change at a time, and never one that leaves no admin."""
         with self._cursor() as cursor, cursor.connection.transaction():
-            cursor.execute(QUERIES["lock_staff"])
-            others = cursor.execute(QUERIES["admins_besides"], (staff_id,)).fetchone()
+            cursor.execute(RepositoriesSql.lock_staff)
+            others = cursor.execute(RepositoriesSql.admins_besides, (staff_id,)).fetchone()
             if is_leaving and (others is None or others[0] == 0):
                 raise LastAdminError
             yield cursor

@@ -9,7 +9,7 @@ from domain.values.identifiers import EmailAddress
 from projections.read_models.reader import Reader
 from projections.read_models.vault_reader import readable, readable_texts
 from projections.repositories.audit_log import Act
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 
 
 class Account(NamedTuple):
@@ -46,7 +46,7 @@ class StaffDesk(Reader):
 
     def account(self, address: EmailAddress) -> Account | None:
         """The account of an address; None if there is none, or if its row can't be trusted."""
-        rows = self._all("staff_of_digests", list(self._storage.vault.digests("staff", address.normal)))
+        rows = self._all(RepositoriesSql.staff_of_digests, list(self._storage.vault.digests("staff", address.normal)))
         if not rows:
             return None
         password_hash, *row = rows[0]
@@ -61,16 +61,16 @@ class StaffDesk(Reader):
         """Begin a session, and end the one that the browser had before."""
         named = {"digest": digest, "staff_id": staff_id, "now": now, "expires_at": expires_at, "before": before}
         with self._cursor() as cursor:
-            cursor.execute(QUERIES["open_session"], named)
+            cursor.execute(RepositoriesSql.open_session, named)
 
     def end_session(self, digest: bytes) -> UUID | None:
         """End a session; whose it was, if there was one."""
-        rows = self._all("end_session", digest)
+        rows = self._all(RepositoriesSql.end_session, digest)
         return rows[0][0] if rows else None
 
     def of_session(self, digest: bytes, now: datetime) -> StaffMember | None:
         """Whose session it is, with the role of now; None if it is over, or if the row of its account is broken."""
-        rows = self._all("staff_of_session", digest, now)
+        rows = self._all(RepositoriesSql.staff_of_session, digest, now)
         if not rows:
             return None
         role, *row = rows[0]
@@ -79,18 +79,21 @@ class StaffDesk(Reader):
 
     def unmasked(self, staff_id: UUID, since: datetime, subjects: Sequence[UUID]) -> dict[tuple[str, UUID], datetime]:
         """What this person unmasked since a moment: act and subject, with the last time."""
-        return {(row[0], row[1]): row[2] for row in self._all("audit_of_staff_since", staff_id, since, list(subjects))}
+        return {
+            (row[0], row[1]): row[2]
+            for row in self._all(RepositoriesSql.audit_of_staff_since, staff_id, since, list(subjects))
+        }
 
     def addresses_of_staff(self, staff_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Addresses of staff by their ids."""
-        rows = self._all("staff_addresses", list(staff_ids))
+        rows = self._all(RepositoriesSql.staff_addresses, list(staff_ids))
         return readable_texts(self._storage.vault, "staff", rows)
 
     def audit(self, before: int, limit: int) -> list[AuditLine]:
         """One page of the audit, newest first, from a number down."""
         vault = self._storage.vault
         found = []
-        for row in self._all("audit_page", before, limit):
+        for row in self._all(RepositoriesSql.audit_page, before, limit):
             *fields, text_id, sealed, seal_key, code_id, key_id, name_id, name, name_key = row
             reason = None if sealed is None else vault.open_text(text_id, bytes(sealed), seal_key)
             key_name = None if name is None else vault.open_text(name_id, bytes(name), name_key)

@@ -11,7 +11,7 @@ from domain.events import EVENT_TYPES
 from domain.values.number_bounds import Bounds
 from projections.read_models.reader import Reader
 from projections.repositories.webhook_secrets import renewed
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 
 CONCURRENCY: Final = Bounds(1, 8)
 EVENT_NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
@@ -78,19 +78,19 @@ class Endpoints(Reader):
         row = {"endpoint_id": endpoint_id, "url": url, "event_types": list(event_types), "concurrency": concurrency}
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-            made = cursor.execute(QUERIES["insert_endpoint"], {**row, "now": now, "position": position}).fetchall()
+            made = cursor.execute(RepositoriesSql.insert_endpoint, {**row, "now": now, "position": position}).fetchall()
             if not made:
                 return None
             return renewed(cursor, self._storage.vault, endpoint_id, text_id, now)
 
     def find(self, endpoint_id: UUID) -> Endpoint | None:
         """One by its id."""
-        rows = self._all("endpoint_of_id", endpoint_id)
+        rows = self._all(RepositoriesSql.endpoint_of_id, endpoint_id)
         return Endpoint(*rows[0]) if rows else None
 
     def page(self, after: tuple[datetime, UUID], limit: int) -> list[Endpoint]:
         """Endpoints in the order in which they were made."""
-        return [Endpoint(*row) for row in self._all("list_endpoints", *after, limit)]
+        return [Endpoint(*row) for row in self._all(RepositoriesSql.list_endpoints, *after, limit)]
 
     def change(
         self,
@@ -105,7 +105,7 @@ class Endpoints(Reader):
         types = None if event_types is None else list(event_types)
         row = {"endpoint_id": endpoint_id, "url": url, "event_types": types, "concurrency": concurrency, "now": now}
         with self._cursor() as cursor:
-            return bool(cursor.execute(QUERIES["change_endpoint"], row).fetchall())
+            return bool(cursor.execute(RepositoriesSql.change_endpoint, row).fetchall())
 
     def enable(self, endpoint_id: UUID, now: datetime) -> bool:
         """Go on from where it stopped; False if it is enabled."""
@@ -119,10 +119,10 @@ class Endpoints(Reader):
         """It is gone for good; its log is deleted by and by, its secrets are no longer valid."""
         is_done = self._set_state(endpoint_id, "removed", None, now)
         with self._cursor() as cursor:
-            cursor.execute(QUERIES["end_secrets_of_owner"], (now, endpoint_id))
+            cursor.execute(RepositoriesSql.end_secrets_of_owner, (now, endpoint_id))
         return is_done
 
     def _set_state(self, endpoint_id: UUID, state: str, reason: WhyDisabled | None, now: datetime) -> bool:
         row = {"endpoint_id": endpoint_id, "state": state, "reason": reason, "now": now}
         with self._cursor() as cursor:
-            return bool(cursor.execute(QUERIES["set_endpoint_state"], row).fetchall())
+            return bool(cursor.execute(RepositoriesSql.set_endpoint_state, row).fetchall())

@@ -6,7 +6,7 @@ so the other side can change over when it likes.
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from psycopg import Cursor
@@ -15,7 +15,8 @@ from psycopg.rows import tuple_row
 from domain.webhooks.signatures import SECRET_BYTES, secret_text
 from projections.database.roles import become_keeper_of_the_vault
 from projections.read_models.reader import Reader
-from projections.sql import QUERIES
+from projections.sql.privacy import PrivacySql
+from projections.sql.repositories import RepositoriesSql
 from projections.storage.bootstrap import Storage
 from projections.vault.random_source import POOL
 from projections.vault.vault import Vault
@@ -36,12 +37,14 @@ class HookSecrets(Reader):
 
     def valid(self, owner_id: UUID, now: datetime) -> tuple[str, ...]:
         """The texts of those that are valid, the newest first."""
-        rows = self._named("valid_secrets", owner_id=owner_id, now=now)
+        rows = self._named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
         return opened(self._storage.vault, ((row[0], row[3], row[4]) for row in rows))
 
     def lines(self, owner_id: UUID, now: datetime) -> list[SecretLine]:
         """Those that are valid, without their texts."""
-        return [SecretLine(row[1], row[2]) for row in self._named("valid_secrets", owner_id=owner_id, now=now)]
+        return [
+            SecretLine(row[1], row[2]) for row in self._named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
+        ]
 
     def renew(self, owner_id: UUID, text_id: UUID, now: datetime) -> str:
         """A new secret beside the one before it; its text, to be shown this once."""
@@ -49,19 +52,19 @@ class HookSecrets(Reader):
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
             return renewed(cursor, self._storage.vault, owner_id, text_id, now)
 
-    def _named(self, query: str, **params: object) -> list[tuple[Any, ...]]:
+    def _named(self, query: LiteralString, **params: object) -> list[tuple[Any, ...]]:
         with self._cursor() as cursor:
-            return cursor.execute(QUERIES[query], params).fetchall()
+            return cursor.execute(query, params).fetchall()
 
 
 def renewed(cursor: Cursor[Any], vault: Vault, owner_id: UUID, text_id: UUID, now: datetime) -> str:
     """As `HookSecrets.renew`, within the caller's transaction."""
     secret = secret_text(POOL.draw(SECRET_BYTES))
     sealed = vault.seal("text", text_id, secret)
-    cursor.execute(QUERIES["lock_secrets"], (owner_id,))
-    cursor.execute(QUERIES["end_secrets"], {"owner_id": owner_id, "ends_at": now + OVERLAP})
+    cursor.execute(RepositoriesSql.lock_secrets, (owner_id,))
+    cursor.execute(RepositoriesSql.end_secrets, {"owner_id": owner_id, "ends_at": now + OVERLAP})
     named = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id, "owner_id": owner_id, "now": now}
-    cursor.execute(QUERIES["insert_secret"], named)
+    cursor.execute(RepositoriesSql.insert_secret, named)
     return secret
 
 
@@ -72,14 +75,14 @@ def opened(vault: Vault, rows: Iterable[tuple[UUID, Any, int]]) -> tuple[str, ..
 
 def drop_ended(storage: Storage, now: datetime) -> int:
     """Delete the secrets that are valid no more; how many."""
-    return _drop(storage, "drop_ended_secrets", now)
+    return _drop(storage, RepositoriesSql.drop_ended_secrets, now)
 
 
-def _drop(storage: Storage, query: str, value: object) -> int:
+def _drop(storage: Storage, query: LiteralString, value: object) -> int:
     pool = storage.datastore
     with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-        ids = [row[0] for row in cursor.execute(QUERIES[query], (value,)).fetchall()]
+        ids = [row[0] for row in cursor.execute(query, (value,)).fetchall()]
         if ids:
             become_keeper_of_the_vault(conn)
-            cursor.execute(QUERIES["delete_texts"], (ids,))
+            cursor.execute(PrivacySql.delete_texts, (ids,))
         return len(ids)

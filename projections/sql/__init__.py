@@ -1,4 +1,7 @@
-"""SQL is data: named statements of the `.sql` files here, and the numbered migrations beside them."""
+"""Named SQL statements, one file per package that owns the tables, and the numbered migrations.
+
+A statement is an attribute: `EventStoreSql.insert_events` is the text below `-- name: insert_events` in its file.
+"""
 
 import re
 from collections.abc import Iterator
@@ -8,28 +11,31 @@ from typing import LiteralString, cast
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
-def _load() -> dict[str, LiteralString]:
-    """The statements of all files.
+class Statements:
+    """The statements of one file, which a subclass declares by name.
+
+    The file is read when the subclass is made.
 
     Raises:
-        ValueError: Two have one name.
+        ValueError: A statement is declared and not in the file, is in the file and not declared, or is there twice.
     """
-    found: dict[str, LiteralString] = {}
-    for entry in sorted(files(__name__).iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".sql"):
-            for name, statement in _statements(entry.read_text(encoding="utf-8")):
-                if name in found:
-                    raise ValueError(f"two statements are named {name}")
-                found[name] = statement
-    return found
+
+    def __init_subclass__(cls, *, file: str) -> None:
+        """Set each declared attribute to the statement of that name."""
+        super().__init_subclass__()
+        found = list(_statements(files(__name__).joinpath(file).read_text(encoding="utf-8")))
+        names = [name for name, _ in found]
+        if wrong := {*names} ^ {*cls.__annotations__} or {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"{file} and its class do not agree on {', '.join(sorted(wrong))}")
+        for name, statement in found:
+            setattr(cls, name, statement)
 
 
 def _statements(text: str) -> Iterator[tuple[str, LiteralString]]:
-    """Split a file at its `-- name:` lines; comments between name and statement describe it."""
+    """Split a file at its `-- name:` lines; comments between name and statement describe it.
+
+    The text ships with the package, so it is as trusted as a literal.
+    """
     parts = _NAME.split(text)[1:]
     for name, statement in zip(parts[::2], parts[1::2], strict=True):
         yield name, cast("LiteralString", statement.strip().rstrip(";"))
-
-
-QUERIES = _load()
-"""Statement by name. The text ships with the package, so it is as trusted as a literal."""

@@ -14,7 +14,7 @@ from projections.database.connection import LedgerDatastore, connect, describe
 from projections.database.errors import StorageUnavailableError, WrongKeysError
 from projections.database.migrations import check_schema
 from projections.event_store.recorder import LedgerRecorder
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 
@@ -112,7 +112,7 @@ def compare_ring(name: str, ring: KeyRing, stored: Mapping[int, bytes], where: s
 
 def _compare_keys(conn: Connection[tuple[Any, ...]], vault: Vault) -> None:
     for name, ring in vault.rings.items():
-        stored = {row[0]: bytes(row[1]) for row in conn.execute(QUERIES["key_checks"], (name,))}
+        stored = {row[0]: bytes(row[1]) for row in conn.execute(EventStoreSql.key_checks, (name,))}
         compare_ring(name, ring, stored, "this database")
         for key_id, value in ring.check_values().items():
-            conn.execute(QUERIES["insert_key_check"], (name, key_id, value))
+            conn.execute(EventStoreSql.insert_key_check, (name, key_id, value))

@@ -12,7 +12,8 @@ from uuid import UUID
 from domain.command_bus import Command, Done, Result
 from domain.commands.code.revoke import SettleRevoked
 from domain.commands.context import Context
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
+from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import Storage
 
 CASES_PER_COMMAND: Final = 50
@@ -62,12 +63,12 @@ def settle_next(
     now = context().now
     bounds = {"now": now, "again_at": now + timedelta(seconds=REPEAT_S), "limit": CODES_PER_ROUND}
     with storage.datastore.get_connection() as conn:
-        taken = [row["code_id"] for row in conn.execute(QUERIES["take_revocations"], bounds).fetchall()]
+        taken = [row["code_id"] for row in conn.execute(WorkQueueSql.take_revocations, bounds).fetchall()]
     for code_id in taken:
         is_done = settle(execute, code_id, context, new_id)
         with storage.datastore.get_connection() as conn:
             if is_done:
-                conn.execute(QUERIES["close_revocation"], (code_id,))
+                conn.execute(WorkQueueSql.close_revocation, (code_id,))
             else:
-                conn.execute(QUERIES["insert_revocations"], ([code_id], [now]))
+                conn.execute(EventStoreSql.insert_revocations, ([code_id], [now]))
     return len(taken)

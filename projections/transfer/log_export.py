@@ -17,7 +17,7 @@ from projections.database.copy_reader import Stored, copied_events
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.snapshots import stable_position
 from projections.replay.observer import Progress
-from projections.sql import QUERIES
+from projections.sql.transfer import TransferSql
 from projections.transfer.checksummed_lines import LineWriter
 from projections.transparency_log.checkpoints import Checkpoint, checkpoint_document, checkpoints_after
 from projections.transparency_log.merkle import GrowingRoot
@@ -59,7 +59,7 @@ def export_log(database_url: str, out: BinaryIO, progress: Progress) -> Exported
 
 def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> Exported:
     until = stable_position(conn)
-    row = conn.execute(QUERIES["count_events_until"], (until,)).fetchone()
+    row = conn.execute(TransferSql.count_events_until, (until,)).fetchone()
     total = int(row[0]) if row else 0
     # Read after the position: what was signed by then and reaches no further is inside.
     checkpoints = [made for made in _checkpoints(conn) if made.position <= until]
@@ -107,7 +107,7 @@ def _events(conn: Connection[Any], until: int) -> Iterator[Stored]:
     after, read = 0, PAGE_EVENTS
     while read == PAGE_EVENTS:
         read = 0
-        with closing(copied_events(conn, "copy_log_by_position", (after, until, PAGE_EVENTS))) as page:
+        with closing(copied_events(conn, TransferSql.copy_log_by_position, (after, until, PAGE_EVENTS))) as page:
             for stored in page:
                 read, after = read + 1, stored[2]
                 yield stored

@@ -21,7 +21,7 @@ from projections.event_store.row_mapping import PROJECTIONS
 from projections.rebuild.shadow_builder import Builder
 from projections.rebuild.shadow_tables import Shadow, tables_of
 from projections.replay.observer import NoWatch, Progress
-from projections.sql import QUERIES
+from projections.sql.transfer import TransferSql
 from projections.transfer.checksummed_lines import DamagedFileError, Line, read_lines
 from projections.transfer.log_export import FORMAT, TOLD_EVERY, Exported
 from projections.transparency_log.checkpoints import Checkpoint
@@ -76,8 +76,8 @@ class _Import:
         self._end: Exported | None = None
 
     def run(self, source: BinaryIO) -> Exported:
-        self._conn.execute(QUERIES["lock_all_writers_out"])
-        if found := [row[0] for row in self._conn.execute(QUERIES["rows_in_the_way"])]:
+        self._conn.execute(TransferSql.lock_all_writers_out)
+        if found := [row[0] for row in self._conn.execute(TransferSql.rows_in_the_way)]:
             raise NotEmptyError(
                 f"the database already holds {' and '.join(found)}: an import needs an empty one;"
                 " make a new database, run `ledger migrate` on it and import there"
@@ -96,7 +96,7 @@ class _Import:
 
     def _copy_in(self, source: BinaryIO) -> None:
         rows: list[bytes] = []
-        with self._conn.cursor().copy(QUERIES["copy_log_in"]) as copy:
+        with self._conn.cursor().copy(TransferSql.copy_log_in) as copy:
             copy.write(_COPY_HEADER)
             for line in read_lines(source, FORMAT):
                 if (stored := self._take(line)) is not None:
@@ -155,7 +155,7 @@ class _Import:
         if tree_size(self._conn).size != done.events:
             raise AssertionError
         with self._conn.cursor() as cursor:
-            cursor.executemany(QUERIES["insert_numbered_checkpoint"], self._checkpoints)
+            cursor.executemany(TransferSql.insert_numbered_checkpoint, self._checkpoints)
 
     def _make_read_models(self) -> None:
         """As a rebuild makes them, in tables of this session, on the one connection that sees the new events."""
@@ -170,7 +170,7 @@ class _Import:
 
 def advance_sequences(conn: Connection[Any], table: str) -> None:
     """Let a table's sequences go on after its highest numbers. What they reached is not undone by a rollback."""
-    for column, sequence in conn.execute(QUERIES["columns_with_sequences"], (table,)).fetchall():
+    for column, sequence in conn.execute(TransferSql.columns_with_sequences, (table,)).fetchall():
         highest = sql.SQL("SELECT setval({}, max({})) FROM {} HAVING max({}) IS NOT NULL")
         name = sql.Identifier(column)
         conn.execute(highest.format(sql.Literal(sequence), name, sql.Identifier(table), name))

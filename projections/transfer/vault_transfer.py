@@ -18,7 +18,7 @@ from projections.database.errors import StorageUnavailableError
 from projections.database.migrations import known_migrations
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.replay.observer import Progress
-from projections.sql import QUERIES
+from projections.sql.transfer import TransferSql
 from projections.storage.bootstrap import compare_ring
 from projections.transfer.checksummed_lines import DamagedFileError, LineWriter, read_lines
 from projections.transfer.log_import import NotEmptyError, advance_sequences
@@ -75,8 +75,8 @@ def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Pr
     """
     try:
         with rebuild_connection(database_url, "import") as conn, conn.transaction():
-            conn.execute(QUERIES["lock_all_writers_out"])
-            row = conn.execute(QUERIES["vault_rows_in_the_way"]).fetchone()
+            conn.execute(TransferSql.lock_all_writers_out)
+            row = conn.execute(TransferSql.vault_rows_in_the_way).fetchone()
             if row and row[0]:
                 raise NotEmptyError("the vault already holds rows: import it into a new, migrated database")
             return _import(conn, source, vault, progress)
@@ -88,10 +88,10 @@ def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Pr
 
 def travelling_tables(conn: Connection[Any]) -> list[str]:
     """Tables that travel, each after those that its rows refer to."""
-    found = [row[0] for row in conn.execute(QUERIES["all_tables"])]
+    found = [row[0] for row in conn.execute(TransferSql.all_tables)]
     names = [name for name in found if name not in STAYS and "yoyo" not in name]
     sorter = TopologicalSorter({name: set[str]() for name in names})
-    for table, referred in conn.execute(QUERIES["foreign_keys"]):
+    for table, referred in conn.execute(TransferSql.foreign_keys):
         if table in names and referred in names and table != referred:
             sorter.add(table, referred)
     return list(sorter.static_order())
@@ -99,7 +99,7 @@ def travelling_tables(conn: Connection[Any]) -> list[str]:
 
 def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> Moved:
     keys: dict[str, dict[str, str]] = {}
-    for ring, key_id, value in conn.execute(QUERIES["all_key_checks"]):
+    for ring, key_id, value in conn.execute(TransferSql.all_key_checks):
         keys.setdefault(ring, {})[str(key_id)] = bytes(value).hex()
     lines.write({"format": FORMAT, "schema": known_migrations(), "keys": keys})
     moved = Moved({}, {})

@@ -7,7 +7,7 @@ and each checkpoint names the public key that it was signed with.
 import base64
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from projections.sql import QUERIES
+from projections.sql.transfer import TransferSql
+from projections.sql.transparency_log import TransparencyLogSql
 from projections.transparency_log.merkle import root_of
 from projections.transparency_log.tile_log import reader_of, tree_size
 from projections.vault.key_ring import KeyRing
@@ -113,7 +114,7 @@ def sign_head(
         may_sign: Called before anything is signed; raises if it must not be.
     """
     with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-        if not cursor.execute(QUERIES["lock_merkle"]).fetchall()[0][0]:
+        if not cursor.execute(TransparencyLogSql.lock_merkle).fetchall()[0][0]:
             return None
         size, position = tree_size(conn)
         last = last_checkpoint(conn)
@@ -121,36 +122,36 @@ def sign_head(
             return None
         may_sign(conn)
         root, public = root_of(reader_of(conn), size), key.public_key().public_bytes_raw()
-        number = cursor.execute(QUERIES["next_checkpoint_number"]).fetchall()[0][0]
+        number = cursor.execute(TransparencyLogSql.next_checkpoint_number).fetchall()[0][0]
         signature = key.sign(signed_text(number, size, root, now.isoformat()))
         made = Checkpoint(number, size, position, root, now, public, signature)
-        cursor.execute(QUERIES["insert_numbered_checkpoint"], made)
+        cursor.execute(TransferSql.insert_numbered_checkpoint, made)
     return made
 
 
 def last_checkpoint(conn: Connection[Any]) -> Checkpoint | None:
     """The newest checkpoint."""
-    return next(iter(_checkpoints(conn, "last_checkpoint")), None)
+    return next(iter(_checkpoints(conn, TransparencyLogSql.last_checkpoint)), None)
 
 
 def first_checkpoint_from(conn: Connection[Any], position: int) -> Checkpoint | None:
     """The first checkpoint that holds a position."""
-    return next(iter(_checkpoints(conn, "first_checkpoint_from", position)), None)
+    return next(iter(_checkpoints(conn, TransparencyLogSql.first_checkpoint_from, position)), None)
 
 
 def checkpoint_of(conn: Connection[Any], number: int) -> Checkpoint | None:
     """One checkpoint."""
-    return next(iter(_checkpoints(conn, "checkpoint_of_number", number)), None)
+    return next(iter(_checkpoints(conn, TransparencyLogSql.checkpoint_of_number, number)), None)
 
 
 def checkpoints_after(conn: Connection[Any], number: int, limit: int) -> list[Checkpoint]:
     """One page of checkpoints, oldest first, after the one of a number (0: from the first on)."""
-    return _checkpoints(conn, "checkpoints_after", number, limit)
+    return _checkpoints(conn, TransparencyLogSql.checkpoints_after, number, limit)
 
 
-def _checkpoints(conn: Connection[Any], query: str, *params: object) -> list[Checkpoint]:
+def _checkpoints(conn: Connection[Any], query: LiteralString, *params: object) -> list[Checkpoint]:
     with conn.cursor(row_factory=tuple_row) as cursor:
-        rows: Sequence[Sequence[Any]] = cursor.execute(QUERIES[query], params).fetchall()
+        rows: Sequence[Sequence[Any]] = cursor.execute(query, params).fetchall()
     return [Checkpoint(*row) for row in rows]
 
 

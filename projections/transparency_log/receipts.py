@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from projections.sql import QUERIES
+from projections.sql.transparency_log import TransparencyLogSql
 from projections.storage.bootstrap import Storage
 from projections.transparency_log.checkpoints import (
     Checkpoint,
@@ -37,7 +37,7 @@ def read_receipt(storage: Storage, reservation_id: UUID) -> dict[str, Any] | Non
     """
     with storage.datastore.get_connection() as conn, conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        conn.execute(QUERIES["lock_read_models_to_read"])
+        conn.execute(TransparencyLogSql.lock_read_models_to_read)
         return receipt_of(conn, reservation_id)
 
 
@@ -48,7 +48,7 @@ def receipt_of(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any] | 
         NotYetSignedError: An event is in no checkpoint yet.
     """
     with conn.cursor(row_factory=tuple_row) as cursor:
-        rows = cursor.execute(QUERIES["places_of_reservation"], (reservation_id,)).fetchall()
+        rows = cursor.execute(TransparencyLogSql.places_of_reservation, (reservation_id,)).fetchall()
     if not rows:
         return None
     checkpoint = first_checkpoint_from(conn, rows[-1][0])

@@ -15,7 +15,7 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from projections.database.copy_reader import copied_events
-from projections.sql import QUERIES
+from projections.sql.transparency_log import TransparencyLogSql
 from projections.transparency_log.merkle import Read, complete_root, leaf_hash
 
 TILE = 256
@@ -54,7 +54,7 @@ def split_hashes(hashes: bytes) -> list[bytes]:
 def tree_size(conn: Connection[Any]) -> TreeSize:
     """How far the follower is."""
     with conn.cursor(row_factory=tuple_row) as cursor:
-        return TreeSize(*cursor.execute(QUERIES["merkle_progress"]).fetchall()[0])
+        return TreeSize(*cursor.execute(TransparencyLogSql.merkle_progress).fetchall()[0])
 
 
 def follow(conn: Connection[Any], events_max: int = FOLLOWED_MAX) -> int:
@@ -68,18 +68,18 @@ def follow(conn: Connection[Any], events_max: int = FOLLOWED_MAX) -> int:
         How many were taken; as many as `events_max` means that there may be more.
     """
     with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-        if not cursor.execute(QUERIES["lock_merkle"]).fetchall()[0][0]:
+        if not cursor.execute(TransparencyLogSql.lock_merkle).fetchall()[0][0]:
             return 0
         size, position = tree_size(conn)
         hashes: list[bytes] = []
         positions: list[int] = []
-        with closing(copied_events(conn, "copy_log_after", (position, events_max))) as events:
+        with closing(copied_events(conn, TransparencyLogSql.copy_log_after, (position, events_max))) as events:
             for stream, version, position, topic, state in events:
                 hashes.append(stored_leaf(stream, version, topic, state))
                 positions.append(position)
         if hashes:
             _append(conn, size, hashes, positions)
-            cursor.execute(QUERIES["set_merkle_progress"], (size + len(hashes), positions[-1]))
+            cursor.execute(TransparencyLogSql.set_merkle_progress, (size + len(hashes), positions[-1]))
         return len(hashes)
 
 
@@ -95,7 +95,7 @@ def _append(conn: Connection[Any], size: int, hashes: Sequence[bytes], positions
             tile = joined[start : start + TILE]
             if height == 0 and (start or first is None):
                 first = positions[start - held if start else 0]
-            conn.execute(QUERIES["upsert_merkle_tile"], (height, index + start // TILE, first, b"".join(tile)))
+            conn.execute(TransparencyLogSql.upsert_merkle_tile, (height, index + start // TILE, first, b"".join(tile)))
             if len(tile) == TILE:
                 full.append(complete_root(tile))
         height, size, hashes, positions = height + 1, size // TILE, full, ()
@@ -103,7 +103,7 @@ def _append(conn: Connection[Any], size: int, hashes: Sequence[bytes], positions
 
 def _tile(conn: Connection[Any], height: int, index: int) -> tuple[bytes, int | None]:
     with conn.cursor(row_factory=tuple_row) as cursor:
-        rows = cursor.execute(QUERIES["merkle_tile"], (height, index)).fetchall()
+        rows = cursor.execute(TransparencyLogSql.merkle_tile, (height, index)).fetchall()
     return (bytes(rows[0][0]), rows[0][1]) if rows else (b"", None)
 
 
@@ -132,9 +132,9 @@ def reader_of(conn: Connection[Any]) -> Read:
 def leaf_index(conn: Connection[Any], position: int) -> int | None:
     """The number of an event's leaf, counted from 0; None if the follower has not come to it."""
     with conn.cursor(row_factory=tuple_row) as cursor:
-        rows = cursor.execute(QUERIES["merkle_tile_of_position"], (position,)).fetchall()
+        rows = cursor.execute(TransparencyLogSql.merkle_tile_of_position, (position,)).fetchall()
         if not rows or position > tree_size(conn).position:
             return None
         index, first = rows[0]
-        before = cursor.execute(QUERIES["count_events_between"], (first, position)).fetchall()[0][0]
+        before = cursor.execute(TransparencyLogSql.count_events_between, (first, position)).fetchall()[0][0]
     return int(index) * TILE + int(before)

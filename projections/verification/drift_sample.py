@@ -13,15 +13,18 @@ from projections.replay.findings import Finding
 from projections.replay.invariant_observer import RuleWatch
 from projections.replay.log_fold import LogFold
 from projections.replay.observer import ReadEvent
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
+from projections.sql.read_models import ReadModelsSql
+from projections.sql.transparency_log import TransparencyLogSql
+from projections.sql.verification import VerificationSql
 from projections.storage.bootstrap import Storage
 
 RECHECKED_MAX = 200
 
 _STORED: Final = {
-    "code_balances": "balance_of_code",
-    "reservations": "reservations_of_code",
-    "cases": "cases_of_code",
+    "code_balances": ReadModelsSql.balance_of_code,
+    "reservations": VerificationSql.reservations_of_code,
+    "cases": VerificationSql.cases_of_code,
 }
 
 
@@ -63,9 +66,9 @@ class LastVerified(NamedTuple):
 def sample(storage: Storage, count: int, now: datetime) -> Sample:
     """Check up to `count` codes picked at random, and those that were wrong before; remember what is wrong."""
     with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
-        position = cursor.execute(QUERIES["stable_position"]).fetchall()[0][0]
-        ids = {row[0] for row in cursor.execute(QUERIES["random_codes"], {"most": count})}
-        ids |= {row[0] for row in cursor.execute(QUERIES["drifting_codes"], (RECHECKED_MAX,))}
+        position = cursor.execute(EventStoreSql.stable_position).fetchall()[0][0]
+        ids = {row[0] for row in cursor.execute(VerificationSql.random_codes, {"most": count})}
+        ids |= {row[0] for row in cursor.execute(VerificationSql.drifting_codes, (RECHECKED_MAX,))}
     drifts: list[Drift] = []
     findings: list[Finding] = []
     events = 0
@@ -78,10 +81,10 @@ def sample(storage: Storage, count: int, now: datetime) -> Sample:
         if rows or broken:
             wrong[code_id] = len(rows) + len(broken)
     with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor, conn.transaction():
-        cursor.execute(QUERIES["forget_drifting"], (sorted(ids - wrong.keys()),))
+        cursor.execute(VerificationSql.forget_drifting, (sorted(ids - wrong.keys()),))
         remember_drifting(cursor, wrong, now)
-        cursor.execute(QUERIES["upsert_verification"], ("sample", now, position, events))
-        drifting = cursor.execute(QUERIES["count_drifting"]).fetchall()[0][0]
+        cursor.execute(VerificationSql.upsert_verification, ("sample", now, position, events))
+        drifting = cursor.execute(VerificationSql.count_drifting).fetchall()[0][0]
     return Sample(drifts, findings, int(drifting), position, events)
 
 
@@ -89,12 +92,12 @@ def remember_drifting(cursor: Cursor[Any], wrong: Mapping[UUID, int], now: datet
     """Keep codes with the number of their rows and events that are wrong."""
     if wrong:
         ids = sorted(wrong)
-        cursor.execute(QUERIES["upsert_drifting"], (now, ids, [wrong[key] for key in ids]))
+        cursor.execute(VerificationSql.upsert_drifting, (now, ids, [wrong[key] for key in ids]))
 
 
 def last_verified(conn: Connection[tuple[Any, ...]]) -> list[LastVerified]:
     """The last check of each kind."""
-    return [LastVerified(*row) for row in conn.execute(QUERIES["last_verifications"])]
+    return [LastVerified(*row) for row in conn.execute(VerificationSql.last_verifications)]
 
 
 def examine(storage: Storage, code_id: UUID) -> tuple[list[Drift], list[Finding], int]:
@@ -107,13 +110,13 @@ def examine(storage: Storage, code_id: UUID) -> tuple[list[Drift], list[Finding]
     ):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         # Before the snapshot: to one that is older than a rebuild's swap the new tables would seem empty.
-        cursor.execute(QUERIES["lock_read_models_to_read"])
-        events = cursor.execute(QUERIES["stream_events"], (code_id, 0, None)).fetchall()
+        cursor.execute(TransparencyLogSql.lock_read_models_to_read)
+        events = cursor.execute(EventStoreSql.stream_events, (code_id, 0, None)).fetchall()
         fold = LogFold(folded, watch, held_max=len(events))
         fold.take((code_id.bytes, version, position, topic, bytes(state)) for position, version, topic, state in events)
         fold.end_stream()
         stored = {
-            table: {row[0]: _as_folded(row) for row in cursor.execute(QUERIES[query], (code_id,))}
+            table: {row[0]: _as_folded(row) for row in cursor.execute(query, (code_id,))}
             for table, query in _STORED.items()
         }
     drifts = [drift for table in _STORED for drift in _differences(table, stored[table], folded.tables[table])]

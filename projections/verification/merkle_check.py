@@ -11,7 +11,7 @@ from psycopg import Connection
 
 from projections.replay.invariant_observer import RuleWatch
 from projections.replay.tile_check import WHOLE_TREE, about_tree
-from projections.sql import QUERIES
+from projections.sql.transparency_log import TransparencyLogSql
 from projections.transparency_log.checkpoint_file import read_published
 from projections.transparency_log.checkpoints import Checkpoint, checkpoint_of, checkpoints_after
 from projections.transparency_log.merkle import Read, complete_root, root_of
@@ -55,7 +55,7 @@ def check_tree(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, outside:
     number = 0
     while page := checkpoints_after(conn, number, PAGE_CHECKPOINTS):
         # Signed meanwhile: the Merkle log that was checked does not hold it yet.
-        size = TreeSize(*conn.execute(QUERIES["merkle_progress"]).fetchall()[0])
+        size = TreeSize(*conn.execute(TransparencyLogSql.merkle_progress).fetchall()[0])
         for checkpoint in page:
             if trouble := _trouble(checkpoint, size, read, keys):
                 detail = f"checkpoint {checkpoint.number}: {trouble}"
@@ -84,7 +84,7 @@ def _check_tiles(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, read: 
     height, count = 1, tree.size // TILE // TILE
     while count:
         for index in range(count):
-            rows = conn.execute(QUERIES["merkle_tile"], (height, index)).fetchall()
+            rows = conn.execute(TransparencyLogSql.merkle_tile, (height, index)).fetchall()
             below = split_hashes(bytes(rows[0][0])) if rows else []
             if len(below) < TILE or complete_root(below) != read((height + 1) * TILE_LEVELS, index):
                 watch.keep(about_tree(WHOLE_TREE, tree.position, f"tile {index} of level {height} is altered"))

@@ -13,7 +13,10 @@ from projections.event_store.row_mapping import balance_row
 from projections.event_store.snapshots import SHAPE, fold_on, read_state
 from projections.replay.findings import Finding
 from projections.replay.invariant_observer import RuleWatch
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
+from projections.sql.read_models import ReadModelsSql
+from projections.sql.transparency_log import TransparencyLogSql
+from projections.sql.verification import VerificationSql
 
 EQUAL = "invariant 7: snapshots are what the log says"
 PAGE = 500
@@ -31,8 +34,8 @@ def check_snapshots(conn: Connection[Any], watch: RuleWatch) -> None:
         with conn.transaction(), conn.cursor(row_factory=tuple_row, binary=True) as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             # Before the first question, which would fix a view older than a rebuild's swap.
-            cursor.execute(QUERIES["lock_read_models_to_read"])
-            rows = cursor.execute(QUERIES["snapshots_page"], (SHAPE, after, PAGE)).fetchall()
+            cursor.execute(TransparencyLogSql.lock_read_models_to_read)
+            rows = cursor.execute(VerificationSql.snapshots_page, (SHAPE, after, PAGE)).fetchall()
             for code_id, version, state in rows:
                 if not watch.is_stopped(code_id) and (why := _wrong(cursor, code_id, version, state)):
                     watch.keep(Finding(EQUAL, code_id, version, 0, "snapshot", None, why))
@@ -46,9 +49,9 @@ def _wrong(cursor: Cursor[Any], code_id: UUID, version: int, state: bytes) -> st
     code = read_state(state)
     if code is None or (code.code_id, code.version) != (code_id, version):
         return "it is no state of this code: it is passed over"
-    if not cursor.execute(QUERIES["stream_events"], (code_id, version - 1, 1)).fetchall():
+    if not cursor.execute(EventStoreSql.stream_events, (code_id, version - 1, 1)).fetchall():
         return "the log has no event of its version: it is passed over"
-    rows = cursor.execute(QUERIES["balance_of_code"], (code_id,)).fetchall()
+    rows = cursor.execute(ReadModelsSql.balance_of_code, (code_id,)).fetchall()
     if not rows or tuple(rows[0]) != balance_row(fold_on(cursor, code_id, code)):
         return "taken on by the events since, it leads to another row: `ledger rebuild --apply` drops it"
     return None

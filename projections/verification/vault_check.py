@@ -4,15 +4,15 @@ An encrypted text is bound to the id of its row. Its digest is bound to nothing 
 a swap of any two values among the rows of these tables shows.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from projections.replay.findings import Finding
-from projections.sql import QUERIES
+from projections.sql.verification import VerificationSql
 from projections.vault.vault import FoundKind, FoundRow, SealBrokenError, Vault, code_hint
 
 VAULT_ROWS: Final = "vault: digest and text of a row belong together"
@@ -25,6 +25,12 @@ TABLES: Final[dict[str, FoundKind | None]] = {
     "private_texts": None,
 }
 """Tables of the vault by the kind of their rows; None of those that are not found by digest."""
+PAGE_OF: Final[Mapping[str, LiteralString]] = {
+    "recipients": VerificationSql.page_of_recipients,
+    "code_texts": VerificationSql.page_of_code_texts,
+    "private_texts": VerificationSql.page_of_private_texts,
+    "staff": VerificationSql.page_of_staff,
+}
 
 
 class Sample(NamedTuple):
@@ -69,7 +75,7 @@ def _pages(
     last: UUID | None = after
     while last is not None:
         with conn.cursor(row_factory=tuple_row) as cursor:
-            rows = cursor.execute(QUERIES[f"page_of_{table}"], (last, PAGE)).fetchall()
+            rows = cursor.execute(PAGE_OF[table], (last, PAGE)).fetchall()
         wanted = [row for row in rows if until is None or row[0] <= until]
         yield len(wanted), [broken for row in wanted if (broken := _fault(vault, table, row)) is not None]
         last = rows[-1][0] if len(rows) == PAGE == len(wanted) else None

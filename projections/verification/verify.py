@@ -29,7 +29,8 @@ from projections.replay.log_fold import SIZES, Sizes
 from projections.replay.observer import Progress
 from projections.replay.tile_check import NOBODY
 from projections.replay.worker_pool import workers_here
-from projections.sql import QUERIES
+from projections.sql.database import DatabaseSql
+from projections.sql.verification import VerificationSql
 from projections.transparency_log.tile_log import tree_size
 from projections.verification.drift_sample import remember_drifting
 from projections.verification.merkle_check import Outside, check_tree
@@ -136,7 +137,7 @@ def _check_rows(
 
 
 def _now(conn: Connection[Any]) -> datetime:
-    row = conn.execute(QUERIES["database_now"]).fetchone()
+    row = conn.execute(DatabaseSql.database_now).fetchone()
     if row is None:
         raise AssertionError
     moment: datetime = row[0]
@@ -158,7 +159,7 @@ def _look_for_overdue(conn: Connection[Any], before: datetime, watch: RuleWatch)
     """On the rows of the fold: they are at the position up to which everything else was checked."""
     params = {"before": before, "most": FINDINGS_MAX}
     for stream, version, position, topic, reservation_id, deadline in conn.execute(
-        QUERIES["overdue_reservations"], params
+        VerificationSql.overdue_reservations, params
     ):
         detail = f"its deadline was {deadline:%Y-%m-%d %H:%M:%S} UTC: does anything run?"
         kind = topic.partition(":")[0]
@@ -172,9 +173,9 @@ def _remember(conn: Connection[Any], found: Verified) -> None:
     )
     wrong.update(_codes_of(found.rows))
     with conn.transaction(), conn.cursor() as cursor:
-        cursor.execute(QUERIES["forget_all_drifting"])
+        cursor.execute(VerificationSql.forget_all_drifting)
         remember_drifting(cursor, wrong, found.at)
-        cursor.execute(QUERIES["upsert_verification"], ("full", found.at, found.rows.position, found.rows.events))
+        cursor.execute(VerificationSql.upsert_verification, ("full", found.at, found.rows.position, found.rows.events))
 
 
 def _codes_of(rows: Report) -> Sequence[UUID]:

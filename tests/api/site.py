@@ -15,7 +15,7 @@ from domain.commands.context import Context
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, Outcome, Rejected
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 
 SENT = Accepted(server="mx:25", reply_code=250)
 ACCEPTED = 202
@@ -92,7 +92,7 @@ class Site:
         secret = f"key-{uuid4()}"
         digest = hashlib.sha256(secret.encode()).digest()
         with self.services.storage.datastore.get_connection() as conn:
-            conn.execute(QUERIES["insert_api_key"], (uuid4(), digest, role, self.services.now()))
+            conn.execute(RepositoriesSql.insert_api_key, (uuid4(), digest, role, self.services.now()))
         return {"Authorization": f"Bearer {secret}"}
 
     def count(self, table: str) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any, LiteralString, Protocol, cast
 from uuid import UUID
 
 import pytest
@@ -16,7 +16,6 @@ from domain.model.reservation import Reservation
 from domain.policy import Policy
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.read_models.reader import Reader
-from projections.sql import QUERIES
 from projections.storage.bootstrap import Storage
 from projections.vault.vault import Vault
 from projections.verification.drift_sample import _STORED, _as_folded
@@ -67,14 +66,14 @@ class Store:
 def postgres_store(storage: Storage) -> Store:
     """The real one."""
 
-    def ask(query: str) -> list[tuple[Any, ...]]:
+    def ask(query: LiteralString) -> list[tuple[Any, ...]]:
         with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             return cursor.execute(query.encode()).fetchall()
 
     def rows(code_id: UUID) -> Rows:
         with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             return {
-                table: {row[0]: _as_folded(row) for row in cursor.execute(QUERIES[query], (code_id,))}
+                table: {row[0]: _as_folded(row) for row in cursor.execute(query, (code_id,))}
                 for table, query in _STORED.items()
             }
 

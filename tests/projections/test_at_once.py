@@ -17,7 +17,7 @@ from domain.commands.code.issue import IssueCode
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from domain.values.identifiers import draw_code
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, check_code, done
@@ -207,9 +207,9 @@ def test_without_the_order_lock_a_reader_would_miss_events(bench: LedgerBench, g
             if guarded:
                 if conn is fast:
                     with pytest.raises(psycopg.errors.LockNotAvailable):
-                        conn.execute(QUERIES["lock_order"])
+                        conn.execute(EventStoreSql.lock_order)
                     break
-                conn.execute(QUERIES["lock_order"])
+                conn.execute(EventStoreSql.lock_order)
             conn.execute(insert)
         fast.commit() if not guarded else fast.rollback()
         seen.append([row[0] for row in bench.rows("SELECT notification_id FROM ledger_events ORDER BY 1")])

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.harness.bulk_history import load
 from domain.errors import Refusal
 from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, check_code, done
@@ -141,9 +141,9 @@ def _blocks(bench: LedgerBench, code_id: object, later: str) -> int:
         (now,) = conn.execute("SELECT now() + %s::interval", (later,)).fetchall()[0]
         total = 0
         for name, params in (
-            ("events_of_overdue", ([code_id], now, OVERDUE_PER_CODE_MAX)),
-            ("earliest_deadlines", (now, [code_id])),
+            (EventStoreSql.events_of_overdue, ([code_id], now, OVERDUE_PER_CODE_MAX)),
+            (EventStoreSql.earliest_deadlines, (now, [code_id])),
         ):
-            plan = conn.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + QUERIES[name], params).fetchall()[0][0]
+            plan = conn.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + name, params).fetchall()[0][0]
             total += plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
     return total

@@ -12,7 +12,7 @@ from domain.commands.add_note import NoteOnReservation
 from domain.ports import Later, Rejected, Uncertain
 from projections.monitoring import event_counters
 from projections.monitoring.ledger_collector import LedgerNumbers
-from projections.sql import QUERIES
+from projections.sql.monitoring import MonitoringSql
 from tests.metrics import samples
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 
@@ -114,7 +114,7 @@ def test_nobody_waits_for_whoever_takes_the_tallies_further(bench: LedgerBench) 
     """A second process finds them taken and shows what is there."""
     history(bench)
     with psycopg.connect(bench.database_url) as busy:
-        busy.execute(QUERIES["take_tallies"])
+        busy.execute(MonitoringSql.take_tallies)
         shown = samples(LedgerNumbers(bench.database_url)())
 
     assert shown["ledger_tallied_position"] == 0

@@ -20,7 +20,7 @@ from projections.database.errors import StorageUnavailableError
 from projections.rebuild import rebuild as rebuilding
 from projections.rebuild.lock import hold_guard
 from projections.rebuild.rebuild import SwapBusyError, Wish, rebuild
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
@@ -208,7 +208,7 @@ def test_writers_wait_for_a_swap_and_no_longer(bench: LedgerBench) -> None:
     """Negative control: who writes read models takes the entrance first, so a swap never meets half a batch."""
     code = bench.issue(None, bound=False)
     with psycopg.connect(bench.database_url) as swap, ThreadPoolExecutor(1) as threads:
-        swap.execute(QUERIES["enter_alone"])
+        swap.execute(EventStoreSql.enter_alone)
         redeem = threads.submit(bench.redeem, code, "li.wei@example.com")
         with pytest.raises(TimeoutError):
             redeem.result(0.5)

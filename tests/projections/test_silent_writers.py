@@ -14,7 +14,7 @@ from psycopg import Connection
 from projections.database.connection import connection_options
 from projections.database.stalled_writers import SilentWriterWatch, end_silent_writers
 from projections.event_store.recorder import transaction
-from projections.sql import QUERIES
+from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
@@ -32,8 +32,8 @@ def writing(bench: LedgerBench, code_id: UUID) -> Iterator[Connection[Any]]:
     with psycopg.connect(bench.database_url, autocommit=True, **connection_options()) as conn:
         try:
             with transaction(conn):
-                conn.execute(QUERIES["enter"])
-                conn.execute(QUERIES["lock_streams"], ([key],))
+                conn.execute(EventStoreSql.enter)
+                conn.execute(EventStoreSql.lock_streams, ([key],))
                 yield conn
         except psycopg.OperationalError:
             assert conn.broken

@@ -13,7 +13,7 @@ from projections.event_store import code_loader, codec
 from projections.event_store.caches import StoreCaches
 from projections.event_store.row_mapping import balance_row
 from projections.event_store.snapshots import EVENTS_PER_SNAPSHOT, SHAPE, read_state, shape_of, write_missing
-from projections.sql import QUERIES
+from projections.sql.read_models import ReadModelsSql
 from projections.storage.bootstrap import Storage
 from projections.verification.snapshot_check import EQUAL
 from projections.verification.verify import verify
@@ -59,7 +59,7 @@ def met_anew(bench: LedgerBench, code: str) -> RedeemCode:
 def assert_right(bench: LedgerBench, code: RedeemCode) -> None:
     """The state is what the rows say, and the rows are what the whole log says."""
     with bench.storage.datastore.get_connection() as conn:
-        row = conn.execute(QUERIES["balance_of_code"], (code.code_id,)).fetchone()
+        row = conn.execute(ReadModelsSql.balance_of_code, (code.code_id,)).fetchone()
     assert row is not None
     assert tuple(row.values()) == balance_row(code)
     assert check_code(bench.storage, code.code_id) == []

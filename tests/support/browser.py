@@ -6,7 +6,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from domain.values.identifiers import EmailAddress, normal_code
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 from tests.api.site import Answer, Site
 from tests.hashers import CHEAP
 
@@ -75,7 +75,7 @@ def add_staff(site: Site, email: str, role: str, password: str) -> UUID:
     sealed = draft.seal()
     row = (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id, CHEAP.hash(password), role)
     with services.storage.datastore.get_connection() as conn:
-        conn.execute(QUERIES["upsert_staff"], (*row, services.now()))
+        conn.execute(RepositoriesSql.upsert_staff, (*row, services.now()))
     return draft.new_id
 
 

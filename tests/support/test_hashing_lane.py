@@ -12,7 +12,7 @@ from argon2 import PasswordHasher, extract_parameters
 from api.auth.passwords import password_hasher
 from api.errors import ProblemError
 from api.web.staff_auth.hashing_queue import NICE, RETRY_AFTER_S, WAITING_MAX, HashingLane
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 from tests.api.site import Site
 from tests.hashers import CHEAP
 from tests.limits.asking import inside
@@ -199,7 +199,7 @@ def test_former_hash_verifies_and_is_replaced_when_its_owner_signs_in(site: Site
     staff_id = add_staff(site, EMAIL, "support", PASSWORD)
     former = PasswordHasher().hash(PASSWORD)
     with site.services.storage.datastore.get_connection() as conn:
-        conn.execute(QUERIES["set_staff_password"], {"staff_id": staff_id, "password_hash": former})
+        conn.execute(RepositoriesSql.set_staff_password, {"staff_id": staff_id, "password_hash": former})
     browser, second = Browser(site), Browser(site)
 
     statuses = [browser.sign_in(EMAIL, PASSWORD).status_code, second.sign_in(EMAIL, PASSWORD).status_code]

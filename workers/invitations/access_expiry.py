@@ -19,7 +19,7 @@ from domain.model.access import Access
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
-from projections.sql import QUERIES
+from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import Storage
 from workers.invitations.delivery_steps import Addresses
 from workers.invitations.letter_factory import LetterPress
@@ -54,13 +54,13 @@ class DueAccessRows:
         """Reservations whose access is due, longest due first; nobody else gets them for a while."""
         params = {"now": now, "until": now + timedelta(seconds=BUSY_S), "limit": limit}
         with self._datastore.get_connection() as conn:
-            rows: Sequence[Any] = conn.execute(QUERIES["take_due_access"], params).fetchall()
+            rows: Sequence[Any] = conn.execute(WorkQueueSql.take_due_access, params).fetchall()
         return [row["reservation_id"] for row in rows]
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
         """They are dealt with: what is due about them next is anybody's."""
         with self._datastore.get_connection() as conn:
-            conn.execute(QUERIES["forget_access_marks"], (list(reservation_ids),))
+            conn.execute(WorkQueueSql.forget_access_marks, (list(reservation_ids),))
 
 
 @dataclass(frozen=True, slots=True)

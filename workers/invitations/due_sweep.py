@@ -13,7 +13,7 @@ from domain.command_bus import Command, Result
 from domain.commands.context import Context
 from domain.commands.reservation.settle_due import SettleDue
 from projections.database.connection import LedgerDatastore
-from projections.sql import QUERIES
+from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import Storage
 from workers.dispatcher import IDS_PER_MESSAGE
 
@@ -79,23 +79,23 @@ class DueRows:
             "limit": limit,
         }
         with self._datastore.get_connection() as conn:
-            rows: Sequence[Any] = conn.execute(QUERIES["take_due"], params).fetchall()
+            rows: Sequence[Any] = conn.execute(WorkQueueSql.take_due, params).fetchall()
         return [Due(row["reservation_id"], row["settle"], row["alone"]) for row in rows]
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
         """Undo the mark of wake-up calls that could not be given, so that the next sweep repeats them."""
         with self._datastore.get_connection() as conn:
-            conn.execute(QUERIES["forget_dispatches"], (list(reservation_ids),))
+            conn.execute(WorkQueueSql.forget_dispatches, (list(reservation_ids),))
 
     def forget(self) -> None:
         """Undo all marks: the broker has lost what they stand for."""
         with self._datastore.get_connection() as conn:
-            conn.execute(QUERIES["forget_all_dispatches"])
+            conn.execute(WorkQueueSql.forget_all_dispatches)
 
     def prune(self, now: datetime) -> int:
         """Drop marks that are long past; how many."""
         with self._datastore.get_connection() as conn:
-            return conn.execute(QUERIES["prune_dispatches"], (now - timedelta(minutes=10),)).rowcount
+            return conn.execute(WorkQueueSql.prune_dispatches, (now - timedelta(minutes=10),)).rowcount
 
 
 def sweep(

@@ -17,7 +17,7 @@ from domain.ports import (
     outcome_word,
 )
 from projections.event_store.side_tables import CORRECTION_NOTICE, ENDS_IN, MOVE_NOTICE
-from projections.sql import QUERIES
+from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import Storage
 from workers.invitations.delivery_steps import Steps
 from workers.invitations.group_limits import Rests
@@ -43,7 +43,7 @@ def invitations_wait(storage: Storage, now: datetime) -> bool:
     Else invitations that run out of time for want of a process make notices, which take processes from invitations.
     """
     with storage.datastore.get_connection() as conn:
-        row: Any = conn.execute(QUERIES["oldest_due"]).fetchone()
+        row: Any = conn.execute(WorkQueueSql.oldest_due).fetchone()
     oldest: datetime | None = row["oldest_due"]
     return oldest is not None and oldest < now - timedelta(seconds=BUSY_S)
 
@@ -89,18 +89,18 @@ class OutboxRows:
         """The one that is due longest, under a lease from now on; None if none is due."""
         taken = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S), "limit": 1}
         with self._datastore.get_connection() as conn:
-            row: Any = conn.execute(QUERIES["take_outbox"], taken).fetchone()
+            row: Any = conn.execute(WorkQueueSql.take_outbox, taken).fetchone()
         return None if row is None else DueNotice(**row)
 
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
         """Keep what became of it. `due_at`: when it is to be tried again; None for never."""
         with self._datastore.get_connection() as conn:
-            conn.execute(QUERIES["close_outbox"], (due_at, outcome, notice.reservation_id, notice.template))
+            conn.execute(WorkQueueSql.close_outbox, (due_at, outcome, notice.reservation_id, notice.template))
 
     def put_off(self, notice: DueNotice, due_at: datetime) -> None:
         """Give it back as if it had not been taken: this was no try."""
         with self._datastore.get_connection() as conn:
-            conn.execute(QUERIES["put_off_outbox"], (due_at, PUT_OFF, notice.reservation_id, notice.template))
+            conn.execute(WorkQueueSql.put_off_outbox, (due_at, PUT_OFF, notice.reservation_id, notice.template))
 
 
 def send_notices(

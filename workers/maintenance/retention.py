@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from projections.repositories.webhook_deliveries import Deliveries
 from projections.repositories.webhook_secrets import drop_ended
-from projections.sql import QUERIES
+from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import Storage
 
 CALLBACKS_KEPT = timedelta(hours=24)
@@ -24,15 +24,15 @@ def prune(storage: Storage, now: datetime, refusals_days: int) -> dict[str, int]
     old = now - timedelta(days=refusals_days)
     secrets, deliveries = drop_ended(storage, now), Deliveries(storage).prune(now, ROWS_MAX)
     with storage.datastore.get_connection() as conn:
-        conn.execute(QUERIES["prune_access_marks"], (now - timedelta(minutes=10),))
-        conn.execute(QUERIES["prune_dispatches"], (now - timedelta(minutes=10),))
+        conn.execute(WorkQueueSql.prune_access_marks, (now - timedelta(minutes=10),))
+        conn.execute(WorkQueueSql.prune_dispatches, (now - timedelta(minutes=10),))
         return {
-            "idempotency_key": conn.execute(QUERIES["prune_idempotency_keys"], (now, ROWS_MAX)).rowcount
-            + conn.execute(QUERIES["prune_issue_keys"], (now, ROWS_MAX)).rowcount,
-            "refusal": conn.execute(QUERIES["prune_refusals"], (old, ROWS_MAX)).rowcount,
-            "unknown_code_try": conn.execute(QUERIES["prune_unknown_code_tries"], (old,)).rowcount,
-            "callback": conn.execute(QUERIES["prune_callbacks"], (now - CALLBACKS_KEPT, ROWS_MAX)).rowcount
-            + conn.execute(QUERIES["prune_callback_refusals"], (old, ROWS_MAX)).rowcount,
+            "idempotency_key": conn.execute(WorkQueueSql.prune_idempotency_keys, (now, ROWS_MAX)).rowcount
+            + conn.execute(WorkQueueSql.prune_issue_keys, (now, ROWS_MAX)).rowcount,
+            "refusal": conn.execute(WorkQueueSql.prune_refusals, (old, ROWS_MAX)).rowcount,
+            "unknown_code_try": conn.execute(WorkQueueSql.prune_unknown_code_tries, (old,)).rowcount,
+            "callback": conn.execute(WorkQueueSql.prune_callbacks, (now - CALLBACKS_KEPT, ROWS_MAX)).rowcount
+            + conn.execute(WorkQueueSql.prune_callback_refusals, (old, ROWS_MAX)).rowcount,
             "webhook_secret": secrets,
             "webhook_delivery": deliveries,
         }

@@ -18,7 +18,7 @@ from domain.commands.context import Context
 from domain.values.identifiers import EmailAddress
 from projections.config.settings import LedgerSettings
 from projections.database.roles import become_keeper_of_the_vault
-from projections.sql import QUERIES
+from projections.sql.repositories import RepositoriesSql
 from projections.storage.bootstrap import Storage
 
 FILE = "first-start.json"
@@ -84,10 +84,10 @@ def _enter(storage: Storage, made: Mapping[str, str]) -> None:
         clock.refresh(conn)
         now = clock.now()
         become_keeper_of_the_vault(conn)
-        conn.execute(QUERIES["insert_api_key"], (uuid4(), digest, "admin", now))
+        conn.execute(RepositoriesSql.insert_api_key, (uuid4(), digest, "admin", now))
         row: tuple[Any, ...] = (staff_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
         password_hash = password_hasher().hash(made["staff_password"])
-        conn.execute(QUERIES["upsert_staff"], (*row, password_hash, "admin", now))
+        conn.execute(RepositoriesSql.upsert_staff, (*row, password_hash, "admin", now))
 
 
 def _write(path: Path, made: Mapping[str, str]) -> None:

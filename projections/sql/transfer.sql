@@ -1,5 +1,3 @@
--- Statements of what travels between databases: the log, the primary data beside it, and signs of both.
-
 -- name: copy_log_by_position
 COPY (
     SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
@@ -47,9 +45,3 @@ SELECT EXISTS (SELECT FROM code_texts) OR EXISTS (SELECT FROM recipients) OR EXI
 
 -- name: all_key_checks
 SELECT ring, key_id, check_value FROM key_checks ORDER BY ring, key_id;
-
--- name: mark_keys_exported
-UPDATE key_checks SET exported_at = now() WHERE ring = %s AND key_id = ANY(%s);
-
--- name: keys_not_exported
-SELECT ring, key_id FROM key_checks WHERE exported_at IS NULL ORDER BY ring, key_id;

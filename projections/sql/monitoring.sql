@@ -1,4 +1,7 @@
--- What metrics ask of the ledger.
+-- name: tries_lately
+-- What all backends have told each other.
+SELECT coalesce(sum(unknown), 0)::int AS unknown, coalesce(sum(redeemed), 0)::int AS redeemed
+FROM limit_reports WHERE at > clock_timestamp() - make_interval(secs => %s);
 
 -- name: take_tallies
 -- Whoever has the row takes the tallies further; nobody waits for it.
@@ -89,9 +92,35 @@ FROM
     (SELECT count(*) AS pending, min(d.made_at) AS oldest FROM webhook_deliveries d JOIN webhook_endpoints e USING (endpoint_id)
      WHERE d.state = 'pending' AND e.state = 'enabled') AS hooks;
 
--- name: set_rebuild_progress
-INSERT INTO rebuild_progress (step, events, total) VALUES (%s, %s, %s)
-ON CONFLICT (only_row) DO UPDATE SET step = excluded.step, events = excluded.events, total = excluded.total;
+-- name: server_facts
+-- What an operator should know of the server, in one row.
+SELECT clock_timestamp() AS now, current_setting('server_version') AS version, pg_is_in_recovery() AS standby,
+    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+    current_setting('max_connections')::int AS connections_max,
+    ARRAY(
+        SELECT name FROM pg_settings
+        WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name
+    ) AS switched_off;
 
--- name: forget_rebuild_progress
-DELETE FROM rebuild_progress;
+-- name: backlog
+-- What waits: due work, reservations that no case parks, and cases.
+SELECT clock_timestamp() AS now,
+    (SELECT min(due_at) FROM reservations WHERE due_at IS NOT NULL) AS oldest_due,
+    pending.count AS pending, pending.oldest AS oldest_pending, pending.deadline AS earliest_deadline,
+    cases.count AS open_cases, cases.oldest AS oldest_case
+FROM
+    (SELECT count(*), min(reserved_at) AS oldest, min(deadline) FILTER (WHERE due_at IS NOT NULL) AS deadline
+     FROM reservations WHERE status = 'live' AND case_id IS NULL) AS pending,
+    (SELECT count(*), min(opened_at) AS oldest FROM cases WHERE closed_at IS NULL) AS cases;
+
+-- name: size_of_vault
+-- As the last ANALYZE estimated it: counting millions takes longer than a health check should.
+SELECT greatest(coalesce(sum(reltuples), 0), 0)::bigint FROM pg_class
+WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+    AND relname IN ('recipients', 'code_texts', 'staff', 'private_texts');
+
+-- name: endpoints_lately
+-- How many there are, how many did not take their last message, and how many were given up.
+SELECT count(*) FILTER (WHERE state = 'enabled'), count(*) FILTER (WHERE state = 'enabled' AND failures > 0),
+    count(*) FILTER (WHERE state = 'disabled' AND reason <> 'by_staff')
+FROM webhook_endpoints;

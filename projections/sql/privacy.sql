@@ -1,5 +1,3 @@
--- Statements by which a person is forgotten and the vault's keys are rotated.
-
 -- name: recipients_by_id
 SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients WHERE recipient_id = ANY(%s);
 
@@ -49,10 +47,6 @@ DELETE FROM private_texts WHERE text_id = ANY(%s);
 -- name: delete_recipient
 DELETE FROM recipients WHERE recipient_id = %s;
 
--- name: vault_role
--- The role that may alter the vault, where the running role can become it; null where the owner itself runs.
-SELECT rolname FROM pg_roles WHERE rolname = current_user || '_forget' AND pg_has_role(current_user, oid, 'MEMBER');
-
 -- name: count_other_keys
 SELECT (SELECT count(*) FROM code_texts WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
     + (SELECT count(*) FROM recipients WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
@@ -98,3 +92,20 @@ WHERE t.text_id = n.id;
 
 -- name: refusals_of_other_peppers
 SELECT max(at) FROM refusals WHERE pepper_id <> %s;
+
+-- name: audit_of_subjects
+-- What staff did beside the ledger about a person or their reservations, and why; who it was is another person's.
+SELECT a.at, a.act, a.subject_id, a.text_id, p.sealed, p.key_id FROM audit a LEFT JOIN private_texts p USING (text_id)
+WHERE a.subject_id = ANY(%s) ORDER BY a.audit_id LIMIT %s;
+
+-- name: idempotency_keys_of_reservations
+SELECT reservation_id, expires_at FROM idempotency_keys WHERE reservation_id = ANY(%s) ORDER BY expires_at LIMIT %s;
+
+-- name: outbox_of_reservations
+SELECT reservation_id, template, written_at, outcome FROM outbox WHERE reservation_id = ANY(%s) ORDER BY written_at LIMIT %s;
+
+-- name: mark_keys_exported
+UPDATE key_checks SET exported_at = now() WHERE ring = %s AND key_id = ANY(%s);
+
+-- name: keys_not_exported
+SELECT ring, key_id FROM key_checks WHERE exported_at IS NULL ORDER BY ring, key_id;

@@ -1,4 +1,12 @@
--- Statements of least privilege: which roles there are, and what they may do now.
+-- name: vault_role
+-- The role that may alter the vault, where the running role can become it; null where the owner itself runs.
+SELECT rolname FROM pg_roles WHERE rolname = current_user || '_forget' AND pg_has_role(current_user, oid, 'MEMBER');
+
+-- name: database_now
+SELECT clock_timestamp();
+
+-- name: applied_migrations
+SELECT migration_id FROM _yoyo_migration ORDER BY applied_at_utc, migration_id;
 
 -- name: role_facts
 -- Whether we may make roles, and whether these two are there.
@@ -30,3 +38,14 @@ WHERE a.application_name = 'redemption-ledger' AND a.datname = current_database(
         has_table_privilege(a.usename, t.name, 'UPDATE') OR has_table_privilege(a.usename, t.name, 'DELETE')
         OR has_table_privilege(a.usename, t.name, 'TRUNCATE')
     );
+
+-- name: end_silent_writers
+-- Whoever writes holds the entrance. One that says nothing in the middle of its statements is active for the server,
+-- waits for its client, and falls under none of the server's time-outs for idle transactions.
+SELECT count(*) FILTER (WHERE pg_terminate_backend(a.pid))
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.classid = 1818518631 AND l.objid = 2 AND l.objsubid = 2
+    AND l.mode = 'ShareLock' AND l.granted
+    AND a.datname = current_database() AND a.usename = current_user AND a.pid <> pg_backend_pid()
+    AND a.state = 'active' AND a.wait_event = 'ClientRead'
+    AND a.state_change < clock_timestamp() - make_interval(secs => %s);

@@ -1,0 +1,286 @@
+-- name: known_texts
+SELECT text_id FROM private_texts WHERE text_id = ANY(%s);
+
+-- name: events_of_held
+-- Reservations of revoked codes that are held and not being sent: the first ones, for one command.
+SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
+FROM unnest(%s::uuid[]) AS want (code_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM reservations r
+    WHERE r.code_id = want.code_id AND r.status = 'live' AND r.lease_until IS NULL AND r.case_id IS NULL
+    ORDER BY r.deadline
+    LIMIT %s
+) r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+ORDER BY r.reservation_id, e.originator_version;
+
+-- name: insert_revocations
+INSERT INTO revocations (code_id, next_at)
+SELECT * FROM unnest(%s::uuid[], %s::timestamptz[]) ON CONFLICT (code_id) DO UPDATE SET next_at = excluded.next_at;
+
+-- name: events_of_request
+-- A stretch of the log of bounded length, newest first: request ids have no index, for every event would pay for it.
+SELECT originator_id, originator_version FROM (
+    SELECT originator_id, originator_version, state, notification_id FROM ledger_events
+    WHERE notification_id < %(before)s ORDER BY notification_id DESC LIMIT %(stretch)s
+) stretch
+WHERE position(%(needle)s::bytea IN state) > 0 ORDER BY notification_id DESC LIMIT %(limit)s;
+
+-- name: events_of_moves
+-- Live and sent rebinds that move the access of these reservations.
+SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
+FROM reservations r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+WHERE r.follows = ANY(%s) AND r.kind = 'rebind' AND r.status <> 'refunded'
+ORDER BY r.reservation_id, e.originator_version;
+
+-- name: code_ids_of_digests
+SELECT digest, code_id FROM code_texts WHERE digest = ANY(%s);
+
+-- name: code_ids_of_reservations
+SELECT reservation_id, code_id FROM reservations WHERE reservation_id = ANY(%s);
+
+-- name: lock_streams
+-- Held until the transaction ends. The keys come sorted, so that two batches never wait for one another in a ring.
+SELECT count(pg_advisory_xact_lock(key)) FROM unnest(%s::bigint[]) AS key;
+
+-- name: lock_order
+-- The order lock: whoever inserts next gets higher positions, and is visible later.
+SELECT pg_advisory_xact_lock(1818518631, 0);
+
+-- name: enter
+-- Shared by all who write the read models, before they read or lock anything; whoever swaps their tables takes it alone.
+-- A writer that stops in the middle (a frozen process) gives its locks up before those who wait for them give up.
+SELECT pg_advisory_xact_lock_shared(1818518631, 2), set_config('idle_in_transaction_session_timeout', '5s', true);
+
+-- name: newer_events
+-- A bounded page of each stream; whose page is full is asked for again.
+SELECT e.originator_id, e.originator_version, e.topic, e.state
+FROM unnest(%s::uuid[], %s::bigint[]) AS known (code_id, version)
+CROSS JOIN LATERAL (
+    SELECT originator_id, originator_version, topic, state FROM ledger_events
+    WHERE originator_id = known.code_id AND originator_version > known.version
+    ORDER BY originator_version LIMIT %s
+) e
+ORDER BY e.originator_id, e.originator_version;
+
+-- name: recipient_ids_of_digests
+SELECT digest, recipient_id FROM recipients WHERE digest = ANY(%s);
+
+-- name: events_of_persons
+-- One person's newest reservations on a code, those of each status and kind in turn (a bound, not a page: older ones
+-- decide nothing). So neither refunds nor rebinds, however many, hide a use that was sent.
+SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
+FROM unnest(%s::uuid[], %s::uuid[]) AS want (code_id, recipient_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM reservations r
+    WHERE r.code_id = want.code_id AND r.recipient_id = want.recipient_id
+    ORDER BY row_number() OVER (PARTITION BY r.status, r.kind ORDER BY r.versions[1] DESC)
+    LIMIT 20
+) r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+ORDER BY r.reservation_id, e.originator_version;
+
+-- name: events_of_reservations
+SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
+FROM reservations r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+WHERE r.reservation_id = ANY(%s)
+ORDER BY r.reservation_id, e.originator_version;
+
+-- name: events_of_followers
+SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
+FROM reservations r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+WHERE r.follows = ANY(%s) AND r.status <> 'refunded'
+ORDER BY r.reservation_id, e.originator_version;
+
+-- name: events_of_newer
+-- Newer live or sent reservations of the same persons on the same codes, and such as follow the same one (a bound, not a
+-- page: one is enough). Several of one person's may have the same newer one.
+SELECT DISTINCT n.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
+FROM reservations r
+CROSS JOIN LATERAL (
+    SELECT * FROM reservations n
+    WHERE n.code_id = r.code_id AND n.recipient_id = r.recipient_id AND n.status <> 'refunded'
+        AND n.reservation_id <> r.reservation_id AND (n.versions[1] > r.versions[1] OR n.follows = r.follows)
+    ORDER BY (n.follows = r.follows) IS TRUE DESC, n.versions[1] DESC
+    LIMIT 20
+) n
+JOIN ledger_events e ON e.originator_id = n.code_id AND e.originator_version = ANY(n.versions)
+WHERE r.reservation_id = ANY(%s)
+ORDER BY n.reservation_id, e.originator_version;
+
+-- name: events_of_overdue
+-- Reservations on full or held codes that a command may give back on its way.
+SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
+FROM unnest(%s::uuid[]) AS want (code_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM reservations r
+    WHERE r.code_id = want.code_id AND r.status = 'live' AND r.deadline <= %s
+        AND r.kind = 'redeem' AND r.lease_until IS NULL AND NOT r.ever_unknown AND r.case_id IS NULL
+        AND r.due_at IS NOT NULL
+    ORDER BY r.deadline
+    LIMIT %s
+) r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+ORDER BY r.reservation_id, e.originator_version;
+
+-- name: earliest_deadlines
+SELECT want.code_id, (
+    SELECT min(r.deadline) FROM reservations r
+    WHERE r.code_id = want.code_id AND r.status = 'live' AND r.kind = 'redeem' AND r.deadline > %s
+)
+FROM unnest(%s::uuid[]) AS want (code_id);
+
+-- name: remembered_keys
+SELECT scope_digest, body_digest, reservation_id
+FROM idempotency_keys WHERE scope_digest = ANY(%s) AND expires_at > %s;
+
+-- name: insert_recipients
+-- Fails if somebody else inserted one of them meanwhile: the batch is decided again, and then they are known.
+INSERT INTO recipients (recipient_id, digest, pepper_id, sealed, key_id)
+SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]);
+
+-- name: insert_code_texts
+INSERT INTO code_texts (code_id, digest, pepper_id, sealed, key_id, hint)
+SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[], %s::text[]);
+
+-- name: insert_private_texts
+INSERT INTO private_texts (text_id, reservation_id, sealed, key_id)
+SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bytea[], %s::smallint[]);
+
+-- name: insert_events
+INSERT INTO ledger_events (originator_id, originator_version, topic, state)
+SELECT originator_id, originator_version, topic, state
+FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bytea[])
+    WITH ORDINALITY AS new (originator_id, originator_version, topic, state, nth)
+ORDER BY nth
+RETURNING notification_id;
+
+-- name: upsert_balances
+INSERT INTO code_balances AS old (
+    code_id, version, issued_at, last_at, max_uses, used, reserved, bound, owner_id, sent_binding,
+    expires_at, validity_days, group_name, is_paused, revoked_by, rebinds_max, bound_to
+)
+SELECT * FROM unnest(
+    %s::uuid[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
+    %s::boolean[], %s::uuid[], %s::bigint[], %s::timestamptz[], %s::integer[], %s::text[], %s::boolean[], %s::bigint[],
+    %s::integer[], %s::uuid[]
+)
+ON CONFLICT (code_id) DO UPDATE SET
+    version = excluded.version, last_at = excluded.last_at, max_uses = excluded.max_uses, used = excluded.used,
+    reserved = excluded.reserved, bound = excluded.bound, owner_id = excluded.owner_id,
+    sent_binding = excluded.sent_binding, expires_at = excluded.expires_at,
+    validity_days = excluded.validity_days, group_name = excluded.group_name, is_paused = excluded.is_paused,
+    revoked_by = excluded.revoked_by, rebinds_max = excluded.rebinds_max,
+    bound_to = excluded.bound_to;
+
+-- name: upsert_reservations
+-- Arrays don't nest in unnest, so the versions come as text literals.
+INSERT INTO reservations AS old (
+    reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
+    delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
+    refunded_at, refund_cause, access_due_at, is_deferred
+)
+SELECT n.reservation_id, n.code_id, n.recipient_id, n.versions::bigint[], n.status, n.kind, n.reserved_at, n.deadline,
+    n.due_at, n.lease_until, n.delivery, n.attempts, n.ever_unknown, n.case_id, n.follows, n.sent_at, n.accepted_at,
+    n.refunded_at, n.refund_cause, n.access_due_at, n.is_deferred
+FROM unnest(
+    %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],
+    %s::timestamptz[], %s::timestamptz[], %s::smallint[], %s::smallint[], %s::boolean[], %s::uuid[], %s::uuid[],
+    %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::timestamptz[], %s::boolean[]
+) AS n (
+    reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
+    delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
+    refunded_at, refund_cause, access_due_at, is_deferred
+)
+ON CONFLICT (reservation_id) DO UPDATE SET
+    versions = excluded.versions, status = excluded.status, deadline = excluded.deadline, due_at = excluded.due_at,
+    lease_until = excluded.lease_until, delivery = excluded.delivery, attempts = excluded.attempts,
+    ever_unknown = excluded.ever_unknown, case_id = excluded.case_id, sent_at = excluded.sent_at,
+    accepted_at = excluded.accepted_at, refunded_at = excluded.refunded_at, refund_cause = excluded.refund_cause,
+    access_due_at = excluded.access_due_at, is_deferred = excluded.is_deferred;
+
+-- name: insert_cases
+INSERT INTO cases (case_id, code_id, reservation_id, delivery, cause, opened_at, closed_at, closed_how)
+SELECT * FROM unnest(
+    %s::uuid[], %s::uuid[], %s::uuid[], %s::smallint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[]
+);
+
+-- name: close_cases
+UPDATE cases c SET closed_at = ended.at, closed_how = ended.how
+FROM unnest(%s::uuid[], %s::timestamptz[], %s::text[]) AS ended (case_id, at, how)
+WHERE c.case_id = ended.case_id;
+
+-- name: insert_outbox
+INSERT INTO outbox (reservation_id, template, written_at, due_at)
+SELECT reservation_id, template, at, at
+FROM unnest(%s::uuid[], %s::text[], %s::timestamptz[]) AS new (reservation_id, template, at)
+ON CONFLICT DO NOTHING;
+
+-- name: insert_idempotency_keys
+INSERT INTO idempotency_keys AS old (scope_digest, body_digest, reservation_id, expires_at)
+SELECT * FROM unnest(%s::bytea[], %s::bytea[], %s::uuid[], %s::timestamptz[])
+ON CONFLICT (scope_digest) DO UPDATE SET
+    body_digest = excluded.body_digest, reservation_id = excluded.reservation_id, expires_at = excluded.expires_at
+WHERE old.expires_at <= %s;
+
+-- name: insert_refusals
+-- At most so many per code and day (UTC); the count is taken before the rows of this statement.
+INSERT INTO refusals (code_id, at, recipient_digest, pepper_id, reason)
+SELECT new.code_id, new.at, new.recipient_digest, new.pepper_id, new.reason
+FROM unnest(%s::uuid[], %s::timestamptz[], %s::bytea[], %s::smallint[], %s::text[])
+    WITH ORDINALITY AS new (code_id, at, recipient_digest, pepper_id, reason, nth)
+WHERE new.nth + (
+    SELECT count(*) FROM (
+        SELECT FROM refusals r
+        WHERE r.code_id = new.code_id AND r.at >= date_trunc('day', new.at, 'UTC') LIMIT %s
+    ) kept
+) <= %s
+RETURNING 1;
+
+-- name: count_unknown_codes
+INSERT INTO unknown_code_tries AS old (minute, reason, tries)
+VALUES (date_trunc('minute', %s::timestamptz), %s, %s)
+ON CONFLICT (minute, reason) DO UPDATE SET tries = old.tries + excluded.tries;
+
+-- name: key_checks
+SELECT key_id, check_value FROM key_checks WHERE ring = %s;
+
+-- name: insert_key_check
+INSERT INTO key_checks (ring, key_id, check_value) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING;
+
+-- name: stream_events
+SELECT notification_id, originator_version, topic, state FROM ledger_events
+WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s;
+
+-- name: stable_position
+-- Positions appear in order, so all up to the highest one seen are there.
+SELECT coalesce(max(notification_id), 0) FROM ledger_events;
+
+-- name: enter_alone
+-- Waits until all who write the read models have committed, and keeps others out.
+SELECT pg_advisory_xact_lock(1818518631, 2);
+
+-- name: snapshots_of_codes
+SELECT s.state FROM code_snapshots s
+WHERE s.code_id = ANY(%s) AND s.shape = %s
+    AND EXISTS (SELECT FROM ledger_events e WHERE e.originator_id = s.code_id AND e.originator_version = s.version);
+
+-- name: upsert_snapshots
+INSERT INTO code_snapshots AS old (code_id, shape, version, state)
+SELECT code_id, %s, version, state FROM unnest(%s::uuid[], %s::bigint[], %s::bytea[]) AS new (code_id, version, state)
+ON CONFLICT (code_id, shape) DO UPDATE SET version = excluded.version, state = excluded.state, written_at = now()
+WHERE old.version < excluded.version;
+
+-- name: codes_behind
+-- Codes whose snapshot is missing or too old: after an upgrade that folds otherwise, or where nobody wrote one.
+SELECT b.code_id FROM code_balances b
+LEFT JOIN code_snapshots s ON s.code_id = b.code_id AND s.shape = %(shape)s
+WHERE b.version >= coalesce(s.version, 0) + %(behind)s
+ORDER BY b.code_id LIMIT %(limit)s;
+
+-- name: forget_other_shapes
+-- Those of another version of the program, once it has written none for a while.
+DELETE FROM code_snapshots WHERE shape <> %s AND written_at < now() - interval '1 day';

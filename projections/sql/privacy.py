@@ -1,0 +1,35 @@
+"""Statements that erase and export a person's data and rotate keys."""
+
+from typing import LiteralString
+
+from projections.sql import Statements
+
+
+class PrivacySql(Statements, file="privacy.sql"):
+    """Each attribute is the text of the statement of that name."""
+
+    recipients_by_id: LiteralString
+    recipients_of_digests: LiteralString
+    live_of_recipient: LiteralString
+    outlook_of_recipient: LiteralString
+    delete_refusals_of_digests: LiteralString
+    delete_limit_reports_of_digests: LiteralString
+    delete_keys_of_recipient: LiteralString
+    texts_of_recipient: LiteralString
+    delete_texts: LiteralString
+    delete_recipient: LiteralString
+    count_other_keys: LiteralString
+    codes_of_other_keys: LiteralString
+    recipients_of_other_keys: LiteralString
+    staff_of_other_keys: LiteralString
+    texts_of_other_keys: LiteralString
+    rekey_codes: LiteralString
+    rekey_recipients: LiteralString
+    rekey_staff: LiteralString
+    rekey_texts: LiteralString
+    refusals_of_other_peppers: LiteralString
+    audit_of_subjects: LiteralString
+    idempotency_keys_of_reservations: LiteralString
+    outbox_of_reservations: LiteralString
+    mark_keys_exported: LiteralString
+    keys_not_exported: LiteralString

@@ -1,0 +1,69 @@
+"""Statements that read codes, reservations, cases and the event feed."""
+
+from typing import LiteralString
+
+from projections.sql import Statements
+
+
+class ReadModelsSql(Statements, file="read_models.sql"):
+    """Each attribute is the text of the statement of that name."""
+
+    texts_of_codes: LiteralString
+    newest_codes: LiteralString
+    newest_codes_of_group: LiteralString
+    bound_question: LiteralString
+    redemptions_over_time: LiteralString
+    refused_over_time: LiteralString
+    refusals_by_reason: LiteralString
+    refunds_by_cause: LiteralString
+    waits: LiteralString
+    middle_waits: LiteralString
+    busiest_codes: LiteralString
+    waiting_now: LiteralString
+    kept_access: LiteralString
+    held_of_code: LiteralString
+    private_texts_of_ids: LiteralString
+    refusals_of_person: LiteralString
+    count_reservations_of_recipient: LiteralString
+    digests_of_recipient: LiteralString
+    versions_of_person_newest_first: LiteralString
+    versions_of_person_oldest_first: LiteralString
+    events_caused_by: LiteralString
+    drifting: LiteralString
+    reservations_from: LiteralString
+    reservations_of_code_from: LiteralString
+    codes_of_group_from: LiteralString
+    events_after: LiteralString
+    events_after_of_stream: LiteralString
+    position_of_version: LiteralString
+    newest_position: LiteralString
+    first_events_of_texts: LiteralString
+    person_of_reservations: LiteralString
+    list_cases: LiteralString
+    parked_unknowns: LiteralString
+    sent_unaccepted: LiteralString
+    addresses_of_reservations: LiteralString
+    code_text: LiteralString
+    private_text: LiteralString
+    live_reservations_of_code: LiteralString
+    count_sent_of_code: LiteralString
+    read_only: LiteralString
+    api_key_of_digest: LiteralString
+    list_codes: LiteralString
+    balance_of_code: LiteralString
+    balances_of_codes: LiteralString
+    copy_log_page: LiteralString
+    code_texts_of_hint: LiteralString
+    hint_of_code: LiteralString
+    newest_log_rows: LiteralString
+    lowest_of_newest_log_rows: LiteralString
+    reservation_cards: LiteralString
+    reservations_of_recipient: LiteralString
+    recipient_text: LiteralString
+    open_cases_count: LiteralString
+    stuck_reservations: LiteralString
+    refusals_of_code: LiteralString
+    versions_newest_first: LiteralString
+    versions_oldest_first: LiteralString
+    version_of_code: LiteralString
+    versions_of_reservation: LiteralString

@@ -1,0 +1,293 @@
+-- name: texts_of_codes
+SELECT hint, code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id = ANY(%s);
+
+-- name: newest_codes
+-- A page of codes, newest first, from at most so many rows that are looked through.
+SELECT b.*, t.hint FROM (
+    SELECT * FROM code_balances WHERE (issued_at, code_id) < (%(at)s, %(id)s)
+    ORDER BY issued_at DESC, code_id DESC LIMIT %(limit)s
+) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at DESC, b.code_id DESC;
+
+-- name: newest_codes_of_group
+SELECT b.*, t.hint FROM (
+    SELECT * FROM code_balances WHERE group_name = %(group)s AND (issued_at, code_id) < (%(at)s, %(id)s)
+    ORDER BY issued_at DESC, code_id DESC LIMIT %(limit)s
+) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at DESC, b.code_id DESC;
+
+-- name: bound_question
+-- A sum over too long a stretch is given up, so that nobody who redeems waits for it.
+SELECT set_config('statement_timeout', %s, true);
+
+-- name: redemptions_over_time
+SELECT date_bin(%(step)s, reserved_at, %(since)s) AS bucket,
+    count(*) FILTER (WHERE status = 'sent') AS sent,
+    count(*) FILTER (WHERE status = 'refunded') AS refunded,
+    count(*) FILTER (WHERE status = 'live') AS live
+FROM reservations WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND kind = 'redeem' GROUP BY bucket;
+
+-- name: refused_over_time
+SELECT bucket, sum(tries)::bigint FROM (
+    SELECT date_bin(%(step)s, at, %(since)s) AS bucket, count(*) AS tries FROM refusals
+    WHERE at >= %(since)s AND at < %(until)s GROUP BY bucket
+    UNION ALL
+    SELECT date_bin(%(step)s, minute, %(since)s), tries FROM unknown_code_tries
+    WHERE minute >= %(since)s AND minute < %(until)s
+) both_kinds GROUP BY bucket;
+
+-- name: refusals_by_reason
+SELECT reason, sum(tries)::bigint AS tries FROM (
+    SELECT reason, count(*) AS tries FROM refusals WHERE at >= %(since)s AND at < %(until)s GROUP BY reason
+    UNION ALL
+    SELECT reason, sum(tries) FROM unknown_code_tries WHERE minute >= %(since)s AND minute < %(until)s GROUP BY reason
+) both_kinds GROUP BY reason ORDER BY tries DESC, reason LIMIT %(limit)s;
+
+-- name: refunds_by_cause
+SELECT refund_cause, count(*) FROM reservations
+WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND status = 'refunded'
+GROUP BY refund_cause ORDER BY count(*) DESC, refund_cause LIMIT %(limit)s;
+
+-- name: waits
+-- Seconds from the click to the letter being taken, by bounds.
+SELECT width_bucket(extract(epoch FROM sent_at - reserved_at)::float8, %(bounds)s::float8[]) AS nth, count(*)
+FROM reservations
+WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND sent_at IS NOT NULL GROUP BY nth;
+
+-- name: middle_waits
+SELECT percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM sent_at - reserved_at)::float8)
+FROM reservations WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND sent_at IS NOT NULL;
+
+-- name: busiest_codes
+SELECT busy.code_id, t.hint, busy.redeemed, busy.sent, busy.refunded FROM (
+    SELECT code_id, count(*) AS redeemed, count(*) FILTER (WHERE status = 'sent') AS sent,
+        count(*) FILTER (WHERE status = 'refunded') AS refunded
+    FROM reservations WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND kind = 'redeem'
+    GROUP BY code_id ORDER BY redeemed DESC, code_id LIMIT %(limit)s
+) busy LEFT JOIN code_texts t USING (code_id) ORDER BY busy.redeemed DESC, busy.code_id;
+
+-- name: waiting_now
+SELECT
+    (SELECT count(*) FROM reservations WHERE due_at <= %(now)s) AS due,
+    (SELECT min(due_at) FROM reservations WHERE due_at IS NOT NULL) AS oldest_due,
+    (SELECT count(*) FROM outbox WHERE due_at IS NOT NULL) AS notices,
+    (SELECT count(*) FROM cases WHERE closed_at IS NULL) AS cases,
+    (SELECT min(opened_at) FROM cases WHERE closed_at IS NULL) AS oldest_case,
+    (SELECT max(at) FROM verifications) AS verified_at,
+    (SELECT coalesce(sum(rows), 0)::bigint FROM drifting_codes) AS drift;
+
+-- name: kept_access
+-- Reservations that were refunded after acceptance and whose access no event has ended, the newest first. A correction
+-- ends the access itself. Few rows match the index, and the events of each are found by their keys.
+SELECT r.reservation_id, r.refunded_at, t.hint
+FROM reservations r LEFT JOIN code_texts t USING (code_id)
+WHERE r.status = 'refunded' AND r.accepted_at IS NOT NULL AND r.refund_cause <> 'corrected' AND NOT EXISTS (
+    SELECT FROM ledger_events e
+    WHERE e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+        AND e.topic IN ('AccessRevoked:1', 'AccessExpired:1', 'AccessReplaced:1')
+)
+ORDER BY r.refunded_at DESC, r.reservation_id LIMIT %(limit)s;
+
+-- name: held_of_code
+-- Live reservations of a code by what a revoking would make of them: given back, a case, left alone, left alone.
+SELECT count(*) FILTER (WHERE lease_until IS NULL AND case_id IS NULL AND NOT ever_unknown),
+    count(*) FILTER (WHERE lease_until IS NULL AND case_id IS NULL AND ever_unknown),
+    count(*) FILTER (WHERE lease_until IS NOT NULL),
+    count(*) FILTER (WHERE case_id IS NOT NULL)
+FROM reservations WHERE code_id = %s AND status = 'live';
+
+-- name: private_texts_of_ids
+SELECT text_id, sealed, key_id FROM private_texts WHERE text_id = ANY(%s);
+
+-- name: refusals_of_person
+SELECT r.code_id, r.at, r.reason, t.hint FROM refusals r LEFT JOIN code_texts t USING (code_id)
+WHERE r.recipient_digest = ANY(%s) AND r.at <= %s ORDER BY r.at DESC LIMIT %s;
+
+-- name: count_reservations_of_recipient
+-- No more than a list would say at a glance.
+SELECT count(*) FROM (SELECT FROM reservations WHERE recipient_id = %s LIMIT %s) few;
+
+-- name: digests_of_recipient
+SELECT digest FROM recipients WHERE recipient_id = %s;
+
+-- name: versions_of_person_newest_first
+SELECT e.originator_version FROM reservations r CROSS JOIN unnest(r.versions) AS v
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
+WHERE r.code_id = %s AND r.recipient_id = %s AND v > %s AND v <= %s AND (%s::text[] IS NULL OR e.topic = ANY(%s))
+ORDER BY v DESC LIMIT %s;
+
+-- name: versions_of_person_oldest_first
+SELECT e.originator_version FROM reservations r CROSS JOIN unnest(r.versions) AS v
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
+WHERE r.code_id = %s AND r.recipient_id = %s AND v > %s AND v <= %s AND (%s::text[] IS NULL OR e.topic = ANY(%s))
+ORDER BY v LIMIT %s;
+
+-- name: events_caused_by
+-- In a bounded stretch of one stream; the two forms are those in which a number ends in JSON.
+SELECT originator_version FROM ledger_events
+WHERE originator_id = %(code_id)s AND originator_version > %(version)s AND originator_version <= %(until)s
+    AND (position(%(inside)s::bytea IN state) > 0 OR position(%(at_end)s::bytea IN state) > 0)
+ORDER BY originator_version LIMIT %(limit)s;
+
+-- name: drifting
+SELECT d.code_id, d.found_at, d.rows, t.hint FROM drifting_codes d LEFT JOIN code_texts t USING (code_id)
+ORDER BY d.found_at, d.code_id LIMIT %s;
+
+-- name: reservations_from
+-- A stretch of reservations in the order in which they were made; the caller picks and goes on from the last one.
+SELECT reservation_id, code_id, status, reserved_at FROM reservations
+WHERE (reserved_at, reservation_id) > (%s, %s) ORDER BY reserved_at, reservation_id LIMIT %s;
+
+-- name: reservations_of_code_from
+SELECT reservation_id, code_id, status, reserved_at FROM reservations
+WHERE code_id = %s AND (reserved_at, reservation_id) > (%s, %s) ORDER BY reserved_at, reservation_id LIMIT %s;
+
+-- name: codes_of_group_from
+SELECT * FROM code_balances
+WHERE group_name = %s AND (issued_at, code_id) > (%s, %s) ORDER BY issued_at, code_id LIMIT %s;
+
+-- name: events_after
+-- Positions appear in order (the order lock is held until a commit shows), so nothing will ever appear below what is seen.
+SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
+WHERE notification_id > %s ORDER BY notification_id LIMIT %s;
+
+-- name: events_after_of_stream
+-- From a version on, which the caller knows from `version_at`.
+SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
+WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s;
+
+-- name: position_of_version
+SELECT notification_id FROM ledger_events WHERE originator_id = %s AND originator_version = %s;
+
+-- name: newest_position
+SELECT coalesce(max(notification_id), 0) FROM ledger_events;
+
+-- name: first_events_of_texts
+-- How codes of these texts came into being: their first events, in order.
+SELECT t.digest, e.originator_version, e.topic, e.state FROM code_texts t
+JOIN ledger_events e ON e.originator_id = t.code_id AND e.originator_version <= 2
+WHERE t.digest = ANY(%s) ORDER BY t.code_id, e.originator_version;
+
+-- name: person_of_reservations
+SELECT r.reservation_id, r.code_id, r.recipient_id, r.status, r.kind, r.reserved_at, r.deadline, r.delivery, r.attempts,
+    r.ever_unknown, r.case_id, r.follows, r.sent_at, r.accepted_at, r.refunded_at, r.refund_cause,
+    p.digest, p.pepper_id, p.sealed, p.key_id
+FROM reservations r LEFT JOIN recipients p USING (recipient_id) WHERE r.reservation_id = ANY(%s);
+
+-- name: list_cases
+SELECT case_id, code_id, reservation_id, delivery, cause, opened_at, closed_at, closed_how FROM cases
+WHERE (opened_at, case_id) > (%s, %s) AND (closed_at IS NULL OR %s) ORDER BY opened_at, case_id LIMIT %s;
+
+-- name: parked_unknowns
+SELECT reservation_id FROM reservations
+WHERE status = 'live' AND ever_unknown AND case_id IS NOT NULL AND reserved_at < %s;
+
+-- name: sent_unaccepted
+SELECT reservation_id FROM reservations
+WHERE status = 'sent' AND accepted_at IS NULL AND reserved_at < %s AND sent_at >= %s;
+
+-- name: addresses_of_reservations
+SELECT r.reservation_id, p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id
+FROM reservations r JOIN recipients p USING (recipient_id) WHERE r.reservation_id = ANY(%s);
+
+-- name: code_text
+SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id = %s;
+
+-- name: private_text
+SELECT sealed, key_id FROM private_texts WHERE text_id = %s;
+
+-- name: live_reservations_of_code
+SELECT reservation_id, lease_until, ever_unknown, case_id FROM reservations
+WHERE code_id = %s AND status = 'live' AND kind = 'redeem' ORDER BY deadline LIMIT %s;
+
+-- name: count_sent_of_code
+SELECT count(*) FROM reservations WHERE code_id = %s AND status = 'sent' AND kind = 'redeem';
+
+-- name: read_only
+SELECT pg_is_in_recovery();
+
+-- name: api_key_of_digest
+SELECT key_id, role, scopes, expires_at FROM api_keys
+WHERE digest = %s AND (expires_at IS NULL OR expires_at > %s) AND revoked_at IS NULL;
+
+-- name: list_codes
+SELECT * FROM code_balances
+WHERE (issued_at, code_id) > (%s, %s) ORDER BY issued_at, code_id LIMIT %s;
+
+-- name: balance_of_code
+SELECT code_id, version, issued_at, last_at, max_uses, used, reserved, bound, owner_id, sent_binding,
+    expires_at, validity_days, group_name, is_paused, revoked_by, rebinds_max, bound_to
+FROM code_balances WHERE code_id = %s;
+
+-- name: balances_of_codes
+SELECT * FROM code_balances WHERE code_id = ANY(%s);
+
+-- name: copy_log_page
+COPY (
+    SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
+    WHERE (originator_id, originator_version) > (%s, %s) AND originator_id <= %s AND notification_id <= %s
+    ORDER BY originator_id, originator_version LIMIT %s
+) TO STDOUT (FORMAT BINARY);
+
+-- name: code_texts_of_hint
+SELECT t.code_id FROM code_texts t WHERE t.hint = %s AND t.code_id > %s ORDER BY t.code_id LIMIT %s;
+
+-- name: hint_of_code
+SELECT hint FROM code_texts WHERE code_id = %s;
+
+-- name: newest_log_rows
+-- A stretch of the log of bounded length, newest first; the caller goes on from the lowest position it saw.
+SELECT notification_id, topic, state FROM (
+    SELECT notification_id, topic, state FROM ledger_events WHERE notification_id < %s
+    ORDER BY notification_id DESC LIMIT %s
+) stretch WHERE topic = ANY(%s) ORDER BY notification_id DESC;
+
+-- name: lowest_of_newest_log_rows
+SELECT min(notification_id) FROM (
+    SELECT notification_id FROM ledger_events WHERE notification_id < %s ORDER BY notification_id DESC LIMIT %s
+) stretch;
+
+-- name: reservation_cards
+SELECT r.reservation_id, r.code_id, r.recipient_id, r.status, r.reserved_at, r.deadline, r.due_at, r.lease_until,
+    r.ever_unknown, r.case_id, r.sent_at, r.accepted_at, r.refunded_at, r.refund_cause, t.hint,
+    p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id
+FROM reservations r
+LEFT JOIN recipients p USING (recipient_id)
+LEFT JOIN code_texts t USING (code_id)
+WHERE r.reservation_id = ANY(%s);
+
+-- name: reservations_of_recipient
+SELECT reservation_id, reserved_at FROM reservations
+WHERE recipient_id = %s AND (reserved_at, reservation_id) < (%s, %s)
+ORDER BY reserved_at DESC, reservation_id DESC LIMIT %s;
+
+-- name: recipient_text
+SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients WHERE recipient_id = %s;
+
+-- name: open_cases_count
+SELECT count(*) FROM cases WHERE closed_at IS NULL;
+
+-- name: stuck_reservations
+SELECT reservation_id, due_at FROM reservations
+WHERE due_at <= %s AND (due_at, reservation_id) > (%s, %s) ORDER BY due_at, reservation_id LIMIT %s;
+
+-- name: refusals_of_code
+SELECT r.at, r.reason, p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id
+FROM refusals r LEFT JOIN recipients p ON p.digest = r.recipient_digest
+WHERE r.code_id = %s AND r.at <= %s ORDER BY r.at DESC LIMIT %s;
+
+-- name: versions_newest_first
+SELECT originator_version FROM ledger_events
+WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s
+    AND (%s::text[] IS NULL OR topic = ANY(%s))
+ORDER BY originator_version DESC LIMIT %s;
+
+-- name: versions_oldest_first
+SELECT originator_version FROM ledger_events
+WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s
+    AND (%s::text[] IS NULL OR topic = ANY(%s))
+ORDER BY originator_version LIMIT %s;
+
+-- name: version_of_code
+SELECT version FROM code_balances WHERE code_id = %s;
+
+-- name: versions_of_reservation
+SELECT code_id, versions FROM reservations WHERE reservation_id = %s;

@@ -1,0 +1,88 @@
+"""Statements over the mutable tables next to the log."""
+
+from typing import LiteralString
+
+from projections.sql import Statements
+
+
+class RepositoriesSql(Statements, file="repositories.sql"):
+    """Each attribute is the text of the statement of that name."""
+
+    insert_batch: LiteralString
+    batch_of_id: LiteralString
+    newest_batches: LiteralString
+    claim_batch: LiteralString
+    break_left_imports: LiteralString
+    note_batch: LiteralString
+    end_batch: LiteralString
+    insert_batch_refusals: LiteralString
+    refusals_of_batch: LiteralString
+    insert_key_name: LiteralString
+    insert_named_key: LiteralString
+    revoke_key: LiteralString
+    list_keys: LiteralString
+    list_staff: LiteralString
+    lock_staff: LiteralString
+    admins_besides: LiteralString
+    role_of_staff: LiteralString
+    set_staff_role: LiteralString
+    set_staff_password: LiteralString
+    replace_password_hash: LiteralString
+    remove_staff: LiteralString
+    add_staff: LiteralString
+    channel_of_group: LiteralString
+    groups_with_channels: LiteralString
+    groups_of_reservations: LiteralString
+    set_channel_of_group: LiteralString
+    unset_channel_of_group: LiteralString
+    channel_of_id: LiteralString
+    list_channels: LiteralString
+    valid_secrets: LiteralString
+    lock_secrets: LiteralString
+    end_secrets: LiteralString
+    insert_secret: LiteralString
+    drop_ended_secrets: LiteralString
+    take_callback: LiteralString
+    refuse_callback: LiteralString
+    refused_callbacks: LiteralString
+    groups_that_take_rebinds: LiteralString
+    takes_rebinds: LiteralString
+    let_group_take_rebinds: LiteralString
+    group_of_name: LiteralString
+    upsert_group: LiteralString
+    names_of_groups: LiteralString
+    insert_note: LiteralString
+    keep_issue_key: LiteralString
+    exchange_limit_reports: LiteralString
+    insert_api_key: LiteralString
+    upsert_staff: LiteralString
+    staff_of_digests: LiteralString
+    staff_addresses: LiteralString
+    open_session: LiteralString
+    end_session: LiteralString
+    staff_of_session: LiteralString
+    insert_audit: LiteralString
+    insert_audit_with_reason: LiteralString
+    audit_of_staff_since: LiteralString
+    audit_page: LiteralString
+    insert_endpoint: LiteralString
+    endpoint_of_id: LiteralString
+    list_endpoints: LiteralString
+    change_endpoint: LiteralString
+    set_endpoint_state: LiteralString
+    end_secrets_of_owner: LiteralString
+    take_endpoint: LiteralString
+    release_endpoint: LiteralString
+    own_endpoint: LiteralString
+    count_pending: LiteralString
+    next_positions: LiteralString
+    insert_deliveries: LiteralString
+    advance_endpoint: LiteralString
+    due_deliveries: LiteralString
+    record_deliveries: LiteralString
+    note_endpoint: LiteralString
+    hurry_deliveries: LiteralString
+    insert_test_delivery: LiteralString
+    list_deliveries: LiteralString
+    redeliver: LiteralString
+    redeliver_failed: LiteralString

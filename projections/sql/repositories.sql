@@ -1,0 +1,464 @@
+-- name: insert_batch
+-- Asked for twice by one form, it is one batch.
+WITH note AS (
+    INSERT INTO private_texts (text_id, sealed, key_id)
+    SELECT %(text_id)s, %(sealed)s, %(key_id)s WHERE %(text_id)s::uuid IS NOT NULL
+    ON CONFLICT (text_id) DO NOTHING
+)
+INSERT INTO batches (
+    batch_id, kind, state, requested_at, staff_id, text_id, prefix, max_uses, bound, expires_at, validity_days,
+    rebinds_max, group_name, wanted, done, refused, runner, lease_until
+)
+VALUES (
+    %(batch_id)s, %(kind)s, 'working', %(now)s, %(staff_id)s, %(text_id)s, %(prefix)s, %(max_uses)s, %(bound)s,
+    %(expires_at)s, %(validity_days)s, %(rebinds_max)s, %(group)s, %(wanted)s, 0, 0, %(runner)s, %(lease_until)s
+)
+ON CONFLICT (batch_id) DO NOTHING RETURNING batch_id;
+
+-- name: batch_of_id
+SELECT batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, max_uses, bound, expires_at,
+    validity_days, rebinds_max, group_name, wanted, done, refused
+FROM batches WHERE batch_id = %s;
+
+-- name: newest_batches
+SELECT batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, max_uses, bound, expires_at,
+    validity_days, rebinds_max, group_name, wanted, done, refused
+FROM batches WHERE (requested_at, batch_id) < (%s, %s) ORDER BY requested_at DESC, batch_id DESC LIMIT %s;
+
+-- name: claim_batch
+-- The oldest one that nobody works on; each goes to one runner.
+UPDATE batches SET runner = %(runner)s, lease_until = %(lease_until)s
+WHERE batch_id = (
+    SELECT batch_id FROM batches
+    WHERE state = 'working' AND kind = 'issue' AND (lease_until IS NULL OR lease_until <= %(now)s)
+    ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, max_uses, bound, expires_at,
+    validity_days, rebinds_max, group_name, wanted, done, refused;
+
+-- name: break_left_imports
+-- The process that had the file is gone, and the file with it.
+UPDATE batches SET state = 'broken', ended_at = %(now)s
+WHERE state = 'working' AND kind = 'import' AND lease_until <= %(now)s;
+
+-- name: note_batch
+-- How far its runner is; no row if it was stopped, or if somebody else has it by now.
+UPDATE batches SET done = %(done)s, refused = %(refused)s, lease_until = %(lease_until)s
+WHERE batch_id = %(batch_id)s AND runner = %(runner)s AND state = 'working' RETURNING batch_id;
+
+-- name: end_batch
+UPDATE batches SET state = %(state)s, ended_at = %(now)s
+WHERE batch_id = %(batch_id)s AND state = 'working' AND (runner = %(runner)s OR %(runner)s::uuid IS NULL)
+RETURNING batch_id;
+
+-- name: insert_batch_refusals
+INSERT INTO batch_refusals (batch_id, line, reason)
+SELECT %s, line, reason FROM unnest(%s::bigint[], %s::text[]) AS new (line, reason) ON CONFLICT DO NOTHING;
+
+-- name: refusals_of_batch
+SELECT line, reason FROM batch_refusals WHERE batch_id = %s AND line > %s ORDER BY line LIMIT %s;
+
+-- name: insert_key_name
+INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%(text_id)s, %(sealed)s, %(seal_key)s)
+ON CONFLICT (text_id) DO NOTHING;
+
+-- name: insert_named_key
+-- Sent twice by one form, it is one key.
+INSERT INTO api_keys (key_id, digest, role, scopes, created_at, expires_at, text_id, staff_id)
+VALUES (
+    %(key_id)s, %(digest)s, %(role)s, %(scopes)s::text[], %(now)s, %(expires_at)s, %(text_id)s, %(staff_id)s
+)
+ON CONFLICT (key_id) DO NOTHING RETURNING key_id;
+
+-- name: revoke_key
+UPDATE api_keys SET revoked_at = %s WHERE key_id = %s AND revoked_at IS NULL RETURNING key_id;
+
+-- name: list_keys
+SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.text_id, p.sealed, p.key_id
+FROM api_keys k LEFT JOIN private_texts p USING (text_id)
+WHERE (k.created_at, k.key_id) < (%s, %s) ORDER BY k.created_at DESC, k.key_id DESC LIMIT %s;
+
+-- name: list_staff
+SELECT role, created_at, staff_id, digest, pepper_id, sealed, key_id FROM staff
+WHERE removed_at IS NULL AND (created_at, staff_id) > (%s, %s) ORDER BY created_at, staff_id LIMIT %s;
+
+-- name: lock_staff
+-- Changes of staff wait for one another, so that two of them can't take the last admin together.
+SELECT pg_advisory_xact_lock(1818518631, 4);
+
+-- name: admins_besides
+SELECT count(*) FROM staff WHERE role = 'admin' AND removed_at IS NULL AND staff_id <> %s;
+
+-- name: role_of_staff
+SELECT role FROM staff WHERE staff_id = %s AND removed_at IS NULL;
+
+-- name: set_staff_role
+UPDATE staff SET role = %s WHERE staff_id = %s AND removed_at IS NULL RETURNING staff_id;
+
+-- name: set_staff_password
+-- Ends all sessions that the old password began.
+WITH ended AS (
+    DELETE FROM staff_sessions WHERE staff_id = %(staff_id)s
+)
+UPDATE staff SET password_hash = %(password_hash)s WHERE staff_id = %(staff_id)s AND removed_at IS NULL
+RETURNING staff_id;
+
+-- name: replace_password_hash
+UPDATE staff SET password_hash = %s WHERE staff_id = %s AND password_hash = %s AND removed_at IS NULL;
+
+-- name: remove_staff
+-- The row stays, so that the history knows who it was; no password fits it any more.
+WITH ended AS (
+    DELETE FROM staff_sessions WHERE staff_id = %(staff_id)s
+)
+UPDATE staff SET removed_at = %(now)s, password_hash = '' WHERE staff_id = %(staff_id)s AND removed_at IS NULL
+RETURNING staff_id;
+
+-- name: add_staff
+-- Also takes somebody back who was removed; no row if they are on the staff already.
+INSERT INTO staff AS old (staff_id, digest, pepper_id, sealed, key_id, password_hash, role, created_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (digest) DO UPDATE SET
+    password_hash = excluded.password_hash, role = excluded.role, removed_at = NULL
+WHERE old.removed_at IS NOT NULL
+RETURNING staff_id;
+
+-- name: channel_of_group
+-- With its valid secrets, the newest first.
+SELECT g.channel_id, g.channel_url, s.text_id, p.sealed, p.key_id
+FROM invite_groups g JOIN webhook_secrets s ON s.owner_id = g.channel_id JOIN private_texts p USING (text_id)
+WHERE g.name = %(group)s AND g.channel = 'webhook' AND (s.ends_at IS NULL OR s.ends_at > %(now)s)
+ORDER BY s.ends_at DESC NULLS FIRST, s.created_at DESC;
+
+-- name: groups_with_channels
+SELECT name FROM invite_groups WHERE channel = 'webhook' ORDER BY name LIMIT 10000;
+
+-- name: groups_of_reservations
+-- As their codes name them now: for planning only, the event of the reservation is what counts.
+SELECT r.reservation_id, b.group_name FROM reservations r JOIN code_balances b USING (code_id)
+WHERE r.reservation_id = ANY(%s) AND b.group_name = ANY(%s);
+
+-- name: set_channel_of_group
+-- A group without settings gets them, all as usual; the id of a channel stays what it was.
+INSERT INTO invite_groups AS old (
+    name, subject_zh, text_zh, subject_en, text_en, channel, channel_id, channel_url, changed_at
+)
+VALUES (%(group)s, '', '', '', '', 'webhook', %(channel_id)s, %(url)s, %(now)s)
+ON CONFLICT (name) DO UPDATE SET channel = 'webhook', channel_id = coalesce(old.channel_id, excluded.channel_id),
+    channel_url = excluded.channel_url, changed_at = excluded.changed_at
+RETURNING channel_id;
+
+-- name: unset_channel_of_group
+UPDATE invite_groups SET channel = 'smtp', changed_at = %s WHERE name = %s AND channel = 'webhook' RETURNING channel_id;
+
+-- name: channel_of_id
+-- Also of a group that went back to mail: what was sent before is still reported on.
+SELECT name, channel, channel_url FROM invite_groups WHERE channel_id = %s;
+
+-- name: list_channels
+SELECT channel_id, name, channel, channel_url FROM invite_groups
+WHERE channel_id IS NOT NULL AND name > %s ORDER BY name LIMIT %s;
+
+-- name: valid_secrets
+SELECT s.text_id, s.created_at, s.ends_at, p.sealed, p.key_id FROM webhook_secrets s JOIN private_texts p USING (text_id)
+WHERE s.owner_id = %(owner_id)s AND (s.ends_at IS NULL OR s.ends_at > %(now)s) ORDER BY s.ends_at DESC NULLS FIRST, s.created_at DESC;
+
+-- name: lock_secrets
+-- Two rotations of one owner wait for one another.
+SELECT pg_advisory_xact_lock(1818518633, hashtext(%s::text));
+
+-- name: end_secrets
+-- Those before it: they are valid for a while yet, and none of them for longer than it was.
+UPDATE webhook_secrets SET ends_at = least(coalesce(ends_at, %(ends_at)s), %(ends_at)s) WHERE owner_id = %(owner_id)s;
+
+-- name: insert_secret
+WITH kept AS (
+    INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%(text_id)s, %(sealed)s, %(key_id)s)
+)
+INSERT INTO webhook_secrets (text_id, owner_id, created_at) VALUES (%(text_id)s, %(owner_id)s, %(now)s);
+
+-- name: drop_ended_secrets
+DELETE FROM webhook_secrets WHERE ends_at <= %s RETURNING text_id;
+
+-- name: take_callback
+-- No row if it was taken before: of a repeat only one that was signed anew, later and with the same words, is taken.
+INSERT INTO callbacks AS old (channel_id, webhook_id, signed_at, body_digest)
+VALUES (%s, %s, %s, %s)
+ON CONFLICT (channel_id, webhook_id) DO UPDATE SET signed_at = excluded.signed_at
+WHERE old.signed_at < excluded.signed_at AND old.body_digest = excluded.body_digest
+RETURNING 1;
+
+-- name: refuse_callback
+INSERT INTO callback_refusals AS old (channel_id, minute, reason, tries, last_at, last_request_id)
+VALUES (%(channel_id)s, date_trunc('minute', %(now)s::timestamptz), %(reason)s, 1, %(now)s, %(request_id)s)
+ON CONFLICT (channel_id, minute, reason) DO UPDATE SET
+    tries = old.tries + 1, last_at = excluded.last_at, last_request_id = excluded.last_request_id;
+
+-- name: refused_callbacks
+SELECT reason, sum(tries)::bigint AS tries, max(last_at) AS last_at FROM callback_refusals
+WHERE channel_id = %s AND minute > %s GROUP BY reason ORDER BY last_at DESC;
+
+-- name: groups_that_take_rebinds
+SELECT name FROM invite_groups WHERE takes_rebinds ORDER BY name LIMIT %s;
+
+-- name: takes_rebinds
+SELECT takes_rebinds FROM invite_groups WHERE name = %s;
+
+-- name: let_group_take_rebinds
+UPDATE invite_groups SET takes_rebinds = %s WHERE name = %s;
+
+-- name: group_of_name
+SELECT name, subject_zh, text_zh, subject_en, text_en, accept_target, channel, changed_at, channel_id, channel_url
+FROM invite_groups WHERE name = %s;
+
+-- name: upsert_group
+INSERT INTO invite_groups AS old (name, subject_zh, text_zh, subject_en, text_en, accept_target, channel, changed_at)
+VALUES (%s, %s, %s, %s, %s, %s, 'smtp', %s)
+ON CONFLICT (name) DO UPDATE SET
+    subject_zh = excluded.subject_zh, text_zh = excluded.text_zh, subject_en = excluded.subject_en,
+    text_en = excluded.text_en, accept_target = excluded.accept_target,
+    changed_at = excluded.changed_at;
+
+-- name: names_of_groups
+-- Names that codes carry, found by leaps over the index, and names that have settings; in order, from a name on.
+WITH RECURSIVE leap (name, nth) AS (
+    SELECT %(after)s::text, 0
+    UNION ALL
+    SELECT (
+        SELECT b.group_name FROM code_balances b WHERE b.group_name > leap.name ORDER BY b.group_name LIMIT 1
+    ), leap.nth + 1
+    FROM leap WHERE leap.name IS NOT NULL AND leap.nth < %(limit)s
+), named AS (
+    SELECT name FROM leap WHERE nth > 0 AND name IS NOT NULL
+    UNION
+    (SELECT name FROM invite_groups WHERE name > %(after)s ORDER BY name LIMIT %(limit)s)
+)
+SELECT named.name, g.accept_target, g.channel, g.changed_at
+FROM named LEFT JOIN invite_groups g USING (name) ORDER BY named.name LIMIT %(limit)s;
+
+-- name: insert_note
+INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%s, %s, %s) ON CONFLICT (text_id) DO NOTHING;
+
+-- name: keep_issue_key
+-- Who comes at the same time waits for the first one here; a key past its time is free for another body.
+INSERT INTO issue_keys AS old (scope_digest, body_digest, batch_id, expires_at)
+VALUES (%(scope_digest)s, %(body_digest)s, %(batch_id)s, %(until)s)
+ON CONFLICT (scope_digest) DO UPDATE SET
+    body_digest = CASE WHEN old.expires_at <= %(now)s THEN excluded.body_digest ELSE old.body_digest END,
+    batch_id = CASE WHEN old.expires_at <= %(now)s THEN excluded.batch_id ELSE old.batch_id END,
+    expires_at = CASE WHEN old.expires_at <= %(now)s THEN excluded.expires_at ELSE old.expires_at END
+RETURNING body_digest, batch_id;
+
+-- name: exchange_limit_reports
+-- Writes one report, if there is something to tell, and gives what others wrote lately, oldest first.
+WITH told AS (
+    INSERT INTO limit_reports (process_id, number, unknown, redeemed, limits, keys, counts)
+    SELECT %(process_id)s, %(number)s, %(unknown)s, %(redeemed)s, %(limits)s, %(keys)s, %(counts)s
+    WHERE %(unknown)s + %(redeemed)s + cardinality(%(counts)s::int[]) > 0
+)
+SELECT process_id, number, unknown, redeemed, limits, keys, counts,
+    extract(epoch FROM clock_timestamp() - at)::float8 AS age_s
+FROM limit_reports
+WHERE process_id <> %(process_id)s AND at > clock_timestamp() - make_interval(secs => %(since_s)s)
+ORDER BY at, process_id, number LIMIT %(most)s;
+
+-- name: insert_api_key
+INSERT INTO api_keys (key_id, digest, role, created_at) VALUES (%s, %s, %s, %s) ON CONFLICT (digest) DO NOTHING;
+
+-- name: upsert_staff
+-- A new password ends the sessions that the old one began.
+WITH entered AS (
+    INSERT INTO staff (staff_id, digest, pepper_id, sealed, key_id, password_hash, role, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (digest) DO UPDATE SET
+        password_hash = excluded.password_hash, role = excluded.role, removed_at = NULL
+    RETURNING staff_id
+)
+DELETE FROM staff_sessions WHERE staff_id IN (SELECT staff_id FROM entered);
+
+-- name: staff_of_digests
+SELECT password_hash, staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE digest = ANY(%s) AND removed_at IS NULL;
+
+-- name: staff_addresses
+SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE staff_id = ANY(%s);
+
+-- name: open_session
+-- Ends the session that the browser had before, and those whose time is over.
+WITH ended AS (
+    DELETE FROM staff_sessions WHERE digest = %(before)s OR expires_at <= %(now)s
+)
+INSERT INTO staff_sessions (digest, staff_id, created_at, expires_at)
+VALUES (%(digest)s, %(staff_id)s, %(now)s, %(expires_at)s);
+
+-- name: end_session
+DELETE FROM staff_sessions WHERE digest = %s RETURNING staff_id;
+
+-- name: staff_of_session
+-- A session of a closed account may be there all the same, where a sign-in was under way while it was closed.
+SELECT s.role, s.staff_id, s.digest, s.pepper_id, s.sealed, s.key_id
+FROM staff_sessions o JOIN staff s USING (staff_id) WHERE o.digest = %s AND o.expires_at > %s
+    AND s.removed_at IS NULL;
+
+-- name: insert_audit
+INSERT INTO audit (at, act, staff_id, subject_id, key_id)
+VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(api_key_id)s);
+
+-- name: insert_audit_with_reason
+WITH reason AS (
+    INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%(text_id)s, %(sealed)s, %(key_id)s)
+)
+INSERT INTO audit (at, act, staff_id, subject_id, text_id, key_id)
+VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(text_id)s, %(api_key_id)s);
+
+-- name: audit_of_staff_since
+SELECT act, subject_id, max(at) FROM audit
+WHERE staff_id = %s AND at > %s AND subject_id = ANY(%s) GROUP BY act, subject_id;
+
+-- name: audit_page
+SELECT a.audit_id, a.at, a.act, a.staff_id, a.subject_id, a.text_id, p.sealed, p.key_id, r.code_id,
+    a.key_id, k.text_id, n.sealed, n.key_id
+FROM audit a
+LEFT JOIN private_texts p USING (text_id)
+LEFT JOIN reservations r ON r.reservation_id = a.subject_id
+LEFT JOIN api_keys k ON k.key_id = a.key_id LEFT JOIN private_texts n ON n.text_id = k.text_id
+WHERE a.audit_id < %s ORDER BY a.audit_id DESC LIMIT %s;
+
+-- name: insert_endpoint
+-- From the end of the log on, if no other position is given. Asked for twice by one form, it is one endpoint.
+INSERT INTO webhook_endpoints (
+    endpoint_id, url, event_types, concurrency, state, created_at, changed_at, position
+)
+VALUES (
+    %(endpoint_id)s, %(url)s, %(event_types)s, %(concurrency)s, 'enabled', %(now)s, %(now)s,
+    (SELECT least(%(position)s::bigint, coalesce(max(notification_id), 0)) FROM ledger_events)
+)
+ON CONFLICT (endpoint_id) DO NOTHING RETURNING endpoint_id;
+
+-- name: endpoint_of_id
+SELECT e.endpoint_id, e.url, e.event_types, e.concurrency, e.state, e.reason, e.created_at, e.position, e.failures,
+    e.resting_until, e.succeeded_at,
+    (SELECT count(*) FROM webhook_deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending') AS pending,
+    (SELECT coalesce(max(notification_id), 0) FROM ledger_events) - e.position AS behind
+FROM webhook_endpoints e WHERE e.endpoint_id = %s AND e.state <> 'removed';
+
+-- name: list_endpoints
+SELECT e.endpoint_id, e.url, e.event_types, e.concurrency, e.state, e.reason, e.created_at, e.position, e.failures,
+    e.resting_until, e.succeeded_at,
+    (SELECT count(*) FROM webhook_deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending') AS pending,
+    (SELECT coalesce(max(notification_id), 0) FROM ledger_events) - e.position AS behind
+FROM webhook_endpoints e WHERE e.state <> 'removed' AND (e.created_at, e.endpoint_id) > (%s, %s)
+ORDER BY e.created_at, e.endpoint_id LIMIT %s;
+
+-- name: change_endpoint
+-- What is null stays. Whoever is at work notices by the runner, which is nobody from now on.
+UPDATE webhook_endpoints SET url = coalesce(%(url)s, url), event_types = coalesce(%(event_types)s, event_types),
+    concurrency = coalesce(%(concurrency)s, concurrency), changed_at = %(now)s, runner = NULL, lease_until = NULL,
+    resting_until = NULL, failures = 0
+WHERE endpoint_id = %(endpoint_id)s AND state <> 'removed' RETURNING endpoint_id;
+
+-- name: set_endpoint_state
+UPDATE webhook_endpoints SET state = %(state)s, reason = %(reason)s, changed_at = %(now)s, runner = NULL,
+    lease_until = NULL, resting_until = NULL, failures = 0
+WHERE endpoint_id = %(endpoint_id)s AND state <> 'removed' AND state <> %(state)s RETURNING endpoint_id;
+
+-- name: end_secrets_of_owner
+UPDATE webhook_secrets SET ends_at = %s WHERE owner_id = %s;
+
+-- name: take_endpoint
+-- One that has something to do and that nobody works on, the one that waits longest first.
+UPDATE webhook_endpoints SET runner = %(runner)s, lease_until = %(lease_until)s, worked_at = %(now)s
+WHERE endpoint_id = (
+    SELECT e.endpoint_id FROM webhook_endpoints e
+    WHERE e.state = 'enabled' AND (e.resting_until IS NULL OR e.resting_until <= %(now)s)
+        AND (e.lease_until IS NULL OR e.lease_until <= %(now)s)
+        AND (
+            e.position < (SELECT max(notification_id) FROM ledger_events)
+            OR EXISTS (
+                SELECT FROM webhook_deliveries d
+                WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending' AND d.due_at <= %(now)s
+            )
+        )
+    ORDER BY e.worked_at NULLS FIRST LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING endpoint_id, url, event_types, concurrency;
+
+-- name: release_endpoint
+UPDATE webhook_endpoints SET runner = NULL, lease_until = NULL WHERE endpoint_id = %s AND runner = %s;
+
+-- name: own_endpoint
+-- Locked for who has it; no row if it was changed, disabled or taken by somebody else meanwhile.
+SELECT position, failures, succeeded_at FROM webhook_endpoints
+WHERE endpoint_id = %s AND runner = %s AND state = 'enabled' FOR UPDATE;
+
+-- name: count_pending
+SELECT count(*) FROM webhook_deliveries WHERE endpoint_id = %s AND state = 'pending';
+
+-- name: next_positions
+-- Positions appear in order, so all up to the last one are there.
+SELECT notification_id, split_part(topic, ':', 1) FROM ledger_events
+WHERE notification_id > %s ORDER BY notification_id LIMIT %s;
+
+-- name: insert_deliveries
+-- Each is a microsecond younger than the one before it, so that lists are in the log's order.
+INSERT INTO webhook_deliveries (delivery_id, endpoint_id, position, event_type, state, made_at, due_at)
+SELECT id, %(endpoint_id)s, position, type, 'pending', %(now)s + nth * interval '1 microsecond', %(now)s
+FROM unnest(%(ids)s::uuid[], %(positions)s::bigint[], %(types)s::text[]) WITH ORDINALITY AS new (id, position, type, nth)
+ON CONFLICT (delivery_id) DO NOTHING;
+
+-- name: advance_endpoint
+UPDATE webhook_endpoints SET position = %s WHERE endpoint_id = %s;
+
+-- name: due_deliveries
+SELECT delivery_id, attempts, first_at, e.notification_id, e.originator_id, e.originator_version, e.topic, e.state
+FROM (
+    SELECT delivery_id, attempts, first_at, position FROM webhook_deliveries
+    WHERE endpoint_id = %(endpoint_id)s AND state = 'pending' AND due_at <= %(now)s ORDER BY due_at, position LIMIT %(limit)s
+) d JOIN ledger_events e ON e.notification_id = d.position ORDER BY d.position;
+
+-- name: record_deliveries
+-- Not of those that somebody asked for anew while they were under way: these are tried once more.
+UPDATE webhook_deliveries d SET state = n.state, due_at = n.due_at, attempts = d.attempts + 1,
+    first_at = coalesce(d.first_at, n.at), last_at = n.at, last_outcome = n.outcome, last_status = n.status, last_ms = n.ms,
+    ended_at = CASE WHEN n.state = 'pending' THEN NULL ELSE n.at END
+FROM unnest(%s::uuid[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::integer[], %s::integer[])
+    AS n (id, state, due_at, at, outcome, status, ms)
+WHERE d.delivery_id = n.id AND d.state = 'pending';
+
+-- name: note_endpoint
+UPDATE webhook_endpoints SET failures = %(failures)s, resting_until = %(resting_until)s,
+    succeeded_at = coalesce(%(succeeded_at)s, succeeded_at)
+WHERE endpoint_id = %(endpoint_id)s;
+
+-- name: hurry_deliveries
+-- The endpoint is back: what waited for it is due.
+UPDATE webhook_deliveries SET due_at = %s WHERE endpoint_id = %s AND state = 'pending' AND due_at > %s;
+
+-- name: insert_test_delivery
+INSERT INTO webhook_deliveries (
+    delivery_id, endpoint_id, event_type, state, made_at, attempts, first_at, last_at, last_outcome, last_status, last_ms,
+    ended_at
+)
+VALUES (%(id)s, %(endpoint_id)s, %(type)s, %(state)s, %(at)s, 1, %(at)s, %(at)s, %(outcome)s, %(status)s, %(ms)s, %(at)s);
+
+-- name: list_deliveries
+SELECT delivery_id, position, event_type, state, made_at, due_at, attempts, last_at, last_outcome, last_status, last_ms
+FROM webhook_deliveries
+WHERE endpoint_id = %(endpoint_id)s AND (made_at, delivery_id) < (%(at)s, %(id)s)
+    AND (%(state)s::text IS NULL OR state = %(state)s)
+ORDER BY made_at DESC, delivery_id DESC LIMIT %(limit)s;
+
+-- name: redeliver
+UPDATE webhook_deliveries d SET state = 'pending', due_at = %(now)s, attempts = 0, first_at = NULL, ended_at = NULL
+FROM webhook_endpoints e
+WHERE d.delivery_id = %(delivery_id)s AND d.endpoint_id = %(endpoint_id)s AND d.position IS NOT NULL
+    AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled' RETURNING 1;
+
+-- name: redeliver_failed
+UPDATE webhook_deliveries d SET state = 'pending', due_at = %(now)s, attempts = 0, first_at = NULL, ended_at = NULL
+FROM webhook_endpoints e
+WHERE d.delivery_id = ANY(ARRAY(
+        SELECT delivery_id FROM webhook_deliveries
+        WHERE endpoint_id = %(endpoint_id)s AND state = 'failed' AND position IS NOT NULL AND ended_at >= %(since)s
+        ORDER BY ended_at LIMIT %(limit)s
+    ))
+    AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled' RETURNING 1;

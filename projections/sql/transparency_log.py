@@ -1,0 +1,25 @@
+"""Statements over Merkle tiles, checkpoints and receipts."""
+
+from typing import LiteralString
+
+from projections.sql import Statements
+
+
+class TransparencyLogSql(Statements, file="transparency_log.sql"):
+    """Each attribute is the text of the statement of that name."""
+
+    copy_log_after: LiteralString
+    lock_read_models_to_read: LiteralString
+    lock_merkle: LiteralString
+    merkle_progress: LiteralString
+    set_merkle_progress: LiteralString
+    upsert_merkle_tile: LiteralString
+    merkle_tile: LiteralString
+    merkle_tile_of_position: LiteralString
+    count_events_between: LiteralString
+    next_checkpoint_number: LiteralString
+    last_checkpoint: LiteralString
+    checkpoints_after: LiteralString
+    first_checkpoint_from: LiteralString
+    places_of_reservation: LiteralString
+    checkpoint_of_number: LiteralString

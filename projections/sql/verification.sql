@@ -1,0 +1,76 @@
+-- name: cases_of_code
+SELECT case_id, code_id, reservation_id, delivery, cause, opened_at, closed_at, closed_how
+FROM cases WHERE code_id = %s;
+
+-- name: random_codes
+-- From a random id on, in order of ids and around the end: cheap at any size, as ids are random themselves. Very long
+-- streams are left to `ledger verify`: folding one would take a worker's time limit.
+WITH start AS MATERIALIZED (SELECT gen_random_uuid() AS id)
+(
+    SELECT code_id FROM code_balances WHERE code_id >= (SELECT id FROM start) AND version <= 20000
+    ORDER BY code_id LIMIT %(most)s
+)
+UNION ALL
+(
+    SELECT code_id FROM code_balances WHERE code_id < (SELECT id FROM start) AND version <= 20000
+    ORDER BY code_id LIMIT %(most)s
+)
+LIMIT %(most)s;
+
+-- name: reservations_of_code
+SELECT reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
+    delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
+    refunded_at, refund_cause, access_due_at, is_deferred
+FROM reservations WHERE code_id = %s;
+
+-- name: drifting_codes
+SELECT code_id FROM drifting_codes LEFT JOIN code_balances b USING (code_id)
+WHERE b.version IS NULL OR b.version <= 20000 ORDER BY found_at, code_id LIMIT %s;
+
+-- name: upsert_drifting
+INSERT INTO drifting_codes AS old (code_id, found_at, rows)
+SELECT code_id, %s, rows FROM unnest(%s::uuid[], %s::bigint[]) AS new (code_id, rows)
+ON CONFLICT (code_id) DO UPDATE SET rows = excluded.rows;
+
+-- name: forget_drifting
+DELETE FROM drifting_codes WHERE code_id = ANY(%s);
+
+-- name: forget_all_drifting
+DELETE FROM drifting_codes;
+
+-- name: count_drifting
+SELECT coalesce(sum(rows), 0)::bigint FROM drifting_codes;
+
+-- name: upsert_verification
+INSERT INTO verifications (kind, at, position, events) VALUES (%s, %s, %s, %s)
+ON CONFLICT (kind) DO UPDATE SET at = excluded.at, position = excluded.position, events = excluded.events;
+
+-- name: last_verifications
+SELECT kind, at, position FROM verifications ORDER BY kind;
+
+-- name: overdue_reservations
+-- Neither settled nor parked, although the deadline and any lease are over for longer than a sweep takes. What waits
+-- for the removal of a corrected access is due at no time; that access is due, or is a case.
+SELECT r.code_id, r.versions[cardinality(r.versions)], e.notification_id, e.topic, r.reservation_id, r.deadline
+FROM reservations r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = r.versions[cardinality(r.versions)]
+WHERE r.status = 'live' AND r.case_id IS NULL AND r.due_at IS NOT NULL AND r.deadline < %(before)s
+    AND (r.lease_until IS NULL OR r.lease_until < %(before)s)
+LIMIT %(most)s;
+
+-- name: snapshots_page
+SELECT code_id, version, state FROM code_snapshots
+WHERE shape = %s AND code_id > %s ORDER BY code_id LIMIT %s;
+
+-- name: page_of_recipients
+SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients
+WHERE recipient_id > %s ORDER BY recipient_id LIMIT %s;
+
+-- name: page_of_code_texts
+SELECT code_id, digest, pepper_id, sealed, key_id, hint FROM code_texts WHERE code_id > %s ORDER BY code_id LIMIT %s;
+
+-- name: page_of_staff
+SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE staff_id > %s ORDER BY staff_id LIMIT %s;
+
+-- name: page_of_private_texts
+SELECT text_id, sealed, key_id FROM private_texts WHERE text_id > %s ORDER BY text_id LIMIT %s;

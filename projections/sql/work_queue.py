@@ -1,0 +1,33 @@
+"""Statements of workers: what is due, what is done, what is pruned."""
+
+from typing import LiteralString
+
+from projections.sql import Statements
+
+
+class WorkQueueSql(Statements, file="work_queue.sql"):
+    """Each attribute is the text of the statement of that name."""
+
+    take_revocations: LiteralString
+    close_revocation: LiteralString
+    prune_callbacks: LiteralString
+    prune_callback_refusals: LiteralString
+    take_due_access: LiteralString
+    forget_access_marks: LiteralString
+    prune_access_marks: LiteralString
+    prune_issue_keys: LiteralString
+    prune_limit_reports: LiteralString
+    take_due: LiteralString
+    forget_dispatches: LiteralString
+    forget_all_dispatches: LiteralString
+    prune_dispatches: LiteralString
+    prune_idempotency_keys: LiteralString
+    prune_refusals: LiteralString
+    prune_unknown_code_tries: LiteralString
+    take_outbox: LiteralString
+    close_outbox: LiteralString
+    put_off_outbox: LiteralString
+    oldest_due: LiteralString
+    prune_deliveries: LiteralString
+    prune_deliveries_of_removed: LiteralString
+    prune_removed_endpoints: LiteralString
