@@ -22,7 +22,7 @@ from api.http.allowed_hosts import guarded_hosts
 from api.http.allowed_methods import not_found, without_slash
 from api.http.dependencies import request_id_of
 from api.http.dependency_status import MissingParts
-from api.http.middleware import Envelope
+from api.http.middleware import RequestEnvelopeMiddleware
 from api.http.openapi import described, operation_id
 from api.http.problems import language_of, problem_response, status_of
 from api.http.trusted_proxies import behind_proxies
@@ -35,7 +35,7 @@ from api.use_cases.erase_person import Forgetting
 from api.use_cases.services import Services
 from api.v1.codes import code_import
 from api.v1.public import redeem
-from api.v1.public.fast_redeem import ShortWay
+from api.v1.public.fast_redeem import FastRedeemMiddleware
 from api.v1.router import include_resources
 from api.web.admin import Office, PostRoom, build_admin
 from api.web.admin.code_import import FILE_BYTES_MAX
@@ -49,21 +49,21 @@ from domain.commands.context import Context
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import SilentWriterWatch
 from projections.monitoring.disk import DiskNumbers
-from projections.monitoring.ledger_collector import LedgerNumbers
+from projections.monitoring.ledger_collector import LedgerCollector
 from projections.monitoring.pool import show_pool
-from projections.privacy.erasure import ForgottenList
+from projections.privacy.erasure import ErasedIdsFile
 from projections.read_models.reader import Reader
 from projections.repositories.rate_limit_reports import LimitReports
-from projections.storage.async_group_commit import LoopCommit
+from projections.storage.async_group_commit import AsyncGroupCommit
 from projections.storage.bootstrap import Storage
-from projections.storage.pipelined_execute import StepwiseExecute
+from projections.storage.pipelined_execute import PipelinedExecute
 from projections.telemetry.exposition import Exposition
-from projections.telemetry.gc_tuning import look_seldom
+from projections.telemetry.gc_tuning import tune
 from projections.telemetry.log_setup import configure_logs
 from projections.telemetry.metrics import ERRORS, REDEEM_REQUESTS, STARTED, declare_zeroes
-from projections.vault.random_source import POOL
+from projections.vault.random_source import RANDOM
 from workers.dispatcher import BackgroundDispatcher
-from workers.monitoring.broker_watch import BrokerWatch
+from workers.monitoring.broker_watch import BrokerMonitor
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ by cursor, `/api/v1/events` by position. Timestamps in requests lie between 2000
 Within v1 fields, values, types of events and operations are only added."""
 
 
-class _Site(FastAPI):
+class LedgerAPI(FastAPI):
     """FastAPI with our own layers around it: its telemetry and middleware take longer than a whole redeem does."""
 
     around: ASGIApp
@@ -107,7 +107,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     STARTED.labels("backend").set_to_current_time()
     for language in LANGUAGES:
         translator(language)  # a broken catalog ends the start, not a request
-    app = _Site(
+    app = LedgerAPI(
         title="Redemption Ledger",
         version=version("redemption-ledger"),
         description=DESCRIPTION,
@@ -120,18 +120,18 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     _include_routes(app, settings)
     _handle_faults(app)
-    short_way = ShortWay(
+    short_way = FastRedeemMiddleware(
         SignInGate(partial(FastAPI.__call__, app), desk=lambda: app.state.support),
         path=redeem.PATH,
         answer=redeem.answer,
         services=lambda: app.state.services,
         defect=_answer_defect,
     )
-    envelope = Envelope(
+    envelope = RequestEnvelopeMiddleware(
         guarded_hosts(short_way, settings.public_url, settings.hosts, refuse_host),
         body_bytes_max=settings.body_bytes_max,
         files={IMPORT_PATH: FILE_BYTES_MAX, code_import.PATH: code_import.BODY_BYTES_MAX},
-        new_request_id=lambda: POOL.draw(8).hex(),
+        new_request_id=lambda: RANDOM.draw(8).hex(),
         refuse=refuse_body,
         quiet=("/healthz", "/readyz", "/metrics", "/static"),
     )
@@ -170,8 +170,8 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with await _storage(settings) as storage:
             forget_again(storage, settings)
-            commit = LoopCommit(StepwiseExecute(storage), storage.ledger.execute, settings.request_wait_s)
-            watch = BrokerWatch(settings.redis_url.get_secret_value(), tell=MissingParts().tell)
+            commit = AsyncGroupCommit(PipelinedExecute(storage), storage.ledger.execute, settings.request_wait_s)
+            watch = BrokerMonitor(settings.redis_url.get_secret_value(), tell=MissingParts().tell)
             silent = SilentWriterWatch(storage.datastore)
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
             rates, is_limited = settings.invitation_rates, settings.rate_limit == "on"
@@ -183,7 +183,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 commit=commit,
                 dispatcher=dispatcher,
                 broker_missing=watch.missing,
-                new_id=POOL.uuid,
+                new_id=RANDOM.uuid,
                 guard=guard,
             )
             app.state.support = Desk.over(app.state.services)
@@ -192,15 +192,15 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             app.state.admin = Office.over(app.state.services, app.state.support, post_room)
             app.state.exposition = Exposition(
                 [
-                    LedgerNumbers(settings.database_url.get_secret_value()),
+                    LedgerCollector(settings.database_url.get_secret_value()),
                     watch.numbers,
                     DiskNumbers(settings.watched_disk),
                 ],
                 before=lambda: show_pool(storage),
             )
-            look_seldom()
+            tune()
             try:
-                async with telling(guard, LimitReports(storage, POOL.uuid()).exchange):
+                async with telling(guard, LimitReports(storage, RANDOM.uuid()).exchange):
                     yield
             finally:
                 await asyncio.to_thread(app.state.admin.runner.close)
@@ -218,7 +218,7 @@ def forget_again(storage: Storage, settings: ApiSettings) -> None:
     def context() -> Context:
         return Context(now=storage.recorder.clock.now(), actor="operator", actor_id="start")
 
-    number = Forgetting(storage, ForgottenList(settings.forgotten), context, POOL.uuid).forget_again()
+    number = Forgetting(storage, ErasedIdsFile(settings.forgotten), context, RANDOM.uuid).forget_again()
     if number:
         log.warning("%d erased people had come back with a restored database and were erased again", number)
 

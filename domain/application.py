@@ -15,7 +15,7 @@ from eventsourcing.utils import EnvType
 from domain.command_bus import Command, Result, decide
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
-from domain.working_set import Book, Recorded
+from domain.working_set import Recorded, WorkingSet
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -34,10 +34,10 @@ def finish(steps: Steps[T]) -> T:
 class UnitOfWork(Protocol):
     """One transaction around one batch."""
 
-    def load(self, commands: Sequence[Command]) -> Steps[Book]:
+    def load(self, commands: Sequence[Command]) -> Steps[WorkingSet]:
         """Lock what the commands touch, in sorted order, and read it."""
 
-    def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
+    def save(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
         """Append the book's new events and bring the read models along, in the same transaction."""
 
 
@@ -64,7 +64,7 @@ class Foreseen(NamedTuple):
     after: dict[UUID, RedeemCode]
 
 
-class _Foreseen(Exception):  # noqa: N818 - no fault: it leaves a transaction so that it is rolled back
+class _RollbackWithPreview(Exception):  # noqa: N818 - no fault: it leaves a transaction so that it is rolled back
     def __init__(self, foreseen: Foreseen) -> None:
         super().__init__()
         self.foreseen = foreseen
@@ -108,7 +108,7 @@ class RedemptionLedger(Application[UUID]):
             try:
                 with attempt as work:
                     self._look(work, command)
-            except _Foreseen as seen:
+            except _RollbackWithPreview as seen:
                 return seen.foreseen
         raise AssertionError("a recorder gives at least one try, or raises")
 
@@ -117,7 +117,7 @@ class RedemptionLedger(Application[UUID]):
         book = finish(work.load([command]))
         before = dict(book.codes)
         result = decide(command, book, self.policy)
-        raise _Foreseen(Foreseen(result, list(book.new_events), before, dict(book.codes)))
+        raise _RollbackWithPreview(Foreseen(result, list(book.new_events), before, dict(book.codes)))
 
     def steps(self, work: UnitOfWork, commands: Sequence[Command]) -> Steps[list[Result]]:
         """What `execute` does in one transaction, for callers that have other things to do meanwhile."""

@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from domain.commands.access.end_on_refund import released
 from domain.commands.access.rebind import RebindReservation, RequestRebind, rebind, request_rebind
-from domain.commands.access.record_removal import RecordRemoval, record_removal
+from domain.commands.access.record_removal import RecordExternalRemoval, record_removal
 from domain.commands.access.settle_access import (
-    RecordRevocation,
+    RecordRemovalOutcome,
     SettleAccess,
     record_revocation,
     replaced_by,
@@ -20,7 +20,7 @@ from domain.commands.code.change_terms import ChangeTerms, change_terms
 from domain.commands.code.import_code import ImportCode, import_code
 from domain.commands.code.issue import IssueCode, issue
 from domain.commands.code.pause import PauseCode, ResumeCode, pause_or_resume
-from domain.commands.code.revoke import RevokeCode, SettleRevoked, revoke, settle_revoked
+from domain.commands.code.revoke import ContinueRevocation, RevokeCode, revoke, settle_revoked
 from domain.commands.context import Decision
 from domain.commands.delivery.accept_invite import AcceptInvite, accept
 from domain.commands.delivery.claim_attempt import ClaimAttempt, claim
@@ -28,7 +28,7 @@ from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
 from domain.commands.delivery.record_outcome import RecordOutcome, record_outcome
 from domain.commands.invitation_limits import limit_on
 from domain.commands.reservation.cancel import CancelReservation, cancel
-from domain.commands.reservation.close_for_erasure import CloseForForgetting, close_for_forgetting
+from domain.commands.reservation.close_for_erasure import CloseForErasure, close_for_forgetting
 from domain.commands.reservation.correct_recipient import CorrectRecipient, correct_recipient
 from domain.commands.reservation.refund import RefundReservation, refund
 from domain.commands.reservation.request_resend import RequestResend, request_resend
@@ -40,9 +40,9 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import RecipientDraft
-from domain.working_set import Book, RememberedKey
+from domain.working_set import RememberedKey, WorkingSet
 
-CodeCommand = ChangeTerms | PauseCode | ResumeCode | RevokeCode | SettleRevoked | NoteOnCode
+CodeCommand = ChangeTerms | PauseCode | ResumeCode | RevokeCode | ContinueRevocation | NoteOnCode
 """What is about one code that exists, by its id."""
 
 ReservationCommand = (
@@ -55,14 +55,14 @@ ReservationCommand = (
     | RequestResend
     | AcceptInvite
     | RecordBounce
-    | RecordRemoval
+    | RecordExternalRemoval
     | ResolveReservation
     | RefundAfterOutage
     | NoteOnReservation
-    | CloseForForgetting
+    | CloseForErasure
     | RebindReservation
     | SettleAccess
-    | RecordRevocation
+    | RecordRemovalOutcome
 )
 """What is about one reservation that exists, by its id."""
 
@@ -99,7 +99,7 @@ class Done(Struct, frozen=True, kw_only=True):
 Result = Done | Refusal
 
 
-def decide(command: Command, book: Book, policy: Policy) -> Result:
+def decide(command: Command, book: WorkingSet, policy: Policy) -> Result:
     """Decide one command; its events are in the book afterwards, those of some refusals too.
 
     Raises:
@@ -114,7 +114,7 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
             return limited
         _record(decision, book, policy)
         if decision.refusal is None:
-            for draft in recipients_of(command):
+            for draft in recipient_drafts_in(command):
                 book.adopt(draft)
     if decision.refusal is not None:
         return decision.refusal
@@ -128,18 +128,18 @@ def decide(command: Command, book: Book, policy: Policy) -> Result:
     )
 
 
-def _limited(command: Command, decision: Decision, book: Book) -> Refusal | None:
+def _limited(command: Command, decision: Decision, book: WorkingSet) -> Refusal | None:
     return limit_on(decision.events, command.context, book.codes.get(decision.code_id))
 
 
-def _record(decision: Decision, book: Book, policy: Policy) -> None:
+def _record(decision: Decision, book: WorkingSet, policy: Policy) -> None:
     """Fold a decision's events in, and what follows from them: a former access ends, or an invitation is released."""
     events = [*decision.events, *replaced_by(decision.events, book)]
     book.record(decision.code_id, events)
     book.record(decision.code_id, released(events, book, policy))
 
 
-def recipients_of(command: Command) -> Sequence[RecipientDraft]:
+def recipient_drafts_in(command: Command) -> Sequence[RecipientDraft]:
     """The persons that a command is about and that the vault may not know yet."""
     match command:
         case ReserveUse() | CorrectRecipient() | RequestRebind():
@@ -151,45 +151,45 @@ def recipients_of(command: Command) -> Sequence[RecipientDraft]:
             return ()
 
 
-def _decision(command: Command, book: Book, policy: Policy) -> Decision:
-    return _DECISIONS[type(command)](command, book, policy)
+def _decision(command: Command, book: WorkingSet, policy: Policy) -> Decision:
+    return HANDLERS[type(command)](command, book, policy)
 
 
-Decide = Callable[[Any, Book, Policy], Decision]
+Decide = Callable[[Any, WorkingSet, Policy], Decision]
 
 
-def _without_policy(decision: Callable[[Any, Book], Decision]) -> Decide:
+def ignoring_policy(decision: Callable[[Any, WorkingSet], Decision]) -> Decide:
     """A decision that no number of the operator's bears on."""
     return lambda command, book, _: decision(command, book)
 
 
-_DECISIONS: Mapping[type[Command], Decide] = {
-    IssueCode: _without_policy(issue),
-    ImportCode: _without_policy(import_code),
+HANDLERS: Mapping[type[Command], Decide] = {
+    IssueCode: ignoring_policy(issue),
+    ImportCode: ignoring_policy(import_code),
     ReserveUse: reserve,
     ClaimAttempt: claim,
     RecordOutcome: record_outcome,
     SettleDue: settle_due,
     RefundReservation: refund,
-    AcceptInvite: _without_policy(accept),
-    RecordBounce: _without_policy(record_bounce),
-    RecordRemoval: _without_policy(record_removal),
+    AcceptInvite: ignoring_policy(accept),
+    RecordBounce: ignoring_policy(record_bounce),
+    RecordExternalRemoval: ignoring_policy(record_removal),
     ResolveReservation: resolve,
-    RefundAfterOutage: _without_policy(refund_after_outage),
-    CloseForForgetting: close_for_forgetting,
+    RefundAfterOutage: ignoring_policy(refund_after_outage),
+    CloseForErasure: close_for_forgetting,
     CancelReservation: cancel,
     CorrectRecipient: correct_recipient,
     RequestResend: request_resend,
     RequestRebind: request_rebind,
     RebindReservation: rebind,
-    SettleAccess: _without_policy(settle_access),
-    RecordRevocation: record_revocation,
-    NoteOnReservation: _without_policy(note_on_reservation),
-    NoteOnCode: _without_policy(note_on_code),
-    PauseCode: _without_policy(pause_or_resume),
-    ResumeCode: _without_policy(pause_or_resume),
-    ChangeTerms: _without_policy(change_terms),
+    SettleAccess: ignoring_policy(settle_access),
+    RecordRemovalOutcome: record_revocation,
+    NoteOnReservation: ignoring_policy(note_on_reservation),
+    NoteOnCode: ignoring_policy(note_on_code),
+    PauseCode: ignoring_policy(pause_or_resume),
+    ResumeCode: ignoring_policy(pause_or_resume),
+    ChangeTerms: ignoring_policy(change_terms),
     RevokeCode: revoke,
-    SettleRevoked: settle_revoked,
+    ContinueRevocation: settle_revoked,
 }
 """Every kind of command has its decision; a test compares this with `Command`."""

@@ -54,7 +54,7 @@ class CodeUnknown(Refusal):
     code = "CODE_INVALID"
 
 
-class AgainUnknown(Refusal):
+class FollowedReservationUnknown(Refusal):
     """`again` names no reservation of this person on this code."""
 
     code = "AGAIN_UNKNOWN"
@@ -118,7 +118,7 @@ class NoSuchCode(Refusal):
     code = "NOT_FOUND"
 
 
-class LimitTooLow(Refusal):
+class LimitBelowUsage(Refusal):
     """The new limit is below what is used and reserved already."""
 
     code = "LIMIT_TOO_LOW"
@@ -138,7 +138,7 @@ class OutOfBounds(Refusal):
         self.why = why
 
 
-class TermsDiffer(Refusal):
+class TermsConflict(Refusal):
     """The terms are not those that the change was decided on: somebody else changed them meanwhile."""
 
     code = "TERMS_CHANGED"

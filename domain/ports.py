@@ -116,7 +116,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
+class RetryLater:
     """Not sent and not refused: the other side asks to come back at `until` (a full team, for example)."""
 
     server: str
@@ -125,7 +125,7 @@ class Later:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Uncertain:
+class OutcomeUnknown:
     """The letter was handed over but no answer came: it may or may not arrive.
 
     Attributes:
@@ -138,14 +138,14 @@ class Uncertain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OnlyTold:
+class NotifiedOnly:
     """The channel can take nothing away. It told the person, where there was somebody and something to tell."""
 
     server: str
 
 
-Outcome = Accepted | Rejected | Later | Uncertain
-RemovalOutcome = Accepted | OnlyTold | Rejected | Later | Uncertain
+Outcome = Accepted | Rejected | RetryLater | OutcomeUnknown
+RemovalOutcome = Accepted | NotifiedOnly | Rejected | RetryLater | OutcomeUnknown
 
 
 class UnverifiedAddress(Enum):
@@ -199,7 +199,7 @@ class Channel(Protocol):
         """Take an access away and say what became of it; raises nothing for what a server or network does.
 
         It may come again for the same reservation: taking away what is gone already is success (`Accepted`). A channel
-        that can take nothing away says so (`OnlyTold`). Whatever else it answers is tried again, a bounded number of
+        that can take nothing away says so (`NotifiedOnly`). Every other answer is tried again, a bounded number of
         times, unless it is a final `Rejected`.
         """
 
@@ -214,7 +214,7 @@ def outcome_word(outcome: Outcome) -> str:
             return "sent"
         case Rejected():
             return "failed"
-        case Later():
+        case RetryLater():
             return "deferred"
-        case Uncertain():
+        case OutcomeUnknown():
             return "unknown"

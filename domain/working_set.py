@@ -10,9 +10,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.events import CodeIssued, Event, ReservationEvent, ReservationOpened
+from domain.events import CodeIssued, Event, ReservationEvent, ReservationStarted
 from domain.model import redeem_code, reservation
-from domain.model.invariants import check_balance, check_turn
+from domain.model.invariants import check_balance, check_transition
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import RecipientDraft
@@ -33,7 +33,7 @@ class RememberedKey(Struct, frozen=True):
     reservation_id: UUID
 
 
-class Book:
+class WorkingSet:
     """Codes, reservations, recipients, idempotency keys and ids of known texts of one batch."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Book:
     def moves(self, item: Reservation) -> list[Reservation]:
         """What is known of live and sent rebinds that move a reservation's access, oldest first."""
         mine = self.of_recipient(item.code_id, item.recipient_id)
-        return [other for other in mine if other.follows == item.reservation_id and is_standing_rebind(other)]
+        return [other for other in mine if other.follows == item.reservation_id and is_active_rebind(other)]
 
     def has_text(self, text_id: UUID) -> bool:
         """Whether a free text is kept already, or will be with this batch."""
@@ -146,15 +146,15 @@ class Book:
         )
 
     def _record_reservation(self, code_id: UUID, version: int, event: ReservationEvent) -> None:
-        if isinstance(event, ReservationOpened):
+        if isinstance(event, ReservationStarted):
             self.hold(reservation.opened(code_id, version, event))
         else:
             item = self.reservations[event.reservation_id]
             after = reservation.evolve(item, version, event)
-            self.reservations[event.reservation_id] = check_turn(item, event, after)
+            self.reservations[event.reservation_id] = check_transition(item, event, after)
         self.changed_reservations.add(event.reservation_id)
 
 
-def is_standing_rebind(item: Reservation) -> bool:
+def is_active_rebind(item: Reservation) -> bool:
     """Whether it moves, or has moved, an access."""
-    return item.kind == "rebind" and item.counts_or_holds
+    return item.kind == "rebind" and item.occupies_use

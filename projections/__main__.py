@@ -23,12 +23,12 @@ from projections.event_store.row_mapping import PROJECTIONS
 from projections.read_models.reader import Reader
 from projections.rebuild.command import EXIT_SERVICE, run_rebuild
 from projections.rebuild.rebuild import LISTED_MAX, Wish
-from projections.replay.worker_pool import WORKERS_MAX, stand_back, workers_here
+from projections.replay.worker_pool import WORKERS_MAX, lower_priority, workers_here
 from projections.storage.bootstrap import Storage
 from projections.terminal.text import say_error
 from projections.transparency_log.checkpoints import public_keys
 from projections.verification.command import grace_of, run_verify
-from projections.verification.merkle_check import Outside
+from projections.verification.merkle_check import ExternalEvidence
 
 EXIT_USAGE = 2
 PASSWORD_FILE = "LEDGER_DATABASE_PASSWORD_FILE"  # noqa: S105 - the name of a variable, not a password
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         The exit code, as `ledger` gives it.
     """
     wanted = _parser().parse_args(arguments)
-    stand_back()
+    lower_priority()
     os.environ.update(_folder_environment(Path(os.environ.get("LEDGER_DATA_DIR") or DEFAULT_DATA_DIR)))
     if not (database_url := _database_url()):
         say_error("no ledger runs on this folder: start one with `ledger up`, or set DATABASE_URL")
@@ -82,7 +82,7 @@ def _verify(database_url: str, wanted: argparse.Namespace) -> int:
     vault = None
     with suppress(ValidationError):
         vault = LedgerSettings().open_vault()
-    outside = Outside(public_keys(vault.rings["master"]) if vault else None, published, vault)
+    outside = ExternalEvidence(public_keys(vault.rings["master"]) if vault else None, published, vault)
     return run_verify(database_url, grace, wanted.limit, outside, **how, out=sys.stdout, err=sys.stderr)
 
 

@@ -10,7 +10,7 @@ from celery import Celery
 from celery.signals import celeryd_init, setup_logging
 
 from projections.telemetry.log_setup import configure_logs
-from workers.celery_ext.ack_release import free_the_hands_of_workers
+from workers.celery_ext.ack_release import install_ack_release
 from workers.celery_ext.outage_log_filters import keep_to_one_line
 from workers.celery_ext.reconnect import PromptAMQP
 from workers.monitoring.heartbeat import announce
@@ -128,5 +128,5 @@ celery_app.conf.update(
     },
 )
 
-free_the_hands_of_workers()
+install_ack_release()
 announce(settings.redis_url.get_secret_value(), settings.sweep_s)

@@ -14,12 +14,12 @@ IDS_PER_MESSAGE = 100
 """A publish costs some 0.4 ms, so never one message per redemption under load."""
 WAITING_MAX = 100_000
 """16 bytes each. What does not fit is left to the sweep."""
-GAP_S = 0.02
+MIN_INTERVAL_S = 0.02
 """After a message the next one waits for so long, so that clicks in quick succession share a task: a task of its own
 for each costs workers several times what its letter does. The first click after a pause waits for nothing."""
 GATHER_S = 0.05
 """The same after a message with many ids: redeems come faster than letters are sent, and nobody waits for this one."""
-GATHERED_FROM = 16
+LINGER_FROM = 16
 PAUSE_S = 0.5
 PAUSE_S_MAX = 3.0
 """While the broker is away one try per pause is made, and no more CPU is spent on it."""
@@ -124,7 +124,7 @@ def _gap_after(ids: int) -> float:
     """How long the next message waits for ids; not at all if there were more than fit into this one."""
     if ids == IDS_PER_MESSAGE:
         return 0.0
-    return GATHER_S if ids >= GATHERED_FROM else GAP_S
+    return GATHER_S if ids >= LINGER_FROM else MIN_INTERVAL_S
 
 
 def monotonic_deadline(seconds: float) -> Callable[[], bool]:

@@ -12,8 +12,8 @@ from domain.commands.access.rebind import RequestRebind
 from domain.commands.context import Context
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
-from domain.values.group_name import fault_of_group
-from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
+from domain.values.group_name import group_name_error
+from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normalize_code
 from projections.terminal.text import say_error
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ def reserve_by_hand(
     if is_rebind and not group_id:
         raise ManualTaskRefusedError("GROUP_MISSING")
     try:
-        address, code = EmailAddress.parse(email), normal_code(redeem_code)
+        address, code = EmailAddress.parse(email), normalize_code(redeem_code)
     except MalformedEmailError:
         raise ManualTaskRefusedError("EMAIL_INVALID") from None
     except MalformedCodeError:
         raise ManualTaskRefusedError("CODE_MALFORMED") from None
-    if group_id and fault_of_group(group_id) is not None:
+    if group_id and group_name_error(group_id) is not None:
         raise ManualTaskRefusedError("GROUP_MALFORMED")
     command = _rebind(runtime, address, code, group_id) if is_rebind and group_id else None
     return _reserved(runtime, command or _reserve(runtime, address, code, group_id))

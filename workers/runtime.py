@@ -17,16 +17,16 @@ from projections.repositories.groups import Groups
 from projections.storage.bootstrap import Storage
 from projections.storage.group_commit import GroupCommit
 from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, known
-from projections.vault.random_source import POOL
+from projections.vault.random_source import RANDOM
 from workers.channels import open_pool
-from workers.channels.group_router import ByGroup
-from workers.channels.registry import OwnChannels, usual_channel
+from workers.channels.group_router import GroupRoutingChannel
+from workers.channels.registry import OwnChannels, default_channel
 from workers.channels.smtp.connection_pool import ConnectionPool
 from workers.invitations.access_expiry import DueAccessRows, GrantKeeper
 from workers.invitations.batch_sender import Mailroom
 from workers.invitations.delivery_steps import Steps
 from workers.invitations.group_limits import UNBOUNDED, Rests
-from workers.invitations.letter_factory import press_from
+from workers.invitations.letter_factory import create_factory
 from workers.monitoring.mail_server_watch import mark_missing
 from workers.settings import WorkerSettings, worker_name
 from workers.webhooks.deliverer import Deliverer
@@ -71,23 +71,23 @@ class Runtime:
         commit = GroupCommit(storage.ledger.execute)
 
         def keep_text(text: str, reservation_id: UUID) -> TextDraft:
-            return storage.vault.text(text, POOL.uuid(), reservation_id)
+            return storage.vault.text(text, RANDOM.uuid(), reservation_id)
 
         steps = Steps(
             execute=lambda commands: _all_results(commit, commands),
             addresses=reader.addressees,
-            press=press_from(
+            press=create_factory(
                 settings.secret_key.get_secret_value(), settings.public_url, settings.mail_from, Groups(storage).words
             ),
             keep_text=keep_text,
             now=storage.recorder.clock.now,
-            new_id=POOL.uuid,
+            new_id=RANDOM.uuid,
             worker=worker_name(),
         )
         waiting: set[UUID] = set()
         steps = replace(steps, note_waiting=waiting.add)
         own = OwnChannels.over(settings, storage)
-        deliverer = Deliverer.over(storage, own.poster, random.SystemRandom().random, POOL.uuid())
+        deliverer = Deliverer.over(storage, own.poster, random.SystemRandom().random, RANDOM.uuid())
         threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
         connections = open_pool(
             settings.smtp_url.get_secret_value(),
@@ -101,7 +101,7 @@ class Runtime:
         """This thread's channel; connections are kept between letters."""
         channel: Channel | None = getattr(self._channels, "channel", None)
         if channel is None:
-            channel = ByGroup(usual_channel(self.settings, self.connections), self.own.of_group)
+            channel = GroupRoutingChannel(default_channel(self.settings, self.connections), self.own.of_group)
             self._channels.channel = channel
             self._opened.append(channel)
         return channel

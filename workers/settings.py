@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from projections.config.settings import LedgerSettings
 from workers.channels.smtp.addresses import Sender
-from workers.channels.smtp.server_url import MailServerAddress, is_null
+from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 
 SOFT_SHUTDOWN_S = 10.0
 """How long SIGTERM waits for letters that are being sent; containers must allow more before they kill."""
@@ -30,7 +30,7 @@ class WorkerSettings(LedgerSettings):
     @classmethod
     def _is_mail_server(cls, value: SecretStr) -> SecretStr:
         if not is_null(value.get_secret_value()):
-            MailServerAddress.parse(value.get_secret_value())
+            SmtpServerUrl.parse(value.get_secret_value())
         return value
 
     @field_validator("mail_from")

@@ -13,19 +13,19 @@ from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import end_silent_writers
 from projections.event_store.snapshots import write_missing
 from projections.storage.revocation_queue import settle_next
-from projections.telemetry.gc_tuning import look_seldom
+from projections.telemetry.gc_tuning import tune
 from projections.telemetry.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
 from workers.celery_app import FOLLOW_S, WEBHOOKS_S, celery_app, settings
 from workers.celery_ext.min_interval import Pace
-from workers.celery_ext.shutdown_flag import STOPPING
-from workers.channels.smtp.server_url import MailServerAddress, is_null
+from workers.celery_ext.shutdown_flag import SHUTDOWN
+from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 from workers.dispatcher import monotonic_deadline
 from workers.invitations.access_expiry import ROUND_S as GRANTS_S
 from workers.invitations.due_sweep import DueRows, sweep
 from workers.invitations.letter_factory import reservation_ids
-from workers.invitations.outbox_notices import ROUND_S, OutboxRows, invitations_wait, send_notices
-from workers.maintenance.drift_check import sample_drift
-from workers.maintenance.log_follower import follow_events
+from workers.invitations.outbox_notices import ROUND_S, OutboxRows, invitations_are_backed_up, send_notices
+from workers.maintenance.drift_check import check_sample
+from workers.maintenance.log_follower import update_log
 from workers.maintenance.retention import prune
 from workers.manual_reserve import reserve_by_hand
 from workers.monitoring.broker_loss import BrokerMemory
@@ -58,14 +58,14 @@ class _Process:
 
 
 os.register_at_fork(after_in_child=_Process.forget)
-worker_shutting_down.connect(lambda **_: STOPPING.begin(), weak=False)
+worker_shutting_down.connect(lambda **_: SHUTDOWN.begin(), weak=False)
 
 
 @worker_init.connect
 def _begin_worker(**_: Any) -> None:
     start_exporter(settings)
     if not is_null(smtp_url := settings.smtp_url.get_secret_value()):
-        MailServerWatch(settings.redis_url.get_secret_value(), MailServerAddress.parse(smtp_url))
+        MailServerWatch(settings.redis_url.get_secret_value(), SmtpServerUrl.parse(smtp_url))
 
 
 @worker_process_init.connect
@@ -76,7 +76,7 @@ def _begin(**_: Any) -> None:
     except StorageUnavailableError as away:
         # The next task tries again; a worker that dies here would only be started over and over.
         log.warning("connecting to the database at start failed: %s", away)
-    look_seldom()
+    tune()
 
 
 @worker_process_shutdown.connect
@@ -113,7 +113,7 @@ def process_invite_task(self: Task, ids: list[str]) -> None:
     Stops claiming after a third of the task's time limit, and when the worker is asked to end: what is left then is
     still due, and the sweep's. Where an invitation waits for the access of a corrected address, that is removed now.
     """
-    runtime, is_over = _Process.get(), _enough(settings.task_time_limit_s / 3)
+    runtime, is_over = _Process.get(), _deadline(settings.task_time_limit_s / 3)
     runtime.mailroom().work(reservation_ids(ids), known_task_id(self.request.id), is_over)
     if runtime.waiting:
         waiting = list(runtime.waiting)
@@ -121,10 +121,10 @@ def process_invite_task(self: Task, ids: list[str]) -> None:
         runtime.grants(publish_ids).remove(waiting, is_over)
 
 
-def _enough(seconds: float) -> Callable[[], bool]:
+def _deadline(seconds: float) -> Callable[[], bool]:
     """A question that turns true when a task that begins now should begin no further letter."""
     over = monotonic_deadline(seconds)
-    return lambda: over() or STOPPING.has_begun()
+    return lambda: over() or SHUTDOWN.has_begun()
 
 
 def publish_ids(ids: Sequence[UUID]) -> None:
@@ -149,19 +149,19 @@ def sweep_due_reservations() -> None:
     runtime = _Process.get()
     end_silent_writers(runtime.storage.datastore)
     rows = DueRows(runtime.storage)
-    if BROKER.has_lost_everything():
+    if BROKER.was_wiped():
         rows.forget()
     settle_next(runtime.storage, runtime.execute, lambda: runtime.context("sweep", None), runtime.steps.new_id)
     swept = sweep(rows, runtime.execute, publish_ids, runtime.context("sweep", None), runtime.steps.new_id)
     SWEPT.labels("settled").inc(swept.settled)
     SWEPT.labels("dispatched").inc(swept.dispatched)
-    over = _enough(ROUND_S)
+    over = _deadline(ROUND_S)
     send_notices(
         OutboxRows(runtime.storage),
         runtime.reader.reservation,
         runtime.steps,
         runtime.channel(),
-        lambda: over() or invitations_wait(runtime.storage, runtime.steps.now()),
+        lambda: over() or invitations_are_backed_up(runtime.storage, runtime.steps.now()),
         runtime.rests,
         settings.notices_hourly_max,
     )
@@ -171,7 +171,7 @@ def sweep_due_reservations() -> None:
 def cleanup_expired_users() -> None:
     """Tell persons of the end of their access, end what is over, have it taken away; drop what is kept for a time."""
     runtime = _Process.get()
-    counts = runtime.grants(publish_ids).work(_enough(min(GRANTS_S, settings.task_time_limit_s / 3)))
+    counts = runtime.grants(publish_ids).work(_deadline(min(GRANTS_S, settings.task_time_limit_s / 3)))
     if counts:
         log.info("accesses", extra={"action": "cleanup", **counts})
     try:
@@ -188,7 +188,7 @@ def cleanup_expired_users() -> None:
 def sync_redeem_count_task() -> None:
     """Compare a sample of read-model rows with a fold of the log; reports drift, never repairs it."""
     storage = _Process.get().storage
-    sample_drift(storage, storage.recorder.clock.now())
+    check_sample(storage, storage.recorder.clock.now())
 
 
 @celery_app.task(name="follow_ledger_events")
@@ -197,13 +197,13 @@ def follow_ledger_events() -> None:
     if not FOLLOWS.is_due():
         return
     storage = _Process.get().storage
-    follow_events(storage, storage.recorder.clock.now(), settings.checkpoint_file)
+    update_log(storage, storage.recorder.clock.now(), settings.checkpoint_file)
 
 
 @celery_app.task(name="deliver_webhooks")
 def deliver_webhooks() -> None:
     """Wake this process's deliverer, which works in threads of its own: nothing is sent here, and nobody waits."""
-    if WEBHOOKS.is_due() and not STOPPING.has_begun():
+    if WEBHOOKS.is_due() and not SHUTDOWN.has_begun():
         _Process.get().webhooks.wake()
 
 

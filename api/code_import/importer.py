@@ -13,7 +13,7 @@ from uuid import UUID
 from api.code_import.duplicates import short_hash
 from api.code_import.reader import Record, Records
 from api.code_import.row_parser import CellFaultError, CodeRow, row_of
-from api.use_cases.issue_codes import BATCH, NEW, Order, Terms, Usage, in_turn, issue_orders
+from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, Terms, Usage, in_turn, issue_batch
 from domain.commands.context import Context
 from domain.events import CodeIssued, Event, OpeningBalanceImported
 from projections.read_models.code_list import KnownCodes
@@ -159,15 +159,15 @@ class Intake:
         return row
 
     def _issue(self, weighed: _Weighed) -> None:
-        issue_orders(self.storage, [self._order(row) for row in weighed.rows], self.context())
+        issue_batch(self.storage, [self._order(row) for row in weighed.rows], self.context())
 
-    def _order(self, row: CodeRow) -> Order:
+    def _order(self, row: CodeRow) -> CodeOrder:
         code_id = self.new_id()
         if row.is_new:
-            return Order(code_id, row.text, row.terms)
+            return CodeOrder(code_id, row.text, row.terms)
         note = self.storage.vault.text(row.note, self.new_id()) if row.note else None
         usage = Usage(used=row.used, issued_at=row.issued_at, is_paused=row.is_paused, note=note)
-        return Order(code_id, row.text, row.terms, NEW if usage == NEW else usage)
+        return CodeOrder(code_id, row.text, row.terms, NEW if usage == NEW else usage)
 
 
 def _is_same(row: CodeRow, events: list[Event]) -> bool:

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from api.use_cases.issue_codes import Terms
-from domain.values.group_name import NAME_LENGTH_MAX, fault_of_group
-from domain.values.identifiers import MalformedCodeError, normal_code
+from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
+from domain.values.identifiers import MalformedCodeError, normalize_code
 from domain.values.number_bounds import DAYS, REBINDS, USES, USES_SO_FAR, Bounds, NumberError, parse_number
 from domain.values.timestamps import TimestampError, parse_timestamp
 
@@ -109,7 +109,7 @@ def code_text(typed: str) -> str:
     if not typed:
         raise CellFaultError("code", "code is empty")
     try:
-        return normal_code(typed)
+        return normalize_code(typed)
     except MalformedCodeError as bad:
         raise CellFaultError("code", "code can't be one: 1 to 64 letters and digits") from bad
 
@@ -178,7 +178,7 @@ def _bound(column: str, cell: str) -> bool:
 
 
 def _name(column: str, cell: str) -> str:
-    if (fault := fault_of_group(cell)) == "address":
+    if (fault := group_name_error(cell)) == "address":
         raise CellFaultError(column, f"{column} is an e-mail address, and events may hold none: name it otherwise")
     if fault is not None:
         raise CellFaultError(column, f"{column} is no name of up to {NAME_LENGTH_MAX} letters on one line")

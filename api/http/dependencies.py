@@ -17,7 +17,7 @@ from api.http.problems import language_of
 from api.use_cases.services import Caller, Services
 from domain.ports import Language
 
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing, and so need no proof that a page of ours asks."""
 
 bearer = HTTPBearer(
@@ -157,7 +157,7 @@ async def _of_session(request: Request, cookie: str) -> Identity:
     if member is None:
         raise ProblemError("UNAUTHORIZED")
     token = request.headers.get(TOKEN_HEADER, "")
-    if request.method not in SAFE and not is_own(request.headers, desk.secret, cookie, token):
+    if request.method not in SAFE_METHODS and not is_own(request.headers, desk.secret, cookie, token):
         raise ProblemError("FORBIDDEN", why="csrf")
     return Identity(
         caller=Caller(actor="staff", actor_id=str(member.staff_id), request_id=request_id_of(request)),

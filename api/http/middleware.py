@@ -8,7 +8,7 @@ from uuid import UUID
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.request_log import RequestLines
+from api.http.request_log import BufferedRequestLog
 from api.http.request_metrics import observe
 from domain.values.trace_ids import outside_trace_id
 
@@ -34,7 +34,7 @@ class BodyTooLargeError(HTTPException):
         super().__init__(413)
 
 
-class Envelope:
+class RequestEnvelopeMiddleware:
     """Sets `ledger_request_id` in the scope and X-Request-ID on the answer, bounds the body, logs one line.
 
     Args:
@@ -62,7 +62,7 @@ class Envelope:
         self.new_request_id = new_request_id
         self.refuse = refuse
         self.quiet = quiet
-        self._lines = RequestLines()
+        self._lines = BufferedRequestLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""

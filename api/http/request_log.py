@@ -11,7 +11,7 @@ HELD_S = 0.05
 """How long a line may wait for others; a process that is killed loses no more than these."""
 
 
-class RequestLines:
+class BufferedRequestLog:
     """Takes the lines of one event loop. On a terminal each is written at once, to be read by a person."""
 
     def __init__(self) -> None:

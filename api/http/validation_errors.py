@@ -16,11 +16,11 @@ def problem_of(error: RequestValidationError) -> ProblemError:
     """The problem document's content; what the request says there is not repeated."""
     faults = error.errors()
     problem = ProblemError(_code({str(fault["loc"][-1]) for fault in faults if fault["loc"]}))
-    problem.faults = faults_of(faults)
+    problem.faults = field_errors(faults)
     return problem
 
 
-def faults_of(faults: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:
+def field_errors(faults: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:
     """Where and what, of the first faults that pydantic found; what the request says there is not repeated."""
     return [_told(fault) for fault in islice(faults, FAULTS_MAX)]
 

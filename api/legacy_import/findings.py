@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, Literal, NamedTuple, get_args
 
-from domain.legacy.evidence import OutOfRange, Verdict
-from domain.legacy.records import OldCode
+from domain.legacy.evidence import Assessment, OutOfRange
+from domain.legacy.records import LegacyCode
 from domain.legacy.statuses import QUEUE_STATUSES
 from projections.legacy.rows import QueuedPerson
 from projections.legacy.source import CodeFile, Trouble
@@ -73,7 +73,7 @@ class Outlook(NamedTuple):
     has_group: bool
 
 
-def of_code(code: OldCode, verdict: Verdict, outlook: Outlook) -> Iterator[Finding]:
+def of_code(code: LegacyCode, verdict: Assessment, outlook: Outlook) -> Iterator[Finding]:
     """What the weighing of one code brought to light, and what its import would do."""
     for kind, sentence, number in (
         *_of_counter(code, verdict),
@@ -88,7 +88,7 @@ def of_code(code: OldCode, verdict: Verdict, outlook: Outlook) -> Iterator[Findi
 Said = tuple[FindingKind, str, int]
 
 
-def _of_counter(code: OldCode, verdict: Verdict) -> Iterator[Said]:
+def _of_counter(code: LegacyCode, verdict: Assessment) -> Iterator[Said]:
     limit = "unlimited" if code.max_uses is None else code.max_uses
     facts = f"used {verdict.counted}, really sent {verdict.proven}, limit {limit}: "
     if verdict.judgement == "too_high":
@@ -110,7 +110,7 @@ def out_of_range_in_words(found: OutOfRange) -> str:
     return f"{column} is {number}: " + ("the records decide" if taken is None else f"imported as {taken}")
 
 
-def _of_records(verdict: Verdict) -> Iterator[Said]:
+def _of_records(verdict: Assessment) -> Iterator[Said]:
     kept = {opening.reason: opening.uses for opening in verdict.openings}
     if "in_doubt" in kept:
         words = f"{kept['in_doubt']} imported as an opening balance: the records do not tell whether they were sent"
@@ -133,7 +133,7 @@ def _status_in_words(table: str, word: str, number: int) -> str:
     return f"{table} has {number} with the unknown status {word!r}"
 
 
-def _of_binding(verdict: Verdict, outlook: Outlook) -> Iterator[Said]:
+def _of_binding(verdict: Assessment, outlook: Outlook) -> Iterator[Said]:
     if verdict.unreadable_binding:
         yield "binding_dropped", "it is bound to an email address that is not valid: anyone may redeem it first", 1
     elif verdict.binding is not None and outlook.keep_binding:
@@ -143,7 +143,7 @@ def _of_binding(verdict: Verdict, outlook: Outlook) -> Iterator[Said]:
         yield "binding_dropped", words, 1
 
 
-def _of_terms(code: OldCode, verdict: Verdict, outlook: Outlook) -> Iterator[Said]:
+def _of_terms(code: LegacyCode, verdict: Assessment, outlook: Outlook) -> Iterator[Said]:
     if verdict.rebinds_capped_at is not None:
         words = f"rebind_limit is {code.rebind_limit}, but the legacy system permits {verdict.rebinds_capped_at}"
         yield "rebind_limit", f"{words}: imported as {verdict.rebinds_max}", 1

@@ -22,13 +22,13 @@ from api.legacy_import.findings import (
 from domain.commands.code.import_code import ImportCode, ImportedUse, access_ended_at
 from domain.commands.context import Context
 from domain.errors import Refusal
-from domain.legacy.evidence import ProvenUse, Verdict, judge
-from domain.legacy.records import OldCode
+from domain.legacy.evidence import Assessment, EvidencedUse, judge
+from domain.legacy.records import LegacyCode
 from domain.model.access import Access
 from domain.ports import Language
 from domain.values.code_strength import shape_of
-from domain.values.group_name import fault_of_group
-from domain.values.identifiers import MalformedCodeError, normal_code
+from domain.values.group_name import group_name_error
+from domain.values.identifiers import MalformedCodeError, normalize_code
 from projections.legacy.source import CodeFile, OldSystem, Trouble
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import Storage
@@ -68,11 +68,11 @@ class Weighed(NamedTuple):
     """A code that can be imported, by its normal form."""
 
     normal: str
-    code: OldCode
-    verdict: Verdict
+    code: LegacyCode
+    verdict: Assessment
 
 
-class MovingIn:
+class LegacyImporter:
     """One run. `tally` holds its counts so far."""
 
     def __init__(self, storage: Storage, reader: Reader, plan: Plan) -> None:
@@ -98,7 +98,7 @@ class MovingIn:
             StorageUnavailableError: Ours does; the batches before stay taken over, and another run goes on.
         """
         names = {key: name.strip() for key, name in old.groups().items()}
-        self._groups = {key: name for key, name in names.items() if fault_of_group(name) is None}
+        self._groups = {key: name for key, name in names.items() if group_name_error(name) is None}
         self._doubled = _doubled(old)
         for finding in chain(self._of_codes(old, progress), self._of_queue(old)):
             self.tally.found += 1
@@ -134,7 +134,7 @@ class MovingIn:
         code = file.code
         self.tally.read += 1
         try:
-            normal = normal_code(code.text)
+            normal = normalize_code(code.text)
         except MalformedCodeError:
             yield Finding("bad_code", code.text, code.old_id, "no text that a person could type as a code; left out")
             return
@@ -214,7 +214,7 @@ class MovingIn:
             notify_ended=self._plan.notify_ended,
         )
 
-    def _use(self, use: ProvenUse, code: OldCode, now: datetime) -> ImportedUse:
+    def _use(self, use: EvidencedUse, code: LegacyCode, now: datetime) -> ImportedUse:
         return ImportedUse(
             reservation_id=self._plan.new_id(),
             recipient=self._storage.vault.recipient(use.email, self._plan.new_id()),
@@ -227,11 +227,11 @@ class MovingIn:
         )
 
 
-def _sent_at(use: ProvenUse, code: OldCode, now: datetime) -> datetime:
+def _sent_at(use: EvidencedUse, code: LegacyCode, now: datetime) -> datetime:
     return use.sent_at or code.created_at or now
 
 
-def _ended_at(use: ProvenUse, item: Weighed, now: datetime) -> datetime | None:
+def _ended_at(use: EvidencedUse, item: Weighed, now: datetime) -> datetime | None:
     """When the time of its access was over; None if it is not, or if the access was removed there."""
     if use.is_removed:
         return None
@@ -239,7 +239,7 @@ def _ended_at(use: ProvenUse, item: Weighed, now: datetime) -> datetime | None:
     return access_ended_at(access, _sent_at(use, item.code, now), now)
 
 
-def _note(code: OldCode, verdict: Verdict) -> str:
+def _note(code: LegacyCode, verdict: Assessment) -> str:
     """What staff wrote there, and what was changed on the way."""
     parts = [code.note] if code.note else []
     if verdict.max_uses != code.max_uses:
@@ -256,7 +256,7 @@ def _doubled(old: OldSystem) -> set[bytes]:
     doubled: set[bytes] = set()
     for _, text in old.texts():
         try:
-            key = _short(normal_code(text))
+            key = _short(normalize_code(text))
         except MalformedCodeError:
             continue
         (doubled if key in seen else seen).add(key)

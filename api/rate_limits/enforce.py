@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from api.errors import ProblemError
-from api.rate_limits.guard import Guard, Limited, Tried
+from api.rate_limits.guard import Guard, RateLimitExceeded, Tried
 from domain.command_bus import Command, Done
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -21,7 +21,7 @@ Inviting = ReserveUse | CorrectRecipient | RequestRebind
 Asked = TypeVar("Asked", ReserveUse, CorrectRecipient, RequestRebind)
 
 
-async def within_limits(
+async def enforce_rate_limits(
     guard: Guard | None, tried: Tried, execute: Callable[[Command], Awaitable[Done]], command: Asked
 ) -> Done:
     """Execute a command, if its code may be tried and a further invitation may be reserved; count what comes of it.
@@ -67,7 +67,7 @@ def new_id_of(command: Inviting) -> UUID:
     return command.reservation_id if isinstance(command, ReserveUse) else command.new_reservation_id
 
 
-def _too_many(limited: Limited) -> ProblemError:
+def _too_many(limited: RateLimitExceeded) -> ProblemError:
     """Why, only as far as it helps a person: which limit it was is for the metrics."""
     why = "everybody" if limited.is_about_all else "unknown_codes"
     problem = ProblemError("RATE_LIMITED", retry_after_s=limited.retry_after_s, why=why)

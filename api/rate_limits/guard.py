@@ -18,11 +18,11 @@ from api.rate_limits.breaker import Breaker
 from api.rate_limits.client_network import sites_of
 from api.rate_limits.gcra import KEYS_MAX, Gcra, Limit
 from api.rate_limits.invitations import Invitations, Invited
-from api.rate_limits.recent_failures import Recent
+from api.rate_limits.recent_failures import TimedSet
 from api.settings import RATES, Rates
 from domain.events import ActorKind
-from domain.values.code_strength import Shape
-from projections.repositories.rate_limit_reports import LimitReport
+from domain.values.code_strength import CodeStrength
+from projections.repositories.rate_limit_reports import RateLimitCounts
 from projections.telemetry.metrics import BREAKER_OPEN, LIMITED
 
 log = logging.getLogger(__name__)
@@ -38,9 +38,9 @@ EVERYBODY: Final = Limit("everybody", 60, 1.0)
 """While the breaker is open: unknown old codes from all addresses together that have not failed lately."""
 LIMITS: Final = (ADDRESS, SHORT, NETWORK, EMAIL, CODE, EVERYBODY)
 
-SUSPECT_S: Final = 600.0
+FAILURE_MEMORY_S: Final = 600.0
 """How long an address is known as one that failed lately."""
-VOLLEY_MAX: Final = 100
+CONCURRENT_MAX: Final = 100
 """Old codes from one address that may be under way at once; beyond it they would be guesses that nobody counted yet."""
 CLIENTS_MAX: Final = 4_096
 """Addresses whose digests are remembered."""
@@ -54,14 +54,14 @@ class Tried(NamedTuple):
     """One request about a code: who asks and from where, digests of what was typed, and whether `again` was given."""
 
     client: str | None
-    shape: Shape
+    shape: CodeStrength
     email: bytes
     code: bytes
     actor: ActorKind = "person"
     is_again: bool = False
 
 
-class Limited(NamedTuple):
+class RateLimitExceeded(NamedTuple):
     """A try goes no further."""
 
     limit: str
@@ -73,7 +73,7 @@ class Limited(NamedTuple):
         return self.limit in {BREAKER, EVERYBODY.name}
 
 
-class Left(NamedTuple):
+class Remaining(NamedTuple):
     """Units that conform at once, and the seconds until there is one more."""
 
     units: int
@@ -98,7 +98,7 @@ class Guard:
         self._spent = {limit.name: Gcra(limit) for limit in LIMITS}
         self.invitations = Invitations(rates, clock)
         self._heard = {**self._spent, **self.invitations.tables}
-        self._suspects = Recent(SUSPECT_S, KEYS_MAX)
+        self._suspects = TimedSet(FAILURE_MEMORY_S, KEYS_MAX)
         self._breaker = Breaker()
         self._under_way: dict[bytes, int] = {}
         self._all_under_way = 0
@@ -108,7 +108,7 @@ class Guard:
         self._keys = lru_cache(maxsize=CLIENTS_MAX)(self._keys_of)
         BREAKER_OPEN.set(0)
 
-    def admit(self, tried: Tried) -> Limited | None:
+    def admit(self, tried: Tried) -> RateLimitExceeded | None:
         """Whether a code may be looked up; None if so, and then `ended` has to follow."""
         if tried.shape == "native":
             return None
@@ -130,7 +130,7 @@ class Guard:
         else:
             del self._under_way[site]
 
-    def failed(self, tried: Tried) -> Limited | None:
+    def failed(self, tried: Tried) -> RateLimitExceeded | None:
         """Count a code that does not exist; not None if the answer must not say so any more."""
         now = self._clock()
         if tried.shape == "native" and (limited := self._limited(tried, now)):
@@ -152,7 +152,7 @@ class Guard:
         """Count a redeem that made a reservation."""
         self._redeemed += 1
 
-    def left(self, client: str | None) -> tuple[Left, Left] | None:
+    def left(self, client: str | None) -> tuple[Remaining, Remaining] | None:
         """What this address may still try of unknown codes, and of short ones; None if it has not failed lately."""
         if not len(self._suspects):
             return None
@@ -161,21 +161,21 @@ class Guard:
         if not self._suspects.has(site, now):
             return None
         if wait_s := self._breaker.wait_s(now):
-            return (Left(0, math.ceil(wait_s)),) * 2
+            return (Remaining(0, math.ceil(wait_s)),) * 2
         whole = min([self._left(ADDRESS, site, now), *(self._left(NETWORK, network, now) for network in networks)])
         return whole, min(whole, self._left(SHORT, site, now))
 
-    def report(self) -> LimitReport | None:
+    def report(self) -> RateLimitCounts | None:
         """What other processes should know of since the last call; None if there is nothing. Called each second."""
         now = self._clock()
         self._count(now)
         told = self._told | self.invitations.report()
-        counted = LimitReport(self._unknown, self._redeemed - self._reported, told)
+        counted = RateLimitCounts(self._unknown, self._redeemed - self._reported, told)
         self._unknown, self._reported, self._told = 0, self._redeemed, {}
         BREAKER_OPEN.set(self._breaker.is_open(now))
         return counted if counted.unknown or counted.redeemed or counted.spent else None
 
-    def hear(self, reports: Iterable[LimitReport]) -> None:
+    def hear(self, reports: Iterable[RateLimitCounts]) -> None:
         """Count what other processes did, oldest first."""
         for report in reports:
             at = self._clock() - report.age_s
@@ -186,18 +186,18 @@ class Guard:
                     self._suspects.add(key, at)
             self._tell(self._breaker.add(at, unknown=report.unknown, redeemed=report.redeemed))
 
-    def _left(self, limit: Limit, key: bytes, now: float) -> Left:
+    def _left(self, limit: Limit, key: bytes, now: float) -> Remaining:
         spent = self._spent[limit.name]
         units = spent.left(key, now)
-        return Left(units, math.ceil(spent.wait_s(key, now, units)))
+        return Remaining(units, math.ceil(spent.wait_s(key, now, units)))
 
-    def _limited(self, tried: Tried, now: float) -> Limited | None:
+    def _limited(self, tried: Tried, now: float) -> RateLimitExceeded | None:
         """The limit that keeps a try out for longest."""
         waits = [(wait_s, name) for name, wait_s in self._waits(tried, now) if wait_s > 0]
         if not waits:
             return None
         wait_s, name = max(waits)
-        return Limited(name, math.ceil(wait_s))
+        return RateLimitExceeded(name, math.ceil(wait_s))
 
     def _waits(self, tried: Tried, now: float) -> Iterator[tuple[str, float]]:
         """Seconds to wait by limit, 0 where it lets the try through."""
@@ -213,7 +213,7 @@ class Guard:
             if tried.shape == "short":
                 yield SHORT.name, self._wait_s(SHORT, site, now, under_way)
         elif tried.shape != "native":
-            yield "volley", float(under_way >= VOLLEY_MAX)
+            yield "volley", float(under_way >= CONCURRENT_MAX)
             if self._breaker.is_open(now):
                 yield EVERYBODY.name, self._wait_s(EVERYBODY, _ALL, now, self._all_under_way)
 
@@ -234,7 +234,7 @@ class Guard:
         if tried.shape != "native" and self._breaker.is_open(now) and not self._suspects.has(site, now):
             yield EVERYBODY.name, _ALL
 
-    def _refused(self, limited: Limited, now: float) -> Limited:
+    def _refused(self, limited: RateLimitExceeded, now: float) -> RateLimitExceeded:
         LIMITED.labels(limited.limit).inc()
         if limited.is_about_all:
             self._count(now, unknown=1)  # it stays open while they come

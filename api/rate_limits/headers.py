@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from api.rate_limits.gcra import Limit
-from api.rate_limits.guard import ADDRESS, SHORT, Guard, Left
+from api.rate_limits.guard import ADDRESS, SHORT, Guard, Remaining
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -24,7 +24,7 @@ def limit_headers(guard: Guard | None, client: str | None) -> Headers:
 
 
 @lru_cache(maxsize=4096)
-def _headers(codes: Left, short: Left) -> Headers:
+def _headers(codes: Remaining, short: Remaining) -> Headers:
     """What is left, and the time in which no more than that may be used."""
     told = ", ".join(
         f'"{_NAMES[limit]}";r={left.units};t={left.more_in_s}' for limit, left in ((ADDRESS, codes), (SHORT, short))
@@ -36,8 +36,8 @@ def _policy(limit: Limit) -> str:
     return f'"{_NAMES[limit]}";q={limit.burst};w={limit.window_s}'
 
 
-def _whole(limit: Limit) -> Left:
-    return Left(limit.burst, math.ceil(limit.period_s))
+def _whole(limit: Limit) -> Remaining:
+    return Remaining(limit.burst, math.ceil(limit.period_s))
 
 
 _POLICY: Final = ", ".join(_policy(limit) for limit in _NAMES).encode()

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 
-class Recent:
+class TimedSet:
     """Keys by the time of their last failure.
 
     Args:

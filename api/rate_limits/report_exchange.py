@@ -10,13 +10,13 @@ from eventsourcing.persistence import PersistenceError
 
 from api.rate_limits.guard import Guard
 from projections.database.errors import DEFECTS
-from projections.repositories.rate_limit_reports import LimitReport
+from projections.repositories.rate_limit_reports import RateLimitCounts
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
 
-Tell = Callable[[LimitReport | None], Sequence[LimitReport]]
+Tell = Callable[[RateLimitCounts | None], Sequence[RateLimitCounts]]
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from api.schemas.resources import CodeView
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from projections.read_models.reader import HistoryLine, Reader
+from projections.read_models.reader import HistoryEntry, Reader
 
 LINE_COLUMNS: Final = (
     "position", "version", "type", "at", "recorded_at", "reservation_id", "used_count", "reserved", "available",
@@ -70,7 +70,7 @@ def empty_history(reader: Reader, code_id: UUID, now: datetime, *, as_of: dateti
     return {"id": code_id, **_balance(last), "state": last.state(as_of or now), "events": []}
 
 
-def line_of(line: HistoryLine, language: Language) -> dict[str, Any]:
+def line_of(line: HistoryEntry, language: Language) -> dict[str, Any]:
     """One event with the balance after it."""
     event = line.event
     balance = _balance(line.code)

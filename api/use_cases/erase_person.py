@@ -12,11 +12,11 @@ from api.mail_sink.maildir import delete_mails_to
 from api.use_cases.services import Caller, Services
 from domain.command_bus import Done
 from domain.commands.context import Context
-from domain.commands.reservation.close_for_erasure import CloseForForgetting
+from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import ReservationNotResolvable
 from domain.values.identifiers import EmailAddress, MalformedEmailError
-from projections.privacy.erasure import Eraser, ForgottenList, ForgottenListError
+from projections.privacy.erasure import ErasedIdsFile, ForgottenListError, PersonEraser
 from projections.repositories.audit_log import Action, Recorder
 from projections.storage.bootstrap import Storage
 from projections.telemetry.metrics import ERRORS
@@ -57,7 +57,7 @@ class Forgetting:
     """
 
     storage: Storage
-    forgotten: ForgottenList
+    forgotten: ErasedIdsFile
     context: Callable[[], Context]
     new_id: Callable[[], UUID]
     mailbox: Path | None = None
@@ -71,7 +71,7 @@ class Forgetting:
             ForgottenListError: Their id can't be written down; nothing was erased.
             StorageUnavailableError: The database is away; asking again goes on.
         """
-        eraser, closed = Eraser(self.storage), 0
+        eraser, closed = PersonEraser(self.storage), 0
         ids: list[UUID] = []
         for recipient_id in eraser.find(address):
             number, leased_until = self._close(eraser, recipient_id)
@@ -95,13 +95,13 @@ class Forgetting:
             ForgottenListError: The list can't be read.
             StorageUnavailableError: The database is away.
         """
-        eraser, number = Eraser(self.storage), 0
+        eraser, number = PersonEraser(self.storage), 0
         for recipient_id in list(eraser.remembered(self.forgotten)):
             self._close(eraser, recipient_id)
             number += eraser.erase(recipient_id)
         return number
 
-    def _erase(self, eraser: Eraser, recipient_id: UUID) -> bool:
+    def _erase(self, eraser: PersonEraser, recipient_id: UUID) -> bool:
         """Erase one person, with the line in the audit log; False if it was done before."""
         if self.action is None:
             return eraser.erase(recipient_id)
@@ -114,7 +114,7 @@ class Forgetting:
 
         return self.action.perform(change)
 
-    def _erase_refusals(self, eraser: Eraser, address: EmailAddress, *, is_known: bool) -> None:
+    def _erase_refusals(self, eraser: PersonEraser, address: EmailAddress, *, is_known: bool) -> None:
         """Erase the digests of refused requests; that is recorded too where nothing else is known of the person."""
         if self.action is None or is_known:
             eraser.erase_refusals(address)
@@ -126,7 +126,7 @@ class Forgetting:
 
         self.action.perform(change)
 
-    def _close(self, eraser: Eraser, recipient_id: UUID) -> tuple[int, datetime | None]:
+    def _close(self, eraser: PersonEraser, recipient_id: UUID) -> tuple[int, datetime | None]:
         """Settle all that they hold: how many reservations, and until when a worker keeps one of them."""
         closed = 0
         for _ in range(ROUNDS_MAX):
@@ -139,7 +139,7 @@ class Forgetting:
                 [SettleDue(context=context, reservation_id=key, case_id=self.new_id()) for key in free]
             )
             results = self.storage.ledger.execute(
-                [CloseForForgetting(context=context, reservation_id=key, case_id=self.new_id()) for key in free]
+                [CloseForErasure(context=context, reservation_id=key, case_id=self.new_id()) for key in free]
             )
             closed += sum(isinstance(result, Done) and result.changed for result in results)
         raise AssertionError("one person holds more reservations than can be closed")
@@ -154,7 +154,7 @@ async def forget_person(services: Services, caller: Caller, email: str, reason: 
     address = parse_address(email)
     forgetting = Forgetting(
         storage=services.storage,
-        forgotten=ForgottenList(services.settings.forgotten),
+        forgotten=ErasedIdsFile(services.settings.forgotten),
         context=lambda: services.context(caller),
         new_id=services.new_id,
         mailbox=services.settings.mailbox,

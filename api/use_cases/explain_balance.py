@@ -22,7 +22,7 @@ from domain.events import (
     LateSuccessRecorded,
     OpeningBalanceImported,
     ReservationEvent,
-    ReservationOpened,
+    ReservationStarted,
     UseRefunded,
 )
 from domain.model import reservation
@@ -30,7 +30,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
 from domain.values.timestamps import text_of
-from projections.read_models.reader import HistoryLine, Reader
+from projections.read_models.reader import HistoryEntry, Reader
 
 RESERVATIONS_MAX = 1_000
 """As many of each kind are named, the newest ones; the sums are always those of all."""
@@ -101,15 +101,15 @@ class Explanation(BaseModel):
     left_out: int
 
 
-class _Trace:
+class _ReservationTrace:
     """One reservation while its events are read."""
 
-    def __init__(self, code_id: UUID, line: HistoryLine, event: ReservationOpened) -> None:
+    def __init__(self, code_id: UUID, line: HistoryEntry, event: ReservationStarted) -> None:
         self.item: Reservation = reservation.opened(code_id, line.version, event)
         self.decided = line
         self.attempts: dict[tuple[int, int], ExplainedAttempt] = {}
 
-    def add(self, line: HistoryLine, event: ReservationEvent, language: Language) -> None:
+    def add(self, line: HistoryEntry, event: ReservationEvent, language: Language) -> None:
         before = self.item.status
         self.item = reservation.evolve(self.item, line.version, event)
         if self.item.status != before:
@@ -149,17 +149,17 @@ def explanation_of(
         version: Leave out later events.
         most: How many reservations to hold and name of each kind.
     """
-    traces: dict[UUID, _Trace] = {}
+    traces: dict[UUID, _ReservationTrace] = {}
     openings: list[ExplainedOpening] = []
-    last: HistoryLine | None = None
+    last: HistoryEntry | None = None
     opened = 0
     for line in reader.history(code_id, as_of=as_of):
         if version is not None and line.version > version:
             break
         last, event = line, line.event
-        if isinstance(event, ReservationOpened):
+        if isinstance(event, ReservationStarted):
             opened += 1
-            traces[event.reservation_id] = _Trace(code_id, line, event)
+            traces[event.reservation_id] = _ReservationTrace(code_id, line, event)
             if len(traces) > most * 6:
                 _forget_oldest(traces, most)
         elif isinstance(event, ReservationEvent) and (trace := traces.get(event.reservation_id)):
@@ -172,7 +172,7 @@ def explanation_of(
     return known.model_copy(update={"openings": openings})
 
 
-def _opening(line: HistoryLine, event: OpeningBalanceImported, language: Language) -> ExplainedOpening:
+def _opening(line: HistoryEntry, event: OpeningBalanceImported, language: Language) -> ExplainedOpening:
     return ExplainedOpening(
         uses=event.uses,
         source=event.source,
@@ -184,33 +184,33 @@ def _opening(line: HistoryLine, event: OpeningBalanceImported, language: Languag
     )
 
 
-def _forget_oldest(traces: dict[UUID, _Trace], most: int) -> None:
+def _forget_oldest(traces: dict[UUID, _ReservationTrace], most: int) -> None:
     """Of each kind only the newest can be named; a code with very many reservations must not fill the memory."""
-    for wanted in (_counts, _holds, _does_neither):
+    for wanted in (_is_counted, _is_held, _is_inactive):
         kind = [key for key, trace in traces.items() if wanted(trace.item)]
         for key in kind[: max(len(kind) - most, 0)]:
             del traces[key]
 
 
-def _counts(item: Reservation) -> bool:
+def _is_counted(item: Reservation) -> bool:
     return item.status == "sent" and item.kind == "redeem"
 
 
-def _holds(item: Reservation) -> bool:
+def _is_held(item: Reservation) -> bool:
     return item.status == "live" and item.kind == "redeem"
 
 
-def _does_neither(item: Reservation) -> bool:
-    return not _counts(item) and not _holds(item)
+def _is_inactive(item: Reservation) -> bool:
+    return not _is_counted(item) and not _is_held(item)
 
 
 def _explanation(
-    last: HistoryLine, traces: list[_Trace], opened: int, at: datetime, language: Language, most: int
+    last: HistoryEntry, traces: list[_ReservationTrace], opened: int, at: datetime, language: Language, most: int
 ) -> Explanation:
     say, code = translator(language), last.code
     kinds = [
         [_explained(trace, say, at, language) for trace in [trace for trace in traces if wanted(trace.item)][-most:]]
-        for wanted in (_counts, _holds, _does_neither)
+        for wanted in (_is_counted, _is_held, _is_inactive)
     ]
     return Explanation(
         id=code.code_id,
@@ -239,7 +239,7 @@ def _total(say: Translator, code: RedeemCode) -> str:
     )
 
 
-def _explained(trace: _Trace, say: Translator, at: datetime, language: Language) -> ExplainedReservation:
+def _explained(trace: _ReservationTrace, say: Translator, at: datetime, language: Language) -> ExplainedReservation:
     item, decided = trace.item, trace.decided
     return ExplainedReservation(
         reservation_id=item.reservation_id,

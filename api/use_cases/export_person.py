@@ -64,7 +64,7 @@ def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dic
             for row in beside["outbox"]
         ],
         "idempotency_keys": [{"reservation_id": row[0], "expires_at": row[1]} for row in beside["idempotency_keys"]],
-        "done_by_staff": [deed._asdict() for deed in reader.deeds_about([recipient_id, *ids])],
+        "done_by_staff": [deed._asdict() for deed in reader.audit_of([recipient_id, *ids])],
     }
 
 

@@ -13,7 +13,7 @@ import orjson
 from api.schemas.csv_cells import csv_line
 from api.use_cases.code_history import code_of, line_of
 from domain.ports import Language
-from domain.values.identifiers import shown_code
+from domain.values.identifiers import format_code
 from projections.read_models.code_list import CodeList, CodeText
 from projections.read_models.pagination import BEGINNING
 from projections.read_models.reservation_list import ReservationList
@@ -62,7 +62,7 @@ def code_row(balance: Row, text: CodeText | None, now: datetime) -> Row:
     """A code as a record. `max_uses` None: without limit."""
     code = code_of(balance)
     return {
-        "code": shown_code(text.text) if text and text.text else "",
+        "code": format_code(text.text) if text and text.text else "",
         "id": code.code_id,
         "state": code.state(now),
         "max_uses": code.max_uses,

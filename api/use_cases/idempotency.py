@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from api.errors import malformed
 from domain.commands.reservation.reserve import IdempotencyKey
-from projections.vault.vault import TypedCode
+from projections.vault.vault import CodeInput
 
 if TYPE_CHECKING:
     from api.use_cases.services import Caller
@@ -29,7 +29,7 @@ def scope_digest(scope: bytes, key: str) -> bytes:
 
 
 def idempotency_key(
-    key: str, caller: "Caller", code: TypedCode, recipient: Sequence[bytes], again: UUID | None
+    key: str, caller: "Caller", code: CodeInput, recipient: Sequence[bytes], again: UUID | None
 ) -> IdempotencyKey:
     """Return the digests of a key in its scope, and of what the body says beyond that scope.
 

@@ -15,10 +15,10 @@ from msgspec import structs
 from api.errors import ProblemError
 from api.schemas.resources import IssueRequest
 from api.use_cases.idempotency import scope_digest
-from api.use_cases.issue_codes import BATCH, Issued, Order, Terms, issue_orders
+from api.use_cases.issue_codes import BATCH, CodeOrder, Issued, Terms, issue_batch
 from api.use_cases.services import Caller
 from domain.commands.context import Context
-from domain.values.identifiers import Letters, draw_code, shown_code
+from domain.values.identifiers import RandomSource, format_code, generate_code
 from projections.read_models.code_list import CodeList
 from projections.read_models.reader import Reader
 from projections.repositories.audit_log import Action, told
@@ -31,7 +31,7 @@ _NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyedIssue:
+class IdempotentIssue:
     """What is asked for under a key. `note` is of the codes' terms, but its id is not known before the key's is."""
 
     key: IssueKey
@@ -56,7 +56,7 @@ def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> Iss
     return IssueKey(scope_digest(scope, key), digest, new_id)
 
 
-def issue_once(action: Action, wish: KeyedIssue, context: Context, letters: Letters) -> list[Issued]:
+def issue_idempotently(action: Action, wish: IdempotentIssue, context: Context, letters: RandomSource) -> list[Issued]:
     """Issue what a key asks for, or what is missing of it; all of it in the order of the first time.
 
     Codes that are there already are revealed again, with a line in the audit log.
@@ -77,12 +77,12 @@ def issue_once(action: Action, wish: KeyedIssue, context: Context, letters: Lett
     context = structs.replace(context, correlation_id=kept.batch_id)
     for start in range(0, len(missing), BATCH):
         some = missing[start : start + BATCH]
-        orders = [Order(code_id, wish.prefix + draw_code(letters), terms) for code_id in some]
-        issue_orders(storage, orders, context)
+        orders = [CodeOrder(code_id, wish.prefix + generate_code(letters), terms) for code_id in some]
+        issue_batch(storage, orders, context)
     if there:
         action.record("exported_codes", None, told(issued_before=len(there), batch=kept.batch_id))
     texts = codes.texts(ids, clear=True)
-    return [Issued(shown_code(texts[code_id].text or ""), code_id) for code_id in ids]
+    return [Issued(format_code(texts[code_id].text or ""), code_id) for code_id in ids]
 
 
 def _keep_note(storage: Storage, note: str, batch_id: UUID) -> UUID:

@@ -14,10 +14,10 @@ from domain.commands.code.issue import IssueCode
 from domain.commands.context import Context
 from domain.errors import Refusal
 from domain.ports import TextDraft
-from domain.values.identifiers import Letters, draw_code, shown_code
+from domain.values.identifiers import RandomSource, format_code, generate_code
 from projections.database.errors import StorageUnavailableError
 from projections.storage.bootstrap import Storage
-from projections.vault.random_source import POOL
+from projections.vault.random_source import RANDOM
 
 BATCH = 500
 """Codes of one commit: it keeps the order lock for some hundredths of a second, which redeems don't notice."""
@@ -58,7 +58,7 @@ class Usage(NamedTuple):
 NEW = Usage()
 
 
-class Order(NamedTuple):
+class CodeOrder(NamedTuple):
     """One code to issue; its text is in normal form."""
 
     code_id: UUID
@@ -75,7 +75,7 @@ class Issued:
     code_id: UUID
 
 
-class QuickLetters:
+class BufferedRandom:
     """Letters of the operating system's randomness, drawn in bulk."""
 
     def choices(self, population: str, *, k: int) -> list[str]:
@@ -87,7 +87,7 @@ class QuickLetters:
         size = len(population)
         if size & (size - 1) or not 1 < size <= 256:  # noqa: PLR2004 - what a byte can tell apart
             raise ValueError("letters are drawn by bytes: 2, 4, ... 256 of them")
-        return [population[byte & (size - 1)] for byte in POOL.draw(k)]
+        return [population[byte & (size - 1)] for byte in RANDOM.draw(k)]
 
 
 def issue_codes(
@@ -96,7 +96,7 @@ def issue_codes(
     count: int,
     context: Context,
     new_id: Callable[[], UUID],
-    letters: Letters,
+    letters: RandomSource,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Issued]:
     """Issue `count` codes; as `issuing`, which needs no memory for them."""
@@ -113,7 +113,7 @@ def issuing(
     count: int,
     context: Context,
     new_id: Callable[[], UUID],
-    letters: Letters,
+    letters: RandomSource,
     prefix: str = "",
 ) -> Iterator[list[Issued]]:
     """Issue `count` codes, and give each batch as soon as it is kept.
@@ -131,12 +131,14 @@ def issuing(
         StorageUnavailableError: The database is away; the batches that were given stay issued.
     """
 
-    def orders() -> Iterator[list[Order]]:
+    def orders() -> Iterator[list[CodeOrder]]:
         for start in range(0, count, BATCH):
-            yield [Order(new_id(), prefix + draw_code(letters), terms) for _ in range(min(BATCH, count - start))]
+            yield [
+                CodeOrder(new_id(), prefix + generate_code(letters), terms) for _ in range(min(BATCH, count - start))
+            ]
 
-    for some in in_turn(orders(), lambda batch: issue_orders(storage, batch, context)):
-        yield [Issued(shown_code(order.text), order.code_id) for order in some]
+    for some in in_turn(orders(), lambda batch: issue_batch(storage, batch, context)):
+        yield [Issued(format_code(order.text), order.code_id) for order in some]
 
 
 def in_turn(batches: Iterable[T], work: Callable[[T], None]) -> Iterator[T]:
@@ -165,7 +167,7 @@ def _done(waiting: list[tuple[T, Future[None]]]) -> T:
     return batch
 
 
-def issue_orders(storage: Storage, orders: Sequence[Order], context: Context) -> None:
+def issue_batch(storage: Storage, orders: Sequence[CodeOrder], context: Context) -> None:
     """Issue codes of given ids and texts in one commit; one whose id exists already changes nothing.
 
     Raises:
@@ -182,7 +184,7 @@ def issue_orders(storage: Storage, orders: Sequence[Order], context: Context) ->
             raise result
 
 
-def _command(storage: Storage, order: Order, context: Context) -> IssueCode | ImportCode:
+def _command(storage: Storage, order: CodeOrder, context: Context) -> IssueCode | ImportCode:
     terms, usage = order.terms, order.usage
     text = storage.vault.code(order.text, order.code_id)
     if usage is not NEW:

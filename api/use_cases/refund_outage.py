@@ -93,7 +93,7 @@ REFUNDED_AT_ONCE = 100
 T = TypeVar("T")
 
 
-def find_hurt(reader: Reader, window: Window, *, include_sent: bool) -> Iterator[Hurt]:
+def find_affected(reader: Reader, window: Window, *, include_sent: bool) -> Iterator[Hurt]:
     """Reservations that an outage hurt and that can be given back now."""
     candidates = reader.outage_candidates(window.start, window.end, include_sent=include_sent)
     for ids in parts_of(candidates, READ_AT_ONCE):

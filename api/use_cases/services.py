@@ -11,7 +11,7 @@ from uuid import UUID
 from prometheus_client import Counter
 
 from api.errors import RETRY_AFTER_S, ProblemError
-from api.rate_limits.enforce import Asked, within_limits
+from api.rate_limits.enforce import Asked, enforce_rate_limits
 from api.rate_limits.guard import Guard, Tried
 from api.settings import ApiSettings
 from api.use_cases.idempotency import idempotency_key
@@ -28,11 +28,11 @@ from domain.values.link_token import correction_token, read_correction_token
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
 from projections.repositories.audit_log import Action, Actor
-from projections.storage.async_group_commit import LoopCommit
+from projections.storage.async_group_commit import AsyncGroupCommit
 from projections.storage.bootstrap import Storage
 from projections.storage.group_commit import OverloadedError
 from projections.telemetry.metrics import ERRORS, REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, known
-from projections.vault.vault import TypedCode, Vault
+from projections.vault.vault import CodeInput, Vault
 
 T = TypeVar("T")
 ACCEPTED, KNOWN = REDEEM_REQUESTS.labels("accepted"), REDEEM_REQUESTS.labels("known")
@@ -75,7 +75,7 @@ class Services:
     settings: ApiSettings
     storage: Storage
     reader: Reader
-    commit: LoopCommit
+    commit: AsyncGroupCommit
     dispatcher: Dispatcher
     broker_missing: Callable[[], list[str]]
     new_id: Callable[[], UUID]
@@ -226,7 +226,7 @@ class Services:
             ERRORS.labels("database_error").inc()
             raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from away
 
-    async def guarded(self, command: Asked, caller: Caller, code: TypedCode, *, is_again: bool = False) -> Done:
+    async def guarded(self, command: Asked, caller: Caller, code: CodeInput, *, is_again: bool = False) -> Done:
         """Run a command about a code that a person typed, within the limits on guessing and on invitations.
 
         Raises:
@@ -234,12 +234,12 @@ class Services:
         """
         digests = command.recipient.digests[0], code.digests[0]
         tried = Tried(caller.client, code.shape, *digests, caller.actor, is_again)
-        return await within_limits(self.guard, tried, self.execute, command)
+        return await enforce_rate_limits(self.guard, tried, self.execute, command)
 
     def _reserve(
         self,
         address: EmailAddress,
-        code: TypedCode,
+        code: CodeInput,
         language: Language,
         caller: Caller,
         again: UUID | None,
@@ -264,7 +264,7 @@ def _address(typed: str) -> EmailAddress:
         raise ProblemError("EMAIL_INVALID") from bad
 
 
-def _typed_code(vault: Vault, typed: str) -> TypedCode:
+def _typed_code(vault: Vault, typed: str) -> CodeInput:
     try:
         return vault.typed_code(typed)
     except MalformedCodeError as bad:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from domain.commands.context import Context
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
-from domain.values.identifiers import EmailAddress, normal_code
+from domain.values.identifiers import EmailAddress, normalize_code
 from projections.config.settings import LedgerSettings
 from projections.storage.bootstrap import Storage
 
@@ -41,7 +41,7 @@ def _first_ms(settings: LedgerSettings, warm: str, code: str) -> float:
 def _redeem(storage: Storage, code: str) -> None:
     command = ReserveUse(
         context=Context(now=storage.recorder.clock.now(), actor="operator"),
-        code_digests=storage.vault.digests("code", normal_code(code)),
+        code_digests=storage.vault.digests("code", normalize_code(code)),
         recipient=storage.vault.recipient(EmailAddress.parse(f"cold{time.monotonic_ns()}@example.com"), uuid4()),
         reservation_id=uuid4(),
         language="en",

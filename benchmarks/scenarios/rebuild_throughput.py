@@ -27,8 +27,8 @@ from projections.database.connection import connect
 from projections.database.migrations import migrate
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.replay.jobs import fold_jobs
-from projections.replay.log_fold import SIZES, LogFold, Streams, fold_streams
-from projections.replay.observer import NoWatch, ReadEvent
+from projections.replay.log_fold import DEFAULT_LIMITS, LogFold, Streams, fold_streams
+from projections.replay.observer import NullObserver, ReadEvent
 
 Numbers = dict[str, float]
 EVENTS = 400_000
@@ -107,9 +107,9 @@ def _bare_fold(url: str, events: int) -> float:
     began = time.perf_counter()
     with connect(url) as conn:
         conn.execute("SET statement_timeout = 0")
-        fold = LogFold(Dropped(), NoWatch())
+        fold = LogFold(Dropped(), NullObserver())
         for job in fold_jobs(BARE_PARTS):
-            fold_streams(conn, fold, Streams(job.first, job.last), events * 2, SIZES.page_events, int)
+            fold_streams(conn, fold, Streams(job.first, job.last), events * 2, DEFAULT_LIMITS.page_events, int)
     return time.perf_counter() - began
 
 

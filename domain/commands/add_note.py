@@ -8,7 +8,7 @@ from domain.commands.context import Context, Decision, stamp
 from domain.errors import NoSuchCode, ReservationUnknown
 from domain.events import CodeNoted, NoteAdded
 from domain.ports import TextDraft
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class NoteOnCode(Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class NoteOnReservation(Struct, frozen=True, kw_only=True):
     note: TextDraft
 
 
-def note_on_code(command: NoteOnCode, book: Book) -> Decision:
+def note_on_code(command: NoteOnCode, book: WorkingSet) -> Decision:
     """Add the note to the code's history, once.
 
     Raises:
@@ -42,7 +42,7 @@ def note_on_code(command: NoteOnCode, book: Book) -> Decision:
     return Decision(code.code_id, [event])
 
 
-def note_on_reservation(command: NoteOnReservation, book: Book) -> Decision:
+def note_on_reservation(command: NoteOnReservation, book: WorkingSet) -> Decision:
     """Add the note to the reservation's history, once.
 
     Raises:

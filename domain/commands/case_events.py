@@ -3,7 +3,7 @@
 from typing import Literal
 from uuid import UUID, uuid5
 
-from domain.commands.context import Stamp
+from domain.commands.context import EventStamp
 from domain.events import CaseClosed, CaseOpened
 from domain.model.reservation import Reservation
 from domain.ports import TextDraft
@@ -26,8 +26,8 @@ CaseCause = Literal[
 
 REMOVED_BY_HAND = "removed_by_hand"
 REMOVED = "removed"
-TRIED_AGAIN = "tried_again"
-ENDS_OF_REMOVALS = frozenset({REMOVED_BY_HAND, REMOVED, TRIED_AGAIN})
+RESOLVED_BY_RETRY = "tried_again"
+REMOVAL_RESOLUTIONS = frozenset({REMOVED_BY_HAND, REMOVED, RESOLVED_BY_RETRY})
 """How the case of an access that could not be taken away ends: somebody still has it, whatever becomes of the use."""
 
 
@@ -38,7 +38,7 @@ def derived_id(item: Reservation) -> UUID:
 
 def opened(
     item: Reservation,
-    now: Stamp,
+    now: EventStamp,
     case_id: UUID,
     cause: CaseCause,
     *,
@@ -57,10 +57,10 @@ def opened(
 
 
 def closed(
-    item: Reservation, now: Stamp, how: str, *, caused_by: int | None = None, note: TextDraft | None = None
+    item: Reservation, now: EventStamp, how: str, *, caused_by: int | None = None, note: TextDraft | None = None
 ) -> list[CaseClosed]:
     """The end of a reservation's open case; empty if it has none, or one that does not end so."""
-    if item.case_id is None or (is_of_removal(item) and how not in ENDS_OF_REMOVALS):
+    if item.case_id is None or (is_of_removal(item) and how not in REMOVAL_RESOLUTIONS):
         return []
     event = CaseClosed(
         **now.fields,

@@ -40,7 +40,7 @@ class Context(Struct, frozen=True, kw_only=True):
     waits: InvitationWaits | None = None
 
 
-class Stamp(NamedTuple):
+class EventStamp(NamedTuple):
     """The moment at which a command takes effect on one stream, and the event fields that follow from it."""
 
     at: datetime
@@ -59,7 +59,7 @@ class Decision(NamedTuple):
     refusal: Refusal | None = None
 
 
-def stamp(context: Context, code: RedeemCode | None) -> Stamp:
+def stamp(context: Context, code: RedeemCode | None) -> EventStamp:
     """Fields shared by all events of a command: a clock that was moved back changes nothing."""
     now = context.now
     at = now if code is None or code.last_at <= now else code.last_at
@@ -72,4 +72,4 @@ def stamp(context: Context, code: RedeemCode | None) -> Stamp:
     }
     if at != now:
         fields["recorded_at"] = now
-    return Stamp(at, fields)
+    return EventStamp(at, fields)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from msgspec import UNSET, UnsetType
 
-from domain.commands.context import Stamp
+from domain.commands.context import EventStamp
 from domain.errors import OutOfBounds
 from domain.model.reservation import Reservation
 from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds
@@ -45,7 +45,7 @@ def check_timestamp(name: str, timestamp: datetime | None) -> None:
         raise OutOfBounds(name)
 
 
-def reported_fields(now: Stamp, item: Reservation, occurred_at: datetime | None) -> dict[str, Any]:
+def reported_fields(now: EventStamp, item: Reservation, occurred_at: datetime | None) -> dict[str, Any]:
     """The fields of an event that others report about a reservation, with the time that they name for it.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Final
 
 from domain.commands.context import Context, InvitationWaits
 from domain.errors import InvitationsLimited
-from domain.events import Event, RebindReserved, ReservationOpened
+from domain.events import Event, RebindReserved, ReservationStarted
 from domain.model.redeem_code import RedeemCode
 
 RECIPIENT: Final = "recipient"
@@ -33,14 +33,14 @@ def limit_on(events: Sequence[Event], context: Context, code: RedeemCode | None)
     waits = context.waits
     if waits is None or code is None:
         return None
-    opened = next((event for event in events if isinstance(event, ReservationOpened)), None)
+    opened = next((event for event in events if isinstance(event, ReservationStarted)), None)
     if opened is None:
         return None
     seconds, why = max(_waits_about(opened, waits, code))
     return InvitationsLimited(why, seconds) if seconds > 0 else None
 
 
-def _waits_about(opened: ReservationOpened, waits: InvitationWaits, code: RedeemCode) -> list[tuple[int, str]]:
+def _waits_about(opened: ReservationStarted, waits: InvitationWaits, code: RedeemCode) -> list[tuple[int, str]]:
     """Seconds by limit. A rebind has its own bound for each access, so only its recipient's limit holds."""
     about = [(waits.recipient_s, RECIPIENT)]
     if isinstance(opened, RebindReserved):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from domain.events.base import Ending, Removed
+from domain.events.base import AccessEnding, RemovalEffect
 from domain.events.reservation import ReservationEvent
 
 
@@ -57,8 +57,8 @@ class AccessRemoved(ReservationEvent, frozen=True, kw_only=True):
 
     channel: str
     server: str
-    cause: Ending
-    effect: Removed = "removed"
+    cause: AccessEnding
+    effect: RemovalEffect = "removed"
 
 
 class AccessRemovalFailed(ReservationEvent, frozen=True, kw_only=True):
@@ -69,7 +69,7 @@ class AccessRemovalFailed(ReservationEvent, frozen=True, kw_only=True):
 
     channel: str
     server: str
-    cause: Ending
+    cause: AccessEnding
     reason: str
     attempt: int
     retry_at: datetime | None = None

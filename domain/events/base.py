@@ -24,9 +24,9 @@ RefundCause = Literal[
     "grant_ended",
     "legacy",
 ]
-Ending = Literal["expired", "moved", "withdrawn", "corrected"]
+AccessEnding = Literal["expired", "moved", "withdrawn", "corrected"]
 """How an access ended: its time was over, a rebind took its place, staff revoked it, or its address was corrected."""
-Removed = Literal["removed", "told"]
+RemovalEffect = Literal["removed", "told"]
 """What became of an ended access: the channel took it away, or could only tell the person."""
 ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import", "channel"]
 STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})

@@ -13,7 +13,7 @@ class ReservationEvent(Event, frozen=True, kw_only=True):
     reservation_id: UUID
 
 
-class ReservationOpened(ReservationEvent, frozen=True, kw_only=True):
+class ReservationStarted(ReservationEvent, frozen=True, kw_only=True):
     """What begins a reservation; never stored by itself.
 
     Attributes:
@@ -44,11 +44,11 @@ class ReservationOpened(ReservationEvent, frozen=True, kw_only=True):
     announced: int | None = None
 
 
-class UseReserved(ReservationOpened, frozen=True, kw_only=True):
+class UseReserved(ReservationStarted, frozen=True, kw_only=True):
     """One use is held for one recipient until the deadline. `follows`: a further use was asked for (`again`)."""
 
 
-class RebindReserved(ReservationOpened, frozen=True, kw_only=True):
+class RebindReserved(ReservationStarted, frozen=True, kw_only=True):
     """An access is to be moved to another group; no use is held for it.
 
     `follows` names the reservation whose access it moves. `text_id`: the reason, in the vault.

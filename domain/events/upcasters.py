@@ -29,7 +29,7 @@ UPCASTS: Final[Mapping[str, Upcast]] = {}
 """By the topic of each former version. None yet: until release 1.0 the log is format 0, which promises nothing."""
 
 
-def way_from(topic: str, current: frozenset[str], upcasts: Mapping[str, Upcast]) -> tuple[str, list[Upcast]]:
+def upcast_chain(topic: str, current: frozenset[str], upcasts: Mapping[str, Upcast]) -> tuple[str, list[Upcast]]:
     """The steps from a former topic to one that is written today.
 
     Args:

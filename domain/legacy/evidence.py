@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.commands.code.import_code import Opening
-from domain.legacy.records import OldCode, OldRecord
+from domain.legacy.records import LegacyCode, LegacyInvite
 from domain.legacy.statuses import CODE_STATUSES, RECORD_STATUSES
 from domain.values.identifiers import EmailAddress, MalformedEmailError
 from domain.values.number_bounds import DAYS, REBINDS, Bounds
@@ -27,7 +27,7 @@ _EVER = datetime.min.replace(tzinfo=UTC)
 Judgement = Literal["agrees", "too_high", "too_low"]
 
 
-class ProvenUse(Struct, frozen=True, kw_only=True):
+class EvidencedUse(Struct, frozen=True, kw_only=True):
     """An invitation that a record proves.
 
     Attributes:
@@ -56,7 +56,7 @@ class OutOfRange(NamedTuple):
     taken: int | None
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class Assessment(Struct, frozen=True, kw_only=True):
     """What is imported for one code.
 
     Attributes:
@@ -80,7 +80,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     judgement: Judgement
     counted: int
     proven: int
-    uses: Sequence[ProvenUse]
+    uses: Sequence[EvidencedUse]
     openings: Sequence[Opening]
     max_uses: int | None
     bound: bool
@@ -95,7 +95,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     out_of_range: Sequence[OutOfRange]
 
     @property
-    def counting(self) -> list[ProvenUse]:
+    def counting(self) -> list[EvidencedUse]:
         """The uses that are not refunded."""
         return [use for use in self.uses if not use.is_refunded]
 
@@ -106,8 +106,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    code: OldCode, records: Sequence[OldRecord], *, keep_unproven: bool = False, rebinds_as_recorded: bool = False
-) -> Verdict:
+    code: LegacyCode, records: Sequence[LegacyInvite], *, keep_unproven: bool = False, rebinds_as_recorded: bool = False
+) -> Assessment:
     """Weigh the records of one code.
 
     Args:
@@ -125,7 +125,7 @@ def judge(
     openings = _openings(code, invites, proven, len(bad_emails), keep_unproven=keep_unproven)
     total = proven - len(bad_emails) + sum(opening.uses for opening in openings)
     binding, is_unreadable = _kept_binding(code, uses)
-    return Verdict(
+    return Assessment(
         judgement="agrees" if total == code.used_count else "too_high" if total < code.used_count else "too_low",
         counted=code.used_count,
         proven=proven,
@@ -146,7 +146,7 @@ def judge(
 
 
 def _openings(
-    code: OldCode, invites: Sequence[OldRecord], proven: int, bad_emails: int, *, keep_unproven: bool
+    code: LegacyCode, invites: Sequence[LegacyInvite], proven: int, bad_emails: int, *, keep_unproven: bool
 ) -> list[Opening]:
     """The uses that count without an invitation here.
 
@@ -163,7 +163,7 @@ def _openings(
     return [Opening(number, reason) for reason, number in reasons.items() if number > 0]
 
 
-def _uses(code: OldCode, invites: Sequence[OldRecord]) -> tuple[list[ProvenUse], list[int]]:
+def _uses(code: LegacyCode, invites: Sequence[LegacyInvite]) -> tuple[list[EvidencedUse], list[int]]:
     """The proven uses, and the ids of records that count for an email address that is not valid."""
     uses, bad = [], []
     for record in invites:
@@ -176,7 +176,7 @@ def _uses(code: OldCode, invites: Sequence[OldRecord]) -> tuple[list[ProvenUse],
             bad += [] if is_refunded else [record.old_id]
             continue
         sent_at = record.created_at or record.consumed_at or record.accepted_at
-        use = ProvenUse(email=email, sent_at=sent_at, accepted_at=record.accepted_at)
+        use = EvidencedUse(email=email, sent_at=sent_at, accepted_at=record.accepted_at)
         known_since = record.accepted_at or sent_at
         if is_refunded:
             use = replace(use, is_removed=True, removed_at=known_since, is_refunded=True)
@@ -186,7 +186,7 @@ def _uses(code: OldCode, invites: Sequence[OldRecord]) -> tuple[list[ProvenUse],
     return uses, bad
 
 
-def _without_removed_moves(uses: Sequence[ProvenUse], records: Sequence[OldRecord]) -> list[ProvenUse]:
+def _without_removed_moves(uses: Sequence[EvidencedUse], records: Sequence[LegacyInvite]) -> list[EvidencedUse]:
     """The uses, of which each removal from the team of a later move refunds that person's newest one."""
     left = list(uses)
     for record in records:
@@ -208,7 +208,7 @@ def _normal(email: str) -> str | None:
         return None
 
 
-def _with_its_time(code: OldCode, uses: list[ProvenUse], moved: int) -> list[ProvenUse]:
+def _with_its_time(code: LegacyCode, uses: list[EvidencedUse], moved: int) -> list[EvidencedUse]:
     """Give the first use its activation and the last one its moves: the legacy system has one of each for a code.
 
     Refunded uses have ended, so they get neither as long as another one counts.
@@ -223,7 +223,7 @@ def _with_its_time(code: OldCode, uses: list[ProvenUse], moved: int) -> list[Pro
     return uses
 
 
-def _is_bound(code: OldCode, uses: Sequence[ProvenUse]) -> bool:
+def _is_bound(code: LegacyCode, uses: Sequence[EvidencedUse]) -> bool:
     """Bound to one person, unless the uses are of several, or of one whom the legacy system did not bind it to."""
     persons = {use.email.normal for use in uses if not use.is_refunded}
     if len(persons) > 1:
@@ -231,7 +231,7 @@ def _is_bound(code: OldCode, uses: Sequence[ProvenUse]) -> bool:
     return not (persons and code.knows_binding and not code.bound_email)
 
 
-def _kept_binding(code: OldCode, uses: Sequence[ProvenUse]) -> tuple[EmailAddress | None, bool]:
+def _kept_binding(code: LegacyCode, uses: Sequence[EvidencedUse]) -> tuple[EmailAddress | None, bool]:
     """Whom the code is bound to without a use that counts, and whether that email address is not valid."""
     if not code.bound_email or any(not use.is_refunded for use in uses):
         return None, False
@@ -241,14 +241,14 @@ def _kept_binding(code: OldCode, uses: Sequence[ProvenUse]) -> tuple[EmailAddres
         return None, True
 
 
-def _rebinds_max(code: OldCode, *, as_recorded: bool) -> int | None:
+def _rebinds_max(code: LegacyCode, *, as_recorded: bool) -> int | None:
     if code.rebind_limit is None:
         return None
     limit = _within(REBINDS, code.rebind_limit)
     return limit if as_recorded else min(limit, REBINDS_MAX)
 
 
-def _unknown_statuses(code: OldCode, records: Sequence[OldRecord]) -> Counter[tuple[str, str]]:
+def _unknown_statuses(code: LegacyCode, records: Sequence[LegacyInvite]) -> Counter[tuple[str, str]]:
     unknown = Counter(("invite_records", record.status) for record in records if record.status not in RECORD_STATUSES)
     if code.status not in CODE_STATUSES:
         unknown["redeem_codes", code.status] += 1
@@ -260,7 +260,7 @@ def _within(bounds: Bounds, number: int) -> int:
     return min(max(number, least), most)
 
 
-def _out_of_range(code: OldCode) -> Iterator[OutOfRange]:
+def _out_of_range(code: LegacyCode) -> Iterator[OutOfRange]:
     if code.used_count < 0:
         yield OutOfRange("used_count", code.used_count, None)
     numbers = (

@@ -7,7 +7,7 @@ from msgspec import Struct
 from domain.legacy.statuses import Evidence, evidence_of
 
 
-class OldCode(Struct, frozen=True, kw_only=True):
+class LegacyCode(Struct, frozen=True, kw_only=True):
     """One row of `redeem_codes`; times are aware UTC. `max_uses` None: without limit (0 in the old table).
 
     Counters are as recorded, also below zero. `knows_binding` is false for versions whose codes were not bound.
@@ -38,7 +38,7 @@ class OldCode(Struct, frozen=True, kw_only=True):
         return self.status == "removed"
 
 
-class OldRecord(Struct, frozen=True, kw_only=True):
+class LegacyInvite(Struct, frozen=True, kw_only=True):
     """One row of `invite_records`. `status` is in lower case; times are aware UTC."""
 
     old_id: int

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.events.base import Ending
+from domain.events.base import AccessEnding
 from domain.values.timestamps import shifted
 
 WARNING_DAYS: Final = (7, 3, 1)
@@ -40,7 +40,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
     activated_at: datetime | None = None
     moves: int = 0
     announced: tuple[int, ...] = ()
-    ending: Ending | None = None
+    ending: AccessEnding | None = None
     ended_at: datetime | None = None
     replaced_by: UUID | None = None
     removal: Removal | None = None

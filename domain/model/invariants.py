@@ -27,7 +27,7 @@ from domain.events import (
     OpeningBalanceImported,
     RebindReserved,
     ReservationEvent,
-    ReservationOpened,
+    ReservationStarted,
     UseRefunded,
 )
 from domain.model.redeem_code import RedeemCode
@@ -104,11 +104,11 @@ def is_sent_once(before: Reservation | None, event: ReservationEvent, _after: Re
     return not isinstance(event, InviteSent) or (before is not None and event.delivery not in before.proved_deliveries)
 
 
-def is_taken_and_given_back_by_turns(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+def alternates_taken_and_released(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
     """Invariant 4: held or counted, then given back, by turns; a refund names what it was."""
     status = before.status if before else None
     match event:
-        case ReservationOpened():
+        case ReservationStarted():
             return status is None
         case InviteSent() if event.delivery == 1:
             return status == "live"
@@ -151,9 +151,9 @@ def ends_once_and_not_early(before: Reservation | None, event: ReservationEvent,
     match event:
         case AccessExpired():
             ends_at = before.access_ends_at if before else None
-            return before is not None and before.access_stands and ends_at is not None and event.at >= ends_at
+            return before is not None and before.has_active_access and ends_at is not None and event.at >= ends_at
         case AccessReplaced():
-            return before is not None and before.access_stands
+            return before is not None and before.has_active_access
         case AccessCorrected():
             is_first = before is not None and (before.access is None or before.access.ending is None)
             return is_first and before is not None and before.refund_cause == "corrected"
@@ -175,7 +175,7 @@ def is_announced_once(before: Reservation | None, event: ReservationEvent, _afte
     if not isinstance(event, ExpiryAnnounced):
         return True
     ends_at = before.access_ends_at if before else None
-    if before is None or before.access is None or not before.access_stands or ends_at is None:
+    if before is None or before.access is None or not before.has_active_access or ends_at is None:
         return False
     return event.at < ends_at and all(event.days < days for days in before.access.announced)
 
@@ -230,7 +230,7 @@ class Corrections:
     def _is_in_order(self, before: Reservation | None, event: ReservationEvent) -> bool:
         """Whether an invitation waits exactly if the corrected access is still to be removed."""
         match event:
-            case ReservationOpened():
+            case ReservationStarted():
                 former = None if event.corrects is None else self._ended.get(event.corrects)
                 return event.waits_for == (former.reservation_id if former and is_removal_open(former) else None)
             case InviteReleased():
@@ -263,7 +263,7 @@ CODE_RULES: Final[Mapping[str, Callable[[RedeemCode | None, Event, RedeemCode], 
 }
 RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationEvent, Reservation], bool]]] = {
     "invariant 4: sent once per delivery": is_sent_once,
-    "invariant 4: taken and refunded by turns": is_taken_and_given_back_by_turns,
+    "invariant 4: taken and refunded by turns": alternates_taken_and_released,
     "invariant 10: no machine refunds an unknown": is_refunded_by_persons_if_unknown,
     "rule 6: one case at a time": has_one_case_at_a_time,
     "invariant 2: due or parked": is_due_or_parked,
@@ -286,7 +286,7 @@ def broken_reservation_rules(before: Reservation | None, event: ReservationEvent
     return [name for name, holds in RESERVATION_RULES.items() if not holds(before, event, after)]
 
 
-def check_turn(before: Reservation, event: ReservationEvent, after: Reservation) -> Reservation:
+def check_transition(before: Reservation, event: ReservationEvent, after: Reservation) -> Reservation:
     """Assert the rules of a reservation for one event; gives its new state back.
 
     Raises:

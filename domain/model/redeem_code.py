@@ -44,7 +44,7 @@ from domain.events import (
     UseReserved,
 )
 
-FOLD = 1
+SNAPSHOT_VERSION = 1
 """Number of the fold: one higher whenever the same events lead to another state, so that no kept state is believed."""
 
 CodeState = Literal["active", "held", "exhausted", "paused", "expired", "revoked"]
@@ -116,7 +116,7 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         return "held" if self.reserved else "exhausted"
 
 
-_MOVES_NO_SUM: Final[frozenset[type[Event]]] = frozenset(
+BALANCE_NEUTRAL_EVENTS: Final[frozenset[type[Event]]] = frozenset(
     {
         InviteAttempted,
         InviteFailed,
@@ -161,7 +161,7 @@ def opened(code_id: UUID, version: int, event: CodeIssued) -> RedeemCode:
 
 def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
     """The code after one more event of its stream. Never refuses; an unknown event is a defect and raises."""
-    if type(event) in _MOVES_NO_SUM:
+    if type(event) in BALANCE_NEUTRAL_EVENTS:
         return replace(this, version=version, last_at=event.at)
     match event:
         case UseReserved():
@@ -177,7 +177,7 @@ def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
         case OpeningBalanceImported():
             return replace(this, version=version, last_at=event.at, used=this.used + event.uses)
         case CodeTermsChanged() | CodePaused() | CodeResumed() | CodeRevoked():
-            return _governed(this, version, event)
+            return _with_admin_change(this, version, event)
         case InviteSent() | LateSuccessRecorded() | UseRefunded():
             return replace(this, version=version, last_at=event.at)  # of a further delivery, a rebind, a duplicate
         case _:
@@ -216,7 +216,7 @@ def _given_back(this: RedeemCode, version: int, event: UseRefunded) -> RedeemCod
     )
 
 
-def _governed(
+def _with_admin_change(
     this: RedeemCode, version: int, event: CodeTermsChanged | CodePaused | CodeResumed | CodeRevoked
 ) -> RedeemCode:
     """What staff decided about the code itself."""

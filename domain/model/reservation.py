@@ -17,7 +17,7 @@ from domain.events import (
     RebindReserved,
     RefundCause,
     ReservationEvent,
-    ReservationOpened,
+    ReservationStarted,
 )
 from domain.model.access import Access
 from domain.model.reservation_transitions import CHANGES, Lease
@@ -97,7 +97,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     waits_for: UUID | None = None
     channels: tuple[str, ...] = ()
 
-    def was_done_by(self, request_id: str | None, *acts: type[Event]) -> bool:
+    def was_handled_in_request(self, request_id: str | None, *acts: type[Event]) -> bool:
         """Whether staff's last act was this request's and one of these: one id may stand for several acts in a row."""
         names = {act.__name__ for act in acts}
         return request_id is not None and self.staff_request_id == request_id and self.staff_act in names
@@ -113,7 +113,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         return self.is_live or self.resending
 
     @property
-    def counts_or_holds(self) -> bool:
+    def occupies_use(self) -> bool:
         """Live or sent: it takes one of the code's uses and binds the code."""
         return self.status != "refunded"
 
@@ -171,14 +171,14 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         return self.access.due_at(self.sent_at, is_sent=self.status == "sent")
 
     @property
-    def access_stands(self) -> bool:
+    def has_active_access(self) -> bool:
         """Whether its invitation was sent, counts, and what it gave has not ended."""
         return self.status == "sent" and (self.access is None or self.access.ending is None)
 
     @property
-    def is_past_sending(self) -> bool:
+    def needs_no_delivery(self) -> bool:
         """Whether nobody needs a further delivery: it was accepted, or the access that it gave has ended."""
-        return self.accepted_at is not None or (self.status == "sent" and not self.access_stands)
+        return self.accepted_at is not None or (self.status == "sent" and not self.has_active_access)
 
     @property
     def is_held_elsewhere(self) -> bool:
@@ -228,7 +228,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-def opened(code_id: UUID, version: int, event: ReservationOpened) -> Reservation:
+def opened(code_id: UUID, version: int, event: ReservationStarted) -> Reservation:
     """The reservation as its first event leaves it."""
     return Reservation(
         reservation_id=event.reservation_id,
@@ -252,7 +252,7 @@ def opened(code_id: UUID, version: int, event: ReservationOpened) -> Reservation
     )
 
 
-def _promised(event: ReservationOpened) -> Access | None:
+def _promised(event: ReservationStarted) -> Access | None:
     announced = () if event.announced is None else (event.announced,)
     if event.validity_days is None and event.activated_at is None and not event.moves and not announced:
         return None
@@ -288,7 +288,7 @@ def fold(code_id: UUID, history: Iterable[tuple[int, ReservationEvent]]) -> Rese
     """
     pairs = iter(history)
     version, first = next(pairs)
-    if not isinstance(first, ReservationOpened):
+    if not isinstance(first, ReservationStarted):
         message = f"a reservation can't begin with {type(first).__name__}"
         raise ValueError(message)  # noqa: TRY004 - the value is wrong, the type of the argument is right
     state = opened(code_id, version, first)

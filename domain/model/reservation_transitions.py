@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from domain.events import (
     STAFF,
     AccessCorrected,
+    AccessEnding,
     AccessExpired,
     AccessRemovalFailed,
     AccessRemoved,
@@ -17,7 +18,6 @@ from domain.events import (
     AccessRevoked,
     CaseClosed,
     CaseOpened,
-    Ending,
     Event,
     ExpiryAnnounced,
     InviteAccepted,
@@ -74,7 +74,7 @@ def _attempted(this: "Reservation", version: int, event: InviteAttempted) -> Cha
 
 def _sent(this: "Reservation", _: int, event: InviteSent) -> Change:
     """Of a further delivery too: then it was sent before, and that stays so."""
-    proved = {"sent_at": this.sent_at or event.at, **_proved(this, event)}
+    proved = {"sent_at": this.sent_at or event.at, **_confirmed(this, event)}
     if this.status != "sent":
         return {"status": "sent", "lease": None, "next_attempt_at": None, **proved}
     return {**_delivered(this, event), **proved}
@@ -89,11 +89,11 @@ def _delivered(this: "Reservation", event: InviteSent) -> Change:
 
 def _late_success(this: "Reservation", _: int, event: LateSuccessRecorded) -> Change:
     if event.effect == "ended":
-        return {**_proved(this, event), **_told_again(this, event.at)}
+        return {**_confirmed(this, event), **_told_again(this, event.at)}
     if event.effect != "retaken":
-        return _proved(this, event)
+        return _confirmed(this, event)
     no_refund = {"refunded_at": None, "refund_cause": None, "refund_request_id": None}
-    return {"status": "sent", "sent_at": this.sent_at or event.at, **no_refund, **_proved(this, event)}
+    return {"status": "sent", "sent_at": this.sent_at or event.at, **no_refund, **_confirmed(this, event)}
 
 
 def _told_again(this: "Reservation", at: datetime) -> Change:
@@ -104,16 +104,16 @@ def _told_again(this: "Reservation", at: datetime) -> Change:
     return {"access": replace(access, removal="removing", removal_tries=0, removal_at=at)}
 
 
-def _proved(this: "Reservation", event: InviteSent | LateSuccessRecorded) -> Change:
+def _confirmed(this: "Reservation", event: InviteSent | LateSuccessRecorded) -> Change:
     """An attempt that another system made counts too: the next one needs a number of its own."""
     return {
         "last_attempt": max(this.last_attempt, event.attempt),
-        "proved_attempts": _joined(this.proved_attempts, event.attempt),
-        "proved_deliveries": _joined(this.proved_deliveries, event.delivery),
+        "proved_attempts": _insert_sorted(this.proved_attempts, event.attempt),
+        "proved_deliveries": _insert_sorted(this.proved_deliveries, event.delivery),
     }
 
 
-def _joined(known: tuple[int, ...], number: int) -> tuple[int, ...]:
+def _insert_sorted(known: tuple[int, ...], number: int) -> tuple[int, ...]:
     """Numbers in order, each once."""
     if not known or number > known[-1]:
         return (*known, number)
@@ -149,7 +149,7 @@ def _unknown(this: "Reservation", _: int, event: InviteOutcomeUnknown) -> Change
 
 def _ended(this: "Reservation", event: InviteFailed | InviteOutcomeUnknown) -> Change:
     """A further delivery that nobody needs any more is at its end with its last attempt; no case waits for it."""
-    return {} if event.retry_at is not None or not this.is_past_sending else {"resending": False}
+    return {} if event.retry_at is not None or not this.needs_no_delivery else {"resending": False}
 
 
 def _accepted(this: "Reservation", _: int, event: InviteAccepted) -> Change:
@@ -221,19 +221,19 @@ def _announced(this: "Reservation", _: int, event: ExpiryAnnounced) -> Change:
 
 def _expired(this: "Reservation", _: int, event: AccessExpired) -> Change:
     """What ended before an import is over with that."""
-    access = _ended_access(this, event.at, "expired")
+    access = _end_access(this, event.at, "expired")
     if not event.notify:
         access = replace(access, removal=None, removal_at=None)
     return {"access": access, **_no_further_delivery(this)}
 
 
 def _replaced(this: "Reservation", _: int, event: AccessReplaced) -> Change:
-    moved = replace(_ended_access(this, event.at, "moved"), replaced_by=event.by)
+    moved = replace(_end_access(this, event.at, "moved"), replaced_by=event.by)
     return {"access": moved, **_no_further_delivery(this)}
 
 
 def _corrected(this: "Reservation", _: int, event: AccessCorrected) -> Change:
-    return {"access": replace(_ended_access(this, event.at, "corrected"), replaced_by=event.by)}
+    return {"access": replace(_end_access(this, event.at, "corrected"), replaced_by=event.by)}
 
 
 def _released(_this: "Reservation", _: int, event: InviteReleased) -> Change:
@@ -244,13 +244,13 @@ def _access_revoked(this: "Reservation", _: int, event: AccessRevoked) -> Change
     """What staff decide is to be done yet; of others it is known that it was."""
     access = this.access or Access()
     if access.ending is None:
-        access = _ended_access(this, event.at, "withdrawn")
+        access = _end_access(this, event.at, "withdrawn")
     if event.actor not in STAFF:
         access = replace(access, removal="removed", removal_at=None)
     return {"access_revoked_at": event.at, "access": access, **_no_further_delivery(this)}
 
 
-def _ended_access(this: "Reservation", at: datetime, ending: Ending) -> Access:
+def _end_access(this: "Reservation", at: datetime, ending: AccessEnding) -> Access:
     access = this.access or Access()
     return replace(access, ending=ending, ended_at=at, removal="removing", removal_tries=0, removal_at=at)
 

@@ -7,12 +7,12 @@ tells enough: codes made here are beyond guessing, and of an older system's code
 import math
 from typing import Final, Literal
 
-from domain.values.identifiers import NATIVE_LENGTH, is_native, likely_codes
+from domain.values.identifiers import NATIVE_LENGTH, candidate_codes, is_native
 
-Shape = Literal["native", "long", "short"]
+CodeStrength = Literal["native", "long", "short"]
 """`native`: made here, alone or behind a prefix. `long`, `short`: anything else, which may be an old code."""
 
-ENOUGH_BITS: Final = 80
+MIN_STRONG_BITS: Final = 80
 """Bits that a code needs so that it cannot be guessed (see `identifiers`). Legacy codes with fewer are short."""
 
 _ALPHABETS: Final = tuple(
@@ -21,14 +21,14 @@ _ALPHABETS: Final = tuple(
 )
 
 
-def shape_of(normal: str) -> Shape:
+def shape_of(normal: str) -> CodeStrength:
     """The shape of a code's normal form."""
-    if is_native(likely_codes(normal)[-1][-NATIVE_LENGTH:]):
+    if is_native(candidate_codes(normal)[-1][-NATIVE_LENGTH:]):
         return "native"
-    return "long" if bits_of(normal) >= ENOUGH_BITS else "short"
+    return "long" if entropy_bits(normal) >= MIN_STRONG_BITS else "short"
 
 
-def bits_of(normal: str) -> float:
+def entropy_bits(normal: str) -> float:
     """The most that a text of this shape can hold, in bits: its letters, as if each were drawn from their alphabet.
 
     Only ASCII letters and digits count: marks between them, and words of another script, are chosen by people.

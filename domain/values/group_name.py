@@ -14,7 +14,7 @@ GroupFault = Literal["length", "signs", "address"]
 _ADDRESS = re.compile(ADDRESS)
 
 
-def fault_of_group(name: str) -> GroupFault | None:
+def group_name_error(name: str) -> GroupFault | None:
     """What keeps a text from being a group's name; None if nothing does. The empty one stands for no group."""
     if len(name) > NAME_LENGTH_MAX:
         return "length"
@@ -36,7 +36,7 @@ def checked_group(name: str) -> str:
     Raises:
         ValueError: It may not; the message says why.
     """
-    if (fault := fault_of_group(name)) is not None:
+    if (fault := group_name_error(name)) is not None:
         raise ValueError(FAULTS[fault])
     return name
 

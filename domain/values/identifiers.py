@@ -44,14 +44,14 @@ class MalformedEmailError(ValueError):
     """This text is not one e-mail address."""
 
 
-class Letters(Protocol):
+class RandomSource(Protocol):
     """A source of random letters; `random.Random` and `random.SystemRandom` are such sources."""
 
     def choices(self, population: str, *, k: int) -> list[str]:
         """Draw `k` letters with replacement."""
 
 
-def normal_code(typed: str) -> str:
+def normalize_code(typed: str) -> str:
     """The one text that all spellings of a code share.
 
     NFKC, trimmed, upper-case, spaces and hyphens out; O/0 and I/L/1 are folded only where that makes a
@@ -84,7 +84,7 @@ def is_native(text: str) -> bool:
     return _check_value(text[:-1]) == CROCKFORD.index(text[-1])
 
 
-def draw_code(letters: Letters) -> str:
+def generate_code(letters: RandomSource) -> str:
     """Draw a new native code in normal form; numbers whose check is not one of the 32 letters are drawn again."""
     while True:
         body = "".join(letters.choices(CROCKFORD, k=NATIVE_LENGTH - 1))
@@ -93,7 +93,7 @@ def draw_code(letters: Letters) -> str:
             return body + CROCKFORD[check]
 
 
-def shown_code(normal: str) -> str:
+def format_code(normal: str) -> str:
     """The form in which a code is shown: native codes in groups of four behind their prefix, others as they are."""
     prefix, native = normal[:-NATIVE_LENGTH], normal[-NATIVE_LENGTH:]
     if not is_native(native):
@@ -102,7 +102,7 @@ def shown_code(normal: str) -> str:
     return "-".join([prefix, *groups] if prefix else groups)
 
 
-def likely_codes(normal: str) -> tuple[str, ...]:
+def candidate_codes(normal: str) -> tuple[str, ...]:
     """Texts under which a code may be known: itself, and with the look-alikes folded behind a prefix."""
     if len(normal) <= NATIVE_LENGTH:
         return (normal,)

@@ -14,23 +14,23 @@ _LINK: Final = b"invitation link"
 _CORRECTION: Final = b"correction token"
 
 
-class Delivery(NamedTuple):
+class DeliveryRef(NamedTuple):
     """One invitation as the recipient sees it: reservation and number, counted from 1."""
 
     reservation_id: UUID
     number: int
 
 
-def link_token(secret: bytes, delivery: Delivery) -> str:
+def link_token(secret: bytes, delivery: DeliveryRef) -> str:
     """The token in the mail's link: the delivery and a 128-bit HMAC tag over it, URL-safe, 46 letters."""
     body = delivery.reservation_id.bytes + delivery.number.to_bytes(2, "big")
     return _signed(secret, _LINK, body)
 
 
-def read_token(secret: bytes, token: str) -> Delivery | None:
+def read_token(secret: bytes, token: str) -> DeliveryRef | None:
     """The delivery that a token was made for; None if it was not made with this secret."""
     body = _verified(secret, _LINK, token, ID_BYTES + 2)
-    return None if body is None else Delivery(UUID(bytes=body[:ID_BYTES]), int.from_bytes(body[ID_BYTES:], "big"))
+    return None if body is None else DeliveryRef(UUID(bytes=body[:ID_BYTES]), int.from_bytes(body[ID_BYTES:], "big"))
 
 
 def correction_token(secret: bytes, reservation_id: UUID) -> str:
@@ -47,7 +47,7 @@ def read_correction_token(secret: bytes, token: str) -> UUID | None:
     return None if body is None else UUID(bytes=body)
 
 
-def message_id(delivery: Delivery, domain: str) -> str:
+def message_id(delivery: DeliveryRef, domain: str) -> str:
     """RFC 5322 Message-ID of a delivery's letter."""
     return f"<{delivery.reservation_id}.{delivery.number}@{domain}>"
 

@@ -27,7 +27,7 @@ _SECONDS: Final = re.compile(r"[0-9]{1,11}")
 SignatureFault = Literal["malformed", "forged", "stale"]
 
 
-class Signed(NamedTuple):
+class SignatureHeaders(NamedTuple):
     """The three headers of a message, as they came; empty where one was missing."""
 
     message_id: str
@@ -35,7 +35,7 @@ class Signed(NamedTuple):
     signatures: str
 
     @classmethod
-    def of(cls, headers: Mapping[str, str]) -> "Signed":
+    def of(cls, headers: Mapping[str, str]) -> "SignatureHeaders":
         """From headers by their names in lower case."""
         return cls(*(headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature")))
 
@@ -63,7 +63,9 @@ def sign(secrets: Sequence[str], message_id: str, at: datetime, body: bytes) -> 
     }
 
 
-def fault_of(secrets: Sequence[str], signed: Signed, body: bytes, now: datetime) -> SignatureFault | None:
+def verification_error(
+    secrets: Sequence[str], signed: SignatureHeaders, body: bytes, now: datetime
+) -> SignatureFault | None:
     """What is wrong with a message that came in; None if it was signed with one of these secrets, lately.
 
     A repeat is for the caller to notice: the id of a message that was taken must not be taken with an older time.

@@ -10,13 +10,13 @@ _HEAD = struct.Struct(">hi16siqiqi")
 _COPY_HEADER_BYTES = 19
 _TRAILER_BYTES = 2
 
-Stored = tuple[bytes, int, int, str, bytes]
+StoredRow = tuple[bytes, int, int, str, bytes]
 """One row of the log, not decoded yet: stream, version, position, topic, state. A bare tuple, as millions are made."""
 
 
-def copied_events(
+def read_copied_events(
     conn: Connection[Any], query: LiteralString, params: tuple[Any, ...]
-) -> Generator[Stored, None, None]:
+) -> Generator[StoredRow, None, None]:
     """What one of the statements that copy the log out gives; to be read to its end, or closed.
 
     psycopg waits anew for each row, which costs as much as decoding it; what libpq has at hand is taken from it.

@@ -187,7 +187,7 @@ def _run(conn: Connection[Any], statement: str, *parts: sql.Composable) -> None:
     conn.execute(sql.SQL(statement).format(*parts))
 
 
-def become_keeper_of_the_vault(conn: Connection[Any]) -> None:
+def assume_eraser_role(conn: Connection[Any]) -> None:
     """Take on, until the transaction ends, the role that may alter the vault; where the owner runs there is none."""
     with conn.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(DatabaseSql.vault_role).fetchone()

@@ -16,7 +16,7 @@ from domain.model.redeem_code import RedeemCode
 from projections.database.binary_arrays import BIGS, UUIDS
 from projections.database.connection import rows_of
 from projections.event_store.codec import decode
-from projections.event_store.snapshots import EVENTS_PER_PAGE, SHAPE, read_state
+from projections.event_store.snapshots import EVENTS_PER_PAGE, SCHEMA_FINGERPRINT, read_state
 from projections.sql.event_store import EventStoreSql
 
 
@@ -83,7 +83,7 @@ class CodeLook:
         return {code_id: code for code_id, code in known.items() if code is not None}
 
     def _snapshots(self, code_ids: Iterable[UUID]) -> Steps[dict[UUID, RedeemCode]]:
-        asked = self._ask(EventStoreSql.snapshots_of_codes, UUIDS.array(list(code_ids)), SHAPE)
+        asked = self._ask(EventStoreSql.snapshots_of_codes, UUIDS.array(list(code_ids)), SCHEMA_FINGERPRINT)
         found = [read_state(state) for (state,) in (yield from rows_of(asked))]
         return {code.code_id: code for code in found if code is not None}
 

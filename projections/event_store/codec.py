@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from domain.events import EVENT_TYPES, Event, topic_of
-from domain.events.upcasters import UPCASTS, Fields, Upcast, way_from
+from domain.events.upcasters import UPCASTS, Fields, Upcast, upcast_chain
 
 Decode = Callable[[bytes], Event]
 
@@ -29,7 +29,7 @@ def decoders(upcasts: Mapping[str, Upcast]) -> dict[str, Decode]:
     kinds = {topic_of(kind): kind for kind in EVENT_TYPES}
     found: dict[str, Decode] = {topic: msgspec.json.Decoder(kind).decode for topic, kind in kinds.items()}
     for former in upcasts:
-        topic, steps = way_from(former, frozenset(kinds), upcasts)
+        topic, steps = upcast_chain(former, frozenset(kinds), upcasts)
         found[former] = _former_decoder(kinds[topic], steps)
     for kind in EVENT_TYPES:
         for version in range(1, kind.TOPIC_VERSION):
@@ -58,7 +58,7 @@ DECODERS: Final = decoders(UPCASTS)
 def topics_of(kind: type[Event]) -> list[str]:
     """Every topic under which events of a type are stored, the one of today first."""
     today = topic_of(kind)
-    former = (topic for topic in UPCASTS if way_from(topic, frozenset(_topics.values()), UPCASTS)[0] == today)
+    former = (topic for topic in UPCASTS if upcast_chain(topic, frozenset(_topics.values()), UPCASTS)[0] == today)
     return [today, *sorted(former)]
 
 

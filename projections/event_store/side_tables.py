@@ -18,7 +18,7 @@ from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.events import STAFF, AccessReplaced, CodeRevoked, Event, ExpiryAnnounced, UseRefunded
 from domain.ports import Template
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 from projections.database.binary_arrays import BYTEAS, MOMENTS, SMALLS, TEXTS, UUIDS, columns
 from projections.database.connection import rows_of
 from projections.event_store.caches import StoreCaches
@@ -37,17 +37,17 @@ NOTICE_CAUSES = frozenset({"deadline", "failed"})
 """Refunds that the person is told of: not those of the address itself, which no letter would reach."""
 
 
-def insert_outbox(cursor: Cursor[Any], book: Book) -> None:
+def insert_outbox(cursor: Cursor[Any], book: WorkingSet) -> None:
     """Write the notices that follow from the new events, in the transaction of those events.
 
     A notice is keyed by reservation and template, so each reservation causes at most one of each kind.
     """
-    rows = [row for recorded in book.new_events if (row := letter_that_follows(recorded.event, book)) is not None]
+    rows = [row for recorded in book.new_events if (row := outbox_entry_for(recorded.event, book)) is not None]
     if rows:
         cursor.execute(EventStoreSql.insert_outbox, columns((UUIDS, TEXTS, MOMENTS), rows))
 
 
-def letter_that_follows(event: Event, book: Book) -> tuple[UUID, str, datetime] | None:
+def outbox_entry_for(event: Event, book: WorkingSet) -> tuple[UUID, str, datetime] | None:
     """Return reservation, template and time of the notice that an event causes; None if it causes none."""
     if isinstance(event, UseRefunded):
         template = _notice_of_refund(event, book)
@@ -59,7 +59,7 @@ def letter_that_follows(event: Event, book: Book) -> tuple[UUID, str, datetime] 
     return None
 
 
-def _notice_of_refund(event: UseRefunded, book: Book) -> str | None:
+def _notice_of_refund(event: UseRefunded, book: WorkingSet) -> str | None:
     """Return the template of the notice; a correction needs one only if the old address may have an invitation."""
     if event.cause in NOTICE_CAUSES:
         return "refund_notice" if event.kind == "redeem" else "rebind_notice"
@@ -69,7 +69,7 @@ def _notice_of_refund(event: UseRefunded, book: Book) -> str | None:
     return CORRECTION_NOTICE if may_have_arrived else None
 
 
-def insert_revocations(cursor: Cursor[Any], book: Book) -> None:
+def insert_revocations(cursor: Cursor[Any], book: WorkingSet) -> None:
     """Codes revoked now that still hold something: the sweep goes on with them, whoever asked may be gone by then."""
     revoked = [
         (recorded.originator_id, recorded.event.at)
@@ -80,7 +80,7 @@ def insert_revocations(cursor: Cursor[Any], book: Book) -> None:
         cursor.execute(EventStoreSql.insert_revocations, columns((UUIDS, MOMENTS), revoked))
 
 
-def remember_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
+def save_idempotency_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
     """What each Idempotency-Key led to; refusals are not remembered."""
     rows = {
         command.key.scope_digest: (
@@ -100,7 +100,7 @@ def remember_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Seq
 def keep_refusals(
     cursor: Cursor[Any],
     caches: StoreCaches,
-    book: Book,
+    book: WorkingSet,
     commands: Sequence[Command],
     results: Sequence[Result],
 ) -> Steps[None]:

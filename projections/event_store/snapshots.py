@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 
 from domain.events import CodeIssued
 from domain.model import redeem_code
-from domain.model.redeem_code import FOLD, RedeemCode
+from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode
 from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS, columns
 from projections.event_store.codec import decode
 from projections.sql.event_store import EventStoreSql
@@ -40,7 +40,7 @@ def shape_of(fold: int, fields: Mapping[str, object]) -> str:
     return f"{fold}-{crc32(listed.encode()):08x}"
 
 
-SHAPE = shape_of(FOLD, RedeemCode.__annotations__)
+SCHEMA_FINGERPRINT = shape_of(SNAPSHOT_VERSION, RedeemCode.__annotations__)
 
 
 def read_state(state: bytes) -> RedeemCode | None:
@@ -51,7 +51,7 @@ def read_state(state: bytes) -> RedeemCode | None:
         return None
 
 
-def are_due(before: int, after: int) -> bool:
+def snapshot_due(before: int, after: int) -> bool:
     """Whether events from one version to another make a new snapshot due."""
     return before // EVENTS_PER_SNAPSHOT != after // EVENTS_PER_SNAPSHOT
 
@@ -60,7 +60,7 @@ def write_snapshots(cursor: Cursor[Any], codes: Iterable[RedeemCode]) -> None:
     """Keep states, in the transaction that made them or under a snapshot of the database that has their events."""
     rows = [(code.code_id, code.version, _encoder.encode(code)) for code in codes]
     if rows:
-        cursor.execute(EventStoreSql.upsert_snapshots, (SHAPE, *columns(_KINDS, rows)))
+        cursor.execute(EventStoreSql.upsert_snapshots, (SCHEMA_FINGERPRINT, *columns(_KINDS, rows)))
 
 
 def write_missing(conn: Connection[Any], codes_max: int = CODES_PER_ROUND, seconds_max: float = ROUND_S_MAX) -> int:
@@ -76,8 +76,8 @@ def write_missing(conn: Connection[Any], codes_max: int = CODES_PER_ROUND, secon
     """
     until, written = time.monotonic() + seconds_max, 0
     with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
-        cursor.execute(EventStoreSql.forget_other_shapes, (SHAPE,))
-        behind = {"shape": SHAPE, "behind": 2 * EVENTS_PER_SNAPSHOT, "limit": codes_max}
+        cursor.execute(EventStoreSql.forget_other_shapes, (SCHEMA_FINGERPRINT,))
+        behind = {"shape": SCHEMA_FINGERPRINT, "behind": 2 * EVENTS_PER_SNAPSHOT, "limit": codes_max}
         for (code_id,) in cursor.execute(EventStoreSql.codes_behind, behind).fetchall():
             if time.monotonic() > until:
                 break
@@ -88,7 +88,7 @@ def write_missing(conn: Connection[Any], codes_max: int = CODES_PER_ROUND, secon
 
 def fold_code(cursor: Cursor[Any], code_id: UUID) -> RedeemCode:
     """One code as its log says now, from its snapshot if it has one; memory does not grow with its history."""
-    rows = cursor.execute(EventStoreSql.snapshots_of_codes, ([code_id], SHAPE)).fetchall()
+    rows = cursor.execute(EventStoreSql.snapshots_of_codes, ([code_id], SCHEMA_FINGERPRINT)).fetchall()
     code = read_state(rows[0][0]) if rows else None
     return fold_on(cursor, code_id, code)
 

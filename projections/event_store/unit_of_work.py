@@ -14,17 +14,17 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from domain.application import Steps
-from domain.command_bus import CodeCommand, Command, NewCode, Result, recipients_of
+from domain.command_bus import CodeCommand, Command, NewCode, Result, recipient_drafts_in
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
-from domain.commands.code.revoke import RevokeCode, SettleRevoked
+from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events import ReservationEvent
 from domain.model import reservation
 from domain.model.redeem_code import RedeemCode
 from domain.ports import RecipientDraft
-from domain.working_set import Book, Recorded, RememberedKey
+from domain.working_set import Recorded, RememberedKey, WorkingSet
 from projections.database.binary_arrays import BYTEAS, UUIDS, columns
 from projections.database.connection import rows_of
 from projections.event_store import side_tables, vault_rows
@@ -34,8 +34,8 @@ from projections.event_store.codec import decode, encode
 from projections.event_store.recipient_lookup import (
     LOOKS_AT_MOVES,
     may_be_retaken,
-    persons_named,
-    reservations_named,
+    recipients_referenced,
+    reservations_referenced,
     tied_to,
 )
 from projections.event_store.row_mapping import (
@@ -48,7 +48,7 @@ from projections.event_store.row_mapping import (
     case_rows,
     reservation_row,
 )
-from projections.event_store.snapshots import are_due, write_snapshots
+from projections.event_store.snapshots import snapshot_due, write_snapshots
 from projections.sql.event_store import EventStoreSql
 
 OVERDUE_PER_CODE_MAX = 20
@@ -67,17 +67,17 @@ class PostgresUnitOfWork:
         self._conn = conn
         self._cursor = self._new_cursor()
         self._caches = caches
-        self._book = Book()
+        self._book = WorkingSet()
         self._loaded: dict[UUID, int] = {}
 
-    def load(self, commands: Sequence[Command]) -> Steps[Book]:
+    def load(self, commands: Sequence[Command]) -> Steps[WorkingSet]:
         """Lock what the commands touch and read it, in as few round trips as there are kinds of look-up."""
         book = self._book
         self._cursor.execute(EventStoreSql.enter)
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         others = [command for command in commands if not isinstance(command, ReserveUse)]
         by_text = [command for command in others if isinstance(command, CorrectRecipient | RequestRebind)]
-        targets = reservations_named(others)
+        targets = reservations_referenced(others)
         targeted = yield from self._codes_of_reservations(targets)
         yield from self._find_codes([*redeems, *by_text])
         rebinds = [command for command in others if isinstance(command, RequestRebind)]
@@ -90,7 +90,7 @@ class PostgresUnitOfWork:
         codes = CodeLook(self._ask, self._caches.codes)
         yield from codes.ask(streams, issued)
         held = self._ask(EventStoreSql.events_of_reservations, UUIDS.array(sorted(targeted))) if targeted else None
-        drafts = [draft for command in commands for draft in recipients_of(command)]
+        drafts = [draft for command in commands for draft in recipient_drafts_in(command)]
         if drafts:
             yield from self._load_recipients(drafts)
         book.codes.update((yield from codes.take()))
@@ -99,13 +99,13 @@ class PostgresUnitOfWork:
             yield from self._load_for_redeems(redeems)
         if held is not None:
             yield from self._take_reservations(held)
-            yield from self._load_moved()
+            yield from self._load_rebind_sources()
             yield from self._load_newer(targets, commands)
         if others:
             yield from self._load_for_staff(others, targeted)
         return book
 
-    def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
+    def save(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
         """Append events and write every row that follows from them."""
         drafts = [book.new_recipients[digest] for digest in sorted(book.new_recipients)]
         vault_rows.insert_recipients(self._cursor, drafts)
@@ -114,7 +114,7 @@ class PostgresUnitOfWork:
             self._append(book)
             side_tables.insert_outbox(self._cursor, book)
             side_tables.insert_revocations(self._cursor, book)
-        side_tables.remember_keys(self._cursor, commands, results)
+        side_tables.save_idempotency_keys(self._cursor, commands, results)
         yield from side_tables.keep_refusals(self._cursor, self._caches, book, commands, results)
 
     def commit(self) -> Steps[None]:
@@ -145,7 +145,7 @@ class PostgresUnitOfWork:
                 self._caches.codes_of_reservations.put(reservation_id, code_id)
         return found
 
-    def _load_moved(self) -> Steps[None]:
+    def _load_rebind_sources(self) -> Steps[None]:
         """What rebinds of this batch move, for it ends with their success; and what waits for a removal to be sent."""
         book = self._book
         if missing := sorted(tied_to(book) - book.reservations.keys()):
@@ -198,7 +198,7 @@ class PostgresUnitOfWork:
     def _load_for_staff(self, commands: Sequence[Command], targeted: Mapping[UUID, UUID]) -> Steps[None]:
         """What the rarer commands look at besides: the new person's reservations, held ones to undo, known notes."""
         book = self._book
-        persons = persons_named(commands, targeted, book)
+        persons = recipients_referenced(commands, targeted, book)
         if persons:
             pairs = sorted(persons)
             yield from self._hold(
@@ -207,7 +207,7 @@ class PostgresUnitOfWork:
         moved = sorted({command.reservation_id for command in commands if isinstance(command, LOOKS_AT_MOVES)})
         if moved:
             yield from self._hold(EventStoreSql.events_of_moves, moved)
-        revoked = {command.code_id for command in commands if isinstance(command, RevokeCode | SettleRevoked)}
+        revoked = {command.code_id for command in commands if isinstance(command, RevokeCode | ContinueRevocation)}
         if revoked:
             yield from self._hold(EventStoreSql.events_of_held, sorted(revoked), REVOKED_PER_CODE_MAX)
         noted = {command.note.text_id for command in commands if isinstance(command, NoteOnCode | NoteOnReservation)}
@@ -243,7 +243,7 @@ class PostgresUnitOfWork:
         tight = sorted(
             code_id
             for code_id, count in wanted.items()
-            if code_id and (code := book.codes.get(code_id)) and _is_tight(code, count)
+            if code_id and (code := book.codes.get(code_id)) and _may_run_out(code, count)
         )
         if tight:
             overdue = self._ask(EventStoreSql.events_of_overdue, tight, now, OVERDUE_PER_CODE_MAX)
@@ -262,13 +262,13 @@ class PostgresUnitOfWork:
             history = [(version, cast("ReservationEvent", event)) for _, version, event in events]
             self._book.hold(reservation.fold(events[0][0], history))
 
-    def _append(self, book: Book) -> None:
+    def _append(self, book: WorkingSet) -> None:
         self._cursor.execute(EventStoreSql.lock_order)
         self._cursor.execute(EventStoreSql.insert_events, columns(EVENT_KINDS, map(_stored, book.new_events)))
         codes, reservations = book.changed()
         self._cursor.execute(EventStoreSql.upsert_balances, columns(BALANCE_KINDS, map(balance_row, codes)))
         write_snapshots(
-            self._cursor, (code for code in codes if are_due(self._loaded.get(code.code_id, 0), code.version))
+            self._cursor, (code for code in codes if snapshot_due(self._loaded.get(code.code_id, 0), code.version))
         )
         rows = list(map(reservation_row, reservations))
         if rows:
@@ -294,7 +294,7 @@ def _stored(recorded: Recorded) -> tuple[UUID, int, str, bytes]:
     return (recorded.originator_id, recorded.originator_version, *encode(recorded.event))
 
 
-def _is_tight(code: RedeemCode, commands: int) -> bool:
+def _may_run_out(code: RedeemCode, commands: int) -> bool:
     """Whether commands on this code may be refused because of reservations that are not settled."""
     if not code.reserved:
         return code.available is not None and code.available < commands

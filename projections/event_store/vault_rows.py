@@ -6,11 +6,11 @@ from typing import Any, cast
 from psycopg import Cursor
 
 from domain.command_bus import Command, Done, NewCode, Result
-from domain.commands.access.settle_access import RecordRevocation
+from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import RecipientDraft, TextDraft
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 from projections.database.binary_arrays import BYTEAS, SMALLS, TEXTS, UUIDS, columns
 from projections.sql.event_store import EventStoreSql
 from projections.vault.vault import FoundDraft, PrivateText
@@ -27,7 +27,7 @@ def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> 
         cursor.execute(EventStoreSql.insert_recipients, columns(_FOUND_KINDS, rows))
 
 
-def insert_texts(cursor: Cursor[Any], book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+def insert_texts(cursor: Cursor[Any], book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
     """Insert the texts of new codes, and of the notes and replies that new events name."""
     codes: list[tuple[Any, ...]] = []
     texts: list[tuple[Any, ...]] = []
@@ -48,7 +48,7 @@ def insert_texts(cursor: Cursor[Any], book: Book, commands: Sequence[Command], r
 
 
 def _text_of(command: Command) -> TextDraft | None:
-    if isinstance(command, RecordOutcome | RecordBounce | RecordRevocation):
+    if isinstance(command, RecordOutcome | RecordBounce | RecordRemovalOutcome):
         return command.reply
     return cast("TextDraft | None", getattr(command, "note", None))
 

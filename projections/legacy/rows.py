@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from domain.legacy.records import OldCode, OldRecord
+from domain.legacy.records import LegacyCode, LegacyInvite
 from domain.values.number_bounds import USES
 from domain.values.timestamps import LATEST, TimestampError, bounded, read_timestamp
 
@@ -29,7 +29,7 @@ class QueuedPerson(NamedTuple):
     created_at: datetime | None
 
 
-def old_code(row: Mapping[str, Any]) -> OldCode:
+def old_code(row: Mapping[str, Any]) -> LegacyCode:
     """Read a row of `redeem_codes`. Counters below zero are left as they are, for records can replace them.
 
     Raises:
@@ -39,7 +39,7 @@ def old_code(row: Mapping[str, Any]) -> OldCode:
     if limit < 0:
         raise OldRowError(f"max_uses is {limit}, which is below zero")
     validity = _whole(row, "validity_days")
-    return OldCode(
+    return LegacyCode(
         old_id=_whole(row, "id") or 0,
         text=_text(row, "code"),
         used_count=_whole(row, "used_count") or 0,
@@ -60,13 +60,13 @@ def old_code(row: Mapping[str, Any]) -> OldCode:
     )
 
 
-def old_record(row: Mapping[str, Any]) -> OldRecord:
+def old_record(row: Mapping[str, Any]) -> LegacyInvite:
     """Read a row of `invite_records`.
 
     Raises:
         OldRowError: A value can't be what the column is for.
     """
-    return OldRecord(
+    return LegacyInvite(
         old_id=_whole(row, "id") or 0,
         email=_text(row, "email"),
         status=_lower(row.get("status")),

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 from psycopg.rows import dict_row
 
-from domain.legacy.records import OldCode, OldRecord
+from domain.legacy.records import LegacyCode, LegacyInvite
 from projections.legacy.rows import NEEDED, OldRowError, QueuedPerson, old_code, old_record, queued_person
 
 FETCHED = 2000
@@ -36,8 +36,8 @@ class CodeFile(NamedTuple):
     """What the old system knew of one code; `code` None where only records name it."""
 
     text: str
-    code: OldCode | None
-    records: list[OldRecord]
+    code: LegacyCode | None
+    records: list[LegacyInvite]
     troubles: list[Trouble]
 
 

@@ -8,7 +8,7 @@ from typing import Any, LiteralString, NamedTuple
 from projections.database.connection import connect, describe
 from projections.database.errors import unavailable_unless_defect
 from projections.sql.monitoring import MonitoringSql
-from projections.vault.random_source import POOL
+from projections.vault.random_source import RANDOM
 from projections.vault.vault import Vault
 from projections.verification.vault_check import Sample, sample_vault
 
@@ -93,7 +93,7 @@ def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) 
     """
     with unavailable_unless_defect(), connect(database_url) as conn:
         size = conn.execute(MonitoringSql.size_of_vault).fetchall()[0][0]
-        return sample_vault(conn, vault, POOL.uuid(), is_over), size
+        return sample_vault(conn, vault, RANDOM.uuid(), is_over), size
 
 
 def _ask(database_url: str, query: LiteralString, *parameters: object) -> tuple[tuple[Any, ...], datetime]:

@@ -15,7 +15,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from psycopg.rows import namedtuple_row
 
-from domain.events import EVENT_TYPES, Ending, RefundCause
+from domain.events import EVENT_TYPES, AccessEnding, RefundCause
 from projections.database.connection import connect, connection_options
 from projections.database.errors import DEFECTS
 from projections.monitoring.event_counters import CLICK_TO_SENT_S, advance
@@ -76,7 +76,7 @@ KINDS: Final = ("sample", "full")
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _LedgerStats:
     """One look at the ledger."""
 
     is_up: bool = False
@@ -85,7 +85,7 @@ class _Found:
     verified: dict[str, tuple[float, int]] = field(default_factory=dict)
 
 
-class LedgerNumbers:
+class LedgerCollector:
     """The numbers, a few seconds old at most. With the database away the last ones are shown, and that it is away.
 
     Args:
@@ -96,7 +96,7 @@ class LedgerNumbers:
     def __init__(self, database_url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._database_url = database_url
         self._clock = clock
-        self._found = _Found()
+        self._found = _LedgerStats()
         self._looked_at: float | None = None
         self._lock = threading.Lock()
 
@@ -112,7 +112,7 @@ class LedgerNumbers:
         yield from _counters(found)
         yield _click_to_sent(found)
 
-    def _fresh(self) -> _Found:
+    def _fresh(self) -> _LedgerStats:
         with self._lock:
             if self._looked_at is None or self._clock() - self._looked_at >= FRESH_S:
                 try:
@@ -125,7 +125,7 @@ class LedgerNumbers:
                 self._looked_at = self._clock()
             return self._found
 
-    def _look(self) -> _Found:
+    def _look(self) -> _LedgerStats:
         options = connection_options(statement_timeout_ms=STATEMENT_MS_MAX)
         with connect(self._database_url, **options) as conn:
             advance(conn)
@@ -133,7 +133,7 @@ class LedgerNumbers:
                 row = cursor.execute(MonitoringSql.ledger_gauges).fetchall()[0]
             tallies = {(name, label): count for name, label, count in conn.execute(MonitoringSql.all_tallies)}
             verified = {last.kind: (last.at.timestamp(), last.position) for last in last_verified(conn)}
-        return _Found(is_up=True, gauges=_gauges(row), tallies=tallies, verified=verified)
+        return _LedgerStats(is_up=True, gauges=_gauges(row), tallies=tallies, verified=verified)
 
 
 def _gauges(row: Any) -> dict[str, float]:  # noqa: ANN401 - a named tuple made from the columns
@@ -143,7 +143,7 @@ def _gauges(row: Any) -> dict[str, float]:  # noqa: ANN401 - a named tuple made 
     return found
 
 
-def _verifications(found: _Found) -> Iterator[Metric]:
+def _verifications(found: _LedgerStats) -> Iterator[Metric]:
     at = GaugeMetricFamily(
         "ledger_verified_timestamp_seconds",
         "When read models were last compared with the log: a sample each minute, or in full by `ledger verify`.",
@@ -160,7 +160,7 @@ def _verifications(found: _Found) -> Iterator[Metric]:
     yield position
 
 
-def _counters(found: _Found) -> Iterator[Metric]:
+def _counters(found: _LedgerStats) -> Iterator[Metric]:
     def count(name: str, label: str) -> int:
         return found.tallies.get((name, label), 0)
 
@@ -179,12 +179,12 @@ def _counters(found: _Found) -> Iterator[Metric]:
         labels=["status", "reason"],
     )
     for status in CLEANUP_STATUSES:
-        for reason in get_args(Ending):
+        for reason in get_args(AccessEnding):
             cleanup.add_metric([status, reason], count("cleanup", f"{status}/{reason}"))
     yield from (events, attempts, refunds, cleanup)
 
 
-def _click_to_sent(found: _Found) -> Metric:
+def _click_to_sent(found: _LedgerStats) -> Metric:
     """From the click to the mail server's yes, of each reservation's first delivery."""
     buckets: list[tuple[str, float]] = []
     total = 0

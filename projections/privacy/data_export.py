@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain.values.identifiers import EmailAddress
 from projections.read_models.reader import ReservationHistory
-from projections.read_models.support_queries import OwnTry, SupportReader
+from projections.read_models.support_queries import RejectedAttempt, SupportReader
 from projections.sql.privacy import PrivacySql
 from projections.vault.vault import FoundRow
 
@@ -18,7 +18,7 @@ AT_A_TIME: Final = 500
 NEWEST: Final = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 
 
-class Deed(NamedTuple):
+class AuditEntry(NamedTuple):
     """Something that staff did beside the ledger about a person. `reason`: None where none is kept."""
 
     at: datetime
@@ -61,11 +61,11 @@ class PersonReader(SupportReader):
                 texts = [text_id for _, event in found.events if (text_id := getattr(event, "text_id", None))]
                 yield Held(reservation_id, self.hint(found.code_id), found, self.private_texts(texts))
 
-    def tries_of(self, address: EmailAddress) -> list[OwnTry]:
+    def tries_of(self, address: EmailAddress) -> list[RejectedAttempt]:
         """Their refused tries, newest first, under any key."""
         return self.refusals_of_person(self._storage.vault.digests("recipient", address.normal), NEWEST[0], ROWS_MAX)
 
-    def deeds_about(self, subjects: Sequence[UUID]) -> list[Deed]:
+    def audit_of(self, subjects: Sequence[UUID]) -> list[AuditEntry]:
         """What staff did about them or their reservations, oldest first."""
         vault = self._storage.vault
         found = []
@@ -73,13 +73,16 @@ class PersonReader(SupportReader):
             PrivacySql.audit_of_subjects, list(subjects), ROWS_MAX
         ):
             reason = None if sealed is None else vault.open_text(text_id, bytes(sealed), key_id)
-            found.append(Deed(at, act, subject_id, reason))
+            found.append(AuditEntry(at, act, subject_id, reason))
         return found
 
     def beside(self, reservation_ids: Sequence[UUID]) -> dict[str, list[tuple[Any, ...]]]:
         """Rows about their reservations that are neither event nor text."""
-        names = ("idempotency_keys", "outbox")
-        return {name: self._all(f"{name}_of_reservations", list(reservation_ids), ROWS_MAX) for name in names}
+        statements = {
+            "idempotency_keys": PrivacySql.idempotency_keys_of_reservations,
+            "outbox": PrivacySql.outbox_of_reservations,
+        }
+        return {name: self._all(query, list(reservation_ids), ROWS_MAX) for name, query in statements.items()}
 
     def _reservation_ids(self, recipient_id: UUID) -> Iterator[UUID]:
         before = NEWEST

@@ -19,7 +19,7 @@ from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from domain.values.identifiers import EmailAddress
-from projections.database.roles import become_keeper_of_the_vault
+from projections.database.roles import assume_eraser_role
 from projections.read_models.vault_reader import readable
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import Storage
@@ -41,7 +41,7 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class ForgottenList:
+class ErasedIdsFile:
     """Ids of forgotten people in a file beside the database, one JSON object a line, only ever appended to."""
 
     path: Path
@@ -113,7 +113,7 @@ class Outlook(NamedTuple):
     texts: int
 
 
-class Eraser:
+class PersonEraser:
     """Deletes what is known of one person."""
 
     def __init__(self, storage: Storage) -> None:
@@ -163,7 +163,7 @@ class Eraser:
                 _delete_counts(at, digests)
             at.execute(PrivacySql.delete_keys_of_recipient, (recipient_id,))
             texts = at.execute(PrivacySql.texts_of_recipient, {"recipient_id": recipient_id}).fetchall()
-            become_keeper_of_the_vault(conn)
+            assume_eraser_role(conn)
             at.execute(PrivacySql.delete_texts, ([row[0] for row in texts],))
             return at.execute(PrivacySql.delete_recipient, (recipient_id,)).rowcount > 0
 
@@ -172,7 +172,7 @@ class Eraser:
         with self._cursor() as cursor:
             _delete_counts(cursor, list(self._storage.vault.digests("recipient", address.normal)))
 
-    def remembered(self, forgotten: ForgottenList) -> Iterator[UUID]:
+    def remembered(self, forgotten: ErasedIdsFile) -> Iterator[UUID]:
         """Who is in the list and known to the database all the same, as after a restored backup.
 
         Raises:

@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from projections.database.roles import become_keeper_of_the_vault
+from projections.database.roles import assume_eraser_role
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import Storage
 from projections.vault.vault import FoundKind, FoundRow, normal_text
@@ -85,7 +85,7 @@ class KeyRotation:
             rows = at.execute(table.find, {**self._keys, "after": after, "limit": BATCH}).fetchall()
             if not rows:
                 return 0, None
-            become_keeper_of_the_vault(conn)
+            assume_eraser_role(conn)
             self._rewrite(at, table, rows)
         return len(rows), rows[-1][0]
 

@@ -20,7 +20,7 @@ WAIT_BOUNDS_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Upper bounds of the classes of waiting, in seconds; a last class is above them."""
 
 
-class StretchTooLongError(Exception):
+class RangeTooLargeError(Exception):
     """There is more in this stretch of time than can be summed up in time."""
 
 
@@ -34,7 +34,7 @@ class Outcomes(NamedTuple):
     refused: int
 
 
-class BusyCode(NamedTuple):
+class TopCode(NamedTuple):
     """A code with many redemptions; `hint` is the end of its text."""
 
     code_id: UUID
@@ -45,7 +45,7 @@ class BusyCode(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class DashboardData:
     """What happened in a stretch of time.
 
     Attributes:
@@ -63,7 +63,7 @@ class Figures:
     refunds: list[tuple[str, int]]
     waits: list[int]
     middle_waits: tuple[float, float, float] | None
-    busiest: list[BusyCode]
+    busiest: list[TopCode]
 
 
 class Health(NamedTuple):
@@ -89,7 +89,7 @@ class KeptAccess(NamedTuple):
 class DashboardReader(Reader):
     """The dashboard's questions."""
 
-    def figures(self, since: datetime, step: timedelta, steps: int) -> Figures:
+    def figures(self, since: datetime, step: timedelta, steps: int) -> DashboardData:
         """Sum up `steps` steps from a moment on.
 
         Raises:
@@ -104,7 +104,7 @@ class DashboardReader(Reader):
             )
             waits = dict(_ask(cursor, ReadModelsSql.waits, named))
             middle = _ask(cursor, ReadModelsSql.middle_waits, named)[0][0]
-            return Figures(
+            return DashboardData(
                 since=since,
                 until=until,
                 outcomes=[
@@ -114,7 +114,7 @@ class DashboardReader(Reader):
                 refunds=[(row[0], row[1]) for row in _ask(cursor, ReadModelsSql.refunds_by_cause, named)],
                 waits=[waits.get(nth, 0) for nth in range(len(WAIT_BOUNDS_S) + 1)],
                 middle_waits=None if middle is None else (middle[0], middle[1], middle[2]),
-                busiest=[BusyCode(*row) for row in _ask(cursor, ReadModelsSql.busiest_codes, named)],
+                busiest=[TopCode(*row) for row in _ask(cursor, ReadModelsSql.busiest_codes, named)],
             )
 
     def health(self, now: datetime) -> Health:
@@ -135,7 +135,7 @@ class DashboardReader(Reader):
                     cursor.execute(ReadModelsSql.bound_question, (str(QUESTION_MS_MAX),))
                     yield cursor
             except psycopg.errors.QueryCanceled as slow:
-                raise StretchTooLongError from slow
+                raise RangeTooLargeError from slow
 
 
 def _ask(cursor: Cursor[tuple[Any, ...]], query: LiteralString, named: Mapping[str, object]) -> list[tuple[Any, ...]]:

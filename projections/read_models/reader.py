@@ -14,7 +14,7 @@ from domain.model import redeem_code, reservation
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import UNVERIFIED, UnverifiedAddress
-from domain.values.identifiers import MalformedCodeError, likely_codes, normal_code
+from domain.values.identifiers import MalformedCodeError, candidate_codes, normalize_code
 from projections.database.errors import StorageUnavailableError, unavailable_unless_defect
 from projections.event_store.codec import decode
 from projections.read_models.vault_reader import readable
@@ -26,7 +26,7 @@ from projections.storage.bootstrap import Storage
 HISTORY_PAGE = 5_000
 
 
-class HistoryLine(NamedTuple):
+class HistoryEntry(NamedTuple):
     """One event of a code's history, and the code as that event left it."""
 
     position: int
@@ -55,7 +55,7 @@ class CaseRow(NamedTuple):
     closed_how: str | None
 
 
-class KeyFound(NamedTuple):
+class ApiKeyRecord(NamedTuple):
     """A valid API key. `scopes` is None of one that was made with a role."""
 
     key_id: UUID
@@ -85,7 +85,7 @@ class Reader:
     def find_code(self, typed: str) -> UUID | None:
         """The id of a code by its text (in any spelling) or by its id."""
         try:
-            texts = likely_codes(normal_code(typed))
+            texts = candidate_codes(normalize_code(typed))
         except MalformedCodeError:
             return None
         digests = [digest for text in texts for digest in self._storage.vault.digests("code", text)]
@@ -104,7 +104,7 @@ class Reader:
         texts = {digest: normal for normal in normals for digest in vault.digests("code", normal)}
         return {texts[row[0]] for row in self._all(EventStoreSql.code_ids_of_digests, list(texts))} if texts else set()
 
-    def history(self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0) -> Iterator[HistoryLine]:
+    def history(self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0) -> Iterator[HistoryEntry]:
         """Every event of a code in order, each with the balance after it.
 
         Args:
@@ -124,7 +124,7 @@ class Reader:
                 else:
                     code = redeem_code.evolve(code, version, event)
                 if version > after:
-                    yield HistoryLine(position, version, event, code)
+                    yield HistoryEntry(position, version, event, code)
             if len(rows) < HISTORY_PAGE:
                 return
 
@@ -163,10 +163,10 @@ class Reader:
         """How many uses of a code were really sent and not given back since."""
         return int(self._all(ReadModelsSql.count_sent_of_code, code_id)[0][0])
 
-    def key_of_digest(self, digest: bytes, now: datetime) -> KeyFound | None:
+    def key_of_digest(self, digest: bytes, now: datetime) -> ApiKeyRecord | None:
         """An API key that is neither over nor revoked, by its digest."""
         rows = self._all(ReadModelsSql.api_key_of_digest, digest, now)
-        return KeyFound(*rows[0]) if rows else None
+        return ApiKeyRecord(*rows[0]) if rows else None
 
     def codes(self, after: tuple[datetime, UUID], limit: int, *, group: str | None = None) -> list[dict[str, Any]]:
         """One page of balances in order of issue; of one group, if one is named."""

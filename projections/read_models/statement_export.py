@@ -12,11 +12,11 @@ from domain.events import CodeIssued
 from domain.model import redeem_code
 from domain.model.redeem_code import RedeemCode
 from projections.database.connection import rebuild_connection
-from projections.database.copy_reader import copied_events
+from projections.database.copy_reader import read_copied_events
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.codec import decode
 from projections.event_store.snapshots import stable_position
-from projections.read_models.reader import HistoryLine
+from projections.read_models.reader import HistoryEntry
 from projections.sql.read_models import ReadModelsSql
 from projections.sql.transfer import TransferSql
 
@@ -28,7 +28,7 @@ class CodeLine(NamedTuple):
     """A line of a code's history, and whose."""
 
     code_id: UUID
-    line: HistoryLine
+    line: HistoryEntry
 
 
 def statement_lines(database_url: str, begin: Callable[[int], None], only: UUID | None = None) -> Iterator[CodeLine]:
@@ -61,7 +61,7 @@ def _lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterator[Cod
     place, last = (only or FIRST, 0), only or LAST
     while True:
         read = 0
-        with closing(copied_events(conn, ReadModelsSql.copy_log_page, (*place, last, until, PAGE_EVENTS))) as page:
+        with closing(read_copied_events(conn, ReadModelsSql.copy_log_page, (*place, last, until, PAGE_EVENTS))) as page:
             for stored in page:
                 read += 1
                 stream, version, position, topic, state = stored
@@ -71,6 +71,6 @@ def _lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterator[Cod
                 else:
                     code = redeem_code.evolve(code, version, event)
                 place = (code.code_id, version)
-                yield CodeLine(code.code_id, HistoryLine(position, version, event, code))
+                yield CodeLine(code.code_id, HistoryEntry(position, version, event, code))
         if read < PAGE_EVENTS:
             return

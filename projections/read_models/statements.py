@@ -22,12 +22,12 @@ from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 from projections.storage.bootstrap import Storage
 
-MARK_EVERY: Final = 1_000
+CHECKPOINT_EVERY: Final = 1_000
 MARKED_CODES_MAX: Final = 512
 """Codes whose marks are kept; those looked at last."""
 
 
-class StatementLine(NamedTuple):
+class StatementEntry(NamedTuple):
     """One event of a code, and the code before it (None before the first one) and after it."""
 
     position: int
@@ -62,7 +62,7 @@ class Statements(Reader):
 
     def version_at(self, code_id: UUID, moment: datetime) -> int:
         """The version that a code had at a moment; 0 before it was issued. `at` never falls along a stream."""
-        marks = self._marks_until(code_id, self.head(code_id))
+        marks = self._balance_checkpoints(code_id, self.head(code_id))
         before = bisect_right(marks, moment, key=lambda mark: mark.last_at)
         version = marks[before - 1].version if before else 0
         for line in self._fold(code_id, marks[before - 1] if before else None):
@@ -76,14 +76,14 @@ class Statements(Reader):
         lines = self.lines(code_id, [version])
         return lines[0].code if lines else None
 
-    def lines(self, code_id: UUID, versions: Sequence[int]) -> list[StatementLine]:
+    def lines(self, code_id: UUID, versions: Sequence[int]) -> list[StatementEntry]:
         """The events of these versions, in their order, each with the balance after it."""
         wanted = sorted({version for version in versions if version > 0})
         if not wanted:
             return []
-        marks = self._marks_until(code_id, wanted[-1])
-        found: dict[int, StatementLine] = {}
-        for block, group in groupby(wanted, key=lambda version: (version - 1) // MARK_EVERY):
+        marks = self._balance_checkpoints(code_id, wanted[-1])
+        found: dict[int, StatementEntry] = {}
+        for block, group in groupby(wanted, key=lambda version: (version - 1) // CHECKPOINT_EVERY):
             asked = set(group)
             for line in self._fold(code_id, marks[block - 1] if block else None, max(asked)):
                 if line.version in asked:
@@ -121,12 +121,12 @@ class Statements(Reader):
         rows = self._all(ReadModelsSql.versions_of_reservation, reservation_id)
         return (rows[0][0], list(rows[0][1])) if rows else None
 
-    def _marks_until(self, code_id: UUID, version: int) -> list[RedeemCode]:
+    def _balance_checkpoints(self, code_id: UUID, version: int) -> list[RedeemCode]:
         """Marks at every thousandth version up to this one; more may come along."""
         marks = self._marks.get(code_id, [])
         last = marks[-1] if marks else None
-        if version - (last.version if last else 0) >= MARK_EVERY:
-            new = [line.code for line in self._fold(code_id, last, version) if line.version % MARK_EVERY == 0]
+        if version - (last.version if last else 0) >= CHECKPOINT_EVERY:
+            new = [line.code for line in self._fold(code_id, last, version) if line.version % CHECKPOINT_EVERY == 0]
             marks = [*marks, *new]
         if marks:
             with self._lock:
@@ -136,11 +136,11 @@ class Statements(Reader):
                     self._marks.popitem(last=False)
         return marks
 
-    def _fold(self, code_id: UUID, code: RedeemCode | None, until: int | None = None) -> Iterator[StatementLine]:
+    def _fold(self, code_id: UUID, code: RedeemCode | None, until: int | None = None) -> Iterator[StatementEntry]:
         """Events after a known state (or all of them), each with the state after it."""
         version = code.version if code else 0
         while until is None or version < until:
-            limit = MARK_EVERY if until is None else min(HISTORY_PAGE, until - version)
+            limit = CHECKPOINT_EVERY if until is None else min(HISTORY_PAGE, until - version)
             rows = self._all(EventStoreSql.stream_events, code_id, version, limit)
             for position, version, topic, state in rows:
                 event, before = decode(topic, bytes(state)), code
@@ -148,6 +148,6 @@ class Statements(Reader):
                     code = redeem_code.opened(code_id, version, cast("CodeIssued", event))
                 else:
                     code = redeem_code.evolve(code, version, event)
-                yield StatementLine(position, version, event, before, code)
+                yield StatementEntry(position, version, event, before, code)
             if not rows:
                 return

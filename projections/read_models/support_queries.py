@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, NamedTuple, cast
 from uuid import UUID
 
-from domain.events import RebindReserved, ReservationOpened, UseReserved
+from domain.events import RebindReserved, ReservationStarted, UseReserved
 from domain.values.identifiers import EmailAddress
 from projections.event_store.codec import decode, topics_of
 from projections.read_models.reader import Reader
@@ -16,9 +16,9 @@ from projections.sql.read_models import ReadModelsSql
 
 STRETCH: Final = 2_000
 """Rows of the log that are looked through for one page of recent work."""
-REQUESTS_WITHIN: Final = 200_000
+REQUEST_SCAN_LIMIT: Final = 200_000
 """Rows of the log that are looked through for a request id: a fraction of a second."""
-CAUSED_WITHIN: Final = 20_000
+CAUSATION_SCAN_LIMIT: Final = 20_000
 """Events of one code after a cause in which its effects are looked for."""
 COUNTED_MAX: Final = 100
 
@@ -26,7 +26,7 @@ Place = tuple[datetime, UUID]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class ReservationSummary:
     """One reservation in a list. `address` is clear: whoever shows it masks it; None if it was forgotten.
 
     `hint` is the end of the code's text.
@@ -50,7 +50,7 @@ class Card:
     hint: str | None
 
 
-class RecentWork(NamedTuple):
+class RecentReservations(NamedTuple):
     """Reservations, newest first, and the position from which the next page goes on; None at the log's beginning."""
 
     ids: list[UUID]
@@ -65,7 +65,7 @@ class RefusedTry(NamedTuple):
     address: str | None
 
 
-class OwnTry(NamedTuple):
+class RejectedAttempt(NamedTuple):
     """A refused try of one person. `hint` is the end of the code's text."""
 
     code_id: UUID
@@ -83,7 +83,7 @@ class Held(NamedTuple):
     parked: int
 
 
-class Drifting(NamedTuple):
+class DriftedCode(NamedTuple):
     """A code whose rows were found to differ from the log."""
 
     code_id: UUID
@@ -95,23 +95,25 @@ class Drifting(NamedTuple):
 class SupportReader(Reader):
     """Support's questions; each is bounded."""
 
-    def recent(self, before: int, limit: int) -> RecentWork:
+    def recent(self, before: int, limit: int) -> RecentReservations:
         """The newest reservations of all codes, from a position of the log down."""
         rows = self._all(
             ReadModelsSql.newest_log_rows, before, STRETCH, [*topics_of(UseReserved), *topics_of(RebindReserved)]
         )
-        ids = [cast("ReservationOpened", decode(row[1], bytes(row[2]))).reservation_id for row in rows[:limit]]
+        ids = [cast("ReservationStarted", decode(row[1], bytes(row[2]))).reservation_id for row in rows[:limit]]
         if len(rows) > limit:
-            return RecentWork(ids, rows[limit - 1][0])
+            return RecentReservations(ids, rows[limit - 1][0])
         lowest = self._all(ReadModelsSql.lowest_of_newest_log_rows, before, STRETCH)[0][0]
-        return RecentWork(ids, lowest if lowest is not None and lowest > 1 else None)
+        return RecentReservations(ids, lowest if lowest is not None and lowest > 1 else None)
 
-    def cards(self, reservation_ids: Sequence[UUID]) -> list[Card]:
+    def cards(self, reservation_ids: Sequence[UUID]) -> list[ReservationSummary]:
         """Reservations by their ids, in that order; unknown ones are left out."""
         found = {}
         for row in self._all(ReadModelsSql.reservation_cards, list(reservation_ids)):
             fields, hint, address = row[:14], row[14], readable(self._storage.vault, "recipient", row[15:])
-            found[row[0]] = Card(**dict(zip(_CARD_FIELDS, fields, strict=True)), address=address, hint=hint)
+            found[row[0]] = ReservationSummary(
+                **dict(zip(_CARD_FIELDS, fields, strict=True)), address=address, hint=hint
+            )
         return [found[key] for key in reservation_ids if key in found]
 
     def recipient_of(self, address: EmailAddress) -> UUID | None:
@@ -153,9 +155,11 @@ class SupportReader(Reader):
             for at, reason, *row in self._all(ReadModelsSql.refusals_of_code, code_id, until, limit)
         ]
 
-    def refusals_of_person(self, digests: Sequence[bytes], until: datetime, limit: int) -> list[OwnTry]:
+    def refusals_of_person(self, digests: Sequence[bytes], until: datetime, limit: int) -> list[RejectedAttempt]:
         """The newest refused tries of one person on all codes, by the digests of their address."""
-        return [OwnTry(*row) for row in self._all(ReadModelsSql.refusals_of_person, list(digests), until, limit)]
+        return [
+            RejectedAttempt(*row) for row in self._all(ReadModelsSql.refusals_of_person, list(digests), until, limit)
+        ]
 
     def digests_of(self, recipient_id: UUID) -> list[bytes]:
         """Digests of a person who is known; none of one who is not."""
@@ -180,7 +184,7 @@ class SupportReader(Reader):
         named = {
             "code_id": code_id,
             "version": version,
-            "until": version + CAUSED_WITHIN,
+            "until": version + CAUSATION_SCAN_LIMIT,
             "inside": b'"caused_by":%d,' % version,
             "at_end": b'"caused_by":%d}' % version,
             "limit": limit,
@@ -197,13 +201,13 @@ class SupportReader(Reader):
             limit: Most events to give.
         """
         needle = b'"request_id":"%s"' % request_id.encode()
-        named = {"before": before, "stretch": REQUESTS_WITHIN, "needle": needle, "limit": limit}
+        named = {"before": before, "stretch": REQUEST_SCAN_LIMIT, "needle": needle, "limit": limit}
         with self._cursor() as cursor:
             return [(row[0], row[1]) for row in cursor.execute(EventStoreSql.events_of_request, named).fetchall()]
 
-    def drifting(self, limit: int) -> list[Drifting]:
+    def drifting(self, limit: int) -> list[DriftedCode]:
         """Codes whose rows were found to differ from the log, longest known first."""
-        return [Drifting(*row) for row in self._all(ReadModelsSql.drifting, limit)]
+        return [DriftedCode(*row) for row in self._all(ReadModelsSql.drifting, limit)]
 
     def count_open_cases(self) -> int:
         """How many cases wait for a person."""
@@ -214,4 +218,4 @@ class SupportReader(Reader):
         return [(row[1], row[0]) for row in self._all(ReadModelsSql.stuck_reservations, due_before, *after, limit)]
 
 
-_CARD_FIELDS = [name for name in Card.__dataclass_fields__ if name not in {"address", "hint"}]
+_CARD_FIELDS = [name for name in ReservationSummary.__dataclass_fields__ if name not in {"address", "hint"}]

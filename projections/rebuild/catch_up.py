@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import structs
 from psycopg import Connection
 
-from domain.events import CodeIssued, Event, ReservationEvent, ReservationOpened
+from domain.events import CodeIssued, Event, ReservationEvent, ReservationStarted
 from domain.model import redeem_code, reservation
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -96,7 +96,7 @@ class Tail:
                 continue
             if before is not None:
                 after = reservation.evolve(before, at.version, event)
-            elif isinstance(event, ReservationOpened):
+            elif isinstance(event, ReservationStarted):
                 after = reservation.opened(at.code_id, at.version, event)
             else:
                 self._watch.poison(_poison(at, f"no event before it opens reservation {event.reservation_id}"))

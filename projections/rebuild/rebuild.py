@@ -26,8 +26,8 @@ from projections.rebuild.diff import Difference, count_differences, differences
 from projections.rebuild.lock import RebuildRunningError, hold_guard
 from projections.rebuild.shadow_builder import Builder
 from projections.rebuild.shadow_tables import Shadow, check_swappable, drop_leftovers, lock_to_read, tables_of
-from projections.replay.log_fold import SIZES, Sizes
-from projections.replay.observer import NoWatch, Progress
+from projections.replay.log_fold import DEFAULT_LIMITS, MemoryLimits
+from projections.replay.observer import NullObserver, Progress
 from projections.replay.worker_pool import workers_here
 from projections.sql.event_store import EventStoreSql
 from projections.sql.rebuild import RebuildSql
@@ -70,7 +70,7 @@ class Wish:
     only: UUID | None = None
     apply: bool = False
     listed_max: int = LISTED_MAX
-    sizes: Sizes = SIZES
+    sizes: MemoryLimits = DEFAULT_LIMITS
     workers: int = field(default_factory=workers_here)
 
 
@@ -171,7 +171,7 @@ class _Run:
         # One code's rows are few, and those that are only looked at are never swapped: nobody else need see them.
         self._shadow = Shadow(writer, tables, temporary=wish.only is not None or not wish.apply)
         self._builder = Builder(
-            *(reader, writer, self._shadow, NoWatch(), progress, wish.only), sizes=wish.sizes, workers=wish.workers
+            *(reader, writer, self._shadow, NullObserver(), progress, wish.only), sizes=wish.sizes, workers=wish.workers
         )
 
     def run(self, database_url: str) -> Report:

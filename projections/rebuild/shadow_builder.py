@@ -15,9 +15,9 @@ from projections.rebuild.shadow_tables import Shadow
 from projections.rebuild.throttle import Pace
 from projections.replay.findings import Findings
 from projections.replay.jobs import JobDoer, fold_jobs, parts_of
-from projections.replay.log_fold import SIZES, Sizes
+from projections.replay.log_fold import DEFAULT_LIMITS, MemoryLimits
 from projections.replay.observer import Progress, ReadEvent, Watch
-from projections.replay.protocol import CheckTiles, Closed, FoldStreams, Found, Job, Late, Start, Told
+from projections.replay.protocol import CheckTiles, ClosedCases, FoldStreams, Found, Job, Late, Start, Told
 from projections.replay.worker_pool import FoldPool, Heard
 from projections.sql.rebuild import RebuildSql
 
@@ -89,7 +89,7 @@ class Builder:
         progress: Progress,
         only: UUID | None = None,
         *,
-        sizes: Sizes = SIZES,
+        sizes: MemoryLimits = DEFAULT_LIMITS,
         workers: int = 0,
     ) -> None:
         self._reader, self._writer, self.shadow = reader, writer, shadow
@@ -158,7 +158,7 @@ class Builder:
                     self._read(word.events, until)
                 case Late():
                     self._sink.copy_late(word.places)
-                case Closed():
+                case ClosedCases():
                     self._sink.closed_cases += word.rows
                 case Found():
                     self._watch.merge(Findings(word.kept, word.counts, word.stopped))

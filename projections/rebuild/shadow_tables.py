@@ -14,7 +14,7 @@ from psycopg import Connection, sql
 
 from projections.database.errors import SchemaMismatchError
 from projections.event_store.row_mapping import PROJECTIONS
-from projections.replay.copy_writer import HEADER, TRAILER, WriteRow, row_writer
+from projections.replay.copy_writer import HEADER, TRAILER, WriteRow, binary_row_encoder
 from projections.sql.rebuild import RebuildSql
 
 SHADOW_SCHEMA = "ledger_rebuild"
@@ -85,7 +85,7 @@ def _read_table(conn: Connection[Any], name: str) -> Table:
         raise SchemaMismatchError(f"the database has no table {name}: run `ledger migrate`")
     oid, schema, owner, options = row
     columns = conn.execute(RebuildSql.columns_of_table, (oid,)).fetchall()
-    if row_writer(PROJECTIONS[name], [column[1] for column in columns]) is None:
+    if binary_row_encoder(PROJECTIONS[name], [column[1] for column in columns]) is None:
         raise SchemaMismatchError(f"the columns of {name} are not those that this version writes")
     return Table(
         name,
@@ -270,7 +270,7 @@ def drop_leftovers(conn: Connection[Any]) -> None:
 
 
 def _writer_of(table: Table) -> WriteRow:
-    write = row_writer(PROJECTIONS[table.name], table.types)
+    write = binary_row_encoder(PROJECTIONS[table.name], table.types)
     if write is None:
         raise AssertionError("a table is read only if its rows can be written")
     return write

@@ -8,10 +8,10 @@ from psycopg import Connection
 
 from projections.sql.event_store import EventStoreSql
 
-BUSY_PER_S: Final = 200
+BUSY_EVENTS_PER_S: Final = 200
 """Events per second from which on others count as busy: a tenth of what two cores can do."""
 LOOK_S: Final = 0.25
-PAUSE: Final = 3.0
+PAUSE_RATIO: Final = 3.0
 """For as long as the database worked for us, times this, it may then work for others only.
 
 Measured 2026-11-25 on two cores, 4,000 redeems a second and rebuilds one after the other: with 0.5 and with 1 redeems
@@ -47,14 +47,14 @@ class Pace:
         seconds = self._clock() - began
         self._look()
         if self.is_busy:
-            self._sleep(min(seconds * PAUSE, PAUSE_S_MAX))
+            self._sleep(min(seconds * PAUSE_RATIO, PAUSE_S_MAX))
 
     def _look(self) -> None:
         since = self._clock() - self._looked_at
         if since < LOOK_S:
             return
         position = self._head()
-        self.is_busy = position - self._position > BUSY_PER_S * since
+        self.is_busy = position - self._position > BUSY_EVENTS_PER_S * since
         self._position, self._looked_at = position, self._clock()
 
     def _head(self) -> int:

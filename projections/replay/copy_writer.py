@@ -21,7 +21,7 @@ Write = Callable[[Any], bytes]
 WriteRow = Callable[[Sequence[Any]], bytes]
 
 
-def row_writer(kinds: Sequence[Kind], column_types: Sequence[int]) -> WriteRow | None:
+def binary_row_encoder(kinds: Sequence[Kind], column_types: Sequence[int]) -> WriteRow | None:
     """What writes rows of these kinds into columns of these types (OIDs); None if they do not fit."""
     if len(kinds) != len(column_types):
         return None

@@ -10,7 +10,7 @@ from domain.model.invariants import Corrections, broken_code_rules, broken_reser
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.values.group_name import ADDRESS
-from projections.database.copy_reader import Stored
+from projections.database.copy_reader import StoredRow
 from projections.replay.findings import FINDINGS_MAX, Finding, Findings
 from projections.replay.observer import PoisonEventError, ReadEvent
 
@@ -31,7 +31,7 @@ class RuleWatch:
         self.stopped: set[UUID] = set()
         self._corrections = Corrections()
 
-    def state(self, stored: Stored) -> None:
+    def state(self, stored: StoredRow) -> None:
         """No event holds an e-mail address; few hold the sign at all, so the pattern is tried on few."""
         if b"@" in stored[4] and _ADDRESS.search(stored[4]):
             stream, version, position, topic, _ = stored

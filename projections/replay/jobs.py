@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from projections.replay.log_fold import LogFold, Sink, Sizes, Streams, fold_streams
+from projections.replay.log_fold import LogFold, MemoryLimits, Sink, Streams, fold_streams
 from projections.replay.observer import Watch
 from projections.replay.protocol import CheckTiles, FoldStreams, Job
 from projections.replay.tile_check import check_tiles
@@ -64,7 +64,7 @@ class JobDoer:
         sink: Sink,
         watch: Watch,
         until: int,
-        sizes: Sizes,
+        sizes: MemoryLimits,
         read: Callable[[int], object],
     ) -> None:
         self._conn, self._sink, self._watch = conn, sink, watch

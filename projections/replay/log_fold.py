@@ -16,18 +16,18 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from domain.events import CaseClosed, CaseOpened, CodeIssued, Event, ReservationEvent, ReservationOpened
+from domain.events import CaseClosed, CaseOpened, CodeIssued, Event, ReservationEvent, ReservationStarted
 from domain.model import redeem_code, reservation
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
-from projections.database.copy_reader import Stored, copied_events
+from projections.database.copy_reader import StoredRow, read_copied_events
 from projections.event_store.codec import UnreadableEventError, decode
 from projections.event_store.row_mapping import balance_row, case_rows, reservation_row
 from projections.replay.observer import PoisonEventError, ReadEvent, Watch
 from projections.sql.read_models import ReadModelsSql
 
 
-class Sizes(NamedTuple):
+class MemoryLimits(NamedTuple):
     """What bounds the memory.
 
     Attributes:
@@ -41,7 +41,7 @@ class Sizes(NamedTuple):
     tail_events: int = 5_000
 
 
-SIZES = Sizes()
+DEFAULT_LIMITS = MemoryLimits()
 _CASES = frozenset({CaseOpened, CaseClosed})
 
 
@@ -90,7 +90,7 @@ def fold_streams(
     place: tuple[UUID, int] | None = (streams.first, 0)
     while place is not None:
         params = (*place, streams.last, until, page_events)
-        with closing(copied_events(conn, ReadModelsSql.copy_log_page, params)) as events:
+        with closing(read_copied_events(conn, ReadModelsSql.copy_log_page, params)) as events:
             count, last = fold.take(events)
         place = (UUID(bytes=last[0]), last[1]) if last is not None and count == page_events else None
         read(count)
@@ -100,7 +100,7 @@ def fold_streams(
 class LogFold:
     """Folds streams one after the other with the folds of the live path."""
 
-    def __init__(self, sink: Sink, watch: Watch, held_max: int = SIZES.held_max) -> None:
+    def __init__(self, sink: Sink, watch: Watch, held_max: int = DEFAULT_LIMITS.held_max) -> None:
         self._sink, self._watch, self._held_max = sink, watch, held_max
         self._looks = watch.looks
         self._put_code, self._put_item, self._put_case = map(sink.rows.get, ("code_balances", "reservations", "cases"))
@@ -116,7 +116,7 @@ class LogFold:
         self._given_out = False
         self._cases: list[tuple[UUID, Event]] = []
 
-    def take(self, events: Iterable[Stored]) -> tuple[int, Stored | None]:
+    def take(self, events: Iterable[StoredRow]) -> tuple[int, StoredRow | None]:
         """More events, in order of stream and version.
 
         Returns:
@@ -148,7 +148,7 @@ class LogFold:
         if not self._is_broken:
             if self._code is not None and self._put_code:
                 self._put_code(balance_row(self._code))
-            self._give_out(len(self._held))
+            self._flush_rows(len(self._held))
             self._give_out_cases()
         self._held.clear()
         self._cases.clear()
@@ -162,7 +162,7 @@ class LogFold:
         except PoisonEventError as stopped:
             raise stopped from cause
 
-    def _fold(self, stored: Stored) -> None:
+    def _fold(self, stored: StoredRow) -> None:
         _, version, position, topic, state = stored
         if version != self._version + 1 or position <= self._position:
             _check_place(self._version, self._position, stored)
@@ -195,7 +195,7 @@ class LogFold:
         before = self._held.pop(key, None)
         if before is not None:
             after = reservation.evolve(before, version, event)
-        elif isinstance(event, ReservationOpened):
+        elif isinstance(event, ReservationStarted):
             after = reservation.opened(self._code_id, version, event)
         elif self._given_out:
             self._sink.late(ReadEvent(position, self._code_id, version, event))
@@ -206,11 +206,11 @@ class LogFold:
             self._watch.item_event(ReadEvent(position, self._code_id, version, event), before, after)
         self._held[key] = after
         if len(self._held) > self._held_max:
-            self._give_out(len(self._held) // 2)
+            self._flush_rows(len(self._held) // 2)
             self._give_out_cases()
             self._given_out = True
 
-    def _give_out(self, count: int) -> None:
+    def _flush_rows(self, count: int) -> None:
         """Rows of the reservations that were touched longest ago."""
         put = self._put_item
         for key in list(islice(self._held, count)):
@@ -228,7 +228,7 @@ class LogFold:
         self._cases.clear()
 
 
-def _check_place(version: int, position: int, stored: Stored) -> None:
+def _check_place(version: int, position: int, stored: StoredRow) -> None:
     """A stream has versions from 1 on without gaps, and positions rise with them."""
     if stored[1] != version + 1:
         raise PoisonEventError(stored, f"version {version + 1} is missing before it")

@@ -6,7 +6,7 @@ from uuid import UUID
 from domain.events import Event
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
-from projections.database.copy_reader import Stored
+from projections.database.copy_reader import StoredRow
 from projections.replay.findings import Finding, Findings
 
 
@@ -22,7 +22,7 @@ class ReadEvent(NamedTuple):
 class PoisonEventError(Exception):
     """An event of the log can't be read, or can't follow the one before it. Says which, and why."""
 
-    def __init__(self, stored: Stored, why: str) -> None:
+    def __init__(self, stored: StoredRow, why: str) -> None:
         stream, self.version, self.position, self.topic, _ = self.stored = stored
         self.code_id, self.why = UUID(bytes=stream), why
         super().__init__(
@@ -39,7 +39,7 @@ class Watch(Protocol):
 
     looks: bool
 
-    def state(self, stored: Stored) -> None:
+    def state(self, stored: StoredRow) -> None:
         """What is stored of an event."""
 
     def code_event(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
@@ -61,12 +61,12 @@ class Watch(Protocol):
         """What a watch in another process found."""
 
 
-class NoWatch:
+class NullObserver:
     """Looks at nothing and stops at the first event that can't be read."""
 
     looks = False
 
-    def state(self, stored: Stored) -> None:
+    def state(self, stored: StoredRow) -> None:
         """Nothing."""
 
     def code_event(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from projections.database.copy_reader import Stored
+from projections.database.copy_reader import StoredRow
 from projections.replay.findings import Finding
 
 _FRAME = struct.Struct(">BI")
@@ -67,7 +67,7 @@ class Late(Struct, frozen=True, tag=True):
     places: list[tuple[UUID, int]]
 
 
-class Closed(Struct, frozen=True, tag=True):
+class ClosedCases(Struct, frozen=True, tag=True):
     """Ends of cases whose rows were given out before."""
 
     rows: list[tuple[UUID, datetime, str]]
@@ -76,7 +76,7 @@ class Closed(Struct, frozen=True, tag=True):
 class Poisoned(Struct, frozen=True, tag=True):
     """An event that stops everything."""
 
-    stored: Stored
+    stored: StoredRow
     why: str
 
 
@@ -88,7 +88,7 @@ class Found(Struct, frozen=True, tag=True):
     stopped: list[UUID]
 
 
-class Away(Struct, frozen=True, tag=True):
+class DatabaseUnavailable(Struct, frozen=True, tag=True):
     """The database is away."""
 
     why: str
@@ -99,7 +99,7 @@ class Done(Struct, frozen=True, tag=True):
 
 
 Job = FoldStreams | CheckTiles
-Word = Told | Late | Closed | Poisoned | Found | Away | Done
+Word = Told | Late | ClosedCases | Poisoned | Found | DatabaseUnavailable | Done
 
 _encode = msgspec.msgpack.Encoder().encode
 _start = msgspec.msgpack.Decoder(Start).decode

@@ -12,10 +12,10 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from projections.database.copy_reader import Stored, copied_events
+from projections.database.copy_reader import StoredRow, read_copied_events
 from projections.replay.findings import Finding
 from projections.sql.rebuild import RebuildSql
-from projections.transparency_log.merkle import complete_root
+from projections.transparency_log.merkle import perfect_tree_root
 from projections.transparency_log.tile_log import HASH_BYTES, TILE, TreeSize, split_hashes, stored_leaf
 
 UNALTERED = "proof: events are what the Merkle log says"
@@ -65,13 +65,15 @@ def check_tiles(conn: Connection[Any], first: int, last: int, tree: TreeSize) ->
             tiles[0] = tiles[0]._replace(start=0)
         if tiles[-1].number == end:
             tiles.append(_Tile(end + 1, tree.position + 1, b"", None))
-        with closing(copied_events(conn, RebuildSql.copy_log_stretch, (tiles[0].start, tiles[-1].start))) as events:
+        with closing(
+            read_copied_events(conn, RebuildSql.copy_log_stretch, (tiles[0].start, tiles[-1].start))
+        ) as events:
             yield from _check(events, tiles, tree)
 
 
-def _check(events: Iterator[Stored], tiles: list[_Tile], tree: TreeSize) -> Iterator[Finding]:
+def _check(events: Iterator[StoredRow], tiles: list[_Tile], tree: TreeSize) -> Iterator[Finding]:
     """All but the last of these tiles, which says where the others end."""
-    waiting: Stored | None = None
+    waiting: StoredRow | None = None
     for tile, following in pairwise(tiles):
         own = [waiting] if waiting else []
         waiting = None
@@ -83,13 +85,13 @@ def _check(events: Iterator[Stored], tiles: list[_Tile], tree: TreeSize) -> Iter
         yield from _compare(tile, own, min(TILE, tree.size - tile.number * TILE), tree)
 
 
-def _compare(tile: _Tile, events: list[Stored], expected: int, tree: TreeSize) -> Iterator[Finding]:
+def _compare(tile: _Tile, events: list[StoredRow], expected: int, tree: TreeSize) -> Iterator[Finding]:
     found = [stored_leaf(stream, version, topic, state) for stream, version, _, topic, state in events]
     if len(tile.hashes) < expected * HASH_BYTES:
         yield about_tree(WHOLE_TREE, tree.position, f"tile {tile.number} of level 0 holds fewer hashes than it should")
         return
     recorded = split_hashes(tile.hashes)[:expected]
-    if tile.above is not None and complete_root(recorded) != tile.above:
+    if tile.above is not None and perfect_tree_root(recorded) != tile.above:
         yield about_tree(WHOLE_TREE, tree.position, f"tile {tile.number} of level 0 is altered")
     if found == recorded:
         return

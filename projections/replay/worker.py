@@ -19,14 +19,14 @@ from psycopg import Connection
 from projections.database.connection import rebuild_connection
 from projections.database.errors import DEFECTS
 from projections.event_store.row_mapping import PROJECTIONS
-from projections.replay.copy_writer import WriteRow, row_writer
+from projections.replay.copy_writer import WriteRow, binary_row_encoder
 from projections.replay.invariant_observer import RuleWatch
 from projections.replay.jobs import JobDoer
-from projections.replay.log_fold import Sizes
-from projections.replay.observer import NoWatch, PoisonEventError, ReadEvent
+from projections.replay.log_fold import MemoryLimits
+from projections.replay.observer import NullObserver, PoisonEventError, ReadEvent
 from projections.replay.protocol import (
-    Away,
-    Closed,
+    ClosedCases,
+    DatabaseUnavailable,
     Done,
     Found,
     Late,
@@ -61,7 +61,7 @@ def main() -> int:
     except DEFECTS:
         raise
     except psycopg.Error as away:
-        send(words, Away(str(away).strip()))
+        send(words, DatabaseUnavailable(str(away).strip()))
     except PoisonEventError as poison:
         send(words, Poisoned(poison.stored, poison.why))
     except (BrokenPipeError, EOFError):
@@ -78,8 +78,8 @@ def _work(start: Start, conn: Connection[Any], jobs: IO[bytes], words: IO[bytes]
         sink.flush()
         send(words, Told(events))
 
-    sizes = Sizes(start.page_events, start.held_max)
-    doer = JobDoer(conn, sink, rules or NoWatch(), start.until, sizes, read)
+    sizes = MemoryLimits(start.page_events, start.held_max)
+    doer = JobDoer(conn, sink, rules or NullObserver(), start.until, sizes, read)
     while (job := receive_job(jobs)) is not None:
         doer.do(job)
         sink.flush()
@@ -98,7 +98,7 @@ class _PipeSink:
         self._parts: dict[int, list[bytes]] = {}
         self.rows: dict[str, Callable[[tuple[Any, ...]], object]] = {}
         for number, (name, kinds) in enumerate(PROJECTIONS.items()):
-            if name in columns and (write := row_writer(kinds, columns[name])):
+            if name in columns and (write := binary_row_encoder(kinds, columns[name])):
                 self.rows[name] = partial(self._put, number, self._parts.setdefault(number, []), write)
 
     def late(self, event: ReadEvent) -> None:
@@ -117,7 +117,7 @@ class _PipeSink:
             send(self._words, Late(self._late))
             self._late.clear()
         if self._closed:
-            send(self._words, Closed(self._closed))
+            send(self._words, ClosedCases(self._closed))
             self._closed.clear()
 
     def _put(self, number: int, parts: list[bytes], write: WriteRow, row: tuple[Any, ...]) -> None:

@@ -15,7 +15,7 @@ from typing import IO, Final, Self, cast
 import psycopg
 
 from projections.replay.observer import PoisonEventError
-from projections.replay.protocol import Away, Done, Job, Poisoned, Start, Word, receive, send
+from projections.replay.protocol import DatabaseUnavailable, Done, Job, Poisoned, Start, Word, receive, send
 
 WORKERS_MAX: Final = 4
 WAITING_MAX: Final = 16
@@ -88,7 +88,7 @@ class FoldPool:
                 case None:
                     status = self._processes[number].wait(END_S_MAX)
                     raise WorkerDiedError(f"a process that folds the log ended with {status}: nothing was changed")
-                case Away():
+                case DatabaseUnavailable():
                     raise psycopg.OperationalError(word.why)
                 case Poisoned():
                     raise PoisonEventError(word.stored, word.why)
@@ -108,9 +108,9 @@ class FoldPool:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )
         self._processes.append(process)
-        stand_back(process.pid)
+        lower_priority(process.pid)
         words = cast("IO[bytes]", process.stdout)
-        _widen(words)
+        _enlarge_pipe(words)
         threading.Thread(target=self._listen, args=(number, words), daemon=True).start()
         send(cast("IO[bytes]", process.stdin), self._start)
 
@@ -150,7 +150,7 @@ class FoldPool:
                 self._heard.get_nowait()
 
 
-def _widen(pipe: IO[bytes]) -> None:
+def _enlarge_pipe(pipe: IO[bytes]) -> None:
     """A bigger buffer in the kernel, where it can be had: fewer changes between processes."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl  # noqa: PLC0415 - not on every platform
@@ -162,7 +162,7 @@ NICENESS: Final = 10
 """Redeems go first: on a busy machine such a process gets a tenth of what one of theirs gets, on an idle one all."""
 
 
-def stand_back(pid: int = 0) -> None:
+def lower_priority(pid: int = 0) -> None:
     """Let a process (this one, if none is named) stand back for others, for good: ordinary users can't undo it."""
     with contextlib.suppress(OSError):  # it has ended already
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)

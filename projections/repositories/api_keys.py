@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from projections.database.roles import become_keeper_of_the_vault, become_running_role
+from projections.database.roles import assume_eraser_role, become_running_role
 from projections.read_models.reader import Reader
 from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import PrivateText
@@ -45,7 +45,7 @@ class ApiKeys(Reader):
         named |= {"text_id": name.text_id, "staff_id": staff_id}
         with self._cursor() as cursor, cursor.connection.transaction():
             cursor.execute(RepositoriesSql.insert_key_name, sealed)
-            become_keeper_of_the_vault(cursor.connection)
+            assume_eraser_role(cursor.connection)
             found = cursor.execute(RepositoriesSql.insert_named_key, named).fetchall()
             become_running_role(cursor.connection)
         return bool(found)
@@ -53,7 +53,7 @@ class ApiKeys(Reader):
     def revoke(self, key_id: UUID, now: datetime) -> bool:
         """From now on it opens nothing; False if there is no such key or it was so before."""
         with self._cursor() as cursor, cursor.connection.transaction():
-            become_keeper_of_the_vault(cursor.connection)
+            assume_eraser_role(cursor.connection)
             is_done = bool(cursor.execute(RepositoriesSql.revoke_key, (now, key_id)).fetchall())
             become_running_role(cursor.connection)
         return is_done

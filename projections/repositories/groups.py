@@ -17,14 +17,14 @@ OFFERED_MAX: Final = 100
 ChannelName = Literal["smtp", "webhook"]
 
 
-class Words(NamedTuple):
+class InvitationTexts(NamedTuple):
     """What a group's letter says in one language; what is empty is said in the ledger's own words."""
 
     subject: str = ""
     text: str = ""
 
 
-NO_WORDS: Final = Words()
+DEFAULT_TEXTS: Final = InvitationTexts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,8 @@ class Group:
     """
 
     name: str
-    zh: Words = NO_WORDS
-    en: Words = NO_WORDS
+    zh: InvitationTexts = DEFAULT_TEXTS
+    en: InvitationTexts = DEFAULT_TEXTS
     accept_target: str | None = None
     channel: ChannelName = "smtp"
     channel_id: UUID | None = None
@@ -45,7 +45,7 @@ class Group:
     changed_at: datetime | None = None
     takes_rebinds: bool = False
 
-    def words(self, language: Language) -> Words:
+    def words(self, language: Language) -> InvitationTexts:
         """What its letters say in a language."""
         return self.zh if language == "zh" else self.en
 
@@ -70,8 +70,8 @@ class Groups(Reader):
         name, subject_zh, text_zh, subject_en, text_en, target, channel, changed_at, channel_id, url = rows[0]
         return Group(
             name=name,
-            zh=Words(subject_zh, text_zh),
-            en=Words(subject_en, text_en),
+            zh=InvitationTexts(subject_zh, text_zh),
+            en=InvitationTexts(subject_en, text_en),
             accept_target=target,
             channel=channel,
             channel_id=channel_id,
@@ -79,10 +79,10 @@ class Groups(Reader):
             changed_at=changed_at,
         )
 
-    def words(self, name: str, language: Language) -> Words:
+    def words(self, name: str, language: Language) -> InvitationTexts:
         """What a group's letters say; empty for a group without settings."""
         found = self.find(name)
-        return found.words(language) if found else NO_WORDS
+        return found.words(language) if found else DEFAULT_TEXTS
 
     def save(self, group: Group, now: datetime) -> None:
         """Enter or replace the settings of a group, but for its channel."""
@@ -101,11 +101,11 @@ class Groups(Reader):
         rows = self._all(RepositoriesSql.takes_rebinds, name)
         return bool(rows and rows[0][0])
 
-    def that_take_rebinds(self) -> list[str]:
+    def rebind_targets(self) -> list[str]:
         """Names of the groups to which persons may move, the first ones."""
         return [row[0] for row in self._all(RepositoriesSql.groups_that_take_rebinds, OFFERED_MAX)]
 
-    def let_take_rebinds(self, name: str, *, allowed: bool) -> None:
+    def set_accepts_rebinds(self, name: str, *, allowed: bool) -> None:
         """Let persons move their access to this group, or not. It has to have settings."""
         with self._cursor() as cursor:
             cursor.execute(RepositoriesSql.let_group_take_rebinds, (allowed, name))

@@ -23,7 +23,7 @@ PRUNED_EVERY: Final = 60
 """Rounds between two looks for rows that are too old."""
 
 
-class LimitReport(NamedTuple):
+class RateLimitCounts(NamedTuple):
     """One process's counts since its last report.
 
     Attributes:
@@ -50,7 +50,7 @@ class LimitReports:
     _read_at: float | None = None
     _seen: dict[UUID, int] = field(default_factory=dict)
 
-    def exchange(self, report: LimitReport | None) -> list[LimitReport]:
+    def exchange(self, report: RateLimitCounts | None) -> list[RateLimitCounts]:
         """Tell the others, in one statement, and give what they told since the last call. It may block.
 
         Raises:
@@ -68,8 +68,8 @@ class LimitReports:
         self._seen = {row["process_id"]: row["number"] for row in rows}
         return [_report(row) for row in fresh]
 
-    def _parameters(self, report: LimitReport | None, since_s: float) -> dict[str, object]:
-        report = report or LimitReport(0, 0, {})
+    def _parameters(self, report: RateLimitCounts | None, since_s: float) -> dict[str, object]:
+        report = report or RateLimitCounts(0, 0, {})
         return {
             "process_id": self.process_id,
             "number": self._rounds,
@@ -83,7 +83,7 @@ class LimitReports:
         }
 
 
-def _report(row: Mapping[str, Any]) -> LimitReport:
+def _report(row: Mapping[str, Any]) -> RateLimitCounts:
     keys = zip(row["limits"], (bytes(key) for key in row["keys"]), strict=True)
     spent = dict(zip(keys, row["counts"], strict=True))
-    return LimitReport(row["unknown"], row["redeemed"], spent, max(0.0, row["age_s"]))
+    return RateLimitCounts(row["unknown"], row["redeemed"], spent, max(0.0, row["age_s"]))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from projections.database.roles import become_keeper_of_the_vault, become_running_role
+from projections.database.roles import assume_eraser_role, become_running_role
 from projections.read_models.reader import Reader
 from projections.read_models.vault_reader import readable
 from projections.sql.repositories import RepositoriesSql
@@ -28,7 +28,7 @@ class StaffLine(NamedTuple):
     address: str | None
 
 
-class Accounts(Reader):
+class StaffAccountRepository(Reader):
     """Reads and writes the table `staff`."""
 
     def page(self, after: tuple[datetime, UUID], limit: int) -> list[StaffLine]:
@@ -66,7 +66,7 @@ class Accounts(Reader):
         """
         with self._changing(staff_id, is_leaving=role != "admin") as cursor:
             before = cursor.execute(RepositoriesSql.role_of_staff, (staff_id,)).fetchone()
-            become_keeper_of_the_vault(cursor.connection)
+            assume_eraser_role(cursor.connection)
             is_done = cursor.execute(RepositoriesSql.set_staff_role, (role, staff_id)).fetchall()
             return before[0] if before is not None and is_done else None
 
@@ -77,14 +77,14 @@ class Accounts(Reader):
             LastAdminError: They are the last admin.
         """
         with self._changing(staff_id, is_leaving=True) as cursor:
-            become_keeper_of_the_vault(cursor.connection)
+            assume_eraser_role(cursor.connection)
             return bool(cursor.execute(RepositoriesSql.remove_staff, {"staff_id": staff_id, "now": now}).fetchall())
 
     @contextmanager
     def _keeping(self) -> Iterator[Cursor[tuple[Any, ...]]]:
         """A transaction as the role that may write accounts."""
         with self._cursor() as cursor, cursor.connection.transaction():
-            become_keeper_of_the_vault(cursor.connection)
+            assume_eraser_role(cursor.connection)
             yield cursor
             become_running_role(cursor.connection)
 

@@ -41,7 +41,7 @@ class AuditLine(NamedTuple):
     key_name: str | None
 
 
-class StaffDesk(Reader):
+class StaffSessionRepository(Reader):
     """Reads and writes sessions, which are known by the digest of their token, and reads the audit log."""
 
     def account(self, address: EmailAddress) -> Account | None:

@@ -125,7 +125,7 @@ class Deliveries(Reader):
             cursor.execute(RepositoriesSql.advance_endpoint, (found[-1][0], taken.endpoint_id))
             return len(found)
 
-        return self._as_own(taken.endpoint_id, runner, step)
+        return self._while_leased(taken.endpoint_id, runner, step)
 
     def due(self, endpoint_id: UUID, now: datetime, limit: int) -> list[DueDelivery]:
         """What is to be sent now, that longest due first, in the log's order."""
@@ -151,7 +151,7 @@ class Deliveries(Reader):
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
             cursor.execute(RepositoriesSql.record_deliveries, [list(column) for column in zip(*tried, strict=True)])
-        return bool(self._as_own(endpoint_id, runner, step))
+        return bool(self._while_leased(endpoint_id, runner, step))
 
     def keep_test(self, endpoint_id: UUID, event_type: str, tried: Tried) -> None:
         """Enter a test that was sent at once."""
@@ -194,7 +194,9 @@ class Deliveries(Reader):
             cursor.execute(WorkQueueSql.prune_removed_endpoints)
         return pruned
 
-    def _as_own(self, endpoint_id: UUID, runner: UUID, step: Callable[[Cursor[Any], Standing], int]) -> int | None:
+    def _while_leased(
+        self, endpoint_id: UUID, runner: UUID, step: Callable[[Cursor[Any], Standing], int]
+    ) -> int | None:
         """Do something while nobody else can change the endpoint; None if it is not this runner's any more."""
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:

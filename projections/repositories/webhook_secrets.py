@@ -13,15 +13,15 @@ from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from domain.webhooks.signatures import SECRET_BYTES, secret_text
-from projections.database.roles import become_keeper_of_the_vault
+from projections.database.roles import assume_eraser_role
 from projections.read_models.reader import Reader
 from projections.sql.privacy import PrivacySql
 from projections.sql.repositories import RepositoriesSql
 from projections.storage.bootstrap import Storage
-from projections.vault.random_source import POOL
+from projections.vault.random_source import RANDOM
 from projections.vault.vault import Vault
 
-OVERLAP: Final = timedelta(hours=24)
+ROTATION_OVERLAP: Final = timedelta(hours=24)
 """How long the secret before the newest one stays valid."""
 
 
@@ -59,10 +59,10 @@ class HookSecrets(Reader):
 
 def renewed(cursor: Cursor[Any], vault: Vault, owner_id: UUID, text_id: UUID, now: datetime) -> str:
     """As `HookSecrets.renew`, within the caller's transaction."""
-    secret = secret_text(POOL.draw(SECRET_BYTES))
+    secret = secret_text(RANDOM.draw(SECRET_BYTES))
     sealed = vault.seal("text", text_id, secret)
     cursor.execute(RepositoriesSql.lock_secrets, (owner_id,))
-    cursor.execute(RepositoriesSql.end_secrets, {"owner_id": owner_id, "ends_at": now + OVERLAP})
+    cursor.execute(RepositoriesSql.end_secrets, {"owner_id": owner_id, "ends_at": now + ROTATION_OVERLAP})
     named = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id, "owner_id": owner_id, "now": now}
     cursor.execute(RepositoriesSql.insert_secret, named)
     return secret
@@ -73,7 +73,7 @@ def opened(vault: Vault, rows: Iterable[tuple[UUID, Any, int]]) -> tuple[str, ..
     return tuple(vault.open_text(text_id, bytes(sealed), key_id) for text_id, sealed, key_id in rows)
 
 
-def drop_ended(storage: Storage, now: datetime) -> int:
+def delete_expired(storage: Storage, now: datetime) -> int:
     """Delete the secrets that are valid no more; how many."""
     return _drop(storage, RepositoriesSql.drop_ended_secrets, now)
 
@@ -83,6 +83,6 @@ def _drop(storage: Storage, query: LiteralString, value: object) -> int:
     with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
         ids = [row[0] for row in cursor.execute(query, (value,)).fetchall()]
         if ids:
-            become_keeper_of_the_vault(conn)
+            assume_eraser_role(conn)
             cursor.execute(PrivacySql.delete_texts, (ids,))
         return len(ids)

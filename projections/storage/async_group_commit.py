@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
 from projections.storage.group_commit import BATCH_MAX, WAITING_MAX, Execute, OverloadedError
-from projections.storage.pipelined_execute import NotSmoothError
+from projections.storage.pipelined_execute import FallBackToBlockingError
 from projections.telemetry.metrics import BATCH_SIZE, COMMIT_SECONDS
 
 CHECK_S = 0.5
@@ -21,7 +21,7 @@ Waiting = asyncio.Future[Result]
 Batch = Sequence[tuple[Command, Waiting]]
 
 
-class LoopCommit:
+class AsyncGroupCommit:
     """Collects commands of one event loop into few transactions, in order of arrival. Make it while the loop runs.
 
     Args:
@@ -98,16 +98,16 @@ class LoopCommit:
         steps = self._stepwise(commands)
         try:
             while True:
-                await self._readable(next(steps))
+                await self._on_readable(next(steps))
         except StopIteration as end:
             results: list[Result] = end.value
             return results
-        except NotSmoothError:
+        except FallBackToBlockingError:
             return await asyncio.to_thread(self._execute, commands)
 
-    async def _readable(self, socket: int) -> None:
+    async def _on_readable(self, socket: int) -> None:
         arrived = self._loop.create_future()
-        self._loop.add_reader(socket, _arrive, arrived)
+        self._loop.add_reader(socket, _resolve, arrived)
         try:
             await arrived
         finally:
@@ -129,6 +129,6 @@ class LoopCommit:
         self._timer = self._loop.call_later(CHECK_S, self._check)
 
 
-def _arrive(arrived: asyncio.Future[None]) -> None:
+def _resolve(arrived: asyncio.Future[None]) -> None:
     if not arrived.done():
         arrived.set_result(None)

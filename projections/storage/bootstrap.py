@@ -41,7 +41,7 @@ class Storage:
         database_url = settings.database_url.get_secret_value()
         vault = settings.open_vault()
         check_schema(database_url)
-        check_keys(database_url, vault)
+        verify_key_rings(database_url, vault)
         env = {
             "PERSISTENCE_MODULE": PERSISTENCE_MODULE,
             "DATABASE_URL": database_url,
@@ -74,7 +74,7 @@ class Storage:
         self.close()
 
 
-def check_keys(database_url: str, vault: Vault) -> None:
+def verify_key_rings(database_url: str, vault: Vault) -> None:
     """Compare the rings with the database's check values; a key that is new there is entered.
 
     Raises:
@@ -89,7 +89,7 @@ def check_keys(database_url: str, vault: Vault) -> None:
         raise StorageUnavailableError(message) from away
 
 
-def compare_ring(name: str, ring: KeyRing, stored: Mapping[int, bytes], where: str) -> None:
+def compare_key_ring(name: str, ring: KeyRing, stored: Mapping[int, bytes], where: str) -> None:
     """Compare a ring with check values.
 
     Args:
@@ -113,6 +113,6 @@ def compare_ring(name: str, ring: KeyRing, stored: Mapping[int, bytes], where: s
 def _compare_keys(conn: Connection[tuple[Any, ...]], vault: Vault) -> None:
     for name, ring in vault.rings.items():
         stored = {row[0]: bytes(row[1]) for row in conn.execute(EventStoreSql.key_checks, (name,))}
-        compare_ring(name, ring, stored, "this database")
+        compare_key_ring(name, ring, stored, "this database")
         for key_id, value in ring.check_values().items():
             conn.execute(EventStoreSql.insert_key_check, (name, key_id, value))

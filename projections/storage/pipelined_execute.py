@@ -29,11 +29,11 @@ CONNECTION_WAIT_S = 0.002
 """The longest wait for a connection of the pool, since nobody else is served meanwhile."""
 
 
-class NotSmoothError(Exception):
+class FallBackToBlockingError(Exception):
     """This batch needs waiting or another try; nothing is known of its outcome, and executing it again is safe."""
 
 
-class StepwiseExecute:
+class PipelinedExecute:
     """Executes batches of one ledger step by step."""
 
     def __init__(self, storage: Storage) -> None:
@@ -50,10 +50,10 @@ class StepwiseExecute:
         """
         storage = self._storage
         if storage.recorder.clock.is_stale():
-            raise NotSmoothError
+            raise FallBackToBlockingError
         try:
             with storage.datastore.pool.connection(timeout=CONNECTION_WAIT_S) as conn:
-                with impatient(conn), transaction(conn):
+                with with_answer_timeout(conn), transaction(conn):
                     work = PostgresUnitOfWork(conn, storage.recorder.caches)
                     results = yield from _waiting(conn.fileno(), storage.ledger.steps(work, commands))
                     for _ in work.commit():
@@ -61,12 +61,12 @@ class StepwiseExecute:
                 work.committed()
         except (PersistenceError, psycopg.Error) as fault:
             storage.recorder.caches.codes.clear()
-            raise NotSmoothError from fault
+            raise FallBackToBlockingError from fault
         return results
 
 
 @contextmanager
-def impatient(conn: Connection[Any]) -> Iterator[None]:
+def with_answer_timeout(conn: Connection[Any]) -> Iterator[None]:
     """Bound every wait on a connection; one that is not answered in time is closed."""
     eager = cast("EagerConnection", conn)
     eager.patience_s = PATIENCE_S

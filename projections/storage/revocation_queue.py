@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from domain.command_bus import Command, Done, Result
-from domain.commands.code.revoke import SettleRevoked
+from domain.commands.code.revoke import ContinueRevocation
 from domain.commands.context import Context
 from projections.sql.event_store import EventStoreSql
 from projections.sql.work_queue import WorkQueueSql
@@ -46,7 +46,7 @@ def settle(
         StorageUnavailableError: The database is away; what was committed stays.
     """
     for _ in range(commands_max):
-        command = SettleRevoked(context=context(), code_id=code_id, case_ids=case_ids(new_id))
+        command = ContinueRevocation(context=context(), code_id=code_id, case_ids=case_ids(new_id))
         result = execute([command])[0]
         if not (isinstance(result, Done) and result.changed):
             return True

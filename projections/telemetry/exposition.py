@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from projections.telemetry import multiprocess
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
-Find = Callable[[], Iterable[Metric]]
+Collect = Callable[[], Iterable[Metric]]
 
 
 class Exposition:
@@ -20,11 +20,11 @@ class Exposition:
         before: Called first, to set gauges of this process.
     """
 
-    def __init__(self, finders: Sequence[Find], before: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, finders: Sequence[Collect], before: Callable[[], None] = lambda: None) -> None:
         self._before = before
         self._found = CollectorRegistry()
         for find in finders:
-            self._found.register(_Finder(find))
+            self._found.register(_FunctionCollector(find))
 
     def __call__(self) -> bytes:
         """The whole text, in Prometheus' own form."""
@@ -39,10 +39,10 @@ class Exposition:
         return text + generate_latest(self._found)
 
 
-class _Finder(Collector):
+class _FunctionCollector(Collector):
     """A function as the library's collector; it is not asked when it is registered."""
 
-    def __init__(self, find: Find) -> None:
+    def __init__(self, find: Collect) -> None:
         self._find = find
 
     def collect(self) -> Iterable[Metric]:

@@ -11,7 +11,7 @@ At 700, Python's own number, every third redeem paid for a search that finds not
 """
 
 
-def look_seldom() -> None:
+def tune() -> None:
     """Leave alone for good what is there, since it lives as long as the process, and look seldom at what comes."""
     gc.freeze()
     gc.set_threshold(NEW_MIN, *gc.get_threshold()[1:])

@@ -54,7 +54,7 @@ def configure_logs(level: int = logging.INFO) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                without_private,
+                redact,
                 *([_escaped] if for_people else []),
                 renderer,
             ],
@@ -68,7 +68,7 @@ def configure_logs(level: int = logging.INFO) -> None:
         logger.propagate = True
 
 
-def without_private(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+def redact(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     """Take out of every text what looks like something private."""
     for name, value in line.items():
         if isinstance(value, str) and name != "timestamp":

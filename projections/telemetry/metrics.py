@@ -14,7 +14,7 @@ from projections.telemetry import multiprocess
 
 if (_folder := multiprocess.folder()) is not None:
     _folder.mkdir(parents=True, exist_ok=True)  # the first process of a new container may be the one that will wipe it
-    multiprocess.count_here()
+    multiprocess.enable_multiprocess()
 
 DOMAINS: dict[Counter | Gauge | Histogram, dict[str, tuple[str, ...]]] = {}
 """Every value that each label may have: no label is unbounded, and every series is there from the first scrape."""

@@ -39,7 +39,7 @@ class _Process:
 os.register_at_fork(after_in_child=_Process.forget)
 
 
-def count_here() -> None:
+def enable_multiprocess() -> None:
     """Let the metrics that are made from now on be kept in the folder.
 
     As the client does it by itself, but it asks the system for the process's id at each count: with some ten counts to
@@ -60,11 +60,11 @@ def tidied(path: Path) -> Iterator[None]:
     """The folder with the dead taken together; until the end nobody else moves counts from file to file."""
     with (path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        gather_dead(path)
+        merge_dead_processes(path)
         yield
 
 
-def gather_dead(path: Path) -> None:
+def merge_dead_processes(path: Path) -> None:
     """Move the counts of processes that are gone into one file for all of them."""
     for file in sorted(path.glob("*.db")):
         found = _OF_A_PROCESS.fullmatch(file.name)

@@ -13,14 +13,14 @@ import psycopg
 from psycopg import Connection
 
 from projections.database.connection import rebuild_connection
-from projections.database.copy_reader import Stored, copied_events
+from projections.database.copy_reader import StoredRow, read_copied_events
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.snapshots import stable_position
 from projections.replay.observer import Progress
 from projections.sql.transfer import TransferSql
 from projections.transfer.checksummed_lines import LineWriter
 from projections.transparency_log.checkpoints import Checkpoint, checkpoint_document, checkpoints_after
-from projections.transparency_log.merkle import GrowingRoot
+from projections.transparency_log.merkle import IncrementalRoot
 from projections.transparency_log.tile_log import stored_leaf
 
 FORMAT = "redemption-ledger events 1"
@@ -65,7 +65,7 @@ def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> Exp
     checkpoints = [made for made in _checkpoints(conn) if made.position <= until]
     progress.step("export", total)
     lines.write({"format": FORMAT, "events": total, "position": until})
-    tree, written = GrowingRoot(), 0
+    tree, written = IncrementalRoot(), 0
     for stored in _events(conn, until):
         lines.write(_event_document(stored))
         stream, version, position, topic, state = stored
@@ -81,7 +81,7 @@ def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> Exp
     return found
 
 
-def _event_document(stored: Stored) -> dict[str, Any]:
+def _event_document(stored: StoredRow) -> dict[str, Any]:
     """An event as a line: its state is the stored text itself, or base64 where it is no UTF-8."""
     stream, version, position, topic, state = stored
     place = {"position": position, "stream": str(UUID(bytes=stream)), "version": version, "topic": topic}
@@ -102,12 +102,12 @@ def _checkpoint_line(made: Checkpoint) -> dict[str, Any]:
     return {"checkpoint": checkpoint_document(made)}
 
 
-def _events(conn: Connection[Any], until: int) -> Iterator[Stored]:
+def _events(conn: Connection[Any], until: int) -> Iterator[StoredRow]:
     """In order of position; each page is a short statement, so that no old snapshot is held for long."""
     after, read = 0, PAGE_EVENTS
     while read == PAGE_EVENTS:
         read = 0
-        with closing(copied_events(conn, TransferSql.copy_log_by_position, (after, until, PAGE_EVENTS))) as page:
+        with closing(read_copied_events(conn, TransferSql.copy_log_by_position, (after, until, PAGE_EVENTS))) as page:
             for stored in page:
                 read, after = read + 1, stored[2]
                 yield stored

@@ -15,17 +15,17 @@ from psycopg import Connection, sql
 
 from domain.values.timestamps import read_timestamp
 from projections.database.connection import rebuild_connection
-from projections.database.copy_reader import Stored
+from projections.database.copy_reader import StoredRow
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.rebuild.shadow_builder import Builder
 from projections.rebuild.shadow_tables import Shadow, tables_of
-from projections.replay.observer import NoWatch, Progress
+from projections.replay.observer import NullObserver, Progress
 from projections.sql.transfer import TransferSql
 from projections.transfer.checksummed_lines import DamagedFileError, Line, read_lines
 from projections.transfer.log_export import FORMAT, TOLD_EVERY, Exported
 from projections.transparency_log.checkpoints import Checkpoint
-from projections.transparency_log.merkle import GrowingRoot
+from projections.transparency_log.merkle import IncrementalRoot
 from projections.transparency_log.tile_log import FOLLOWED_MAX, follow, stored_leaf, tree_size
 
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -69,7 +69,7 @@ class _Import:
 
     def __init__(self, conn: Connection[Any], database_url: str, progress: Progress) -> None:
         self._conn, self._url, self._progress = conn, database_url, progress
-        self._tree = GrowingRoot()
+        self._tree = IncrementalRoot()
         self._position = 0
         self._total = 0
         self._checkpoints: list[Checkpoint] = []
@@ -106,7 +106,7 @@ class _Import:
                     rows.clear()
             copy.write(b"".join(rows) + _COPY_TRAILER)
 
-    def _take(self, line: Line) -> Stored | None:
+    def _take(self, line: Line) -> StoredRow | None:
         """One line: the event that it holds, if it holds one."""
         document = line.document
         try:
@@ -123,7 +123,7 @@ class _Import:
             raise DamagedFileError(line.number, f"it is no line of this format ({bad})") from bad
         return None
 
-    def _take_event(self, number: int, stored: Stored) -> Stored:
+    def _take_event(self, number: int, stored: StoredRow) -> StoredRow:
         stream, version, position, topic, state = stored
         if position <= self._position:
             raise DamagedFileError(number, f"position {position} does not come after {self._position}")
@@ -160,7 +160,7 @@ class _Import:
     def _make_read_models(self) -> None:
         """As a rebuild makes them, in tables of this session, on the one connection that sees the new events."""
         shadow = Shadow(self._conn, tables_of(self._conn, PROJECTIONS), temporary=True)
-        builder = Builder(self._conn, self._conn, shadow, NoWatch(), self._progress)
+        builder = Builder(self._conn, self._conn, shadow, NullObserver(), self._progress)
         shadow.create()
         builder.fill(self._url)
         for table in shadow.tables:
@@ -176,7 +176,7 @@ def advance_sequences(conn: Connection[Any], table: str) -> None:
         conn.execute(highest.format(sql.Literal(sequence), name, sql.Identifier(table), name))
 
 
-def _event_of(document: dict[str, Any]) -> Stored:
+def _event_of(document: dict[str, Any]) -> StoredRow:
     state = document.get("state")
     raw = base64.b64decode(document["state_base64"], validate=True) if state is None else state.encode()
     return UUID(document["stream"]).bytes, document["version"], document["position"], document["topic"], raw
@@ -194,7 +194,7 @@ def _end_of(document: dict[str, Any]) -> Exported:
     return Exported(**{**document, "root": base64.b64decode(document["root"], validate=True)})
 
 
-def _row(stored: Stored) -> bytes:
+def _row(stored: StoredRow) -> bytes:
     """A row in the form of a binary COPY, columns as `copy_log_in` names them."""
     stream, version, position, topic, state = stored
     name = topic.encode()

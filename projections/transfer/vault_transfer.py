@@ -19,14 +19,14 @@ from projections.database.migrations import known_migrations
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.replay.observer import Progress
 from projections.sql.transfer import TransferSql
-from projections.storage.bootstrap import compare_ring
+from projections.storage.bootstrap import compare_key_ring
 from projections.transfer.checksummed_lines import DamagedFileError, LineWriter, read_lines
 from projections.transfer.log_import import NotEmptyError, advance_sequences
 from projections.vault.vault import Vault
 
 FORMAT = "redemption-ledger vault 1"
 BATCH_ROWS = 500
-STAYS: Final = {
+EXCLUDED_TABLES: Final = {
     "ledger_events": "travels in the file of events",
     **dict.fromkeys((*PROJECTIONS, "merkle_tiles", "merkle_progress"), "made anew from the events"),
     **dict.fromkeys(("code_snapshots", "tallies", "tally_progress"), "made anew from the events"),
@@ -38,7 +38,7 @@ STAYS: Final = {
 """Tables that don't travel here, and why."""
 
 
-class Moved(NamedTuple):
+class TransferCounts(NamedTuple):
     """How many rows there were, by table.
 
     Attributes:
@@ -49,7 +49,7 @@ class Moved(NamedTuple):
     kept: dict[str, int]
 
 
-def export_vault(database_url: str, out: BinaryIO, progress: Progress) -> Moved:
+def export_vault(database_url: str, out: BinaryIO, progress: Progress) -> TransferCounts:
     """Write the primary data as of one moment. Take it after the log: then it holds all that the log's file names.
 
     Raises:
@@ -64,7 +64,7 @@ def export_vault(database_url: str, out: BinaryIO, progress: Progress) -> Moved:
         raise StorageUnavailableError(f"the database went away during the export: {str(away).strip()}") from away
 
 
-def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Progress) -> Moved:
+def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Progress) -> TransferCounts:
     """Bring a file into a database whose vault is empty, in one transaction.
 
     Raises:
@@ -86,10 +86,10 @@ def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Pr
         raise StorageUnavailableError(f"the database went away during the import: {str(away).strip()}") from away
 
 
-def travelling_tables(conn: Connection[Any]) -> list[str]:
+def exported_tables(conn: Connection[Any]) -> list[str]:
     """Tables that travel, each after those that its rows refer to."""
     found = [row[0] for row in conn.execute(TransferSql.all_tables)]
-    names = [name for name in found if name not in STAYS and "yoyo" not in name]
+    names = [name for name in found if name not in EXCLUDED_TABLES and "yoyo" not in name]
     sorter = TopologicalSorter({name: set[str]() for name in names})
     for table, referred in conn.execute(TransferSql.foreign_keys):
         if table in names and referred in names and table != referred:
@@ -97,13 +97,13 @@ def travelling_tables(conn: Connection[Any]) -> list[str]:
     return list(sorter.static_order())
 
 
-def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> Moved:
+def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> TransferCounts:
     keys: dict[str, dict[str, str]] = {}
     for ring, key_id, value in conn.execute(TransferSql.all_key_checks):
         keys.setdefault(ring, {})[str(key_id)] = bytes(value).hex()
     lines.write({"format": FORMAT, "schema": known_migrations(), "keys": keys})
-    moved = Moved({}, {})
-    for table in travelling_tables(conn):
+    moved = TransferCounts({}, {})
+    for table in exported_tables(conn):
         progress.step(table, 0)
         moved.rows[table] = 0
         for row in _rows(conn, table):
@@ -122,9 +122,9 @@ def _rows(conn: Connection[Any], table: str) -> Iterator[str]:
             yield from (row[0] for row in page)
 
 
-def _import(conn: Connection[Any], source: BinaryIO, vault: Vault, progress: Progress) -> Moved:
-    tables = set(travelling_tables(conn))
-    moved = Moved({}, {})
+def _import(conn: Connection[Any], source: BinaryIO, vault: Vault, progress: Progress) -> TransferCounts:
+    tables = set(exported_tables(conn))
+    moved = TransferCounts({}, {})
     batch: list[Any] = []
     current, end = "", None
     for number, document in read_lines(source, FORMAT):
@@ -158,10 +158,10 @@ def _check_header(document: Mapping[str, Any], vault: Vault) -> None:
         )
     for name, ring in vault.rings.items():
         stored = {int(key_id): bytes.fromhex(value) for key_id, value in document["keys"].get(name, {}).items()}
-        compare_ring(name, ring, stored, "the file")
+        compare_key_ring(name, ring, stored, "the file")
 
 
-def _insert(conn: Connection[Any], table: str, batch: list[Any], moved: Moved) -> None:
+def _insert(conn: Connection[Any], table: str, batch: list[Any], moved: TransferCounts) -> None:
     """Rows that are there already, such as those of a first start, stay as they are."""
     if not batch:
         return

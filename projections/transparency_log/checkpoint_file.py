@@ -22,13 +22,13 @@ from projections.database.connection import connect, describe
 from projections.database.errors import OlderStateError, StorageUnavailableError
 from projections.transparency_log.checkpoints import Checkpoint, checkpoint_document, sign_head
 from projections.transparency_log.merkle import root_of
-from projections.transparency_log.tile_log import reader_of, tree_size
+from projections.transparency_log.tile_log import subtree_reader, tree_size
 
 LINE_BYTES_MAX = 4096
 """A checkpoint takes some 350."""
 
 
-def sign_and_publish(
+def sign_and_write(
     conn: Connection[Any], key: Ed25519PrivateKey, now: datetime, file: Path | None
 ) -> Checkpoint | None:
     """Sign the head of the Merkle log where that is due, and add the checkpoint to the file, if there is one.
@@ -48,7 +48,7 @@ def sign_and_publish(
     return made
 
 
-def read_published(file: Path) -> Iterator[tuple[int, Checkpoint | None]]:
+def read_checkpoint_file(file: Path) -> Iterator[tuple[int, Checkpoint | None]]:
     """Number and checkpoint of each whole line; None for what is none. Nothing if there is no file yet.
 
     Raises:
@@ -75,7 +75,7 @@ def last_published(file: Path) -> Checkpoint | None:
     return next((made for made in reversed(found) if made is not None), None)
 
 
-def check_published(database_url: str, file: Path | None) -> Checkpoint | None:
+def verify_checkpoint_file(database_url: str, file: Path | None) -> Checkpoint | None:
     """Make sure that a database holds what was published last.
 
     Returns:
@@ -123,7 +123,7 @@ def _refuse_older(conn: Connection[Any], made: Checkpoint, file: Path) -> None:
             f"{published} and the database has only {size} of them: an older state was restored; {remedy}"
         )
     try:
-        found = root_of(reader_of(conn), made.size)
+        found = root_of(subtree_reader(conn), made.size)
     except LookupError as lost:
         raise OlderStateError(f"{published}, but {lost}; {remedy}") from lost
     if found != made.root:

@@ -19,7 +19,7 @@ from psycopg.rows import tuple_row
 from projections.sql.transfer import TransferSql
 from projections.sql.transparency_log import TransparencyLogSql
 from projections.transparency_log.merkle import root_of
-from projections.transparency_log.tile_log import reader_of, tree_size
+from projections.transparency_log.tile_log import subtree_reader, tree_size
 from projections.vault.key_ring import KeyRing
 
 SIGNED_AS = "redemption-ledger checkpoint 2"
@@ -121,7 +121,7 @@ def sign_head(
         if size == (last.size if last else 0) or (last and now - last.at < EVERY):
             return None
         may_sign(conn)
-        root, public = root_of(reader_of(conn), size), key.public_key().public_bytes_raw()
+        root, public = root_of(subtree_reader(conn), size), key.public_key().public_bytes_raw()
         number = cursor.execute(TransparencyLogSql.next_checkpoint_number).fetchall()[0][0]
         signature = key.sign(signed_text(number, size, root, now.isoformat()))
         made = Checkpoint(number, size, position, root, now, public, signature)

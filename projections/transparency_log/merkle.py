@@ -19,7 +19,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return sha256(b"\1" + left + right).digest()
 
 
-def complete_root(hashes: Sequence[bytes]) -> bytes:
+def perfect_tree_root(hashes: Sequence[bytes]) -> bytes:
     """The root over 2^n hashes of one level."""
     while len(hashes) > 1:
         hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
@@ -119,7 +119,7 @@ def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Se
     return last == 0 and first == old_root and second == new_root
 
 
-class GrowingRoot:
+class IncrementalRoot:
     """The root over leaves that come one after the other, in little memory."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from projections.transparency_log.checkpoints import (
     first_checkpoint_from,
 )
 from projections.transparency_log.merkle import consistency_path, inclusion_path
-from projections.transparency_log.tile_log import leaf_index, reader_of
+from projections.transparency_log.tile_log import leaf_index, subtree_reader
 
 FORMAT: Final = "redemption-ledger receipt 1"
 CONSISTENCY_FORMAT: Final = "redemption-ledger consistency 1"
@@ -56,7 +56,7 @@ def receipt_of(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any] | 
         raise NotYetSignedError(
             "its newest event is in no signed checkpoint yet: one is signed each minute while the worker and beat run"
         )
-    read, events = reader_of(conn), []
+    read, events = subtree_reader(conn), []
     for position, stream, version, topic, state in rows:
         index = leaf_index(conn, position)
         if index is None:
@@ -88,7 +88,7 @@ def read_consistency(storage: Storage, old: int, new: int) -> dict[str, Any] | N
         first, second = checkpoint_of(conn, old), checkpoint_of(conn, new)
         if first is None or second is None or first.size > second.size:
             return None
-        path = consistency_path(reader_of(conn), first.size, second.size)
+        path = consistency_path(subtree_reader(conn), first.size, second.size)
     return {
         "format": CONSISTENCY_FORMAT,
         "old": proved_document(first),

@@ -14,9 +14,9 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from projections.database.copy_reader import copied_events
+from projections.database.copy_reader import read_copied_events
 from projections.sql.transparency_log import TransparencyLogSql
-from projections.transparency_log.merkle import Read, complete_root, leaf_hash
+from projections.transparency_log.merkle import Read, leaf_hash, perfect_tree_root
 
 TILE = 256
 TILE_LEVELS = 8
@@ -73,7 +73,7 @@ def follow(conn: Connection[Any], events_max: int = FOLLOWED_MAX) -> int:
         size, position = tree_size(conn)
         hashes: list[bytes] = []
         positions: list[int] = []
-        with closing(copied_events(conn, TransparencyLogSql.copy_log_after, (position, events_max))) as events:
+        with closing(read_copied_events(conn, TransparencyLogSql.copy_log_after, (position, events_max))) as events:
             for stream, version, position, topic, state in events:
                 hashes.append(stored_leaf(stream, version, topic, state))
                 positions.append(position)
@@ -97,7 +97,7 @@ def _append(conn: Connection[Any], size: int, hashes: Sequence[bytes], positions
                 first = positions[start - held if start else 0]
             conn.execute(TransparencyLogSql.upsert_merkle_tile, (height, index + start // TILE, first, b"".join(tile)))
             if len(tile) == TILE:
-                full.append(complete_root(tile))
+                full.append(perfect_tree_root(tile))
         height, size, hashes, positions = height + 1, size // TILE, full, ()
 
 
@@ -107,7 +107,7 @@ def _tile(conn: Connection[Any], height: int, index: int) -> tuple[bytes, int | 
     return (bytes(rows[0][0]), rows[0][1]) if rows else (b"", None)
 
 
-def reader_of(conn: Connection[Any]) -> Read:
+def subtree_reader(conn: Connection[Any]) -> Read:
     """Reads complete subtrees out of the tiles; the tiles used last are kept.
 
     The function raises LookupError for a subtree that the tiles don't hold.
@@ -124,7 +124,7 @@ def reader_of(conn: Connection[Any]) -> Read:
         data = tile(height, number)[start : start + count * HASH_BYTES]
         if len(data) < count * HASH_BYTES:
             raise LookupError(f"the Merkle log does not hold subtree {index} of level {level}")
-        return complete_root(split_hashes(data))
+        return perfect_tree_root(split_hashes(data))
 
     return read
 

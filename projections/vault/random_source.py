@@ -43,5 +43,5 @@ class RandomPool:
         self._used = 0
 
 
-POOL = RandomPool()
+RANDOM = RandomPool()
 """The pool of this process."""

@@ -16,10 +16,10 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from domain.values.code_strength import Shape, shape_of
-from domain.values.identifiers import EmailAddress, MalformedEmailError, likely_codes, normal_code
+from domain.values.code_strength import CodeStrength, shape_of
+from domain.values.identifiers import EmailAddress, MalformedEmailError, candidate_codes, normalize_code
 from projections.vault.key_ring import KeyRing
-from projections.vault.random_source import POOL
+from projections.vault.random_source import RANDOM
 
 FoundKind = Literal["code", "recipient", "staff"]
 """Kinds of rows that are found by the digest of their text."""
@@ -33,7 +33,7 @@ TYPED_CODES_MAX = 4_096
 """Spellings of codes whose digests a process remembers: taking them is a tenth of a redeem's work."""
 CLIENT_BYTES = 16
 """Of a digest, where it is kept in memory only and by the thousand."""
-HINT_LETTERS = 4
+SUFFIX_LENGTH = 4
 """Letters of a code that staff see and may search by."""
 
 
@@ -92,18 +92,18 @@ class PrivateText:
     content: Sealed
 
 
-class TypedCode(NamedTuple):
+class CodeInput(NamedTuple):
     """What is asked for, and how hard it would be to guess."""
 
     digests: tuple[bytes, ...]
-    shape: Shape
+    shape: CodeStrength
 
 
 class Vault:
     """Digests, seals and opens; holds the key rings and no connection."""
 
     def __init__(
-        self, peppers: KeyRing, master_keys: KeyRing, random_bytes: Callable[[int], bytes] = POOL.draw
+        self, peppers: KeyRing, master_keys: KeyRing, random_bytes: Callable[[int], bytes] = RANDOM.draw
     ) -> None:
         self._peppers = peppers
         self._master = master_keys
@@ -204,15 +204,15 @@ class Vault:
         """A client's address (the part that one party controls), for limits that processes share."""
         return self.digests("client", site)[0][:CLIENT_BYTES]
 
-    def _typed_code(self, typed: str) -> TypedCode:
+    def _typed_code(self, typed: str) -> CodeInput:
         """A code as it was typed: its digests, also of the other text under which it may be known, and its shape.
 
         Raises:
             MalformedCodeError: It can't be a code.
         """
-        normal = normal_code(typed)
-        digests = tuple(digest for text in likely_codes(normal) for digest in self.digests("code", text))
-        return TypedCode(digests, shape_of(normal))
+        normal = normalize_code(typed)
+        digests = tuple(digest for text in candidate_codes(normal) for digest in self.digests("code", text))
+        return CodeInput(digests, shape_of(normal))
 
     def _draft(self, kind: RowKind, normal: str, kept: str, new_id: UUID) -> FoundDraft:
         return FoundDraft(
@@ -225,7 +225,7 @@ class Vault:
 
 def code_hint(normal: str) -> str:
     """The last four letters of a code's normal form; of a short old code at most half, so that it stays secret."""
-    return normal[len(normal) - min(HINT_LETTERS, len(normal) // 2) :]
+    return normal[len(normal) - min(SUFFIX_LENGTH, len(normal) // 2) :]
 
 
 def normal_text(kind: FoundKind, text: str) -> str:

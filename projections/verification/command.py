@@ -17,9 +17,9 @@ from projections.rebuild.diff import document_of
 from projections.replay.findings import Finding
 from projections.replay.worker_pool import WorkerDiedError
 from projections.terminal.text import one_line, say
-from projections.verification.merkle_check import Outside
+from projections.verification.merkle_check import ExternalEvidence
 from projections.verification.vault_check import VAULT_ROWS
-from projections.verification.verify import NOTHING_KNOWN, Verified, verify
+from projections.verification.verify import NO_EXTERNAL_EVIDENCE, Verified, verify
 
 SLACK_S = 60.0
 """On top of a lease and a sweep, before a reservation that is past its deadline counts as forgotten."""
@@ -34,7 +34,7 @@ def run_verify(
     database_url: str,
     grace: timedelta,
     listed_max: int,
-    outside: Outside = NOTHING_KNOWN,
+    outside: ExternalEvidence = NO_EXTERNAL_EVIDENCE,
     workers: int | None = None,
     *,
     as_json: bool,

@@ -12,10 +12,10 @@ from psycopg import Connection
 from projections.replay.invariant_observer import RuleWatch
 from projections.replay.tile_check import WHOLE_TREE, about_tree
 from projections.sql.transparency_log import TransparencyLogSql
-from projections.transparency_log.checkpoint_file import read_published
+from projections.transparency_log.checkpoint_file import read_checkpoint_file
 from projections.transparency_log.checkpoints import Checkpoint, checkpoint_of, checkpoints_after
-from projections.transparency_log.merkle import Read, complete_root, root_of
-from projections.transparency_log.tile_log import TILE, TILE_LEVELS, TreeSize, reader_of, split_hashes, tree_size
+from projections.transparency_log.merkle import Read, perfect_tree_root, root_of
+from projections.transparency_log.tile_log import TILE, TILE_LEVELS, TreeSize, split_hashes, subtree_reader, tree_size
 from projections.vault.vault import Vault
 
 PUBLISHED = "proof: published checkpoints hold"
@@ -23,7 +23,7 @@ SIGNED = "proof: checkpoints are signed and hold"
 PAGE_CHECKPOINTS = 1_000
 
 
-class Outside(NamedTuple):
+class ExternalEvidence(NamedTuple):
     """What is known of the ledger outside of its database.
 
     Attributes:
@@ -37,7 +37,7 @@ class Outside(NamedTuple):
     vault: Vault | None = None
 
 
-def check_tree(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, outside: Outside) -> None:
+def check_tree(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, outside: ExternalEvidence) -> None:
     """Check tiles above the leaves, and checkpoints.
 
     Args:
@@ -47,7 +47,7 @@ def check_tree(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, outside:
         outside: What is known outside of the database.
     """
     keys, published, _ = outside
-    read = reader_of(conn)
+    read = subtree_reader(conn)
     try:
         _check_tiles(conn, watch, tree, read)
     except LookupError as lost:
@@ -70,7 +70,7 @@ def _check_published(
 ) -> None:
     """Each line of the file outside the database, but for those that the database has too and that were checked."""
     size = tree_size(conn)
-    for number, line in read_published(published):
+    for number, line in read_checkpoint_file(published):
         held = checkpoint_of(conn, line.number) if line else None
         if held is not None and held._replace(position=0) == line:
             continue
@@ -86,7 +86,7 @@ def _check_tiles(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, read: 
         for index in range(count):
             rows = conn.execute(TransparencyLogSql.merkle_tile, (height, index)).fetchall()
             below = split_hashes(bytes(rows[0][0])) if rows else []
-            if len(below) < TILE or complete_root(below) != read((height + 1) * TILE_LEVELS, index):
+            if len(below) < TILE or perfect_tree_root(below) != read((height + 1) * TILE_LEVELS, index):
                 watch.keep(about_tree(WHOLE_TREE, tree.position, f"tile {index} of level {height} is altered"))
         height, count = height + 1, count // TILE
 

@@ -10,7 +10,7 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from projections.event_store.row_mapping import balance_row
-from projections.event_store.snapshots import SHAPE, fold_on, read_state
+from projections.event_store.snapshots import SCHEMA_FINGERPRINT, fold_on, read_state
 from projections.replay.findings import Finding
 from projections.replay.invariant_observer import RuleWatch
 from projections.sql.event_store import EventStoreSql
@@ -35,7 +35,7 @@ def check_snapshots(conn: Connection[Any], watch: RuleWatch) -> None:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             # Before the first question, which would fix a view older than a rebuild's swap.
             cursor.execute(TransparencyLogSql.lock_read_models_to_read)
-            rows = cursor.execute(VerificationSql.snapshots_page, (SHAPE, after, PAGE)).fetchall()
+            rows = cursor.execute(VerificationSql.snapshots_page, (SCHEMA_FINGERPRINT, after, PAGE)).fetchall()
             for code_id, version, state in rows:
                 if not watch.is_stopped(code_id) and (why := _wrong(cursor, code_id, version, state)):
                     watch.keep(Finding(EQUAL, code_id, version, 0, "snapshot", None, why))

@@ -25,7 +25,7 @@ from projections.rebuild.shadow_tables import Shadow, tables_of
 from projections.replay.findings import FINDINGS_MAX, Finding
 from projections.replay.invariant_observer import RuleWatch
 from projections.replay.jobs import tile_jobs
-from projections.replay.log_fold import SIZES, Sizes
+from projections.replay.log_fold import DEFAULT_LIMITS, MemoryLimits
 from projections.replay.observer import Progress
 from projections.replay.tile_check import NOBODY
 from projections.replay.worker_pool import workers_here
@@ -33,12 +33,12 @@ from projections.sql.database import DatabaseSql
 from projections.sql.verification import VerificationSql
 from projections.transparency_log.tile_log import tree_size
 from projections.verification.drift_sample import remember_drifting
-from projections.verification.merkle_check import Outside, check_tree
+from projections.verification.merkle_check import ExternalEvidence, check_tree
 from projections.verification.snapshot_check import check_snapshots
 from projections.verification.vault_check import VAULT_ROWS, check_vault
 
-NOT_LOST = "event log: no event is lost at the end of a stream"
-NOTHING_KNOWN = Outside()
+NO_LOST_EVENTS = "event log: no event is lost at the end of a stream"
+NO_EXTERNAL_EVIDENCE = ExternalEvidence()
 SETTLED_IN_TIME = "invariant 2: settled or parked in time"
 NOT_OF_A_CODE = frozenset({SETTLED_IN_TIME, VAULT_ROWS})
 """Rules whose findings no rebuild of a code's rows would repair."""
@@ -70,8 +70,8 @@ def verify(
     grace: timedelta,
     progress: Progress,
     listed_max: int,
-    outside: Outside = NOTHING_KNOWN,
-    sizes: Sizes = SIZES,
+    outside: ExternalEvidence = NO_EXTERNAL_EVIDENCE,
+    sizes: MemoryLimits = DEFAULT_LIMITS,
     workers: int | None = None,
 ) -> Verified:
     """Check everything.
@@ -127,7 +127,7 @@ def _check_rows(
     progress.step("compare", 0)
     compare(conn, builder, rows, listed_max, watch.stopped)
     progress.step("rules", 0)
-    _look_for_lost(rows.listed, watch)
+    _check_no_lost_events(rows.listed, watch)
     now = _now(conn)
     _look_for_overdue(conn, now - grace, watch)
     rows.position, rows.events, rows.seconds = builder.position, builder.events, builder.seconds
@@ -144,7 +144,7 @@ def _now(conn: Connection[Any]) -> datetime:
     return moment
 
 
-def _look_for_lost(rows: Sequence[Difference], watch: RuleWatch) -> None:
+def _check_no_lost_events(rows: Sequence[Difference], watch: RuleWatch) -> None:
     """Balances that were made with events which are not there: no event after them tells of the gap."""
     for row in rows:
         if row.table == "code_balances" and row.old and "version" in row.old:
@@ -152,7 +152,7 @@ def _look_for_lost(rows: Sequence[Difference], watch: RuleWatch) -> None:
             if known > folded:
                 position = row.event.position if row.event else 0
                 detail = f"its balance was made with versions up to {known}, and the log ends with {folded}"
-                watch.keep(Finding(NOT_LOST, row.code_id, folded + 1, position, "lost", None, detail))
+                watch.keep(Finding(NO_LOST_EVENTS, row.code_id, folded + 1, position, "lost", None, detail))
 
 
 def _look_for_overdue(conn: Connection[Any], before: datetime, watch: RuleWatch) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from api.use_cases.issue_codes import Terms
-from domain.values.identifiers import normal_code, shown_code
+from domain.values.identifiers import format_code, normalize_code
 from tests.api.site import Site
 
 WRITTEN = ("refusals", "recipients", "unknown_code_tries")
@@ -116,11 +116,11 @@ def test_request_id_is_taken_over_only_as_uuid_or_hex_digits(site: Site, given: 
 
 def test_request_id_that_is_a_code_reaches_no_event_and_no_answer(site: Site) -> None:
     """The code of the redeem itself, in the forms in which it is written."""
-    code = normal_code(site.issue(Terms(max_uses=3, bound=False)))
+    code = normalize_code(site.issue(Terms(max_uses=3, bound=False)))
 
     answers = [
         site.redeem(code, f"p{number}@example.com", headers={"x-request-id": written})
-        for number, written in enumerate((code, shown_code(code), code.lower()))
+        for number, written in enumerate((code, format_code(code), code.lower()))
     ]
 
     assert [answer.status_code for answer in answers] == [202, 202, 202]
@@ -128,7 +128,7 @@ def test_request_id_that_is_a_code_reaches_no_event_and_no_answer(site: Site) ->
         events = [bytes(row["state"]).upper() for row in conn.execute("SELECT state FROM ledger_events")]
     recorded = b"".join(events)
     assert [answer.headers["x-request-id"].upper().encode() in recorded for answer in answers] == [True] * 3
-    assert [spelling for spelling in (code, shown_code(code)) if spelling.encode() in recorded] == []
+    assert [spelling for spelling in (code, format_code(code)) if spelling.encode() in recorded] == []
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])

@@ -9,9 +9,9 @@ from redis import Redis
 from api.http.dependency_status import PARTS
 from tests.mailserver import MailServer
 from tests.metrics import samples
-from workers.channels.smtp.server_url import MailServerAddress
+from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.monitoring import broker_watch as watching
-from workers.monitoring.broker_watch import MAIL_MISSING, BrokerWatch
+from workers.monitoring.broker_watch import MAIL_MISSING, BrokerMonitor
 from workers.monitoring.mail_server_watch import MailServerWatch, mark_missing, why_unreachable
 
 SEEN_S_MAX = 20
@@ -29,7 +29,7 @@ def broker(redis_url: str) -> Iterator[Redis]:
         client.config_set("maxmemory-policy", "noeviction")
 
 
-def wait_missing(watch: BrokerWatch, expected: list[str]) -> None:
+def wait_missing(watch: BrokerMonitor, expected: list[str]) -> None:
     """Wait until exactly these parts are missing, and the metric says the same."""
     ends = time.monotonic() + SEEN_S_MAX
     while watch.missing() != expected or exported(watch) != set(expected):
@@ -37,7 +37,7 @@ def wait_missing(watch: BrokerWatch, expected: list[str]) -> None:
         time.sleep(0.05)
 
 
-def exported(watch: BrokerWatch) -> set[str]:
+def exported(watch: BrokerMonitor) -> set[str]:
     """Parts whose metric is 1."""
     shown = samples(watch.numbers())
     return {part for part in PARTS if shown[f'ledger_part_missing{{part="{part}"}}'] == 1.0}
@@ -54,13 +54,13 @@ def test_mail_server_that_workers_cannot_reach_is_seen_until_it_is_back(redis_ur
     server.stop()
     looks: list[str | None] = []
 
-    def look(address: MailServerAddress) -> str | None:
+    def look(address: SmtpServerUrl) -> str | None:
         looks.append(why_unreachable(address))
         return looks[-1]
 
-    watch = BrokerWatch(redis_url)
+    watch = BrokerMonitor(redis_url)
     mail = MailServerWatch(
-        redis_url, MailServerAddress.parse(server.url), look=look, wait=lambda closing, _: closing.wait(0.05)
+        redis_url, SmtpServerUrl.parse(server.url), look=look, wait=lambda closing, _: closing.wait(0.05)
     )
     wait_missing(watch, ["mail_server"])
     with MailServer(port=server.port) as back:
@@ -81,7 +81,7 @@ def test_mail_server_that_workers_cannot_reach_is_seen_until_it_is_back(redis_ur
 
 def test_a_broker_that_evicts_or_is_full_is_seen_while_it_runs(redis_url: str, broker: Redis) -> None:
     """Each by its own name, and gone once it is mended."""
-    watch = BrokerWatch(redis_url)
+    watch = BrokerMonitor(redis_url)
     wait_missing(watch, [])
     broker.config_set("maxmemory-policy", "allkeys-lru")
     wait_missing(watch, ["broker_noeviction"])

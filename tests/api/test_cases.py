@@ -5,10 +5,10 @@ from typing import cast
 import pytest
 
 from api.use_cases.issue_codes import Terms
-from domain.ports import Uncertain
+from domain.ports import OutcomeUnknown
 from tests.api.site import Answer, Site
 
-LOST = Uncertain(server="mx:25", cause="connection_lost")
+LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 NOBODY = "00000000-0000-0000-0000-000000000001"
 
 

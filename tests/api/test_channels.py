@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from projections.repositories.group_channels import Channels
-from projections.repositories.webhook_secrets import OVERLAP, HookSecrets, drop_ended
+from projections.repositories.webhook_secrets import ROTATION_OVERLAP, HookSecrets, delete_expired
 from tests.api.conftest import shared_site
 from tests.api.site import Answer, Site
 
@@ -54,11 +54,11 @@ def test_a_secret_is_replaced_without_a_gap(site: Site) -> None:
 
     assert way is not None
     assert way.secrets == (rotated["secret"], made["secret"])
-    assert secrets.valid(way.channel_id, now + OVERLAP) == (rotated["secret"],)
+    assert secrets.valid(way.channel_id, now + ROTATION_OVERLAP) == (rotated["secret"],)
     newest = secrets.renew(way.channel_id, uuid4(), now + timedelta(hours=12))
-    assert secrets.valid(way.channel_id, now + OVERLAP) == (newest, rotated["secret"])
+    assert secrets.valid(way.channel_id, now + ROTATION_OVERLAP) == (newest, rotated["secret"])
     texts = site.count("private_texts")
-    assert drop_ended(services.storage, now + OVERLAP + timedelta(minutes=1)) == 1
+    assert delete_expired(services.storage, now + ROTATION_OVERLAP + timedelta(minutes=1)) == 1
     assert site.count("private_texts") == texts - 1
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from api.use_cases.issue_codes import Terms
-from domain.ports import Uncertain
-from domain.values.link_token import Delivery, link_token
+from domain.ports import OutcomeUnknown
+from domain.values.link_token import DeliveryRef, link_token
 from tests.api.conftest import shared_site
 from tests.api.site import Answer, Site
 from tests.support.browser import code_id_of
@@ -62,7 +62,7 @@ def test_staff_correct_what_a_person_may_not(site: Site) -> None:
     """After an attempt in doubt only staff do, which resolves it."""
     code = site.issue()
     wrong = site.redeem(code, "ly.wei@example.com").json()["reservation_id"]
-    site.attempt(wrong, Uncertain(server="mx:25", cause="timeout"))
+    site.attempt(wrong, OutcomeUnknown(server="mx:25", cause="timeout"))
 
     refused = site.correct(wrong, email="li.wei@example.com", code=code)
     path = f"/api/v1/reservations/{wrong}/correct-recipient"
@@ -135,7 +135,7 @@ def test_refund_of_an_accepted_use_asks_about_the_access(site: Site) -> None:
     item = site.redeem(site.issue(Terms(max_uses=1)), "a@example.com").json()["reservation_id"]
     site.attempt(item)
     secret = site.services.settings.secret_key.get_secret_value().encode()
-    site.client.post(f"/a/{link_token(secret, Delivery(UUID(item), 1))}")
+    site.client.post(f"/a/{link_token(secret, DeliveryRef(UUID(item), 1))}")
 
     def refund(**body: object) -> Answer:
         path = f"/api/v1/reservations/{item}/refund"

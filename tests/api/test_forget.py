@@ -13,9 +13,9 @@ from api.settings import ApiSettings
 from api.use_cases.issue_codes import Terms
 from domain.commands.context import Context
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.ports import Rejected, Uncertain
+from domain.ports import OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
-from domain.values.link_token import Delivery, link_token
+from domain.values.link_token import DeliveryRef, link_token
 from projections.verification.drift_sample import examine
 from tests.api.site import Answer, Site
 
@@ -41,7 +41,7 @@ def test_the_books_stay_and_the_person_is_gone(site: Site) -> None:
     site.attempt(
         failed, Rejected(server="mx:25", reason="temporary", final=False, reply_code=451, reply=f"<{LI}> later")
     )
-    site.attempt(doubtful, Uncertain(server="mx:25", cause="connection_lost"))
+    site.attempt(doubtful, OutcomeUnknown(server="mx:25", cause="connection_lost"))
     ((recipient_id,),) = rows(site, "SELECT recipient_id FROM recipients")
 
     answer = forget(site)
@@ -70,7 +70,7 @@ def test_links_die_and_refused_tries_are_deleted(site: Site, settings: ApiSettin
     forget(site)
 
     secret = settings.secret_key.get_secret_value().encode()
-    link = link_token(secret, Delivery(UUID(reservation_id), 1))
+    link = link_token(secret, DeliveryRef(UUID(reservation_id), 1))
     assert site.client.get(f"/a/{link}").status_code == 404
     assert site.client.post(f"/a/{link}").status_code == 404
     assert site.count("refusals") == 0

@@ -4,8 +4,8 @@ from typing import cast
 from uuid import UUID
 
 from api.use_cases.issue_codes import Terms
-from domain.values.link_token import Delivery, link_token
-from projections.repositories.groups import NO_WORDS, Group, Groups, Words
+from domain.values.link_token import DeliveryRef, link_token
+from projections.repositories.groups import DEFAULT_TEXTS, Group, Groups, InvitationTexts
 from tests.api.site import Answer, Site
 
 TARGET = "https://team.example.com/welcome?from=ledger"
@@ -16,7 +16,7 @@ PAGE = {"accept": "text/html", "accept-language": "en"}
 def follow(site: Site, reservation_id: str) -> Answer:
     """Press the button behind the link of an invitation, without going on to where it leads."""
     secret = site.services.settings.secret_key.get_secret_value().encode()
-    token = link_token(secret, Delivery(UUID(reservation_id), 1))
+    token = link_token(secret, DeliveryRef(UUID(reservation_id), 1))
     return cast("Answer", site.client.post(f"/a/{token}", headers=PAGE, follow_redirects=False))
 
 
@@ -52,11 +52,11 @@ def test_only_a_link_of_ours_leads_anywhere(site: Site) -> None:
 def test_words_are_those_of_the_group_and_language(site: Site) -> None:
     """A group without settings has none."""
     groups = Groups(site.services.storage)
-    groups.save(Group(name="blue", en=Words("Come", "Welcome")), site.services.now())
+    groups.save(Group(name="blue", en=InvitationTexts("Come", "Welcome")), site.services.now())
 
     assert ("Come", "Welcome") == groups.words("blue", "en")
-    assert NO_WORDS == groups.words("blue", "zh")
-    assert NO_WORDS == groups.words("green", "en")
+    assert DEFAULT_TEXTS == groups.words("blue", "zh")
+    assert DEFAULT_TEXTS == groups.words("green", "en")
 
 
 def test_groups_are_listed_once_by_name(site: Site) -> None:

@@ -12,15 +12,15 @@ import pytest
 
 from api.use_cases.issue_codes import Terms
 from domain.commands.context import Context
-from domain.ports import Accepted, OnlyTold, Removal, TextDraft
+from domain.ports import Accepted, NotifiedOnly, Removal, TextDraft
 from tests.api.conftest import settings, site
 from tests.api.site import Site
-from workers.channels.group_router import ByGroup
+from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.null import NullChannel
 from workers.channels.registry import OwnChannels
 from workers.invitations.access_expiry import DueAccessRows, GrantKeeper
 from workers.invitations.delivery_steps import Steps
-from workers.invitations.letter_factory import LetterPress
+from workers.invitations.letter_factory import NotificationFactory
 
 __all__ = ["settings", "site"]
 EXAMPLE = Path(__file__).parents[2] / "docs" / "invite_system.py"
@@ -68,7 +68,7 @@ def work(site: Site) -> Callable[[str], str]:
     steps = Steps(
         execute=storage.ledger.execute,
         addresses=site.services.reader.addressees,
-        press=LetterPress(b"secret", "http://testserver", "ledger.example"),
+        press=NotificationFactory(b"secret", "http://testserver", "ledger.example"),
         keep_text=keep_text,
         now=site.services.now,
         new_id=uuid4,
@@ -76,7 +76,7 @@ def work(site: Site) -> Callable[[str], str]:
         by_group={"design": "webhook"},
     )
     own = OwnChannels.over(site.services.settings, storage)
-    channel = ByGroup(NullChannel(), own.of_group)
+    channel = GroupRoutingChannel(NullChannel(), own.of_group)
     return lambda reservation_id: steps.process(UUID(reservation_id), channel, "t1")
 
 
@@ -115,11 +115,13 @@ def test_the_example_lets_go_whose_access_has_ended(site: Site, team: Any, work:
         group="design",
         farewell=None,
     )
-    channel = ByGroup(NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group)
+    channel = GroupRoutingChannel(
+        NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group
+    )
 
     assert [type(channel.revoke(removal)) for _ in range(2)] == [Accepted] * 2
     assert team.invited == {}
-    assert isinstance(channel.revoke(replace(removal, group="elsewhere")), OnlyTold)
+    assert isinstance(channel.revoke(replace(removal, group="elsewhere")), NotifiedOnly)
 
 
 def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
@@ -144,8 +146,10 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
         rows=DueAccessRows(site.services.storage),
         execute=site.services.storage.ledger.execute,
         addresses=site.services.reader.addresses,
-        press=LetterPress(b"secret", "http://testserver", "ledger.example"),
-        channel=ByGroup(NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group),
+        press=NotificationFactory(b"secret", "http://testserver", "ledger.example"),
+        channel=GroupRoutingChannel(
+            NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group
+        ),
         by_group=lambda _: {"design": "webhook"},
         context=lambda: Context(now=site.services.now(), actor="sweep"),
         new_id=uuid4,
@@ -167,9 +171,11 @@ def test_the_example_tells_people_what_the_ledger_has_to_say(site: Site, team: A
     work(item)
     found = site.services.reader.reservation(UUID(item))
     assert found is not None
-    press = LetterPress(b"secret", "http://testserver", "ledger.example")
+    press = NotificationFactory(b"secret", "http://testserver", "ledger.example")
     letter = press.ends_soon(found, "li.wei@example.com", 7, site.services.now())
-    channel = ByGroup(NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group)
+    channel = GroupRoutingChannel(
+        NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group
+    )
 
     outcomes = [channel.send(letter) for _ in range(2)]
 

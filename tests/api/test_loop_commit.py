@@ -10,9 +10,9 @@ import pytest
 from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
 from projections.storage import async_group_commit as module
-from projections.storage.async_group_commit import LoopCommit
+from projections.storage.async_group_commit import AsyncGroupCommit
 from projections.storage.group_commit import OverloadedError
-from projections.storage.pipelined_execute import NotSmoothError
+from projections.storage.pipelined_execute import FallBackToBlockingError
 
 WAIT_S = 5
 
@@ -43,7 +43,7 @@ class Store:
         self.batches.append(numbers)
         yield self.ours.fileno()
         if not self.smooth:
-            raise NotSmoothError
+            raise FallBackToBlockingError
         if self.poison in numbers:
             raise AssertionError("a defect")
         return self.results(numbers)
@@ -61,12 +61,12 @@ class Store:
         return [cast("Result", f"result {number}") for number in numbers]
 
 
-def run(test: Callable[[Store, LoopCommit], Coroutine[object, object, None]], wait_s: float = WAIT_S) -> Store:
+def run(test: Callable[[Store, AsyncGroupCommit], Coroutine[object, object, None]], wait_s: float = WAIT_S) -> Store:
     """Run a test's coroutine with a store and a group commit over it, all within a bound."""
     store = Store()
 
     async def whole() -> None:
-        commit = LoopCommit(store.stepwise, store.execute, wait_s)
+        commit = AsyncGroupCommit(store.stepwise, store.execute, wait_s)
         async with asyncio.timeout(WAIT_S * 2):
             await test(store, commit)
             await commit.aclose()
@@ -77,7 +77,7 @@ def run(test: Callable[[Store, LoopCommit], Coroutine[object, object, None]], wa
     return store
 
 
-async def begun(commit: LoopCommit, *numbers: int) -> list[asyncio.Task[Result]]:
+async def begun(commit: AsyncGroupCommit, *numbers: int) -> list[asyncio.Task[Result]]:
     """Tasks that wait for the results of commands, each of them submitted."""
     tasks = [asyncio.create_task(commit.run(command(number))) for number in numbers]
     await asyncio.sleep(0)
@@ -89,7 +89,7 @@ def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyP
     """The first is alone, the rest go together, in order of arrival, within the bound."""
     monkeypatch.setattr(module, "BATCH_MAX", 3)
 
-    async def scenario(store: Store, commit: LoopCommit) -> None:
+    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1, 2, 3, 4, 5)
         store.answer()
@@ -101,7 +101,7 @@ def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyP
 def test_a_defect_fails_only_its_own_command() -> None:
     """A batch that breaks is run one by one."""
 
-    async def scenario(store: Store, commit: LoopCommit) -> None:
+    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
         store.poison = 2
         tasks = await begun(commit, 1, 2, 3)
         store.answer()
@@ -115,7 +115,7 @@ def test_a_defect_fails_only_its_own_command() -> None:
 def test_what_is_not_smooth_is_executed_in_a_thread() -> None:
     """A fault that needs waiting or another try leaves the loop free."""
 
-    async def scenario(store: Store, commit: LoopCommit) -> None:
+    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
         store.smooth = False
         tasks = await begun(commit, 1, 2)
         store.answer()
@@ -127,7 +127,7 @@ def test_what_is_not_smooth_is_executed_in_a_thread() -> None:
 def test_an_outage_fails_the_batch_at_once() -> None:
     """With the database away nobody waits for one try per command."""
 
-    async def scenario(store: Store, commit: LoopCommit) -> None:
+    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
         store.smooth, store.away = False, True
         tasks = await begun(commit, *range(9))
         store.answer()
@@ -142,7 +142,7 @@ def test_a_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch
     """Back-pressure: the caller is told to come back."""
     monkeypatch.setattr(module, "WAITING_MAX", 2)
 
-    async def scenario(store: Store, commit: LoopCommit) -> None:
+    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1, 2)
         with pytest.raises(OverloadedError):
@@ -156,7 +156,7 @@ def test_a_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch
 def test_a_cancelled_command_is_taken_back() -> None:
     """Who gives up before the batch begins leaves nothing behind."""
 
-    async def scenario(store: Store, commit: LoopCommit) -> None:
+    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
         first = await begun(commit, 0)
         given_up, kept = await begun(commit, 1, 2)
         given_up.cancel()
@@ -172,7 +172,7 @@ def test_nobody_waits_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> 
     """A store that does not answer in time is a time-out for those who wait, and takes back what has not begun."""
     monkeypatch.setattr(module, "CHECK_S", 0.01)
 
-    async def scenario(store: Store, commit: LoopCommit) -> None:
+    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1)
         for task in tasks:
@@ -186,7 +186,7 @@ def test_nobody_waits_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> 
 def test_closing_finishes_what_was_submitted() -> None:
     """A graceful stop loses no command, and takes no more."""
 
-    async def scenario(store: Store, commit: LoopCommit) -> None:
+    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
         tasks = await begun(commit, *range(20))
         store.answer()
         await commit.aclose()

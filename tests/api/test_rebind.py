@@ -15,7 +15,7 @@ def opened(site: Site, *names: str) -> None:
     groups = Groups(site.services.storage)
     for name in names:
         groups.save(Group(name=name), site.services.now())
-        groups.let_take_rebinds(name, allowed=True)
+        groups.set_accepts_rebinds(name, allowed=True)
 
 
 def ask(

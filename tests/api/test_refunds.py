@@ -9,7 +9,7 @@ import pytest
 from api.use_cases.issue_codes import Terms
 from api.use_cases.refund_outage import Hurt, give_back
 from domain.commands.context import Context
-from domain.ports import Uncertain
+from domain.ports import OutcomeUnknown
 from tests.api.conftest import shared_site
 from tests.api.site import Site
 
@@ -35,7 +35,7 @@ def test_a_preview_changes_nothing_and_applying_does_it_once(site: Site, monkeyp
     for number in range(3):
         site.attempt(site.redeem(code, f"p{number}@example.com").json()["reservation_id"])
     doubtful = site.redeem(code, "d@example.com").json()["reservation_id"]
-    site.attempt(doubtful, Uncertain(server="mx:25", cause="timeout"))
+    site.attempt(doubtful, OutcomeUnknown(server="mx:25", cause="timeout"))
 
     looked = ask(site, include_sent=True).json()
     first, last, nothing = (ask(site, include_sent=True, apply=True).json() for _ in range(3))

@@ -26,8 +26,8 @@ def long_way() -> Iterator[list[bool]]:
     switch = [False]
     read = fast_redeem._read_headers
 
-    def choose(scope: Any) -> fast_redeem._Asked:  # noqa: ANN401 - an ASGI scope
-        return fast_redeem._Asked(False, None, None) if switch[0] else read(scope)
+    def choose(scope: Any) -> fast_redeem.RedeemHeaders:  # noqa: ANN401 - an ASGI scope
+        return fast_redeem.RedeemHeaders(False, None, None) if switch[0] else read(scope)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast_redeem, "_read_headers", choose)

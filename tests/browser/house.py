@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from domain.events import UseReserved
-from domain.values.link_token import Delivery, link_token
+from domain.values.link_token import DeliveryRef, link_token
 from tests.api.site import Site
 from tests.support.browser import code_id_of
 
@@ -77,7 +77,7 @@ class House:
     def link(self, reservation_id: str) -> str:
         """Where the letter of a reservation leads."""
         secret = self.site.services.settings.secret_key.get_secret_value().encode()
-        return f"/a/{link_token(secret, Delivery(UUID(reservation_id), 1))}"
+        return f"/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}"
 
     def reservations_of(self, code: str) -> int:
         """How many reservations a code ever had; the database is shared by the tests of a module."""

@@ -11,8 +11,8 @@ from domain.ports import Channel, Letter
 from domain.webhooks.signatures import secret_text
 from projections.config.settings import networks_of
 from workers.channels import open_channel
-from workers.channels.webhook import Way, WebhookChannel
-from workers.http_client.client import Poster
+from workers.channels.webhook import WebhookChannel, WebhookTarget
+from workers.http_client.client import PinnedHttpClient
 
 MAIL_FROM = "Ledger <ledger@example.com>"
 TIMEOUT_S = 5.0
@@ -52,5 +52,5 @@ def channel_to(url: str, timeout_s: float = TIMEOUT_S) -> Iterator[Channel]:
 
 def webhook_to(url: str, timeout_s: float = HOOK_TIMEOUT_S, secrets: tuple[str, ...] = (SECRET,)) -> WebhookChannel:
     """A channel to somebody's own system on this machine; it keeps nothing open."""
-    way = Way(url=url, secrets=secrets, callbacks=CALLBACKS)
-    return WebhookChannel(way, Poster(LOOPBACK, timeout_s), lambda: datetime.now(UTC))
+    way = WebhookTarget(url=url, secrets=secrets, callbacks=CALLBACKS)
+    return WebhookChannel(way, PinnedHttpClient(LOOPBACK, timeout_s), lambda: datetime.now(UTC))

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 from trustme import CA
 
-from domain.ports import ONLY_LETTERS, Accepted, Channel, OnlyTold, Rejected, Removal, RemovalCause, Uncertain
+from domain.ports import ONLY_LETTERS, Accepted, Channel, NotifiedOnly, OutcomeUnknown, Rejected, Removal, RemovalCause
 from tests.channels.builders import LETTER, channel_to, letter_to, webhook_to
 from tests.channels.fakes import FakeChannel
 from tests.hookserver import HookServer
@@ -91,9 +91,9 @@ def test_taking_an_access_away_may_be_asked_for_twice(channel: Channel, cause: R
 
     outcomes = [channel.revoke(removal) for removal in (known, known, forgotten)]
 
-    assert all(isinstance(outcome, Accepted | OnlyTold) and outcome.server for outcome in outcomes)
+    assert all(isinstance(outcome, Accepted | NotifiedOnly) and outcome.server for outcome in outcomes)
     assert len({type(outcome) for outcome in outcomes}) == 1
-    assert isinstance(outcomes[0], OnlyTold) == (channel.name in ONLY_LETTERS)
+    assert isinstance(outcomes[0], NotifiedOnly) == (channel.name in ONLY_LETTERS)
 
 
 def test_mail_takes_nothing_away_and_says_so() -> None:
@@ -106,14 +106,14 @@ def test_mail_takes_nothing_away_and_says_so() -> None:
         moved = channel.revoke(Removal(**about, cause="moved", farewell=None))
         letters = len(server.received)
 
-    assert [OnlyTold, OnlyTold] == [type(over), type(moved)]
+    assert [NotifiedOnly, NotifiedOnly] == [type(over), type(moved)]
     assert letters == 1
 
 
 def test_the_fake_follows_its_script() -> None:
     """Outcomes by recipient go first, then those of the script in order, then acceptance."""
     refused = Rejected(server="fake", reason="address_refused", final=True, about_address=True)
-    lost = Uncertain(server="fake", cause="connection_lost")
+    lost = OutcomeUnknown(server="fake", cause="connection_lost")
     fake = FakeChannel(lost)
     fake.always("nobody@example.com", refused)
     letters = [letter_to("nobody@example.com"), LETTER, LETTER]

@@ -15,7 +15,7 @@ from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
 from workers.channels.smtp.connection_pool import CLOSER_S, IDLE_S_LIMITED, ConnectionPool
 from workers.channels.smtp.connection_window import REST_FIRST_S
-from workers.channels.smtp.server_url import MailServerAddress
+from workers.channels.smtp.server_url import SmtpServerUrl
 
 THREADS = 16
 LOGIN = ("ledger@example.com", "secret")
@@ -25,7 +25,7 @@ class Process:
     """What one worker process has: threads that share connections, and what it reports of them."""
 
     def __init__(self, server: MailServer, timeout_s: float = 10.0, url: str = "") -> None:
-        self.address = MailServerAddress.parse(url or server.url)
+        self.address = SmtpServerUrl.parse(url or server.url)
         self.timeout_s = timeout_s
         self.refusals: list[Rejected] = []
         self.sizes: list[tuple[int, int]] = []

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.channels.builders import LETTER, MAIL_FROM
-from workers.channels.mail_message import letter_bytes, letter_parts
+from workers.channels.mail_message import letter_bytes, render_parts
 
 OURS = replace(
     LETTER,
@@ -17,7 +17,7 @@ OURS = replace(
 
 def test_subject_and_text_are_the_groups() -> None:
     """Paragraphs stay paragraphs, lines stay lines, and only the group's name is filled in."""
-    parts = letter_parts(OURS)
+    parts = render_parts(OURS)
 
     assert parts.subject == "Come to Blue & co"
     assert parts.text.startswith("Dear <guest>,\nwelcome to Blue & co.\n\nBring {nothing}.\n\nhttps://")
@@ -28,8 +28,8 @@ def test_subject_and_text_are_the_groups() -> None:
 
 def test_what_is_not_set_is_said_as_usual() -> None:
     """A subject alone leaves the text alone, and the other way round."""
-    usual = letter_parts(replace(OURS, subject="", text=""))
-    subject_alone, text_alone = letter_parts(replace(OURS, text="")), letter_parts(replace(OURS, subject=""))
+    usual = render_parts(replace(OURS, subject="", text=""))
+    subject_alone, text_alone = render_parts(replace(OURS, text="")), render_parts(replace(OURS, subject=""))
 
     assert (subject_alone.subject, subject_alone.text) == ("Come to Blue & co", usual.text)
     assert text_alone.subject == usual.subject
@@ -43,9 +43,9 @@ def test_no_subject_makes_a_header() -> None:
     written = letter_bytes(sly, MAIL_FROM, sly.recipient)
 
     assert b"\nBcc:" not in written
-    assert letter_parts(sly).subject == "Hi  Bcc: b@example.com x  Bcc: a@example.com !"
+    assert render_parts(sly).subject == "Hi  Bcc: b@example.com x  Bcc: a@example.com !"
 
 
 def test_a_notice_keeps_the_usual_words() -> None:
     """It is the ledger that speaks there: the press gives it no group's words."""
-    assert "could not be sent" in letter_parts(replace(LETTER, template="refund_notice", language="en")).text
+    assert "could not be sent" in render_parts(replace(LETTER, template="refund_notice", language="en")).text

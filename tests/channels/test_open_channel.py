@@ -5,33 +5,33 @@ import pytest
 from tests.channels.builders import MAIL_FROM
 from workers.channels import open_channel
 from workers.channels.smtp.addresses import Sender
-from workers.channels.smtp.server_url import MailServerAddress, Security
+from workers.channels.smtp.server_url import Security, SmtpServerUrl
 
 
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("smtp://127.0.0.1:2525", MailServerAddress("127.0.0.1", 2525, Security.NONE)),
-        ("smtp://mail.example.com/", MailServerAddress("mail.example.com", 25, Security.NONE)),
-        ("SMTPS://mail.example.com", MailServerAddress("mail.example.com", 465, Security.TLS)),
-        ("smtp+starttls://例子.测试", MailServerAddress("xn--fsqu00a.xn--0zwm56d", 587, Security.STARTTLS)),
-        ("smtp://u:p@localhost", MailServerAddress("localhost", 25, Security.NONE, "u", "p")),
-        ("smtp://u:p@[::1]:26", MailServerAddress("::1", 26, Security.NONE, "u", "p")),
+        ("smtp://127.0.0.1:2525", SmtpServerUrl("127.0.0.1", 2525, Security.NONE)),
+        ("smtp://mail.example.com/", SmtpServerUrl("mail.example.com", 25, Security.NONE)),
+        ("SMTPS://mail.example.com", SmtpServerUrl("mail.example.com", 465, Security.TLS)),
+        ("smtp+starttls://例子.测试", SmtpServerUrl("xn--fsqu00a.xn--0zwm56d", 587, Security.STARTTLS)),
+        ("smtp://u:p@localhost", SmtpServerUrl("localhost", 25, Security.NONE, "u", "p")),
+        ("smtp://u:p@[::1]:26", SmtpServerUrl("::1", 26, Security.NONE, "u", "p")),
         (
             "smtps://a%40b.test:p%3A%2F%25@mail.example.com",
-            MailServerAddress("mail.example.com", 465, Security.TLS, "a@b.test", "p:/%"),
+            SmtpServerUrl("mail.example.com", 465, Security.TLS, "a@b.test", "p:/%"),
         ),
     ],
 )
-def test_a_url_names_server_security_and_login(url: str, expected: MailServerAddress) -> None:
+def test_a_url_names_server_security_and_login(url: str, expected: SmtpServerUrl) -> None:
     """Scheme, default port, percent-encoded login and international names are understood."""
-    assert expected == MailServerAddress.parse(url)
+    assert expected == SmtpServerUrl.parse(url)
 
 
 def test_a_server_is_shown_as_host_and_port() -> None:
     """IPv6 addresses get their brackets back."""
-    assert "mail.example.com:465" == str(MailServerAddress.parse("smtps://u:p@mail.example.com"))
-    assert "[::1]:25" == str(MailServerAddress.parse("smtp://[::1]"))
+    assert "mail.example.com:465" == str(SmtpServerUrl.parse("smtps://u:p@mail.example.com"))
+    assert "[::1]:25" == str(SmtpServerUrl.parse("smtp://[::1]"))
 
 
 @pytest.mark.parametrize(

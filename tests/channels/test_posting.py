@@ -9,7 +9,7 @@ from trustme import CA
 
 from projections.config.settings import networks_of
 from tests.hookserver import HookServer, Reply
-from workers.http_client.client import BODY_BYTES_MAX, NotSentError, Poster, UnansweredError
+from workers.http_client.client import BODY_BYTES_MAX, NotSentError, PinnedHttpClient, UnansweredError
 from workers.http_client.dns import AddressInfo
 
 LOOPBACK = networks_of("127.0.0.0/8")
@@ -56,7 +56,7 @@ def test_a_name_that_leads_inside_is_not_followed(addresses: list[str], monkeypa
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("it connected"))
 
     with pytest.raises(NotSentError, match="target_refused"):
-        Poster((), 5.0, resolve=names(*addresses)).post("https://hooks.example.com/", {}, b"{}")
+        PinnedHttpClient((), 5.0, resolve=names(*addresses)).post("https://hooks.example.com/", {}, b"{}")
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_an_address_that_is_none_is_refused_before_it_is_looked_up(url: str) -> 
     asked: list[str] = []
 
     with pytest.raises(NotSentError, match="target_refused"):
-        Poster((), 5.0, resolve=names("93.184.215.14", asked=asked)).post(url, {}, b"{}")
+        PinnedHttpClient((), 5.0, resolve=names("93.184.215.14", asked=asked)).post(url, {}, b"{}")
     assert asked == []
 
 
 def test_the_name_is_looked_up_once_and_kept(server: HookServer) -> None:
     """The connection goes to the address that was checked; the Host header is the name's."""
     asked: list[str] = []
-    poster = Poster(LOOPBACK, 20.0, resolve=names("127.0.0.1", asked=asked))
+    poster = PinnedHttpClient(LOOPBACK, 20.0, resolve=names("127.0.0.1", asked=asked))
 
     answer = poster.post(f"http://hooks.example.com:{server.port}/in", {"webhook-id": "1"}, b"{}")
 
@@ -88,7 +88,7 @@ def test_tls_is_of_the_name_though_the_address_is_pinned(trusted: CA) -> None:
     """SNI and the certificate's check use the name; another name's certificate is refused before anything is said."""
     for name, is_his in (("hooks.example.com", True), ("other.example.com", False)):
         with HookServer(trusted.issue_cert(name)) as server:
-            poster = Poster(LOOPBACK, 20.0, resolve=names("127.0.0.1"))
+            poster = PinnedHttpClient(LOOPBACK, 20.0, resolve=names("127.0.0.1"))
             url = f"https://hooks.example.com:{server.port}/"
             if is_his:
                 assert poster.post(url, {}, b"{}").status == 204
@@ -100,7 +100,7 @@ def test_tls_is_of_the_name_though_the_address_is_pinned(trusted: CA) -> None:
 
 def test_a_dead_address_leaves_time_for_the_next(server: HookServer) -> None:
     """Names often stand for several."""
-    poster = Poster(LOOPBACK, 20.0, resolve=names("127.0.0.9", "127.0.0.1"))
+    poster = PinnedHttpClient(LOOPBACK, 20.0, resolve=names("127.0.0.9", "127.0.0.1"))
 
     assert poster.post(f"http://hooks.example.com:{server.port}/", {}, b"{}").status == 204
 
@@ -108,14 +108,14 @@ def test_a_dead_address_leaves_time_for_the_next(server: HookServer) -> None:
 def test_a_name_without_addresses_is_out_of_reach() -> None:
     """So is one whose server is not there."""
     with pytest.raises(NotSentError, match="unreachable"):
-        Poster((), 5.0, resolve=names()).post("https://hooks.example.com/", {}, b"{}")
+        PinnedHttpClient((), 5.0, resolve=names()).post("https://hooks.example.com/", {}, b"{}")
 
 
 def test_no_redirect_is_followed(server: HookServer) -> None:
     """It is an answer like any other."""
     server.then(Reply(307, headers={"Location": server.url}))
 
-    assert Poster(LOOPBACK, 20.0).post(server.url, {}, b"{}").status == 307
+    assert PinnedHttpClient(LOOPBACK, 20.0).post(server.url, {}, b"{}").status == 307
     assert len(server.received) == 1
 
 
@@ -124,16 +124,16 @@ def test_an_answer_has_a_greatest_length(server: HookServer, length: int, is_rea
     """More is not read."""
     server.then(Reply(200, b"x" * length))
     if is_read:
-        assert len(Poster(LOOPBACK, 20.0).post(server.url, {}, b"{}").body) == length
+        assert len(PinnedHttpClient(LOOPBACK, 20.0).post(server.url, {}, b"{}").body) == length
         return
     with pytest.raises(UnansweredError, match="bad_reply"):
-        Poster(LOOPBACK, 20.0).post(server.url, {}, b"{}")
+        PinnedHttpClient(LOOPBACK, 20.0).post(server.url, {}, b"{}")
 
 
 def test_silence_in_the_handshake_costs_no_doubt() -> None:
     """Nothing was said yet, and time for the answer was kept."""
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(NotSentError, match="unreachable"):
-        Poster(LOOPBACK, 0.5).post(f"https://127.0.0.1:{silent.getsockname()[1]}/", {}, b"{}")
+        PinnedHttpClient(LOOPBACK, 0.5).post(f"https://127.0.0.1:{silent.getsockname()[1]}/", {}, b"{}")
 
 
 def test_no_proxy_of_the_environment_is_asked(server: HookServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,12 +141,12 @@ def test_no_proxy_of_the_environment_is_asked(server: HookServer, monkeypatch: p
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
 
-    assert Poster(LOOPBACK, 20.0).post(server.url, {}, b"{}").status == 204
+    assert PinnedHttpClient(LOOPBACK, 20.0).post(server.url, {}, b"{}").status == 204
 
 
 def test_one_poster_is_enough_for_many_threads(server: HookServer) -> None:
     """It keeps nothing between messages."""
-    poster, statuses = Poster(LOOPBACK, 10.0), []
+    poster, statuses = PinnedHttpClient(LOOPBACK, 10.0), []
 
     def post() -> None:
         statuses.append(poster.post(server.url, {}, b"{}").status)

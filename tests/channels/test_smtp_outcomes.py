@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from domain.ports import Accepted, Letter, Outcome, Rejected, Uncertain
+from domain.ports import Accepted, Letter, Outcome, OutcomeUnknown, Rejected
 from tests.channels.builders import LETTER, channel_to, letter_to
 from tests.mailserver import Behaviour, Close, Late, MailServer, Raw, Say, Stage, Stall, Trickle
 
@@ -124,7 +124,7 @@ def test_no_valid_reply_once_the_content_leaves_is_uncertain(
 
     # Long enough to reach the content on a busy machine.
     timeout_s = 1.0 if cause == "timeout" else 5.0
-    assert Uncertain(server=mail_server.address, cause=cause) == _send(mail_server, timeout_s=timeout_s)
+    assert OutcomeUnknown(server=mail_server.address, cause=cause) == _send(mail_server, timeout_s=timeout_s)
 
 
 @pytest.mark.parametrize("takes", [True, False])
@@ -133,7 +133,7 @@ def test_lost_replies_look_alike_whether_or_not_the_letter_was_taken(mail_server
     mail_server.at("dot", Close(takes=takes))
     outcome = _send(mail_server)
 
-    assert isinstance(outcome, Uncertain)
+    assert isinstance(outcome, OutcomeUnknown)
     assert int(takes) == len(mail_server.received)
 
 

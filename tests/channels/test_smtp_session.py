@@ -10,15 +10,15 @@ from threading import Event, Semaphore
 import pytest
 from trustme import CA, LeafCert
 
-from domain.ports import Accepted, Outcome, Rejected, Uncertain
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from tests.channels.builders import LETTER, MAIL_FROM, channel_to, letter_to
 from tests.mailserver import Behaviour, Close, MailServer, Raw, Say, Security, Stage, Stall
 from workers.channels.smtp.addresses import Sender
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
-from workers.channels.smtp.connection import Wire
+from workers.channels.smtp.connection import SmtpConnection
 from workers.channels.smtp.connection_pool import IDLE_S_MAX, LETTERS_PER_CONNECTION_MAX, OPENING_MAX, ConnectionPool
-from workers.channels.smtp.server_url import MailServerAddress
+from workers.channels.smtp.server_url import SmtpServerUrl
 
 LOGIN = ("ledger@example.com", "p@ss:w/rd%")
 PRIVATE: list[Security] = ["smtp+starttls", "smtps"]
@@ -172,15 +172,15 @@ def test_letters_share_a_connection(mail_server: MailServer) -> None:
 def test_a_process_opens_few_connections_at_a_time(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes later waits at our own door, not in the server's queue: when that is full it drops what comes."""
     opening, go_on = Semaphore(0), Event()
-    connect = Wire.open
+    connect = SmtpConnection.open
 
-    def open_slowly(wire: Wire) -> None:
+    def open_slowly(wire: SmtpConnection) -> None:
         opening.release()
         assert go_on.wait(10)
         connect(wire)
 
-    monkeypatch.setattr(Wire, "open", open_slowly)
-    server = MailServerAddress.parse(mail_server.url)
+    monkeypatch.setattr(SmtpConnection, "open", open_slowly)
+    server = SmtpServerUrl.parse(mail_server.url)
     shared = ConnectionPool(Connector.to(server, time.monotonic), OPENING_MAX * 2)
 
     def send() -> Outcome:
@@ -209,7 +209,7 @@ def test_a_connection_that_rested_too_long_is_replaced(mail_server: MailServer) 
     """An old connection is not trusted; it is ended and a new one opened."""
     now = [0.0]
     channel = SmtpChannel(
-        MailServerAddress.parse(mail_server.url),
+        SmtpServerUrl.parse(mail_server.url),
         sender=Sender.parse(MAIL_FROM),
         timeout_s=5.0,
         clock=lambda: now[0],
@@ -277,7 +277,7 @@ def test_a_kept_connection_lost_after_the_content_is_never_tried_again(mail_serv
         mail_server.at("dot", Close())
         outcome = channel.send(LETTER)
 
-    assert isinstance(outcome, Uncertain)
+    assert isinstance(outcome, OutcomeUnknown)
     assert (1, 2) == (mail_server.connections, len(mail_server.received))
 
 
@@ -287,7 +287,7 @@ def test_after_an_uncertain_letter_the_next_gets_a_new_connection(mail_server: M
     with channel_to(mail_server.url) as channel:
         first, second = channel.send(LETTER), channel.send(LETTER)
 
-    assert isinstance(first, Uncertain)
+    assert isinstance(first, OutcomeUnknown)
     assert isinstance(second, Accepted)
     assert 2 == mail_server.connections
 
@@ -367,12 +367,12 @@ def test_no_address_is_in_what_an_outcome_or_error_says_by_itself(mail_server: M
     mail_server.at("dot", Close())
 
     assert "li.wei" not in repr(_send_once(mail_server.url))
-    assert "p@ss" not in repr(MailServerAddress.parse("smtps://user:p%40ss@mail.example.com"))
+    assert "p@ss" not in repr(SmtpServerUrl.parse("smtps://user:p%40ss@mail.example.com"))
 
 
 def test_tls_checks_are_on() -> None:
     """The context checks certificate and name; no setting turns that off."""
-    tls = Connector.to(MailServerAddress.parse("smtps://mail.example.com"), time.monotonic).tls
+    tls = Connector.to(SmtpServerUrl.parse("smtps://mail.example.com"), time.monotonic).tls
 
     assert tls is not None
     assert tls.check_hostname

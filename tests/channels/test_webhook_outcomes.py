@@ -7,11 +7,21 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Template, Uncertain
+from domain.ports import (
+    Accepted,
+    Letter,
+    Outcome,
+    OutcomeUnknown,
+    Rejected,
+    Removal,
+    RemovalOutcome,
+    RetryLater,
+    Template,
+)
 from domain.webhooks.signatures import secret_text
 from tests.channels.builders import CALLBACKS, HOOK_TIMEOUT_S, LETTER, SECRET, webhook_to
 from tests.hookserver import HookServer, Reply
-from workers.http_client.client import wait_of
+from workers.http_client.client import parse_retry_after
 
 OLDER = secret_text(b"o" * 32)
 
@@ -181,7 +191,7 @@ def test_later_is_neither(system: HookServer, reply: Reply, seconds: int, reason
     before = datetime.now(UTC)
 
     outcome = send(system)
-    assert isinstance(outcome, Later)
+    assert isinstance(outcome, RetryLater)
     assert timedelta(seconds=seconds) <= outcome.until - before <= timedelta(seconds=seconds + 30)
     assert outcome.reason == reason
 
@@ -207,7 +217,7 @@ def test_an_answer_that_does_not_say_is_a_doubt(system: HookServer, reply: Reply
     """It may have been sent, so no machine gives the use back."""
     system.then(reply)
 
-    assert send(system) == Uncertain(server=origin(system), cause=cause)
+    assert send(system) == OutcomeUnknown(server=origin(system), cause=cause)
 
 
 def test_no_answer_in_time_is_a_doubt_however_it_trickles(system: HookServer) -> None:
@@ -216,7 +226,7 @@ def test_no_answer_in_time_is_a_doubt_however_it_trickles(system: HookServer) ->
     begun = datetime.now(UTC)
 
     outcomes = [send(system, timeout_s=0.8) for _ in range(2)]
-    assert outcomes == [Uncertain(server=origin(system), cause="timeout")] * 2
+    assert outcomes == [OutcomeUnknown(server=origin(system), cause="timeout")] * 2
     assert datetime.now(UTC) - begun < timedelta(seconds=20)
 
 
@@ -266,9 +276,9 @@ def test_an_access_that_ended_is_told_with_one_id(system: HookServer) -> None:
         (Reply(204), Accepted),
         (Reply.says(404), Rejected),
         (Reply.says(422, status="refused"), Rejected),
-        (Reply(503), Later),
-        (Reply(500), Uncertain),
-        (Reply(200, b"who knows"), Uncertain),
+        (Reply(503), RetryLater),
+        (Reply(500), OutcomeUnknown),
+        (Reply(200, b"who knows"), OutcomeUnknown),
     ],
 )
 def test_what_is_answered_to_an_ending(system: HookServer, reply: Reply, kind: type[RemovalOutcome]) -> None:
@@ -302,4 +312,4 @@ def test_a_test_says_so(system: HookServer) -> None:
 )
 def test_retry_after_is_a_number_or_a_date(text: str | None, seconds: float | None) -> None:
     """RFC 9110; anything else says nothing."""
-    assert wait_of(text, datetime(2026, 11, 24, 8, 30, tzinfo=UTC)) == seconds
+    assert parse_retry_after(text, datetime(2026, 11, 24, 8, 30, tzinfo=UTC)) == seconds

@@ -45,5 +45,5 @@ def terminal(
     for name, value in environment(settings_for(bench.database_url), tmp_path, NOBODY).items():
         monkeypatch.setenv(name, value)
     # Of this process, which runs other tests afterwards, it could not be undone.
-    monkeypatch.setattr("api.cli.maintenance.rebuild_verify.stand_back", lambda: None)
+    monkeypatch.setattr("api.cli.maintenance.rebuild_verify.lower_priority", lambda: None)
     return Terminal(capsys)

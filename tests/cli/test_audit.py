@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.repositories.staff_sessions import AuditLine, StaffDesk
+from projections.repositories.staff_sessions import AuditLine, StaffSessionRepository
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench, done
 
@@ -14,7 +14,7 @@ ADMIN = "admin@staff.example.com"
 
 def audited(bench: LedgerBench) -> list[AuditLine]:
     """Lines, oldest first."""
-    return StaffDesk(bench.storage).audit(2**62, 100)[::-1]
+    return StaffSessionRepository(bench.storage).audit(2**62, 100)[::-1]
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from uuid import UUID, uuid4
 
 from domain.commands.delivery.record_bounce import RecordBounce
-from domain.ports import Uncertain
+from domain.ports import OutcomeUnknown
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench, done
 
-LOST = Uncertain(server="mx:25", cause="connection_lost")
+LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 
 
 def bounced(bench: LedgerBench) -> UUID:

@@ -14,12 +14,12 @@ from redis import Redis
 
 from api.cli.embedded.state_file import State, write_state
 from domain.commands.delivery.record_bounce import RecordBounce
-from projections.repositories.rate_limit_reports import LimitReport, LimitReports
+from projections.repositories.rate_limit_reports import LimitReports, RateLimitCounts
 from projections.repositories.webhook_endpoints import Endpoints
 from tests.cli.terminal import Terminal
 from tests.conftest import execute
 from tests.projections.ledgers import LedgerBench, done
-from workers.maintenance.log_follower import follow_events
+from workers.maintenance.log_follower import update_log
 
 ALIVE = ("ledger:alive:worker", "ledger:alive:beat")
 
@@ -146,7 +146,7 @@ def test_an_older_state_is_found(
     monkeypatch.setenv("LEDGER_CHECKPOINT_FILE", str(file))
     empty = checks(terminal)["checkpoints"]["status"]
     bench.issue()
-    follow_events(bench.storage, bench.storage.recorder.clock.now(), file)
+    update_log(bench.storage, bench.storage.recorder.clock.now(), file)
     held = checks(terminal)["checkpoints"]
     file.write_text(file.read_text().replace('"size": 1', '"size": 7'))
 
@@ -229,7 +229,7 @@ def test_webhooks_that_fail_are_told(terminal: Terminal, bench: LedgerBench) -> 
 
 def test_guesses_are_a_reminder(terminal: Terminal, bench: LedgerBench) -> None:
     """Nothing is broken while somebody guesses, but somebody should know."""
-    LimitReports(bench.storage, uuid4()).exchange(LimitReport(unknown=150, redeemed=20, spent={}))
+    LimitReports(bench.storage, uuid4()).exchange(RateLimitCounts(unknown=150, redeemed=20, spent={}))
 
     found = checks(terminal)["guessing"]
 

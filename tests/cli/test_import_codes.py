@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from api.code_import import importer
-from api.use_cases.issue_codes import Order, issue_orders
+from api.use_cases.issue_codes import CodeOrder, issue_batch
 from domain.commands.context import Context
-from domain.values.identifiers import draw_code
+from domain.values.identifiers import generate_code
 from projections.read_models.pagination import BEGINNING
 from projections.storage.bootstrap import Storage
 from tests.cli.terminal import Terminal
@@ -122,17 +122,17 @@ def test_an_import_that_died_goes_on(
 ) -> None:
     """Whatever was kept before it died is found there; no code comes twice, and no use."""
     letters, calls = random.Random(7), []
-    lines = ["code,max_uses,used", *(f"{draw_code(letters)},2,{nth % 2}" for nth in range(2_200))]
+    lines = ["code,max_uses,used", *(f"{generate_code(letters)},2,{nth % 2}" for nth in range(2_200))]
     file = written(tmp_path, "\n".join(lines))
 
-    def dying(storage: Storage, orders: Sequence[Order], context: Context) -> None:
+    def dying(storage: Storage, orders: Sequence[CodeOrder], context: Context) -> None:
         calls.append(len(orders))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        issue_orders(storage, orders, context)
+        issue_batch(storage, orders, context)
 
     with monkeypatch.context() as patch:
-        patch.setattr(importer, "issue_orders", dying)
+        patch.setattr(importer, "issue_batch", dying)
         died = terminal.ledger("import-codes", file)
     between = counts(bench)
     done = terminal.ledger("import-codes", file, "--json")
@@ -229,7 +229,7 @@ def test_many_codes_are_issued_and_imported_batch_by_batch(
     """A slice of the million that docs/api.md tells of: every one of them once."""
     issued = terminal.ledger("issue", "--count", "10000", "--prefix", "bulk", "--note", "for the fair").out.split()
     letters = random.Random(11)
-    file = written(tmp_path, "\n".join(["code,used", *(f"{draw_code(letters)},1" for _ in range(10_000))]))
+    file = written(tmp_path, "\n".join(["code,used", *(f"{generate_code(letters)},1" for _ in range(10_000))]))
     done = terminal.ledger("import-codes", file, "--json")
 
     assert len(set(issued)) == 10_000

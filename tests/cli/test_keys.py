@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.storage.bootstrap import Storage, check_keys
+from projections.storage.bootstrap import Storage, verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 from tests.cli.terminal import Terminal
@@ -33,7 +33,7 @@ def test_doctor_reminds_until_the_keys_were_exported(bench: LedgerBench, termina
     found = values(file.read_text())
     rings = KeyRing.parse(found["LEDGER_PEPPERS"]), KeyRing.parse(found["LEDGER_MASTER_KEYS"])
     assert (0, 0o600) == (ended.status, file.stat().st_mode & 0o777)
-    check_keys(bench.database_url, Vault(*rings))
+    verify_key_rings(bench.database_url, Vault(*rings))
     assert "test" == found["LEDGER_SECRET_KEY"]
     assert ["reminder", "ok"] == [before, key_copy(terminal)]
     assert [("exported_keys",)] == bench.rows("SELECT act FROM audit")

@@ -11,11 +11,11 @@ from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.commands.reservation.settle_due import SettleDue
-from domain.ports import Accepted, Uncertain
+from domain.ports import Accepted, OutcomeUnknown
 from tests.cli.terminal import Ended, Terminal
 from tests.projections.ledgers import LedgerBench, done
 
-LOST = Uncertain(server="mx:25", cause="connection_lost")
+LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 HOUR = timedelta(hours=1)
 
 

@@ -16,13 +16,13 @@ from argon2 import PasswordHasher
 from msgspec.structs import replace
 
 from api.cli.app import app
-from api.use_cases.administration.create_api_key import KeyWish, make_key
+from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key
 from domain.commands.add_note import NoteOnCode
 from domain.commands.code.issue import IssueCode
 from domain.ports import Accepted, Rejected
 from domain.values.identifiers import EmailAddress
 from projections.repositories.audit_log import OPERATOR, Action
-from projections.repositories.staff_accounts import Accounts
+from projections.repositories.staff_accounts import StaffAccountRepository
 from tests.cli.terminal import Ended, Terminal
 from tests.moving_in import old
 from tests.projections.ledgers import LedgerBench, done
@@ -94,9 +94,9 @@ class Stage:
         """A member of staff; the one before has an address of the oddest signs that addresses may have."""
         draft = self.bench.storage.vault.staff(EmailAddress.parse(f"{uuid4().hex}{ODD_ADDRESS}"), uuid4())
         now = self.bench.storage.recorder.clock.now()
-        assert Accounts(self.bench.storage).add(draft, PasswordHasher().hash("x"), "admin", now)
+        assert StaffAccountRepository(self.bench.storage).add(draft, PasswordHasher().hash("x"), "admin", now)
         address = f"{uuid4().hex}@x.example"
-        assert Accounts(self.bench.storage).add(
+        assert StaffAccountRepository(self.bench.storage).add(
             self.bench.storage.vault.staff(EmailAddress.parse(address), uuid4()),
             PasswordHasher().hash("x"),
             "admin",
@@ -107,8 +107,10 @@ class Stage:
     def key(self) -> str:
         """The id of an API key of a hostile name."""
         key_id = uuid4()
-        wish = KeyWish(HOSTILE, "viewer", [], None)
-        make_key(Action(self.bench.storage, OPERATOR, self.bench.storage.recorder.clock.now(), uuid4), wish, key_id)
+        wish = ApiKeyRequest(HOSTILE, "viewer", [], None)
+        create_api_key(
+            Action(self.bench.storage, OPERATOR, self.bench.storage.recorder.clock.now(), uuid4), wish, key_id
+        )
         return str(key_id)
 
     def around_now(self) -> Arguments:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from tests.cli.terminal import Terminal
 from tests.projections.ledgers import LedgerBench, done
-from workers.maintenance.log_follower import follow_events
+from workers.maintenance.log_follower import update_log
 
 
 def sent(bench: LedgerBench) -> str:
@@ -19,7 +19,7 @@ def sent(bench: LedgerBench) -> str:
 
 def followed(bench: LedgerBench, file: Path | None = None) -> int:
     """What beat does every two seconds."""
-    return follow_events(bench.storage, bench.storage.recorder.clock.now(), file)
+    return update_log(bench.storage, bench.storage.recorder.clock.now(), file)
 
 
 def test_a_receipt_is_checked_with_the_ledger_s_key(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:

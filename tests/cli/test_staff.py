@@ -3,7 +3,7 @@
 from argon2 import PasswordHasher
 
 from domain.values.identifiers import EmailAddress
-from projections.repositories.staff_sessions import StaffDesk
+from projections.repositories.staff_sessions import StaffSessionRepository
 from tests.cli.terminal import Ended, Terminal
 from tests.projections.ledgers import LedgerBench
 
@@ -12,7 +12,7 @@ ADMIN = "Admin@Example.com"
 
 def opens(bench: LedgerBench, email: str, password: str) -> bool:
     """Whether a sign-in would be taken; argon2 raises otherwise."""
-    account = StaffDesk(bench.storage).account(EmailAddress.parse(email))
+    account = StaffSessionRepository(bench.storage).account(EmailAddress.parse(email))
     return account is not None and PasswordHasher().verify(account.password_hash, password)
 
 

@@ -19,8 +19,8 @@ from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
 from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
 from domain.commands.reservation.settle_due import SettleDue
 from domain.events import ActorKind
-from domain.ports import Accepted, Later, Outcome, Rejected, Uncertain
-from domain.values.identifiers import EmailAddress, draw_code
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater
+from domain.values.identifiers import EmailAddress, generate_code
 from projections.vault.vault import Vault
 from tests.contracts.stores import Store
 
@@ -29,7 +29,7 @@ SENT = Accepted(server="mx:25", reply_code=250)
 BUSY = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451, reply="greylisted")
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 FAILED = Rejected(server="mx:25", reason="message_refused", final=True, reply_code=552, reply="too big")
-LOST = Uncertain(server="mx:25", cause="connection_lost")
+LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 
 
 def done(result: Result) -> Done:
@@ -65,7 +65,7 @@ class Acts:
 
     def issue(self, max_uses: int | None = 1, *, bound: bool = True, expires_in_s: float | None = None) -> IssueCode:
         """A new code; its text is the last of `codes`."""
-        text, code_id = draw_code(self.random), self.new_id()
+        text, code_id = generate_code(self.random), self.new_id()
         self.codes.append(text)
         return IssueCode(
             context=self.context("operator"),
@@ -146,7 +146,7 @@ class Acts:
         item = pick([*known, *known[-4:]])
         case: dict[str, Any] = {"reservation_id": item, "case_id": self.new_id()}
         staff = self.context("staff", pick(["s1", "s2", "s3"]))
-        later: Outcome = Later(server="team", reason="full", until=self.now + timedelta(seconds=90))
+        later: Outcome = RetryLater(server="team", reason="full", until=self.now + timedelta(seconds=90))
         ends: list[Outcome] = [SENT, SENT, SENT, BUSY, REFUSED, FAILED, LOST, later]
         made: list[Command] = [
             self.claim(item),

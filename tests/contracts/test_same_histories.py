@@ -8,7 +8,7 @@ import pytest
 
 from domain.application import finish
 from domain.command_bus import Command, Done, Result, decide
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 from tests.contracts.acts import Acts
 from tests.contracts.stores import Store, log_of
 
@@ -28,7 +28,7 @@ def run(store: Store, commands: Sequence[Command]) -> tuple[dict[str, Any], list
     return looked_up, results
 
 
-def picture(book: Book) -> dict[str, Any]:
+def picture(book: WorkingSet) -> dict[str, Any]:
     """A copy of everything that a decision may read."""
     return {
         "codes": dict(book.codes),

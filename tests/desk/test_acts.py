@@ -8,14 +8,14 @@ import pytest
 
 from api.use_cases.issue_codes import Terms
 from api.web.support.actions.commands import DONE
-from domain.commands.access.settle_access import RecordRevocation
+from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.context import Context
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.ports import Rejected, Uncertain
+from domain.ports import OutcomeUnknown, Rejected
 from tests.api.site import Answer, Site
 from tests.support.browser import Browser, code_id_of, heading
 
-LOST = Uncertain(server="mx1:25", cause="connection_lost")
+LOST = OutcomeUnknown(server="mx1:25", cause="connection_lost")
 SignIn = Callable[..., Browser]
 
 
@@ -85,7 +85,7 @@ def test_the_case_of_an_access_that_stays_speaks_of_the_access(site: Site, sign_
     browser.submit(f"{page}/acts/refund", access="revoke", nonce="n1", note="asked for it")
     site.services.storage.ledger.execute(
         [
-            RecordRevocation(
+            RecordRemovalOutcome(
                 context=Context(now=site.services.now(), actor="sweep"),
                 reservation_id=UUID(item),
                 attempt=1,

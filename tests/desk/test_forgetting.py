@@ -8,7 +8,7 @@ import pytest
 
 from domain.commands.context import Context
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.ports import Uncertain
+from domain.ports import OutcomeUnknown
 from tests.api.site import Site
 from tests.desk.test_acts import nonce_of
 from tests.support.browser import Browser, heading
@@ -32,7 +32,7 @@ def person_of(site: Site, reservation_id: str) -> str:
 def test_what_it_will_do_is_shown_and_sent_twice_it_is_done_once(site: Site, sign_in: SignIn) -> None:
     """Held, doubtful and sent ones are told apart; then the address is gone and the audit has one line."""
     held, doubtful, sent = (site.redeem(site.issue(), PERSON).json()["reservation_id"] for _ in range(3))
-    site.attempt(doubtful, Uncertain(server="mx1:25", cause="connection_lost"))
+    site.attempt(doubtful, OutcomeUnknown(server="mx1:25", cause="connection_lost"))
     site.attempt(sent)
     page, browser = person_of(site, held), sign_in("admin")
     asked = browser.get(f"{page}/forget")

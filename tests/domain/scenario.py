@@ -8,11 +8,11 @@ from types import EllipsisType
 from uuid import UUID
 
 from domain.command_bus import Command, Done, Result, decide
-from domain.commands.access.record_removal import RecordRemoval
-from domain.commands.access.settle_access import RecordRevocation
+from domain.commands.access.record_removal import RecordExternalRemoval
+from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.code.issue import IssueCode
 from domain.commands.code.pause import PauseCode, ResumeCode
-from domain.commands.code.revoke import RevokeCode, SettleRevoked
+from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.context import Context
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
@@ -30,15 +30,15 @@ from domain.events import ActorKind, Event
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.ports import Accepted, Outcome, Rejected, RemovalOutcome, Uncertain
-from domain.working_set import Book
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RemovalOutcome
+from domain.working_set import WorkingSet
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SENT = Accepted(server="mx:25", reply_code=250)
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 BUSY = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451)
 NO_CONNECTION = Rejected(server="mx:25", reason="temporary", final=False, about_connection=True, reply_code=421)
-LOST = Uncertain(server="mx:25", cause="connection_lost")
+LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         """Issue the code."""
-        self.book = Book()
+        self.book = WorkingSet()
         self.now = START
         self._ids = 0
         self.code_id = self.new_id()
@@ -254,7 +254,7 @@ class Scenario:
     def settle_revoked(self, *, cases: int = 5) -> Result:
         """The sweep goes on with what a revoking left."""
         ids = [self.new_id() for _ in range(cases)]
-        return self.run(SettleRevoked(context=self.context("sweep"), code_id=self.code_id, case_ids=ids))
+        return self.run(ContinueRevocation(context=self.context("sweep"), code_id=self.code_id, case_ids=ids))
 
     def accept(self, reservation_id: UUID, *, delivery: int = 1) -> Result:
         """The person opens a link."""
@@ -303,7 +303,7 @@ class Scenario:
         """The channel answers when it is asked to remove an access."""
         access = self.reservation(reservation_id).access
         return self.run(
-            RecordRevocation(
+            RecordRemovalOutcome(
                 context=self.context("sweep"),
                 reservation_id=reservation_id,
                 attempt=access.removal_tries + 1 if access else 1,
@@ -315,7 +315,7 @@ class Scenario:
 
     def removed(self, reservation_id: UUID) -> Result:
         """The group's own system reports that it removed the access."""
-        return self.run(RecordRemoval(context=self.context("channel"), reservation_id=reservation_id))
+        return self.run(RecordExternalRemoval(context=self.context("channel"), reservation_id=reservation_id))
 
     def parked(self, person: str = "li") -> UUID:
         """A reservation in doubt whose time is over; its id."""

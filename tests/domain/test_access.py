@@ -6,13 +6,13 @@ from uuid import UUID
 import pytest
 
 from domain.commands.access.rebind import RebindReservation
-from domain.commands.access.settle_access import RecordRevocation, SettleAccess
+from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAccess
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.errors import ReservationNotResolvable
 from domain.events import AccessExpired, AccessRemovalFailed, AccessRemoved, ExpiryAnnounced
 from domain.policy import Policy
-from domain.ports import Accepted, Later, OnlyTold, Outcome, Rejected, RemovalOutcome, Uncertain
+from domain.ports import Accepted, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater
 from tests.domain.scenario import BUSY, LOST, REFUSED, START, Draft, Scenario, done, refusal
 
 DAY_S = 86_400
@@ -38,7 +38,7 @@ def revoked(given: Scenario, item: UUID, outcome: RemovalOutcome, attempt: int |
     access = given.reservation(item).access
     before = len(given.events)
     given.run(
-        RecordRevocation(
+        RecordRemovalOutcome(
             context=given.context("sweep"),
             reservation_id=item,
             attempt=attempt or (access.removal_tries if access else 0) + 1,
@@ -123,14 +123,14 @@ def test_what_the_channel_cannot_do_is_told_as_it_is() -> None:
     """Mail takes nothing away: the event says so."""
     given = scenario()
     item = ended(given)
-    revoked(given, item, OnlyTold(server="mx:25"))
+    revoked(given, item, NotifiedOnly(server="mx:25"))
 
     last = given.events[-1]
     assert isinstance(last, AccessRemoved)
     assert (last.effect, last.cause) == ("told", "expired")
 
 
-@pytest.mark.parametrize("outcome", [NOT_NOW, Uncertain(server="team", cause="timeout")])
+@pytest.mark.parametrize("outcome", [NOT_NOW, OutcomeUnknown(server="team", cause="timeout")])
 def test_taking_away_is_tried_again_within_bounds(outcome: RemovalOutcome) -> None:
     """Ever later, and in the end it is a person's; a doubt too, for twice does no harm."""
     given = scenario(policy=Policy(removal_tries_max=3))
@@ -152,7 +152,7 @@ def test_a_channel_may_put_it_off_but_not_for_ever() -> None:
     """Later is later, a day at most."""
     given = scenario()
     item = ended(given)
-    revoked(given, item, Later(server="team", reason="full", until=given.now + timedelta(days=9)))
+    revoked(given, item, RetryLater(server="team", reason="full", until=given.now + timedelta(days=9)))
 
     assert given.reservation(item).access_due_at == given.now + timedelta(days=1)
 

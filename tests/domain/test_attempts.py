@@ -8,7 +8,7 @@ from domain.commands.delivery.claim_attempt import is_claimed_by
 from domain.errors import ReservationNotRefundable
 from domain.events import InviteAttempted, InviteFailed, UseRefunded
 from domain.policy import Policy
-from domain.ports import Later
+from domain.ports import RetryLater
 from tests.domain.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, START, Scenario, done, refusal
 
 
@@ -278,7 +278,7 @@ def test_later_spends_no_attempt_and_moves_the_deadline() -> None:
     reservation_id = scenario.reserved()
     until = START + timedelta(hours=2)
 
-    scenario.attempt(reservation_id, Later(server="team", reason="full", until=until))
+    scenario.attempt(reservation_id, RetryLater(server="team", reason="full", until=until))
 
     item = scenario.reservation(reservation_id)
     assert (item.attempts, item.next_attempt_at, item.public_state) == (0, until, "waiting")
@@ -291,7 +291,7 @@ def test_later_spends_no_attempt_and_moves_the_deadline() -> None:
 def test_later_has_an_end() -> None:
     """Beyond the bound a "later" fails for good and the use comes back."""
     scenario = Scenario(policy=Policy(deferrals_s_max=3600))
-    scenario.attempt(scenario.reserved(), Later(server="team", reason="full", until=START + timedelta(hours=2)))
+    scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", until=START + timedelta(hours=2)))
 
     assert scenario.kinds[-2:] == ["InviteFailed", "UseRefunded"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, Opening
 from domain.commands.code.issue import IssueCode
@@ -96,7 +96,7 @@ def test_an_import_keeps_its_times_and_openings_inside_the_bounds(command: str) 
     assert ("OUT_OF_BOUNDS", command) == (refusal(result), getattr(result, "why", None))
 
 
-@pytest.mark.parametrize("kind", [AcceptInvite, RecordBounce, RecordRemoval])
+@pytest.mark.parametrize("kind", [AcceptInvite, RecordBounce, RecordExternalRemoval])
 def test_a_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(kind: Any) -> None:  # noqa: ANN401 - three commands
     """Both ends are inside; beyond them nothing is recorded."""
     for beyond, inside in (
@@ -106,7 +106,7 @@ def test_a_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(kin
         scenario = Scenario()
         reserved_at, item = scenario.now, scenario.sent()
         scenario.passes(3600)
-        more: dict[str, Any] = {} if kind is RecordRemoval else {"delivery": 1, "case_id": scenario.new_id()}
+        more: dict[str, Any] = {} if kind is RecordExternalRemoval else {"delivery": 1, "case_id": scenario.new_id()}
         more |= {"reason": "other"} if kind is RecordBounce else {}
         about: dict[str, Any] = {"context": scenario.context("channel"), "reservation_id": item, **more}
         before = len(scenario.events)

@@ -8,7 +8,7 @@ import pytest
 from domain.commands.access.rebind import RebindReservation
 from domain.errors import RecipientNotCorrectable, ReservationNotRefundable, ReservationNotResolvable
 from domain.events import AccessCorrected, InviteReleased
-from domain.ports import Accepted, OnlyTold, Rejected
+from domain.ports import Accepted, NotifiedOnly, Rejected
 from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, Scenario, done, refusal
 
 GONE = Accepted(server="team:443")
@@ -75,7 +75,7 @@ def test_the_second_invitation_is_released_however_the_first_is_settled(end: str
     if end == "callback":
         done(scenario.removed(wrong))
     elif end == "only told":
-        scenario.removal(wrong, OnlyTold(server="mx:25"))
+        scenario.removal(wrong, NotifiedOnly(server="mx:25"))
     else:
         scenario.removal(wrong, NEVER)
         assert removal(scenario, wrong) == ("corrected", "removal_failed")
@@ -282,7 +282,7 @@ def test_an_unknown_rebind_that_is_refunded_is_ended_where_it_was_asked_for() ->
     done(scenario.resolve(moved, "refunded"))
 
     assert removal(scenario, moved) == ("withdrawn", "removing")
-    assert scenario.reservation(former).access_stands
+    assert scenario.reservation(former).has_active_access
     assert scenario.balance == (1, 0)
 
 

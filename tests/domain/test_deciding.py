@@ -2,9 +2,9 @@
 
 from typing import get_args
 
-from domain.command_bus import _DECISIONS, Command
+from domain.command_bus import HANDLERS, Command
 
 
 def test_every_command_has_its_decision() -> None:
     """A command without one would be refused by a KeyError in production."""
-    assert set(get_args(Command)) == set(_DECISIONS)
+    assert set(get_args(Command)) == set(HANDLERS)

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from domain.command_bus import Result
-from domain.commands.reservation.close_for_erasure import CloseForForgetting
+from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.errors import ReservationNotResolvable, ReservationUnknown
 from tests.domain.scenario import LOST, SENT, Scenario
 
@@ -11,7 +11,7 @@ from tests.domain.scenario import LOST, SENT, Scenario
 def close(scenario: Scenario, reservation_id: UUID) -> Result:
     """Run the decision for one reservation."""
     context = scenario.context("operator", "f1")
-    return scenario.run(CloseForForgetting(context=context, reservation_id=reservation_id, case_id=scenario.new_id()))
+    return scenario.run(CloseForErasure(context=context, reservation_id=reservation_id, case_id=scenario.new_id()))
 
 
 def test_what_was_surely_not_sent_is_given_back() -> None:

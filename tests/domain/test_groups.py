@@ -2,13 +2,13 @@
 
 import pytest
 
-from domain.values.group_name import NAME_LENGTH_MAX, fault_of_group
+from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 
 
 @pytest.mark.parametrize("name", ["", "design", "设计 2026", "Team @ Berlin", "@all", "a@b", "x" * NAME_LENGTH_MAX])
 def test_a_name(name: str) -> None:
     """One line of any script."""
-    assert fault_of_group(name) is None
+    assert group_name_error(name) is None
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ def test_a_name(name: str) -> None:
 )
 def test_no_name(name: str, fault: str) -> None:
     """What does not fit, or would put a person's address into events for ever."""
-    assert fault_of_group(name) == fault
+    assert group_name_error(name) == fault

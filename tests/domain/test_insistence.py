@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.webhooks.retry_schedule import ASKED_S_MAX, LONGEST_S, REST_LONGEST_S, TRIED_FOR, next_try, rest
+from domain.webhooks.retry_schedule import LONGEST_S, REST_LONGEST_S, RETRY_AFTER_MAX_S, RETRY_WINDOW, next_try, rest
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CHANCES = st.floats(0, 1)
@@ -28,7 +28,7 @@ def test_a_message_is_tried_for_three_days() -> None:
     waits = [(later - earlier).total_seconds() for earlier, later in pairwise(found)]
     assert waits[:4] == [5.0, 20.0, 80.0, 320.0]
     assert max(waits) == LONGEST_S
-    assert found[-1] == START + TRIED_FOR
+    assert found[-1] == START + RETRY_WINDOW
     assert 14 <= len(found) <= 18
 
 
@@ -38,7 +38,7 @@ def test_jitter_only_spreads(chance: float) -> None:
     found = tries(chance)
 
     assert found[1] - START <= timedelta(seconds=5 * 1.25)
-    assert found[-1] == START + TRIED_FOR
+    assert found[-1] == START + RETRY_WINDOW
     assert 12 <= len(found) <= 18
 
 
@@ -50,9 +50,9 @@ def test_what_was_asked_for_is_waited_for_within_a_day(attempts: int, chance: fl
 
     assert plain is not None
     assert asked is not None
-    assert plain <= asked <= START + timedelta(seconds=max(LONGEST_S * 1.25, ASKED_S_MAX))
+    assert plain <= asked <= START + timedelta(seconds=max(LONGEST_S * 1.25, RETRY_AFTER_MAX_S))
     if asked_s is not None:
-        assert asked >= START + timedelta(seconds=min(asked_s, ASKED_S_MAX) - 0.001)
+        assert asked >= START + timedelta(seconds=min(asked_s, RETRY_AFTER_MAX_S) - 0.001)
 
 
 @given(st.integers(1, 10**6), CHANCES)

@@ -7,19 +7,19 @@ import pytest
 
 from domain.commands.code.import_code import Opening
 from domain.legacy.evidence import judge
-from domain.legacy.records import OldCode, OldRecord
+from domain.legacy.records import LegacyCode, LegacyInvite
 
 CREATED = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
 
-def code(used: int, limit: int | None = 5, **more: Any) -> OldCode:
+def code(used: int, limit: int | None = 5, **more: Any) -> LegacyCode:
     """A code of the old system."""
-    return OldCode(old_id=1, text="ABC123", used_count=used, max_uses=limit, created_at=CREATED, **more)
+    return LegacyCode(old_id=1, text="ABC123", used_count=used, max_uses=limit, created_at=CREATED, **more)
 
 
-def record(status: str = "success", email: str = "li.wei@example.com", **more: Any) -> OldRecord:
+def record(status: str = "success", email: str = "li.wei@example.com", **more: Any) -> LegacyInvite:
     """An invite record."""
-    return OldRecord(old_id=7, email=email, status=status, created_at=CREATED, **more)
+    return LegacyInvite(old_id=7, email=email, status=status, created_at=CREATED, **more)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def record(status: str = "success", email: str = "li.wei@example.com", **more: A
     ],
 )
 def test_the_counter_is_weighed_by_the_records(
-    used: int, records: list[OldRecord], judgement: str, becomes: int
+    used: int, records: list[LegacyInvite], judgement: str, becomes: int
 ) -> None:
     """Sent invitations count; failed and refunded ones do not; an unknown outcome keeps what was counted."""
     verdict = judge(code(used), records)
@@ -92,7 +92,7 @@ def test_times_and_moves_go_to_the_first_and_the_last_use() -> None:
     """The old system kept one of each for a code; a person who was removed has no access left."""
     later = datetime(2026, 2, 1, tzinfo=UTC)
     activated = datetime(2026, 1, 7, tzinfo=UTC)
-    records = [OldRecord(old_id=8, email="li.wei@example.com", status="success", created_at=later), record()]
+    records = [LegacyInvite(old_id=8, email="li.wei@example.com", status="success", created_at=later), record()]
     verdict = judge(code(2, activated_at=activated, rebind_count=1), records)
     removed = judge(code(1, status="removed", removed_at=later), [record()])
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from domain.command_bus import Result
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
-from domain.errors import LimitTooLow
+from domain.errors import LimitBelowUsage
 from domain.events import CodeTermsChanged
 from tests.domain.scenario import SENT, START, Scenario, done, refusal
 
@@ -100,7 +100,7 @@ def test_a_limit_makes_room_for_what_is_taken() -> None:
 
     result = change(scenario, max_uses=1)
 
-    assert isinstance(result, LimitTooLow)
+    assert isinstance(result, LimitBelowUsage)
     assert result.taken == 2
     assert done(change(scenario, max_uses=2)).code.available == 0
     assert done(change(scenario, max_uses=None)).code.available is None

@@ -71,7 +71,7 @@ def test_it_holds_no_use_and_waits_like_any_reservation() -> None:
     assert (event.follows, event.group, event.moves, event.validity_days) == (former, "blue", 1, 30)
     assert given.balance == (1, 0)
     assert given.reservation(rebind).due_at == given.now
-    assert given.reservation(former).access_stands
+    assert given.reservation(former).has_active_access
 
 
 def test_the_former_access_ends_when_the_new_invitation_is_sent_not_earlier() -> None:
@@ -82,7 +82,7 @@ def test_the_former_access_ends_when_the_new_invitation_is_sent_not_earlier() ->
     for outcome in (BUSY, LOST):
         given.attempt(rebind, outcome)
         given.passes(20)
-        assert given.reservation(former).access_stands
+        assert given.reservation(former).has_active_access
     given.attempt(rebind, SENT)
 
     replaced = given.events[-1]
@@ -123,7 +123,7 @@ def test_one_that_fails_gives_the_move_back_and_no_use(how: str) -> None:
     assert isinstance(refund, UseRefunded)
     assert refund.kind == "rebind"
     assert given.balance == (1, 0)
-    assert given.reservation(former).access_stands
+    assert given.reservation(former).has_active_access
     assert asked(given) != rebind
 
 
@@ -362,7 +362,7 @@ def test_a_late_success_moves_after_all_if_there_is_something_to_move() -> None:
     given.outcome(rebind, REFUSED)
     given.outcome(rebind, SENT)
     assert given.kinds[-2:] == ["LateSuccessRecorded", "AccessReplaced"]
-    assert not given.reservation(former).access_stands
+    assert not given.reservation(former).has_active_access
 
     other = scenario()
     other.sent()

@@ -4,8 +4,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from domain.command_bus import Result
-from domain.commands.access.record_removal import RecordRemoval
-from domain.commands.access.settle_access import RecordRevocation
+from domain.commands.access.record_removal import RecordExternalRemoval
+from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.events import AccessRevoked, InviteAccepted, InviteAttempted, InviteSent
@@ -17,7 +17,9 @@ def removed(scenario: Scenario, reservation_id: UUID) -> Result:
     scenario.passes(60)
     context = scenario.context("channel", "r1", "c1")
     return scenario.run(
-        RecordRemoval(context=context, reservation_id=reservation_id, occurred_at=scenario.now - timedelta(minutes=1))
+        RecordExternalRemoval(
+            context=context, reservation_id=reservation_id, occurred_at=scenario.now - timedelta(minutes=1)
+        )
     )
 
 
@@ -63,7 +65,7 @@ def test_a_report_ends_what_was_to_be_done_about_it() -> None:
         ids.append(scenario.sent())
         scenario.refund(ids[-1], revoke_access=True)
     failed.run(
-        RecordRevocation(
+        RecordRemovalOutcome(
             context=failed.context("sweep"),
             reservation_id=ids[1],
             attempt=1,

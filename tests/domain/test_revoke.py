@@ -4,10 +4,10 @@ from uuid import UUID
 
 import pytest
 
-from domain.commands.code.revoke import RevokeCode, SettleRevoked
+from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.events import CaseOpened, UseRefunded
 from domain.policy import Policy
-from domain.ports import Later
+from domain.ports import RetryLater
 from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, Scenario, done, refusal
 
 
@@ -48,8 +48,8 @@ def test_a_retry_is_given_back_too() -> None:
     assert scenario.reservation(waiting).refund_cause == "revoked"
 
 
-@pytest.mark.parametrize("outcome", [BUSY, Later(server="team", reason="full", until=Scenario().now)])
-def test_what_is_being_sent_comes_back_when_that_surely_failed(outcome: Later) -> None:
+@pytest.mark.parametrize("outcome", [BUSY, RetryLater(server="team", reason="full", until=Scenario().now)])
+def test_what_is_being_sent_comes_back_when_that_surely_failed(outcome: RetryLater) -> None:
     """No further try, although there is time for one."""
     scenario = Scenario()
     leased = scenario.reserved()
@@ -173,5 +173,5 @@ def test_only_a_revoked_code_is_settled() -> None:
     context = scenario.context("sweep")
 
     assert not done(scenario.settle_revoked()).changed
-    assert refusal(scenario.run(SettleRevoked(context=context, code_id=unknown, case_ids=()))) == "NOT_FOUND"
+    assert refusal(scenario.run(ContinueRevocation(context=context, code_id=unknown, case_ids=()))) == "NOT_FOUND"
     assert refusal(scenario.run(RevokeCode(context=context, code_id=unknown, case_ids=()))) == "NOT_FOUND"

@@ -4,22 +4,22 @@ import random
 
 import pytest
 
-from domain.values.code_strength import bits_of, shape_of
-from domain.values.identifiers import draw_code, normal_code
+from domain.values.code_strength import entropy_bits, shape_of
+from domain.values.identifiers import generate_code, normalize_code
 
 
 def test_what_is_made_here_is_native_however_it_is_typed() -> None:
     """Alone and behind a prefix, in groups and with look-alikes."""
-    text = draw_code(random.Random(3))
+    text = generate_code(random.Random(3))
 
     assert shape_of(text) == "native"
-    assert shape_of(normal_code(f"spring-{text.lower()}")) == "native"
-    assert shape_of(normal_code(text.replace("0", "o").replace("1", "l"))) == "native"
+    assert shape_of(normalize_code(f"spring-{text.lower()}")) == "native"
+    assert shape_of(normalize_code(text.replace("0", "o").replace("1", "l"))) == "native"
 
 
 def test_a_slip_makes_a_long_one() -> None:
     """The check letter shows it; whoever mistypes a native code is not held to the limits of short ones."""
-    text = draw_code(random.Random(3))
+    text = generate_code(random.Random(3))
     slip = ("2" if text[4] != "2" else "3").join((text[:4], text[5:]))
 
     assert shape_of(slip) == "long"
@@ -42,5 +42,5 @@ def test_a_slip_makes_a_long_one() -> None:
 )
 def test_the_most_that_a_text_can_hold(text: str, bits: float, shape: str) -> None:
     """Letters and digits count as if drawn from the smallest usual alphabet that has them; nothing else does."""
-    assert bits_of(text) == pytest.approx(bits, abs=0.06)
+    assert entropy_bits(text) == pytest.approx(bits, abs=0.06)
     assert shape_of(text) == shape

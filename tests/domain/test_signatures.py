@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from domain.webhooks.signatures import Signed, fault_of, secret_text, sign
+from domain.webhooks.signatures import SignatureHeaders, secret_text, sign, verification_error
 
 NOW = datetime.now(UTC)
 SECRET, OLDER, OTHER = (secret_text(raw * 32) for raw in (b"n", b"o", b"x"))
 BODY = '{"type":"invite.accepted","text":"您好"}'.encode()
 
 
-def signed(secret: str = SECRET, message_id: str = "msg_1", at: datetime = NOW, body: bytes = BODY) -> Signed:
+def signed(secret: str = SECRET, message_id: str = "msg_1", at: datetime = NOW, body: bytes = BODY) -> SignatureHeaders:
     """As the other side signs."""
-    return Signed(message_id, str(int(at.timestamp())), Webhook(secret).sign(message_id, at, body.decode()))
+    return SignatureHeaders(message_id, str(int(at.timestamp())), Webhook(secret).sign(message_id, at, body.decode()))
 
 
 @given(st.binary(min_size=24, max_size=64), st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
@@ -30,7 +30,7 @@ def test_the_standards_package_verifies_what_we_sign(raw: bytes, text: str) -> N
 @pytest.mark.parametrize("secret", [SECRET, OLDER])
 def test_a_report_with_a_valid_secret_is_taken(secret: str) -> None:
     """The one before the newest too, for as long as it is valid."""
-    assert fault_of([SECRET, OLDER], signed(secret), BODY, NOW) is None
+    assert verification_error([SECRET, OLDER], signed(secret), BODY, NOW) is None
 
 
 def test_one_of_several_signatures_is_enough() -> None:
@@ -38,7 +38,7 @@ def test_one_of_several_signatures_is_enough() -> None:
     own = signed()
     both = own._replace(signatures=f"v1a,xyz v1,{'A' * 43}= {own.signatures}")
 
-    assert fault_of([SECRET], both, BODY, NOW) is None
+    assert verification_error([SECRET], both, BODY, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -53,22 +53,22 @@ def test_one_of_several_signatures_is_enough() -> None:
     ],
     ids=["secret", "body", "id", "time", "short", "too-many"],
 )
-def test_what_is_not_signed_like_that_is_forged(message: Signed, body: bytes) -> None:
+def test_what_is_not_signed_like_that_is_forged(message: SignatureHeaders, body: bytes) -> None:
     """Each part is under the signature."""
-    assert fault_of([SECRET, OLDER], message, body, NOW) == "forged"
+    assert verification_error([SECRET, OLDER], message, body, NOW) == "forged"
 
 
 @pytest.mark.parametrize(("seconds", "fault"), [(-310, "stale"), (-290, None), (290, None), (310, "stale")])
 def test_the_time_may_be_five_minutes_off(seconds: int, fault: str | None) -> None:
     """Either way; only what was signed is told to be stale."""
-    assert fault_of([SECRET], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == fault
-    assert fault_of([OTHER], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == "forged"
+    assert verification_error([SECRET], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == fault
+    assert verification_error([OTHER], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == "forged"
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        Signed("", "", ""),
+        SignatureHeaders("", "", ""),
         signed()._replace(signatures=""),
         signed()._replace(signatures="v2,AAAA"),
         signed()._replace(signatures="v1,not base64!"),
@@ -81,11 +81,11 @@ def test_the_time_may_be_five_minutes_off(seconds: int, fault: str | None) -> No
         signed()._replace(message_id="a\nb"),
     ],
 )
-def test_what_makes_no_sense_is_malformed(message: Signed) -> None:
+def test_what_makes_no_sense_is_malformed(message: SignatureHeaders) -> None:
     """Headers that are missing, or could be read in two ways."""
-    assert fault_of([SECRET], message, BODY, NOW) == "malformed"
+    assert verification_error([SECRET], message, BODY, NOW) == "malformed"
 
 
 def test_headers_are_found_by_their_names() -> None:
     """What is missing is empty."""
-    assert Signed.of({"webhook-id": "a", "webhook-timestamp": "1"}) == Signed("a", "1", "")
+    assert SignatureHeaders.of({"webhook-id": "a", "webhook-timestamp": "1"}) == SignatureHeaders("a", "1", "")

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from domain.values.link_token import (
-    Delivery,
+    DeliveryRef,
     correction_token,
     link_token,
     message_id,
@@ -13,7 +13,7 @@ from domain.values.link_token import (
     read_token,
 )
 
-DELIVERY = Delivery(UUID(int=7), 2)
+DELIVERY = DeliveryRef(UUID(int=7), 2)
 TOKEN = link_token(b"secret", DELIVERY)
 
 

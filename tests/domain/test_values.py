@@ -13,10 +13,10 @@ from domain.values.identifiers import (
     EmailAddress,
     MalformedCodeError,
     MalformedEmailError,
-    draw_code,
+    format_code,
+    generate_code,
     is_native,
-    normal_code,
-    shown_code,
+    normalize_code,
 )
 
 NATIVE = "MCM1PRY5KC9WVE1AS4PD"
@@ -43,14 +43,14 @@ NATIVE = "MCM1PRY5KC9WVE1AS4PD"
 )
 def test_spellings_of_a_code_share_one_form(typed: str, normal: str) -> None:
     """All spellings of a code lead to the same digest."""
-    assert normal_code(typed) == normal
+    assert normalize_code(typed) == normal
 
 
 @pytest.mark.parametrize("typed", ["", " ", "---", "x" * 65, "a\x00b", "a\nb", "a\u200bb", "\ud800", "x" * 10_000])
 def test_what_can_be_no_code(typed: str) -> None:
     """Empty, too long or with control characters: malformed, whatever system it may be from."""
     with pytest.raises(MalformedCodeError):
-        normal_code(typed)
+        normalize_code(typed)
 
 
 @given(st.text(max_size=70))
@@ -58,20 +58,20 @@ def test_what_can_be_no_code(typed: str) -> None:
 def test_a_normal_form_is_its_own_normal_form(typed: str) -> None:
     """Normalising twice changes nothing more."""
     try:
-        normal = normal_code(typed)
+        normal = normalize_code(typed)
     except MalformedCodeError:
         return
-    assert normal_code(normal) == normal
+    assert normalize_code(normal) == normal
 
 
 @given(st.integers())
 def test_drawn_codes_are_native_and_read_back(seed: int) -> None:
     """A drawn code has its check letter, and is the same however it is shown or mistyped."""
-    code = draw_code(random.Random(seed))
+    code = generate_code(random.Random(seed))
 
     assert is_native(code)
     assert len(code) == NATIVE_LENGTH
-    assert normal_code(shown_code(code).lower().replace("0", "o").replace("1", "l")) == code
+    assert normalize_code(format_code(code).lower().replace("0", "o").replace("1", "l")) == code
 
 
 def test_one_wrong_letter_is_noticed() -> None:

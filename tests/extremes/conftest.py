@@ -34,5 +34,5 @@ def terminal(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """A shell in which that ledger's database is named."""
     monkeypatch.setenv("LEDGER_PUBLIC_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
-    monkeypatch.setattr("api.cli.maintenance.rebuild_verify.stand_back", lambda: None)
+    monkeypatch.setattr("api.cli.maintenance.rebuild_verify.lower_priority", lambda: None)
     return Terminal(capsys)

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.use_cases.issue_codes import Order, Terms, Usage, issue_orders
+from api.use_cases.issue_codes import CodeOrder, Terms, Usage, issue_batch
 from domain.command_bus import Command, Done
 from domain.commands.access import record_removal
-from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.context import Context
@@ -73,7 +73,7 @@ def _reported(site: Site, at: datetime) -> None:
         commands: dict[str, Command] = {
             "accept": AcceptInvite(**about, delivery=1, case_id=new()),
             "bounce": RecordBounce(**about, delivery=1, reason="other", case_id=new()),
-            "remove": RecordRemoval(**about),
+            "remove": RecordExternalRemoval(**about),
         }
         _run(site, commands[kind])
 
@@ -100,14 +100,16 @@ def _imported(site: Site, at: datetime) -> UUID:
         uses=[use],
     )
     _run(site, command)
-    order = Order(uuid4(), f"CSV{uuid4().hex}".upper(), Terms(max_uses=2, expires_at=at), Usage(1, at, is_paused=True))
-    issue_orders(site.services.storage, [order], _context(site))
+    order = CodeOrder(
+        uuid4(), f"CSV{uuid4().hex}".upper(), Terms(max_uses=2, expires_at=at), Usage(1, at, is_paused=True)
+    )
+    issue_batch(site.services.storage, [order], _context(site))
     return code_id
 
 
 def _issued(site: Site, terms: Terms) -> UUID:
-    order = Order(uuid4(), f"NEW{uuid4().hex}".upper(), terms)
-    issue_orders(site.services.storage, [order], _context(site))
+    order = CodeOrder(uuid4(), f"NEW{uuid4().hex}".upper(), terms)
+    issue_batch(site.services.storage, [order], _context(site))
     return order.code_id
 
 

@@ -12,7 +12,7 @@ from tests.conftest import clone, database_of, drop
 from tests.extremes.asking import Asker, looked
 from tests.extremes.planting import STORED, plant
 from tests.extremes.values import LAST_WEST
-from workers.maintenance.drift_check import sample_drift
+from workers.maintenance.drift_check import check_sample
 
 BEYOND_PYTHON: Final = ("infinity", "-infinity", "294276-12-31 23:59:59.999999+00", "4713-01-01 00:00:00+00 BC")
 pytestmark = pytest.mark.timeout(300)
@@ -32,7 +32,7 @@ def test_a_ledger_with_times_outside_the_bounds_answers_every_question(
     assert [] == asker.broken_reads()
     assert [] == asker.broken_pages()
     assert [] == [one.err for one in looked(terminal, asker.codes(), tmp_path) if one.status != 0]
-    sample_drift(asker.site.services.storage, asker.site.services.now())
+    check_sample(asker.site.services.storage, asker.site.services.now())
 
 
 def test_lists_name_each_code_once_whatever_its_times_are(asker: Asker, planted: dict[str, UUID]) -> None:

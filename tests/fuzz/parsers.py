@@ -40,15 +40,15 @@ from domain.values.identifiers import (
     EmailAddress,
     MalformedCodeError,
     MalformedEmailError,
-    likely_codes,
-    normal_code,
-    shown_code,
+    candidate_codes,
+    format_code,
+    normalize_code,
 )
-from domain.values.link_token import Delivery, correction_token, link_token, read_correction_token, read_token
-from domain.webhooks.signatures import Signed, fault_of, secret_text, sign
+from domain.values.link_token import DeliveryRef, correction_token, link_token, read_correction_token, read_token
+from domain.webhooks.signatures import SignatureHeaders, secret_text, sign, verification_error
 from domain.webhooks.target_url import Target, TargetError, may_reach
-from projections.privacy.erasure import ForgottenList, ForgottenListError
-from projections.telemetry.log_setup import without_private
+from projections.privacy.erasure import ErasedIdsFile, ForgottenListError
+from projections.telemetry.log_setup import redact
 from projections.transfer.checksummed_lines import DamagedFileError, LineWriter, read_lines
 from projections.transparency_log.checkpoints import signed_text
 from projections.transparency_log.proof_check import ReceiptError, check_proof
@@ -57,7 +57,7 @@ from projections.transparency_log.tile_log import event_leaf
 from projections.vault.key_ring import KeyRing, KeyRingError
 from tests.fuzz.mutator import Mutator
 from workers.channels.smtp.reply_codes import refused_letter
-from workers.channels.smtp.server_url import MailServerAddress
+from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.invitations.letter_factory import reservation_ids
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -76,10 +76,10 @@ class Parser(NamedTuple):
 def _code(mutator: Mutator) -> None:
     typed = mutator.text(("MCM1-PRY5-KC9W-VE1A-S4PD", "OLD2024", "mcm1 pry5 kc9w ve1a s4pd", "优惠码-1", "Ａ１-Ｂ２"))
     with suppress(MalformedCodeError):
-        normal = normal_code(typed)
-        assert normal == normal_code(normal), "a normal form has another normal form"
-        assert normal_code(shown_code(normal)) == normal, "the form that is shown is another code"
-        assert normal in likely_codes(normal)
+        normal = normalize_code(typed)
+        assert normal == normalize_code(normal), "a normal form has another normal form"
+        assert normalize_code(format_code(normal)) == normal, "the form that is shown is another code"
+        assert normal in candidate_codes(normal)
 
 
 def _email(mutator: Mutator) -> None:
@@ -127,14 +127,14 @@ def _cursor(mutator: Mutator) -> None:
 
 
 def _link(mutator: Mutator) -> None:
-    good = link_token(b"secret", Delivery(ID, 1))
+    good = link_token(b"secret", DeliveryRef(ID, 1))
     token = mutator.text((good,))
     found = read_token(b"secret", token)
-    assert found is None or found == Delivery(ID, 1), "a link was forged"
+    assert found is None or found == DeliveryRef(ID, 1), "a link was forged"
 
 
 def _correction_token(mutator: Mutator) -> None:
-    token = mutator.text((correction_token(b"secret", ID), link_token(b"secret", Delivery(ID, 1))))
+    token = mutator.text((correction_token(b"secret", ID), link_token(b"secret", DeliveryRef(ID, 1))))
     assert read_correction_token(b"secret", token) in {None, ID}, "a correction token was forged"
 
 
@@ -168,7 +168,7 @@ def _exported_lines(mutator: Mutator) -> None:
 def _forgotten(mutator: Mutator) -> None:
     line = mutator.octets(('{"recipient_id":"6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516","at":"2026-11-25T12:00:00Z"}',))
     with suppress(ForgottenListError):
-        ForgottenList(Path("forgotten.jsonl"))._id(line, 1)
+        ErasedIdsFile(Path("forgotten.jsonl"))._id(line, 1)
 
 
 def _settings(mutator: Mutator) -> None:
@@ -176,9 +176,7 @@ def _settings(mutator: Mutator) -> None:
     with suppress(KeyRingError):
         KeyRing.parse(mutator.text((ring, f"2:{ring[2:]},{ring}")))
     with suppress(ValueError):
-        MailServerAddress.parse(
-            mutator.text(("smtp://127.0.0.1:25", "smtps://user:p%40ss@mail.example:465", "null://"))
-        )
+        SmtpServerUrl.parse(mutator.text(("smtp://127.0.0.1:25", "smtps://user:p%40ss@mail.example:465", "null://")))
 
 
 def _arguments(mutator: Mutator) -> None:
@@ -229,7 +227,7 @@ def _callback(mutator: Mutator) -> None:
     sent = mutator.octets((body.decode(),))
     name = mutator.choice.choice(list(headers))
     altered = {**headers, name: mutator.text((headers[name],))}
-    if fault_of([secret], Signed.of(altered), sent, AT) is None:
+    if verification_error([secret], SignatureHeaders.of(altered), sent, AT) is None:
         assert (sent, int(altered["webhook-timestamp"])) == (body, int(AT.timestamp())), "a report was forged"
     with suppress(ValidationError):
         Callback.model_validate_json(sent)
@@ -258,7 +256,7 @@ def _import(mutator: Mutator) -> None:
         for record in Records(data, form, {}):
             with suppress(CellFaultError):
                 row = row_of(record.cells, Terms(max_uses=1))
-                assert row.text == normal_code(row.text)
+                assert row.text == normalize_code(row.text)
                 assert row.used >= 0
 
 
@@ -289,7 +287,7 @@ def _log(mutator: Mutator) -> None:
     text = mutator.text(
         ("to li.wei@example.com failed", "postgresql://u:p@h/d", "code MCM1-PRY5-KC9W-VE1A-S4PD", "/a/" + "x" * 46)
     )
-    without_private(None, "info", {"event": text})
+    redact(None, "info", {"event": text})
 
 
 def _sealed_receipt() -> tuple[str, bytes]:

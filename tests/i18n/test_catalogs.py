@@ -33,7 +33,7 @@ FAILURES: Final = (
 )
 """Reasons of an InviteFailed: those of `domain.ports.Rejected`, and that of a person who was forgotten."""
 DOUBTS: Final = ("connection_lost", "timeout", "bad_reply", "said_unknown", "lease_expired")
-"""Causes of an InviteOutcomeUnknown: those of `domain.ports.Uncertain`, and that of time."""
+"""Causes of an InviteOutcomeUnknown: those of `domain.ports.OutcomeUnknown`, and that of time."""
 CASES: Final = (
     "unknown_outcome",
     "no_free_use",

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from api.use_cases import idempotent_issue
-from api.use_cases.issue_codes import BATCH, Order, issue_orders
+from api.use_cases.issue_codes import BATCH, CodeOrder, issue_batch
 from domain.commands.context import Context
 from projections.database.errors import StorageUnavailableError
 from projections.storage.bootstrap import Storage
@@ -117,12 +117,12 @@ def test_what_broke_off_half_way_goes_on(site: Site, admin: Who, monkeypatch: py
     """The database goes away between two commits, and its answer to the first of them is lost as well."""
     key, count = str(uuid4()), BATCH + 20
 
-    def breaking(storage: Storage, orders: Sequence[Order], context: Context) -> None:
-        issue_orders(storage, orders, context)
+    def breaking(storage: Storage, orders: Sequence[CodeOrder], context: Context) -> None:
+        issue_batch(storage, orders, context)
         raise StorageUnavailableError("the connection was lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(idempotent_issue, "issue_orders", breaking)
+        patch.setattr(idempotent_issue, "issue_batch", breaking)
         broken = issue(site, admin, key, count=count, group="half", note="spring fair")
     between = issued(site, "half")
     first = issue(site, admin, key, count=count, group="half", note="spring fair")

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from api.auth.scopes import GRANTS, SCOPES, Role, Scope, scopes_of
-from api.use_cases.administration.create_api_key import KeyWish, make_key
+from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key
 from api.use_cases.services import Caller
 from projections.repositories.api_keys import ApiKeys
 from tests.api.site import Site
@@ -32,8 +32,8 @@ DOORS: dict[Scope, tuple[str, str, object]] = {
 def key(site: Site, *scopes: Scope, role: Role | None = None, days: int | None = None) -> dict[str, str]:
     """Headers with a new key."""
     services = site.services
-    wish = KeyWish("test", role, scopes, days)
-    secret = make_key(services.action(Caller(actor="operator")), wish, uuid4())
+    wish = ApiKeyRequest("test", role, scopes, days)
+    secret = create_api_key(services.action(Caller(actor="operator")), wish, uuid4())
     return {"Authorization": f"Bearer {secret}"}
 
 

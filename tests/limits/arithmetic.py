@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from api.rate_limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from api.rate_limits.gcra import Limit
 from api.rate_limits.guard import EVERYBODY, LIMITS, SHORT
-from domain.values.code_strength import bits_of
+from domain.values.code_strength import entropy_bits
 from domain.values.identifiers import CHECK_MODULUS, CROCKFORD, NATIVE_LENGTH
 
 NATIVE_BITS = math.log2(len(CROCKFORD) ** (NATIVE_LENGTH - 1) * len(CROCKFORD) / CHECK_MODULUS)
@@ -57,7 +57,7 @@ def old_table() -> str:
         looked_up_per_year(REDEEMS_PER_MINUTE),
     )
     rows = [
-        (form, f"{bits_of(text):.0f}", *(shown(rate * OLD_CODES / 2 ** bits_of(text)) for rate in rates))
+        (form, f"{entropy_bits(text):.0f}", *(shown(rate * OLD_CODES / 2 ** entropy_bits(text)) for rate in rates))
         for form, text in OLD_FORMS
     ]
     heads = (

@@ -6,8 +6,8 @@ import pytest
 
 from api.rate_limits.breaker import OPEN_S, SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from api.rate_limits.gcra import OWED_S_MAX
-from api.rate_limits.guard import EVERYBODY, SUSPECT_S, VOLLEY_MAX
-from domain.values.code_strength import ENOUGH_BITS, shape_of
+from api.rate_limits.guard import CONCURRENT_MAX, EVERYBODY, FAILURE_MEMORY_S
+from domain.values.code_strength import MIN_STRONG_BITS, shape_of
 from tests.limits.arithmetic import OLD_FORMS, limit_table, native_table, old_table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guessing.md").read_text("utf-8")
@@ -26,11 +26,11 @@ def test_the_sentences_of_the_page_name_the_same_numbers() -> None:
         f"{UNKNOWN_MAX} unknown codes within {WINDOW_S} seconds",
         f"at least {SHARE_MAX:.0%} of them",
         f"for {OPEN_S:.0f} seconds after the last",
-        f"for {SUSPECT_S / 60:.0f} minutes",
-        f"at most {VOLLEY_MAX} old codes of one address",
+        f"for {FAILURE_MEMORY_S / 60:.0f} minutes",
+        f"at most {CONCURRENT_MAX} old codes of one address",
         f"up to {OWED_S_MAX / 60:.0f} minutes",
         f"{EVERYBODY.burst} at once",
-        f"less than {ENOUGH_BITS} bits",
+        f"less than {MIN_STRONG_BITS} bits",
     )
     words = " ".join(PAGE.split())
 

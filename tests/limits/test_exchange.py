@@ -12,7 +12,7 @@ from eventsourcing.persistence import OperationalError
 from api.rate_limits.breaker import UNKNOWN_MAX
 from api.rate_limits.guard import ADDRESS
 from api.rate_limits.report_exchange import Exchange
-from projections.repositories.rate_limit_reports import KEPT_S, LimitReport, LimitReports
+from projections.repositories.rate_limit_reports import KEPT_S, LimitReports, RateLimitCounts
 from tests.api.conftest import settings_over, started
 from tests.limits.asking import ask, inside
 from tests.limits.tries import Watch, tried
@@ -51,7 +51,7 @@ def test_a_guesser_who_changes_the_process_is_known_there(
 def test_reports_reach_each_other_once(bench: LedgerBench) -> None:
     """Neither one's own nor one that was heard before; a process that starts hears of the last ten minutes."""
     one, two = (LimitReports(bench.storage, uuid4()) for _ in range(2))
-    report = LimitReport(unknown=3, redeemed=2, spent={("address", b"a" * 16): 3, ("email", b"e" * 32): 1})
+    report = RateLimitCounts(unknown=3, redeemed=2, spent={("address", b"a" * 16): 3, ("email", b"e" * 32): 1})
 
     assert one.exchange(report) == []
     (heard,) = two.exchange(None)
@@ -64,7 +64,7 @@ def test_reports_reach_each_other_once(bench: LedgerBench) -> None:
 def test_old_reports_go(bench: LedgerBench) -> None:
     """The table holds minutes, whoever writes."""
     one, two = (LimitReports(bench.storage, uuid4()) for _ in range(2))
-    one.exchange(LimitReport(1, 0, {}))
+    one.exchange(RateLimitCounts(1, 0, {}))
     with bench.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE limit_reports SET at = at - make_interval(secs => %s)", (KEPT_S + 1,))
     heard = two.exchange(None)
@@ -77,7 +77,7 @@ def test_old_reports_go(bench: LedgerBench) -> None:
 def test_nothing_in_the_table_is_in_clear(bench: LedgerBench) -> None:
     """Addresses are digests under the pepper, so that the table is of no use to who reads it."""
     vault = bench.storage.vault
-    LimitReports(bench.storage, uuid4()).exchange(LimitReport(1, 0, {("address", vault.client("198.51.100.1")): 1}))
+    LimitReports(bench.storage, uuid4()).exchange(RateLimitCounts(1, 0, {("address", vault.client("198.51.100.1")): 1}))
     with bench.storage.datastore.get_connection() as conn:
         text = str(conn.execute("SELECT to_jsonb(limit_reports) AS row FROM limit_reports").fetchall())
 
@@ -124,7 +124,7 @@ def test_the_worst_that_processes_let_through() -> None:
 def test_a_report_of_a_newer_version_is_no_fault() -> None:
     """It may know limits that this one doesn't."""
     watch = Watch()
-    watch.guard.hear([LimitReport(1, 0, {("moon", b"m"): 7, ("address", b"a"): 1}, age_s=1.0)])
+    watch.guard.hear([RateLimitCounts(1, 0, {("moon", b"m"): 7, ("address", b"a"): 1}, age_s=1.0)])
 
     assert watch.redeem(tried()) is None
 
@@ -133,13 +133,13 @@ def test_a_report_of_a_newer_version_is_no_fault() -> None:
 def test_a_round_that_fails_stops_nothing(fault: Exception) -> None:
     """The next one is made; requests never wait for either."""
     watch = Watch()
-    rounds: list[LimitReport | None] = []
+    rounds: list[RateLimitCounts | None] = []
 
-    def tell(report: LimitReport | None) -> Sequence[LimitReport]:
+    def tell(report: RateLimitCounts | None) -> Sequence[RateLimitCounts]:
         rounds.append(report)
         if len(rounds) == 1:
             raise fault
-        return [LimitReport(0, 0, {})]
+        return [RateLimitCounts(0, 0, {})]
 
     async def twice() -> None:
         exchange = Exchange(watch.guard, tell)

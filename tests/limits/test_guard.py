@@ -7,23 +7,23 @@ from api.rate_limits.gcra import KEYS_MAX, Limit
 from api.rate_limits.guard import (
     ADDRESS,
     CODE,
+    CONCURRENT_MAX,
     EMAIL,
     EVERYBODY,
+    FAILURE_MEMORY_S,
     LIMITS,
     NETWORK,
     SHORT,
-    SUSPECT_S,
-    VOLLEY_MAX,
     Guard,
-    Limited,
+    RateLimitExceeded,
 )
 from api.rate_limits.headers import limit_headers
-from domain.values.code_strength import Shape
+from domain.values.code_strength import CodeStrength
 from projections.telemetry.metrics import LIMIT_NAMES
 from tests.limits.tries import Watch, digest, tried
 
 
-def names(answers: list[Limited | None]) -> list[str | None]:
+def names(answers: list[RateLimitExceeded | None]) -> list[str | None]:
     """Limits that were reached."""
     return [answer and answer.limit for answer in answers]
 
@@ -35,13 +35,13 @@ def opened(watch: Watch) -> None:
 
 
 @pytest.mark.parametrize(("shape", "limit"), [("native", ADDRESS), ("long", ADDRESS), ("short", SHORT)])
-def test_an_address_guesses_a_burst_and_then_at_the_rate(shape: Shape, limit: Limit) -> None:
+def test_an_address_guesses_a_burst_and_then_at_the_rate(shape: CodeStrength, limit: Limit) -> None:
     """Whatever it types; short old codes have the stricter limit. Retry-After tells the truth."""
     watch = Watch()
     answers = [watch.guess(tried(shape=shape)) for _ in range(limit.burst + 1)]
     watch.now += limit.period_s
 
-    assert answers == [None] * limit.burst + [Limited(limit.name, int(limit.period_s))]
+    assert answers == [None] * limit.burst + [RateLimitExceeded(limit.name, int(limit.period_s))]
     assert names([watch.guess(tried(shape=shape)) for _ in range(2)]) == [None, limit.name]
 
 
@@ -158,7 +158,7 @@ def test_a_failure_is_forgotten_after_a_while() -> None:
     """Ten minutes later the address is as good as new."""
     watch = Watch()
     watch.guess(tried())
-    watch.now += SUSPECT_S - 1
+    watch.now += FAILURE_MEMORY_S - 1
     opened(watch)
     before = watch.redeem(tried())
     watch.now += 2
@@ -169,12 +169,12 @@ def test_a_failure_is_forgotten_after_a_while() -> None:
 def test_what_is_under_way_together_has_a_bound() -> None:
     """A volley of a fresh address, and less of one that failed lately: there the others count as guesses."""
     watch = Watch()
-    fresh = [watch.guard.admit(tried("192.0.2.1")) for _ in range(VOLLEY_MAX + 1)]
+    fresh = [watch.guard.admit(tried("192.0.2.1")) for _ in range(CONCURRENT_MAX + 1)]
     watch.guess(tried("192.0.2.2"))
     known = [watch.guard.admit(tried("192.0.2.2")) for _ in range(ADDRESS.burst)]
 
-    assert fresh == [None] * VOLLEY_MAX + [Limited("volley", 1)]
-    assert known == [None] * (ADDRESS.burst - 1) + [Limited("address", 1)]
+    assert fresh == [None] * CONCURRENT_MAX + [RateLimitExceeded("volley", 1)]
+    assert known == [None] * (ADDRESS.burst - 1) + [RateLimitExceeded("address", 1)]
 
 
 def test_a_volley_is_owed() -> None:
@@ -186,7 +186,7 @@ def test_a_volley_is_owed() -> None:
         watch.guard.failed(item)
         watch.guard.ended(item)
 
-    assert watch.guess(tried()) == Limited("address", int((40 - ADDRESS.burst + 1) * ADDRESS.period_s))
+    assert watch.guess(tried()) == RateLimitExceeded("address", int((40 - ADDRESS.burst + 1) * ADDRESS.period_s))
 
 
 def test_the_headers_tell_what_is_left() -> None:
@@ -205,7 +205,7 @@ def test_the_headers_tell_what_is_left() -> None:
         b'"unknown-codes";r=10;t=6, "unknown-short-codes";r=5;t=30',
         b'"unknown-codes";r=5;t=6, "unknown-short-codes";r=0;t=30',
     ]
-    assert limited == Limited("short", 30)
+    assert limited == RateLimitExceeded("short", 30)
     assert limit_headers(None, "192.0.2.1") == ()
 
 
@@ -216,7 +216,7 @@ def test_the_headers_tell_of_the_breaker() -> None:
     watch.now += 3
     limited = watch.guess(tried("198.51.100.1"))
 
-    assert limited == Limited("breaker", 60)
+    assert limited == RateLimitExceeded("breaker", 60)
     assert dict(limit_headers(watch.guard, "198.51.100.1"))[b"ratelimit"] == (
         b'"unknown-codes";r=0;t=60, "unknown-short-codes";r=0;t=60'
     )

@@ -14,7 +14,7 @@ from api.settings import ApiSettings
 from api.use_cases.issue_codes import Terms
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import Context
-from domain.values.identifiers import draw_code
+from domain.values.identifiers import generate_code
 from tests.api.conftest import NOBODY, settings_over, started
 from tests.api.site import Site
 from tests.limits.asking import Told, ask, inside
@@ -61,7 +61,7 @@ def guessed(chance: random.Random) -> str:
     """A short old code, a long one, or one as they are made here: none of them exists."""
     kind = chance.random()
     if kind < 0.03:
-        return draw_code(chance)
+        return generate_code(chance)
     return "".join(chance.choices(SHORT_LETTERS, k=8 if kind < 0.6 else 24))
 
 

@@ -4,8 +4,8 @@ import hashlib
 import random
 from dataclasses import dataclass, field
 
-from api.rate_limits.guard import Guard, Limited, Tried
-from domain.values.code_strength import Shape
+from api.rate_limits.guard import Guard, RateLimitExceeded, Tried
+from domain.values.code_strength import CodeStrength
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Watch:
     def __post_init__(self) -> None:
         self.guard = Guard(digest, lambda: self.now)
 
-    def guess(self, tried: Tried) -> Limited | None:
+    def guess(self, tried: Tried) -> RateLimitExceeded | None:
         """Try a code that does not exist; why it went no further."""
         if limited := self.guard.admit(tried):
             return limited
@@ -27,7 +27,7 @@ class Watch:
         finally:
             self.guard.ended(tried)
 
-    def redeem(self, tried: Tried) -> Limited | None:
+    def redeem(self, tried: Tried) -> RateLimitExceeded | None:
         """Redeem a code that exists."""
         if limited := self.guard.admit(tried):
             return limited
@@ -41,7 +41,9 @@ def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()[:16]
 
 
-def tried(client: str | None = "192.0.2.1", shape: Shape = "long", email: object = None, code: object = None) -> Tried:
+def tried(
+    client: str | None = "192.0.2.1", shape: CodeStrength = "long", email: object = None, code: object = None
+) -> Tried:
     """A try; with e-mail and code of its own unless they are named."""
     own = random.randbytes(8).hex()
     return Tried(client, shape, digest(f"mail {email or own}"), digest(f"code {code or own}"))

@@ -13,7 +13,7 @@ from domain.command_bus import Done
 from domain.commands.access.settle_access import SettleAccess
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.errors import EmailMismatch, RecipientNotCorrectable
-from domain.values.identifiers import EmailAddress, normal_code
+from domain.values.identifiers import EmailAddress, normalize_code
 from projections.monitoring.event_counters import advance
 from tests.cli.terminal import Terminal
 from tests.moving_in import old
@@ -190,7 +190,7 @@ def write_former(bench: LedgerBench) -> None:
                 (*place, json.dumps(event["fields"]).encode()),
             )
         for code in FORMER["codes"]:
-            draft: Any = vault.code(normal_code(code["code"]), UUID(code["id"]))
+            draft: Any = vault.code(normalize_code(code["code"]), UUID(code["id"]))
             seal = draft.seal()
             conn.execute(
                 "INSERT INTO code_texts (code_id, digest, pepper_id, sealed, key_id, hint)"

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client import Metric
 
 from projections.monitoring.disk import DiskNumbers
-from projections.monitoring.ledger_collector import LedgerNumbers
+from projections.monitoring.ledger_collector import LedgerCollector
 from projections.telemetry.metrics import DOMAINS, declare_zeroes
-from workers.monitoring.broker_watch import BrokerWatch
+from workers.monitoring.broker_watch import BrokerMonitor
 
 collect_ignore = [] if shutil.which("promtool") or os.environ.get("CI") else ["test_promtool.py"]
 
@@ -26,11 +26,11 @@ def _all() -> Iterator[Metric]:
     declare_zeroes()
     for metric in DOMAINS:
         yield from metric.collect()
-    watch = BrokerWatch("redis://127.0.0.1:1/0")
+    watch = BrokerMonitor("redis://127.0.0.1:1/0")
     yield from watch.numbers()
     watch.close()
     yield from DiskNumbers(Path("/"))()
-    yield from LedgerNumbers("postgresql://nobody@127.0.0.1:1/none")()
+    yield from LedgerCollector("postgresql://nobody@127.0.0.1:1/none")()
 
 
 def _shown(metric: Metric) -> str:

@@ -24,7 +24,7 @@ from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.commands.reservation.settle_due import SettleDue
 from domain.events import ActorKind
-from domain.ports import Accepted, Outcome, Rejected, Uncertain
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
 from projections.storage.revocation_queue import case_ids
 from tests.projections.ledgers import LedgerBench
@@ -34,7 +34,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Accepted(server="mx:25", reply_code=250),
     Rejected(server="mx:25", reason="temporary", final=False, reply_code=451),
     Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550),
-    Uncertain(server="mx:25", cause="connection_lost"),
+    OutcomeUnknown(server="mx:25", cause="connection_lost"),
 )
 ACTS = ("redeem", "redeem", "redeem", "claim", "claim", "record", "record", "settle", "refund", "accept", "bounce")
 STAFF_ACTS = ("correct", "resend", "cancel", "note", "pause", "resume", "resume", "terms", "note on code", "revoke")

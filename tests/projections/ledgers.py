@@ -17,7 +17,7 @@ from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
 from domain.commands.reservation.settle_due import SettleDue
 from domain.events import ActorKind
 from domain.ports import Accepted, Outcome, Rejected
-from domain.values.identifiers import EmailAddress, draw_code
+from domain.values.identifiers import EmailAddress, generate_code
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import Storage
 from projections.verification.drift_sample import Drift, examine
@@ -48,7 +48,7 @@ class LedgerBench:
 
     def issue(self, max_uses: int | None = 1, *, bound: bool = True) -> str:
         """Issue a code; its normal form."""
-        text, code_id = draw_code(self.letters), uuid4()
+        text, code_id = generate_code(self.letters), uuid4()
         self.run(
             IssueCode(
                 context=self.context("operator"),

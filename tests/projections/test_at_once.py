@@ -16,7 +16,7 @@ from domain.command_bus import Done, Result
 from domain.commands.code.issue import IssueCode
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
-from domain.values.identifiers import draw_code
+from domain.values.identifiers import generate_code
 from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
@@ -225,7 +225,7 @@ def test_a_race_that_was_lost_late_is_tried_again(
 ) -> None:
     """Both issue the same code, as a retry does whose first try still runs: one writes it, the other finds it."""
     monkeypatch.setattr("projections.event_store.recorder.TRIES_S_MAX", 0.0)
-    text, code_id = draw_code(bench.letters), uuid4()
+    text, code_id = generate_code(bench.letters), uuid4()
 
     def issue(office: LedgerBench) -> Result:
         vault = office.storage.vault

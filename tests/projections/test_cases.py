@@ -7,11 +7,11 @@ from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
-from domain.ports import Rejected, Uncertain
+from domain.ports import OutcomeUnknown, Rejected
 from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, done
 
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
-LOST = Uncertain(server="mx:25", cause="connection_lost")
+LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 CASES = "SELECT cause, closed_how, closed_at IS NULL FROM cases ORDER BY opened_at, case_id"
 
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from domain.command_bus import Command
-from domain.commands.access.settle_access import RecordRevocation
+from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
@@ -16,7 +16,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.errors import CodeUnknown, RecipientNotCorrectable
-from domain.ports import Accepted, Rejected, Uncertain
+from domain.ports import Accepted, OutcomeUnknown, Rejected
 from projections.storage.revocation_queue import case_ids, settle_next
 from tests.projections.ledgers import LedgerBench, check_code, correction, done
 
@@ -86,7 +86,7 @@ def test_a_refused_correction_leaves_no_person_but_the_try(bench: LedgerBench) -
     """No vault row is made for a refusal; support sees why it did not work."""
     code = bench.issue()
     wrong = done(bench.redeem(code, "ly@example.com")).about().reservation_id
-    bench.attempt(wrong, Uncertain(server="mx:25", cause="timeout"))
+    bench.attempt(wrong, OutcomeUnknown(server="mx:25", cause="timeout"))
 
     refused = bench.run(correction(bench, wrong, "li@example.com", actor="person", code=code))
     other = bench.run(correction(bench, wrong, "li@example.com", actor="person", code=bench.issue()))
@@ -150,7 +150,7 @@ def test_a_removed_access_releases_the_corrected_invitation(bench: LedgerBench) 
     assert bench.rows(due) == [("refunded", True, False), ("live", True, True)]
     assert [] == check_code(bench.storage, code_id_of(bench, code))
 
-    command = RecordRevocation(
+    command = RecordRemovalOutcome(
         context=bench.context("sweep"),
         reservation_id=wrong,
         attempt=1,
@@ -251,7 +251,7 @@ def test_the_sweep_finishes_what_a_revoking_left(bench: LedgerBench, count: int)
     reserves = [bench.reserve(code, f"p{number}@example.com") for number in range(count)]
     bench.storage.ledger.execute(reserves)
     doubtful = reserves[0].reservation_id
-    bench.attempt(doubtful, Uncertain(server="mx:25", cause="timeout"))
+    bench.attempt(doubtful, OutcomeUnknown(server="mx:25", cause="timeout"))
     bench.run(RevokeCode(context=bench.context("staff"), code_id=code_id, case_ids=case_ids(uuid4)))
     left = max(count - 99, 1)  # of the first 100 one is a case
     assert bench.rows("SELECT reserved FROM code_balances") == [(left,)]

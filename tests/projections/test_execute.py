@@ -15,7 +15,7 @@ from domain.application import finish
 from domain.command_bus import Done, Result
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
-from domain.ports import Rejected, Uncertain
+from domain.ports import OutcomeUnknown, Rejected
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
@@ -235,7 +235,7 @@ def test_an_unknown_stays_held(bench: LedgerBench) -> None:
     """Rows of an unknown say when it is tried again."""
     code = bench.issue()
     reservation_id = done(bench.redeem(code, "a@example.com")).about().reservation_id
-    bench.attempt(reservation_id, Uncertain(server="mx:25", cause="timeout"))
+    bench.attempt(reservation_id, OutcomeUnknown(server="mx:25", cause="timeout"))
 
     assert bench.rows("SELECT ever_unknown, due_at IS NULL FROM reservations") == [(True, False)]
     assert_no_drift(bench)

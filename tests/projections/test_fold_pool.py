@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from projections.replay.jobs import fold_jobs
-from projections.replay.log_fold import Sizes
+from projections.replay.log_fold import MemoryLimits
 from projections.replay.observer import PoisonEventError
 from projections.replay.worker_pool import FoldPool
 from projections.verification.verify import verify
@@ -22,7 +22,7 @@ from tests.projections.ledgers import LedgerBench
 from tests.projections.rebuilds import Quiet, commanded, leftovers, read_models, rebuilt
 
 ROOT = Path(__file__).parents[2]
-SMALL = Sizes(page_events=7, held_max=2, tail_events=3)
+SMALL = MemoryLimits(page_events=7, held_max=2, tail_events=3)
 
 KILLED = """
 import os, signal, sys

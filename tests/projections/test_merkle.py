@@ -8,12 +8,12 @@ import pytest
 from projections.transparency_log.merkle import (
     EMPTY_ROOT,
     Read,
-    complete_root,
     consistency_path,
     inclusion_path,
     is_consistent,
     leaf_hash,
     node_hash,
+    perfect_tree_root,
     root_from_inclusion,
     root_of,
 )
@@ -37,7 +37,7 @@ ROOTS = [
 
 def reader(leaves: list[bytes]) -> Read:
     """Reads subtrees of leaves that are all in memory."""
-    return lambda level, index: complete_root(leaves[index << level : (index + 1) << level])
+    return lambda level, index: perfect_tree_root(leaves[index << level : (index + 1) << level])
 
 
 def plain_root(leaves: list[bytes]) -> bytes:

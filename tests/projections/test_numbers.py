@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from domain.commands.add_note import NoteOnReservation
-from domain.ports import Later, Rejected, Uncertain
+from domain.ports import OutcomeUnknown, Rejected, RetryLater
 from projections.monitoring import event_counters
-from projections.monitoring.ledger_collector import LedgerNumbers
+from projections.monitoring.ledger_collector import LedgerCollector
 from projections.sql.monitoring import MonitoringSql
 from tests.metrics import samples
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
@@ -23,7 +23,7 @@ def history(bench: LedgerBench) -> None:
         bench.attempt(done(bench.redeem(bench.issue(), email)).about().reservation_id)
     refused = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True)
     bench.attempt(done(bench.redeem(bench.issue(), "c@example.com")).about().reservation_id, refused)
-    lost = Uncertain(server="mx:25", cause="connection_lost")
+    lost = OutcomeUnknown(server="mx:25", cause="connection_lost")
     bench.attempt(done(bench.redeem(bench.issue(), "d@example.com")).about().reservation_id, lost)
     done(bench.redeem(bench.issue(), "e@example.com"))
 
@@ -33,7 +33,7 @@ def test_counters_are_sums_over_the_log(bench: LedgerBench) -> None:
     history(bench)
     stored = Counter(topic.split(":")[0] for (topic,) in bench.rows("SELECT topic FROM ledger_events"))
 
-    shown = samples(LedgerNumbers(bench.database_url)())
+    shown = samples(LedgerCollector(bench.database_url)())
 
     for kind, count in stored.items():
         assert shown[f'ledger_events_total{{type="{kind}"}}'] == count
@@ -50,7 +50,7 @@ def test_gauges_tell_the_state(bench: LedgerBench) -> None:
     """What waits, what is overdue, where the log ends."""
     history(bench)
 
-    shown = samples(LedgerNumbers(bench.database_url)())
+    shown = samples(LedgerCollector(bench.database_url)())
 
     assert shown["ledger_pending_reservations"] == 2  # the pending one and the unknown one
     assert shown["ledger_oldest_pending_seconds"] > 0
@@ -64,21 +64,21 @@ def test_gauges_tell_the_state(bench: LedgerBench) -> None:
 def test_oldest_pending_leaves_out_invitations_that_a_channel_deferred(bench: LedgerBench) -> None:
     """A full team is no delay of ours while the time that it named is ahead; they stay among the pending ones."""
     item = done(bench.redeem(bench.issue(), "a@example.com")).about().reservation_id
-    bench.attempt(item, Later(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
+    bench.attempt(item, RetryLater(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
 
-    shown = samples(LedgerNumbers(bench.database_url)())
+    shown = samples(LedgerCollector(bench.database_url)())
     assert (shown["ledger_pending_reservations"], shown["ledger_oldest_pending_seconds"]) == (1, 0)
 
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("UPDATE reservations SET due_at = now() - interval '1 second'")
-    assert samples(LedgerNumbers(bench.database_url)())["ledger_oldest_pending_seconds"] > 0
+    assert samples(LedgerCollector(bench.database_url)())["ledger_oldest_pending_seconds"] > 0
 
 
 def test_migration_marks_reservations_that_were_deferred_before_it(bench: LedgerBench) -> None:
     """Those alone: one that was attempted since then, or that merely failed, waits for us."""
     items = [done(bench.redeem(bench.issue(), f"{name}@example.com")).about().reservation_id for name in "abc"]
     for item in items[:2]:
-        bench.attempt(item, Later(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
+        bench.attempt(item, RetryLater(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
     bench.attempt(items[2], Rejected(server="mx:25", reason="temporary", final=False))
     note = bench.storage.vault.text("a full team", uuid4(), items[0])
     bench.run(NoteOnReservation(context=bench.context("staff"), reservation_id=items[0], note=note))
@@ -97,14 +97,14 @@ def test_a_restart_resets_nothing_and_counts_nothing_twice(bench: LedgerBench, m
     """Stretch by stretch, by several processes, or all anew: the same sums."""
     history(bench)
     monkeypatch.setattr(event_counters, "STRETCH_MAX", 3)
-    first = samples(LedgerNumbers(bench.database_url)())
-    second = samples(LedgerNumbers(bench.database_url)())
+    first = samples(LedgerCollector(bench.database_url)())
+    second = samples(LedgerCollector(bench.database_url)())
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
         conn.execute("DELETE FROM tallies")
         conn.execute("UPDATE tally_progress SET position = 0")
         monkeypatch.setattr(event_counters, "STRETCH_MAX", 20_000)
         event_counters.advance(conn)
-    anew = samples(LedgerNumbers(bench.database_url)())
+    anew = samples(LedgerCollector(bench.database_url)())
 
     assert counters(first) == counters(second) == counters(anew)
     assert first['ledger_events_total{type="UseReserved"}'] == 5
@@ -115,7 +115,7 @@ def test_nobody_waits_for_whoever_takes_the_tallies_further(bench: LedgerBench) 
     history(bench)
     with psycopg.connect(bench.database_url) as busy:
         busy.execute(MonitoringSql.take_tallies)
-        shown = samples(LedgerNumbers(bench.database_url)())
+        shown = samples(LedgerCollector(bench.database_url)())
 
     assert shown["ledger_tallied_position"] == 0
     assert shown["ledger_log_position"] == 19
@@ -125,7 +125,7 @@ def test_a_database_that_is_away_is_said_and_the_last_numbers_stay(bench: Ledger
     """Every sample is still there, so that no alert loses its series."""
     history(bench)
     clock = iter([0.0, 100.0, 100.0])
-    numbers = LedgerNumbers(bench.database_url, lambda: next(clock))
+    numbers = LedgerCollector(bench.database_url, lambda: next(clock))
     before = samples(numbers())
     numbers._database_url = "postgresql://nobody@127.0.0.1:1/none"
 
@@ -138,7 +138,7 @@ def test_a_database_that_is_away_is_said_and_the_last_numbers_stay(bench: Ledger
 def test_one_look_serves_all_scrapes_of_some_seconds(bench: LedgerBench) -> None:
     """Two scrapes within the bound ask the database once."""
     clock = iter([0.0, 4.9])
-    numbers = LedgerNumbers(bench.database_url, lambda: next(clock))
+    numbers = LedgerCollector(bench.database_url, lambda: next(clock))
     list(numbers())
     history(bench)
 

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 from projections.database.connection import rebuild_connection
-from projections.rebuild.throttle import BUSY_PER_S, LOOK_S, PAUSE, PAUSE_S_MAX, Pace
-from projections.replay.worker_pool import NICENESS, stand_back
+from projections.rebuild.throttle import BUSY_EVENTS_PER_S, LOOK_S, PAUSE_RATIO, PAUSE_S_MAX, Pace
+from projections.replay.worker_pool import NICENESS, lower_priority
 from tests.projections.ledgers import LedgerBench
 
 
@@ -32,7 +32,7 @@ def test_it_pauses_only_while_others_write(bench: LedgerBench) -> None:
     work_s = LOOK_S * 2
 
     def redeem() -> None:
-        numbers = range(int(BUSY_PER_S * work_s) + 10)
+        numbers = range(int(BUSY_EVENTS_PER_S * work_s) + 10)
         bench.storage.ledger.execute([bench.reserve(code, f"{time.now}x{number}@example.com") for number in numbers])
         time.passes(work_s)
 
@@ -42,7 +42,7 @@ def test_it_pauses_only_while_others_write(bench: LedgerBench) -> None:
         assert (pace.is_busy, time.slept) == (False, [])
         pace.during(redeem)
         pace.during(lambda: time.passes(LOOK_S / 2))
-        assert time.slept == [work_s * PAUSE, LOOK_S / 2 * PAUSE]
+        assert time.slept == [work_s * PAUSE_RATIO, LOOK_S / 2 * PAUSE_RATIO]
         pace.is_busy = True
         pace.during(lambda: time.passes(LOOK_S / 10))
         time.now -= LOOK_S
@@ -54,8 +54,8 @@ def test_it_pauses_only_while_others_write(bench: LedgerBench) -> None:
 
 def test_a_process_stands_back() -> None:
     """Its own niceness is what the machine has of it."""
-    told = "from projections.replay.worker_pool import stand_back; import os; stand_back(); print(os.nice(0))"
+    told = "from projections.replay.worker_pool import lower_priority; import os; lower_priority(); print(os.nice(0))"
     ended = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=50)
 
     assert int(ended.stdout) == max(os.nice(0), NICENESS)
-    stand_back(2**22 + 1)  # nobody: it has ended already
+    lower_priority(2**22 + 1)  # nobody: it has ended already

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from projections.transparency_log.checkpoint_file import sign_and_publish
+from projections.transparency_log.checkpoint_file import sign_and_write
 from projections.transparency_log.checkpoints import (
     Checkpoint,
     checkpoints_after,
@@ -24,18 +24,18 @@ from projections.transparency_log.checkpoints import (
 )
 from projections.transparency_log.merkle import (
     EMPTY_ROOT,
-    complete_root,
     consistency_path,
     is_consistent,
     node_hash,
+    perfect_tree_root,
     root_of,
 )
 from projections.transparency_log.proof_check import ReceiptError, check_proof
 from projections.transparency_log.receipts import NotYetSignedError, read_consistency, read_receipt
-from projections.transparency_log.tile_log import event_leaf, follow, leaf_index, reader_of, tree_size
+from projections.transparency_log.tile_log import event_leaf, follow, leaf_index, subtree_reader, tree_size
 from projections.vault.key_ring import KeyRing
 from projections.verification.command import run_verify
-from projections.verification.merkle_check import Outside
+from projections.verification.merkle_check import ExternalEvidence
 from tests.fuzz.receipts import SCRIPT, compare, script
 from tests.projections.ledgers import LedgerBench, done
 
@@ -88,7 +88,7 @@ def plain_root(hashes: list[bytes]) -> bytes:
 
 def verified(bench: LedgerBench) -> tuple[int, list[tuple[str, str]]]:
     """Exit code and (rule, type) of what `verify` finds."""
-    out, keys = StringIO(), Outside(public_keys(ring(bench)))
+    out, keys = StringIO(), ExternalEvidence(public_keys(ring(bench)))
     code = run_verify(bench.database_url, timedelta(1), 99, keys, as_json=True, out=out, err=StringIO())
     return code, [(found["rule"], found["type"]) for found in json.loads(out.getvalue())["findings"]]
 
@@ -112,10 +112,10 @@ def test_the_follower_s_root_is_that_of_the_events(bench: LedgerBench, conn: psy
         hashes = leaves(bench)
 
         assert len(hashes) == tree_size(conn).size
-        assert plain_root(hashes) == root_of(reader_of(conn), len(hashes))
+        assert plain_root(hashes) == root_of(subtree_reader(conn), len(hashes))
     positions = [row[0] for row in bench.rows("SELECT notification_id FROM ledger_events ORDER BY 1")]
     assert list(range(len(hashes))) == [leaf_index(conn, position) for position in positions]
-    assert complete_root(hashes[256:512]) == reader_of(conn)(8, 1)
+    assert perfect_tree_root(hashes[256:512]) == subtree_reader(conn)(8, 1)
     assert leaf_index(conn, positions[-1] + 1) is None
 
 
@@ -124,15 +124,15 @@ def test_a_checkpoint_is_signed_once_a_minute_if_there_is_news(
 ) -> None:
     """Nothing for an empty log, too early or without news; the file outside has the same line."""
     key, now, file = signing_key(ring(bench)), bench.storage.recorder.clock.now(), tmp_path / "checkpoints"
-    assert sign_and_publish(conn, key, now, file) is None
+    assert sign_and_write(conn, key, now, file) is None
     sent(bench)
     follow(conn)
-    first = sign_and_publish(conn, key, now, file)
-    assert sign_and_publish(conn, key, now + timedelta(minutes=2), file) is None
+    first = sign_and_write(conn, key, now, file)
+    assert sign_and_write(conn, key, now + timedelta(minutes=2), file) is None
     sent(bench)
     follow(conn)
-    assert sign_and_publish(conn, key, now + timedelta(seconds=5), file) is None
-    second = sign_and_publish(conn, key, now + timedelta(minutes=2), file)
+    assert sign_and_write(conn, key, now + timedelta(seconds=5), file) is None
+    second = sign_and_write(conn, key, now + timedelta(minutes=2), file)
 
     assert first
     assert second
@@ -140,7 +140,7 @@ def test_a_checkpoint_is_signed_once_a_minute_if_there_is_news(
     assert [4, 8] == [json.loads(line)["size"] for line in file.read_text().splitlines()]
     assert first.is_signed
     assert not first._replace(size=5).is_signed
-    path = consistency_path(reader_of(conn), first.size, second.size)
+    path = consistency_path(subtree_reader(conn), first.size, second.size)
     assert is_consistent(first.size, second.size, first.root, second.root, path)
 
 
@@ -289,7 +289,7 @@ def test_checkpoint_of_an_earlier_version_holds_and_its_unsigned_number_is_not_t
     follow(conn)
     size, position = tree_size(conn)
     at, key = bench.storage.recorder.clock.now(), signing_key(ring(bench))
-    root, public = root_of(reader_of(conn), size), key.public_key().public_bytes_raw()
+    root, public = root_of(subtree_reader(conn), size), key.public_key().public_bytes_raw()
     old = Checkpoint(1, size, position, root, at, public, key.sign(former_text(size, root, at.isoformat())))
     conn.execute(
         "INSERT INTO checkpoints (size, position, root, at, public_key, signature) VALUES (%s, %s, %s, %s, %s, %s)",

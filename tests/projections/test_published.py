@@ -15,20 +15,20 @@ from projections.database.errors import OlderStateError, StorageUnavailableError
 from projections.transfer.log_export import export_log
 from projections.transfer.log_import import import_log
 from projections.transparency_log.checkpoint_file import (
-    check_published,
     last_published,
-    read_published,
-    sign_and_publish,
+    read_checkpoint_file,
+    sign_and_write,
+    verify_checkpoint_file,
 )
 from projections.transparency_log.checkpoints import Checkpoint, checkpoints_after, public_keys, signing_key
 from projections.transparency_log.tile_log import follow
 from projections.verification.command import run_verify
-from projections.verification.merkle_check import Outside
+from projections.verification.merkle_check import ExternalEvidence
 from tests.conftest import clone, database_of, drop
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.rebuilds import Quiet
-from workers.maintenance.log_follower import follow_events
+from workers.maintenance.log_follower import update_log
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def signed(url: str, bench: LedgerBench, file: Path, minutes: int) -> Checkpoint
     with psycopg.connect(url, autocommit=True) as conn:
         follow(conn)
         now = bench.storage.recorder.clock.now() + timedelta(minutes=minutes)
-        made = sign_and_publish(conn, signing_key(bench.storage.vault.rings["master"]), now, file)
+        made = sign_and_write(conn, signing_key(bench.storage.vault.rings["master"]), now, file)
     assert made is not None
     return made
 
@@ -70,19 +70,19 @@ def signed(url: str, bench: LedgerBench, file: Path, minutes: int) -> Checkpoint
 def verified(url: str, bench: LedgerBench, file: Path) -> tuple[int, list[str]]:
     """Exit code and details of `verify`."""
     out = io.StringIO()
-    outside = Outside(public_keys(bench.storage.vault.rings["master"]), file)
+    outside = ExternalEvidence(public_keys(bench.storage.vault.rings["master"]), file)
     code = run_verify(url, timedelta(hours=9), 10, outside, as_json=True, out=out, err=io.StringIO())
     return code, [finding["detail"] for finding in json.loads(out.getvalue())["findings"]]
 
 
 def test_a_database_that_holds_what_was_published_starts(bench: LedgerBench, file: Path) -> None:
     """No file named, none there yet, its newest line in the database: all well."""
-    assert check_published(bench.database_url, None) is None
-    assert check_published(bench.database_url, file) is None
+    assert verify_checkpoint_file(bench.database_url, None) is None
+    assert verify_checkpoint_file(bench.database_url, file) is None
     published(bench, file, 0)
     made = published(bench, file, 2)
 
-    assert made._replace(position=0) == check_published(bench.database_url, file)
+    assert made._replace(position=0) == verify_checkpoint_file(bench.database_url, file)
     assert (0, []) == verified(bench.database_url, bench, file)
 
 
@@ -92,7 +92,7 @@ def test_an_older_state_is_noticed_everywhere(bench: LedgerBench, file: Path, ba
         published(bench, file, minutes)
 
     with pytest.raises(OlderStateError, match="checkpoint 3 over 6 events and the database has only 2 of them"):
-        check_published(backup, file)
+        verify_checkpoint_file(backup, file)
     code, details = verified(backup, bench, file)
     assert (1, 2) == (code, len(details))
     assert details[0].startswith(f"line 2 of {file}: it holds 4 events and the Merkle log 2: an older state")
@@ -106,10 +106,10 @@ def test_an_older_state_that_went_on_is_noticed_too(
     restored = type(bench.storage).open(settings_for(backup))
     with restored:
         done(LedgerBench(restored, backup).redeem(LedgerBench(restored, backup).issue(), "other@example.com"))
-        follow_events(restored, restored.recorder.clock.now() + timedelta(minutes=9), file)
+        update_log(restored, restored.recorder.clock.now() + timedelta(minutes=9), file)
 
     with pytest.raises(OlderStateError, match="the database's events are others"):
-        check_published(backup, file)
+        verify_checkpoint_file(backup, file)
     assert "signing a checkpoint failed" in caplog.text
     with psycopg.connect(backup) as conn:
         assert 1 == len(checkpoints_after(conn, 0, 100))
@@ -123,7 +123,7 @@ def test_a_line_that_a_crash_cut_is_passed_over(bench: LedgerBench, file: Path) 
 
     assert first._replace(position=0) == last_published(file)
     second = published(bench, file, 2)
-    assert [1, None, second.number] == [made and made.number for _, made in read_published(file)]
+    assert [1, None, second.number] == [made and made.number for _, made in read_checkpoint_file(file)]
     assert (1, [f"line 2 of {file}: it is no checkpoint"]) == verified(bench.database_url, bench, file)
 
 
@@ -132,9 +132,9 @@ def test_what_cannot_be_read_or_reached_is_said(bench: LedgerBench, file: Path, 
     published(bench, file, 0)
 
     with pytest.raises(StorageUnavailableError, match="LEDGER_CHECKPOINT_FILE can't be read"):
-        check_published(bench.database_url, tmp_path)
+        verify_checkpoint_file(bench.database_url, tmp_path)
     with pytest.raises(StorageUnavailableError, match="can't be reached"):
-        check_published("postgresql://x@127.0.0.1:1/none", file)
+        verify_checkpoint_file("postgresql://x@127.0.0.1:1/none", file)
 
 
 def test_another_ledger_is_not_taken_for_this_one(bench: LedgerBench, file: Path) -> None:

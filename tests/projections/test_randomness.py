@@ -31,10 +31,10 @@ def test_ids_are_random_uuids() -> None:
 
 FORKS = """
 import os
-from projections.vault.random_source import POOL
-POOL.draw(1)
+from projections.vault.random_source import RANDOM
+RANDOM.draw(1)
 child = os.fork()
-os.write(1, (POOL.draw(16).hex() + " ").encode())
+os.write(1, (RANDOM.draw(16).hex() + " ").encode())
 if child:
     os.waitpid(child, 0)
 """

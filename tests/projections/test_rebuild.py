@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from domain.ports import Uncertain
+from domain.ports import OutcomeUnknown
 from projections.event_store.row_mapping import balance_row
 from projections.rebuild.catch_up import BALANCE_FIELDS, code_of_row
-from projections.replay.log_fold import Sizes
+from projections.replay.log_fold import MemoryLimits
 from projections.replay.observer import PoisonEventError
 from tests.projections.histories import History
 from tests.projections.ledgers import LedgerBench, check_code, done
@@ -220,9 +220,9 @@ def test_live_rows_equal_a_rebuild_for_random_histories(bench: LedgerBench, seed
     history = History(bench, seed)
     history.go_on(90)
     doubtful = done(bench.redeem(bench.issue(), "z@example.com")).about().reservation_id
-    bench.attempt(doubtful, Uncertain(server="mx:25", cause="connection_lost"))
+    bench.attempt(doubtful, OutcomeUnknown(server="mx:25", cause="connection_lost"))
 
-    report = rebuilt(bench, sizes=Sizes(page_events=7, held_max=2, tail_events=3))
+    report = rebuilt(bench, sizes=MemoryLimits(page_events=7, held_max=2, tail_events=3))
 
     assert ({}, []) == (report.counts, report.listed)
     assert report.events == bench.rows("SELECT count(*) FROM ledger_events")[0][0] > 20

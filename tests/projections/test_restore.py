@@ -16,11 +16,11 @@ from api.cli.embedded.services.binaries import postgres
 from api.cli.embedded.wait import wait_until
 from projections.database.errors import OlderStateError, WrongKeysError
 from projections.database.migrations import migrate
-from projections.storage.bootstrap import Storage, check_keys
-from projections.transparency_log.checkpoint_file import check_published
+from projections.storage.bootstrap import Storage, verify_key_rings
+from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
-from projections.verification.merkle_check import Outside
+from projections.verification.merkle_check import ExternalEvidence
 from projections.verification.verify import verify
 from tests.clusters import Server, server
 from tests.conftest import database_of, drop, execute
@@ -28,7 +28,7 @@ from tests.projections.conftest import settings_for
 from tests.projections.histories import History
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.rebuilds import Quiet, read_models
-from workers.maintenance.log_follower import follow_events
+from workers.maintenance.log_follower import update_log
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -43,7 +43,7 @@ def opened(url: str) -> Iterator[LedgerBench]:
 def published(bench: LedgerBench, file: Path, minutes: int) -> None:
     """A redeem, and the checkpoint that beat publishes some minutes from now."""
     done(bench.redeem(bench.issue(), "li.wei@example.com"))
-    follow_events(bench.storage, bench.storage.recorder.clock.now() + timedelta(minutes=minutes), file)
+    update_log(bench.storage, bench.storage.recorder.clock.now() + timedelta(minutes=minutes), file)
 
 
 def everything(bench: LedgerBench) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def everything(bench: LedgerBench) -> dict[str, Any]:
 
 def wrong(url: str, file: Path) -> list[str]:
     """What `verify` finds wrong: rules, and tables whose rows differ."""
-    found = verify(url, timedelta(days=9), Quiet(), 10, Outside(published=file))
+    found = verify(url, timedelta(days=9), Quiet(), 10, ExternalEvidence(published=file))
     return [*found.broken, *found.rows.counts]
 
 
@@ -76,15 +76,15 @@ def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgre
     run("pg_restore", "--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={url}", str(dump))
 
     assert [] == migrate(url)
-    check_published(url, file)
+    verify_checkpoint_file(url, file)
     assert [] == wrong(url, file)
     with opened(url) as restored:
         assert before == everything(restored)
     with pytest.raises(WrongKeysError, match="set the saved key rings"):
-        check_keys(url, Vault(KeyRing(1, {1: b"x" * 32}), KeyRing(1, {1: b"y" * 32})))
+        verify_key_rings(url, Vault(KeyRing(1, {1: b"x" * 32}), KeyRing(1, {1: b"y" * 32})))
     published(bench, file, 2)
     with pytest.raises(OlderStateError, match="an older state was restored"):
-        check_published(url, file)
+        verify_checkpoint_file(url, file)
     assert ["proof: published checkpoints hold"] == wrong(url, file)
     drop(postgres_url, name)
 
@@ -111,12 +111,12 @@ def test_a_base_backup_and_its_wal_come_back_to_any_moment(servers_folder: Path,
             recover(copies[1], archive, then)
 
             assert [] == wrong(copies[0].url, file)
-            check_published(copies[0].url, file)
+            verify_checkpoint_file(copies[0].url, file)
             with opened(copies[0].url) as restored:
                 assert at_the_end == everything(restored)
                 done(restored.redeem(restored.issue(), "after@example.com"))
             with pytest.raises(OlderStateError, match=r"checkpoint 2 over .* an older state was restored"):
-                check_published(copies[1].url, file)
+                verify_checkpoint_file(copies[1].url, file)
             with opened(copies[1].url) as restored:
                 assert at_that_time == everything(restored)
             assert ["proof: published checkpoints hold"] == wrong(copies[1].url, file)

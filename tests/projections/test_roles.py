@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from api.use_cases.administration.create_api_key import KeyWish, make_key, revoke_key
+from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from api.use_cases.erase_person import Forgetting
 from domain.ports import Rejected
@@ -28,15 +28,15 @@ from projections.database.roles import (
     prepare_roles,
     who_may_change_the_log,
 )
-from projections.privacy.erasure import ForgottenList
+from projections.privacy.erasure import ErasedIdsFile
 from projections.privacy.key_rotation import KeyRotation
 from projections.repositories.audit_log import OPERATOR, Action
 from projections.repositories.group_channels import Channels
 from projections.repositories.staff_accounts import LastAdminError
-from projections.repositories.staff_sessions import StaffDesk
+from projections.repositories.staff_sessions import StaffSessionRepository
 from projections.repositories.webhook_deliveries import Deliveries
 from projections.repositories.webhook_endpoints import Endpoints
-from projections.repositories.webhook_secrets import HookSecrets, drop_ended
+from projections.repositories.webhook_secrets import HookSecrets, delete_expired
 from projections.storage.bootstrap import Storage
 from projections.verification.verify import verify
 from tests.conftest import execute
@@ -146,8 +146,11 @@ def test_accounts_and_keys_are_managed_with_few_rights(running: str) -> None:
         with pytest.raises(LastAdminError):
             set_staff_role(action, first, "viewer")
         key_id = uuid4()
-        secret, revoked = make_key(action, KeyWish("k", "viewer", (), None), key_id), revoke_key(action, key_id)
-        acts = [line.act for line in StaffDesk(storage).audit(2**62, 99)][::-1]
+        secret, revoked = (
+            create_api_key(action, ApiKeyRequest("k", "viewer", (), None), key_id),
+            revoke_key(action, key_id),
+        )
+        acts = [line.act for line in StaffSessionRepository(storage).audit(2**62, 99)][::-1]
 
     assert [True] * 3 == changes
     assert (secret or "").startswith("rl_")
@@ -205,7 +208,7 @@ def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp
         for name in ("li.wei", "wang.fang"):
             bench.attempt(done(bench.redeem(code, f"{name}@example.com")).about().reservation_id, REFUSED)
         forgetting_one = Forgetting(
-            storage, ForgottenList(tmp_path / "forgotten.jsonl"), lambda: bench.context("operator"), uuid4
+            storage, ErasedIdsFile(tmp_path / "forgotten.jsonl"), lambda: bench.context("operator"), uuid4
         )
         forgotten = forgetting_one.forget(EmailAddress.parse("li.wei@example.com"))
     with Storage.open(ringed(running)) as storage:
@@ -229,7 +232,7 @@ def test_secrets_of_webhooks_are_made_and_dropped_with_few_rights(running: str) 
         newest = HookSecrets(storage).renew(channel_id, uuid4(), now)
 
         assert HookSecrets(storage).valid(channel_id, now) == (newest, secret)
-        assert drop_ended(storage, now + timedelta(days=2)) == 1
+        assert delete_expired(storage, now + timedelta(days=2)) == 1
         assert HookSecrets(storage).valid(channel_id, now) == (newest,)
         Endpoints(storage).add(uuid4(), "https://bi.example.com/", (), 1, uuid4(), now)
         assert Deliveries(storage).prune(now, 10) == 0

@@ -8,11 +8,17 @@ import psycopg
 import pytest
 
 from domain.events import Event
-from domain.model.redeem_code import FOLD, RedeemCode
+from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode
 from projections.event_store import code_loader, codec
 from projections.event_store.caches import StoreCaches
 from projections.event_store.row_mapping import balance_row
-from projections.event_store.snapshots import EVENTS_PER_SNAPSHOT, SHAPE, read_state, shape_of, write_missing
+from projections.event_store.snapshots import (
+    EVENTS_PER_SNAPSHOT,
+    SCHEMA_FINGERPRINT,
+    read_state,
+    shape_of,
+    write_missing,
+)
 from projections.sql.read_models import ReadModelsSql
 from projections.storage.bootstrap import Storage
 from projections.verification.snapshot_check import EQUAL
@@ -153,7 +159,7 @@ def test_missing_ones_are_written_and_former_ones_go(bench: LedgerBench) -> None
 
     kept = bench.rows("SELECT shape, version, state FROM code_snapshots")
     assert rounds == [1, 0]
-    assert [(shape, version) for shape, version, _ in kept] == [(SHAPE, LONG)]
+    assert [(shape, version) for shape, version, _ in kept] == [(SCHEMA_FINGERPRINT, LONG)]
     state = read_state(bytes(kept[0][2]))
     assert state is not None
     assert_right(bench, state)
@@ -167,7 +173,7 @@ def test_two_shapes_live_side_by_side(bench: LedgerBench, long_code: str) -> Non
     bench.storage.ledger.execute([bench.reserve(long_code, f"q{number}@example.com") for number in numbers[BATCH:]])
 
     versions = dict(bench.rows("SELECT shape, version FROM code_snapshots"))
-    assert versions["newer"] < versions[SHAPE]
+    assert versions["newer"] < versions[SCHEMA_FINGERPRINT]
 
 
 @pytest.mark.usefixtures("long_code")
@@ -188,13 +194,13 @@ def test_the_shape_follows_the_fields_and_the_fold() -> None:
     """A field more, another type or another fold: what is kept is not believed."""
     fields = RedeemCode.__annotations__
     others = [
-        shape_of(FOLD + 1, fields),
-        shape_of(FOLD, {**fields, "more": int}),
-        shape_of(FOLD, {**fields, "used": str}),
+        shape_of(SNAPSHOT_VERSION + 1, fields),
+        shape_of(SNAPSHOT_VERSION, {**fields, "more": int}),
+        shape_of(SNAPSHOT_VERSION, {**fields, "used": str}),
     ]
 
-    assert shape_of(FOLD, fields) == SHAPE
-    assert SHAPE not in others
+    assert shape_of(SNAPSHOT_VERSION, fields) == SCHEMA_FINGERPRINT
+    assert SCHEMA_FINGERPRINT not in others
     assert len(set(others)) == len(others)
 
 

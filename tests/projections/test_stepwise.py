@@ -16,7 +16,7 @@ from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from projections.database.connection import EagerConnection, rows_of
 from projections.event_store.unit_of_work import PostgresUnitOfWork
-from projections.storage.pipelined_execute import PATIENCE_S, NotSmoothError, StepwiseExecute
+from projections.storage.pipelined_execute import PATIENCE_S, FallBackToBlockingError, PipelinedExecute
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 
 WAIT_MS = 5_000
@@ -26,7 +26,7 @@ MORE_THAN_BUFFERS = 32 << 20
 
 def stepped(bench: LedgerBench, commands: Sequence[Command]) -> list[Result]:
     """Execute step by step, waiting for the socket wherever the steps ask for it."""
-    steps = StepwiseExecute(bench.storage)(commands)
+    steps = PipelinedExecute(bench.storage)(commands)
     while True:
         try:
             waited_for = next(steps)
@@ -85,7 +85,7 @@ def test_a_clock_to_be_set_is_left_to_execute(bench: LedgerBench) -> None:
     code = bench.issue()
     bench.storage.recorder.clock._base_at -= 3600
 
-    with pytest.raises(NotSmoothError):
+    with pytest.raises(FallBackToBlockingError):
         stepped(bench, [bench.reserve(code, "li.wei@example.com")])
 
 
@@ -95,7 +95,7 @@ def test_without_a_free_connection_it_is_left_to_execute(bench: LedgerBench) -> 
     pool = bench.storage.datastore.pool
     held = [pool.getconn() for _ in range(pool.max_size)]
 
-    with pytest.raises(NotSmoothError):
+    with pytest.raises(FallBackToBlockingError):
         stepped(bench, [bench.reserve(code, "li.wei@example.com")])
     for conn in held:
         pool.putconn(conn)
@@ -114,7 +114,7 @@ def test_a_race_is_left_to_execute_and_leaves_nothing(bench: LedgerBench) -> Non
             return loaded(self, *args)
 
         patch.setattr(PostgresUnitOfWork, "save", lose)
-        with pytest.raises(NotSmoothError):
+        with pytest.raises(FallBackToBlockingError):
             stepped(bench, [command])
 
     assert bench.rows("SELECT count(*) FROM reservations") == [(1,)]
@@ -133,7 +133,7 @@ def test_a_commit_whose_answer_is_lost_is_found_by_execute(bench: LedgerBench) -
             raise psycopg.OperationalError("the connection is lost")
 
         patch.setattr(PostgresUnitOfWork, "committed", lose)
-        with pytest.raises(NotSmoothError):
+        with pytest.raises(FallBackToBlockingError):
             stepped(bench, [command])
 
     result = done(bench.run(command))
@@ -150,8 +150,8 @@ def test_a_server_that_stops_in_the_middle_does_not_stop_the_caller(bench: Ledge
     with psycopg.connect(bench.database_url) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
         began = time.monotonic()
-        with pytest.raises(NotSmoothError):
-            list(StepwiseExecute(bench.storage)([command]))
+        with pytest.raises(FallBackToBlockingError):
+            list(PipelinedExecute(bench.storage)([command]))
 
     assert time.monotonic() - began < PATIENCE_S * 8
     assert done(bench.run(command)).changed

@@ -15,10 +15,10 @@ from projections.storage.bootstrap import Storage
 from projections.transfer.checksummed_lines import DamagedFileError, LineWriter, read_lines
 from projections.transfer.log_export import FORMAT, Exported, export_log
 from projections.transfer.log_import import NotEmptyError, import_log
-from projections.transfer.vault_transfer import STAYS, export_vault, import_vault, travelling_tables
+from projections.transfer.vault_transfer import EXCLUDED_TABLES, export_vault, exported_tables, import_vault
 from projections.transparency_log.checkpoints import checkpoints_after, sign_head, signing_key
 from projections.transparency_log.merkle import root_of
-from projections.transparency_log.tile_log import follow, reader_of, tree_size
+from projections.transparency_log.tile_log import follow, subtree_reader, tree_size
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 from projections.verification.verify import verify
@@ -83,7 +83,7 @@ def tree_of(bench: LedgerBench) -> tuple[Any, ...]:
         while follow(conn):
             pass
         size = tree_size(conn)
-        return root_of(reader_of(conn), size.size), size, checkpoints_after(conn, 0, 100)
+        return root_of(subtree_reader(conn), size.size), size, checkpoints_after(conn, 0, 100)
 
 
 def test_an_import_is_the_same_ledger(lived: LedgerBench, elsewhere: LedgerBench) -> None:
@@ -114,9 +114,9 @@ def test_the_vault_travels_sealed_and_opens_with_its_keys(lived: LedgerBench, el
     moved = import_vault(elsewhere.database_url, file, elsewhere.storage.vault, Quiet())
 
     with psycopg.connect(lived.database_url) as conn:
-        tables = travelling_tables(conn)
+        tables = exported_tables(conn)
     assert {"recipients", "code_texts", "private_texts", "refusals", "audit", "staff", "api_keys"} <= set(tables)
-    assert not set(tables) & STAYS.keys()
+    assert not set(tables) & EXCLUDED_TABLES.keys()
     for table in tables:
         query = f"SELECT * FROM {table} t ORDER BY t::text"  # noqa: S608 - names from the catalogue
         assert lived.rows(query) == elsewhere.rows(query), table

@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from domain.ports import Uncertain
+from domain.ports import OutcomeUnknown
 from projections.replay.invariant_observer import NO_ADDRESS
-from projections.replay.log_fold import Sizes
+from projections.replay.log_fold import MemoryLimits
 from projections.verification.command import run_verify
 from projections.verification.drift_sample import LastVerified, last_verified, sample
-from projections.verification.verify import NOT_LOST, SETTLED_IN_TIME, verify
+from projections.verification.verify import NO_LOST_EVENTS, SETTLED_IN_TIME, verify
 from tests.projections.histories import History
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.rebuilds import Quiet, read_models, rebuilt
@@ -51,7 +51,7 @@ def test_random_histories_pass(bench: LedgerBench, seed: int) -> None:
     History(bench, seed + 100).go_on(80)
 
     found = verify(
-        bench.database_url, timedelta(days=1), Quiet(), 10, sizes=Sizes(page_events=5, held_max=2, tail_events=3)
+        bench.database_url, timedelta(days=1), Quiet(), 10, sizes=MemoryLimits(page_events=5, held_max=2, tail_events=3)
     )
 
     assert (0, [], {}) == (found.wrong, found.findings, found.rows.counts)
@@ -135,7 +135,7 @@ def test_a_stream_without_its_end_is_named(bench: LedgerBench, kept: int) -> Non
 
     assert 1 == code
     places = [(found["rule"], found["stream"], found["version"], found["type"]) for found in document["findings"]]
-    assert [(NOT_LOST, str(code_id), kept + 1, "lost")] == places
+    assert [(NO_LOST_EVENTS, str(code_id), kept + 1, "lost")] == places
 
 
 def test_an_event_that_can_t_be_read_does_not_hide_the_others(bench: LedgerBench) -> None:
@@ -166,7 +166,7 @@ def test_what_nobody_settles_is_named(bench: LedgerBench) -> None:
 def test_a_parked_unknown_is_no_finding(bench: LedgerBench) -> None:
     """A case waits for a person as long as it takes."""
     item = done(bench.redeem(bench.issue(), "li.wei@example.com")).about()
-    bench.attempt(item.reservation_id, Uncertain(server="mx:25", cause="timeout"))
+    bench.attempt(item.reservation_id, OutcomeUnknown(server="mx:25", cause="timeout"))
     damage(bench, "UPDATE reservations SET case_id = %s", case := uuid4())
     state = (
         b'{"at":"2999-01-01T00:00:00Z","actor":"sweep","reservation_id":"%b","case_id":"%b","cause":"unknown_outcome"}'

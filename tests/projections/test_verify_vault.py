@@ -15,14 +15,14 @@ from domain.ports import Rejected
 from domain.values.identifiers import EmailAddress
 from projections.monitoring.health_checks import sampled_vault
 from projections.privacy.data_export import PersonReader
-from projections.privacy.erasure import Eraser
+from projections.privacy.erasure import PersonEraser
 from projections.privacy.key_rotation import KeyRotation
-from projections.repositories.staff_accounts import Accounts
-from projections.repositories.staff_sessions import StaffDesk
+from projections.repositories.staff_accounts import StaffAccountRepository
+from projections.repositories.staff_sessions import StaffSessionRepository
 from projections.storage.bootstrap import Storage
 from projections.vault.vault import DigestMismatchError, SealBrokenError
 from projections.verification.command import run_verify
-from projections.verification.merkle_check import Outside
+from projections.verification.merkle_check import ExternalEvidence
 from projections.verification.vault_check import TABLES, VAULT_ROWS, check_vault
 from tests.projections.ledgers import LedgerBench, done
 from tests.projections.test_key_rotation import ringed
@@ -49,7 +49,7 @@ def fill(bench: LedgerBench, name: str) -> None:
     item = done(bench.redeem(bench.issue(), f"{name}@example.com")).about().reservation_id
     bench.attempt(item, BUSY)
     staff = bench.storage.vault.staff(EmailAddress.parse(f"{name}@staff.example.com"), uuid4())
-    Accounts(bench.storage).add(staff, "hash", "viewer", bench.storage.recorder.clock.now())
+    StaffAccountRepository(bench.storage).add(staff, "hash", "viewer", bench.storage.recorder.clock.now())
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def swap_digests(bench: LedgerBench) -> None:
 def test_verify_and_health_check_name_rows_whose_digests_were_swapped(two_keys: LedgerBench) -> None:
     """Exit code 1 with both rows; without keys the vault is not checked, which is said."""
     vault = two_keys.storage.vault
-    url, outside = two_keys.database_url, Outside(vault=vault)
+    url, outside = two_keys.database_url, ExternalEvidence(vault=vault)
     before = sampled_vault(url, vault, lambda: False)[0]
     swap_digests(two_keys)
     told, unkeyed = StringIO(), StringIO()
@@ -162,12 +162,12 @@ def test_person_found_by_a_swapped_digest_is_neither_exported_nor_erased(two_key
     with pytest.raises(SealBrokenError):
         PersonReader(two_keys.storage).ids_of(address)
     with pytest.raises(SealBrokenError):
-        Eraser(two_keys.storage).find(address)
+        PersonEraser(two_keys.storage).find(address)
 
 
 def test_staff_account_whose_digest_was_swapped_opens_no_session(two_keys: LedgerBench) -> None:
     """The address that signs in must be the one of the account."""
-    desk, address = StaffDesk(two_keys.storage), EmailAddress.parse("li.wei@staff.example.com")
+    desk, address = StaffSessionRepository(two_keys.storage), EmailAddress.parse("li.wei@staff.example.com")
     known = desk.account(address)
     with psycopg.connect(two_keys.database_url) as conn:
         one, other = (cell for cell in cells(conn, "bytea") if (cell.table, cell.column) == ("staff", "digest"))

@@ -13,19 +13,19 @@ from hypothesis.stateful import MultipleResults, initialize, invariant, multiple
 
 from domain.command_bus import Result
 from domain.commands.access.rebind import RebindReservation, RequestRebind
-from domain.commands.access.record_removal import RecordRemoval
-from domain.commands.access.settle_access import REMOVAL_FAILED, RecordRevocation, SettleAccess
+from domain.commands.access.record_removal import RecordExternalRemoval
+from domain.commands.access.settle_access import REMOVAL_FAILED, RecordRemovalOutcome, SettleAccess
 from domain.commands.reservation.resolve_case import Resolution
 from domain.events import CaseOpened
 from domain.model.invariants import is_removal_open
-from domain.ports import Later, OnlyTold, Outcome, RemovalOutcome
+from domain.ports import NotifiedOnly, Outcome, RemovalOutcome, RetryLater
 from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, Draft, Scenario
 from tests.properties.test_ledger_machine import RESOLUTIONS, LedgerRules, policy_of
 
 PEOPLE = ("li", "wang")
 GROUPS = st.sampled_from(["red", "blue", "green"])
 OUTCOMES = st.sampled_from([SENT, SENT, SENT, REFUSED, BUSY, LOST])
-TOLD = OnlyTold(server="mx:25")
+TOLD = NotifiedOnly(server="mx:25")
 ANSWERS: st.SearchStrategy[RemovalOutcome | None] = st.sampled_from([SENT, TOLD, REFUSED, BUSY, BUSY, LOST, None])
 """Of a channel that is to take an access away; None: later."""
 DAY_S = 86_400
@@ -101,12 +101,12 @@ class AccessMachine(LedgerRules):
         """A channel was asked to take an access away; now and then that was an earlier try's answer."""
         item = data.draw(st.sampled_from(self.ended("removing") or self.ended()))
         access = self.scenario.reservation(item).access
-        command = RecordRevocation(
+        command = RecordRemovalOutcome(
             context=self.scenario.context("sweep"),
             reservation_id=item,
             attempt=(access.removal_tries if access else 0) + 1 - stale,
             channel="webhook",
-            outcome=answer or Later(server="team", reason="full", until=self.scenario.now),
+            outcome=answer or RetryLater(server="team", reason="full", until=self.scenario.now),
             case_id=self.scenario.new_id(),
         )
         self.scenario.run(command)
@@ -125,7 +125,7 @@ class AccessMachine(LedgerRules):
     @rule(item=LedgerRules.reservations)
     def is_removed(self, item: UUID) -> None:
         """A group's own system reports that somebody's access was taken away."""
-        self.scenario.run(RecordRemoval(context=self.scenario.context("channel"), reservation_id=item))
+        self.scenario.run(RecordExternalRemoval(context=self.scenario.context("channel"), reservation_id=item))
 
     @rule(item=LedgerRules.reservations, number=st.integers(1, 2))
     def refund_and_take_away(self, item: UUID, number: int) -> None:
@@ -153,7 +153,7 @@ class AccessMachine(LedgerRules):
         for item in book.reservations.values():
             former = book.reservations[item.follows] if item.kind == "rebind" and item.follows else None
             if former is not None:
-                assert not (item.status == "sent" and former.access_stands)
+                assert not (item.status == "sent" and former.has_active_access)
                 assert item.access_ends_at in {None, former.access_ends_at}
             if item.access is not None and item.access.ending == "moved":
                 taker = book.reservations[cast("UUID", item.access.replaced_by)]
@@ -169,7 +169,7 @@ class AccessMachine(LedgerRules):
         held = Counter(
             item.group
             for item in self.scenario.book.reservations.values()
-            if item.is_held_elsewhere and (item.counts_or_holds or item.case_id is None)
+            if item.is_held_elsewhere and (item.occupies_use or item.case_id is None)
         )
         assert all(count <= sum(self.scenario.balance) for count in held.values())
 

@@ -26,14 +26,14 @@ from domain.events import (
     InviteSent,
     LateSuccessRecorded,
     ReservationEvent,
-    ReservationOpened,
+    ReservationStarted,
     UseRefunded,
 )
 from domain.model import redeem_code, reservation
 from domain.model.invariants import broken_code_rules, broken_reservation_rules
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
-from domain.ports import Later, Outcome
+from domain.ports import Outcome, RetryLater
 from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario
 
 RESOLUTIONS: st.SearchStrategy[Resolution] = st.sampled_from(["sent", "refunded", "retry"])
@@ -69,7 +69,7 @@ class LedgerRules(RuleBasedStateMachine):
     @rule(item=reservations, worker=st.sampled_from(["w1", "w2"]))
     def claim(self, item: UUID, worker: str) -> None:
         """A worker claims; nobody is sent anything for an access that has ended, or that was accepted."""
-        is_past, before = self.scenario.reservation(item).is_past_sending, len(self.scenario.events)
+        is_past, before = self.scenario.reservation(item).needs_no_delivery, len(self.scenario.events)
         self.scenario.claim(item, worker=worker)
         begun = any(isinstance(event, InviteAttempted) for event in self.scenario.events[before:])
         assert not (is_past and begun)
@@ -82,7 +82,7 @@ class LedgerRules(RuleBasedStateMachine):
         if attempt < 1:
             return
         if isinstance(outcome, str):
-            outcome = Later(server="team", reason="full", until=self.scenario.now)
+            outcome = RetryLater(server="team", reason="full", until=self.scenario.now)
         self.scenario.outcome(item, outcome, attempt=attempt)
 
     @rule(item=reservations)
@@ -195,7 +195,7 @@ class LedgerRules(RuleBasedStateMachine):
             assert [] == broken_code_rules(before, event, after)
             if isinstance(event, ReservationEvent):
                 known = self.states.get(event.reservation_id)
-                if isinstance(event, ReservationOpened):
+                if isinstance(event, ReservationStarted):
                     item = reservation.opened(after.code_id, version, event)
                 else:
                     item = reservation.evolve(self.states[event.reservation_id], version, event)
@@ -216,7 +216,7 @@ class LedgerRules(RuleBasedStateMachine):
         """Rule 9: derived from live and sent ones, all of one person; none left, none bound."""
         code = self.scenario.code
         found = self.scenario.book.reservations.values()
-        standing = {item.recipient_id for item in found if item.counts_or_holds and item.is_use}
+        standing = {item.recipient_id for item in found if item.occupies_use and item.is_use}
         assert not code.bound or len(standing) <= 1
         assert code.owner_id == (next(iter(standing), None) if code.bound else None)
         assert code.sent_binding == code.used

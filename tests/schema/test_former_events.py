@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from domain.events import EVENT_TYPES, CodeIssued, UseReserved, topic_of
-from domain.events.upcasters import UPCASTS, Fields, Upcast, way_from
+from domain.events.upcasters import UPCASTS, Fields, Upcast, upcast_chain
 from projections.event_store import codec
 from projections.event_store.codec import UnreadableEventError, decode, decoders, encode, topics_of
 from projections.transparency_log.tile_log import follow, stored_leaf
@@ -60,8 +60,10 @@ def test_steps_follow_one_another() -> None:
     """From the oldest version to that of today, and nothing to do for what is written today."""
     current = frozenset(map(topic_of, EVENT_TYPES))
 
-    assert ("CodeIssued:1", [MADE_UP["CodeMade:1"], MADE_UP["CodeMade:2"]]) == way_from("CodeMade:1", current, MADE_UP)
-    assert ("CodeIssued:1", []) == way_from("CodeIssued:1", current, MADE_UP)
+    assert ("CodeIssued:1", [MADE_UP["CodeMade:1"], MADE_UP["CodeMade:2"]]) == upcast_chain(
+        "CodeMade:1", current, MADE_UP
+    )
+    assert ("CodeIssued:1", []) == upcast_chain("CodeIssued:1", current, MADE_UP)
 
 
 @pytest.mark.parametrize(

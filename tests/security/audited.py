@@ -11,7 +11,7 @@ from api.use_cases.issue_codes import Terms
 from domain.commands.context import Context
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
-from domain.ports import Accepted, Letter, Outcome, Uncertain
+from domain.ports import Accepted, Letter, Outcome, OutcomeUnknown
 from tests.admin.office import ended
 from tests.api.site import Answer
 from tests.security.doors import Doors
@@ -21,7 +21,7 @@ from tests.support.browser import add_staff, code_id_of
 URL: Final = "https://collector.example.com/in"
 EMAIL: Final = "victim@example.com"
 REASON: Final = {"reason": "they called"}
-LOST: Final = Uncertain(server="mx:25", cause="connection_lost")
+LOST: Final = OutcomeUnknown(server="mx:25", cause="connection_lost")
 
 
 class Sent(NamedTuple):

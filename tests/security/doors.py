@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from api.auth.scopes import Scope
 from api.auth.session_cookies import COOKIE, digest_of, form_token
-from api.use_cases.administration.create_api_key import KeyWish, make_key
+from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key
 from api.use_cases.services import Caller
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.sessions import new_token
@@ -39,8 +39,8 @@ class Doors:
 
     def key_with(self, scope: Scope) -> dict[str, str]:
         """Headers with a new key of one scope."""
-        services, wish = self.site.services, KeyWish(scope, None, (scope,), None)
-        secret = make_key(services.action(Caller(actor="operator")), wish, uuid4())
+        services, wish = self.site.services, ApiKeyRequest(scope, None, (scope,), None)
+        secret = create_api_key(services.action(Caller(actor="operator")), wish, uuid4())
         return {"Authorization": f"Bearer {secret}"}
 
     def form_token(self, cookie: str) -> str:

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.use_cases.issue_codes import Terms
-from domain.values.link_token import Delivery, link_token
+from domain.values.link_token import DeliveryRef, link_token
 from tests.api.site import Answer, Site
 from tests.security.doors import Doors
 
@@ -74,15 +74,15 @@ def test_a_link_is_worth_nothing_once_a_letter_of_it_changes(site: Site) -> None
     _, item = reserved(site, THEIRS)
     site.attempt(item)
     secret = site.services.settings.secret_key.get_secret_value().encode()
-    good = link_token(secret, Delivery(UUID(item), 1))
+    good = link_token(secret, DeliveryRef(UUID(item), 1))
     forged = [good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :] for at in range(0, len(good) - 1, 5)]
-    forged += [link_token(b"another", Delivery(UUID(item), 1)), good[:-2], good + "AA", ""]
+    forged += [link_token(b"another", DeliveryRef(UUID(item), 1)), good[:-2], good + "AA", ""]
     asked = [(method, token) for method in ("GET", "POST") for token in forged]
     statuses = {site.client.request(method, f"/a/{token}").status_code for method, token in asked}
 
     assert statuses == {404}
     assert [site.client.request(method, f"/a/{good}").status_code for method in ("GET", "POST")] == [200, 200]
-    assert site.client.post(f"/a/{link_token(secret, Delivery(uuid4(), 1))}").status_code == 404
+    assert site.client.post(f"/a/{link_token(secret, DeliveryRef(uuid4(), 1))}").status_code == 404
 
 
 @pytest.mark.parametrize("key", ["%2e%2e", "%2e%2e%2fetc%2fpasswd", "new%2f1", "a%2f..%2f..%2fx", "%00"])

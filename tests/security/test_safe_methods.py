@@ -4,7 +4,7 @@ import re
 from uuid import UUID
 
 from api.use_cases.issue_codes import Terms
-from domain.values.link_token import Delivery, link_token
+from domain.values.link_token import DeliveryRef, link_token
 from tests.api.site import Site
 from tests.security.doors import Doors
 from tests.security.matrix import MATRIX, NOBODYS, is_api
@@ -33,7 +33,7 @@ def test_no_get_request_changes_the_ledger(doors: Doors) -> None:
     found = site.services.reader.reservation(UUID(item))
     assert found is not None
     ids = {
-        "token": link_token(secret, Delivery(UUID(item), 1)),
+        "token": link_token(secret, DeliveryRef(UUID(item), 1)),
         "reservation_id": item,
         "code_id": str(code_id_of(site, code)),
         "recipient_id": str(found.recipient_id),

@@ -7,7 +7,7 @@ import pytest
 
 from api.use_cases.issue_codes import Terms
 from api.web.public.reservation_cookie import COOKIE
-from domain.values.link_token import Delivery, correction_token, link_token
+from domain.values.link_token import DeliveryRef, correction_token, link_token
 from projections.repositories.groups import Group, Groups
 from tests.api.site import Answer, Site
 
@@ -30,7 +30,7 @@ def opened(site: Site, *names: str) -> None:
     groups = Groups(site.services.storage)
     for name in names:
         groups.save(Group(name=name), site.services.now())
-        groups.let_take_rebinds(name, allowed=True)
+        groups.set_accepts_rebinds(name, allowed=True)
 
 
 def kinds(site: Site) -> list[str]:
@@ -72,7 +72,7 @@ def test_sharer_of_a_code_cannot_correct_through_the_api(site: Site, token: str)
         "none": "",
         "forged": correction_token(b"guessed", UUID(item)),
         "another's": own,
-        "of the link": link_token(secret, Delivery(UUID(item), 1)),
+        "of the link": link_token(secret, DeliveryRef(UUID(item), 1)),
     }[token]
     assert site.redeem(code, HOLDER).json()["reservation_id"] == item
     before = site.count("refusals")
@@ -140,7 +140,7 @@ def test_scanner_of_a_mail_gateway_changes_nothing(site: Site, headers: dict[str
     """It opens the link however it likes; only the button accepts, and staff may still correct the address then."""
     _, item = sent(site)
     secret = site.services.settings.secret_key.get_secret_value().encode()
-    path = f"/a/{link_token(secret, Delivery(UUID(item), 1))}"
+    path = f"/a/{link_token(secret, DeliveryRef(UUID(item), 1))}"
     before = kinds(site)
 
     looked = [site.client.request(method, path, headers=headers).status_code for method in ("GET", "HEAD", "OPTIONS")]

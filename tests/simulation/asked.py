@@ -16,7 +16,7 @@ from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.events import CaseClosed
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 from tests.simulation.receivers import Receiver
 from tests.simulation.store import MemoryStore
 
@@ -28,7 +28,7 @@ class Asked:
         self._store, self._receivers, self._counts = store, receivers, counts
         self._left: set[UUID] = set()
 
-    def committed(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Iterator[str]:
+    def committed(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Iterator[str]:
         """Note what staff decided in a transaction, then compare."""
         for command, result in zip(commands, results, strict=True):
             is_refund = isinstance(command, RefundReservation | ResolveReservation) and command.revoke_access is False

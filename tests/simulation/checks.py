@@ -25,14 +25,14 @@ from domain.events import (
     InviteSent,
     LateSuccessRecorded,
     OpeningBalanceImported,
-    ReservationOpened,
+    ReservationStarted,
     UseRefunded,
     topic_of,
 )
 from domain.policy import Policy
 from domain.ports import Letter, Removal
-from domain.values.link_token import Delivery, message_id
-from domain.working_set import Book
+from domain.values.link_token import DeliveryRef, message_id
+from domain.working_set import WorkingSet
 from projections.event_store.codec import decode
 from projections.event_store.side_tables import NOTICE_CAUSES
 from projections.replay.invariant_observer import RuleWatch
@@ -135,7 +135,7 @@ def _promises(run: Run) -> Violations:
     reserved = {
         fact.event.reservation_id: (fact.code_id, fact.event.recipient_id)
         for fact in run.facts
-        if isinstance(fact.event, ReservationOpened)
+        if isinstance(fact.event, ReservationStarted)
     }
     by_key: dict[tuple[int, int, str], set[UUID]] = defaultdict(set)
     for ack in run.acks:
@@ -157,7 +157,7 @@ def _letters(run: Run) -> Violations:
     """Invariant 8: mails only of attempts that were in the log before, twice only after a doubt, all of them equal."""
     attempts, doubts = _moments(run.facts, InviteAttempted), _moments(run.facts, InviteOutcomeUnknown)
     first: dict[str, Letter] = {}
-    count: Counter[Delivery] = Counter()
+    count: Counter[DeliveryRef] = Counter()
     for taken in run.taken:
         letter = taken.letter
         if letter.template != "invite":
@@ -210,20 +210,22 @@ def _notice_of(event: Event, store: MemoryStore) -> tuple[UUID, str] | None:
     return (item.reservation_id, "correction_notice") if is_moved else None
 
 
-def _delivery_of(letter: Letter, attempts: dict[Delivery, list[float]]) -> Delivery | None:
+def _delivery_of(letter: Letter, attempts: dict[DeliveryRef, list[float]]) -> DeliveryRef | None:
     """Which delivery a letter is of, by its Message-ID."""
     number = letter.message_id.partition("@")[0].rpartition(".")[2]
-    delivery = Delivery(letter.reservation_id, int(number) if number.isdigit() else 0)
+    delivery = DeliveryRef(letter.reservation_id, int(number) if number.isdigit() else 0)
     is_its_own = message_id(delivery, PRESS.mail_domain) == letter.message_id
     return delivery if is_its_own and delivery in attempts else None
 
 
-def _moments(facts: Sequence[Fact], kind: type[InviteAttempted | InviteOutcomeUnknown]) -> dict[Delivery, list[float]]:
+def _moments(
+    facts: Sequence[Fact], kind: type[InviteAttempted | InviteOutcomeUnknown]
+) -> dict[DeliveryRef, list[float]]:
     """When events of a kind were committed, by delivery."""
-    found: dict[Delivery, list[float]] = defaultdict(list)
+    found: dict[DeliveryRef, list[float]] = defaultdict(list)
     for fact in facts:
         if isinstance(fact.event, kind):
-            found[Delivery(fact.event.reservation_id, fact.event.delivery)].append(fact.at)
+            found[DeliveryRef(fact.event.reservation_id, fact.event.delivery)].append(fact.at)
     return found
 
 
@@ -290,7 +292,7 @@ def _secrets(run: Run) -> Violations:
         yield "an event holds an address"
 
 
-def refusals_are_true(book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Violations:
+def refusals_are_true(book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Violations:
     """What is said to be used up or held is so. Of a batch of one only: then the book shows what was seen."""
     if len(commands) != 1 or not isinstance(commands[0], ReserveUse):
         return

@@ -95,11 +95,11 @@ def _chains(run: "Run", asked: dict[UUID, RebindReserved]) -> Violations:
     standing: dict[UUID, list[UUID]] = defaultdict(list)
     for key, event in asked.items():
         item, former = run.store.reservations[key], run.store.reservations[event.follows or key]
-        if item.counts_or_holds:
+        if item.occupies_use:
             standing[former.reservation_id].append(key)
         if item.access_ends_at != former.access_ends_at:
             yield f"{key} ends at {item.access_ends_at}, and what it moved at {former.access_ends_at}"
-        if item.status == "sent" and former.access_stands:
+        if item.status == "sent" and former.has_active_access:
             yield f"{key} was sent, and the access of {former.reservation_id} stands still"
     for former_id, keys in standing.items():
         if len(keys) > 1:

@@ -10,7 +10,17 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.ports import Accepted, Later, Letter, OnlyTold, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
+from domain.ports import (
+    Accepted,
+    Letter,
+    NotifiedOnly,
+    Outcome,
+    OutcomeUnknown,
+    Rejected,
+    Removal,
+    RemovalOutcome,
+    RetryLater,
+)
 from tests.simulation.faults import TOO_MANY, Faults
 from tests.simulation.kernel import Kernel
 from tests.simulation.lines import Line
@@ -71,12 +81,12 @@ class MailServer:
         if happens("mail: slow"):
             kernel.sleep(kernel.random.uniform(1, SMTP_TIMEOUT_S))
         if happens("mail: dropped before it was taken"):
-            return Uncertain(server=SERVER, cause="connection_lost")
+            return OutcomeUnknown(server=SERVER, cause="connection_lost")
         if not self.take(letter):
             return Rejected(server=SERVER, reason="message_refused", final=True, reply_code=410, reply="ended")
         if happens("mail: dropped after it was taken"):
             kernel.sleep(kernel.random.choice([0.0, SMTP_TIMEOUT_S]))
-            return Uncertain(server=SERVER, cause="timeout")
+            return OutcomeUnknown(server=SERVER, cause="timeout")
         kernel.sleep(0.01)
         return Accepted(server=SERVER, reply_code=250)
 
@@ -98,15 +108,15 @@ class MailServer:
         if happens("removal: refused"):
             return Rejected(server=SERVER, reason="unknown_person", final=True)
         if happens("removal: later"):
-            return Later(server=SERVER, reason="full", until=self._now() + timedelta(seconds=30))
+            return RetryLater(server=SERVER, reason="full", until=self._now() + timedelta(seconds=30))
         kernel.sleep(0.01)
         if happens("removal: dropped"):
-            return Uncertain(server=SERVER, cause="timeout")
+            return OutcomeUnknown(server=SERVER, cause="timeout")
         return self.remove(removal)
 
     def remove(self, _: Removal) -> RemovalOutcome:
         """A mail server can remove nothing."""
-        return OnlyTold(server=SERVER)
+        return NotifiedOnly(server=SERVER)
 
     def _refusal(self, letter: Letter) -> Outcome | None:
         happens = self._faults.happens
@@ -115,7 +125,7 @@ class MailServer:
             return Rejected(server=SERVER, reason="temporary", final=False, reply_code=451, reply="try later")
         if happens("mail: later"):
             wait = timedelta(seconds=self._kernel.random.uniform(5, 120))
-            return Later(server=SERVER, reason="full", until=self._now() + wait)
+            return RetryLater(server=SERVER, reason="full", until=self._now() + wait)
         if happens("mail: message refused"):
             return Rejected(server=SERVER, reason="message_refused", final=True, reply_code=552, reply="no")
         if happens("mail: address refused"):

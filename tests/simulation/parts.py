@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from domain.application import RedemptionLedger
 from domain.command_bus import Command, Done, Result
 from domain.commands.context import Context
-from domain.commands.reservation.settle_due import is_undone_by_revoking
+from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.ports import TextDraft
 from projections.database.connection import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
@@ -27,7 +27,7 @@ from tests.simulation.mail import MailServer
 from tests.simulation.queues import MemoryAccesses, MemoryDue, MemoryOutbox
 from tests.simulation.receivers import BY_GROUP, OWN_SYSTEMS, Receiver
 from tests.simulation.store import MemoryStore
-from workers.channels.group_router import ByGroup
+from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.registry import Plan
 from workers.dispatcher import DispatchQueue
 from workers.invitations.access_expiry import GrantKeeper
@@ -35,12 +35,12 @@ from workers.invitations.batch_sender import Mailroom, Sending
 from workers.invitations.delivery_steps import Steps
 from workers.invitations.due_sweep import sweep
 from workers.invitations.group_limits import Rests
-from workers.invitations.letter_factory import LetterPress, reservation_ids
+from workers.invitations.letter_factory import NotificationFactory, reservation_ids
 from workers.invitations.outbox_notices import send_notices
 
 TASK_LIMIT_S = 240.0
 """The default of LEDGER_TASK_TIME_LIMIT_S."""
-PRESS = LetterPress(b"secret", "https://ledger.example", "ledger.example")
+PRESS = NotificationFactory(b"secret", "https://ledger.example", "ledger.example")
 
 
 class Site:
@@ -355,15 +355,15 @@ class Worker(Node):
             publish=lambda ids: publish_ids(site.broker, ids),
         )
 
-    def _channel(self) -> ByGroup:
+    def _channel(self) -> GroupRoutingChannel:
         if self.line is None:
             raise AssertionError("it has not begun")
-        return ByGroup(self.line, self.site.receivers.get)
+        return GroupRoutingChannel(self.line, self.site.receivers.get)
 
     def _settle_revoked(self) -> None:
         """As `projections.storage.revocation_queue.settle_next`, whose list of such codes is a table."""
         store = self.site.store
-        held = {item.code_id for item in store.reservations.values() if is_undone_by_revoking(item)}
+        held = {item.code_id for item in store.reservations.values() if is_released_by_revocation(item)}
         for code_id in sorted(key for key in held if store.codes[key].is_revoked):
             settle(self.commit.run, code_id, self._sweeps, self.kernel.new_id)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domain.command_bus import Command, Done, Result
 from domain.commands.access.rebind import RequestRebind
-from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.context import Context
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
@@ -185,7 +185,7 @@ class People:
     def _removal_is_reported(self, item: UUID) -> None:
         """A group's own system reports what it removed, since its answer was lost."""
         if self.is_open:
-            report: Make = lambda: RecordRemoval(context=self._context("channel"), reservation_id=item)  # noqa: E731 - the same
+            report: Make = lambda: RecordExternalRemoval(context=self._context("channel"), reservation_id=item)  # noqa: E731 - the same
             self.site.kernel.spawn(self.process, lambda: self._act(report), self.site.kernel.random.choice([0.1, 30]))
 
     def _work_at_the_desk(self) -> None:

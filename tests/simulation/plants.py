@@ -12,10 +12,10 @@ import pytest
 from msgspec.structs import replace
 
 from domain import command_bus
-from domain.commands.context import Context, Decision, Stamp
+from domain.commands.context import Context, Decision, EventStamp
 from domain.commands.delivery import accept_invite, claim_attempt, record_outcome
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.commands.delivery.late_success import Proof
+from domain.commands.delivery.late_success import DeliveryProof
 from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation import reserve, settle_due
@@ -26,8 +26,8 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Rejected, outcome_word
-from domain.values.link_token import Delivery
-from domain.working_set import Book
+from domain.values.link_token import DeliveryRef
+from domain.working_set import WorkingSet
 from tests.simulation import parts
 from tests.simulation.parts import Api, Worker
 from tests.simulation.plants_of_grants import GRANT_PLANTS
@@ -37,34 +37,34 @@ from workers.invitations.delivery_steps import Claimed, Steps, Tried
 from workers.invitations.due_sweep import sweep
 
 Patch = pytest.MonkeyPatch
-Due = Callable[[RedeemCode, Reservation, Stamp, UUID, Policy], Sequence[Event]]
+Due = Callable[[RedeemCode, Reservation, EventStamp, UUID, Policy], Sequence[Event]]
 
 
 def _due(patch: Patch, due: Due) -> None:
-    """Another `what_is_due`, wherever it is used."""
-    patch.setattr(settle_due, "what_is_due", due)
-    patch.setattr(claim_attempt, "what_is_due", due)
+    """Another `due_events`, wherever it is used."""
+    patch.setattr(settle_due, "due_events", due)
+    patch.setattr(claim_attempt, "due_events", due)
 
 
 def sweep_forgets_leases(patch: Patch) -> None:
     """The sweep gives back what is past its deadline, whether somebody is sending it or not."""
-    known = settle_due.what_is_due
+    known = settle_due.due_events
 
-    def due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
+    def due(code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
         if item.is_live and item.case_id is None and not item.ever_unknown and item.deadline <= now.at:
-            return settle_due.give_back_overdue(code, [item], now)
+            return settle_due.release_overdue(code, [item], now)
         return known(code, item, now, case_id, policy)
 
-    patch.setattr(settle_due, "what_is_due", due)
+    patch.setattr(settle_due, "due_events", due)
 
 
 def machine_refunds_unknowns(patch: Patch) -> None:
     """At the deadline an attempt in doubt is given back like any other."""
-    known = settle_due.what_is_due
+    known = settle_due.due_events
 
-    def due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
+    def due(code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
         if item.ever_unknown and item.is_live and item.lease is None and item.deadline <= now.at:
-            return settle_due.give_back_overdue(code, [item], now)
+            return settle_due.release_overdue(code, [item], now)
         return known(code, item, now, case_id, policy)
 
     _due(patch, due)
@@ -73,16 +73,16 @@ def machine_refunds_unknowns(patch: Patch) -> None:
 def machine_refunds_unknowns_unchecked(patch: Patch) -> None:
     """The same, and the assertion that would have stopped it is gone too."""
     machine_refunds_unknowns(patch)
-    patch.setattr("domain.working_set.check_turn", lambda _before, _event, after: after)
+    patch.setattr("domain.working_set.check_transition", lambda _before, _event, after: after)
 
 
 def lapsed_lease_is_a_failure(patch: Patch) -> None:
     """A lease without an outcome counts as surely not sent."""
-    known = settle_due.what_is_due
+    known = settle_due.due_events
 
-    def due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
+    def due(code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
         if item.is_live and item.case_id is None and item.lease is not None and item.lease.until <= now.at:
-            return settle_due.give_back_overdue(code, [item], now)
+            return settle_due.release_overdue(code, [item], now)
         return known(code, item, now, case_id, policy)
 
     _due(patch, due)
@@ -136,9 +136,9 @@ def success_counts_every_time(patch: Patch) -> None:
     def success(
         code: RedeemCode,
         item: Reservation,
-        book: Book,
-        now: Stamp,
-        proof: Proof,
+        book: WorkingSet,
+        now: EventStamp,
+        proof: DeliveryProof,
         case_id: UUID,
     ) -> Sequence[Event]:
         del code, book, case_id
@@ -159,12 +159,12 @@ def success_counts_every_time(patch: Patch) -> None:
 
 def late_success_is_retaken_blindly(patch: Patch) -> None:
     """A use that was given back is counted again without a look at the code."""
-    patch.setattr("domain.commands.delivery.late_success.what_hinders", lambda *_: None)
+    patch.setattr("domain.commands.delivery.late_success.retake_obstacle", lambda *_: None)
 
 
 def key_is_forgotten(patch: Patch) -> None:
     """An Idempotency-Key leads nowhere."""
-    patch.setattr(reserve, "_remembered", lambda *_: None)
+    patch.setattr(reserve, "_idempotent_result", lambda *_: None)
 
 
 def overdue_forgets_leases(patch: Patch) -> None:
@@ -179,29 +179,29 @@ def overdue_forgets_leases(patch: Patch) -> None:
 def claim_ignores_the_lease(patch: Patch) -> None:
     """A second worker takes what the first one has."""
 
-    def claim(command: ClaimAttempt, book: Book, policy: Policy) -> Decision:
+    def claim(command: ClaimAttempt, book: WorkingSet, policy: Policy) -> Decision:
         item = book.reservations.get(command.reservation_id)
         if item is not None and item.lease is not None:
             free = replace(item, lease=None, next_attempt_at=item.reserved_at)
             book.reservations[item.reservation_id] = free
         return claim_attempt.claim(command, book, policy)
 
-    patch.setitem(command_bus._DECISIONS, ClaimAttempt, claim)
+    patch.setitem(command_bus.HANDLERS, ClaimAttempt, claim)
 
 
 def bounce_gives_the_use_back(patch: Patch) -> None:
     """Who bounces has not paid."""
 
-    def bounce(command: RecordBounce, book: Book, _: Policy) -> Decision:
+    def bounce(command: RecordBounce, book: WorkingSet, _: Policy) -> Decision:
         decision = record_bounce(command, book)
         item = book.reservations[command.reservation_id]
         if item.status != "sent" or not decision.events:
             return decision
-        now = Stamp(decision.events[0].at, {"at": decision.events[0].at, "actor": "worker"})
-        refund = replace(settle_due.give_back_overdue(book.codes[item.code_id], [item], now)[0], held="used")
+        now = EventStamp(decision.events[0].at, {"at": decision.events[0].at, "actor": "worker"})
+        refund = replace(settle_due.release_overdue(book.codes[item.code_id], [item], now)[0], held="used")
         return replace_events(decision, [decision.events[0], refund])
 
-    patch.setitem(command_bus._DECISIONS, RecordBounce, bounce)
+    patch.setitem(command_bus.HANDLERS, RecordBounce, bounce)
 
 
 def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:
@@ -222,7 +222,7 @@ def message_id_per_attempt(patch: Patch) -> None:
     """Every try is a letter of its own."""
     tries = iter(range(10**9))
 
-    def message_id(delivery: Delivery, domain: str) -> str:
+    def message_id(delivery: DeliveryRef, domain: str) -> str:
         return f"<{delivery.reservation_id}.{delivery.number}.{next(tries)}@{domain}>"
 
     patch.setattr(letter_factory, "message_id", message_id)
@@ -245,7 +245,7 @@ def held_is_called_used_up(patch: Patch) -> None:
 
 def overdue_needs_the_sweep(patch: Patch) -> None:
     """The next command leaves other people's overdue reservations to the sweep."""
-    patch.setattr(Book, "overdue", lambda *_: [])
+    patch.setattr(WorkingSet, "overdue", lambda *_: [])
 
 
 def uncertain_is_a_failure(patch: Patch) -> None:

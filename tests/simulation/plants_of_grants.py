@@ -8,13 +8,13 @@ from msgspec.structs import replace
 
 from domain import command_bus
 from domain.commands.access import end_on_refund, rebind
-from domain.commands.context import Stamp
+from domain.commands.context import EventStamp
 from domain.commands.reservation import correct_recipient, settle_due
 from domain.events import AccessReplaced, Event, RebindReserved, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Removal
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 from workers.invitations.access_expiry import GrantKeeper
 
 Patch = pytest.MonkeyPatch
@@ -22,13 +22,13 @@ Patch = pytest.MonkeyPatch
 
 def expired_rebind_gives_a_use_back(patch: Patch) -> None:
     """A rebind that is not sent in time is given back as if it had held a use."""
-    known = settle_due.give_back_overdue
+    known = settle_due.release_overdue
 
-    def give_back(code: RedeemCode, items: Sequence[Reservation], now: Stamp) -> list[Event]:
+    def give_back(code: RedeemCode, items: Sequence[Reservation], now: EventStamp) -> list[Event]:
         return [replace(cast("UseRefunded", event), kind="redeem") for event in known(code, items, now)]
 
     for place in (settle_due, rebind):
-        patch.setattr(place, "give_back_overdue", give_back)
+        patch.setattr(place, "release_overdue", give_back)
 
 
 def overdue_rebind_makes_room(patch: Patch) -> None:
@@ -39,11 +39,11 @@ def overdue_rebind_makes_room(patch: Patch) -> None:
 def former_access_ends_with_the_request(patch: Patch) -> None:
     """The access in the former group is ended when the rebind is asked for."""
 
-    def at_once(events: Sequence[Event], book: Book) -> list[AccessReplaced]:
+    def at_once(events: Sequence[Event], book: WorkingSet) -> list[AccessReplaced]:
         return [
             AccessReplaced(at=item.at, actor=item.actor, reservation_id=item.follows, by=item.reservation_id)
             for item in events
-            if isinstance(item, RebindReserved) and item.follows and book.reservations[item.follows].access_stands
+            if isinstance(item, RebindReserved) and item.follows and book.reservations[item.follows].has_active_access
         ]
 
     patch.setattr(command_bus, "replaced_by", at_once)
@@ -77,7 +77,7 @@ def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
         now = self.context().now
         store: Any = self.rows.__dict__["_store"]
         for item in list(store.reservations.values()):
-            if item.access_stands and item.is_access_over(now):
+            if item.has_active_access and item.is_access_over(now):
                 removal = Removal(
                     reservation_id=item.reservation_id,
                     cause="expired",

@@ -68,7 +68,7 @@ class MemoryDue:
 
 
 class MemoryAccesses:
-    """`workers.invitations.access_expiry.DueAccesses`: the statements `take_due_access` and `forget_access_marks`."""
+    """`access_expiry.DueAccessQueue`: the statements `take_due_access` and `forget_access_marks`."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

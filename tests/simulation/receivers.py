@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from domain.ports import Accepted, Letter, Removal, RemovalOutcome, Uncertain
+from domain.ports import Accepted, Letter, OutcomeUnknown, Removal, RemovalOutcome
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel
 from tests.simulation.mail import SERVER, MailServer
@@ -56,7 +56,7 @@ class Receiver(MailServer):
         self._kernel.note("removed", removal.reservation_id)
         if self._faults.happens("removal: answer lost"):
             self._mail.on_removed(removal.reservation_id)
-            return Uncertain(server=SERVER, cause="timeout")
+            return OutcomeUnknown(server=SERVER, cause="timeout")
         return Accepted(server=SERVER)
 
     def close(self) -> None:

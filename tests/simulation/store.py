@@ -17,25 +17,25 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
 from domain.application import Steps, UnitOfWork
-from domain.command_bus import CodeCommand, Command, Done, NewCode, ReservationCommand, Result, recipients_of
+from domain.command_bus import CodeCommand, Command, Done, NewCode, ReservationCommand, Result, recipient_drafts_in
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
-from domain.commands.code.revoke import RevokeCode, SettleRevoked
+from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
-from domain.commands.reservation.settle_due import is_undone_by_revoking
+from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.events import CaseClosed, CaseOpened
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
-from domain.working_set import Book, RememberedKey, is_standing_rebind
+from domain.working_set import RememberedKey, WorkingSet, is_active_rebind
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.codec import encode
 from projections.event_store.recipient_lookup import LOOKS_AT_MOVES, may_be_retaken, tied_to
 from projections.event_store.recorder import TRIES_MAX
 from projections.event_store.row_mapping import balance_row, case_rows, reservation_row
-from projections.event_store.side_tables import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, letter_that_follows
-from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, _is_tight
+from projections.event_store.side_tables import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, outbox_entry_for
+from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, _may_run_out
 from projections.event_store.vault_rows import _text_of
 from projections.vault.vault import FoundDraft, PrivateText, Sealed
 
@@ -110,7 +110,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.outbox: dict[tuple[UUID, str], Waiting] = {}
         self.refusals: list[Refused] = []
         self.unknown_tries: Counter[datetime] = Counter()
-        self.on_commit: Callable[[Book, Sequence[Command], Sequence[Result]], None] = lambda *_: None
+        self.on_commit: Callable[[WorkingSet, Sequence[Command], Sequence[Result]], None] = lambda *_: None
 
     @property
     def log(self) -> Sequence[StoredEvent]:
@@ -126,7 +126,7 @@ class MemoryStore(POPOApplicationRecorder):
                 return
             self.weather.pause(tries)
 
-    def apply(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def apply(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
         """Everything that one transaction writes, or nothing.
 
         Raises:
@@ -160,7 +160,7 @@ class MemoryStore(POPOApplicationRecorder):
         former = self.reservations[item.waits_for]
         return former.case_id is not None and former.access is not None and former.access.removal == "removal_failed"
 
-    def _keep_read_models(self, book: Book) -> None:
+    def _keep_read_models(self, book: WorkingSet) -> None:
         codes, reservations = book.changed()
         for code in codes:
             self.codes[code.code_id] = code
@@ -176,7 +176,7 @@ class MemoryStore(POPOApplicationRecorder):
         for case_id, at, how in closed:
             self.cases[case_id] = (*self.cases[case_id][:-2], at, how)
 
-    def _keep_vault(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def _keep_vault(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
         for digest, draft in book.new_recipients.items():
             self.recipient_ids[digest] = draft.new_id
             self.addresses[draft.new_id] = cast("FoundDraft", draft).seal()
@@ -188,9 +188,9 @@ class MemoryStore(POPOApplicationRecorder):
             elif (text := _text_of(command)) is not None:
                 self.texts[text.text_id] = cast("PrivateText", text)
 
-    def _keep_beside(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def _keep_beside(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
         for item in book.new_events:
-            if (letter := letter_that_follows(item.event, book)) is not None:
+            if (letter := outbox_entry_for(item.event, book)) is not None:
                 self.outbox.setdefault(letter[:2], Waiting(letter[2], letter[2]))
         for command, result in zip(commands, results, strict=True):
             if not isinstance(command, ReserveUse | RequestRebind):
@@ -204,7 +204,7 @@ class MemoryStore(POPOApplicationRecorder):
                     key = RememberedKey(command.key.body_digest, result.about().reservation_id)
                     self.keys[command.key.scope_digest] = (key, until)
 
-    def _keep_refusal(self, book: Book, command: ReserveUse | RequestRebind, refusal: Refusal) -> None:
+    def _keep_refusal(self, book: WorkingSet, command: ReserveUse | RequestRebind, refusal: Refusal) -> None:
         code_id, now = book.code_id(command.code_digests), command.context.now
         if code_id is None or isinstance(refusal, CodeUnknown):
             self.unknown_tries[now.replace(second=0, microsecond=0)] += 1
@@ -252,18 +252,18 @@ class _UnitOfWork:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self.staged: tuple[Book, Sequence[Command], Sequence[Result]] | None = None
+        self.staged: tuple[WorkingSet, Sequence[Command], Sequence[Result]] | None = None
 
-    def load(self, commands: Sequence[Command]) -> Steps[Book]:
+    def load(self, commands: Sequence[Command]) -> Steps[WorkingSet]:
         """Read what the commands touch."""
         yield from ()
-        book, store = Book(), self._store
+        book, store = WorkingSet(), self._store
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         targets = [command.reservation_id for command in commands if isinstance(command, ReservationCommand)]
         for command in [item for item in commands if isinstance(item, ReserveUse | CorrectRecipient | RequestRebind)]:
             known = store.code_ids
             book.code_ids |= {item: known[item] for item in command.code_digests or () if item in known}
-        for draft in [draft for command in commands for draft in recipients_of(command)]:
+        for draft in [draft for command in commands for draft in recipient_drafts_in(command)]:
             known_ids = {item: store.recipient_ids[item] for item in draft.digests if item in store.recipient_ids}
             book.recipient_ids |= known_ids
         wanted = {command.code_id for command in commands if isinstance(command, NewCode | CodeCommand)}
@@ -278,12 +278,12 @@ class _UnitOfWork:
         self._load_for_staff(book, commands)
         return book
 
-    def save(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
+    def save(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
         """Keep it for the commit."""
         yield from ()
         self.staged = (book, commands, results)
 
-    def _load_for_redeems(self, book: Book, redeems: Sequence[ReserveUse]) -> None:
+    def _load_for_redeems(self, book: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
         store = self._store
         mine: set[UUID] = set()
         for command in redeems:
@@ -297,7 +297,7 @@ class _UnitOfWork:
         if named := {command.again for command in redeems if command.again is not None}:
             self._hold(book, named)
             followers = [item for item in store.reservations.values() if item.follows in named]
-            self._hold(book, [item.reservation_id for item in followers if item.counts_or_holds])
+            self._hold(book, [item.reservation_id for item in followers if item.occupies_use])
         for scope in {command.key.scope_digest for command in redeems if command.key is not None}:
             known = store.keys.get(scope)
             if known is not None and known[1] > redeems[0].context.now:
@@ -305,12 +305,12 @@ class _UnitOfWork:
         self._hold(book, {known.reservation_id for known in book.remembered.values()})
         self._load_tight(book, redeems)
 
-    def _load_tight(self, book: Book, redeems: Sequence[ReserveUse]) -> None:
+    def _load_tight(self, book: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
         now = max(command.context.now for command in redeems)
         wanted = Counter(book.code_id(command.code_digests) for command in redeems)
         late: list[UUID] = []
         for code_id, count in wanted.items():
-            if code_id is None or (code := book.codes.get(code_id)) is None or not _is_tight(code, count):
+            if code_id is None or (code := book.codes.get(code_id)) is None or not _may_run_out(code, count):
                 continue
             found = self._on_code(code_id)
             found = [item for item in found if item.is_use]
@@ -321,10 +321,10 @@ class _UnitOfWork:
                 book.earliest_deadlines[code_id] = min(ahead)
         self._hold(book, late)
 
-    def _load_for_staff(self, book: Book, commands: Sequence[Command]) -> None:
+    def _load_for_staff(self, book: WorkingSet, commands: Sequence[Command]) -> None:
         moved = {command.reservation_id for command in commands if isinstance(command, LOOKS_AT_MOVES)}
         rebinds = (item for item in self._store.reservations.values() if item.follows in moved)
-        self._hold(book, [item.reservation_id for item in rebinds if is_standing_rebind(item)])
+        self._hold(book, [item.reservation_id for item in rebinds if is_active_rebind(item)])
         for command in commands:
             if isinstance(command, CorrectRecipient) and (item := book.reservations.get(command.reservation_id)):
                 person = book.recipient_id(command.recipient)
@@ -336,14 +336,14 @@ class _UnitOfWork:
                 found = [other for other in self._on_code(code_id) if other.recipient_id == person]
                 found.sort(key=lambda other: (not other.is_live, -other.versions[0]))
                 self._hold(book, [other.reservation_id for other in found[:PERSON_RESERVATIONS_MAX]])
-            elif isinstance(command, RevokeCode | SettleRevoked):
-                held = [other for other in self._on_code(command.code_id) if is_undone_by_revoking(other)]
+            elif isinstance(command, RevokeCode | ContinueRevocation):
+                held = [other for other in self._on_code(command.code_id) if is_released_by_revocation(other)]
                 held.sort(key=lambda other: other.deadline)
                 self._hold(book, [other.reservation_id for other in held[:REVOKED_PER_CODE_MAX]])
             elif isinstance(command, NoteOnCode | NoteOnReservation) and command.note.text_id in self._store.texts:
                 book.known_texts.add(command.note.text_id)
 
-    def _load_newer(self, book: Book, targets: Sequence[UUID], commands: Sequence[Command]) -> None:
+    def _load_newer(self, book: WorkingSet, targets: Sequence[UUID], commands: Sequence[Command]) -> None:
         newer: set[UUID] = set()
         for item in [book.reservations[key] for key in may_be_retaken(targets, commands, book)]:
             found = [other for other in self._on_code(item.code_id) if _is_newer(other, item)]
@@ -354,7 +354,7 @@ class _UnitOfWork:
     def _on_code(self, code_id: UUID) -> list[Reservation]:
         return [self._store.reservations[key] for key in self._store.of_code.get(code_id, ())]
 
-    def _hold(self, book: Book, ids: Iterable[UUID]) -> None:
+    def _hold(self, book: WorkingSet, ids: Iterable[UUID]) -> None:
         """In the order of ids, as the statements give them."""
         for key in sorted(ids):
             if (item := self._store.reservations.get(key)) is not None:
@@ -363,4 +363,4 @@ class _UnitOfWork:
 
 def _is_newer(other: Reservation, item: Reservation) -> bool:
     """Whether it is the same person's, stands, and came later."""
-    return other.recipient_id == item.recipient_id and other.counts_or_holds and other.versions[0] > item.versions[0]
+    return other.recipient_id == item.recipient_id and other.occupies_use and other.versions[0] > item.versions[0]

@@ -16,7 +16,7 @@ from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import InviteOutcomeUnknown
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 from projections.database.connection import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
 from tests.simulation.asked import Asked
@@ -245,7 +245,7 @@ class World:
         )
         return ImportCode(**terms, source="before", uses=[use])
 
-    def _committed(self, book: Book, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def _committed(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
         """Note what a transaction wrote; look at its refusals."""
         kernel = self.kernel
         for recorded in book.new_events:

@@ -54,9 +54,9 @@ def test_a_folder_whose_last_run_is_still_being_ended_is_waited_for(tmp_path: Pa
         gone.wait()
     with opened(tmp_path) as folder:
         (tmp_path / "lock").write_text(f"{gone.pid}\n")
-        guardian = subprocess.Popen(["/bin/sleep", "0.5"], pass_fds=(folder.lock_fd,))
+        watchdog = subprocess.Popen(["/bin/sleep", "0.5"], pass_fds=(folder.lock_fd,))
     with opened(tmp_path):
-        assert 0 == guardian.wait(10)
+        assert 0 == watchdog.wait(10)
         assert f"{os.getpid()}\n" == (tmp_path / "lock").read_text()
 
 

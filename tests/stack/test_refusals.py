@@ -17,7 +17,7 @@ from redis import Redis
 from api.cli.app import run
 from api.cli.embedded.tcp_ports import HOST, free_port
 from api.cli.embedded.wait import wait_until
-from projections.storage.bootstrap import check_keys
+from projections.storage.bootstrap import verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 from tests.conftest import execute
@@ -40,7 +40,7 @@ def env(database_url: str) -> dict[str, str]:
     """An environment in which the backend starts."""
     rings = {"LEDGER_PEPPERS": ring(), "LEDGER_MASTER_KEYS": ring()}
     vault = Vault(KeyRing.parse(rings["LEDGER_PEPPERS"]), KeyRing.parse(rings["LEDGER_MASTER_KEYS"]))
-    check_keys(database_url, vault)
+    verify_key_rings(database_url, vault)
     return {
         **plain(),
         **rings,

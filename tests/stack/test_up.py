@@ -17,7 +17,7 @@ import pytest
 
 from api.cli.embedded.tcp_ports import HOST, free_port
 from api.cli.embedded.wait import wait_until
-from projections.storage.bootstrap import check_keys
+from projections.storage.bootstrap import verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 
@@ -150,7 +150,7 @@ def test_wrong_keys_are_refused_before_anything_uses_them(database_url: str, tmp
     given = {"DATABASE_URL": database_url, "LEDGER_SMTP_URL": "null://"}
     rings = [f"1:{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2)]
     vault = Vault(KeyRing.parse(rings[0]), KeyRing.parse(rings[1]))
-    check_keys(database_url, vault)
+    verify_key_rings(database_url, vault)
     code, told = outcome(tmp_path, **given, LEDGER_PEPPERS=rings[1], LEDGER_MASTER_KEYS=rings[1])
 
     assert 3 == code

@@ -5,7 +5,7 @@ from html import unescape
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from domain.values.identifiers import EmailAddress, normal_code
+from domain.values.identifiers import EmailAddress, normalize_code
 from projections.sql.repositories import RepositoriesSql
 from tests.api.site import Answer, Site
 from tests.hashers import CHEAP
@@ -81,7 +81,7 @@ def add_staff(site: Site, email: str, role: str, password: str) -> UUID:
 
 def code_id_of(site: Site, text: str) -> UUID:
     """The id of a code by its text."""
-    found = site.services.reader.find_code(normal_code(text))
+    found = site.services.reader.find_code(normalize_code(text))
     assert found is not None
     return found
 

@@ -13,7 +13,7 @@ from domain.commands.context import Context
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected
-from projections.read_models.dashboard_queries import DashboardReader, StretchTooLongError
+from projections.read_models.dashboard_queries import DashboardReader, RangeTooLargeError
 from tests.api.site import Site
 from tests.support.browser import Browser
 
@@ -84,7 +84,7 @@ def test_a_sum_that_takes_too_long_is_given_up(site: Site, monkeypatch: pytest.M
     reader = DashboardReader(site.services.storage)
     monkeypatch.setattr(projections.read_models.dashboard_queries, "QUESTION_MS_MAX", 50)
 
-    with pytest.raises(StretchTooLongError), reader._bounded() as cursor:
+    with pytest.raises(RangeTooLargeError), reader._bounded() as cursor:
         cursor.execute("SELECT pg_sleep(20)")
 
     assert reader.health(site.services.now()).due == 0
@@ -96,7 +96,7 @@ def test_a_stretch_that_is_too_long_is_a_page_all_the_same(
     """With what waits now, and the shorter stretches to choose from."""
 
     def too_long(*_: object) -> None:
-        raise StretchTooLongError
+        raise RangeTooLargeError
 
     browser = sign_in("viewer")
     monkeypatch.setattr(DashboardReader, "figures", too_long)

@@ -8,15 +8,15 @@ from uuid import UUID
 import pytest
 
 from api.use_cases.issue_codes import Terms
-from domain.ports import Rejected, Uncertain
-from domain.values.link_token import Delivery, link_token
+from domain.ports import OutcomeUnknown, Rejected
+from domain.values.link_token import DeliveryRef, link_token
 from tests.api.site import Site
 from tests.desk.conftest import sign_in, site
 from tests.support.browser import Browser, balances, code_id_of, heading
 
 __all__ = ["sign_in", "site"]
 
-LOST = Uncertain(server="mx:25", cause="connection_lost")
+LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 EMAIL = "li.wei@example.com"
 SignIn = Callable[..., Browser]
@@ -43,7 +43,7 @@ def test_each_key_finds_its_page(site: Site, sign_in: SignIn) -> None:
     assert found(reservation_id) == f"/support/reservations/{reservation_id}"
     assert found(f"<{reservation_id}.1@ledger.test>") == f"/support/reservations/{reservation_id}"
     secret = site.services.settings.secret_key.get_secret_value().encode()
-    link = f"https://ledger.test/a/{link_token(secret, Delivery(UUID(reservation_id), 1))}"
+    link = f"https://ledger.test/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}"
     assert found(f"it says {link} is not valid") == f"/support/reservations/{reservation_id}"
     person = found(EMAIL.upper())
     assert {found(f"Li Wei <{EMAIL}>"), found(f"mailto:{EMAIL}"), found(EMAIL.replace("@", "\uff20"))} == {person}
@@ -183,7 +183,7 @@ def test_groups_are_paged_too(site: Site, sign_in: SignIn) -> None:
 
 def test_balances_stay_right_beyond_the_marks(site: Site, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Balances folded from marks are those folded from the beginning, also at the marks themselves."""
-    monkeypatch.setattr("projections.read_models.statements.MARK_EVERY", 3)
+    monkeypatch.setattr("projections.read_models.statements.CHECKPOINT_EVERY", 3)
     code = site.issue(Terms(max_uses=9, bound=False))
     code_id = code_id_of(site, code)
     expected = []
@@ -292,7 +292,7 @@ def test_a_code_is_shown_with_a_reason(site: Site, sign_in: SignIn) -> None:
     [(None, "您于"), (LOST, "邮件可能已经寄到"), (NO_SUCH, "您填写的邮箱无法收信")],
 )
 def test_the_reply_is_in_the_customers_language(
-    site: Site, sign_in: SignIn, outcome: Uncertain | Rejected | None, says: str
+    site: Site, sign_in: SignIn, outcome: OutcomeUnknown | Rejected | None, says: str
 ) -> None:
     """Whatever language the desk is in; it holds neither the address nor the code."""
     code = site.issue()

@@ -2,17 +2,17 @@
 
 import pytest
 
-from api.web.staff_auth.sessions import act_id, new_nonce
+from api.web.staff_auth.sessions import new_nonce, request_id_from_nonce
 
 
 def test_form_id_made_by_a_page_names_its_act() -> None:
     """With the prefix that tells it from a request's."""
     nonce = new_nonce()
 
-    assert act_id(nonce) == f"form:{nonce}"
+    assert request_id_from_nonce(nonce) == f"form:{nonce}"
 
 
 @pytest.mark.parametrize("typed", ["", "n1", "13812345678", "LiWei", "x" * 32, "T6Z7Z16GK5WAXPK11EX3"])
 def test_form_id_that_no_page_made_names_no_act(typed: str) -> None:
     """A form that was sent by hand may hold a name, a phone number or a code."""
-    assert act_id(typed) is None
+    assert request_id_from_nonce(typed) is None

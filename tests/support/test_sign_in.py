@@ -8,7 +8,7 @@ from argon2.exceptions import VerifyMismatchError
 from eventsourcing.persistence import ProgrammingError
 
 from api.rate_limits.client_network import sites_of
-from api.web.staff_auth.context import nobodys_hash
+from api.web.staff_auth.context import make_dummy_hash
 from tests.api.site import Site
 from tests.support.browser import Browser, add_staff, heading
 from tests.support.conftest import PASSWORD
@@ -60,12 +60,12 @@ def test_a_wrong_password_and_an_unknown_account_are_told_alike(site: Site) -> N
 @pytest.mark.parametrize("hasher", [PasswordHasher(), PasswordHasher(2, 16, 1, 20, 8)], ids=["ours", "another"])
 def test_an_unknown_account_costs_what_a_known_one_does(hasher: PasswordHasher) -> None:
     """The hash that nobody has is checked to its end, with the costs of every other; and no two are alike."""
-    nobody = nobodys_hash(hasher)
+    nobody = make_dummy_hash(hasher)
 
     with pytest.raises(VerifyMismatchError):
         hasher.verify(nobody, PASSWORD)
     assert extract_parameters(nobody) == extract_parameters(hasher.hash(PASSWORD))
-    assert nobody != nobodys_hash(hasher)
+    assert nobody != make_dummy_hash(hasher)
 
 
 def test_too_many_failures_are_stopped(site: Site) -> None:

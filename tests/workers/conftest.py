@@ -10,7 +10,7 @@ from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench
 from workers.invitations.delivery_steps import Steps
-from workers.invitations.letter_factory import LetterPress
+from workers.invitations.letter_factory import NotificationFactory
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def steps(bench: LedgerBench) -> Steps:
     return Steps(
         execute=bench.storage.ledger.execute,
         addresses=reader.addressees,
-        press=LetterPress(b"secret", "http://127.0.0.1:8000", "ledger.example"),
+        press=NotificationFactory(b"secret", "http://127.0.0.1:8000", "ledger.example"),
         keep_text=keep_text,
         now=bench.storage.recorder.clock.now,
         new_id=uuid4,

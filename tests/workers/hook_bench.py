@@ -13,7 +13,7 @@ from projections.repositories.webhook_endpoints import Endpoint, Endpoints
 from tests.channels.builders import LOOPBACK
 from tests.hookserver import HookServer
 from tests.projections.ledgers import LedgerBench, done
-from workers.http_client.client import Poster
+from workers.http_client.client import PinnedHttpClient
 from workers.webhooks.deliverer import Deliverer
 
 TIMEOUT_S = 15.0
@@ -52,7 +52,7 @@ class HookBench:
 
     def deliverer(self, chance: float = 0.0) -> Deliverer:
         """A process's deliverer."""
-        deliverer = Deliverer.over(self.bench.storage, Poster(LOOPBACK, TIMEOUT_S), lambda: chance, uuid4())
+        deliverer = Deliverer.over(self.bench.storage, PinnedHttpClient(LOOPBACK, TIMEOUT_S), lambda: chance, uuid4())
         deliverer.now = self.now
         return deliverer
 

@@ -8,7 +8,7 @@ import pytest
 from kombu.transport.redis import QoS
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from workers.celery_ext.ack_release import FreeingQoS
+from workers.celery_ext.ack_release import AckReleasingQoS
 
 KOMBU: Any = kombu
 """It has no types."""
@@ -20,7 +20,7 @@ def channel(redis_url: str) -> Iterator[Any]:
     """A channel that holds at most one message, on a broker with two."""
     with KOMBU.Connection(redis_url) as connection:
         channel = connection.channel()
-        channel.QoS = FreeingQoS
+        channel.QoS = AckReleasingQoS
         channel._qos = None
         channel.basic_qos(0, 1, False)
         with connection.Producer(channel) as producer:

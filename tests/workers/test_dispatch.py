@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from uuid import UUID
 
-from workers.dispatcher import GAP_S, IDS_PER_MESSAGE, PAUSE_S, PAUSE_S_MAX, BackgroundDispatcher
+from workers.dispatcher import IDS_PER_MESSAGE, MIN_INTERVAL_S, PAUSE_S, PAUSE_S_MAX, BackgroundDispatcher
 
 WAIT_S = 5
 IDS = [UUID(int=number) for number in range(200)]
@@ -90,4 +90,4 @@ def test_the_first_click_waits_for_nothing_and_the_next_ones_share_a_message() -
     dispatcher.close()
 
     assert broker.messages == [[IDS[0]], IDS[1:4]]
-    assert broker.pauses == [GAP_S, GAP_S]
+    assert broker.pauses == [MIN_INTERVAL_S, MIN_INTERVAL_S]

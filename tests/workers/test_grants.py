@@ -17,14 +17,14 @@ from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected
-from domain.values.identifiers import EmailAddress, draw_code
+from domain.values.identifiers import EmailAddress, generate_code
 from projections.monitoring.event_counters import advance
-from projections.privacy.erasure import Eraser
+from projections.privacy.erasure import PersonEraser
 from tests.channels.fakes import FakeChannel
 from tests.conftest import execute
 from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, correction, done
 from tests.workers.test_address_mismatch import swap
-from workers.channels.mail_message import letter_parts
+from workers.channels.mail_message import render_parts
 from workers.invitations.access_expiry import DueAccessRows, GrantKeeper
 from workers.invitations.delivery_steps import Steps
 from workers.invitations.outbox_notices import OutboxRows, send_notices
@@ -47,7 +47,7 @@ class House:
 
     def issue(self, days: int | None = 30, group: str | None = "red") -> str:
         """A code whose accesses end."""
-        text, code_id, vault = draw_code(self.bench.letters), uuid4(), self.bench.storage.vault
+        text, code_id, vault = generate_code(self.bench.letters), uuid4(), self.bench.storage.vault
         self.bench.run(
             IssueCode(
                 context=self.context("operator"),
@@ -175,7 +175,7 @@ def test_who_was_forgotten_gets_no_letter(house: House) -> None:
     recipient_id = house.bench.rows("SELECT recipient_id FROM reservations")[0][0]
     house.now += timedelta(days=23, seconds=1)
     house.clean_up()
-    Eraser(house.bench.storage).erase(recipient_id)
+    PersonEraser(house.bench.storage).erase(recipient_id)
     house.post()
     house.now += timedelta(days=7)
     house.clean_up()
@@ -315,7 +315,7 @@ def test_person_whose_access_was_moved_at_their_request_gets_one_notice(house: H
 
     (letter,) = house.channel.sent
     assert (letter.template, letter.reservation_id, letter.group) == ("move_notice", former, "red")
-    assert "已换到另一个组" in letter_parts(letter).subject
+    assert "已换到另一个组" in render_parts(letter).subject
 
 
 def test_the_call_of_the_incident_moves_too(house: House) -> None:

@@ -2,15 +2,15 @@
 
 from uuid import UUID
 
-from domain.ports import Accepted, Outcome, Rejected, Uncertain
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from workers.invitations.group_limits import REST_S, Lanes, Rests
 
 IDS = [UUID(int=number) for number in range(1, 9)]
 SLOW, FAST = dict.fromkeys(IDS[:5], "slow"), dict.fromkeys(IDS[5:], "fast")
 SILENCE: list[Outcome] = [
     Rejected(server="x", reason="unreachable", final=False),
-    Uncertain(server="x", cause="timeout"),
-    Uncertain(server="x", cause="connection_lost"),
+    OutcomeUnknown(server="x", cause="timeout"),
+    OutcomeUnknown(server="x", cause="connection_lost"),
 ]
 
 

@@ -8,16 +8,16 @@ from msgspec.structs import replace
 
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.events import ActorKind
-from domain.ports import Language, Outcome, Rejected, Uncertain
+from domain.ports import Language, Outcome, OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
 from tests.projections.ledgers import LedgerBench, done
 from tests.workers.test_steps import ScriptedChannel
-from workers.channels.mail_message import letter_parts
+from workers.channels.mail_message import render_parts
 from workers.invitations.delivery_steps import Steps
 from workers.invitations.outbox_notices import OutboxRows, send_notices
 
 OLD, NEW = "ly.wei@example.com", "li.wei@example.com"
-DOUBT = Uncertain(server="mx:25", cause="timeout")
+DOUBT = OutcomeUnknown(server="mx:25", cause="timeout")
 BUSY = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451)
 
 
@@ -56,7 +56,7 @@ def test_old_address_gets_one_notice_of_a_correction(
     posted = [send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel) for _ in range(2)]
 
     notice = channel.letters[-1]
-    said = letter_parts(notice)
+    said = render_parts(notice)
     assert (posted, len(channel.letters)) == ([1, 0], 2)
     assert (notice.template, notice.recipient, notice.reservation_id) == ("correction_notice", OLD, old)
     assert f"{notice.written_at:%Y-%m-%d}" in said.text

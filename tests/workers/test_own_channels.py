@@ -11,17 +11,17 @@ import pytest
 from standardwebhooks import Webhook
 
 from domain.commands.code.issue import IssueCode
-from domain.ports import Channel, Uncertain
-from domain.values.identifiers import draw_code
+from domain.ports import Channel, OutcomeUnknown
+from domain.values.identifiers import generate_code
 from tests.channels.builders import LOOPBACK
 from tests.hookserver import HookServer, Reply
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench, done
 from tests.workers.test_mailroom import HANDS, Post, statuses
 from tests.workers.test_steps import TOO_BIG, ScriptedChannel, later
-from workers.channels.group_router import ByGroup
+from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.registry import OwnChannels
-from workers.http_client.client import Poster
+from workers.http_client.client import PinnedHttpClient
 from workers.invitations.batch_sender import Mailroom
 from workers.invitations.delivery_steps import Steps
 from workers.invitations.group_limits import Rests
@@ -47,7 +47,7 @@ class House:
 
     def reserved(self, count: int, group: str | None = GROUP) -> list[UUID]:
         """Reservations on one open code of a group."""
-        text, code_id, vault = draw_code(self.bench.letters), uuid4(), self.bench.storage.vault
+        text, code_id, vault = generate_code(self.bench.letters), uuid4(), self.bench.storage.vault
         code = vault.code(text, code_id)
         context = self.bench.context("operator")
         self.bench.run(IssueCode(context=context, code_id=code_id, text=code, max_uses=None, bound=False, group=group))
@@ -58,7 +58,7 @@ class House:
         """One message, all of it."""
 
         def channel() -> Channel:
-            return ByGroup(self.post, self.own.of_group)
+            return GroupRoutingChannel(self.post, self.own.of_group)
 
         with ThreadPoolExecutor(HANDS) as threads:
             Mailroom(self.steps, threads, HANDS, channel, plan=self.own.plan, rests=self.rests).work(
@@ -67,7 +67,7 @@ class House:
 
     def notices(self) -> list[tuple[str, bool | None]]:
         """One round of notices; what became of each, and whether it is due later, in the order of their outcomes."""
-        channel = ByGroup(self.post, self.own.of_group)
+        channel = GroupRoutingChannel(self.post, self.own.of_group)
         send_notices(
             OutboxRows(self.bench.storage), self.bench.reader.reservation, self.steps, channel, rests=self.rests
         )
@@ -144,7 +144,7 @@ def test_a_refused_address_gives_the_use_back(house: House) -> None:
 def test_a_silent_system_holds_up_no_mail_and_rests(house: House) -> None:
     """One of four hands waits for it, the others go on; what it did not get is left to the sweep."""
     house.system.always = Reply(first=house.system.hang)
-    house.own = replace(house.own, poster=Poster(LOOPBACK, 2.0))
+    house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 2.0))
     posted, mailed = house.reserved(6), house.reserved(12, None)
 
     house.work([*posted, *mailed])
@@ -189,7 +189,7 @@ def test_an_invitation_goes_only_by_the_channel_that_its_attempt_names(house: Ho
     (item,) = house.reserved(1)
     by_mail_alone = replace(house.steps, by_group={})
 
-    word = by_mail_alone.process(item, ByGroup(house.post, house.own.of_group), "t1")
+    word = by_mail_alone.process(item, GroupRoutingChannel(house.post, house.own.of_group), "t1")
 
     assert (word, house.system.received) == ("failed", [])
     assert house.channels() == [house.post.name]
@@ -251,7 +251,7 @@ def test_a_notice_that_its_system_does_not_take_is_no_mail_either(
 def test_the_notices_of_a_silent_system_hold_up_no_mail(house: House) -> None:
     """One waits for it; the others are put off while it rests, and the next group's go out in the same round."""
     house.system.always = Reply(first=house.system.hang)
-    house.own = replace(house.own, poster=Poster(LOOPBACK, 1.0))
+    house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 1.0))
     given_back(house, 3)
     (mailed,) = given_back(house, 1, "sales")
 
@@ -264,7 +264,7 @@ def test_the_notices_of_a_silent_system_hold_up_no_mail(house: House) -> None:
 def test_a_notice_put_off_has_not_been_tried(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often that was: it has all its tries when the system is back."""
     house.system.always = Reply(first=house.system.hang)
-    house.own = replace(house.own, poster=Poster(LOOPBACK, 1.0))
+    house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 1.0))
     given_back(house, 2)
     assert house.notices() == [("failed", True), ("put_off", True)]
 
@@ -281,7 +281,7 @@ def test_a_notice_put_off_has_not_been_tried(house: House, monkeypatch: pytest.M
 def test_a_notice_is_not_put_off_for_ever(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a day it is dropped, which its outcome says."""
     given_back(house, 1)
-    house.rests.note(GROUP, Uncertain(server="hooks.example.com", cause="timeout"))
+    house.rests.note(GROUP, OutcomeUnknown(server="hooks.example.com", cause="timeout"))
     assert house.notices() == [("put_off", True)]
 
     later(house.bench, monkeypatch, PUT_OFF_MAX.total_seconds())

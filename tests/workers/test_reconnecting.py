@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
-from workers.celery_ext.reconnect import TRY_EVERY_S, PromptConnection
+from workers.celery_ext.reconnect import RECONNECT_INTERVAL_S, FastReconnectConnection
 
-CONNECTION: Any = PromptConnection
+CONNECTION: Any = FastReconnectConnection
 """kombu has no types."""
 
 
@@ -28,7 +28,7 @@ def test_the_pause_between_tries_never_grows(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(EndedError):
         CONNECTION("redis://127.0.0.1:1/0").ensure_connection(note, None)
 
-    assert pauses == [TRY_EVERY_S] * 40
+    assert pauses == [RECONNECT_INTERVAL_S] * 40
 
 
 def test_it_still_gives_up_where_it_is_told_to() -> None:

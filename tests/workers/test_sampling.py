@@ -2,10 +2,10 @@
 
 import psycopg
 
-from projections.monitoring.ledger_collector import LedgerNumbers
+from projections.monitoring.ledger_collector import LedgerCollector
 from tests.metrics import samples
 from tests.projections.ledgers import LedgerBench, done
-from workers.maintenance.drift_check import sample_drift
+from workers.maintenance.drift_check import check_sample
 
 
 def test_drift_is_exported_until_it_is_repaired(bench: LedgerBench) -> None:
@@ -16,8 +16,8 @@ def test_drift_is_exported_until_it_is_repaired(bench: LedgerBench) -> None:
         conn.execute("UPDATE code_balances SET used = 1")
     now = bench.storage.recorder.clock.now()
 
-    found = sample_drift(bench.storage, now).drifting
-    shown = samples(LedgerNumbers(bench.database_url)())
+    found = check_sample(bench.storage, now).drifting
+    shown = samples(LedgerCollector(bench.database_url)())
 
     assert (30, 30.0) == (found, shown["ledger_projection_drift"])
     assert now.timestamp() == shown['ledger_verified_timestamp_seconds{kind="sample"}']

@@ -9,10 +9,10 @@ import pytest
 
 from domain.command_bus import Command, Result
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.ports import Accepted, Letter, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
+from domain.ports import Accepted, Letter, Outcome, OutcomeUnknown, Rejected, Removal, RemovalOutcome
 from tests.projections.ledgers import LedgerBench, correction, done
 from workers.invitations.delivery_steps import Steps
-from workers.invitations.outbox_notices import OutboxRows, invitations_wait, send_notices
+from workers.invitations.outbox_notices import OutboxRows, invitations_are_backed_up, send_notices
 
 SENT = Accepted(server="mx:25", reply_code=250)
 REFUSED = Rejected(
@@ -142,7 +142,7 @@ def test_a_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBenc
 
 def test_a_retry_is_the_same_letter(bench: LedgerBench, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an unknown the same delivery is sent again: equal to the last field."""
-    channel = ScriptedChannel(Uncertain(server="mx:25", cause="timeout"))
+    channel = ScriptedChannel(OutcomeUnknown(server="mx:25", cause="timeout"))
     reservation_id = reserved(bench)
     steps.process(reservation_id, channel, "t1")
     assert steps.process(reservation_id, channel, "t2") == "idle"
@@ -200,14 +200,14 @@ def test_notices_take_no_process_from_invitations_that_wait(bench: LedgerBench) 
     found = []
     for seconds in (5, 20):
         reserved(bench, f"p{seconds}@example.com")
-        found.append(invitations_wait(bench.storage, bench.context().now + timedelta(seconds=seconds)))
+        found.append(invitations_are_backed_up(bench.storage, bench.context().now + timedelta(seconds=seconds)))
 
     assert found == [False, True]
 
 
 def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: Steps) -> None:
     """Two notices would worry more than a lost one."""
-    channel = ScriptedChannel(TOO_BIG, Uncertain(server="mx:25", cause="timeout"))
+    channel = ScriptedChannel(TOO_BIG, OutcomeUnknown(server="mx:25", cause="timeout"))
     steps.process(reserved(bench), channel, "t1")
 
     send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)

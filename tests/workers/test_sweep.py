@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from domain.commands.context import Context
-from domain.ports import Rejected, Uncertain
+from domain.ports import OutcomeUnknown, Rejected
 from tests.projections.ledgers import LedgerBench, done
 from workers.invitations.due_sweep import DueRows, Swept, sweep
 from workers.maintenance.retention import prune
@@ -114,7 +114,7 @@ def test_one_in_doubt_shares_no_message(bench: LedgerBench) -> None:
     """The letter may be what killed its process: its neighbours are woken without it."""
     code = bench.issue(None, bound=False)
     ids = [done(bench.redeem(code, f"p{number}@example.com")).about().reservation_id for number in range(5)]
-    bench.attempt(ids[2], Uncertain(server="mx:25", cause="timeout"))
+    bench.attempt(ids[2], OutcomeUnknown(server="mx:25", cause="timeout"))
     messages: list[list[UUID]] = []
 
     sweep(
@@ -134,16 +134,16 @@ def test_what_a_broker_lost_is_given_again_at_once(bench: LedgerBench, redis_url
     reserved(bench)
     for seconds in (3, 5, 9):
         run(bench, publish, seconds)
-    first = [memory.has_lost_everything() for _ in range(2)]
+    first = [memory.was_wiped() for _ in range(2)]
     with Redis.from_url(redis_url) as client:
         client.flushall()
-    second = [memory.has_lost_everything() for _ in range(2)]
+    second = [memory.was_wiped() for _ in range(2)]
     trusted = run(bench, publish, 10).dispatched
     rows.forget()
 
     assert (first, second) == ([True, False], [True, False])
     assert (trusted, run(bench, publish, 10).dispatched) == (0, 1)
-    assert not BrokerMemory("redis://127.0.0.1:1/0").has_lost_everything()
+    assert not BrokerMemory("redis://127.0.0.1:1/0").was_wiped()
 
 
 def test_an_overdue_reservation_is_refunded(bench: LedgerBench) -> None:
@@ -160,7 +160,7 @@ def test_an_overdue_reservation_is_refunded(bench: LedgerBench) -> None:
 def test_an_unknown_is_parked(bench: LedgerBench) -> None:
     """An unknown past its deadline becomes a case and is due no more."""
     reservation_id = reserved(bench)
-    bench.attempt(reservation_id, Uncertain(server="mx:25", cause="timeout"))
+    bench.attempt(reservation_id, OutcomeUnknown(server="mx:25", cause="timeout"))
 
     run(bench, Publisher(), 1803)
 

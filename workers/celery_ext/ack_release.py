@@ -11,7 +11,7 @@ from kombu.transport import virtual
 from kombu.transport.redis import Channel, QoS
 
 
-class FreeingQoS(QoS):
+class AckReleasingQoS(QoS):
     """Lets go of a message in any case.
 
     If the broker kept it, it comes back after the visibility timeout and finds nothing to do: doubles are harmless.
@@ -37,6 +37,6 @@ class FreeingQoS(QoS):
         virtual.QoS.ack(self, delivery_tag)
 
 
-def free_the_hands_of_workers(channel: Any = Channel) -> None:  # noqa: ANN401 - kombu's classes have no types
+def install_ack_release(channel: Any = Channel) -> None:  # noqa: ANN401 - kombu's classes have no types
     """Use it for every channel to Redis, over TLS and Sentinel too: they share this class."""
-    channel.QoS = FreeingQoS
+    channel.QoS = AckReleasingQoS

@@ -20,7 +20,7 @@ REASON_MAX: Final = 300
 """Letters of a reason in a log line."""
 
 
-def reason_of(error: object) -> str:
+def failure_reason(error: object) -> str:
     """Why a task failed, in one line. The words of a defect stay with its traceback: only its class is named."""
     name = type(error).__name__
     words = _first_line(error)
@@ -33,14 +33,14 @@ def keep_to_one_line() -> None:
     logging.getLogger("celery.beat").addFilter(_OF_BEAT)
 
 
-class _OfTasks(logging.Filter):
+class _TaskOutageFilter(logging.Filter):
     """Leaves out lines about tasks that met an outage: `workers.monitoring.task_metrics` writes one with the reason."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not isinstance(_error_of(record), AWAY)
 
 
-class _OfBeat(logging.Filter):
+class _BeatOutageFilter(logging.Filter):
     """Takes stack and traceback out of lines about what could not be sent: it is due again in seconds."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -58,5 +58,5 @@ def _first_line(error: object) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-_OF_TASKS: Final = _OfTasks()
-_OF_BEAT: Final = _OfBeat()
+_OF_TASKS: Final = _TaskOutageFilter()
+_OF_BEAT: Final = _BeatOutageFilter()

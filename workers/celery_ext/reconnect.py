@@ -10,11 +10,11 @@ from typing import Any
 from celery.app.amqp import AMQP
 from kombu.connection import Connection
 
-TRY_EVERY_S = 1.0
+RECONNECT_INTERVAL_S = 1.0
 """Each try is one line in the log."""
 
 
-class PromptConnection(Connection):
+class FastReconnectConnection(Connection):
     """A connection to the broker that is tried again every second."""
 
     def ensure_connection(
@@ -24,7 +24,7 @@ class PromptConnection(Connection):
         *_: Any,
         callback: Callable[[], Any] | None = None,
         **__: Any,
-    ) -> "PromptConnection":
+    ) -> "FastReconnectConnection":
         """Connect, if need be again and again.
 
         Args:
@@ -32,7 +32,7 @@ class PromptConnection(Connection):
             max_retries: None for ever.
             callback: Called before each pause; may end the process.
         """
-        pace = {"interval_start": TRY_EVERY_S, "interval_step": 0, "interval_max": TRY_EVERY_S}
+        pace = {"interval_start": RECONNECT_INTERVAL_S, "interval_step": 0, "interval_max": RECONNECT_INTERVAL_S}
         super().ensure_connection(errback, max_retries, callback=callback, **pace)  # type: ignore[no-untyped-call]  # kombu ships this one without types
         return self
 
@@ -40,4 +40,4 @@ class PromptConnection(Connection):
 class PromptAMQP(AMQP):  # type: ignore[misc]  # celery has no types
     """Celery's messaging with such connections."""
 
-    Connection = PromptConnection
+    Connection = FastReconnectConnection

@@ -21,5 +21,5 @@ class Stopping:
         return self._shared[0] == 1
 
 
-STOPPING = Stopping()
+SHUTDOWN = Stopping()
 """Made before the pool forks its children."""

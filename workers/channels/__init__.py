@@ -9,7 +9,7 @@ from workers.channels.smtp.addresses import Sender
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
 from workers.channels.smtp.connection_pool import ConnectionPool
-from workers.channels.smtp.server_url import MailServerAddress, is_null
+from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 
 
 def open_pool(
@@ -31,7 +31,7 @@ def open_pool(
     """
     if is_null(smtp_url):
         return None
-    connector = Connector.to(MailServerAddress.parse(smtp_url), time.monotonic)
+    connector = Connector.to(SmtpServerUrl.parse(smtp_url), time.monotonic)
     return ConnectionPool(connector, connections_max, report=report, on_refusal=on_refusal)
 
 
@@ -57,7 +57,7 @@ def open_channel(
     if timeout_s <= 0:
         raise ValueError("Give a letter a positive number of seconds (LEDGER_SMTP_TIMEOUT_S).")
     return SmtpChannel(
-        MailServerAddress.parse(smtp_url),
+        SmtpServerUrl.parse(smtp_url),
         sender=Sender.parse(mail_from),
         timeout_s=timeout_s,
         connections=connections,

@@ -13,7 +13,7 @@ from projections.database.errors import StorageUnavailableError
 log = logging.getLogger(__name__)
 
 
-class ByGroup:
+class GroupRoutingChannel:
     """Looks at a letter's group and hands it on. For one thread.
 
     Args:

@@ -8,12 +8,12 @@ from domain.ports import (
     Accepted,
     Channel,
     Letter,
-    OnlyTold,
+    NotifiedOnly,
     Outcome,
+    OutcomeUnknown,
     Rejected,
     Removal,
     RemovalOutcome,
-    Uncertain,
     outcome_word,
 )
 from projections.telemetry.metrics import ERRORS, SEND_SECONDS
@@ -21,7 +21,7 @@ from projections.telemetry.metrics import ERRORS, SEND_SECONDS
 log = logging.getLogger(__name__)
 
 
-class MeasuredChannel:
+class InstrumentedChannel:
     """Another channel, with its letters logged and its faults counted. A refused address is no fault of the server.
 
     Args:
@@ -44,7 +44,7 @@ class MeasuredChannel:
         outcome = self._inner.send(letter)
         seconds = time.perf_counter() - started
         SEND_SECONDS.observe(seconds)
-        if isinstance(outcome, Uncertain) or (isinstance(outcome, Rejected) and not outcome.about_address):
+        if isinstance(outcome, OutcomeUnknown) or (isinstance(outcome, Rejected) and not outcome.about_address):
             ERRORS.labels(self._error_type).inc()
         log.info("letter", extra=_line(letter, outcome, seconds))
         return outcome
@@ -83,11 +83,11 @@ def _line(letter: Letter, outcome: Outcome, seconds: float) -> dict[str, object]
     if isinstance(outcome, Accepted | Rejected):
         line["reply_code"] = outcome.reply_code
     if not isinstance(outcome, Accepted):
-        line["reason"] = outcome.cause if isinstance(outcome, Uncertain) else outcome.reason
+        line["reason"] = outcome.cause if isinstance(outcome, OutcomeUnknown) else outcome.reason
     return line
 
 
 def _removal_word(outcome: RemovalOutcome) -> str:
-    if isinstance(outcome, Accepted | OnlyTold):
-        return "told" if isinstance(outcome, OnlyTold) else "removed"
+    if isinstance(outcome, Accepted | NotifiedOnly):
+        return "told" if isinstance(outcome, NotifiedOnly) else "removed"
     return outcome_word(outcome)

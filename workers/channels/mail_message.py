@@ -78,7 +78,7 @@ _TEMPLATES = Environment(
 )
 
 
-class Parts(NamedTuple):
+class MessageParts(NamedTuple):
     """A letter as people read it."""
 
     subject: str
@@ -100,7 +100,7 @@ def letter_bytes(letter: Letter, sender: str, recipient: str) -> bytes:
     Raises:
         ValueError: A header would hold a line break.
     """
-    parts = letter_parts(letter)
+    parts = render_parts(letter)
     headers = {
         "Message-ID": letter.message_id,
         "Date": format_datetime(letter.written_at),
@@ -116,9 +116,9 @@ def letter_bytes(letter: Letter, sender: str, recipient: str) -> bytes:
     return b"".join(map(_header, headers, headers.values())) + _body(letter, parts)
 
 
-def letter_parts(letter: Letter) -> Parts:
+def render_parts(letter: Letter) -> MessageParts:
     """What a letter says, before it is written as bytes."""
-    group = _one_line(letter.group)
+    group = _strip_control(letter.group)
     written_at = in_utc(letter.written_at)
     known: dict[str, object] = {
         "written_on": f"{written_at:%Y-%m-%d}",
@@ -133,23 +133,23 @@ def letter_parts(letter: Letter) -> Parts:
     # A text template's first line is the subject.
     text = _TEMPLATES.get_template(f"{letter.template}.{letter.language}.txt").render(**known)
     usual, _, text = text.partition("\n")
-    subject = _one_line(letter.subject.replace(GROUP, group)) or usual
+    subject = _strip_control(letter.subject.replace(GROUP, group)) or usual
     html = _TEMPLATES.get_template(f"{letter.template}.{letter.language}.html").render(**known, subject=subject)
-    return Parts(subject, text.lstrip("\n"), html)
+    return MessageParts(subject, text.lstrip("\n"), html)
 
 
 def _paragraphs(text: str, group: str) -> list[list[str]]:
     """Lines by paragraph; paragraphs are parted by empty lines."""
-    lines = [_one_line(line) for line in text.replace(GROUP, group).splitlines()]
+    lines = [_strip_control(line) for line in text.replace(GROUP, group).splitlines()]
     return [list(some) for is_text, some in groupby(lines, key=bool) if is_text]
 
 
-def _body(letter: Letter, parts: Parts) -> bytes:
+def _body(letter: Letter, parts: MessageParts) -> bytes:
     boundary = f"=_{hashlib.sha256(letter.message_id.encode()).hexdigest()[:40]}"
     return alternative(parts.text, parts.html, boundary)
 
 
-def _one_line(group: str | None) -> str:
+def _strip_control(group: str | None) -> str:
     """A group's name without line breaks and control characters; empty if there is none."""
     return "".join(letter if letter.isprintable() else " " for letter in group or "").strip()
 

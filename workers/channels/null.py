@@ -1,6 +1,6 @@
 """The channel of `null://`: accepts every letter and drops it, for load tests."""
 
-from domain.ports import Accepted, Letter, OnlyTold, Outcome, Removal, RemovalOutcome
+from domain.ports import Accepted, Letter, NotifiedOnly, Outcome, Removal, RemovalOutcome
 
 
 class NullChannel:
@@ -14,7 +14,7 @@ class NullChannel:
 
     def revoke(self, removal: Removal) -> RemovalOutcome:  # noqa: ARG002 - as above
         """There is nothing to take away."""
-        return OnlyTold(server=self.name)
+        return NotifiedOnly(server=self.name)
 
     def close(self) -> None:
         """Nothing is open."""

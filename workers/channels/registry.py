@@ -13,10 +13,10 @@ from projections.config.settings import LedgerSettings
 from projections.repositories.group_channels import Channels
 from projections.storage.bootstrap import Storage
 from workers.channels import open_channel
-from workers.channels.instrumented import MeasuredChannel
+from workers.channels.instrumented import InstrumentedChannel
 from workers.channels.smtp.connection_pool import ConnectionPool
-from workers.channels.webhook import Way, WebhookChannel
-from workers.http_client.client import Poster
+from workers.channels.webhook import WebhookChannel, WebhookTarget
+from workers.http_client.client import PinnedHttpClient
 
 
 class Plan(NamedTuple):
@@ -26,14 +26,14 @@ class Plan(NamedTuple):
     groups: Mapping[UUID, str] = MappingProxyType({})
 
 
-def usual_channel(settings: LedgerSettings, connections: ConnectionPool | None = None) -> Channel:
+def default_channel(settings: LedgerSettings, connections: ConnectionPool | None = None) -> Channel:
     """The channel that the settings name: for every group that has none of its own.
 
     Args:
         settings: The mail server and its timeout.
         connections: Those to that server that it shares with other threads.
     """
-    return MeasuredChannel(
+    return InstrumentedChannel(
         open_channel(
             settings.smtp_url.get_secret_value(),
             mail_from=settings.mail_from,
@@ -48,14 +48,14 @@ class OwnChannels:
     """Channels of groups that have their own."""
 
     channels: Channels
-    poster: Poster
+    poster: PinnedHttpClient
     public_url: str
     now: Callable[[], datetime]
 
     @classmethod
     def over(cls, settings: LedgerSettings, storage: Storage) -> "OwnChannels":
         """Those that the database names."""
-        poster = Poster(settings.webhook_networks, settings.webhook_timeout_s)
+        poster = PinnedHttpClient(settings.webhook_networks, settings.webhook_timeout_s)
         return cls(Channels(storage), poster, settings.public_url.rstrip("/"), storage.recorder.clock.now)
 
     def of_group(self, group: str) -> Channel | None:
@@ -68,8 +68,8 @@ class OwnChannels:
         if found is None:
             return None
         callbacks = f"{self.public_url}/api/v1/channels/{found.channel_id}/callbacks"
-        way = Way(url=found.url, secrets=found.secrets, callbacks=callbacks)
-        return MeasuredChannel(WebhookChannel(way, self.poster, self.now), "webhook_error")
+        way = WebhookTarget(url=found.url, secrets=found.secrets, callbacks=callbacks)
+        return InstrumentedChannel(WebhookChannel(way, self.poster, self.now), "webhook_error")
 
     def plan(self, reservation_ids: Sequence[UUID]) -> Plan:
         """Who of these goes by such a channel.

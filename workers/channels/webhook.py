@@ -13,10 +13,20 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from domain.ports import Accepted, Later, Letter, Outcome, Rejected, Removal, RemovalOutcome, Template, Uncertain
+from domain.ports import (
+    Accepted,
+    Letter,
+    Outcome,
+    OutcomeUnknown,
+    Rejected,
+    Removal,
+    RemovalOutcome,
+    RetryLater,
+    Template,
+)
 from domain.webhooks.signatures import sign
-from workers.channels.mail_message import letter_parts
-from workers.http_client.client import Answer, NotSentError, Poster, UnansweredError, wait_of
+from workers.channels.mail_message import render_parts
+from workers.http_client.client import Answer, NotSentError, PinnedHttpClient, UnansweredError, parse_retry_after
 
 LATER_S: Final = 60
 """When to come back if "later" names no time."""
@@ -40,7 +50,7 @@ message (`revoke`), so there is no farewell among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class WebhookTarget:
     """Where a group's invitations go.
 
     Attributes:
@@ -65,7 +75,7 @@ class WebhookChannel:
 
     name = "webhook"
 
-    def __init__(self, way: Way, poster: Poster, now: Callable[[], datetime]) -> None:
+    def __init__(self, way: WebhookTarget, poster: PinnedHttpClient, now: Callable[[], datetime]) -> None:
         self._way = way
         self._poster = poster
         self._now = now
@@ -78,7 +88,7 @@ class WebhookChannel:
         A notice that may have been taken counts as not sent, so that it is tried again: the same id twice does no harm.
         """
         outcome = self._post(webhook_id(letter), self._message(letter))
-        if letter.template in NOTICES and isinstance(outcome, Uncertain):
+        if letter.template in NOTICES and isinstance(outcome, OutcomeUnknown):
             return Rejected(server=outcome.server, reason=outcome.cause, final=False)
         return outcome
 
@@ -86,7 +96,7 @@ class WebhookChannel:
         """Post that an access has ended, and read what became of it."""
         return self._post(f"access_{removal.reservation_id.hex}", self._ending(removal))
 
-    def _post(self, message_id: str, message: Mapping[str, Any]) -> Accepted | Rejected | Later | Uncertain:
+    def _post(self, message_id: str, message: Mapping[str, Any]) -> Accepted | Rejected | RetryLater | OutcomeUnknown:
         body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
         headers = sign(self._way.secrets, message_id, self._now(), body)
         try:
@@ -94,14 +104,14 @@ class WebhookChannel:
         except NotSentError as not_sent:
             return Rejected(server=self._server, reason=not_sent.reason, final=False, about_connection=True)
         except UnansweredError as unanswered:
-            return Uncertain(server=self._server, cause=unanswered.cause)
+            return OutcomeUnknown(server=self._server, cause=unanswered.cause)
         return self._read(answer)
 
     def close(self) -> None:
         """Nothing is kept open."""
 
     def _message(self, letter: Letter) -> Mapping[str, Any]:
-        parts = letter_parts(letter)
+        parts = render_parts(letter)
         data: dict[str, Any] = {
             "reservation_id": str(letter.reservation_id),
             "delivery": letter.delivery,
@@ -135,14 +145,14 @@ class WebhookChannel:
 
     # --- Reading the answer ---
 
-    def _read(self, answer: Answer) -> Accepted | Rejected | Later | Uncertain:
+    def _read(self, answer: Answer) -> Accepted | Rejected | RetryLater | OutcomeUnknown:
         said = _said(answer)
         if OK <= answer.status < REDIRECTS:
             if said is None and (answer.body.strip() and answer.status != NO_CONTENT):
                 return self._doubt()
-            return self._by_word(answer, said or {})
+            return self._outcome_by_reason(answer, said or {})
         if said is not None and said.get("status") in {"refused", "later"}:
-            return self._by_word(answer, said)
+            return self._outcome_by_reason(answer, said)
         if answer.status in LATER:
             return self._later(answer, said or {})
         if answer.status < REFUSALS:
@@ -153,7 +163,9 @@ class WebhookChannel:
             return self._refused(answer, said or {}, reason="message_refused", final=True)
         return self._doubt()
 
-    def _by_word(self, answer: Answer, said: Mapping[str, Any]) -> Accepted | Rejected | Later | Uncertain:
+    def _outcome_by_reason(
+        self, answer: Answer, said: Mapping[str, Any]
+    ) -> Accepted | Rejected | RetryLater | OutcomeUnknown:
         """By the word of the body; a success without one means sent."""
         match said.get("status", "sent"):
             case "sent" | "removed":
@@ -165,7 +177,7 @@ class WebhookChannel:
             case "later":
                 return self._later(answer, said)
             case "unknown":
-                return Uncertain(server=self._server, cause="said_unknown")
+                return OutcomeUnknown(server=self._server, cause="said_unknown")
             case _:
                 return self._doubt()
 
@@ -179,14 +191,14 @@ class WebhookChannel:
             reply=_words(said.get("reason")),
         )
 
-    def _later(self, answer: Answer, said: Mapping[str, Any]) -> Later:
+    def _later(self, answer: Answer, said: Mapping[str, Any]) -> RetryLater:
         now, asked = self._now(), said.get("retry_after_s")
-        wait_s = float(asked) if isinstance(asked, int) else wait_of(answer.retry_after, now)
+        wait_s = float(asked) if isinstance(asked, int) else parse_retry_after(answer.retry_after, now)
         wait_s = LATER_S if wait_s is None else min(max(wait_s, 0), LATER_S_MAX)
-        return Later(server=self._server, reason=_word(said.get("reason")), until=now + timedelta(seconds=wait_s))
+        return RetryLater(server=self._server, reason=_word(said.get("reason")), until=now + timedelta(seconds=wait_s))
 
-    def _doubt(self) -> Uncertain:
-        return Uncertain(server=self._server, cause="bad_reply")
+    def _doubt(self) -> OutcomeUnknown:
+        return OutcomeUnknown(server=self._server, cause="bad_reply")
 
 
 def message_type(letter: Letter) -> str:

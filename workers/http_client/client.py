@@ -27,7 +27,7 @@ BODY_BYTES_MAX: Final = 16_384
 USER_AGENT: Final = "redemption-ledger"
 
 NotSentReason = Literal["target_refused", "unreachable", "tls_failed"]
-Doubt = Literal["timeout", "connection_lost", "bad_reply"]
+UnknownOutcome = Literal["timeout", "connection_lost", "bad_reply"]
 Resolve = Callable[[str, int, float], Sequence[AddressInfo]]
 
 
@@ -42,9 +42,9 @@ class NotSentError(Exception):
 class UnansweredError(Exception):
     """The message began to leave, and no answer came that makes sense: it may have been read."""
 
-    def __init__(self, cause: Doubt) -> None:
+    def __init__(self, cause: UnknownOutcome) -> None:
         super().__init__(cause)
-        self.cause: Doubt = cause
+        self.cause: UnknownOutcome = cause
 
 
 class Answer(NamedTuple):
@@ -55,7 +55,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Poster:
+class PinnedHttpClient:
     """Posts messages, each over a connection of its own. For any number of threads.
 
     Args:
@@ -151,7 +151,7 @@ class _Line:
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """What is received."""
-        return io.BufferedReader(_Received(self))
+        return io.BufferedReader(_DeadlineReader(self))
 
     def wait(self) -> socket.socket:
         """The socket, bounded by what is left.
@@ -174,7 +174,7 @@ class _Line:
             self._line.close()
 
 
-class _Received(io.RawIOBase):
+class _DeadlineReader(io.RawIOBase):
     """Octets of a line, each read within its deadline."""
 
     def __init__(self, line: _Line) -> None:
@@ -187,7 +187,7 @@ class _Received(io.RawIOBase):
         return self._line.wait().recv_into(buffer)
 
 
-class _Exchange(http.client.HTTPConnection):
+class _SingleExchange(http.client.HTTPConnection):
     """One request over a line that is there already: it never opens one itself."""
 
     auto_open = 0
@@ -205,7 +205,7 @@ def _exchange(target: Target, line: _Line, headers: Mapping[str, str], body: byt
         "Accept-Encoding": "identity",
         "Connection": "close",
     }
-    exchange = _Exchange(target, line)
+    exchange = _SingleExchange(target, line)
     try:
         exchange.request("POST", target.path, body, {**known, **headers})
         response = exchange.getresponse()
@@ -223,7 +223,7 @@ def _exchange(target: Target, line: _Line, headers: Mapping[str, str], body: byt
     return Answer(response.status, response.getheader("Retry-After"), read)
 
 
-def wait_of(retry_after: str | None, now: datetime) -> float | None:
+def parse_retry_after(retry_after: str | None, now: datetime) -> float | None:
     """Seconds that a Retry-After asks to wait (RFC 9110 10.2.3: a number, or a date); None if it says nothing."""
     text = (retry_after or "").strip()
     if text.isascii() and text.isdecimal():

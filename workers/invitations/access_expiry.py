@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from domain.command_bus import Command, Done, Result
-from domain.commands.access.settle_access import RecordRevocation, SettleAccess
+from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAccess
 from domain.commands.context import Context
 from domain.model.access import Access
 from domain.model.invariants import is_removal_open
@@ -22,7 +22,7 @@ from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOu
 from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import Storage
 from workers.invitations.delivery_steps import Addresses
-from workers.invitations.letter_factory import LetterPress
+from workers.invitations.letter_factory import NotificationFactory
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ ROUND_S = 40.0
 """A round begins nothing more after this; the next one comes within a minute."""
 
 
-class DueAccesses(Protocol):
+class DueAccessQueue(Protocol):
     """Where to find accesses about which something is due."""
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
@@ -45,7 +45,7 @@ class DueAccesses(Protocol):
 
 
 class DueAccessRows:
-    """`DueAccesses` in PostgreSQL."""
+    """`DueAccessQueue` in PostgreSQL."""
 
     def __init__(self, storage: Storage) -> None:
         self._datastore = storage.datastore
@@ -79,10 +79,10 @@ class GrantKeeper:
         publish: Wakes workers for invitations that waited for a removal; the sweep finds them too.
     """
 
-    rows: DueAccesses
+    rows: DueAccessQueue
     execute: Callable[[Sequence[Command]], Sequence[Result]]
     addresses: Addresses
-    press: LetterPress
+    press: NotificationFactory
     channel: Channel
     by_group: Callable[[Sequence[UUID]], Mapping[str, str]]
     context: Callable[[], Context]
@@ -158,7 +158,7 @@ class GrantKeeper:
         reply = None
         if isinstance(outcome, Rejected) and outcome.reply:
             reply = self.keep_text(outcome.reply, item.reservation_id)
-        command = RecordRevocation(
+        command = RecordRemovalOutcome(
             context=self.context(),
             reservation_id=item.reservation_id,
             attempt=access.removal_tries + 1,

@@ -57,7 +57,7 @@ class Mailroom:
     threads: Executor
     hands: int
     channel: Callable[[], Channel]
-    await_some: Callable[[Sending], tuple[Sending, Sending]] = first_ended
+    wait_for_any: Callable[[Sending], tuple[Sending, Sending]] = first_ended
     plan: Callable[[Sequence[UUID]], Plan] = lambda _: Plan()
     rests: Rests = field(default_factory=Rests)
     room: Callable[[], int] = lambda: UNBOUNDED
@@ -96,7 +96,7 @@ class Mailroom:
             left.give_back(set(wanted) - {item.item.reservation_id for item in claimed})
             begun = {self.threads.submit(self._send, item): item.item.reservation_id for item in claimed}
             holds |= begun
-            ended, sending = self.await_some(sending | set(begun)) if sending or begun else (set(), set())
+            ended, sending = self.wait_for_any(sending | set(begun)) if sending or begun else (set(), set())
             left.give_back([holds.pop(future) for future in ended])
             tried += [found for future in ended if (found := self._outcome(future)) is not None]
             for one in tried:

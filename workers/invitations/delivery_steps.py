@@ -25,8 +25,8 @@ from domain.ports import (
     UnverifiedAddress,
     outcome_word,
 )
-from workers.channels.group_router import ByGroup
-from workers.invitations.letter_factory import LetterPress
+from workers.channels.group_router import GroupRoutingChannel
+from workers.invitations.letter_factory import NotificationFactory
 
 TURN_LETTERS = 12
 """48 random bits tell the turns of one task at one worker apart; there are never more than a few."""
@@ -38,7 +38,7 @@ Execute = Callable[[Sequence[Command]], Sequence[Done | Exception]]
 Addresses = Callable[[Sequence[UUID]], Mapping[UUID, str | UnverifiedAddress]]
 
 
-class KeepText(Protocol):
+class DraftText(Protocol):
     """Drafts free text for the vault."""
 
     def __call__(self, text: str, reservation_id: UUID) -> TextDraft:
@@ -77,8 +77,8 @@ class Steps:
 
     execute: Execute
     addresses: Addresses
-    press: LetterPress
-    keep_text: KeepText
+    press: NotificationFactory
+    keep_text: DraftText
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
     worker: str
@@ -112,7 +112,7 @@ class Steps:
             return Rejected(server=channel.name, reason="recipient_forgotten", final=True, about_address=True)
         if isinstance(claimed.recipient, UnverifiedAddress):
             return Rejected(server=channel.name, reason=ADDRESS_MISMATCH, final=True, needs_review=True)
-        way = channel.of(claimed.item.group) if isinstance(channel, ByGroup) else channel
+        way = channel.of(claimed.item.group) if isinstance(channel, GroupRoutingChannel) else channel
         if way is None or way.name != claimed.lease.channel:
             # The log says which channel may have the invitation, so no other one is asked (invariant 11).
             return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from domain.ports import Outcome, Rejected, Uncertain
+from domain.ports import Outcome, OutcomeUnknown, Rejected
 
 REST_S: Final = 20.0
 """About as long as one message may take; the sweep repeats its wake-up calls ever more rarely anyway."""
 UNBOUNDED: Final = sys.maxsize
 """The room of a channel that opens no connections."""
-SILENT: Final = frozenset({"unreachable", "timeout", "connection_lost"})
+NO_RESPONSE: Final = frozenset({"unreachable", "timeout", "connection_lost"})
 
 
 class Rests:
@@ -30,8 +30,8 @@ class Rests:
 
     def note(self, group: str, outcome: Outcome) -> None:
         """What a group's system made of an invitation or a notice."""
-        is_silent = (isinstance(outcome, Rejected) and outcome.reason in SILENT) or (
-            isinstance(outcome, Uncertain) and outcome.cause in SILENT
+        is_silent = (isinstance(outcome, Rejected) and outcome.reason in NO_RESPONSE) or (
+            isinstance(outcome, OutcomeUnknown) and outcome.cause in NO_RESPONSE
         )
         if is_silent:
             self._until[group] = self._clock() + REST_S

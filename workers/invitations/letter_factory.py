@@ -7,14 +7,14 @@ from uuid import UUID
 
 from domain.model.reservation import Reservation
 from domain.ports import Language, Letter, Template
-from domain.values.link_token import Delivery, link_token, message_id
+from domain.values.link_token import DeliveryRef, link_token, message_id
 from domain.values.trace_ids import is_trace_id
 
-GroupWords = Callable[[str, Language], tuple[str, str]]
+GroupTexts = Callable[[str, Language], tuple[str, str]]
 """(group, language) -> subject and text of its letters; empty ones for the usual."""
 
 
-def usual_words(_group: str, _language: Language) -> tuple[str, str]:
+def default_texts(_group: str, _language: Language) -> tuple[str, str]:
     """No group has words of its own."""
     return "", ""
 
@@ -25,7 +25,7 @@ def _shown_id(item: Reservation) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class LetterPress:
+class NotificationFactory:
     """Makes letters from reservations.
 
     Attributes:
@@ -38,11 +38,11 @@ class LetterPress:
     secret: bytes
     public_url: str
     mail_domain: str
-    words: GroupWords = usual_words
+    words: GroupTexts = default_texts
 
     def invitation(self, item: Reservation, recipient: str) -> Letter:
         """The invitation of a reservation's newest delivery."""
-        delivery = Delivery(item.reservation_id, item.delivery)
+        delivery = DeliveryRef(item.reservation_id, item.delivery)
         subject, text = self.words(item.group, item.language) if item.group else ("", "")
         return Letter(
             reservation_id=item.reservation_id,
@@ -128,10 +128,12 @@ class LetterPress:
         )
 
 
-def press_from(secret_key: str, public_url: str, mail_from: str, words: GroupWords = usual_words) -> LetterPress:
+def create_factory(
+    secret_key: str, public_url: str, mail_from: str, words: GroupTexts = default_texts
+) -> NotificationFactory:
     """A press from settings; the Message-ID's domain is that of the sender's address."""
     domain = mail_from.rpartition("@")[2].strip("> ") or "localhost"
-    return LetterPress(secret_key.encode(), public_url.rstrip("/"), domain, words)
+    return NotificationFactory(secret_key.encode(), public_url.rstrip("/"), domain, words)
 
 
 def reservation_ids(texts: list[str]) -> list[UUID]:

@@ -11,8 +11,8 @@ from domain.ports import (
     Accepted,
     Channel,
     Letter,
+    OutcomeUnknown,
     Rejected,
-    Uncertain,
     UnverifiedAddress,
     outcome_word,
 )
@@ -37,7 +37,7 @@ PUT_OFF_MAX = timedelta(days=1)
 """A notice that was deferred for so long is dropped: by then its news is old."""
 
 
-def invitations_wait(storage: Storage, now: datetime) -> bool:
+def invitations_are_backed_up(storage: Storage, now: datetime) -> bool:
     """Whether there is more to send than the processes can: then no notice takes one of them.
 
     Else invitations that run out of time for want of a process make notices, which take processes from invitations.
@@ -163,7 +163,7 @@ def _send_one(
             _put_off(outbox, notice, now)
             return True
         outcome = outcome_word(result)
-        retryable = not isinstance(result, Accepted | Uncertain)
+        retryable = not isinstance(result, Accepted | OutcomeUnknown)
         final = isinstance(result, Rejected) and result.final
         again = retryable and not final and notice.attempts < ATTEMPTS_MAX
     outbox.close(notice, now + timedelta(seconds=RETRY_S * notice.attempts) if again else None, outcome)
@@ -192,7 +192,7 @@ def _letter(steps: Steps, notice: DueNotice, item: Reservation, address: str) ->
     if notice.template == MOVE_NOTICE:
         return steps.press.move_notice(item, address, notice.written_at)
     if not notice.template.startswith(ENDS_IN):
-        return None if item.counts_or_holds else steps.press.refund_notice(item, address, notice.written_at)
-    if not item.access_stands or item.is_access_over(steps.now()):
+        return None if item.occupies_use else steps.press.refund_notice(item, address, notice.written_at)
+    if not item.has_active_access or item.is_access_over(steps.now()):
         return None
     return steps.press.ends_soon(item, address, int(notice.template.removeprefix(ENDS_IN)), notice.written_at)

@@ -11,7 +11,7 @@ CODES_PER_ROUND = 50
 log = logging.getLogger(__name__)
 
 
-def sample_drift(storage: Storage, now: datetime) -> Sample:
+def check_sample(storage: Storage, now: datetime) -> Sample:
     """Check a random sample, log what is wrong; metrics ask the database for what is known by now."""
     found = sample(storage, CODES_PER_ROUND, now)
     for drift in found.drifts:

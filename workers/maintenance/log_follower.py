@@ -7,7 +7,7 @@ from pathlib import Path
 from projections.database.errors import OlderStateError
 from projections.monitoring.event_counters import advance
 from projections.storage.bootstrap import Storage
-from projections.transparency_log.checkpoint_file import sign_and_publish
+from projections.transparency_log.checkpoint_file import sign_and_write
 from projections.transparency_log.checkpoints import signing_key
 from projections.transparency_log.tile_log import FOLLOWED_MAX, follow
 
@@ -17,7 +17,7 @@ ROUNDS_MAX = 10
 """Transactions of one round; what is left then is the next round's."""
 
 
-def follow_events(storage: Storage, now: datetime, checkpoint_file: Path | None) -> int:
+def update_log(storage: Storage, now: datetime, checkpoint_file: Path | None) -> int:
     """Take what is new into the Merkle log and the tallies, and sign the head once a minute.
 
     Args:
@@ -36,7 +36,7 @@ def follow_events(storage: Storage, now: datetime, checkpoint_file: Path | None)
             if count < FOLLOWED_MAX:
                 break
         try:
-            sign_and_publish(conn, signing_key(storage.vault.rings["master"]), now, checkpoint_file)
+            sign_and_write(conn, signing_key(storage.vault.rings["master"]), now, checkpoint_file)
         except OlderStateError as older:
             log.error("signing a checkpoint failed: %s", older)  # noqa: TRY400 - the sentence says it all
         advance(conn)

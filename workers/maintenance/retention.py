@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 
 from projections.repositories.webhook_deliveries import Deliveries
-from projections.repositories.webhook_secrets import drop_ended
+from projections.repositories.webhook_secrets import delete_expired
 from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import Storage
 
-CALLBACKS_KEPT = timedelta(hours=24)
+CALLBACK_RETENTION = timedelta(hours=24)
 """A callback is refused by its time alone after five minutes; this is longer than any clock is wrong."""
 ROWS_MAX = 10_000
 """Rows per round and kind, so that a round stays short; the next one follows in a minute."""
@@ -22,7 +22,7 @@ def prune(storage: Storage, now: datetime, refusals_days: int) -> dict[str, int]
         refusals_days: How long refused tries are kept, and the counts of unknown codes.
     """
     old = now - timedelta(days=refusals_days)
-    secrets, deliveries = drop_ended(storage, now), Deliveries(storage).prune(now, ROWS_MAX)
+    secrets, deliveries = delete_expired(storage, now), Deliveries(storage).prune(now, ROWS_MAX)
     with storage.datastore.get_connection() as conn:
         conn.execute(WorkQueueSql.prune_access_marks, (now - timedelta(minutes=10),))
         conn.execute(WorkQueueSql.prune_dispatches, (now - timedelta(minutes=10),))
@@ -31,7 +31,7 @@ def prune(storage: Storage, now: datetime, refusals_days: int) -> dict[str, int]
             + conn.execute(WorkQueueSql.prune_issue_keys, (now, ROWS_MAX)).rowcount,
             "refusal": conn.execute(WorkQueueSql.prune_refusals, (old, ROWS_MAX)).rowcount,
             "unknown_code_try": conn.execute(WorkQueueSql.prune_unknown_code_tries, (old,)).rowcount,
-            "callback": conn.execute(WorkQueueSql.prune_callbacks, (now - CALLBACKS_KEPT, ROWS_MAX)).rowcount
+            "callback": conn.execute(WorkQueueSql.prune_callbacks, (now - CALLBACK_RETENTION, ROWS_MAX)).rowcount
             + conn.execute(WorkQueueSql.prune_callback_refusals, (old, ROWS_MAX)).rowcount,
             "webhook_secret": secrets,
             "webhook_delivery": deliveries,

@@ -18,7 +18,7 @@ class BrokerMemory:
     def __init__(self, redis_url: str) -> None:
         self._client = client_of(redis_url)
 
-    def has_lost_everything(self) -> bool:
+    def was_wiped(self) -> bool:
         """True once after each loss, to one of those who ask; False if the broker does not answer."""
         with contextlib.suppress(redis.RedisError):
             return bool(self._client.set(KEY, "1", nx=True))

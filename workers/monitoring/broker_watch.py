@@ -15,12 +15,12 @@ from redis.retry import Retry
 
 POLL_S = 1.0
 TIMEOUT_S = 0.5
-BEATS = {"worker": "ledger:alive:worker", "beat": "ledger:alive:beat"}
+HEARTBEAT_KEYS = {"worker": "ledger:alive:worker", "beat": "ledger:alive:beat"}
 """Keys that workers and beat renew; each expires within 15 seconds of their last sign of life."""
 MAIL_MISSING: Final = "ledger:missing:mail_server"
 """Key that workers set while they can't reach the mail server; it expires within a minute."""
 QUEUE: Final = "ledger"
-UNACKED: Final = "unacked"
+UNACKED_KEY: Final = "unacked"
 """kombu's hash of messages that workers hold."""
 
 
@@ -54,7 +54,7 @@ def is_nearly_full(info: dict[str, Any]) -> bool:
     return limit > 0 and used > limit * MEMORY_SHARE_MAX
 
 
-class BrokerWatch:
+class BrokerMonitor:
     """Asks Redis once a second, in a thread of its own, so that nobody who serves a request waits for it."""
 
     def __init__(
@@ -117,10 +117,10 @@ class BrokerWatch:
     def _look(self) -> BrokerState:
         try:
             with self._client.pipeline(transaction=False) as asked:
-                asked.mget([*BEATS.values(), MAIL_MISSING])
+                asked.mget([*HEARTBEAT_KEYS.values(), MAIL_MISSING])
                 asked.info("memory")
                 asked.llen(QUEUE)
-                asked.hlen(UNACKED)
+                asked.hlen(UNACKED_KEY)
                 signs, info, queued, held = asked.execute()
         except redis.RedisError:
             return BrokerState()

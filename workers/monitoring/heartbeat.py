@@ -22,11 +22,11 @@ EXPIRES_S = 15
 TIMEOUT_S = 1.0
 
 
-class SignOfLife:
+class Heartbeat:
     """Renews one key for as long as the process lives and `is_well`. Redis away is no reason to stop trying."""
 
     def __init__(self, redis_url: str, name: str, is_well: Callable[[], bool] = lambda: True) -> None:
-        self._key = key_of(name)
+        self._key = heartbeat_key(name)
         self._client = client_of(redis_url)
         self._is_well = is_well
         self._ending = threading.Event()
@@ -40,7 +40,7 @@ class SignOfLife:
             self._ending.wait(RENEW_S)
 
 
-class Recently:
+class RecentFlag:
     """True for some time after the last `touch`; a new one begins as touched."""
 
     def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -67,18 +67,18 @@ def announce(redis_url: str, scheduled_every_s: float) -> None:
     from celery.signals import after_task_publish, beat_init, worker_ready  # noqa: PLC0415 - health checks do without
 
     def worker(**_: Any) -> None:
-        SignOfLife(redis_url, "worker")
+        Heartbeat(redis_url, "worker")
 
     def beat(**_: Any) -> None:
-        scheduled = Recently(max(3 * scheduled_every_s, EXPIRES_S))
+        scheduled = RecentFlag(max(3 * scheduled_every_s, EXPIRES_S))
         after_task_publish.connect(lambda **_: scheduled.touch(), weak=False)
-        SignOfLife(redis_url, "beat", scheduled)
+        Heartbeat(redis_url, "beat", scheduled)
 
     worker_ready.connect(worker, weak=False)
     beat_init.connect(beat, weak=False)
 
 
-def key_of(name: str) -> str:
+def heartbeat_key(name: str) -> str:
     """The key of a sign."""
     return f"ledger:alive:{name}"
 
@@ -93,7 +93,7 @@ def client_of(redis_url: str) -> "redis.Redis":
 def main() -> int:
     """Look for the sign that the command line names."""
     try:
-        found = client_of(os.environ["REDIS_URL"]).exists(key_of(sys.argv[1]))
+        found = client_of(os.environ["REDIS_URL"]).exists(heartbeat_key(sys.argv[1]))
     except redis.RedisError as away:
         say_error(f"the broker cannot be reached: {away}")
         return 1

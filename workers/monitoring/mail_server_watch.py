@@ -13,7 +13,7 @@ from typing import Final
 
 import redis
 
-from workers.channels.smtp.server_url import MailServerAddress
+from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.monitoring.broker_watch import MAIL_MISSING
 from workers.monitoring.heartbeat import client_of
 
@@ -24,7 +24,7 @@ CONNECT_S: Final = 2.0
 log = logging.getLogger(__name__)
 
 
-def why_unreachable(server: MailServerAddress) -> str | None:
+def why_unreachable(server: SmtpServerUrl) -> str | None:
     """Connect once without a word; None if that worked, else the system's reason."""
     try:
         socket.create_connection((server.host, server.port), CONNECT_S).close()
@@ -57,9 +57,9 @@ class MailServerWatch:
     def __init__(
         self,
         redis_url: str,
-        server: MailServerAddress,
+        server: SmtpServerUrl,
         *,
-        look: Callable[[MailServerAddress], str | None] = why_unreachable,
+        look: Callable[[SmtpServerUrl], str | None] = why_unreachable,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
         self._client = client_of(redis_url)

@@ -13,12 +13,12 @@ from typing import Final
 from celery.signals import task_received, worker_ready
 
 from projections.monitoring.disk import DiskNumbers
-from projections.monitoring.ledger_collector import LedgerNumbers
+from projections.monitoring.ledger_collector import LedgerCollector
 from projections.telemetry import multiprocess
 from projections.telemetry.exposition import MEDIA_TYPE, Exposition
 from projections.telemetry.metrics import STARTED, declare_zeroes
-from workers.monitoring.broker_watch import BrokerState, BrokerWatch
-from workers.monitoring.heartbeat import Recently
+from workers.monitoring.broker_watch import BrokerMonitor, BrokerState
+from workers.monitoring.heartbeat import RecentFlag
 from workers.settings import WorkerSettings
 
 RETRY_S: Final = 3.0
@@ -117,15 +117,15 @@ def start_exporter(settings: WorkerSettings) -> Exporter | None:
         return None
     if multiprocess.folder() is None:
         log.warning("PROMETHEUS_MULTIPROC_DIR is missing: metrics of the worker's child processes are not served")
-    watch = BrokerWatch(settings.redis_url.get_secret_value())
+    watch = BrokerMonitor(settings.redis_url.get_secret_value())
     exposition = Exposition(
         [
-            LedgerNumbers(settings.database_url.get_secret_value()),
+            LedgerCollector(settings.database_url.get_secret_value()),
             watch.numbers,
             DiskNumbers(settings.watched_disk),
         ]
     )
-    turning, consuming = Recently(TURN_S_MAX), Recently(IDLE_S_MAX)
+    turning, consuming = RecentFlag(TURN_S_MAX), RecentFlag(IDLE_S_MAX)
     task_received.connect(lambda **_: consuming.touch(), weak=False)
     worker_ready.connect(lambda sender, **_: sender.timer.call_repeatedly(TURN_S, turning.touch), weak=False)
     return Exporter(

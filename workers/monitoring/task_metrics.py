@@ -23,7 +23,7 @@ from projections.telemetry.metrics import (
     declare_zeroes,
     known,
 )
-from workers.celery_ext.outage_log_filters import reason_of
+from workers.celery_ext.outage_log_filters import failure_reason
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def measure_tasks(storage: Callable[[], Storage | None]) -> None:
             log.info("task", extra=line)
         else:
             ERRORS.labels("celery_error").inc()
-            log.warning("task", extra={**line, "reason": reason_of(retval)})
+            log.warning("task", extra={**line, "reason": failure_reason(retval)})
         if (opened := storage()) is not None:
             show_pool(opened)
 

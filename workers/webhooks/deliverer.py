@@ -15,14 +15,14 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from domain.webhooks.retry_schedule import TRIED_FOR, next_try, rest
+from domain.webhooks.retry_schedule import RETRY_WINDOW, next_try, rest
 from projections.database.errors import StorageUnavailableError
 from projections.repositories.webhook_deliveries import Deliveries, DueDelivery, Note, Standing, Taken, Tried
 from projections.repositories.webhook_endpoints import Endpoints, WhyDisabled
 from projections.repositories.webhook_secrets import HookSecrets
 from projections.storage.bootstrap import Storage
 from projections.telemetry.metrics import ERRORS, WEBHOOK_DELIVERIES
-from workers.http_client.client import Poster
+from workers.http_client.client import PinnedHttpClient
 from workers.webhooks.message import Sender, Sent
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Deliverer:
     _ending: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def over(cls, storage: Storage, poster: Poster, chance: Callable[[], float], runner: UUID) -> "Deliverer":
+    def over(cls, storage: Storage, poster: PinnedHttpClient, chance: Callable[[], float], runner: UUID) -> "Deliverer":
         """One over a database; its threads begin with their first work."""
         return cls(
             deliveries=Deliveries(storage),
@@ -197,4 +197,4 @@ class Deliverer:
 
 def _took_nothing(standing: Standing, now: datetime) -> bool:
     """Whether an endpoint has taken no message for as long as one is tried."""
-    return standing.succeeded_at is None or standing.succeeded_at <= now - TRIED_FOR
+    return standing.succeeded_at is None or standing.succeeded_at <= now - RETRY_WINDOW

@@ -15,7 +15,7 @@ import msgspec
 from domain.webhooks.signatures import sign
 from projections.repositories.webhook_deliveries import TEST_TYPE, DueDelivery
 from projections.telemetry.metrics import WEBHOOK_SECONDS
-from workers.http_client.client import NotSentError, Poster, UnansweredError, wait_of
+from workers.http_client.client import NotSentError, PinnedHttpClient, UnansweredError, parse_retry_after
 
 OK, REDIRECTS, REFUSALS, FAULTS = 200, 300, 400, 500
 GONE, THROTTLED = 410, 429
@@ -53,7 +53,7 @@ class Sent(NamedTuple):
         return self.outcome not in {"taken", "gone", "refused", "redirected"}
 
 
-class _Thin(msgspec.Struct, frozen=True):
+class EventEnvelope(msgspec.Struct, frozen=True):
     """What a message tells of an event, whatever else that holds and of whichever version it is."""
 
     at: datetime
@@ -64,11 +64,11 @@ class _Thin(msgspec.Struct, frozen=True):
 class Sender:
     """Sends messages; for any number of threads."""
 
-    poster: Poster
+    poster: PinnedHttpClient
 
     def send(self, url: str, secrets: Sequence[str], one: DueDelivery, now: datetime) -> Sent:
         """Send a message about an event."""
-        return self._post(url, secrets, f"msg_{one.delivery_id.hex}", message_of(one), now)
+        return self._post(url, secrets, f"msg_{one.delivery_id.hex}", render_message(one), now)
 
     def test(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> Sent:
         """Send a message about nothing."""
@@ -80,7 +80,11 @@ class Sender:
         status, asked_s = None, None
         try:
             answer = self.poster.post(url, sign(secrets, message_id, now, body), body)
-            status, asked_s, outcome = answer.status, wait_of(answer.retry_after, now), word_of(answer.status)
+            status, asked_s, outcome = (
+                answer.status,
+                parse_retry_after(answer.retry_after, now),
+                status_label(answer.status),
+            )
         except NotSentError as not_sent:
             outcome = not_sent.reason
         except UnansweredError as unanswered:
@@ -90,16 +94,16 @@ class Sender:
         return Sent(outcome, status, int(seconds * 1000), asked_s if outcome in {"throttled", "server_error"} else None)
 
 
-def message_of(one: DueDelivery) -> bytes:
+def render_message(one: DueDelivery) -> bytes:
     """The body, equal to the last byte on every try."""
-    thin = msgspec.json.decode(one.state, type=_Thin)
+    thin = msgspec.json.decode(one.state, type=EventEnvelope)
     data = {"code_id": one.code_id, "version": one.version, "position": one.position}
     if thin.reservation_id is not None:
         data["reservation_id"] = thin.reservation_id
     return msgspec.json.encode({"type": one.topic.partition(":")[0], "timestamp": thin.at, "data": data})
 
 
-def word_of(status: int) -> str:
+def status_label(status: int) -> str:
     """What a status means (Standard Webhooks 1.0: success is 2xx alone, 410 ends it, redirects are no success)."""
     if OK <= status < REDIRECTS:
         return "taken"

@@ -9,7 +9,7 @@ import typer
 from api.auth.scopes import RANK, SCOPES, Role, Scope
 from api.cli.arguments import READ_DAYS, JsonFlag, name_of
 from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
-from api.use_cases.administration.create_api_key import KeyWish, make_key, revoke_key
+from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
 from projections.repositories.api_keys import ApiKeys, KeyLine
 from projections.terminal.tables import show, table
 from projections.terminal.text import say
@@ -39,11 +39,11 @@ def create(
     json: JsonFlag = False,
 ) -> int:
     """Make an API key. Its secret is printed here, once, and kept as a digest only."""
-    wish = KeyWish(name_of(name, "name"), _role(role, scope), _scopes(scope), days)
+    wish = ApiKeyRequest(name_of(name, "name"), _role(role, scope), _scopes(scope), days)
     session: Session = context.obj
     key_id = uuid4()
     with session.open() as ledger:
-        secret = make_key(ledger.action(), wish, key_id)
+        secret = create_api_key(ledger.action(), wish, key_id)
     if json:
         print_json({"id": key_id, "key": secret, "role": wish.role, "scopes": wish.scopes or None, "days": days})
     else:

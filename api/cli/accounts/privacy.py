@@ -11,7 +11,7 @@ from api.cli.context import EXIT_REFUSED, EXIT_USAGE, OpenLedger, Session, compl
 from api.settings import ApiSettings
 from api.use_cases.erase_person import Forgetting, Forgotten
 from domain.values.identifiers import EmailAddress
-from projections.privacy.erasure import ForgottenList, ForgottenListError
+from projections.privacy.erasure import ErasedIdsFile, ForgottenListError
 from projections.privacy.key_rotation import KeyRotation
 from projections.terminal.tables import progress_bar
 from projections.terminal.text import say
@@ -45,7 +45,7 @@ def forget(
     with session.open() as ledger:
         forgetting = Forgetting(
             storage=ledger.storage,
-            forgotten=ForgottenList(ledger.settings.forgotten),
+            forgotten=ErasedIdsFile(ledger.settings.forgotten),
             context=ledger.context,
             new_id=uuid4,
             mailbox=ApiSettings().mailbox,

@@ -14,8 +14,8 @@ from api.cli.arguments import JsonFlag, address_of
 from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from projections.repositories.audit_log import Action
-from projections.repositories.staff_accounts import Accounts, LastAdminError
-from projections.repositories.staff_sessions import StaffDesk
+from projections.repositories.staff_accounts import LastAdminError, StaffAccountRepository
+from projections.repositories.staff_sessions import StaffSessionRepository
 from projections.terminal.tables import show, table
 from projections.terminal.text import say
 
@@ -66,7 +66,7 @@ def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
     """List who is on the staff, in order of coming."""
     session: Session = context.obj
     with session.open() as ledger:
-        found = Accounts(ledger.storage).page(OLDEST, LISTED_MAX)
+        found = StaffAccountRepository(ledger.storage).page(OLDEST, LISTED_MAX)
     if json:
         listed = [(line.staff_id, line.address, line.role, line.created_at) for line in found]
         print_json([dict(zip(("id", "email", "role", "created_at"), line, strict=True)) for line in listed])
@@ -127,7 +127,7 @@ def _change(
     """Change one account; `told` is what the JSON document says in addition to whose it is."""
     address = address_of(email)
     with session.open() as ledger:
-        account = StaffDesk(ledger.storage).account(address)
+        account = StaffSessionRepository(ledger.storage).account(address)
         try:
             if account is None or not change(ledger.action(), account.staff_id):
                 complain("nobody on the staff has this address: `ledger staff list` shows who is")

@@ -30,16 +30,16 @@ from api.cli.context import (
     print_json_line,
 )
 from api.use_cases.code_history import history_of, line_of
-from api.use_cases.issue_codes import Issued, QuickLetters, Terms, issuing
+from api.use_cases.issue_codes import BufferedRandom, Issued, Terms, issuing
 from domain.command_bus import Done
 from domain.commands.reservation.refund import RefundReservation
 from domain.errors import Refusal, ReservationNotRefundable
-from domain.values.identifiers import shown_code
+from domain.values.identifiers import format_code
 from domain.values.number_bounds import Bounds
 from projections.repositories.notes import Notes
 from projections.terminal.tables import progress_bar, show, styled, table
 from projections.terminal.text import say, write_document
-from projections.vault.random_source import POOL
+from projections.vault.random_source import RANDOM
 
 LIVE_MAX = 100_000
 FOLLOW_S = 0.5
@@ -92,7 +92,9 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
             rebinds_max=rebinds,
         )
         task = bar.add_task("issuing", total=count)
-        made = issuing(ledger.storage, terms, count, ledger.context(), POOL.uuid, QuickLetters(), prefix=prefix.upper())
+        made = issuing(
+            ledger.storage, terms, count, ledger.context(), RANDOM.uuid, BufferedRandom(), prefix=prefix.upper()
+        )
         try:
             (_print_json_codes if json else _print_codes)(made, lambda done: bar.advance(task, done))
         except (OSError, KeyboardInterrupt):
@@ -211,7 +213,7 @@ def reset_failed(
         before = history_of(ledger.reader, code_id, ledger.now(), ledger.language)
         if before is None:
             raise AssertionError("a code that was found has a history")
-        text = shown_code(ledger.reader.code_text(code_id) or str(code_id))
+        text = format_code(ledger.reader.code_text(code_id) or str(code_id))
         shown = before["used_count"] + before["reserved"]
         report: dict[str, Any] = {
             "code": text,
@@ -258,7 +260,7 @@ def _add_private_texts(ledger: OpenLedger, document: dict[str, Any], code_id: UU
 def _print_history(document: dict[str, Any], text: str | None) -> None:
     limit = "unlimited" if document["max_uses"] is None else f"of {document['max_uses']}"
     balance = f"used {document['used_count']} {limit}, reserved {document['reserved']}"
-    head = styled(shown_code(text) if text else str(document["id"]), "bold")
+    head = styled(format_code(text) if text else str(document["id"]), "bold")
     numbers = [("used", "right"), ("reserved", "right")]
     fixed = ("time (UTC)", "used", "reserved")
     listed = table("time (UTC)", "event", *numbers, "what happened", fixed=fixed)

@@ -24,7 +24,7 @@ from api.code_import.row_parser import COLUMNS
 from api.use_cases.issue_codes import AT_ONCE, Terms
 from domain.commands.context import Context
 from projections.terminal.text import say
-from projections.vault.random_source import POOL
+from projections.vault.random_source import RANDOM
 
 EXIT_FOUND = 1
 CONNECTIONS = AT_ONCE + 1
@@ -115,7 +115,7 @@ class _Run:
                     records=self._records,
                     usual=self._usual,
                     context=self._context,
-                    new_id=POOL.uuid,
+                    new_id=RANDOM.uuid,
                     progress=steps.at,
                 )
             )

@@ -9,7 +9,7 @@ from msgspec.structs import asdict, replace
 
 from api.cli.arguments import JsonFlag, moment_of
 from api.cli.context import OpenLedger, Session, local_time, print_json
-from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_hurt, give_back, parts_of
+from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_affected, give_back, parts_of
 from projections.terminal.tables import progress_bar, show, styled, table
 from projections.terminal.text import say
 
@@ -46,7 +46,7 @@ def refund_outage(
     correlation_id = uuid4() if apply else None
     refunded = 0
     with session.open() as ledger:
-        found = list(find_hurt(ledger.reader, window, include_sent=include_sent))
+        found = list(find_affected(ledger.reader, window, include_sent=include_sent))
         if correlation_id is not None:
             refunded = _refund(ledger, found, correlation_id, include_sent=include_sent)
     if json:

@@ -20,8 +20,8 @@ from projections.monitoring.health_checks import (
     tries_lately,
 )
 from projections.privacy.key_export_log import not_exported
-from projections.storage.bootstrap import check_keys
-from projections.transparency_log.checkpoint_file import check_published
+from projections.storage.bootstrap import verify_key_rings
+from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 
 SKEW_S_MAX = 2.0
 """Leases use the database's clock alone; beyond this, times in logs and mails begin to contradict the ledger's."""
@@ -116,7 +116,7 @@ def _role(url: str) -> Finding:
 def _keys(url: str, settings: LedgerSettings) -> Finding:
     vault = settings.open_vault()
     try:
-        check_keys(url, vault)
+        verify_key_rings(url, vault)
     except WrongKeysError as wrong:
         return Finding(
             "key rings", "wrong", str(wrong), "restore LEDGER_PEPPERS and LEDGER_MASTER_KEYS from their copy"
@@ -147,7 +147,7 @@ def _checkpoints(url: str, settings: LedgerSettings) -> Finding:
         remedy = "LEDGER_CHECKPOINT_FILE names a file, best on another disk; it shows when an older state was restored"
         return Finding("checkpoints", "skipped", "not checked: none are kept outside the database", remedy)
     try:
-        made = check_published(url, settings.checkpoint_file)
+        made = verify_checkpoint_file(url, settings.checkpoint_file)
     except OlderStateError as older:
         found, _, remedy = str(older).partition("; ")
         return Finding("checkpoints", "wrong", found, remedy)

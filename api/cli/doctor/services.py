@@ -14,8 +14,8 @@ from api.cli.doctor.finding import Finding, Findings
 from api.cli.embedded.state_file import State
 from api.settings import ApiSettings
 from projections.config.settings import LedgerSettings
-from workers.channels.smtp.server_url import MailServerAddress, is_null
-from workers.monitoring.broker_watch import BEATS, is_nearly_full
+from workers.channels.smtp.server_url import SmtpServerUrl, is_null
+from workers.monitoring.broker_watch import HEARTBEAT_KEYS, is_nearly_full
 from workers.monitoring.mail_server_watch import why_unreachable
 from workers.settings import WorkerSettings
 
@@ -45,14 +45,14 @@ def broker_findings(redis_url: str) -> Findings:
     try:
         with client:
             info = client.info()
-            signs = cast("list[Any]", client.mget(list(BEATS.values())))
+            signs = cast("list[Any]", client.mget(list(HEARTBEAT_KEYS.values())))
     except redis.RedisError as away:
         remedy = "start Redis or Valkey (embedded: `ledger up`), or correct REDIS_URL; redeems are taken meanwhile"
         yield Finding("broker", "wrong", f"{where} can't be reached: {away}", remedy)
         yield from skipped(("worker", "beat", "tasks"), "the broker can't be reached")
         return
     yield _broker(where, info)
-    alive = dict(zip(BEATS, signs, strict=True))
+    alive = dict(zip(HEARTBEAT_KEYS, signs, strict=True))
     yield _sign("worker", alive["worker"], "ready", REMEDY_WORKER)
     yield _sign("beat", alive["beat"], "ticks", REMEDY_BEAT)
     yield _tasks(redis_url)
@@ -85,7 +85,7 @@ def mail_finding(settings: LedgerSettings, state: State | None) -> Finding:
     url = settings.smtp_url.get_secret_value()
     if is_null(url):
         return Finding("mail server", "ok", "null://: every mail is dropped, as for a load test")
-    server = MailServerAddress.parse(url)
+    server = SmtpServerUrl.parse(url)
     if (away := why_unreachable(server)) is not None:
         remedy = "start it, or correct LEDGER_SMTP_URL; invitations wait until their deadline"
         return Finding("mail server", "wrong", f"{server} can't be reached: {away}", remedy)

@@ -98,9 +98,9 @@ def _start_servers(
 
 def _forget_signs_of_life(broker: valkey.Valkey) -> None:
     """Those of the last run: worker and beat of this one are not there before they say so."""
-    from workers.monitoring.broker_watch import BEATS  # noqa: PLC0415 - its client loads while servers start
+    from workers.monitoring.broker_watch import HEARTBEAT_KEYS  # noqa: PLC0415 - its client loads while servers start
 
-    broker.forget(*BEATS.values())
+    broker.forget(*HEARTBEAT_KEYS.values())
 
 
 def _wait_for(name: str, server: _Server, supervisor: Supervisor) -> None:
@@ -120,8 +120,8 @@ def _open_database(env: Mapping[str, str], owner_url: str) -> str:
     from api.settings import ApiSettings  # noqa: PLC0415 - what follows loads while the servers start
     from projections.database.errors import RolesMissingError, StorageUnavailableError  # noqa: PLC0415 - as above
     from projections.database.migrations import check_schema, migrate  # noqa: PLC0415 - as above
-    from projections.storage.bootstrap import check_keys  # noqa: PLC0415 - as above
-    from projections.transparency_log.checkpoint_file import check_published  # noqa: PLC0415 - as above
+    from projections.storage.bootstrap import verify_key_rings  # noqa: PLC0415 - as above
+    from projections.transparency_log.checkpoint_file import verify_checkpoint_file  # noqa: PLC0415 - as above
     from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 
     os.environ.update(env)
@@ -138,8 +138,8 @@ def _open_database(env: Mapping[str, str], owner_url: str) -> str:
             # A folder of before there were roles: its owner may not make them, and doctor says so.
             database_url = owner_url
         check_schema(database_url)
-        check_keys(database_url, vault)
-        check_published(database_url, settings.checkpoint_file)
+        verify_key_rings(database_url, vault)
+        verify_checkpoint_file(database_url, settings.checkpoint_file)
     except StorageUnavailableError as away:
         raise StackError(f"{away} Start that server, or unset DATABASE_URL for a private one.") from away
     return database_url

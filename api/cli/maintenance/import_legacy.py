@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from api.cli.arguments import JsonFlag
 from api.cli.context import EXIT_SERVICE, EXIT_USAGE, OpenLedger, Session, complain, print_json
 from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, Finding, FindingKind, Tally
-from api.legacy_import.importer import MovingIn, Plan
+from api.legacy_import.importer import LegacyImporter, Plan
 from api.legacy_import.report import report_file
 from domain.commands.context import Context
 from projections.legacy.source import LegacySourceError, OldSystem, open_old_system
@@ -121,7 +121,7 @@ def _run(
         return replace(ledger.context(), actor="import", correlation_id=correlation_id)
 
     plan = Plan(apply=apply, language=ledger.settings.default_language, now=now, new_id=uuid4, **options)
-    moving = MovingIn(ledger.storage, ledger.reader, plan)
+    moving = LegacyImporter(ledger.storage, ledger.reader, plan)
     listed: dict[FindingKind, list[Finding]] = {kind: [] for kind in FINDING_KINDS}
     with _progress(old.count(), apply=apply) as step, report_file(report, moving.tally) as write:
         for finding in moving.run(old, step):

@@ -15,12 +15,12 @@ from projections.database.roles import check_owner
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.rebuild.command import run_rebuild
 from projections.rebuild.rebuild import LISTED_MAX, Wish
-from projections.replay.worker_pool import WORKERS_MAX, stand_back, workers_here
-from projections.storage.bootstrap import check_keys
+from projections.replay.worker_pool import WORKERS_MAX, lower_priority, workers_here
+from projections.storage.bootstrap import verify_key_rings
 from projections.terminal.tables import PlainTable, show, styled, table
 from projections.transparency_log.checkpoints import public_keys
 from projections.verification.command import grace_of, run_verify
-from projections.verification.merkle_check import Outside
+from projections.verification.merkle_check import ExternalEvidence
 
 WorkersOption = Annotated[
     int | None,
@@ -59,7 +59,7 @@ def rebuild(
     names = frozenset(projection or PROJECTIONS)
     if unknown := sorted(names - set(PROJECTIONS)):
         raise typer.BadParameter(f"no projection {unknown[0]}: there are {', '.join(PROJECTIONS)}")
-    stand_back()
+    lower_priority()
     session: Session = context.obj
     database_url = session.settings().owner_url
     check_schema(database_url)
@@ -79,15 +79,15 @@ def verify(
     json: JsonFlag = False,
 ) -> int:
     """Compare every row with a fold of the log, and every event with every rule. Exit code 1: something is wrong."""
-    stand_back()
+    lower_priority()
     session: Session = context.obj
     settings = session.settings()
     database_url = settings.database_url.get_secret_value()
     check_schema(database_url)
     grace = grace_of(settings.lease_s, settings.sweep_s)
     vault = settings.open_vault()
-    check_keys(database_url, vault)
-    outside = Outside(public_keys(vault.rings["master"]), settings.checkpoint_file, vault)
+    verify_key_rings(database_url, vault)
+    outside = ExternalEvidence(public_keys(vault.rings["master"]), settings.checkpoint_file, vault)
     return run_verify(database_url, grace, limit, outside, workers, as_json=json, out=sys.stdout, err=sys.stderr)
 
 

@@ -21,11 +21,11 @@ from projections.database.roles import check_owner
 from projections.rebuild.command import ProgressLines
 from projections.replay.observer import PoisonEventError
 from projections.repositories.audit_log import Act
-from projections.storage.bootstrap import check_keys
+from projections.storage.bootstrap import verify_key_rings
 from projections.transfer.checksummed_lines import DamagedFileError
 from projections.transfer.log_export import Exported, export_log
 from projections.transfer.log_import import NotEmptyError, import_log
-from projections.transfer.vault_transfer import Moved, export_vault, import_vault
+from projections.transfer.vault_transfer import TransferCounts, export_vault, import_vault
 
 FileArgument = Annotated[Path, typer.Argument(help="The file; - for stdin.")]
 
@@ -107,7 +107,7 @@ def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag
     check_owner(url)
     session: Session = context.obj
     rings = session.settings().open_vault()
-    check_keys(url, rings)
+    verify_key_rings(url, rings)
     try:
         with _progress(json=json) as progress, _read(file) as source:
             done = import_vault(url, source, rings, progress)
@@ -165,7 +165,7 @@ def _tell_log(done: Exported, verb: str, *, json: bool) -> None:
     )
 
 
-def _tell_vault(done: Moved, verb: str, *, json: bool) -> None:
+def _tell_vault(done: TransferCounts, verb: str, *, json: bool) -> None:
     if json:
         print_json(done._asdict())
         return

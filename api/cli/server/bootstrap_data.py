@@ -17,7 +17,7 @@ from api.use_cases.issue_codes import Terms, issue_codes
 from domain.commands.context import Context
 from domain.values.identifiers import EmailAddress
 from projections.config.settings import LedgerSettings
-from projections.database.roles import become_keeper_of_the_vault
+from projections.database.roles import assume_eraser_role
 from projections.sql.repositories import RepositoriesSql
 from projections.storage.bootstrap import Storage
 
@@ -83,7 +83,7 @@ def _enter(storage: Storage, made: Mapping[str, str]) -> None:
     with storage.datastore.get_connection() as conn, conn.transaction():
         clock.refresh(conn)
         now = clock.now()
-        become_keeper_of_the_vault(conn)
+        assume_eraser_role(conn)
         conn.execute(RepositoriesSql.insert_api_key, (uuid4(), digest, "admin", now))
         row: tuple[Any, ...] = (staff_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
         password_hash = password_hasher().hash(made["staff_password"])

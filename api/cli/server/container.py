@@ -18,9 +18,9 @@ from projections.config.settings import LedgerSettings
 from projections.database.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
 from projections.database.migrations import check_schema, migrate
 from projections.database.roles import owns_schema
-from projections.storage.bootstrap import check_keys
+from projections.storage.bootstrap import verify_key_rings
 from projections.telemetry import multiprocess
-from projections.transparency_log.checkpoint_file import check_published
+from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 
 PAUSE_S = 1.0
 
@@ -73,8 +73,8 @@ def run(
     if component == "migrate":
         return
     url = settings.database_url.get_secret_value()
-    check_keys(url, settings.open_vault())
-    check_published(url, settings.checkpoint_file)
+    verify_key_rings(url, settings.open_vault())
+    verify_checkpoint_file(url, settings.checkpoint_file)
     if (folder := multiprocess.folder()) is not None:
         multiprocess.wipe(folder)
     command = [sys.executable, "-m", *COMMANDS[component]]

@@ -14,9 +14,9 @@ from itertools import islice
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from api.use_cases.issue_codes import NEW, Order, Terms, TextTakenError, Usage, issue_orders
+from api.use_cases.issue_codes import NEW, CodeOrder, Terms, TextTakenError, Usage, issue_batch
 from domain.commands.context import Context
-from domain.values.identifiers import draw_code
+from domain.values.identifiers import generate_code
 from domain.values.timestamps import clamped
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.code_list import CodeList
@@ -166,7 +166,7 @@ class BatchRunner:
         for looks in range(1, LOOKS_MAX + 1):
             fresh, orders, refused = self._weigh(batch, start, rows, seen)
             try:
-                issue_orders(self._storage, orders, self._context(batch))
+                issue_batch(self._storage, orders, self._context(batch))
             except TextTakenError:
                 if looks == LOOKS_MAX:
                     raise
@@ -177,7 +177,7 @@ class BatchRunner:
 
     def _weigh(
         self, batch: Batch, start: int, rows: Sequence[Row], before: set[bytes]
-    ) -> tuple[set[bytes], list[Order], list[tuple[int, str]]]:
+    ) -> tuple[set[bytes], list[CodeOrder], list[tuple[int, str]]]:
         """What of a slice can be issued: digests of its texts, the orders, and the refused lines with their reasons."""
         vault, fresh = self._storage.vault, set[bytes]()
         refused: list[tuple[int, str]] = []
@@ -193,7 +193,7 @@ class BatchRunner:
             elif known.intersection(own):
                 refused.append((row.line, "exists"))
             else:
-                orders.append(Order(code_id_of(batch.batch_id, nth), row.text, row.terms, row.usage))
+                orders.append(CodeOrder(code_id_of(batch.batch_id, nth), row.text, row.terms, row.usage))
             if is_file:
                 fresh.update(own)
         return fresh, orders, refused
@@ -210,7 +210,7 @@ class BatchRunner:
             note_id=batch.text_id,
         )
         for nth in range(batch.done, batch.wanted):
-            yield Row(nth + 1, batch.prefix + draw_code(self._letters), terms)
+            yield Row(nth + 1, batch.prefix + generate_code(self._letters), terms)
 
     def _context(self, batch: Batch) -> Context:
         return Context(

@@ -36,7 +36,7 @@ def save_group(action: Action, groups: Groups, group: Group) -> None:
     def change(record: Recorder) -> None:
         before, took = groups.find(group.name) or Group(name=group.name), groups.takes_rebinds(group.name)
         groups.save(group, action.now)
-        groups.let_take_rebinds(group.name, allowed=group.takes_rebinds)
+        groups.set_accepts_rebinds(group.name, allowed=group.takes_rebinds)
         details = changed(
             target=(before.accept_target, group.accept_target),
             takes_rebinds=(took, group.takes_rebinds),

@@ -18,7 +18,7 @@ SCOPED: Final = "scoped"
 """In the place of a role, of keys that name their scopes."""
 
 
-class KeyWish(NamedTuple):
+class ApiKeyRequest(NamedTuple):
     """What a key is to be: a role or scopes, one of both. `days`: how long it opens anything; None for ever."""
 
     name: str
@@ -27,7 +27,7 @@ class KeyWish(NamedTuple):
     days: int | None
 
 
-def make_key(action: Action, wish: KeyWish, key_id: UUID) -> str | None:
+def create_api_key(action: Action, wish: ApiKeyRequest, key_id: UUID) -> str | None:
     """Make a key, with its line in the audit log.
 
     Args:
@@ -80,5 +80,5 @@ def revoke_key(action: Action, key_id: UUID) -> bool:
     return action.perform(change)
 
 
-def _end_of(action: Action, wish: KeyWish) -> datetime | None:
+def _end_of(action: Action, wish: ApiKeyRequest) -> datetime | None:
     return None if wish.days is None else action.now + timedelta(days=wish.days)

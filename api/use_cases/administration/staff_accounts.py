@@ -5,8 +5,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from projections.repositories.audit_log import Action, Recorder, changed, told
-from projections.repositories.staff_accounts import Accounts
-from projections.repositories.staff_sessions import StaffDesk
+from projections.repositories.staff_accounts import StaffAccountRepository
+from projections.repositories.staff_sessions import StaffSessionRepository
 from projections.vault.vault import FoundDraft
 
 
@@ -22,7 +22,7 @@ def add_staff(action: Action, draft: FoundDraft, password_hash: str, role: str) 
     """Add a staff account; its id, or None if the email address has one."""
 
     def change(record: Recorder) -> UUID | None:
-        staff_id = Accounts(action.storage).add(draft, password_hash, role, action.now)
+        staff_id = StaffAccountRepository(action.storage).add(draft, password_hash, role, action.now)
         if staff_id is not None:
             record("added_staff", staff_id, told(role=role))
         return staff_id
@@ -38,7 +38,7 @@ def set_staff_role(action: Action, staff_id: UUID, role: str) -> bool:
     """
 
     def change(record: Recorder) -> bool:
-        before = Accounts(action.storage).set_role(staff_id, role)
+        before = StaffAccountRepository(action.storage).set_role(staff_id, role)
         if before is not None:
             record("changed_role", staff_id, changed(role=(before, role)) or told(role=role))
         return before is not None
@@ -50,7 +50,7 @@ def set_new_password(action: Action, staff_id: UUID, password_hash: str) -> bool
     """Set a password for somebody else, which ends their sessions; False if there is no such account."""
 
     def change(record: Recorder) -> bool:
-        is_done = Accounts(action.storage).set_password(staff_id, password_hash)
+        is_done = StaffAccountRepository(action.storage).set_password(staff_id, password_hash)
         if is_done:
             record("reset_password", staff_id)
         return is_done
@@ -62,8 +62,10 @@ def change_own_password(action: Action, staff_id: UUID, password_hash: str, sess
     """Set one's own password: all sessions end, and a new one begins."""
 
     def change(record: Recorder) -> None:
-        Accounts(action.storage).set_password(staff_id, password_hash)
-        StaffDesk(action.storage).open_session(session.digest, staff_id, action.now, session.expires_at, session.before)
+        StaffAccountRepository(action.storage).set_password(staff_id, password_hash)
+        StaffSessionRepository(action.storage).open_session(
+            session.digest, staff_id, action.now, session.expires_at, session.before
+        )
         record("changed_password")
 
     action.perform(change)
@@ -77,7 +79,7 @@ def remove_staff(action: Action, staff_id: UUID) -> bool:
     """
 
     def change(record: Recorder) -> bool:
-        is_done = Accounts(action.storage).remove(staff_id, action.now)
+        is_done = StaffAccountRepository(action.storage).remove(staff_id, action.now)
         if is_done:
             record("removed_staff", staff_id)
         return is_done
@@ -89,7 +91,9 @@ def begin_session(action: Action, staff_id: UUID, session: NewSession) -> None:
     """Sign a staff member in."""
 
     def change(record: Recorder) -> None:
-        StaffDesk(action.storage).open_session(session.digest, staff_id, action.now, session.expires_at, session.before)
+        StaffSessionRepository(action.storage).open_session(
+            session.digest, staff_id, action.now, session.expires_at, session.before
+        )
         record("signed_in")
 
     action.perform(change)
@@ -99,7 +103,7 @@ def end_session(action: Action, digest: bytes) -> None:
     """Sign out."""
 
     def change(record: Recorder) -> None:
-        if StaffDesk(action.storage).end_session(digest) is not None:
+        if StaffSessionRepository(action.storage).end_session(digest) is not None:
             record("signed_out")
 
     action.perform(change)

@@ -20,8 +20,8 @@ from api.schemas.resources import CodePage, CodeView, History, IssuedCode, Issue
 from api.schemas.timestamps import LooseTimestamp, Timestamp
 from api.use_cases.code_history import code_of, code_view, csv_of_history, empty_history, history_of, view_of_code
 from api.use_cases.explain_balance import Explanation, csv_of, explanation_of
-from api.use_cases.idempotent_issue import KeyedIssue, issue_key, issue_once
-from api.use_cases.issue_codes import Issued, QuickLetters, Terms, issuing
+from api.use_cases.idempotent_issue import IdempotentIssue, issue_idempotently, issue_key
+from api.use_cases.issue_codes import BufferedRandom, Issued, Terms, issuing
 from api.use_cases.services import Services
 from domain.commands.code.change_terms import terms_of
 from domain.commands.context import Context
@@ -76,8 +76,10 @@ async def issue(
     def issue_all() -> list[Issued]:
         if key is None:
             return _issue(services, body, context)
-        wish = KeyedIssue(key=key, terms=_terms(body), count=body.count, prefix=body.prefix.upper(), note=body.note)
-        return issue_once(services.action(caller), wish, context, QuickLetters())
+        wish = IdempotentIssue(
+            key=key, terms=_terms(body), count=body.count, prefix=body.prefix.upper(), note=body.note
+        )
+        return issue_idempotently(services.action(caller), wish, context, BufferedRandom())
 
     issued = await services.read(issue_all, ISSUE_S_MAX)
     return [IssuedCode(code=code.text, id=code.code_id) for code in issued]
@@ -88,7 +90,7 @@ def _issue(services: Services, body: IssueRequest, context: Context) -> list[Iss
     if note is not None:
         Notes(services.storage).keep(note)
     terms = replace(_terms(body), note_id=note.text_id if note else None)
-    prefix, letters = body.prefix.upper(), QuickLetters()
+    prefix, letters = body.prefix.upper(), BufferedRandom()
     batches = issuing(services.storage, terms, body.count, context, services.new_id, letters, prefix)
     return [code for batch in batches for code in batch]
 

@@ -57,7 +57,7 @@ class AnswerRedeem(Protocol):
 AnswerDefect = Callable[[Exception, Scope, Receive, Send], Awaitable[None]]
 
 
-class _Asked(NamedTuple):
+class RedeemHeaders(NamedTuple):
     """Headers that a redeem looks at."""
 
     is_plain: bool
@@ -65,7 +65,7 @@ class _Asked(NamedTuple):
     key: str | None
 
 
-class ShortWay:
+class FastRedeemMiddleware:
     """Takes requests to one path from the application inside.
 
     Args:
@@ -102,7 +102,9 @@ class ShortWay:
         scope["ledger_route"] = self.path
         await self._answer(body, asked, scope, receive, send)
 
-    async def _answer(self, body: RedeemRequest, asked: _Asked, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self, body: RedeemRequest, asked: RedeemHeaders, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         services = self.services()
         language = pick_language(asked.accept_language, services.settings.default_language)
         try:
@@ -130,7 +132,7 @@ _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 
 
-def _read_headers(scope: Scope) -> _Asked:
+def _read_headers(scope: Scope) -> RedeemHeaders:
     """What the headers ask for; plain is JSON of a declared length, and each header at most once."""
     is_json = has_length = False
     language = key = None
@@ -143,9 +145,9 @@ def _read_headers(scope: Scope) -> _Asked:
             language = value.decode("latin-1")
         elif name == b"idempotency-key":
             if key is not None or len(value) > KEY_LENGTH_MAX:
-                return _Asked(is_plain=False, accept_language=None, key=None)
+                return RedeemHeaders(is_plain=False, accept_language=None, key=None)
             key = value.decode("latin-1")
-    return _Asked(is_json and has_length, language, key)
+    return RedeemHeaders(is_json and has_length, language, key)
 
 
 def _read_body(message: Message) -> RedeemRequest | None:

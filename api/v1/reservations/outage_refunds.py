@@ -12,7 +12,7 @@ from api.errors import malformed
 from api.http.dependencies import MayRefund, TheServices
 from api.schemas.resources import Asked, Problem
 from api.schemas.timestamps import Timestamp
-from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Window, find_hurt, give_back, parts_of
+from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Window, find_affected, give_back, parts_of
 from api.use_cases.services import Caller, Services
 
 LISTED_MAX = 1000
@@ -79,7 +79,7 @@ async def refunds(body: OutageRequest, services: TheServices, caller: MayRefund)
 
 def _undo(services: Services, body: OutageRequest, caller: Caller) -> OutageView:
     window = Window(start=body.from_, end=body.to, channel=body.channel, server=body.server)
-    found = list(find_hurt(services.reader, window, include_sent=body.include_sent))
+    found = list(find_affected(services.reader, window, include_sent=body.include_sent))
     part, refunded = found[:LISTED_MAX], 0
     correlation_id = services.new_id() if body.apply else None
     for batch in parts_of(part, REFUNDED_AT_ONCE) if body.apply else ():

@@ -15,17 +15,17 @@ from pydantic import BaseModel, Field, ValidationError
 
 from api.errors import ProblemError
 from api.http.dependencies import TheServices, request_id_of
-from api.http.validation_errors import faults_of
+from api.http.validation_errors import field_errors
 from api.schemas.numbers import Strict
 from api.schemas.resources import BounceReason, Problem
 from api.schemas.timestamps import Timestamp
 from api.use_cases.services import Caller, Services
 from domain.command_bus import Command
-from domain.commands.access.record_removal import RecordRemoval
+from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.delivery.accept_invite import CALLBACK, AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.model.reservation import PublicState
-from domain.webhooks.signatures import Signed, fault_of
+from domain.webhooks.signatures import SignatureHeaders, verification_error
 from projections.repositories.group_channels import CallbackRefusal, ChannelLine, Channels
 from projections.repositories.webhook_secrets import HookSecrets
 from projections.telemetry.metrics import CALLBACKS
@@ -109,7 +109,7 @@ async def callback(channel_id: UUID, request: Request, services: TheServices) ->
         CALLBACKS.labels("unknown").inc()
         raise ProblemError("NOT_FOUND")
     desk = _Desk(services, channels, channel, request_id_of(request))
-    found = await desk.checked(Signed.of(request.headers), body)
+    found = await desk.checked(SignatureHeaders.of(request.headers), body)
     try:
         done = await services.execute(desk.command(found))
     except ProblemError as problem:
@@ -130,7 +130,7 @@ class _Desk:
         self._channel = channel
         self._request_id = request_id
 
-    async def checked(self, signed: Signed, body: bytes) -> Callback:
+    async def checked(self, signed: SignatureHeaders, body: bytes) -> Callback:
         """The report, if it is the other side's own, of now, and about an invitation of its group.
 
         Raises:
@@ -138,13 +138,13 @@ class _Desk:
         """
         services, channel_id = self._services, self._channel.channel_id
         secrets = await services.read(lambda: HookSecrets(services.storage).valid(channel_id, services.now()))
-        if (fault := fault_of(secrets, signed, body, services.now())) is not None:
+        if (fault := verification_error(secrets, signed, body, services.now())) is not None:
             raise await self._refused(fault)
         try:
             found = Callback.model_validate_json(body)
         except ValidationError as error:
             problem = await self._refused("malformed")
-            problem.faults = faults_of({**fault, "loc": ("body", *fault["loc"])} for fault in error.errors())
+            problem.faults = field_errors({**fault, "loc": ("body", *fault["loc"])} for fault in error.errors())
             raise problem from None
         item = await services.read(lambda: services.reader.reservation(found.data.reservation_id))
         if item is None or item.group != self._channel.group:
@@ -170,7 +170,7 @@ class _Desk:
                 occurred_at=data.occurred_at,
             )
         if found.type == "invite.removed":
-            return RecordRemoval(context=context, reservation_id=reservation_id, occurred_at=data.occurred_at)
+            return RecordExternalRemoval(context=context, reservation_id=reservation_id, occurred_at=data.occurred_at)
         reply = services.storage.vault.text(data.reply, services.new_id(), reservation_id) if data.reply else None
         return RecordBounce(
             context=context,

@@ -10,9 +10,9 @@ from fastapi.responses import Response
 from api.auth.scopes import SCOPES, Role
 from api.errors import ProblemError
 from api.http.pagination import LATEST, cursor_of, place_of
-from api.use_cases.administration.create_api_key import SCOPED, KeyWish, make_key, revoke_key
+from api.use_cases.administration.create_api_key import SCOPED, ApiKeyRequest, create_api_key, revoke_key
 from api.web.admin.context import Office, TheOffice
-from api.web.admin.forms import NAME_LENGTH_MAX, Fields, admin_page, gone_to, id_of_nonce, new_nonce
+from api.web.admin.forms import NAME_LENGTH_MAX, Fields, admin_page, gone_to, id_from_nonce, new_nonce
 from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
 from domain.values.number_bounds import DAYS
 
@@ -44,7 +44,7 @@ async def make(
     """Make a key and show its secret, this once: it is kept as a digest only."""
     fields = Fields({"name": name, "role": role, "days": days})
     shown, lasts = fields.text("name", NAME_LENGTH_MAX, is_needed=True), fields.number("days", DAYS)
-    key_id, chosen = id_of_nonce(nonce), [known for known in SCOPES if known in (scope or ())]
+    key_id, chosen = id_from_nonce(nonce), [known for known in SCOPES if known in (scope or ())]
     if key_id is None or role not in {*ROLES, SCOPED}:
         raise ProblemError("MALFORMED")
     if role == SCOPED and not chosen:
@@ -52,8 +52,8 @@ async def make(
     if fields.faults:
         return await _page(request, office, staff, fields, chosen=chosen)
     services, action = office.services, office.services.action(staff.caller(None))
-    wish = KeyWish(shown, next((known for known in ROLES if known == role), None), chosen, lasts)
-    secret = await services.read(lambda: make_key(action, wish, key_id))
+    wish = ApiKeyRequest(shown, next((known for known in ROLES if known == role), None), chosen, lasts)
+    secret = await services.read(lambda: create_api_key(action, wish, key_id))
     made = {"name": shown, "secret": secret}
     return await _page(request, office, staff, Fields({"role": "viewer"}), made=made)
 

@@ -18,7 +18,7 @@ from api.web.staff_auth.rendering import language_of
 from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
 from api.web.support.view_models import masked, state_name
 from domain.ports import Language
-from domain.values.identifiers import shown_code
+from domain.values.identifiers import format_code
 from projections.read_models.code_list import CodeText
 from projections.repositories.issue_batches import Batch
 
@@ -105,4 +105,4 @@ def _shown(text: CodeText | None) -> str:
     """A code's text, or the end of it."""
     if text is None:
         return ""
-    return shown_code(text.text) if text.text else f"…{text.hint}"
+    return format_code(text.text) if text.text else f"…{text.hint}"

@@ -26,7 +26,7 @@ from api.web.admin.forms import (
     new_nonce,
 )
 from api.web.admin.issue import batch_id_of, terms_of
-from api.web.staff_auth.sessions import Admin, Staff, StaleFormError, SupportRoute, is_own_form
+from api.web.staff_auth.sessions import Admin, InvalidFormTokenError, Staff, SupportRoute, is_own_form
 from domain.values.number_bounds import DAYS, REBINDS
 from projections.repositories.issue_batches import Batch, NewBatch
 
@@ -71,7 +71,7 @@ async def take(request: Request, office: TheOffice, staff: Admin) -> Response:
     async with request.form(max_files=1, max_fields=20) as sent:
         fields = Fields({name: value for name, value in sent.items() if isinstance(value, str)})
         if not is_own_form(request, office.desk, request.cookies.get(COOKIE), fields.sent.get("token", "")):
-            raise StaleFormError
+            raise InvalidFormTokenError
         file = sent.get("file")
         data = await file.read() if isinstance(file, UploadFile) else b""
     usual = terms_of(fields, office)

@@ -17,7 +17,7 @@ from projections.read_models.code_list import CodeList
 from projections.repositories.api_keys import ApiKeys
 from projections.repositories.groups import Groups
 from projections.repositories.issue_batches import Batches
-from projections.repositories.staff_accounts import Accounts
+from projections.repositories.staff_accounts import StaffAccountRepository
 
 
 class LetterView(Protocol):
@@ -58,7 +58,7 @@ class Office:
     codes: CodeList
     groups: Groups
     keys: ApiKeys
-    accounts: Accounts
+    accounts: StaffAccountRepository
 
     @classmethod
     def over(cls, services: Services, desk: Desk, post: PostRoom) -> "Office":
@@ -76,7 +76,7 @@ class Office:
             codes=codes,
             groups=Groups(storage),
             keys=ApiKeys(storage),
-            accounts=Accounts(storage),
+            accounts=StaffAccountRepository(storage),
         )
 
 

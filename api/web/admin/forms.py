@@ -36,7 +36,7 @@ def new_nonce() -> str:
     return uuid4().hex
 
 
-def id_of_nonce(nonce: str) -> UUID | None:
+def id_from_nonce(nonce: str) -> UUID | None:
     """The id under which a form's act is kept; None if the form is none of ours."""
     return UUID(nonce) if _NONCE.fullmatch(nonce) else None
 

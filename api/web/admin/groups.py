@@ -17,10 +17,10 @@ from api.web.admin.forms import NAME_LENGTH_MAX, Fields, admin_page, gone_to
 from api.web.admin.group_channel import change_channel, channel_view, renew_channel_secret
 from api.web.security_headers import MAIL_POLICY, security_headers
 from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
-from domain.ports import Accepted, Language, Later, Letter, Outcome, Rejected
-from domain.values.group_name import fault_of_group
+from domain.ports import Accepted, Language, Letter, Outcome, Rejected, RetryLater
+from domain.values.group_name import group_name_error
 from domain.values.identifiers import EmailAddress, MalformedEmailError
-from projections.repositories.groups import Group, Words
+from projections.repositories.groups import Group, InvitationTexts
 
 PER_PAGE: Final = 50
 SUBJECT_LENGTH_MAX: Final = 200
@@ -181,7 +181,7 @@ def is_target(text: str) -> bool:
 
 def _read(fields: Fields, name: str) -> Group:
     words = {
-        language: Words(
+        language: InvitationTexts(
             fields.text(f"subject_{language}", SUBJECT_LENGTH_MAX),
             fields.text(f"text_{language}", TEXT_LENGTH_MAX, is_line=False).replace("\r\n", "\n"),
         )
@@ -195,7 +195,7 @@ def _read(fields: Fields, name: str) -> Group:
 
 
 async def _group(office: Office, name: str) -> Group:
-    if fault_of_group(name) is not None:
+    if group_name_error(name) is not None:
         raise ProblemError("NOT_FOUND")
     found = await office.services.read(lambda: office.groups.find(name))
     takes_rebinds = await office.services.read(lambda: office.groups.takes_rebinds(name))
@@ -226,7 +226,7 @@ def _told(outcome: Outcome) -> tuple[Told, str]:
         return "sent", outcome.server
     if isinstance(outcome, Rejected):
         return "failed", outcome.reply or outcome.reason
-    if isinstance(outcome, Later):
+    if isinstance(outcome, RetryLater):
         return "failed", outcome.reason
     return "unsure", outcome.server
 

@@ -17,11 +17,11 @@ from api.web.admin.forms import (
     Fields,
     admin_page,
     gone_to,
-    id_of_nonce,
+    id_from_nonce,
     new_nonce,
 )
 from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
-from domain.values.group_name import fault_of_group
+from domain.values.group_name import group_name_error
 from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds
 from projections.repositories.issue_batches import NewBatch
 
@@ -69,7 +69,7 @@ def terms_of(fields: Fields, office: Office) -> Terms:
 
 def _group(fields: Fields) -> str:
     name = fields.text("group", NAME_LENGTH_MAX)
-    if (fault := fault_of_group(name)) is not None:
+    if (fault := group_name_error(name)) is not None:
         fields.faults["group"] = fault
     return name
 
@@ -80,7 +80,7 @@ def batch_id_of(fields: Fields) -> UUID:
     Raises:
         ProblemError: MALFORMED, the form is none of ours.
     """
-    batch_id = id_of_nonce(fields.sent.get("nonce", ""))
+    batch_id = id_from_nonce(fields.sent.get("nonce", ""))
     if batch_id is None:
         raise ProblemError("MALFORMED")
     return batch_id

@@ -20,7 +20,7 @@ from api.use_cases.administration.webhook_endpoints import (
 )
 from api.use_cases.administration.webhooks import endpoint_of, fault_of_target, send_test
 from api.web.admin.context import Office, TheOffice
-from api.web.admin.forms import Fields, admin_page, gone_to, id_of_nonce, new_nonce
+from api.web.admin.forms import Fields, admin_page, gone_to, id_from_nonce, new_nonce
 from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
 from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.repositories.webhook_deliveries import Deliveries, DeliveryState
@@ -39,19 +39,19 @@ async def hooks(
     request: Request, office: TheOffice, staff: Admin, cursor: Annotated[str | None, Query(max_length=200)] = None
 ) -> Response:
     """All endpoints, and the form for a new one."""
-    return await _list(request, office, staff, Fields({"concurrency": "1"}), [], cursor)
+    return await _index(request, office, staff, Fields({"concurrency": "1"}), [], cursor)
 
 
 @router.post("")
 async def make_hook(request: Request, office: TheOffice, staff: ActingAdmin) -> Response:
     """Make an endpoint and show its secret, this once."""
     fields, types = await _read(request, office)
-    endpoint_id = id_of_nonce(fields.sent.get("nonce", ""))
+    endpoint_id = id_from_nonce(fields.sent.get("nonce", ""))
     if endpoint_id is None:
         raise ProblemError("MALFORMED")
     hands = fields.number("concurrency", CONCURRENCY, default=1) or 1
     if fields.faults:
-        return await _list(request, office, staff, fields, types, None)
+        return await _index(request, office, staff, fields, types, None)
     services, url = office.services, fields.sent["url"].strip()
     draft = EndpointDraft(endpoint_id=endpoint_id, url=url, event_types=types, concurrency=hands)
     action = services.action(staff.caller(None))
@@ -132,7 +132,7 @@ async def _read(request: Request, office: Office) -> tuple[Fields, list[str]]:
     return fields, [name for name in EVENT_NAMES if name in ticked]
 
 
-async def _list(
+async def _index(
     request: Request, office: Office, staff: Staff, fields: Fields, types: list[str], cursor: str | None
 ) -> Response:
     endpoints, after = Endpoints(office.services.storage), FIRST if cursor is None else place_of(cursor)

@@ -21,7 +21,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite, fault_of_link
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Language
-from domain.values.link_token import Delivery, read_correction_token, read_token
+from domain.values.link_token import DeliveryRef, read_correction_token, read_token
 from domain.values.timestamps import shifted
 from projections.repositories.groups import Groups
 
@@ -128,17 +128,17 @@ class PageAnswers:
         has_ended = item.access is not None and item.access.ending is not None
         if not item.is_use or has_ended or is_in_doubt or not item.may_person_correct(self.services.now(), within_s):
             return False
-        return item.counts_or_holds and item.accepted_at is None and item.corrects is None
+        return item.occupies_use and item.accepted_at is None and item.corrects is None
 
     async def _groups_for(self, item: Reservation) -> Sequence[str]:
         """Where the access may be moved to, as far as this reservation tells; the ledger decides when it is asked."""
         services, now = self.services, self.services.now()
         policy, activated_at = services.settings.policy, item.activated_at
-        if not item.access_stands or item.is_access_over(now) or activated_at is None:
+        if not item.has_active_access or item.is_access_over(now) or activated_at is None:
             return ()
         if now > shifted(activated_at, timedelta(days=policy.rebind_days)):
             return ()
-        names = await services.read(lambda: Groups(services.storage).that_take_rebinds())
+        names = await services.read(lambda: Groups(services.storage).rebind_targets())
         if not any(name != item.group for name in names):
             return ()
         row = await services.read(lambda: services.reader.code(item.code_id))
@@ -154,7 +154,7 @@ class PageAnswers:
         item = None if delivery is None else await self._find(delivery.reservation_id)
         if delivery is None or item is None or fault_of_link(item, delivery.number) is not None:
             return _INVALID
-        is_accepted = item.counts_or_holds and item.accepted_at is not None
+        is_accepted = item.occupies_use and item.accepted_at is not None
         return await self._led_to("accepted" if is_accepted else "open", item.group)
 
     async def accept(self, token: str) -> AcceptAnswer:
@@ -176,7 +176,7 @@ class PageAnswers:
             raise
         return await self._led_to("accepted", done.about().group)
 
-    async def _delivery_of(self, token: str) -> Delivery | None:
+    async def _delivery_of(self, token: str) -> DeliveryRef | None:
         """Return the delivery of a link; None if the link is not one of ours, or its person was erased."""
         delivery = read_token(self.secret, token)
         if delivery is None:

@@ -20,9 +20,9 @@ from api.web.staff_auth.login_throttle import ALL, Count, Throttle
 from domain.values.identifiers import EmailAddress
 from projections.read_models.statements import Statements
 from projections.read_models.support_queries import SupportReader
-from projections.repositories.staff_accounts import Accounts
-from projections.repositories.staff_sessions import Account, StaffDesk
-from projections.vault.random_source import POOL
+from projections.repositories.staff_accounts import StaffAccountRepository
+from projections.repositories.staff_sessions import Account, StaffSessionRepository
+from projections.vault.random_source import RANDOM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Desk:
     """One process's support desk. `nobody` is a hash that no password has: unknown accounts take as long as known."""
 
     services: Services
-    staff: StaffDesk
+    staff: StaffSessionRepository
     find: SupportReader
     statements: Statements
     nobody: str
@@ -45,10 +45,10 @@ class Desk:
         storage, hasher = services.storage, password_hasher()
         return cls(
             services=services,
-            staff=StaffDesk(storage),
+            staff=StaffSessionRepository(storage),
             find=SupportReader(storage),
             statements=Statements(storage),
-            nobody=nobodys_hash(hasher),
+            nobody=make_dummy_hash(hasher),
             hasher=hasher,
             browsers=KnownBrowsers(services.settings.secret_key.get_secret_value().encode()),
         )
@@ -109,7 +109,7 @@ class Desk:
     async def _rehash(self, account: Account, password: str, turn: Turn) -> None:
         """Replace a hash that has other costs than new ones; its sessions stay."""
         renewed = await turn.run(lambda: self.hasher.hash(password))
-        accounts = Accounts(self.services.storage)
+        accounts = StaffAccountRepository(self.services.storage)
         await self.services.read(lambda: accounts.replace_hash(account.staff_id, account.password_hash, renewed))
 
     def _verify(self, password: str, account: Account | None) -> bool:
@@ -120,8 +120,8 @@ class Desk:
         return account is not None
 
 
-def nobodys_hash(hasher: PasswordHasher) -> str:
+def make_dummy_hash(hasher: PasswordHasher) -> str:
     """A hash that takes as long to check as any other of this hasher's; it is drawn, since making one takes as long."""
-    salt, digest = (b64encode(POOL.draw(count)).rstrip(b"=").decode() for count in (hasher.salt_len, hasher.hash_len))
+    salt, digest = (b64encode(RANDOM.draw(count)).rstrip(b"=").decode() for count in (hasher.salt_len, hasher.hash_len))
     costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${costs}${salt}${digest}"

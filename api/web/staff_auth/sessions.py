@@ -29,7 +29,7 @@ class NotSignedInError(Exception):
     """The page is for staff, and nobody is signed in."""
 
 
-class StaleFormError(Exception):
+class InvalidFormTokenError(Exception):
     """A form came without the token of this session: from elsewhere, or from before a new sign-in."""
 
 
@@ -63,7 +63,7 @@ class SupportRoute(APIRoute):
                 return await inner(request)
             except NotSignedInError:
                 return RedirectResponse(sign_in_address(request), 303, {"Cache-Control": "no-store"})
-            except StaleFormError:
+            except InvalidFormTokenError:
                 return form_is_stale(request)
             except RequestValidationError:
                 return fault_page(request, ProblemError("MALFORMED"))
@@ -110,7 +110,7 @@ def sign_in_address(request: Request) -> str:
     return SIGN_IN if path == "/support" else f"{SIGN_IN}?next={quote(path)}"
 
 
-def at_least(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
+def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
     """A dependency: whoever is signed in, with at least this role.
 
     Raises:
@@ -142,17 +142,17 @@ def at_least(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
 
 
 def acting(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
-    """A dependency of routes that change something: as `at_least`, by a form of ours.
+    """A dependency of routes that change something: as `require_role`, by a form of ours.
 
     Raises:
         StaleFormError: The form's token is not this session's.
     """
-    inner = at_least(role)
+    inner = require_role(role)
 
     async def staff(request: Request, token: Annotated[str, Form()] = "") -> Staff:
         found = await inner(request)
         if not is_own_form(request, desk_of(request), request.cookies.get(COOKIE), token):
-            raise StaleFormError
+            raise InvalidFormTokenError
         return found
 
     return staff
@@ -163,7 +163,7 @@ def new_nonce() -> str:
     return secrets.token_hex(TOKEN_BYTES // 2)
 
 
-def act_id(nonce: str) -> str | None:
+def request_id_from_nonce(nonce: str) -> str | None:
     """The request id of an act: that of its form, so that pressing twice is one act; None of no form of ours."""
     return f"form:{known}" if (known := outside_trace_id(nonce)) else None
 
@@ -177,9 +177,9 @@ async def _desk(request: Request) -> Desk:
 
 
 TheDesk = Annotated[Desk, Depends(_desk)]
-Viewer = Annotated[Staff, Depends(at_least("viewer"))]
-Support = Annotated[Staff, Depends(at_least("support"))]
-Admin = Annotated[Staff, Depends(at_least("admin"))]
+Viewer = Annotated[Staff, Depends(require_role("viewer"))]
+Support = Annotated[Staff, Depends(require_role("support"))]
+Admin = Annotated[Staff, Depends(require_role("admin"))]
 ActingViewer = Annotated[Staff, Depends(acting("viewer"))]
 ActingSupport = Annotated[Staff, Depends(acting("support"))]
 ActingAdmin = Annotated[Staff, Depends(acting("admin"))]

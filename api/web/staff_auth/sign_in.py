@@ -21,7 +21,7 @@ from api.web.staff_auth.rendering import language_of
 from api.web.staff_auth.sessions import (
     SIGN_IN,
     ActingViewer,
-    StaleFormError,
+    InvalidFormTokenError,
     SupportRoute,
     TheDesk,
     is_own_form,
@@ -60,7 +60,7 @@ async def sign_in(
 ) -> Response:
     """Check the password, begin a session under a new token, and go to the page that was asked for."""
     if not is_own_form(request, desk, request.cookies.get(FORM_COOKIE), token):
-        raise StaleFormError
+        raise InvalidFormTokenError
     visitor = _visitor_of(request, desk, email)
     wait = desk.throttle.take(visitor.counts) if desk.is_throttled else None
     if wait is not None:

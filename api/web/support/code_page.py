@@ -13,7 +13,7 @@ from api.i18n.messages import refusal_title
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.rendering import language_of, support_page
 from api.web.staff_auth.sessions import ActingViewer, Staff, SupportRoute, TheDesk, Viewer, new_nonce
-from api.web.support.actions.commands import DONE, TYPED_LENGTH_MAX, Ask, Filled, about_code, acts_of_code
+from api.web.support.actions.commands import DONE, TYPED_LENGTH_MAX, ActionForm, Ask, about_code, acts_of_code
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, glance
 from api.web.support.actions.unmask import unmasked_until
@@ -21,13 +21,13 @@ from api.web.support.balance_bar import picture_of
 from api.web.support.statement_query import KINDS, Asked, Wish
 from api.web.support.view_models import LineView, kind_name, line_views, masked, note_ids, staff_ids, state_name
 from domain.commands.context import Context
-from domain.events import RebindReserved, ReservationEvent, ReservationOpened, UseReserved
+from domain.events import RebindReserved, ReservationEvent, ReservationStarted, UseReserved
 from domain.model import reservation
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from domain.values.identifiers import EmailAddress, MalformedEmailError, shown_code
+from domain.values.identifiers import EmailAddress, MalformedEmailError, format_code
 from projections.event_store.codec import topics_of
-from projections.read_models.statements import StatementLine, Stretch
+from projections.read_models.statements import StatementEntry, Stretch
 
 LINES_PER_PAGE: Final = 25
 GROUPS_PER_PAGE: Final = 8
@@ -53,7 +53,7 @@ class Group:
 class Found:
     """The lines of a page, in its order, and where the next page goes on."""
 
-    lines: list[StatementLine]
+    lines: list[StatementEntry]
     groups: dict[UUID, list[int]]
     next: int | None
 
@@ -122,7 +122,7 @@ def _view(desk: Desk, wish: Wish, staff: Staff, language: Language) -> dict[str,
         "state": state_name(code, moment, language) if code else None,
         "owner": _owner(desk, code),
         "hint": desk.find.hint(wish.code_id),
-        "text": shown_code(desk.find.code_text(wish.code_id) or "") if shown_until else None,
+        "text": format_code(desk.find.code_text(wish.code_id) or "") if shown_until else None,
         "shown_until": shown_until,
         "issued_at": issued.issued_at,
         "lines": lines,
@@ -138,7 +138,7 @@ def _view(desk: Desk, wish: Wish, staff: Staff, language: Language) -> dict[str,
 def _offered(desk: Desk, code: RedeemCode, language: Language) -> list[Preview]:
     services = desk.services
     ask = Ask(Context(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
-    form = Filled()
+    form = ActionForm()
     return [
         glance(desk, act, about_code(act, code.code_id, form, ask), code, None, language) for act in acts_of_code(code)
     ]
@@ -175,7 +175,7 @@ def _lines(desk: Desk, wish: Wish, until: int) -> Found:
 def _lines_of_groups(desk: Desk, wish: Wish, page: list[int], until: int, following: int | None) -> Found:
     """All lines of the reservations that were opened by these events, as far as they fit a page."""
     opened = [(line.version, line.event) for line in desk.statements.lines(wish.code_id, page)]
-    ids = {version: event.reservation_id for version, event in opened if isinstance(event, ReservationOpened)}
+    ids = {version: event.reservation_id for version, event in opened if isinstance(event, ReservationStarted)}
     histories = desk.find.reservation_events(list(ids.values()))
     groups: dict[UUID, list[int]] = {}
     last = 0
@@ -198,7 +198,7 @@ def _lines_of_reservation(desk: Desk, wish: Wish, reservation_id: UUID, until: i
     return Found(lines=desk.statements.lines(wish.code_id, versions), groups={}, next=None)
 
 
-def _shown(desk: Desk, lines: list[StatementLine], language: Language, staff: Staff) -> list[LineView]:
+def _shown(desk: Desk, lines: list[StatementEntry], language: Language, staff: Staff) -> list[LineView]:
     ids = list({line.event.reservation_id for line in lines if isinstance(line.event, ReservationEvent)})
     addresses: dict[UUID, str | None] = dict(desk.find.addresses(ids)) if ids else {}
     people = desk.staff.addresses_of_staff(staff_ids(line.event for line in lines))

@@ -20,11 +20,11 @@ from api.web.support.charts import Columns, columns, shares
 from domain.ports import Language
 from projections.read_models.dashboard_queries import (
     WAIT_BOUNDS_S,
+    DashboardData,
     DashboardReader,
-    Figures,
     Health,
     KeptAccess,
-    StretchTooLongError,
+    RangeTooLargeError,
 )
 
 KEPT_S: Final = 10.0
@@ -63,14 +63,14 @@ class Dashboard:
     services: Services
     reader: DashboardReader
     clock: Callable[[], float] = time.monotonic
-    kept: dict[WindowName, tuple[float, Figures]] = field(default_factory=dict)
+    kept: dict[WindowName, tuple[float, DashboardData]] = field(default_factory=dict)
 
     @classmethod
     def over(cls, services: Services) -> "Dashboard":
         """A dashboard over the services of a started application."""
         return cls(services, DashboardReader(services.storage))
 
-    def figures(self, name: WindowName) -> Figures:
+    def figures(self, name: WindowName) -> DashboardData:
         """Figures of a stretch of time up to now, a few seconds old at most.
 
         Raises:
@@ -104,10 +104,10 @@ async def dashboard(
     language = language_of(request)
     services = board.services
 
-    def find() -> tuple[Figures | None, Health, list[KeptAccess]]:
+    def find() -> tuple[DashboardData | None, Health, list[KeptAccess]]:
         try:
             figures = board.figures(window)
-        except StretchTooLongError:
+        except RangeTooLargeError:
             figures = None
         return figures, board.reader.health(services.now()), board.reader.kept_access()
 
@@ -137,7 +137,7 @@ def _late_s(health: Health, now: datetime) -> int:
     return int((now - health.oldest_due).total_seconds())
 
 
-def _charts(figures: Figures, window: WindowName, language: Language) -> dict[str, Any]:
+def _charts(figures: DashboardData, window: WindowName, language: Language) -> dict[str, Any]:
     say, is_short = translator(language), WINDOWS[window].is_short
     outcomes = figures.outcomes
     over_time: Columns = columns(

@@ -12,7 +12,7 @@ TRY_AGAIN: Final = frozenset(
     {"deadline", "failed", "address_refused", "outage", "reset", "staff", "resolved", "legacy"}
 )
 """Causes of a refund after which the code may simply be entered again."""
-TOLD_APART: Final[dict[str, str]] = {
+DISTINGUISHED_CAUSES: Final[dict[str, str]] = {
     "address_refused": "address",
     "corrected": "corrected",
     "revoked": "revoked",
@@ -25,18 +25,18 @@ TOLD_APART: Final[dict[str, str]] = {
 def reply(item: Reservation, hint: str, language: Language) -> str:
     """What to write to the person of a reservation. It holds no address, and of the code only its end."""
     say = translator(language)
-    parts = [say("page.support.reply.opening", at=_at(item.reserved_at), code=f"…{hint}"), *_story(say, item)]
+    parts = [say("page.support.reply.opening", at=_at(item.reserved_at), code=f"…{hint}"), *_paragraph(say, item)]
     return ("" if language == "zh" else " ").join(parts)
 
 
-def _story(say: Translator, item: Reservation) -> list[str]:
+def _paragraph(say: Translator, item: Reservation) -> list[str]:
     match item.public_state:
         case "sent":
             return _sent(say, item)
         case "refunded" if not item.is_use:
             return [say("page.support.reply.not_moved", at=_at(item.refunded_at))]
         case "refunded":
-            cause = TOLD_APART.get(item.refund_cause or "", "other")
+            cause = DISTINGUISHED_CAUSES.get(item.refund_cause or "", "other")
             story = [say(f"page.support.reply.refunded.{cause}", at=_at(item.refunded_at))]
             return [*story, say("page.support.reply.again")] if item.refund_cause in TRY_AGAIN else story
         case "unknown":

@@ -11,7 +11,15 @@ from api.i18n.catalogs import LANGUAGES
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.rendering import language_of, support_page
 from api.web.staff_auth.sessions import Staff, SupportRoute, TheDesk, Viewer, new_nonce
-from api.web.support.actions.commands import DONE, DONE_LENGTH_MAX, Ask, Filled, about_reservation, acts_of, words_of
+from api.web.support.actions.commands import (
+    DONE,
+    DONE_LENGTH_MAX,
+    ActionForm,
+    Ask,
+    acts_of,
+    reservation_command,
+    text_key,
+)
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, glance
 from api.web.support.actions.unmask import unmasked_until
@@ -22,7 +30,7 @@ from domain.events import CaseOpened, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
-from projections.read_models.statements import StatementLine
+from projections.read_models.statements import StatementEntry
 
 SOMEBODY = "somebody-else@example.invalid"
 SOMEWHERE = "another group"
@@ -92,19 +100,19 @@ def _view(desk: Desk, staff: Staff, reservation_id: UUID, language: Language) ->
         "shown_until": shown_until,
         "lines": line_views(lines, language, {reservation_id: address}, names, desk.find.private_texts(ids)),
         "acts": [each for each in _offered(desk, item, code, language) if address or each.act not in TO_THE_SAME],
-        "words": {act: words_of(act, item) for act in acts_of(item)},
+        "words": {act: text_key(act, item) for act in acts_of(item)},
         "corrected_by": _correction(desk, item, lines),
         "replies": {each: reply(item, hint, each) for each in LANGUAGES},
     }
 
 
-def _case(item: Reservation, lines: list[StatementLine]) -> CaseOpened | None:
+def _case(item: Reservation, lines: list[StatementEntry]) -> CaseOpened | None:
     """The case that waits for a decision, if there is one."""
     opened = (line.event for line in reversed(lines) if isinstance(line.event, CaseOpened))
     return next((event for event in opened if event.case_id == item.case_id), None)
 
 
-def _correction(desk: Desk, item: Reservation, lines: list[StatementLine]) -> UUID | None:
+def _correction(desk: Desk, item: Reservation, lines: list[StatementEntry]) -> UUID | None:
     """The reservation to which the use moved: opened in the same append, after the ends of a case and of an access."""
     at = [line.version for line in lines if isinstance(line.event, UseRefunded) and line.event.cause == "corrected"]
     following = desk.statements.lines(item.code_id, range(at[-1] + 1, at[-1] + 1 + BETWEEN_MAX)) if at else []
@@ -115,8 +123,8 @@ def _correction(desk: Desk, item: Reservation, lines: list[StatementLine]) -> UU
 def _offered(desk: Desk, item: Reservation, code: RedeemCode, language: Language) -> list[Preview]:
     services = desk.services
     ask = Ask(Context(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
-    form = Filled(email=SOMEBODY, group=SOMEWHERE)
+    form = ActionForm(email=SOMEBODY, group=SOMEWHERE)
     return [
-        glance(desk, act, about_reservation(act, item.reservation_id, form, ask), code, item, language)
+        glance(desk, act, reservation_command(act, item.reservation_id, form, ask), code, item, language)
         for act in acts_of(item)
     ]

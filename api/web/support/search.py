@@ -15,10 +15,10 @@ from api.web.support.balance_bar import Picture, picture_of
 from api.web.support.view_models import CardView, card_view, masked, state_name
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normal_code
+from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normalize_code
 from domain.values.link_token import read_token
 from domain.values.trace_ids import is_trace_id
-from projections.vault.vault import HINT_LETTERS
+from projections.vault.vault import SUFFIX_LENGTH
 
 SHOWN_MAX: Final = 6
 TRIES_SHOWN: Final = 20
@@ -30,7 +30,7 @@ _IN_BRACKETS: Final = re.compile(r"<([^<>]+)>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class SearchResult:
     """Something that may be meant. `count`: reservations of a person, or refused tries."""
 
     kind: Literal["code", "person", "tries", "reservation", "event", "more"]
@@ -43,7 +43,7 @@ class Hit:
     count: int = 0
 
 
-def find(desk: Desk, typed: str, language: Language) -> list[Hit]:
+def find(desk: Desk, typed: str, language: Language) -> list[SearchResult]:
     """What these letters may mean; nothing is looked for that takes long, so this may be asked as one types."""
     if not typed or not typed.isprintable():
         return []
@@ -52,21 +52,23 @@ def find(desk: Desk, typed: str, language: Language) -> list[Hit]:
     if (number := _UUID.search(typed)) is not None:  # alone, in a link, or as the beginning of a Message-ID
         return _of_id(desk, UUID(number[0]), language)
     if "@" in (address := typed.replace("\uff20", "@")):  # the sign as Chinese keyboards write it
-        return _of_address(desk, _bare(address))
+        return _of_address(desk, _strip_display_name(address))
     code_id = desk.find.find_code(typed)
     if code_id is not None and (row := desk.find.code(code_id)) is not None:
         return [_code(desk, code_of(row), desk.find.hint(code_id), language)]
     return _of_ending(desk, typed, language)
 
 
-def find_request(desk: Desk, typed: str, before: int) -> list[Hit]:
+def find_request(desk: Desk, typed: str, before: int) -> list[SearchResult]:
     """Events of the request with this id, in the newest stretch of the log; each code once."""
     if not is_trace_id(typed):
         return []
-    hits: dict[UUID, Hit] = {}
+    hits: dict[UUID, SearchResult] = {}
     for code_id, version in desk.find.of_request(typed, before, SHOWN_MAX):
         hint = desk.find.hint(code_id)
-        hits.setdefault(code_id, Hit(kind="event", path=f"/support/codes/{code_id}/events/{version}", hint=hint))
+        hits.setdefault(
+            code_id, SearchResult(kind="event", path=f"/support/codes/{code_id}/events/{version}", hint=hint)
+        )
     return list(hits.values())
 
 
@@ -78,27 +80,29 @@ def tries_of(desk: Desk, digests: Sequence[bytes], now: datetime, language: Lang
     ]
 
 
-def _of_id(desk: Desk, found: UUID, language: Language) -> list[Hit]:
+def _of_id(desk: Desk, found: UUID, language: Language) -> list[SearchResult]:
     cards = desk.find.cards([found])
     if cards:
         card = card_view(cards[0], desk.services.now())
-        return [Hit(kind="reservation", path=f"/support/reservations/{found}", card=card, hint=card.hint or "")]
+        return [
+            SearchResult(kind="reservation", path=f"/support/reservations/{found}", card=card, hint=card.hint or "")
+        ]
     row = desk.find.code(found)
     return [] if row is None else [_code(desk, code_of(row), desk.find.hint(found), language)]
 
 
-def _of_link(desk: Desk, token: str, language: Language) -> list[Hit]:
+def _of_link(desk: Desk, token: str, language: Language) -> list[SearchResult]:
     delivery = read_token(desk.services.settings.secret_key.get_secret_value().encode(), token)
     return [] if delivery is None else _of_id(desk, delivery.reservation_id, language)
 
 
-def _bare(typed: str) -> str:
+def _strip_display_name(typed: str) -> str:
     """An address as mail programs copy it, without the name before it."""
     inner = _IN_BRACKETS.search(typed)
     return (inner[1] if inner else typed).removeprefix("mailto:")
 
 
-def _of_address(desk: Desk, typed: str) -> list[Hit]:
+def _of_address(desk: Desk, typed: str) -> list[SearchResult]:
     try:
         address = EmailAddress.parse(typed)
     except MalformedEmailError:
@@ -106,34 +110,40 @@ def _of_address(desk: Desk, typed: str) -> list[Hit]:
     recipient_id = desk.find.recipient_of(address)
     if recipient_id is not None:
         count = desk.find.count_of_recipient(recipient_id)
-        return [Hit(kind="person", path=f"/support/people/{recipient_id}", address=masked(address.typed), count=count)]
+        return [
+            SearchResult(
+                kind="person", path=f"/support/people/{recipient_id}", address=masked(address.typed), count=count
+            )
+        ]
     digests = desk.services.storage.vault.digests("recipient", address.normal)
     tries = desk.find.refusals_of_person(digests, desk.services.now(), TRIES_SHOWN)
     if not tries:
         return []
     return [
-        Hit(kind="tries", path=f"/support/tries/{digests[0].hex()}", address=masked(address.typed), count=len(tries))
+        SearchResult(
+            kind="tries", path=f"/support/tries/{digests[0].hex()}", address=masked(address.typed), count=len(tries)
+        )
     ]
 
 
-def _of_ending(desk: Desk, typed: str, language: Language) -> list[Hit]:
+def _of_ending(desk: Desk, typed: str, language: Language) -> list[SearchResult]:
     """Codes with this ending: the first ones, and a page with all of them if there are more."""
     try:
-        ending = normal_code(typed.lstrip("…."))
+        ending = normalize_code(typed.lstrip("…."))
     except MalformedCodeError:
         return []
-    if len(ending) > HINT_LETTERS:
+    if len(ending) > SUFFIX_LENGTH:
         return []
     ids = desk.find.codes_ending(ending, UUID(int=0), SHOWN_MAX + 1)
     rows = [row for code_id in ids[:SHOWN_MAX] if (row := desk.find.code(code_id)) is not None]
     hits = [_code(desk, code_of(row), ending, language) for row in rows]
     if len(ids) > SHOWN_MAX:
-        hits.append(Hit(kind="more", path=f"/support/codes?{urlencode({'ends': ending})}", hint=ending))
+        hits.append(SearchResult(kind="more", path=f"/support/codes?{urlencode({'ends': ending})}", hint=ending))
     return hits
 
 
-def _code(desk: Desk, code: RedeemCode, hint: str, language: Language) -> Hit:
-    return Hit(
+def _code(desk: Desk, code: RedeemCode, hint: str, language: Language) -> SearchResult:
+    return SearchResult(
         kind="code",
         path=f"/support/codes/{code.code_id}",
         hint=hint,

@@ -17,11 +17,11 @@ from api.web.staff_auth.rendering import language_of, support_page
 from api.web.staff_auth.sessions import ActingViewer, Staff, SupportRoute, TheDesk, Viewer
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.balance_bar import picture_of
-from api.web.support.search import Hit, find, find_request, tries_of
+from api.web.support.search import SearchResult, find, find_request, tries_of
 from api.web.support.view_models import card_view, masked, state_name
-from domain.values.identifiers import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normal_code
+from domain.values.identifiers import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normalize_code
 from domain.values.trace_ids import is_trace_id
-from projections.vault.vault import HINT_LETTERS
+from projections.vault.vault import SUFFIX_LENGTH
 
 PER_PAGE: Final = 25
 NEWEST: Final = 2**62
@@ -124,7 +124,7 @@ async def codes_ending(
     request: Request,
     desk: TheDesk,
     staff: Viewer,
-    ends: Annotated[str, Query(max_length=HINT_LETTERS)] = "",
+    ends: Annotated[str, Query(max_length=SUFFIX_LENGTH)] = "",
     after: UUID | None = None,
 ) -> Response:
     """Codes whose text ends with these letters; without any, the search."""
@@ -152,7 +152,7 @@ async def _home(
     *,
     before: int | None = None,
     typed: str = "",
-    hits: Sequence[Hit] = (),
+    hits: Sequence[SearchResult] = (),
     missed: str | None = None,
 ) -> Response:
     def look() -> dict[str, Any]:
@@ -184,7 +184,7 @@ def _missed(typed: str) -> str:
     if is_trace_id(typed) and "-" not in typed:
         return "request"
     try:
-        code = normal_code(typed)
+        code = normalize_code(typed)
     except MalformedCodeError:
         return "other"
     return "typo" if len(code) == NATIVE_LENGTH and not is_native(code) else "other"

@@ -14,8 +14,8 @@ from api.web.public import mask_email
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from projections.read_models.statements import StatementLine
-from projections.read_models.support_queries import Card
+from projections.read_models.statements import StatementEntry
+from projections.read_models.support_queries import ReservationSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def masked(address: str | None) -> str | None:
     return None if address is None else mask_email(address)
 
 
-def card_view(card: Card, now: datetime) -> CardView:
+def card_view(card: ReservationSummary, now: datetime) -> CardView:
     """A reservation in a list."""
     return CardView(
         reservation_id=card.reservation_id,
@@ -70,7 +70,7 @@ def card_view(card: Card, now: datetime) -> CardView:
     )
 
 
-def _card_state(card: Card, now: datetime) -> str:
+def _card_state(card: ReservationSummary, now: datetime) -> str:
     if card.status != "live":
         return card.status
     if card.case_id is not None or (card.ever_unknown and card.lease_until is None):
@@ -79,7 +79,7 @@ def _card_state(card: Card, now: datetime) -> str:
 
 
 def line_views(
-    lines: Sequence[StatementLine],
+    lines: Sequence[StatementEntry],
     language: Language,
     addresses: Mapping[UUID, str | None],
     staff: Mapping[str, str],
@@ -124,7 +124,7 @@ def line_views(
     return views
 
 
-def _caused(lines: Iterable[StatementLine]) -> dict[int, list[int]]:
+def _caused(lines: Iterable[StatementEntry]) -> dict[int, list[int]]:
     """By version, those events of the page that followed from it."""
     found: dict[int, list[int]] = {}
     for line in lines:
@@ -133,7 +133,7 @@ def _caused(lines: Iterable[StatementLine]) -> dict[int, list[int]]:
     return found
 
 
-def raw_event(line: StatementLine) -> str:
+def raw_event(line: StatementEntry) -> str:
     """The event as it is stored, for who wants to see it; fields that are not set are left out."""
     fields = {name: value for name, value in structs.asdict(line.event).items() if value is not None}
     about = {"position": line.position, "version": line.version, "type": type(line.event).__name__}
@@ -160,7 +160,7 @@ def staff_ids(events: Iterable[Event]) -> list[UUID]:
     return list({UUID(event.actor_id) for event in events if event.actor == "staff" and event.actor_id})
 
 
-def note_ids(item_lines: Iterable[StatementLine], *, replies_too: bool) -> list[UUID]:
+def note_ids(item_lines: Iterable[StatementEntry], *, replies_too: bool) -> list[UUID]:
     """Ids of the staff's notes on a reservation; of servers' replies too, which may quote the address."""
     found = []
     for line in item_lines:

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from domain.commands.context import Stamp
+from domain.commands.context import EventStamp
 from domain.errors import AccessChoiceRequired
 from domain.events import AccessCorrected, AccessRemoved, AccessRevoked, Event, InviteReleased, ReservationEvent
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 def withdrawn(
-    item: Reservation, now: Stamp, *, choice: bool | None = None, caused_by: int | None
+    item: Reservation, now: EventStamp, *, choice: bool | None = None, caused_by: int | None
 ) -> list[AccessRevoked]:
     """The end of an access whose use staff refund, or leave refunded; empty where it stays, or there is none to end.
 
@@ -32,14 +32,14 @@ def withdrawn(
     Raises:
         AccessChoiceRequired: They did not say, and the invitation was accepted and its access stands.
     """
-    if choice is None and item.accepted_at is not None and item.access_stands:
+    if choice is None and item.accepted_at is not None and item.has_active_access:
         raise AccessChoiceRequired
-    if choice is False or not (item.is_held_elsewhere or (choice and item.access_stands)):
+    if choice is False or not (item.is_held_elsewhere or (choice and item.has_active_access)):
         return []
     return [AccessRevoked(**now.fields, reservation_id=item.reservation_id, caused_by=caused_by)]
 
 
-def corrected(item: Reservation, by: UUID, now: Stamp, *, caused_by: int) -> list[Event]:
+def corrected(item: Reservation, by: UUID, now: EventStamp, *, caused_by: int) -> list[Event]:
     """The end of the access of a corrected reservation; empty where no invitation of it can have arrived.
 
     Where only emails were sent, nothing is left to remove, and that is recorded at once.
@@ -70,7 +70,7 @@ def corrected(item: Reservation, by: UUID, now: Stamp, *, caused_by: int) -> lis
     return [ended, removed]
 
 
-def released(events: Sequence[Event], book: Book, policy: Policy) -> list[InviteReleased]:
+def released(events: Sequence[Event], book: WorkingSet, policy: Policy) -> list[InviteReleased]:
     """What follows once an access is removed: the invitation that waited for that may be sent.
 
     Args:
@@ -98,7 +98,7 @@ def released(events: Sequence[Event], book: Book, policy: Policy) -> list[Invite
     return list(found.values())
 
 
-def _released_by(item: Reservation, book: Book) -> Reservation | None:
+def _released_by(item: Reservation, book: WorkingSet) -> Reservation | None:
     """The reservation that waited for this one's access to be removed, if it is."""
     if item.access is None or item.access.replaced_by is None or is_removal_open(item):
         return None

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from domain.commands.context import Context, Decision, Stamp, stamp
-from domain.commands.reservation.settle_due import give_back_overdue
+from domain.commands.context import Context, Decision, EventStamp, stamp
+from domain.commands.reservation.settle_due import release_overdue
 from domain.errors import (
     CodeIsPaused,
     CodeIsRevoked,
@@ -26,7 +26,7 @@ from domain.policy import Policy
 from domain.ports import Language, RecipientDraft, TextDraft
 from domain.values.group_name import NamesGroup
 from domain.values.timestamps import shifted
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class RequestRebind(NamesGroup, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class RebindReservation(NamesGroup, frozen=True, kw_only=True):
     note: TextDraft | None = None
 
 
-def request_rebind(command: RequestRebind, book: Book, policy: Policy) -> Decision:
+def request_rebind(command: RequestRebind, book: WorkingSet, policy: Policy) -> Decision:
     """Give the person's own rebind, or begin one.
 
     Raises:
@@ -78,7 +78,7 @@ def request_rebind(command: RequestRebind, book: Book, policy: Policy) -> Decisi
     return _moved(command, code, former, book, policy)
 
 
-def rebind(command: RebindReservation, book: Book, policy: Policy) -> Decision:
+def rebind(command: RebindReservation, book: WorkingSet, policy: Policy) -> Decision:
     """Begin to move an access, or give the rebind that moves it already.
 
     Raises:
@@ -93,15 +93,15 @@ def rebind(command: RebindReservation, book: Book, policy: Policy) -> Decision:
     return _moved(command, book.codes[item.code_id], item, book, policy)
 
 
-def _newest_access(mine: Sequence[Reservation], book: Book) -> Reservation | None:
+def _newest_access(mine: Sequence[Reservation], book: WorkingSet) -> Reservation | None:
     """The reservation whose access would be moved: the newest that stands, else the newest that ended."""
     sent = [item for item in mine if item.status == "sent" and not _is_moved(item, book)]
-    standing = [item for item in sent if item.access_stands]
+    standing = [item for item in sent if item.has_active_access]
     newest = standing or sent
     return newest[-1] if newest else None
 
 
-def _is_covered(item: Reservation, token_of: UUID | None, book: Book) -> bool:
+def _is_covered(item: Reservation, token_of: UUID | None, book: WorkingSet) -> bool:
     """Whether a token's reservation is this one, or one whose access this one moved on. Such a chain has no loops."""
     current: Reservation | None = item
     while current is not None and current.reservation_id != token_of:
@@ -110,13 +110,13 @@ def _is_covered(item: Reservation, token_of: UUID | None, book: Book) -> bool:
     return current is not None
 
 
-def _is_moved(item: Reservation, book: Book) -> bool:
+def _is_moved(item: Reservation, book: WorkingSet) -> bool:
     """Whether another reservation has its access now. A rebind that was given back has none."""
     return any(other.status == "sent" for other in book.moves(item))
 
 
 def _moved(
-    command: RequestRebind | RebindReservation, code: RedeemCode, former: Reservation, book: Book, policy: Policy
+    command: RequestRebind | RebindReservation, code: RedeemCode, former: Reservation, book: WorkingSet, policy: Policy
 ) -> Decision:
     if command.new_reservation_id in book.reservations:  # this very command began it before its answer was lost
         return Decision(code.code_id, (), command.new_reservation_id)
@@ -125,10 +125,10 @@ def _moved(
     overdue = [item for item in own if item.is_overdue(now.at)]
     if (known := next((item for item in own if item not in overdue), None)) is not None:
         return Decision(code.code_id, (), known.reservation_id)
-    if former.kind == "rebind" and former.access_stands and former.group == command.group:
+    if former.kind == "rebind" and former.has_active_access and former.group == command.group:
         return Decision(code.code_id, (), former.reservation_id)
     _check(command, code, former, book, now, policy)
-    events = [*give_back_overdue(code, overdue, now), _reserved(command, former, now, policy)]
+    events = [*release_overdue(code, overdue, now), _reserved(command, former, now, policy)]
     return Decision(code.code_id, events, command.new_reservation_id)
 
 
@@ -136,8 +136,8 @@ def _check(
     command: RequestRebind | RebindReservation,
     code: RedeemCode,
     former: Reservation,
-    book: Book,
-    now: Stamp,
+    book: WorkingSet,
+    now: EventStamp,
     policy: Policy,
 ) -> None:
     """Raise what stands in the way."""
@@ -160,7 +160,7 @@ def _check(
         _check_bounds(code, former, now, policy)
 
 
-def _check_bounds(code: RedeemCode, former: Reservation, now: Stamp, policy: Policy) -> None:
+def _check_bounds(code: RedeemCode, former: Reservation, now: EventStamp, policy: Policy) -> None:
     """What binds persons: how often, and for how long after the activation."""
     limit = policy.rebinds_max if code.rebinds_max is None else code.rebinds_max
     if _moves(former) >= limit:
@@ -174,7 +174,9 @@ def _moves(item: Reservation) -> int:
     return 0 if item.access is None else item.access.moves
 
 
-def _reserved(command: RequestRebind | RebindReservation, former: Reservation, now: Stamp, policy: Policy) -> Event:
+def _reserved(
+    command: RequestRebind | RebindReservation, former: Reservation, now: EventStamp, policy: Policy
+) -> Event:
     """Held no longer than the access lasts: a rebind that is unsent by then is given back."""
     deadline = now.at + timedelta(seconds=policy.reservation_ttl_s)
     if former.access_ends_at is not None:

@@ -10,10 +10,10 @@ from domain.commands.context import Context, Decision, stamp
 from domain.commands.input_bounds import reported_fields
 from domain.errors import NothingSent, ReservationUnknown
 from domain.events import AccessRevoked
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
-class RecordRemoval(Struct, frozen=True, kw_only=True):
+class RecordExternalRemoval(Struct, frozen=True, kw_only=True):
     """A person was removed. `occurred_at` is when, where that was before we learned of it."""
 
     context: Context
@@ -21,7 +21,7 @@ class RecordRemoval(Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None = None
 
 
-def record_removal(command: RecordRemoval, book: Book) -> Decision:
+def record_removal(command: RecordExternalRemoval, book: WorkingSet) -> Decision:
     """Record it once; it also ends what was still to be done about it, by machines or as a case.
 
     Raises:

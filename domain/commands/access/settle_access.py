@@ -22,8 +22,8 @@ from domain.events import (
 )
 from domain.model.access import Access
 from domain.policy import Policy
-from domain.ports import Accepted, Later, OnlyTold, Rejected, RemovalOutcome, TextDraft, Uncertain
-from domain.working_set import Book
+from domain.ports import Accepted, NotifiedOnly, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater, TextDraft
+from domain.working_set import WorkingSet
 
 REMOVAL_FAILED: Final = "removal_failed"
 """Cause of the case that a person has to settle: somebody still has what ended."""
@@ -36,7 +36,7 @@ class SettleAccess(Struct, frozen=True, kw_only=True):
     reservation_id: UUID
 
 
-class RecordRevocation(Struct, frozen=True, kw_only=True):
+class RecordRemovalOutcome(Struct, frozen=True, kw_only=True):
     """What the channel said when it was asked to take an access away.
 
     `attempt` counts from 1; `case_id` is used only if a case has to be opened; `reply` holds the channel's words.
@@ -51,7 +51,7 @@ class RecordRevocation(Struct, frozen=True, kw_only=True):
     reply: TextDraft | None = None
 
 
-def settle_access(command: SettleAccess, book: Book) -> Decision:
+def settle_access(command: SettleAccess, book: WorkingSet) -> Decision:
     """One event at most; none if nothing is due.
 
     Raises:
@@ -63,7 +63,7 @@ def settle_access(command: SettleAccess, book: Book) -> Decision:
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
     access = item.access
-    if access is None or not item.access_stands or item.sent_at is None:
+    if access is None or not item.has_active_access or item.sent_at is None:
         return Decision(code.code_id, (), item.reservation_id)
     about: dict[str, Any] = {**now.fields, "reservation_id": item.reservation_id, "caused_by": item.moved_by}
     if item.is_access_over(now.at):
@@ -73,7 +73,7 @@ def settle_access(command: SettleAccess, book: Book) -> Decision:
     return Decision(code.code_id, events, item.reservation_id)
 
 
-def record_revocation(command: RecordRevocation, book: Book, policy: Policy) -> Decision:
+def record_revocation(command: RecordRemovalOutcome, book: WorkingSet, policy: Policy) -> Decision:
     """Record it; nothing if the access was taken away already, or another one tried since. The last failure is a case.
 
     Raises:
@@ -96,8 +96,8 @@ def record_revocation(command: RecordRevocation, book: Book, policy: Policy) -> 
         "cause": access.ending,
     }
     outcome = command.outcome
-    if isinstance(outcome, Accepted | OnlyTold):
-        effect: Any = "told" if isinstance(outcome, OnlyTold) else "removed"
+    if isinstance(outcome, Accepted | NotifiedOnly):
+        effect: Any = "told" if isinstance(outcome, NotifiedOnly) else "removed"
         return Decision(item.code_id, (AccessRemoved(**about, effect=effect),), item.reservation_id)
     if command.attempt != access.removal_tries + 1:
         return Decision(item.code_id, (), item.reservation_id)
@@ -118,7 +118,7 @@ def record_revocation(command: RecordRevocation, book: Book, policy: Policy) -> 
     return Decision(item.code_id, events, item.reservation_id)
 
 
-def replaced_by(events: Sequence[Event], book: Book) -> list[AccessReplaced]:
+def replaced_by(events: Sequence[Event], book: WorkingSet) -> list[AccessReplaced]:
     """What follows from the invitation of a rebind being sent: the access in the former group ends.
 
     Args:
@@ -131,7 +131,7 @@ def replaced_by(events: Sequence[Event], book: Book) -> list[AccessReplaced]:
             continue
         rebind = book.reservations[event.reservation_id]
         former = None if rebind.follows is None else book.reservations.get(rebind.follows)
-        if former is None or not former.access_stands:
+        if former is None or not former.has_active_access:
             continue
         found.append(
             AccessReplaced(
@@ -155,11 +155,13 @@ def _gives_rebound_access(event: Event) -> TypeGuard[InviteSent | LateSuccessRec
     return isinstance(event, LateSuccessRecorded) and event.kind == "rebind" and event.effect == "retaken"
 
 
-def _reason(outcome: Rejected | Later | Uncertain) -> str:
-    return outcome.cause if isinstance(outcome, Uncertain) else outcome.reason
+def _reason(outcome: Rejected | RetryLater | OutcomeUnknown) -> str:
+    return outcome.cause if isinstance(outcome, OutcomeUnknown) else outcome.reason
 
 
-def _retry_at(outcome: Rejected | Later | Uncertain, access: Access, now: datetime, policy: Policy) -> datetime | None:
+def _retry_at(
+    outcome: Rejected | RetryLater | OutcomeUnknown, access: Access, now: datetime, policy: Policy
+) -> datetime | None:
     """When to try again; None if it is of no use. Taking away twice does no harm, so a doubt is tried again too."""
     tries = access.removal_tries + 1
     if tries >= policy.removal_tries_max:
@@ -168,9 +170,9 @@ def _retry_at(outcome: Rejected | Later | Uncertain, access: Access, now: dateti
     match outcome:
         case Rejected():
             return None if outcome.final else now + wait
-        case Later():
+        case RetryLater():
             return min(max(outcome.until, now + wait), now + timedelta(seconds=policy.removal_wait_s_max))
-        case Uncertain():
+        case OutcomeUnknown():
             return now + wait
         case _:
             assert_never(outcome)

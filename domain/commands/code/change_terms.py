@@ -8,12 +8,12 @@ from msgspec import UNSET, UnsetType
 
 from domain.commands.context import Context, Decision, stamp
 from domain.commands.input_bounds import check_terms
-from domain.errors import CodeIsRevoked, LimitTooLow, NoSuchCode, TermsDiffer
+from domain.errors import CodeIsRevoked, LimitBelowUsage, NoSuchCode, TermsConflict
 from domain.events import CodeTermsChanged
 from domain.model.redeem_code import RedeemCode
 from domain.ports import TextDraft
 from domain.values.group_name import NamesGroup
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class Terms(NamedTuple):
@@ -50,7 +50,7 @@ class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
     release_binding: bool = False
 
 
-def change_terms(command: ChangeTerms, book: Book) -> Decision:
+def change_terms(command: ChangeTerms, book: WorkingSet) -> Decision:
     """Record the new terms; nothing if they are the old ones. Reservations that stand keep what they were promised.
 
     Raises:
@@ -68,12 +68,12 @@ def change_terms(command: ChangeTerms, book: Book) -> Decision:
         raise NoSuchCode
     before = terms_of(code)
     if command.expected is not None and command.expected != before:
-        raise TermsDiffer
+        raise TermsConflict
     if code.is_revoked:
         raise CodeIsRevoked
     max_uses = code.max_uses if command.max_uses is UNSET else command.max_uses
     if max_uses is not None and max_uses < code.used + code.reserved:
-        raise LimitTooLow(code.used + code.reserved)
+        raise LimitBelowUsage(code.used + code.reserved)
     event = CodeTermsChanged(
         **stamp(command.context, code).fields,
         max_uses=max_uses,

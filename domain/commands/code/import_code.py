@@ -28,7 +28,7 @@ from domain.model.access import Access
 from domain.ports import CodeDraft, Language, RecipientDraft, TextDraft
 from domain.values.group_name import NamesGroup
 from domain.values.number_bounds import USES
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class Opening(NamedTuple):
@@ -98,7 +98,7 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
     notify_ended: bool = False
 
 
-def import_code(command: ImportCode, book: Book) -> Decision:
+def import_code(command: ImportCode, book: WorkingSet) -> Decision:
     """Write its history down in the order in which it happened, unless this very command did so already.
 
     Raises:
@@ -141,7 +141,7 @@ Make = tuple[type[Event], dict[str, Any]]
 """A fact without its stamp."""
 
 
-def _persons(command: ImportCode, book: Book) -> dict[bytes, UUID]:
+def _persons(command: ImportCode, book: WorkingSet) -> dict[bytes, UUID]:
     """Ids by digest. The first draft of a new person gives the id, as it does when the vault adopts them."""
     persons: dict[bytes, UUID] = {}
     bound_to = () if command.bound_to is None else (command.bound_to,)

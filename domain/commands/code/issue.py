@@ -8,7 +8,7 @@ from domain.commands.input_bounds import check_terms
 from domain.events import CodeIssued
 from domain.ports import CodeDraft
 from domain.values.group_name import NamesGroup
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class IssueCode(NamesGroup, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class IssueCode(NamesGroup, frozen=True, kw_only=True):
     rebinds_max: int | None = None
 
 
-def issue(command: IssueCode, book: Book) -> Decision:
+def issue(command: IssueCode, book: WorkingSet) -> Decision:
     """Issue it, unless this very command did so before its answer was lost.
 
     Raises:

@@ -8,7 +8,7 @@ from domain.commands.context import Context, Decision, stamp
 from domain.errors import CodeIsRevoked, NoSuchCode
 from domain.events import CodePaused, CodeResumed
 from domain.ports import TextDraft
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class PauseCode(Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class ResumeCode(Struct, frozen=True, kw_only=True):
     note: TextDraft | None = None
 
 
-def pause_or_resume(command: PauseCode | ResumeCode, book: Book) -> Decision:
+def pause_or_resume(command: PauseCode | ResumeCode, book: WorkingSet) -> Decision:
     """Record the change; nothing if the code is paused, or not, already.
 
     Raises:

@@ -1,7 +1,7 @@
 """Revoking a code: no new reservations for ever, and what is held is given back (rule 11).
 
 A code may hold very many reservations, so one command settles a bounded number of them and further commands the
-rest. Until then nothing is sent in vain: whoever touches such a reservation settles it (`overdue.what_is_due`).
+rest. Until then nothing is sent in vain: whoever touches such a reservation settles it (`overdue.due_events`).
 """
 
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands.context import Context, Decision, Stamp, stamp
-from domain.commands.reservation.settle_due import is_undone_by_revoking, undone_by_revoking
+from domain.commands.context import Context, Decision, EventStamp, stamp
+from domain.commands.reservation.settle_due import is_released_by_revocation, release_on_revocation
 from domain.errors import NoSuchCode
 from domain.events import CodeRevoked, Event
 from domain.model import redeem_code
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
 from domain.ports import TextDraft
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class RevokeCode(Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class RevokeCode(Struct, frozen=True, kw_only=True):
     note: TextDraft | None = None
 
 
-class SettleRevoked(Struct, frozen=True, kw_only=True):
+class ContinueRevocation(Struct, frozen=True, kw_only=True):
     """Go on with what a revoked code still holds; `case_ids` as for `RevokeCode`."""
 
     context: Context
@@ -41,7 +41,7 @@ class SettleRevoked(Struct, frozen=True, kw_only=True):
     case_ids: Sequence[UUID]
 
 
-def revoke(command: RevokeCode, book: Book, policy: Policy) -> Decision:
+def revoke(command: RevokeCode, book: WorkingSet, policy: Policy) -> Decision:
     """Record it, once, and settle the first of the reservations that it undoes.
 
     Raises:
@@ -56,10 +56,10 @@ def revoke(command: RevokeCode, book: Book, policy: Policy) -> Decision:
         revoked = CodeRevoked(**now.fields, text_id=command.note.text_id if command.note else None)
         events.append(revoked)
         code = redeem_code.evolve(code, code.version + 1, revoked)
-    return Decision(code.code_id, [*events, *_undone(code, book, now, command.case_ids, policy)])
+    return Decision(code.code_id, [*events, *_settlement_events(code, book, now, command.case_ids, policy)])
 
 
-def settle_revoked(command: SettleRevoked, book: Book, policy: Policy) -> Decision:
+def settle_revoked(command: ContinueRevocation, book: WorkingSet, policy: Policy) -> Decision:
     """Settle the next ones; nothing if there are none, or if the code is not revoked.
 
     Raises:
@@ -70,16 +70,20 @@ def settle_revoked(command: SettleRevoked, book: Book, policy: Policy) -> Decisi
         raise NoSuchCode
     if not code.is_revoked:
         return Decision(code.code_id, ())
-    return Decision(code.code_id, _undone(code, book, stamp(command.context, code), command.case_ids, policy))
+    return Decision(
+        code.code_id, _settlement_events(code, book, stamp(command.context, code), command.case_ids, policy)
+    )
 
 
-def _undone(code: RedeemCode, book: Book, now: Stamp, case_ids: Sequence[UUID], policy: Policy) -> Sequence[Event]:
+def _settlement_events(
+    code: RedeemCode, book: WorkingSet, now: EventStamp, case_ids: Sequence[UUID], policy: Policy
+) -> Sequence[Event]:
     """Events of the reservations that are given back, or become cases, as far as bounds and ids reach."""
     ids = iter(case_ids)
     events: list[Event] = []
     for item in book.live(code.code_id):
         if len(events) >= policy.revoked_per_command:
             break
-        if is_undone_by_revoking(item):
-            events += undone_by_revoking(code, item, now, next(ids, None) if item.ever_unknown else None)
+        if is_released_by_revocation(item):
+            events += release_on_revocation(code, item, now, next(ids, None) if item.ever_unknown else None)
     return events

@@ -7,13 +7,13 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.commands.context import Context, Decision, stamp
-from domain.commands.delivery.late_success import Proof, success
+from domain.commands.delivery.late_success import DeliveryProof, success
 from domain.commands.input_bounds import reported_fields
 from domain.errors import GrantExpired, LinkNotValid, Refusal, ReservationUnknown
 from domain.events import Event, InviteAccepted, ReservationEvent
 from domain.model import redeem_code, reservation
 from domain.model.reservation import Reservation
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 Via = Literal["link", "callback"]
 LINK: Final = "link"
@@ -36,7 +36,7 @@ class AcceptInvite(Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None = None
 
 
-def accept(command: AcceptInvite, book: Book) -> Decision:
+def accept(command: AcceptInvite, book: WorkingSet) -> Decision:
     """Record the acceptance once; an attempt in doubt is first settled as sent, a refunded use retaken if it can be.
 
     Raises:
@@ -50,19 +50,19 @@ def accept(command: AcceptInvite, book: Book) -> Decision:
         raise ReservationUnknown
     if (fault := fault_of_link(item, command.delivery)) is not None:
         raise fault
-    if item.accepted_at is not None and item.counts_or_holds:
+    if item.accepted_at is not None and item.occupies_use:
         return Decision(item.code_id, (), item.reservation_id)
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
     events: list[Event] = []
     if item.status != "sent" or _proves_more(item, command.delivery):
-        proof = Proof(delivery=command.delivery, attempt=item.last_attempt, server=command.via, arrived=True)
+        proof = DeliveryProof(delivery=command.delivery, attempt=item.last_attempt, server=command.via, arrived=True)
         events += success(code, item, book, now, proof, command.case_id)
     for event in events:
         code = redeem_code.evolve(code, code.version + 1, event)
         if isinstance(event, ReservationEvent):
             item = reservation.evolve(item, code.version, event)
-    if not item.counts_or_holds:
+    if not item.occupies_use:
         return Decision(item.code_id, events, item.reservation_id, LinkNotValid())
     fields = reported_fields(now, item, command.occurred_at)
     accepted = InviteAccepted(
@@ -80,7 +80,7 @@ def fault_of_link(item: Reservation, delivery: int) -> Refusal | None:
 
     Whether a use that was given back is counted again is decided only when the link is accepted.
     """
-    given_back = not item.counts_or_holds
+    given_back = not item.occupies_use
     if item.last_attempt == 0 or delivery > item.delivery or (given_back and delivery in item.proved_deliveries):
         return LinkNotValid()
     if item.access is not None and item.access.ending is not None and not given_back:

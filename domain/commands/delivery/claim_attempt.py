@@ -9,12 +9,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.commands.context import Context, Decision, stamp
-from domain.commands.reservation.settle_due import what_is_due
+from domain.commands.reservation.settle_due import due_events
 from domain.errors import ReservationUnknown
 from domain.events import InviteAttempted
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 NO_GROUPS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -32,7 +32,7 @@ class ClaimAttempt(Struct, frozen=True, kw_only=True):
     by_group: Mapping[str, str] = NO_GROUPS
 
 
-def claim(command: ClaimAttempt, book: Book, policy: Policy) -> Decision:
+def claim(command: ClaimAttempt, book: WorkingSet, policy: Policy) -> Decision:
     """Begin an attempt if one is due; settle what time has made due; else do nothing: doubles are harmless.
 
     Raises:
@@ -43,7 +43,7 @@ def claim(command: ClaimAttempt, book: Book, policy: Policy) -> Decision:
         raise ReservationUnknown
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
-    due = what_is_due(code, item, now, command.case_id, policy)
+    due = due_events(code, item, now, command.case_id, policy)
     if due or item.lease is not None or item.next_attempt_at is None or item.next_attempt_at > now.at:
         return Decision(code.code_id, due, item.reservation_id)
     event = InviteAttempted(

@@ -10,14 +10,14 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.commands import case_events
-from domain.commands.context import Stamp
+from domain.commands.context import EventStamp
 from domain.events import CaseClosed, Event, InviteSent, LateEffect, LateSuccessRecorded
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
-class Proof(Struct, frozen=True, kw_only=True):
+class DeliveryProof(Struct, frozen=True, kw_only=True):
     """What shows that a delivery was sent.
 
     Attributes:
@@ -34,7 +34,7 @@ class Proof(Struct, frozen=True, kw_only=True):
 
 
 def success(
-    code: RedeemCode, item: Reservation, book: Book, now: Stamp, proof: Proof, case_id: UUID
+    code: RedeemCode, item: Reservation, book: WorkingSet, now: EventStamp, proof: DeliveryProof, case_id: UUID
 ) -> Sequence[Event]:
     """The events of a success; none if this very attempt's is in the log already.
 
@@ -52,11 +52,11 @@ def success(
         return (_late(item, now, proof, "ended"),)
     if proof.delivery in item.proved_deliveries:
         return (_late(item, now, proof, "duplicate"),)
-    if item.counts_or_holds:
-        return _with_bounce(code, item, now, proof, case_id, _in_time(item, now, proof))
-    hindrance = what_hinders(code, item, book)
+    if item.occupies_use:
+        return _add_bounce_case(code, item, now, proof, case_id, _in_time(item, now, proof))
+    hindrance = retake_obstacle(code, item, book)
     if hindrance is None:
-        return _with_bounce(code, item, now, proof, case_id, (_late(item, now, proof, "retaken"),))
+        return _add_bounce_case(code, item, now, proof, case_id, (_late(item, now, proof, "retaken"),))
     late = _late(item, now, proof, "not_retaken")
     if item.case_id is not None:
         return (late,)
@@ -64,24 +64,24 @@ def success(
     return (late, case)
 
 
-def _came_after_the_end(item: Reservation, proof: Proof) -> bool:
+def _came_after_the_end(item: Reservation, proof: DeliveryProof) -> bool:
     """Whether it takes nothing since the access has ended: its channel is told of the end, again if it was before.
 
     Nothing is left for staff to decide then: the use was refunded, or counts already.
     """
     has_ended = item.access is not None and item.access.ending is not None
-    is_settled = not item.counts_or_holds or proof.delivery in item.proved_deliveries
-    return has_ended and is_settled and not (item.counts_or_holds and item.is_by_letters)
+    is_settled = not item.occupies_use or proof.delivery in item.proved_deliveries
+    return has_ended and is_settled and not (item.occupies_use and item.is_by_letters)
 
 
-def what_hinders(code: RedeemCode, item: Reservation, book: Book) -> case_events.CaseCause | None:
+def retake_obstacle(code: RedeemCode, item: Reservation, book: WorkingSet) -> case_events.CaseCause | None:
     """Why a machine may not count a refunded use again: the cause of the case; None if it may."""
     if item.refund_cause == "corrected":
         return "corrected_meanwhile"
     if is_bound_to_another(code, item):
         return "bound_to_another"
     others = [other for other in book.of_recipient(code.code_id, item.recipient_id) if other.kind == item.kind]
-    if any(_comes_before(other, item) for other in others):
+    if any(_takes_precedence(other, item) for other in others):
         return "newer_reservation"
     if not item.is_use:
         return None if has_access_to_move(item, book) else "grant_ended"
@@ -90,16 +90,16 @@ def what_hinders(code: RedeemCode, item: Reservation, book: Book) -> case_events
     return None
 
 
-def _comes_before(other: Reservation, item: Reservation) -> bool:
+def _takes_precedence(other: Reservation, item: Reservation) -> bool:
     """Whether it stands in the place: asked for later, or after the same one, which only one may follow (rule 8)."""
     is_beside = item.is_use and item.follows is not None and other.follows == item.follows
-    return other.counts_or_holds and (is_beside or other.versions[0] > item.versions[0])
+    return other.occupies_use and (is_beside or other.versions[0] > item.versions[0])
 
 
-def has_access_to_move(item: Reservation, book: Book) -> bool:
+def has_access_to_move(item: Reservation, book: WorkingSet) -> bool:
     """Whether the access that a rebind would move still stands where it was."""
     former = None if item.follows is None else book.reservations.get(item.follows)
-    return former is not None and former.access_stands
+    return former is not None and former.has_active_access
 
 
 def is_bound_to_another(code: RedeemCode, item: Reservation) -> bool:
@@ -107,7 +107,7 @@ def is_bound_to_another(code: RedeemCode, item: Reservation) -> bool:
     return code.is_bound_to_another(item.recipient_id)
 
 
-def _in_time(item: Reservation, now: Stamp, proof: Proof) -> Sequence[Event]:
+def _in_time(item: Reservation, now: EventStamp, proof: DeliveryProof) -> Sequence[Event]:
     sent = InviteSent(
         **now.fields,
         reservation_id=item.reservation_id,
@@ -123,8 +123,8 @@ def _in_time(item: Reservation, now: Stamp, proof: Proof) -> Sequence[Event]:
     return (sent, *case_events.closed(item, now, "proved_sent"))
 
 
-def _with_bounce(
-    code: RedeemCode, item: Reservation, now: Stamp, proof: Proof, case_id: UUID, events: Sequence[Event]
+def _add_bounce_case(
+    code: RedeemCode, item: Reservation, now: EventStamp, proof: DeliveryProof, case_id: UUID, events: Sequence[Event]
 ) -> Sequence[Event]:
     """A letter may come back before its own success is known: then the use that this counts is in doubt at once."""
     came_back = proof.delivery == item.delivery and proof.delivery in item.bounced_deliveries
@@ -134,7 +134,7 @@ def _with_bounce(
     return (*events, case_events.opened(item, now, case_id, "bounced", caused_by=code.version + 1))
 
 
-def _late(item: Reservation, now: Stamp, proof: Proof, effect: LateEffect) -> LateSuccessRecorded:
+def _late(item: Reservation, now: EventStamp, proof: DeliveryProof, effect: LateEffect) -> LateSuccessRecorded:
     return LateSuccessRecorded(
         **now.fields,
         reservation_id=item.reservation_id,

@@ -11,7 +11,7 @@ from domain.commands.input_bounds import reported_fields
 from domain.errors import NothingSent, ReservationUnknown
 from domain.events import InviteBounced
 from domain.ports import TextDraft
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class RecordBounce(Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class RecordBounce(Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None = None
 
 
-def record_bounce(command: RecordBounce, book: Book) -> Decision:
+def record_bounce(command: RecordBounce, book: WorkingSet) -> Decision:
     """Record a bounce once per delivery; open a case if it leaves a counted use in doubt.
 
     That is the newest delivery of a sent reservation that nobody accepted. An open case of another cause stays the

@@ -12,8 +12,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.commands import case_events
-from domain.commands.context import Context, Decision, Stamp, stamp
-from domain.commands.delivery.late_success import Proof, success
+from domain.commands.context import Context, Decision, EventStamp, stamp
+from domain.commands.delivery.late_success import DeliveryProof, success
 from domain.commands.reservation.settle_due import unknown_outcome
 from domain.errors import ReservationUnknown
 from domain.events import (
@@ -26,8 +26,8 @@ from domain.events import (
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.ports import ADDRESS_MISMATCH, Accepted, Later, Outcome, Rejected, TextDraft, Uncertain
-from domain.working_set import Book
+from domain.ports import ADDRESS_MISMATCH, Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater, TextDraft
+from domain.working_set import WorkingSet
 
 
 class RecordOutcome(Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class RecordOutcome(Struct, frozen=True, kw_only=True):
     reply: TextDraft | None = None
 
 
-def record_outcome(command: RecordOutcome, book: Book, policy: Policy) -> Decision:
+def record_outcome(command: RecordOutcome, book: WorkingSet, policy: Policy) -> Decision:
     """Turn an outcome into events; none if it comes too late to matter, or is of a delivery that nobody asked for.
 
     Raises:
@@ -67,24 +67,24 @@ def record_outcome(command: RecordOutcome, book: Book, policy: Policy) -> Decisi
     return Decision(code.code_id, events, item.reservation_id)
 
 
-def _proof(command: RecordOutcome, outcome: Accepted) -> Proof:
-    return Proof(
+def _proof(command: RecordOutcome, outcome: Accepted) -> DeliveryProof:
+    return DeliveryProof(
         delivery=command.delivery, attempt=command.attempt, server=outcome.server, reply_code=outcome.reply_code
     )
 
 
 def _not_sent(
     command: RecordOutcome,
-    outcome: Rejected | Later | Uncertain,
+    outcome: Rejected | RetryLater | OutcomeUnknown,
     code: RedeemCode,
     item: Reservation,
-    now: Stamp,
+    now: EventStamp,
     policy: Policy,
 ) -> Sequence[Event]:
     match outcome:
-        case Uncertain():
+        case OutcomeUnknown():
             return unknown_outcome(code, item, now, outcome.cause, outcome.server, command.case_id, policy)
-        case Later():
+        case RetryLater():
             return _deferred(command, outcome, code, item, now, policy)
         case Rejected():
             return _failed(command, outcome, code, item, now, policy)
@@ -93,7 +93,7 @@ def _not_sent(
 
 
 def _deferred(
-    command: RecordOutcome, outcome: Later, code: RedeemCode, item: Reservation, now: Stamp, policy: Policy
+    command: RecordOutcome, outcome: RetryLater, code: RedeemCode, item: Reservation, now: EventStamp, policy: Policy
 ) -> Sequence[Event]:
     """Wait as asked, up to a bound; beyond it, or if nobody waits any more, a "later" is a failure like any other."""
     last = item.delivery_at + timedelta(seconds=policy.deferrals_s_max)
@@ -123,7 +123,7 @@ def _failed(
     outcome: Rejected,
     code: RedeemCode,
     item: Reservation,
-    now: Stamp,
+    now: EventStamp,
     policy: Policy,
 ) -> Sequence[Event]:
     """Back off while attempts and time are left; else final: refunded, or parked if any attempt was unknown.
@@ -156,15 +156,15 @@ def _failed(
 
 def _is_in_vain(code: RedeemCode, item: Reservation) -> bool:
     """Whether trying on is of no use: the code was revoked meanwhile, or a further delivery is needed no more."""
-    return item.is_past_sending or (item.is_live and code.is_revoked)
+    return item.needs_no_delivery or (item.is_live and code.is_revoked)
 
 
 def _after_final_failure(
-    command: RecordOutcome, outcome: Rejected, code: RedeemCode, item: Reservation, now: Stamp
+    command: RecordOutcome, outcome: Rejected, code: RedeemCode, item: Reservation, now: EventStamp
 ) -> Sequence[Event]:
     """What follows the InviteFailed that is the next event: a refund, or a case; nothing where nobody waits for it."""
     caused_by = code.version + 1
-    if item.resending and item.is_past_sending:
+    if item.resending and item.needs_no_delivery:
         return ()
     if outcome.needs_review:
         return (case_events.opened(item, now, command.case_id, ADDRESS_MISMATCH, caused_by=caused_by),)

@@ -8,7 +8,7 @@ from domain.commands.context import Context, Decision
 from domain.commands.reservation.refund import RefundReservation, refund
 from domain.policy import Policy
 from domain.ports import TextDraft
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class CancelReservation(Struct, frozen=True, kw_only=True):
@@ -19,7 +19,7 @@ class CancelReservation(Struct, frozen=True, kw_only=True):
     note: TextDraft | None = None
 
 
-def cancel(command: CancelReservation, book: Book, policy: Policy) -> Decision:
+def cancel(command: CancelReservation, book: WorkingSet, policy: Policy) -> Decision:
     """A refund of what is live, neither being sent nor ever unknown.
 
     Raises:

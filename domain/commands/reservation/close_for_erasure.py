@@ -10,10 +10,10 @@ from domain.commands.reservation.refund import RefundReservation, refund
 from domain.commands.reservation.resolve_case import ResolveReservation, resolve
 from domain.errors import ReservationNotResolvable, ReservationUnknown
 from domain.policy import Policy
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
-class CloseForForgetting(Struct, frozen=True, kw_only=True):
+class CloseForErasure(Struct, frozen=True, kw_only=True):
     """Settle one reservation of a person who will be forgotten. `case_id` is new and random."""
 
     context: Context
@@ -21,7 +21,7 @@ class CloseForForgetting(Struct, frozen=True, kw_only=True):
     case_id: UUID
 
 
-def close_for_forgetting(command: CloseForForgetting, book: Book, policy: Policy) -> Decision:
+def close_for_forgetting(command: CloseForErasure, book: WorkingSet, policy: Policy) -> Decision:
     """Refund what is held and was surely not sent; count what may have been sent, on the admin's word.
 
     Counting it is the side that costs nobody but the person who asked: given back, it could be a free use. What is

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from domain.commands import case_events
 from domain.commands.access import end_on_refund
-from domain.commands.context import Context, Decision, Stamp, stamp
+from domain.commands.context import Context, Decision, EventStamp, stamp
 from domain.commands.delivery.accept_invite import LINK
 from domain.commands.reservation.settle_due import after_lapse
 from domain.errors import (
@@ -29,7 +29,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import RecipientDraft, TextDraft
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class CorrectRecipient(Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
     note: TextDraft | None = None
 
 
-def correct_recipient(command: CorrectRecipient, book: Book, policy: Policy) -> Decision:
+def correct_recipient(command: CorrectRecipient, book: WorkingSet, policy: Policy) -> Decision:
     """Refund the old reservation and hold the use for the new address; give the new one if that was done before.
 
     Raises:
@@ -94,14 +94,14 @@ def _check(
 ) -> None:
     """Raise what stands in the way."""
     is_by_person = command.context.actor not in STAFF
-    why = _state_hinders(item, is_by_person=is_by_person) or ("moving" if is_moving else None)
+    why = _state_obstacle(item, is_by_person=is_by_person) or ("moving" if is_moving else None)
     if why is None and code.is_revoked:
         raise CodeIsRevoked
     if why is None and recipient_id == item.recipient_id:
         why = "same"
     if why is None and is_by_person:
-        why = _needs_staff(item, command.context, policy)
-    if why is None and any(other.counts_or_holds for other in theirs):
+        why = _requires_staff(item, command.context, policy)
+    if why is None and any(other.occupies_use for other in theirs):
         why = "address_taken"
     if why is None and code.bound and code.reserved + code.sent_binding > 1:
         why = "bound"
@@ -111,7 +111,7 @@ def _check(
         raise RecipientNotCorrectable(why)
 
 
-def _state_hinders(item: Reservation, *, is_by_person: bool) -> str | None:
+def _state_obstacle(item: Reservation, *, is_by_person: bool) -> str | None:
     if not item.is_use:
         return "rebind"
     if item.status == "refunded":
@@ -125,7 +125,7 @@ def _state_hinders(item: Reservation, *, is_by_person: bool) -> str | None:
     return "ended" if item.access is not None and item.access.ending is not None else None
 
 
-def _needs_staff(item: Reservation, context: Context, policy: Policy) -> str | None:
+def _requires_staff(item: Reservation, context: Context, policy: Policy) -> str | None:
     """Return why only staff may correct it; None if the person may."""
     if item.corrects is not None:
         return "corrected_before"
@@ -135,7 +135,7 @@ def _needs_staff(item: Reservation, context: Context, policy: Policy) -> str | N
 
 
 def _corrected(
-    command: CorrectRecipient, code: RedeemCode, item: Reservation, recipient_id: UUID, now: Stamp, policy: Policy
+    command: CorrectRecipient, code: RedeemCode, item: Reservation, recipient_id: UUID, now: EventStamp, policy: Policy
 ) -> Sequence[Event]:
     """The refund, the end of the first access, and the reservation that waits until that is removed."""
     refund = UseRefunded(

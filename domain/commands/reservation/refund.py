@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from domain.commands import case_events
 from domain.commands.access import end_on_refund
-from domain.commands.context import Context, Decision, Stamp, stamp
+from domain.commands.context import Context, Decision, EventStamp, stamp
 from domain.commands.reservation.settle_due import after_lapse
 from domain.errors import Refusal, ReservationNotRefundable, ReservationUnknown
 from domain.events import Event, UseRefunded
@@ -16,7 +16,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import TextDraft
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class RefundReservation(Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class RefundReservation(Struct, frozen=True, kw_only=True):
     revoke_access: bool | None = None
 
 
-def refund(command: RefundReservation, book: Book, policy: Policy) -> Decision:
+def refund(command: RefundReservation, book: WorkingSet, policy: Policy) -> Decision:
     """Refund a live reservation that is never unknown, or a sent one, whose case is closed with it; no leased one.
 
     Raises:
@@ -62,14 +62,14 @@ def refund(command: RefundReservation, book: Book, policy: Policy) -> Decision:
     return Decision(code.code_id, [*lapsed, *events], item.reservation_id)
 
 
-def _check(command: RefundReservation, item: Reservation, book: Book) -> None:
+def _check(command: RefundReservation, item: Reservation, book: WorkingSet) -> None:
     """Raise what stands in the way."""
     why = _hindrance(command, item, book)
     if why is not None:
         raise ReservationNotRefundable(why)
 
 
-def _hindrance(command: RefundReservation, item: Reservation, book: Book) -> str | None:
+def _hindrance(command: RefundReservation, item: Reservation, book: WorkingSet) -> str | None:
     if item.lease is not None:
         return "leased"
     if item.is_live and item.ever_unknown:
@@ -81,7 +81,7 @@ def _hindrance(command: RefundReservation, item: Reservation, book: Book) -> str
     return "sent" if command.only_held and not item.is_live else None
 
 
-def _refunded(command: RefundReservation, code: RedeemCode, item: Reservation, now: Stamp) -> Sequence[Event]:
+def _refunded(command: RefundReservation, code: RedeemCode, item: Reservation, now: EventStamp) -> Sequence[Event]:
     event = UseRefunded(
         **now.fields,
         reservation_id=item.reservation_id,
@@ -99,11 +99,11 @@ def _refunded(command: RefundReservation, code: RedeemCode, item: Reservation, n
     ]
 
 
-def has_moved(item: Reservation, book: Book) -> bool:
+def has_moved(item: Reservation, book: WorkingSet) -> bool:
     """Whether a later reservation has its access, which would be left without a use."""
     return any(other.status == "sent" for other in book.moves(item))
 
 
-def is_being_moved(item: Reservation, book: Book) -> bool:
+def is_being_moved(item: Reservation, book: WorkingSet) -> bool:
     """Whether a rebind of its access is under way: it would be left with nothing to move."""
     return any(other.is_live for other in book.moves(item))

@@ -12,7 +12,7 @@ from domain.events import Event, ResendRequested
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import TextDraft
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class RequestResend(Struct, frozen=True, kw_only=True):
@@ -23,7 +23,7 @@ class RequestResend(Struct, frozen=True, kw_only=True):
     note: TextDraft | None = None
 
 
-def request_resend(command: RequestResend, book: Book, policy: Policy) -> Decision:
+def request_resend(command: RequestResend, book: WorkingSet, policy: Policy) -> Decision:
     """Open the next delivery, with its own deadline and attempts; an open case (it bounced) ends with it.
 
     Raises:
@@ -34,7 +34,7 @@ def request_resend(command: RequestResend, book: Book, policy: Policy) -> Decisi
     item = book.reservations.get(command.reservation_id)
     if item is None:
         raise ReservationUnknown
-    if item.was_done_by(command.context.request_id, ResendRequested):
+    if item.was_handled_in_request(command.context.request_id, ResendRequested):
         return Decision(item.code_id, (), item.reservation_id)
     if (why := _hindrance(item, policy)) is not None:
         raise ReservationNotResendable(why)
@@ -61,7 +61,7 @@ def _hindrance(item: Reservation, policy: Policy) -> str | None:
         return "not_sent"
     if item.accepted_at is not None:
         return "accepted"
-    if not item.access_stands:
+    if not item.has_active_access:
         return "ended"
     if item.resending and item.case_id is None:
         return "resending"

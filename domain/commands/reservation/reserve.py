@@ -12,15 +12,14 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands.context import Context, Decision, Stamp, stamp
+from domain.commands.context import Context, Decision, EventStamp, stamp
 from domain.commands.reservation.settle_due import (
-    give_back_overdue,
-    is_undone_by_revoking,
-    seen_lapsed,
-    undone_by_revoking,
+    expire_lease,
+    is_released_by_revocation,
+    release_on_revocation,
+    release_overdue,
 )
 from domain.errors import (
-    AgainUnknown,
     CodeExhausted,
     CodeExpired,
     CodeHeld,
@@ -28,6 +27,7 @@ from domain.errors import (
     CodeIsRevoked,
     CodeUnknown,
     EmailMismatch,
+    FollowedReservationUnknown,
     IdempotencyKeyReused,
 )
 from domain.events import UseReserved
@@ -35,7 +35,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Language, RecipientDraft
-from domain.working_set import Book, RememberedKey
+from domain.working_set import RememberedKey, WorkingSet
 
 
 class IdempotencyKey(Struct, frozen=True, kw_only=True):
@@ -69,7 +69,7 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
     group: str | None = None
 
 
-def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
+def reserve(command: ReserveUse, book: WorkingSet, policy: Policy) -> Decision:
     """Give the caller's own reservation, or hold a new use.
 
     Raises:
@@ -80,7 +80,7 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
     code = None if code_id is None else book.codes.get(code_id)
     if code is None or command.group not in {None, code.group}:
         raise CodeUnknown
-    if (remembered := _remembered(command, code, book)) is not None:
+    if (remembered := _idempotent_result(command, code, book)) is not None:
         return Decision(code.code_id, (), remembered)
     if command.reservation_id in book.reservations:  # this very command made it before its answer was lost
         return Decision(code.code_id, (), command.reservation_id)
@@ -90,7 +90,7 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
     mine = [item for item in book.of_recipient(code.code_id, recipient_id) if item.is_use]
     follows, own = _own(command, code, mine, now)
     if own is not None:
-        return Decision(code.code_id, seen_lapsed(code, own, now, policy), own.reservation_id)
+        return Decision(code.code_id, expire_lease(code, own, now, policy), own.reservation_id)
 
     if code.is_revoked:
         return _revoked(code, mine, now)
@@ -98,7 +98,7 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
         raise CodeIsPaused
     if code.is_expired(now.at):
         raise CodeExpired
-    freed = _make_room(code, recipient_id, mine, book, now, policy)
+    freed = _overdue_to_release(code, recipient_id, mine, book, now, policy)
     event = UseReserved(
         **now.fields,
         reservation_id=command.reservation_id,
@@ -109,11 +109,11 @@ def reserve(command: ReserveUse, book: Book, policy: Policy) -> Decision:
         follows=follows,
         validity_days=code.validity_days,
     )
-    events = [*give_back_overdue(code, freed, now), event]
+    events = [*release_overdue(code, freed, now), event]
     return Decision(code.code_id, events, command.reservation_id)
 
 
-def _remembered(command: ReserveUse, code: RedeemCode, book: Book) -> UUID | None:
+def _idempotent_result(command: ReserveUse, code: RedeemCode, book: WorkingSet) -> UUID | None:
     """The reservation that the same key and the same body led to before."""
     keys = () if command.key is None else command.key.spellings()
     known = next((book.remembered[key.scope_digest] for key in keys if key.scope_digest in book.remembered), None)
@@ -124,7 +124,7 @@ def _remembered(command: ReserveUse, code: RedeemCode, book: Book) -> UUID | Non
     return known.reservation_id
 
 
-def _asked_for(command: ReserveUse, code: RedeemCode, known: RememberedKey, book: Book) -> bool:
+def _asked_for(command: ReserveUse, code: RedeemCode, known: RememberedKey, book: WorkingSet) -> bool:
     """Whether a remembered reservation is just what the command asks for: this code, this person and this `again`.
 
     It tells a repeat where the digest of the first body was made under a pepper that is no longer in the keyring.
@@ -136,14 +136,14 @@ def _asked_for(command: ReserveUse, code: RedeemCode, known: RememberedKey, book
 
 
 def _own(
-    command: ReserveUse, code: RedeemCode, mine: Sequence[Reservation], now: Stamp
+    command: ReserveUse, code: RedeemCode, mine: Sequence[Reservation], now: EventStamp
 ) -> tuple[UUID | None, Reservation | None]:
     """What the caller has already: (the sent reservation that a new one would follow, the answer if there is one)."""
-    standing = [item for item in mine if item.counts_or_holds and not _is_over(item, code, now)]
+    standing = [item for item in mine if item.occupies_use and not _is_over(item, code, now)]
     if command.again is not None:
         named = next((item for item in mine if item.reservation_id == command.again), None)
         if named is None:
-            raise AgainUnknown
+            raise FollowedReservationUnknown
         if named.status == "sent":
             follower = next((item for item in standing if item.follows == named.reservation_id), None)
             return named.reservation_id, follower
@@ -152,24 +152,24 @@ def _own(
     return None, live[-1] if live else sent[-1] if sent else None
 
 
-def _is_over(item: Reservation, code: RedeemCode, now: Stamp) -> bool:
+def _is_over(item: Reservation, code: RedeemCode, now: EventStamp) -> bool:
     """Whether it only waits for a command that gives it back."""
-    return item.is_overdue(now.at) or (code.is_revoked and is_undone_by_revoking(item) and not item.ever_unknown)
+    return item.is_overdue(now.at) or (code.is_revoked and is_released_by_revocation(item) and not item.ever_unknown)
 
 
-def _revoked(code: RedeemCode, mine: Sequence[Reservation], now: Stamp) -> Decision:
+def _revoked(code: RedeemCode, mine: Sequence[Reservation], now: EventStamp) -> Decision:
     """Refused; what of the caller's own the revoking had not come to yet is given back on the way."""
     over = [item for item in mine if _is_over(item, code, now)]
-    events = [event for item in over for event in undone_by_revoking(code, item, now, None)]
+    events = [event for item in over for event in release_on_revocation(code, item, now, None)]
     return Decision(code.code_id, events, None, CodeIsRevoked())
 
 
-def _make_room(
+def _overdue_to_release(
     code: RedeemCode,
     recipient_id: UUID,
     mine: Sequence[Reservation],
-    book: Book,
-    now: Stamp,
+    book: WorkingSet,
+    now: EventStamp,
     policy: Policy,
 ) -> list[Reservation]:
     """The overdue reservations to give back first: the caller's own, and those that stand in the way.
@@ -195,7 +195,7 @@ def _make_room(
     return freed
 
 
-def _held(code: RedeemCode, book: Book, now: Stamp, policy: Policy) -> CodeHeld:
+def _held(code: RedeemCode, book: WorkingSet, now: EventStamp, policy: Policy) -> CodeHeld:
     """Held by unsettled reservations: come back at the earliest deadline ahead, else after one lifetime."""
     ahead = book.earliest_deadline(code.code_id, now.at)
     if ahead is None:

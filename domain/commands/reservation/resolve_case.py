@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from domain.commands import case_events
 from domain.commands.access import end_on_refund
-from domain.commands.context import Context, Decision, Stamp, stamp
+from domain.commands.context import Context, Decision, EventStamp, stamp
 from domain.commands.delivery.late_success import has_access_to_move, is_bound_to_another
 from domain.commands.reservation.refund import is_being_moved
 from domain.commands.reservation.settle_due import after_lapse, folded
@@ -20,7 +20,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import TextDraft
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 Resolution = Literal["sent", "refunded", "retry"]
 
@@ -52,7 +52,7 @@ class RefundAfterOutage(Struct, frozen=True, kw_only=True):
     include_sent: bool
 
 
-def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision:
+def resolve(command: ResolveReservation, book: WorkingSet, policy: Policy) -> Decision:
     """Do what the person decided; nothing if this very request did so before its answer was lost.
 
     Raises:
@@ -67,7 +67,7 @@ def resolve(command: ResolveReservation, book: Book, policy: Policy) -> Decision
     item = book.reservations.get(command.reservation_id)
     if item is None:
         raise ReservationUnknown
-    if item.was_done_by(command.context.request_id, CaseClosed, UseRefunded):
+    if item.was_handled_in_request(command.context.request_id, CaseClosed, UseRefunded):
         return Decision(item.code_id, (), item.reservation_id)
     code = book.codes[item.code_id]
     now = stamp(command.context, code)
@@ -81,8 +81,8 @@ def _resolved(
     command: ResolveReservation,
     code: RedeemCode,
     item: Reservation,
-    book: Book,
-    now: Stamp,
+    book: WorkingSet,
+    now: EventStamp,
     policy: Policy,
     events: Sequence[Event],
 ) -> Decision:
@@ -101,7 +101,7 @@ def _resolved(
     return Decision(item.code_id, [*events, *_decided(command, code, item, now, policy)], item.reservation_id)
 
 
-def refund_after_outage(command: RefundAfterOutage, book: Book) -> Decision:
+def refund_after_outage(command: RefundAfterOutage, book: WorkingSet) -> Decision:
     """Refund what the command names if it is still what it was when it was listed; else do nothing.
 
     Raises:
@@ -119,14 +119,14 @@ def refund_after_outage(command: RefundAfterOutage, book: Book) -> Decision:
     return Decision(item.code_id, events, item.reservation_id)
 
 
-def _check_access(command: ResolveReservation, item: Reservation, book: Book, now: Stamp) -> None:
+def _check_access(command: ResolveReservation, item: Reservation, book: WorkingSet, now: EventStamp) -> None:
     """Raise where a rebind would be left with nothing to move."""
     is_over = command.resolution == "retry" and item.is_live and item.is_access_over(now.at)
     is_of_removal = case_events.is_of_removal(item)
     is_retaken = command.resolution == "sent" and item.status == "refunded" and not (item.is_use or is_of_removal)
     if is_over or (is_retaken and not has_access_to_move(item, book)):
         raise ReservationNotResolvable("grant_ended")
-    if command.resolution == "refunded" and is_of_removal and not item.counts_or_holds:
+    if command.resolution == "refunded" and is_of_removal and not item.occupies_use:
         raise ReservationNotResolvable("not_removed")
     if command.resolution == "refunded" and book.moves(item):
         raise ReservationNotResolvable("moving" if is_being_moved(item, book) else "moved")
@@ -138,11 +138,11 @@ def _may_be_tried_on(item: Reservation) -> bool:
 
 
 def _decided(
-    command: ResolveReservation, code: RedeemCode, item: Reservation, now: Stamp, policy: Policy
+    command: ResolveReservation, code: RedeemCode, item: Reservation, now: EventStamp, policy: Policy
 ) -> Sequence[Event]:
     match command.resolution:
         case "sent":
-            return _as_sent(code, item, now, command.note)
+            return _sent_events(code, item, now, command.note)
         case "refunded":
             return _given_back(code, item, now, "resolved", command.note, choice=command.revoke_access)
         case "retry":
@@ -151,7 +151,7 @@ def _decided(
             assert_never(command.resolution)
 
 
-def _as_sent(code: RedeemCode, item: Reservation, now: Stamp, note: TextDraft | None) -> Sequence[Event]:
+def _sent_events(code: RedeemCode, item: Reservation, now: EventStamp, note: TextDraft | None) -> Sequence[Event]:
     """Counted, by the person's word; what counts already stays as it is, and so does what ended and was taken away."""
     if case_events.is_of_removal(item):
         return case_events.closed(item, now, case_events.REMOVED_BY_HAND, caused_by=item.moved_by, note=note)
@@ -180,14 +180,14 @@ def _as_sent(code: RedeemCode, item: Reservation, now: Stamp, note: TextDraft | 
 def _given_back(
     code: RedeemCode,
     item: Reservation,
-    now: Stamp,
+    now: EventStamp,
     cause: RefundCause,
     note: TextDraft | None,
     *,
     choice: bool | None = None,
 ) -> Sequence[Event]:
     """Refunded once; what was refunded before stays so, and only its case ends. No use stands for its access then."""
-    if not item.counts_or_holds:
+    if not item.occupies_use:
         closed = case_events.closed(item, now, "resolved_refunded", caused_by=item.moved_by, note=note)
         return [*closed, *end_on_refund.withdrawn(item, now, choice=choice, caused_by=code.version + 1)]
     refund = UseRefunded(
@@ -203,10 +203,10 @@ def _given_back(
     return [refund, *closed, *end_on_refund.withdrawn(item, now, choice=choice, caused_by=code.version + 1)]
 
 
-def _tried_on(item: Reservation, now: Stamp, note: TextDraft | None, policy: Policy) -> Sequence[Event]:
+def _tried_on(item: Reservation, now: EventStamp, note: TextDraft | None, policy: Policy) -> Sequence[Event]:
     """A new deadline and all attempts again, with the same letter; a rebind's ends with the access."""
     deadline = now.at + timedelta(seconds=policy.reservation_ttl_s)
     if item.access_ends_at is not None:
         deadline = min(deadline, item.access_ends_at)
-    closed = case_events.closed(item, now, case_events.TRIED_AGAIN, caused_by=item.moved_by, note=note)
+    closed = case_events.closed(item, now, case_events.RESOLVED_BY_RETRY, caused_by=item.moved_by, note=note)
     return [replace(event, retry_at=now.at, deadline=deadline) for event in closed]

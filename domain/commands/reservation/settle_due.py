@@ -6,14 +6,14 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.commands import case_events
-from domain.commands.context import Context, Decision, Stamp, stamp
+from domain.commands.context import Context, Decision, EventStamp, stamp
 from domain.errors import ReservationUnknown
 from domain.events import CaseOpened, Event, InviteOutcomeUnknown, ReservationEvent, UseRefunded
 from domain.model import redeem_code, reservation
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 class SettleDue(Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class SettleDue(Struct, frozen=True, kw_only=True):
     case_id: UUID
 
 
-def settle_due(command: SettleDue, book: Book, policy: Policy) -> Decision:
+def settle_due(command: SettleDue, book: WorkingSet, policy: Policy) -> Decision:
     """Record a lapsed lease as unknown, give back an overdue use, or park what no machine may decide.
 
     Raises:
@@ -34,28 +34,28 @@ def settle_due(command: SettleDue, book: Book, policy: Policy) -> Decision:
     if item is None:
         raise ReservationUnknown
     code = book.codes[item.code_id]
-    events = what_is_due(code, item, stamp(command.context, code), command.case_id, policy)
+    events = due_events(code, item, stamp(command.context, code), command.case_id, policy)
     return Decision(code.code_id, events, item.reservation_id)
 
 
-def what_is_due(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
+def due_events(code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
     """The events that time, or its code's revoking, has made due on one reservation; none if nothing is."""
     if not item.is_in_work or item.case_id is not None or item.is_leased(now.at):
         return ()
     if item.lease is not None:
         return unknown_outcome(code, item, now, "lease_expired", None, case_id, policy)
-    if code.is_revoked and is_undone_by_revoking(item):
-        return undone_by_revoking(code, item, now, case_id)
+    if code.is_revoked and is_released_by_revocation(item):
+        return release_on_revocation(code, item, now, case_id)
     if item.deadline > now.at or item.is_waiting_for_removal:
         return ()
     if item.resending:
         return (case_events.opened(item, now, case_id, "resend_expired", caused_by=item.moved_by),)
     if item.ever_unknown:
         return (case_events.opened(item, now, case_id, "unknown_outcome", caused_by=item.moved_by),)
-    return give_back_overdue(code, [item], now)
+    return release_overdue(code, [item], now)
 
 
-def give_back_overdue(code: RedeemCode, items: Sequence[Reservation], now: Stamp) -> list[Event]:
+def release_overdue(code: RedeemCode, items: Sequence[Reservation], now: EventStamp) -> list[Event]:
     """Refund reservations past their deadline; the caller has checked `is_overdue`."""
     return [
         UseRefunded(
@@ -71,12 +71,14 @@ def give_back_overdue(code: RedeemCode, items: Sequence[Reservation], now: Stamp
     ]
 
 
-def is_undone_by_revoking(item: Reservation) -> bool:
+def is_released_by_revocation(item: Reservation) -> bool:
     """Whether a revoked code gives this reservation back or makes it a case: it is held, and not being sent."""
     return item.is_live and item.lease is None and item.case_id is None
 
 
-def undone_by_revoking(code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID | None) -> Sequence[Event]:
+def release_on_revocation(
+    code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID | None
+) -> Sequence[Event]:
     """The end of such a reservation: given back, or a case at once if its letter may have arrived (rule 11).
 
     A case needs an id; without one it is left to who has one.
@@ -96,7 +98,7 @@ def undone_by_revoking(code: RedeemCode, item: Reservation, now: Stamp, case_id:
     return (refund,)
 
 
-def seen_lapsed(code: RedeemCode, item: Reservation, now: Stamp, policy: Policy) -> Sequence[Event]:
+def expire_lease(code: RedeemCode, item: Reservation, now: EventStamp, policy: Policy) -> Sequence[Event]:
     """What whoever comes by records of a lease that ended without an outcome; a case needs an id, and who has one."""
     if item.lease is None or item.is_leased(now.at) or item.case_id is not None:
         return ()
@@ -105,14 +107,14 @@ def seen_lapsed(code: RedeemCode, item: Reservation, now: Stamp, policy: Policy)
 
 
 def after_lapse(
-    code: RedeemCode, item: Reservation, now: Stamp, case_id: UUID, policy: Policy
+    code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID, policy: Policy
 ) -> tuple[Sequence[Event], RedeemCode, Reservation]:
     """Record a lease that ended without an outcome, for a command that comes before the sweep (rule 5).
 
     Returns:
         The events, and code and reservation as they leave them; no events where no lease has lapsed.
     """
-    has_other_case = item.case_id is not None and not item.is_past_sending
+    has_other_case = item.case_id is not None and not item.needs_no_delivery
     if item.lease is None or item.is_leased(now.at) or has_other_case:
         return (), code, item
     events = unknown_outcome(code, item, now, "lease_expired", None, case_id, policy)
@@ -130,7 +132,7 @@ def folded(events: Sequence[ReservationEvent], code: RedeemCode, item: Reservati
 def unknown_outcome(
     code: RedeemCode,
     item: Reservation,
-    now: Stamp,
+    now: EventStamp,
     cause: str,
     server: str | None,
     case_id: UUID,
@@ -159,7 +161,7 @@ def unknown_outcome(
         retry_at=retry_at if tries_left else None,
         caused_by=lease.version,
     )
-    if tries_left or item.is_past_sending:
+    if tries_left or item.needs_no_delivery:
         return (unknown,)
     why: case_events.CaseCause = "unknown_outcome" if item.is_live else "resend_unknown"
     return (unknown, case_events.opened(item, now, case_id, why, caused_by=code.version + 1))

@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from domain.ports import Accepted, Letter, OnlyTold, Outcome, Rejected, Removal, RemovalOutcome, Uncertain
+from domain.ports import Accepted, Letter, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, Removal, RemovalOutcome
 from domain.values.identifiers import MalformedEmailError
 from workers.channels.mail_message import letter_bytes
 from workers.channels.smtp.addresses import Sender, envelope_address
 from workers.channels.smtp.connect import Connector, RefusedError
-from workers.channels.smtp.connection import Wire, WireError
+from workers.channels.smtp.connection import SmtpConnection, WireError
 from workers.channels.smtp.connection_pool import ConnectionPool
-from workers.channels.smtp.reply_codes import is_no, is_yes, refused_letter
-from workers.channels.smtp.server_url import MailServerAddress
+from workers.channels.smtp.reply_codes import is_negative, is_positive, refused_letter
+from workers.channels.smtp.server_url import SmtpServerUrl
 
 PROBE_SHARE = 0.25
 """Part of a letter's time that a kept connection gets to prove that it still lives."""
@@ -29,12 +29,12 @@ START_CONTENT = 354
 CLOSING = 421
 
 
-class _StaleError(Exception):
+class _StaleConnectionError(Exception):
     """A kept connection turned out to be dead before anything of the letter was said."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Parcel:
+class _Envelope:
     """A letter ready to be handed over."""
 
     recipient: str
@@ -60,7 +60,7 @@ class SmtpChannel:
 
     def __init__(
         self,
-        server: MailServerAddress,
+        server: SmtpServerUrl,
         *,
         sender: Sender,
         timeout_s: float,
@@ -80,48 +80,48 @@ class SmtpChannel:
         try:
             parcel = self._parcel(letter)
             try:
-                return self._hand_over(self._connections.take(deadline), parcel, deadline, is_last=False)
-            except _StaleError:
+                return self._transmit(self._connections.take(deadline), parcel, deadline, is_last=False)
+            except _StaleConnectionError:
                 self._connections.drop_idle()  # as old as that one, or older
-            return self._hand_over(self._connections.take(deadline), parcel, deadline, is_last=True)
+            return self._transmit(self._connections.take(deadline), parcel, deadline, is_last=True)
         except RefusedError as refused:
             return refused.outcome
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
         """Tell the person, if there is something to tell: a letter takes nothing away. A dead address can't be told."""
         if removal.farewell is None:
-            return OnlyTold(server=str(self._server))
+            return NotifiedOnly(server=str(self._server))
         outcome = self.send(removal.farewell)
         if isinstance(outcome, Accepted) or (isinstance(outcome, Rejected) and outcome.about_address and outcome.final):
-            return OnlyTold(server=outcome.server)
+            return NotifiedOnly(server=outcome.server)
         return outcome
 
     def close(self) -> None:
         """Say goodbye to the server on connections that no thread uses."""
         self._connections.drop_idle()
 
-    def _parcel(self, letter: Letter) -> _Parcel:
+    def _parcel(self, letter: Letter) -> _Envelope:
         try:
             recipient = envelope_address(letter.recipient)
         except MalformedEmailError:
             raise RefusedError(self._bad_address()) from None
-        return _Parcel(recipient, letter_bytes(letter, self._sender.header, recipient))
+        return _Envelope(recipient, letter_bytes(letter, self._sender.header, recipient))
 
     # --- One letter ---
 
-    def _hand_over(self, wire: Wire, parcel: _Parcel, deadline: float, *, is_last: bool) -> Outcome:
+    def _transmit(self, wire: SmtpConnection, parcel: _Envelope, deadline: float, *, is_last: bool) -> Outcome:
         """Hand over one letter; the connection is kept if it rests between two letters, else closed."""
         may_be_stale = wire.letters > 0 and not is_last
         wire.letters += 1
         wire.content_begun = wire.mail_accepted = False
         try:
-            outcome = self._dialogue(wire, parcel, deadline)
+            outcome = self._run_session(wire, parcel, deadline)
         except WireError as error:
             self._connections.drop(wire)
             if wire.content_begun:
-                return Uncertain(server=str(self._server), cause=error.failure)
+                return OutcomeUnknown(server=str(self._server), cause=error.failure)
             if may_be_stale and self._clock() < deadline:
-                raise _StaleError from None
+                raise _StaleConnectionError from None
             return self._noted(wire, self._lost(wire, error))
         except BaseException:
             self._connections.drop(wire)
@@ -132,16 +132,16 @@ class SmtpChannel:
             return outcome
         self._connections.drop(wire)
         if may_be_stale and _is_closing(outcome) and not wire.content_begun:
-            raise _StaleError
+            raise _StaleConnectionError
         return self._noted(wire, outcome)
 
-    def _noted(self, wire: Wire, outcome: Outcome) -> Outcome:
+    def _noted(self, wire: SmtpConnection, outcome: Outcome) -> Outcome:
         """The outcome; one that is about the connection limits how many there are."""
         if isinstance(outcome, Rejected) and outcome.about_connection:
             self._connections.refused(outcome, wire.begun_at)
         return outcome
 
-    def _dialogue(self, wire: Wire, parcel: _Parcel, deadline: float) -> Outcome:
+    def _run_session(self, wire: SmtpConnection, parcel: _Envelope, deadline: float) -> Outcome:
         server = str(self._server)
         if parcel.needs_utf8 and not wire.has_extn("smtputf8"):
             return self._bad_address()
@@ -151,28 +151,28 @@ class SmtpChannel:
             wire.docmd("RSET")
         reply = wire.docmd("MAIL", f"FROM:<{self._sender.address}>{_options(wire, parcel)}")
         wire.deadline = deadline
-        if not is_yes(reply):
+        if not is_positive(reply):
             # 421 may have been said before MAIL was: no server has to wait with it (RFC 5321 3.8).
             return refused_letter(server, reply, about_connection=reply[0] == CLOSING)
         wire.mail_accepted = True
         wire.command_encoding = "utf-8" if parcel.needs_utf8 else "ascii"
         reply = wire.docmd("RCPT", f"TO:<{parcel.recipient}>")
-        if not is_yes(reply):
+        if not is_positive(reply):
             return refused_letter(server, reply, about_recipient=True)
         reply = wire.docmd("DATA")
         if reply[0] != START_CONTENT:
             return refused_letter(server, reply)
         wire.deadline = deadline + self._timeout_s * ANSWER_SHARE
-        reply = wire.send_content(parcel.content)
-        if is_yes(reply):
+        reply = wire.send_data(parcel.content)
+        if is_positive(reply):
             return Accepted(server=server, reply_code=reply[0])
-        if is_no(reply):
+        if is_negative(reply):
             return refused_letter(server, reply)
-        return Uncertain(server=server, cause="bad_reply")
+        return OutcomeUnknown(server=server, cause="bad_reply")
 
     # --- Outcomes without a reply ---
 
-    def _lost(self, wire: Wire, error: WireError) -> Rejected:
+    def _lost(self, wire: SmtpConnection, error: WireError) -> Rejected:
         """No valid reply came before the content; before MAIL was answered that is about the connection."""
         return Rejected(
             server=str(self._server),
@@ -193,10 +193,10 @@ def _ends_connection(outcome: Outcome) -> bool:
     """Whether the connection is of no use after this: closed, out of step, or not what the server wants."""
     if isinstance(outcome, Rejected):
         return _is_closing(outcome) or outcome.about_connection or outcome.reason == "protocol_error"
-    return isinstance(outcome, Uncertain)
+    return isinstance(outcome, OutcomeUnknown)
 
 
-def _options(wire: Wire, parcel: _Parcel) -> str:
+def _options(wire: SmtpConnection, parcel: _Envelope) -> str:
     """Parameters of MAIL, each only if the server offers it (RFC 1870, RFC 6531)."""
     options = [f"SIZE={len(parcel.content)}"] if wire.has_extn("size") else []
     if parcel.needs_utf8:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from smtplib import SMTPAuthenticationError, SMTPException
 
 from domain.ports import Rejected
-from workers.channels.smtp.connection import Wire, WireError
-from workers.channels.smtp.reply_codes import is_yes, refused_connection, refused_encryption, refused_login
-from workers.channels.smtp.server_url import MailServerAddress, Security
+from workers.channels.smtp.connection import SmtpConnection, WireError
+from workers.channels.smtp.reply_codes import is_positive, refused_connection, refused_encryption, refused_login
+from workers.channels.smtp.server_url import Security, SmtpServerUrl
 
 
 class RefusedError(Exception):
@@ -31,22 +31,22 @@ class Connector:
         clock: Monotonic seconds.
     """
 
-    server: MailServerAddress
+    server: SmtpServerUrl
     tls: ssl.SSLContext | None
     clock: Callable[[], float]
 
     @classmethod
-    def to(cls, server: MailServerAddress, clock: Callable[[], float]) -> "Connector":
+    def to(cls, server: SmtpServerUrl, clock: Callable[[], float]) -> "Connector":
         """Make one that checks certificates."""
         return cls(server, None if server.security is Security.NONE else ssl.create_default_context(), clock)
 
-    def open(self, deadline: float) -> Wire:
+    def open(self, deadline: float) -> SmtpConnection:
         """Connect, greet, secure and log in.
 
         Raises:
             RefusedError: The server can't be reached or does not let us in; the outcome is about the connection.
         """
-        wire = Wire(self.server, deadline, self.clock)
+        wire = SmtpConnection(self.server, deadline, self.clock)
         try:
             wire.open()
             self._greet(wire)
@@ -71,7 +71,7 @@ class Connector:
         outcome = Rejected(server=str(self.server), reason=reason, final=False, about_connection=True, reply=why or "")
         return RefusedError(outcome)
 
-    def _greet(self, wire: Wire) -> None:
+    def _greet(self, wire: SmtpConnection) -> None:
         if self.tls is not None and self.server.security is Security.TLS:
             wire.secure(self.tls)
         self._expect_yes(wire.getreply())
@@ -79,12 +79,12 @@ class Connector:
         if self.tls is not None and self.server.security is Security.STARTTLS:
             if not wire.has_extn("starttls"):
                 raise self.refused("tls_failed", "STARTTLS was not offered")
-            if not is_yes(reply := wire.docmd("STARTTLS")):
+            if not is_positive(reply := wire.docmd("STARTTLS")):
                 raise RefusedError(refused_encryption(str(self.server), reply))
             wire.secure(self.tls)
             self._expect_yes(wire.ehlo())
 
-    def _log_in(self, wire: Wire) -> None:
+    def _log_in(self, wire: SmtpConnection) -> None:
         if self.server.user is None:
             return
         try:
@@ -97,5 +97,5 @@ class Connector:
             raise self.refused("login_refused") from None
 
     def _expect_yes(self, reply: tuple[int, bytes]) -> None:
-        if not is_yes(reply):
+        if not is_positive(reply):
             raise RefusedError(refused_connection(str(self.server), reply))

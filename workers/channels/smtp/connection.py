@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable
 from typing import Literal
 
-from workers.channels.smtp.server_url import MailServerAddress
+from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.http_client.dns import resolve
 
 REPLY_LINE_MAX = 2048
@@ -36,7 +36,7 @@ class WireError(Exception):
         self.failure: Failure = failure
 
 
-class Wire(smtplib.SMTP):
+class SmtpConnection(smtplib.SMTP):
     """A connection to one server.
 
     Attributes:
@@ -51,7 +51,7 @@ class Wire(smtplib.SMTP):
 
     sock: socket.socket | None
 
-    def __init__(self, server: MailServerAddress, deadline: float, clock: Callable[[], float]) -> None:
+    def __init__(self, server: SmtpServerUrl, deadline: float, clock: Callable[[], float]) -> None:
         super().__init__(local_hostname="localhost")  # a given name: without one smtplib would ask the DNS
         self.deadline = deadline
         self.letters = 0
@@ -110,7 +110,7 @@ class Wire(smtplib.SMTP):
         Raises:
             WireError: Part of it may have been sent.
         """
-        self._check_quiet()
+        self._check_no_pending_input()
         left = memoryview(s.encode(self.command_encoding) if isinstance(s, str) else s)
         try:
             while left:
@@ -118,13 +118,13 @@ class Wire(smtplib.SMTP):
         except OSError as error:
             raise self._socket_failed(error) from None
 
-    def send_content(self, content: bytes) -> Reply:
+    def send_data(self, content: bytes) -> Reply:
         """Send a letter's content, which must end with a line break, and the final dot; then read the answer.
 
         Raises:
             WireError: No valid answer came. If `content_begun` is set, the letter may arrive all the same.
         """
-        self._check_quiet()
+        self._check_no_pending_input()
         self.content_begun = True
         self.send(_LINE_DOT.sub(b"..", content) + b".\r\n")
         return self.getreply()
@@ -162,7 +162,7 @@ class Wire(smtplib.SMTP):
             with contextlib.suppress(OSError):
                 open_socket.close()
 
-    def _check_quiet(self) -> None:
+    def _check_no_pending_input(self) -> None:
         # A reply to something not yet said would be taken for the answer to what follows.
         if self._received:
             raise self._failed("bad_reply")

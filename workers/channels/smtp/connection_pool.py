@@ -11,7 +11,7 @@ from typing import Final
 
 from domain.ports import Rejected
 from workers.channels.smtp.connect import Connector, RefusedError
-from workers.channels.smtp.connection import Wire
+from workers.channels.smtp.connection import SmtpConnection
 from workers.channels.smtp.connection_window import ConnectionWindow
 
 OPENING_MAX: Final = 4
@@ -56,7 +56,7 @@ class ConnectionPool:
         self._chance = chance
         self._changed = threading.Condition()
         self._window = ConnectionWindow(connections_max)
-        self._idle: list[Wire] = []
+        self._idle: list[SmtpConnection] = []
         self._busy = 0
         self._opening = 0
         self._refusal: Rejected | None = None
@@ -72,7 +72,7 @@ class ConnectionPool:
                 return 0
             return self._window.allowed
 
-    def take(self, deadline: float) -> Wire:
+    def take(self, deadline: float) -> SmtpConnection:
         """Lend an idle connection, else open one, else wait for one. It comes back by `give_back` or `drop`.
 
         Args:
@@ -99,7 +99,7 @@ class ConnectionPool:
         wire.deadline = deadline
         return wire
 
-    def give_back(self, wire: Wire) -> None:
+    def give_back(self, wire: SmtpConnection) -> None:
         """Keep a connection for the next message, unless it is worn out or there are too many."""
         with self._changed:
             self._busy -= 1
@@ -116,7 +116,7 @@ class ConnectionPool:
         if not is_kept:
             wire.leave()
 
-    def drop(self, wire: Wire) -> None:
+    def drop(self, wire: SmtpConnection) -> None:
         """End a connection that was lent."""
         with self._changed:
             self._busy -= 1
@@ -145,7 +145,7 @@ class ConnectionPool:
         """Connections that are open or being opened."""
         return self._busy + len(self._idle) + self._opening
 
-    def _lent(self, waits_until: float) -> Wire | None:
+    def _lent(self, waits_until: float) -> SmtpConnection | None:
         """An idle connection, or None if the caller may open one; waits for either."""
         with self._changed:
             while True:

@@ -21,12 +21,12 @@ ADDRESS_REFUSED = {550, 551, 553}
 _STATUS = re.compile(r"([245])\.(\d{1,3})\.\d{1,3}\b")
 
 
-def is_yes(reply: Reply) -> bool:
+def is_positive(reply: Reply) -> bool:
     """Whether the command was carried out."""
     return _digit(reply) == YES
 
 
-def is_no(reply: Reply) -> bool:
+def is_negative(reply: Reply) -> bool:
     """Whether the command was refused, for now or for good."""
     return _digit(reply) in {NOT_NOW, NEVER}
 

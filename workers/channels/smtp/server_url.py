@@ -22,7 +22,7 @@ FORMS = "smtp://host:port, smtp+starttls://user:password@host:port, smtps://user
 
 
 @dataclass(frozen=True, slots=True)
-class MailServerAddress:
+class SmtpServerUrl:
     """A mail server.
 
     Attributes:
@@ -40,7 +40,7 @@ class MailServerAddress:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
-    def parse(cls, url: str) -> "MailServerAddress":
+    def parse(cls, url: str) -> "SmtpServerUrl":
         """Read a URL. No message of an error repeats any part of it, since it may hold a password.
 
         Raises:

@@ -84,7 +84,7 @@ class Supervisor:
             if self._stopped:
                 return
             if self._guardian is not None and self._guardian.poll() is not None:
-                self._guard_anew()
+                self._restart_watchdog()
             for child in self._children.values():
                 self._shorten(child.program.name)
                 if child.process is not None and child.process.poll() is not None:
@@ -108,7 +108,7 @@ class Supervisor:
         with self._lock:
             self._stopped = True
             processes = {c.process.pid: c.process for c in self._children.values() if c.process is not None}
-            known = [_to_end(c.program, c.process.pid) for c in self._children.values() if c.process is not None]
+            known = [_stop_entry(c.program, c.process.pid) for c in self._children.values() if c.process is not None]
             watchdog.end(known, lambda pid: processes[pid].poll() is None)
             for process in processes.values():
                 with suppress(subprocess.TimeoutExpired):
@@ -129,7 +129,7 @@ class Supervisor:
 
     def _spawn(self, child: _Child) -> None:
         if self._guardian is None:
-            self._guard_anew()
+            self._restart_watchdog()
         child.started_at = time.monotonic()
         with self._log(child.program.name).open("ab") as log:
             try:
@@ -155,7 +155,7 @@ class Supervisor:
         child.deaths += 1
         child.start_at = time.monotonic() + wait_s
 
-    def _guard_anew(self) -> None:
+    def _restart_watchdog(self) -> None:
         if self._guardian is not None:
             _close(self._guardian)
         self._guardian = subprocess.Popen(
@@ -196,12 +196,12 @@ class Supervisor:
             self._log(name).replace(self.logs / f"{name}.log.1")
 
 
-def _to_end(program: Program, pid: int) -> watchdog.Child:
+def _stop_entry(program: Program, pid: int) -> watchdog.Child:
     return watchdog.Child(pid, program.stage, int(program.stop_signal), program.stop_s_max)
 
 
 def _line(program: Program, pid: int) -> str:
-    child = _to_end(program, pid)
+    child = _stop_entry(program, pid)
     return f"+ {child.pid} {child.stage} {child.stop_signal} {child.stop_s_max}"
 
 

@@ -1,6 +1,6 @@
 """Ends the stack's children when the supervisor is gone without having done so (kill -9, a crash).
 
-Run by path as a process in a session of its own: `python -I guardian.py`. It reads lines from standard input:
+Run by path as a process in a session of its own: `python -I watchdog.py`. It reads lines from standard input:
 `+ PID STAGE SIGNAL SECONDS` for a child that leads its own process group, `- PID` for one that has ended. When the
 pipe closes, what is left is asked to end, the highest stage first, and then killed. Standard library only: it is the
 part that must not fail. The supervisor ends its children with the same `end`.

@@ -25,7 +25,7 @@ from domain.commands.reservation.resolve_case import Resolution, ResolveReservat
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import TextDraft
-from domain.values.group_name import fault_of_group
+from domain.values.group_name import group_name_error
 from domain.values.identifiers import EmailAddress, MalformedEmailError
 from domain.values.number_bounds import DAYS, REBINDS, USES
 from domain.values.timestamps import in_utc
@@ -54,7 +54,7 @@ FIELDS: Final[dict[Act, Field]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filled:
+class ActionForm:
     """What was filled in, as typed.
 
     `step` is `look` where only the preview is asked for; `seen` tells what the page showed that it was filled in on.
@@ -73,16 +73,16 @@ class Filled:
     rebinds_max: str = ""
 
 
-async def filled(request: Request) -> Filled:
+async def filled(request: Request) -> ActionForm:
     """The form of an act, trimmed but for the reason; what is no text, or not asked for, is left out."""
     form = await request.form()
-    found = {name: text for name in Filled.__dataclass_fields__ if isinstance(text := form.get(name), str)}
-    return Filled(**{name: text if name == "note" else text.strip() for name, text in found.items()})
+    found = {name: text for name in ActionForm.__dataclass_fields__ if isinstance(text := form.get(name), str)}
+    return ActionForm(**{name: text if name == "note" else text.strip() for name, text in found.items()})
 
 
-def filled_from(code: RedeemCode) -> Filled:
+def form_from_terms(code: RedeemCode) -> ActionForm:
     """The form of new terms, with those of now in it."""
-    return Filled(
+    return ActionForm(
         max_uses="" if code.max_uses is None else str(code.max_uses),
         expires_at=in_utc(code.expires_at).isoformat(timespec="seconds").removesuffix("+00:00")
         if code.expires_at
@@ -102,7 +102,7 @@ class Ask(NamedTuple):
     note: TextDraft | None = None
 
 
-def about_reservation(act: ReservationAct, reservation_id: UUID, form: Filled, ask: Ask) -> ReservationCommand:
+def reservation_command(act: ReservationAct, reservation_id: UUID, form: ActionForm, ask: Ask) -> ReservationCommand:
     """The command of an act.
 
     Raises:
@@ -151,7 +151,7 @@ def about_reservation(act: ReservationAct, reservation_id: UUID, form: Filled, a
 
 ACCESS: Final = {"keep": False, "revoke": True}
 """What a form says about the access of a use that is given back; nothing where it was not chosen."""
-UNFILLED: Final = Filled(access="keep")
+UNFILLED: Final = ActionForm(access="keep")
 """The form of a preview that is shown before anything is filled in."""
 
 _RESOLUTIONS: Final[dict[Act, Resolution]] = {
@@ -161,7 +161,7 @@ _RESOLUTIONS: Final[dict[Act, Resolution]] = {
 }
 
 
-def about_code(act: CodeAct, code_id: UUID, form: Filled, ask: Ask) -> CodeCommand:
+def about_code(act: CodeAct, code_id: UUID, form: ActionForm, ask: Ask) -> CodeCommand:
     """The command of an act.
 
     Raises:
@@ -188,12 +188,12 @@ def about_code(act: CodeAct, code_id: UUID, form: Filled, ask: Ask) -> CodeComma
             )
 
 
-def words_of(act: Act, item: Reservation) -> str:
+def text_key(act: Act, item: Reservation) -> str:
     """Under which name an act's words are kept."""
     return f"{OF_REMOVAL}{act}" if act in _RESOLUTIONS and is_of_removal(item) else act
 
 
-def seen_of(item: Reservation) -> str:
+def state_digest(item: Reservation) -> str:
     """What of a reservation an act is decided on, in a word. What machines try meanwhile changes nothing about it."""
     ending = item.access and item.access.ending
     facts = (item.status, item.ever_unknown, item.case_id, item.accepted_at, item.delivery, ending)
@@ -215,7 +215,7 @@ def acts_of(item: Reservation) -> list[ReservationAct]:
         return [*decide, "resolve-retry", "correct"] if in_doubt else ["correct", "cancel"]
     if item.status == "sent":
         first = decide if item.case_id is not None else []
-        move: list[ReservationAct] = ["rebind"] if item.access_stands else []
+        move: list[ReservationAct] = ["rebind"] if item.has_active_access else []
         return [*first, *_tried_on(item), "refund", *move, "resend", "correct"]
     return [*decide, *_tried_on(item)] if item.case_id is not None else []
 
@@ -240,6 +240,6 @@ def _address(typed: str) -> EmailAddress:
 
 
 def _group(typed: str) -> str:
-    if not typed or fault_of_group(typed) is not None:
+    if not typed or group_name_error(typed) is not None:
         raise ProblemError("MALFORMED")
     return typed

@@ -11,10 +11,18 @@ from api.i18n.messages import refusal_detail
 from api.use_cases.erase_person import forget_person
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.rendering import language_of, support_page
-from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute, TheDesk, act_id, new_nonce
+from api.web.staff_auth.sessions import (
+    ActingAdmin,
+    Admin,
+    Staff,
+    SupportRoute,
+    TheDesk,
+    new_nonce,
+    request_id_from_nonce,
+)
 from api.web.support.actions.unmask import REASON_LENGTH_MAX, is_reason
 from api.web.support.view_models import masked
-from projections.privacy.erasure import Eraser
+from projections.privacy.erasure import PersonEraser
 
 DONE: Final = "forgotten"
 
@@ -43,7 +51,7 @@ async def do(
         return _done(recipient_id)
     if not is_reason(reason):
         return await _form(request, desk, staff, recipient_id, address, reason=reason, is_reason_missing=True)
-    caller = staff.caller(act_id(nonce))
+    caller = staff.caller(request_id_from_nonce(nonce))
     try:
         await forget_person(desk.services, caller, address, reason.strip())
     except ProblemError as problem:
@@ -82,7 +90,7 @@ async def _form(
     wrong: str | None = None,
 ) -> Response:
     services = desk.services
-    outlook = await services.read(lambda: Eraser(services.storage).outlook(recipient_id, services.now()))
+    outlook = await services.read(lambda: PersonEraser(services.storage).outlook(recipient_id, services.now()))
     return support_page(
         request,
         "forget.html",

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse, Response
 
 from api.errors import ProblemError
-from api.web.staff_auth.sessions import ActingSupport, SupportRoute, TheDesk, act_id
+from api.web.staff_auth.sessions import ActingSupport, SupportRoute, TheDesk, request_id_from_nonce
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 
 NOTE_LENGTH_MAX: Final = 2000
@@ -27,7 +27,7 @@ async def note_on_code(
     """Note something about a code."""
     services = desk.services
     text = services.storage.vault.text(_checked(note), _text_id(nonce))
-    context = services.context(staff.caller(act_id(nonce)))
+    context = services.context(staff.caller(request_id_from_nonce(nonce)))
     await services.execute(NoteOnCode(context=context, code_id=code_id, note=text))
     return RedirectResponse(f"/support/codes/{code_id}?done=note", 303, {"Cache-Control": "no-store"})
 
@@ -43,7 +43,7 @@ async def note_on_reservation(
     """Note something about a reservation."""
     services = desk.services
     text = services.storage.vault.text(_checked(note), _text_id(nonce), reservation_id)
-    context = services.context(staff.caller(act_id(nonce)))
+    context = services.context(staff.caller(request_id_from_nonce(nonce)))
     await services.execute(NoteOnReservation(context=context, reservation_id=reservation_id, note=text))
     return RedirectResponse(f"/support/reservations/{reservation_id}?done=note", 303, {"Cache-Control": "no-store"})
 

@@ -13,24 +13,32 @@ from api.http.etags import tag_of
 from api.i18n.messages import refusal_detail
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.rendering import language_of, support_page
-from api.web.staff_auth.sessions import ActingSupport, Staff, Support, SupportRoute, TheDesk, act_id, new_nonce
+from api.web.staff_auth.sessions import (
+    ActingSupport,
+    Staff,
+    Support,
+    SupportRoute,
+    TheDesk,
+    new_nonce,
+    request_id_from_nonce,
+)
 from api.web.support.actions.commands import (
     ACCESS,
     FIELDS,
     TYPED_LENGTH_MAX,
     UNFILLED,
     Act,
+    ActionForm,
     Ask,
     CodeAct,
-    Filled,
     ReservationAct,
     about_code,
-    about_reservation,
     acts_of,
     filled,
-    filled_from,
-    seen_of,
-    words_of,
+    form_from_terms,
+    reservation_command,
+    state_digest,
+    text_key,
 )
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, foresee
@@ -44,7 +52,7 @@ from domain.values.number_bounds import DAYS, USES
 from projections.storage.revocation_queue import settle
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
-TheForm = Annotated[Filled, Depends(filled)]
+TheForm = Annotated[ActionForm, Depends(filled)]
 Trouble = Literal["changed", "reason_missing", "access_missing"]
 DISPATCHED = frozenset({"resolve-retry", "resend", "correct", "rebind"})
 """After these something is to be sent at once."""
@@ -62,7 +70,7 @@ class Subject:
     path: str
     hint: str
     address: str | None
-    form: Filled
+    form: ActionForm
     seen: str
     last_request: str | None = None
     has_access: bool = False
@@ -79,7 +87,9 @@ async def ask(request: Request, desk: TheDesk, staff: Support, reservation_id: U
     """Show what the act will do, and ask for the reason; where something is to be filled in, ask for that first."""
     subject = await desk.services.read(lambda: _reservation(desk, reservation_id))
     preview = (
-        None if FIELDS.get(act) in {"email", "group"} else await _foreseen(request, desk, act, reservation_id, Filled())
+        None
+        if FIELDS.get(act) in {"email", "group"}
+        else await _foreseen(request, desk, act, reservation_id, ActionForm())
     )
     return _form(request, staff, act, subject, preview, subject.form)
 
@@ -94,8 +104,10 @@ async def do(
         return answer
     services = desk.services
     text = services.storage.vault.text(form.note.strip(), services.new_id(), reservation_id)
-    asked = Ask(services.context(staff.caller(act_id(form.nonce))), services.storage.vault, services.new_id, text)
-    done = await services.execute(about_reservation(act, reservation_id, form, asked))
+    asked = Ask(
+        services.context(staff.caller(request_id_from_nonce(form.nonce))), services.storage.vault, services.new_id, text
+    )
+    done = await services.execute(reservation_command(act, reservation_id, form, asked))
     after = done.about().reservation_id
     if act in DISPATCHED and done.changed:
         services.dispatcher.dispatch(after)
@@ -108,7 +120,7 @@ async def do(
 async def ask_about_code(request: Request, desk: TheDesk, staff: Support, code_id: UUID, act: CodeAct) -> Response:
     """As for a reservation."""
     subject = await desk.services.read(lambda: _code(desk, code_id))
-    preview = None if act in FIELDS else await _foreseen(request, desk, act, code_id, Filled())
+    preview = None if act in FIELDS else await _foreseen(request, desk, act, code_id, ActionForm())
     return _form(request, staff, act, subject, preview, subject.form)
 
 
@@ -121,7 +133,7 @@ async def do_to_code(
     if (answer := await _not_yet(request, desk, staff, act, code_id, subject, form)) is not None:
         return answer
     services = desk.services
-    caller = staff.caller(act_id(form.nonce))
+    caller = staff.caller(request_id_from_nonce(form.nonce))
     text = services.storage.vault.text(form.note.strip(), services.new_id())
     asked = Ask(services.context(caller), services.storage.vault, services.new_id, text)
     done = await services.execute(about_code(act, code_id, form, asked))
@@ -132,7 +144,7 @@ async def do_to_code(
 
 
 async def _not_yet(
-    request: Request, desk: Desk, staff: Staff, act: Act, subject_id: UUID, subject: Subject, form: Filled
+    request: Request, desk: Desk, staff: Staff, act: Act, subject_id: UUID, subject: Subject, form: ActionForm
 ) -> Response | None:
     """The form again, where only the preview was asked for, or something is missing or wrong; None to do it."""
     try:
@@ -152,13 +164,13 @@ async def _not_yet(
     return None
 
 
-def _is_stale(form: Filled, subject: Subject) -> bool:
+def _is_stale(form: ActionForm, subject: Subject) -> bool:
     """Whether something else happened since the page was made. Pressing twice is no change by somebody else."""
-    is_own = subject.last_request is not None and subject.last_request == act_id(form.nonce)
+    is_own = subject.last_request is not None and subject.last_request == request_id_from_nonce(form.nonce)
     return bool(form.seen) and form.seen != subject.seen and not is_own
 
 
-async def _foreseen(request: Request, desk: Desk, act: Act, subject_id: UUID, form: Filled) -> Preview:
+async def _foreseen(request: Request, desk: Desk, act: Act, subject_id: UUID, form: ActionForm) -> Preview:
     """Return the preview; until the access is chosen it shows the refund alone."""
     language, services = language_of(request), desk.services
     form = form if form.access in ACCESS else replace(form, access=UNFILLED.access)
@@ -166,12 +178,12 @@ async def _foreseen(request: Request, desk: Desk, act: Act, subject_id: UUID, fo
     return await services.read(lambda: foresee(desk, act, _command(act, subject_id, form, asked), language))
 
 
-def _command(act: Act, subject_id: UUID, form: Filled, asked: Ask) -> CodeCommand | ReservationCommand:
+def _command(act: Act, subject_id: UUID, form: ActionForm, asked: Ask) -> CodeCommand | ReservationCommand:
     match act:
         case "terms" | "pause" | "resume" | "revoke":
             return about_code(act, subject_id, form, asked)
         case _:
-            return about_reservation(act, subject_id, form, asked)
+            return reservation_command(act, subject_id, form, asked)
 
 
 def _form(
@@ -180,7 +192,7 @@ def _form(
     act: Act,
     subject: Subject,
     preview: Preview | None,
-    form: Filled,
+    form: ActionForm,
     *,
     wrong: str | None = None,
     trouble: Trouble | None = None,
@@ -218,12 +230,12 @@ def _reservation(desk: Desk, reservation_id: UUID) -> Subject:
         path=f"/support/reservations/{reservation_id}",
         hint=desk.find.hint(item.code_id),
         address=masked(desk.find.addresses([reservation_id]).get(reservation_id)),
-        form=Filled(),
-        seen=seen_of(item),
+        form=ActionForm(),
+        seen=state_digest(item),
         last_request=item.staff_request_id,
-        has_access=item.access_stands,
-        is_accepted=item.access_stands and item.accepted_at is not None,
-        words={act: words_of(act, item) for act in acts_of(item)},
+        has_access=item.has_active_access,
+        is_accepted=item.has_active_access and item.accepted_at is not None,
+        words={act: text_key(act, item) for act in acts_of(item)},
     )
 
 
@@ -235,6 +247,6 @@ def _code(desk: Desk, code_id: UUID) -> Subject:
         path=f"/support/codes/{code_id}",
         hint=desk.find.hint(code_id),
         address=None,
-        form=filled_from(code),
+        form=form_from_terms(code),
         seen=tag_of(terms_of(code)).strip('"'),
     )

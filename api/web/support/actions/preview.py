@@ -17,7 +17,7 @@ from domain.events import Event
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
-from domain.working_set import Book
+from domain.working_set import WorkingSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def glance(
     language: Language,
 ) -> Preview:
     """Decide with what is at hand: enough to tell whether an act is worth offering."""
-    book = Book()
+    book = WorkingSet()
     book.codes[code.code_id] = code
     if item is not None:
         book.hold(item)

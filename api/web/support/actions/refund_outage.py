@@ -16,11 +16,19 @@ from fastapi.responses import Response
 from msgspec.structs import replace
 
 from api.errors import ProblemError
-from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_hurt, give_back
+from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_affected, give_back
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.form_values import moment_of, number_of
 from api.web.staff_auth.rendering import support_page
-from api.web.staff_auth.sessions import ActingSupport, Staff, Support, SupportRoute, TheDesk, act_id, new_nonce
+from api.web.staff_auth.sessions import (
+    ActingSupport,
+    Staff,
+    Support,
+    SupportRoute,
+    TheDesk,
+    new_nonce,
+    request_id_from_nonce,
+)
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.view_models import card_view
 from domain.values.number_bounds import POSITIONS
@@ -85,7 +93,7 @@ async def undo(request: Request, desk: TheDesk, staff: ActingSupport) -> Respons
     form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
     outage = _outage(desk, *(form.get(name, "")[:WORD_LENGTH_MAX] for name in WINDOW_FIELDS))
     note, nonce, done = form.get("note", ""), form.get("nonce", ""), number_of(form.get("done", "0"), POSITIONS)
-    if not _is_window(outage) or act_id(nonce) is None:
+    if not _is_window(outage) or request_id_from_nonce(nonce) is None:
         raise ProblemError("MALFORMED")
     if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
         view = await desk.services.read(lambda: _found(desk, outage))
@@ -95,10 +103,12 @@ async def undo(request: Request, desk: TheDesk, staff: ActingSupport) -> Respons
 
 
 def _step(desk: Desk, staff: Staff, outage: Outage, note: str, nonce: str, done: int) -> dict[str, Any]:
-    hurt = list(find_hurt(desk.find, outage.window, include_sent=outage.include_sent))
+    hurt = list(find_affected(desk.find, outage.window, include_sent=outage.include_sent))
     if done == 0 and hurt:
         _write_down(desk, staff, note, nonce)
-    context = replace(desk.services.context(staff.caller(act_id(nonce))), correlation_id=_correlation(nonce))
+    context = replace(
+        desk.services.context(staff.caller(request_id_from_nonce(nonce))), correlation_id=_correlation(nonce)
+    )
     execute, part = desk.services.storage.ledger.execute, hurt[:REFUNDED_AT_ONCE]
     count = give_back(execute, part, context, include_sent=outage.include_sent)
     return {"given_back": done + count, "remaining": len(hurt) - len(part)}
@@ -119,7 +129,7 @@ def _page(request: Request, staff: Staff, outage: Outage, *, status: int = 200, 
 
 
 def _found(desk: Desk, outage: Outage) -> dict[str, Any]:
-    hurt = list(find_hurt(desk.find, outage.window, include_sent=outage.include_sent))
+    hurt = list(find_affected(desk.find, outage.window, include_sent=outage.include_sent))
     now = desk.services.now()
     cards = [card_view(card, now) for card in desk.find.cards([item.reservation_id for item in hurt[:SHOWN_MAX]])]
     return {"found": hurt, "cards": cards, "by_state": _counted(hurt), "codes": len({item.code_id for item in hurt})}
