@@ -18,11 +18,12 @@ from projections.storage.bootstrap import Storage
 from projections.storage.group_commit import GroupCommit
 from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, known
 from projections.vault.random_source import RANDOM
+from projections.work_queue.due_access import DueAccessRows
 from workers.channels import open_pool
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.registry import OwnChannels, default_channel
 from workers.channels.smtp.connection_pool import ConnectionPool
-from workers.invitations.access_expiry import DueAccessRows, GrantKeeper
+from workers.invitations.access_expiry import GrantKeeper
 from workers.invitations.batch_sender import Mailroom
 from workers.invitations.delivery_steps import Steps
 from workers.invitations.group_limits import UNBOUNDED, Rests

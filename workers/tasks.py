@@ -15,18 +15,20 @@ from projections.event_store.snapshots import write_missing
 from projections.storage.revocation_queue import settle_next
 from projections.telemetry.gc_tuning import tune
 from projections.telemetry.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
+from projections.work_queue.due_reservations import DueRows
+from projections.work_queue.outbox import OutboxRows, invitations_are_backed_up
+from projections.work_queue.retention import prune
 from workers.celery_app import FOLLOW_S, WEBHOOKS_S, celery_app, settings
 from workers.celery_ext.min_interval import Pace
 from workers.celery_ext.shutdown_flag import SHUTDOWN
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 from workers.dispatcher import monotonic_deadline
 from workers.invitations.access_expiry import ROUND_S as GRANTS_S
-from workers.invitations.due_sweep import DueRows, sweep
+from workers.invitations.due_sweep import sweep
 from workers.invitations.letter_factory import reservation_ids
-from workers.invitations.outbox_notices import ROUND_S, OutboxRows, invitations_are_backed_up, send_notices
+from workers.invitations.outbox_notices import ROUND_S, send_notices
 from workers.maintenance.drift_check import check_sample
 from workers.maintenance.log_follower import update_log
-from workers.maintenance.retention import prune
 from workers.manual_reserve import reserve_by_hand
 from workers.monitoring.broker_loss import BrokerMemory
 from workers.monitoring.mail_server_watch import MailServerWatch

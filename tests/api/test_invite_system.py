@@ -13,12 +13,13 @@ import pytest
 from api.use_cases.issue_codes import Terms
 from domain.commands.context import Context
 from domain.ports import Accepted, NotifiedOnly, Removal, TextDraft
+from projections.work_queue.due_access import DueAccessRows
 from tests.api.conftest import settings, site
 from tests.api.site import Site
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.null import NullChannel
 from workers.channels.registry import OwnChannels
-from workers.invitations.access_expiry import DueAccessRows, GrantKeeper
+from workers.invitations.access_expiry import GrantKeeper
 from workers.invitations.delivery_steps import Steps
 from workers.invitations.letter_factory import NotificationFactory
 

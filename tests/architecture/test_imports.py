@@ -19,6 +19,7 @@ DOMAIN = "The domain knows the standard library, msgspec, idna and eventsourcing
 CELERY = "Celery only in workers"
 WEB = "FastAPI only in api"
 DRIVER = "The PostgreSQL driver only in projections"
+SQL = "Only projections run SQL"
 
 BREACHES = [
     ("domain", "import projections", [LAYERS, DOMAIN]),
@@ -36,6 +37,8 @@ BREACHES = [
     ("api", "import workers.tasks", [COMPOSITION]),
     ("api", "import kombu", [CELERY]),
     ("api", "import psycopg", [DRIVER]),
+    ("api", "import projections.sql", [SQL]),
+    ("workers", "import projections.sql", [SQL]),
 ]
 
 

@@ -19,11 +19,13 @@ from projections.read_models.reader import Reader
 from projections.storage.bootstrap import Storage
 from projections.vault.vault import Vault
 from projections.verification.drift_sample import _STORED, _as_folded
+from projections.work_queue.due_reservations import DueRows
+from projections.work_queue.outbox import OutboxRows
 from tests.simulation.persistence import open_memory
 from tests.simulation.queues import MemoryDue, MemoryOutbox
 from tests.simulation.store import Calm, Fate
-from workers.invitations.due_sweep import DueReservations, DueRows
-from workers.invitations.outbox_notices import Outbox, OutboxRows
+from workers.invitations.due_sweep import DueReservations
+from workers.invitations.outbox_notices import Outbox
 
 Rows = Mapping[str, Mapping[UUID, tuple[Any, ...]]]
 

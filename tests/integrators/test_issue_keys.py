@@ -12,9 +12,9 @@ from api.use_cases.issue_codes import BATCH, CodeOrder, issue_batch
 from domain.commands.context import Context
 from projections.database.errors import StorageUnavailableError
 from projections.storage.bootstrap import Storage
+from projections.work_queue.retention import prune
 from tests.api.site import Answer, Site
 from tests.projections.test_at_once import at_once
-from workers.maintenance.retention import prune
 
 Who = dict[str, str]
 

@@ -15,12 +15,12 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.errors import EmailMismatch, RecipientNotCorrectable
 from domain.values.identifiers import EmailAddress, normalize_code
 from projections.monitoring.event_counters import advance
+from projections.work_queue.due_access import DueAccessRows
 from tests.cli.terminal import Terminal
 from tests.moving_in import old
 from tests.moving_in.conftest import Import
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 from tests.projections.rebuilds import rebuilt
-from workers.invitations.access_expiry import DueAccessRows
 
 FORMER = json.loads(Path(__file__).with_name("former_import.json").read_text("utf-8"))
 """A ledger that an earlier version imported, which knew neither refunded uses nor silent ends: codes and events."""

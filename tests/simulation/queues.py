@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from projections.work_queue.due_access import BUSY_S
+from projections.work_queue.due_access import TAKEN_MAX as TAKEN_ACCESSES_MAX
+from projections.work_queue.due_reservations import DOUBLINGS_MAX, GRACE_S, LONGEST, REPEAT_S, TAKEN_MAX, Due
+from projections.work_queue.outbox import LEASE_S, PUT_OFF, DueNotice
 from tests.simulation.store import MemoryStore
-from workers.invitations.access_expiry import BUSY_S
-from workers.invitations.access_expiry import TAKEN_MAX as TAKEN_ACCESSES_MAX
-from workers.invitations.due_sweep import DOUBLINGS_MAX, GRACE_S, LONGEST, REPEAT_S, TAKEN_MAX, Due
-from workers.invitations.outbox_notices import LEASE_S, PUT_OFF, DueNotice
 
 
 @dataclass

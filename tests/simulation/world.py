@@ -19,6 +19,9 @@ from domain.policy import Policy
 from domain.working_set import WorkingSet
 from projections.database.connection import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
+from projections.work_queue.due_access import BUSY_S
+from projections.work_queue.due_reservations import DOUBLINGS_MAX, GRACE_S, REPEAT_S
+from projections.work_queue.outbox import LEASE_S
 from tests.simulation.asked import Asked
 from tests.simulation.beat import CLEANUP_S, Beat
 from tests.simulation.checks import Run, bank, facts_of, refusals_are_true, violations
@@ -31,9 +34,7 @@ from tests.simulation.persons import PERSONS, code_draft, person_draft
 from tests.simulation.staff import Staff
 from tests.simulation.store import Calm, Fate
 from workers.channels.smtp.connection_window import REST_LONGEST_S
-from workers.invitations.access_expiry import BUSY_S
-from workers.invitations.due_sweep import DOUBLINGS_MAX, GRACE_S, REPEAT_S
-from workers.invitations.outbox_notices import ATTEMPTS_MAX, LEASE_S, RETRY_S
+from workers.invitations.outbox_notices import ATTEMPTS_MAX, RETRY_S
 
 NOTICES_S = timedelta(seconds=LEASE_S + RETRY_S * ATTEMPTS_MAX + 100)
 """The longest that a notice waits: for the lease of a worker that died, or after its last failure."""

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from projections.storage.bootstrap import Storage
+from projections.work_queue.outbox import PUT_OFF, OutboxRows
 from tests.channels.builders import MAIL_FROM
 from tests.channels.fakes import FakeChannel
 from tests.mailserver import MailServer, Say
@@ -19,7 +20,7 @@ from tests.workers.test_steps import later
 from workers.channels import open_channel, open_pool
 from workers.invitations.batch_sender import Mailroom
 from workers.invitations.delivery_steps import Steps
-from workers.invitations.outbox_notices import ATTEMPTS_MAX, PUT_OFF, OutboxRows, send_notices
+from workers.invitations.outbox_notices import ATTEMPTS_MAX, send_notices
 
 HANDS = 16
 PROCESSES = 2

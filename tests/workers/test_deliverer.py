@@ -10,10 +10,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from projections.repositories import webhook_deliveries
+from projections.work_queue.retention import prune
 from tests.hookserver import HookServer, Reply
 from tests.projections.ledgers import LedgerBench, done
 from tests.workers.hook_bench import WAIT_S, HookBench, at_once, ids, types
-from workers.maintenance.retention import prune
 from workers.webhooks.deliverer import ENDPOINTS_AT_ONCE
 
 

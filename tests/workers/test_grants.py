@@ -20,14 +20,16 @@ from domain.ports import Rejected
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.monitoring.event_counters import advance
 from projections.privacy.erasure import PersonEraser
+from projections.work_queue.due_access import DueAccessRows
+from projections.work_queue.outbox import OutboxRows
 from tests.channels.fakes import FakeChannel
 from tests.conftest import execute
 from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, correction, done
 from tests.workers.test_address_mismatch import swap
 from workers.channels.mail_message import render_parts
-from workers.invitations.access_expiry import DueAccessRows, GrantKeeper
+from workers.invitations.access_expiry import GrantKeeper
 from workers.invitations.delivery_steps import Steps
-from workers.invitations.outbox_notices import OutboxRows, send_notices
+from workers.invitations.outbox_notices import send_notices
 from workers.manual_reserve import reserve_by_hand
 
 

@@ -10,11 +10,12 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.events import ActorKind
 from domain.ports import Language, Outcome, OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
+from projections.work_queue.outbox import OutboxRows
 from tests.projections.ledgers import LedgerBench, done
 from tests.workers.test_steps import ScriptedChannel
 from workers.channels.mail_message import render_parts
 from workers.invitations.delivery_steps import Steps
-from workers.invitations.outbox_notices import OutboxRows, send_notices
+from workers.invitations.outbox_notices import send_notices
 
 OLD, NEW = "ly.wei@example.com", "li.wei@example.com"
 DOUBT = OutcomeUnknown(server="mx:25", cause="timeout")

@@ -1,9 +1,10 @@
 """A recipient gets a bounded number of notices within an hour; those beyond it wait and are not lost."""
 
+from projections.work_queue.outbox import OutboxRows
 from tests.projections.ledgers import LedgerBench
 from tests.workers.test_steps import TOO_BIG, ScriptedChannel, reserved
 from workers.invitations.delivery_steps import Steps
-from workers.invitations.outbox_notices import RETRY_S, OutboxRows, send_notices
+from workers.invitations.outbox_notices import RETRY_S, send_notices
 
 HOURLY_MAX = 2
 

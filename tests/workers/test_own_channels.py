@@ -13,6 +13,7 @@ from standardwebhooks import Webhook
 from domain.commands.code.issue import IssueCode
 from domain.ports import Channel, OutcomeUnknown
 from domain.values.identifiers import generate_code
+from projections.work_queue.outbox import OutboxRows
 from tests.channels.builders import LOOPBACK
 from tests.hookserver import HookServer, Reply
 from tests.projections.conftest import settings_for
@@ -25,7 +26,7 @@ from workers.http_client.client import PinnedHttpClient
 from workers.invitations.batch_sender import Mailroom
 from workers.invitations.delivery_steps import Steps
 from workers.invitations.group_limits import Rests
-from workers.invitations.outbox_notices import ATTEMPTS_MAX, PUT_OFF_MAX, OutboxRows, send_notices
+from workers.invitations.outbox_notices import ATTEMPTS_MAX, PUT_OFF_MAX, send_notices
 
 GROUP = "design"
 

@@ -10,9 +10,10 @@ import pytest
 from domain.command_bus import Command, Result
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import Accepted, Letter, Outcome, OutcomeUnknown, Rejected, Removal, RemovalOutcome
+from projections.work_queue.outbox import OutboxRows, invitations_are_backed_up
 from tests.projections.ledgers import LedgerBench, correction, done
 from workers.invitations.delivery_steps import Steps
-from workers.invitations.outbox_notices import OutboxRows, invitations_are_backed_up, send_notices
+from workers.invitations.outbox_notices import send_notices
 
 SENT = Accepted(server="mx:25", reply_code=250)
 REFUSED = Rejected(

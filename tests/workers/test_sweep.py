@@ -12,9 +12,10 @@ from redis import Redis
 
 from domain.commands.context import Context
 from domain.ports import OutcomeUnknown, Rejected
+from projections.work_queue.due_reservations import DueRows
+from projections.work_queue.retention import prune
 from tests.projections.ledgers import LedgerBench, done
-from workers.invitations.due_sweep import DueRows, Swept, sweep
-from workers.maintenance.retention import prune
+from workers.invitations.due_sweep import Swept, sweep
 from workers.monitoring.broker_loss import BrokerMemory
 
 

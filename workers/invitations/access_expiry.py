@@ -8,8 +8,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from domain.command_bus import Command, Done, Result
@@ -19,17 +19,12 @@ from domain.model.access import Access
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
-from projections.sql.work_queue import WorkQueueSql
-from projections.storage.bootstrap import Storage
+from projections.work_queue.due_access import TAKEN_MAX
 from workers.invitations.delivery_steps import Addresses
 from workers.invitations.letter_factory import NotificationFactory
 
 log = logging.getLogger(__name__)
 
-TAKEN_MAX = 50
-"""Accesses of one commit. Few, so that little is asked for twice if the worker dies."""
-BUSY_S = 120
-"""How long they are this worker's: longer than a channel takes for all of them, if it is as slow as it may be."""
 ROUND_S = 40.0
 """A round begins nothing more after this; the next one comes within a minute."""
 
@@ -42,25 +37,6 @@ class DueAccessQueue(Protocol):
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
         """They are dealt with: what is due about them next is anybody's."""
-
-
-class DueAccessRows:
-    """`DueAccessQueue` in PostgreSQL."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._datastore = storage.datastore
-
-    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
-        """Reservations whose access is due, longest due first; nobody else gets them for a while."""
-        params = {"now": now, "until": now + timedelta(seconds=BUSY_S), "limit": limit}
-        with self._datastore.get_connection() as conn:
-            rows: Sequence[Any] = conn.execute(WorkQueueSql.take_due_access, params).fetchall()
-        return [row["reservation_id"] for row in rows]
-
-    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
-        """They are dealt with: what is due about them next is anybody's."""
-        with self._datastore.get_connection() as conn:
-            conn.execute(WorkQueueSql.forget_access_marks, (list(reservation_ids),))
 
 
 @dataclass(frozen=True, slots=True)

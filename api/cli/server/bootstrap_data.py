@@ -6,7 +6,6 @@ import random
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -17,8 +16,7 @@ from api.use_cases.issue_codes import Terms, issue_codes
 from domain.commands.context import Context
 from domain.values.identifiers import EmailAddress
 from projections.config.settings import LedgerSettings
-from projections.database.roles import assume_eraser_role
-from projections.sql.repositories import RepositoriesSql
+from projections.repositories.first_accounts import insert_first_accounts
 from projections.storage.bootstrap import Storage
 
 FILE = "first-start.json"
@@ -74,20 +72,10 @@ def _settings(env: Mapping[str, str]) -> LedgerSettings:
 
 
 def _enter(storage: Storage, made: Mapping[str, str]) -> None:
-    """The key as its digest, the staff member with sealed address and hashed password."""
-    clock = storage.recorder.clock
-    staff_id = uuid4()
-    draft = storage.vault.staff(EmailAddress.parse(made["staff_email"]), staff_id)
-    sealed = draft.seal()
+    """Insert the key by its digest, and the staff member with encrypted address and hashed password."""
     digest = hashlib.sha256(made["admin_key"].encode()).digest()
-    with storage.datastore.get_connection() as conn, conn.transaction():
-        clock.refresh(conn)
-        now = clock.now()
-        assume_eraser_role(conn)
-        conn.execute(RepositoriesSql.insert_api_key, (uuid4(), digest, "admin", now))
-        row: tuple[Any, ...] = (staff_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
-        password_hash = password_hasher().hash(made["staff_password"])
-        conn.execute(RepositoriesSql.upsert_staff, (*row, password_hash, "admin", now))
+    staff = storage.vault.staff(EmailAddress.parse(made["staff_email"]), uuid4())
+    insert_first_accounts(storage, uuid4(), digest, staff, password_hasher().hash(made["staff_password"]))
 
 
 def _write(path: Path, made: Mapping[str, str]) -> None:

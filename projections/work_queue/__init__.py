@@ -1,0 +1,1 @@
+"""What workers take from the database: due reservations, due access, the outbox of notices; and what is pruned."""

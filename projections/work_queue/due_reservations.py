@@ -1,0 +1,81 @@
+"""Due reservations, as the sweep finds them and marks those that it published."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from projections.database.connection import LedgerDatastore
+from projections.sql.work_queue import WorkQueueSql
+from projections.storage.bootstrap import Storage
+
+TAKEN_MAX = 500
+"""Reservations per sweep; at one sweep in 3 seconds that is far above what the workers send."""
+
+
+GRACE_S = 2.0
+"""What fell due less than this ago was just handed to Celery by the API; the sweep need not repeat it."""
+
+
+REPEAT_S = 2.0
+"""How long a sweep's first wake-up call is trusted before another one repeats it: a broker may have lost it. Each
+further one is trusted for twice as long, so that a mail server that stalls doesn't fill the broker."""
+
+
+DOUBLINGS_MAX = 4
+
+
+LONGEST = timedelta(seconds=REPEAT_S * 2**DOUBLINGS_MAX)
+"""No wake-up call is trusted for longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One reservation on which something is due.
+
+    Attributes:
+        settle: Its lease or its deadline is over; otherwise it is to be sent.
+        alone: An attempt ended nobody knows how, perhaps by the death of its process, so it shares no message: a
+            letter that kills whoever sends it must not make attempts on others fail.
+    """
+
+    reservation_id: UUID
+    settle: bool
+    alone: bool = False
+
+
+class DueRows:
+    """`DueReservations` in PostgreSQL."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._datastore: LedgerDatastore = storage.datastore
+
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
+        """Take due reservations for whose due moment no sweep gave a wake-up call that is still trusted."""
+        params = {
+            "due_before": now - timedelta(seconds=GRACE_S),
+            "now": now,
+            "repeat": timedelta(seconds=REPEAT_S),
+            "doublings": DOUBLINGS_MAX,
+            "longest": LONGEST,
+            "limit": limit,
+        }
+        with self._datastore.get_connection() as conn:
+            rows: Sequence[Any] = conn.execute(WorkQueueSql.take_due, params).fetchall()
+        return [Due(row["reservation_id"], row["settle"], row["alone"]) for row in rows]
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """Undo the mark of wake-up calls that could not be given, so that the next sweep repeats them."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(WorkQueueSql.forget_dispatches, (list(reservation_ids),))
+
+    def forget(self) -> None:
+        """Undo all marks: the broker has lost what they stand for."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(WorkQueueSql.forget_all_dispatches)
+
+    def prune(self, now: datetime) -> int:
+        """Drop marks that are long past; how many."""
+        with self._datastore.get_connection() as conn:
+            return conn.execute(WorkQueueSql.prune_dispatches, (now - timedelta(minutes=10),)).rowcount
