@@ -175,7 +175,7 @@ def cleanup_expired_users() -> None:
     runtime = _Process.get()
     counts = runtime.grants(publish_ids).work(_deadline(min(GRANTS_S, settings.task_time_limit_s / 3)))
     if counts:
-        log.info("accesses", extra={"action": "cleanup", **counts})
+        log.info("accesses", extra={"action": "cleanup", "counts": dict(counts)})
     try:
         pruned = prune(runtime.storage, runtime.storage.recorder.clock.now(), settings.refusals_days)
     except Exception:

@@ -17,6 +17,7 @@ from projections.terminal.text import escaped
 
 FIELDS: Final = {
     "action", "outcome", "ms", "request_id", "reservation_id", "task_id", "reason", "reply_code", "template",
+    "kind", "row_id", "why", "counts",
 }  # fmt: skip
 """What a log call may add to its sentence (`extra=`); whatever libraries add is left out."""
 
