@@ -30,3 +30,15 @@ def test_recorded_trace_id_has_a_prefix_that_callers_cannot_use(prefix: str) -> 
 def test_trace_id_is_refused_in_any_other_form(text: str) -> None:
     """A line feed after it too."""
     assert (is_trace_id(text), outside_trace_id(text)) == (False, None)
+
+
+@pytest.mark.parametrize("text", ["4111111111111111", "110101199003078515", "0" * 31])
+def test_outside_trace_id_is_refused_when_it_may_be_the_number_of_a_document(text: str) -> None:
+    """Of a card or an identity card. Ids of our own may have no letter either, if seldom."""
+    assert (outside_trace_id(text), is_trace_id(text)) == (None, True)
+
+
+@pytest.mark.parametrize("text", ["0" * 32, "4111111111111111a", "11010119-9003-0785-1500-000000000000"])
+def test_outside_trace_id_may_have_digits_alone_when_it_is_as_long_as_a_trace(text: str) -> None:
+    """As nginx and tracing make them."""
+    assert outside_trace_id(text) == text
