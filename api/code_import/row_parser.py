@@ -180,6 +180,8 @@ def _bound(column: str, cell: str) -> bool:
 def _name(column: str, cell: str) -> str:
     if (fault := group_name_error(cell)) == "address":
         raise CellFaultError(column, f"{column} is an e-mail address, and events may hold none: name it otherwise")
+    if fault == "code":
+        raise CellFaultError(column, f"{column} is a redeem code, and events may hold none: name it otherwise")
     if fault is not None:
         raise CellFaultError(column, f"{column} is no name of up to {NAME_LENGTH_MAX} letters on one line")
     return cell

@@ -5,12 +5,14 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from domain.values.identifiers import MalformedCodeError, is_native, normalize_code
+
 NAME_LENGTH_MAX: Final = 200
 
 ADDRESS: Final = r'[^"\s@]+@[^"\s@]+[.][^"\s@]+'
 """What looks like an email address. No event may hold one (invariant 9)."""
 
-GroupFault = Literal["length", "signs", "address"]
+GroupFault = Literal["length", "signs", "address", "code"]
 _ADDRESS = re.compile(ADDRESS)
 
 
@@ -20,13 +22,24 @@ def group_name_error(name: str) -> GroupFault | None:
         return "length"
     if not name.isprintable() or name != name.strip():
         return "signs"
-    return "address" if _ADDRESS.search(name) else None
+    if _ADDRESS.search(name):
+        return "address"
+    return "code" if _is_code(name) else None
+
+
+def _is_code(name: str) -> bool:
+    """Whether it reads as a code that we issue, in any spelling."""
+    try:
+        return is_native(normalize_code(name))
+    except MalformedCodeError:
+        return False
 
 
 FAULTS: Final[dict[GroupFault, str]] = {
     "length": f"a group's name has at most {NAME_LENGTH_MAX} characters",
     "signs": "a group's name is one printable line without spaces around it",
     "address": "a group's name is stored in events, where no email address may be",
+    "code": "a group's name is stored in events, where no redeem code may be",
 }
 
 

@@ -5,7 +5,10 @@ import pytest
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 
 
-@pytest.mark.parametrize("name", ["", "design", "设计 2026", "Team @ Berlin", "@all", "a@b", "x" * NAME_LENGTH_MAX])
+@pytest.mark.parametrize(
+    "name",
+    ["", "design", "设计 2026", "Team @ Berlin", "@all", "a@b", "x" * NAME_LENGTH_MAX, "T6Z7-Z16G-K5WA-XPK1-1EX4"],
+)
 def test_a_name(name: str) -> None:
     """One line of any script."""
     assert group_name_error(name) is None
@@ -18,6 +21,9 @@ def test_a_name(name: str) -> None:
         ("two\nlines", "signs"),
         ("li.wei@example.com", "address"),
         ("team of <li.wei@example.com>", "address"),
+        ("T6Z7-Z16G-K5WA-XPK1-1EX3", "code"),
+        ("t6z7z16gk5waxpk11ex3", "code"),
+        ("t6z7 zi6g k5wa xpk1 1ex3", "code"),
     ],
 )
 def test_no_name(name: str, fault: str) -> None:
