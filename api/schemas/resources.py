@@ -162,7 +162,8 @@ RevokeAccess = Annotated[
     bool | None,
     Field(
         description="Whether the access that a sent invitation gave is revoked too. Required where the invitation was "
-        "accepted: without it, 422 ACCESS_CHOICE_REQUIRED. Otherwise, null keeps it."
+        "accepted: without it, 422 ACCESS_CHOICE_REQUIRED. Otherwise, null revokes what a group's own system may have "
+        "given; the link of an email ends with the refund."
     ),
 ]
 
