@@ -46,6 +46,7 @@ def test_a_mistyped_address_is_corrected_from_what_the_customer_said(house: Hous
     desk = tab(staff="support")
     desk.goto("/support")
 
+    expect(desk.locator("input[name=q]")).to_be_focused()
     desk.keyboard.type(code[-4:])
     expect(desk.locator("#hits a")).to_have_count(1)
     desk.keyboard.press("ArrowDown")
