@@ -44,7 +44,7 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
 
 def _examine(session: Session) -> Iterator[Finding]:
     from api.cli.doctor import services  # noqa: PLC0415 - the broker's client: no other command needs it
-    from api.cli.unknown_settings import misspelt  # noqa: PLC0415 - as above
+    from api.cli.unknown_settings import misspelt  # noqa: PLC0415 - it loads the settings of all components
 
     try:
         settings = session.settings()
