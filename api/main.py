@@ -37,7 +37,7 @@ from api.v1.codes import code_import
 from api.v1.public import redeem
 from api.v1.public.fast_redeem import FastRedeemMiddleware
 from api.v1.router import include_resources
-from api.web.admin import Office, PostRoom, build_admin
+from api.web.admin import MailPreviewer, Office, build_admin
 from api.web.admin.code_import import FILE_BYTES_MAX
 from api.web.admin.code_import import PATH as IMPORT_PATH
 from api.web.early_refusals import refuse_body, refuse_host
@@ -230,9 +230,9 @@ def _publish(ids: Sequence[UUID]) -> None:
     publish_ids(ids)
 
 
-def _post_room(settings: ApiSettings, storage: Storage) -> PostRoom:
+def _post_room(settings: ApiSettings, storage: Storage) -> MailPreviewer:
     """Letters as the workers write them; imported late, as above."""
-    from workers.mail_preview import PostRoom as Room  # noqa: PLC0415 - templates of letters are not needed to build the app
+    from workers.mail_preview import MailPreviewer as Room  # noqa: PLC0415 - templates of letters are not needed to build the app
 
     return Room(settings, storage)
 

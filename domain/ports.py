@@ -18,12 +18,12 @@ Template = Literal[
     "invite", "refund_notice", "rebind_notice", "correction_notice", "move_notice", "ends_soon", "farewell"
 ]
 RemovalCause = Literal["expired", "moved", "withdrawn", "corrected"]
-ONLY_LETTERS: Final = frozenset({"smtp", "null"})
+EMAIL_CHANNELS: Final = frozenset({"smtp", "null"})
 """Names of the channels that send emails and can remove nothing: what they sent ends with its link, at a refund."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class OutboundMessage:
     """One message to one person. Every try of the same letter is equal to the last byte, if its group's words are.
 
     Attributes:
@@ -79,7 +79,7 @@ class Removal:
     ended_at: datetime
     recipient: str | None
     group: str | None
-    farewell: Letter | None
+    farewell: OutboundMessage | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +192,7 @@ class Channel(Protocol):
     def name(self) -> str:
         """Stable name for events and metrics, such as `smtp`."""
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Send one letter and say what became of it; raises nothing for what a server or network does."""
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
@@ -207,7 +207,7 @@ class Channel(Protocol):
         """End connections that are still open; safe to call twice."""
 
 
-def outcome_word(outcome: Outcome) -> str:
+def outcome_label(outcome: Outcome) -> str:
     """The metric's label for an outcome."""
     match outcome:
         case Accepted():

@@ -11,8 +11,8 @@ from celery.signals import celeryd_init, setup_logging
 
 from projections.telemetry.log_setup import configure_logs
 from workers.celery_ext.ack_release import install_ack_release
-from workers.celery_ext.outage_log_filters import keep_to_one_line
-from workers.celery_ext.reconnect import PromptAMQP
+from workers.celery_ext.outage_log_filters import install_outage_filters
+from workers.celery_ext.reconnect import FastReconnectAMQP
 from workers.monitoring.heartbeat import announce
 from workers.settings import SOFT_SHUTDOWN_S, WorkerSettings
 
@@ -60,14 +60,14 @@ def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
     configure_logs(loglevel or logging.INFO)
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    keep_to_one_line()
+    install_outage_filters()
 
 
 celery_app = Celery(
     "redemption-ledger",
     broker=settings.redis_url.get_secret_value(),
     include=["workers.tasks"],
-    amqp=PromptAMQP,
+    amqp=FastReconnectAMQP,
 )
 celery_app.conf.update(
     broker_transport_options=BROKER_OPTIONS,

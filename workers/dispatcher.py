@@ -17,11 +17,11 @@ WAITING_MAX = 100_000
 MIN_INTERVAL_S = 0.02
 """After a message the next one waits for so long, so that clicks in quick succession share a task: a task of its own
 for each costs workers several times what its letter does. The first click after a pause waits for nothing."""
-GATHER_S = 0.05
+LINGER_S = 0.05
 """The same after a message with many ids: redeems come faster than letters are sent, and nobody waits for this one."""
 LINGER_FROM = 16
-PAUSE_S = 0.5
-PAUSE_S_MAX = 3.0
+RETRY_DELAY_S = 0.5
+RETRY_DELAY_S_MAX = 3.0
 """While the broker is away one try per pause is made, and no more CPU is spent on it."""
 
 
@@ -66,10 +66,10 @@ class DispatchQueue:
         except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the outcome is unknown
             self._on_error(error)
             self._waiting.extendleft(reversed(ids))
-            self._pause_s = min(max(PAUSE_S, self._pause_s * 2), PAUSE_S_MAX)
+            self._pause_s = min(max(RETRY_DELAY_S, self._pause_s * 2), RETRY_DELAY_S_MAX)
             self.has_failed = True
         else:
-            self._pause_s = _gap_after(len(ids))
+            self._pause_s = _interval_after(len(ids))
             self.has_failed = False
         return self._pause_s
 
@@ -113,18 +113,18 @@ class BackgroundDispatcher:
             self._wake.wait()
             self._wake.clear()
             while self._queue:
-                pause_s = self._queue.publish_some()
-                if pause_s and self._wait(self._closing, pause_s) and self._queue.has_failed:
+                wait_s = self._queue.publish_some()
+                if wait_s and self._wait(self._closing, wait_s) and self._queue.has_failed:
                     return
             if self._closing.is_set():
                 return
 
 
-def _gap_after(ids: int) -> float:
+def _interval_after(ids: int) -> float:
     """How long the next message waits for ids; not at all if there were more than fit into this one."""
     if ids == IDS_PER_MESSAGE:
         return 0.0
-    return GATHER_S if ids >= LINGER_FROM else MIN_INTERVAL_S
+    return LINGER_S if ids >= LINGER_FROM else MIN_INTERVAL_S
 
 
 def monotonic_deadline(seconds: float) -> Callable[[], bool]:

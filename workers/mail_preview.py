@@ -5,36 +5,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from domain.ports import Letter, Outcome
+from domain.ports import OutboundMessage, Outcome
 from projections.config.settings import LedgerSettings
 from projections.storage.bootstrap import Storage
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.mail_message import MessageParts, render_parts
-from workers.channels.registry import OwnChannels, default_channel
+from workers.channels.registry import GroupChannels, default_channel
 from workers.http_client.client import PinnedHttpClient
-from workers.webhooks.message import Sender, Sent
+from workers.webhooks.message import WebhookResult, WebhookSender
 
 
 @dataclass(frozen=True, slots=True)
-class PostRoom:
+class MailPreviewer:
     """Writes letters as the workers do, and sends through the same channel."""
 
     settings: LedgerSettings
     storage: Storage
 
-    def preview(self, letter: Letter) -> MessageParts:
+    def preview(self, letter: OutboundMessage) -> MessageParts:
         """The letter as it would arrive."""
         return render_parts(letter)
 
-    def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> Sent:
+    def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> WebhookResult:
         """Send an endpoint a test now, in the calling thread."""
         poster = PinnedHttpClient(self.settings.webhook_networks, self.settings.webhook_timeout_s)
-        return Sender(poster).test(url, secrets, delivery_id, now)
+        return WebhookSender(poster).test(url, secrets, delivery_id, now)
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Send one letter now, over a connection of its own, in the calling thread."""
         channel = GroupRoutingChannel(
-            default_channel(self.settings), OwnChannels.over(self.settings, self.storage).of_group
+            default_channel(self.settings), GroupChannels.over(self.settings, self.storage).of_group
         )
         try:
             return channel.send(letter)

@@ -43,7 +43,7 @@ class ManualTaskRefusedError(ValueError):
         _end_scripts_in_one_line()
 
 
-def reserve_by_hand(
+def reserve(
     runtime: "Runtime",
     *,
     email: str,

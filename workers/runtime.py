@@ -21,16 +21,16 @@ from projections.vault.random_source import RANDOM
 from projections.work_queue.due_access import DueAccessRows
 from workers.channels import open_pool
 from workers.channels.group_router import GroupRoutingChannel
-from workers.channels.registry import OwnChannels, default_channel
+from workers.channels.registry import GroupChannels, default_channel
 from workers.channels.smtp.connection_pool import ConnectionPool
-from workers.invitations.access_expiry import GrantKeeper
-from workers.invitations.batch_sender import Mailroom
-from workers.invitations.delivery_steps import Steps
-from workers.invitations.group_limits import UNBOUNDED, Rests
-from workers.invitations.letter_factory import create_factory
+from workers.invitations.access_expiry import AccessExpirer
+from workers.invitations.batch_sender import InvitationBatchSender
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.group_limits import UNBOUNDED, Cooldowns
+from workers.invitations.message_factory import create_message_factory
 from workers.monitoring.mail_server_watch import mark_missing
 from workers.settings import WorkerSettings, worker_name
-from workers.webhooks.deliverer import Deliverer
+from workers.webhooks.deliverer import WebhookDeliverer
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +50,13 @@ class Runtime:
     storage: Storage
     reader: Reader
     commit: GroupCommit
-    steps: Steps
+    steps: DeliverySteps
     threads: ThreadPoolExecutor
-    own: OwnChannels
-    webhooks: Deliverer
+    own: GroupChannels
+    webhooks: WebhookDeliverer
     connections: ConnectionPool | None
     waiting: set[UUID] = field(default_factory=set)
-    rests: Rests = field(default_factory=Rests)
+    cooldowns: Cooldowns = field(default_factory=Cooldowns)
     _channels: threading.local = field(default_factory=threading.local)
     _opened: list[Channel] = field(default_factory=list)
 
@@ -71,24 +71,24 @@ class Runtime:
         reader = Reader(storage)
         commit = GroupCommit(storage.ledger.execute)
 
-        def keep_text(text: str, reservation_id: UUID) -> TextDraft:
+        def draft_text(text: str, reservation_id: UUID) -> TextDraft:
             return storage.vault.text(text, RANDOM.uuid(), reservation_id)
 
-        steps = Steps(
+        steps = DeliverySteps(
             execute=lambda commands: _all_results(commit, commands),
             addresses=reader.addressees,
-            press=create_factory(
+            message_factory=create_message_factory(
                 settings.secret_key.get_secret_value(), settings.public_url, settings.mail_from, Groups(storage).words
             ),
-            keep_text=keep_text,
+            draft_text=draft_text,
             now=storage.recorder.clock.now,
             new_id=RANDOM.uuid,
             worker=worker_name(),
         )
         waiting: set[UUID] = set()
-        steps = replace(steps, note_waiting=waiting.add)
-        own = OwnChannels.over(settings, storage)
-        deliverer = Deliverer.over(storage, own.poster, random.SystemRandom().random, RANDOM.uuid())
+        steps = replace(steps, request_removal=waiting.add)
+        own = GroupChannels.over(settings, storage)
+        deliverer = WebhookDeliverer.over(storage, own.poster, random.SystemRandom().random, RANDOM.uuid())
         threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
         connections = open_pool(
             settings.smtp_url.get_secret_value(),
@@ -119,31 +119,31 @@ class Runtime:
         """
         return [future.result(COMMIT_WAIT_S) for future in self.commit.submit_all(commands)]
 
-    def mailroom(self) -> Mailroom:
+    def mailroom(self) -> InvitationBatchSender:
         """Sends what a message names."""
-        return Mailroom(
+        return InvitationBatchSender(
             self.steps,
             self.threads,
             self.settings.send_concurrency,
             self.channel,
             plan=self.own.plan,
-            rests=self.rests,
-            room=self.connections.room if self.connections else lambda: UNBOUNDED,
+            cooldowns=self.cooldowns,
+            capacity=self.connections.capacity if self.connections else lambda: UNBOUNDED,
         )
 
-    def grants(self, publish: Callable[[Sequence[UUID]], None]) -> GrantKeeper:
+    def grants(self, publish: Callable[[Sequence[UUID]], None]) -> AccessExpirer:
         """Ends accesses whose time is over, and has them removed; `publish` wakes workers for what waited for that."""
         steps = self.steps
-        return GrantKeeper(
+        return AccessExpirer(
             rows=DueAccessRows(self.storage),
             execute=self.execute,
             addresses=steps.addresses,
-            press=steps.press,
+            message_factory=steps.message_factory,
             channel=self.channel(),
             by_group=lambda ids: self.own.plan(ids).by_group,
             context=lambda: self.context("cleanup", None),
             new_id=steps.new_id,
-            keep_text=steps.keep_text,
+            draft_text=steps.draft_text,
             publish=publish,
         )
 
@@ -163,12 +163,10 @@ def _report_connections(allowed: int, opened: int) -> None:
 
 
 def _refusal_counter(mark: Callable[[], None]) -> Callable[[Rejected], None]:
-    def count(refused: Rejected) -> None:
-        CONNECTION_REFUSALS.labels(known(refused.reason, REFUSAL_REASONS)).inc()
-        log.warning(
-            "mail server refused a connection", extra={"reason": refused.reason, "reply_code": refused.reply_code}
-        )
-        if refused.reason == "unreachable":
+    def count(error: Rejected) -> None:
+        CONNECTION_REFUSALS.labels(known(error.reason, REFUSAL_REASONS)).inc()
+        log.warning("mail server refused a connection", extra={"reason": error.reason, "reply_code": error.reply_code})
+        if error.reason == "unreachable":
             mark()
 
     return count
@@ -186,8 +184,8 @@ def _all_results(commit: GroupCommit, commands: Sequence[Command]) -> list[Done 
             results.append(future.result(COMMIT_WAIT_S))
         except StorageUnavailableError:
             raise
-        except Exception as defect:
+        except Exception as error:
             ERRORS.labels("internal_error").inc()
             log.exception("executing a command failed, the sweep will retry it")
-            results.append(defect)
+            results.append(error)
     return results

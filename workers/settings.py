@@ -5,7 +5,7 @@ import os
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from projections.config.settings import LedgerSettings
-from workers.channels.smtp.addresses import Sender
+from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 
 SOFT_SHUTDOWN_S = 10.0
@@ -36,7 +36,7 @@ class WorkerSettings(LedgerSettings):
     @field_validator("mail_from")
     @classmethod
     def _is_sender(cls, value: str) -> str:
-        Sender.parse(value)
+        MailFrom.parse(value)
         return value
 
     @model_validator(mode="after")

@@ -19,30 +19,30 @@ from projections.work_queue.due_reservations import DueRows
 from projections.work_queue.outbox import OutboxRows, invitations_are_backed_up
 from projections.work_queue.retention import prune
 from workers.celery_app import FOLLOW_S, WEBHOOKS_S, celery_app, settings
-from workers.celery_ext.min_interval import Pace
+from workers.celery_ext.min_interval import MinInterval
 from workers.celery_ext.shutdown_flag import SHUTDOWN
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 from workers.dispatcher import monotonic_deadline
 from workers.invitations.access_expiry import ROUND_S as GRANTS_S
 from workers.invitations.due_sweep import sweep
-from workers.invitations.letter_factory import reservation_ids
+from workers.invitations.message_factory import reservation_ids
 from workers.invitations.outbox_notices import ROUND_S, send_notices
 from workers.maintenance.drift_check import check_sample
 from workers.maintenance.log_follower import update_log
-from workers.manual_reserve import reserve_by_hand
-from workers.monitoring.broker_loss import BrokerMemory
+from workers.manual_reserve import reserve
+from workers.monitoring.broker_loss import BrokerLossDetector
 from workers.monitoring.mail_server_watch import MailServerWatch
-from workers.monitoring.metrics_server import start_exporter
+from workers.monitoring.metrics_server import start_metrics_server
 from workers.monitoring.task_metrics import begin_process, end_process, known_task_id, measure_tasks
 from workers.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
-SWEEPS, FOLLOWS, WEBHOOKS = Pace(settings.sweep_s / 2), Pace(FOLLOW_S / 2), Pace(WEBHOOKS_S / 2)
-BROKER = BrokerMemory(settings.redis_url.get_secret_value())
+SWEEPS, FOLLOWS, WEBHOOKS = MinInterval(settings.sweep_s / 2), MinInterval(FOLLOW_S / 2), MinInterval(WEBHOOKS_S / 2)
+BROKER = BrokerLossDetector(settings.redis_url.get_secret_value())
 
 
-class _Process:
+class _ProcessState:
     """This process's runtime: made after the fork, or on first use where there was none (a shell)."""
 
     runtime: Runtime | None = None
@@ -54,42 +54,42 @@ class _Process:
         return cls.runtime
 
     @classmethod
-    def forget(cls) -> None:
+    def drop(cls) -> None:
         """A forked child has neither the parent's threads nor a right to its connections."""
         cls.runtime = None
 
 
-os.register_at_fork(after_in_child=_Process.forget)
-worker_shutting_down.connect(lambda **_: SHUTDOWN.begin(), weak=False)
+os.register_at_fork(after_in_child=_ProcessState.drop)
+worker_shutting_down.connect(lambda **_: SHUTDOWN.set(), weak=False)
 
 
 @worker_init.connect
-def _begin_worker(**_: Any) -> None:
-    start_exporter(settings)
+def _on_worker_init(**_: Any) -> None:
+    start_metrics_server(settings)
     if not is_null(smtp_url := settings.smtp_url.get_secret_value()):
         MailServerWatch(settings.redis_url.get_secret_value(), SmtpServerUrl.parse(smtp_url))
 
 
 @worker_process_init.connect
-def _begin(**_: Any) -> None:
+def _on_process_init(**_: Any) -> None:
     begin_process()
     try:
-        _Process.get()
-    except StorageUnavailableError as away:
+        _ProcessState.get()
+    except StorageUnavailableError as error:
         # The next task tries again; a worker that dies here would only be started over and over.
-        log.warning("connecting to the database at start failed: %s", away)
+        log.warning("connecting to the database at start failed: %s", error)
     tune()
 
 
 @worker_process_shutdown.connect
-def _end(**_: Any) -> None:
-    if _Process.runtime is not None:
-        _Process.runtime.close()
-        _Process.runtime = None
+def _on_process_shutdown(**_: Any) -> None:
+    if _ProcessState.runtime is not None:
+        _ProcessState.runtime.close()
+        _ProcessState.runtime = None
     end_process()
 
 
-measure_tasks(lambda: _Process.runtime.storage if _Process.runtime else None)
+measure_tasks(lambda: _ProcessState.runtime.storage if _ProcessState.runtime else None)
 
 
 class InviteTask(Task):
@@ -103,7 +103,7 @@ class InviteTask(Task):
             kombu.exceptions.OperationalError: The broker is away. A reservation made here stays; the sweep finds it.
         """
         if kwargs and "email" in kwargs:
-            reservation_id = reserve_by_hand(_Process.get(), **kwargs)
+            reservation_id = reserve(_ProcessState.get(), **kwargs)
             args, kwargs = ([str(reservation_id)],), {}
         return super().apply_async(args, kwargs, **options)
 
@@ -115,18 +115,18 @@ def process_invite_task(self: Task, ids: list[str]) -> None:
     Stops claiming after a third of the task's time limit, and when the worker is asked to end: what is left then is
     still due, and the sweep's. Where an invitation waits for the access of a corrected address, that is removed now.
     """
-    runtime, is_over = _Process.get(), _deadline(settings.task_time_limit_s / 3)
-    runtime.mailroom().work(reservation_ids(ids), known_task_id(self.request.id), is_over)
+    runtime, should_stop = _ProcessState.get(), _deadline(settings.task_time_limit_s / 3)
+    runtime.mailroom().work(reservation_ids(ids), known_task_id(self.request.id), should_stop)
     if runtime.waiting:
         waiting = list(runtime.waiting)
         runtime.waiting.clear()
-        runtime.grants(publish_ids).remove(waiting, is_over)
+        runtime.grants(publish_ids).remove(waiting, should_stop)
 
 
 def _deadline(seconds: float) -> Callable[[], bool]:
     """A question that turns true when a task that begins now should begin no further letter."""
     over = monotonic_deadline(seconds)
-    return lambda: over() or SHUTDOWN.has_begun()
+    return lambda: over() or SHUTDOWN.is_set()
 
 
 def publish_ids(ids: Sequence[UUID]) -> None:
@@ -146,9 +146,9 @@ def publish_ids(ids: Sequence[UUID]) -> None:
 @celery_app.task(name="sweep_due_reservations")
 def sweep_due_reservations() -> None:
     """Settle what time or a revoking has decided, wake workers for what is due, and send notices that are due."""
-    if not SWEEPS.is_due():
+    if not SWEEPS.begin_if_due():
         return
-    runtime = _Process.get()
+    runtime = _ProcessState.get()
     end_silent_writers(runtime.storage.datastore)
     rows = DueRows(runtime.storage)
     if BROKER.was_wiped():
@@ -164,7 +164,7 @@ def sweep_due_reservations() -> None:
         runtime.steps,
         runtime.channel(),
         lambda: over() or invitations_are_backed_up(runtime.storage, runtime.steps.now()),
-        runtime.rests,
+        runtime.cooldowns,
         settings.notices_hourly_max,
     )
 
@@ -172,7 +172,7 @@ def sweep_due_reservations() -> None:
 @celery_app.task(name="cleanup_expired_users")
 def cleanup_expired_users() -> None:
     """Tell persons of the end of their access, end what is over, have it taken away; drop what is kept for a time."""
-    runtime = _Process.get()
+    runtime = _ProcessState.get()
     counts = runtime.grants(publish_ids).work(_deadline(min(GRANTS_S, settings.task_time_limit_s / 3)))
     if counts:
         log.info("accesses", extra={"action": "cleanup", "counts": dict(counts)})
@@ -189,28 +189,28 @@ def cleanup_expired_users() -> None:
 @celery_app.task(name="sync_redeem_count_task")
 def sync_redeem_count_task() -> None:
     """Compare a sample of read-model rows with a fold of the log; reports drift, never repairs it."""
-    storage = _Process.get().storage
+    storage = _ProcessState.get().storage
     check_sample(storage, storage.recorder.clock.now())
 
 
 @celery_app.task(name="follow_ledger_events")
 def follow_ledger_events() -> None:
     """Take new events into the Merkle log, and sign its head once a minute."""
-    if not FOLLOWS.is_due():
+    if not FOLLOWS.begin_if_due():
         return
-    storage = _Process.get().storage
+    storage = _ProcessState.get().storage
     update_log(storage, storage.recorder.clock.now(), settings.checkpoint_file)
 
 
 @celery_app.task(name="deliver_webhooks")
 def deliver_webhooks() -> None:
     """Wake this process's deliverer, which works in threads of its own: nothing is sent here, and nobody waits."""
-    if WEBHOOKS.is_due() and not SHUTDOWN.has_begun():
-        _Process.get().webhooks.wake()
+    if WEBHOOKS.begin_if_due() and not SHUTDOWN.is_set():
+        _ProcessState.get().webhooks.wake()
 
 
 @celery_app.task(name="keep_snapshots")
 def keep_snapshots() -> None:
     """Write snapshots of long codes that have none of this version's, after an upgrade for example."""
-    with _Process.get().storage.datastore.get_connection() as conn:
+    with _ProcessState.get().storage.datastore.get_connection() as conn:
         write_missing(conn)

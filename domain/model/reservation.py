@@ -21,7 +21,7 @@ from domain.events import (
 )
 from domain.model.access import Access
 from domain.model.reservation_transitions import CHANGES, Lease
-from domain.ports import ONLY_LETTERS, Language
+from domain.ports import EMAIL_CHANNELS, Language
 
 Status = Literal["live", "sent", "refunded"]
 PublicState = Literal["reserved", "waiting", "sending", "sent", "refunded", "unknown"]
@@ -192,7 +192,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def is_by_letters(self) -> bool:
         """Whether only channels that can remove nothing were asked; of what was imported that is not known."""
-        return bool(self.channels) and ONLY_LETTERS.issuperset(self.channels)
+        return bool(self.channels) and EMAIL_CHANNELS.issuperset(self.channels)
 
     @property
     def is_waiting_for_removal(self) -> bool:

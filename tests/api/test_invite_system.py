@@ -18,10 +18,10 @@ from tests.api.conftest import settings, site
 from tests.api.site import Site
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.null import NullChannel
-from workers.channels.registry import OwnChannels
-from workers.invitations.access_expiry import GrantKeeper
-from workers.invitations.delivery_steps import Steps
-from workers.invitations.letter_factory import NotificationFactory
+from workers.channels.registry import GroupChannels
+from workers.invitations.access_expiry import AccessExpirer
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.message_factory import MessageFactory
 
 __all__ = ["settings", "site"]
 EXAMPLE = Path(__file__).parents[2] / "docs" / "invite_system.py"
@@ -63,20 +63,20 @@ def work(site: Site) -> Callable[[str], str]:
     """What a worker does with a reservation; the outcome's word."""
     storage = site.services.storage
 
-    def keep_text(text: str, reservation_id: UUID) -> TextDraft:
+    def draft_text(text: str, reservation_id: UUID) -> TextDraft:
         return storage.vault.text(text, uuid4(), reservation_id)
 
-    steps = Steps(
+    steps = DeliverySteps(
         execute=storage.ledger.execute,
         addresses=site.services.reader.addressees,
-        press=NotificationFactory(b"secret", "http://testserver", "ledger.example"),
-        keep_text=keep_text,
+        message_factory=MessageFactory(b"secret", "http://testserver", "ledger.example"),
+        draft_text=draft_text,
         now=site.services.now,
         new_id=uuid4,
         worker="w1",
         by_group={"design": "webhook"},
     )
-    own = OwnChannels.over(site.services.settings, storage)
+    own = GroupChannels.over(site.services.settings, storage)
     channel = GroupRoutingChannel(NullChannel(), own.of_group)
     return lambda reservation_id: steps.process(UUID(reservation_id), channel, "t1")
 
@@ -117,7 +117,7 @@ def test_the_example_lets_go_whose_access_has_ended(site: Site, team: Any, work:
         farewell=None,
     )
     channel = GroupRoutingChannel(
-        NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group
+        NullChannel(), GroupChannels.over(site.services.settings, site.services.storage).of_group
     )
 
     assert [type(channel.revoke(removal)) for _ in range(2)] == [Accepted] * 2
@@ -143,18 +143,18 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
     assert (work(right), [data["email"] for data in team.invited.values()]) == ("idle", ["ly@example.com"])
 
     woken: list[UUID] = []
-    keeper = GrantKeeper(
+    keeper = AccessExpirer(
         rows=DueAccessRows(site.services.storage),
         execute=site.services.storage.ledger.execute,
         addresses=site.services.reader.addresses,
-        press=NotificationFactory(b"secret", "http://testserver", "ledger.example"),
+        message_factory=MessageFactory(b"secret", "http://testserver", "ledger.example"),
         channel=GroupRoutingChannel(
-            NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group
+            NullChannel(), GroupChannels.over(site.services.settings, site.services.storage).of_group
         ),
         by_group=lambda _: {"design": "webhook"},
         context=lambda: Context(now=site.services.now(), actor="sweep"),
         new_id=uuid4,
-        keep_text=lambda text, item: site.services.storage.vault.text(text, uuid4(), item),
+        draft_text=lambda text, item: site.services.storage.vault.text(text, uuid4(), item),
         publish=woken.extend,
     )
     assert keeper.remove([UUID(wrong)], lambda: False) == {"removed": 1}
@@ -172,10 +172,10 @@ def test_the_example_tells_people_what_the_ledger_has_to_say(site: Site, team: A
     work(item)
     found = site.services.reader.reservation(UUID(item))
     assert found is not None
-    press = NotificationFactory(b"secret", "http://testserver", "ledger.example")
-    letter = press.ends_soon(found, "li.wei@example.com", 7, site.services.now())
+    message_factory = MessageFactory(b"secret", "http://testserver", "ledger.example")
+    letter = message_factory.ends_soon(found, "li.wei@example.com", 7, site.services.now())
     channel = GroupRoutingChannel(
-        NullChannel(), OwnChannels.over(site.services.settings, site.services.storage).of_group
+        NullChannel(), GroupChannels.over(site.services.settings, site.services.storage).of_group
     )
 
     outcomes = [channel.send(letter) for _ in range(2)]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from domain.ports import Channel, Letter
+from domain.ports import Channel, OutboundMessage
 from domain.webhooks.signatures import secret_text
 from projections.config.settings import networks_of
 from workers.channels import open_channel
@@ -18,7 +18,7 @@ MAIL_FROM = "Ledger <ledger@example.com>"
 TIMEOUT_S = 5.0
 HOOK_TIMEOUT_S = 20.0
 
-LETTER = Letter(
+LETTER = OutboundMessage(
     reservation_id=UUID("0192f0c1-2b5c-4bd1-8f3f-3c4a7d2e9b10"),
     template="invite",
     message_id="<0192f0c1-2b5c-4bd1-8f3f-3c4a7d2e9b10.1@example.com>",
@@ -35,7 +35,7 @@ CALLBACKS: Final = "https://ledger.example.com/api/v1/channels/1/callbacks"
 LOOPBACK: Final = networks_of("127.0.0.0/8")
 
 
-def letter_to(recipient: str) -> Letter:
+def letter_to(recipient: str) -> OutboundMessage:
     """The usual letter to somebody else."""
     return replace(LETTER, recipient=recipient)
 

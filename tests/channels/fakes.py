@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from domain.ports import Accepted, Letter, Outcome, Removal, RemovalOutcome
+from domain.ports import Accepted, OutboundMessage, Outcome, Removal, RemovalOutcome
 
 
 class FakeChannel:
@@ -17,7 +17,7 @@ class FakeChannel:
     name = "fake"
 
     def __init__(self, *outcomes: Outcome) -> None:
-        self.sent: list[Letter] = []
+        self.sent: list[OutboundMessage] = []
         self.revoked: list[Removal] = []
         self.closed = False
         self._script = deque(outcomes)
@@ -27,7 +27,7 @@ class FakeChannel:
         """Answer so whenever a letter goes to this address; this goes before the script."""
         self._by_recipient[recipient] = outcome
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Note the letter and answer as scripted."""
         self.sent.append(letter)
         if outcome := self._by_recipient.get(letter.recipient):

@@ -8,7 +8,16 @@ from typing import Any, get_args
 import pytest
 from trustme import CA
 
-from domain.ports import ONLY_LETTERS, Accepted, Channel, NotifiedOnly, OutcomeUnknown, Rejected, Removal, RemovalCause
+from domain.ports import (
+    EMAIL_CHANNELS,
+    Accepted,
+    Channel,
+    NotifiedOnly,
+    OutcomeUnknown,
+    Rejected,
+    Removal,
+    RemovalCause,
+)
 from tests.channels.builders import LETTER, channel_to, letter_to, webhook_to
 from tests.channels.fakes import FakeChannel
 from tests.hookserver import HookServer
@@ -93,7 +102,7 @@ def test_taking_an_access_away_may_be_asked_for_twice(channel: Channel, cause: R
 
     assert all(isinstance(outcome, Accepted | NotifiedOnly) and outcome.server for outcome in outcomes)
     assert len({type(outcome) for outcome in outcomes}) == 1
-    assert isinstance(outcomes[0], NotifiedOnly) == (channel.name in ONLY_LETTERS)
+    assert isinstance(outcomes[0], NotifiedOnly) == (channel.name in EMAIL_CHANNELS)
 
 
 def test_mail_takes_nothing_away_and_says_so() -> None:

@@ -10,7 +10,7 @@ import pytest
 from domain.ports import Accepted, Outcome, Rejected
 from tests.channels.builders import MAIL_FROM, letter_to
 from tests.mailserver import Close, Late, MailServer, Say, Stage
-from workers.channels.smtp.addresses import Sender
+from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
 from workers.channels.smtp.connection_pool import CLOSER_S, IDLE_S_LIMITED, ConnectionPool
@@ -40,7 +40,7 @@ class Process:
         """Send one letter."""
         channel = SmtpChannel(
             self.address,
-            sender=Sender.parse(MAIL_FROM),
+            sender=MailFrom.parse(MAIL_FROM),
             timeout_s=self.timeout_s,
             connections=self.connections,
         )
@@ -118,7 +118,7 @@ def test_refusal_before_mail_is_about_the_connection(stage: Stage, behaviour: Sa
         assert isinstance(outcome, Rejected)
         assert (outcome.about_connection, outcome.final) == (True, False)
         assert worker.refusals == [outcome]
-        assert worker.connections.room() == 0
+        assert worker.connections.capacity() == 0
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_refusal_after_mail_spends_an_attempt(stage: Stage, behaviour: Say | Clo
         assert isinstance(outcome, Rejected)
         assert not outcome.about_connection
         assert worker.refusals == []
-        assert worker.connections.room() == THREADS
+        assert worker.connections.capacity() == THREADS
 
 
 def test_server_that_is_away_is_left_alone_for_a_while() -> None:
@@ -152,7 +152,7 @@ def test_server_that_is_away_is_left_alone_for_a_while() -> None:
 
     assert all(isinstance(outcome, Rejected) and outcome.about_connection for outcome in outcomes)
     assert len(worker.refusals) < THREADS
-    assert worker.connections.room() == 0
+    assert worker.connections.capacity() == 0
 
 
 def test_connections_are_tried_again_after_the_rest() -> None:
@@ -160,8 +160,8 @@ def test_connections_are_tried_again_after_the_rest() -> None:
     with MailServer() as server, process(server) as worker:
         server.at("banner", Say(421, "busy"), times=1)
         assert isinstance(worker.send(1), Rejected)
-        assert worker.connections.room() == 0
-        until(lambda: worker.connections.room() > 0, REST_FIRST_S * 2)
+        assert worker.connections.capacity() == 0
+        until(lambda: worker.connections.capacity() > 0, REST_FIRST_S * 2)
 
         assert {Accepted} == {type(outcome) for outcome in worker.send_all(20)}
 
@@ -173,7 +173,7 @@ def test_idle_connections_make_room_for_another_process() -> None:
         refused = second.send(1)
         until(lambda: first.sizes[-1][1] == 0, IDLE_S_LIMITED + CLOSER_S * 2)
         # The server may still count the connection that the first process has just closed.
-        until(lambda: second.connections.room() > 0 and isinstance(second.send(2), Accepted), 10.0)
+        until(lambda: second.connections.capacity() > 0 and isinstance(second.send(2), Accepted), 10.0)
 
     assert isinstance(refused, Rejected)
     assert refused.about_connection

@@ -49,16 +49,16 @@ def test_window_grows_by_one_after_each_time_without_refusal() -> None:
 
 def test_window_rests_longer_after_each_refusal_while_nothing_is_open() -> None:
     """From a second to half a minute, with up to a quarter of jitter; being let in ends it."""
-    window, now, rests = ConnectionWindow(MOST), 0.0, []
+    window, now, cooldowns = ConnectionWindow(MOST), 0.0, []
     for _ in range(8):
         window.refused(now, begun_at=now, established=0, chance=0.0)
         begun = now
         while window.is_resting(now):
             now += 0.5
-        rests.append(now - begun)
+        cooldowns.append(now - begun)
 
-    assert rests[:3] == [REST_FIRST_S, REST_FIRST_S * 2, REST_FIRST_S * 4]
-    assert rests[-1] == REST_LONGEST_S
+    assert cooldowns[:3] == [REST_FIRST_S, REST_FIRST_S * 2, REST_FIRST_S * 4]
+    assert cooldowns[-1] == REST_LONGEST_S
     window.refused(now, begun_at=now, established=0, chance=1.0)
     assert window.is_resting(now + REST_LONGEST_S * 1.2)
     window.opened()

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.channels.builders import LETTER, MAIL_FROM
-from workers.channels.mail_message import letter_bytes, render_parts
+from workers.channels.mail_message import message_bytes, render_parts
 
 OURS = replace(
     LETTER,
@@ -40,7 +40,7 @@ def test_no_subject_makes_a_header() -> None:
     """Line breaks of every kind become spaces before the subject is written, also those in the group's name."""
     sly = replace(OURS, group="x\r\nBcc: a@example.com", subject="Hi\r\nBcc: b@example.com\x0b{group}\u2028!")
 
-    written = letter_bytes(sly, MAIL_FROM, sly.recipient)
+    written = message_bytes(sly, MAIL_FROM, sly.recipient)
 
     assert b"\nBcc:" not in written
     assert render_parts(sly).subject == "Hi  Bcc: b@example.com x  Bcc: a@example.com !"

@@ -14,22 +14,22 @@ from typing import get_args
 
 import pytest
 
-from domain.ports import Language, Letter, Template
+from domain.ports import Language, OutboundMessage, Template
 from tests.channels.builders import LETTER, MAIL_FROM, channel_to
 from tests.mailserver import Close, MailServer
-from workers.channels.mail_message import letter_bytes
-from workers.channels.smtp.addresses import Sender
+from workers.channels.mail_message import message_bytes
+from workers.channels.smtp.addresses import MailFrom
 
 ROOT = Path(__file__).parents[2]
 LINK = "https://ledger.example.com/a/AZLwwStcS9GPPzxKfS6bEAABzR0"
 ALL = [(template, language) for template in get_args(Template) for language in get_args(Language)]
 
 
-def _written(letter: Letter) -> bytes:
-    return letter_bytes(letter, Sender.parse(MAIL_FROM).header, letter.recipient)
+def _written(letter: OutboundMessage) -> bytes:
+    return message_bytes(letter, MailFrom.parse(MAIL_FROM).header, letter.recipient)
 
 
-def _read(letter: Letter) -> EmailMessage:
+def _read(letter: OutboundMessage) -> EmailMessage:
     return message_from_bytes(_written(letter), policy=default)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.channels.builders import MAIL_FROM
 from workers.channels import open_channel
-from workers.channels.smtp.addresses import Sender
+from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.server_url import Security, SmtpServerUrl
 
 
@@ -77,7 +77,7 @@ def test_a_bad_url_is_told_what_to_write_and_never_repeated(url: str, remedy: st
 )
 def test_a_sender_has_an_ascii_address_and_header(mail_from: str, address: str, header: str) -> None:
     """Names are encoded, domains become A-labels."""
-    assert Sender(address, header) == Sender.parse(mail_from)
+    assert MailFrom(address, header) == MailFrom.parse(mail_from)
 
 
 @pytest.mark.parametrize(

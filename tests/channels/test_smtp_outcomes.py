@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from domain.ports import Accepted, Letter, Outcome, OutcomeUnknown, Rejected
+from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
 from tests.channels.builders import LETTER, channel_to, letter_to
 from tests.mailserver import Behaviour, Close, Late, MailServer, Raw, Say, Stage, Stall, Trickle
 
@@ -14,7 +14,7 @@ BEFORE_CONTENT: list[Stage] = ["banner", "ehlo", "mail", "rcpt", "data"]
 FROM_CONTENT: list[Stage] = ["content", "dot"]
 
 
-def _send(server: MailServer, letter: Letter = LETTER, timeout_s: float = 5.0) -> Outcome:
+def _send(server: MailServer, letter: OutboundMessage = LETTER, timeout_s: float = 5.0) -> Outcome:
     with channel_to(server.url, timeout_s) as channel:
         return channel.send(letter)
 

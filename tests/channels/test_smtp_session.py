@@ -13,7 +13,7 @@ from trustme import CA, LeafCert
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from tests.channels.builders import LETTER, MAIL_FROM, channel_to, letter_to
 from tests.mailserver import Behaviour, Close, MailServer, Raw, Say, Security, Stage, Stall
-from workers.channels.smtp.addresses import Sender
+from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
 from workers.channels.smtp.connection import SmtpConnection
@@ -184,7 +184,7 @@ def test_a_process_opens_few_connections_at_a_time(mail_server: MailServer, monk
     shared = ConnectionPool(Connector.to(server, time.monotonic), OPENING_MAX * 2)
 
     def send() -> Outcome:
-        return SmtpChannel(server, sender=Sender.parse(MAIL_FROM), timeout_s=20.0, connections=shared).send(LETTER)
+        return SmtpChannel(server, sender=MailFrom.parse(MAIL_FROM), timeout_s=20.0, connections=shared).send(LETTER)
 
     with ThreadPoolExecutor(OPENING_MAX * 2) as threads:
         sent = [threads.submit(send) for _ in range(OPENING_MAX * 2)]
@@ -210,7 +210,7 @@ def test_a_connection_that_rested_too_long_is_replaced(mail_server: MailServer) 
     now = [0.0]
     channel = SmtpChannel(
         SmtpServerUrl.parse(mail_server.url),
-        sender=Sender.parse(MAIL_FROM),
+        sender=MailFrom.parse(MAIL_FROM),
         timeout_s=5.0,
         clock=lambda: now[0],
     )

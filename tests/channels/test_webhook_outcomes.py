@@ -9,7 +9,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from domain.ports import (
     Accepted,
-    Letter,
+    OutboundMessage,
     Outcome,
     OutcomeUnknown,
     Rejected,
@@ -35,7 +35,7 @@ def system() -> Iterator[HookServer]:
 
 def send(
     system: HookServer,
-    letter: Letter = LETTER,
+    letter: OutboundMessage = LETTER,
     *,
     timeout_s: float = HOOK_TIMEOUT_S,
     secrets: tuple[str, ...] = (SECRET,),

@@ -25,7 +25,7 @@ FIELDS_MIN: Final = 40
 pytestmark = pytest.mark.timeout(600)
 
 
-class Sender:
+class MailFrom:
     """Sends requests of the document about a code and a reservation that exist."""
 
     def __init__(self, asker: Asker) -> None:
@@ -97,7 +97,7 @@ def _json(body: object) -> bytes:
 
 def test_every_field_of_every_operation_is_bounded_and_strict(asker: Asker, terminal: Terminal, tmp_path: Path) -> None:
     """What is no time, number or boolean is a 422 that names the field; the bounds themselves break nothing."""
-    sender = Sender(asker)
+    sender = MailFrom(asker)
     fields = [field for operation in sender.operations() for field in operation.fields()]
     unbounded = [field.name for field in fields if field.kind == "number" and not _is_bounded(field)]
     taken = [told for field in fields for value in field.wrong() if (told := sender.not_refused(field, value))]
@@ -114,7 +114,7 @@ def test_every_field_of_every_operation_is_bounded_and_strict(asker: Asker, term
 
 def test_every_field_of_every_form_survives_the_extremes(asker: Asker, terminal: Terminal, tmp_path: Path) -> None:
     """Forms are found on the pages; whatever is typed into any of their fields, the answer is no defect."""
-    sender = Sender(asker)
+    sender = MailFrom(asker)
     pages = [*asker.pages(), "/admin/groups/one?name=blue", f"/admin/webhooks/{sender.known['endpoint_id']}"]
     forms = {form.key: form for page in pages for form in forms_of(page, asker.page(page).text)}
     named = {name for form in forms.values() for name in form.fields}
@@ -136,7 +136,7 @@ def test_no_cursor_is_a_defect(asker: Asker) -> None:
     """Cursors are opaque but may be made up: of every list and page, each is refused or answered."""
     times = (LAST_WEST, FIRST_EAST, "9999-12-31T23:59:59.999999-23:59", "0001-01-01T00:00:00+23:59", "1895764787", "")
     cursors = [urlsafe_b64encode(f"{at}|{UUID(int=7)}".encode()).decode() for at in times]
-    listing = [one for one in Sender(asker).operations() if '"cursor"' in json.dumps(one.raw.get("parameters", ()))]
+    listing = [one for one in MailFrom(asker).operations() if '"cursor"' in json.dumps(one.raw.get("parameters", ()))]
     answers = [asker.call(one, params={"cursor": cursor}) for one in listing for cursor in cursors]
     answers += [asker.page(page, cursor=cursor) for page in asker.pages() for cursor in cursors]
 
@@ -147,7 +147,7 @@ def test_no_cursor_is_a_defect(asker: Asker) -> None:
 
 def test_terms_in_the_form_have_the_bounds_of_the_api(asker: Asker) -> None:
     """What the API refuses, the form refuses too, as malformed and not as a defect; and nothing is changed."""
-    code_id = Sender(asker).known["code_id"]
+    code_id = MailFrom(asker).known["code_id"]
     before = asker.codes(), asker.page(f"/support/codes/{code_id}").text.count("CodeTermsChanged")
     whole = {"max_uses": "5", "expires_at": "", "validity_days": "", "group": "blue", "rebinds_max": ""}
     for field, typed in (
@@ -164,7 +164,7 @@ def test_terms_in_the_form_have_the_bounds_of_the_api(asker: Asker) -> None:
 
 def test_reports_name_a_time_between_the_reservation_and_now(asker: Asker) -> None:
     """Neither before the reservation nor more than five minutes ahead; the answer says so, and nothing is recorded."""
-    sender, now = Sender(asker), asker.site.services.now()
+    sender, now = MailFrom(asker), asker.site.services.now()
     callback = next(one for one in sender.operations() if one.path.endswith("/callbacks"))
     bounce = next(one for one in sender.operations() if one.path.endswith("/bounce"))
     reserved_at = asker.call(_get(sender, "/api/v1/reservations/{reservation_id}")).json()["reserved_at"]
@@ -177,7 +177,7 @@ def test_reports_name_a_time_between_the_reservation_and_now(asker: Asker) -> No
         assert sender.send(field, reserved_at).status_code == 200
 
 
-def _get(sender: Sender, path: str) -> Operation:
+def _get(sender: MailFrom, path: str) -> Operation:
     return next(one for one in sender.operations() if (one.method, one.path) == ("GET", path))
 
 

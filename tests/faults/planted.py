@@ -15,13 +15,13 @@ from uuid import UUID
 
 from domain.ports import Channel, Outcome
 from workers.celery_app import celery_app
-from workers.invitations.batch_sender import Mailroom
-from workers.invitations.delivery_steps import Claimed, Steps
+from workers.invitations.batch_sender import InvitationBatchSender
+from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps
 
 __all__ = ["celery_app"]
 
 FOLDER = Path(os.environ["LEDGER_PLANTED"])
-work, send = Mailroom.work, Steps.send
+work, send = InvitationBatchSender.work, DeliverySteps.send
 
 
 def die_at(moment: str) -> None:
@@ -45,12 +45,12 @@ def _is_planted(path: Path) -> bool:
     return left > 0
 
 
-def _work(self: Mailroom, reservation_ids: Sequence[UUID], *more: Any) -> None:
+def _work(self: InvitationBatchSender, reservation_ids: Sequence[UUID], *more: Any) -> None:
     die_at("started")
     work(self, reservation_ids, *more)
 
 
-def _send(self: Steps, claimed: Claimed, channel: Channel) -> Outcome:
+def _send(self: DeliverySteps, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
     die_at("claimed")
     die_at(f"claimed.{claimed.item.reservation_id}")
     outcome = send(self, claimed, channel)
@@ -58,5 +58,5 @@ def _send(self: Steps, claimed: Claimed, channel: Channel) -> Outcome:
     return outcome
 
 
-Mailroom.work = _work  # type: ignore[method-assign,assignment]  # what this module is for
-Steps.send = _send  # type: ignore[method-assign]  # as above
+InvitationBatchSender.work = _work  # type: ignore[method-assign,assignment]  # what this module is for
+DeliverySteps.send = _send  # type: ignore[method-assign]  # as above

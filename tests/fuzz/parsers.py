@@ -56,9 +56,9 @@ from projections.transparency_log.receipts import FORMAT
 from projections.transparency_log.tile_log import event_leaf
 from projections.vault.key_ring import KeyRing, KeyRingError
 from tests.fuzz.mutator import Mutator
-from workers.channels.smtp.reply_codes import refused_letter
+from workers.channels.smtp.reply_codes import refused_message
 from workers.channels.smtp.server_url import SmtpServerUrl
-from workers.invitations.letter_factory import reservation_ids
+from workers.invitations.message_factory import reservation_ids
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LINES = {"Cc", "Zl", "Zp"}
@@ -200,7 +200,7 @@ def _headers(mutator: Mutator) -> None:
 
 
 def _mail_server(mutator: Mutator) -> None:
-    reply = refused_letter(
+    reply = refused_message(
         "mx:25", (mutator.choice.randint(-1, 999), mutator.octets(("5.1.1 <a@b.example> no such user",)))
     )
     assert isinstance(reply, Rejected)

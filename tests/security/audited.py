@@ -11,7 +11,7 @@ from api.use_cases.issue_codes import Terms
 from domain.commands.context import Context
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
-from domain.ports import Accepted, Letter, Outcome, OutcomeUnknown
+from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown
 from tests.admin.office import ended
 from tests.api.site import Answer
 from tests.security.doors import Doors
@@ -39,11 +39,11 @@ class FakePost:
 
     inner: Any
 
-    def preview(self, letter: Letter) -> Any:  # noqa: ANN401 - as the real one gives it
+    def preview(self, letter: OutboundMessage) -> Any:  # noqa: ANN401 - as the real one gives it
         """The letter as it would arrive."""
         return self.inner.preview(letter)
 
-    def send(self, _: Letter) -> Outcome:
+    def send(self, _: OutboundMessage) -> Outcome:
         """Sent at once."""
         return Accepted(server="mx:25")
 

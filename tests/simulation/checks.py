@@ -30,7 +30,7 @@ from domain.events import (
     topic_of,
 )
 from domain.policy import Policy
-from domain.ports import Letter, Removal
+from domain.ports import OutboundMessage, Removal
 from domain.values.link_token import DeliveryRef, message_id
 from domain.working_set import WorkingSet
 from projections.event_store.codec import decode
@@ -40,7 +40,7 @@ from projections.replay.log_fold import LogFold
 from projections.verification.drift_sample import _differences, _Rows
 from tests.simulation.grants import broken_grants
 from tests.simulation.mail import Taken
-from tests.simulation.parts import PRESS
+from tests.simulation.parts import MESSAGES
 from tests.simulation.people import Ack
 from tests.simulation.persons import person_draft
 from tests.simulation.store import MemoryStore
@@ -156,7 +156,7 @@ def _promises(run: Run) -> Violations:
 def _letters(run: Run) -> Violations:
     """Invariant 8: mails only of attempts that were in the log before, twice only after a doubt, all of them equal."""
     attempts, doubts = _moments(run.facts, InviteAttempted), _moments(run.facts, InviteOutcomeUnknown)
-    first: dict[str, Letter] = {}
+    first: dict[str, OutboundMessage] = {}
     count: Counter[DeliveryRef] = Counter()
     for taken in run.taken:
         letter = taken.letter
@@ -210,11 +210,11 @@ def _notice_of(event: Event, store: MemoryStore) -> tuple[UUID, str] | None:
     return (item.reservation_id, "correction_notice") if is_moved else None
 
 
-def _delivery_of(letter: Letter, attempts: dict[DeliveryRef, list[float]]) -> DeliveryRef | None:
+def _delivery_of(letter: OutboundMessage, attempts: dict[DeliveryRef, list[float]]) -> DeliveryRef | None:
     """Which delivery a letter is of, by its Message-ID."""
     number = letter.message_id.partition("@")[0].rpartition(".")[2]
     delivery = DeliveryRef(letter.reservation_id, int(number) if number.isdigit() else 0)
-    is_its_own = message_id(delivery, PRESS.mail_domain) == letter.message_id
+    is_its_own = message_id(delivery, MESSAGES.mail_domain) == letter.message_id
     return delivery if is_its_own and delivery in attempts else None
 
 

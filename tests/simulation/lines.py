@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from domain.ports import Letter, Outcome, Rejected, Removal, RemovalOutcome
+from domain.ports import OutboundMessage, Outcome, Rejected, Removal, RemovalOutcome
 from tests.simulation.kernel import Kernel
 from workers.channels.smtp.connection_pool import IDLE_S_LIMITED, IDLE_S_MAX
 from workers.channels.smtp.connection_window import ConnectionWindow
@@ -17,10 +17,10 @@ class Server(Protocol):
 
     lines: list["Line"]
 
-    def connect(self, letter: Letter) -> Rejected | None:
+    def connect(self, letter: OutboundMessage) -> Rejected | None:
         """Let a worker in, or say why not."""
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Take a letter over an open connection, or not."""
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
@@ -47,12 +47,12 @@ class Line:
         self._idle_since = [at for at in self._idle_since if self._kernel.now - at < keeps_s]
         return self._busy + len(self._idle_since)
 
-    def room(self) -> int:
-        """As `ConnectionPool.room`."""
+    def capacity(self) -> int:
+        """As `ConnectionPool.capacity`."""
         self._window.grow(self._kernel.now)
         return 0 if self._window.is_resting(self._kernel.now) and not self.open else self._window.allowed
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Send over an open connection or a new one, as `ConnectionPool.take` has it."""
         if (refused := self._take(letter)) is not None:
             return refused
@@ -74,7 +74,7 @@ class Line:
     def close(self) -> None:
         """Nothing more to do."""
 
-    def _take(self, letter: Letter) -> Rejected | None:
+    def _take(self, letter: OutboundMessage) -> Rejected | None:
         kernel, window, ends = self._kernel, self._window, self._kernel.now + WAIT_S
         waited = Rejected(server="mx.example:25", reason="temporary", final=False, about_connection=True)
         while kernel.now < ends:
@@ -92,7 +92,7 @@ class Line:
             kernel.sleep(LOOK_S)
         return waited
 
-    def _is_let_in(self, letter: Letter) -> bool:
+    def _is_let_in(self, letter: OutboundMessage) -> bool:
         begun_at = self._kernel.now
         self._busy += 1
         refused = self._server.connect(letter)

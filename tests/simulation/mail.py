@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from domain.ports import (
     Accepted,
-    Letter,
     NotifiedOnly,
+    OutboundMessage,
     Outcome,
     OutcomeUnknown,
     Rejected,
@@ -34,7 +34,7 @@ class Taken(Struct, frozen=True):
     """A letter that the server took, and when."""
 
     at: float
-    letter: Letter
+    letter: OutboundMessage
 
 
 class MailServer:
@@ -54,10 +54,10 @@ class MailServer:
         self.busy: Counter[UUID] = Counter()
         self.taken: list[Taken] = []
         self.removals: list[tuple[float, Removal]] = []
-        self.on_taken: Callable[[Letter], None] = lambda _: None
+        self.on_taken: Callable[[OutboundMessage], None] = lambda _: None
         self.on_removed: Callable[[UUID], None] = lambda _: None
 
-    def connect(self, letter: Letter) -> Rejected | None:
+    def connect(self, letter: OutboundMessage) -> Rejected | None:
         """Let a worker in, or say why not."""
         kernel, happens = self._kernel, self._faults.happens
         kernel.sleep(kernel.random.uniform(0.001, 0.05))
@@ -72,7 +72,7 @@ class MailServer:
             )
         return None
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Take a letter over an open connection, or not; then answer, or not."""
         kernel, happens = self._kernel, self._faults.happens
         kernel.sleep(kernel.random.uniform(0.01, 0.5))
@@ -90,7 +90,7 @@ class MailServer:
         kernel.sleep(0.01)
         return Accepted(server=SERVER, reply_code=250)
 
-    def take(self, letter: Letter) -> bool:
+    def take(self, letter: OutboundMessage) -> bool:
         """Take it; whether it did."""
         self.taken.append(Taken(self._kernel.now, letter))
         self._kernel.note("mail taken", letter.template, letter.reservation_id)
@@ -118,7 +118,7 @@ class MailServer:
         """A mail server can remove nothing."""
         return NotifiedOnly(server=SERVER)
 
-    def _refusal(self, letter: Letter) -> Outcome | None:
+    def _refusal(self, letter: OutboundMessage) -> Outcome | None:
         happens = self._faults.happens
         if happens("mail: busy"):
             self.busy[letter.reservation_id] += 1

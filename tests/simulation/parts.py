@@ -28,19 +28,19 @@ from tests.simulation.queues import MemoryAccesses, MemoryDue, MemoryOutbox
 from tests.simulation.receivers import BY_GROUP, OWN_SYSTEMS, Receiver
 from tests.simulation.store import MemoryStore
 from workers.channels.group_router import GroupRoutingChannel
-from workers.channels.registry import Plan
+from workers.channels.registry import ChannelPlan
 from workers.dispatcher import DispatchQueue
-from workers.invitations.access_expiry import GrantKeeper
-from workers.invitations.batch_sender import Mailroom, Sending
-from workers.invitations.delivery_steps import Steps
+from workers.invitations.access_expiry import AccessExpirer
+from workers.invitations.batch_sender import InvitationBatchSender, Sending
+from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.due_sweep import sweep
-from workers.invitations.group_limits import Rests
-from workers.invitations.letter_factory import NotificationFactory, reservation_ids
+from workers.invitations.group_limits import Cooldowns
+from workers.invitations.message_factory import MessageFactory, reservation_ids
 from workers.invitations.outbox_notices import send_notices
 
 TASK_LIMIT_S = 240.0
 """The default of LEDGER_TASK_TIME_LIMIT_S."""
-PRESS = NotificationFactory(b"secret", "https://ledger.example", "ledger.example")
+MESSAGES = MessageFactory(b"secret", "https://ledger.example", "ledger.example")
 
 
 class Site:
@@ -257,25 +257,25 @@ class Worker(Node):
     def boot(self) -> None:
         """Begin."""
         site, kernel = self.site, self.kernel
-        self._steps = Steps(
+        self._steps = DeliverySteps(
             execute=self._execute,
             addresses=self._addresses,
-            press=PRESS,
-            keep_text=self._keep_text,
+            message_factory=MESSAGES,
+            draft_text=self._draft_text,
             now=self.now,
             new_id=kernel.new_id,
             worker=f"{self.process.name}:{self.process.generation}",
-            note_waiting=self._note_waiting,
+            request_removal=self._request_removal,
         )
         self._waiting: set[UUID] = set()
-        self._rests = Rests(lambda: kernel.now)
+        self._cooldowns = Cooldowns(lambda: kernel.now)
         hands = kernel.random.choice([1, 2, 8])
         if self.line is not None:
             self.line.end()
         self.line = line = Line(site.mail, kernel, hands)
         threads = Hands(kernel, self.process, self.step)
-        self._mailroom = Mailroom(
-            self._steps, threads, hands, self._channel, self._await_some, self._plan, self._rests, line.room
+        self._sender = InvitationBatchSender(
+            self._steps, threads, hands, self._channel, self._await_some, self._plan, self._cooldowns, line.capacity
         )
         for _ in range(kernel.random.choice([1, 2])):
             kernel.spawn(self.process, self._consume)
@@ -298,24 +298,24 @@ class Worker(Node):
     def _invite(self, message: Message) -> None:
         """The task `process_invite_task`."""
         ends, task_id = self.kernel.now + TASK_LIMIT_S / 3, str(message.number)
-        self._mailroom.work(reservation_ids(list(message.ids)), task_id, lambda: self.kernel.now > ends)
+        self._sender.work(reservation_ids(list(message.ids)), task_id, lambda: self.kernel.now > ends)
         if self._waiting:
             waiting = sorted(self._waiting)
             self._waiting.clear()
             try:
-                self._keeper().remove(waiting, lambda: self.kernel.now > ends)
+                self._expirer().remove(waiting, lambda: self.kernel.now > ends)
             except StorageUnavailableError as fault:
                 self.kernel.note("removal failed", type(fault).__name__)
 
-    def _note_waiting(self, item: UUID) -> None:
+    def _request_removal(self, item: UUID) -> None:
         self._waiting.add(item)
 
-    def _plan(self, ids: Sequence[UUID]) -> Plan:
-        """As `workers.channels.registry.OwnChannels.plan`."""
+    def _plan(self, ids: Sequence[UUID]) -> ChannelPlan:
+        """As `workers.channels.registry.GroupChannels.plan`."""
         self.site.ask()
         known = self.site.store.reservations
         groups = {key: group for key in ids if key in known and (group := known[key].group) in BY_GROUP}
-        return Plan(BY_GROUP, {key: group for key, group in groups.items() if group is not None})
+        return ChannelPlan(BY_GROUP, {key: group for key, group in groups.items() if group is not None})
 
     def _sweep(self) -> None:
         """The task `sweep_due_reservations`."""
@@ -326,7 +326,9 @@ class Worker(Node):
             self._settle_revoked()
             sweep(site.due, self.commit.run, lambda ids: publish_ids(site.broker, ids), context, self.kernel.new_id)
             self.step(0.001)
-            send_notices(site.outbox, site.store.reservations.get, self._steps, self._channel(), rests=self._rests)
+            send_notices(
+                site.outbox, site.store.reservations.get, self._steps, self._channel(), cooldowns=self._cooldowns
+            )
         except (StorageUnavailableError, BrokerAwayError) as fault:
             self.kernel.note("sweep failed", type(fault).__name__)
 
@@ -335,23 +337,23 @@ class Worker(Node):
         site, ends = self.site, self.kernel.now + TASK_LIMIT_S / 3
         try:
             site.ask()
-            self._keeper().work(lambda: self.kernel.now > ends)
+            self._expirer().work(lambda: self.kernel.now > ends)
         except StorageUnavailableError as fault:
             self.kernel.note("cleanup failed", type(fault).__name__)
 
-    def _keeper(self) -> GrantKeeper:
+    def _expirer(self) -> AccessExpirer:
         """As `workers.runtime.Runtime.grants`."""
         site = self.site
-        return GrantKeeper(
+        return AccessExpirer(
             rows=site.accesses,
             execute=self.commit.run,
             addresses=self._addresses,
-            press=PRESS,
+            message_factory=MESSAGES,
             channel=self._channel(),
             by_group=lambda _: BY_GROUP,
             context=self._sweeps,
             new_id=self.kernel.new_id,
-            keep_text=self._keep_text,
+            draft_text=self._draft_text,
             publish=lambda ids: publish_ids(site.broker, ids),
         )
 
@@ -378,7 +380,7 @@ class Worker(Node):
         store = self.site.store
         return {key: store.addresses[key].sealed.decode() for key in ids}
 
-    def _keep_text(self, text: str, reservation_id: UUID) -> TextDraft:
+    def _draft_text(self, text: str, reservation_id: UUID) -> TextDraft:
         return PrivateText(self.kernel.new_id(), reservation_id, Sealed(text.encode(), 1))
 
     def _await_some(self, sending: Sending) -> tuple[Sending, Sending]:

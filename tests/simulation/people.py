@@ -16,10 +16,10 @@ from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
 from domain.events import ActorKind
-from domain.ports import Letter
+from domain.ports import OutboundMessage
 from domain.values.link_token import read_token
 from tests.simulation.kernel import Process
-from tests.simulation.parts import PRESS, Api, Site
+from tests.simulation.parts import MESSAGES, Api, Site
 from tests.simulation.persons import PERSONS, person_draft
 from tests.simulation.staff import Make, Staff
 
@@ -155,12 +155,12 @@ class People:
             kernel.sleep(kernel.random.choice([0.1, 3, 30]))
         return None
 
-    def _letter_arrives(self, letter: Letter) -> None:
+    def _letter_arrives(self, letter: OutboundMessage) -> None:
         """A link is opened, perhaps; or the letter comes back."""
         kernel, random = self.site.kernel, self.site.kernel.random
         if letter.template != "invite" or not self.is_open:
             return
-        delivery = read_token(PRESS.secret, letter.link.rpartition("/")[2])
+        delivery = read_token(MESSAGES.secret, letter.link.rpartition("/")[2])
         if delivery is None:
             raise AssertionError("a letter's link is not of this ledger")
         if random.random() < 0.4:

@@ -25,15 +25,15 @@ from domain.events import Event, InviteSent
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.ports import Rejected, outcome_word
+from domain.ports import Rejected, outcome_label
 from domain.values.link_token import DeliveryRef
 from domain.working_set import WorkingSet
 from tests.simulation import parts
 from tests.simulation.parts import Api, Worker
 from tests.simulation.plants_of_grants import GRANT_PLANTS
 from workers.dispatcher import DispatchQueue
-from workers.invitations import letter_factory
-from workers.invitations.delivery_steps import Claimed, Steps, Tried
+from workers.invitations import message_factory
+from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, DeliverySteps
 from workers.invitations.due_sweep import sweep
 
 Patch = pytest.MonkeyPatch
@@ -108,11 +108,11 @@ def publish_error_is_a_failure(patch: Patch) -> None:
 
 def attempt_is_recorded_after_the_send(patch: Patch) -> None:
     """First the letter, then the books."""
-    known = Steps.turn
+    known = DeliverySteps.record_and_claim
 
-    def turn(
-        self: Steps, tried: Sequence[Tried], reservation_ids: Sequence[UUID], channel: str, task_id: str
-    ) -> list[Claimed]:
+    def record_and_claim(
+        self: DeliverySteps, tried: Sequence[AttemptResult], reservation_ids: Sequence[UUID], channel: str, task_id: str
+    ) -> list[ClaimedDelivery]:
         worker = self.execute.__self__  # type: ignore[attr-defined]  # it is a method of the simulated worker
         assert isinstance(worker, Worker)
         known(self, tried, (), channel, task_id)
@@ -121,13 +121,13 @@ def attempt_is_recorded_after_the_send(patch: Patch) -> None:
             if item is None or item.next_attempt_at is None or item.next_attempt_at > self.now():
                 continue
             address = worker._addresses([item.recipient_id])[item.recipient_id]
-            letter = self.press.invitation(item, address)
+            letter = self.message_factory.invitation(item, address)
             outcome = worker.site.mail.send(letter)
             for claimed in known(self, (), [key], channel, task_id):
-                known(self, [Tried(claimed, outcome)], (), channel, task_id)
+                known(self, [AttemptResult(claimed, outcome)], (), channel, task_id)
         return []
 
-    patch.setattr(Steps, "turn", turn)
+    patch.setattr(DeliverySteps, "record_and_claim", record_and_claim)
 
 
 def success_counts_every_time(patch: Patch) -> None:
@@ -212,10 +212,10 @@ def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:
 def lease_belongs_to_the_message(patch: Patch) -> None:
     """Every copy of a message takes the lease of the first one for its own."""
 
-    def context(self: Steps, task_id: str) -> Context:
+    def context(self: DeliverySteps, task_id: str) -> Context:
         return Context(now=self.now(), actor="worker", actor_id=self.worker, request_id=task_id)
 
-    patch.setattr(Steps, "_context", context)
+    patch.setattr(DeliverySteps, "_context", context)
 
 
 def message_id_per_attempt(patch: Patch) -> None:
@@ -225,7 +225,7 @@ def message_id_per_attempt(patch: Patch) -> None:
     def message_id(delivery: DeliveryRef, domain: str) -> str:
         return f"<{delivery.reservation_id}.{delivery.number}.{next(tries)}@{domain}>"
 
-    patch.setattr(letter_factory, "message_id", message_id)
+    patch.setattr(message_factory, "message_id", message_id)
 
 
 def sweep_wakes_nobody(patch: Patch) -> None:
@@ -250,28 +250,28 @@ def overdue_needs_the_sweep(patch: Patch) -> None:
 
 def uncertain_is_a_failure(patch: Patch) -> None:
     """A connection that died after DATA counts as "not sent"."""
-    known = Steps._record
+    known = DeliverySteps._record
 
-    def record(self: Steps, context: Context, tried: Tried) -> RecordOutcome:
+    def record(self: DeliverySteps, context: Context, tried: AttemptResult) -> RecordOutcome:
         command = known(self, context, tried)
-        if outcome_word(tried.outcome) != "unknown":
+        if outcome_label(tried.outcome) != "unknown":
             return command
         return replace(command, outcome=Rejected(server="mx", reason="temporary", final=False))
 
-    patch.setattr(Steps, "_record", record)
+    patch.setattr(DeliverySteps, "_record", record)
 
 
 def closed_greeting_spends_an_attempt(patch: Patch) -> None:
     """A server with too many connections is taken for one that did not want this message."""
-    known = Steps._record
+    known = DeliverySteps._record
 
-    def record(self: Steps, context: Context, tried: Tried) -> RecordOutcome:
+    def record(self: DeliverySteps, context: Context, tried: AttemptResult) -> RecordOutcome:
         command = known(self, context, tried)
         if not isinstance(command.outcome, Rejected):
             return command
         return replace(command, outcome=dataclasses.replace(command.outcome, about_connection=False))
 
-    patch.setattr(Steps, "_record", record)
+    patch.setattr(DeliverySteps, "_record", record)
 
 
 PLANTS: Mapping[str, Callable[[Patch], None]] = {

@@ -15,7 +15,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Removal
 from domain.working_set import WorkingSet
-from workers.invitations.access_expiry import GrantKeeper
+from workers.invitations.access_expiry import AccessExpirer
 
 Patch = pytest.MonkeyPatch
 
@@ -71,9 +71,9 @@ def rebinds_have_no_limit(patch: Patch) -> None:
 
 def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
     """The channel is asked first, and the books come later."""
-    known = GrantKeeper.work
+    known = AccessExpirer.work
 
-    def work(self: GrantKeeper, is_over: Callable[[], bool]) -> Any:  # noqa: ANN401 - as it comes
+    def work(self: AccessExpirer, should_stop: Callable[[], bool]) -> Any:  # noqa: ANN401 - as it comes
         now = self.context().now
         store: Any = self.rows.__dict__["_store"]
         for item in list(store.reservations.values()):
@@ -87,9 +87,9 @@ def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
                     farewell=None,
                 )
                 self.channel.revoke(removal)
-        return known(self, is_over)
+        return known(self, should_stop)
 
-    patch.setattr(GrantKeeper, "work", work)
+    patch.setattr(AccessExpirer, "work", work)
 
 
 def correction_ends_nothing(patch: Patch) -> None:

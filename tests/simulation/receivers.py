@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from domain.ports import Accepted, Letter, OutcomeUnknown, Removal, RemovalOutcome
+from domain.ports import Accepted, OutboundMessage, OutcomeUnknown, Removal, RemovalOutcome
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel
 from tests.simulation.mail import SERVER, MailServer
@@ -39,7 +39,7 @@ class Receiver(MailServer):
         self.ended: set[UUID] = set()
         self.on_asked: Callable[[UUID], None] = lambda _: None
 
-    def take(self, letter: Letter) -> bool:
+    def take(self, letter: OutboundMessage) -> bool:
         """Invite, unless the end came first; whether it did."""
         if letter.template == "invite":
             if letter.reservation_id in self.ended:

@@ -9,8 +9,8 @@ from domain.ports import TextDraft
 from projections.storage.bootstrap import Storage
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench
-from workers.invitations.delivery_steps import Steps
-from workers.invitations.letter_factory import NotificationFactory
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.message_factory import MessageFactory
 
 
 @pytest.fixture
@@ -21,18 +21,18 @@ def bench(database_url: str) -> Iterator[LedgerBench]:
 
 
 @pytest.fixture
-def steps(bench: LedgerBench) -> Steps:
+def steps(bench: LedgerBench) -> DeliverySteps:
     """The steps as a worker process holds them."""
     reader = bench.reader
 
-    def keep_text(text: str, reservation_id: UUID) -> TextDraft:
+    def draft_text(text: str, reservation_id: UUID) -> TextDraft:
         return bench.storage.vault.text(text, uuid4(), reservation_id)
 
-    return Steps(
+    return DeliverySteps(
         execute=bench.storage.ledger.execute,
         addresses=reader.addressees,
-        press=NotificationFactory(b"secret", "http://127.0.0.1:8000", "ledger.example"),
-        keep_text=keep_text,
+        message_factory=MessageFactory(b"secret", "http://127.0.0.1:8000", "ledger.example"),
+        draft_text=draft_text,
         now=bench.storage.recorder.clock.now,
         new_id=uuid4,
         worker="w1",

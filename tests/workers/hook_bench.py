@@ -14,7 +14,7 @@ from tests.channels.builders import LOOPBACK
 from tests.hookserver import HookServer
 from tests.projections.ledgers import LedgerBench, done
 from workers.http_client.client import PinnedHttpClient
-from workers.webhooks.deliverer import Deliverer
+from workers.webhooks.deliverer import WebhookDeliverer
 
 TIMEOUT_S = 15.0
 WAIT_S = 30.0
@@ -50,13 +50,15 @@ class HookBench:
         self.secrets[endpoint_id] = secret
         return endpoint_id
 
-    def deliverer(self, chance: float = 0.0) -> Deliverer:
+    def deliverer(self, chance: float = 0.0) -> WebhookDeliverer:
         """A process's deliverer."""
-        deliverer = Deliverer.over(self.bench.storage, PinnedHttpClient(LOOPBACK, TIMEOUT_S), lambda: chance, uuid4())
+        deliverer = WebhookDeliverer.over(
+            self.bench.storage, PinnedHttpClient(LOOPBACK, TIMEOUT_S), lambda: chance, uuid4()
+        )
         deliverer.now = self.now
         return deliverer
 
-    def deliver(self, deliverer: Deliverer | None = None) -> None:
+    def deliver(self, deliverer: WebhookDeliverer | None = None) -> None:
         """Work on every endpoint that has something to do, one after the other, until none has."""
         deliverer = deliverer or self.deliverer()
         while taken := deliverer.deliveries.take(deliverer.runner, self.now(), self.now() + timedelta(seconds=60)):

@@ -11,7 +11,7 @@ from domain.commands.reservation.resolve_case import ResolveReservation
 from projections.telemetry.metrics import ERRORS
 from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 from tests.workers.test_steps import ScriptedChannel, kinds
-from workers.invitations.delivery_steps import Steps
+from workers.invitations.delivery_steps import DeliverySteps
 
 VICTIM, MALLORY = "victim@example.com", "mallory@example.com"
 
@@ -40,7 +40,7 @@ def causes(bench: LedgerBench) -> list[tuple[UUID, str, bool]]:
 
 @pytest.mark.parametrize("column", ["digest", "sealed"])
 def test_invitation_is_parked_and_not_sent_when_the_address_is_not_that_of_the_digest(
-    bench: LedgerBench, steps: Steps, column: str
+    bench: LedgerBench, steps: DeliverySteps, column: str
 ) -> None:
     """Neither to the one nor to the other; the use stays reserved, and a retry after the repair sends it."""
     channel, before = ScriptedChannel(), ERRORS.labels("vault_error")._value.get()
@@ -63,7 +63,7 @@ def test_invitation_is_parked_and_not_sent_when_the_address_is_not_that_of_the_d
     assert [VICTIM] == [letter.recipient for letter in channel.letters]
 
 
-def test_broken_row_keeps_back_no_letter_but_its_own(bench: LedgerBench, steps: Steps) -> None:
+def test_broken_row_keeps_back_no_letter_but_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Those that were claimed together with it go out."""
     items, channel = both(bench), ScriptedChannel()
     with psycopg.connect(bench.database_url) as conn:
@@ -82,7 +82,7 @@ def recipient(bench: LedgerBench, item: UUID) -> UUID:
 
 
 def test_letter_goes_to_the_person_of_the_log_when_the_read_model_names_another(
-    bench: LedgerBench, steps: Steps
+    bench: LedgerBench, steps: DeliverySteps
 ) -> None:
     """Who may write the read model still can't redirect an invitation."""
     (item, other), channel = both(bench), ScriptedChannel()
@@ -96,7 +96,7 @@ def test_letter_goes_to_the_person_of_the_log_when_the_read_model_names_another(
     assert [VICTIM] == [letter.recipient for letter in channel.letters]
 
 
-def test_resend_to_an_altered_row_becomes_a_case(bench: LedgerBench, steps: Steps) -> None:
+def test_resend_to_an_altered_row_becomes_a_case(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The reservation stays sent and counted."""
     item, _ = both(bench)
     channel = ScriptedChannel()

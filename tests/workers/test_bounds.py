@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from workers.celery_ext.min_interval import Pace
-from workers.celery_ext.shutdown_flag import Stopping
+from workers.celery_ext.min_interval import MinInterval
+from workers.celery_ext.shutdown_flag import ShutdownFlag
 from workers.settings import WorkerSettings
 
 
@@ -40,14 +40,14 @@ def test_bounds_that_contradict_one_another_are_refused_at_start(more: dict[str,
 
 def test_a_forked_child_learns_that_the_worker_ends() -> None:
     """The signal reaches the parent alone."""
-    flag = Stopping()
+    flag = ShutdownFlag()
     reading, writing = os.pipe()
-    before = flag.has_begun()
+    before = flag.is_set()
     pid = os.fork()
     if not pid:
         os.read(reading, 1)
-        os._exit(17 if flag.has_begun() else 0)
-    flag.begin()
+        os._exit(17 if flag.is_set() else 0)
+    flag.set()
     os.write(writing, b"!")
     _, status = os.waitpid(pid, 0)
 
@@ -57,11 +57,11 @@ def test_a_forked_child_learns_that_the_worker_ends() -> None:
 def test_a_backlog_of_the_same_request_is_one_request() -> None:
     """Beat goes on while no worker runs; whoever comes back does each thing once, then at its pace."""
     now = [0.0]
-    pace = Pace(1.5, lambda: now[0])
+    pace = MinInterval(1.5, lambda: now[0])
     found = []
     for at in (0.0, 0.0, 0.1, 1.4, 1.5, 2.9, 4.5):
         now[0] = at
-        found.append(pace.is_due())
+        found.append(pace.begin_if_due())
 
     assert found == [True, False, False, False, True, False, True]
 

@@ -13,7 +13,7 @@ from projections.storage.bootstrap import Storage
 from tests.cli.conftest import NOBODY, environment
 from tests.projections.conftest import settings_for
 from tests.projections.ledgers import LedgerBench
-from workers.manual_reserve import ManualTaskRefusedError, reserve_by_hand
+from workers.manual_reserve import ManualTaskRefusedError, reserve
 
 CALL = (
     "from workers.tasks import process_invite_task\n"
@@ -68,7 +68,7 @@ def test_manual_call_is_refused_with_a_code_and_advice(bench: LedgerBench, chang
     about = {"email": "li.wei@example.com", "redeem_code": bench.issue(), **change}
 
     with pytest.raises(ValueError, match=f"^{code}: ") as refused:
-        reserve_by_hand(runtime, **about)
+        reserve(runtime, **about)
 
     assert isinstance(refused.value, ManualTaskRefusedError)
     assert refused.value.__cause__ is None

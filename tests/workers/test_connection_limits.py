@@ -18,8 +18,8 @@ from tests.projections.ledgers import LedgerBench, done
 from tests.workers.test_mailroom import reserved, statuses
 from tests.workers.test_steps import later
 from workers.channels import open_channel, open_pool
-from workers.invitations.batch_sender import Mailroom
-from workers.invitations.delivery_steps import Steps
+from workers.invitations.batch_sender import InvitationBatchSender
+from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import ATTEMPTS_MAX, send_notices
 
 HANDS = 16
@@ -38,21 +38,23 @@ def bench(database_url: str) -> Iterator[LedgerBench]:
 class WorkerProcess:
     """Threads and connections as one worker process has them."""
 
-    def __init__(self, steps: Steps, url: str, name: str) -> None:
+    def __init__(self, steps: DeliverySteps, url: str, name: str) -> None:
         self._steps = replace(steps, worker=name)
         self._url = url
         self.connections = open_pool(url, HANDS, lambda _allowed, _open: None, lambda _: None)
         assert self.connections is not None
-        self._room = self.connections.room
+        self._capacity = self.connections.capacity
 
     def work(self, ids: Sequence[UUID]) -> None:
         """One message, all of it."""
         channel = open_channel(self._url, mail_from=MAIL_FROM, timeout_s=5.0, connections=self.connections)
         with ThreadPoolExecutor(HANDS) as threads:
-            Mailroom(self._steps, threads, HANDS, lambda: channel, room=self._room).work(ids, "t1", lambda: False)
+            InvitationBatchSender(self._steps, threads, HANDS, lambda: channel, capacity=self._capacity).work(
+                ids, "t1", lambda: False
+            )
 
 
-def work_until_settled(bench: LedgerBench, steps: Steps, url: str, ids: Sequence[UUID]) -> None:
+def work_until_settled(bench: LedgerBench, steps: DeliverySteps, url: str, ids: Sequence[UUID]) -> None:
     """Give all that is due to every process, as the sweep does, until nothing is live."""
     processes = [WorkerProcess(steps, url, f"w{number}") for number in range(PROCESSES)]
     ends = time.monotonic() + WAIT_S
@@ -71,7 +73,7 @@ def attempts(bench: LedgerBench) -> set[int]:
     return {row[0] for row in bench.rows("SELECT attempts FROM reservations")}
 
 
-def test_all_invitations_are_sent_when_the_server_limits_connections(bench: LedgerBench, steps: Steps) -> None:
+def test_all_invitations_are_sent_when_the_server_limits_connections(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Thirty at once, two processes of sixteen threads, two connections."""
     ids = reserved(bench, 30)
     with MailServer(connections_max=2) as server:
@@ -84,7 +86,7 @@ def test_all_invitations_are_sent_when_the_server_limits_connections(bench: Ledg
 
 
 def test_all_invitations_are_sent_when_the_server_limits_the_rate_of_connections(
-    bench: LedgerBench, steps: Steps
+    bench: LedgerBench, steps: DeliverySteps
 ) -> None:
     """One connection at a time, and six in five seconds: a connection carries many messages."""
     ids = reserved(bench, 12)
@@ -96,7 +98,9 @@ def test_all_invitations_are_sent_when_the_server_limits_the_rate_of_connections
     assert attempts(bench) == {1}
 
 
-def test_mailroom_leaves_a_message_due_while_the_server_lets_no_connection_in(bench: LedgerBench, steps: Steps) -> None:
+def test_mailroom_leaves_a_message_due_while_the_server_lets_no_connection_in(
+    bench: LedgerBench, steps: DeliverySteps
+) -> None:
     """One attempt finds it out and is undone; the others are not even claimed, and the next message claims none."""
     ids = reserved(bench, 40)
     with MailServer() as server:
@@ -113,7 +117,7 @@ def test_mailroom_leaves_a_message_due_while_the_server_lets_no_connection_in(be
 
 
 def test_notice_keeps_its_tries_when_no_connection_is_let_in(
-    bench: LedgerBench, steps: Steps, monkeypatch: pytest.MonkeyPatch
+    bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is put off, however often, and sent once the server lets us in."""
     [item] = reserved(bench, 1)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from uuid import UUID
 
-from workers.dispatcher import IDS_PER_MESSAGE, MIN_INTERVAL_S, PAUSE_S, PAUSE_S_MAX, BackgroundDispatcher
+from workers.dispatcher import IDS_PER_MESSAGE, MIN_INTERVAL_S, RETRY_DELAY_S, RETRY_DELAY_S_MAX, BackgroundDispatcher
 
 WAIT_S = 5
 IDS = [UUID(int=number) for number in range(200)]
@@ -65,7 +65,7 @@ def test_a_broker_that_is_away_is_asked_ever_more_rarely() -> None:
 
     assert [item for message in broker.messages for item in message] == IDS
     assert len(broker.errors) == 4
-    assert [pause for pause in broker.pauses if pause >= PAUSE_S] == [0.5, 1.0, 2.0, PAUSE_S_MAX]
+    assert [pause for pause in broker.pauses if pause >= RETRY_DELAY_S] == [0.5, 1.0, 2.0, RETRY_DELAY_S_MAX]
 
 
 def test_the_first_click_waits_for_nothing_and_the_next_ones_share_a_message() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from projections.telemetry import metrics
 from workers.monitoring.broker_watch import BrokerState
-from workers.monitoring.metrics_server import Exporter, trouble_of
+from workers.monitoring.metrics_server import MetricsServer, unhealthy_reason
 
 
 def get(url: str) -> tuple[int, bytes]:
@@ -24,7 +24,7 @@ def get(url: str) -> tuple[int, bytes]:
 def test_it_serves_metrics_and_health() -> None:
     """Both paths and no other; what is wrong is said with 503."""
     troubles = iter([None, "the broker is away"])
-    exporter = Exporter("127.0.0.1", 0, lambda: b"x 1\n", lambda: next(troubles))
+    exporter = MetricsServer("127.0.0.1", 0, lambda: b"x 1\n", lambda: next(troubles))
     base = f"http://127.0.0.1:{exporter.port(10)}"
     try:
         answers = [get(base + path) for path in ("/metrics", "/healthz", "/healthz")]
@@ -40,7 +40,7 @@ def test_a_port_that_is_taken_stops_nothing_and_is_tried_again() -> None:
     """A second worker on one machine goes on; once the port is free it has it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        exporter = Exporter("127.0.0.1", port, lambda: b"")
+        exporter = MetricsServer("127.0.0.1", port, lambda: b"")
         assert exporter.port(0.3) is None
     try:
         assert exporter.port(20) == port
@@ -50,11 +50,11 @@ def test_a_port_that_is_taken_stops_nothing_and_is_tried_again() -> None:
 
 def test_what_keeps_a_worker_from_its_work() -> None:
     """No broker; a loop that hangs; or messages wait and it takes none. With nothing to do it is well."""
-    assert trouble_of(BrokerState(), is_turning=True, is_consuming=True) == "the broker is away"
-    assert trouble_of(BrokerState(is_up=True, queued=3), is_turning=True, is_consuming=True) is None
-    assert trouble_of(BrokerState(is_up=True, queued=0), is_turning=True, is_consuming=False) is None
-    hung = trouble_of(BrokerState(is_up=True), is_turning=False, is_consuming=True)
-    stuck = trouble_of(BrokerState(is_up=True, queued=3), is_turning=True, is_consuming=False)
+    assert unhealthy_reason(BrokerState(), is_turning=True, is_consuming=True) == "the broker is away"
+    assert unhealthy_reason(BrokerState(is_up=True, queued=3), is_turning=True, is_consuming=True) is None
+    assert unhealthy_reason(BrokerState(is_up=True, queued=0), is_turning=True, is_consuming=False) is None
+    hung = unhealthy_reason(BrokerState(is_up=True), is_turning=False, is_consuming=True)
+    stuck = unhealthy_reason(BrokerState(is_up=True, queued=3), is_turning=True, is_consuming=False)
     assert (hung or "").startswith("the worker's event loop")
     assert (stuck or "").startswith("3 message(s) wait")
 

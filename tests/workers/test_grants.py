@@ -27,10 +27,10 @@ from tests.conftest import execute
 from tests.projections.ledgers import SENT, LedgerBench, assert_no_drift, correction, done
 from tests.workers.test_address_mismatch import swap
 from workers.channels.mail_message import render_parts
-from workers.invitations.access_expiry import GrantKeeper
-from workers.invitations.delivery_steps import Steps
+from workers.invitations.access_expiry import AccessExpirer
+from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import send_notices
-from workers.manual_reserve import reserve_by_hand
+from workers.manual_reserve import reserve
 
 
 @dataclass
@@ -38,7 +38,7 @@ class House:
     """A ledger whose clock a test moves, and its channel."""
 
     bench: LedgerBench
-    steps: Steps
+    steps: DeliverySteps
     channel: FakeChannel
     now: datetime
     woken: list[UUID] = field(default_factory=list)
@@ -90,18 +90,18 @@ class House:
         """One round of the task."""
         return dict(self.keeper(channel).work(lambda: False))
 
-    def keeper(self, channel: Any = None) -> GrantKeeper:  # noqa: ANN401 - the same
+    def keeper(self, channel: Any = None) -> AccessExpirer:  # noqa: ANN401 - the same
         """What ends accesses and has them removed."""
-        return GrantKeeper(
+        return AccessExpirer(
             rows=DueAccessRows(self.bench.storage),
             execute=self.bench.storage.ledger.execute,
             addresses=self.bench.reader.addressees,
-            press=self.steps.press,
+            message_factory=self.steps.message_factory,
             channel=channel or self.channel,
             by_group=lambda _: {"blue": "webhook"},
             context=self.context,
             new_id=uuid4,
-            keep_text=self.steps.keep_text,
+            draft_text=self.steps.draft_text,
             publish=self.woken.extend,
         )
 
@@ -142,7 +142,7 @@ def replace_context(command: Any, context: Context) -> Any:  # noqa: ANN401 - a 
 
 
 @pytest.fixture
-def house(bench: LedgerBench, steps: Steps) -> House:
+def house(bench: LedgerBench, steps: DeliverySteps) -> House:
     """A ledger with a code-giver, a cleaner and a postman."""
     return House(bench, steps, FakeChannel(), bench.storage.recorder.clock.now())
 
@@ -331,11 +331,11 @@ def test_the_call_of_the_incident_moves_too(house: House) -> None:
     )
     about: dict[str, Any] = {"email": "li.wei@example.com", "redeem_code": code, "is_rebind": True}
 
-    rebind = reserve_by_hand(runtime, **about, group_id="blue")
+    rebind = reserve(runtime, **about, group_id="blue")
     with pytest.raises(ValueError, match="needs group_id"):
-        reserve_by_hand(runtime, **about)
+        reserve(runtime, **about)
     with pytest.raises(ValueError, match="REBIND_NOT_POSSIBLE"):
-        reserve_by_hand(runtime, **{**about, "email": "nobody@example.com"}, group_id="blue")
+        reserve(runtime, **{**about, "email": "nobody@example.com"}, group_id="blue")
 
     assert house.bench.rows("SELECT reservation_id FROM reservations WHERE kind = 'rebind'") == [(rebind,)]
 

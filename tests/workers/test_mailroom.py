@@ -10,12 +10,12 @@ import pytest
 
 from domain.command_bus import Command, Done
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.ports import Accepted, Letter, Outcome, Removal, RemovalOutcome
+from domain.ports import Accepted, OutboundMessage, Outcome, Removal, RemovalOutcome
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS
 from tests.projections.ledgers import LedgerBench, done
-from workers.invitations.batch_sender import Mailroom
-from workers.invitations.delivery_steps import Steps
+from workers.invitations.batch_sender import InvitationBatchSender
+from workers.invitations.delivery_steps import DeliverySteps
 
 HANDS = 4
 WAIT_S = 20
@@ -26,11 +26,11 @@ class Post:
 
     name = "post"
 
-    def __init__(self, look: Callable[[Letter], None] = lambda _: None) -> None:
+    def __init__(self, look: Callable[[OutboundMessage], None] = lambda _: None) -> None:
         self.look = look
         self.sent: list[UUID] = []
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Accept."""
         self.look(letter)
         self.sent.append(letter.reservation_id)
@@ -47,7 +47,7 @@ class Post:
 class Commits:
     """Notes the commands of each call of `execute`; fails from the one that is told, until another."""
 
-    def __init__(self, steps: Steps, fails_from: int = 10**9, fails_until: int = 10**9) -> None:
+    def __init__(self, steps: DeliverySteps, fails_from: int = 10**9, fails_until: int = 10**9) -> None:
         self.calls: list[Sequence[Command]] = []
         self.steps = replace(steps, execute=self)
         self._execute = steps.execute
@@ -69,10 +69,12 @@ def reserved(bench: LedgerBench, count: int) -> list[UUID]:
     return [done(result).about().reservation_id for result in bench.storage.ledger.execute(wanted)]
 
 
-def work(steps: Steps, post: Post, ids: Sequence[UUID], is_over: Callable[[], bool] = lambda: False) -> None:
+def work(
+    steps: DeliverySteps, post: Post, ids: Sequence[UUID], should_stop: Callable[[], bool] = lambda: False
+) -> None:
     """One message, all of it."""
     with ThreadPoolExecutor(HANDS) as threads:
-        Mailroom(steps, threads, HANDS, lambda: post).work(ids, "t1", is_over)
+        InvitationBatchSender(steps, threads, HANDS, lambda: post).work(ids, "t1", should_stop)
 
 
 def statuses(bench: LedgerBench) -> dict[str, int]:
@@ -80,7 +82,7 @@ def statuses(bench: LedgerBench) -> dict[str, int]:
     return dict(bench.rows("SELECT status, count(*) FROM reservations GROUP BY 1"))
 
 
-def test_everything_is_sent_once_in_few_commits(bench: LedgerBench, steps: Steps) -> None:
+def test_everything_is_sent_once_in_few_commits(bench: LedgerBench, steps: DeliverySteps) -> None:
     """What ended and what comes next share a commit; ids that come twice are one."""
     ids, post, commits = reserved(bench, 40), Post(), Commits(steps)
 
@@ -92,12 +94,12 @@ def test_everything_is_sent_once_in_few_commits(bench: LedgerBench, steps: Steps
     assert len(commits.calls) <= 1 + 40  # one letter at a time, two commits each, would be eighty
 
 
-def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: Steps) -> None:
+def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: DeliverySteps) -> None:
     """While every hand holds a letter, no further reservation is leased."""
     holding = threading.Barrier(HANDS + 1)
     go_on = threading.Event()
 
-    def hold(_: Letter) -> None:
+    def hold(_: OutboundMessage) -> None:
         if not go_on.is_set():
             holding.wait(WAIT_S)
             go_on.wait(WAIT_S)
@@ -114,12 +116,12 @@ def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: Step
     assert statuses(bench) == {"sent": 10}
 
 
-def test_a_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: LedgerBench, steps: Steps) -> None:
+def test_a_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: LedgerBench, steps: DeliverySteps) -> None:
     """One letter that takes long holds up one hand, not the message."""
     ids = reserved(bench, 12)
     all_others = threading.Event()
 
-    def slow_for_the_first(letter: Letter) -> None:
+    def slow_for_the_first(letter: OutboundMessage) -> None:
         if letter.reservation_id == ids[0]:
             assert all_others.wait(WAIT_S)
         elif len(post.sent) >= len(ids) - 2:
@@ -132,11 +134,11 @@ def test_a_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: Ledger
     assert statuses(bench) == {"sent": 12}
 
 
-def test_a_letter_that_can_not_be_written_costs_no_neighbour(bench: LedgerBench, steps: Steps) -> None:
+def test_a_letter_that_can_not_be_written_costs_no_neighbour(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The defect is counted; its reservation keeps the lease, which the sweep sees lapse."""
     ids = reserved(bench, 6)
 
-    def break_one(letter: Letter) -> None:
+    def break_one(letter: OutboundMessage) -> None:
         if letter.reservation_id == ids[2]:
             raise ValueError("a defect")
 
@@ -147,7 +149,7 @@ def test_a_letter_that_can_not_be_written_costs_no_neighbour(bench: LedgerBench,
     assert ERRORS.labels("celery_error")._value.get() == before + 1
 
 
-def test_with_the_database_away_nothing_more_is_claimed(bench: LedgerBench, steps: Steps) -> None:
+def test_with_the_database_away_nothing_more_is_claimed(bench: LedgerBench, steps: DeliverySteps) -> None:
     """What was claimed before is sent; its outcome is for leases and sweep to find out."""
     ids, post, commits = reserved(bench, 12), Post(), Commits(steps, fails_from=2)
 
@@ -157,7 +159,7 @@ def test_with_the_database_away_nothing_more_is_claimed(bench: LedgerBench, step
     assert statuses(bench) == {"live": 12}
 
 
-def test_outcomes_outlast_a_restart_of_the_database(bench: LedgerBench, steps: Steps) -> None:
+def test_outcomes_outlast_a_restart_of_the_database(bench: LedgerBench, steps: DeliverySteps) -> None:
     """What the mail server took is recorded once the database is back: it becomes no doubt and no second mail."""
     ids, post, commits = reserved(bench, 12), Post(), Commits(steps, fails_from=2, fails_until=5)
 
@@ -168,7 +170,7 @@ def test_outcomes_outlast_a_restart_of_the_database(bench: LedgerBench, steps: S
 
 
 @pytest.mark.parametrize("turns", [0, 1])
-def test_nothing_is_claimed_after_the_end_of_the_time(bench: LedgerBench, steps: Steps, turns: int) -> None:
+def test_nothing_is_claimed_after_the_end_of_the_time(bench: LedgerBench, steps: DeliverySteps, turns: int) -> None:
     """What is left then is still due, and the sweep's; what was claimed is sent and recorded."""
     ids, post, commits = reserved(bench, 12), Post(), Commits(steps)
     work(commits.steps, post, ids, lambda: len(commits.calls) >= turns)

@@ -14,7 +14,7 @@ from projections.work_queue.outbox import OutboxRows
 from tests.projections.ledgers import LedgerBench, done
 from tests.workers.test_steps import ScriptedChannel
 from workers.channels.mail_message import render_parts
-from workers.invitations.delivery_steps import Steps
+from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import send_notices
 
 OLD, NEW = "ly.wei@example.com", "li.wei@example.com"
@@ -45,7 +45,7 @@ def correction(bench: LedgerBench, code: str, item: UUID, actor: ActorKind) -> C
 @pytest.mark.parametrize("language", ["zh", "en"])
 @pytest.mark.parametrize("actor", ["person", "staff"])
 def test_old_address_gets_one_notice_of_a_correction(
-    bench: LedgerBench, steps: Steps, language: Language, actor: Literal["person", "staff"]
+    bench: LedgerBench, steps: DeliverySteps, language: Language, actor: Literal["person", "staff"]
 ) -> None:
     """It says when it happened and what to do, but not where the use went; the same request again sends no other."""
     channel = ScriptedChannel()
@@ -72,7 +72,7 @@ def test_old_address_gets_one_notice_of_a_correction(
     [(None, "person", []), (BUSY, "person", []), (DOUBT, "staff", ["correction_notice"])],
 )
 def test_correction_of_what_was_surely_not_sent_needs_no_notice(
-    bench: LedgerBench, steps: Steps, outcome: Outcome | None, actor: ActorKind, expected: list[str]
+    bench: LedgerBench, steps: DeliverySteps, outcome: Outcome | None, actor: ActorKind, expected: list[str]
 ) -> None:
     """No email has left for the old address; after an attempt in doubt one may have."""
     code, old = redeemed(bench)

@@ -3,13 +3,15 @@
 from projections.work_queue.outbox import OutboxRows
 from tests.projections.ledgers import LedgerBench
 from tests.workers.test_steps import TOO_BIG, ScriptedChannel, reserved
-from workers.invitations.delivery_steps import Steps
+from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import RETRY_S, send_notices
 
 HOURLY_MAX = 2
 
 
-def test_notices_of_one_recipient_are_deferred_beyond_the_hourly_limit(bench: LedgerBench, steps: Steps) -> None:
+def test_notices_of_one_recipient_are_deferred_beyond_the_hourly_limit(
+    bench: LedgerBench, steps: DeliverySteps
+) -> None:
     """Another recipient is not affected; after an hour the deferred one is sent."""
     for person in ("a@example.com", "a@example.com", "a@example.com", "b@example.com"):
         steps.process(reserved(bench, person), ScriptedChannel(TOO_BIG), "t1")
@@ -26,7 +28,7 @@ def test_notices_of_one_recipient_are_deferred_beyond_the_hourly_limit(bench: Le
     assert bench.rows("SELECT count(*) FROM outbox WHERE outcome = 'sent'") == [(HOURLY_MAX + 2,)]
 
 
-def test_notices_are_not_deferred_where_limits_are_off(bench: LedgerBench, steps: Steps) -> None:
+def test_notices_are_not_deferred_where_limits_are_off(bench: LedgerBench, steps: DeliverySteps) -> None:
     """As the settings say with `LEDGER_RATE_LIMIT=off`."""
     for _ in range(HOURLY_MAX + 1):
         steps.process(reserved(bench, "a@example.com"), ScriptedChannel(TOO_BIG), "t1")
@@ -37,7 +39,7 @@ def test_notices_are_not_deferred_where_limits_are_off(bench: LedgerBench, steps
     assert len(channel.letters) == HOURLY_MAX + 1
 
 
-def _sent(bench: LedgerBench, steps: Steps, channel: ScriptedChannel) -> int:
+def _sent(bench: LedgerBench, steps: DeliverySteps, channel: ScriptedChannel) -> int:
     """Letters sent in all, after one round."""
     send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel, hourly_max=HOURLY_MAX)
     return len(channel.letters)

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError as BrokerAwayError
 from psycopg import OperationalError as DatabaseAwayError
 
 from projections.database.errors import StorageUnavailableError
-from workers.celery_ext.outage_log_filters import keep_to_one_line
+from workers.celery_ext.outage_log_filters import install_outage_filters
 from workers.monitoring.task_metrics import known_task_id, measure_tasks
 
 AWAY = "couldn't get a connection after 3.00 sec\nIs the server running?"
@@ -36,7 +36,7 @@ def test_an_outage_is_one_line(
 
     task = app.task(failing, name="failing", shared=False)
     measure_tasks(lambda: None)
-    keep_to_one_line()
+    install_outage_filters()
     with caplog.at_level(logging.INFO):
         task.apply()
 
@@ -65,7 +65,7 @@ def test_what_beat_can_not_send_is_one_line(
         raise error
 
     monkeypatch.setattr(app.task(nothing, name="sweeping", shared=False), "apply_async", refuse)
-    keep_to_one_line()
+    install_outage_filters()
     scheduler = Scheduler(app, lazy=True)
     scheduler.apply_entry(scheduler.Entry(name="sweep", task="sweeping", schedule=1.0, app=app))
 

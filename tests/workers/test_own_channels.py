@@ -21,11 +21,11 @@ from tests.projections.ledgers import LedgerBench, done
 from tests.workers.test_mailroom import HANDS, Post, statuses
 from tests.workers.test_steps import TOO_BIG, ScriptedChannel, later
 from workers.channels.group_router import GroupRoutingChannel
-from workers.channels.registry import OwnChannels
+from workers.channels.registry import GroupChannels
 from workers.http_client.client import PinnedHttpClient
-from workers.invitations.batch_sender import Mailroom
-from workers.invitations.delivery_steps import Steps
-from workers.invitations.group_limits import Rests
+from workers.invitations.batch_sender import InvitationBatchSender
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.group_limits import Cooldowns
 from workers.invitations.outbox_notices import ATTEMPTS_MAX, PUT_OFF_MAX, send_notices
 
 GROUP = "design"
@@ -34,17 +34,17 @@ GROUP = "design"
 class House:
     """A ledger whose group `design` has a system of its own."""
 
-    def __init__(self, bench: LedgerBench, steps: Steps, system: HookServer) -> None:
+    def __init__(self, bench: LedgerBench, steps: DeliverySteps, system: HookServer) -> None:
         self.bench, self.steps, self.system = bench, steps, system
         settings = settings_for(bench.database_url).model_copy(
             update={"webhook_allow_private": "127.0.0.0/8", "webhook_timeout_s": 15.0}
         )
-        self.own = OwnChannels.over(settings, bench.storage)
+        self.own = GroupChannels.over(settings, bench.storage)
         self.channel_id, secret = self.own.channels.turn_on(GROUP, system.url, uuid4(), uuid4(), bench.context().now)
         assert secret is not None
         self.secret = secret
         self.post = Post()
-        self.rests = Rests()
+        self.cooldowns = Cooldowns()
 
     def reserved(self, count: int, group: str | None = GROUP) -> list[UUID]:
         """Reservations on one open code of a group."""
@@ -62,15 +62,15 @@ class House:
             return GroupRoutingChannel(self.post, self.own.of_group)
 
         with ThreadPoolExecutor(HANDS) as threads:
-            Mailroom(self.steps, threads, HANDS, channel, plan=self.own.plan, rests=self.rests).work(
-                ids, "t1", lambda: False
-            )
+            InvitationBatchSender(
+                self.steps, threads, HANDS, channel, plan=self.own.plan, cooldowns=self.cooldowns
+            ).work(ids, "t1", lambda: False)
 
     def notices(self) -> list[tuple[str, bool | None]]:
         """One round of notices; what became of each, and whether it is due later, in the order of their outcomes."""
         channel = GroupRoutingChannel(self.post, self.own.of_group)
         send_notices(
-            OutboxRows(self.bench.storage), self.bench.reader.reservation, self.steps, channel, rests=self.rests
+            OutboxRows(self.bench.storage), self.bench.reader.reservation, self.steps, channel, cooldowns=self.cooldowns
         )
         return sorted(self.bench.rows("SELECT outcome, due_at > now() FROM outbox"), key=str)
 
@@ -96,7 +96,7 @@ def system() -> Iterator[HookServer]:
 
 
 @pytest.fixture
-def house(bench: LedgerBench, steps: Steps, system: HookServer) -> House:
+def house(bench: LedgerBench, steps: DeliverySteps, system: HookServer) -> House:
     """A ledger and that system."""
     return House(bench, steps, system)
 
@@ -172,7 +172,7 @@ def test_a_target_that_is_no_longer_allowed_gets_nothing(house: House) -> None:
     """The address is looked at before every message, whatever was allowed when it was set."""
     strict = replace(
         house.own,
-        poster=OwnChannels.over(settings_for(house.bench.database_url), house.bench.storage).poster,
+        poster=GroupChannels.over(settings_for(house.bench.database_url), house.bench.storage).poster,
     )
     house.own = strict
     (item,) = house.reserved(1)
@@ -274,7 +274,7 @@ def test_a_notice_put_off_has_not_been_tried(house: House, monkeypatch: pytest.M
         assert house.notices() == [("put_off", True), ("put_off", True)]
 
     assert house.bench.rows("SELECT attempts FROM outbox ORDER BY attempts") == [(0,), (1,)]
-    house.system.always, house.rests = Reply(204), Rests()
+    house.system.always, house.cooldowns = Reply(204), Cooldowns()
     later(house.bench, monkeypatch, 61)
     assert house.notices() == [("sent", None), ("sent", None)]
 
@@ -282,7 +282,7 @@ def test_a_notice_put_off_has_not_been_tried(house: House, monkeypatch: pytest.M
 def test_a_notice_is_not_put_off_for_ever(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a day it is dropped, which its outcome says."""
     given_back(house, 1)
-    house.rests.note(GROUP, OutcomeUnknown(server="hooks.example.com", cause="timeout"))
+    house.cooldowns.record(GROUP, OutcomeUnknown(server="hooks.example.com", cause="timeout"))
     assert house.notices() == [("put_off", True)]
 
     later(house.bench, monkeypatch, PUT_OFF_MAX.total_seconds())

@@ -9,10 +9,10 @@ import pytest
 
 from domain.command_bus import Command, Result
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.ports import Accepted, Letter, Outcome, OutcomeUnknown, Rejected, Removal, RemovalOutcome
+from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected, Removal, RemovalOutcome
 from projections.work_queue.outbox import OutboxRows, invitations_are_backed_up
 from tests.projections.ledgers import LedgerBench, correction, done
-from workers.invitations.delivery_steps import Steps
+from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import send_notices
 
 SENT = Accepted(server="mx:25", reply_code=250)
@@ -29,9 +29,9 @@ class ScriptedChannel:
 
     def __init__(self, *script: Outcome) -> None:
         self.script = list(script)
-        self.letters: list[Letter] = []
+        self.letters: list[OutboundMessage] = []
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Note the letter down and answer by the script."""
         self.letters.append(letter)
         return self.script.pop(0) if self.script else SENT
@@ -55,7 +55,7 @@ def kinds(bench: LedgerBench) -> list[str]:
     return [topic.split(":")[0] for (topic,) in rows][1:]
 
 
-def test_a_letter_goes_to_the_typed_address(bench: LedgerBench, steps: Steps) -> None:
+def test_a_letter_goes_to_the_typed_address(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The vault gives the address as it was typed; Message-ID and link are the delivery's."""
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
@@ -70,7 +70,7 @@ def test_a_letter_goes_to_the_typed_address(bench: LedgerBench, steps: Steps) ->
     assert kinds(bench) == ["UseReserved", "InviteAttempted", "InviteSent"]
 
 
-def test_a_message_delivered_twice_sends_once(bench: LedgerBench, steps: Steps) -> None:
+def test_a_message_delivered_twice_sends_once(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Doubles are harmless."""
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
@@ -81,7 +81,7 @@ def test_a_message_delivered_twice_sends_once(bench: LedgerBench, steps: Steps) 
     assert len(channel.letters) == 1
 
 
-def test_a_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, steps: Steps) -> None:
+def test_a_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, steps: DeliverySteps) -> None:
     """A copy has the same task id and may come to the same worker; what the first run sent is not sent again."""
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
@@ -92,7 +92,7 @@ def test_a_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, step
     assert len(channel.letters) == 1
 
 
-def test_a_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, steps: Steps) -> None:
+def test_a_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Deciding it again finds the lease that it committed itself."""
     reservation_id = reserved(bench)
 
@@ -104,7 +104,7 @@ def test_a_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, step
     assert kinds(bench) == ["UseReserved", "InviteAttempted"]
 
 
-def test_a_claimed_letter_is_not_sent_once_its_lease_is_over(bench: LedgerBench, steps: Steps) -> None:
+def test_a_claimed_letter_is_not_sent_once_its_lease_is_over(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The process stood still: since then the use may have been refunded, and another person invited."""
     channel = ScriptedChannel()
     (claimed,) = steps.claim([reserved(bench)], channel.name, "t1")
@@ -114,7 +114,7 @@ def test_a_claimed_letter_is_not_sent_once_its_lease_is_over(bench: LedgerBench,
     assert (type(outcome), channel.letters) == (Rejected, [])
 
 
-def test_what_waits_for_a_removal_is_noted_and_not_sent(bench: LedgerBench, steps: Steps) -> None:
+def test_what_waits_for_a_removal_is_noted_and_not_sent(bench: LedgerBench, steps: DeliverySteps) -> None:
     """A worker that gets its id learns which access has to be removed first."""
     code = bench.issue()
     wrong = done(bench.redeem(code, "ly@example.com")).about().reservation_id
@@ -122,17 +122,17 @@ def test_what_waits_for_a_removal_is_noted_and_not_sent(bench: LedgerBench, step
     right = done(bench.run(correction(bench, wrong, "li@example.com"))).about().reservation_id
     channel, waiting = ScriptedChannel(), list[UUID]()
 
-    word = replace(steps, note_waiting=waiting.append).process(right, channel, "t1")
+    word = replace(steps, request_removal=waiting.append).process(right, channel, "t1")
 
     assert (word, waiting, channel.letters) == ("idle", [wrong], [])
 
 
-def test_an_unknown_reservation_is_nothing_to_do(steps: Steps) -> None:
+def test_an_unknown_reservation_is_nothing_to_do(steps: DeliverySteps) -> None:
     """A message carries no truth: an id that does not exist is left alone."""
     assert steps.process(uuid4(), ScriptedChannel(), "t1") == "idle"
 
 
-def test_a_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBench, steps: Steps) -> None:
+def test_a_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The server's words may hold personal data, so they are in the vault only."""
     steps.process(reserved(bench), ScriptedChannel(REFUSED), "t1")
 
@@ -141,7 +141,7 @@ def test_a_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBenc
     assert bench.reader.private_text(text_id) == "no such user"
 
 
-def test_a_retry_is_the_same_letter(bench: LedgerBench, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_is_the_same_letter(bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an unknown the same delivery is sent again: equal to the last field."""
     channel = ScriptedChannel(OutcomeUnknown(server="mx:25", cause="timeout"))
     reservation_id = reserved(bench)
@@ -153,7 +153,7 @@ def test_a_retry_is_the_same_letter(bench: LedgerBench, steps: Steps, monkeypatc
     assert channel.letters[0] == channel.letters[1]
 
 
-def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: Steps) -> None:
+def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The person is told once that nothing was sent and nothing used."""
     channel = ScriptedChannel(TOO_BIG)
     reservation_id = reserved(bench)
@@ -168,7 +168,9 @@ def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: Steps) -> Non
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("sent", None)]
 
 
-def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(bench: LedgerBench, steps: Steps) -> None:
+def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(
+    bench: LedgerBench, steps: DeliverySteps
+) -> None:
     """The invitation turned out to be sent before the notice was: it would not be true any more."""
     channel = ScriptedChannel(TOO_BIG)
     reservation_id = reserved(bench)
@@ -182,7 +184,7 @@ def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(bench: L
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("not_needed", None)]
 
 
-def test_a_round_of_notices_ends_when_it_is_told_to(bench: LedgerBench, steps: Steps) -> None:
+def test_a_round_of_notices_ends_when_it_is_told_to(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Behind a mail server that stalls no sweep is kept for long, and what it did not begin is nobody's yet."""
     for person in ("a", "b", "c"):
         steps.process(reserved(bench, f"{person}@example.com"), ScriptedChannel(TOO_BIG), "t1")
@@ -206,7 +208,7 @@ def test_notices_take_no_process_from_invitations_that_wait(bench: LedgerBench) 
     assert found == [False, True]
 
 
-def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: Steps) -> None:
+def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Two notices would worry more than a lost one."""
     channel = ScriptedChannel(TOO_BIG, OutcomeUnknown(server="mx:25", cause="timeout"))
     steps.process(reserved(bench), channel, "t1")
@@ -216,7 +218,7 @@ def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: Steps) -
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("unknown", None)]
 
 
-def test_a_notice_that_surely_failed_is_tried_again(bench: LedgerBench, steps: Steps) -> None:
+def test_a_notice_that_surely_failed_is_tried_again(bench: LedgerBench, steps: DeliverySteps) -> None:
     """A busy mail server gets it later."""
     busy = Rejected(server="mx:25", reason="temporary", final=False)
     channel = ScriptedChannel(TOO_BIG, busy)

@@ -15,8 +15,8 @@ from domain.ports import OutcomeUnknown, Rejected
 from projections.work_queue.due_reservations import DueRows
 from projections.work_queue.retention import prune
 from tests.projections.ledgers import LedgerBench, done
-from workers.invitations.due_sweep import Swept, sweep
-from workers.monitoring.broker_loss import BrokerMemory
+from workers.invitations.due_sweep import SweepResult, sweep
+from workers.monitoring.broker_loss import BrokerLossDetector
 
 
 class Publisher:
@@ -39,7 +39,7 @@ def at(bench: LedgerBench, seconds: float) -> Context:
     return Context(now=now, actor="sweep")
 
 
-def run(bench: LedgerBench, publish: Publisher, seconds: float) -> Swept:
+def run(bench: LedgerBench, publish: Publisher, seconds: float) -> SweepResult:
     """One round, some seconds from now."""
     return sweep(DueRows(bench.storage), bench.storage.ledger.execute, publish, at(bench, seconds), uuid4)
 
@@ -54,7 +54,7 @@ def test_what_was_just_reserved_is_left_to_the_dispatcher(bench: LedgerBench) ->
     reserved(bench)
     publish = Publisher()
 
-    assert run(bench, publish, 0) == Swept(settled=0, dispatched=0)
+    assert run(bench, publish, 0) == SweepResult(settled=0, dispatched=0)
 
 
 def test_a_lost_message_is_found(bench: LedgerBench) -> None:
@@ -131,7 +131,7 @@ def test_one_in_doubt_shares_no_message(bench: LedgerBench) -> None:
 
 def test_what_a_broker_lost_is_given_again_at_once(bench: LedgerBench, redis_url: str) -> None:
     """Flushed or restarted without its memory: no wake-up call is trusted any more. Told once after each loss."""
-    memory, rows, publish = BrokerMemory(redis_url), DueRows(bench.storage), Publisher()
+    memory, rows, publish = BrokerLossDetector(redis_url), DueRows(bench.storage), Publisher()
     reserved(bench)
     for seconds in (3, 5, 9):
         run(bench, publish, seconds)
@@ -144,7 +144,7 @@ def test_what_a_broker_lost_is_given_again_at_once(bench: LedgerBench, redis_url
 
     assert (first, second) == ([True, False], [True, False])
     assert (trusted, run(bench, publish, 10).dispatched) == (0, 1)
-    assert not BrokerMemory("redis://127.0.0.1:1/0").was_wiped()
+    assert not BrokerLossDetector("redis://127.0.0.1:1/0").was_wiped()
 
 
 def test_an_overdue_reservation_is_refunded(bench: LedgerBench) -> None:

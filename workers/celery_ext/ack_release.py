@@ -22,7 +22,7 @@ class AckReleasingQoS(QoS):
         try:
             super().ack(delivery_tag)
         except self.channel.connection_errors:
-            self._let_go(delivery_tag)
+            self._release(delivery_tag)
             raise
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
@@ -30,10 +30,10 @@ class AckReleasingQoS(QoS):
         try:
             super().reject(delivery_tag, requeue)
         except self.channel.connection_errors:
-            self._let_go(delivery_tag)
+            self._release(delivery_tag)
             raise
 
-    def _let_go(self, delivery_tag: str) -> None:
+    def _release(self, delivery_tag: str) -> None:
         virtual.QoS.ack(self, delivery_tag)
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-class Pace:
+class MinInterval:
     """True at most once in so many seconds, by this process's monotonic clock. The first time always."""
 
     def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -12,7 +12,7 @@ class Pace:
         self._monotonic = monotonic
         self._next = float("-inf")
 
-    def is_due(self) -> bool:
+    def begin_if_due(self) -> bool:
         """Whether it is to be done now; if so it counts as done."""
         now = self._monotonic()
         if now < self._next:

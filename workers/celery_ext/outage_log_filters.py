@@ -27,7 +27,7 @@ def failure_reason(error: object) -> str:
     return f"{name}: {words}"[:REASON_MAX] if isinstance(error, AWAY) and words else name
 
 
-def keep_to_one_line() -> None:
+def install_outage_filters() -> None:
     """Keep tracebacks of an outage out of Celery's log lines; those of a defect stay."""
     logging.getLogger("celery.app.trace").addFilter(_OF_TASKS)
     logging.getLogger("celery.beat").addFilter(_OF_BEAT)

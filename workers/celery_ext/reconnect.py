@@ -37,7 +37,7 @@ class FastReconnectConnection(Connection):
         return self
 
 
-class PromptAMQP(AMQP):  # type: ignore[misc]  # celery has no types
+class FastReconnectAMQP(AMQP):  # type: ignore[misc]  # celery has no types
     """Celery's messaging with such connections."""
 
     Connection = FastReconnectConnection

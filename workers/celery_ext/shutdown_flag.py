@@ -6,20 +6,20 @@ Celery's warm shutdown waits for running tasks. A message may hold a hundred let
 import mmap
 
 
-class Stopping:
+class ShutdownFlag:
     """A flag that forked children share with the parent that made it."""
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, 1)
 
-    def begin(self) -> None:
+    def set(self) -> None:
         """From now on nothing new is to be begun."""
         self._shared[0] = 1
 
-    def has_begun(self) -> bool:
+    def is_set(self) -> bool:
         """Whether the worker is about to end."""
         return self._shared[0] == 1
 
 
-SHUTDOWN = Stopping()
+SHUTDOWN = ShutdownFlag()
 """Made before the pool forks its children."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from domain.ports import Channel, Rejected
 from workers.channels.null import NullChannel
-from workers.channels.smtp.addresses import Sender
+from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
 from workers.channels.smtp.connection_pool import ConnectionPool
@@ -58,7 +58,7 @@ def open_channel(
         raise ValueError("Give a letter a positive number of seconds (LEDGER_SMTP_TIMEOUT_S).")
     return SmtpChannel(
         SmtpServerUrl.parse(smtp_url),
-        sender=Sender.parse(mail_from),
+        sender=MailFrom.parse(mail_from),
         timeout_s=timeout_s,
         connections=connections,
     )

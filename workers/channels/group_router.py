@@ -7,7 +7,7 @@ system that does not take one is not got round by a mail.
 import logging
 from collections.abc import Callable
 
-from domain.ports import Channel, Letter, Outcome, Rejected, Removal, RemovalOutcome
+from domain.ports import Channel, OutboundMessage, Outcome, Rejected, Removal, RemovalOutcome
 from projections.database.errors import StorageUnavailableError
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class GroupRoutingChannel:
             log.warning("looking up a group's channel failed, its emails and removals wait: %s", away)
             return None
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Send one letter."""
         channel = self.of(letter.group)
         return channel.send(letter) if channel is not None else self._unavailable()

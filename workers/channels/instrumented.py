@@ -7,14 +7,14 @@ from typing import Literal
 from domain.ports import (
     Accepted,
     Channel,
-    Letter,
     NotifiedOnly,
+    OutboundMessage,
     Outcome,
     OutcomeUnknown,
     Rejected,
     Removal,
     RemovalOutcome,
-    outcome_word,
+    outcome_label,
 )
 from projections.telemetry.metrics import ERRORS, SEND_SECONDS
 
@@ -38,7 +38,7 @@ class InstrumentedChannel:
         """The channel's own."""
         return self._inner.name
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Send, count and tell."""
         started = time.perf_counter()
         outcome = self._inner.send(letter)
@@ -70,11 +70,11 @@ class InstrumentedChannel:
         self._inner.close()
 
 
-def _line(letter: Letter, outcome: Outcome, seconds: float) -> dict[str, object]:
+def _line(letter: OutboundMessage, outcome: Outcome, seconds: float) -> dict[str, object]:
     """What the log says: stable words only, since the server's own may hold the address."""
     line: dict[str, object] = {
         "action": "send",
-        "outcome": outcome_word(outcome),
+        "outcome": outcome_label(outcome),
         "ms": round(seconds * 1000, 2),
         "request_id": letter.request_id,
         "reservation_id": str(letter.reservation_id),
@@ -90,4 +90,4 @@ def _line(letter: Letter, outcome: Outcome, seconds: float) -> dict[str, object]
 def _removal_word(outcome: RemovalOutcome) -> str:
     if isinstance(outcome, Accepted | NotifiedOnly):
         return "told" if isinstance(outcome, NotifiedOnly) else "removed"
-    return outcome_word(outcome)
+    return outcome_label(outcome)

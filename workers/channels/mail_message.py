@@ -1,4 +1,4 @@
-"""What letters say and how they are written: from a `Letter` to the bytes that go over the wire.
+"""What letters say and how they are written: from a `OutboundMessage` to the bytes that go over the wire.
 
 The same letter gives the same bytes on every try, so that receivers can tell a repeat from a second letter.
 """
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from domain.ports import Letter
+from domain.ports import OutboundMessage
 from domain.values.timestamps import in_utc
 
 LINE_MAX = 76
@@ -86,7 +86,7 @@ class MessageParts(NamedTuple):
     html: str
 
 
-def letter_bytes(letter: Letter, sender: str, recipient: str) -> bytes:
+def message_bytes(letter: OutboundMessage, sender: str, recipient: str) -> bytes:
     """Write a letter: a text and an HTML part that say the same.
 
     Args:
@@ -116,7 +116,7 @@ def letter_bytes(letter: Letter, sender: str, recipient: str) -> bytes:
     return b"".join(map(_header, headers, headers.values())) + _body(letter, parts)
 
 
-def render_parts(letter: Letter) -> MessageParts:
+def render_parts(letter: OutboundMessage) -> MessageParts:
     """What a letter says, before it is written as bytes."""
     group = _strip_control(letter.group)
     written_at = in_utc(letter.written_at)
@@ -144,7 +144,7 @@ def _paragraphs(text: str, group: str) -> list[list[str]]:
     return [list(some) for is_text, some in groupby(lines, key=bool) if is_text]
 
 
-def _body(letter: Letter, parts: MessageParts) -> bytes:
+def _body(letter: OutboundMessage, parts: MessageParts) -> bytes:
     boundary = f"=_{hashlib.sha256(letter.message_id.encode()).hexdigest()[:40]}"
     return alternative(parts.text, parts.html, boundary)
 

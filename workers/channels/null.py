@@ -1,6 +1,6 @@
 """The channel of `null://`: accepts every letter and drops it, for load tests."""
 
-from domain.ports import Accepted, Letter, NotifiedOnly, Outcome, Removal, RemovalOutcome
+from domain.ports import Accepted, NotifiedOnly, OutboundMessage, Outcome, Removal, RemovalOutcome
 
 
 class NullChannel:
@@ -8,7 +8,7 @@ class NullChannel:
 
     name = "null"
 
-    def send(self, letter: Letter) -> Outcome:  # noqa: ARG002 - the port's signature; here nothing is read
+    def send(self, letter: OutboundMessage) -> Outcome:  # noqa: ARG002 - the port's signature; here nothing is read
         """Accept and drop."""
         return Accepted(server=self.name)
 

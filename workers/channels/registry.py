@@ -19,7 +19,7 @@ from workers.channels.webhook import WebhookChannel, WebhookTarget
 from workers.http_client.client import PinnedHttpClient
 
 
-class Plan(NamedTuple):
+class ChannelPlan(NamedTuple):
     """Which groups have a channel of their own, and which reservations are of one of them."""
 
     by_group: Mapping[str, str] = NO_GROUPS
@@ -44,7 +44,7 @@ def default_channel(settings: LedgerSettings, connections: ConnectionPool | None
 
 
 @dataclass(frozen=True, slots=True)
-class OwnChannels:
+class GroupChannels:
     """Channels of groups that have their own."""
 
     channels: Channels
@@ -53,7 +53,7 @@ class OwnChannels:
     now: Callable[[], datetime]
 
     @classmethod
-    def over(cls, settings: LedgerSettings, storage: Storage) -> "OwnChannels":
+    def over(cls, settings: LedgerSettings, storage: Storage) -> "GroupChannels":
         """Those that the database names."""
         poster = PinnedHttpClient(settings.webhook_networks, settings.webhook_timeout_s)
         return cls(Channels(storage), poster, settings.public_url.rstrip("/"), storage.recorder.clock.now)
@@ -71,7 +71,7 @@ class OwnChannels:
         way = WebhookTarget(url=found.url, secrets=found.secrets, callbacks=callbacks)
         return InstrumentedChannel(WebhookChannel(way, self.poster, self.now), "webhook_error")
 
-    def plan(self, reservation_ids: Sequence[UUID]) -> Plan:
+    def plan(self, reservation_ids: Sequence[UUID]) -> ChannelPlan:
         """Who of these goes by such a channel.
 
         Raises:
@@ -79,6 +79,6 @@ class OwnChannels:
         """
         groups = self.channels.groups()
         if not groups:
-            return Plan()
+            return ChannelPlan()
         by_group = dict.fromkeys(groups, WebhookChannel.name)
-        return Plan(by_group, self.channels.groups_of(reservation_ids, groups))
+        return ChannelPlan(by_group, self.channels.groups_of(reservation_ids, groups))

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from domain.ports import (
     Accepted,
-    Letter,
+    OutboundMessage,
     Outcome,
     OutcomeUnknown,
     Rejected,
@@ -82,7 +82,7 @@ class WebhookChannel:
         parts = urlsplit(way.url)
         self._server = f"{parts.scheme}://{parts.netloc}"
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Post one invitation, or what its person is to be told, and read what became of it.
 
         A notice that may have been taken counts as not sent, so that it is tried again: the same id twice does no harm.
@@ -110,7 +110,7 @@ class WebhookChannel:
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _message(self, letter: Letter) -> Mapping[str, Any]:
+    def _message(self, letter: OutboundMessage) -> Mapping[str, Any]:
         parts = render_parts(letter)
         data: dict[str, Any] = {
             "reservation_id": str(letter.reservation_id),
@@ -201,14 +201,14 @@ class WebhookChannel:
         return OutcomeUnknown(server=self._server, cause="bad_reply")
 
 
-def message_type(letter: Letter) -> str:
+def message_type(letter: OutboundMessage) -> str:
     """What a letter is to the other side."""
     if letter.template in NOTICES:
         return NOTICES[letter.template]
     return "invite.test" if letter.is_test else "invite.requested"
 
 
-def webhook_id(letter: Letter) -> str:
+def webhook_id(letter: OutboundMessage) -> str:
     """The same on every try of a delivery, or of a notice: by it the other side tells a repeat from a second one.
 
     A notice's mail would be told apart by the left side of its Message-ID, the reservation and what it is about.

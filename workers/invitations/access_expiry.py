@@ -21,7 +21,7 @@ from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
 from projections.work_queue.due_access import TAKEN_MAX
 from workers.invitations.delivery_steps import Addresses
-from workers.invitations.letter_factory import NotificationFactory
+from workers.invitations.message_factory import MessageFactory
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class DueAccessQueue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class GrantKeeper:
+class AccessExpirer:
     """What ending accesses takes.
 
     Attributes:
@@ -51,22 +51,22 @@ class GrantKeeper:
         by_group: Names of the channels of groups that have their own, as far as some reservations need it.
         context: Who and when.
         new_id: Random ids.
-        keep_text: Seals the channel's words for the vault.
+        draft_text: Seals the channel's words for the vault.
         publish: Wakes workers for invitations that waited for a removal; the sweep finds them too.
     """
 
     rows: DueAccessQueue
     execute: Callable[[Sequence[Command]], Sequence[Result]]
     addresses: Addresses
-    press: NotificationFactory
+    message_factory: MessageFactory
     channel: Channel
     by_group: Callable[[Sequence[UUID]], Mapping[str, str]]
     context: Callable[[], Context]
     new_id: Callable[[], UUID]
-    keep_text: Callable[[str, UUID], TextDraft]
+    draft_text: Callable[[str, UUID], TextDraft]
     publish: Callable[[Sequence[UUID]], None]
 
-    def work(self, is_over: Callable[[], bool]) -> Counter[str]:
+    def work(self, should_stop: Callable[[], bool]) -> Counter[str]:
         """Do what is due until nothing is, or until the time is over.
 
         Returns:
@@ -76,17 +76,17 @@ class GrantKeeper:
             StorageUnavailableError: The database is away; what was committed stays.
         """
         counts: Counter[str] = Counter()
-        while not is_over():
+        while not should_stop():
             context = self.context()
             taken = self.rows.take(context.now)
             if not taken:
                 break
             counts["due"] += len(taken)
-            counts += self._settle(taken, context, is_over)
+            counts += self._settle(taken, context, should_stop)
             self.rows.give_back(taken)
         return counts
 
-    def remove(self, reservation_ids: Sequence[UUID], is_over: Callable[[], bool]) -> Counter[str]:
+    def remove(self, reservation_ids: Sequence[UUID], should_stop: Callable[[], bool]) -> Counter[str]:
         """Have accesses removed at once for which an invitation waits; those that are not due are left alone.
 
         The task that comes every minute may ask for the same one at the same time: a channel bears that.
@@ -97,16 +97,16 @@ class GrantKeeper:
         Raises:
             StorageUnavailableError: The database is away; what was committed stays.
         """
-        return self._settle(list(reservation_ids)[:TAKEN_MAX], self.context(), is_over)
+        return self._settle(list(reservation_ids)[:TAKEN_MAX], self.context(), should_stop)
 
-    def _settle(self, taken: Sequence[UUID], context: Context, is_over: Callable[[], bool]) -> Counter[str]:
+    def _settle(self, taken: Sequence[UUID], context: Context, should_stop: Callable[[], bool]) -> Counter[str]:
         counts: Counter[str] = Counter()
         results = self.execute([SettleAccess(context=context, reservation_id=key) for key in taken])
         ended = [item for result in results if (item := _to_take_away(result, context.now)) is not None]
         addresses = self.addresses([item.recipient_id for item in ended]) if ended else {}
         by_group = self.by_group([item.reservation_id for item in ended]) if ended else {}
         for item in ended:
-            if is_over():
+            if should_stop():
                 break
             channel = by_group.get(item.group or "", self.channel.name)
             counts[self._take_away(item, addresses.get(item.recipient_id), channel)] += 1
@@ -125,7 +125,7 @@ class GrantKeeper:
             ended_at=access.ended_at or item.reserved_at,
             recipient=address,
             group=item.group,
-            farewell=self.press.farewell(item, address) if address and access.ending == "expired" else None,
+            farewell=self.message_factory.farewell(item, address) if address and access.ending == "expired" else None,
         )
         return self._keep(item, access, channel, self.channel.revoke(removal))
 
@@ -133,7 +133,7 @@ class GrantKeeper:
         """Record what the channel said, and give the word for what became of it."""
         reply = None
         if isinstance(outcome, Rejected) and outcome.reply:
-            reply = self.keep_text(outcome.reply, item.reservation_id)
+            reply = self.draft_text(outcome.reply, item.reservation_id)
         command = RecordRemovalOutcome(
             context=self.context(),
             reservation_id=item.reservation_id,

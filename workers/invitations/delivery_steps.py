@@ -23,12 +23,12 @@ from domain.ports import (
     Rejected,
     TextDraft,
     UnverifiedAddress,
-    outcome_word,
+    outcome_label,
 )
 from workers.channels.group_router import GroupRoutingChannel
-from workers.invitations.letter_factory import NotificationFactory
+from workers.invitations.message_factory import MessageFactory
 
-TURN_LETTERS = 12
+TURN_ID_DIGITS = 12
 """48 random bits tell the turns of one task at one worker apart; there are never more than a few."""
 
 Execute = Callable[[Sequence[Command]], Sequence[Done | Exception]]
@@ -46,7 +46,7 @@ class DraftText(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedDelivery:
     """A reservation under this worker's lease, and the email address of its person; None if they were erased."""
 
     item: Reservation
@@ -55,15 +55,15 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class AttemptResult:
     """A claimed reservation and what the channel said."""
 
-    claimed: Claimed
+    claimed: ClaimedDelivery
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class DeliverySteps:
     """What the steps need from outside.
 
     Attributes:
@@ -72,18 +72,18 @@ class Steps:
         now: Database time.
         new_id: Random ids.
         by_group: Names of the channels of groups that have their own.
-        note_waiting: Takes the reservation whose access must be removed before an invitation is sent.
+        request_removal: Takes the reservation whose access must be removed before an invitation is sent.
     """
 
     execute: Execute
     addresses: Addresses
-    press: NotificationFactory
-    keep_text: DraftText
+    message_factory: MessageFactory
+    draft_text: DraftText
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
     worker: str
     by_group: Mapping[str, str] = field(default_factory=lambda: NO_GROUPS)
-    note_waiting: Callable[[UUID], None] = lambda _: None
+    request_removal: Callable[[UUID], None] = lambda _: None
 
     def process(self, reservation_id: UUID, channel: Channel, task_id: str) -> str:
         """Claim, send and record one reservation.
@@ -96,15 +96,15 @@ class Steps:
         """
         for claimed in self.claim([reservation_id], channel.name, task_id):
             outcome = self.send(claimed, channel)
-            self.record([Tried(claimed, outcome)], task_id)
-            return outcome_word(outcome)
+            self.record([AttemptResult(claimed, outcome)], task_id)
+            return outcome_label(outcome)
         return "idle"
 
-    def claim(self, reservation_ids: Sequence[UUID], channel: str, task_id: str) -> list[Claimed]:
+    def claim(self, reservation_ids: Sequence[UUID], channel: str, task_id: str) -> list[ClaimedDelivery]:
         """Commit the leases of the next attempts; those that somebody else has or that are not due are left out."""
-        return self.turn((), reservation_ids, channel, task_id)
+        return self.record_and_claim((), reservation_ids, channel, task_id)
 
-    def send(self, claimed: Claimed, channel: Channel) -> Outcome:
+    def send(self, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
         """Send the letter of a claimed reservation; not once its lease is over, for others have decided since then."""
         if claimed.lease.until <= self.now():
             return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)
@@ -116,15 +116,15 @@ class Steps:
         if way is None or way.name != claimed.lease.channel:
             # The log says which channel may have the invitation, so no other one is asked (invariant 11).
             return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)
-        return way.send(self.press.invitation(claimed.item, claimed.recipient))
+        return way.send(self.message_factory.invitation(claimed.item, claimed.recipient))
 
-    def record(self, tried: Sequence[Tried], task_id: str) -> None:
+    def record(self, tried: Sequence[AttemptResult], task_id: str) -> None:
         """Commit what became of attempts."""
-        self.turn(tried, (), "", task_id)
+        self.record_and_claim(tried, (), "", task_id)
 
-    def turn(
-        self, tried: Sequence[Tried], reservation_ids: Sequence[UUID], channel: str, task_id: str
-    ) -> list[Claimed]:
+    def record_and_claim(
+        self, tried: Sequence[AttemptResult], reservation_ids: Sequence[UUID], channel: str, task_id: str
+    ) -> list[ClaimedDelivery]:
         """Record attempts that ended and claim the next ones, in one commit.
 
         Args:
@@ -153,7 +153,7 @@ class Steps:
         results = self.execute([*records, *claims])[len(records) :]
         for result in results:
             if isinstance(result, Done) and result.reservation is not None and result.reservation.waits_for is not None:
-                self.note_waiting(result.reservation.waits_for)
+                self.request_removal(result.reservation.waits_for)
         return self._addressed([item for result in results if (item := _claimed(result, context)) is not None])
 
     def _context(self, task_id: str) -> Context:
@@ -162,14 +162,14 @@ class Steps:
         Worker and task are not enough: copies of a message have the same task id, and a container that is started
         again often has the same process ids.
         """
-        turn = self.new_id().hex[:TURN_LETTERS]
-        return Context(now=self.now(), actor="worker", actor_id=f"{self.worker}#{turn}", request_id=task_id)
+        record_and_claim = self.new_id().hex[:TURN_ID_DIGITS]
+        return Context(now=self.now(), actor="worker", actor_id=f"{self.worker}#{record_and_claim}", request_id=task_id)
 
-    def _record(self, context: Context, tried: Tried) -> RecordOutcome:
+    def _record(self, context: Context, tried: AttemptResult) -> RecordOutcome:
         claimed, outcome = tried.claimed, tried.outcome
         reply = None
         if isinstance(outcome, Rejected) and outcome.reply:
-            reply = self.keep_text(outcome.reply, claimed.item.reservation_id)
+            reply = self.draft_text(outcome.reply, claimed.item.reservation_id)
         return RecordOutcome(
             context=context,
             reservation_id=claimed.item.reservation_id,
@@ -180,12 +180,12 @@ class Steps:
             reply=reply,
         )
 
-    def _addressed(self, items: Sequence[tuple[Reservation, Lease]]) -> list[Claimed]:
+    def _addressed(self, items: Sequence[tuple[Reservation, Lease]]) -> list[ClaimedDelivery]:
         """Addresses are read after the claim: who was forgotten until then gets no letter."""
         if not items:
             return []
         addresses = self.addresses([item.recipient_id for item, _ in items])
-        return [Claimed(item, lease, addresses.get(item.recipient_id)) for item, lease in items]
+        return [ClaimedDelivery(item, lease, addresses.get(item.recipient_id)) for item, lease in items]
 
 
 def _claimed(result: Done | Exception, context: Context) -> tuple[Reservation, Lease] | None:

@@ -17,7 +17,7 @@ from workers.dispatcher import IDS_PER_MESSAGE
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """What a sweep did."""
 
     settled: int
@@ -40,7 +40,7 @@ def sweep(
     publish: Callable[[Sequence[UUID]], None],
     context: Context,
     new_id: Callable[[], UUID],
-) -> Swept:
+) -> SweepResult:
     """One round.
 
     Args:
@@ -63,7 +63,7 @@ def sweep(
         except Exception:
             rows.give_back([item for message in messages[number:] for item in message])
             raise
-    return Swept(settled=len(commands), dispatched=len(due) - len(commands))
+    return SweepResult(settled=len(commands), dispatched=len(due) - len(commands))
 
 
 def _messages(due: Sequence[Due]) -> list[list[UUID]]:

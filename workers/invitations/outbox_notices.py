@@ -10,16 +10,16 @@ from domain.ports import (
     ADDRESS_MISMATCH,
     Accepted,
     Channel,
-    Letter,
+    OutboundMessage,
     OutcomeUnknown,
     Rejected,
     UnverifiedAddress,
-    outcome_word,
+    outcome_label,
 )
 from projections.event_store.side_tables import CORRECTION_NOTICE, ENDS_IN, MOVE_NOTICE
 from projections.work_queue.outbox import PUT_OFF, DueNotice
-from workers.invitations.delivery_steps import Steps
-from workers.invitations.group_limits import Rests
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.group_limits import Cooldowns
 
 TAKEN_MAX = 20
 """Notices of one round; the next one follows in seconds."""
@@ -47,10 +47,10 @@ class Outbox(Protocol):
 def send_notices(
     outbox: Outbox,
     find: Callable[[UUID], Reservation | None],
-    steps: Steps,
+    steps: DeliverySteps,
     channel: Channel,
     enough: Callable[[], bool] = lambda: False,
-    rests: Rests | None = None,
+    cooldowns: Cooldowns | None = None,
     hourly_max: int | None = None,
 ) -> int:
     """Send the notices that are due; how many were looked at.
@@ -64,11 +64,11 @@ def send_notices(
         steps: For time, addresses and letters.
         channel: What the notices go out by.
         enough: Turns true when no further one is to be begun.
-        rests: Which groups' systems are left alone for now: their notices are put off, so that no other waits.
+        cooldowns: Which groups' systems are left alone for now: their notices are put off, so that no other waits.
         hourly_max: How many notices a recipient may get within an hour; those beyond it are deferred. None: no limit.
     """
     for tried in range(TAKEN_MAX):
-        if enough() or not _send_one(outbox, find, steps, channel, rests, hourly_max):
+        if enough() or not _send_one(outbox, find, steps, channel, cooldowns, hourly_max):
             return tried
     return TAKEN_MAX
 
@@ -76,9 +76,9 @@ def send_notices(
 def _send_one(
     outbox: Outbox,
     find: Callable[[UUID], Reservation | None],
-    steps: Steps,
+    steps: DeliverySteps,
     channel: Channel,
-    rests: Rests | None,
+    cooldowns: Cooldowns | None,
     hourly_max: int | None,
 ) -> bool:
     """Send one notice, or put it off; False if none is due."""
@@ -88,7 +88,7 @@ def _send_one(
         return False
     item = find(notice.reservation_id)
     group = item.group if item else None
-    is_resting = rests is not None and group is not None and rests.has(group)
+    is_resting = cooldowns is not None and group is not None and cooldowns.is_active(group)
     if is_resting or (hourly_max is not None and notice.recent >= hourly_max):
         _put_off(outbox, notice, now)
         return True
@@ -98,12 +98,12 @@ def _send_one(
         outcome, again = _why_not_sent(address), False
     else:
         result = channel.send(letter)
-        if rests is not None and group is not None:
-            rests.note(group, result)
+        if cooldowns is not None and group is not None:
+            cooldowns.record(group, result)
         if isinstance(result, Rejected) and result.about_connection:
             _put_off(outbox, notice, now)
             return True
-        outcome = outcome_word(result)
+        outcome = outcome_label(result)
         retryable = not isinstance(result, Accepted | OutcomeUnknown)
         final = isinstance(result, Rejected) and result.final
         again = retryable and not final and notice.attempts < ATTEMPTS_MAX
@@ -125,15 +125,15 @@ def _put_off(outbox: Outbox, notice: DueNotice, now: datetime) -> None:
         outbox.close(notice, None, PUT_OFF)
 
 
-def _letter(steps: Steps, notice: DueNotice, item: Reservation, address: str) -> Letter | None:
+def _letter(steps: DeliverySteps, notice: DueNotice, item: Reservation, address: str) -> OutboundMessage | None:
     """What is to be sent; None if it would not be true any more."""
     if notice.template == CORRECTION_NOTICE:
         is_moved = item.refund_cause == "corrected"
-        return steps.press.correction_notice(item, address, notice.written_at) if is_moved else None
+        return steps.message_factory.correction_notice(item, address, notice.written_at) if is_moved else None
     if notice.template == MOVE_NOTICE:
-        return steps.press.move_notice(item, address, notice.written_at)
+        return steps.message_factory.move_notice(item, address, notice.written_at)
     if not notice.template.startswith(ENDS_IN):
-        return None if item.occupies_use else steps.press.refund_notice(item, address, notice.written_at)
+        return None if item.occupies_use else steps.message_factory.refund_notice(item, address, notice.written_at)
     if not item.has_active_access or item.is_access_over(steps.now()):
         return None
-    return steps.press.ends_soon(item, address, int(notice.template.removeprefix(ENDS_IN)), notice.written_at)
+    return steps.message_factory.ends_soon(item, address, int(notice.template.removeprefix(ENDS_IN)), notice.written_at)

@@ -37,7 +37,7 @@ def update_log(storage: Storage, now: datetime, checkpoint_file: Path | None) ->
                 break
         try:
             sign_and_write(conn, signing_key(storage.vault.rings["master"]), now, checkpoint_file)
-        except OlderStateError as older:
-            log.error("signing a checkpoint failed: %s", older)  # noqa: TRY400 - the sentence says it all
+        except OlderStateError as error:
+            log.error("signing a checkpoint failed: %s", error)  # noqa: TRY400 - the sentence says it all
         advance(conn)
     return taken

@@ -12,7 +12,7 @@ from workers.monitoring.heartbeat import client_of
 KEY = "ledger:remembers"
 
 
-class BrokerMemory:
+class BrokerLossDetector:
     """Leaves a mark in the broker and looks whether it is still there."""
 
     def __init__(self, redis_url: str) -> None:

@@ -94,8 +94,8 @@ def main() -> int:
     """Look for the sign that the command line names."""
     try:
         found = client_of(os.environ["REDIS_URL"]).exists(heartbeat_key(sys.argv[1]))
-    except redis.RedisError as away:
-        say_error(f"the broker cannot be reached: {away}")
+    except redis.RedisError as error:
+        say_error(f"the broker cannot be reached: {error}")
         return 1
     return 0 if found else 1
 

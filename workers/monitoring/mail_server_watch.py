@@ -28,8 +28,8 @@ def why_unreachable(server: SmtpServerUrl) -> str | None:
     """Connect once without a word; None if that worked, else the system's reason."""
     try:
         socket.create_connection((server.host, server.port), CONNECT_S).close()
-    except OSError as away:
-        return away.strerror or str(away) or type(away).__name__
+    except OSError as error:
+        return error.strerror or str(error) or type(error).__name__
     return None
 
 

@@ -31,7 +31,7 @@ IDLE_S_MAX: Final = 300.0
 log = logging.getLogger(__name__)
 
 
-class Exporter:
+class MetricsServer:
     """Serves both in a thread until `close`.
 
     Args:
@@ -68,11 +68,11 @@ class Exporter:
         while not self._ending.is_set():
             try:
                 self._server = http.server.ThreadingHTTPServer(self._address, self._handler)
-            except OSError as refused:
+            except OSError as error:
                 if not told:
                     log.warning(
                         "serving /metrics on port %d failed (%s): set LEDGER_WORKER_METRICS_PORT to a free one",
-                        self._address[1], refused.strerror,
+                        self._address[1], error.strerror,
                     )  # fmt: skip
                 told = True
                 self._ending.wait(RETRY_S)
@@ -109,7 +109,7 @@ def _handler(text: Callable[[], bytes], trouble: Callable[[], str | None]) -> ty
     return Handler
 
 
-def start_exporter(settings: WorkerSettings) -> Exporter | None:
+def start_metrics_server(settings: WorkerSettings) -> MetricsServer | None:
     """Serve the metrics of this worker and its children, unless the settings say not to."""
     declare_zeroes()
     STARTED.labels("worker").set_to_current_time()
@@ -128,15 +128,15 @@ def start_exporter(settings: WorkerSettings) -> Exporter | None:
     turning, consuming = RecentFlag(TURN_S_MAX), RecentFlag(IDLE_S_MAX)
     task_received.connect(lambda **_: consuming.touch(), weak=False)
     worker_ready.connect(lambda sender, **_: sender.timer.call_repeatedly(TURN_S, turning.touch), weak=False)
-    return Exporter(
+    return MetricsServer(
         settings.worker_metrics_host,
         settings.worker_metrics_port,
         exposition,
-        lambda: trouble_of(watch.state, is_turning=turning(), is_consuming=consuming()),
+        lambda: unhealthy_reason(watch.state, is_turning=turning(), is_consuming=consuming()),
     )
 
 
-def trouble_of(broker: BrokerState, *, is_turning: bool, is_consuming: bool) -> str | None:
+def unhealthy_reason(broker: BrokerState, *, is_turning: bool, is_consuming: bool) -> str | None:
     """What keeps a worker from its work; None if nothing does.
 
     Args:

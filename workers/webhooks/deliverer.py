@@ -23,7 +23,7 @@ from projections.repositories.webhook_secrets import HookSecrets
 from projections.storage.bootstrap import Storage
 from projections.telemetry.metrics import ERRORS, WEBHOOK_DELIVERIES
 from workers.http_client.client import PinnedHttpClient
-from workers.webhooks.message import Sender, Sent
+from workers.webhooks.message import WebhookResult, WebhookSender
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ ROUNDS_PER_SEND: Final = 10
 
 
 @dataclass(slots=True)
-class Deliverer:
+class WebhookDeliverer:
     """One process's deliverer.
 
     Attributes:
@@ -51,7 +51,7 @@ class Deliverer:
     deliveries: Deliveries
     endpoints: Endpoints
     secrets: HookSecrets
-    sender: Sender
+    sender: WebhookSender
     now: Callable[[], datetime]
     chance: Callable[[], float]
     runner: UUID
@@ -63,13 +63,15 @@ class Deliverer:
     _ending: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def over(cls, storage: Storage, poster: PinnedHttpClient, chance: Callable[[], float], runner: UUID) -> "Deliverer":
+    def over(
+        cls, storage: Storage, poster: PinnedHttpClient, chance: Callable[[], float], runner: UUID
+    ) -> "WebhookDeliverer":
         """One over a database; its threads begin with their first work."""
         return cls(
             deliveries=Deliveries(storage),
             endpoints=Endpoints(storage),
             secrets=HookSecrets(storage),
-            sender=Sender(poster),
+            sender=WebhookSender(poster),
             now=storage.recorder.clock.now,
             chance=chance,
             runner=runner,
@@ -174,7 +176,7 @@ class Deliverer:
             log.warning("a webhook endpoint was disabled", extra={"action": "webhook", "reason": why})
         return False
 
-    def _tried(self, one: DueDelivery, what: Sent, now: datetime) -> Tried:
+    def _tried(self, one: DueDelivery, what: WebhookResult, now: datetime) -> Tried:
         known = (what.outcome, what.status, what.ms)
         if what.is_taken:
             WEBHOOK_DELIVERIES.labels("delivered").inc()
@@ -183,7 +185,7 @@ class Deliverer:
         WEBHOOK_DELIVERIES.labels("failed" if again is None else "retried").inc()
         return Tried(one.delivery_id, "failed" if again is None else "pending", again, now, *known)
 
-    def _judged(self, standing: Standing, sent: Sequence[Sent], now: datetime) -> Note:
+    def _judged(self, standing: Standing, sent: Sequence[WebhookResult], now: datetime) -> Note:
         """One that took a message is well; one that is away, or asks for it, is left alone for a while."""
         asked_s = max((what.asked_s or 0.0 for what in sent), default=0.0)
         is_well = any(what.is_taken for what in sent)

@@ -22,7 +22,7 @@ GONE, THROTTLED = 410, 429
 UNAVAILABLE: Final = 503
 
 
-class Sent(NamedTuple):
+class WebhookResult(NamedTuple):
     """What became of one try.
 
     Attributes:
@@ -61,21 +61,21 @@ class EventEnvelope(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class WebhookSender:
     """Sends messages; for any number of threads."""
 
     poster: PinnedHttpClient
 
-    def send(self, url: str, secrets: Sequence[str], one: DueDelivery, now: datetime) -> Sent:
+    def send(self, url: str, secrets: Sequence[str], one: DueDelivery, now: datetime) -> WebhookResult:
         """Send a message about an event."""
         return self._post(url, secrets, f"msg_{one.delivery_id.hex}", render_message(one), now)
 
-    def test(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> Sent:
+    def test(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> WebhookResult:
         """Send a message about nothing."""
         body = msgspec.json.encode({"type": TEST_TYPE, "timestamp": now, "data": {}})
         return self._post(url, secrets, f"msg_{delivery_id.hex}", body, now)
 
-    def _post(self, url: str, secrets: Sequence[str], message_id: str, body: bytes, now: datetime) -> Sent:
+    def _post(self, url: str, secrets: Sequence[str], message_id: str, body: bytes, now: datetime) -> WebhookResult:
         began = time.perf_counter()
         status, asked_s = None, None
         try:
@@ -91,7 +91,9 @@ class Sender:
             outcome = unanswered.cause
         seconds = time.perf_counter() - began
         WEBHOOK_SECONDS.observe(seconds)
-        return Sent(outcome, status, int(seconds * 1000), asked_s if outcome in {"throttled", "server_error"} else None)
+        return WebhookResult(
+            outcome, status, int(seconds * 1000), asked_s if outcome in {"throttled", "server_error"} else None
+        )
 
 
 def render_message(one: DueDelivery) -> bytes:

@@ -13,14 +13,14 @@ MAIL = "mail"
 """What stands for the URL of a group whose invitations are mailed."""
 
 
-class ChannelMade(NamedTuple):
+class CreatedChannel(NamedTuple):
     """A channel, and its secret if it is new: it is shown once."""
 
     channel_id: UUID
     secret: str | None
 
 
-def post_to_channel(action: Action, group: str, url: str) -> ChannelMade:
+def post_to_channel(action: Action, group: str, url: str) -> CreatedChannel:
     """Post a group's invitations to an external system from now on.
 
     Args:
@@ -30,9 +30,9 @@ def post_to_channel(action: Action, group: str, url: str) -> ChannelMade:
     """
     channels, ids = Channels(action.storage), (action.new_id(), action.new_id())
 
-    def change(record: Recorder) -> ChannelMade:
+    def change(record: Recorder) -> CreatedChannel:
         before = _url_of(action, group)
-        made = ChannelMade(*channels.turn_on(group, url, *ids, action.now))
+        made = CreatedChannel(*channels.turn_on(group, url, *ids, action.now))
         details = changed(url=(before, url)) or told(url=url)
         record("changed_channel", made.channel_id, f"{told(group=group)}; {details}")
         return made

@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 
 from api.web.admin import api_keys, batches, code_import, codes, context, export, groups, issue, staff, webhooks
-from api.web.admin.context import Office, PostRoom
+from api.web.admin.context import MailPreviewer, Office
 
-__all__ = ["Office", "PostRoom", "build_admin"]
+__all__ = ["MailPreviewer", "Office", "build_admin"]
 
 
 def build_admin() -> APIRouter:

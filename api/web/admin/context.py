@@ -12,7 +12,7 @@ from api.use_cases.administration.webhooks import HookPost
 from api.use_cases.services import Services
 from api.web.staff_auth.sessions import Admin, SupportRoute
 from api.web.support import Desk
-from domain.ports import Letter, Outcome
+from domain.ports import OutboundMessage, Outcome
 from projections.read_models.code_list import CodeList
 from projections.repositories.api_keys import ApiKeys
 from projections.repositories.groups import Groups
@@ -36,13 +36,13 @@ class LetterView(Protocol):
         """The HTML part, a page of its own."""
 
 
-class PostRoom(HookPost, Protocol):
+class MailPreviewer(HookPost, Protocol):
     """Writes letters and sends single ones at once; sends tests to webhook endpoints."""
 
-    def preview(self, letter: Letter) -> LetterView:
+    def preview(self, letter: OutboundMessage) -> LetterView:
         """The letter as it would arrive."""
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Send one letter now, in the calling thread; for as long as the channel's time-out at most."""
 
 
@@ -52,7 +52,7 @@ class Office:
 
     services: Services
     desk: Desk
-    post: PostRoom
+    post: MailPreviewer
     runner: BatchRunner
     batches: Batches
     codes: CodeList
@@ -61,7 +61,7 @@ class Office:
     accounts: StaffAccountRepository
 
     @classmethod
-    def over(cls, services: Services, desk: Desk, post: PostRoom) -> "Office":
+    def over(cls, services: Services, desk: Desk, post: MailPreviewer) -> "Office":
         """An office over the services of a started application; its runner works from now on."""
         storage = services.storage
         batches, codes = Batches(storage), CodeList(storage)

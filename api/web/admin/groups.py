@@ -17,7 +17,7 @@ from api.web.admin.forms import NAME_LENGTH_MAX, Fields, admin_page, gone_to
 from api.web.admin.group_channel import change_channel, channel_view, renew_channel_secret
 from api.web.security_headers import MAIL_POLICY, security_headers
 from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
-from domain.ports import Accepted, Language, Letter, Outcome, Rejected, RetryLater
+from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, RetryLater
 from domain.values.group_name import group_name_error
 from domain.values.identifiers import EmailAddress, MalformedEmailError
 from projections.repositories.groups import Group, InvitationTexts
@@ -202,11 +202,11 @@ async def _group(office: Office, name: str) -> Group:
     return replace(found or Group(name=name), takes_rebinds=takes_rebinds)
 
 
-def _letter(office: Office, group: Group, language: Language, recipient: str) -> Letter:
+def _letter(office: Office, group: Group, language: Language, recipient: str) -> OutboundMessage:
     """The invitation as a member would get it; the link leads to the redeem page, for nothing was reserved."""
     services, words = office.services, group.words(language)
     test_id = services.new_id()
-    return Letter(
+    return OutboundMessage(
         reservation_id=test_id,
         template="invite",
         message_id=f"<{test_id}.test@{services.settings.mail_from.rpartition('@')[2].strip('> ') or 'localhost'}>",

@@ -14,7 +14,7 @@ _ADDRESS = re.compile(r"[!#-'*+\-./0-9=?A-Z^-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class MailFrom:
     """Who letters come from.
 
     Attributes:
@@ -26,7 +26,7 @@ class Sender:
     header: str
 
     @classmethod
-    def parse(cls, mail_from: str) -> "Sender":
+    def parse(cls, mail_from: str) -> "MailFrom":
         """Read `address` or `Name <address>`; an international domain becomes its A-label.
 
         Raises:

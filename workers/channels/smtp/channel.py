@@ -8,14 +8,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from domain.ports import Accepted, Letter, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, Removal, RemovalOutcome
+from domain.ports import (
+    Accepted,
+    NotifiedOnly,
+    OutboundMessage,
+    Outcome,
+    OutcomeUnknown,
+    Rejected,
+    Removal,
+    RemovalOutcome,
+)
 from domain.values.identifiers import MalformedEmailError
-from workers.channels.mail_message import letter_bytes
-from workers.channels.smtp.addresses import Sender, envelope_address
+from workers.channels.mail_message import message_bytes
+from workers.channels.smtp.addresses import MailFrom, envelope_address
 from workers.channels.smtp.connect import Connector, RefusedError
 from workers.channels.smtp.connection import SmtpConnection, WireError
 from workers.channels.smtp.connection_pool import ConnectionPool
-from workers.channels.smtp.reply_codes import is_negative, is_positive, refused_letter
+from workers.channels.smtp.reply_codes import is_negative, is_positive, refused_message
 from workers.channels.smtp.server_url import SmtpServerUrl
 
 PROBE_SHARE = 0.25
@@ -62,7 +71,7 @@ class SmtpChannel:
         self,
         server: SmtpServerUrl,
         *,
-        sender: Sender,
+        sender: MailFrom,
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
         connections: ConnectionPool | None = None,
@@ -73,7 +82,7 @@ class SmtpChannel:
         self._clock = clock
         self._connections = connections or ConnectionPool(Connector.to(server, clock), 1)
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: OutboundMessage) -> Outcome:
         """Send one letter within the channel's time, however the server behaves."""
         # Of everything before the content; what content and answer have is added when they begin.
         deadline = self._clock() + self._timeout_s * (1 - ANSWER_SHARE)
@@ -100,12 +109,12 @@ class SmtpChannel:
         """Say goodbye to the server on connections that no thread uses."""
         self._connections.drop_idle()
 
-    def _parcel(self, letter: Letter) -> _Envelope:
+    def _parcel(self, letter: OutboundMessage) -> _Envelope:
         try:
             recipient = envelope_address(letter.recipient)
         except MalformedEmailError:
             raise RefusedError(self._bad_address()) from None
-        return _Envelope(recipient, letter_bytes(letter, self._sender.header, recipient))
+        return _Envelope(recipient, message_bytes(letter, self._sender.header, recipient))
 
     # --- One letter ---
 
@@ -153,21 +162,21 @@ class SmtpChannel:
         wire.deadline = deadline
         if not is_positive(reply):
             # 421 may have been said before MAIL was: no server has to wait with it (RFC 5321 3.8).
-            return refused_letter(server, reply, about_connection=reply[0] == CLOSING)
+            return refused_message(server, reply, about_connection=reply[0] == CLOSING)
         wire.mail_accepted = True
         wire.command_encoding = "utf-8" if parcel.needs_utf8 else "ascii"
         reply = wire.docmd("RCPT", f"TO:<{parcel.recipient}>")
         if not is_positive(reply):
-            return refused_letter(server, reply, about_recipient=True)
+            return refused_message(server, reply, about_recipient=True)
         reply = wire.docmd("DATA")
         if reply[0] != START_CONTENT:
-            return refused_letter(server, reply)
+            return refused_message(server, reply)
         wire.deadline = deadline + self._timeout_s * ANSWER_SHARE
         reply = wire.send_data(parcel.content)
         if is_positive(reply):
             return Accepted(server=server, reply_code=reply[0])
         if is_negative(reply):
-            return refused_letter(server, reply)
+            return refused_message(server, reply)
         return OutcomeUnknown(server=server, cause="bad_reply")
 
     # --- Outcomes without a reply ---

@@ -63,7 +63,7 @@ class ConnectionPool:
         self._closer: threading.Thread | None = None
         report(connections_max, 0)
 
-    def room(self) -> int:
+    def capacity(self) -> int:
         """Tell how many messages can be sent at a time; 0 while the server is left alone."""
         with self._changed:
             now = self._clock()

@@ -48,7 +48,7 @@ def refused_login(server: str, reply: Reply) -> Rejected:
     return _rejected(server, reply, reason, final=False, about_connection=True)
 
 
-def refused_letter(
+def refused_message(
     server: str, reply: Reply, *, about_recipient: bool = False, about_connection: bool = False
 ) -> Rejected:
     """MAIL, RCPT, DATA or the content was refused.

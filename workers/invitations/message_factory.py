@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.model.reservation import Reservation
-from domain.ports import Language, Letter, Template
+from domain.ports import Language, OutboundMessage, Template
 from domain.values.link_token import DeliveryRef, link_token, message_id
 from domain.values.trace_ids import is_trace_id
 
@@ -25,7 +25,7 @@ def _shown_id(item: Reservation) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class NotificationFactory:
+class MessageFactory:
     """Makes letters from reservations.
 
     Attributes:
@@ -40,11 +40,11 @@ class NotificationFactory:
     mail_domain: str
     words: GroupTexts = default_texts
 
-    def invitation(self, item: Reservation, recipient: str) -> Letter:
+    def invitation(self, item: Reservation, recipient: str) -> OutboundMessage:
         """The invitation of a reservation's newest delivery."""
         delivery = DeliveryRef(item.reservation_id, item.delivery)
         subject, text = self.words(item.group, item.language) if item.group else ("", "")
-        return Letter(
+        return OutboundMessage(
             reservation_id=item.reservation_id,
             template="invite",
             message_id=message_id(delivery, self.mail_domain),
@@ -59,9 +59,9 @@ class NotificationFactory:
             delivery=item.delivery,
         )
 
-    def ends_soon(self, item: Reservation, recipient: str, days: int, written_at: datetime) -> Letter:
+    def ends_soon(self, item: Reservation, recipient: str, days: int, written_at: datetime) -> OutboundMessage:
         """What tells a person, so many days before, that their access ends."""
-        return Letter(
+        return OutboundMessage(
             reservation_id=item.reservation_id,
             template="ends_soon",
             message_id=f"<{item.reservation_id}.ends-in-{days}@{self.mail_domain}>",
@@ -74,10 +74,10 @@ class NotificationFactory:
             ends_at=item.access_ends_at,
         )
 
-    def farewell(self, item: Reservation, recipient: str) -> Letter:
+    def farewell(self, item: Reservation, recipient: str) -> OutboundMessage:
         """What tells a person that their access has ended."""
         ended_at = item.access.ended_at if item.access else None
-        return Letter(
+        return OutboundMessage(
             reservation_id=item.reservation_id,
             template="farewell",
             message_id=f"<{item.reservation_id}.ended@{self.mail_domain}>",
@@ -90,9 +90,9 @@ class NotificationFactory:
             ends_at=item.access_ends_at,
         )
 
-    def refund_notice(self, item: Reservation, recipient: str, written_at: datetime) -> Letter:
+    def refund_notice(self, item: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
         """The notice that nothing was sent and nothing was used; of a rebind, that the access stays as it is."""
-        return Letter(
+        return OutboundMessage(
             reservation_id=item.reservation_id,
             template="refund_notice" if item.is_use else "rebind_notice",
             message_id=f"<{item.reservation_id}.refund@{self.mail_domain}>",
@@ -104,18 +104,18 @@ class NotificationFactory:
             request_id=_shown_id(item),
         )
 
-    def correction_notice(self, item: Reservation, recipient: str, written_at: datetime) -> Letter:
+    def correction_notice(self, item: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
         """Return the notice to the old address that its invitation was moved to another one."""
         return self._notice(item, recipient, written_at, "correction_notice", "corrected")
 
-    def move_notice(self, item: Reservation, recipient: str, written_at: datetime) -> Letter:
+    def move_notice(self, item: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
         """Return the notice that the access of this reservation was moved to another group."""
         return self._notice(item, recipient, written_at, "move_notice", "moved")
 
     def _notice(
         self, item: Reservation, recipient: str, written_at: datetime, template: Template, about: str
-    ) -> Letter:
-        return Letter(
+    ) -> OutboundMessage:
+        return OutboundMessage(
             reservation_id=item.reservation_id,
             template=template,
             message_id=f"<{item.reservation_id}.{about}@{self.mail_domain}>",
@@ -128,12 +128,12 @@ class NotificationFactory:
         )
 
 
-def create_factory(
+def create_message_factory(
     secret_key: str, public_url: str, mail_from: str, words: GroupTexts = default_texts
-) -> NotificationFactory:
+) -> MessageFactory:
     """A press from settings; the Message-ID's domain is that of the sender's address."""
     domain = mail_from.rpartition("@")[2].strip("> ") or "localhost"
-    return NotificationFactory(secret_key.encode(), public_url.rstrip("/"), domain, words)
+    return MessageFactory(secret_key.encode(), public_url.rstrip("/"), domain, words)
 
 
 def reservation_ids(texts: list[str]) -> list[UUID]:
