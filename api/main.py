@@ -45,7 +45,7 @@ from api.web.public import api_reference, build_pages, error_page, mount_static,
 from api.web.public.use_case_adapter import page_deps
 from api.web.support import Desk, SignInGate, build_support
 from api.web.support.dashboard import Dashboard
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import SilentWriterWatch
 from projections.monitoring.disk import DiskNumbers
@@ -215,8 +215,8 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
 def forget_again(storage: Storage, settings: ApiSettings) -> None:
     """A restored backup knows people again who asked to be forgotten; it must not for longer than a start takes."""
 
-    def context() -> Context:
-        return Context(now=storage.recorder.clock.now(), actor="operator", actor_id="start")
+    def context() -> CommandContext:
+        return CommandContext(now=storage.recorder.clock.now(), actor="operator", actor_id="start")
 
     number = Forgetting(storage, ErasedIdsFile(settings.forgotten), context, RANDOM.uuid).forget_again()
     if number:

@@ -12,21 +12,21 @@ from uuid import UUID
 from eventsourcing.application import Application
 from eventsourcing.utils import EnvType
 
-from domain.command_bus import Command, Result, decide
+from domain.command_bus import Command, Result, handle
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
 from domain.working_set import Recorded, WorkingSet
 
 T = TypeVar("T")
-Steps = Generator[None, None, T]
+PipelineSteps = Generator[None, None, T]
 """Work that steps aside where the store may still be busy with an answer; going on at once only means to wait there."""
 
 
-def finish(steps: Steps[T]) -> T:
+def run_to_completion(execute_steps: PipelineSteps[T]) -> T:
     """Do work in one go, waiting wherever it steps aside."""
     while True:
         try:
-            next(steps)
+            next(execute_steps)
         except StopIteration as end:
             return cast("T", end.value)
 
@@ -34,11 +34,13 @@ def finish(steps: Steps[T]) -> T:
 class UnitOfWork(Protocol):
     """One transaction around one batch."""
 
-    def load(self, commands: Sequence[Command]) -> Steps[WorkingSet]:
+    def load(self, commands: Sequence[Command]) -> PipelineSteps[WorkingSet]:
         """Lock what the commands touch, in sorted order, and read it."""
 
-    def save(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
-        """Append the book's new events and bring the read models along, in the same transaction."""
+    def save(
+        self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+    ) -> PipelineSteps[None]:
+        """Append the working set's new events and bring the read models along, in the same transaction."""
 
 
 class LedgerRecorder(Protocol):
@@ -55,7 +57,7 @@ class LedgerRecorder(Protocol):
         """
 
 
-class Foreseen(NamedTuple):
+class CommandPreview(NamedTuple):
     """What a command would do: its result and events, and the codes before and after."""
 
     result: Result
@@ -65,9 +67,9 @@ class Foreseen(NamedTuple):
 
 
 class _RollbackWithPreview(Exception):  # noqa: N818 - no fault: it leaves a transaction so that it is rolled back
-    def __init__(self, foreseen: Foreseen) -> None:
+    def __init__(self, preview: CommandPreview) -> None:
         super().__init__()
-        self.foreseen = foreseen
+        self.preview = preview
 
 
 class RedemptionLedger(Application[UUID]):
@@ -94,11 +96,11 @@ class RedemptionLedger(Application[UUID]):
         """
         results: list[Result] = []
         for attempt in cast("LedgerRecorder", self.recorder).attempts():
-            with attempt as work:
-                results = finish(self.steps(work, commands))
+            with attempt as uow:
+                results = run_to_completion(self.execute_steps(uow, commands))
         return results
 
-    def foresee(self, command: Command) -> "Foreseen":
+    def preview(self, command: Command) -> "CommandPreview":
         """Decide a command as it would be now, and leave everything as it is.
 
         Raises:
@@ -106,22 +108,24 @@ class RedemptionLedger(Application[UUID]):
         """
         for attempt in cast("LedgerRecorder", self.recorder).attempts():
             try:
-                with attempt as work:
-                    self._look(work, command)
-            except _RollbackWithPreview as seen:
-                return seen.foreseen
+                with attempt as uow:
+                    self._preview_in(uow, command)
+            except _RollbackWithPreview as rollback:
+                return rollback.preview
         raise AssertionError("a recorder gives at least one try, or raises")
 
-    def _look(self, work: UnitOfWork, command: Command) -> NoReturn:
+    def _preview_in(self, uow: UnitOfWork, command: Command) -> NoReturn:
         """Leave the transaction by an exception: it must not be committed, nor its states be kept."""
-        book = finish(work.load([command]))
-        before = dict(book.codes)
-        result = decide(command, book, self.policy)
-        raise _RollbackWithPreview(Foreseen(result, list(book.new_events), before, dict(book.codes)))
+        working_set = run_to_completion(uow.load([command]))
+        before = dict(working_set.codes)
+        result = handle(command, working_set, self.policy)
+        raise _RollbackWithPreview(
+            CommandPreview(result, list(working_set.new_events), before, dict(working_set.codes))
+        )
 
-    def steps(self, work: UnitOfWork, commands: Sequence[Command]) -> Steps[list[Result]]:
+    def execute_steps(self, uow: UnitOfWork, commands: Sequence[Command]) -> PipelineSteps[list[Result]]:
         """What `execute` does in one transaction, for callers that have other things to do meanwhile."""
-        book = yield from work.load(commands)
-        results = [decide(command, book, self.policy) for command in commands]
-        yield from work.save(book, commands, results)
+        working_set = yield from uow.load(commands)
+        results = [handle(command, working_set, self.policy) for command in commands]
+        yield from uow.save(working_set, commands, results)
         return results

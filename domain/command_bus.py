@@ -1,39 +1,44 @@
-"""From one command to one result: find its decision, fold its events into the book, turn a refusal into an answer."""
+"""From one command to one result: run its handler and fold the new events in; a refusal becomes a result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from domain.commands.access.end_on_refund import released
-from domain.commands.access.rebind import RebindReservation, RequestRebind, rebind, request_rebind
-from domain.commands.access.record_removal import RecordExternalRemoval, record_removal
+from domain.commands.access.end_on_refund import release_waiting_invitations
+from domain.commands.access.rebind import RebindReservation, RequestRebind, rebind_reservation, request_rebind
+from domain.commands.access.record_removal import RecordExternalRemoval, record_external_removal
 from domain.commands.access.settle_access import (
     RecordRemovalOutcome,
     SettleAccess,
-    record_revocation,
-    replaced_by,
+    end_replaced_access,
+    record_removal_outcome,
     settle_access,
 )
 from domain.commands.add_note import NoteOnCode, NoteOnReservation, note_on_code, note_on_reservation
 from domain.commands.code.change_terms import ChangeTerms, change_terms
 from domain.commands.code.import_code import ImportCode, import_code
-from domain.commands.code.issue import IssueCode, issue
+from domain.commands.code.issue import IssueCode, issue_code
 from domain.commands.code.pause import PauseCode, ResumeCode, pause_or_resume
-from domain.commands.code.revoke import ContinueRevocation, RevokeCode, revoke, settle_revoked
+from domain.commands.code.revoke import ContinueRevocation, RevokeCode, continue_revocation, revoke_code
 from domain.commands.context import Decision
-from domain.commands.delivery.accept_invite import AcceptInvite, accept
-from domain.commands.delivery.claim_attempt import ClaimAttempt, claim
+from domain.commands.delivery.accept_invite import AcceptInvite, accept_invite
+from domain.commands.delivery.claim_attempt import ClaimAttempt, claim_attempt
 from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
 from domain.commands.delivery.record_outcome import RecordOutcome, record_outcome
-from domain.commands.invitation_limits import limit_on
-from domain.commands.reservation.cancel import CancelReservation, cancel
-from domain.commands.reservation.close_for_erasure import CloseForErasure, close_for_forgetting
+from domain.commands.invitation_limits import find_invitation_limit
+from domain.commands.reservation.cancel import CancelReservation, cancel_reservation
+from domain.commands.reservation.close_for_erasure import CloseForErasure, close_for_erasure
 from domain.commands.reservation.correct_recipient import CorrectRecipient, correct_recipient
-from domain.commands.reservation.refund import RefundReservation, refund
+from domain.commands.reservation.refund import RefundReservation, refund_reservation
 from domain.commands.reservation.request_resend import RequestResend, request_resend
-from domain.commands.reservation.reserve import ReserveUse, reserve
-from domain.commands.reservation.resolve_case import RefundAfterOutage, ResolveReservation, refund_after_outage, resolve
+from domain.commands.reservation.reserve import ReserveUse, reserve_use
+from domain.commands.reservation.resolve_case import (
+    RefundAfterOutage,
+    ResolveReservation,
+    refund_after_outage,
+    resolve_reservation,
+)
 from domain.commands.reservation.settle_due import SettleDue, settle_due
 from domain.errors import Refusal
 from domain.model.redeem_code import RedeemCode
@@ -72,7 +77,7 @@ NewCode = IssueCode | ImportCode
 Command = NewCode | ReserveUse | RequestRebind | CodeCommand | ReservationCommand
 
 
-class Done(Struct, frozen=True, kw_only=True):
+class CommandResult(Struct, frozen=True, kw_only=True):
     """What a command led to: states as of the end of that command.
 
     Attributes:
@@ -85,7 +90,7 @@ class Done(Struct, frozen=True, kw_only=True):
     reservation: Reservation | None
     changed: bool
 
-    def about(self) -> Reservation:
+    def require_reservation(self) -> Reservation:
         """The reservation of a command that is about one.
 
         Raises:
@@ -96,47 +101,47 @@ class Done(Struct, frozen=True, kw_only=True):
         return self.reservation
 
 
-Result = Done | Refusal
+Result = CommandResult | Refusal
 
 
-def decide(command: Command, book: WorkingSet, policy: Policy) -> Result:
-    """Decide one command; its events are in the book afterwards, those of some refusals too.
+def handle(command: Command, working_set: WorkingSet, policy: Policy) -> Result:
+    """Decide one command; its events are in the working set afterwards, those of some refusals too.
 
     Raises:
-        AssertionError: An invariant would break; nothing of the batch may be committed.
+        InvariantViolationError: An invariant would break; nothing of the batch may be committed.
     """
     try:
-        decision = _decision(command, book, policy)
+        decision = _decision(command, working_set, policy)
     except Refusal as refusal:
         return refusal
     if decision.events:
-        if command.context.waits is not None and (limited := _limited(command, decision, book)) is not None:
-            return limited
-        _record(decision, book, policy)
+        if command.context.waits is not None and (limit := _find_limit(command, decision, working_set)) is not None:
+            return limit
+        _record(decision, working_set, policy)
         if decision.refusal is None:
             for draft in recipient_drafts_in(command):
-                book.adopt(draft)
+                working_set.register_new_recipient(draft)
     if decision.refusal is not None:
         return decision.refusal
     reservation_id = decision.reservation_id
     if isinstance(command, ReserveUse) and command.key is not None and reservation_id is not None:
-        book.remember(command.key.scope_digest, RememberedKey(command.key.body_digest, reservation_id))
-    return Done(
-        code=book.codes[decision.code_id],
-        reservation=None if reservation_id is None else book.reservations[reservation_id],
+        working_set.remember(command.key.scope_digest, RememberedKey(command.key.body_digest, reservation_id))
+    return CommandResult(
+        code=working_set.codes[decision.code_id],
+        reservation=None if reservation_id is None else working_set.reservations[reservation_id],
         changed=bool(decision.events),
     )
 
 
-def _limited(command: Command, decision: Decision, book: WorkingSet) -> Refusal | None:
-    return limit_on(decision.events, command.context, book.codes.get(decision.code_id))
+def _find_limit(command: Command, decision: Decision, working_set: WorkingSet) -> Refusal | None:
+    return find_invitation_limit(decision.events, command.context, working_set.codes.get(decision.code_id))
 
 
-def _record(decision: Decision, book: WorkingSet, policy: Policy) -> None:
+def _record(decision: Decision, working_set: WorkingSet, policy: Policy) -> None:
     """Fold a decision's events in, and what follows from them: a former access ends, or an invitation is released."""
-    events = [*decision.events, *replaced_by(decision.events, book)]
-    book.record(decision.code_id, events)
-    book.record(decision.code_id, released(events, book, policy))
+    events = [*decision.events, *end_replaced_access(decision.events, working_set)]
+    working_set.record(decision.code_id, events)
+    working_set.record(decision.code_id, release_waiting_invitations(events, working_set, policy))
 
 
 def recipient_drafts_in(command: Command) -> Sequence[RecipientDraft]:
@@ -151,45 +156,45 @@ def recipient_drafts_in(command: Command) -> Sequence[RecipientDraft]:
             return ()
 
 
-def _decision(command: Command, book: WorkingSet, policy: Policy) -> Decision:
-    return HANDLERS[type(command)](command, book, policy)
+def _decision(command: Command, working_set: WorkingSet, policy: Policy) -> Decision:
+    return HANDLERS[type(command)](command, working_set, policy)
 
 
-Decide = Callable[[Any, WorkingSet, Policy], Decision]
+Handler = Callable[[Any, WorkingSet, Policy], Decision]
 
 
-def ignoring_policy(decision: Callable[[Any, WorkingSet], Decision]) -> Decide:
+def ignoring_policy(decision: Callable[[Any, WorkingSet], Decision]) -> Handler:
     """A decision that no number of the operator's bears on."""
-    return lambda command, book, _: decision(command, book)
+    return lambda command, working_set, _: decision(command, working_set)
 
 
-HANDLERS: Mapping[type[Command], Decide] = {
-    IssueCode: ignoring_policy(issue),
+HANDLERS: Mapping[type[Command], Handler] = {
+    IssueCode: ignoring_policy(issue_code),
     ImportCode: ignoring_policy(import_code),
-    ReserveUse: reserve,
-    ClaimAttempt: claim,
+    ReserveUse: reserve_use,
+    ClaimAttempt: claim_attempt,
     RecordOutcome: record_outcome,
     SettleDue: settle_due,
-    RefundReservation: refund,
-    AcceptInvite: ignoring_policy(accept),
+    RefundReservation: refund_reservation,
+    AcceptInvite: ignoring_policy(accept_invite),
     RecordBounce: ignoring_policy(record_bounce),
-    RecordExternalRemoval: ignoring_policy(record_removal),
-    ResolveReservation: resolve,
+    RecordExternalRemoval: ignoring_policy(record_external_removal),
+    ResolveReservation: resolve_reservation,
     RefundAfterOutage: ignoring_policy(refund_after_outage),
-    CloseForErasure: close_for_forgetting,
-    CancelReservation: cancel,
+    CloseForErasure: close_for_erasure,
+    CancelReservation: cancel_reservation,
     CorrectRecipient: correct_recipient,
     RequestResend: request_resend,
     RequestRebind: request_rebind,
-    RebindReservation: rebind,
+    RebindReservation: rebind_reservation,
     SettleAccess: ignoring_policy(settle_access),
-    RecordRemovalOutcome: record_revocation,
+    RecordRemovalOutcome: record_removal_outcome,
     NoteOnReservation: ignoring_policy(note_on_reservation),
     NoteOnCode: ignoring_policy(note_on_code),
     PauseCode: ignoring_policy(pause_or_resume),
     ResumeCode: ignoring_policy(pause_or_resume),
     ChangeTerms: ignoring_policy(change_terms),
-    RevokeCode: revoke,
-    ContinueRevocation: settle_revoked,
+    RevokeCode: revoke_code,
+    ContinueRevocation: continue_revocation,
 }
 """Every kind of command has its decision; a test compares this with `Command`."""

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.events import CodeIssued, Event, ReservationEvent, ReservationStarted
-from domain.model import redeem_code, reservation
+from domain.errors import NoSuchCode, ReservationUnknown
+from domain.events import Event, ReservationEvent
 from domain.model.invariants import check_balance, check_transition
-from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation
+from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.model.reservation import Reservation, evolve_reservation
 from domain.ports import RecipientDraft
 
 
@@ -51,29 +51,45 @@ class WorkingSet:
         self._by_code: dict[UUID, list[UUID]] = {}
         self._by_person: dict[tuple[UUID, UUID], list[UUID]] = {}
 
-    def hold(self, item: Reservation) -> None:
+    def add_reservation(self, reservation: Reservation) -> None:
         """Take in a reservation that the store found."""
-        if item.reservation_id not in self.reservations:
-            self._by_code.setdefault(item.code_id, []).append(item.reservation_id)
-            self._by_person.setdefault((item.code_id, item.recipient_id), []).append(item.reservation_id)
-        self.reservations[item.reservation_id] = item
+        if reservation.reservation_id not in self.reservations:
+            self._by_code.setdefault(reservation.code_id, []).append(reservation.reservation_id)
+            self._by_person.setdefault((reservation.code_id, reservation.recipient_id), []).append(
+                reservation.reservation_id
+            )
+        self.reservations[reservation.reservation_id] = reservation
+
+    def code(self, code_id: UUID) -> RedeemCode:
+        """Return a code by its id.
+
+        Raises:
+            NoSuchCode: There is no such code.
+        """
+        if (code := self.codes.get(code_id)) is None:
+            raise NoSuchCode
+        return code
+
+    def reservation(self, reservation_id: UUID) -> Reservation:
+        """Return a reservation by its id.
+
+        Raises:
+            ReservationUnknown: There is no such reservation.
+        """
+        if (reservation := self.reservations.get(reservation_id)) is None:
+            raise ReservationUnknown
+        return reservation
 
     def record(self, code_id: UUID, events: Sequence[Event]) -> None:
         """Fold new events of one stream in and keep them for the store.
 
         Raises:
-            AssertionError: They would break an invariant of the code's balance; the batch must not commit.
+            InvariantViolationError: They would break an invariant; the batch must not commit.
         """
         for event in events:
-            code = self.codes.get(code_id)
-            version = code.version + 1 if code else 1
-            if isinstance(event, CodeIssued):
-                code = redeem_code.opened(code_id, version, event)
-            elif code is not None:
-                code = redeem_code.evolve(code, version, event)
-            else:
-                message = f"{type(event).__name__} can't begin a stream"
-                raise AssertionError(message)
+            before = self.codes.get(code_id)
+            version = before.version + 1 if before else 1
+            code = evolve_code(before, code_id, version, event)
             if isinstance(event, ReservationEvent):
                 self._record_reservation(code_id, version, event)
             self.codes[code_id] = check_balance(code)
@@ -87,7 +103,7 @@ class WorkingSet:
                 return known
         return draft.new_id
 
-    def adopt(self, draft: RecipientDraft) -> None:
+    def register_new_recipient(self, draft: RecipientDraft) -> None:
         """Keep a person for the vault, if it does not know them yet. Only for accepted commands."""
         if not any(digest in self.recipient_ids for digest in draft.digests):
             self.recipient_ids[draft.digests[0]] = draft.new_id
@@ -104,26 +120,33 @@ class WorkingSet:
                 return known
         return None
 
-    def of_recipient(self, code_id: UUID, recipient_id: UUID) -> list[Reservation]:
+    def reservations_of(self, code_id: UUID, recipient_id: UUID) -> list[Reservation]:
         """What is known of one person's reservations on a code, oldest first."""
-        found = [self.reservations[key] for key in self._by_person.get((code_id, recipient_id), ())]
-        return sorted(found, key=lambda item: item.versions[0])
+        reservations = [self.reservations[key] for key in self._by_person.get((code_id, recipient_id), ())]
+        return sorted(reservations, key=lambda reservation: reservation.versions[0])
 
     def overdue(self, code_id: UUID, now: datetime) -> list[Reservation]:
         """Held uses of a code that a command may give back on its way, oldest deadline first."""
-        found = (self.reservations[key] for key in self._by_code.get(code_id, ()))
-        overdue = (item for item in found if item.is_use and item.is_overdue(now))
-        return sorted(overdue, key=lambda item: item.deadline)
+        reservations = (self.reservations[key] for key in self._by_code.get(code_id, ()))
+        overdue = (reservation for reservation in reservations if reservation.is_use and reservation.is_overdue(now))
+        return sorted(overdue, key=lambda reservation: reservation.deadline)
 
-    def live(self, code_id: UUID) -> list[Reservation]:
+    def pending_reservations(self, code_id: UUID) -> list[Reservation]:
         """What is known of a code's live reservations, oldest deadline first."""
-        found = (self.reservations[key] for key in self._by_code.get(code_id, ()))
-        return sorted((item for item in found if item.is_live), key=lambda item: (item.deadline, item.versions))
+        reservations = (self.reservations[key] for key in self._by_code.get(code_id, ()))
+        return sorted(
+            (reservation for reservation in reservations if reservation.is_live),
+            key=lambda reservation: (reservation.deadline, reservation.versions),
+        )
 
-    def moves(self, item: Reservation) -> list[Reservation]:
+    def moves(self, reservation: Reservation) -> list[Reservation]:
         """What is known of live and sent rebinds that move a reservation's access, oldest first."""
-        mine = self.of_recipient(item.code_id, item.recipient_id)
-        return [other for other in mine if other.follows == item.reservation_id and is_active_rebind(other)]
+        own_reservations = self.reservations_of(reservation.code_id, reservation.recipient_id)
+        return [
+            other
+            for other in own_reservations
+            if other.follows == reservation.reservation_id and is_active_rebind(other)
+        ]
 
     def has_text(self, text_id: UUID) -> bool:
         """Whether a free text is kept already, or will be with this batch."""
@@ -132,8 +155,12 @@ class WorkingSet:
 
     def earliest_deadline(self, code_id: UUID, now: datetime) -> datetime | None:
         """The first deadline still ahead of the held uses of a code."""
-        found = (self.reservations[key] for key in self._by_code.get(code_id, ()))
-        known = [item.deadline for item in found if item.is_use and item.is_live and item.deadline > now]
+        reservations = (self.reservations[key] for key in self._by_code.get(code_id, ()))
+        known = [
+            reservation.deadline
+            for reservation in reservations
+            if reservation.is_use and reservation.is_live and reservation.deadline > now
+        ]
         if (stored := self.earliest_deadlines.get(code_id)) is not None and stored > now:
             known.append(stored)
         return min(known, default=None)
@@ -146,15 +173,15 @@ class WorkingSet:
         )
 
     def _record_reservation(self, code_id: UUID, version: int, event: ReservationEvent) -> None:
-        if isinstance(event, ReservationStarted):
-            self.hold(reservation.opened(code_id, version, event))
+        before = self.reservations.get(event.reservation_id)
+        after = evolve_reservation(before, code_id, version, event)
+        if before is None:
+            self.add_reservation(after)
         else:
-            item = self.reservations[event.reservation_id]
-            after = reservation.evolve(item, version, event)
-            self.reservations[event.reservation_id] = check_transition(item, event, after)
+            self.reservations[event.reservation_id] = check_transition(before, event, after)
         self.changed_reservations.add(event.reservation_id)
 
 
-def is_active_rebind(item: Reservation) -> bool:
+def is_active_rebind(reservation: Reservation) -> bool:
     """Whether it moves, or has moved, an access."""
-    return item.kind == "rebind" and item.occupies_use
+    return reservation.kind == "rebind" and reservation.occupies_use

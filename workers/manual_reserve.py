@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from domain.command_bus import Command
 from domain.commands.access.rebind import RequestRebind
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.values.group_name import group_name_error
@@ -83,7 +83,7 @@ def reserve(
 def _reserve(runtime: "Runtime", address: EmailAddress, code: str, group: str | None) -> ReserveUse:
     vault = runtime.storage.vault
     return ReserveUse(
-        context=Context(now=runtime.storage.recorder.clock.now(), actor="operator"),
+        context=CommandContext(now=runtime.storage.recorder.clock.now(), actor="operator"),
         code_digests=vault.digests("code", code),
         recipient=vault.recipient(address, uuid4()),
         reservation_id=uuid4(),
@@ -95,7 +95,7 @@ def _reserve(runtime: "Runtime", address: EmailAddress, code: str, group: str | 
 def _rebind(runtime: "Runtime", address: EmailAddress, code: str, group: str) -> RequestRebind:
     vault = runtime.storage.vault
     return RequestRebind(
-        context=Context(now=runtime.storage.recorder.clock.now(), actor="operator"),
+        context=CommandContext(now=runtime.storage.recorder.clock.now(), actor="operator"),
         code_digests=vault.digests("code", code),
         recipient=vault.recipient(address, uuid4()),
         new_reservation_id=uuid4(),
@@ -108,7 +108,7 @@ def _reserved(runtime: "Runtime", command: Command) -> UUID:
     result = runtime.execute([command])[0]
     if isinstance(result, Refusal):
         raise ManualTaskRefusedError(result.code)
-    return result.about().reservation_id
+    return result.require_reservation().reservation_id
 
 
 def _end_scripts_in_one_line() -> None:

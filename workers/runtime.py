@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from domain.command_bus import Command, Done, Result
-from domain.commands.context import Context
+from domain.command_bus import Command, CommandResult, Result
+from domain.commands.context import CommandContext
 from domain.ports import Channel, Rejected, TextDraft
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
@@ -107,9 +107,11 @@ class Runtime:
             self._opened.append(channel)
         return channel
 
-    def context(self, actor_id: str, request_id: str | None) -> Context:
+    def context(self, actor_id: str, request_id: str | None) -> CommandContext:
         """Who acts when a machine does."""
-        return Context(now=self.storage.recorder.clock.now(), actor="sweep", actor_id=actor_id, request_id=request_id)
+        return CommandContext(
+            now=self.storage.recorder.clock.now(), actor="sweep", actor_id=actor_id, request_id=request_id
+        )
 
     def execute(self, commands: Sequence[Command]) -> list[Result]:
         """Several commands in few transactions.
@@ -172,13 +174,13 @@ def _refusal_counter(mark: Callable[[], None]) -> Callable[[Rejected], None]:
     return count
 
 
-def _all_results(commit: GroupCommit, commands: Sequence[Command]) -> list[Done | Exception]:
+def _all_results(commit: GroupCommit, commands: Sequence[Command]) -> list[CommandResult | Exception]:
     """One result for each command; the defect that broke one of them is told and stands for its result.
 
     Raises:
         StorageUnavailableError: The database is away.
     """
-    results: list[Done | Exception] = []
+    results: list[CommandResult | Exception] = []
     for future in commit.submit_all(commands):
         try:
             results.append(future.result(COMMIT_WAIT_S))

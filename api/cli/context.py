@@ -17,7 +17,7 @@ from api.cli.embedded.state_file import read_state, was_killed
 from api.cli.embedded.up import stack_environment
 from api.i18n.code_sentences import facts_of_refusal
 from api.i18n.messages import refusal_detail
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.errors import Refusal, ReservationUnknown
 from domain.ports import Language
 from domain.values.timestamps import text_of
@@ -118,10 +118,10 @@ class OpenLedger:
     storage: Storage
     reader: Reader
 
-    def context(self) -> Context:
+    def context(self) -> CommandContext:
         """An operator at the command line, at database time. By its id a lost commit answer is found again."""
         request_id = f"cli:{secrets.token_hex(8)}"
-        return Context(now=self.now(), actor="operator", actor_id=f"uid:{os.getuid()}", request_id=request_id)
+        return CommandContext(now=self.now(), actor="operator", actor_id=f"uid:{os.getuid()}", request_id=request_id)
 
     def action(self) -> Action:
         """What an operator's change beside the event log needs, for its line in the audit log."""

@@ -14,7 +14,7 @@ from api.code_import.duplicates import short_hash
 from api.code_import.reader import Record, Records
 from api.code_import.row_parser import CellFaultError, CodeRow, row_of
 from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, Terms, Usage, in_turn, issue_batch
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.events import CodeIssued, Event, OpeningBalanceImported
 from projections.read_models.code_list import KnownCodes
 from projections.storage.bootstrap import Storage
@@ -84,7 +84,7 @@ class Intake:
     storage: Storage
     records: Records
     usual: Terms
-    context: Callable[[], Context]
+    context: Callable[[], CommandContext]
     new_id: Callable[[], UUID]
     progress: Callable[[int], None] = lambda _: None
 

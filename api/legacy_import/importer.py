@@ -19,10 +19,10 @@ from api.legacy_import.findings import (
     of_trouble,
     out_of_range_in_words,
 )
-from domain.commands.code.import_code import ImportCode, ImportedUse, access_ended_at
-from domain.commands.context import Context
+from domain.commands.code.import_code import ImportCode, ImportedUse, find_access_end
+from domain.commands.context import CommandContext
 from domain.errors import Refusal
-from domain.legacy.evidence import Assessment, EvidencedUse, judge
+from domain.legacy.evidence import Assessment, EvidencedUse, assess
 from domain.legacy.records import LegacyCode
 from domain.model.access import Access
 from domain.ports import Language
@@ -45,8 +45,8 @@ class Plan:
 
     Attributes:
         apply: Write; otherwise only weigh.
-        keep_unproven: As `domain.legacy.evidence.judge`.
-        rebinds_as_recorded: As `domain.legacy.evidence.judge`.
+        keep_unproven: As `domain.legacy.evidence.assess`.
+        rebinds_as_recorded: As `domain.legacy.evidence.assess`.
         keep_binding: Bind a code to the person whom the legacy system names although nothing counts as sent.
         notify_ended: Write to people whose access ended before the import.
         language: Of letters that may follow on a code.
@@ -60,7 +60,7 @@ class Plan:
     keep_binding: bool
     notify_ended: bool
     language: Language
-    now: Callable[[], Context]
+    now: Callable[[], CommandContext]
     new_id: Callable[[], UUID]
 
 
@@ -143,7 +143,7 @@ class LegacyImporter:
             yield Finding("duplicate", code.text, code.old_id, words)
             return
         plan = self._plan
-        verdict = judge(
+        verdict = assess(
             code, file.records, keep_unproven=plan.keep_unproven, rebinds_as_recorded=plan.rebinds_as_recorded
         )
         batch.append(Weighed(normal, code, verdict))
@@ -187,7 +187,7 @@ class LegacyImporter:
         )
         yield from of_code(code, verdict, outlook)
 
-    def _command(self, context: Context, item: Weighed) -> ImportCode:
+    def _command(self, context: CommandContext, item: Weighed) -> ImportCode:
         normal, code, verdict = item
         new_id, vault = self._plan.new_id, self._storage.vault
         code_id = new_id()
@@ -236,7 +236,7 @@ def _ended_at(use: EvidencedUse, item: Weighed, now: datetime) -> datetime | Non
     if use.is_removed:
         return None
     access = Access(validity_days=item.verdict.validity_days, activated_at=use.activated_at)
-    return access_ended_at(access, _sent_at(use, item.code, now), now)
+    return find_access_end(access, _sent_at(use, item.code, now), now)
 
 
 def _note(code: LegacyCode, verdict: Assessment) -> str:

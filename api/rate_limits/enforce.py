@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from api.errors import ProblemError
 from api.rate_limits.guard import Guard, RateLimitExceeded, Tried
-from domain.command_bus import Command, Done
+from domain.command_bus import Command, CommandResult
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
@@ -22,8 +22,8 @@ Asked = TypeVar("Asked", ReserveUse, CorrectRecipient, RequestRebind)
 
 
 async def enforce_rate_limits(
-    guard: Guard | None, tried: Tried, execute: Callable[[Command], Awaitable[Done]], command: Asked
-) -> Done:
+    guard: Guard | None, tried: Tried, execute: Callable[[Command], Awaitable[CommandResult]], command: Asked
+) -> CommandResult:
     """Execute a command, if its code may be tried and a further invitation may be reserved; count what comes of it.
 
     Raises:
@@ -45,7 +45,9 @@ async def enforce_rate_limits(
         guard.ended(tried)
 
 
-async def _invited(guard: Guard, tried: Tried, execute: Callable[[Command], Awaitable[Done]], command: Asked) -> Done:
+async def _invited(
+    guard: Guard, tried: Tried, execute: Callable[[Command], Awaitable[CommandResult]], command: Asked
+) -> CommandResult:
     """Execute a command that may not reserve more invitations than the limits leave room for."""
     invited = guard.invited(tried)
     waits = guard.invitations.take(invited)
@@ -55,8 +57,8 @@ async def _invited(guard: Guard, tried: Tried, execute: Callable[[Command], Awai
     bound = True
     try:
         done = await execute(command)
-        if done.about().reservation_id == new_id_of(command):
-            made, bound = done.about(), done.code.bound
+        if done.require_reservation().reservation_id == new_id_of(command):
+            made, bound = done.require_reservation(), done.code.bound
         return done
     finally:
         guard.invitations.end(invited, waits, made, bound=bound)

@@ -10,8 +10,8 @@ from uuid import UUID
 from api.errors import RETRY_AFTER_S, ProblemError
 from api.mail_sink.maildir import delete_mails_to
 from api.use_cases.services import Caller, Services
-from domain.command_bus import Done
-from domain.commands.context import Context
+from domain.command_bus import CommandResult
+from domain.commands.context import CommandContext
 from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import ReservationNotResolvable
@@ -58,7 +58,7 @@ class Forgetting:
 
     storage: Storage
     forgotten: ErasedIdsFile
-    context: Callable[[], Context]
+    context: Callable[[], CommandContext]
     new_id: Callable[[], UUID]
     mailbox: Path | None = None
     action: Action | None = None
@@ -141,7 +141,7 @@ class Forgetting:
             results = self.storage.ledger.execute(
                 [CloseForErasure(context=context, reservation_id=key, case_id=self.new_id()) for key in free]
             )
-            closed += sum(isinstance(result, Done) and result.changed for result in results)
+            closed += sum(isinstance(result, CommandResult) and result.changed for result in results)
         raise AssertionError("one person holds more reservations than can be closed")
 
 

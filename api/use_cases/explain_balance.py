@@ -25,9 +25,8 @@ from domain.events import (
     ReservationStarted,
     UseRefunded,
 )
-from domain.model import reservation
 from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation
+from domain.model.reservation import Reservation, evolve_reservation
 from domain.ports import Language
 from domain.values.timestamps import text_of
 from projections.read_models.reader import HistoryEntry, Reader
@@ -105,13 +104,13 @@ class _ReservationTrace:
     """One reservation while its events are read."""
 
     def __init__(self, code_id: UUID, line: HistoryEntry, event: ReservationStarted) -> None:
-        self.item: Reservation = reservation.opened(code_id, line.version, event)
+        self.item: Reservation = evolve_reservation(None, code_id, line.version, event)
         self.decided = line
         self.attempts: dict[tuple[int, int], ExplainedAttempt] = {}
 
     def add(self, line: HistoryEntry, event: ReservationEvent, language: Language) -> None:
         before = self.item.status
-        self.item = reservation.evolve(self.item, line.version, event)
+        self.item = evolve_reservation(self.item, self.item.code_id, line.version, event)
         if self.item.status != before:
             self.decided = line
         if isinstance(event, InviteAttempted):

@@ -17,7 +17,7 @@ from api.schemas.resources import IssueRequest
 from api.use_cases.idempotency import scope_digest
 from api.use_cases.issue_codes import BATCH, CodeOrder, Issued, Terms, issue_batch
 from api.use_cases.services import Caller
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.values.identifiers import RandomSource, format_code, generate_code
 from projections.read_models.code_list import CodeList
 from projections.read_models.reader import Reader
@@ -56,7 +56,9 @@ def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> Iss
     return IssueKey(scope_digest(scope, key), digest, new_id)
 
 
-def issue_idempotently(action: Action, wish: IdempotentIssue, context: Context, letters: RandomSource) -> list[Issued]:
+def issue_idempotently(
+    action: Action, wish: IdempotentIssue, context: CommandContext, letters: RandomSource
+) -> list[Issued]:
     """Issue what a key asks for, or what is missing of it; all of it in the order of the first time.
 
     Codes that are there already are revealed again, with a line in the audit log.

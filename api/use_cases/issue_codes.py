@@ -11,7 +11,7 @@ from eventsourcing.persistence import IntegrityError
 
 from domain.commands.code.import_code import ImportCode, Opening
 from domain.commands.code.issue import IssueCode
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.errors import Refusal
 from domain.ports import TextDraft
 from domain.values.identifiers import RandomSource, format_code, generate_code
@@ -94,7 +94,7 @@ def issue_codes(
     storage: Storage,
     terms: Terms,
     count: int,
-    context: Context,
+    context: CommandContext,
     new_id: Callable[[], UUID],
     letters: RandomSource,
     progress: Callable[[int], None] = lambda _: None,
@@ -111,7 +111,7 @@ def issuing(
     storage: Storage,
     terms: Terms,
     count: int,
-    context: Context,
+    context: CommandContext,
     new_id: Callable[[], UUID],
     letters: RandomSource,
     prefix: str = "",
@@ -167,7 +167,7 @@ def _done(waiting: list[tuple[T, Future[None]]]) -> T:
     return batch
 
 
-def issue_batch(storage: Storage, orders: Sequence[CodeOrder], context: Context) -> None:
+def issue_batch(storage: Storage, orders: Sequence[CodeOrder], context: CommandContext) -> None:
     """Issue codes of given ids and texts in one commit; one whose id exists already changes nothing.
 
     Raises:
@@ -184,7 +184,7 @@ def issue_batch(storage: Storage, orders: Sequence[CodeOrder], context: Context)
             raise result
 
 
-def _command(storage: Storage, order: CodeOrder, context: Context) -> IssueCode | ImportCode:
+def _command(storage: Storage, order: CodeOrder, context: CommandContext) -> IssueCode | ImportCode:
     terms, usage = order.terms, order.usage
     text = storage.vault.code(order.text, order.code_id)
     if usage is not NEW:

@@ -7,12 +7,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.command_bus import Command, Done, Result
-from domain.commands.context import Context
+from domain.command_bus import Command, CommandResult, Result
+from domain.commands.context import CommandContext
 from domain.commands.reservation.resolve_case import BY_STAFF, RefundAfterOutage
 from domain.events import InviteAttempted, InviteOutcomeUnknown, InviteSent, ReservationEvent
-from domain.model import reservation
-from domain.model.reservation import Reservation
+from domain.model.reservation import Reservation, fold_reservation
 from projections.read_models.reader import Reader
 
 
@@ -98,14 +97,18 @@ def find_affected(reader: Reader, window: Window, *, include_sent: bool) -> Iter
     candidates = reader.outage_candidates(window.start, window.end, include_sent=include_sent)
     for ids in parts_of(candidates, READ_AT_ONCE):
         for history in reader.reservation_events(ids).values():
-            item = reservation.fold(history.code_id, history.events)
+            item = fold_reservation(history.code_id, history.events)
             hurt = how_hurt(item, (event for _, event in history.events), window)
             if hurt is not None:
                 yield hurt
 
 
 def give_back(
-    execute: Callable[[Sequence[Command]], list[Result]], part: Sequence[Hurt], context: Context, *, include_sent: bool
+    execute: Callable[[Sequence[Command]], list[Result]],
+    part: Sequence[Hurt],
+    context: CommandContext,
+    *,
+    include_sent: bool,
 ) -> int:
     """Give one batch back; what somebody settled since it was listed is left alone. How many were given back."""
     results = execute(
@@ -118,7 +121,7 @@ def give_back(
             for item in part
         ]
     )
-    return sum(isinstance(result, Done) and result.changed for result in results)
+    return sum(isinstance(result, CommandResult) and result.changed for result in results)
 
 
 def parts_of(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

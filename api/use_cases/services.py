@@ -15,8 +15,8 @@ from api.rate_limits.enforce import Asked, enforce_rate_limits
 from api.rate_limits.guard import Guard, Tried
 from api.settings import ApiSettings
 from api.use_cases.idempotency import idempotency_key
-from domain.command_bus import Command, Done
-from domain.commands.context import Context
+from domain.command_bus import Command, CommandResult
+from domain.commands.context import CommandContext
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
@@ -85,9 +85,11 @@ class Services:
         """Database time."""
         return self.storage.recorder.clock.now()
 
-    def context(self, caller: Caller) -> Context:
+    def context(self, caller: Caller) -> CommandContext:
         """The context of a caller's command."""
-        return Context(now=self.now(), actor=caller.actor, actor_id=caller.actor_id, request_id=caller.request_id)
+        return CommandContext(
+            now=self.now(), actor=caller.actor, actor_id=caller.actor_id, request_id=caller.request_id
+        )
 
     def action(self, caller: Caller) -> Action:
         """What a caller's change beside the event log needs, for its line in the audit log."""
@@ -95,7 +97,7 @@ class Services:
         actor = Actor(staff_id=who if caller.actor == "staff" else None, key_id=who if caller.actor == "key" else None)
         return Action(self.storage, actor, self.now(), self.new_id)
 
-    async def execute(self, command: Command) -> Done:
+    async def execute(self, command: Command) -> CommandResult:
         """Run one command through the group commit.
 
         Raises:
@@ -140,14 +142,14 @@ class Services:
             self.guard.redeemed()
         return found
 
-    def begun(self, done: Done, new_id: UUID) -> Redemption:
+    def begun(self, done: CommandResult, new_id: UUID) -> Redemption:
         """Return the reservation that a command led to; if it is the new one, dispatch it and sign its token.
 
         Args:
             done: What the command led to.
             new_id: Id that the command gave to a new reservation.
         """
-        item = done.about()
+        item = done.require_reservation()
         if item.reservation_id != new_id:
             return Redemption(item, created=False)
         self.dispatcher.dispatch(new_id)
@@ -226,7 +228,9 @@ class Services:
             ERRORS.labels("database_error").inc()
             raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from away
 
-    async def guarded(self, command: Asked, caller: Caller, code: CodeInput, *, is_again: bool = False) -> Done:
+    async def guarded(
+        self, command: Asked, caller: Caller, code: CodeInput, *, is_again: bool = False
+    ) -> CommandResult:
         """Run a command about a code that a person typed, within the limits on guessing and on invitations.
 
         Raises:

@@ -9,7 +9,7 @@ import sys
 import time
 from uuid import uuid4
 
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.values.identifiers import EmailAddress, normalize_code
@@ -40,7 +40,7 @@ def _first_ms(settings: LedgerSettings, warm: str, code: str) -> float:
 
 def _redeem(storage: Storage, code: str) -> None:
     command = ReserveUse(
-        context=Context(now=storage.recorder.clock.now(), actor="operator"),
+        context=CommandContext(now=storage.recorder.clock.now(), actor="operator"),
         code_digests=storage.vault.digests("code", normalize_code(code)),
         recipient=storage.vault.recipient(EmailAddress.parse(f"cold{time.monotonic_ns()}@example.com"), uuid4()),
         reservation_id=uuid4(),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 from benchmarks.harness.stack import machine
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.values.identifiers import EmailAddress
 from projections.config.settings import LedgerSettings
@@ -57,7 +57,7 @@ class Turn:
     def _redeem(self) -> ReserveUse:
         address = EmailAddress.parse(f"person.{uuid4().hex}@example.com")
         return ReserveUse(
-            context=Context(now=self.storage.recorder.clock.now(), actor="person"),
+            context=CommandContext(now=self.storage.recorder.clock.now(), actor="person"),
             code_digests=self.code_digests,
             recipient=self.vault.recipient(address, uuid4()),
             reservation_id=uuid4(),

@@ -31,14 +31,14 @@ REMOVAL_RESOLUTIONS = frozenset({REMOVED_BY_HAND, REMOVED, RESOLVED_BY_RETRY})
 """How the case of an access that could not be taken away ends: somebody still has it, whatever becomes of the use."""
 
 
-def derived_id(item: Reservation) -> UUID:
+def derive_case_id(reservation: Reservation) -> UUID:
     """An id for a case that a command without an id for one has to open: the same however often it is decided."""
-    return uuid5(item.reservation_id, f"case {item.moved_by}")
+    return uuid5(reservation.reservation_id, f"case {reservation.moved_by}")
 
 
-def opened(
-    item: Reservation,
-    now: EventStamp,
+def open_case(
+    reservation: Reservation,
+    stamp: EventStamp,
     case_id: UUID,
     cause: CaseCause,
     *,
@@ -47,25 +47,28 @@ def opened(
 ) -> CaseOpened:
     """A new case about a reservation's newest delivery, unless another one is named."""
     return CaseOpened(
-        **now.fields,
-        reservation_id=item.reservation_id,
-        delivery=delivery or item.delivery,
+        **stamp.for_reservation(reservation),
+        delivery=delivery or reservation.delivery,
         case_id=case_id,
         cause=cause,
         caused_by=caused_by,
     )
 
 
-def closed(
-    item: Reservation, now: EventStamp, how: str, *, caused_by: int | None = None, note: TextDraft | None = None
+def close_case(
+    reservation: Reservation,
+    stamp: EventStamp,
+    how: str,
+    *,
+    caused_by: int | None = None,
+    note: TextDraft | None = None,
 ) -> list[CaseClosed]:
     """The end of a reservation's open case; empty if it has none, or one that does not end so."""
-    if item.case_id is None or (is_of_removal(item) and how not in REMOVAL_RESOLUTIONS):
+    if reservation.case_id is None or (is_removal_case(reservation) and how not in REMOVAL_RESOLUTIONS):
         return []
     event = CaseClosed(
-        **now.fields,
-        reservation_id=item.reservation_id,
-        case_id=item.case_id,
+        **stamp.for_reservation(reservation),
+        case_id=reservation.case_id,
         how=how,
         text_id=note.text_id if note else None,
         caused_by=caused_by,
@@ -73,6 +76,6 @@ def closed(
     return [event]
 
 
-def is_of_removal(item: Reservation) -> bool:
+def is_removal_case(reservation: Reservation) -> bool:
     """Whether the open case is that of an access which could not be taken away."""
-    return item.access is not None and item.access.removal == "removal_failed"
+    return reservation.access is not None and reservation.access.removal == "removal_failed"

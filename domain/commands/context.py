@@ -10,6 +10,7 @@ from msgspec import Struct
 from domain.errors import Refusal
 from domain.events import ActorKind, Event
 from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 
 
 class InvitationWaits(Struct, frozen=True, kw_only=True):
@@ -26,7 +27,7 @@ class InvitationWaits(Struct, frozen=True, kw_only=True):
     address_s: int = 0
 
 
-class Context(Struct, frozen=True, kw_only=True):
+class CommandContext(Struct, frozen=True, kw_only=True):
     """Who asks, when (database time, aware UTC), and within which request.
 
     `waits`: limits that a command which reserves an invitation would exceed; None where no limit is reached.
@@ -41,10 +42,19 @@ class Context(Struct, frozen=True, kw_only=True):
 
 
 class EventStamp(NamedTuple):
-    """The moment at which a command takes effect on one stream, and the event fields that follow from it."""
+    """The time at which a command takes effect on one stream, and the fields that all its events share.
+
+    Attributes:
+        at: Database time, never before the stream's last event.
+        fields: `at`, the actor and the ids of request and correlation, by the names of an event's fields.
+    """
 
     at: datetime
     fields: dict[str, Any]
+
+    def for_reservation(self, reservation: Reservation) -> dict[str, Any]:
+        """Return the shared fields of events about one reservation."""
+        return {**self.fields, "reservation_id": reservation.reservation_id}
 
 
 class Decision(NamedTuple):
@@ -59,7 +69,7 @@ class Decision(NamedTuple):
     refusal: Refusal | None = None
 
 
-def stamp(context: Context, code: RedeemCode | None) -> EventStamp:
+def event_stamp(context: CommandContext, code: RedeemCode | None) -> EventStamp:
     """Fields shared by all events of a command: a clock that was moved back changes nothing."""
     now = context.now
     at = now if code is None or code.last_at <= now else code.last_at

@@ -45,19 +45,19 @@ def check_timestamp(name: str, timestamp: datetime | None) -> None:
         raise OutOfBounds(name)
 
 
-def reported_fields(now: EventStamp, item: Reservation, occurred_at: datetime | None) -> dict[str, Any]:
+def reported_fields(stamp: EventStamp, reservation: Reservation, occurred_at: datetime | None) -> dict[str, Any]:
     """The fields of an event that others report about a reservation, with the time that they name for it.
 
     Args:
-        now: When the report takes effect.
-        item: The reservation.
+        stamp: When the report takes effect.
+        reservation: The reservation.
         occurred_at: Aware; None where the report names no time.
 
     Raises:
         OutOfBounds: It is earlier than the reservation, or further ahead than clocks differ.
     """
     if occurred_at is None:
-        return now.fields
-    if not item.reserved_at <= occurred_at <= now.at + AHEAD_MAX:
+        return stamp.fields
+    if not reservation.reserved_at <= occurred_at <= stamp.at + AHEAD_MAX:
         raise OutOfBounds("occurred_at")
-    return {**now.fields, "occurred_at": occurred_at}
+    return {**stamp.fields, "occurred_at": occurred_at}

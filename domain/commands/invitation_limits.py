@@ -7,7 +7,7 @@ a repeated redeem of one's own reservation and every other refusal keep their an
 from collections.abc import Sequence
 from typing import Final
 
-from domain.commands.context import Context, InvitationWaits
+from domain.commands.context import CommandContext, InvitationWaits
 from domain.errors import InvitationsLimited
 from domain.events import Event, RebindReserved, ReservationStarted
 from domain.model.redeem_code import RedeemCode
@@ -19,7 +19,9 @@ INVITATION_LIMITS: Final = (RECIPIENT, AGAIN, NEW_RECIPIENTS)
 """Names of the limits: reasons of the refusal, and labels of the metric."""
 
 
-def limit_on(events: Sequence[Event], context: Context, code: RedeemCode | None) -> InvitationsLimited | None:
+def find_invitation_limit(
+    events: Sequence[Event], context: CommandContext, code: RedeemCode | None
+) -> InvitationsLimited | None:
     """Find the limit that holds these events back for longest.
 
     Args:
@@ -33,18 +35,18 @@ def limit_on(events: Sequence[Event], context: Context, code: RedeemCode | None)
     waits = context.waits
     if waits is None or code is None:
         return None
-    opened = next((event for event in events if isinstance(event, ReservationStarted)), None)
-    if opened is None:
+    started = next((event for event in events if isinstance(event, ReservationStarted)), None)
+    if started is None:
         return None
-    seconds, why = max(_waits_about(opened, waits, code))
+    seconds, why = max(_waits_by_limit(started, waits, code))
     return InvitationsLimited(why, seconds) if seconds > 0 else None
 
 
-def _waits_about(opened: ReservationStarted, waits: InvitationWaits, code: RedeemCode) -> list[tuple[int, str]]:
+def _waits_by_limit(started: ReservationStarted, waits: InvitationWaits, code: RedeemCode) -> list[tuple[int, str]]:
     """Seconds by limit. A rebind has its own bound for each access, so only its recipient's limit holds."""
-    about = [(waits.recipient_s, RECIPIENT)]
-    if isinstance(opened, RebindReserved):
-        return about
-    if opened.follows is not None:
-        return [*about, (waits.again_s, AGAIN)]
-    return about if code.bound else [*about, (waits.address_s, NEW_RECIPIENTS)]
+    waits_by_limit = [(waits.recipient_s, RECIPIENT)]
+    if isinstance(started, RebindReserved):
+        return waits_by_limit
+    if started.follows is not None:
+        return [*waits_by_limit, (waits.again_s, AGAIN)]
+    return waits_by_limit if code.bound else [*waits_by_limit, (waits.address_s, NEW_RECIPIENTS)]

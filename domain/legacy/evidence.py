@@ -105,7 +105,7 @@ class Assessment(Struct, frozen=True, kw_only=True):
         return len(self.counting) + sum(opening.uses for opening in self.openings)
 
 
-def judge(
+def assess(
     code: LegacyCode, records: Sequence[LegacyInvite], *, keep_unproven: bool = False, rebinds_as_recorded: bool = False
 ) -> Assessment:
     """Weigh the records of one code.

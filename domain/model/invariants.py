@@ -33,22 +33,26 @@ from domain.events import (
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 
-BY_PERSONS: Final = frozenset({"resolved", "outage", "corrected"})
+STAFF_REFUND_CAUSES: Final = frozenset({"resolved", "outage", "corrected"})
 """Causes of a refund by which persons give an unknown back."""
+
+
+class InvariantViolationError(AssertionError):
+    """New events would break a rule that every state keeps. This is a bug: nothing of the batch may be committed."""
 
 
 def check_balance(code: RedeemCode) -> RedeemCode:
     """Assert invariant 1 and that no counter is negative; gives the same code back.
 
     Raises:
-        AssertionError: The books would not balance; the caller must not commit.
+        InvariantViolationError: The balance would be wrong; the caller must not commit.
     """
     if not is_balanced(code):
         message = (
             f"code {code.code_id} at version {code.version}: used {code.used}, reserved {code.reserved}, "
             f"limit {code.max_uses}"
         )
-        raise AssertionError(message)
+        raise InvariantViolationError(message)
     return code
 
 
@@ -62,7 +66,8 @@ def is_balanced(code: RedeemCode) -> bool:
     )
 
 
-def _balanced(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> bool:
+def keeps_balance(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> bool:
+    """Whether the state after the event keeps invariant 1."""
     return is_balanced(after)
 
 
@@ -125,25 +130,25 @@ def is_refunded_by_persons_if_unknown(before: Reservation | None, event: Reserva
     in_doubt = before is not None and before.ever_unknown and before.is_live
     if not in_doubt or not isinstance(event, UseRefunded):
         return True
-    return event.actor in STAFF and event.cause in BY_PERSONS
+    return event.actor in STAFF and event.cause in STAFF_REFUND_CAUSES
 
 
 def has_one_case_at_a_time(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
     """A case is opened where none is open, and the open one is closed."""
-    known = before.case_id if before else None
+    open_case_id = before.case_id if before else None
     match event:
         case CaseOpened():
-            return known is None
+            return open_case_id is None
         case CaseClosed():
-            return known == event.case_id
+            return open_case_id == event.case_id
         case _:
             return True
 
 
 def is_due_or_parked(_before: Reservation | None, _event: ReservationEvent, after: Reservation) -> bool:
     """Invariant 2: what is live, or is resent, is due some time, is an open case, or waits for a removal that is."""
-    is_left_alone = after.case_id is not None or after.is_waiting_for_removal
-    return not after.is_in_work or (after.due_at is None) == is_left_alone
+    is_waiting = after.case_id is not None or after.is_waiting_for_removal
+    return not after.is_being_processed or (after.due_at is None) == is_waiting
 
 
 def ends_once_and_not_early(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
@@ -163,7 +168,7 @@ def ends_once_and_not_early(before: Reservation | None, event: ReservationEvent,
             return True
 
 
-def is_taken_away_after_its_end(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+def is_removed_after_its_end(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
     """Nothing is taken away from an access that stands, nor twice."""
     if not isinstance(event, AccessRemoved | AccessRemovalFailed):
         return True
@@ -214,7 +219,7 @@ class Corrections:
         self._ended: dict[UUID, Reservation] = {}
         self._waiting: dict[UUID, UUID] = {}
 
-    def broken(self, before: Reservation | None, event: ReservationEvent, after: Reservation) -> list[str]:
+    def find_broken_rules(self, before: Reservation | None, event: ReservationEvent, after: Reservation) -> list[str]:
         """Names of the rules that one event breaks. Events of one code come in order, before those of the next one."""
         if after.code_id != self._code_id:
             self._code_id, self._ended, self._waiting = after.code_id, {}, {}
@@ -248,14 +253,14 @@ class Corrections:
         )
 
 
-def is_removal_open(item: Reservation) -> bool:
+def is_removal_open(reservation: Reservation) -> bool:
     """Whether its access has ended, and the channel has not removed it yet."""
-    return item.access is not None and item.access.removal in {"removing", "removal_failed"}
+    return reservation.access is not None and reservation.access.removal in {"removing", "removal_failed"}
 
 
 # Names begin with the number of the invariant or rule in docs/rules.md, or with what they are about.
 CODE_RULES: Final[Mapping[str, Callable[[RedeemCode | None, Event, RedeemCode], bool]]] = {
-    "invariant 1: uses stay within the limit": _balanced,
+    "invariant 1: uses stay within the limit": keeps_balance,
     "invariant 3: only a success counts": counts_only_success,
     "invariant 3: a rebind takes no use": takes_no_use_for_a_rebind,
     "event log: time never goes back": goes_forward_in_time,
@@ -268,7 +273,7 @@ RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationE
     "rule 6: one case at a time": has_one_case_at_a_time,
     "invariant 2: due or parked": is_due_or_parked,
     "access: ends once, not early": ends_once_and_not_early,
-    "access: removed after its end": is_taken_away_after_its_end,
+    "access: removed after its end": is_removed_after_its_end,
     "access: its end is announced once": is_announced_once,
     "access: its end does not move": keeps_its_end,
     "rule 4: a connection spends no attempt": spends_no_attempt_on_connections,
@@ -276,12 +281,12 @@ RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationE
 }
 
 
-def broken_code_rules(before: RedeemCode | None, event: Event, after: RedeemCode) -> list[str]:
+def find_broken_code_rules(before: RedeemCode | None, event: Event, after: RedeemCode) -> list[str]:
     """Names of the rules of a code that one event breaks."""
     return [name for name, holds in CODE_RULES.items() if not holds(before, event, after)]
 
 
-def broken_reservation_rules(before: Reservation | None, event: ReservationEvent, after: Reservation) -> list[str]:
+def find_broken_reservation_rules(before: Reservation | None, event: ReservationEvent, after: Reservation) -> list[str]:
     """Names of the rules of a reservation that one of its events breaks."""
     return [name for name, holds in RESERVATION_RULES.items() if not holds(before, event, after)]
 
@@ -290,9 +295,9 @@ def check_transition(before: Reservation, event: ReservationEvent, after: Reserv
     """Assert the rules of a reservation for one event; gives its new state back.
 
     Raises:
-        AssertionError: A use would be counted or given back out of turn; the caller must not commit.
+        InvariantViolationError: A use would be counted or refunded out of turn; the caller must not commit.
     """
-    if broken := broken_reservation_rules(before, event, after):
+    if broken := find_broken_reservation_rules(before, event, after):
         message = f"reservation {before.reservation_id}, {type(event).__name__}: {', '.join(broken)}"
-        raise AssertionError(message)
+        raise InvariantViolationError(message)
     return after

@@ -142,8 +142,46 @@ BALANCE_NEUTRAL_EVENTS: Final[frozenset[type[Event]]] = frozenset(
 )
 
 
-def opened(code_id: UUID, version: int, event: CodeIssued) -> RedeemCode:
-    """The code as its first event leaves it."""
+def evolve_code(code: RedeemCode | None, code_id: UUID, version: int, event: Event) -> RedeemCode:
+    """Return the state of a code after one more event of its stream. Rules are checked elsewhere, so history replays.
+
+    Args:
+        code: The state before the event; None before the first one.
+        code_id: Id of the stream.
+        version: Version of the event in the stream, from 1.
+        event: The event.
+
+    Raises:
+        TypeError: No code begins with such an event, or there is no fold for it: a bug.
+    """
+    if code is None:
+        return _begin_code(code_id, version, event)
+    if type(event) in BALANCE_NEUTRAL_EVENTS:
+        return replace(code, version=version, last_at=event.at)
+    match event:
+        case UseReserved():
+            owner_id = event.recipient_id if code.bound else None
+            return replace(code, version=version, last_at=event.at, reserved=code.reserved + 1, owner_id=owner_id)
+        case InviteSent() if event.delivery == 1 and event.kind == "redeem":
+            return _count_use(code, version, event.at, code.owner_id, from_reserved=1)
+        case LateSuccessRecorded() if event.effect == "retaken" and event.kind == "redeem":
+            owner_id = event.recipient_id if code.bound else None
+            return _count_use(code, version, event.at, owner_id, from_reserved=0)
+        case UseRefunded() if event.kind == "redeem":
+            return _release_use(code, version, event)
+        case OpeningBalanceImported() | CodeTermsChanged() | CodePaused() | CodeResumed() | CodeRevoked():
+            return _apply_to_code_itself(code, version, event)
+        case InviteSent() | LateSuccessRecorded() | UseRefunded():
+            return replace(code, version=version, last_at=event.at)  # of a resend, a rebind, a duplicate
+        case _:
+            message = f"no fold for {type(event).__name__}"
+            raise TypeError(message)
+
+
+def _begin_code(code_id: UUID, version: int, event: Event) -> RedeemCode:
+    if not isinstance(event, CodeIssued):
+        message = f"{type(event).__name__} can't begin a stream"
+        raise TypeError(message)
     return RedeemCode(
         code_id=code_id,
         version=version,
@@ -159,71 +197,49 @@ def opened(code_id: UUID, version: int, event: CodeIssued) -> RedeemCode:
     )
 
 
-def evolve(this: RedeemCode, version: int, event: Event) -> RedeemCode:
-    """The code after one more event of its stream. Never refuses; an unknown event is a defect and raises."""
-    if type(event) in BALANCE_NEUTRAL_EVENTS:
-        return replace(this, version=version, last_at=event.at)
-    match event:
-        case UseReserved():
-            owner_id = event.recipient_id if this.bound else None
-            return replace(this, version=version, last_at=event.at, reserved=this.reserved + 1, owner_id=owner_id)
-        case InviteSent() if event.delivery == 1 and event.kind == "redeem":
-            return _counted(this, version, event.at, this.owner_id, from_reserved=1)
-        case LateSuccessRecorded() if event.effect == "retaken" and event.kind == "redeem":
-            owner_id = event.recipient_id if this.bound else None
-            return _counted(this, version, event.at, owner_id, from_reserved=0)
-        case UseRefunded() if event.kind == "redeem":
-            return _given_back(this, version, event)
-        case OpeningBalanceImported():
-            return replace(this, version=version, last_at=event.at, used=this.used + event.uses)
-        case CodeTermsChanged() | CodePaused() | CodeResumed() | CodeRevoked():
-            return _with_admin_change(this, version, event)
-        case InviteSent() | LateSuccessRecorded() | UseRefunded():
-            return replace(this, version=version, last_at=event.at)  # of a further delivery, a rebind, a duplicate
-        case _:
-            message = f"no fold for {type(event).__name__}"
-            raise TypeError(message)
-
-
-def _counted(
-    this: RedeemCode, version: int, at: datetime, owner_id: UUID | None, *, from_reserved: Literal[0, 1]
+def _count_use(
+    code: RedeemCode, version: int, at: datetime, owner_id: UUID | None, *, from_reserved: Literal[0, 1]
 ) -> RedeemCode:
-    """One use more, which was held until now or had been given back."""
+    """Count a use that was reserved until now, or that had been refunded."""
     return replace(
-        this,
+        code,
         version=version,
         last_at=at,
-        reserved=this.reserved - from_reserved,
-        used=this.used + 1,
-        sent_binding=this.sent_binding + 1,
+        reserved=code.reserved - from_reserved,
+        used=code.used + 1,
+        sent_binding=code.sent_binding + 1,
         owner_id=owner_id,
     )
 
 
-def _given_back(this: RedeemCode, version: int, event: UseRefunded) -> RedeemCode:
-    """One use less, held or counted; the last binding reservation to go takes the binding with it."""
+def _release_use(code: RedeemCode, version: int, event: UseRefunded) -> RedeemCode:
+    """Release a reserved or counted use. With the last one that binds the code, its binding ends."""
     from_reserved = event.held == "reserved"
-    reserved = this.reserved - 1 if from_reserved else this.reserved
-    sent_binding = this.sent_binding if from_reserved else this.sent_binding - 1
+    reserved = code.reserved - 1 if from_reserved else code.reserved
+    sent_binding = code.sent_binding if from_reserved else code.sent_binding - 1
     return replace(
-        this,
+        code,
         version=version,
         last_at=event.at,
         reserved=reserved,
-        used=this.used if from_reserved else this.used - 1,
+        used=code.used if from_reserved else code.used - 1,
         sent_binding=sent_binding,
-        owner_id=this.owner_id if reserved or sent_binding else None,
+        owner_id=code.owner_id if reserved or sent_binding else None,
     )
 
 
-def _with_admin_change(
-    this: RedeemCode, version: int, event: CodeTermsChanged | CodePaused | CodeResumed | CodeRevoked
+def _apply_to_code_itself(
+    code: RedeemCode,
+    version: int,
+    event: OpeningBalanceImported | CodeTermsChanged | CodePaused | CodeResumed | CodeRevoked,
 ) -> RedeemCode:
-    """What staff decided about the code itself."""
+    """Return the state after an opening balance, a change of terms, a pause, a resume or a revocation."""
     match event:
+        case OpeningBalanceImported():
+            return replace(code, version=version, last_at=event.at, used=code.used + event.uses)
         case CodeTermsChanged():
             return replace(
-                this,
+                code,
                 version=version,
                 last_at=event.at,
                 max_uses=event.max_uses,
@@ -234,6 +250,6 @@ def _with_admin_change(
                 bound_to=event.bound_to,
             )
         case CodePaused() | CodeResumed():
-            return replace(this, version=version, last_at=event.at, is_paused=isinstance(event, CodePaused))
+            return replace(code, version=version, last_at=event.at, is_paused=isinstance(event, CodePaused))
         case CodeRevoked():
-            return replace(this, version=version, last_at=event.at, revoked_by=version)
+            return replace(code, version=version, last_at=event.at, revoked_by=version)

@@ -20,7 +20,7 @@ from domain.events import (
     ReservationStarted,
 )
 from domain.model.access import Access
-from domain.model.reservation_transitions import CHANGES, Lease
+from domain.model.reservation_transitions import TRANSITIONS, Lease
 from domain.ports import EMAIL_CHANNELS, Language
 
 Status = Literal["live", "sent", "refunded"]
@@ -108,7 +108,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         return self.status == "live"
 
     @property
-    def is_in_work(self) -> bool:
+    def is_being_processed(self) -> bool:
         """Whether machines have, or had, something to send: held, or sent with a further delivery asked for."""
         return self.is_live or self.resending
 
@@ -135,7 +135,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def due_at(self) -> datetime | None:
         """The earliest moment at which a machine has something to do here; None when it never has."""
-        if self.case_id is not None or not self.is_in_work or self.is_waiting_for_removal:
+        if self.case_id is not None or not self.is_being_processed or self.is_waiting_for_removal:
             return None
         if self.lease is not None:
             return self.lease.until
@@ -228,8 +228,39 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-def opened(code_id: UUID, version: int, event: ReservationStarted) -> Reservation:
-    """The reservation as its first event leaves it."""
+def evolve_reservation(
+    reservation: Reservation | None, code_id: UUID, version: int, event: ReservationEvent
+) -> Reservation:
+    """Return the state of a reservation after one more of its events.
+
+    Args:
+        reservation: The state before the event; None before the first one.
+        code_id: Id of its code's stream.
+        version: Version of the event in that stream.
+        event: The event.
+
+    Raises:
+        LookupError: There is no reservation yet, and the event does not begin one.
+        TypeError: There is no fold for this type of event: a bug.
+    """
+    if reservation is None:
+        if isinstance(event, ReservationStarted):
+            return _begin_reservation(code_id, version, event)
+        raise LookupError(f"no event before it opens reservation {event.reservation_id}")
+    try:
+        apply_transition = TRANSITIONS[type(event)]
+    except KeyError as error:
+        raise TypeError(f"no fold for {type(event).__name__}") from error
+    change = apply_transition(reservation, version, event)
+    if not isinstance(event, NoteAdded):
+        change["moved_by"] = version
+        if event.actor in STAFF:
+            change["staff_request_id"] = event.request_id
+            change["staff_act"] = type(event).__name__
+    return replace(reservation, versions=(*reservation.versions, version), **change)
+
+
+def _begin_reservation(code_id: UUID, version: int, event: ReservationStarted) -> Reservation:
     return Reservation(
         reservation_id=event.reservation_id,
         code_id=code_id,
@@ -248,11 +279,11 @@ def opened(code_id: UUID, version: int, event: ReservationStarted) -> Reservatio
         next_attempt_at=event.at if event.waits_for is None else None,
         opened_by=event.actor,
         request_id=event.request_id,
-        access=_promised(event),
+        access=_promised_access(event),
     )
 
 
-def _promised(event: ReservationStarted) -> Access | None:
+def _promised_access(event: ReservationStarted) -> Access | None:
     announced = () if event.announced is None else (event.announced,)
     if event.validity_days is None and event.activated_at is None and not event.moves and not announced:
         return None
@@ -261,37 +292,16 @@ def _promised(event: ReservationStarted) -> Access | None:
     )
 
 
-def evolve(this: Reservation, version: int, event: ReservationEvent) -> Reservation:
-    """The reservation after one more of its events.
-
-    Raises:
-        TypeError: There is no fold for this type of event: a defect.
-    """
-    try:
-        change = CHANGES[type(event)]
-    except KeyError as unknown:
-        raise TypeError(f"no fold for {type(event).__name__}") from unknown
-    changed = change(this, version, event)
-    if not isinstance(event, NoteAdded):
-        changed["moved_by"] = version
-        if event.actor in STAFF:
-            changed["staff_request_id"] = event.request_id
-            changed["staff_act"] = type(event).__name__
-    return replace(this, versions=(*this.versions, version), **changed)
-
-
-def fold(code_id: UUID, history: Iterable[tuple[int, ReservationEvent]]) -> Reservation:
+def fold_reservation(code_id: UUID, history: Iterable[tuple[int, ReservationEvent]]) -> Reservation:
     """Build a reservation from its (version, event) pairs in order.
 
     Raises:
-        ValueError: The first event does not open a reservation.
+        LookupError: The first event does not begin a reservation.
+        ValueError: There are no events.
     """
-    pairs = iter(history)
-    version, first = next(pairs)
-    if not isinstance(first, ReservationStarted):
-        message = f"a reservation can't begin with {type(first).__name__}"
-        raise ValueError(message)  # noqa: TRY004 - the value is wrong, the type of the argument is right
-    state = opened(code_id, version, first)
-    for version, event in pairs:
-        state = evolve(state, version, event)
-    return state
+    reservation: Reservation | None = None
+    for version, event in history:
+        reservation = evolve_reservation(reservation, code_id, version, event)
+    if reservation is None:
+        raise ValueError("a reservation has at least one event")
+    return reservation

@@ -53,7 +53,7 @@ class Lease(Struct, frozen=True, kw_only=True, gc=False):
 Change = dict[str, object]
 
 
-def _attempted(this: "Reservation", version: int, event: InviteAttempted) -> Change:
+def _apply_attempt(reservation: "Reservation", version: int, event: InviteAttempted) -> Change:
     lease = Lease(
         attempt=event.attempt,
         version=version,
@@ -64,106 +64,122 @@ def _attempted(this: "Reservation", version: int, event: InviteAttempted) -> Cha
     )
     return {
         "lease": lease,
-        "attempts": this.attempts + 1,
+        "attempts": reservation.attempts + 1,
         "last_attempt": event.attempt,
         "next_attempt_at": None,
         "deferred": False,
-        "channels": this.channels if event.channel in this.channels else (*this.channels, event.channel),
+        "channels": reservation.channels
+        if event.channel in reservation.channels
+        else (*reservation.channels, event.channel),
     }
 
 
-def _sent(this: "Reservation", _: int, event: InviteSent) -> Change:
+def _apply_sent(reservation: "Reservation", _: int, event: InviteSent) -> Change:
     """Of a further delivery too: then it was sent before, and that stays so."""
-    proved = {"sent_at": this.sent_at or event.at, **_confirmed(this, event)}
-    if this.status != "sent":
-        return {"status": "sent", "lease": None, "next_attempt_at": None, **proved}
-    return {**_delivered(this, event), **proved}
+    confirmed = {"sent_at": reservation.sent_at or event.at, **_confirm_attempt(reservation, event)}
+    if reservation.status != "sent":
+        return {"status": "sent", "lease": None, "next_attempt_at": None, **confirmed}
+    return {**_finish_delivery(reservation, event), **confirmed}
 
 
-def _delivered(this: "Reservation", event: InviteSent) -> Change:
+def _finish_delivery(reservation: "Reservation", event: InviteSent) -> Change:
     """A further delivery ends with its own success; that of an older one changes nothing about it."""
-    if event.delivery != this.delivery:
+    if event.delivery != reservation.delivery:
         return {}
     return {"lease": None, "next_attempt_at": None, "resending": False}
 
 
-def _late_success(this: "Reservation", _: int, event: LateSuccessRecorded) -> Change:
+def _apply_late_success(reservation: "Reservation", _: int, event: LateSuccessRecorded) -> Change:
     if event.effect == "ended":
-        return {**_confirmed(this, event), **_told_again(this, event.at)}
+        return {**_confirm_attempt(reservation, event), **_ask_removal_again(reservation, event.at)}
     if event.effect != "retaken":
-        return _confirmed(this, event)
+        return _confirm_attempt(reservation, event)
     no_refund = {"refunded_at": None, "refund_cause": None, "refund_request_id": None}
-    return {"status": "sent", "sent_at": this.sent_at or event.at, **no_refund, **_confirmed(this, event)}
+    return {
+        "status": "sent",
+        "sent_at": reservation.sent_at or event.at,
+        **no_refund,
+        **_confirm_attempt(reservation, event),
+    }
 
 
-def _told_again(this: "Reservation", at: datetime) -> Change:
+def _ask_removal_again(reservation: "Reservation", at: datetime) -> Change:
     """A channel that removes accesses may have been asked for this one after it was told of the end."""
-    access = this.access
-    if access is None or access.removal not in {"removed", "told"} or this.is_by_letters:
+    access = reservation.access
+    if access is None or access.removal not in {"removed", "told"} or reservation.is_by_letters:
         return {}
     return {"access": replace(access, removal="removing", removal_tries=0, removal_at=at)}
 
 
-def _confirmed(this: "Reservation", event: InviteSent | LateSuccessRecorded) -> Change:
+def _confirm_attempt(reservation: "Reservation", event: InviteSent | LateSuccessRecorded) -> Change:
     """An attempt that another system made counts too: the next one needs a number of its own."""
     return {
-        "last_attempt": max(this.last_attempt, event.attempt),
-        "proved_attempts": _insert_sorted(this.proved_attempts, event.attempt),
-        "proved_deliveries": _insert_sorted(this.proved_deliveries, event.delivery),
+        "last_attempt": max(reservation.last_attempt, event.attempt),
+        "proved_attempts": _insert_sorted(reservation.proved_attempts, event.attempt),
+        "proved_deliveries": _insert_sorted(reservation.proved_deliveries, event.delivery),
     }
 
 
-def _insert_sorted(known: tuple[int, ...], number: int) -> tuple[int, ...]:
+def _insert_sorted(numbers: tuple[int, ...], number: int) -> tuple[int, ...]:
     """Numbers in order, each once."""
-    if not known or number > known[-1]:
-        return (*known, number)
-    return known if number in known else tuple(sorted((*known, number)))
+    if not numbers or number > numbers[-1]:
+        return (*numbers, number)
+    return numbers if number in numbers else tuple(sorted((*numbers, number)))
 
 
-def _bounced(this: "Reservation", _: int, event: InviteBounced) -> Change:
-    return {"bounced_deliveries": (*this.bounced_deliveries, event.delivery)}
+def _apply_bounce(reservation: "Reservation", _: int, event: InviteBounced) -> Change:
+    return {"bounced_deliveries": (*reservation.bounced_deliveries, event.delivery)}
 
 
-def _failed(this: "Reservation", _: int, event: InviteFailed) -> Change:
+def _apply_failure(reservation: "Reservation", _: int, event: InviteFailed) -> Change:
     """A failure that is about the connection spends no attempt."""
-    failed = {"lease": None, "next_attempt_at": event.retry_at, **_ended(this, event)}
+    change = {"lease": None, "next_attempt_at": event.retry_at, **_end_unneeded_resend(reservation, event)}
     if event.about_connection:
-        return {**failed, "attempts": this.attempts - 1, "connection_failures": this.connection_failures + 1}
-    return {**failed, "connection_failures": 0}
+        return {
+            **change,
+            "attempts": reservation.attempts - 1,
+            "connection_failures": reservation.connection_failures + 1,
+        }
+    return {**change, "connection_failures": 0}
 
 
-def _deferred(this: "Reservation", _: int, event: InviteDeferred) -> Change:
+def _apply_deferral(reservation: "Reservation", _: int, event: InviteDeferred) -> Change:
     """The attempt is not spent."""
     return {
         "lease": None,
-        "attempts": this.attempts - 1,
+        "attempts": reservation.attempts - 1,
         "next_attempt_at": event.until,
         "deadline": event.deadline,
         "deferred": True,
     }
 
 
-def _unknown(this: "Reservation", _: int, event: InviteOutcomeUnknown) -> Change:
-    return {"lease": None, "next_attempt_at": event.retry_at, "ever_unknown": True, **_ended(this, event)}
+def _apply_unknown(reservation: "Reservation", _: int, event: InviteOutcomeUnknown) -> Change:
+    return {
+        "lease": None,
+        "next_attempt_at": event.retry_at,
+        "ever_unknown": True,
+        **_end_unneeded_resend(reservation, event),
+    }
 
 
-def _ended(this: "Reservation", event: InviteFailed | InviteOutcomeUnknown) -> Change:
+def _end_unneeded_resend(reservation: "Reservation", event: InviteFailed | InviteOutcomeUnknown) -> Change:
     """A further delivery that nobody needs any more is at its end with its last attempt; no case waits for it."""
-    return {} if event.retry_at is not None or not this.needs_no_delivery else {"resending": False}
+    return {} if event.retry_at is not None or not reservation.needs_no_delivery else {"resending": False}
 
 
-def _accepted(this: "Reservation", _: int, event: InviteAccepted) -> Change:
+def _apply_acceptance(reservation: "Reservation", _: int, event: InviteAccepted) -> Change:
     """Nobody needs a further delivery any more."""
-    via = this.accepted_via or event.via
-    return {"accepted_at": this.accepted_at or event.at, "accepted_via": via, **_no_further_delivery(this)}
+    via = reservation.accepted_via or event.via
+    return {"accepted_at": reservation.accepted_at or event.at, "accepted_via": via, **_stop_resending(reservation)}
 
 
-def _no_further_delivery(this: "Reservation") -> Change:
+def _stop_resending(reservation: "Reservation") -> Change:
     """One that is being sent ends by itself."""
-    return {} if this.lease is not None else {"next_attempt_at": None, "resending": False}
+    return {} if reservation.lease is not None else {"next_attempt_at": None, "resending": False}
 
 
-def _refunded(_this: "Reservation", _: int, event: UseRefunded) -> Change:
+def _apply_refund(_reservation: "Reservation", _: int, event: UseRefunded) -> Change:
     return {
         "lease": None,
         "next_attempt_at": None,
@@ -176,21 +192,21 @@ def _refunded(_this: "Reservation", _: int, event: UseRefunded) -> Change:
     }
 
 
-def _case_opened(_this: "Reservation", _: int, event: CaseOpened) -> Change:
+def _apply_case_opened(_reservation: "Reservation", _: int, event: CaseOpened) -> Change:
     return {"next_attempt_at": None, "case_id": event.case_id}
 
 
-def _case_closed(this: "Reservation", _: int, event: CaseClosed) -> Change:
+def _apply_case_closed(reservation: "Reservation", _: int, event: CaseClosed) -> Change:
     """Where the machines go on, they get a new deadline and all their attempts again."""
     if event.retry_at is None:
-        closed: Change = {"case_id": None, "resending": this.resending and this.lease is not None}
-        if this.access is not None and event.how == "removed_by_hand":
-            closed["access"] = replace(this.access, removal="removed")
-        return closed
-    if not this.is_live and this.access is not None:
-        removing = replace(this.access, removal="removing", removal_tries=0, removal_at=event.retry_at)
-        return {"case_id": None, "access": removing}
-    deadline = event.deadline or this.deadline
+        change: Change = {"case_id": None, "resending": reservation.resending and reservation.lease is not None}
+        if reservation.access is not None and event.how == "removed_by_hand":
+            change["access"] = replace(reservation.access, removal="removed")
+        return change
+    if not reservation.is_live and reservation.access is not None:
+        access = replace(reservation.access, removal="removing", removal_tries=0, removal_at=event.retry_at)
+        return {"case_id": None, "access": access}
+    deadline = event.deadline or reservation.deadline
     return {
         "case_id": None,
         "attempts": 0,
@@ -200,7 +216,7 @@ def _case_closed(this: "Reservation", _: int, event: CaseClosed) -> Change:
     }
 
 
-def _resend_requested(_this: "Reservation", _: int, event: ResendRequested) -> Change:
+def _apply_resend_request(_reservation: "Reservation", _: int, event: ResendRequested) -> Change:
     """A delivery of its own: with its own time and all attempts."""
     return {
         "delivery": event.delivery,
@@ -214,55 +230,55 @@ def _resend_requested(_this: "Reservation", _: int, event: ResendRequested) -> C
     }
 
 
-def _announced(this: "Reservation", _: int, event: ExpiryAnnounced) -> Change:
-    access = this.access or Access()
+def _apply_announcement(reservation: "Reservation", _: int, event: ExpiryAnnounced) -> Change:
+    access = reservation.access or Access()
     return {"access": replace(access, announced=(*access.announced, event.days))}
 
 
-def _expired(this: "Reservation", _: int, event: AccessExpired) -> Change:
+def _apply_expiry(reservation: "Reservation", _: int, event: AccessExpired) -> Change:
     """What ended before an import is over with that."""
-    access = _end_access(this, event.at, "expired")
+    access = _end_access(reservation, event.at, "expired")
     if not event.notify:
         access = replace(access, removal=None, removal_at=None)
-    return {"access": access, **_no_further_delivery(this)}
+    return {"access": access, **_stop_resending(reservation)}
 
 
-def _replaced(this: "Reservation", _: int, event: AccessReplaced) -> Change:
-    moved = replace(_end_access(this, event.at, "moved"), replaced_by=event.by)
-    return {"access": moved, **_no_further_delivery(this)}
+def _apply_replacement(reservation: "Reservation", _: int, event: AccessReplaced) -> Change:
+    access = replace(_end_access(reservation, event.at, "moved"), replaced_by=event.by)
+    return {"access": access, **_stop_resending(reservation)}
 
 
-def _corrected(this: "Reservation", _: int, event: AccessCorrected) -> Change:
-    return {"access": replace(_end_access(this, event.at, "corrected"), replaced_by=event.by)}
+def _apply_correction(reservation: "Reservation", _: int, event: AccessCorrected) -> Change:
+    return {"access": replace(_end_access(reservation, event.at, "corrected"), replaced_by=event.by)}
 
 
-def _released(_this: "Reservation", _: int, event: InviteReleased) -> Change:
+def _apply_release(_reservation: "Reservation", _: int, event: InviteReleased) -> Change:
     return {"waits_for": None, "next_attempt_at": event.at, "deadline": event.deadline}
 
 
-def _access_revoked(this: "Reservation", _: int, event: AccessRevoked) -> Change:
+def _apply_access_revoked(reservation: "Reservation", _: int, event: AccessRevoked) -> Change:
     """What staff decide is to be done yet; of others it is known that it was."""
-    access = this.access or Access()
+    access = reservation.access or Access()
     if access.ending is None:
-        access = _end_access(this, event.at, "withdrawn")
+        access = _end_access(reservation, event.at, "withdrawn")
     if event.actor not in STAFF:
         access = replace(access, removal="removed", removal_at=None)
-    return {"access_revoked_at": event.at, "access": access, **_no_further_delivery(this)}
+    return {"access_revoked_at": event.at, "access": access, **_stop_resending(reservation)}
 
 
-def _end_access(this: "Reservation", at: datetime, ending: AccessEnding) -> Access:
-    access = this.access or Access()
+def _end_access(reservation: "Reservation", at: datetime, ending: AccessEnding) -> Access:
+    access = reservation.access or Access()
     return replace(access, ending=ending, ended_at=at, removal="removing", removal_tries=0, removal_at=at)
 
 
-def _removed(this: "Reservation", _: int, event: AccessRemoved) -> Change:
-    return {"access": replace(this.access or Access(), removal=event.effect, removal_at=None)}
+def _apply_removal(reservation: "Reservation", _: int, event: AccessRemoved) -> Change:
+    return {"access": replace(reservation.access or Access(), removal=event.effect, removal_at=None)}
 
 
-def _removal_failed(this: "Reservation", _: int, event: AccessRemovalFailed) -> Change:
+def _apply_removal_failure(reservation: "Reservation", _: int, event: AccessRemovalFailed) -> Change:
     return {
         "access": replace(
-            this.access or Access(),
+            reservation.access or Access(),
             removal="removal_failed" if event.retry_at is None else "removing",
             removal_tries=event.attempt,
             removal_at=event.retry_at,
@@ -270,30 +286,30 @@ def _removal_failed(this: "Reservation", _: int, event: AccessRemovalFailed) -> 
     }
 
 
-def _noted(_this: "Reservation", _: int, _event: NoteAdded) -> Change:
+def _apply_note(_reservation: "Reservation", _: int, _event: NoteAdded) -> Change:
     return {}
 
 
-CHANGES: dict[type[Event], Callable[["Reservation", int, Any], Change]] = {
-    InviteAttempted: _attempted,
-    InviteSent: _sent,
-    InviteFailed: _failed,
-    InviteDeferred: _deferred,
-    InviteOutcomeUnknown: _unknown,
-    LateSuccessRecorded: _late_success,
-    InviteBounced: _bounced,
-    InviteAccepted: _accepted,
-    UseRefunded: _refunded,
-    CaseOpened: _case_opened,
-    CaseClosed: _case_closed,
-    ResendRequested: _resend_requested,
-    ExpiryAnnounced: _announced,
-    AccessExpired: _expired,
-    AccessReplaced: _replaced,
-    AccessCorrected: _corrected,
-    InviteReleased: _released,
-    AccessRevoked: _access_revoked,
-    AccessRemoved: _removed,
-    AccessRemovalFailed: _removal_failed,
-    NoteAdded: _noted,
+TRANSITIONS: dict[type[Event], Callable[["Reservation", int, Any], Change]] = {
+    InviteAttempted: _apply_attempt,
+    InviteSent: _apply_sent,
+    InviteFailed: _apply_failure,
+    InviteDeferred: _apply_deferral,
+    InviteOutcomeUnknown: _apply_unknown,
+    LateSuccessRecorded: _apply_late_success,
+    InviteBounced: _apply_bounce,
+    InviteAccepted: _apply_acceptance,
+    UseRefunded: _apply_refund,
+    CaseOpened: _apply_case_opened,
+    CaseClosed: _apply_case_closed,
+    ResendRequested: _apply_resend_request,
+    ExpiryAnnounced: _apply_announcement,
+    AccessExpired: _apply_expiry,
+    AccessReplaced: _apply_replacement,
+    AccessCorrected: _apply_correction,
+    InviteReleased: _apply_release,
+    AccessRevoked: _apply_access_revoked,
+    AccessRemoved: _apply_removal,
+    AccessRemovalFailed: _apply_removal_failure,
+    NoteAdded: _apply_note,
 }

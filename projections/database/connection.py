@@ -17,7 +17,7 @@ from psycopg.generators import send
 from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg.waiting import Ready, Wait
 
-from domain.application import Steps
+from domain.application import PipelineSteps
 from projections.database.pool import ForkedPoolError, LedgerPool
 from projections.database.timestamps import register
 from projections.sql.database import DatabaseSql
@@ -93,7 +93,7 @@ def _write_first(gen: PQGen[RV]) -> PQGen[RV]:
         return cast("RV", end.value)
 
 
-def rows_of(asked: Cursor[Any], *, expected: bool = True) -> Steps[list[Any]]:
+def rows_of(asked: Cursor[Any], *, expected: bool = True) -> PipelineSteps[list[Any]]:
     """The rows of a statement sent in pipeline mode; steps aside once if they are not here yet.
 
     Args:

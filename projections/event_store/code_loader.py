@@ -3,16 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from eventsourcing.application import LRUCache
 from psycopg import Cursor
 
-from domain.application import Steps
-from domain.events import CodeIssued
-from domain.model import redeem_code
-from domain.model.redeem_code import RedeemCode
+from domain.application import PipelineSteps
+from domain.model.redeem_code import RedeemCode, evolve_code
 from projections.database.binary_arrays import BIGS, UUIDS
 from projections.database.connection import rows_of
 from projections.event_store.codec import decode
@@ -34,7 +32,7 @@ class CodeLook:
         self._known: dict[UUID, RedeemCode | None] = {}
         self._newer: Cursor[Any] | None = None
 
-    def ask(self, streams: Iterable[UUID], issued: Iterable[UUID]) -> Steps[None]:
+    def ask(self, streams: Iterable[UUID], issued: Iterable[UUID]) -> PipelineSteps[None]:
         """Find what is known, and ask for what was appended since; the caller holds the locks of the streams.
 
         Args:
@@ -56,7 +54,7 @@ class CodeLook:
             self._known |= yield from self._snapshots(cold)
         self._newer = self._ask_newer(self._known)
 
-    def take(self) -> Steps[Mapping[UUID, RedeemCode]]:
+    def take(self) -> PipelineSteps[Mapping[UUID, RedeemCode]]:
         """The codes as they are now. Folded page by page, so that memory does not grow with a code's history.
 
         What is cached may be very old, where other processes had all the traffic of a code. So behind the first page
@@ -68,10 +66,7 @@ class CodeLook:
             read: Counter[UUID] = Counter()
             for code_id, version, topic, state in (yield from rows_of(newer)):
                 event = decode(topic, state)
-                if (code := known[code_id]) is not None:
-                    known[code_id] = redeem_code.evolve(code, version, event)
-                else:
-                    known[code_id] = redeem_code.opened(code_id, version, cast("CodeIssued", event))
+                known[code_id] = evolve_code(known[code_id], code_id, version, event)
                 read[code_id] += 1
             unread = {code_id: known[code_id] for code_id, count in read.items() if count == EVENTS_PER_PAGE}
             if unread and is_first:
@@ -82,7 +77,7 @@ class CodeLook:
             newer = self._ask_newer(unread) if unread else None
         return {code_id: code for code_id, code in known.items() if code is not None}
 
-    def _snapshots(self, code_ids: Iterable[UUID]) -> Steps[dict[UUID, RedeemCode]]:
+    def _snapshots(self, code_ids: Iterable[UUID]) -> PipelineSteps[dict[UUID, RedeemCode]]:
         asked = self._ask(EventStoreSql.snapshots_of_codes, UUIDS.array(list(code_ids)), SCHEMA_FINGERPRINT)
         found = [read_state(state) for (state,) in (yield from rows_of(asked))]
         return {code.code_id: code for code in found if code is not None}

@@ -24,7 +24,7 @@ from psycopg import Connection, Cursor
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
-from domain.application import UnitOfWork, finish
+from domain.application import UnitOfWork, run_to_completion
 from projections.database.binary_arrays import columns
 from projections.database.connection import DatabaseClock
 from projections.database.errors import DEFECTS, StorageUnavailableError, unavailable_unless_defect
@@ -142,7 +142,7 @@ class _Attempt(AbstractContextManager[UnitOfWork]):
                 if error is not None:
                     raise error
                 if self._work is not None:
-                    finish(self._work.commit())
+                    run_to_completion(self._work.commit())
             if self._work is not None:
                 self._work.committed()
         except (IntegrityError, OperationalError, InterfaceError) as fault:

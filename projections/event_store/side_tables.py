@@ -10,8 +10,8 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from domain.application import Steps
-from domain.command_bus import Command, Done, Result
+from domain.application import PipelineSteps
+from domain.command_bus import Command, CommandResult, Result
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
@@ -90,7 +90,7 @@ def save_idempotency_keys(cursor: Cursor[Any], commands: Sequence[Command], resu
             command.context.now + timedelta(days=IDEMPOTENCY_DAYS),
         )
         for command, result in zip(commands, results, strict=True)
-        if isinstance(command, ReserveUse) and command.key and isinstance(result, Done) and result.reservation
+        if isinstance(command, ReserveUse) and command.key and isinstance(result, CommandResult) and result.reservation
     }
     if rows:
         arrays = columns((BYTEAS, BYTEAS, UUIDS, MOMENTS), [rows[key] for key in sorted(rows)])
@@ -103,7 +103,7 @@ def keep_refusals(
     book: WorkingSet,
     commands: Sequence[Command],
     results: Sequence[Result],
-) -> Steps[None]:
+) -> PipelineSteps[None]:
     """Keep each refused try on an existing code (bounded per code and day); count tries of unknown codes."""
     unknown = 0
     by_day: dict[tuple[UUID, str], list[tuple[Any, ...]]] = {}

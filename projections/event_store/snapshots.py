@@ -7,7 +7,7 @@ pays for one row in some hundred; a task of the workers writes those that are mi
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 from zlib import crc32
 
@@ -15,9 +15,7 @@ import msgspec
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from domain.events import CodeIssued
-from domain.model import redeem_code
-from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode
+from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode, evolve_code
 from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS, columns
 from projections.event_store.codec import decode
 from projections.sql.event_store import EventStoreSql
@@ -104,10 +102,7 @@ def fold_on(cursor: Cursor[Any], code_id: UUID, code: RedeemCode | None) -> Rede
         rows = cursor.execute(EventStoreSql.stream_events, (code_id, version, EVENTS_PER_PAGE)).fetchall()
         for _, version, topic, state in rows:
             event = decode(topic, state)
-            if code is None:
-                code = redeem_code.opened(code_id, version, cast("CodeIssued", event))
-            else:
-                code = redeem_code.evolve(code, version, event)
+            code = evolve_code(code, code_id, version, event)
         if len(rows) < EVENTS_PER_PAGE:
             break
     if code is None:

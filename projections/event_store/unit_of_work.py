@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from domain.application import Steps
+from domain.application import PipelineSteps
 from domain.command_bus import CodeCommand, Command, NewCode, Result, recipient_drafts_in
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
@@ -21,8 +21,8 @@ from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events import ReservationEvent
-from domain.model import reservation
 from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import fold_reservation
 from domain.ports import RecipientDraft
 from domain.working_set import Recorded, RememberedKey, WorkingSet
 from projections.database.binary_arrays import BYTEAS, UUIDS, columns
@@ -70,7 +70,7 @@ class PostgresUnitOfWork:
         self._book = WorkingSet()
         self._loaded: dict[UUID, int] = {}
 
-    def load(self, commands: Sequence[Command]) -> Steps[WorkingSet]:
+    def load(self, commands: Sequence[Command]) -> PipelineSteps[WorkingSet]:
         """Lock what the commands touch and read it, in as few round trips as there are kinds of look-up."""
         book = self._book
         self._cursor.execute(EventStoreSql.enter)
@@ -105,7 +105,7 @@ class PostgresUnitOfWork:
             yield from self._load_for_staff(others, targeted)
         return book
 
-    def save(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
+    def save(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> PipelineSteps[None]:
         """Append events and write every row that follows from them."""
         drafts = [book.new_recipients[digest] for digest in sorted(book.new_recipients)]
         vault_rows.insert_recipients(self._cursor, drafts)
@@ -117,7 +117,7 @@ class PostgresUnitOfWork:
         side_tables.save_idempotency_keys(self._cursor, commands, results)
         yield from side_tables.keep_refusals(self._cursor, self._caches, book, commands, results)
 
-    def commit(self) -> Steps[None]:
+    def commit(self) -> PipelineSteps[None]:
         """Commit. It is done when the transaction was left without a fault, not earlier."""
         yield from rows_of(self._conn.execute("COMMIT"), expected=False)
 
@@ -128,7 +128,7 @@ class PostgresUnitOfWork:
         for digest, code_id in self._book.code_ids.items():
             self._caches.code_ids.put(digest, code_id)
 
-    def _codes_of_reservations(self, reservation_ids: Sequence[UUID]) -> Steps[dict[UUID, UUID]]:
+    def _codes_of_reservations(self, reservation_ids: Sequence[UUID]) -> PipelineSteps[dict[UUID, UUID]]:
         """The streams of reservations, which never change; whoever records an attempt has claimed it just before."""
         found: dict[UUID, UUID] = {}
         missing: set[UUID] = set()
@@ -145,13 +145,13 @@ class PostgresUnitOfWork:
                 self._caches.codes_of_reservations.put(reservation_id, code_id)
         return found
 
-    def _load_rebind_sources(self) -> Steps[None]:
+    def _load_rebind_sources(self) -> PipelineSteps[None]:
         """What rebinds of this batch move, for it ends with their success; and what waits for a removal to be sent."""
         book = self._book
         if missing := sorted(tied_to(book) - book.reservations.keys()):
             yield from self._hold(EventStoreSql.events_of_reservations, missing)
 
-    def _find_codes(self, commands: Sequence[ReserveUse | CorrectRecipient | RequestRebind]) -> Steps[None]:
+    def _find_codes(self, commands: Sequence[ReserveUse | CorrectRecipient | RequestRebind]) -> PipelineSteps[None]:
         """Resolve digests of code texts; texts never change, so what is cached stays right."""
         missing: set[bytes] = set()
         for command in commands:
@@ -170,12 +170,12 @@ class PostgresUnitOfWork:
         if keys:
             self._cursor.execute(EventStoreSql.lock_streams, (keys,))
 
-    def _load_recipients(self, drafts: Sequence[RecipientDraft]) -> Steps[None]:
+    def _load_recipients(self, drafts: Sequence[RecipientDraft]) -> PipelineSteps[None]:
         digests = sorted({digest for draft in drafts for digest in draft.digests})
         found = yield from self._all(EventStoreSql.recipient_ids_of_digests, BYTEAS.array(digests))
         self._book.recipient_ids.update(found)
 
-    def _load_for_redeems(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
+    def _load_for_redeems(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
         book = self._book
         persons = {
             (code_id, book.recipient_id(command.recipient))
@@ -195,7 +195,7 @@ class PostgresUnitOfWork:
         yield from self._load_keys(redeems)
         yield from self._load_tight(redeems)
 
-    def _load_for_staff(self, commands: Sequence[Command], targeted: Mapping[UUID, UUID]) -> Steps[None]:
+    def _load_for_staff(self, commands: Sequence[Command], targeted: Mapping[UUID, UUID]) -> PipelineSteps[None]:
         """What the rarer commands look at besides: the new person's reservations, held ones to undo, known notes."""
         book = self._book
         persons = recipients_referenced(commands, targeted, book)
@@ -214,7 +214,7 @@ class PostgresUnitOfWork:
         if noted:
             book.known_texts.update(row[0] for row in (yield from self._all(EventStoreSql.known_texts, sorted(noted))))
 
-    def _load_newer(self, targets: Sequence[UUID], commands: Sequence[Command]) -> Steps[None]:
+    def _load_newer(self, targets: Sequence[UUID], commands: Sequence[Command]) -> PipelineSteps[None]:
         """The same persons' newer reservations, where a use that was given back may be counted again.
 
         That is where it is given back already, or may be so by another command of this batch.
@@ -223,7 +223,7 @@ class PostgresUnitOfWork:
         if wanted:
             yield from self._hold(EventStoreSql.events_of_newer, wanted)
 
-    def _load_keys(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
+    def _load_keys(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
         keys = (key for command in redeems if command.key for key in command.key.spellings())
         scopes = sorted({key.scope_digest for key in keys})
         if not scopes:
@@ -235,7 +235,7 @@ class PostgresUnitOfWork:
         if ids:
             yield from self._hold(EventStoreSql.events_of_reservations, ids)
 
-    def _load_tight(self, redeems: Sequence[ReserveUse]) -> Steps[None]:
+    def _load_tight(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
         """Overdue reservations and the next deadline, for codes where this batch may need them."""
         book = self._book
         now = max(command.context.now for command in redeems)
@@ -252,15 +252,15 @@ class PostgresUnitOfWork:
             found = yield from rows_of(earliest)
             book.earliest_deadlines.update({code_id: first for code_id, first in found if first})
 
-    def _hold(self, query: LiteralString, *params: Any) -> Steps[None]:
+    def _hold(self, query: LiteralString, *params: Any) -> PipelineSteps[None]:
         """Fold the reservations that a look-up finds and take them into the book."""
         yield from self._take_reservations(self._ask(query, *params))
 
-    def _take_reservations(self, asked: Cursor[Any]) -> Steps[None]:
+    def _take_reservations(self, asked: Cursor[Any]) -> PipelineSteps[None]:
         for _, rows in groupby((yield from rows_of(asked)), key=lambda row: row[0]):
             events = [(row[1], row[2], decode(row[3], row[4])) for row in rows]
             history = [(version, cast("ReservationEvent", event)) for _, version, event in events]
-            self._book.hold(reservation.fold(events[0][0], history))
+            self._book.add_reservation(fold_reservation(events[0][0], history))
 
     def _append(self, book: WorkingSet) -> None:
         self._cursor.execute(EventStoreSql.lock_order)
@@ -279,7 +279,7 @@ class PostgresUnitOfWork:
         if closed:
             self._cursor.execute(EventStoreSql.close_cases, columns(CLOSED_CASE_KINDS, closed))
 
-    def _all(self, query: LiteralString, *params: Any) -> Steps[list[Any]]:
+    def _all(self, query: LiteralString, *params: Any) -> PipelineSteps[list[Any]]:
         return (yield from rows_of(self._ask(query, *params)))
 
     def _ask(self, query: LiteralString, *params: Any) -> Cursor[Any]:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from psycopg import Cursor
 
-from domain.command_bus import Command, Done, NewCode, Result
+from domain.command_bus import Command, CommandResult, NewCode, Result
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
@@ -32,7 +32,7 @@ def insert_texts(cursor: Cursor[Any], book: WorkingSet, commands: Sequence[Comma
     codes: list[tuple[Any, ...]] = []
     texts: list[tuple[Any, ...]] = []
     for command, result in zip(commands, results, strict=True):
-        if not (isinstance(result, Done) and result.changed):
+        if not (isinstance(result, CommandResult) and result.changed):
             continue
         if isinstance(command, NewCode):
             codes.append(_code_row(cast("FoundDraft", command.text), command))

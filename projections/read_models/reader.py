@@ -9,10 +9,9 @@ from uuid import UUID
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from domain.events import CodeIssued, Event, ReservationEvent
-from domain.model import redeem_code, reservation
-from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation
+from domain.events import Event, ReservationEvent
+from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.model.reservation import Reservation, fold_reservation
 from domain.ports import UNVERIFIED, UnverifiedAddress
 from domain.values.identifiers import MalformedCodeError, candidate_codes, normalize_code
 from projections.database.errors import StorageUnavailableError, unavailable_unless_defect
@@ -80,7 +79,7 @@ class Reader:
         if not rows:
             return None
         history = [(row[2], cast("ReservationEvent", decode(row[3], bytes(row[4])))) for row in rows]
-        return reservation.fold(rows[0][1], history)
+        return fold_reservation(rows[0][1], history)
 
     def find_code(self, typed: str) -> UUID | None:
         """The id of a code by its text (in any spelling) or by its id."""
@@ -119,10 +118,7 @@ class Reader:
                 event = decode(topic, bytes(state))
                 if as_of is not None and event.at > as_of:
                     return
-                if code is None:
-                    code = redeem_code.opened(code_id, version, cast("CodeIssued", event))
-                else:
-                    code = redeem_code.evolve(code, version, event)
+                code = evolve_code(code, code_id, version, event)
                 if version > after:
                     yield HistoryEntry(position, version, event, code)
             if len(rows) < HISTORY_PAGE:

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import psycopg
 from psycopg import Connection
 
-from domain.events import CodeIssued
-from domain.model import redeem_code
-from domain.model.redeem_code import RedeemCode
+from domain.model.redeem_code import RedeemCode, evolve_code
 from projections.database.connection import rebuild_connection
 from projections.database.copy_reader import read_copied_events
 from projections.database.errors import StorageUnavailableError
@@ -66,10 +64,8 @@ def _lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterator[Cod
                 read += 1
                 stream, version, position, topic, state = stored
                 event = decode(topic, state)
-                if code is None or code.code_id.bytes != stream:
-                    code = redeem_code.opened(UUID(bytes=stream), version, cast("CodeIssued", event))
-                else:
-                    code = redeem_code.evolve(code, version, event)
+                code_id = UUID(bytes=stream)
+                code = evolve_code(code if code and code.code_id == code_id else None, code_id, version, event)
                 place = (code.code_id, version)
                 yield CodeLine(code.code_id, HistoryEntry(position, version, event, code))
         if read < PAGE_EVENTS:

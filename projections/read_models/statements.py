@@ -10,12 +10,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.events import CodeIssued, Event
-from domain.model import redeem_code
-from domain.model.redeem_code import RedeemCode
+from domain.events import Event
+from domain.model.redeem_code import RedeemCode, evolve_code
 from projections.event_store.codec import decode
 from projections.read_models.reader import HISTORY_PAGE, Reader
 from projections.sql.event_store import EventStoreSql
@@ -144,10 +143,7 @@ class Statements(Reader):
             rows = self._all(EventStoreSql.stream_events, code_id, version, limit)
             for position, version, topic, state in rows:
                 event, before = decode(topic, bytes(state)), code
-                if code is None:
-                    code = redeem_code.opened(code_id, version, cast("CodeIssued", event))
-                else:
-                    code = redeem_code.evolve(code, version, event)
+                code = evolve_code(code, code_id, version, event)
                 yield StatementEntry(position, version, event, before, code)
             if not rows:
                 return

@@ -11,10 +11,9 @@ from uuid import UUID
 from msgspec import structs
 from psycopg import Connection
 
-from domain.events import CodeIssued, Event, ReservationEvent, ReservationStarted
-from domain.model import redeem_code, reservation
-from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation
+from domain.events import Event, ReservationEvent
+from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.model.reservation import Reservation, evolve_reservation, fold_reservation
 from projections.database.binary_arrays import columns
 from projections.event_store.codec import UnreadableEventError, decode
 from projections.event_store.row_mapping import (
@@ -94,12 +93,10 @@ class Tail:
             before = states.get(event.reservation_id)
             if before is not None and at.version <= before.versions[-1]:
                 continue
-            if before is not None:
-                after = reservation.evolve(before, at.version, event)
-            elif isinstance(event, ReservationStarted):
-                after = reservation.opened(at.code_id, at.version, event)
-            else:
-                self._watch.poison(_poison(at, f"no event before it opens reservation {event.reservation_id}"))
+            try:
+                after = evolve_reservation(before, at.code_id, at.version, event)
+            except LookupError as error:
+                self._watch.poison(_poison(at, str(error)))
                 continue
             self._watch.item_event(at, before, after)
             states[event.reservation_id] = after
@@ -122,10 +119,7 @@ class Tail:
             if at.version != (before.version if before else 0) + 1:
                 self._watch.poison(_poison(at, f"version {at.version - 1} is missing before it"))
                 continue
-            if before is None:
-                after = redeem_code.opened(at.code_id, at.version, cast("CodeIssued", at.event))
-            else:
-                after = redeem_code.evolve(before, at.version, at.event)
+            after = evolve_code(before, at.code_id, at.version, at.event)
             self._watch.code_event(at, before, after)
             known[at.code_id] = after
             followed.append(at)
@@ -140,7 +134,7 @@ class Tail:
         for key, group in groupby(rows, key=lambda row: row[0]):
             events = list(group)
             history = [(row[2], cast("ReservationEvent", decode(row[3], bytes(row[4])))) for row in events]
-            found[key] = reservation.fold(events[0][1], history)
+            found[key] = fold_reservation(events[0][1], history)
         return found
 
 

@@ -6,7 +6,7 @@ from typing import cast
 from uuid import UUID
 
 from domain.events import ReservationEvent
-from domain.model.invariants import Corrections, broken_code_rules, broken_reservation_rules
+from domain.model.invariants import Corrections, find_broken_code_rules, find_broken_reservation_rules
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.values.group_name import ADDRESS
@@ -39,14 +39,17 @@ class RuleWatch:
 
     def code_event(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
         """The rules of a code."""
-        for rule in broken_code_rules(before, at.event, after):
+        for rule in find_broken_code_rules(before, at.event, after):
             about = at.event.reservation_id if isinstance(at.event, ReservationEvent) else None
             self.keep(Finding(rule, at.code_id, at.version, at.position, type(at.event).__name__, about))
 
     def item_event(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
         """The rules of a reservation."""
         event = cast("ReservationEvent", at.event)
-        broken = [*broken_reservation_rules(before, event, after), *self._corrections.broken(before, event, after)]
+        broken = [
+            *find_broken_reservation_rules(before, event, after),
+            *self._corrections.find_broken_rules(before, event, after),
+        ]
         for rule in broken:
             self.keep(Finding(rule, at.code_id, at.version, at.position, type(event).__name__, event.reservation_id))
 

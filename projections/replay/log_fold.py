@@ -11,15 +11,14 @@ dead row versions of busy codes from being pruned and slow the redeems.
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from itertools import islice
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from psycopg import Connection
 
 from domain.events import CaseClosed, CaseOpened, CodeIssued, Event, ReservationEvent, ReservationStarted
-from domain.model import redeem_code, reservation
-from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation
+from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.model.reservation import Reservation, evolve_reservation
 from projections.database.copy_reader import StoredRow, read_copied_events
 from projections.event_store.codec import UnreadableEventError, decode
 from projections.event_store.row_mapping import balance_row, case_rows, reservation_row
@@ -182,10 +181,7 @@ class LogFold:
 
     def _fold_code(self, version: int, position: int, event: Event) -> None:
         before = self._code
-        if before is None:
-            after = redeem_code.opened(self._code_id, version, cast("CodeIssued", event))
-        else:
-            after = redeem_code.evolve(before, version, event)
+        after = evolve_code(before, self._code_id, version, event)
         if self._looks:
             self._watch.code_event(ReadEvent(position, self._code_id, version, event), before, after)
         self._code = after
@@ -193,15 +189,10 @@ class LogFold:
     def _fold_reservation(self, version: int, position: int, event: ReservationEvent) -> None:
         key = event.reservation_id.int
         before = self._held.pop(key, None)
-        if before is not None:
-            after = reservation.evolve(before, version, event)
-        elif isinstance(event, ReservationStarted):
-            after = reservation.opened(self._code_id, version, event)
-        elif self._given_out:
+        if before is None and self._given_out and not isinstance(event, ReservationStarted):
             self._sink.late(ReadEvent(position, self._code_id, version, event))
             return
-        else:
-            raise LookupError(f"no event before it opens reservation {event.reservation_id}")
+        after = evolve_reservation(before, self._code_id, version, event)
         if self._looks:
             self._watch.item_event(ReadEvent(position, self._code_id, version, event), before, after)
         self._held[key] = after

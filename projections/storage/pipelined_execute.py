@@ -14,7 +14,7 @@ import psycopg
 from eventsourcing.persistence import PersistenceError
 from psycopg import Connection
 
-from domain.application import Steps
+from domain.application import PipelineSteps
 from domain.command_bus import Command, Result
 from projections.database.connection import EagerConnection
 from projections.event_store.recorder import transaction
@@ -55,7 +55,7 @@ class PipelinedExecute:
             with storage.datastore.pool.connection(timeout=CONNECTION_WAIT_S) as conn:
                 with with_answer_timeout(conn), transaction(conn):
                     work = PostgresUnitOfWork(conn, storage.recorder.caches)
-                    results = yield from _waiting(conn.fileno(), storage.ledger.steps(work, commands))
+                    results = yield from _waiting(conn.fileno(), storage.ledger.execute_steps(work, commands))
                     for _ in work.commit():
                         yield conn.fileno()
                 work.committed()
@@ -76,7 +76,7 @@ def with_answer_timeout(conn: Connection[Any]) -> Iterator[None]:
         eager.patience_s = None
 
 
-def _waiting(socket: int, steps: Steps[list[Result]]) -> Generator[int, None, list[Result]]:
+def _waiting(socket: int, steps: PipelineSteps[list[Result]]) -> Generator[int, None, list[Result]]:
     """Take steps; wait a moment for each look-up on the spot, and in the caller's way if it takes longer.
 
     A look-up is answered in less time than the caller needs for what it would do first, and the sooner a batch is

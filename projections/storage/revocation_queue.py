@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from domain.command_bus import Command, Done, Result
+from domain.command_bus import Command, CommandResult, Result
 from domain.commands.code.revoke import ContinueRevocation
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from projections.sql.event_store import EventStoreSql
 from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import Storage
@@ -33,7 +33,7 @@ def case_ids(new_id: Callable[[], UUID]) -> list[UUID]:
 def settle(
     execute: Callable[[Sequence[Command]], list[Result]],
     code_id: UUID,
-    context: Callable[[], Context],
+    context: Callable[[], CommandContext],
     new_id: Callable[[], UUID],
     commands_max: int = COMMANDS_PER_ROUND,
 ) -> bool:
@@ -48,7 +48,7 @@ def settle(
     for _ in range(commands_max):
         command = ContinueRevocation(context=context(), code_id=code_id, case_ids=case_ids(new_id))
         result = execute([command])[0]
-        if not (isinstance(result, Done) and result.changed):
+        if not (isinstance(result, CommandResult) and result.changed):
             return True
     return False
 
@@ -56,7 +56,7 @@ def settle(
 def settle_next(
     storage: Storage,
     execute: Callable[[Sequence[Command]], list[Result]],
-    context: Callable[[], Context],
+    context: Callable[[], CommandContext],
     new_id: Callable[[], UUID],
 ) -> int:
     """One round of the sweep: go on with revoked codes that may hold something; how many were looked at."""

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from api.use_cases.issue_codes import Terms, issue_codes
 from api.use_cases.services import Services
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, Outcome, Rejected
@@ -43,7 +43,7 @@ class Site:
 
     def issue(self, terms: Terms | None = None) -> str:
         """A new code's text."""
-        context = Context(now=self.services.now(), actor="operator")
+        context = CommandContext(now=self.services.now(), actor="operator")
         terms = terms or Terms(max_uses=1)
         return issue_codes(self.services.storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
 
@@ -69,7 +69,7 @@ class Site:
     def attempt(self, reservation_id: str, outcome: Outcome = SENT) -> None:
         """What a worker does with a reservation."""
         item = UUID(reservation_id)
-        context = Context(now=self.services.now(), actor="worker", actor_id="w1", request_id="t1")
+        context = CommandContext(now=self.services.now(), actor="worker", actor_id="w1", request_id="t1")
         ledger = self.services.storage.ledger
         ledger.execute([ClaimAttempt(context=context, reservation_id=item, channel="smtp", case_id=uuid4())])
         words = outcome.reply if isinstance(outcome, Rejected) else None

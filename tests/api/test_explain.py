@@ -10,7 +10,7 @@ from uuid import uuid4
 from api.use_cases.explain_balance import explanation_of
 from api.use_cases.issue_codes import Terms
 from domain.commands.code.import_code import ImportCode, Opening
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.ports import Rejected
 from tests.api.site import Answer, Site
 
@@ -137,7 +137,7 @@ def test_uses_from_before_the_ledger_are_named_too(site: Site) -> None:
     """No reservation stands for an opening balance: number, source and reason do, in JSON and as a table."""
     code_id, services = uuid4(), site.services
     imported = ImportCode(
-        context=Context(now=services.now(), actor="operator"),
+        context=CommandContext(now=services.now(), actor="operator"),
         code_id=code_id,
         text=services.storage.vault.code("SHORTOLDCODE", code_id),
         source="shop",

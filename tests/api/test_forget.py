@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from api.settings import ApiSettings
 from api.use_cases.issue_codes import Terms
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
@@ -88,7 +88,7 @@ def test_only_admins_may_and_only_an_address_is_one(site: Site) -> None:
 def test_while_a_letter_leaves_it_has_to_wait(site: Site) -> None:
     """409 and nothing changed."""
     reservation_id = UUID(site.redeem(site.issue()).json()["reservation_id"])
-    context = Context(now=site.services.now(), actor="worker", actor_id="w1", request_id="t1")
+    context = CommandContext(now=site.services.now(), actor="worker", actor_id="w1", request_id="t1")
     claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=reservation_id)
     site.services.storage.ledger.execute([claim])
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.use_cases.issue_codes import Terms
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.ports import Accepted, NotifiedOnly, Removal, TextDraft
 from projections.work_queue.due_access import DueAccessRows
 from tests.api.conftest import settings, site
@@ -152,7 +152,7 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
             NullChannel(), GroupChannels.over(site.services.settings, site.services.storage).of_group
         ),
         by_group=lambda _: {"design": "webhook"},
-        context=lambda: Context(now=site.services.now(), actor="sweep"),
+        context=lambda: CommandContext(now=site.services.now(), actor="sweep"),
         new_id=uuid4,
         draft_text=lambda text, item: site.services.storage.vault.text(text, uuid4(), item),
         publish=woken.extend,

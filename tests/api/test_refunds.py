@@ -8,7 +8,7 @@ import pytest
 
 from api.use_cases.issue_codes import Terms
 from api.use_cases.refund_outage import Hurt, give_back
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.ports import OutcomeUnknown
 from tests.api.conftest import shared_site
 from tests.api.site import Site
@@ -72,7 +72,7 @@ def test_a_doubt_that_turned_out_to_be_sent_since_it_was_listed_stays_sent(site:
         give_back(
             site.services.storage.ledger.execute,
             [Hurt(reservation_id=item, code_id=reservation.code_id, state=state, at=now, channel=None, server=None)],
-            Context(now=now, actor="operator"),
+            CommandContext(now=now, actor="operator"),
             include_sent=True,
         )
         for state in ("unknown", "sent")

@@ -11,7 +11,7 @@ from tests.projections.ledgers import LedgerBench, done
 
 def reserved(bench: LedgerBench, code: str, email: str = "li.wei@example.com") -> UUID:
     """A reservation."""
-    return done(bench.redeem(code, email)).about().reservation_id
+    return done(bench.redeem(code, email)).require_reservation().reservation_id
 
 
 def test_a_code_is_paused_resumed_changed_and_revoked(bench: LedgerBench, terminal: Terminal) -> None:

@@ -12,7 +12,7 @@ LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 
 def bounced(bench: LedgerBench) -> UUID:
     """A sent reservation that came back."""
-    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).about().reservation_id
+    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
     bench.run(
         RecordBounce(
@@ -53,7 +53,7 @@ def test_cases_as_json(bench: LedgerBench, terminal: Terminal) -> None:
 
 def test_resolve_as_json(bench: LedgerBench, terminal: Terminal) -> None:
     """State and numbers; the note is in the vault."""
-    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).about().reservation_id
+    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id, LOST)
 
     ended = terminal.ledger("resolve", str(reservation_id), "--as", "sent", "--note", "has it", "--json")
@@ -65,7 +65,7 @@ def test_resolve_as_json(bench: LedgerBench, terminal: Terminal) -> None:
 
 def test_what_may_not_be_resolved_is_refused_in_words(bench: LedgerBench, terminal: Terminal) -> None:
     """Exit 4 and a sentence; nonsense is exit 2."""
-    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).about().reservation_id
+    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
 
     refused = terminal.ledger("resolve", str(reservation_id), "--as", "sent", "--note", "?")
 

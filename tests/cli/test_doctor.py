@@ -197,7 +197,7 @@ def test_work_that_nobody_does_is_found(terminal: Terminal, bench: LedgerBench) 
 
 def test_an_open_case_is_found(terminal: Terminal, bench: LedgerBench) -> None:
     """A person has to decide, and is told how."""
-    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).about().reservation_id
+    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
     bench.run(
         RecordBounce(

@@ -18,7 +18,7 @@ REFUSED = Rejected(
 def filled(bench: LedgerBench) -> tuple[str, str]:
     """Two people on two codes: what one has, the other is refused."""
     first, second = bench.issue(1, bound=False), bench.issue(1, bound=False)
-    theirs = done(bench.redeem(first, LI)).about().reservation_id
+    theirs = done(bench.redeem(first, LI)).require_reservation().reservation_id
     bench.attempt(theirs, REFUSED)
     bench.redeem(second, WANG)
     bench.redeem(second, LI)

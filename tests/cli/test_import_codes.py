@@ -10,7 +10,7 @@ import pytest
 
 from api.code_import import importer
 from api.use_cases.issue_codes import CodeOrder, issue_batch
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.values.identifiers import generate_code
 from projections.read_models.pagination import BEGINNING
 from projections.storage.bootstrap import Storage
@@ -125,7 +125,7 @@ def test_an_import_that_died_goes_on(
     lines = ["code,max_uses,used", *(f"{generate_code(letters)},2,{nth % 2}" for nth in range(2_200))]
     file = written(tmp_path, "\n".join(lines))
 
-    def dying(storage: Storage, orders: Sequence[CodeOrder], context: Context) -> None:
+    def dying(storage: Storage, orders: Sequence[CodeOrder], context: CommandContext) -> None:
         calls.append(len(orders))
         if len(calls) == 3:
             raise KeyboardInterrupt
@@ -205,7 +205,7 @@ def test_what_was_exported_can_be_imported_elsewhere(terminal: Terminal, tmp_pat
 def test_reservations_and_statements_go_out(terminal: Terminal, bench: LedgerBench) -> None:
     """In their order; addresses only where they are asked for; each line of a statement with the balance after it."""
     code = bench.issue(max_uses=3, bound=False)
-    first = done_of(bench.redeem(code, "a@example.com")).about().reservation_id
+    first = done_of(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
     bench.redeem(code, "b@example.com")
     bench.attempt(first)
 

@@ -29,7 +29,7 @@ class Outage:
 
     def redeem(self, person: str) -> UUID:
         """A reservation's id, on a code of its own."""
-        return done(self.bench.redeem(self.bench.issue(), f"{person}@example.com")).about().reservation_id
+        return done(self.bench.redeem(self.bench.issue(), f"{person}@example.com")).require_reservation().reservation_id
 
     def sent(self, person: str, server: str = "mx:25") -> UUID:
         """A sent one."""

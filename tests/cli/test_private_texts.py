@@ -61,7 +61,7 @@ class Stage:
         code_id, vault = self.code(), self.bench.storage.vault
         command = self.bench.reserve("unused", f"{uuid4().hex}@example.com")
         command = replace(command, code_digests=vault.digests("code", f"{HOSTILE}{code_id}"))
-        reservation_id = done(self.bench.run(command)).about().reservation_id
+        reservation_id = done(self.bench.run(command)).require_reservation().reservation_id
         if outcome is not None:
             self.bench.attempt(reservation_id, outcome)
         return code_id, reservation_id

@@ -126,7 +126,7 @@ def test_the_module_finds_a_running_ledger_by_its_folder(bench: LedgerBench, tmp
 def test_explain_names_each_use(bench: LedgerBench, terminal: Terminal) -> None:
     """A table in the terminal's language, or the document; by text or id, as of a version; unknown is a usage error."""
     code = bench.issue(3, bound=False)
-    item = done(bench.redeem(code, "li.wei@example.com")).about()
+    item = done(bench.redeem(code, "li.wei@example.com")).require_reservation()
     bench.attempt(item.reservation_id)
     done(bench.redeem(code, "wang@example.com"))
 

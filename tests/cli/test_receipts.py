@@ -12,7 +12,7 @@ from workers.maintenance.log_follower import update_log
 
 def sent(bench: LedgerBench) -> str:
     """A reservation that was sent; its id."""
-    item = done(bench.redeem(bench.issue(), "li.wei@example.com")).about()
+    item = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation()
     bench.attempt(item.reservation_id)
     return str(item.reservation_id)
 

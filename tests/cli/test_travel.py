@@ -21,7 +21,7 @@ def test_a_ledger_moves_by_four_commands(
 ) -> None:
     """Two files out, two in; the same history is told there, and a second import is refused."""
     code = bench.issue()
-    bench.attempt(done(bench.redeem(code, "li.wei@example.com")).about().reservation_id)
+    bench.attempt(done(bench.redeem(code, "li.wei@example.com")).require_reservation().reservation_id)
     events, vault = tmp_path / "events.jsonl", tmp_path / "vault.jsonl"
     out = terminal.ledger("export", "events", "--output", str(events), "--json")
     sealed = terminal.ledger("export", "vault", "--output", str(vault))

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from domain.command_bus import Command, Done, Result
+from domain.command_bus import Command, CommandResult, Result
 from domain.commands.code.issue import IssueCode
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordBounce
@@ -32,9 +32,9 @@ FAILED = Rejected(server="mx:25", reason="message_refused", final=True, reply_co
 LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 
 
-def done(result: Result) -> Done:
+def done(result: Result) -> CommandResult:
     """The result of a command that was not refused."""
-    assert isinstance(result, Done), result
+    assert isinstance(result, CommandResult), result
     return result
 
 
@@ -59,9 +59,9 @@ class Acts:
         """Time goes on."""
         self.now += timedelta(seconds=seconds)
 
-    def context(self, actor: ActorKind = "person", request_id: str | None = None) -> Context:
+    def context(self, actor: ActorKind = "person", request_id: str | None = None) -> CommandContext:
         """Who asks now."""
-        return Context(now=self.now, actor=actor, actor_id="w1", request_id=request_id)
+        return CommandContext(now=self.now, actor=actor, actor_id="w1", request_id=request_id)
 
     def issue(self, max_uses: int | None = 1, *, bound: bool = True, expires_in_s: float | None = None) -> IssueCode:
         """A new code; its text is the last of `codes`."""
@@ -178,9 +178,9 @@ class Bench:
 
     def reserved(self, person: str = "li") -> UUID:
         """A reservation on the last code."""
-        return done(self.run(self.acts.redeem(person))[0]).about().reservation_id
+        return done(self.run(self.acts.redeem(person))[0]).require_reservation().reservation_id
 
     def attempt(self, item: UUID, outcome: Outcome = SENT) -> None:
         """Claim, then record."""
-        claimed = done(self.run(self.acts.claim(item))[0]).about()
+        claimed = done(self.run(self.acts.claim(item))[0]).require_reservation()
         self.run(self.acts.record(item, outcome, claimed.last_attempt))

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.application import finish
-from domain.command_bus import Command, Done, Result, decide
+from domain.application import run_to_completion
+from domain.command_bus import Command, CommandResult, Result, handle
 from domain.working_set import WorkingSet
 from tests.contracts.acts import Acts
 from tests.contracts.stores import Store, log_of
@@ -21,10 +21,10 @@ def run(store: Store, commands: Sequence[Command]) -> tuple[dict[str, Any], list
     results: list[Result] = []
     for attempt in store.recorder.attempts():
         with attempt as work:
-            book = finish(work.load(commands))
+            book = run_to_completion(work.load(commands))
             looked_up = picture(book)
-            results = [decide(command, book, store.ledger.policy) for command in commands]
-            finish(work.save(book, commands, results))
+            results = [handle(command, book, store.ledger.policy) for command in commands]
+            run_to_completion(work.save(book, commands, results))
     return looked_up, results
 
 
@@ -43,7 +43,7 @@ def picture(book: WorkingSet) -> dict[str, Any]:
 
 def plain(result: Result) -> object:
     """A result that can be compared."""
-    return result if isinstance(result, Done) else (result.code, result.retry_after_s)
+    return result if isinstance(result, CommandResult) else (result.code, result.retry_after_s)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -64,7 +64,9 @@ def test_both_stores_tell_the_same_history(postgres: Store, memory: Store, seed:
             assert (kind, looked_up_in_memory[kind]) == (kind, found)
         assert list(map(plain, results_in_memory)) == list(map(plain, results))
         found = [
-            result.reservation.reservation_id for result in results if isinstance(result, Done) and result.reservation
+            result.reservation.reservation_id
+            for result in results
+            if isinstance(result, CommandResult) and result.reservation
         ]
         known += [item for item in dict.fromkeys(found) if item not in known]
         due, due_in_memory = postgres.due.take(acts.now), memory.due.take(acts.now)

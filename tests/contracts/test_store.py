@@ -70,7 +70,7 @@ def test_a_batch_decides_in_order_and_a_refusal_fails_nobody(bench: Bench) -> No
     results = bench.run(acts.redeem("a"), acts.redeem("b"), acts.redeem("c", code="NOSUCHCODE"), acts.redeem("a"))
 
     assert words(results) == ["ok", "CODE_HELD", "CODE_INVALID", "ok"]
-    assert done(results[0]).about() == done(results[3]).about()
+    assert done(results[0]).require_reservation() == done(results[3]).require_reservation()
 
 
 def test_a_defect_in_a_batch_writes_nothing(bench: Bench) -> None:
@@ -91,7 +91,7 @@ def test_a_lost_commit_is_resolved_by_deciding_again(bench: Bench, fate: Fate, t
     with bench.store.lose(times, fate):
         result = done(bench.run(command)[0])
 
-    assert result.about().reservation_id == command.reservation_id
+    assert result.require_reservation().reservation_id == command.reservation_id
     assert result.changed == (fate == "rolled_back")
     assert topics(bench.store) == ["CodeIssued", "UseReserved"]
 
@@ -107,7 +107,7 @@ def test_after_the_last_try_the_caller_knows_nothing_and_may_ask_again(bench: Be
     again = done(bench.run(command)[0])
 
     assert between == kept
-    assert again.about().reservation_id == command.reservation_id
+    assert again.require_reservation().reservation_id == command.reservation_id
     assert topics(bench.store).count("UseReserved") == 1
 
 
@@ -117,7 +117,7 @@ def test_a_lost_answer_to_a_claim_leaves_the_lease_with_its_task(bench: Bench) -
     claim = bench.acts.claim(item)
 
     with bench.store.lose(1, "answer_lost"):
-        lease = done(bench.run(claim)[0]).about().lease
+        lease = done(bench.run(claim)[0]).require_reservation().lease
 
     assert lease is not None
     assert (lease.worker, lease.task_id, lease.attempt) == ("w1", "t1", 1)
@@ -128,7 +128,7 @@ def test_a_key_leads_to_its_reservation_for_seven_days(bench: Bench) -> None:
     """Same key and body: the same reservation, refunded as it may be; another body: refused; later: forgotten."""
     acts = bench.acts
     command = acts.redeem(key=(b"scope", b"one"))
-    item = done(bench.run(command)[0]).about().reservation_id
+    item = done(bench.run(command)[0]).require_reservation().reservation_id
     bench.attempt(item, FAILED)
 
     same = bench.run(acts.redeem(key=(b"scope", b"one")))[0]
@@ -137,9 +137,14 @@ def test_a_key_leads_to_its_reservation_for_seven_days(bench: Bench) -> None:
     later = bench.run(acts.redeem(key=(b"scope", b"two")))[0]
     once_more = bench.run(acts.redeem(key=(b"scope", b"two")))[0]
 
-    assert (done(same).about().reservation_id, done(same).about().status) == (item, "refunded")
+    assert (done(same).require_reservation().reservation_id, done(same).require_reservation().status) == (
+        item,
+        "refunded",
+    )
     assert words(other) == ["IDEMPOTENCY_KEY_REUSED"]
-    assert done(later).about().reservation_id == done(once_more).about().reservation_id != item
+    assert (
+        done(later).require_reservation().reservation_id == done(once_more).require_reservation().reservation_id != item
+    )
 
 
 def test_a_refusal_is_not_remembered_under_its_key(bench: Bench) -> None:

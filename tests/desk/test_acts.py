@@ -9,7 +9,7 @@ import pytest
 from api.use_cases.issue_codes import Terms
 from api.web.support.actions.commands import DONE
 from domain.commands.access.settle_access import RecordRemovalOutcome
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import OutcomeUnknown, Rejected
 from tests.api.site import Answer, Site
@@ -86,7 +86,7 @@ def test_the_case_of_an_access_that_stays_speaks_of_the_access(site: Site, sign_
     site.services.storage.ledger.execute(
         [
             RecordRemovalOutcome(
-                context=Context(now=site.services.now(), actor="sweep"),
+                context=CommandContext(now=site.services.now(), actor="sweep"),
                 reservation_id=UUID(item),
                 attempt=1,
                 channel="webhook",
@@ -226,7 +226,7 @@ def test_what_changed_while_the_page_was_open_is_looked_at_again(site: Site, sig
     site.attempt(item)
     browser, path = sign_in("support"), f"/support/reservations/{item}/acts/refund"
     old_tab = seen_on(browser.get(path))
-    opened = Context(now=site.services.now(), actor="person")
+    opened = CommandContext(now=site.services.now(), actor="person")
     accepted = AcceptInvite(context=opened, reservation_id=UUID(item), delivery=1, case_id=uuid4())
     site.services.storage.ledger.execute([accepted])
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import OutcomeUnknown
 from tests.api.site import Site
@@ -74,7 +74,7 @@ def test_only_admins_see_it_and_may(site: Site, sign_in: SignIn, role: str) -> N
 def test_a_letter_that_is_leaving_is_waited_for(site: Site, sign_in: SignIn) -> None:
     """There is no form, and who sends one all the same is told why not; nothing is changed."""
     reservation_id = UUID(site.redeem(site.issue(), "leaving@example.com").json()["reservation_id"])
-    context = Context(now=site.services.now(), actor="worker", actor_id="w1", request_id="t1")
+    context = CommandContext(now=site.services.now(), actor="worker", actor_id="w1", request_id="t1")
     claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=uuid4())
     site.services.storage.ledger.execute([claim])
     page, browser = person_of(site, str(reservation_id)), sign_in("admin")

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from tests.api.site import Site
@@ -22,7 +22,7 @@ def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
     item = reserved(site, code)
     site.attempt(item)
     about: dict[str, Any] = {"reservation_id": UUID(item), "delivery": 1, "case_id": uuid4()}
-    opened = Context(now=site.services.now(), actor="person")
+    opened = CommandContext(now=site.services.now(), actor="person")
     bounce = [RecordBounce(context=opened, reason="other", **about)] if bounced else []
     site.services.storage.ledger.execute([*bounce, AcceptInvite(context=opened, **about)])
     browser, path = sign_in("support"), f"/support/reservations/{item}/acts/{act}"

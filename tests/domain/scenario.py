@@ -7,13 +7,13 @@ from hashlib import sha256
 from types import EllipsisType
 from uuid import UUID
 
-from domain.command_bus import Command, Done, Result, decide
+from domain.command_bus import Command, CommandResult, Result, handle
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.code.issue import IssueCode
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordBounce
@@ -108,13 +108,13 @@ class Scenario:
         self._ids += 1
         return UUID(bytes=sha256(str(self._ids).encode()).digest()[:16])
 
-    def context(self, actor: ActorKind, request_id: str | None = None, actor_id: str | None = None) -> Context:
+    def context(self, actor: ActorKind, request_id: str | None = None, actor_id: str | None = None) -> CommandContext:
         """Who asks now."""
-        return Context(now=self.now, actor=actor, actor_id=actor_id, request_id=request_id)
+        return CommandContext(now=self.now, actor=actor, actor_id=actor_id, request_id=request_id)
 
     def run(self, command: Command) -> Result:
         """Decide one command."""
-        return decide(command, self.book, self.policy)
+        return handle(command, self.book, self.policy)
 
     def passes(self, seconds: float) -> None:
         """Let time pass."""
@@ -149,7 +149,7 @@ class Scenario:
 
     def reserved(self, person: str = "li", *, again: UUID | None = None) -> UUID:
         """A person redeems and gets a reservation; its id."""
-        return done(self.redeem(person, again=again)).about().reservation_id
+        return done(self.redeem(person, again=again)).require_reservation().reservation_id
 
     def claim(self, reservation_id: UUID, worker: str = "w1", task: str = "t1") -> Result:
         """A worker claims."""
@@ -195,7 +195,7 @@ class Scenario:
         reservation_id: UUID,
         *,
         request_id: str = "r1",
-        only_held: bool = False,
+        held_only: bool = False,
         revoke_access: bool | None = None,
     ) -> Result:
         """Staff give a use back."""
@@ -204,7 +204,7 @@ class Scenario:
                 context=self.context("staff", request_id),
                 reservation_id=reservation_id,
                 cause="staff",
-                only_held=only_held,
+                held_only=held_only,
                 revoke_access=revoke_access,
             )
         )
@@ -251,7 +251,7 @@ class Scenario:
         ids = [self.new_id() for _ in range(cases)]
         return self.run(RevokeCode(context=self.context("staff"), code_id=self.code_id, case_ids=ids))
 
-    def settle_revoked(self, *, cases: int = 5) -> Result:
+    def continue_revocation(self, *, cases: int = 5) -> Result:
         """The sweep goes on with what a revoking left."""
         ids = [self.new_id() for _ in range(cases)]
         return self.run(ContinueRevocation(context=self.context("sweep"), code_id=self.code_id, case_ids=ids))
@@ -334,7 +334,7 @@ class Scenario:
     def newest_use(self, person: str = "li") -> UUID | None:
         """The newest reservation of a use that a person has; None if they have none."""
         person_id = self.book.recipient_ids.get(person.encode())
-        mine = [] if person_id is None else self.book.of_recipient(self.code_id, person_id)
+        mine = [] if person_id is None else self.book.reservations_of(self.code_id, person_id)
         return next((item.reservation_id for item in reversed(mine) if item.is_use), None)
 
     def reservation(self, reservation_id: UUID) -> Reservation:
@@ -342,9 +342,9 @@ class Scenario:
         return self.book.reservations[reservation_id]
 
 
-def done(result: Result) -> Done:
+def done(result: Result) -> CommandResult:
     """The result of a command that was not refused."""
-    assert isinstance(result, Done), result
+    assert isinstance(result, CommandResult), result
     return result
 
 

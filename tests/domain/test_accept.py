@@ -49,7 +49,7 @@ def test_the_link_of_a_use_given_back_takes_it_again() -> None:
     scenario = Scenario()
     reservation_id = scenario.given_back()
 
-    assert done(scenario.accept(reservation_id)).about().status == "sent"
+    assert done(scenario.accept(reservation_id)).require_reservation().status == "sent"
     assert scenario.kinds[-2:] == ["LateSuccessRecorded", "InviteAccepted"]
     assert scenario.balance == (1, 0)
 

@@ -224,7 +224,7 @@ def test_a_lease_that_lapses_beside_a_case_keeps_nobody_from_settling_it() -> No
 
     assert given.kinds[-2:] == ["InviteOutcomeUnknown", "CaseClosed"]
     state = given.reservation(item)
-    assert (state.is_in_work, state.due_at, state.access_due_at) == (False, None, None)
+    assert (state.is_being_processed, state.due_at, state.access_due_at) == (False, None, None)
 
 
 def test_what_could_not_be_taken_away_waits_for_another_case() -> None:
@@ -269,7 +269,7 @@ def test_a_moved_access_that_could_not_be_taken_away_is_settled_by_hand_too() ->
     command = RebindReservation(
         context=given.context("staff", "m1"), reservation_id=former, new_reservation_id=given.new_id(), group="blue"
     )
-    item = done(given.run(command)).about().reservation_id
+    item = done(given.run(command)).require_reservation().reservation_id
     given.attempt(item, GONE)
     done(given.refund(item, revoke_access=True))
     revoked(given, item, NEVER)

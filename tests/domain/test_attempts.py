@@ -34,8 +34,8 @@ def test_a_second_worker_does_nothing() -> None:
     result = done(scenario.claim(reservation_id, worker="w2"))
 
     assert not result.changed
-    assert not is_claimed_by(result.about(), scenario.context("worker", "t1", "w2"))
-    assert is_claimed_by(result.about(), scenario.context("worker", "t1", "w1"))
+    assert not is_claimed_by(result.require_reservation(), scenario.context("worker", "t1", "w2"))
+    assert is_claimed_by(result.require_reservation(), scenario.context("worker", "t1", "w1"))
 
 
 @pytest.mark.parametrize("state", ["sent", "refunded"])
@@ -325,7 +325,7 @@ def test_what_may_not_be_reset(state: str, why: str) -> None:
     if state != "leased":
         scenario.outcome(reservation_id, LOST if state == "unknown" else SENT)
 
-    result = scenario.refund(reservation_id, only_held=True)
+    result = scenario.refund(reservation_id, held_only=True)
 
     assert isinstance(result, ReservationNotRefundable)
     assert result.why == why

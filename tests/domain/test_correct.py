@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Done
+from domain.command_bus import CommandResult
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.errors import RecipientNotCorrectable
 from domain.events import UseRefunded, UseReserved
@@ -25,7 +25,7 @@ def test_a_held_use_moves_to_the_right_address() -> None:
     scenario = Scenario()
     wrong = scenario.reserved("ly")
 
-    right = done(scenario.correct(wrong, "li", actor="person", code=b"code")).about()
+    right = done(scenario.correct(wrong, "li", actor="person", code=b"code")).require_reservation()
 
     refund, reserved = scenario.events[-2:]
     assert isinstance(refund, UseRefunded)
@@ -40,7 +40,7 @@ def test_a_sent_use_moves_too_and_its_old_link_is_dead() -> None:
     scenario = Scenario()
     wrong = scenario.sent("ly")
 
-    right = done(scenario.correct(wrong, "li", actor="person", code=b"code")).about().reservation_id
+    right = done(scenario.correct(wrong, "li", actor="person", code=b"code")).require_reservation().reservation_id
 
     assert scenario.balance == (0, 1)
     assert refusal(scenario.accept(wrong)) == "LINK_NOT_VALID"
@@ -57,7 +57,7 @@ def test_asking_twice_gives_the_same_correction() -> None:
     again = done(scenario.correct(wrong, "li", actor="person", code=b"code"))
 
     assert not again.changed
-    assert again.about().reservation_id == first.about().reservation_id
+    assert again.require_reservation().reservation_id == first.require_reservation().reservation_id
     assert why(scenario, wrong, "zhao") == "refunded"
 
 
@@ -98,7 +98,11 @@ def test_refusals_come_in_order() -> None:
 def test_a_person_corrects_once_and_staff_ever_again() -> None:
     """Otherwise one use could write to as many addresses as one likes."""
     scenario = Scenario()
-    second = done(scenario.correct(scenario.reserved("ly"), "li", actor="person", code=b"code")).about().reservation_id
+    second = (
+        done(scenario.correct(scenario.reserved("ly"), "li", actor="person", code=b"code"))
+        .require_reservation()
+        .reservation_id
+    )
 
     assert why(scenario, second) == "corrected_before"
     assert done(scenario.correct(second, "lee")).changed
@@ -208,5 +212,5 @@ def test_acceptance_by_link_bars_the_person_but_not_staff(via: Literal["link", "
 
     assert why(scenario, wrong) == "accepted"
     result = scenario.correct(wrong, "li")
-    assert isinstance(result, Done) == staff_may
+    assert isinstance(result, CommandResult) == staff_may
     assert staff_may or (isinstance(result, RecipientNotCorrectable) and result.why == "accepted")

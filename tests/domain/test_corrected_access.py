@@ -22,7 +22,7 @@ def own_system(**about: object) -> Scenario:
 
 def corrected(scenario: Scenario, wrong: UUID) -> UUID:
     """The reservation of the right address."""
-    return done(scenario.correct(wrong, "li")).about().reservation_id
+    return done(scenario.correct(wrong, "li")).require_reservation().reservation_id
 
 
 def removal(scenario: Scenario, item: UUID) -> tuple[str | None, str | None]:
@@ -293,7 +293,7 @@ def _rebinds(scenario: Scenario, former: UUID) -> list[UUID]:
         new_reservation_id=scenario.new_id(),
         group="BLUE",
     )
-    return [done(scenario.run(command)).about().reservation_id]
+    return [done(scenario.run(command)).require_reservation().reservation_id]
 
 
 def test_a_correction_records_the_lease_that_lapsed_before_it() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from domain.commands.code.import_code import Opening
-from domain.legacy.evidence import judge
+from domain.legacy.evidence import assess
 from domain.legacy.records import LegacyCode, LegacyInvite
 
 CREATED = datetime(2026, 1, 5, 10, tzinfo=UTC)
@@ -52,20 +52,20 @@ def test_the_counter_is_weighed_by_the_records(
     used: int, records: list[LegacyInvite], judgement: str, becomes: int
 ) -> None:
     """Sent invitations count; failed and refunded ones do not; an unknown outcome keeps what was counted."""
-    verdict = judge(code(used), records)
+    verdict = assess(code(used), records)
 
     assert (judgement, becomes) == (verdict.judgement, verdict.becomes)
 
 
 def test_a_limit_below_the_proofs_is_raised() -> None:
     """What was sent can't be undone, so the limit gives way; an unlimited code stays unlimited."""
-    assert judge(code(2, 1), [record(), record()]).max_uses == 2
-    assert judge(code(2, None), [record(), record()]).max_uses is None
+    assert assess(code(2, 1), [record(), record()]).max_uses == 2
+    assert assess(code(2, None), [record(), record()]).max_uses is None
 
 
 def test_unproven_uses_are_kept_on_demand() -> None:
     """Where old records were deleted, the counter is all there is: an opening balance that says so."""
-    verdict = judge(code(4), [record(), record("pending")], keep_unproven=True)
+    verdict = assess(code(4), [record(), record("pending")], keep_unproven=True)
 
     assert [Opening(1, "in_doubt"), Opening(2, "unproven")] == list(verdict.openings)
     assert verdict.becomes == 4
@@ -85,7 +85,7 @@ def test_binding_comes_from_proofs(known: bool, owner: str | None, emails: list[
     """Several persons, or one who was not bound there: the code is open. Without proofs it belongs to its next one."""
     old = code(len(emails), knows_binding=known, bound_email=owner)
 
-    assert bound == judge(old, [record(email=email) for email in emails]).bound
+    assert bound == assess(old, [record(email=email) for email in emails]).bound
 
 
 def test_times_and_moves_go_to_the_first_and_the_last_use() -> None:
@@ -93,9 +93,9 @@ def test_times_and_moves_go_to_the_first_and_the_last_use() -> None:
     later = datetime(2026, 2, 1, tzinfo=UTC)
     activated = datetime(2026, 1, 7, tzinfo=UTC)
     records = [LegacyInvite(old_id=8, email="li.wei@example.com", status="success", created_at=later), record()]
-    verdict = judge(code(2, activated_at=activated, rebind_count=1), records)
-    removed = judge(code(1, status="removed", removed_at=later), [record()])
+    verdict = assess(code(2, activated_at=activated, rebind_count=1), records)
+    removed = assess(code(1, status="removed", removed_at=later), [record()])
 
     assert [(use.activated_at, use.moves) for use in verdict.uses] == [(None, 1), (activated, 0)]
     assert [use.removed_at for use in removed.uses] == [later]
-    assert [use.moves for use in judge(code(1), [record(), record(is_rebind=True)]).uses] == [1]
+    assert [use.moves for use in assess(code(1), [record(), record(is_rebind=True)]).uses] == [1]

@@ -39,7 +39,7 @@ def test_a_paused_code_takes_nobody_new_until_it_is_resumed() -> None:
 
     assert done(scenario.pause()).changed
     assert refusal(scenario.redeem("wang")) == "CODE_PAUSED"
-    assert done(scenario.redeem("li")).about().reservation_id == mine
+    assert done(scenario.redeem("li")).require_reservation().reservation_id == mine
     scenario.attempt(mine, SENT)
     assert scenario.code.state(scenario.now) == "paused"
     scenario.resume()

@@ -51,7 +51,7 @@ def by_staff(given: Scenario, item: UUID, group: str = "blue") -> Result:
 
 def asked(given: Scenario, group: str = "blue") -> UUID:
     """A rebind that waits to be sent; its id."""
-    return done(ask(given, group)).about().reservation_id
+    return done(ask(given, group)).require_reservation().reservation_id
 
 
 def why(result: Result) -> str:
@@ -151,12 +151,12 @@ def test_a_lost_answer_begins_no_second_one() -> None:
         language="en",
         token_of=first,
     )
-    begun = done(given.run(command)).about()
+    begun = done(given.run(command)).require_reservation()
     given.sent(again=first)
 
     again = done(given.run(command))
 
-    assert (again.about(), again.changed) == (begun, False)
+    assert (again.require_reservation(), again.changed) == (begun, False)
 
 
 def test_a_lost_answer_to_staff_begins_no_second_one() -> None:
@@ -168,12 +168,16 @@ def test_a_lost_answer_to_staff_begins_no_second_one() -> None:
         new_reservation_id=given.new_id(),
         group="blue",
     )
-    begun = done(given.run(command)).about().reservation_id
+    begun = done(given.run(command)).require_reservation().reservation_id
     done(given.cancel(begun))
 
     again = done(given.run(command))
 
-    assert (again.about().reservation_id, again.about().status, again.changed) == (begun, "refunded", False)
+    assert (again.require_reservation().reservation_id, again.require_reservation().status, again.changed) == (
+        begun,
+        "refunded",
+        False,
+    )
 
 
 def test_an_overdue_one_does_not_need_the_sweep() -> None:
@@ -265,9 +269,9 @@ def test_rebind_by_a_person_moves_the_access_that_the_token_is_of() -> None:
     first = given.sent()
     given.sent(again=first)
 
-    moved = done(ask(given, token_of=first)).about()
+    moved = done(ask(given, token_of=first)).require_reservation()
     given.attempt(moved.reservation_id, SENT)
-    again = done(ask(given, "green", token_of=first)).about()
+    again = done(ask(given, "green", token_of=first)).require_reservation()
 
     assert (moved.follows, again.follows) == (first, moved.reservation_id)
 
@@ -321,7 +325,7 @@ def test_redeeming_gives_the_use_and_not_the_rebind() -> None:
     former = given.sent()
     asked(given)
 
-    assert done(given.redeem()).about().reservation_id == former
+    assert done(given.redeem()).require_reservation().reservation_id == former
 
 
 def test_what_is_being_moved_is_not_given_back_meanwhile() -> None:

@@ -31,7 +31,7 @@ def test_the_same_person_gets_the_same_live_reservation() -> None:
 
     result = done(scenario.redeem())
 
-    assert result.about().reservation_id == first
+    assert result.require_reservation().reservation_id == first
     assert not result.changed
 
 
@@ -45,12 +45,16 @@ def test_a_lost_answer_makes_no_second_reservation() -> None:
         reservation_id=scenario.new_id(),
         language="zh",
     )
-    first = done(scenario.run(command)).about().reservation_id
+    first = done(scenario.run(command)).require_reservation().reservation_id
     done(scenario.cancel(first))
 
     again = done(scenario.run(command))
 
-    assert (again.about().reservation_id, again.about().status, again.changed) == (first, "refunded", False)
+    assert (again.require_reservation().reservation_id, again.require_reservation().status, again.changed) == (
+        first,
+        "refunded",
+        False,
+    )
 
 
 def test_the_same_person_gets_the_sent_reservation() -> None:
@@ -60,7 +64,7 @@ def test_the_same_person_gets_the_sent_reservation() -> None:
 
     result = done(scenario.redeem())
 
-    assert result.about().reservation_id == first
+    assert result.require_reservation().reservation_id == first
     assert scenario.balance == (1, 0)
 
 
@@ -83,7 +87,7 @@ def test_own_reservation_comes_before_expiry() -> None:
     first = scenario.reserved()
     scenario.passes(61)
 
-    assert done(scenario.redeem()).about().reservation_id == first
+    assert done(scenario.redeem()).require_reservation().reservation_id == first
     assert refusal(scenario.redeem("wang")) == "CODE_EXPIRED"
 
 
@@ -169,7 +173,7 @@ def test_ones_own_overdue_reservation_is_renewed() -> None:
     first = scenario.reserved()
     scenario.passes(1801)
 
-    again = done(scenario.redeem()).about().reservation_id
+    again = done(scenario.redeem()).require_reservation().reservation_id
 
     assert again != first
     assert scenario.kinds == ["UseReserved", "UseRefunded", "UseReserved"]
@@ -207,7 +211,7 @@ def test_again_takes_a_further_use() -> None:
     second = done(scenario.redeem(again=first))
 
     assert second.changed
-    assert second.about().follows == first
+    assert second.require_reservation().follows == first
     assert scenario.balance == (1, 1)
 
 
@@ -236,7 +240,7 @@ def test_again_of_a_refunded_one_is_a_plain_redeem() -> None:
     first = scenario.sent()
     scenario.refund(first)
 
-    again = done(scenario.redeem(again=first)).about()
+    again = done(scenario.redeem(again=first)).require_reservation()
 
     assert again.follows is None
 
@@ -293,13 +297,13 @@ def test_waiting_after_a_failure_still_holds_the_use() -> None:
 def test_a_key_is_remembered_within_its_batch() -> None:
     """Requests that share a commit are answered as if each had come after the other."""
     scenario = Scenario()
-    first = done(scenario.redeem(key="k")).about().reservation_id
+    first = done(scenario.redeem(key="k")).require_reservation().reservation_id
     scenario.attempt(first, REFUSED)
 
     same = done(scenario.redeem(key="k"))
     other = scenario.redeem(key="k", again=first)
 
-    assert (same.about().reservation_id, same.changed) == (first, False)
+    assert (same.require_reservation().reservation_id, same.changed) == (first, False)
     assert refusal(other) == "IDEMPOTENCY_KEY_REUSED"
 
 
@@ -308,12 +312,15 @@ def test_a_second_click_sees_that_an_attempt_ended_nobody_knows_how() -> None:
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
-    assert done(scenario.redeem()).about().public_state == "sending"
+    assert done(scenario.redeem()).require_reservation().public_state == "sending"
     scenario.passes(100)
 
     seen = [done(scenario.redeem()) for _ in range(2)]
 
-    assert [(result.about().reservation_id, result.about().public_state, result.changed) for result in seen] == [
+    assert [
+        (result.require_reservation().reservation_id, result.require_reservation().public_state, result.changed)
+        for result in seen
+    ] == [
         (reservation_id, "unknown", True),
         (reservation_id, "unknown", False),
     ]

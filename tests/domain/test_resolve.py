@@ -236,7 +236,7 @@ def test_an_outage_leaves_alone_what_machines_still_try() -> None:
     reservation_id: UUID = scenario.reserved()
     scenario.attempt(reservation_id, LOST)
 
-    item: Reservation = done(scenario.outage(reservation_id, include_sent=True)).about()
+    item: Reservation = done(scenario.outage(reservation_id, include_sent=True)).require_reservation()
     assert item.is_live
     assert scenario.kinds[-1] == "InviteOutcomeUnknown"
     assert refusal(scenario.outage(scenario.new_id())) == "NOT_FOUND"

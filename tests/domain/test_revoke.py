@@ -32,7 +32,7 @@ def test_a_revoked_code_answers_those_who_have_something_first() -> None:
     sent = scenario.sent("li")
     scenario.revoke()
 
-    assert done(scenario.redeem("li")).about().reservation_id == sent
+    assert done(scenario.redeem("li")).require_reservation().reservation_id == sent
     assert refusal(scenario.redeem("li", again=sent)) == "CODE_REVOKED"
     assert refusal(scenario.redeem("wang")) == "CODE_REVOKED"
 
@@ -128,11 +128,11 @@ def test_one_command_settles_a_bounded_number_and_further_ones_the_rest() -> Non
 
     done(scenario.revoke())
     assert scenario.code.reserved == 5
-    assert done(scenario.settle_revoked()).changed
+    assert done(scenario.continue_revocation()).changed
     assert done(scenario.revoke()).changed
 
     assert scenario.code.reserved == 0
-    assert not done(scenario.settle_revoked()).changed
+    assert not done(scenario.continue_revocation()).changed
     assert scenario.kinds.count("CodeRevoked") == 1
 
 
@@ -147,7 +147,7 @@ def test_cases_beyond_the_ids_are_left_to_the_next_command() -> None:
 
     assert scenario.kinds.count("CaseOpened") == 1
     assert scenario.reservation(held).status == "refunded"
-    scenario.settle_revoked(cases=1)
+    scenario.continue_revocation(cases=1)
     opened = [event for event in scenario.events if isinstance(event, CaseOpened)]
     assert {event.caused_by for event in opened} == {scenario.code.revoked_by}
 
@@ -172,6 +172,6 @@ def test_only_a_revoked_code_is_settled() -> None:
     unknown = UUID(int=1)
     context = scenario.context("sweep")
 
-    assert not done(scenario.settle_revoked()).changed
+    assert not done(scenario.continue_revocation()).changed
     assert refusal(scenario.run(ContinueRevocation(context=context, code_id=unknown, case_ids=()))) == "NOT_FOUND"
     assert refusal(scenario.run(RevokeCode(context=context, code_id=unknown, case_ids=()))) == "NOT_FOUND"

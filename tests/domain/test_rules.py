@@ -27,17 +27,16 @@ from domain.events import (
     UseRefunded,
     UseReserved,
 )
-from domain.model import redeem_code, reservation
 from domain.model.access import Access
 from domain.model.invariants import (
     CODE_RULES,
     RESERVATION_RULES,
     Corrections,
-    broken_code_rules,
-    broken_reservation_rules,
+    find_broken_code_rules,
+    find_broken_reservation_rules,
 )
-from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation
+from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.model.reservation import Reservation, evolve_reservation, fold_reservation
 from tests.domain.scenario import START
 
 ID, OTHER = UUID(int=1), UUID(int=2)
@@ -72,15 +71,15 @@ CLOSED = CaseClosed(at=START, actor="staff", reservation_id=ID, case_id=OTHER, h
 
 def code_after(*events: Event) -> RedeemCode:
     """A code with these events."""
-    code = redeem_code.opened(ID, 1, ISSUED)
+    code = evolve_code(None, ID, 1, ISSUED)
     for version, event in enumerate(events, start=2):
-        code = redeem_code.evolve(code, version, event)
+        code = evolve_code(code, ID, version, event)
     return code
 
 
 def item_after(*events: ReservationEvent) -> Reservation:
     """A reservation with these events."""
-    return reservation.fold(ID, enumerate(events, start=2))
+    return fold_reservation(ID, enumerate(events, start=2))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def item_after(*events: ReservationEvent) -> Reservation:
 )
 def test_an_event_that_breaks_a_rule_of_the_code_is_named(before: RedeemCode, event: Event, broken: str) -> None:
     """One reservation too many; a moment before the last one."""
-    assert [broken] == broken_code_rules(before, event, redeem_code.evolve(before, 9, event))
+    assert [broken] == find_broken_code_rules(before, event, evolve_code(before, ID, 9, event))
 
 
 @pytest.mark.parametrize(
@@ -106,9 +105,9 @@ def test_an_event_that_breaks_a_rule_of_the_code_is_named(before: RedeemCode, ev
 def test_a_state_that_does_not_follow_is_named(change: dict[str, object], broken: str) -> None:
     """A use that no event counts, a binding that is lost: a fold that is wrong would be found."""
     before = code_after()
-    after = replace(redeem_code.evolve(before, 2, RESERVED), **change)
+    after = replace(evolve_code(before, ID, 2, RESERVED), **change)
 
-    assert broken in broken_code_rules(before, RESERVED, after)
+    assert broken in find_broken_code_rules(before, RESERVED, after)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +143,7 @@ def test_an_event_that_breaks_a_rule_of_the_reservation_is_named(
 
     And an access that ends early, twice or before it began, is taken away while it stands, or is announced twice.
     """
-    assert broken == broken_reservation_rules(before, event, reservation.evolve(before, 9, event))
+    assert broken == find_broken_reservation_rules(before, event, evolve_reservation(before, ID, 9, event))
 
 
 def test_a_rebind_that_takes_a_use_is_named() -> None:
@@ -152,9 +151,9 @@ def test_a_rebind_that_takes_a_use_is_named() -> None:
     before = code_after(RESERVED, SENT)
     event = RebindReserved(**OPENED_FIELDS, reservation_id=OTHER, moves=1)
     for change in ({"reserved": 1}, {"used": 0, "sent_binding": 0, "owner_id": None}):
-        after = replace(redeem_code.evolve(before, 4, event), **change)
+        after = replace(evolve_code(before, ID, 4, event), **change)
 
-        assert "invariant 3: a rebind takes no use" in broken_code_rules(before, event, after)
+        assert "invariant 3: a rebind takes no use" in find_broken_code_rules(before, event, after)
 
 
 def test_an_end_that_moves_is_named() -> None:
@@ -162,7 +161,7 @@ def test_an_end_that_moves_is_named() -> None:
     before = item_after(TIMED, SENT)
     after = replace(before, access=Access(validity_days=31))
 
-    assert ["access: its end does not move"] == broken_reservation_rules(before, TOLD, after)
+    assert ["access: its end does not move"] == find_broken_reservation_rules(before, TOLD, after)
 
 
 def test_what_is_live_without_time_or_case_is_named() -> None:
@@ -177,7 +176,7 @@ def test_what_is_live_without_time_or_case_is_named() -> None:
     fields = {name: getattr(parked, name) for name in parked.__struct_fields__}
     forgotten = Forgotten(**{**fields, "case_id": None})
 
-    assert ["invariant 2: due or parked"] == broken_reservation_rules(item_after(RESERVED), OPENED, forgotten)
+    assert ["invariant 2: due or parked"] == find_broken_reservation_rules(item_after(RESERVED), OPENED, forgotten)
 
 
 @pytest.mark.parametrize("about_connection", [True, False])
@@ -197,11 +196,11 @@ def test_attempt_count_is_named_when_it_disagrees_with_a_failure(about_connectio
         retry_at=START,
         about_connection=about_connection,
     )
-    right = reservation.evolve(before, 9, event)
+    right = evolve_reservation(before, ID, 9, event)
     wrong = replace(right, attempts=1 - right.attempts)
 
-    assert [] == broken_reservation_rules(before, event, right)
-    assert ["rule 4: a connection spends no attempt"] == broken_reservation_rules(before, event, wrong)
+    assert [] == find_broken_reservation_rules(before, event, right)
+    assert ["rule 4: a connection spends no attempt"] == find_broken_reservation_rules(before, event, wrong)
 
 
 FORMER_SENT: list[ReservationEvent] = [
@@ -234,12 +233,8 @@ def test_corrections_name_an_invitation_that_does_not_wait_for_the_former_end(
     found: list[str] = []
     for version, event in enumerate(history, start=2):
         before = items.get(event.reservation_id)
-        if before is not None:
-            after = reservation.evolve(before, version, event)
-        else:
-            assert isinstance(event, UseReserved)
-            after = reservation.opened(ID, version, event)
-        found += corrections.broken(before, event, after)
+        after = evolve_reservation(before, ID, version, event)
+        found += corrections.find_broken_rules(before, event, after)
         items[event.reservation_id] = after
 
     assert found == ["invariant 11: a corrected invitation waits for the former end"] * broken
@@ -250,10 +245,10 @@ def test_a_right_history_breaks_nothing() -> None:
     back = replace(REFUNDED, actor="staff", cause="staff", held="used")
     code, item = code_after(), None
     for version, event in enumerate((RESERVED, SENT, back), start=2):
-        after = redeem_code.evolve(code, version, event)
-        now = reservation.evolve(item, version, event) if item else reservation.opened(ID, version, RESERVED)
+        after = evolve_code(code, ID, version, event)
+        now = evolve_reservation(item, ID, version, event if item else RESERVED)
 
-        assert ([], []) == (broken_code_rules(code, event, after), broken_reservation_rules(item, event, now))
+        assert ([], []) == (find_broken_code_rules(code, event, after), find_broken_reservation_rules(item, event, now))
         code, item = after, now
 
 

@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.use_cases.issue_codes import CodeOrder, Terms, Usage, issue_batch
-from domain.command_bus import Command, Done
+from domain.command_bus import Command, CommandResult
 from domain.commands.access import record_removal
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, ImportedUse
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery import accept_invite, record_bounce
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
@@ -65,7 +65,7 @@ def plant(site: Site) -> dict[str, UUID]:
 
 def _reported(site: Site, at: datetime) -> None:
     """Acceptance, bounce and removal of an invitation, at a time that the reporter made up."""
-    context, new = Context(now=site.services.now(), actor="channel", actor_id=str(uuid4())), uuid4
+    context, new = CommandContext(now=site.services.now(), actor="channel", actor_id=str(uuid4())), uuid4
     for kind in ("accept", "bounce", "remove"):
         item = UUID(site.redeem(site.issue(), f"{uuid4().hex}@example.com").json()["reservation_id"])
         site.attempt(str(item))
@@ -113,10 +113,10 @@ def _issued(site: Site, terms: Terms) -> UUID:
     return order.code_id
 
 
-def _context(site: Site) -> Context:
-    return Context(now=site.services.now(), actor="operator", request_id=uuid4().hex)
+def _context(site: Site) -> CommandContext:
+    return CommandContext(now=site.services.now(), actor="operator", request_id=uuid4().hex)
 
 
 def _run(site: Site, command: Command) -> None:
     result = site.services.storage.ledger.execute([command])[0]
-    assert isinstance(result, Done), result
+    assert isinstance(result, CommandResult), result

@@ -57,7 +57,7 @@ class Crew:
         """Reservations on a new code."""
         code = self.bench.issue(None, bound=False)
         results = [self.bench.redeem(code, f"{name}{number}@example.com") for number in range(count)]
-        return [done(result).about().reservation_id for result in results]
+        return [done(result).require_reservation().reservation_id for result in results]
 
     def publish(self, ids: Sequence[UUID], copies: int = 1) -> None:
         """Messages with these ids, as the API would send them."""

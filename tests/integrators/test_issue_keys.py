@@ -9,7 +9,7 @@ import pytest
 
 from api.use_cases import idempotent_issue
 from api.use_cases.issue_codes import BATCH, CodeOrder, issue_batch
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from projections.database.errors import StorageUnavailableError
 from projections.storage.bootstrap import Storage
 from projections.work_queue.retention import prune
@@ -117,7 +117,7 @@ def test_what_broke_off_half_way_goes_on(site: Site, admin: Who, monkeypatch: py
     """The database goes away between two commits, and its answer to the first of them is lost as well."""
     key, count = str(uuid4()), BATCH + 20
 
-    def breaking(storage: Storage, orders: Sequence[CodeOrder], context: Context) -> None:
+    def breaking(storage: Storage, orders: Sequence[CodeOrder], context: CommandContext) -> None:
         issue_batch(storage, orders, context)
         raise StorageUnavailableError("the connection was lost")
 

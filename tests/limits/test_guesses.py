@@ -13,7 +13,7 @@ from api.rate_limits.guard import ADDRESS, EVERYBODY, SHORT
 from api.settings import ApiSettings
 from api.use_cases.issue_codes import Terms
 from domain.commands.code.issue import IssueCode
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.values.identifiers import generate_code
 from tests.api.conftest import NOBODY, settings_over, started
 from tests.api.site import Site
@@ -44,7 +44,7 @@ def site(
 def old_code(site: Site, text: str, max_uses: int = 1) -> str:
     """A code of an older system, as it is taken over."""
     services, code_id = site.services, uuid4()
-    context = Context(now=services.now(), actor="operator")
+    context = CommandContext(now=services.now(), actor="operator")
     code = services.storage.vault.code(text, code_id)
     services.storage.ledger.execute(
         [IssueCode(context=context, code_id=code_id, text=code, max_uses=max_uses, bound=False)]

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from domain.command_bus import Done
+from domain.command_bus import CommandResult
 from domain.commands.access.settle_access import SettleAccess
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.errors import EmailMismatch, RecipientNotCorrectable
@@ -95,7 +95,9 @@ def test_notify_ended_writes_to_people_whose_access_ended(imports: Import, bench
 
     assert (document["ended"], document["emails"], len(taken)) == (3, 3, 3 if apply else 0)
     for key in taken:
-        settled = done(bench.run(SettleAccess(context=bench.context("worker"), reservation_id=key))).about()
+        settled = done(
+            bench.run(SettleAccess(context=bench.context("worker"), reservation_id=key))
+        ).require_reservation()
         assert settled.access is not None
         assert settled.access.removal == "removing"
 
@@ -131,7 +133,7 @@ def test_binding_without_an_invitation_is_dropped_and_reported(imports: Import, 
 
     assert (document["binding_dropped"], document["binding_kept"]) == (3, 0)
     assert named == ["DROPPED1", "DROPPED2", "REMOVED1"]
-    assert isinstance(bench.redeem("DROPPED1", STRANGER), Done)
+    assert isinstance(bench.redeem("DROPPED1", STRANGER), CommandResult)
     assert isinstance(bench.redeem("COUNTED1", STRANGER), EmailMismatch)
 
 
@@ -144,7 +146,7 @@ def test_keep_binding_lets_only_the_bound_person_redeem(
     assert (document["binding_kept"], document["binding_dropped"]) == (2, 1)
     assert isinstance(bench.redeem("DROPPED1", STRANGER), EmailMismatch)
     assert isinstance(bench.redeem("REMOVED1", STRANGER), EmailMismatch)
-    item = done(bench.redeem("DROPPED1", PERSON)).about()
+    item = done(bench.redeem("DROPPED1", PERSON)).require_reservation()
     elsewhere = CorrectRecipient(
         context=bench.context("staff"),
         reservation_id=item.reservation_id,
@@ -159,7 +161,7 @@ def test_keep_binding_lets_only_the_bound_person_redeem(
     assert terminal.ledger("terms", "DROPPED1", "--max-uses", "2").status == 0
     assert isinstance(bench.redeem("DROPPED1", STRANGER), EmailMismatch)
     assert terminal.ledger("terms", "DROPPED1", "--unbind").status == 0
-    assert isinstance(bench.redeem("DROPPED1", STRANGER), Done)
+    assert isinstance(bench.redeem("DROPPED1", STRANGER), CommandResult)
     assert_no_drift(bench)
     assert rebuilt(bench).counts == {}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.maintenance.import_legacy import WORDS
-from domain.command_bus import Done
+from domain.command_bus import CommandResult
 from domain.errors import EmailMismatch
 from domain.legacy.statuses import CODE_STATUSES, QUEUE_STATUSES, RECORD_STATUSES
 from tests.cli.terminal import Terminal
@@ -131,7 +131,7 @@ def test_removed_person_who_was_invited_again_counts_once(
         "OTHER1": (1, 1),
     }
     assert (document["agreeing"], document["over_limit"], document["removed"]) == (3, 0, 3)
-    assert isinstance(bench.redeem("MOVED1", PERSON), Done)
+    assert isinstance(bench.redeem("MOVED1", PERSON), CommandResult)
     assert not done(bench.redeem("AGAIN1", PERSON)).changed
     assert isinstance(bench.redeem("AGAIN1", "wang.fang@example.com"), EmailMismatch)
     assert_no_drift(bench)
@@ -152,7 +152,7 @@ def test_negative_counter_is_weighed_by_the_records_and_noted(
     assert (document["out_of_range"], document["unreadable"], document["imported"]) == (3, 1, 3)
     assert history(terminal, "NEGATIVE1")["used_count"] == 1
     assert "[invitehub] used_count is -2: the records decide" in terminal.ledger("history", "NEGATIVE1").out
-    assert isinstance(bench.redeem("NEGATIVE2", PERSON), Done)
+    assert isinstance(bench.redeem("NEGATIVE2", PERSON), CommandResult)
     issued = bench.rows("SELECT validity_days, rebinds_max FROM code_balances ORDER BY rebinds_max LIMIT 1")
     assert issued == [(1, 0)]
     assert ("LIMIT1", "redeem_codes: max_uses is -1, which is below zero; left out") in sentences(
@@ -176,7 +176,7 @@ def test_extreme_numbers_and_times_do_not_stop_an_import(
     assert (document["imported"], document["out_of_range"], document["unreadable"]) == (3, 2, 2)
     rows = bench.rows("SELECT max(validity_days), max(rebinds_max), max(expires_at) FROM code_balances")
     assert rows == [(36_500, 1_000, None)]
-    assert isinstance(bench.redeem("NEVER1", PERSON), Done)
+    assert isinstance(bench.redeem("NEVER1", PERSON), CommandResult)
     assert terminal.ledger("export", "codes").status == 0
     assert history(terminal, "DAYS1")["used_count"] == 1
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from domain.command_bus import Done
+from domain.command_bus import CommandResult
 from domain.errors import CodeExhausted, EmailMismatch
 from tests.cli.terminal import Terminal
 from tests.conftest import database_of, drop, execute
@@ -142,7 +142,7 @@ def test_old_codes_redeem_as_they_stand(tmp_path: Path, bench: LedgerBench, term
     dsn = old.sqlite(tmp_path / "old.db", CODES, RECORDS, GROUPS)
     terminal.ledger("import-legacy", "--dsn", dsn, "--apply")
 
-    assert isinstance(bench.redeem("ABC123", "li.wei@example.com"), Done)
+    assert isinstance(bench.redeem("ABC123", "li.wei@example.com"), CommandResult)
     assert isinstance(bench.redeem("AGREE1", "somebody@example.com"), EmailMismatch)
     assert isinstance(bench.redeem("OVER1", "c@example.com"), CodeExhausted)
 

@@ -74,7 +74,7 @@ def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, desk: 
 def test_a_use_given_back_after_it_was_sent(client: TestClient, desk: Desk) -> None:
     """The picture knows that it was sent; the words are the refund's, also where the access was ended with it."""
     desk.state, desk.cause = "refunded", "staff"
-    desk.sent_at = desk.access_ended_at = AT + timedelta(minutes=5)
+    desk.sent_at = desk.find_access_end = AT + timedelta(minutes=5)
 
     text = client.get(f"{PATH}?lang=en").text
 

@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
-from domain.command_bus import Command, Done, Result
+from domain.command_bus import Command, CommandResult, Result
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordBounce
@@ -74,7 +74,7 @@ class History:
     def _run(self, command: Command) -> None:
         result: Result = self.bench.run(command)
         if (
-            isinstance(result, Done)
+            isinstance(result, CommandResult)
             and result.reservation
             and result.reservation.reservation_id not in self.reservations
         ):
@@ -134,6 +134,6 @@ class History:
         command: Command = made[act]()
         return command
 
-    def _context(self, actor: ActorKind) -> Context:
+    def _context(self, actor: ActorKind) -> CommandContext:
         context = self.bench.context(actor, request_id=uuid4().hex)
         return replace(context, now=context.now + self.shift)

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from domain.command_bus import Command, Done, Result
+from domain.command_bus import Command, CommandResult, Result
 from domain.commands.code.issue import IssueCode
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -38,9 +38,9 @@ class LedgerBench:
         """Questions to the store."""
         return Reader(self.storage)
 
-    def context(self, actor: ActorKind = "person", request_id: str | None = None) -> Context:
+    def context(self, actor: ActorKind = "person", request_id: str | None = None) -> CommandContext:
         """Who asks now."""
-        return Context(now=self.storage.recorder.clock.now(), actor=actor, actor_id="w1", request_id=request_id)
+        return CommandContext(now=self.storage.recorder.clock.now(), actor=actor, actor_id="w1", request_id=request_id)
 
     def run(self, command: Command) -> Result:
         """One command in a transaction of its own."""
@@ -78,11 +78,11 @@ class LedgerBench:
         """A redeem."""
         return self.run(self.reserve(code, email))
 
-    def attempt(self, reservation_id: UUID, outcome: Outcome = SENT, *, channel: str = "smtp") -> Done:
+    def attempt(self, reservation_id: UUID, outcome: Outcome = SENT, *, channel: str = "smtp") -> CommandResult:
         """Claim and record."""
         context = self.context("worker", "t1")
         claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel=channel, case_id=uuid4())
-        item = done(self.run(claim)).about()
+        item = done(self.run(claim)).require_reservation()
         words = outcome.reply if isinstance(outcome, Rejected) else None
         return done(
             self.run(
@@ -123,9 +123,9 @@ def correction(
     )
 
 
-def done(result: Result) -> Done:
+def done(result: Result) -> CommandResult:
     """The result of a command that was not refused."""
-    assert isinstance(result, Done), result
+    assert isinstance(result, CommandResult), result
     return result
 
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from domain.command_bus import Done, Result
+from domain.command_bus import CommandResult, Result
 from domain.commands.code.issue import IssueCode
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
@@ -86,7 +86,7 @@ def test_fifty_clicks_on_few_uses(bench: LedgerBench, offices: list[LedgerBench]
         first = at_once(CLICKS, lambda number: offices[number % 3].redeem(code, f"p{number}@example.com"))
         for result in first:
             if not isinstance(result, Refusal):
-                bench.attempt(done(result).about().reservation_id)
+                bench.attempt(done(result).require_reservation().reservation_id)
         second = at_once(CLICKS, lambda number: offices[number % 3].redeem(code, f"q{number}@example.com"))
 
     (code_id,) = bench.rows("SELECT code_id FROM code_balances")[0]
@@ -99,7 +99,7 @@ def test_fifty_clicks_on_few_uses(bench: LedgerBench, offices: list[LedgerBench]
 def test_a_code_of_one_person_is_used_up_for_others_by_being_theirs(bench: LedgerBench) -> None:
     """A bound code says so instead."""
     code = bench.issue(1)
-    bench.attempt(done(bench.redeem(code, "a@example.com")).about().reservation_id)
+    bench.attempt(done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id)
 
     assert words([bench.redeem(code, "b@example.com")]) == {"EMAIL_MISMATCH": 1}
 
@@ -243,5 +243,5 @@ def test_a_race_that_was_lost_late_is_tried_again(
         holder.rollback()
         results = [future.result(WAIT_S) for future in issued]
 
-    assert [True, True] == [isinstance(result, Done) for result in results]
+    assert [True, True] == [isinstance(result, CommandResult) for result in results]
     assert [(1,)] == bench.rows("SELECT version FROM code_balances")

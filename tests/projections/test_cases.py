@@ -17,7 +17,7 @@ CASES = "SELECT cause, closed_how, closed_at IS NULL FROM cases ORDER BY opened_
 
 def reserved(bench: LedgerBench, code: str, email: str = "li.wei@example.com") -> UUID:
     """A reservation's id."""
-    return done(bench.redeem(code, email)).about().reservation_id
+    return done(bench.redeem(code, email)).require_reservation().reservation_id
 
 
 def success(bench: LedgerBench, reservation_id: UUID, attempt: int) -> RecordOutcome:

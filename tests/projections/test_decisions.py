@@ -11,7 +11,7 @@ from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
@@ -55,7 +55,7 @@ def test_every_decision_about_a_code_keeps_its_row_equal_to_the_log(bench: Ledge
 def test_a_note_is_kept_once_however_often_it_is_sent(bench: LedgerBench) -> None:
     """In one batch, and in a later one: the text's id is the note's."""
     code = bench.issue()
-    reservation_id = done(bench.redeem(code, "li@example.com")).about().reservation_id
+    reservation_id = done(bench.redeem(code, "li@example.com")).require_reservation().reservation_id
     note = bench.storage.vault.text("they called", uuid4(), reservation_id)
     command = NoteOnReservation(context=bench.context("staff", "n1"), reservation_id=reservation_id, note=note)
 
@@ -70,11 +70,11 @@ def test_a_note_is_kept_once_however_often_it_is_sent(bench: LedgerBench) -> Non
 def test_a_corrected_use_is_a_new_persons(bench: LedgerBench) -> None:
     """The vault learns the new address with the same commit; the same request again finds the same reservation."""
     code = bench.issue()
-    wrong = done(bench.redeem(code, "ly@example.com")).about().reservation_id
+    wrong = done(bench.redeem(code, "ly@example.com")).require_reservation().reservation_id
     command = correction(bench, wrong, "li@example.com", actor="person", code=code)
 
-    right = done(bench.run(command)).about()
-    again = done(bench.run(correction(bench, wrong, "LI@example.com", actor="person", code=code))).about()
+    right = done(bench.run(command)).require_reservation()
+    again = done(bench.run(correction(bench, wrong, "LI@example.com", actor="person", code=code))).require_reservation()
 
     assert bench.reader.addresses([right.reservation_id]) == {right.reservation_id: "li@example.com"}
     assert again.reservation_id == right.reservation_id
@@ -85,7 +85,7 @@ def test_a_corrected_use_is_a_new_persons(bench: LedgerBench) -> None:
 def test_a_refused_correction_leaves_no_person_but_the_try(bench: LedgerBench) -> None:
     """No vault row is made for a refusal; support sees why it did not work."""
     code = bench.issue()
-    wrong = done(bench.redeem(code, "ly@example.com")).about().reservation_id
+    wrong = done(bench.redeem(code, "ly@example.com")).require_reservation().reservation_id
     bench.attempt(wrong, OutcomeUnknown(server="mx:25", cause="timeout"))
 
     refused = bench.run(correction(bench, wrong, "li@example.com", actor="person", code=code))
@@ -100,7 +100,7 @@ def test_a_refused_correction_leaves_no_person_but_the_try(bench: LedgerBench) -
 def test_the_other_persons_reservation_is_seen(bench: LedgerBench) -> None:
     """It is looked up by the new address, which the command brings."""
     code = bench.issue(2, bound=False)
-    wrong = done(bench.redeem(code, "ly@example.com")).about().reservation_id
+    wrong = done(bench.redeem(code, "ly@example.com")).require_reservation().reservation_id
     bench.redeem(code, "li@example.com")
 
     refused = bench.run(correction(bench, wrong, "li@example.com"))
@@ -116,7 +116,7 @@ def test_revoking_and_an_opened_link_in_one_batch_see_the_newer_reservation(benc
 
     def redeem(item: UUID, again: UUID | None) -> None:
         command = bench.reserve(code, "li@example.com", reservation_id=item)
-        assert done(bench.run(structs.replace(command, again=again))).about().reservation_id == item
+        assert done(bench.run(structs.replace(command, again=again))).require_reservation().reservation_id == item
 
     redeem(first, None)
     bench.attempt(first)
@@ -143,9 +143,9 @@ def test_revoking_and_an_opened_link_in_one_batch_see_the_newer_reservation(benc
 def test_a_removed_access_releases_the_corrected_invitation(bench: LedgerBench) -> None:
     """What waits is loaded with the access that it waits for; its row is due at no time until then."""
     code = bench.issue()
-    wrong = done(bench.redeem(code, "ly@example.com")).about().reservation_id
+    wrong = done(bench.redeem(code, "ly@example.com")).require_reservation().reservation_id
     bench.attempt(wrong, channel="webhook")
-    right = done(bench.run(correction(bench, wrong, "li@example.com"))).about().reservation_id
+    right = done(bench.run(correction(bench, wrong, "li@example.com"))).require_reservation().reservation_id
     due = "SELECT status, due_at IS NULL, access_due_at IS NULL FROM reservations ORDER BY reserved_at"
     assert bench.rows(due) == [("refunded", True, False), ("live", True, True)]
     assert [] == check_code(bench.storage, code_id_of(bench, code))
@@ -169,7 +169,7 @@ def test_a_removed_access_releases_the_corrected_invitation(bench: LedgerBench) 
 def test_a_resend_is_due_and_claimed_like_any_delivery(bench: LedgerBench) -> None:
     """The row says when; the counted use stays."""
     code = bench.issue()
-    reservation_id = done(bench.redeem(code, "li@example.com")).about().reservation_id
+    reservation_id = done(bench.redeem(code, "li@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
     resend = RequestResend(context=bench.context("staff", "s1"), reservation_id=reservation_id)
 
@@ -186,7 +186,7 @@ def test_a_resend_is_due_and_claimed_like_any_delivery(bench: LedgerBench) -> No
 def test_a_sent_use_is_not_forgotten_behind_many_that_were_given_back(bench: LedgerBench) -> None:
     """However often further uses failed, a plain redeem still answers "already sent"."""
     code, li = bench.issue(None), "li@example.com"
-    sent = done(bench.redeem(code, li)).about().reservation_id
+    sent = done(bench.redeem(code, li)).require_reservation().reservation_id
     bench.attempt(sent)
     for _ in range(21):
         further = structs.replace(bench.reserve(code, li), again=sent)
@@ -198,18 +198,18 @@ def test_a_sent_use_is_not_forgotten_behind_many_that_were_given_back(bench: Led
 
     again = done(bench.redeem(code, li))
 
-    assert (again.about().reservation_id, again.changed) == (sent, False)
+    assert (again.require_reservation().reservation_id, again.changed) == (sent, False)
 
 
 def test_one_use_follows_another_whichever_late_success_comes_first(bench: LedgerBench) -> None:
     """The older one that was retaken is looked up too."""
     code, li = bench.issue(None), "li@example.com"
-    sent = done(bench.redeem(code, li)).about().reservation_id
+    sent = done(bench.redeem(code, li)).require_reservation().reservation_id
     bench.attempt(sent)
     further = []
     for _ in range(2):
         command = structs.replace(bench.reserve(code, li), again=sent)
-        further.append(done(bench.run(command)).about().reservation_id)
+        further.append(done(bench.run(command)).require_reservation().reservation_id)
         bench.attempt(further[-1], Rejected(server="mx:25", reason="x", final=True))
 
     for item in further:
@@ -225,7 +225,7 @@ def test_one_use_follows_another_whichever_late_success_comes_first(bench: Ledge
 def test_access_is_taken_away_with_the_use(bench: LedgerBench) -> None:
     """One commit, and the reason once."""
     code = bench.issue()
-    reservation_id = done(bench.redeem(code, "li@example.com")).about().reservation_id
+    reservation_id = done(bench.redeem(code, "li@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
     note = bench.storage.vault.text("asked for", uuid4(), reservation_id)
     refund = RefundReservation(
@@ -256,7 +256,7 @@ def test_the_sweep_finishes_what_a_revoking_left(bench: LedgerBench, count: int)
     left = max(count - 99, 1)  # of the first 100 one is a case
     assert bench.rows("SELECT reserved FROM code_balances") == [(left,)]
 
-    def context() -> Context:
+    def context() -> CommandContext:
         return bench.context("sweep")
 
     assert settle_next(bench.storage, bench.storage.ledger.execute, context, uuid4) == 1

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from eventsourcing.persistence import OperationalError
 
-from domain.application import finish
-from domain.command_bus import Done, Result
+from domain.application import run_to_completion
+from domain.command_bus import CommandResult, Result
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from domain.ports import OutcomeUnknown, Rejected
@@ -30,7 +30,7 @@ def codes_of(results: list[Result]) -> list[str]:
 def test_events_and_read_models_are_written_together(bench: LedgerBench) -> None:
     """From issue to sent: four events, one balance, one reservation, and rows that a fold of the log gives again."""
     code = bench.issue(2)
-    reservation_id = done(bench.redeem(code, "li.wei@example.com")).about().reservation_id
+    reservation_id = done(bench.redeem(code, "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
 
     topics = [row[0] for row in bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id")]
@@ -45,7 +45,7 @@ def test_neither_code_nor_address_is_in_the_log_or_the_read_models(bench: Ledger
     """Invariant 9: only random ids; the vault alone holds the texts, sealed."""
     code = bench.issue(2)
     refused = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451, reply="li.wei is busy")
-    bench.attempt(done(bench.redeem(code, "li.wei@example.com")).about().reservation_id, refused)
+    bench.attempt(done(bench.redeem(code, "li.wei@example.com")).require_reservation().reservation_id, refused)
 
     tables = [row[0] for row in bench.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
     dump = "\n".join(str(row) for table in tables for row in bench.rows(f"SELECT * FROM {table}"))  # noqa: S608 - names from the catalogue
@@ -173,7 +173,7 @@ def test_a_lost_commit_answer_is_resolved_by_reading(bench: LedgerBench) -> None
     with lost_commit_answers(1):
         result = done(bench.run(command))
 
-    assert result.about().reservation_id == command.reservation_id
+    assert result.require_reservation().reservation_id == command.reservation_id
     assert not result.changed
     assert bench.rows("SELECT count(*) FROM ledger_events") == [(2,)]
 
@@ -208,10 +208,10 @@ def test_an_idempotency_key_leads_to_the_same_reservation(bench: LedgerBench) ->
     """Same key, same body: the same reservation, also after it was refunded; other body: refused."""
     code = bench.issue(5)
     key = IdempotencyKey(scope_digest=b"scope", body_digest=b"one")
-    first = done(bench.run(bench.reserve(code, "li.wei@example.com", key=key))).about()
+    first = done(bench.run(bench.reserve(code, "li.wei@example.com", key=key))).require_reservation()
     bench.attempt(first.reservation_id, Rejected(server="mx:25", reason="x", final=True))
 
-    again = done(bench.run(bench.reserve(code, "li.wei@example.com", key=key))).about()
+    again = done(bench.run(bench.reserve(code, "li.wei@example.com", key=key))).require_reservation()
     other = bench.run(
         bench.reserve(code, "mei@example.com", key=IdempotencyKey(scope_digest=b"scope", body_digest=b"two"))
     )
@@ -222,9 +222,9 @@ def test_an_idempotency_key_leads_to_the_same_reservation(bench: LedgerBench) ->
 
 def test_a_refund_by_final_failure_puts_one_notice_into_the_outbox(bench: LedgerBench) -> None:
     """The person is told that nothing was sent; not if the address itself was refused."""
-    told = done(bench.redeem(bench.issue(), "a@example.com")).about().reservation_id
+    told = done(bench.redeem(bench.issue(), "a@example.com")).require_reservation().reservation_id
     bench.attempt(told, Rejected(server="mx:25", reason="message_refused", final=True))
-    silent = done(bench.redeem(bench.issue(), "b@example.com")).about().reservation_id
+    silent = done(bench.redeem(bench.issue(), "b@example.com")).require_reservation().reservation_id
     bench.attempt(silent, Rejected(server="mx:25", reason="address_refused", final=True, about_address=True))
 
     assert bench.rows("SELECT reservation_id, template FROM outbox") == [(told, "refund_notice")]
@@ -234,7 +234,7 @@ def test_a_refund_by_final_failure_puts_one_notice_into_the_outbox(bench: Ledger
 def test_an_unknown_stays_held(bench: LedgerBench) -> None:
     """Rows of an unknown say when it is tried again."""
     code = bench.issue()
-    reservation_id = done(bench.redeem(code, "a@example.com")).about().reservation_id
+    reservation_id = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id, OutcomeUnknown(server="mx:25", cause="timeout"))
 
     assert bench.rows("SELECT ever_unknown, due_at IS NULL FROM reservations") == [(True, False)]
@@ -255,7 +255,7 @@ def test_the_log_cannot_be_changed(bench: LedgerBench, statement: str) -> None:
 def test_drift_is_found(bench: LedgerBench) -> None:
     """A read model changed behind the ledger's back is reported with both values (and can't be overlooked)."""
     code = bench.issue()
-    reservation_id = done(bench.redeem(code, "a@example.com")).about().reservation_id
+    reservation_id = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("UPDATE code_balances SET used = 1")
         conn.execute("UPDATE reservations SET status = 'sent'")
@@ -274,7 +274,7 @@ def test_results_are_those_of_their_own_command(bench: LedgerBench) -> None:
     code = bench.issue(None, bound=False)
     results = bench.storage.ledger.execute([bench.reserve(code, f"p{n}@example.com") for n in range(3)])
 
-    assert [result.code.reserved for result in results if isinstance(result, Done)] == [1, 2, 3]
+    assert [result.code.reserved for result in results if isinstance(result, CommandResult)] == [1, 2, 3]
 
 
 def test_a_writer_that_stops_in_the_middle_gives_its_locks_up(bench: LedgerBench) -> None:
@@ -283,7 +283,7 @@ def test_a_writer_that_stops_in_the_middle_gives_its_locks_up(bench: LedgerBench
     command = bench.reserve(bench.issue(), "li.wei@example.com")
     for attempt in bench.storage.recorder.attempts():
         with attempt as work:
-            finish(work.load([command]))
+            run_to_completion(work.load([command]))
             within = cast("PostgresUnitOfWork", work)._conn.execute(timeout).fetchone()
 
     assert within is not None

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.command_bus import Done
+from domain.command_bus import CommandResult
 from projections.config.settings import LedgerSettings
 from projections.privacy import key_rotation
 from projections.privacy.key_rotation import KeyRotation
@@ -35,7 +35,7 @@ def filled(bench: LedgerBench) -> LedgerBench:
     """Codes, people and a text under the old keys."""
     for number in range(3):
         code = bench.issue(2, bound=False)
-        reservation_id = done(bench.redeem(code, f"person{number}@example.com")).about().reservation_id
+        reservation_id = done(bench.redeem(code, f"person{number}@example.com")).require_reservation().reservation_id
         bench.attempt(reservation_id)
     return bench
 
@@ -61,7 +61,7 @@ def test_people_and_codes_are_found_before_during_and_after(
     for number in range(3):
         address = f"Person{number}@example.com"
         code = rotating.issue(1)
-        assert isinstance(rotating.redeem(code, address), Done)
+        assert isinstance(rotating.redeem(code, address), CommandResult)
     assert people == rotating.rows("SELECT recipient_id FROM recipients ORDER BY 1")
 
     assert sum(rotation.run()) == left
@@ -105,7 +105,7 @@ def test_refusals_keep_the_older_pepper(rotating: LedgerBench) -> None:
     with Storage.open(settings_for(rotating.database_url)) as storage:
         before = LedgerBench(storage, rotating.database_url, random.Random(9))
         code = before.issue(1)
-        before.attempt(done(before.redeem(code, f"{uuid4()}@example.com")).about().reservation_id)
+        before.attempt(done(before.redeem(code, f"{uuid4()}@example.com")).require_reservation().reservation_id)
         before.redeem(code, "somebody@example.com")
 
     assert rotation.older_refusals_until() is not None

@@ -20,11 +20,11 @@ from tests.projections.ledgers import LedgerBench, assert_no_drift, done
 def history(bench: LedgerBench) -> None:
     """Two uses sent, one refunded for its address, one unknown, one pending."""
     for email in ("a@example.com", "b@example.com"):
-        bench.attempt(done(bench.redeem(bench.issue(), email)).about().reservation_id)
+        bench.attempt(done(bench.redeem(bench.issue(), email)).require_reservation().reservation_id)
     refused = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True)
-    bench.attempt(done(bench.redeem(bench.issue(), "c@example.com")).about().reservation_id, refused)
+    bench.attempt(done(bench.redeem(bench.issue(), "c@example.com")).require_reservation().reservation_id, refused)
     lost = OutcomeUnknown(server="mx:25", cause="connection_lost")
-    bench.attempt(done(bench.redeem(bench.issue(), "d@example.com")).about().reservation_id, lost)
+    bench.attempt(done(bench.redeem(bench.issue(), "d@example.com")).require_reservation().reservation_id, lost)
     done(bench.redeem(bench.issue(), "e@example.com"))
 
 
@@ -63,7 +63,7 @@ def test_gauges_tell_the_state(bench: LedgerBench) -> None:
 
 def test_oldest_pending_leaves_out_invitations_that_a_channel_deferred(bench: LedgerBench) -> None:
     """A full team is no delay of ours while the time that it named is ahead; they stay among the pending ones."""
-    item = done(bench.redeem(bench.issue(), "a@example.com")).about().reservation_id
+    item = done(bench.redeem(bench.issue(), "a@example.com")).require_reservation().reservation_id
     bench.attempt(item, RetryLater(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
 
     shown = samples(LedgerCollector(bench.database_url)())
@@ -76,7 +76,9 @@ def test_oldest_pending_leaves_out_invitations_that_a_channel_deferred(bench: Le
 
 def test_migration_marks_reservations_that_were_deferred_before_it(bench: LedgerBench) -> None:
     """Those alone: one that was attempted since then, or that merely failed, waits for us."""
-    items = [done(bench.redeem(bench.issue(), f"{name}@example.com")).about().reservation_id for name in "abc"]
+    items = [
+        done(bench.redeem(bench.issue(), f"{name}@example.com")).require_reservation().reservation_id for name in "abc"
+    ]
     for item in items[:2]:
         bench.attempt(item, RetryLater(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
     bench.attempt(items[2], Rejected(server="mx:25", reason="temporary", final=False))

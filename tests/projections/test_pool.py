@@ -38,7 +38,7 @@ def fill(bench: LedgerBench) -> None:
 def test_a_pool_full_of_dead_connections_is_not_noticed_by_anybody(bench: LedgerBench) -> None:
     """Reads and writes right after a server came back succeed the first time: an answer is no longer refused."""
     code = bench.issue(5, bound=False)
-    first = done(bench.redeem(code, "a@example.com")).about().reservation_id
+    first = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
     fill(bench)
     ended = [hang_up(bench)]
     read = bench.reader.reservation(first)
@@ -79,7 +79,7 @@ def in_a_child(work: Callable[[], object]) -> str:
 def test_a_forked_child_is_told_instead_of_hanging(bench: LedgerBench) -> None:
     """Reading, writing and closing; the parent's connections are not touched. A ledger of its own works."""
     code = bench.issue(5, bound=False)
-    first = done(bench.redeem(code, "a@example.com")).about().reservation_id
+    first = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
 
     def own() -> None:
         with Storage.open(settings_for(bench.database_url)) as storage:

@@ -51,7 +51,7 @@ def conn(bench: LedgerBench) -> Iterator[psycopg.Connection[Any]]:
 
 def sent(bench: LedgerBench, code: str | None = None) -> UUID:
     """A reservation that was sent."""
-    item = done(bench.redeem(code or bench.issue(), f"{uuid4().hex}@example.com")).about()
+    item = done(bench.redeem(code or bench.issue(), f"{uuid4().hex}@example.com")).require_reservation()
     bench.attempt(item.reservation_id)
     return item.reservation_id
 

@@ -17,7 +17,7 @@ from tests.projections.rebuilds import commanded, leftovers, read_models, rebuil
 
 def sent(bench: LedgerBench, code: str, email: str = "li.wei@example.com") -> UUID:
     """A use that was really sent."""
-    reservation_id = done(bench.redeem(code, email)).about().reservation_id
+    reservation_id = done(bench.redeem(code, email)).require_reservation().reservation_id
     bench.attempt(reservation_id)
     return reservation_id
 
@@ -219,7 +219,7 @@ def test_live_rows_equal_a_rebuild_for_random_histories(bench: LedgerBench, seed
     """Invariant 7, with all sizes so small that every bound is reached: pages, held reservations, tails."""
     history = History(bench, seed)
     history.go_on(90)
-    doubtful = done(bench.redeem(bench.issue(), "z@example.com")).about().reservation_id
+    doubtful = done(bench.redeem(bench.issue(), "z@example.com")).require_reservation().reservation_id
     bench.attempt(doubtful, OutcomeUnknown(server="mx:25", cause="connection_lost"))
 
     report = rebuilt(bench, sizes=MemoryLimits(page_events=7, held_max=2, tail_events=3))

@@ -14,7 +14,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from domain.command_bus import Done
+from domain.command_bus import CommandResult
 from projections.database.connection import rebuild_connection
 from projections.database.errors import StorageUnavailableError
 from projections.rebuild import rebuild as rebuilding
@@ -74,10 +74,10 @@ def test_redeems_go_on_while_everything_is_rebuilt(bench: LedgerBench) -> None:
         own, number = LedgerBench(storage, bench.database_url), 0
         while not ended.is_set():
             result = own.redeem(code, f"{uuid4().hex}@example.com")
-            assert isinstance(result, Done), result
+            assert isinstance(result, CommandResult), result
             number += 1
             if number % 3 == 0:
-                own.attempt(result.about().reservation_id)
+                own.attempt(result.require_reservation().reservation_id)
         return number
 
     locks: list[float] = []

@@ -206,7 +206,7 @@ def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp
         bench = LedgerBench(storage, running)
         code = bench.issue(2, bound=False)
         for name in ("li.wei", "wang.fang"):
-            bench.attempt(done(bench.redeem(code, f"{name}@example.com")).about().reservation_id, REFUSED)
+            bench.attempt(done(bench.redeem(code, f"{name}@example.com")).require_reservation().reservation_id, REFUSED)
         forgetting_one = Forgetting(
             storage, ErasedIdsFile(tmp_path / "forgotten.jsonl"), lambda: bench.context("operator"), uuid4
         )

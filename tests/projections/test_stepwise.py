@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.rows import tuple_row
 
-from domain.application import finish
+from domain.application import run_to_completion
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
@@ -67,7 +67,7 @@ def test_more_than_the_socket_takes_at_once_is_sent_to_its_end(database_url: str
         answers.register(conn.fileno(), select.POLLIN)
 
         assert answers.poll(WAIT_MS)
-        assert finish(steps) == [(MORE_THAN_BUFFERS,)]
+        assert run_to_completion(steps) == [(MORE_THAN_BUFFERS,)]
 
 
 def test_keys_are_remembered(bench: LedgerBench) -> None:
@@ -77,7 +77,7 @@ def test_keys_are_remembered(bench: LedgerBench) -> None:
     first = done(stepped(bench, [bench.reserve(code, "li.wei@example.com", key=key)])[0])
     again = done(bench.run(bench.reserve(code, "li.wei@example.com", key=key)))
 
-    assert again.about().reservation_id == first.about().reservation_id
+    assert again.require_reservation().reservation_id == first.require_reservation().reservation_id
 
 
 def test_a_clock_to_be_set_is_left_to_execute(bench: LedgerBench) -> None:
@@ -138,7 +138,7 @@ def test_a_commit_whose_answer_is_lost_is_found_by_execute(bench: LedgerBench) -
 
     result = done(bench.run(command))
     assert not result.changed
-    assert result.about().reservation_id == command.reservation_id
+    assert result.require_reservation().reservation_id == command.reservation_id
 
 
 def test_a_server_that_stops_in_the_middle_does_not_stop_the_caller(bench: LedgerBench) -> None:

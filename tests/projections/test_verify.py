@@ -40,7 +40,7 @@ def damage(bench: LedgerBench, statement: str, *params: object) -> None:
 def sent(bench: LedgerBench, max_uses: int = 2) -> UUID:
     """A code with one sent use; its id."""
     code = bench.issue(max_uses)
-    item = done(bench.redeem(code, "li.wei@example.com")).about()
+    item = done(bench.redeem(code, "li.wei@example.com")).require_reservation()
     bench.attempt(item.reservation_id)
     return item.code_id
 
@@ -152,7 +152,7 @@ def test_an_event_that_can_t_be_read_does_not_hide_the_others(bench: LedgerBench
 
 def test_what_nobody_settles_is_named(bench: LedgerBench) -> None:
     """Invariant 2: past deadline, lease and grace, neither settled nor a case."""
-    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).about().reservation_id
+    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
 
     in_time = verified(bench)[0]
     late = verified(bench, timedelta(days=-1))[1]
@@ -165,7 +165,7 @@ def test_what_nobody_settles_is_named(bench: LedgerBench) -> None:
 
 def test_a_parked_unknown_is_no_finding(bench: LedgerBench) -> None:
     """A case waits for a person as long as it takes."""
-    item = done(bench.redeem(bench.issue(), "li.wei@example.com")).about()
+    item = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation()
     bench.attempt(item.reservation_id, OutcomeUnknown(server="mx:25", cause="timeout"))
     damage(bench, "UPDATE reservations SET case_id = %s", case := uuid4())
     state = (

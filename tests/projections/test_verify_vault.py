@@ -46,7 +46,7 @@ class Cell(NamedTuple):
 
 def fill(bench: LedgerBench, name: str) -> None:
     """One row in each table of the vault."""
-    item = done(bench.redeem(bench.issue(), f"{name}@example.com")).about().reservation_id
+    item = done(bench.redeem(bench.issue(), f"{name}@example.com")).require_reservation().reservation_id
     bench.attempt(item, BUSY)
     staff = bench.storage.vault.staff(EmailAddress.parse(f"{name}@staff.example.com"), uuid4())
     StaffAccountRepository(bench.storage).add(staff, "hash", "viewer", bench.storage.recorder.clock.now())

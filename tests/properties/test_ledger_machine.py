@@ -1,6 +1,5 @@
 """Random histories of one code keep the invariants (docs/rules.md); folding the log again gives the same states."""
 
-from typing import cast
 from uuid import UUID
 
 from hypothesis import settings
@@ -16,22 +15,20 @@ from hypothesis.stateful import (
     rule,
 )
 
-from domain.command_bus import Done, Result
+from domain.command_bus import CommandResult, Result
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.reservation.resolve_case import Resolution
 from domain.events import (
     ActorKind,
-    CodeIssued,
     InviteAttempted,
     InviteSent,
     LateSuccessRecorded,
     ReservationEvent,
-    ReservationStarted,
     UseRefunded,
 )
-from domain.model import redeem_code, reservation
-from domain.model.invariants import broken_code_rules, broken_reservation_rules
-from domain.model.redeem_code import RedeemCode
+from domain.model.invariants import find_broken_code_rules, find_broken_reservation_rules
+from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.model.reservation import Reservation, evolve_reservation
 from domain.policy import Policy
 from domain.ports import Outcome, RetryLater
 from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario
@@ -54,7 +51,7 @@ class LedgerRules(RuleBasedStateMachine):
         self.last: Result | None = None
         self.checked = 0
         self.folded: RedeemCode | None = None
-        self.states: dict[UUID, reservation.Reservation] = {}
+        self.states: dict[UUID, Reservation] = {}
 
     @rule(target=reservations, person=PEOPLE, key=st.sampled_from([None, "k"]))
     def redeem(self, person: str, key: str | None) -> UUID | MultipleResults[UUID]:
@@ -90,10 +87,10 @@ class LedgerRules(RuleBasedStateMachine):
         """The sweep comes by."""
         self.scenario.settle(item)
 
-    @rule(item=reservations, only_held=st.booleans(), number=st.integers(1, 3))
-    def refund(self, item: UUID, only_held: bool, number: int) -> None:
+    @rule(item=reservations, held_only=st.booleans(), number=st.integers(1, 3))
+    def refund(self, item: UUID, held_only: bool, number: int) -> None:
         """Staff give a use back, or try to."""
-        self.scenario.refund(item, request_id=f"r{number}", only_held=only_held)
+        self.scenario.refund(item, request_id=f"r{number}", held_only=held_only)
 
     @rule(item=reservations)
     def accept(self, item: UUID) -> None:
@@ -172,7 +169,7 @@ class LedgerRules(RuleBasedStateMachine):
     @rule(cases=st.integers(0, 2))
     def settle_what_is_revoked(self, cases: int) -> None:
         """The sweep goes on with a revoked code."""
-        self.scenario.settle_revoked(cases=cases)
+        self.scenario.continue_revocation(cases=cases)
 
     @rule(seconds=st.sampled_from([-30, 1, 10, 61, 130]))
     def time_passes(self, seconds: int) -> None:
@@ -187,20 +184,14 @@ class LedgerRules(RuleBasedStateMachine):
             self.checked += 1
             version, event = recorded.originator_version, recorded.event
             before = self.folded
-            if before is None:
-                after = redeem_code.opened(recorded.originator_id, version, cast("CodeIssued", event))
-            else:
-                after = redeem_code.evolve(before, version, event)
+            after = evolve_code(before, recorded.originator_id, version, event)
             self.folded = after
-            assert [] == broken_code_rules(before, event, after)
+            assert [] == find_broken_code_rules(before, event, after)
             if isinstance(event, ReservationEvent):
                 known = self.states.get(event.reservation_id)
-                if isinstance(event, ReservationStarted):
-                    item = reservation.opened(after.code_id, version, event)
-                else:
-                    item = reservation.evolve(self.states[event.reservation_id], version, event)
+                item = evolve_reservation(known, after.code_id, version, event)
                 self.states[event.reservation_id] = item
-                assert [] == broken_reservation_rules(known, event, item)
+                assert [] == find_broken_reservation_rules(known, event, item)
 
     @invariant()
     def the_sum_of_design_1_holds(self) -> None:
@@ -242,7 +233,7 @@ class LedgerRules(RuleBasedStateMachine):
 
     def _reservation_of(self, result: Result) -> UUID | MultipleResults[UUID]:
         self.last = result
-        return result.about().reservation_id if isinstance(result, Done) else multiple()
+        return result.require_reservation().reservation_id if isinstance(result, CommandResult) else multiple()
 
 
 class LedgerMachine(LedgerRules):

@@ -133,7 +133,7 @@ def test_a_log_of_every_former_version_is_rebuilt_verified_and_written_on(bench:
     assert 0 == verify(bench.database_url, timedelta(days=99_999), Quiet(), 9).wrong
     assert [1, 2, 3, 4] == [line.version for line in bench.reader.history(old_log)]
     held = next(row[0] for row in rows["reservations"] if row[4] == "live")
-    assert "refunded" == done(bench.settle(held)).about().status
+    assert "refunded" == done(bench.settle(held)).require_reservation().status
     assert [] == check_code(bench.storage, old_log)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 from api.use_cases.issue_codes import Terms
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown
@@ -88,7 +88,7 @@ class World:
     def parked(self) -> str:
         """The id of a reservation whose outcome is unknown, as a case."""
         item = self.held()
-        context = Context(now=self.site.services.now(), actor="worker", actor_id="w1", request_id="t1")
+        context = CommandContext(now=self.site.services.now(), actor="worker", actor_id="w1", request_id="t1")
         code_id = code_id_of(self.site, self.text)
         claim = ClaimAttempt(context=context, reservation_id=UUID(item), channel="smtp", case_id=uuid4())
         self.site.services.storage.ledger.execute([claim])

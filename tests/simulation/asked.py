@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
-from domain.command_bus import Command, Done, Result
+from domain.command_bus import Command, CommandResult, Result
 from domain.commands.case_events import REMOVED_BY_HAND
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.resolve_case import ResolveReservation
@@ -32,8 +32,8 @@ class Asked:
         """Note what staff decided in a transaction, then compare."""
         for command, result in zip(commands, results, strict=True):
             is_refund = isinstance(command, RefundReservation | ResolveReservation) and command.revoke_access is False
-            if is_refund and isinstance(result, Done) and result.about().status == "refunded":
-                self._left.add(result.about().reservation_id)
+            if is_refund and isinstance(result, CommandResult) and result.require_reservation().status == "refunded":
+                self._left.add(result.require_reservation().reservation_id)
         for recorded in book.new_events:
             event = recorded.event
             if isinstance(event, CaseClosed) and event.how == REMOVED_BY_HAND:

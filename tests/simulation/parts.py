@@ -10,8 +10,8 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.application import RedemptionLedger
-from domain.command_bus import Command, Done, Result
-from domain.commands.context import Context
+from domain.command_bus import Command, CommandResult, Result
+from domain.commands.context import CommandContext
 from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.ports import TextDraft
 from projections.database.connection import CLOCK_REFRESH_S
@@ -229,7 +229,7 @@ class Api(Node):
             result = self.commit.run([replace(command, context=replace(command.context, now=self.now()))])[0]
         except StorageUnavailableError:
             return None
-        if isinstance(result, Done) and result.changed and result.reservation is not None:
+        if isinstance(result, CommandResult) and result.changed and result.reservation is not None:
             self._queue.add(result.reservation.reservation_id)
             if self._is_idle:
                 self.kernel.wake(self._dispatcher)
@@ -369,10 +369,10 @@ class Worker(Node):
         for code_id in sorted(key for key in held if store.codes[key].is_revoked):
             settle(self.commit.run, code_id, self._sweeps, self.kernel.new_id)
 
-    def _sweeps(self) -> Context:
-        return Context(now=self.now(), actor="sweep", actor_id="sweep")
+    def _sweeps(self) -> CommandContext:
+        return CommandContext(now=self.now(), actor="sweep", actor_id="sweep")
 
-    def _execute(self, commands: Sequence[Command]) -> Sequence[Done | Exception]:
+    def _execute(self, commands: Sequence[Command]) -> Sequence[CommandResult | Exception]:
         return self.commit.run(commands)
 
     def _addresses(self, ids: Sequence[UUID]) -> Mapping[UUID, str]:

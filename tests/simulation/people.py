@@ -8,10 +8,10 @@ from functools import partial
 from hashlib import sha256
 from uuid import UUID
 
-from domain.command_bus import Command, Done, Result
+from domain.command_bus import Command, CommandResult, Result
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.access.record_removal import RecordExternalRemoval
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
@@ -84,8 +84,8 @@ class People:
         )
         kernel.note("asks", "code", code, "person", person, "key", key, "again", again)
         result = self._call(command)
-        if isinstance(result, Done):
-            ack = Ack(code, person, key, result.about().reservation_id)
+        if isinstance(result, CommandResult):
+            ack = Ack(code, person, key, result.require_reservation().reservation_id)
             self.acks.append(ack)
             kernel.note("is promised", ack.reservation_id)
         elif result is not None:
@@ -107,9 +107,9 @@ class People:
         )
         kernel.note("asks to move to", command.group, "code", code, "person", person)
         result = self._call(command)
-        if isinstance(result, Done):
-            self.acks.append(Ack(code, person, None, result.about().reservation_id))
-            kernel.note("is promised", result.about().reservation_id)
+        if isinstance(result, CommandResult):
+            self.acks.append(Ack(code, person, None, result.require_reservation().reservation_id))
+            kernel.note("is promised", result.require_reservation().reservation_id)
 
     def _newest_token(self, code: int, person: int) -> UUID | None:
         """The reservation of the newest correction token that a person may have of a code."""
@@ -142,7 +142,11 @@ class People:
             if key is not None and random.random() < 0.3:
                 kernel.counts["page loaded again"] += 1
                 self.redeem(code, person, key, again)
-            again = result.about().reservation_id if isinstance(result, Done) and random.random() < 0.5 else None
+            again = (
+                result.require_reservation().reservation_id
+                if isinstance(result, CommandResult) and random.random() < 0.5
+                else None
+            )
 
     def _click(self, code: int, person: int, key: str | None, again: UUID | None) -> None:
         self.redeem(code, person, key, again)
@@ -216,5 +220,5 @@ class People:
     def _call(self, command: Command) -> Result | None:
         return self.site.kernel.random.choice(self.apis).call(command)
 
-    def _context(self, actor: ActorKind, request_id: str | None = None) -> Context:
-        return Context(now=self.site.now(), actor=actor, actor_id=actor, request_id=request_id)
+    def _context(self, actor: ActorKind, request_id: str | None = None) -> CommandContext:
+        return CommandContext(now=self.site.now(), actor=actor, actor_id=actor, request_id=request_id)

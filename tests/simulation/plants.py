@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain import command_bus
-from domain.commands.context import Context, Decision, EventStamp
+from domain.commands.context import CommandContext, Decision, EventStamp
 from domain.commands.delivery import accept_invite, claim_attempt, record_outcome
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.late_success import DeliveryProof
@@ -99,7 +99,7 @@ def publish_error_is_a_failure(patch: Patch) -> None:
         except Exception:  # noqa: BLE001 - that is how it is done
             api = queue._publish.__self__  # type: ignore[attr-defined]  # it is a method of the simulated API
             assert isinstance(api, Api)
-            context = Context(now=api.site.now(), actor="worker", request_id=str(api.kernel.new_id()))
+            context = CommandContext(now=api.site.now(), actor="worker", request_id=str(api.kernel.new_id()))
             api.commit.run([RefundReservation(context=context, reservation_id=key, cause="reset") for key in ids])
         return 0.02
 
@@ -153,18 +153,18 @@ def success_counts_every_time(patch: Patch) -> None:
         )
         return (sent,)
 
-    patch.setattr(record_outcome, "success", success)
-    patch.setattr(accept_invite, "success", success)
+    patch.setattr(record_outcome, "success_events", success)
+    patch.setattr(accept_invite, "success_events", success)
 
 
 def late_success_is_retaken_blindly(patch: Patch) -> None:
     """A use that was given back is counted again without a look at the code."""
-    patch.setattr("domain.commands.delivery.late_success.retake_obstacle", lambda *_: None)
+    patch.setattr("domain.commands.delivery.late_success.find_retake_obstacle", lambda *_: None)
 
 
 def key_is_forgotten(patch: Patch) -> None:
     """An Idempotency-Key leads nowhere."""
-    patch.setattr(reserve, "_idempotent_result", lambda *_: None)
+    patch.setattr(reserve, "_find_remembered_result", lambda *_: None)
 
 
 def overdue_forgets_leases(patch: Patch) -> None:
@@ -184,7 +184,7 @@ def claim_ignores_the_lease(patch: Patch) -> None:
         if item is not None and item.lease is not None:
             free = replace(item, lease=None, next_attempt_at=item.reserved_at)
             book.reservations[item.reservation_id] = free
-        return claim_attempt.claim(command, book, policy)
+        return claim_attempt.claim_attempt(command, book, policy)
 
     patch.setitem(command_bus.HANDLERS, ClaimAttempt, claim)
 
@@ -212,8 +212,8 @@ def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:
 def lease_belongs_to_the_message(patch: Patch) -> None:
     """Every copy of a message takes the lease of the first one for its own."""
 
-    def context(self: DeliverySteps, task_id: str) -> Context:
-        return Context(now=self.now(), actor="worker", actor_id=self.worker, request_id=task_id)
+    def context(self: DeliverySteps, task_id: str) -> CommandContext:
+        return CommandContext(now=self.now(), actor="worker", actor_id=self.worker, request_id=task_id)
 
     patch.setattr(DeliverySteps, "_context", context)
 
@@ -231,7 +231,7 @@ def message_id_per_attempt(patch: Patch) -> None:
 def sweep_wakes_nobody(patch: Patch) -> None:
     """The sweep settles, and leaves lost messages lost."""
 
-    def lost(rows: Any, execute: Any, publish: Any, context: Context, new_id: Any) -> object:  # noqa: ANN401 - as they come
+    def lost(rows: Any, execute: Any, publish: Any, context: CommandContext, new_id: Any) -> object:  # noqa: ANN401 - as they come
         del publish
         return sweep(rows, execute, lambda _: None, context, new_id)
 
@@ -240,7 +240,7 @@ def sweep_wakes_nobody(patch: Patch) -> None:
 
 def held_is_called_used_up(patch: Patch) -> None:
     """A second click is told "used up" while the first one is still in flight."""
-    patch.setattr(reserve, "_held", lambda *_: CodeExhausted())
+    patch.setattr(reserve, "_code_held_error", lambda *_: CodeExhausted())
 
 
 def overdue_needs_the_sweep(patch: Patch) -> None:
@@ -252,7 +252,7 @@ def uncertain_is_a_failure(patch: Patch) -> None:
     """A connection that died after DATA counts as "not sent"."""
     known = DeliverySteps._record
 
-    def record(self: DeliverySteps, context: Context, tried: AttemptResult) -> RecordOutcome:
+    def record(self: DeliverySteps, context: CommandContext, tried: AttemptResult) -> RecordOutcome:
         command = known(self, context, tried)
         if outcome_label(tried.outcome) != "unknown":
             return command
@@ -265,7 +265,7 @@ def closed_greeting_spends_an_attempt(patch: Patch) -> None:
     """A server with too many connections is taken for one that did not want this message."""
     known = DeliverySteps._record
 
-    def record(self: DeliverySteps, context: Context, tried: AttemptResult) -> RecordOutcome:
+    def record(self: DeliverySteps, context: CommandContext, tried: AttemptResult) -> RecordOutcome:
         command = known(self, context, tried)
         if not isinstance(command.outcome, Rejected):
             return command

@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from domain import command_bus
-from domain.commands.access import end_on_refund, rebind
+from domain.commands.access import rebind
 from domain.commands.context import EventStamp
-from domain.commands.reservation import correct_recipient, settle_due
+from domain.commands.reservation import correct_recipient, refund, resolve_case, settle_due
 from domain.events import AccessReplaced, Event, RebindReserved, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -46,22 +46,22 @@ def former_access_ends_with_the_request(patch: Patch) -> None:
             if isinstance(item, RebindReserved) and item.follows and book.reservations[item.follows].has_active_access
         ]
 
-    patch.setattr(command_bus, "replaced_by", at_once)
+    patch.setattr(command_bus, "end_replaced_access", at_once)
 
 
 def former_access_stays(patch: Patch) -> None:
     """Nobody ends the access in the former group."""
-    patch.setattr(command_bus, "replaced_by", lambda *_: [])
+    patch.setattr(command_bus, "end_replaced_access", lambda *_: [])
 
 
 def rebind_begins_anew(patch: Patch) -> None:
     """The days are counted from the rebind."""
-    known = rebind._reserved
+    known = rebind._rebind_event
 
     def reserved(*args: Any) -> Event:
         return replace(cast("RebindReserved", known(*args)), activated_at=None)
 
-    patch.setattr(rebind, "_reserved", reserved)
+    patch.setattr(rebind, "_rebind_event", reserved)
 
 
 def rebinds_have_no_limit(patch: Patch) -> None:
@@ -94,27 +94,28 @@ def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
 
 def correction_ends_nothing(patch: Patch) -> None:
     """The use moves to the right address, and the group's own system is not told that the first one lost it."""
-    patch.setattr(end_on_refund, "corrected", lambda *_, **__: [])
+    patch.setattr(correct_recipient, "end_corrected_access", lambda *_, **__: [])
 
 
 def second_invitation_does_not_wait(patch: Patch) -> None:
     """The first access ends, and the second invitation goes out at once."""
-    known = correct_recipient._corrected
+    known = correct_recipient._correction_events
 
     def corrected(*args: Any) -> Sequence[Event]:
         return [replace(item, waits_for=None) if isinstance(item, UseReserved) else item for item in known(*args)]
 
-    patch.setattr(correct_recipient, "_corrected", corrected)
+    patch.setattr(correct_recipient, "_correction_events", corrected)
 
 
 def refund_of_an_unknown_ends_nothing(patch: Patch) -> None:
     """Staff refund what a group's own system may have, and it keeps what it has."""
-    patch.setattr(end_on_refund, "withdrawn", lambda *_, **__: [])
+    for module in (refund, resolve_case):
+        patch.setattr(module, "end_refunded_access", lambda *_, **__: [])
 
 
 def removal_releases_nothing(patch: Patch) -> None:
     """The first access is removed, and the second invitation waits without end."""
-    patch.setattr(command_bus, "released", lambda *_: [])
+    patch.setattr(command_bus, "release_waiting_invitations", lambda *_: [])
 
 
 def waiting_is_overdue(patch: Patch) -> None:

@@ -15,7 +15,7 @@ from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
@@ -82,7 +82,7 @@ class Staff:
     def after_outage(self, item: UUID, *, include_sent: bool) -> Make:
         """Give back what an outage hurt."""
         return lambda: RefundAfterOutage(
-            context=Context(now=self._site.now(), actor="operator", request_id="outage"),
+            context=CommandContext(now=self._site.now(), actor="operator", request_id="outage"),
             reservation_id=item,
             include_sent=include_sent,
         )
@@ -107,7 +107,7 @@ class Staff:
         random, new_id = self._kernel.random, self._kernel.new_id
         person, by_staff = random.randrange(PERSONS + 1), random.random() < 0.5
         digests = [digest for digest, code_id in self._site.store.code_ids.items() if code_id == item.code_id]
-        by_person = partial(Context, actor="person", actor_id="person", request_id=request)
+        by_person = partial(CommandContext, actor="person", actor_id="person", request_id=request)
         return lambda: CorrectRecipient(
             context=self._context(request) if by_staff else by_person(now=self._site.now()),
             reservation_id=item.reservation_id,
@@ -153,5 +153,5 @@ class Staff:
             context=self._context(request), code_id=item.code_id, max_uses=max_uses, expires_at=expires_at
         )
 
-    def _context(self, request: str) -> Context:
-        return Context(now=self._site.now(), actor="staff", actor_id="staff", request_id=request)
+    def _context(self, request: str) -> CommandContext:
+        return CommandContext(now=self._site.now(), actor="staff", actor_id="staff", request_id=request)

@@ -16,8 +16,16 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
-from domain.application import Steps, UnitOfWork
-from domain.command_bus import CodeCommand, Command, Done, NewCode, ReservationCommand, Result, recipient_drafts_in
+from domain.application import PipelineSteps, UnitOfWork
+from domain.command_bus import (
+    CodeCommand,
+    Command,
+    CommandResult,
+    NewCode,
+    ReservationCommand,
+    Result,
+    recipient_drafts_in,
+)
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
@@ -152,7 +160,7 @@ class MemoryStore(POPOApplicationRecorder):
 
     def pending(self) -> list[Reservation]:
         """What machines still have to settle: neither settled, nor a case, nor waiting for a removal that is a case."""
-        return [item for item in self.reservations.values() if item.is_in_work and not self._is_parked(item)]
+        return [item for item in self.reservations.values() if item.is_being_processed and not self._is_parked(item)]
 
     def _is_parked(self, item: Reservation) -> bool:
         if item.waits_for is None:
@@ -181,7 +189,7 @@ class MemoryStore(POPOApplicationRecorder):
             self.recipient_ids[digest] = draft.new_id
             self.addresses[draft.new_id] = cast("FoundDraft", draft).seal()
         for command, result in zip(commands, results, strict=True):
-            if not (isinstance(result, Done) and result.changed):
+            if not (isinstance(result, CommandResult) and result.changed):
                 continue
             if isinstance(command, NewCode):
                 self.code_ids[command.text.digests[0]] = command.code_id
@@ -201,7 +209,7 @@ class MemoryStore(POPOApplicationRecorder):
                 known = self.keys.get(command.key.scope_digest)
                 if known is None or known[1] <= commands[0].context.now:
                     until = command.context.now + timedelta(days=IDEMPOTENCY_DAYS)
-                    key = RememberedKey(command.key.body_digest, result.about().reservation_id)
+                    key = RememberedKey(command.key.body_digest, result.require_reservation().reservation_id)
                     self.keys[command.key.scope_digest] = (key, until)
 
     def _keep_refusal(self, book: WorkingSet, command: ReserveUse | RequestRebind, refusal: Refusal) -> None:
@@ -254,7 +262,7 @@ class _UnitOfWork:
         self._store = store
         self.staged: tuple[WorkingSet, Sequence[Command], Sequence[Result]] | None = None
 
-    def load(self, commands: Sequence[Command]) -> Steps[WorkingSet]:
+    def load(self, commands: Sequence[Command]) -> PipelineSteps[WorkingSet]:
         """Read what the commands touch."""
         yield from ()
         book, store = WorkingSet(), self._store
@@ -278,7 +286,7 @@ class _UnitOfWork:
         self._load_for_staff(book, commands)
         return book
 
-    def save(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Steps[None]:
+    def save(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> PipelineSteps[None]:
         """Keep it for the commit."""
         yield from ()
         self.staged = (book, commands, results)
@@ -358,7 +366,7 @@ class _UnitOfWork:
         """In the order of ids, as the statements give them."""
         for key in sorted(ids):
             if (item := self._store.reservations.get(key)) is not None:
-                book.hold(item)
+                book.add_reservation(item)
 
 
 def _is_newer(other: Reservation, item: Reservation) -> bool:

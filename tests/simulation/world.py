@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.command_bus import Command, Result
 from domain.commands.code.import_code import ImportCode, ImportedUse, Opening
 from domain.commands.code.issue import IssueCode
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import InviteOutcomeUnknown
 from domain.model.reservation import Reservation
@@ -217,7 +217,7 @@ class World:
             draft = code_draft(number, code_id)
             digests.append(draft.digests[0])
             terms: dict[str, Any] = {
-                "context": Context(now=now, actor="operator"),
+                "context": CommandContext(now=now, actor="operator"),
                 "code_id": code_id,
                 "text": draft,
                 "max_uses": random.choice([1, 1, 2, 3, None]),
@@ -234,7 +234,7 @@ class World:
     def _imported(self, terms: dict[str, Any]) -> ImportCode:
         """A use that nobody knows anything of, or one whose access ends while we look."""
         random, now = self.kernel.random, self.site.now()
-        terms["context"] = Context(now=now, actor="import")
+        terms["context"] = CommandContext(now=now, actor="import")
         if random.random() < 0.3:
             return ImportCode(**terms, source="before", openings=[Opening(uses=1, reason="unproven")])
         days = terms["validity_days"] or 0

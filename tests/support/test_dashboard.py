@@ -9,7 +9,7 @@ import pytest
 import projections.read_models.dashboard_queries
 from api.use_cases.issue_codes import Terms
 from api.web.support.charts import HEIGHT, columns, round_up, shares
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected
@@ -68,7 +68,7 @@ def test_dashboard_shows_refunded_uses_whose_access_stands(
     """Two persons have access for one counted use: staff decided that, and see it."""
     item = site.redeem(site.issue()).json()["reservation_id"]
     site.attempt(item)
-    context = Context(now=site.services.now(), actor="staff")
+    context = CommandContext(now=site.services.now(), actor="staff")
     accepted = AcceptInvite(context=context, reservation_id=UUID(item), delivery=1, case_id=uuid4())
     refunded = RefundReservation(context=context, reservation_id=UUID(item), cause="staff", revoke_access=revoke_access)
     site.services.storage.ledger.execute([accepted, refunded])

@@ -69,7 +69,7 @@ class HookBench:
         code = self.bench.issue(None, bound=False)
         found = []
         for number in range(count):
-            item = done(self.bench.redeem(code, f"p{number}@example.com")).about().reservation_id
+            item = done(self.bench.redeem(code, f"p{number}@example.com")).require_reservation().reservation_id
             self.bench.attempt(item)
             found.append(item)
         return found

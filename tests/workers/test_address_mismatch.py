@@ -29,7 +29,7 @@ def swap(bench: LedgerBench, column: str = "digest") -> None:
 
 def both(bench: LedgerBench) -> tuple[UUID, UUID]:
     """Reservations of the victim and of mallory."""
-    first, second = (done(bench.redeem(bench.issue(2), email)).about() for email in (VICTIM, MALLORY))
+    first, second = (done(bench.redeem(bench.issue(2), email)).require_reservation() for email in (VICTIM, MALLORY))
     return first.reservation_id, second.reservation_id
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.code.issue import IssueCode
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.refund import RefundReservation
@@ -43,9 +43,9 @@ class House:
     now: datetime
     woken: list[UUID] = field(default_factory=list)
 
-    def context(self, actor: Any = "sweep") -> Context:  # noqa: ANN401 - one of the kinds of actors
+    def context(self, actor: Any = "sweep") -> CommandContext:  # noqa: ANN401 - one of the kinds of actors
         """Who and when."""
-        return Context(now=self.now, actor=actor, actor_id="w1", request_id="t1")
+        return CommandContext(now=self.now, actor=actor, actor_id="w1", request_id="t1")
 
     def issue(self, days: int | None = 30, group: str | None = "red") -> str:
         """A code whose accesses end."""
@@ -82,7 +82,9 @@ class House:
     def given(self, code: str, email: str = "li.wei@example.com", channel: str = "smtp") -> UUID:
         """An access; its reservation's id."""
         command = self.bench.reserve(code, email)
-        item = done(self.bench.run(replace_context(command, self.context("person")))).about().reservation_id
+        item = (
+            done(self.bench.run(replace_context(command, self.context("person")))).require_reservation().reservation_id
+        )
         self.send(item, channel)
         return item
 
@@ -122,7 +124,7 @@ class House:
             language="en",
             token_of=self.newest_use(),
         )
-        return done(self.bench.run(command)).about().reservation_id
+        return done(self.bench.run(command)).require_reservation().reservation_id
 
     def newest_use(self) -> UUID:
         """The newest reservation that is no rebind: its correction token is the one that its person has."""
@@ -136,7 +138,7 @@ class House:
         return [topic.split(":")[0] for (topic,) in rows]
 
 
-def replace_context(command: Any, context: Context) -> Any:  # noqa: ANN401 - a command of any kind
+def replace_context(command: Any, context: CommandContext) -> Any:  # noqa: ANN401 - a command of any kind
     """The same command at another time."""
     return type(command)(**{**{f: getattr(command, f) for f in command.__struct_fields__}, "context": context})
 
@@ -238,7 +240,7 @@ def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(h
     """The channel is asked with the cause; the worker for the right address is woken, or the sweep comes."""
     code = house.issue()
     wrong = house.given(code, channel="webhook")
-    right = done(house.bench.run(correction(house.bench, wrong, "li@example.com"))).about().reservation_id
+    right = done(house.bench.run(correction(house.bench, wrong, "li@example.com"))).require_reservation().reservation_id
 
     def broken(_: Sequence[UUID]) -> None:
         raise OSError("the broker is away")

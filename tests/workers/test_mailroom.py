@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Command, Done
+from domain.command_bus import Command, CommandResult
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import Accepted, OutboundMessage, Outcome, Removal, RemovalOutcome
 from projections.database.errors import StorageUnavailableError
@@ -54,7 +54,7 @@ class Commits:
         self._fails_from = fails_from
         self._fails_until = fails_until
 
-    def __call__(self, commands: Sequence[Command]) -> Sequence[Done | Exception]:
+    def __call__(self, commands: Sequence[Command]) -> Sequence[CommandResult | Exception]:
         """One call."""
         self.calls.append(commands)
         if self._fails_from <= len(self.calls) < self._fails_until:
@@ -66,7 +66,7 @@ def reserved(bench: LedgerBench, count: int) -> list[UUID]:
     """Reservations on one open code."""
     code = bench.issue(None, bound=False)
     wanted = [bench.reserve(code, f"p{number}@example.com") for number in range(count)]
-    return [done(result).about().reservation_id for result in bench.storage.ledger.execute(wanted)]
+    return [done(result).require_reservation().reservation_id for result in bench.storage.ledger.execute(wanted)]
 
 
 def work(

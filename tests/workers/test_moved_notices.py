@@ -26,7 +26,7 @@ def redeemed(bench: LedgerBench, language: Language = "en") -> tuple[str, UUID]:
     """A new code, and its reservation for the old address."""
     code = bench.issue()
     command = replace(bench.reserve(code, OLD), language=language)
-    return code, done(bench.run(command)).about().reservation_id
+    return code, done(bench.run(command)).require_reservation().reservation_id
 
 
 def correction(bench: LedgerBench, code: str, item: UUID, actor: ActorKind) -> CorrectRecipient:

@@ -53,7 +53,9 @@ class House:
         context = self.bench.context("operator")
         self.bench.run(IssueCode(context=context, code_id=code_id, text=code, max_uses=None, bound=False, group=group))
         wanted = [self.bench.reserve(text, f"p{number}@example.com") for number in range(count)]
-        return [done(result).about().reservation_id for result in self.bench.storage.ledger.execute(wanted)]
+        return [
+            done(result).require_reservation().reservation_id for result in self.bench.storage.ledger.execute(wanted)
+        ]
 
     def work(self, ids: Sequence[UUID]) -> None:
         """One message, all of it."""

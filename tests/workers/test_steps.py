@@ -46,7 +46,7 @@ class ScriptedChannel:
 
 def reserved(bench: LedgerBench, email: str = "Li.Wei@example.com") -> UUID:
     """A reservation on a new code."""
-    return done(bench.redeem(bench.issue(), email)).about().reservation_id
+    return done(bench.redeem(bench.issue(), email)).require_reservation().reservation_id
 
 
 def kinds(bench: LedgerBench) -> list[str]:
@@ -117,9 +117,9 @@ def test_a_claimed_letter_is_not_sent_once_its_lease_is_over(bench: LedgerBench,
 def test_what_waits_for_a_removal_is_noted_and_not_sent(bench: LedgerBench, steps: DeliverySteps) -> None:
     """A worker that gets its id learns which access has to be removed first."""
     code = bench.issue()
-    wrong = done(bench.redeem(code, "ly@example.com")).about().reservation_id
+    wrong = done(bench.redeem(code, "ly@example.com")).require_reservation().reservation_id
     bench.attempt(wrong, channel="webhook")
-    right = done(bench.run(correction(bench, wrong, "li@example.com"))).about().reservation_id
+    right = done(bench.run(correction(bench, wrong, "li@example.com"))).require_reservation().reservation_id
     channel, waiting = ScriptedChannel(), list[UUID]()
 
     word = replace(steps, request_removal=waiting.append).process(right, channel, "t1")

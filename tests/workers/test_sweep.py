@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from redis import Redis
 
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.ports import OutcomeUnknown, Rejected
 from projections.work_queue.due_reservations import DueRows
 from projections.work_queue.retention import prune
@@ -33,10 +33,10 @@ class Publisher:
         self.ids += ids
 
 
-def at(bench: LedgerBench, seconds: float) -> Context:
+def at(bench: LedgerBench, seconds: float) -> CommandContext:
     """The sweep's context some seconds from now."""
     now = bench.storage.recorder.clock.now() + timedelta(seconds=seconds)
-    return Context(now=now, actor="sweep")
+    return CommandContext(now=now, actor="sweep")
 
 
 def run(bench: LedgerBench, publish: Publisher, seconds: float) -> SweepResult:
@@ -46,7 +46,7 @@ def run(bench: LedgerBench, publish: Publisher, seconds: float) -> SweepResult:
 
 def reserved(bench: LedgerBench) -> UUID:
     """A reservation on a new code."""
-    return done(bench.redeem(bench.issue(), "li.wei@example.com")).about().reservation_id
+    return done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
 
 
 def test_what_was_just_reserved_is_left_to_the_dispatcher(bench: LedgerBench) -> None:
@@ -82,7 +82,9 @@ def test_a_retry_is_due_anew(bench: LedgerBench) -> None:
 def test_two_beats_at_once_wake_for_each_reservation_once(bench: LedgerBench) -> None:
     """Rows are taken with SKIP LOCKED and marked: two sweeps share the work, in both of two rounds."""
     code = bench.issue(None, bound=False)
-    ids = {done(bench.redeem(code, f"p{number}@example.com")).about().reservation_id for number in range(60)}
+    ids = {
+        done(bench.redeem(code, f"p{number}@example.com")).require_reservation().reservation_id for number in range(60)
+    }
     publishers = [Publisher() for _ in range(4)]
     start = threading.Barrier(4)
 
@@ -114,7 +116,9 @@ def test_a_failed_publish_is_repeated_by_the_next_round(bench: LedgerBench) -> N
 def test_one_in_doubt_shares_no_message(bench: LedgerBench) -> None:
     """The letter may be what killed its process: its neighbours are woken without it."""
     code = bench.issue(None, bound=False)
-    ids = [done(bench.redeem(code, f"p{number}@example.com")).about().reservation_id for number in range(5)]
+    ids = [
+        done(bench.redeem(code, f"p{number}@example.com")).require_reservation().reservation_id for number in range(5)
+    ]
     bench.attempt(ids[2], OutcomeUnknown(server="mx:25", cause="timeout"))
     messages: list[list[UUID]] = []
 

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain.command_bus import Command, Done, Result
+from domain.command_bus import Command, CommandResult, Result
 from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAccess
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.model.access import Access
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
@@ -61,7 +61,7 @@ class AccessExpirer:
     message_factory: MessageFactory
     channel: Channel
     by_group: Callable[[Sequence[UUID]], Mapping[str, str]]
-    context: Callable[[], Context]
+    context: Callable[[], CommandContext]
     new_id: Callable[[], UUID]
     draft_text: Callable[[str, UUID], TextDraft]
     publish: Callable[[Sequence[UUID]], None]
@@ -99,7 +99,7 @@ class AccessExpirer:
         """
         return self._settle(list(reservation_ids)[:TAKEN_MAX], self.context(), should_stop)
 
-    def _settle(self, taken: Sequence[UUID], context: Context, should_stop: Callable[[], bool]) -> Counter[str]:
+    def _settle(self, taken: Sequence[UUID], context: CommandContext, should_stop: Callable[[], bool]) -> Counter[str]:
         counts: Counter[str] = Counter()
         results = self.execute([SettleAccess(context=context, reservation_id=key) for key in taken])
         ended = [item for result in results if (item := _to_take_away(result, context.now)) is not None]
@@ -144,7 +144,7 @@ class AccessExpirer:
             reply=reply,
         )
         result = self.execute([command])[0]
-        after = result.about() if isinstance(result, Done) else None
+        after = result.require_reservation() if isinstance(result, CommandResult) else None
         if after is not None and after.access is not None and not is_removal_open(after):
             self._wake(after.access.replaced_by)
         return (after.access.removal if after and after.access else None) or "removing"
@@ -161,7 +161,7 @@ class AccessExpirer:
 
 def _to_take_away(result: Result, now: datetime) -> Reservation | None:
     """A reservation whose access is to be taken away now."""
-    if not isinstance(result, Done) or result.reservation is None or result.reservation.access is None:
+    if not isinstance(result, CommandResult) or result.reservation is None or result.reservation.access is None:
         return None
     due_at = result.reservation.access.removal_at
     return result.reservation if due_at is not None and due_at <= max(now, result.code.last_at) else None

@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain.command_bus import Command, Done
-from domain.commands.context import Context
+from domain.command_bus import Command, CommandResult
+from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import NO_GROUPS, ClaimAttempt, is_claimed_by
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.model.reservation import Reservation
@@ -31,7 +31,7 @@ from workers.invitations.message_factory import MessageFactory
 TURN_ID_DIGITS = 12
 """48 random bits tell the turns of one task at one worker apart; there are never more than a few."""
 
-Execute = Callable[[Sequence[Command]], Sequence[Done | Exception]]
+Execute = Callable[[Sequence[Command]], Sequence[CommandResult | Exception]]
 """Runs commands in few transactions. One result each: done, a refusal, or the defect that broke this one alone."""
 
 
@@ -152,20 +152,26 @@ class DeliverySteps:
             return []
         results = self.execute([*records, *claims])[len(records) :]
         for result in results:
-            if isinstance(result, Done) and result.reservation is not None and result.reservation.waits_for is not None:
+            if (
+                isinstance(result, CommandResult)
+                and result.reservation is not None
+                and result.reservation.waits_for is not None
+            ):
                 self.request_removal(result.reservation.waits_for)
         return self._addressed([item for result in results if (item := _claimed(result, context)) is not None])
 
-    def _context(self, task_id: str) -> Context:
+    def _context(self, task_id: str) -> CommandContext:
         """Who acts: this very turn, so that nobody takes its leases over.
 
         Worker and task are not enough: copies of a message have the same task id, and a container that is started
         again often has the same process ids.
         """
         record_and_claim = self.new_id().hex[:TURN_ID_DIGITS]
-        return Context(now=self.now(), actor="worker", actor_id=f"{self.worker}#{record_and_claim}", request_id=task_id)
+        return CommandContext(
+            now=self.now(), actor="worker", actor_id=f"{self.worker}#{record_and_claim}", request_id=task_id
+        )
 
-    def _record(self, context: Context, tried: AttemptResult) -> RecordOutcome:
+    def _record(self, context: CommandContext, tried: AttemptResult) -> RecordOutcome:
         claimed, outcome = tried.claimed, tried.outcome
         reply = None
         if isinstance(outcome, Rejected) and outcome.reply:
@@ -188,8 +194,8 @@ class DeliverySteps:
         return [ClaimedDelivery(item, lease, addresses.get(item.recipient_id)) for item, lease in items]
 
 
-def _claimed(result: Done | Exception, context: Context) -> tuple[Reservation, Lease] | None:
+def _claimed(result: CommandResult | Exception, context: CommandContext) -> tuple[Reservation, Lease] | None:
     """The reservation and its lease, if it is this very task's."""
-    if not isinstance(result, Done) or (item := result.reservation) is None or item.lease is None:
+    if not isinstance(result, CommandResult) or (item := result.reservation) is None or item.lease is None:
         return None
     return (item, item.lease) if is_claimed_by(item, context) else None

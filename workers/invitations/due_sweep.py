@@ -10,7 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.command_bus import Command, Result
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.reservation.settle_due import SettleDue
 from projections.work_queue.due_reservations import TAKEN_MAX, Due
 from workers.dispatcher import IDS_PER_MESSAGE
@@ -38,7 +38,7 @@ def sweep(
     rows: DueReservations,
     execute: Callable[[Sequence[Command]], list[Result]],
     publish: Callable[[Sequence[UUID]], None],
-    context: Context,
+    context: CommandContext,
     new_id: Callable[[], UUID],
 ) -> SweepResult:
     """One round.

@@ -78,7 +78,7 @@ def resolve(
         result = ledger.storage.ledger.execute([command])[0]
     if isinstance(result, Refusal):
         return ledger.refuse(result)
-    state = result.about().public_state
+    state = result.require_reservation().public_state
     if json:
         counted = {"used_count": result.code.used, "reserved": result.code.reserved}
         print_json({"reservation_id": reservation_id, "state": state, **counted})

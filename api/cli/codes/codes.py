@@ -31,7 +31,7 @@ from api.cli.context import (
 )
 from api.use_cases.code_history import history_of, line_of
 from api.use_cases.issue_codes import BufferedRandom, Issued, Terms, issuing
-from domain.command_bus import Done
+from domain.command_bus import CommandResult
 from domain.commands.reservation.refund import RefundReservation
 from domain.errors import Refusal, ReservationNotRefundable
 from domain.values.identifiers import format_code
@@ -239,10 +239,10 @@ def _refund_hanging(ledger: OpenLedger, code_id: UUID) -> tuple[list[UUID], list
     left: list[dict[str, Any]] = []
     for reservation_id in ledger.reader.live_reservations(code_id, LIVE_MAX):
         command = RefundReservation(
-            context=ledger.context(), reservation_id=reservation_id, cause="reset", only_held=True
+            context=ledger.context(), reservation_id=reservation_id, cause="reset", held_only=True
         )
         result = ledger.storage.ledger.execute([command])[0]
-        if isinstance(result, Done):
+        if isinstance(result, CommandResult):
             refunded.append(reservation_id)
         elif isinstance(result, ReservationNotRefundable):
             left.append({"reservation_id": reservation_id, "why": result.why})

@@ -22,7 +22,7 @@ from api.code_import.reader import FileFaultError, Format, Records
 from api.code_import.rejects_file import rejects_into
 from api.code_import.row_parser import COLUMNS
 from api.use_cases.issue_codes import AT_ONCE, Terms
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from projections.terminal.text import say
 from projections.vault.random_source import RANDOM
 
@@ -120,7 +120,7 @@ class _Run:
                 )
             )
 
-    def _context(self) -> Context:
+    def _context(self) -> CommandContext:
         return replace(self._ledger.context(), actor="import", correlation_id=self._correlation_id)
 
 

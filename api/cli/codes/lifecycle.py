@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from api.cli.arguments import JsonFlag, address_of, days_of, group_of, moment_of, rebinds_of, reservation_id_of, uses_of
 from api.cli.context import OpenLedger, Session, print_json
-from domain.command_bus import CodeCommand, Done, ReservationCommand
+from domain.command_bus import CodeCommand, CommandResult, ReservationCommand
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
@@ -223,7 +223,7 @@ def _run(ledger: OpenLedger, command: CodeCommand | ReservationCommand, *, json:
     return 0
 
 
-def _print(ledger: OpenLedger, result: Done, *, json: bool) -> None:
+def _print(ledger: OpenLedger, result: CommandResult, *, json: bool) -> None:
     row = ledger.reader.code(result.code.code_id) or {}
     state = result.code.state(ledger.now()) if result.reservation is None else result.reservation.public_state
     counted = {"used_count": row["used"], "reserved": row["reserved"]}

@@ -14,7 +14,7 @@ from api.cli.context import EXIT_SERVICE, EXIT_USAGE, OpenLedger, Session, compl
 from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, Finding, FindingKind, Tally
 from api.legacy_import.importer import LegacyImporter, Plan
 from api.legacy_import.report import report_file
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from projections.legacy.source import LegacySourceError, OldSystem, open_old_system
 from projections.terminal.tables import Progress, progress_bar
 from projections.terminal.text import say
@@ -117,7 +117,7 @@ def _run(
     """One run with its progress; the counts, and the findings of each kind up to a bound."""
     correlation_id = uuid4()
 
-    def now() -> Context:
+    def now() -> CommandContext:
         return replace(ledger.context(), actor="import", correlation_id=correlation_id)
 
     plan = Plan(apply=apply, language=ledger.settings.default_language, now=now, new_id=uuid4, **options)

@@ -13,7 +13,7 @@ import orjson
 from api.auth.passwords import password_hasher
 from api.cli.embedded.errors import StackError
 from api.use_cases.issue_codes import Terms, issue_codes
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.values.identifiers import EmailAddress
 from projections.config.settings import LedgerSettings
 from projections.repositories.first_accounts import insert_first_accounts
@@ -52,7 +52,7 @@ def prepare(env: Mapping[str, str], demo: bool) -> dict[str, str]:
         if demo:
             now = storage.recorder.clock.now()
             terms = Terms(max_uses=DEMO_USES, bound=False)
-            context = Context(now=now, actor="operator", actor_id="first-start")
+            context = CommandContext(now=now, actor="operator", actor_id="first-start")
             made["demo_code"] = issue_codes(storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
     _write(path, made)
     return made

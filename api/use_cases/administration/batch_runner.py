@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from api.use_cases.issue_codes import NEW, CodeOrder, Terms, TextTakenError, Usage, issue_batch
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.values.identifiers import generate_code
 from domain.values.timestamps import clamped
 from projections.database.errors import StorageUnavailableError
@@ -212,8 +212,8 @@ class BatchRunner:
         for nth in range(batch.done, batch.wanted):
             yield Row(nth + 1, batch.prefix + generate_code(self._letters), terms)
 
-    def _context(self, batch: Batch) -> Context:
-        return Context(
+    def _context(self, batch: Batch) -> CommandContext:
+        return CommandContext(
             now=self._now(),
             actor="staff",
             actor_id=str(batch.staff_id),

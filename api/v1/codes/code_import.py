@@ -13,7 +13,7 @@ from api.errors import malformed
 from api.http.dependencies import MayIssueCodes, TheServices
 from api.schemas.resources import Problem
 from api.use_cases.issue_codes import Terms
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 
 PATH: Final = "/api/v1/codes/import"
 BODY_BYTES_MAX: Final = 2 * 2**20
@@ -124,7 +124,7 @@ async def import_codes(
     return ImportView(applied=is_done, **tally.document())
 
 
-def _at(context: Context, now: Context) -> Context:
+def _at(context: CommandContext, now: CommandContext) -> CommandContext:
     return replace(context, now=now.now)
 
 

@@ -24,7 +24,7 @@ from api.use_cases.idempotent_issue import IdempotentIssue, issue_idempotently, 
 from api.use_cases.issue_codes import BufferedRandom, Issued, Terms, issuing
 from api.use_cases.services import Services
 from domain.commands.code.change_terms import terms_of
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.number_bounds import VERSIONS
 from projections.read_models.code_list import STRETCH
@@ -85,7 +85,7 @@ async def issue(
     return [IssuedCode(code=code.text, id=code.code_id) for code in issued]
 
 
-def _issue(services: Services, body: IssueRequest, context: Context) -> list[Issued]:
+def _issue(services: Services, body: IssueRequest, context: CommandContext) -> list[Issued]:
     note = services.storage.vault.text(body.note, services.new_id()) if body.note else None
     if note is not None:
         Notes(services.storage).keep(note)

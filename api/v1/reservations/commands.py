@@ -68,7 +68,7 @@ async def refund(
         revoke_access=body.revoke_access,
     )
     done = await services.execute(command)
-    return json_response(view(done.about(), language))
+    return json_response(view(done.require_reservation(), language))
 
 
 @router.post(
@@ -88,7 +88,7 @@ async def cancel(
     note = _text(services, body, reservation_id)
     command = CancelReservation(context=services.context(caller), reservation_id=reservation_id, note=note)
     done = await services.execute(command)
-    return json_response(view(done.about(), language))
+    return json_response(view(done.require_reservation(), language))
 
 
 @router.post(
@@ -109,7 +109,7 @@ async def resend(
     command = RequestResend(context=services.context(caller), reservation_id=reservation_id, note=note)
     done = await services.execute(command)
     services.dispatcher.dispatch(reservation_id)
-    return json_response(view(done.about(), language))
+    return json_response(view(done.require_reservation(), language))
 
 
 @router.post(
@@ -147,7 +147,7 @@ async def add_note(
     note = services.storage.vault.text(body.note, services.new_id(), reservation_id)
     command = NoteOnReservation(context=services.context(caller), reservation_id=reservation_id, note=note)
     done = await services.execute(command)
-    return json_response(view(done.about(), language))
+    return json_response(view(done.require_reservation(), language))
 
 
 @router.post(
@@ -176,7 +176,7 @@ async def resolve(
         note=services.storage.vault.text(body.note, services.new_id(), reservation_id),
         revoke_access=body.revoke_access,
     )
-    item = (await services.execute(command)).about()
+    item = (await services.execute(command)).require_reservation()
     if body.as_ == "retry":
         services.dispatcher.dispatch(reservation_id)
     return json_response(view(item, language))
@@ -208,7 +208,7 @@ async def bounce(
         occurred_at=body.occurred_at,
     )
     done = await services.execute(command)
-    return json_response(view(done.about(), language))
+    return json_response(view(done.require_reservation(), language))
 
 
 def _text(services: Services, body: ReasonRequest | None, reservation_id: UUID) -> TextDraft | None:

@@ -13,8 +13,7 @@ from api.http.pagination import FIRST, Stretch, place_of
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.resources import Problem
 from api.schemas.timestamps import Timestamp
-from domain.model import reservation
-from domain.model.reservation import PublicState, Reservation
+from domain.model.reservation import PublicState, Reservation, fold_reservation
 from projections.read_models.reservation_list import ReservationList, ReservationPlace
 
 PAGE_MAX = 200
@@ -93,7 +92,7 @@ async def list_reservations(
         found = ReservationList(services.storage).after(place, wanted, wish.code_id)
         stretch = _picked(found, wish, limit, is_full=len(found) == wanted)
         histories = services.reader.reservation_events(stretch.page)
-        return stretch, {name: reservation.fold(known.code_id, known.events) for name, known in histories.items()}
+        return stretch, {name: fold_reservation(known.code_id, known.events) for name, known in histories.items()}
 
     stretch, items = await services.read(find)
     views = [view_of_reservation(items[name]) for name in stretch.page if name in items]

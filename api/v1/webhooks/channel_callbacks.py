@@ -117,7 +117,7 @@ async def callback(channel_id: UUID, request: Request, services: TheServices) ->
             await desk.write_down("refused")
         raise
     CALLBACKS.labels(found.type.removeprefix("invite.")).inc()
-    item = done.about()
+    item = done.require_reservation()
     return CallbackTaken(reservation_id=item.reservation_id, state=item.public_state, changed=done.changed)
 
 

@@ -17,7 +17,7 @@ from api.use_cases.services import Caller, Redemption, Services
 from api.web.masking import mask_email
 from api.web.public.ports import AcceptAnswer, PageDeps, RedeemAnswer, RefusalAnswer, StatusView
 from api.web.public.visitor import Visitor
-from domain.commands.delivery.accept_invite import AcceptInvite, fault_of_link
+from domain.commands.delivery.accept_invite import AcceptInvite, find_link_refusal
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Language
@@ -116,7 +116,7 @@ class PageAnswers:
             may_correct=is_holder and self._may_correct(item),
             is_rebind=not item.is_use,
             access_ends_at=item.access_ends_at if item.sent_at else None,
-            access_ended_at=item.access.ended_at if item.access else None,
+            find_access_end=item.access.ended_at if item.access else None,
             is_moved=item.access is not None and item.access.ending == "moved",
             groups=await self._groups_for(item) if is_holder else (),
         )
@@ -152,7 +152,7 @@ class PageAnswers:
         """Return what accepting by a link would lead to, without changing anything."""
         delivery = await self._delivery_of(token)
         item = None if delivery is None else await self._find(delivery.reservation_id)
-        if delivery is None or item is None or fault_of_link(item, delivery.number) is not None:
+        if delivery is None or item is None or find_link_refusal(item, delivery.number) is not None:
             return _INVALID
         is_accepted = item.occupies_use and item.accepted_at is not None
         return await self._led_to("accepted" if is_accepted else "open", item.group)
@@ -174,7 +174,7 @@ class PageAnswers:
             if problem.code in {"LINK_NOT_VALID", "NOT_FOUND", "GRANT_EXPIRED"}:
                 return _INVALID
             raise
-        return await self._led_to("accepted", done.about().group)
+        return await self._led_to("accepted", done.require_reservation().group)
 
     async def _delivery_of(self, token: str) -> DeliveryRef | None:
         """Return the delivery of a link; None if the link is not one of ours, or its person was erased."""

@@ -20,10 +20,10 @@ from api.web.support.actions.unmask import unmasked_until
 from api.web.support.balance_bar import picture_of
 from api.web.support.statement_query import KINDS, Asked, Wish
 from api.web.support.view_models import LineView, kind_name, line_views, masked, note_ids, staff_ids, state_name
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.events import RebindReserved, ReservationEvent, ReservationStarted, UseReserved
-from domain.model import reservation
 from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import fold_reservation
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress, MalformedEmailError, format_code
 from projections.event_store.codec import topics_of
@@ -137,7 +137,7 @@ def _view(desk: Desk, wish: Wish, staff: Staff, language: Language) -> dict[str,
 
 def _offered(desk: Desk, code: RedeemCode, language: Language) -> list[Preview]:
     services = desk.services
-    ask = Ask(Context(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
+    ask = Ask(CommandContext(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
     form = ActionForm()
     return [
         glance(desk, act, about_code(act, code.code_id, form, ask), code, None, language) for act in acts_of_code(code)
@@ -213,7 +213,7 @@ def _groups(desk: Desk, wish: Wish, found: Found, lines: list[LineView], until: 
     groups = []
     for key, versions in found.groups.items():
         events = [(version, event) for version, event in histories[key].events if version <= until]
-        item = reservation.fold(wish.code_id, events)
+        item = fold_reservation(wish.code_id, events)
         own = [by_version[version] for version in versions]
         groups.append(Group(reservation_id=key, address=own[0].address, state=item.public_state, lines=own))
     return groups

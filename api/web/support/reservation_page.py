@@ -25,7 +25,7 @@ from api.web.support.actions.preview import Preview, glance
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.reply_text import reply
 from api.web.support.view_models import line_views, masked, note_ids, staff_ids
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.events import CaseOpened, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -122,7 +122,7 @@ def _correction(desk: Desk, item: Reservation, lines: list[StatementEntry]) -> U
 
 def _offered(desk: Desk, item: Reservation, code: RedeemCode, language: Language) -> list[Preview]:
     services = desk.services
-    ask = Ask(Context(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
+    ask = Ask(CommandContext(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
     form = ActionForm(email=SOMEBODY, group=SOMEWHERE)
     return [
         glance(desk, act, reservation_command(act, item.reservation_id, form, ask), code, item, language)

@@ -17,14 +17,14 @@ from domain.policy import Policy
 from domain.working_set import WorkingSet
 
 
-def withdrawn(
-    item: Reservation, now: EventStamp, *, choice: bool | None = None, caused_by: int | None
+def end_refunded_access(
+    reservation: Reservation, stamp: EventStamp, *, choice: bool | None = None, caused_by: int | None
 ) -> list[AccessRevoked]:
     """The end of an access whose use staff refund, or leave refunded; empty where it stays, or there is none to end.
 
     Args:
-        item: The reservation as it stood before the refund.
-        now: When, and the fields that all events share.
+        reservation: The reservation as it stood before the refund.
+        stamp: When, and the fields that all events share.
         choice: Whether the access is revoked, as the person who refunds it decided; None if they did not say. Then it
             is revoked where a group's own system may have given it: an email's link ends with the refund.
         caused_by: Version of the refund.
@@ -32,35 +32,34 @@ def withdrawn(
     Raises:
         AccessChoiceRequired: They did not say, and the invitation was accepted and its access stands.
     """
-    if choice is None and item.accepted_at is not None and item.has_active_access:
+    if choice is None and reservation.accepted_at is not None and reservation.has_active_access:
         raise AccessChoiceRequired
-    if choice is False or not (item.is_held_elsewhere or (choice and item.has_active_access)):
+    if choice is False or not (reservation.is_held_elsewhere or (choice and reservation.has_active_access)):
         return []
-    return [AccessRevoked(**now.fields, reservation_id=item.reservation_id, caused_by=caused_by)]
+    return [AccessRevoked(**stamp.for_reservation(reservation), caused_by=caused_by)]
 
 
-def corrected(item: Reservation, by: UUID, now: EventStamp, *, caused_by: int) -> list[Event]:
+def end_corrected_access(reservation: Reservation, by: UUID, stamp: EventStamp, *, caused_by: int) -> list[Event]:
     """The end of the access of a corrected reservation; empty where no invitation of it can have arrived.
 
     Where only emails were sent, nothing is left to remove, and that is recorded at once.
 
     Args:
-        item: The reservation as it stood before the correction.
+        reservation: The reservation as it stood before the correction.
         by: The reservation of the right address.
-        now: When, and the fields that all events share.
+        stamp: When, and the fields that all events share.
         caused_by: Version of the refund.
     """
-    if item.access is not None and item.access.ending is not None:
+    if reservation.access is not None and reservation.access.ending is not None:
         return []
-    if item.status != "sent" and not item.is_held_elsewhere:
+    if reservation.status != "sent" and not reservation.is_held_elsewhere:
         return []
-    ended = AccessCorrected(**now.fields, reservation_id=item.reservation_id, by=by, caused_by=caused_by)
-    if not item.is_by_letters:
+    ended = AccessCorrected(**stamp.for_reservation(reservation), by=by, caused_by=caused_by)
+    if not reservation.is_by_letters:
         return [ended]
-    channel = item.channels[-1]
+    channel = reservation.channels[-1]
     removed = AccessRemoved(
-        **now.fields,
-        reservation_id=item.reservation_id,
+        **stamp.for_reservation(reservation),
         channel=channel,
         server=channel,
         cause="corrected",
@@ -70,21 +69,23 @@ def corrected(item: Reservation, by: UUID, now: EventStamp, *, caused_by: int) -
     return [ended, removed]
 
 
-def released(events: Sequence[Event], book: WorkingSet, policy: Policy) -> list[InviteReleased]:
+def release_waiting_invitations(
+    events: Sequence[Event], working_set: WorkingSet, policy: Policy
+) -> list[InviteReleased]:
     """What follows once an access is removed: the invitation that waited for that may be sent.
 
     Args:
-        events: New events of one stream, in the book already.
-        book: Holds what was corrected and the reservation of the right address.
+        events: New events of one stream, in the working set already.
+        working_set: Holds what was corrected and the reservation of the right address.
         policy: Says for how long the invitation is tried.
     """
-    found: dict[UUID, InviteReleased] = {}
+    releases: dict[UUID, InviteReleased] = {}
     for event in events:
         if not isinstance(event, ReservationEvent):
             continue
-        waiting = _released_by(book.reservations[event.reservation_id], book)
+        waiting = _find_waiting_reservation(working_set.reservations[event.reservation_id], working_set)
         if waiting is not None:
-            found[waiting.reservation_id] = InviteReleased(
+            releases[waiting.reservation_id] = InviteReleased(
                 at=event.at,
                 recorded_at=event.recorded_at,
                 actor=event.actor,
@@ -93,14 +94,14 @@ def released(events: Sequence[Event], book: WorkingSet, policy: Policy) -> list[
                 correlation_id=event.correlation_id,
                 reservation_id=waiting.reservation_id,
                 deadline=event.at + timedelta(seconds=policy.reservation_ttl_s),
-                caused_by=book.reservations[event.reservation_id].moved_by,
+                caused_by=working_set.reservations[event.reservation_id].moved_by,
             )
-    return list(found.values())
+    return list(releases.values())
 
 
-def _released_by(item: Reservation, book: WorkingSet) -> Reservation | None:
+def _find_waiting_reservation(reservation: Reservation, working_set: WorkingSet) -> Reservation | None:
     """The reservation that waited for this one's access to be removed, if it is."""
-    if item.access is None or item.access.replaced_by is None or is_removal_open(item):
+    if reservation.access is None or reservation.access.replaced_by is None or is_removal_open(reservation):
         return None
-    waiting = book.reservations.get(item.access.replaced_by)
-    return waiting if waiting is not None and waiting.waits_for == item.reservation_id else None
+    waiting = working_set.reservations.get(reservation.access.replaced_by)
+    return waiting if waiting is not None and waiting.waits_for == reservation.reservation_id else None

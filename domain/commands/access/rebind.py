@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from domain.commands.context import Context, Decision, EventStamp, stamp
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.reservation.settle_due import release_overdue
 from domain.errors import (
     CodeIsPaused,
@@ -17,7 +17,6 @@ from domain.errors import (
     CorrectionTokenRequired,
     GrantExpired,
     RebindNotPossible,
-    ReservationUnknown,
 )
 from domain.events import STAFF, Event, RebindReserved
 from domain.model.redeem_code import RedeemCode
@@ -37,7 +36,7 @@ class RequestRebind(NamesGroup, frozen=True, kw_only=True):
     Operators need none.
     """
 
-    context: Context
+    context: CommandContext
     code_digests: Sequence[bytes]
     recipient: RecipientDraft
     new_reservation_id: UUID
@@ -49,36 +48,38 @@ class RequestRebind(NamesGroup, frozen=True, kw_only=True):
 class RebindReservation(NamesGroup, frozen=True, kw_only=True):
     """Staff move the access of one reservation to another group. `note`, the reason, goes to the vault."""
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
     new_reservation_id: UUID
     group: str
     note: TextDraft | None = None
 
 
-def request_rebind(command: RequestRebind, book: WorkingSet, policy: Policy) -> Decision:
+def request_rebind(command: RequestRebind, working_set: WorkingSet, policy: Policy) -> Decision:
     """Give the person's own rebind, or begin one.
 
     Raises:
         CodeUnknown, CorrectionTokenRequired (of persons only), RebindNotPossible (`why` is nothing_sent), and what
-            `rebind` raises: in this order.
+            `rebind_reservation` raises: in this order.
     """
-    code_id = book.code_id(command.code_digests)
-    code = None if code_id is None else book.codes.get(code_id)
+    code_id = working_set.code_id(command.code_digests)
+    code = None if code_id is None else working_set.codes.get(code_id)
     if code is None:
         raise CodeUnknown
-    mine = book.of_recipient(code.code_id, book.recipient_id(command.recipient))
+    own_reservations = working_set.reservations_of(code.code_id, working_set.recipient_id(command.recipient))
     if command.context.actor not in STAFF:
-        mine = [item for item in mine if _is_covered(item, command.token_of, book)]
-        if not mine:
+        own_reservations = [
+            reservation for reservation in own_reservations if _is_covered(reservation, command.token_of, working_set)
+        ]
+        if not own_reservations:
             raise CorrectionTokenRequired
-    former = _newest_access(mine, book)
+    former = _newest_access(own_reservations, working_set)
     if former is None:
         raise RebindNotPossible("nothing_sent")
-    return _moved(command, code, former, book, policy)
+    return _begin_rebind(command, code, former, working_set, policy)
 
 
-def rebind(command: RebindReservation, book: WorkingSet, policy: Policy) -> Decision:
+def rebind_reservation(command: RebindReservation, working_set: WorkingSet, policy: Policy) -> Decision:
     """Begin to move an access, or give the rebind that moves it already.
 
     Raises:
@@ -87,48 +88,56 @@ def rebind(command: RebindReservation, book: WorkingSet, policy: Policy) -> Deci
             reservation has the access), same_group, withdrawn (staff took it away), used_up or too_late; the last two
             bind persons only.
     """
-    item = book.reservations.get(command.reservation_id)
-    if item is None:
-        raise ReservationUnknown
-    return _moved(command, book.codes[item.code_id], item, book, policy)
+    reservation = working_set.reservation(command.reservation_id)
+    return _begin_rebind(command, working_set.codes[reservation.code_id], reservation, working_set, policy)
 
 
-def _newest_access(mine: Sequence[Reservation], book: WorkingSet) -> Reservation | None:
+def _newest_access(own_reservations: Sequence[Reservation], working_set: WorkingSet) -> Reservation | None:
     """The reservation whose access would be moved: the newest that stands, else the newest that ended."""
-    sent = [item for item in mine if item.status == "sent" and not _is_moved(item, book)]
-    standing = [item for item in sent if item.has_active_access]
-    newest = standing or sent
+    sent = [
+        reservation
+        for reservation in own_reservations
+        if reservation.status == "sent" and not _is_moved(reservation, working_set)
+    ]
+    active = [reservation for reservation in sent if reservation.has_active_access]
+    newest = active or sent
     return newest[-1] if newest else None
 
 
-def _is_covered(item: Reservation, token_of: UUID | None, book: WorkingSet) -> bool:
+def _is_covered(reservation: Reservation, token_of: UUID | None, working_set: WorkingSet) -> bool:
     """Whether a token's reservation is this one, or one whose access this one moved on. Such a chain has no loops."""
-    current: Reservation | None = item
+    current: Reservation | None = reservation
     while current is not None and current.reservation_id != token_of:
         origin = None if current.is_use else current.follows
-        current = None if origin is None else book.reservations.get(origin)
+        current = None if origin is None else working_set.reservations.get(origin)
     return current is not None
 
 
-def _is_moved(item: Reservation, book: WorkingSet) -> bool:
+def _is_moved(reservation: Reservation, working_set: WorkingSet) -> bool:
     """Whether another reservation has its access now. A rebind that was given back has none."""
-    return any(other.status == "sent" for other in book.moves(item))
+    return any(other.status == "sent" for other in working_set.moves(reservation))
 
 
-def _moved(
-    command: RequestRebind | RebindReservation, code: RedeemCode, former: Reservation, book: WorkingSet, policy: Policy
+def _begin_rebind(
+    command: RequestRebind | RebindReservation,
+    code: RedeemCode,
+    former: Reservation,
+    working_set: WorkingSet,
+    policy: Policy,
 ) -> Decision:
-    if command.new_reservation_id in book.reservations:  # this very command began it before its answer was lost
+    if command.new_reservation_id in working_set.reservations:  # this very command began it before its answer was lost
         return Decision(code.code_id, (), command.new_reservation_id)
-    now = stamp(command.context, code)
-    own = [item for item in book.moves(former) if item.is_live]
-    overdue = [item for item in own if item.is_overdue(now.at)]
-    if (known := next((item for item in own if item not in overdue), None)) is not None:
-        return Decision(code.code_id, (), known.reservation_id)
+    stamp = event_stamp(command.context, code)
+    pending_rebinds = [reservation for reservation in working_set.moves(former) if reservation.is_live]
+    overdue = [reservation for reservation in pending_rebinds if reservation.is_overdue(stamp.at)]
+    if (
+        unsettled := next((reservation for reservation in pending_rebinds if reservation not in overdue), None)
+    ) is not None:
+        return Decision(code.code_id, (), unsettled.reservation_id)
     if former.kind == "rebind" and former.has_active_access and former.group == command.group:
         return Decision(code.code_id, (), former.reservation_id)
-    _check(command, code, former, book, now, policy)
-    events = [*release_overdue(code, overdue, now), _reserved(command, former, now, policy)]
+    _check(command, code, former, working_set, stamp, policy)
+    events = [*release_overdue(code, overdue, stamp), _rebind_event(command, former, stamp, policy)]
     return Decision(code.code_id, events, command.new_reservation_id)
 
 
@@ -136,14 +145,14 @@ def _check(
     command: RequestRebind | RebindReservation,
     code: RedeemCode,
     former: Reservation,
-    book: WorkingSet,
-    now: EventStamp,
+    working_set: WorkingSet,
+    stamp: EventStamp,
     policy: Policy,
 ) -> None:
     """Raise what stands in the way."""
     if former.status != "sent":
         raise RebindNotPossible("nothing_sent")
-    if _is_moved(former, book):
+    if _is_moved(former, working_set):
         raise RebindNotPossible("moved")
     if former.group == command.group:
         raise RebindNotPossible("same_group")
@@ -154,36 +163,36 @@ def _check(
     ending = None if former.access is None else former.access.ending
     if ending == "withdrawn":
         raise RebindNotPossible("withdrawn")
-    if ending == "expired" or former.is_access_over(now.at):
+    if ending == "expired" or former.is_access_over(stamp.at):
         raise GrantExpired
     if command.context.actor not in STAFF:
-        _check_bounds(code, former, now, policy)
+        _check_bounds(code, former, stamp, policy)
 
 
-def _check_bounds(code: RedeemCode, former: Reservation, now: EventStamp, policy: Policy) -> None:
+def _check_bounds(code: RedeemCode, former: Reservation, stamp: EventStamp, policy: Policy) -> None:
     """What binds persons: how often, and for how long after the activation."""
     limit = policy.rebinds_max if code.rebinds_max is None else code.rebinds_max
-    if _moves(former) >= limit:
+    if _rebind_count(former) >= limit:
         raise RebindNotPossible("used_up")
     activated_at = former.activated_at
-    if activated_at is not None and now.at > shifted(activated_at, timedelta(days=policy.rebind_days)):
+    if activated_at is not None and stamp.at > shifted(activated_at, timedelta(days=policy.rebind_days)):
         raise RebindNotPossible("too_late")
 
 
-def _moves(item: Reservation) -> int:
-    return 0 if item.access is None else item.access.moves
+def _rebind_count(reservation: Reservation) -> int:
+    return 0 if reservation.access is None else reservation.access.moves
 
 
-def _reserved(
-    command: RequestRebind | RebindReservation, former: Reservation, now: EventStamp, policy: Policy
+def _rebind_event(
+    command: RequestRebind | RebindReservation, former: Reservation, stamp: EventStamp, policy: Policy
 ) -> Event:
     """Held no longer than the access lasts: a rebind that is unsent by then is given back."""
-    deadline = now.at + timedelta(seconds=policy.reservation_ttl_s)
+    deadline = stamp.at + timedelta(seconds=policy.reservation_ttl_s)
     if former.access_ends_at is not None:
         deadline = min(deadline, former.access_ends_at)
     note = command.note if isinstance(command, RebindReservation) else None
     return RebindReserved(
-        **now.fields,
+        **stamp.fields,
         reservation_id=command.new_reservation_id,
         recipient_id=former.recipient_id,
         deadline=deadline,
@@ -192,7 +201,7 @@ def _reserved(
         follows=former.reservation_id,
         validity_days=None if former.access is None else former.access.validity_days,
         activated_at=former.activated_at,
-        moves=_moves(former) + 1,
+        moves=_rebind_count(former) + 1,
         text_id=note.text_id if note else None,
         caused_by=former.moved_by,
     )

@@ -7,9 +7,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands import case_events
-from domain.commands.context import Context, Decision, stamp
-from domain.errors import ReservationUnknown
+from domain.commands.case_events import open_case
+from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.events import (
     AccessExpired,
     AccessRemovalFailed,
@@ -32,7 +31,7 @@ REMOVAL_FAILED: Final = "removal_failed"
 class SettleAccess(Struct, frozen=True, kw_only=True):
     """Do what time has made due on an access: announce its end, or end it."""
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
 
 
@@ -42,7 +41,7 @@ class RecordRemovalOutcome(Struct, frozen=True, kw_only=True):
     `attempt` counts from 1; `case_id` is used only if a case has to be opened; `reply` holds the channel's words.
     """
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
     attempt: int
     channel: str
@@ -51,46 +50,44 @@ class RecordRemovalOutcome(Struct, frozen=True, kw_only=True):
     reply: TextDraft | None = None
 
 
-def settle_access(command: SettleAccess, book: WorkingSet) -> Decision:
+def settle_access(command: SettleAccess, working_set: WorkingSet) -> Decision:
     """One event at most; none if nothing is due.
 
     Raises:
         ReservationUnknown: There is no such reservation.
     """
-    item = book.reservations.get(command.reservation_id)
-    if item is None:
-        raise ReservationUnknown
-    code = book.codes[item.code_id]
-    now = stamp(command.context, code)
-    access = item.access
-    if access is None or not item.has_active_access or item.sent_at is None:
-        return Decision(code.code_id, (), item.reservation_id)
-    about: dict[str, Any] = {**now.fields, "reservation_id": item.reservation_id, "caused_by": item.moved_by}
-    if item.is_access_over(now.at):
-        return Decision(code.code_id, (AccessExpired(**about),), item.reservation_id)
-    days = access.mark_at(item.sent_at, now.at)
-    events = () if days is None else (ExpiryAnnounced(**about, days=days),)
-    return Decision(code.code_id, events, item.reservation_id)
+    reservation = working_set.reservation(command.reservation_id)
+    code = working_set.codes[reservation.code_id]
+    stamp = event_stamp(command.context, code)
+    access = reservation.access
+    if access is None or not reservation.has_active_access or reservation.sent_at is None:
+        return Decision(code.code_id, (), reservation.reservation_id)
+    shared_fields: dict[str, Any] = {
+        **stamp.for_reservation(reservation),
+        "caused_by": reservation.moved_by,
+    }
+    if reservation.is_access_over(stamp.at):
+        return Decision(code.code_id, (AccessExpired(**shared_fields),), reservation.reservation_id)
+    days = access.mark_at(reservation.sent_at, stamp.at)
+    events = () if days is None else (ExpiryAnnounced(**shared_fields, days=days),)
+    return Decision(code.code_id, events, reservation.reservation_id)
 
 
-def record_revocation(command: RecordRemovalOutcome, book: WorkingSet, policy: Policy) -> Decision:
+def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSet, policy: Policy) -> Decision:
     """Record it; nothing if the access was taken away already, or another one tried since. The last failure is a case.
 
     Raises:
         ReservationUnknown: There is no such reservation.
     """
-    item = book.reservations.get(command.reservation_id)
-    if item is None:
-        raise ReservationUnknown
-    access = item.access
+    reservation = working_set.reservation(command.reservation_id)
+    access = reservation.access
     if access is None or access.ending is None or access.removal != "removing":
-        return Decision(item.code_id, (), item.reservation_id)
-    code = book.codes[item.code_id]
-    now = stamp(command.context, code)
-    about: dict[str, Any] = {
-        **now.fields,
-        "reservation_id": item.reservation_id,
-        "caused_by": item.moved_by,
+        return Decision(reservation.code_id, (), reservation.reservation_id)
+    code = working_set.codes[reservation.code_id]
+    stamp = event_stamp(command.context, code)
+    shared_fields: dict[str, Any] = {
+        **stamp.for_reservation(reservation),
+        "caused_by": reservation.moved_by,
         "channel": command.channel,
         "server": command.outcome.server,
         "cause": access.ending,
@@ -98,15 +95,17 @@ def record_revocation(command: RecordRemovalOutcome, book: WorkingSet, policy: P
     outcome = command.outcome
     if isinstance(outcome, Accepted | NotifiedOnly):
         effect: Any = "told" if isinstance(outcome, NotifiedOnly) else "removed"
-        return Decision(item.code_id, (AccessRemoved(**about, effect=effect),), item.reservation_id)
+        return Decision(
+            reservation.code_id, (AccessRemoved(**shared_fields, effect=effect),), reservation.reservation_id
+        )
     if command.attempt != access.removal_tries + 1:
-        return Decision(item.code_id, (), item.reservation_id)
-    retry_at = _retry_at(outcome, access, now.at, policy)
-    if retry_at is None and item.case_id is not None:
+        return Decision(reservation.code_id, (), reservation.reservation_id)
+    retry_at = _retry_at(outcome, access, stamp.at, policy)
+    if retry_at is None and reservation.case_id is not None:
         # A reservation has one case at a time, and this failure must not be forgotten with another's end.
-        retry_at = now.at + timedelta(seconds=policy.removal_wait_s_max)
+        retry_at = stamp.at + timedelta(seconds=policy.removal_wait_s_max)
     failed = AccessRemovalFailed(
-        **about,
+        **shared_fields,
         reason=_reason(outcome),
         attempt=command.attempt,
         retry_at=retry_at,
@@ -114,26 +113,26 @@ def record_revocation(command: RecordRemovalOutcome, book: WorkingSet, policy: P
     )
     events: list[Event] = [failed]
     if retry_at is None:
-        events.append(case_events.opened(item, now, command.case_id, REMOVAL_FAILED, caused_by=code.version + 1))
-    return Decision(item.code_id, events, item.reservation_id)
+        events.append(open_case(reservation, stamp, command.case_id, REMOVAL_FAILED, caused_by=code.version + 1))
+    return Decision(reservation.code_id, events, reservation.reservation_id)
 
 
-def replaced_by(events: Sequence[Event], book: WorkingSet) -> list[AccessReplaced]:
+def end_replaced_access(events: Sequence[Event], working_set: WorkingSet) -> list[AccessReplaced]:
     """What follows from the invitation of a rebind being sent: the access in the former group ends.
 
     Args:
-        events: New events of one stream, not in the book yet.
-        book: Holds the rebind and what it moves.
+        events: New events of one stream, not in the working set yet.
+        working_set: Holds the rebind and what it moves.
     """
-    found: list[AccessReplaced] = []
+    replacements: list[AccessReplaced] = []
     for nth, event in enumerate(events, start=1):
         if not _gives_rebound_access(event):
             continue
-        rebind = book.reservations[event.reservation_id]
-        former = None if rebind.follows is None else book.reservations.get(rebind.follows)
-        if former is None or not former.has_active_access:
+        rebind = working_set.reservations[event.reservation_id]
+        former_reservation = None if rebind.follows is None else working_set.reservations.get(rebind.follows)
+        if former_reservation is None or not former_reservation.has_active_access:
             continue
-        found.append(
+        replacements.append(
             AccessReplaced(
                 at=event.at,
                 recorded_at=event.recorded_at,
@@ -141,12 +140,12 @@ def replaced_by(events: Sequence[Event], book: WorkingSet) -> list[AccessReplace
                 actor_id=event.actor_id,
                 request_id=event.request_id,
                 correlation_id=event.correlation_id,
-                reservation_id=former.reservation_id,
+                reservation_id=former_reservation.reservation_id,
                 by=rebind.reservation_id,
-                caused_by=book.codes[rebind.code_id].version + nth,
+                caused_by=working_set.codes[rebind.code_id].version + nth,
             )
         )
-    return found
+    return replacements
 
 
 def _gives_rebound_access(event: Event) -> TypeGuard[InviteSent | LateSuccessRecorded]:
@@ -163,10 +162,10 @@ def _retry_at(
     outcome: Rejected | RetryLater | OutcomeUnknown, access: Access, now: datetime, policy: Policy
 ) -> datetime | None:
     """When to try again; None if it is of no use. Taking away twice does no harm, so a doubt is tried again too."""
-    tries = access.removal_tries + 1
-    if tries >= policy.removal_tries_max:
+    attempts = access.removal_tries + 1
+    if attempts >= policy.removal_tries_max:
         return None
-    wait = timedelta(seconds=policy.removal_retry_s * policy.removal_retry_factor ** (tries - 1))
+    wait = timedelta(seconds=policy.removal_retry_s * policy.removal_retry_factor ** (attempts - 1))
     match outcome:
         case Rejected():
             return None if outcome.final else now + wait

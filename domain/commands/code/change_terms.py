@@ -6,9 +6,9 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
-from domain.commands.context import Context, Decision, stamp
+from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import check_terms
-from domain.errors import CodeIsRevoked, LimitBelowUsage, NoSuchCode, TermsConflict
+from domain.errors import CodeIsRevoked, LimitBelowUsage, TermsConflict
 from domain.events import CodeTermsChanged
 from domain.model.redeem_code import RedeemCode
 from domain.ports import TextDraft
@@ -38,7 +38,7 @@ class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
     next recipient instead of the one whom it was issued to; a use that counts or is reserved still binds it.
     """
 
-    context: Context
+    context: CommandContext
     code_id: UUID
     max_uses: int | UnsetType | None = UNSET
     expires_at: datetime | UnsetType | None = UNSET
@@ -50,7 +50,7 @@ class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
     release_binding: bool = False
 
 
-def change_terms(command: ChangeTerms, book: WorkingSet) -> Decision:
+def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
     """Record the new terms; nothing if they are the old ones. Reservations that stand keep what they were promised.
 
     Raises:
@@ -63,9 +63,7 @@ def change_terms(command: ChangeTerms, book: WorkingSet) -> Decision:
         validity_days=command.validity_days,
         rebinds_max=command.rebinds_max,
     )
-    code = book.codes.get(command.code_id)
-    if code is None:
-        raise NoSuchCode
+    code = working_set.code(command.code_id)
     before = terms_of(code)
     if command.expected is not None and command.expected != before:
         raise TermsConflict
@@ -75,7 +73,7 @@ def change_terms(command: ChangeTerms, book: WorkingSet) -> Decision:
     if max_uses is not None and max_uses < code.used + code.reserved:
         raise LimitBelowUsage(code.used + code.reserved)
     event = CodeTermsChanged(
-        **stamp(command.context, code).fields,
+        **event_stamp(command.context, code).fields,
         max_uses=max_uses,
         expires_at=code.expires_at if command.expires_at is UNSET else command.expires_at,
         validity_days=code.validity_days if command.validity_days is UNSET else command.validity_days,

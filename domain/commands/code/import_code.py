@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands.context import Context, Decision
+from domain.commands.context import CommandContext, Decision
 from domain.commands.input_bounds import check_terms, check_timestamp
 from domain.errors import OutOfBounds
 from domain.events import (
@@ -55,7 +55,7 @@ class ImportedUse(Struct, frozen=True, kw_only=True):
     is_refunded: bool = False
 
 
-def access_ended_at(access: Access, sent_at: datetime, now: datetime) -> datetime | None:
+def find_access_end(access: Access, sent_at: datetime, now: datetime) -> datetime | None:
     """When the time of an access was over that an invitation of `sent_at` gave; None if it is not."""
     ends_at = access.ends_at(min(sent_at, now))
     return ends_at if ends_at is not None and ends_at <= now else None
@@ -77,7 +77,7 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
         notify_ended: Whether people whose access ended before the import are told now that it did.
     """
 
-    context: Context
+    context: CommandContext
     code_id: UUID
     text: CodeDraft
     source: str
@@ -98,18 +98,18 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
     notify_ended: bool = False
 
 
-def import_code(command: ImportCode, book: WorkingSet) -> Decision:
+def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
     """Write its history down in the order in which it happened, unless this very command did so already.
 
     Raises:
         OutOfBounds: A term, an opening balance or a time lies outside its bounds.
         AssertionError: The uses exceed the limit; the caller should have raised it.
     """
-    if command.code_id in book.codes:
+    if command.code_id in working_set.codes:
         return Decision(command.code_id, ())
     _check(command)
     now = command.context.now
-    persons = _persons(command, book)
+    persons = _persons(command, working_set)
     dated = sorted(_uses(command, persons), key=lambda dated: dated[0])
     first = min([command.issued_at or now, *(at for at, _ in dated), now])
     limit, terms = _limit_for(dated, command.max_uses), _terms(command, persons)
@@ -141,12 +141,12 @@ Make = tuple[type[Event], dict[str, Any]]
 """A fact without its stamp."""
 
 
-def _persons(command: ImportCode, book: WorkingSet) -> dict[bytes, UUID]:
+def _persons(command: ImportCode, working_set: WorkingSet) -> dict[bytes, UUID]:
     """Ids by digest. The first draft of a new person gives the id, as it does when the vault adopts them."""
     persons: dict[bytes, UUID] = {}
     bound_to = () if command.bound_to is None else (command.bound_to,)
     for draft in (*(use.recipient for use in command.uses), *bound_to):
-        persons.setdefault(draft.digests[0], book.recipient_id(draft))
+        persons.setdefault(draft.digests[0], working_set.recipient_id(draft))
     return persons
 
 
@@ -225,7 +225,7 @@ def _end(command: ImportCode, use: ImportedUse) -> Iterator[tuple[datetime, Make
             yield at, (UseRefunded, {**about, "cause": "legacy", "held": "used"})
         return
     access = Access(validity_days=command.validity_days, activated_at=use.activated_at)
-    ended_at = access_ended_at(access, use.sent_at, now)
+    ended_at = find_access_end(access, use.sent_at, now)
     if ended_at is not None and not command.notify_ended:
         yield max(known, ended_at), (AccessExpired, {**about, "notify": False})
 
@@ -242,7 +242,7 @@ def _of_today(command: ImportCode, terms: Mapping[str, Any], limit: int | None) 
         yield CodeNoted, {"text_id": command.note.text_id}
 
 
-def _stamped(context: Context, at: datetime, make: Make) -> Event:
+def _stamped(context: CommandContext, at: datetime, make: Make) -> Event:
     event_type, fields = make
     return event_type(
         **fields,

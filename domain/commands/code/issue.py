@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from domain.commands.context import Context, Decision, stamp
+from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import check_terms
 from domain.events import CodeIssued
 from domain.ports import CodeDraft
@@ -17,7 +17,7 @@ class IssueCode(NamesGroup, frozen=True, kw_only=True):
     `note_id` names a note that the vault has already.
     """
 
-    context: Context
+    context: CommandContext
     code_id: UUID
     text: CodeDraft
     max_uses: int | None
@@ -29,13 +29,13 @@ class IssueCode(NamesGroup, frozen=True, kw_only=True):
     rebinds_max: int | None = None
 
 
-def issue(command: IssueCode, book: WorkingSet) -> Decision:
+def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
     """Issue it, unless this very command did so before its answer was lost.
 
     Raises:
         OutOfBounds: A term lies outside its bounds.
     """
-    if command.code_id in book.codes:
+    if command.code_id in working_set.codes:
         return Decision(command.code_id, ())
     check_terms(
         max_uses=command.max_uses,
@@ -44,7 +44,7 @@ def issue(command: IssueCode, book: WorkingSet) -> Decision:
         rebinds_max=command.rebinds_max,
     )
     event = CodeIssued(
-        **stamp(command.context, None).fields,
+        **event_stamp(command.context, None).fields,
         max_uses=command.max_uses,
         bound=command.bound,
         expires_at=command.expires_at,

@@ -4,8 +4,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands.context import Context, Decision, stamp
-from domain.errors import CodeIsRevoked, NoSuchCode
+from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.errors import CodeIsRevoked
 from domain.events import CodePaused, CodeResumed
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
@@ -14,7 +14,7 @@ from domain.working_set import WorkingSet
 class PauseCode(Struct, frozen=True, kw_only=True):
     """Take no new reservations for now. `note`, the reason, goes to the vault."""
 
-    context: Context
+    context: CommandContext
     code_id: UUID
     note: TextDraft | None = None
 
@@ -22,20 +22,18 @@ class PauseCode(Struct, frozen=True, kw_only=True):
 class ResumeCode(Struct, frozen=True, kw_only=True):
     """Take new reservations again. `note`, the reason, goes to the vault."""
 
-    context: Context
+    context: CommandContext
     code_id: UUID
     note: TextDraft | None = None
 
 
-def pause_or_resume(command: PauseCode | ResumeCode, book: WorkingSet) -> Decision:
+def pause_or_resume(command: PauseCode | ResumeCode, working_set: WorkingSet) -> Decision:
     """Record the change; nothing if the code is paused, or not, already.
 
     Raises:
         NoSuchCode, CodeIsRevoked: in this order of precedence.
     """
-    code = book.codes.get(command.code_id)
-    if code is None:
-        raise NoSuchCode
+    code = working_set.code(command.code_id)
     if code.is_revoked:
         raise CodeIsRevoked
     to_pause = isinstance(command, PauseCode)
@@ -43,4 +41,4 @@ def pause_or_resume(command: PauseCode | ResumeCode, book: WorkingSet) -> Decisi
         return Decision(code.code_id, ())
     event = CodePaused if to_pause else CodeResumed
     text_id = command.note.text_id if command.note else None
-    return Decision(code.code_id, [event(**stamp(command.context, code).fields, text_id=text_id)])
+    return Decision(code.code_id, [event(**event_stamp(command.context, code).fields, text_id=text_id)])

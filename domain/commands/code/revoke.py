@@ -9,12 +9,10 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands.context import Context, Decision, EventStamp, stamp
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.reservation.settle_due import is_released_by_revocation, release_on_revocation
-from domain.errors import NoSuchCode
 from domain.events import CodeRevoked, Event
-from domain.model import redeem_code
-from domain.model.redeem_code import RedeemCode
+from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.policy import Policy
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
@@ -27,7 +25,7 @@ class RevokeCode(Struct, frozen=True, kw_only=True):
     is in doubt beyond their number is left to further commands.
     """
 
-    context: Context
+    context: CommandContext
     code_id: UUID
     case_ids: Sequence[UUID]
     note: TextDraft | None = None
@@ -36,54 +34,53 @@ class RevokeCode(Struct, frozen=True, kw_only=True):
 class ContinueRevocation(Struct, frozen=True, kw_only=True):
     """Go on with what a revoked code still holds; `case_ids` as for `RevokeCode`."""
 
-    context: Context
+    context: CommandContext
     code_id: UUID
     case_ids: Sequence[UUID]
 
 
-def revoke(command: RevokeCode, book: WorkingSet, policy: Policy) -> Decision:
+def revoke_code(command: RevokeCode, working_set: WorkingSet, policy: Policy) -> Decision:
     """Record it, once, and settle the first of the reservations that it undoes.
 
     Raises:
         NoSuchCode: There is no such code.
     """
-    code = book.codes.get(command.code_id)
-    if code is None:
-        raise NoSuchCode
-    now = stamp(command.context, code)
+    code = working_set.code(command.code_id)
+    stamp = event_stamp(command.context, code)
     events: list[Event] = []
     if not code.is_revoked:
-        revoked = CodeRevoked(**now.fields, text_id=command.note.text_id if command.note else None)
+        revoked = CodeRevoked(**stamp.fields, text_id=command.note.text_id if command.note else None)
         events.append(revoked)
-        code = redeem_code.evolve(code, code.version + 1, revoked)
-    return Decision(code.code_id, [*events, *_settlement_events(code, book, now, command.case_ids, policy)])
+        code = evolve_code(code, code.code_id, code.version + 1, revoked)
+    return Decision(code.code_id, [*events, *_settlement_events(code, working_set, stamp, command.case_ids, policy)])
 
 
-def settle_revoked(command: ContinueRevocation, book: WorkingSet, policy: Policy) -> Decision:
+def continue_revocation(command: ContinueRevocation, working_set: WorkingSet, policy: Policy) -> Decision:
     """Settle the next ones; nothing if there are none, or if the code is not revoked.
 
     Raises:
         NoSuchCode: There is no such code.
     """
-    code = book.codes.get(command.code_id)
-    if code is None:
-        raise NoSuchCode
+    code = working_set.code(command.code_id)
     if not code.is_revoked:
         return Decision(code.code_id, ())
     return Decision(
-        code.code_id, _settlement_events(code, book, stamp(command.context, code), command.case_ids, policy)
+        code.code_id,
+        _settlement_events(code, working_set, event_stamp(command.context, code), command.case_ids, policy),
     )
 
 
 def _settlement_events(
-    code: RedeemCode, book: WorkingSet, now: EventStamp, case_ids: Sequence[UUID], policy: Policy
+    code: RedeemCode, working_set: WorkingSet, stamp: EventStamp, case_ids: Sequence[UUID], policy: Policy
 ) -> Sequence[Event]:
     """Events of the reservations that are given back, or become cases, as far as bounds and ids reach."""
     ids = iter(case_ids)
     events: list[Event] = []
-    for item in book.live(code.code_id):
+    for reservation in working_set.pending_reservations(code.code_id):
         if len(events) >= policy.revoked_per_command:
             break
-        if is_released_by_revocation(item):
-            events += release_on_revocation(code, item, now, next(ids, None) if item.ever_unknown else None)
+        if is_released_by_revocation(reservation):
+            events += release_on_revocation(
+                code, reservation, stamp, next(ids, None) if reservation.ever_unknown else None
+            )
     return events

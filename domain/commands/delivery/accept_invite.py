@@ -6,13 +6,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands.context import Context, Decision, stamp
-from domain.commands.delivery.late_success import DeliveryProof, success
+from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.commands.delivery.late_success import DeliveryProof, success_events
 from domain.commands.input_bounds import reported_fields
-from domain.errors import GrantExpired, LinkNotValid, Refusal, ReservationUnknown
+from domain.errors import GrantExpired, LinkNotValid, Refusal
 from domain.events import Event, InviteAccepted, ReservationEvent
-from domain.model import redeem_code, reservation
-from domain.model.reservation import Reservation
+from domain.model.redeem_code import evolve_code
+from domain.model.reservation import Reservation, evolve_reservation
 from domain.working_set import WorkingSet
 
 Via = Literal["link", "callback"]
@@ -28,7 +28,7 @@ class AcceptInvite(Struct, frozen=True, kw_only=True):
     that was before we learned of it.
     """
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
     delivery: int
     case_id: UUID
@@ -36,7 +36,7 @@ class AcceptInvite(Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None = None
 
 
-def accept(command: AcceptInvite, book: WorkingSet) -> Decision:
+def accept_invite(command: AcceptInvite, working_set: WorkingSet) -> Decision:
     """Record the acceptance once; an attempt in doubt is first settled as sent, a refunded use retaken if it can be.
 
     Raises:
@@ -45,49 +45,53 @@ def accept(command: AcceptInvite, book: WorkingSet) -> Decision:
         GrantExpired: The time of the access is over.
         OutOfBounds: `occurred_at` is earlier than the reservation, or ahead of now.
     """
-    item = book.reservations.get(command.reservation_id)
-    if item is None:
-        raise ReservationUnknown
-    if (fault := fault_of_link(item, command.delivery)) is not None:
-        raise fault
-    if item.accepted_at is not None and item.occupies_use:
-        return Decision(item.code_id, (), item.reservation_id)
-    code = book.codes[item.code_id]
-    now = stamp(command.context, code)
+    reservation = working_set.reservation(command.reservation_id)
+    if (refusal := find_link_refusal(reservation, command.delivery)) is not None:
+        raise refusal
+    if reservation.accepted_at is not None and reservation.occupies_use:
+        return Decision(reservation.code_id, (), reservation.reservation_id)
+    code = working_set.codes[reservation.code_id]
+    stamp = event_stamp(command.context, code)
     events: list[Event] = []
-    if item.status != "sent" or _proves_more(item, command.delivery):
-        proof = DeliveryProof(delivery=command.delivery, attempt=item.last_attempt, server=command.via, arrived=True)
-        events += success(code, item, book, now, proof, command.case_id)
+    if reservation.status != "sent" or _proves_resend(reservation, command.delivery):
+        proof = DeliveryProof(
+            delivery=command.delivery, attempt=reservation.last_attempt, server=command.via, arrived=True
+        )
+        events += success_events(code, reservation, working_set, stamp, proof, command.case_id)
     for event in events:
-        code = redeem_code.evolve(code, code.version + 1, event)
+        code = evolve_code(code, code.code_id, code.version + 1, event)
         if isinstance(event, ReservationEvent):
-            item = reservation.evolve(item, code.version, event)
-    if not item.occupies_use:
-        return Decision(item.code_id, events, item.reservation_id, LinkNotValid())
-    fields = reported_fields(now, item, command.occurred_at)
+            reservation = evolve_reservation(reservation, code.code_id, code.version, event)
+    if not reservation.occupies_use:
+        return Decision(reservation.code_id, events, reservation.reservation_id, LinkNotValid())
+    fields = reported_fields(stamp, reservation, command.occurred_at)
     accepted = InviteAccepted(
         **fields,
-        reservation_id=item.reservation_id,
+        reservation_id=reservation.reservation_id,
         delivery=command.delivery,
         via=command.via,
-        caused_by=item.moved_by,
+        caused_by=reservation.moved_by,
     )
-    return Decision(item.code_id, [*events, accepted], item.reservation_id)
+    return Decision(reservation.code_id, [*events, accepted], reservation.reservation_id)
 
 
-def fault_of_link(item: Reservation, delivery: int) -> Refusal | None:
+def find_link_refusal(reservation: Reservation, delivery: int) -> Refusal | None:
     """Return why a delivery's link can't be accepted, as far as its reservation shows; None if it may be possible.
 
     Whether a use that was given back is counted again is decided only when the link is accepted.
     """
-    given_back = not item.occupies_use
-    if item.last_attempt == 0 or delivery > item.delivery or (given_back and delivery in item.proved_deliveries):
+    is_refunded = not reservation.occupies_use
+    if (
+        reservation.last_attempt == 0
+        or delivery > reservation.delivery
+        or (is_refunded and delivery in reservation.proved_deliveries)
+    ):
         return LinkNotValid()
-    if item.access is not None and item.access.ending is not None and not given_back:
-        return GrantExpired() if item.access.ending == "expired" else LinkNotValid()
+    if reservation.access is not None and reservation.access.ending is not None and not is_refunded:
+        return GrantExpired() if reservation.access.ending == "expired" else LinkNotValid()
     return None
 
 
-def _proves_more(item: Reservation, delivery: int) -> bool:
+def _proves_resend(reservation: Reservation, delivery: int) -> bool:
     """Whether the link shows that a further delivery arrived of which that was not known."""
-    return delivery == item.delivery and item.resending and item.attempts > 0
+    return delivery == reservation.delivery and reservation.resending and reservation.attempts > 0

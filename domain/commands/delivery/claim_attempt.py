@@ -8,9 +8,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands.context import Context, Decision, stamp
+from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.reservation.settle_due import due_events
-from domain.errors import ReservationUnknown
 from domain.events import InviteAttempted
 from domain.model.reservation import Reservation
 from domain.policy import Policy
@@ -25,44 +24,46 @@ class ClaimAttempt(Struct, frozen=True, kw_only=True):
     `by_group`: the channels of groups that have their own; all others use `channel`.
     """
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
     channel: str
     case_id: UUID
     by_group: Mapping[str, str] = NO_GROUPS
 
 
-def claim(command: ClaimAttempt, book: WorkingSet, policy: Policy) -> Decision:
+def claim_attempt(command: ClaimAttempt, working_set: WorkingSet, policy: Policy) -> Decision:
     """Begin an attempt if one is due; settle what time has made due; else do nothing: doubles are harmless.
 
     Raises:
         ReservationUnknown: There is no such reservation.
     """
-    item = book.reservations.get(command.reservation_id)
-    if item is None:
-        raise ReservationUnknown
-    code = book.codes[item.code_id]
-    now = stamp(command.context, code)
-    due = due_events(code, item, now, command.case_id, policy)
-    if due or item.lease is not None or item.next_attempt_at is None or item.next_attempt_at > now.at:
-        return Decision(code.code_id, due, item.reservation_id)
+    reservation = working_set.reservation(command.reservation_id)
+    code = working_set.codes[reservation.code_id]
+    stamp = event_stamp(command.context, code)
+    due = due_events(code, reservation, stamp, command.case_id, policy)
+    if (
+        due
+        or reservation.lease is not None
+        or reservation.next_attempt_at is None
+        or reservation.next_attempt_at > stamp.at
+    ):
+        return Decision(code.code_id, due, reservation.reservation_id)
     event = InviteAttempted(
-        **now.fields,
-        reservation_id=item.reservation_id,
-        delivery=item.delivery,
-        attempt=item.last_attempt + 1,
-        kind=item.kind,
-        lease_until=now.at + timedelta(seconds=policy.lease_s),
-        channel=command.by_group.get(item.group or "", command.channel),
-        caused_by=item.moved_by,
+        **stamp.for_reservation(reservation),
+        delivery=reservation.delivery,
+        attempt=reservation.last_attempt + 1,
+        kind=reservation.kind,
+        lease_until=stamp.at + timedelta(seconds=policy.lease_s),
+        channel=command.by_group.get(reservation.group or "", command.channel),
+        caused_by=reservation.moved_by,
     )
-    return Decision(code.code_id, [event], item.reservation_id)
+    return Decision(code.code_id, [event], reservation.reservation_id)
 
 
-def is_claimed_by(item: Reservation, context: Context) -> bool:
+def is_claimed_by(reservation: Reservation, context: CommandContext) -> bool:
     """Whether the lease is this very claim's: true also when the commit's answer was lost and it is decided again.
 
     So the caller's actor id has to be its own for each claim.
     """
-    lease = item.lease
+    lease = reservation.lease
     return lease is not None and (lease.worker, lease.task_id) == (context.actor_id, context.request_id)

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands import case_events
-from domain.commands.context import Context, Decision, stamp
+from domain.commands.case_events import open_case
+from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import reported_fields
-from domain.errors import NothingSent, ReservationUnknown
+from domain.errors import NothingSent
 from domain.events import InviteBounced
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
@@ -21,7 +21,7 @@ class RecordBounce(Struct, frozen=True, kw_only=True):
     used if a case is opened; `occurred_at` is when it came back, where that was before we learned of it.
     """
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
     delivery: int
     reason: str
@@ -31,7 +31,7 @@ class RecordBounce(Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None = None
 
 
-def record_bounce(command: RecordBounce, book: WorkingSet) -> Decision:
+def record_bounce(command: RecordBounce, working_set: WorkingSet) -> Decision:
     """Record a bounce once per delivery; open a case if it leaves a counted use in doubt.
 
     That is the newest delivery of a sent reservation that nobody accepted. An open case of another cause stays the
@@ -42,28 +42,28 @@ def record_bounce(command: RecordBounce, book: WorkingSet) -> Decision:
         NothingSent: No attempt at that delivery was ever made.
         OutOfBounds: `occurred_at` is earlier than the reservation, or ahead of now.
     """
-    item = book.reservations.get(command.reservation_id)
-    if item is None:
-        raise ReservationUnknown
-    if item.last_attempt == 0 or command.delivery > item.delivery:
+    reservation = working_set.reservation(command.reservation_id)
+    if reservation.last_attempt == 0 or command.delivery > reservation.delivery:
         raise NothingSent
-    if command.delivery in item.bounced_deliveries:
-        return Decision(item.code_id, (), item.reservation_id)
-    code = book.codes[item.code_id]
-    now = stamp(command.context, code)
-    fields = reported_fields(now, item, command.occurred_at)
+    if command.delivery in reservation.bounced_deliveries:
+        return Decision(reservation.code_id, (), reservation.reservation_id)
+    code = working_set.codes[reservation.code_id]
+    stamp = event_stamp(command.context, code)
+    fields = reported_fields(stamp, reservation, command.occurred_at)
     bounced = InviteBounced(
         **fields,
-        reservation_id=item.reservation_id,
+        reservation_id=reservation.reservation_id,
         delivery=command.delivery,
         reason=command.reason,
         reply_code=command.reply_code,
         text_id=command.reply.text_id if command.reply else None,
-        caused_by=item.moved_by,
+        caused_by=reservation.moved_by,
     )
-    in_doubt = item.status == "sent" and item.accepted_at is None and command.delivery == item.delivery
-    in_doubt = in_doubt and not item.resending
-    if not in_doubt or item.case_id is not None:
-        return Decision(item.code_id, (bounced,), item.reservation_id)
-    case = case_events.opened(item, now, command.case_id, "bounced", caused_by=code.version + 1)
-    return Decision(item.code_id, (bounced, case), item.reservation_id)
+    in_doubt = (
+        reservation.status == "sent" and reservation.accepted_at is None and command.delivery == reservation.delivery
+    )
+    in_doubt = in_doubt and not reservation.resending
+    if not in_doubt or reservation.case_id is not None:
+        return Decision(reservation.code_id, (bounced,), reservation.reservation_id)
+    case = open_case(reservation, stamp, command.case_id, "bounced", caused_by=code.version + 1)
+    return Decision(reservation.code_id, (bounced, case), reservation.reservation_id)

@@ -11,11 +11,10 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands import case_events
-from domain.commands.context import Context, Decision, EventStamp, stamp
-from domain.commands.delivery.late_success import DeliveryProof, success
+from domain.commands.case_events import open_case
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.delivery.late_success import DeliveryProof, success_events
 from domain.commands.reservation.settle_due import unknown_outcome
-from domain.errors import ReservationUnknown
 from domain.events import (
     Event,
     InviteDeferred,
@@ -36,7 +35,7 @@ class RecordOutcome(Struct, frozen=True, kw_only=True):
     `case_id` is used only if a case has to be opened; `reply` holds the server's words for the vault.
     """
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
     delivery: int
     attempt: int
@@ -45,85 +44,91 @@ class RecordOutcome(Struct, frozen=True, kw_only=True):
     reply: TextDraft | None = None
 
 
-def record_outcome(command: RecordOutcome, book: WorkingSet, policy: Policy) -> Decision:
+def record_outcome(command: RecordOutcome, working_set: WorkingSet, policy: Policy) -> Decision:
     """Turn an outcome into events; none if it comes too late to matter, or is of a delivery that nobody asked for.
 
     Raises:
         ReservationUnknown: There is no such reservation.
     """
-    item = book.reservations.get(command.reservation_id)
-    if item is None:
-        raise ReservationUnknown
-    code = book.codes[item.code_id]
-    now = stamp(command.context, code)
-    if command.delivery > item.delivery:
+    reservation = working_set.reservation(command.reservation_id)
+    code = working_set.codes[reservation.code_id]
+    stamp = event_stamp(command.context, code)
+    if command.delivery > reservation.delivery:
         events: Sequence[Event] = ()
     elif isinstance(command.outcome, Accepted):
-        events = success(code, item, book, now, _proof(command, command.outcome), command.case_id)
-    elif item.lease is None or item.lease.attempt != command.attempt or not item.is_in_work:
+        events = success_events(
+            code, reservation, working_set, stamp, _build_proof(command, command.outcome), command.case_id
+        )
+    elif (
+        reservation.lease is None or reservation.lease.attempt != command.attempt or not reservation.is_being_processed
+    ):
         events = ()
     else:
-        events = _not_sent(command, command.outcome, code, item, now, policy)
-    return Decision(code.code_id, events, item.reservation_id)
+        events = _handle_unsent(command, command.outcome, code, reservation, stamp, policy)
+    return Decision(code.code_id, events, reservation.reservation_id)
 
 
-def _proof(command: RecordOutcome, outcome: Accepted) -> DeliveryProof:
+def _build_proof(command: RecordOutcome, outcome: Accepted) -> DeliveryProof:
     return DeliveryProof(
         delivery=command.delivery, attempt=command.attempt, server=outcome.server, reply_code=outcome.reply_code
     )
 
 
-def _not_sent(
+def _handle_unsent(
     command: RecordOutcome,
     outcome: Rejected | RetryLater | OutcomeUnknown,
     code: RedeemCode,
-    item: Reservation,
-    now: EventStamp,
+    reservation: Reservation,
+    stamp: EventStamp,
     policy: Policy,
 ) -> Sequence[Event]:
     match outcome:
         case OutcomeUnknown():
-            return unknown_outcome(code, item, now, outcome.cause, outcome.server, command.case_id, policy)
+            return unknown_outcome(code, reservation, stamp, outcome.cause, outcome.server, command.case_id, policy)
         case RetryLater():
-            return _deferred(command, outcome, code, item, now, policy)
+            return _defer(command, outcome, code, reservation, stamp, policy)
         case Rejected():
-            return _failed(command, outcome, code, item, now, policy)
+            return _fail(command, outcome, code, reservation, stamp, policy)
         case _:
             assert_never(outcome)
 
 
-def _deferred(
-    command: RecordOutcome, outcome: RetryLater, code: RedeemCode, item: Reservation, now: EventStamp, policy: Policy
+def _defer(
+    command: RecordOutcome,
+    outcome: RetryLater,
+    code: RedeemCode,
+    reservation: Reservation,
+    stamp: EventStamp,
+    policy: Policy,
 ) -> Sequence[Event]:
     """Wait as asked, up to a bound; beyond it, or if nobody waits any more, a "later" is a failure like any other."""
-    last = item.delivery_at + timedelta(seconds=policy.deferrals_s_max)
-    if item.is_live and item.access_ends_at is not None:
-        last = min(last, item.access_ends_at)
-    until = max(outcome.until, now.at + timedelta(seconds=policy.retry_first_s))
-    if until >= last or _is_in_vain(code, item):
-        refused = Rejected(server=outcome.server, reason=outcome.reason, final=True)
-        return _failed(command, refused, code, item, now, policy)
+    latest = reservation.delivery_at + timedelta(seconds=policy.deferrals_s_max)
+    if reservation.is_live and reservation.access_ends_at is not None:
+        latest = min(latest, reservation.access_ends_at)
+    until = max(outcome.until, stamp.at + timedelta(seconds=policy.retry_first_s))
+    if until >= latest or _is_pointless(code, reservation):
+        rejected = Rejected(server=outcome.server, reason=outcome.reason, final=True)
+        return _fail(command, rejected, code, reservation, stamp, policy)
     event = InviteDeferred(
-        **now.fields,
-        reservation_id=item.reservation_id,
+        **stamp.for_reservation(reservation),
         delivery=command.delivery,
         attempt=command.attempt,
-        kind=item.kind,
+        kind=reservation.kind,
         server=outcome.server,
         reason=outcome.reason,
         until=until,
-        deadline=max(item.deadline, min(until + timedelta(seconds=policy.reservation_ttl_s), last)),
-        caused_by=item.moved_by,
+        deadline=max(reservation.deadline, min(until + timedelta(seconds=policy.reservation_ttl_s), latest)),
+        caused_by=reservation.moved_by,
     )
     return (event,)
 
 
-def _failed(
+def _fail(
     command: RecordOutcome,
     outcome: Rejected,
     code: RedeemCode,
-    item: Reservation,
-    now: EventStamp,
+    reservation: Reservation,
+    stamp: EventStamp,
     policy: Policy,
 ) -> Sequence[Event]:
     """Back off while attempts and time are left; else final: refunded, or parked if any attempt was unknown.
@@ -131,54 +136,54 @@ def _failed(
     A failure that is about the connection spends no attempt; only the deadline ends its retries.
     """
     if outcome.about_connection:
-        retry_at = now.at + policy.reconnect(item.reservation_id, item.connection_failures + 1)
+        retry_at = stamp.at + policy.reconnect(reservation.reservation_id, reservation.connection_failures + 1)
         has_attempts = True
     else:
-        retry_at = now.at + policy.back_off(item.reservation_id, item.attempts)
-        has_attempts = item.attempts < policy.attempts_max
-    again = not outcome.final and has_attempts and retry_at < item.deadline and not _is_in_vain(code, item)
+        retry_at = stamp.at + policy.back_off(reservation.reservation_id, reservation.attempts)
+        has_attempts = reservation.attempts < policy.attempts_max
+    may_retry = (
+        not outcome.final and has_attempts and retry_at < reservation.deadline and not _is_pointless(code, reservation)
+    )
     failed = InviteFailed(
-        **now.fields,
-        reservation_id=item.reservation_id,
+        **stamp.for_reservation(reservation),
         delivery=command.delivery,
         attempt=command.attempt,
-        kind=item.kind,
+        kind=reservation.kind,
         server=outcome.server,
         reason=outcome.reason,
         reply_code=outcome.reply_code,
         text_id=command.reply.text_id if command.reply else None,
-        retry_at=retry_at if again else None,
+        retry_at=retry_at if may_retry else None,
         about_connection=outcome.about_connection,
-        caused_by=item.moved_by,
+        caused_by=reservation.moved_by,
     )
-    return (failed,) if again else (failed, *_after_final_failure(command, outcome, code, item, now))
+    return (failed,) if may_retry else (failed, *_follow_final_failure(command, outcome, code, reservation, stamp))
 
 
-def _is_in_vain(code: RedeemCode, item: Reservation) -> bool:
+def _is_pointless(code: RedeemCode, reservation: Reservation) -> bool:
     """Whether trying on is of no use: the code was revoked meanwhile, or a further delivery is needed no more."""
-    return item.needs_no_delivery or (item.is_live and code.is_revoked)
+    return reservation.needs_no_delivery or (reservation.is_live and code.is_revoked)
 
 
-def _after_final_failure(
-    command: RecordOutcome, outcome: Rejected, code: RedeemCode, item: Reservation, now: EventStamp
+def _follow_final_failure(
+    command: RecordOutcome, outcome: Rejected, code: RedeemCode, reservation: Reservation, stamp: EventStamp
 ) -> Sequence[Event]:
     """What follows the InviteFailed that is the next event: a refund, or a case; nothing where nobody waits for it."""
     caused_by = code.version + 1
-    if item.resending and item.needs_no_delivery:
+    if reservation.resending and reservation.needs_no_delivery:
         return ()
     if outcome.needs_review:
-        return (case_events.opened(item, now, command.case_id, ADDRESS_MISMATCH, caused_by=caused_by),)
-    if item.resending:
-        return (case_events.opened(item, now, command.case_id, "resend_failed", caused_by=caused_by),)
-    if item.ever_unknown:
-        return (case_events.opened(item, now, command.case_id, "unknown_outcome", caused_by=caused_by),)
+        return (open_case(reservation, stamp, command.case_id, ADDRESS_MISMATCH, caused_by=caused_by),)
+    if reservation.resending:
+        return (open_case(reservation, stamp, command.case_id, "resend_failed", caused_by=caused_by),)
+    if reservation.ever_unknown:
+        return (open_case(reservation, stamp, command.case_id, "unknown_outcome", caused_by=caused_by),)
     cause: RefundCause = "address_refused" if outcome.about_address else "revoked" if code.is_revoked else "failed"
     refund = UseRefunded(
-        **now.fields,
-        reservation_id=item.reservation_id,
+        **stamp.for_reservation(reservation),
         cause=cause,
         held="reserved",
-        kind=item.kind,
+        kind=reservation.kind,
         caused_by=caused_by,
     )
     return (refund,)

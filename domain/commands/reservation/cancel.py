@@ -4,8 +4,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands.context import Context, Decision
-from domain.commands.reservation.refund import RefundReservation, refund
+from domain.commands.context import CommandContext, Decision
+from domain.commands.reservation.refund import RefundReservation, refund_reservation
 from domain.policy import Policy
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
@@ -14,12 +14,12 @@ from domain.working_set import WorkingSet
 class CancelReservation(Struct, frozen=True, kw_only=True):
     """Give back a use that is held; never one that counts. `note`, the reason, goes to the vault."""
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
     note: TextDraft | None = None
 
 
-def cancel(command: CancelReservation, book: WorkingSet, policy: Policy) -> Decision:
+def cancel_reservation(command: CancelReservation, working_set: WorkingSet, policy: Policy) -> Decision:
     """A refund of what is live, neither being sent nor ever unknown.
 
     Raises:
@@ -31,6 +31,6 @@ def cancel(command: CancelReservation, book: WorkingSet, policy: Policy) -> Deci
         reservation_id=command.reservation_id,
         cause="cancelled",
         note=command.note,
-        only_held=True,
+        held_only=True,
     )
-    return refund(as_refund, book, policy)
+    return refund_reservation(as_refund, working_set, policy)

@@ -11,18 +11,17 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands import case_events
-from domain.commands.access import end_on_refund
-from domain.commands.context import Context, Decision, EventStamp, stamp
+from domain.commands.access.end_on_refund import end_corrected_access
+from domain.commands.case_events import close_case, derive_case_id
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.delivery.accept_invite import LINK
-from domain.commands.reservation.settle_due import after_lapse
+from domain.commands.reservation.settle_due import settle_lapsed_lease
 from domain.errors import (
     CodeIsRevoked,
     CodeUnknown,
     CorrectionTokenRequired,
     RecipientNotCorrectable,
     Refusal,
-    ReservationUnknown,
 )
 from domain.events import STAFF, AccessRemoved, Event, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
@@ -40,7 +39,7 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
     person needs that of this reservation, staff need none. `note`, the reason, goes to the vault.
     """
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
     recipient: RecipientDraft
     new_reservation_id: UUID
@@ -49,7 +48,7 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
     note: TextDraft | None = None
 
 
-def correct_recipient(command: CorrectRecipient, book: WorkingSet, policy: Policy) -> Decision:
+def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy: Policy) -> Decision:
     """Refund the old reservation and hold the use for the new address; give the new one if that was done before.
 
     Raises:
@@ -60,32 +59,32 @@ def correct_recipient(command: CorrectRecipient, book: WorkingSet, policy: Polic
             only), address_taken, bound or kept_binding (the code itself is bound to another), in this order too, with
             the revoked code after moving.
     """
-    item = book.reservations.get(command.reservation_id)
-    if item is None:
-        raise ReservationUnknown
-    if command.code_digests is not None and book.code_id(command.code_digests) != item.code_id:
+    reservation = working_set.reservation(command.reservation_id)
+    if command.code_digests is not None and working_set.code_id(command.code_digests) != reservation.code_id:
         raise CodeUnknown
-    if command.context.actor not in STAFF and command.token_of != item.reservation_id:
+    if command.context.actor not in STAFF and command.token_of != reservation.reservation_id:
         raise CorrectionTokenRequired
-    code = book.codes[item.code_id]
-    recipient_id = book.recipient_id(command.recipient)
-    theirs = book.of_recipient(code.code_id, recipient_id)
-    if (before := next((other for other in theirs if other.corrects == item.reservation_id), None)) is not None:
-        return Decision(code.code_id, (), before.reservation_id)
-    now = stamp(command.context, code)
-    lapsed, code, item = after_lapse(code, item, now, case_events.derived_id(item), policy)
+    code = working_set.codes[reservation.code_id]
+    recipient_id = working_set.recipient_id(command.recipient)
+    theirs = working_set.reservations_of(code.code_id, recipient_id)
+    if (
+        earlier_correction := next((other for other in theirs if other.corrects == reservation.reservation_id), None)
+    ) is not None:
+        return Decision(code.code_id, (), earlier_correction.reservation_id)
+    stamp = event_stamp(command.context, code)
+    lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, derive_case_id(reservation), policy)
     try:
-        _check(command, code, item, recipient_id, theirs, policy, is_moving=bool(book.moves(item)))
+        _check(command, code, reservation, recipient_id, theirs, policy, is_moving=bool(working_set.moves(reservation)))
     except Refusal as refusal:
-        return Decision(code.code_id, lapsed, item.reservation_id, refusal)
-    events = _corrected(command, code, item, recipient_id, now, policy)
-    return Decision(code.code_id, [*lapsed, *events], command.new_reservation_id)
+        return Decision(code.code_id, lapse_events, reservation.reservation_id, refusal)
+    events = _correction_events(command, code, reservation, recipient_id, stamp, policy)
+    return Decision(code.code_id, [*lapse_events, *events], command.new_reservation_id)
 
 
 def _check(
     command: CorrectRecipient,
     code: RedeemCode,
-    item: Reservation,
+    reservation: Reservation,
     recipient_id: UUID,
     theirs: Sequence[Reservation],
     policy: Policy,
@@ -94,13 +93,13 @@ def _check(
 ) -> None:
     """Raise what stands in the way."""
     is_by_person = command.context.actor not in STAFF
-    why = _state_obstacle(item, is_by_person=is_by_person) or ("moving" if is_moving else None)
+    why = _find_state_obstacle(reservation, is_by_person=is_by_person) or ("moving" if is_moving else None)
     if why is None and code.is_revoked:
         raise CodeIsRevoked
-    if why is None and recipient_id == item.recipient_id:
+    if why is None and recipient_id == reservation.recipient_id:
         why = "same"
     if why is None and is_by_person:
-        why = _requires_staff(item, command.context, policy)
+        why = _find_staff_only_reason(reservation, command.context, policy)
     if why is None and any(other.occupies_use for other in theirs):
         why = "address_taken"
     if why is None and code.bound and code.reserved + code.sent_binding > 1:
@@ -111,55 +110,59 @@ def _check(
         raise RecipientNotCorrectable(why)
 
 
-def _state_obstacle(item: Reservation, *, is_by_person: bool) -> str | None:
-    if not item.is_use:
+def _find_state_obstacle(reservation: Reservation, *, is_by_person: bool) -> str | None:
+    if not reservation.is_use:
         return "rebind"
-    if item.status == "refunded":
+    if reservation.status == "refunded":
         return "refunded"
-    if item.lease is not None:
+    if reservation.lease is not None:
         return "leased"
-    if item.is_waiting_for_removal:
+    if reservation.is_waiting_for_removal:
         return "waiting"
-    if item.accepted_at is not None and (is_by_person or item.accepted_via != LINK):
+    if reservation.accepted_at is not None and (is_by_person or reservation.accepted_via != LINK):
         return "accepted"
-    return "ended" if item.access is not None and item.access.ending is not None else None
+    return "ended" if reservation.access is not None and reservation.access.ending is not None else None
 
 
-def _requires_staff(item: Reservation, context: Context, policy: Policy) -> str | None:
+def _find_staff_only_reason(reservation: Reservation, context: CommandContext, policy: Policy) -> str | None:
     """Return why only staff may correct it; None if the person may."""
-    if item.corrects is not None:
+    if reservation.corrects is not None:
         return "corrected_before"
-    if item.is_live and item.ever_unknown:
+    if reservation.is_live and reservation.ever_unknown:
         return "unknown"
-    return None if item.may_person_correct(context.now, policy.correct_within_s) else "too_late"
+    return None if reservation.may_person_correct(context.now, policy.correct_within_s) else "too_late"
 
 
-def _corrected(
-    command: CorrectRecipient, code: RedeemCode, item: Reservation, recipient_id: UUID, now: EventStamp, policy: Policy
+def _correction_events(
+    command: CorrectRecipient,
+    code: RedeemCode,
+    reservation: Reservation,
+    recipient_id: UUID,
+    stamp: EventStamp,
+    policy: Policy,
 ) -> Sequence[Event]:
     """The refund, the end of the first access, and the reservation that waits until that is removed."""
     refund = UseRefunded(
-        **now.fields,
-        reservation_id=item.reservation_id,
+        **stamp.for_reservation(reservation),
         cause="corrected",
-        held="reserved" if item.is_live else "used",
-        kind=item.kind,
+        held="reserved" if reservation.is_live else "used",
+        kind=reservation.kind,
         text_id=command.note.text_id if command.note else None,
-        caused_by=item.moved_by,
+        caused_by=reservation.moved_by,
     )
-    closed = case_events.closed(item, now, "corrected", caused_by=code.version + 1)
-    ended = end_on_refund.corrected(item, command.new_reservation_id, now, caused_by=code.version + 1)
+    closed = close_case(reservation, stamp, "corrected", caused_by=code.version + 1)
+    ended = end_corrected_access(reservation, command.new_reservation_id, stamp, caused_by=code.version + 1)
     is_removed = any(isinstance(event, AccessRemoved) for event in ended)
     reserved = UseReserved(
-        **now.fields,
+        **stamp.fields,
         reservation_id=command.new_reservation_id,
         recipient_id=recipient_id,
-        deadline=now.at + timedelta(seconds=policy.reservation_ttl_s),
-        language=item.language,
-        group=item.group,
-        corrects=item.reservation_id,
-        waits_for=item.reservation_id if ended and not is_removed else None,
-        validity_days=None if item.access is None else item.access.validity_days,
+        deadline=stamp.at + timedelta(seconds=policy.reservation_ttl_s),
+        language=reservation.language,
+        group=reservation.group,
+        corrects=reservation.reservation_id,
+        waits_for=reservation.reservation_id if ended and not is_removed else None,
+        validity_days=None if reservation.access is None else reservation.access.validity_days,
         caused_by=code.version + 1,
     )
     return [refund, *closed, *ended, reserved]

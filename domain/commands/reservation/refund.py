@@ -6,11 +6,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands import case_events
-from domain.commands.access import end_on_refund
-from domain.commands.context import Context, Decision, EventStamp, stamp
-from domain.commands.reservation.settle_due import after_lapse
-from domain.errors import Refusal, ReservationNotRefundable, ReservationUnknown
+from domain.commands.access.end_on_refund import end_refunded_access
+from domain.commands.case_events import close_case, derive_case_id
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.reservation.settle_due import settle_lapsed_lease
+from domain.errors import Refusal, ReservationNotRefundable
 from domain.events import Event, UseRefunded
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -22,20 +22,20 @@ from domain.working_set import WorkingSet
 class RefundReservation(Struct, frozen=True, kw_only=True):
     """Give back one use.
 
-    `note` goes to the vault. `only_held` leaves counted uses alone. `revoke_access` says whether the access that a sent
+    `note` goes to the vault. `held_only` leaves counted uses alone. `revoke_access` says whether the access that a sent
     invitation gave is revoked with it, or stays; None is refused where the invitation was accepted, and revokes what a
     group's own system may have given otherwise.
     """
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
     cause: Literal["staff", "cancelled", "reset", "forgotten"]
     note: TextDraft | None = None
-    only_held: bool = False
+    held_only: bool = False
     revoke_access: bool | None = None
 
 
-def refund(command: RefundReservation, book: WorkingSet, policy: Policy) -> Decision:
+def refund_reservation(command: RefundReservation, working_set: WorkingSet, policy: Policy) -> Decision:
     """Refund a live reservation that is never unknown, or a sent one, whose case is closed with it; no leased one.
 
     Raises:
@@ -44,66 +44,65 @@ def refund(command: RefundReservation, book: WorkingSet, policy: Policy) -> Deci
             first), moved (a later reservation has the access, and it is not to stay) or sent.
         AccessChoiceRequired: The invitation was accepted, its access stands, and `revoke_access` is None.
     """
-    item = book.reservations.get(command.reservation_id)
-    if item is None:
-        raise ReservationUnknown
-    code = book.codes[item.code_id]
-    if item.status == "refunded":
-        if item.refund_request_id is not None and item.refund_request_id == command.context.request_id:
-            return Decision(code.code_id, (), item.reservation_id)
+    reservation = working_set.reservation(command.reservation_id)
+    code = working_set.codes[reservation.code_id]
+    if reservation.status == "refunded":
+        if reservation.refund_request_id is not None and reservation.refund_request_id == command.context.request_id:
+            return Decision(code.code_id, (), reservation.reservation_id)
         raise ReservationNotRefundable("refunded")
-    now = stamp(command.context, code)
-    lapsed, code, item = after_lapse(code, item, now, case_events.derived_id(item), policy)
+    stamp = event_stamp(command.context, code)
+    lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, derive_case_id(reservation), policy)
     try:
-        _check(command, item, book)
-        events = _refunded(command, code, item, now)
+        _check(command, reservation, working_set)
+        events = _refund_events(command, code, reservation, stamp)
     except Refusal as refusal:
-        return Decision(code.code_id, lapsed, item.reservation_id, refusal)
-    return Decision(code.code_id, [*lapsed, *events], item.reservation_id)
+        return Decision(code.code_id, lapse_events, reservation.reservation_id, refusal)
+    return Decision(code.code_id, [*lapse_events, *events], reservation.reservation_id)
 
 
-def _check(command: RefundReservation, item: Reservation, book: WorkingSet) -> None:
+def _check(command: RefundReservation, reservation: Reservation, working_set: WorkingSet) -> None:
     """Raise what stands in the way."""
-    why = _hindrance(command, item, book)
+    why = _find_obstacle(command, reservation, working_set)
     if why is not None:
         raise ReservationNotRefundable(why)
 
 
-def _hindrance(command: RefundReservation, item: Reservation, book: WorkingSet) -> str | None:
-    if item.lease is not None:
+def _find_obstacle(command: RefundReservation, reservation: Reservation, working_set: WorkingSet) -> str | None:
+    if reservation.lease is not None:
         return "leased"
-    if item.is_live and item.ever_unknown:
+    if reservation.is_live and reservation.ever_unknown:
         return "unknown"
-    if is_being_moved(item, book):
+    if is_being_moved(reservation, working_set):
         return "moving"
-    if command.revoke_access is not False and has_moved(item, book):
+    if command.revoke_access is not False and has_moved(reservation, working_set):
         return "moved"
-    return "sent" if command.only_held and not item.is_live else None
+    return "sent" if command.held_only and not reservation.is_live else None
 
 
-def _refunded(command: RefundReservation, code: RedeemCode, item: Reservation, now: EventStamp) -> Sequence[Event]:
+def _refund_events(
+    command: RefundReservation, code: RedeemCode, reservation: Reservation, stamp: EventStamp
+) -> Sequence[Event]:
     event = UseRefunded(
-        **now.fields,
-        reservation_id=item.reservation_id,
+        **stamp.for_reservation(reservation),
         cause=command.cause,
-        held="reserved" if item.is_live else "used",
-        kind=item.kind,
+        held="reserved" if reservation.is_live else "used",
+        kind=reservation.kind,
         text_id=command.note.text_id if command.note else None,
-        caused_by=item.moved_by,
+        caused_by=reservation.moved_by,
     )
-    closed = case_events.closed(item, now, "resolved_refunded", caused_by=code.version + 1)
+    closed = close_case(reservation, stamp, "resolved_refunded", caused_by=code.version + 1)
     return [
         event,
         *closed,
-        *end_on_refund.withdrawn(item, now, choice=command.revoke_access, caused_by=code.version + 1),
+        *end_refunded_access(reservation, stamp, choice=command.revoke_access, caused_by=code.version + 1),
     ]
 
 
-def has_moved(item: Reservation, book: WorkingSet) -> bool:
+def has_moved(reservation: Reservation, working_set: WorkingSet) -> bool:
     """Whether a later reservation has its access, which would be left without a use."""
-    return any(other.status == "sent" for other in book.moves(item))
+    return any(other.status == "sent" for other in working_set.moves(reservation))
 
 
-def is_being_moved(item: Reservation, book: WorkingSet) -> bool:
+def is_being_moved(reservation: Reservation, working_set: WorkingSet) -> bool:
     """Whether a rebind of its access is under way: it would be left with nothing to move."""
-    return any(other.is_live for other in book.moves(item))
+    return any(other.is_live for other in working_set.moves(reservation))

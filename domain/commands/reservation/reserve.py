@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands.context import Context, Decision, EventStamp, stamp
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.reservation.settle_due import (
     expire_lease,
     is_released_by_revocation,
@@ -59,7 +59,7 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
     `reservation_id` is new and random. `group`, where given, must be the code's own.
     """
 
-    context: Context
+    context: CommandContext
     code_digests: Sequence[bytes]
     recipient: RecipientDraft
     reservation_id: UUID
@@ -69,107 +69,127 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
     group: str | None = None
 
 
-def reserve(command: ReserveUse, book: WorkingSet, policy: Policy) -> Decision:
+def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) -> Decision:
     """Give the caller's own reservation, or hold a new use.
 
     Raises:
         CodeUnknown, IdempotencyKeyReused, AgainUnknown, CodeIsRevoked, CodeIsPaused, CodeExpired, EmailMismatch,
             CodeHeld, CodeExhausted: in this order of precedence.
     """
-    code_id = book.code_id(command.code_digests)
-    code = None if code_id is None else book.codes.get(code_id)
+    code_id = working_set.code_id(command.code_digests)
+    code = None if code_id is None else working_set.codes.get(code_id)
     if code is None or command.group not in {None, code.group}:
         raise CodeUnknown
-    if (remembered := _idempotent_result(command, code, book)) is not None:
+    if (remembered := _find_remembered_result(command, code, working_set)) is not None:
         return Decision(code.code_id, (), remembered)
-    if command.reservation_id in book.reservations:  # this very command made it before its answer was lost
+    if command.reservation_id in working_set.reservations:  # this very command made it before its answer was lost
         return Decision(code.code_id, (), command.reservation_id)
 
-    now = stamp(command.context, code)
-    recipient_id = book.recipient_id(command.recipient)
-    mine = [item for item in book.of_recipient(code.code_id, recipient_id) if item.is_use]
-    follows, own = _own(command, code, mine, now)
-    if own is not None:
-        return Decision(code.code_id, expire_lease(code, own, now, policy), own.reservation_id)
+    stamp = event_stamp(command.context, code)
+    recipient_id = working_set.recipient_id(command.recipient)
+    own_reservations = [
+        reservation for reservation in working_set.reservations_of(code.code_id, recipient_id) if reservation.is_use
+    ]
+    follows, existing = _find_existing_reservation(command, code, own_reservations, stamp)
+    if existing is not None:
+        return Decision(code.code_id, expire_lease(code, existing, stamp, policy), existing.reservation_id)
 
     if code.is_revoked:
-        return _revoked(code, mine, now)
+        return _reject_as_revoked(code, own_reservations, stamp)
     if code.is_paused:
         raise CodeIsPaused
-    if code.is_expired(now.at):
+    if code.is_expired(stamp.at):
         raise CodeExpired
-    freed = _overdue_to_release(code, recipient_id, mine, book, now, policy)
+    to_release = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
     event = UseReserved(
-        **now.fields,
+        **stamp.fields,
         reservation_id=command.reservation_id,
         recipient_id=recipient_id,
-        deadline=now.at + timedelta(seconds=policy.reservation_ttl_s),
+        deadline=stamp.at + timedelta(seconds=policy.reservation_ttl_s),
         language=command.language,
         group=code.group,
         follows=follows,
         validity_days=code.validity_days,
     )
-    events = [*release_overdue(code, freed, now), event]
+    events = [*release_overdue(code, to_release, stamp), event]
     return Decision(code.code_id, events, command.reservation_id)
 
 
-def _idempotent_result(command: ReserveUse, code: RedeemCode, book: WorkingSet) -> UUID | None:
+def _find_remembered_result(command: ReserveUse, code: RedeemCode, working_set: WorkingSet) -> UUID | None:
     """The reservation that the same key and the same body led to before."""
     keys = () if command.key is None else command.key.spellings()
-    known = next((book.remembered[key.scope_digest] for key in keys if key.scope_digest in book.remembered), None)
-    if known is None:
+    remembered = next(
+        (working_set.remembered[key.scope_digest] for key in keys if key.scope_digest in working_set.remembered), None
+    )
+    if remembered is None:
         return None
-    if known.body_digest not in {key.body_digest for key in keys} and not _asked_for(command, code, known, book):
+    if remembered.body_digest not in {key.body_digest for key in keys} and not _is_repeat_of(
+        command, code, remembered, working_set
+    ):
         raise IdempotencyKeyReused
-    return known.reservation_id
+    return remembered.reservation_id
 
 
-def _asked_for(command: ReserveUse, code: RedeemCode, known: RememberedKey, book: WorkingSet) -> bool:
+def _is_repeat_of(command: ReserveUse, code: RedeemCode, remembered: RememberedKey, working_set: WorkingSet) -> bool:
     """Whether a remembered reservation is just what the command asks for: this code, this person and this `again`.
 
     It tells a repeat where the digest of the first body was made under a pepper that is no longer in the keyring.
     """
-    item = book.reservations.get(known.reservation_id)
-    if item is None or item.code_id != code.code_id:
+    reservation = working_set.reservations.get(remembered.reservation_id)
+    if reservation is None or reservation.code_id != code.code_id:
         return False
-    return item.recipient_id == book.recipient_id(command.recipient) and item.follows == command.again
+    return (
+        reservation.recipient_id == working_set.recipient_id(command.recipient) and reservation.follows == command.again
+    )
 
 
-def _own(
-    command: ReserveUse, code: RedeemCode, mine: Sequence[Reservation], now: EventStamp
+def _find_existing_reservation(
+    command: ReserveUse, code: RedeemCode, own_reservations: Sequence[Reservation], stamp: EventStamp
 ) -> tuple[UUID | None, Reservation | None]:
     """What the caller has already: (the sent reservation that a new one would follow, the answer if there is one)."""
-    standing = [item for item in mine if item.occupies_use and not _is_over(item, code, now)]
+    active = [
+        reservation
+        for reservation in own_reservations
+        if reservation.occupies_use and not _awaits_release(reservation, code, stamp)
+    ]
     if command.again is not None:
-        named = next((item for item in mine if item.reservation_id == command.again), None)
-        if named is None:
+        followed = next(
+            (reservation for reservation in own_reservations if reservation.reservation_id == command.again), None
+        )
+        if followed is None:
             raise FollowedReservationUnknown
-        if named.status == "sent":
-            follower = next((item for item in standing if item.follows == named.reservation_id), None)
-            return named.reservation_id, follower
-    live = [item for item in standing if item.is_live]
-    sent = [item for item in standing if not item.is_live]
+        if followed.status == "sent":
+            follower = next(
+                (reservation for reservation in active if reservation.follows == followed.reservation_id), None
+            )
+            return followed.reservation_id, follower
+    live = [reservation for reservation in active if reservation.is_live]
+    sent = [reservation for reservation in active if not reservation.is_live]
     return None, live[-1] if live else sent[-1] if sent else None
 
 
-def _is_over(item: Reservation, code: RedeemCode, now: EventStamp) -> bool:
+def _awaits_release(reservation: Reservation, code: RedeemCode, stamp: EventStamp) -> bool:
     """Whether it only waits for a command that gives it back."""
-    return item.is_overdue(now.at) or (code.is_revoked and is_released_by_revocation(item) and not item.ever_unknown)
+    return reservation.is_overdue(stamp.at) or (
+        code.is_revoked and is_released_by_revocation(reservation) and not reservation.ever_unknown
+    )
 
 
-def _revoked(code: RedeemCode, mine: Sequence[Reservation], now: EventStamp) -> Decision:
+def _reject_as_revoked(code: RedeemCode, own_reservations: Sequence[Reservation], stamp: EventStamp) -> Decision:
     """Refused; what of the caller's own the revoking had not come to yet is given back on the way."""
-    over = [item for item in mine if _is_over(item, code, now)]
-    events = [event for item in over for event in release_on_revocation(code, item, now, None)]
+    awaiting_release = [reservation for reservation in own_reservations if _awaits_release(reservation, code, stamp)]
+    events = [
+        event for reservation in awaiting_release for event in release_on_revocation(code, reservation, stamp, None)
+    ]
     return Decision(code.code_id, events, None, CodeIsRevoked())
 
 
-def _overdue_to_release(
+def _select_overdue_to_release(
     code: RedeemCode,
     recipient_id: UUID,
-    mine: Sequence[Reservation],
-    book: WorkingSet,
-    now: EventStamp,
+    own_reservations: Sequence[Reservation],
+    working_set: WorkingSet,
+    stamp: EventStamp,
     policy: Policy,
 ) -> list[Reservation]:
     """The overdue reservations to give back first: the caller's own, and those that stand in the way.
@@ -177,27 +197,30 @@ def _overdue_to_release(
     Raises:
         EmailMismatch, CodeHeld, CodeExhausted: Giving back all that may be given back would not be enough.
     """
-    freed = [item for item in mine if item.is_overdue(now.at)]
+    to_release = [reservation for reservation in own_reservations if reservation.is_overdue(stamp.at)]
     if code.bound_to is not None and code.bound_to != recipient_id:
         raise EmailMismatch
     if code.bound and code.owner_id not in {None, recipient_id}:
         if code.sent_binding:
             raise EmailMismatch
-        freed += book.overdue(code.code_id, now.at)[: policy.overdue_per_command]
-        if len(freed) < code.reserved:
-            raise _held(code, book, now, policy)
-    if code.available is None or code.available + len(freed) > 0:
-        return freed
-    spare = next((item for item in book.overdue(code.code_id, now.at) if item not in freed), None)
-    if spare is None:
-        raise _held(code, book, now, policy) if code.reserved else CodeExhausted
-    freed.append(spare)
-    return freed
+        to_release += working_set.overdue(code.code_id, stamp.at)[: policy.overdue_per_command]
+        if len(to_release) < code.reserved:
+            raise _code_held_error(code, working_set, stamp, policy)
+    if code.available is None or code.available + len(to_release) > 0:
+        return to_release
+    other_overdue = next(
+        (reservation for reservation in working_set.overdue(code.code_id, stamp.at) if reservation not in to_release),
+        None,
+    )
+    if other_overdue is None:
+        raise _code_held_error(code, working_set, stamp, policy) if code.reserved else CodeExhausted
+    to_release.append(other_overdue)
+    return to_release
 
 
-def _held(code: RedeemCode, book: WorkingSet, now: EventStamp, policy: Policy) -> CodeHeld:
+def _code_held_error(code: RedeemCode, working_set: WorkingSet, stamp: EventStamp, policy: Policy) -> CodeHeld:
     """Held by unsettled reservations: come back at the earliest deadline ahead, else after one lifetime."""
-    ahead = book.earliest_deadline(code.code_id, now.at)
+    ahead = working_set.earliest_deadline(code.code_id, stamp.at)
     if ahead is None:
         return CodeHeld(retry_after_s=policy.reservation_ttl_s)
-    return CodeHeld(retry_after_s=max(1, math.ceil((ahead - now.at).total_seconds())))
+    return CodeHeld(retry_after_s=max(1, math.ceil((ahead - stamp.at).total_seconds())))

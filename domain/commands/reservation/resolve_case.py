@@ -8,13 +8,13 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.commands import case_events
-from domain.commands.access import end_on_refund
-from domain.commands.context import Context, Decision, EventStamp, stamp
+from domain.commands.access.end_on_refund import end_refunded_access
+from domain.commands.case_events import REMOVED_BY_HAND, RESOLVED_BY_RETRY, close_case, is_removal_case, open_case
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.delivery.late_success import has_access_to_move, is_bound_to_another
 from domain.commands.reservation.refund import is_being_moved
-from domain.commands.reservation.settle_due import after_lapse, folded
-from domain.errors import ReservationNotResolvable, ReservationUnknown
+from domain.commands.reservation.settle_due import folded, settle_lapsed_lease
+from domain.errors import ReservationNotResolvable
 from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -36,7 +36,7 @@ class ResolveReservation(Struct, frozen=True, kw_only=True):
     given back, as for a refund.
     """
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
     resolution: Resolution
     case_id: UUID
@@ -47,12 +47,12 @@ class ResolveReservation(Struct, frozen=True, kw_only=True):
 class RefundAfterOutage(Struct, frozen=True, kw_only=True):
     """Give one reservation of an outage back: a parked unknown, or with `include_sent` a sent one nobody accepted."""
 
-    context: Context
+    context: CommandContext
     reservation_id: UUID
     include_sent: bool
 
 
-def resolve(command: ResolveReservation, book: WorkingSet, policy: Policy) -> Decision:
+def resolve_reservation(command: ResolveReservation, working_set: WorkingSet, policy: Policy) -> Decision:
     """Do what the person decided; nothing if this very request did so before its answer was lost.
 
     Raises:
@@ -64,149 +64,155 @@ def resolve(command: ResolveReservation, book: WorkingSet, policy: Policy) -> De
             moved (what a rebind moves, or has moved, is not given back).
         AccessChoiceRequired: As for a refund.
     """
-    item = book.reservations.get(command.reservation_id)
-    if item is None:
-        raise ReservationUnknown
-    if item.was_handled_in_request(command.context.request_id, CaseClosed, UseRefunded):
-        return Decision(item.code_id, (), item.reservation_id)
-    code = book.codes[item.code_id]
-    now = stamp(command.context, code)
-    if item.is_leased(now.at):
+    reservation = working_set.reservation(command.reservation_id)
+    if reservation.was_handled_in_request(command.context.request_id, CaseClosed, UseRefunded):
+        return Decision(reservation.code_id, (), reservation.reservation_id)
+    code = working_set.codes[reservation.code_id]
+    stamp = event_stamp(command.context, code)
+    if reservation.is_leased(stamp.at):
         raise ReservationNotResolvable("leased")
-    lapsed, code, item = after_lapse(code, item, now, command.case_id, policy)
-    return _resolved(command, code, item, book, now, policy, lapsed)
+    lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, command.case_id, policy)
+    return _resolve_after(command, code, reservation, working_set, stamp, policy, lapse_events)
 
 
-def _resolved(
+def _resolve_after(
     command: ResolveReservation,
     code: RedeemCode,
-    item: Reservation,
-    book: WorkingSet,
-    now: EventStamp,
+    reservation: Reservation,
+    working_set: WorkingSet,
+    stamp: EventStamp,
     policy: Policy,
     events: Sequence[Event],
 ) -> Decision:
     """What the person decided, after the events that came first."""
-    if item.case_id is None and not (item.is_live and item.ever_unknown):
+    if reservation.case_id is None and not (reservation.is_live and reservation.ever_unknown):
         raise ReservationNotResolvable("no_case")
-    if command.resolution == "retry" and not (item.case_id is not None and _may_be_tried_on(item)):
+    if command.resolution == "retry" and not (reservation.case_id is not None and _may_be_retried(reservation)):
         raise ReservationNotResolvable("no_retry")
-    if command.resolution == "retry" and item.is_live and code.is_revoked:
+    if command.resolution == "retry" and reservation.is_live and code.is_revoked:
         raise ReservationNotResolvable("revoked")
-    _check_access(command, item, book, now)
-    if item.case_id is None:
-        opened = case_events.opened(item, now, command.case_id, "unknown_outcome", caused_by=item.moved_by)
-        code, item = folded([opened], code, item)
+    _check_access(command, reservation, working_set, stamp)
+    if reservation.case_id is None:
+        opened = open_case(reservation, stamp, command.case_id, "unknown_outcome", caused_by=reservation.moved_by)
+        code, reservation = folded([opened], code, reservation)
         events = [*events, opened]
-    return Decision(item.code_id, [*events, *_decided(command, code, item, now, policy)], item.reservation_id)
+    return Decision(
+        reservation.code_id,
+        [*events, *_resolution_events(command, code, reservation, stamp, policy)],
+        reservation.reservation_id,
+    )
 
 
-def refund_after_outage(command: RefundAfterOutage, book: WorkingSet) -> Decision:
+def refund_after_outage(command: RefundAfterOutage, working_set: WorkingSet) -> Decision:
     """Refund what the command names if it is still what it was when it was listed; else do nothing.
 
     Raises:
         ReservationUnknown: There is no such reservation.
     """
-    item = book.reservations.get(command.reservation_id)
-    if item is None:
-        raise ReservationUnknown
-    code = book.codes[item.code_id]
-    parked = item.is_live and item.ever_unknown and item.case_id is not None
-    unaccepted = item.status == "sent" and item.accepted_at is None and item.lease is None
-    if book.moves(item) or not (parked or (unaccepted and command.include_sent)):
-        return Decision(item.code_id, (), item.reservation_id)
-    events = _given_back(code, item, stamp(command.context, code), "outage", None)
-    return Decision(item.code_id, events, item.reservation_id)
+    reservation = working_set.reservation(command.reservation_id)
+    code = working_set.codes[reservation.code_id]
+    is_parked = reservation.is_live and reservation.ever_unknown and reservation.case_id is not None
+    is_unaccepted = reservation.status == "sent" and reservation.accepted_at is None and reservation.lease is None
+    if working_set.moves(reservation) or not (is_parked or (is_unaccepted and command.include_sent)):
+        return Decision(reservation.code_id, (), reservation.reservation_id)
+    events = _refund_events(code, reservation, event_stamp(command.context, code), "outage", None)
+    return Decision(reservation.code_id, events, reservation.reservation_id)
 
 
-def _check_access(command: ResolveReservation, item: Reservation, book: WorkingSet, now: EventStamp) -> None:
+def _check_access(
+    command: ResolveReservation, reservation: Reservation, working_set: WorkingSet, stamp: EventStamp
+) -> None:
     """Raise where a rebind would be left with nothing to move."""
-    is_over = command.resolution == "retry" and item.is_live and item.is_access_over(now.at)
-    is_of_removal = case_events.is_of_removal(item)
-    is_retaken = command.resolution == "sent" and item.status == "refunded" and not (item.is_use or is_of_removal)
-    if is_over or (is_retaken and not has_access_to_move(item, book)):
+    is_over = command.resolution == "retry" and reservation.is_live and reservation.is_access_over(stamp.at)
+    is_of_removal = is_removal_case(reservation)
+    is_retaken = (
+        command.resolution == "sent" and reservation.status == "refunded" and not (reservation.is_use or is_of_removal)
+    )
+    if is_over or (is_retaken and not has_access_to_move(reservation, working_set)):
         raise ReservationNotResolvable("grant_ended")
-    if command.resolution == "refunded" and is_of_removal and not item.occupies_use:
+    if command.resolution == "refunded" and is_of_removal and not reservation.occupies_use:
         raise ReservationNotResolvable("not_removed")
-    if command.resolution == "refunded" and book.moves(item):
-        raise ReservationNotResolvable("moving" if is_being_moved(item, book) else "moved")
+    if command.resolution == "refunded" and working_set.moves(reservation):
+        raise ReservationNotResolvable("moving" if is_being_moved(reservation, working_set) else "moved")
 
 
-def _may_be_tried_on(item: Reservation) -> bool:
+def _may_be_retried(reservation: Reservation) -> bool:
     """Whether machines have something to go on with: an invitation in doubt, or an access to take away."""
-    return item.is_live or case_events.is_of_removal(item)
+    return reservation.is_live or is_removal_case(reservation)
 
 
-def _decided(
-    command: ResolveReservation, code: RedeemCode, item: Reservation, now: EventStamp, policy: Policy
+def _resolution_events(
+    command: ResolveReservation, code: RedeemCode, reservation: Reservation, stamp: EventStamp, policy: Policy
 ) -> Sequence[Event]:
     match command.resolution:
         case "sent":
-            return _sent_events(code, item, now, command.note)
+            return _sent_events(code, reservation, stamp, command.note)
         case "refunded":
-            return _given_back(code, item, now, "resolved", command.note, choice=command.revoke_access)
+            return _refund_events(code, reservation, stamp, "resolved", command.note, choice=command.revoke_access)
         case "retry":
-            return _tried_on(item, now, command.note, policy)
+            return _retry_events(reservation, stamp, command.note, policy)
         case _:
             assert_never(command.resolution)
 
 
-def _sent_events(code: RedeemCode, item: Reservation, now: EventStamp, note: TextDraft | None) -> Sequence[Event]:
+def _sent_events(
+    code: RedeemCode, reservation: Reservation, stamp: EventStamp, note: TextDraft | None
+) -> Sequence[Event]:
     """Counted, by the person's word; what counts already stays as it is, and so does what ended and was taken away."""
-    if case_events.is_of_removal(item):
-        return case_events.closed(item, now, case_events.REMOVED_BY_HAND, caused_by=item.moved_by, note=note)
-    if item.status == "sent":
-        return case_events.closed(item, now, "resolved_sent", caused_by=item.moved_by, note=note)
+    if is_removal_case(reservation):
+        return close_case(reservation, stamp, REMOVED_BY_HAND, caused_by=reservation.moved_by, note=note)
+    if reservation.status == "sent":
+        return close_case(reservation, stamp, "resolved_sent", caused_by=reservation.moved_by, note=note)
     about: dict[str, Any] = {
-        **now.fields,
-        "reservation_id": item.reservation_id,
-        "delivery": item.delivery,
-        "attempt": item.last_attempt,
-        "kind": item.kind,
+        **stamp.for_reservation(reservation),
+        "delivery": reservation.delivery,
+        "attempt": reservation.last_attempt,
+        "kind": reservation.kind,
         "server": BY_STAFF,
-        "caused_by": item.moved_by,
+        "caused_by": reservation.moved_by,
     }
-    closed = case_events.closed(item, now, "resolved_sent", caused_by=code.version + 1, note=note)
-    if item.is_live:
+    closed = close_case(reservation, stamp, "resolved_sent", caused_by=code.version + 1, note=note)
+    if reservation.is_live:
         return [InviteSent(**about), *closed]
-    if is_bound_to_another(code, item):
+    if is_bound_to_another(code, reservation):
         raise ReservationNotResolvable("bound")
-    if item.is_use and code.available is not None and code.available < 1:
+    if reservation.is_use and code.available is not None and code.available < 1:
         raise ReservationNotResolvable("no_free_use")
-    retaken = LateSuccessRecorded(**about, recipient_id=item.recipient_id, effect="retaken")
+    retaken = LateSuccessRecorded(**about, recipient_id=reservation.recipient_id, effect="retaken")
     return [retaken, *closed]
 
 
-def _given_back(
+def _refund_events(
     code: RedeemCode,
-    item: Reservation,
-    now: EventStamp,
+    reservation: Reservation,
+    stamp: EventStamp,
     cause: RefundCause,
     note: TextDraft | None,
     *,
     choice: bool | None = None,
 ) -> Sequence[Event]:
     """Refunded once; what was refunded before stays so, and only its case ends. No use stands for its access then."""
-    if not item.occupies_use:
-        closed = case_events.closed(item, now, "resolved_refunded", caused_by=item.moved_by, note=note)
-        return [*closed, *end_on_refund.withdrawn(item, now, choice=choice, caused_by=code.version + 1)]
+    if not reservation.occupies_use:
+        closed = close_case(reservation, stamp, "resolved_refunded", caused_by=reservation.moved_by, note=note)
+        return [*closed, *end_refunded_access(reservation, stamp, choice=choice, caused_by=code.version + 1)]
     refund = UseRefunded(
-        **now.fields,
-        reservation_id=item.reservation_id,
+        **stamp.for_reservation(reservation),
         cause=cause,
-        held="reserved" if item.is_live else "used",
-        kind=item.kind,
+        held="reserved" if reservation.is_live else "used",
+        kind=reservation.kind,
         text_id=note.text_id if note else None,
-        caused_by=item.moved_by,
+        caused_by=reservation.moved_by,
     )
-    closed = case_events.closed(item, now, "resolved_refunded", caused_by=code.version + 1)
-    return [refund, *closed, *end_on_refund.withdrawn(item, now, choice=choice, caused_by=code.version + 1)]
+    closed = close_case(reservation, stamp, "resolved_refunded", caused_by=code.version + 1)
+    return [refund, *closed, *end_refunded_access(reservation, stamp, choice=choice, caused_by=code.version + 1)]
 
 
-def _tried_on(item: Reservation, now: EventStamp, note: TextDraft | None, policy: Policy) -> Sequence[Event]:
+def _retry_events(
+    reservation: Reservation, stamp: EventStamp, note: TextDraft | None, policy: Policy
+) -> Sequence[Event]:
     """A new deadline and all attempts again, with the same letter; a rebind's ends with the access."""
-    deadline = now.at + timedelta(seconds=policy.reservation_ttl_s)
-    if item.access_ends_at is not None:
-        deadline = min(deadline, item.access_ends_at)
-    closed = case_events.closed(item, now, case_events.RESOLVED_BY_RETRY, caused_by=item.moved_by, note=note)
-    return [replace(event, retry_at=now.at, deadline=deadline) for event in closed]
+    deadline = stamp.at + timedelta(seconds=policy.reservation_ttl_s)
+    if reservation.access_ends_at is not None:
+        deadline = min(deadline, reservation.access_ends_at)
+    closed = close_case(reservation, stamp, RESOLVED_BY_RETRY, caused_by=reservation.moved_by, note=note)
+    return [replace(event, retry_at=stamp.at, deadline=deadline) for event in closed]

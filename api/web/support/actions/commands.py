@@ -12,11 +12,11 @@ from api.errors import ProblemError
 from api.web.staff_auth.form_values import moment_of, number_of
 from domain.command_bus import CodeCommand, ReservationCommand
 from domain.commands.access.rebind import RebindReservation
-from domain.commands.case_events import is_of_removal
+from domain.commands.case_events import is_removal_case
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
@@ -96,7 +96,7 @@ def form_from_terms(code: RedeemCode) -> ActionForm:
 class Ask(NamedTuple):
     """Who asks, with what the commands take from outside."""
 
-    context: Context
+    context: CommandContext
     vault: Vault
     new_id: Callable[[], UUID]
     note: TextDraft | None = None
@@ -190,7 +190,7 @@ def about_code(act: CodeAct, code_id: UUID, form: ActionForm, ask: Ask) -> CodeC
 
 def text_key(act: Act, item: Reservation) -> str:
     """Under which name an act's words are kept."""
-    return f"{OF_REMOVAL}{act}" if act in _RESOLUTIONS and is_of_removal(item) else act
+    return f"{OF_REMOVAL}{act}" if act in _RESOLUTIONS and is_removal_case(item) else act
 
 
 def state_digest(item: Reservation) -> str:
@@ -222,7 +222,7 @@ def acts_of(item: Reservation) -> list[ReservationAct]:
 
 def _tried_on(item: Reservation) -> list[ReservationAct]:
     """An access that could not be taken away may be tried on."""
-    return ["resolve-retry"] if is_of_removal(item) and item.case_id is not None else []
+    return ["resolve-retry"] if is_removal_case(item) and item.case_id is not None else []
 
 
 def acts_of_code(code: RedeemCode) -> list[CodeAct]:

@@ -46,7 +46,7 @@ from api.web.support.reservation_page import found_reservation
 from api.web.support.view_models import masked
 from domain.command_bus import CodeCommand, ReservationCommand
 from domain.commands.code.change_terms import terms_of
-from domain.commands.context import Context
+from domain.commands.context import CommandContext
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import DAYS, USES
 from projections.storage.revocation_queue import settle
@@ -108,7 +108,7 @@ async def do(
         services.context(staff.caller(request_id_from_nonce(form.nonce))), services.storage.vault, services.new_id, text
     )
     done = await services.execute(reservation_command(act, reservation_id, form, asked))
-    after = done.about().reservation_id
+    after = done.require_reservation().reservation_id
     if act in DISPATCHED and done.changed:
         services.dispatcher.dispatch(after)
     return RedirectResponse(
@@ -174,7 +174,7 @@ async def _foreseen(request: Request, desk: Desk, act: Act, subject_id: UUID, fo
     """Return the preview; until the access is chosen it shows the refund alone."""
     language, services = language_of(request), desk.services
     form = form if form.access in ACCESS else replace(form, access=UNFILLED.access)
-    asked = Ask(Context(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
+    asked = Ask(CommandContext(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
     return await services.read(lambda: foresee(desk, act, _command(act, subject_id, form, asked), language))
 
 

@@ -9,8 +9,8 @@ from api.errors import ProblemError
 from api.i18n.messages import event_sentence, refusal_detail
 from api.web.staff_auth.context import Desk
 from api.web.support.actions.commands import Act
-from domain.application import Foreseen
-from domain.command_bus import CodeCommand, ReservationCommand, decide
+from domain.application import CommandPreview
+from domain.command_bus import CodeCommand, ReservationCommand, handle
 from domain.commands.code.revoke import RevokeCode
 from domain.errors import Refusal
 from domain.events import Event
@@ -49,7 +49,7 @@ def foresee(desk: Desk, act: Act, command: CodeCommand | ReservationCommand, lan
         ProblemError: NOT_FOUND.
         StorageUnavailableError: The database is away.
     """
-    preview = preview_of(act, desk.services.storage.ledger.foresee(command), language)
+    preview = preview_of(act, desk.services.storage.ledger.preview(command), language)
     if preview.before is None:
         raise ProblemError("NOT_FOUND")
     return _of_revoking(desk, preview, language) if isinstance(command, RevokeCode) else preview
@@ -67,12 +67,12 @@ def glance(
     book = WorkingSet()
     book.codes[code.code_id] = code
     if item is not None:
-        book.hold(item)
-    result = decide(command, book, desk.services.settings.policy)
-    return preview_of(act, Foreseen(result, book.new_events, {code.code_id: code}, book.codes), language)
+        book.add_reservation(item)
+    result = handle(command, book, desk.services.settings.policy)
+    return preview_of(act, CommandPreview(result, book.new_events, {code.code_id: code}, book.codes), language)
 
 
-def preview_of(act: Act, seen: Foreseen, language: Language) -> Preview:
+def preview_of(act: Act, seen: CommandPreview, language: Language) -> Preview:
     """The ledger's decision in words."""
     refused = None
     if isinstance(seen.result, Refusal):
