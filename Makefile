@@ -94,7 +94,7 @@ soak: setup  ## What takes too long for every day: a million odd inputs to every
 	@$(BIN)/python -m tests.fuzz.receipts $(if $(SEED),--seed $(SEED))
 	@seed=$(or $(SEED),$$(date +%s)) && echo "requests by SEED=$$seed" && \
 		FUZZ_CASES=$(CASES) FUZZ_SEED=$$seed $(BIN)/python -m pytest -n0 -o faulthandler_timeout=0 \
-		tests/integrators/test_schemathesis.py
+		tests/integration/api/http/test_schemathesis.py
 
 # PREVIOUS= is the revision whose image is upgraded from.
 PREVIOUS := HEAD~1

@@ -1,15 +1,11 @@
 """Servers for the tests that ask for them, started once per run. A test that asks for none starts none."""
 
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
-
-TEMPLATE = "ledger_template"
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +24,8 @@ def postgres_url(servers_folder: Path) -> Iterator[str]:
     fraction. Stacks, benchmarks and the tests of outages have servers of their own, with fsync on.
     """
     from projections.database.migrations import migrate  # noqa: PLC0415 - pure tests load no driver
-    from tests.servers import postgres_server  # noqa: PLC0415 - pure tests load no server
+    from tests.support.servers.databases import TEMPLATE, database_of, execute  # noqa: PLC0415 - pure tests load no driver
+    from tests.support.servers.private_servers import postgres_server  # noqa: PLC0415 - pure tests load no server
 
     with postgres_server(_made(servers_folder / "postgres"), "-c", "fsync=off") as url:
         execute(url, f"CREATE DATABASE {TEMPLATE}")
@@ -39,6 +36,8 @@ def postgres_url(servers_folder: Path) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_url: str) -> Iterator[str]:
     """A fresh migrated database, dropped after the test together with any connection left open."""
+    from tests.support.servers.databases import clone, database_of, drop  # noqa: PLC0415 - pure tests load no driver
+
     name = f"test_{uuid4().hex}"
     clone(postgres_url, name)
     yield database_of(postgres_url, name)
@@ -48,7 +47,7 @@ def database_url(postgres_url: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def valkey_url(servers_folder: Path) -> Iterator[str]:
     """The suite's own Valkey; what it holds is whatever the last test left."""
-    from tests.servers import valkey_server  # noqa: PLC0415 - pure tests load no server
+    from tests.support.servers.private_servers import valkey_server  # noqa: PLC0415 - pure tests load no server
 
     with valkey_server(_made(servers_folder / "valkey")) as url:
         yield url
@@ -62,38 +61,6 @@ def redis_url(valkey_url: str) -> str:
     with Redis.from_url(valkey_url) as client:
         client.flushall()
     return valkey_url
-
-
-def clone(server_url: str, name: str) -> None:
-    """A new database like the template; copying its files takes a tenth of the CPU of writing them to the log."""
-    execute(server_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
-
-
-def drop(server_url: str, name: str) -> None:
-    """Drop a database; waits (10 s at most) for an autovacuum worker there, which our role may not end."""
-    import psycopg  # noqa: PLC0415 - pure tests load no driver
-
-    for _ in range(50):
-        try:
-            execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
-        except psycopg.errors.InsufficientPrivilege:
-            time.sleep(0.2)
-        else:
-            return
-    raise TimeoutError(f"{name} is in use by a process of the server itself")
-
-
-def database_of(server_url: str, name: str) -> str:
-    """The URL of another database on the same server."""
-    return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-
-
-def execute(url: str, statement: str) -> None:
-    """Run one statement outside of any transaction, as CREATE DATABASE needs it."""
-    import psycopg  # noqa: PLC0415 - pure tests load no driver
-
-    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
-        connection.execute(statement.encode())
 
 
 def _made(folder: Path) -> Path:

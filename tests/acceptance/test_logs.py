@@ -13,10 +13,10 @@ import pytest
 from api.cli.embedded.data_dir import CHECKPOINTS
 from api.cli.embedded.secrets_file import read_secrets
 from api.cli.embedded.tcp_ports import free_port
-from tests.acceptance.private import Visitor, Wiretap, dump, found_in, opened
-from tests.acceptance.stack import Stack
-from tests.mailserver import MailServer
-from tests.mailsession import Say
+from tests.support.secret_search import Visitor, Wiretap, dump, found_in, opened
+from tests.support.servers.embedded_stack import Stack
+from tests.support.servers.mail_server import MailServer
+from tests.support.servers.mail_session import Say
 
 pytestmark = pytest.mark.timeout(150)
 

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from api.cli.embedded.tcp_ports import free_port
-from tests.acceptance.stack import Stack
-from tests.mailserver import Close, MailServer
+from tests.support.servers.embedded_stack import Stack
+from tests.support.servers.mail_server import Close, MailServer
 
 pytestmark = pytest.mark.timeout(150)
 

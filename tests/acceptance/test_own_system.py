@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from api.cli.embedded.tcp_ports import free_port
-from tests.acceptance.stack import Stack
-from tests.hookserver import HookServer
+from tests.support.servers.embedded_stack import Stack
+from tests.support.servers.webhook_receiver import HookServer
 
 pytestmark = pytest.mark.timeout(180)
 

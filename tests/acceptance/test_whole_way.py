@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from api.cli.embedded.tcp_ports import free_port
-from tests.acceptance.stack import PROGRAM, Stack
-from tests.mailserver import MailServer, Say
+from tests.support.servers.embedded_stack import PROGRAM, Stack
+from tests.support.servers.mail_server import MailServer, Say
 
 pytestmark = pytest.mark.timeout(180)
 

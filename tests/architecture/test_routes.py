@@ -6,8 +6,8 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from api.main import create_app
-from tests.api.conftest import settings_over
 from tests.security.matrix import MATRIX
+from tests.support.clients.in_process_app import settings_over
 
 
 def test_every_route_has_its_least_role(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 from benchmarks.harness import bulk_history
 from projections.storage.bootstrap import Storage
 from projections.verification.verify import verify
-from tests.projections.conftest import settings_for
-from tests.projections.ledgers import LedgerBench, done
-from tests.projections.rebuilds import Quiet
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.rebuilds import Quiet
+from tests.support.ledger.settings import settings_for
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from api.cli.embedded.tcp_ports import free_port
 from api.cli.embedded.wait import wait_until
-from tests.api.conftest import shared_site
-from tests.api.site import Site
-from tests.browser.house import PASSWORD, WAIT_MS, House
-from tests.support.browser import add_staff
+from tests.support.clients.app_client import Site
+from tests.support.clients.in_process_app import shared_site
+from tests.support.clients.page_driver import PASSWORD, WAIT_MS, House
+from tests.support.clients.staff_browser import add_staff
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 START_S: Final = 20

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 from api.use_cases.issue_codes import Terms
 from api.web.public.reservation_cookie import COOKIE
 from projections.repositories.groups import Group, Groups
-from tests.browser.house import WAIT_MS, House
+from tests.support.clients.page_driver import WAIT_MS, House
 
 Tab = Callable[..., Page]
 WORDS = {"en": ("Accept the invitation", "Invitation accepted"), "zh": ("接受邀请", "邀请已接受")}

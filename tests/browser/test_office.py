@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from api.use_cases.issue_codes import Terms
-from tests.browser.house import House
+from tests.support.clients.page_driver import House
 
 Tab = Callable[..., Page]
 

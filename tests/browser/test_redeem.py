@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from api.use_cases.issue_codes import Terms
 from api.web.public.reservation_cookie import COOKIE
 from domain.ports import Rejected
-from tests.browser.house import House
+from tests.support.clients.page_driver import House
 
 Tab = Callable[..., Page]
 EMAIL = "li.wei@example.com"

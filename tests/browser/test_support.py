@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from api.use_cases.issue_codes import Terms
 from domain.ports import Rejected
-from tests.browser.house import House
+from tests.support.clients.page_driver import House
 
 Tab = Callable[..., Page]
 LONG_AGO, FAR_OFF = "2020-01-01T00:00:00", "2100-01-01T00:00:00"

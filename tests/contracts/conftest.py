@@ -7,8 +7,8 @@ import pytest
 
 from projections.config.settings import LedgerSettings
 from projections.storage.bootstrap import Storage
-from tests.contracts.acts import START
-from tests.contracts.stores import Store, memory_store, postgres_store
+from tests.support.ledger.random_commands import START
+from tests.support.ledger.stores import Store, memory_store, postgres_store
 
 
 def settings_for(database_url: str) -> LedgerSettings:

@@ -9,8 +9,8 @@ import pytest
 from domain.application import run_to_completion
 from domain.command_bus import Command, CommandResult, Result, handle
 from domain.working_set import WorkingSet
-from tests.contracts.acts import Acts
-from tests.contracts.stores import Store, log_of
+from tests.support.ledger.random_commands import Acts
+from tests.support.ledger.stores import Store, log_of
 
 BATCHES = 160
 

@@ -14,9 +14,9 @@ from domain.errors import Refusal
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.side_tables import REFUSALS_PER_CODE_AND_DAY
 from projections.work_queue.outbox import LEASE_S
-from tests.contracts.acts import BUSY, FAILED, LOST, REFUSED, Acts, Bench, done
-from tests.contracts.stores import Store, log_of
 from tests.simulation.store import Fate
+from tests.support.ledger.random_commands import BUSY, FAILED, LOST, REFUSED, Acts, Bench, done
+from tests.support.ledger.stores import Store, log_of
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from fastapi.routing import iter_route_contexts
 
 from api.auth.session_cookies import COOKIE
 from api.web.support.actions.commands import CodeAct, ReservationAct
-from tests.api.site import Answer, Site
-from tests.cli.terminal import Ended, Terminal
 from tests.extremes.document import Operation, operations
-from tests.security.doors import Doors
+from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.role_clients import Doors
+from tests.support.clients.terminal import Ended, Terminal
 
 ENDLESS: Final = ("/stream", "/metrics", "/mailbox", "/static")
 ASKED_ABOUT_MAX: Final = 40

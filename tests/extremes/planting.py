@@ -19,8 +19,8 @@ from domain.commands.delivery import accept_invite, record_bounce
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.values.identifiers import EmailAddress
-from tests.api.site import Site
 from tests.extremes.values import FIRST_EAST, LAST_WEST
+from tests.support.clients.app_client import Site
 
 STORED: Final = tuple(
     datetime.fromisoformat(text)

@@ -8,7 +8,7 @@ import pytest
 
 from projections.database.errors import unavailable_unless_defect
 from projections.read_models.reader import Reader
-from tests.api.site import Site
+from tests.support.clients.app_client import Site
 
 
 def test_a_defect_is_answered_500_and_logged_with_its_traceback(

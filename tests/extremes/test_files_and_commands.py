@@ -14,11 +14,11 @@ import typer
 from api.cli.app import app
 from api.code_import.row_parser import COLUMNS
 from domain.values.number_bounds import USES
-from tests.admin.office import TERMS, ended
-from tests.cli.terminal import Ended, Terminal
 from tests.extremes.asking import Asker, looked
 from tests.extremes.values import BEYOND, FILE_CELLS, FIRST_EAST, LAST_WEST, NO_TIMES, NO_WRITTEN_NUMBERS
-from tests.support.browser import Browser, add_staff
+from tests.support.clients.admin_client import TERMS, ended
+from tests.support.clients.staff_browser import Browser, add_staff
+from tests.support.clients.terminal import Ended, Terminal
 
 OF_TIME: Final = ("expires_at", "issued_at")
 OF_NUMBERS: Final = ("max_uses", "used", "validity_days", "rebinds_max", "reserved")

@@ -15,11 +15,11 @@ from standardwebhooks import Webhook
 
 from api.use_cases.issue_codes import Terms
 from projections.repositories.group_channels import Channels
-from tests.api.site import Answer
-from tests.cli.terminal import Terminal
 from tests.extremes.asking import Asker, forms_of, looked
 from tests.extremes.document import Field, Operation, operations, with_value
 from tests.extremes.values import FIRST_EAST, LAST_WEST, TYPED
+from tests.support.clients.app_client import Answer
+from tests.support.clients.terminal import Terminal
 
 FIELDS_MIN: Final = 40
 pytestmark = pytest.mark.timeout(600)

@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.api.site import Site
-from tests.cli.terminal import Terminal
-from tests.conftest import clone, database_of, drop
 from tests.extremes.asking import Asker, looked
 from tests.extremes.planting import STORED, plant
 from tests.extremes.values import LAST_WEST
+from tests.support.clients.app_client import Site
+from tests.support.clients.terminal import Terminal
+from tests.support.servers.databases import clone, database_of, drop
 from workers.maintenance.drift_check import check_sample
 
 BEYOND_PYTHON: Final = ("infinity", "-infinity", "294276-12-31 23:59:59.999999+00", "4713-01-01 00:00:00+00 BC")

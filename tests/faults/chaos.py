@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.cli.embedded.tcp_ports import free_port
-from tests.acceptance.stack import Stack
 from tests.faults.checker import violations
 from tests.faults.gathering import observe, unsettled
 from tests.faults.load import Load
 from tests.faults.observations import Observations
 from tests.faults.victims import FAULTS, Fault, Victims
 from tests.faults.weather import Weather
+from tests.support.servers.embedded_stack import Stack
 
 LEASE_S = 5
 IN_FLIGHT_S_MAX = 12.0

@@ -20,8 +20,8 @@ from api.cli.embedded.process.program import Program
 from api.cli.embedded.process.supervisor import Supervisor
 from projections.config.settings import LedgerSettings
 from projections.storage.bootstrap import Storage
-from tests.mailserver import MailServer
-from tests.projections.ledgers import LedgerBench, done
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.servers.mail_server import MailServer
 
 LEASE_S = 3
 ATTEMPTS_MAX = 3

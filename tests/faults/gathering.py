@@ -8,7 +8,7 @@ import psycopg
 
 from tests.faults.load import Load
 from tests.faults.observations import Balance, Fact, Observations, Row, gathered_mails
-from tests.mailserver import MailServer
+from tests.support.servers.mail_server import MailServer
 
 OPEN = "SELECT count(*) FROM reservations WHERE status = 'live' AND case_id IS NULL"
 FACTS = "SELECT originator_id::text, originator_version, topic, state FROM ledger_events"

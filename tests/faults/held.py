@@ -13,7 +13,7 @@ from api.cli.embedded.process.program import Program, kill_group
 from api.cli.embedded.services import postgres, valkey
 from api.cli.embedded.tcp_ports import free_port
 from api.cli.embedded.wait import wait_until
-from tests.servers import PASSWORD, READY_S_MAX
+from tests.support.servers.private_servers import PASSWORD, READY_S_MAX
 
 END_S_MAX = 20.0
 

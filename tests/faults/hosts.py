@@ -12,7 +12,7 @@ from typing import Any, Self
 from api.cli.embedded.process.program import kill_group
 from api.cli.embedded.tcp_ports import HOST, free_port
 from api.cli.embedded.wait import wait_until
-from tests.acceptance.stack import PROGRAM
+from tests.support.servers.embedded_stack import PROGRAM
 
 READY_S_MAX = 60.0
 

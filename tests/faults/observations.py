@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.mailserver import MailServer
+from tests.support.servers.mail_server import MailServer
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ import pytest
 from redis import Redis
 
 from api.cli.embedded.tcp_ports import free_port
-from tests.acceptance.stack import Stack
 from tests.faults.held import HeldServer, held_valkey
-from tests.mailserver import Late, MailServer
+from tests.support.servers.embedded_stack import Stack
+from tests.support.servers.mail_server import Late, MailServer
 
 pytestmark = pytest.mark.timeout(150)
 

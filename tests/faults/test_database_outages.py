@@ -16,10 +16,10 @@ import psycopg
 import pytest
 
 from api.cli.embedded.tcp_ports import free_port
-from tests.acceptance.stack import Stack
 from tests.faults.held import HeldServer, held_postgres
 from tests.faults.load import Load
 from tests.faults.proxy import Proxy
+from tests.support.servers.embedded_stack import Stack
 
 pytestmark = pytest.mark.timeout(150)
 

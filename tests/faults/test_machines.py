@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters import Server, any_of, server
 from tests.faults.checker import violations
 from tests.faults.gathering import observe, unsettled
 from tests.faults.hosts import Hosts
 from tests.faults.load import Load
-from tests.mailserver import MailServer
-from tests.servers import valkey_server
+from tests.support.servers.mail_server import MailServer
+from tests.support.servers.postgres_clusters import Server, any_of, server
+from tests.support.servers.private_servers import valkey_server
 
 ACKS = 12
 """Acknowledged redeems before and after each fault."""

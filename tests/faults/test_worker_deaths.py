@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import clone, database_of, drop
 from tests.faults.crew import ATTEMPTS_MAX, LEASE_S, Crew, crew
 from tests.faults.held import held_valkey
-from tests.mailserver import Late
+from tests.support.servers.databases import clone, database_of, drop
+from tests.support.servers.mail_server import Late
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -12,8 +12,8 @@ import psutil
 import psycopg
 from redis import Redis, RedisError
 
-from tests.acceptance.stack import Stack
 from tests.faults.load import Load
+from tests.support.servers.embedded_stack import Stack
 
 LEASED = "SELECT count(*) FROM reservations WHERE lease_until > now()"
 DUE = "SELECT count(*) FROM reservations WHERE due_at IS NOT NULL"

@@ -4,8 +4,8 @@ import random
 import threading
 from collections import Counter
 
-from tests.mailserver import MailServer
-from tests.mailsession import Behaviour, Close, Late, Raw, Say, Stage, Stall
+from tests.support.servers.mail_server import MailServer
+from tests.support.servers.mail_session import Behaviour, Close, Late, Raw, Say, Stage, Stall
 
 MOODS: dict[str, tuple[Stage, Behaviour, int]] = {
     "busy (451)": ("rcpt", Say(451, "try later"), 4),

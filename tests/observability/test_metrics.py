@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import Metric
 
 from projections.telemetry import metrics
-from tests.metrics import scraped
+from tests.support.metric_samples import scraped
 
 ROOT = Path(__file__).parents[2]
 WRITES = {"inc", "observe", "set", "time", "labels", "set_to_current_time"}

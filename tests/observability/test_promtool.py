@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.observability.promql import ALERT_TESTS, ALERTS, DEPLOY, dashboard_queries
+from tests.support.promql import ALERT_TESTS, ALERTS, DEPLOY, dashboard_queries
 
 pytestmark = pytest.mark.timeout(150)  # five seconds of its own, on a machine that may be busy
 

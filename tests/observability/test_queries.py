@@ -7,7 +7,7 @@ import pytest
 import yaml
 from prometheus_client import Metric
 
-from tests.observability.promql import ALERT_TESTS, alerts, dashboard_queries, metrics_in
+from tests.support.promql import ALERT_TESTS, alerts, dashboard_queries, metrics_in
 
 ROOT = Path(__file__).parents[2]
 OF_PROMETHEUS = {"up", "ALERTS"}

@@ -19,8 +19,8 @@ from domain.commands.reservation.resolve_case import Resolution
 from domain.events import CaseOpened
 from domain.model.invariants import is_removal_open
 from domain.ports import NotifiedOnly, Outcome, RemovalOutcome, RetryLater
-from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, Draft, Scenario
 from tests.properties.test_ledger_machine import RESOLUTIONS, LedgerRules, policy_of
+from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Draft, Scenario
 
 PEOPLE = ("li", "wang")
 GROUPS = st.sampled_from(["red", "blue", "green"])

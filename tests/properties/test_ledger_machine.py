@@ -31,7 +31,7 @@ from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation, evolve_reservation
 from domain.policy import Policy
 from domain.ports import Outcome, RetryLater
-from tests.domain.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario
+from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario
 
 RESOLUTIONS: st.SearchStrategy[Resolution] = st.sampled_from(["sent", "refunded", "retry"])
 PEOPLE = st.sampled_from(["li", "wang", "zhao"])

@@ -9,7 +9,7 @@ import pytest
 
 from api.cli.app import app
 from api.cli.embedded.tcp_ports import free_port
-from tests.acceptance.stack import Stack
+from tests.support.servers.embedded_stack import Stack
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,5 +1,5 @@
 """A ledger for the tests that read one."""
 
-from tests.projections.conftest import bench
+from tests.integration.conftest import bench
 
 __all__ = ["bench"]

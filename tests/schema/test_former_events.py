@@ -15,8 +15,8 @@ from projections.event_store import codec
 from projections.event_store.codec import UnreadableEventError, decode, decoders, encode, topics_of
 from projections.transparency_log.tile_log import follow, stored_leaf
 from projections.verification.verify import verify
-from tests.projections.ledgers import LedgerBench, check_code, done
-from tests.projections.rebuilds import Quiet, read_models, rebuilt
+from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
+from tests.support.ledger.rebuilds import Quiet, read_models, rebuilt
 
 WRITTEN: list[dict[str, Any]] = json.loads(Path(__file__).with_name("former_events.json").read_text(encoding="utf-8"))
 """One event at least as each former version wrote it: topic, stored fields, and how they read today."""

@@ -6,7 +6,7 @@ from yoyo.backends import DatabaseBackend
 
 from projections.database.errors import SchemaMismatchError
 from projections.database.migrations import check_schema, migrate
-from tests.conftest import execute
+from tests.support.servers.databases import execute
 
 LAST = "0019_rebinds_of_batches"
 

@@ -12,11 +12,11 @@ from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown
-from tests.admin.office import ended
-from tests.api.site import Answer
-from tests.security.doors import Doors
 from tests.security.matrix import is_api
-from tests.support.browser import add_staff, code_id_of
+from tests.support.clients.admin_client import ended
+from tests.support.clients.app_client import Answer
+from tests.support.clients.role_clients import Doors
+from tests.support.clients.staff_browser import add_staff, code_id_of
 
 URL: Final = "https://collector.example.com/in"
 EMAIL: Final = "victim@example.com"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.conftest import shared_site
-from tests.api.site import Site
-from tests.security.doors import Doors
+from tests.support.clients.app_client import Site
+from tests.support.clients.in_process_app import shared_site
+from tests.support.clients.role_clients import Doors
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from collections import defaultdict
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from tests.security.doors import Doors, Who
 from tests.security.matrix import MATRIX, address, is_api
+from tests.support.clients.role_clients import Doors, Who
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 OPEN = ("/api/v1/public/", "/api/v1/openapi.json")

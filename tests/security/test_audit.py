@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from api.auth.session_cookies import COOKIE
-from tests.hashers import CHEAP
 from tests.security.audited import AUDITED, EMAIL, QUESTIONS, World, send
-from tests.security.doors import Doors
 from tests.security.matrix import MATRIX, address
+from tests.support.clients.role_clients import Doors
+from tests.support.passwords import CHEAP
 
 MACHINES = frozenset(
     {

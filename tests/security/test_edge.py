@@ -10,9 +10,9 @@ from api.v1.codes.code_import import IMPORT_S_MAX
 from api.v1.codes.code_import import PATH as IMPORT_API
 from api.v1.event_feed import WAIT_S_MAX
 from api.web.admin.code_import import PATH as IMPORT_PAGE
-from tests.api.site import Answer, Site
-from tests.security.doors import Doors
 from tests.security.matrix import MATRIX, address, is_api
+from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.role_clients import Doors
 
 NGINX = (Path(__file__).parents[2] / "deploy" / "nginx.conf").read_text("utf-8")
 CHANGING = [route.split() for route in MATRIX if not route.startswith("GET")]

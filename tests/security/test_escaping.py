@@ -8,8 +8,8 @@ import pytest
 from api.auth.session_cookies import COOKIE
 from api.cli.embedded.wait import wait_until
 from api.schemas.csv_cells import FORMULA, csv_line
-from tests.api.site import Site
-from tests.security.doors import Doors
+from tests.support.clients.app_client import Site
+from tests.support.clients.role_clients import Doors
 
 MARK = "'\"><script>alert(1)</script>{{7*7}}"
 

@@ -14,12 +14,13 @@ from api.settings import ApiSettings
 from api.use_cases.issue_codes import Terms
 from domain.ports import Rejected
 from projections.verification.verify import verify
-from tests.acceptance.private import dump, found_in
-from tests.api.conftest import settings, site, started
-from tests.api.site import Site
-from tests.conftest import database_of, drop, execute
-from tests.projections.rebuilds import Quiet
-from tests.support.browser import Browser, add_staff
+from tests.integration.conftest import settings, site
+from tests.support.clients.app_client import Site
+from tests.support.clients.in_process_app import started
+from tests.support.clients.staff_browser import Browser, add_staff
+from tests.support.ledger.rebuilds import Quiet
+from tests.support.secret_search import dump, found_in
+from tests.support.servers.databases import database_of, drop, execute
 
 __all__ = ["settings", "site"]
 

@@ -11,8 +11,8 @@ from api.cli.embedded.data_dir import Folder
 from api.cli.embedded.services.ledger import child_environment
 from api.http.allowed_hosts import KNOWN_MAX, HostGuard, host_name
 from api.settings import ApiSettings
-from tests.api.conftest import settings_over, started
-from tests.api.site import Site
+from tests.support.clients.app_client import Site
+from tests.support.clients.in_process_app import settings_over, started
 
 EVIL = "evil.example"
 PAGES = ("/", "/invite", "/mailbox", "/support", "/api/v1/openapi.json", "/nowhere", "/static/site.css")

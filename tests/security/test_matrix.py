@@ -3,9 +3,9 @@
 import pytest
 
 from api.auth.scopes import SCOPES, Scope
-from tests.api.site import Answer
-from tests.security.doors import ROLES, Doors, Who
 from tests.security.matrix import ANY_KEY, MATRIX, SCOPE_OF, Role, address, is_api
+from tests.support.clients.app_client import Answer
+from tests.support.clients.role_clients import ROLES, Doors, Who
 
 RANK: dict[Role, int] = {"anyone": 0, "viewer": 1, "support": 2, "admin": 3}
 WHO: tuple[Who, ...] = ("anyone", "viewer", "support", "admin")

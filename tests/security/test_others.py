@@ -6,8 +6,8 @@ import pytest
 
 from api.use_cases.issue_codes import Terms
 from domain.values.link_token import DeliveryRef, link_token
-from tests.api.site import Answer, Site
-from tests.security.doors import Doors
+from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.role_clients import Doors
 
 MINE, THEIRS = "me@example.com", "li.wei@example.com"
 

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from api.use_cases.issue_codes import Terms
 from domain.values.link_token import DeliveryRef, link_token
-from tests.api.site import Site
-from tests.security.doors import Doors
 from tests.security.matrix import MATRIX, NOBODYS, is_api
-from tests.support.browser import code_id_of
+from tests.support.clients.app_client import Site
+from tests.support.clients.role_clients import Doors
+from tests.support.clients.staff_browser import code_id_of
 
 ASKED = [route.removeprefix("GET ") for route in MATRIX if route.startswith("GET ")]
 UNCOUNTED = {"limit_reports", "tallies"}

@@ -9,7 +9,7 @@ from api.use_cases.issue_codes import Terms
 from api.web.public.reservation_cookie import COOKIE
 from domain.values.link_token import DeliveryRef, correction_token, link_token
 from projections.repositories.groups import Group, Groups
-from tests.api.site import Answer, Site
+from tests.support.clients.app_client import Answer, Site
 
 HOLDER, ATTACKER = "li.wei@example.com", "mallory@example.com"
 PAGE = {"accept": "text/html", "accept-language": "en"}

@@ -1,0 +1,34 @@
+"""The API as integrators use it: in this process by a client, and served on a port for programs of others."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.wait import wait_until
+from tests.support.clients.app_client import Site
+
+START_S = 30
+
+
+@pytest.fixture(scope="module")
+def served(common: Site) -> Iterator[str]:  # noqa: ARG001 - its database and keys are in the environment
+    """Address of the application as a process of its own, over the same database as `common`."""
+    port = free_port()
+    options = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--no-access-log")
+    command = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            assert wait_until(lambda: is_open(port), START_S)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def is_open(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

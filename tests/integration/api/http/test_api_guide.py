@@ -1,0 +1,89 @@
+"""docs/api.md tells the truth: its commands run, one after the other, and print what it shows."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from api.auth.scopes import SCOPES
+from tests.support.clients.app_client import Site
+
+DOCS = Path(__file__).parents[4] / "docs" / "api.md"
+VARIES = [
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
+    (r"([0-9A-Z]{4}-){4,5}[0-9A-Z]{4}", "CODE"),
+    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "TIME"),
+    (r'"(position|next|newest)":\d+', r'"\1":0'),
+    (r"request:[0-9a-f]+", "request:ID"),
+    (r'"correction_token":"[\w-]{43}"', '"correction_token":"TOKEN"'),
+]
+
+
+def commands_and_outputs() -> list[tuple[str, str]]:
+    """Each command of the page with what it prints."""
+    text = "\n".join(re.findall(r"```console\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL))
+    found: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], ""))
+        elif line:
+            command, printed = found.pop()
+            found.append((command, printed + line + "\n"))
+    return found
+
+
+def settled(text: str) -> str:
+    """A text without what differs from run to run."""
+    for pattern, word in VARIES:
+        text = re.sub(pattern, word, text)
+    return text.strip()
+
+
+def is_as_shown(expected: str, printed: str) -> bool:
+    """Whether an output is what the page shows; within v1 fields are added, and the page need not follow each."""
+    if not expected.startswith(("{", "[")):
+        return expected == printed
+    return is_within(json.loads(expected), json.loads(printed))
+
+
+def is_within(shown: Any, real: Any) -> bool:  # noqa: ANN401 - whatever JSON holds
+    """Whether a document holds what is shown, each thing in its place, and at most more fields."""
+    if isinstance(shown, dict):
+        return isinstance(real, dict) and all(name in real and is_within(shown[name], real[name]) for name in shown)
+    if isinstance(shown, list):
+        same = isinstance(real, list) and len(shown) == len(real)
+        return same and all(is_within(one, other) for one, other in zip(shown, real, strict=True))
+    return bool(shown == real)
+
+
+def test_every_example_prints_what_it_shows(common: Site, served: str, tmp_path: Path) -> None:
+    """In one shell, from the top of the page to its end."""
+    shown = commands_and_outputs()
+    key = common.key("admin")["Authorization"].removeprefix("Bearer ")
+    script = "\necho '====='\n".join(command for command, _ in shown)
+    env = {**os.environ, "URL": served, "KEY": key, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        ["/bin/bash", "-e", "-c", script],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert len(shown) > 15
+    printed = done.stdout.split("=====\n")
+    assert len(printed) == len(shown)
+    for (command, expected), text in zip(shown, printed, strict=True):
+        assert is_as_shown(settled(expected), settled(text)), f"{command}\n{text}"
+
+
+def test_every_scope_is_in_the_table() -> None:
+    """And none that is not there."""
+    table = re.findall(r"^\| `([a-z:]+)` \| .* \| (?:viewer|support|admin) \|$", DOCS.read_text("utf-8"), re.MULTILINE)
+
+    assert sorted(table) == sorted(SCOPES)

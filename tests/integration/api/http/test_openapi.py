@@ -1,0 +1,133 @@
+"""The API document keeps the rules by which generators and linters of OpenAPI read it."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from tests.security.matrix import MATRIX
+from tests.support.clients.app_client import Site
+
+METHODS: Final = ("get", "put", "post", "delete", "patch")
+WITHOUT_REFUSALS: Final = {"/healthz", "/readyz", "/metrics"}
+"""Read by probes that send nothing that could be wrong."""
+
+Document = dict[str, Any]
+Node = tuple[str, Any]
+
+
+@pytest.fixture
+def document(common: Site) -> Document:
+    """What the application serves."""
+    found: Document = common.client.get("/api/v1/openapi.json").json()
+    return found
+
+
+def operations(document: Document) -> dict[str, Document]:
+    """Every operation by method and path."""
+    return {
+        f"{method.upper()} {path}": item[method]
+        for path, item in document["paths"].items()
+        for method in METHODS
+        if method in item
+    }
+
+
+def nodes(value: Any, place: str = "#") -> Iterator[Node]:  # noqa: ANN401 - any part of a JSON document
+    """Every part of the document with its place."""
+    yield place, value
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from nodes(part, f"{place}/{name}")
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from nodes(part, f"{place}/{number}")
+
+
+def test_document_says_of_each_operation_whether_it_needs_a_key(document: Document) -> None:
+    """Exactly those that anyone may use have the empty requirement; the others name a scheme that is defined."""
+    schemes = document["components"]["securitySchemes"].keys()
+    found = operations(document)
+    needed = {name: operation["security"] for name, operation in found.items()}
+
+    assert [name for name in found if (needed[name] == []) != (MATRIX[name] == "anyone")] == []
+    assert {scheme for requirements in needed.values() for one in requirements for scheme in one} == set(schemes)
+
+
+def test_document_names_its_server_and_every_tag(document: Document) -> None:
+    """Each tag is used and told; each operation has exactly one."""
+    used = Counter(tag for operation in operations(document).values() for tag in operation["tags"])
+
+    assert [server["url"] for server in document["servers"]] == ["/"]
+    assert sorted(tag["name"] for tag in document["tags"]) == sorted(used)
+    assert [tag["name"] for tag in document["tags"] if not tag["description"].endswith(".")] == []
+    assert used.total() == len(operations(document))
+
+
+def test_document_gives_a_schema_for_every_media_type(document: Document) -> None:
+    """CSV too: without one a generated client has an answer of no type."""
+    media = [
+        (place, media)
+        for place, node in nodes(document["paths"])
+        if place.endswith("/content")
+        for media in node.values()
+    ]
+
+    assert len(media) > 100
+    assert [place for place, found in media if "schema" not in found] == []
+
+
+def test_document_tells_each_operation_with_its_answers(document: Document) -> None:
+    """A unique id, a summary, at least one success and one refusal, and words for every answer."""
+    found = operations(document)
+    ids = Counter(operation["operationId"] for operation in found.values())
+    answers = {name: operation["responses"] for name, operation in found.items()}
+
+    assert [name for name, count in ids.items() if count > 1 or not re.fullmatch(r"\w+", name)] == []
+    assert [name for name, operation in found.items() if not operation["summary"]] == []
+    assert [name for name, some in answers.items() if not any(status[0] in "23" for status in some)] == []
+    assert WITHOUT_REFUSALS == {
+        name.split()[1] for name, some in answers.items() if not any(status[0] == "4" for status in some)
+    }
+    assert [name for name, some in answers.items() if not all(one["description"] for one in some.values())] == []
+
+
+def test_document_declares_exactly_the_parameters_of_each_path(document: Document) -> None:
+    """Those in the path are required, and no parameter is declared twice."""
+    wrong = []
+    for name, operation in operations(document).items():
+        declared = [(one["in"], one["name"]) for one in operation.get("parameters", ())]
+        in_path = {name for place, name in declared if place == "path"}
+        is_required = all(one["required"] for one in operation.get("parameters", ()) if one["in"] == "path")
+        if in_path != set(re.findall(r"\{(\w+)\}", name)) or len(set(declared)) < len(declared) or not is_required:
+            wrong.append(name)
+
+    assert wrong == []
+
+
+def test_document_defines_what_it_refers_to_and_refers_to_what_it_defines(document: Document) -> None:
+    """So no schema is missing and none is left over."""
+    named = {node["$ref"] for _, node in nodes(document) if isinstance(node, dict) and "$ref" in node}
+    named |= set(re.findall(r'"(#/components/schemas/\w+)"', json.dumps(document)))
+    defined = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+    assert named == defined
+
+
+def test_document_links_lead_to_operations_that_exist(document: Document) -> None:
+    """With parameters that those have."""
+    by_id = {operation["operationId"]: operation for operation in operations(document).values()}
+    links = [
+        link
+        for _, node in nodes(document["paths"])
+        if isinstance(node, dict) and "links" in node
+        for link in node["links"].values()
+    ]
+
+    assert len(links) > 3
+    for link in links:
+        declared = {one["name"] for one in by_id[link["operationId"]].get("parameters", ())}
+        assert {name.rpartition(".")[2] for name in link.get("parameters", {})} <= declared, link

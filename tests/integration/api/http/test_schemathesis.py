@@ -1,0 +1,42 @@
+"""Nothing that the OpenAPI document allows or forbids makes the API answer as the document does not tell.
+
+2,000 requests here, with a fixed seed; `make soak` makes 20,000 with another.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from schemathesis.python.asgi import shutdown_lifespans
+from schemathesis.schemas import BaseSchema
+
+from api.main import create_app
+from tests.support import openapi_fuzzing as fuzzing
+from tests.support.clients.in_process_app import shared_site
+
+MADE: list[int] = []
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def schema(postgres_url: str) -> Iterator[BaseSchema]:
+    """The document of an application of its own, called as an admin."""
+    with shared_site(postgres_url) as common:
+        app = create_app(common.services.settings.model_copy(update={"rate_limit": "off"}))
+        yield fuzzing.load(app, common.key("admin")["Authorization"].removeprefix("Bearer "))
+        shutdown_lifespans()
+
+
+@pytest.mark.parametrize("part", range(fuzzing.PARTS))
+def test_each_operation_answers_as_it_is_described(schema: BaseSchema, subtests: pytest.Subtests, part: int) -> None:
+    """Requests that its schema allows, and ones that it does not: never a 5xx, always a shape that is told."""
+    examples = fuzzing.examples_per_mode(schema)
+    for operation in fuzzing.part_of(schema, part):
+        with subtests.test(operation=fuzzing.name_of(operation)):
+            MADE.append(fuzzing.fuzz(operation, examples))
+
+
+def test_clients_that_go_on_from_answers(schema: BaseSchema) -> None:
+    """By the document's links: what was issued is redeemed, looked at, changed, refunded; and it was enough in all."""
+    MADE.append(fuzzing.in_a_row(schema))
+
+    assert sum(MADE) >= fuzzing.CASES

@@ -1,0 +1,111 @@
+"""Who a request comes from: what a proxy of ours says, and never what a client says of itself."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from starlette.types import Message, Receive, Scope, Send
+
+from api.cli.embedded.data_dir import Folder
+from api.cli.embedded.services import ledger
+from api.cli.server.container import COMMANDS
+from api.http.trusted_proxies import behind_proxies
+from api.rate_limits.guard import ADDRESS
+from tests.support.clients.asgi_requests import Told, ask, inside
+from tests.support.clients.in_process_app import settings_over, started
+
+PROXIES = "127.0.0.1, 172.16.0.0/12"
+
+
+async def nothing() -> Message:
+    """No body."""
+    return {"type": "http.disconnect"}
+
+
+async def nowhere(_message: Message) -> None:
+    """Nobody listens."""
+
+
+def seen(peer: str, trusted: str, *headers: tuple[str, str]) -> tuple[str, str]:
+    """Client's address and scheme as the application gets them."""
+    found: list[tuple[str, str]] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        found.append((scope["client"][0], scope["scheme"]))
+
+    scope = {
+        "type": "http",
+        "client": (peer, 1),
+        "scheme": "http",
+        "headers": [(name.encode(), value.encode()) for name, value in headers],
+    }
+    networks = [part.strip() for part in trusted.split(",") if part.strip()]
+
+    async def request() -> None:
+        await behind_proxies(app, networks)(scope, nothing, nowhere)
+
+    asyncio.run(request())
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted", "said", "client"),
+    [
+        ("203.0.113.1", "", "1.2.3.4", "203.0.113.1"),
+        ("127.0.0.1", "", "1.2.3.4", "127.0.0.1"),
+        ("203.0.113.1", PROXIES, "1.2.3.4", "203.0.113.1"),
+        ("172.18.0.7", PROXIES, "203.0.113.9", "203.0.113.9"),
+        ("172.18.0.7", PROXIES, "1.2.3.4, 203.0.113.9", "203.0.113.9"),
+        ("172.18.0.7", PROXIES, "1.2.3.4, 203.0.113.9, 127.0.0.1", "203.0.113.9"),
+        ("172.18.0.7", PROXIES, "2001:db8::1", "2001:db8::1"),
+        ("172.18.0.7", PROXIES, "", "172.18.0.7"),
+    ],
+)
+def test_only_a_proxy_of_ours_is_believed(peer: str, trusted: str, said: str, client: str) -> None:
+    """And of its list the last address that is none of ours: before it stands whatever the client wrote."""
+    scheme = "https" if client != peer else "http"
+    headers = (("x-forwarded-for", said), ("x-forwarded-proto", "https"))
+
+    found = seen(peer, trusted, *headers)
+
+    assert found[0] == client
+    if said:
+        assert found[1] == scheme
+
+
+def test_a_forged_address_does_not_help_a_guesser(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From outside a new X-Forwarded-For each time changes nothing; from the proxy each client counts for itself."""
+    monkeypatch.setenv("LEDGER_TRUSTED_PROXIES", "10.0.0.0/8")
+    with started(settings_over(database_url, monkeypatch, tmp_path)) as site:
+
+        async def guesses(peer: str) -> list[Told]:
+            return [
+                await ask(site, peer, f"g{n}@example.com", f"WRONG{n}", headers={"x-forwarded-for": f"192.0.2.{n}"})
+                for n in range(2 * ADDRESS.burst)
+            ]
+
+        direct = [told.status for told in inside(site, lambda: guesses("203.0.113.1"))]
+        proxied = [told.status for told in inside(site, lambda: guesses("10.0.0.2"))]
+
+    assert direct == [400] * 5 + [429] * 15
+    assert proxied == [400] * 20
+
+
+def test_the_server_itself_believes_nobody(tmp_path: Path) -> None:
+    """uvicorn would take any peer on loopback for a proxy."""
+    commands = (COMMANDS["backend"], ledger.api(Folder(tmp_path, lock_fd=-1), 1, {}).command)
+
+    assert all("--no-proxy-headers" in command for command in commands)
+
+
+def test_a_network_that_is_none_ends_the_start(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else nobody would be trusted, and all customers would share the proxy's address."""
+    monkeypatch.setenv("LEDGER_TRUSTED_PROXIES", "10.0.0.0/8, nginx")
+
+    with pytest.raises(ValidationError, match="trusted_proxies"):
+        settings_over(database_url, monkeypatch, tmp_path)

@@ -1,0 +1,188 @@
+"""Guesses through the whole application: limited, while whoever has a code goes on and is told the truth."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from api.rate_limits.breaker import UNKNOWN_MAX
+from api.rate_limits.guard import ADDRESS, EVERYBODY, SHORT
+from api.settings import ApiSettings
+from api.use_cases.issue_codes import Terms
+from domain.commands.code.issue import IssueCode
+from domain.commands.context import CommandContext
+from domain.values.identifiers import generate_code
+from tests.support.clients.app_client import Site
+from tests.support.clients.asgi_requests import Told, ask, inside
+from tests.support.clients.in_process_app import settings_over, started
+from tests.support.ledger.settings import NOBODY
+
+ADDRESSES = 100
+GUESSES = {"dead": 10_000, "alive": 2_000}
+"""By how the broker is."""
+SHORT_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+PATIENCE_S = 0.25
+
+
+@pytest.fixture
+def site(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Site]:
+    """The application; with a broker where the parameter asks for one, else with none in reach."""
+    settings = settings_over(database_url, monkeypatch, tmp_path)
+    if getattr(request, "param", "dead") == "alive":
+        monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis_url"))
+        settings = ApiSettings()
+    else:
+        assert settings.redis_url.get_secret_value() == NOBODY
+    with started(settings) as found:
+        yield found
+
+
+def old_code(site: Site, text: str, max_uses: int = 1) -> str:
+    """A code of an older system, as it is taken over."""
+    services, code_id = site.services, uuid4()
+    context = CommandContext(now=services.now(), actor="operator")
+    code = services.storage.vault.code(text, code_id)
+    services.storage.ledger.execute(
+        [IssueCode(context=context, code_id=code_id, text=code, max_uses=max_uses, bound=False)]
+    )
+    return text
+
+
+def address(number: int) -> str:
+    """One of the guessers'."""
+    return f"198.51.100.{number % ADDRESSES}"
+
+
+def guessed(chance: random.Random) -> str:
+    """A short old code, a long one, or one as they are made here: none of them exists."""
+    kind = chance.random()
+    if kind < 0.03:
+        return generate_code(chance)
+    return "".join(chance.choices(SHORT_LETTERS, k=8 if kind < 0.6 else 24))
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("site", "number"), GUESSES.items(), ids=GUESSES, indirect=["site"])
+def test_ten_thousand_guesses_from_a_hundred_addresses(site: Site, number: int) -> None:
+    """They are limited; good customers get through, from the guessers' own addresses too; nobody waits for Redis."""
+    chance = random.Random(9)
+    native, short = site.issue(Terms(max_uses=None, bound=False)), old_code(site, "SHRT2345", max_uses=1_000)
+
+    async def questions() -> tuple[list[Told], list[Told]]:
+        guesses, good = [], []
+        for this in range(number):
+            guesses.append(await ask(site, address(this), f"g{this}@example.com", guessed(chance)))
+            if this % 200 == 199:
+                good.append(await ask(site, address(this), f"a{this}@example.com", native))
+                good.append(await ask(site, f"192.0.2.{this // 200}", f"b{this}@example.com", short))
+        return guesses, good
+
+    guesses, good = inside(site, questions)
+    counts = Counter((told.status, told.code) for told in guesses)
+    slow = sorted(told.seconds for told in guesses + good)
+
+    assert [(told.status, told.code) for told in good] == [(202, None)] * len(good)
+    assert set(counts) == {(400, "CODE_INVALID"), (429, "RATE_LIMITED")}
+    assert counts[400, "CODE_INVALID"] <= ADDRESSES * ADDRESS.burst / 2
+    assert slow[int(len(slow) * 0.995)] < PATIENCE_S
+    assert all(int(told.headers["retry-after"]) > 0 for told in guesses if told.status == 429)
+
+
+def test_a_real_code_gets_the_true_answer_whoever_guesses(site: Site) -> None:
+    """The incident's own words for a used-up code, the reservation for its owner, while the breaker is open."""
+    used_up, mine = site.issue(Terms(max_uses=1, bound=False)), site.issue()
+    site.attempt(site.redeem(used_up, "first@example.com").json()["reservation_id"])
+    here = site.redeem(mine).json()["reservation_id"]
+    chance = random.Random(1)
+
+    async def questions() -> list[Told]:
+        for number in range(2 * UNKNOWN_MAX):
+            await ask(site, address(number), f"g{number}@example.com", guessed(chance))
+        zh = {"accept-language": "zh-CN"}
+        return [
+            await ask(site, address(1), "li.wei@example.com", used_up, headers=zh),
+            await ask(site, address(1), "li.wei@example.com", mine, headers=zh),
+            await ask(site, address(1), "li.wei@example.com", "NOSUCH22", headers=zh),
+            await ask(site, address(1), "li.wei@example.com", "NOSUCH22", headers={"accept-language": "en"}),
+        ]
+
+    true, known, limited, english = inside(site, questions)
+
+    assert (true.status, true.code) == (400, "CODE_EXHAUSTED")
+    assert "兑换码已用完" in true.body["detail"]
+    assert (known.status, known.body["reservation_id"]) == (200, here)
+    assert (limited.status, limited.code) == (429, "RATE_LIMITED")
+    assert "没有扣除次数" in limited.body["detail"]
+    assert "No use was taken" in english.body["detail"]
+    assert limited.headers["retry-after"]
+
+
+def test_a_short_old_code_is_not_looked_up_beyond_the_limit(site: Site) -> None:
+    """Right or wrong, the answer is the same, so a guesser learns nothing; another address redeems it."""
+    text = old_code(site, "A7K2M9QX")
+
+    async def questions() -> list[Told]:
+        for number in range(ADDRESS.burst):
+            await ask(site, "198.51.100.1", "g@example.com", f"WRONG{number}")
+        return [
+            await ask(site, "198.51.100.1", "g@example.com", "WRONG999"),
+            await ask(site, "198.51.100.1", "g@example.com", text),
+            await ask(site, "192.0.2.1", "li.wei@example.com", text),
+        ]
+
+    wrong, right, elsewhere = inside(site, questions)
+
+    assert wrong.body | {"instance": ""} == right.body | {"instance": ""}
+    assert wrong.headers["ratelimit"] == right.headers["ratelimit"]
+    assert (wrong.status, elsewhere.status) == (429, 202)
+
+
+def test_every_public_way_to_try_a_code_has_the_same_limits(site: Site) -> None:
+    """The page and both corrections, not only the API's redeem."""
+    reservation = site.redeem(site.issue()).json()["reservation_id"]
+
+    async def correct(number: int) -> Told:
+        path = f"/api/v1/public/redemptions/{reservation}/correct-recipient"
+        return await ask(site, "203.0.113.5", "li@example.com", f"WRONG{number}", path=path)
+
+    async def corrections() -> list[Told]:
+        return [await correct(number) for number in range(ADDRESS.burst)]
+
+    api = [told.status for told in inside(site, corrections)]
+    form = {"email": "li@example.com", "code": "WRONG"}
+    pages = [site.client.post("/invite", data={**form, "code": f"PAGE{n}"}).status_code for n in range(ADDRESS.burst)]
+    mended = site.client.post(f"/r/{reservation}/correct", data=form)
+
+    assert api == pages == [400] * 5 + [429] * 5
+    assert mended.status_code == 429
+    assert 0 < int(mended.headers["retry-after"]) <= SHORT.period_s
+    assert f"{mended.headers['retry-after']} 秒" in mended.text
+
+
+def test_the_limits_can_be_switched_off(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For load tests: no limit, and no header that tells of one."""
+    monkeypatch.setenv("LEDGER_RATE_LIMIT", "off")
+    with started(settings_over(database_url, monkeypatch, tmp_path)) as site:
+        answers = [site.redeem(f"WRONG{number}") for number in range(2 * ADDRESS.burst)]
+
+    assert {answer.status_code for answer in answers} == {400}
+    assert "ratelimit" not in answers[0].headers
+
+
+def test_new_addresses_share_a_little_while_the_breaker_is_open(site: Site) -> None:
+    """However many addresses a guesser has, a minute's tries of old codes are bounded."""
+
+    async def questions() -> list[Told]:
+        return [
+            await ask(site, f"10.{number >> 8}.{number & 255}.1", f"g{number}@example.com", f"WRONG{number}")
+            for number in range(1_000)
+        ]
+
+    looked_up = [told for told in inside(site, questions) if told.status == 400]
+
+    assert UNKNOWN_MAX + EVERYBODY.burst <= len(looked_up) <= UNKNOWN_MAX + 4 * EVERYBODY.burst

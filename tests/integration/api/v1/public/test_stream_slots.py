@@ -1,0 +1,89 @@
+"""Open streams are counted before they begin, bounded in all and for each client, and always released."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from starlette.types import Message
+
+from api.errors import ProblemError
+from api.v1.public.redeem import STREAMS_MAX, STREAMS_PER_CLIENT_MAX
+from api.v1.public.stream_slots import SeatedStream, Seats
+from tests.support.clients.app_client import Site
+
+
+async def _events() -> AsyncIterator[bytes]:
+    yield b"data: 1\n\n"
+
+
+def taken_of(seats: Seats, clients: list[str]) -> list[str]:
+    """What came of taking a seat for each client: taken, or the code of the refusal."""
+    found = []
+    for client in clients:
+        try:
+            seats.take(client)
+        except ProblemError as problem:
+            found.append(problem.code)
+        else:
+            found.append("taken")
+    return found
+
+
+def test_streams_that_have_not_begun_are_counted(common: Site) -> None:
+    """Many that are asked for at the same time can't pass the maximum together."""
+    seats = common.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    code = common.issue()
+    path = f"/api/v1/public/redemptions/{common.redeem(code).json()['reservation_id']}/stream"
+    held = [seats.take(f"198.51.100.{number}") for number in range(STREAMS_MAX)]
+
+    full = common.client.get(path)
+    for seat in held:
+        seat.release()
+
+    assert (full.status_code, full.json()["code"], full.headers["retry-after"]) == (503, "OVERLOADED", "5")
+    assert len(seats) == 0
+
+
+def test_one_client_can_not_take_all_streams(common: Site) -> None:
+    """It is told to come back with 429; another client is not affected."""
+    seats = common.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    path = f"/api/v1/public/redemptions/{common.redeem(common.issue()).json()['reservation_id']}/stream"
+    held = [seats.take("testclient") for _ in range(STREAMS_PER_CLIENT_MAX)]
+
+    limited = common.client.get(path)
+    other = seats.take("198.51.100.1")
+    for seat in [*held, other]:
+        seat.release()
+
+    assert (limited.status_code, limited.json()["code"]) == (429, "RATE_LIMITED")
+    assert int(limited.headers["retry-after"]) > 0
+    assert len(seats) == 0
+
+
+def test_addresses_of_one_ipv6_link_share_their_seats() -> None:
+    """And callers without an address have no share of their own."""
+    seats = Seats(10, per_client_max=2)
+
+    assert taken_of(seats, [f"2001:db8::{n}" for n in range(3)]) == ["taken", "taken", "RATE_LIMITED"]
+    assert [seats.take() for _ in range(3)]
+    assert len(seats) == 5
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["reads", "leaves"])
+def test_seat_is_released_when_its_stream_ends_or_its_client_leaves_before_it_begins(leaves: bool) -> None:
+    """Else seats would be lost one after the other."""
+    seats = Seats(1)
+    stream = SeatedStream(seats.take("c"), _events(), {})
+
+    async def receive() -> Message:
+        if not leaves:
+            await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        if leaves:
+            await asyncio.sleep(60)
+
+    asyncio.run(stream({"type": "http", "asgi": {"spec_version": "2.0"}}, receive, send))
+
+    assert len(seats) == 0

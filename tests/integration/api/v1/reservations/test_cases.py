@@ -1,0 +1,130 @@
+"""Cases over HTTP: bounce, list, resolve; who may, and what is refused."""
+
+from typing import cast
+
+import pytest
+
+from api.use_cases.issue_codes import Terms
+from domain.ports import OutcomeUnknown
+from tests.support.clients.app_client import Answer, Site
+
+LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
+NOBODY = "00000000-0000-0000-0000-000000000001"
+
+
+def post(site: Site, reservation_id: str, what: str, body: dict[str, object], role: str = "support") -> Answer:
+    """One POST about a reservation."""
+    path = f"/api/v1/reservations/{reservation_id}/{what}"
+    return cast("Answer", site.client.post(path, json=body, headers=site.key(role)))
+
+
+def sent(site: Site, email: str = "li.wei@example.com", code: str | None = None) -> str:
+    """A sent reservation's id."""
+    reservation_id: str = site.redeem(code or site.issue(), email).json()["reservation_id"]
+    site.attempt(reservation_id)
+    return reservation_id
+
+
+def test_a_bounce_is_listed_and_resolved(site: Site) -> None:
+    """The report opens a case, the case is listed, the resolution gives the use back and ends it."""
+    support = site.key("support")
+    reservation_id = sent(site)
+    reported = post(site, reservation_id, "bounce", {"reason": "mailbox_unknown", "reply": "no such user"})
+    case = site.client.get("/api/v1/cases", headers=support).json()["cases"][0]
+
+    resolved = post(site, reservation_id, "resolve", {"as": "refunded", "note": "asked by phone"})
+
+    assert (reported.status_code, reported.json()["state"]) == (200, "sent")
+    assert (case["cause"], case["reservation_id"], case["closed_at"]) == ("bounced", reservation_id, None)
+    assert (resolved.status_code, resolved.json()["state"]) == (200, "refunded")
+    assert site.client.get("/api/v1/cases", headers=support).json() == {"cases": [], "next": None}
+    closed = site.client.get("/api/v1/cases?closed=true", headers=support).json()["cases"]
+    assert [case["closed_how"] for case in closed] == ["resolved_refunded"]
+
+
+def test_a_bounce_reported_twice_is_one_case(site: Site) -> None:
+    """Mail systems report twice."""
+    reservation_id = sent(site)
+
+    answers = [post(site, reservation_id, "bounce", {}).status_code for _ in range(2)]
+
+    assert answers == [200, 200]
+    assert site.count("cases") == 1
+
+
+def test_an_unknown_is_resolved_as_sent(common: Site) -> None:
+    """Staff may say so before the machines give up."""
+    reservation_id = common.redeem(common.issue()).json()["reservation_id"]
+    common.attempt(reservation_id, LOST)
+
+    answer = post(common, reservation_id, "resolve", {"as": "sent", "note": "the person has it"})
+
+    assert (answer.status_code, answer.json()["state"]) == (200, "sent")
+
+
+def test_what_may_not_be_resolved_says_why(common: Site) -> None:
+    """409 with words for the reason, in the caller's language."""
+    answer = post(common, sent(common), "resolve", {"as": "sent", "note": "?"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "RESERVATION_NOT_RESOLVABLE")
+    assert "待定事项" in answer.json()["detail"]
+
+
+def test_what_was_never_sent_cannot_bounce(common: Site) -> None:
+    """409: the report names a delivery that never was."""
+    reservation_id = common.redeem(common.issue()).json()["reservation_id"]
+
+    assert post(common, reservation_id, "bounce", {}).json()["code"] == "NOTHING_SENT"
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("resolve", {"as": "lost", "note": "x"}),
+        ("resolve", {"as": "sent", "note": ""}),
+        ("resolve", {"note": "x"}),
+        ("bounce", {"delivery": 0}),
+        ("bounce", {"reason": "?"}),
+        ("bounce", {"occurred_at": "2026-11-24T12:00:00"}),
+    ],
+)
+def test_malformed_bodies_are_422(common: Site, what: str, body: dict[str, object]) -> None:
+    """Never 500, and nothing is written."""
+    before = common.count("cases")
+
+    assert post(common, sent(common), what, body).status_code == 422
+    assert common.count("cases") == before
+
+
+@pytest.mark.parametrize(
+    ("role", "method", "path", "status"),
+    [
+        ("viewer", "GET", "/api/v1/cases", 403),
+        ("support", "GET", "/api/v1/cases", 200),
+        ("support", "GET", "/api/v1/cases?cursor=x", 422),
+        ("viewer", "POST", f"/api/v1/reservations/{NOBODY}/resolve", 403),
+        ("support", "POST", f"/api/v1/reservations/{NOBODY}/resolve", 404),
+        ("viewer", "POST", f"/api/v1/reservations/{NOBODY}/bounce", 403),
+        ("support", "POST", f"/api/v1/reservations/{NOBODY}/bounce", 404),
+    ],
+)
+def test_cases_are_for_support(common: Site, role: str, method: str, path: str, status: int) -> None:
+    """A viewer neither sees nor decides them."""
+    body = {"as": "sent", "note": "x"} if path.endswith("/resolve") else {}
+
+    assert common.client.request(method, path, json=body, headers=common.key(role)).status_code == status
+
+
+def test_cases_come_in_pages(site: Site) -> None:
+    """Oldest first, each once."""
+    code = site.issue(Terms(max_uses=5, bound=False))
+    opened = [sent(site, f"p{number}@example.com", code) for number in range(3)]
+    for reservation_id in opened:
+        post(site, reservation_id, "bounce", {})
+    headers = site.key("support")
+
+    first = site.client.get("/api/v1/cases?limit=2", headers=headers).json()
+    second = site.client.get(f"/api/v1/cases?limit=2&cursor={first['next']}", headers=headers).json()
+
+    assert [case["reservation_id"] for case in first["cases"] + second["cases"]] == opened
+    assert second["next"] is None

@@ -1,0 +1,171 @@
+"""What staff decide over HTTP, and the one thing that a person may correct themselves."""
+
+from collections.abc import Iterator
+from typing import cast
+from uuid import UUID
+
+import pytest
+
+from api.use_cases.issue_codes import Terms
+from domain.ports import OutcomeUnknown
+from domain.values.link_token import DeliveryRef, link_token
+from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.in_process_app import shared_site
+from tests.support.clients.staff_browser import code_id_of
+
+PUBLIC = "/api/v1/public/redemptions"
+
+
+@pytest.fixture(scope="module")
+def site(postgres_url: str) -> Iterator[Site]:
+    """One application for the module; each test has codes of its own."""
+    with shared_site(postgres_url) as started:
+        yield started
+
+
+def test_a_person_corrects_a_mistyped_address(site: Site) -> None:
+    """202 with the new reservation, 200 with the same one if asked again; no further use is taken."""
+    code = site.issue()
+    wrong = site.redeem(code, "ly.wei@example.com").json()["reservation_id"]
+
+    first = site.correct(wrong, email="li.wei@example.com", code=code)
+    again = site.correct(wrong, email="li.wei@example.com", code=code)
+
+    assert (first.status_code, first.json()["state"], again.status_code) == (202, "reserved", 200)
+    assert first.json()["reservation_id"] == again.json()["reservation_id"] != wrong
+    old = site.client.get(f"{PUBLIC}/{wrong}").json()
+    assert (old["state"], old["detail_code"]) == ("refunded", "corrected")
+    one = site.client.get(f"/api/v1/codes/{code_id_of(site, code)}", headers=site.key("viewer")).json()
+    assert (one["used_count"], one["reserved"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("email", "code", "status", "problem"),
+    [
+        ("nonsense", None, 422, "EMAIL_INVALID"),
+        ("li.wei@example.com", "", 422, "CODE_MALFORMED"),
+        ("li.wei@example.com", "WRONG-CODE", 400, "CODE_INVALID"),
+        ("ly.wei@example.com", None, 400, "RECIPIENT_NOT_CORRECTABLE"),
+    ],
+)
+def test_a_correction_may_be_refused(site: Site, email: str, code: str | None, status: int, problem: str) -> None:
+    """Malformed, the wrong code, or not to be moved; in both languages in words."""
+    right = site.issue()
+    wrong = site.redeem(right, "ly.wei@example.com").json()["reservation_id"]
+
+    answer = site.correct(wrong, email=email, code=right if code is None else code)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, problem)
+
+
+def test_staff_correct_what_a_person_may_not(site: Site) -> None:
+    """After an attempt in doubt only staff do, which resolves it."""
+    code = site.issue()
+    wrong = site.redeem(code, "ly.wei@example.com").json()["reservation_id"]
+    site.attempt(wrong, OutcomeUnknown(server="mx:25", cause="timeout"))
+
+    refused = site.correct(wrong, email="li.wei@example.com", code=code)
+    path = f"/api/v1/reservations/{wrong}/correct-recipient"
+    done = site.client.post(path, json={"email": "li.wei@example.com"}, headers=site.key("support"))
+
+    assert refused.json()["detail"] == "不清楚邀请是否已送达原邮箱。如需更正，请联系工作人员"
+    assert (done.status_code, done.json()["state"]) == (200, "reserved")
+
+
+def test_pause_resume_and_revoke(site: Site) -> None:
+    """Each answers with the code; people are told why, in the order of precedence."""
+    code, support = site.issue(Terms(max_uses=2, bound=False)), site.key("support")
+    path = f"/api/v1/codes/{code_id_of(site, code)}"
+    site.redeem(code, "a@example.com")
+
+    states = []
+    for act in ("pause", "resume", "pause", "revoke"):
+        states.append(site.client.post(f"{path}/{act}", json={"note": "why"}, headers=support).json()["state"])
+        states.append(site.redeem(code, "b@example.com").json().get("code"))
+
+    assert states == ["paused", "CODE_PAUSED", "active", None, "paused", None, "revoked", "CODE_REVOKED"]
+    again = site.client.post(f"{path}/revoke", headers=support)
+    assert (again.status_code, again.json()["reserved"]) == (200, 0)
+    assert site.client.post(f"{path}/resume", headers=support).json()["code"] == "CODE_REVOKED"
+
+
+def test_terms_change_by_what_is_named(site: Site) -> None:
+    """null takes a term away, an absent one stays, and the limit leaves room for what is taken."""
+    code, support = site.issue(Terms(max_uses=3, bound=False, validity_days=30)), site.key("support")
+    path = f"/api/v1/codes/{code_id_of(site, code)}"
+    site.redeem(code, "a@example.com")
+    site.redeem(code, "b@example.com")
+
+    changed = site.client.patch(path, json={"max_uses": None, "note": "sold more"}, headers=support).json()
+    low = site.client.patch(path, json={"max_uses": 1}, headers=support)
+
+    assert (changed["max_uses"], changed["validity_days"]) == (None, 30)
+    assert (low.status_code, low.json()["code"]) == (409, "LIMIT_TOO_LOW")
+    assert "2" in low.json()["detail"]
+    assert site.client.patch(path, json={"max_uses": -1}, headers=support).status_code == 422
+
+
+def test_cancel_resend_notes_and_refund_with_access(site: Site) -> None:
+    """Each is one event of its own; what can't be done is 409 and says why."""
+    code, support = site.issue(Terms(max_uses=3, bound=False)), site.key("support")
+    held = site.redeem(code, "a@example.com").json()["reservation_id"]
+    sent = site.redeem(code, "b@example.com").json()["reservation_id"]
+    site.attempt(sent)
+
+    def act(item: str, what: str, **body: object) -> Answer:
+        return cast("Answer", site.client.post(f"/api/v1/reservations/{item}/{what}", json=body, headers=support))
+
+    assert act(held, "resend").json()["detail"] == "邀请尚未发送，谈不上再发一次"
+    assert act(sent, "resend").json()["state"] == "sent"
+    assert act(sent, "resend").status_code == 409
+    assert act(held, "notes", note="they called").status_code == 200
+    assert act(held, "cancel").json()["detail_code"] == "cancelled"
+    assert act(sent, "cancel").status_code == 409
+    assert act(sent, "refund", note="asked for", revoke_access=True).json()["state"] == "refunded"
+    path = f"/api/v1/codes/{code_id_of(site, code)}"
+    assert site.client.post(f"{path}/notes", json={"note": "sold twice"}, headers=support).status_code == 200
+    kinds = [event["type"] for event in site.client.get(f"{path}/history", headers=support).json()["events"]]
+    expected = ["ResendRequested", "NoteAdded", "UseRefunded", "UseRefunded", "AccessRevoked", "CodeNoted"]
+    assert kinds[-6:] == expected
+
+
+def test_refund_of_an_accepted_use_asks_about_the_access(site: Site) -> None:
+    """422 with what to send, for people and machines alike; then it is done as chosen."""
+    support = site.key("support")
+    item = site.redeem(site.issue(Terms(max_uses=1)), "a@example.com").json()["reservation_id"]
+    site.attempt(item)
+    secret = site.services.settings.secret_key.get_secret_value().encode()
+    site.client.post(f"/a/{link_token(secret, DeliveryRef(UUID(item), 1))}")
+
+    def refund(**body: object) -> Answer:
+        path = f"/api/v1/reservations/{item}/refund"
+        return cast("Answer", site.client.post(path, json={"note": "friend", **body}, headers=support))
+
+    refused, unclear = refund(), refund(revoke_access="perhaps")
+    done = refund(revoke_access=False)
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "ACCESS_CHOICE_REQUIRED")
+    assert "revoke_access" in refused.json()["detail"]
+    assert (unclear.status_code, done.status_code, done.json()["state"]) == (422, 200, "refunded")
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "status"),
+    [
+        ("viewer", "/api/v1/codes/{id}/pause", 403),
+        ("viewer", "/api/v1/codes/{id}/revoke", 403),
+        ("viewer", "/api/v1/reservations/{id}/cancel", 403),
+        ("viewer", "/api/v1/reservations/{id}/resend", 403),
+        ("support", "/api/v1/codes/{id}/pause", 404),
+        ("support", "/api/v1/codes/{id}/revoke", 404),
+        ("support", "/api/v1/codes/{id}/notes", 404),
+        ("support", "/api/v1/reservations/{id}/cancel", 404),
+        ("support", "/api/v1/reservations/{id}/resend", 404),
+        ("support", "/api/v1/reservations/{id}/notes", 404),
+    ],
+)
+def test_who_may_decide_and_about_what(site: Site, role: str, path: str, status: int) -> None:
+    """A viewer may not; what does not exist is not found."""
+    address = path.format(id="00000000-0000-0000-0000-000000000001")
+
+    assert site.client.post(address, json={"note": "x"}, headers=site.key(role)).status_code == status

@@ -1,0 +1,97 @@
+"""A group's settings reach its people: the letter's words, and where an accepted invitation leads."""
+
+from typing import cast
+from uuid import UUID
+
+from api.use_cases.issue_codes import Terms
+from domain.values.link_token import DeliveryRef, link_token
+from projections.repositories.groups import DEFAULT_TEXTS, Group, Groups, InvitationTexts
+from tests.support.clients.app_client import Answer, Site
+
+TARGET = "https://team.example.com/welcome?from=ledger"
+ADDRESS = "li.wei@example.com"
+PAGE = {"accept": "text/html", "accept-language": "en"}
+
+
+def follow(site: Site, reservation_id: str) -> Answer:
+    """Press the button behind the link of an invitation, without going on to where it leads."""
+    secret = site.services.settings.secret_key.get_secret_value().encode()
+    token = link_token(secret, DeliveryRef(UUID(reservation_id), 1))
+    return cast("Answer", site.client.post(f"/a/{token}", headers=PAGE, follow_redirects=False))
+
+
+def test_an_accepted_invitation_goes_on_to_the_groups_place(site: Site) -> None:
+    """And tells that place nothing of the link; a group without one has a page that says it."""
+    Groups(site.services.storage).save(Group(name="blue", accept_target=TARGET), site.services.now())
+    ids = [
+        site.redeem(site.issue(Terms(max_uses=1, group=group))).json()["reservation_id"] for group in ("blue", "green")
+    ]
+    for reservation_id in ids:
+        site.attempt(reservation_id)
+
+    blue, again, green = follow(site, ids[0]), follow(site, ids[0]), follow(site, ids[1])
+
+    assert (303, TARGET) == (blue.status_code, blue.headers["location"])
+    assert "no-referrer" == blue.headers["referrer-policy"]
+    assert TARGET == again.headers["location"]
+    assert 200 == green.status_code
+    assert "green" in green.text
+    assert site.services.reader.reservation(UUID(ids[0])) is not None
+
+
+def test_only_a_link_of_ours_leads_anywhere(site: Site) -> None:
+    """What is in the address of the request is never gone to."""
+    Groups(site.services.storage).save(Group(name="blue", accept_target=TARGET), site.services.now())
+
+    answer = site.client.post("/a/nonsense?next=https://evil.example.com", headers=PAGE, follow_redirects=False)
+
+    assert 404 == answer.status_code
+    assert "location" not in answer.headers
+
+
+def test_words_are_those_of_the_group_and_language(site: Site) -> None:
+    """A group without settings has none."""
+    groups = Groups(site.services.storage)
+    groups.save(Group(name="blue", en=InvitationTexts("Come", "Welcome")), site.services.now())
+
+    assert ("Come", "Welcome") == groups.words("blue", "en")
+    assert DEFAULT_TEXTS == groups.words("blue", "zh")
+    assert DEFAULT_TEXTS == groups.words("green", "en")
+
+
+def test_groups_are_listed_once_by_name(site: Site) -> None:
+    """Those that only codes name, and those that only have settings."""
+    groups = Groups(site.services.storage)
+    groups.save(Group(name="blue"), site.services.now())
+    for group in ("green", "green", "amber", "blue"):
+        site.issue(Terms(max_uses=1, group=group))
+
+    assert ["amber", "blue", "green"] == [line.name for line in groups.page("", 10)]
+    assert ["blue", "green"] == [line.name for line in groups.page("amber", 10)]
+    assert ["amber", "blue"] == [line.name for line in groups.page("", 2)]
+
+
+def test_the_status_page_tells_where_the_letter_goes(site: Site) -> None:
+    """Masked, with the group and the deadline; the reservation's owner knows their own address by that."""
+    reservation_id = site.redeem(site.issue(Terms(max_uses=1, group="blue"))).json()["reservation_id"]
+
+    page = site.client.get(f"/r/{reservation_id}", headers=PAGE).text
+
+    assert "l***@example.com" in page
+    assert "li.wei" not in page
+    assert "blue" in page
+    assert page.count("<time") == 2
+
+
+def test_no_group_is_named_like_an_address(site: Site) -> None:
+    """It would stand in events for ever, and every check of the log would find it."""
+    key = site.key("admin")
+    (issued,) = site.client.post("/api/v1/codes", json={"max_uses": 1}, headers=key).json()
+
+    answers = [
+        site.client.post("/api/v1/codes", json={"max_uses": 1, "group": ADDRESS}, headers=key),
+        site.client.patch(f"/api/v1/codes/{issued['id']}", json={"group": ADDRESS}, headers=key),
+    ]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(422, "MALFORMED")] * 2
+    assert [ADDRESS in answer.text for answer in answers] == [False, False]

@@ -1,0 +1,184 @@
+"""Reports of a group's own system: taken once; what is forged, stale, repeated or foreign is refused and recorded."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+from standardwebhooks import Webhook
+
+from api.use_cases.issue_codes import Terms
+from projections.repositories.group_channels import Channels
+from projections.repositories.webhook_secrets import HookSecrets
+from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.in_process_app import shared_site
+
+
+@pytest.fixture(scope="module")
+def site(postgres_url: str) -> Iterator[Site]:
+    """One for this file."""
+    with shared_site(postgres_url) as found:
+        yield found
+
+
+class System:
+    """The operator's own system of a group of its own."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.group = f"group-{uuid4()}"
+        services = site.services
+        self.channel_id, secret = Channels(services.storage).turn_on(
+            self.group, "https://team.example.com/", uuid4(), uuid4(), services.now()
+        )
+        assert secret is not None
+        self.secret = secret
+
+    def sent(self, group: str | None = None) -> str:
+        """An invitation of the group that was sent; the id of its reservation."""
+        answer = self.site.redeem(self.site.issue(Terms(max_uses=1, group=group or self.group)))
+        reservation_id = str(answer.json()["reservation_id"])
+        self.site.attempt(reservation_id)
+        return reservation_id
+
+    def report(
+        self,
+        kind: str,
+        reservation_id: str,
+        *,
+        message_id: str | None = None,
+        at: datetime | None = None,
+        secret: str | None = None,
+        change: bytes = b"",
+        **data: Any,
+    ) -> Answer:
+        """Sign a report as the standard's own package does, and send it."""
+        body = orjson.dumps({"type": kind, "data": {"reservation_id": reservation_id, **data}})
+        at, message_id = at or self.site.services.now(), message_id or f"r_{uuid4().hex}"
+        headers = {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": Webhook(secret or self.secret).sign(message_id, at, body.decode()),
+        }
+        path = f"/api/v1/channels/{self.channel_id}/callbacks"
+        return cast("Answer", self.site.client.post(path, content=body + change, headers=headers))
+
+    def refused(self) -> dict[str, int]:
+        """What is on record, by reason."""
+        since = self.site.services.now() - timedelta(days=1)
+        return {one.reason: one.tries for one in Channels(self.site.services.storage).refused(self.channel_id, since)}
+
+    def history(self, reservation_id: str) -> list[Any]:
+        """Names of the reservation's events, the newest last."""
+        found = self.site.services.reader.reservation_events([UUID(reservation_id)])
+        return [event for _, event in found[UUID(reservation_id)].events]
+
+
+@pytest.fixture
+def system(site: Site) -> System:
+    """A group of this test's own."""
+    return System(site)
+
+
+def test_an_acceptance_is_recorded_once(system: System) -> None:
+    """By whom and by what way; the same report signed anew is taken again and changes nothing."""
+    item = system.sent()
+    happened = system.site.services.now()
+    first = system.report("invite.accepted", item, message_id="r1", occurred_at=happened.isoformat())
+    later = system.site.services.now() + timedelta(seconds=2)
+    again = system.report("invite.accepted", item, message_id="r1", at=later, occurred_at=happened.isoformat())
+
+    assert (first.status_code, first.json()["changed"]) == (200, True)
+    assert (again.status_code, again.json()["changed"]) == (200, False)
+    event = system.history(item)[-1]
+    assert (event.via, event.actor, event.actor_id) == ("callback", "channel", str(system.channel_id))
+    assert event.occurred_at == happened
+
+
+def test_a_bounce_opens_a_case_and_keeps_its_words_sealed(system: System) -> None:
+    """A person decides whether the use comes back."""
+    item = system.sent()
+    answer = system.report("invite.bounced", item, reason="mailbox_unknown", reply="no li.wei@example.com here")
+    bounced, case = system.history(item)[-2:]
+
+    assert answer.status_code == 200
+    assert (bounced.reason, case.cause) == ("mailbox_unknown", "bounced")
+    assert system.site.services.reader.private_text(bounced.text_id) == "no li.wei@example.com here"
+
+
+def test_a_removal_is_recorded(system: System) -> None:
+    """It gives nothing back."""
+    item = system.sent()
+
+    assert system.report("invite.removed", item).json() == {"reservation_id": item, "state": "sent", "changed": True}
+    assert type(system.history(item)[-1]).__name__ == "AccessRevoked"
+
+
+def test_the_secret_before_the_newest_still_signs(system: System) -> None:
+    """While it is being replaced."""
+    services = system.site.services
+    HookSecrets(services.storage).renew(system.channel_id, uuid4(), services.now())
+
+    assert system.report("invite.accepted", system.sent()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "code", "reason"),
+    [
+        ({"secret": "whsec_" + "A" * 43 + "="}, 401, "SIGNATURE_INVALID", "forged"),
+        ({"change": b" "}, 401, "SIGNATURE_INVALID", "forged"),
+        ({"message_id": "a.b"}, 422, "MALFORMED", "malformed"),
+        ({"delivery": 0}, 422, "MALFORMED", "malformed"),
+        ({"reason": "because"}, 422, "MALFORMED", "malformed"),
+    ],
+)
+def test_what_is_not_the_systems_own_changes_nothing(
+    system: System, how: dict[str, Any], status: int, code: str, reason: str
+) -> None:
+    """It is refused and on record."""
+    item = system.sent()
+    answer = system.report("invite.removed", item, **how)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    named = [fault["where"] for fault in answer.json().get("errors", [])]
+    assert named == [f"body.data.{part}" for part in how.keys() & {"delivery", "reason"}]
+    assert system.refused() == {reason: 1}
+    assert type(system.history(item)[-1]).__name__ == "InviteSent"
+
+
+def test_a_replay_is_refused_while_it_is_new_and_when_it_is_old(system: System) -> None:
+    """By its id for as long as its time would pass, by its time for ever after."""
+    item, now = system.sent(), system.site.services.now()
+    statuses = [system.report("invite.accepted", item, message_id="r1", at=now).status_code for _ in range(3)]
+    other = system.report("invite.removed", item, message_id="r1", at=now + timedelta(seconds=3))
+    old = system.report("invite.removed", item, message_id="r0", at=now - timedelta(seconds=302))
+
+    assert statuses == [200, 409, 409]
+    assert (other.status_code, other.json()["code"]) == (409, "CALLBACK_REPEATED")
+    assert (old.status_code, old.json()["code"]) == (400, "CALLBACK_STALE")
+    assert system.refused() == {"replayed": 3, "stale": 1}
+
+
+def test_a_channel_speaks_of_its_own_group_alone(system: System) -> None:
+    """Of another group's invitation it hears what it hears of none at all."""
+    foreign = system.report("invite.accepted", system.sent(group="somebody else's"))
+    unknown = system.report("invite.accepted", str(uuid4()))
+
+    assert [foreign.json()["code"], unknown.json()["code"]] == ["NOT_FOUND", "NOT_FOUND"]
+    assert system.refused() == {"foreign": 2}
+
+
+def test_what_the_rules_forbid_is_on_record_too(system: System) -> None:
+    """Nothing was sent yet."""
+    answer = system.site.redeem(system.site.issue(Terms(max_uses=1, group=system.group)))
+    refused = system.report("invite.removed", answer.json()["reservation_id"])
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "NOTHING_SENT")
+    assert system.refused() == {"refused": 1}
+
+
+def test_a_channel_that_is_none_is_not_found(system: System) -> None:
+    """Whatever is sent there."""
+    assert system.site.client.post(f"/api/v1/channels/{uuid4()}/callbacks", content=b"{}").status_code == 404

@@ -1,0 +1,178 @@
+"""Webhook endpoints over HTTP: made, changed, tested, told once more; secrets are shown once, targets looked at."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+from standardwebhooks import Webhook
+
+from domain.events import EVENT_TYPES
+from projections.repositories.webhook_deliveries import Deliveries, Note, Tried
+from projections.repositories.webhook_secrets import HookSecrets
+from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.in_process_app import shared_site
+from tests.support.servers.webhook_receiver import HookServer, Reply
+
+PATH = "/api/v1/webhooks"
+URL = "https://bi.example.com/ledger"
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture(scope="module")
+def site(postgres_url: str) -> Iterator[Site]:
+    """One for this file, which may send to this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
+        with shared_site(postgres_url) as found:
+            yield found
+
+
+@pytest.fixture
+def ask(site: Site) -> Ask:
+    """A request by an admin's key."""
+    headers = site.key("admin")
+
+    def request(method: str, path: str = "", **body: Any) -> Answer:
+        sent: dict[str, Any] = (
+            {"json": body} if method in {"POST", "PATCH"} and body else {"params": body} if body else {}
+        )
+        return cast("Answer", site.client.request(method, PATH + path, headers=headers, **sent))
+
+    return request
+
+
+def test_an_endpoint_is_made_and_its_secret_shown_once(site: Site, ask: Ask) -> None:
+    """From now on, for all events, one at a time, unless it is said otherwise."""
+    site.issue()
+    made = ask("POST", url=f" {URL} ").json()
+    found = ask("GET", f"/{made['id']}").json()
+
+    assert made["secret"].startswith("whsec_")
+    assert found == {**made, "secret": None}
+    assert (found["url"], found["event_types"], found["concurrency"]) == (URL, [], 1)
+    assert (found["state"], found["behind"], found["pending"]) == ("enabled", 0, 0)
+    wanted = ask("POST", url=URL, event_types=["UseRefunded", "InviteSent"], concurrency=4, from_position=0).json()
+    assert (wanted["event_types"], wanted["position"]) == (["InviteSent", "UseRefunded"], 0)
+    assert wanted["behind"] > 0
+    listed = [one["id"] for one in ask("GET").json()["webhooks"]]
+    assert listed.index(made["id"]) < listed.index(wanted["id"])
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"url": "ftp://bi.example.com/"}, "TARGET_REFUSED"),
+        ({"url": "https://10.0.0.1/"}, "TARGET_REFUSED"),
+        ({"url": "https://[::1]/"}, "TARGET_REFUSED"),
+        ({"url": ""}, "MALFORMED"),
+        ({"url": URL, "event_types": ["InviteSent", "Nonsense"]}, "MALFORMED"),
+        ({"url": URL, "concurrency": 9}, "MALFORMED"),
+        ({"url": URL, "from_position": -1}, "MALFORMED"),
+    ],
+)
+def test_what_makes_no_endpoint_is_refused(ask: Ask, body: dict[str, Any], code: str) -> None:
+    """Also as a change of one."""
+    made = ask("POST", url=URL).json()
+    answers = [ask("POST", **body)]
+    if "from_position" not in body:
+        answers.append(ask("PATCH", f"/{made['id']}", **body))
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(422, code)] * len(answers)
+
+
+def test_a_position_beyond_the_log_is_its_end(ask: Ask) -> None:
+    """It can't be behind by less than nothing."""
+    assert ask("POST", url=URL, from_position=2**52).json()["behind"] == 0
+
+
+def test_changing_disabling_and_removing(ask: Ask) -> None:
+    """What is not named stays; a disabled one says why; a removed one is none."""
+    made = ask("POST", url=URL, event_types=["InviteSent"]).json()
+    path = f"/{made['id']}"
+    changed = ask("PATCH", path, event_types=[], concurrency=2, state="disabled").json()
+
+    assert (changed["url"], changed["event_types"], changed["concurrency"]) == (URL, [], 2)
+    assert (changed["state"], changed["reason"]) == ("disabled", "by_staff")
+    enabled = ask("PATCH", path, state="enabled").json()
+    assert (enabled["state"], enabled["reason"]) == ("enabled", None)
+    assert ask("DELETE", path).status_code == 204
+    for answer in (
+        ask("DELETE", path),
+        ask("GET", path),
+        ask("PATCH", path, concurrency=1),
+        ask("POST", f"{path}/test"),
+    ):
+        assert answer.status_code == 404
+    assert made["id"] not in {one["id"] for one in ask("GET").json()["webhooks"]}
+
+
+def test_a_secret_is_replaced_without_a_gap(site: Site, ask: Ask) -> None:
+    """Both sign for a day."""
+    made = ask("POST", url=URL).json()
+    renewed = ask("POST", f"/{made['id']}/rotate-secret").json()
+
+    assert len(renewed["secrets"]) == 2
+    valid = HookSecrets(site.services.storage).valid(UUID(made["id"]), site.services.now())
+    assert valid == (renewed["secret"], made["secret"])
+
+
+def test_a_test_is_sent_at_once_and_is_in_the_log(ask: Ask) -> None:
+    """It says what came of it, and nothing is tried again."""
+    with HookServer() as server:
+        made = ask("POST", url=server.url).json()
+        server.then(Reply(204), Reply(500))
+        first, second = (ask("POST", f"/{made['id']}/test").json() for _ in range(2))
+        body = Webhook(made["secret"]).verify(server.received[0].body, server.received[0].headers)
+
+    assert (first["taken"], first["status"], second["taken"], second["outcome"]) == (True, 204, False, "server_error")
+    assert body["type"] == "webhook.test"
+    log = ask("GET", f"/{made['id']}/deliveries").json()["deliveries"]
+    assert [(one["event_type"], one["state"], one["position"]) for one in log] == [
+        ("webhook.test", "failed", None),
+        ("webhook.test", "delivered", None),
+    ]
+    assert ask("POST", f"/{made['id']}/deliveries/{log[0]['id']}/redeliver").status_code == 404
+    assert len(ask("GET", f"/{made['id']}/deliveries", state="failed").json()["deliveries"]) == 1
+
+
+def test_a_message_is_sent_once_more(site: Site, ask: Ask) -> None:
+    """One that was taken too; those that failed, all together; not while the endpoint is disabled."""
+    made = ask("POST", url=URL, event_types=["CodeIssued"]).json()
+    site.issue()
+    site.issue()
+    endpoint_id, runner = UUID(made["id"]), uuid4()
+    deliveries, now = Deliveries(site.services.storage), site.services.now()
+    while (taken := deliveries.take(runner, now, now + timedelta(seconds=60))) is not None:
+        deliveries.follow(taken, runner, now)
+        if taken.endpoint_id == endpoint_id:
+            break
+    due = deliveries.due(endpoint_id, site.services.now() + timedelta(seconds=1), 10)
+    for one, state in zip(due, ("delivered", "failed"), strict=True):
+        tried = Tried(one.delivery_id, cast("Any", state), None, now, "taken", 204, 3)
+        deliveries.record(endpoint_id, runner, [tried], lambda _: Note(0, None, None))
+    path = f"/{made['id']}"
+
+    assert ask("POST", f"{path}/deliveries/{due[0].delivery_id}/redeliver").json() == {"count": 1}
+    assert ask("POST", f"{path}/redeliver-failed").json() == {"count": 1}
+    assert ask("POST", f"{path}/redeliver-failed").json() == {"count": 0}
+    log = ask("GET", f"{path}/deliveries").json()["deliveries"]
+    assert {one["state"] for one in log} == {"pending"}
+    assert {one["event_type"] for one in log} == {"CodeIssued"}
+    ask("PATCH", path, state="disabled")
+    assert ask("POST", f"{path}/deliveries/{due[0].delivery_id}/redeliver").status_code == 404
+
+
+def test_endpoints_are_for_admins(site: Site) -> None:
+    """They are told of everything."""
+    assert site.client.get(PATH).status_code == 401
+    assert site.client.get(PATH, headers=site.key("support")).status_code == 403
+    assert site.client.post(PATH, json={"url": URL}, headers=site.key("support")).status_code == 403
+
+
+def test_every_event_can_be_asked_for(ask: Ask) -> None:
+    """By its bare name."""
+    names = [kind.__name__ for kind in EVENT_TYPES]
+
+    assert ask("POST", url=URL, event_types=names).json()["event_types"] == names

@@ -1,0 +1,187 @@
+"""The worked example of docs/webhooks.md, run: a person redeems, the example's team takes them, and it reports back."""
+
+import importlib.util
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from api.use_cases.issue_codes import Terms
+from domain.commands.context import CommandContext
+from domain.ports import Accepted, NotifiedOnly, Removal, TextDraft
+from projections.work_queue.due_access import DueAccessRows
+from tests.support.clients.app_client import Site
+from workers.channels.group_router import GroupRoutingChannel
+from workers.channels.null import NullChannel
+from workers.channels.registry import GroupChannels
+from workers.invitations.access_expiry import AccessExpirer
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.message_factory import MessageFactory
+
+EXAMPLE = Path(__file__).parents[5] / "docs" / "invite_system.py"
+
+
+@pytest.fixture
+def example() -> Any:  # noqa: ANN401 - a module outside of our packages
+    """The example's module."""
+    spec = importlib.util.spec_from_file_location("invite_system", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def team(site: Site, example: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:  # noqa: ANN401 - the example's class
+    """The example, served, with the group `design` turned over to it; its reports reach this very application."""
+
+    def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        return site.client.post(url, content=body, headers=headers).status_code
+
+    monkeypatch.setattr(example, "post", post)
+    team = example.Team("whsec_AAAA")
+    server = example.server(team, 0)
+    url = f"http://127.0.0.1:{server.server_address[1]}/ledger"
+    answer = site.client.put("/api/v1/channels", json={"group": "design", "url": url}, headers=site.key("admin"))
+    team.webhook = example.Webhook(answer.json()["secret"])
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield team
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def work(site: Site) -> Callable[[str], str]:
+    """What a worker does with a reservation; the outcome's word."""
+    storage = site.services.storage
+
+    def draft_text(text: str, reservation_id: UUID) -> TextDraft:
+        return storage.vault.text(text, uuid4(), reservation_id)
+
+    steps = DeliverySteps(
+        execute=storage.ledger.execute,
+        addresses=site.services.reader.addressees,
+        message_factory=MessageFactory(b"secret", "http://testserver", "ledger.example"),
+        draft_text=draft_text,
+        now=site.services.now,
+        new_id=uuid4,
+        worker="w1",
+        by_group={"design": "webhook"},
+    )
+    own = GroupChannels.over(site.services.settings, storage)
+    channel = GroupRoutingChannel(NullChannel(), own.of_group)
+    return lambda reservation_id: steps.process(UUID(reservation_id), channel, "t1")
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example listens on this machine."""
+    monkeypatch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
+    monkeypatch.setenv("LEDGER_PUBLIC_URL", "http://testserver")
+
+
+def test_the_example_does_what_the_page_says(here: None, site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
+    """Two seats are taken, a third person waits, a stranger is refused; acceptance and removal are in the history."""
+    assert here is None
+    people = ["li.wei@example.com", "wang@example.com", "zhao@example.com", "eve@elsewhere.example"]
+    codes = [site.issue(Terms(max_uses=1, group="design")) for _ in people]
+    ids = [str(site.redeem(code, email).json()["reservation_id"]) for code, email in zip(codes, people, strict=True)]
+
+    assert [work(item) for item in ids] == ["sent", "sent", "deferred", "failed"]
+    states = [site.client.get(f"/api/v1/public/redemptions/{item}").json()["state"] for item in ids]
+    assert states == ["sent", "sent", "waiting", "refunded"]
+    first = next(iter(team.invited))
+    assert [team.report(kind, first) for kind in ("invite.accepted", "invite.removed")] == [200, 200]
+    events = site.services.reader.reservation_events([UUID(ids[0])])[UUID(ids[0])].events
+    assert [type(event).__name__ for _, event in events][-2:] == ["InviteAccepted", "AccessRevoked"]
+
+
+def test_the_example_lets_go_whose_access_has_ended(site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
+    """The seat is free again; asked once more, it is still done."""
+    item = site.redeem(site.issue(Terms(max_uses=1, group="design"))).json()["reservation_id"]
+    work(item)
+    removal = Removal(
+        reservation_id=UUID(item),
+        cause="expired",
+        ended_at=site.services.now(),
+        recipient="li.wei@example.com",
+        group="design",
+        farewell=None,
+    )
+    channel = GroupRoutingChannel(
+        NullChannel(), GroupChannels.over(site.services.settings, site.services.storage).of_group
+    )
+
+    assert [type(channel.revoke(removal)) for _ in range(2)] == [Accepted] * 2
+    assert team.invited == {}
+    assert isinstance(channel.revoke(replace(removal, group="elsewhere")), NotifiedOnly)
+
+
+def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
+    site: Site,
+    team: Any,  # noqa: ANN401 - the example's class
+    work: Callable[[str], str],
+) -> None:
+    """One use, one invitation: the second one waits until the team was told that the first has ended."""
+    wrong = site.redeem(site.issue(Terms(max_uses=1, group="design")), "ly@example.com").json()["reservation_id"]
+    assert work(wrong) == "sent"
+    late = next(iter(team.invited.items()))
+    corrected = site.client.post(
+        f"/api/v1/reservations/{wrong}/correct-recipient",
+        json={"email": "li.wei@example.com", "note": "a typo"},
+        headers=site.key("support"),
+    )
+    right = corrected.json()["reservation_id"]
+    assert (work(right), [data["email"] for data in team.invited.values()]) == ("idle", ["ly@example.com"])
+
+    woken: list[UUID] = []
+    keeper = AccessExpirer(
+        rows=DueAccessRows(site.services.storage),
+        execute=site.services.storage.ledger.execute,
+        addresses=site.services.reader.addresses,
+        message_factory=MessageFactory(b"secret", "http://testserver", "ledger.example"),
+        channel=GroupRoutingChannel(
+            NullChannel(), GroupChannels.over(site.services.settings, site.services.storage).of_group
+        ),
+        by_group=lambda _: {"design": "webhook"},
+        context=lambda: CommandContext(now=site.services.now(), actor="sweep"),
+        new_id=uuid4,
+        draft_text=lambda text, item: site.services.storage.vault.text(text, uuid4(), item),
+        publish=woken.extend,
+    )
+    assert keeper.remove([UUID(wrong)], lambda: False) == {"removed": 1}
+
+    assert (woken, team.invited) == ([UUID(right)], {})
+    assert work(right) == "sent"
+    assert [data["email"] for data in team.invited.values()] == ["li.wei@example.com"]
+    assert team.invite(*late)[0] == 410
+
+
+def test_the_example_tells_people_what_the_ledger_has_to_say(site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
+    """Once, however often it is asked; and no mail goes out for it."""
+    code = site.issue(Terms(max_uses=1, group="design", validity_days=30))
+    item = site.redeem(code).json()["reservation_id"]
+    work(item)
+    found = site.services.reader.reservation(UUID(item))
+    assert found is not None
+    message_factory = MessageFactory(b"secret", "http://testserver", "ledger.example")
+    letter = message_factory.ends_soon(found, "li.wei@example.com", 7, site.services.now())
+    channel = GroupRoutingChannel(
+        NullChannel(), GroupChannels.over(site.services.settings, site.services.storage).of_group
+    )
+
+    outcomes = [channel.send(letter) for _ in range(2)]
+
+    assert [(type(outcome), outcome.server[:7]) for outcome in outcomes] == [(Accepted, "http://")] * 2
+    assert [(kind, email) for kind, email, _ in team.told] == [("access.ends_soon", "li.wei@example.com")]
+
+
+def test_the_example_takes_no_strangers_word(team: Any) -> None:  # noqa: ANN401 - the example's class
+    """What is not signed is refused."""
+    assert team.take({}, b"{}")[0] == 401

@@ -1,0 +1,113 @@
+"""`ledger keys export`, and the check-up that asks for it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from projections.storage.bootstrap import Storage, verify_key_rings
+from projections.vault.key_ring import KeyRing
+from projections.vault.vault import Vault
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.settings import settings_for
+
+
+def values(text: str) -> dict[str, str]:
+    """The variables of an exported file."""
+    return dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
+
+
+def key_copy(terminal: Terminal) -> str:
+    """What doctor says of it; `wrong` it never is."""
+    checks = terminal.ledger("doctor", "--json").json["checks"]
+    return str(next(check["status"] for check in checks if check["name"] == "key copy"))
+
+
+def test_doctor_reminds_until_the_keys_were_exported(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """The file has mode 600 and holds the rings that open this database; the audit has the act, not the keys."""
+    before = key_copy(terminal)
+    file = tmp_path / "keys.env"
+    ended = terminal.ledger("keys", "export", "--output", str(file))
+
+    found = values(file.read_text())
+    rings = KeyRing.parse(found["LEDGER_PEPPERS"]), KeyRing.parse(found["LEDGER_MASTER_KEYS"])
+    assert (0, 0o600) == (ended.status, file.stat().st_mode & 0o777)
+    verify_key_rings(bench.database_url, Vault(*rings))
+    assert "test" == found["LEDGER_SECRET_KEY"]
+    assert ["reminder", "ok"] == [before, key_copy(terminal)]
+    assert [("exported_keys",)] == bench.rows("SELECT act FROM audit")
+    assert "LEDGER_PEPPERS=" not in ended.out + ended.err
+
+
+def test_a_new_key_is_asked_for_again(bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy from before the new key does not open what is sealed with it."""
+    printed = terminal.ledger("keys", "export")
+    assert {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} == values(printed.out).keys()
+    old = settings_for(bench.database_url).master_keys.get_secret_value()
+    monkeypatch.setenv("LEDGER_MASTER_KEYS", f"2:{'B' * 43}=,{old}")
+    Storage.open(settings_for(bench.database_url)).close()
+
+    assert "reminder" == key_copy(terminal)
+    assert {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} == set(
+        terminal.ledger("keys", "export", "--json").json
+    )
+    assert "ok" == key_copy(terminal)
+
+
+def test_keys_come_out_of_the_folder_of_a_stopped_ledger(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As long as its secrets are there."""
+    rings = {name: os.environ[name] for name in ("LEDGER_SECRET_KEY", "LEDGER_PEPPERS", "LEDGER_MASTER_KEYS")}
+    for name in ("DATABASE_URL", *rings):
+        monkeypatch.delenv(name)
+    nothing = terminal.ledger("keys", "export")
+    (tmp_path / "secrets.env").write_text("".join(f"{name}={value}\n" for name, value in rings.items()))
+
+    ended = terminal.ledger("--data-dir", str(tmp_path), "keys", "export")
+
+    assert (3, 0) == (nothing.status, ended.status)
+    assert rings == values(ended.out)
+    assert "could not note it" in ended.err
+
+
+def test_keys_come_out_while_the_database_is_away(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They are wanted most then; that it could not be noted is said. Wrong keys are never passed off as right."""
+    good = terminal.ledger("keys", "export")
+    monkeypatch.setenv("LEDGER_PEPPERS", "1:" + "A" * 43 + "=")
+    wrong = terminal.ledger("keys", "export", "--output", str(tmp_path / "wrong"))
+    unproved = terminal.ledger("verify")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ledger@127.0.0.1:1/ledger")
+    away = terminal.ledger("keys", "export")
+
+    assert (0, 3, 3, 0) == (good.status, wrong.status, unproved.status, away.status)
+    assert "LEDGER_PEPPERS does not hold the keys" in unproved.err
+    assert "LEDGER_PEPPERS does not hold the keys" in wrong.err
+    assert not (tmp_path / "wrong").exists()
+    assert "LEDGER_PEPPERS=" in away.out
+    assert "doctor goes on reminding" in away.err
+    assert 2 == terminal.ledger("keys", "export", "--output", str(tmp_path / "no" / "file")).status
+
+
+def test_a_person_is_forgotten_and_keys_rotate_by_two_commands(
+    bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each says what it did, writes it down, and asked again finds nothing left to do."""
+    done(bench.redeem(bench.issue(), "li.wei@example.com"))
+    done(bench.redeem(bench.issue(), "wang.fang@example.com"))
+    forgot = [
+        terminal.ledger("forget", "Li.Wei@example.com", "--reason", "asked by letter", "--json").json for _ in "12"
+    ]
+    old = settings_for(bench.database_url).master_keys.get_secret_value()
+    monkeypatch.setenv("LEDGER_MASTER_KEYS", f"2:{'B' * 43}=,{old}")
+    rotated = [terminal.ledger("rotate-keys", "--json").json["rewritten"] for _ in "12"]
+
+    assert [(1, 1), (0, 0)] == [(len(told["forgotten"]), told["closed"]) for told in forgot]
+    assert [5, 0] == rotated  # two codes, one person, and why the other was to be forgotten, twice
+    assert [("forgot_person",), ("forgot_person",), ("rotated_keys",)] == bench.rows(
+        "SELECT act FROM audit ORDER BY at"
+    )
+    assert 2 == terminal.ledger("forget", "no address").status

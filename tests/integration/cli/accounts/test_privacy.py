@@ -1,0 +1,68 @@
+"""`ledger export person`: everything about one person and nobody else, given out with a reason, and written down."""
+
+import json
+from pathlib import Path
+from uuid import uuid4
+
+from domain.ports import Rejected
+from projections.repositories.audit_log import OPERATOR, Action
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench, done
+
+LI, WANG = "Li.Wei@example.com", "wang.fang@example.com"
+REFUSED = Rejected(
+    server="mx:25", reason="temporary", final=False, reply_code=451, reply="<li.wei@example.com> is busy"
+)
+
+
+def filled(bench: LedgerBench) -> tuple[str, str]:
+    """Two people on two codes: what one has, the other is refused."""
+    first, second = bench.issue(1, bound=False), bench.issue(1, bound=False)
+    theirs = done(bench.redeem(first, LI)).require_reservation().reservation_id
+    bench.attempt(theirs, REFUSED)
+    bench.redeem(second, WANG)
+    bench.redeem(second, LI)
+    bench.redeem(first, WANG)
+    now = bench.storage.recorder.clock.now()
+    Action(bench.storage, OPERATOR, now, uuid4).record("unmasked_email", theirs, "they called")
+    return first, second
+
+
+def test_all_of_one_person_and_nothing_of_another(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """Events with their sentences and texts, refused tries, and why staff looked; codes by their end only."""
+    first, second = filled(bench)
+    file = tmp_path / "person.json"
+
+    ended = terminal.ledger(
+        "export", "person", "li.wei@EXAMPLE.com", "--reason", "asked by letter", "--output", str(file)
+    )
+
+    text = file.read_text("utf-8")
+    found = json.loads(text)
+    (person,) = found["people"]
+    (reservation,) = person["reservations"]
+    assert (0, "", 0o600) == (ended.status, ended.out, file.stat().st_mode & 0o777)
+    assert LI == person["email_as_typed"]
+    assert ["UseReserved", "InviteAttempted", "InviteFailed"] == [event["type"] for event in reservation["events"]]
+    assert "<li.wei@example.com> is busy" == reservation["events"][-1]["text"]
+    assert [first[-4:], second[-4:]] == [reservation["code_ends"], found["refused_tries"][0]["code_ends"]]
+    assert [("unmasked_email", "they called")] == [(deed["act"], deed["reason"]) for deed in person["done_by_staff"]]
+    assert not [private for private in (first, second, WANG, "wang") if private in text]
+    assert [("exported_person", True)] == bench.rows(
+        "SELECT act, subject_id IS NOT NULL FROM audit WHERE act = 'exported_person'"
+    )
+    assert "asked by letter" not in text
+
+
+def test_who_is_not_known_or_forgotten_has_nothing(bench: LedgerBench, terminal: Terminal) -> None:
+    """That is said; also of somebody unknown it is written down that somebody asked."""
+    filled(bench)
+    stranger = terminal.ledger("export", "person", "nobody@example.com", "--json")
+    terminal.ledger("forget", LI)
+    forgotten = terminal.ledger("export", "person", LI)
+
+    assert [[], []] == [stranger.json["people"], forgotten.json["people"]]
+    assert [[], []] == [stranger.json["refused_tries"], forgotten.json["refused_tries"]]
+    assert "nobody with this address is known" in stranger.err
+    assert 2 == terminal.ledger("export", "person", "no address").status
+    assert [(2,)] == bench.rows("SELECT count(*) FROM audit WHERE act = 'exported_person' AND subject_id IS NULL")

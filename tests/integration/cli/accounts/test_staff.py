@@ -1,0 +1,61 @@
+"""`ledger staff`: the first admin of a production ledger, and accounts without the pages."""
+
+from argon2 import PasswordHasher
+
+from domain.values.identifiers import EmailAddress
+from projections.repositories.staff_sessions import StaffSessionRepository
+from tests.support.clients.terminal import Ended, Terminal
+from tests.support.ledger.ledger_bench import LedgerBench
+
+ADMIN = "Admin@Example.com"
+
+
+def opens(bench: LedgerBench, email: str, password: str) -> bool:
+    """Whether a sign-in would be taken; argon2 raises otherwise."""
+    account = StaffSessionRepository(bench.storage).account(EmailAddress.parse(email))
+    return account is not None and PasswordHasher().verify(account.password_hash, password)
+
+
+def test_the_first_admin_is_made_and_gets_a_new_password(bench: LedgerBench, terminal: Terminal) -> None:
+    """Each password is all that stdout has, opens, and is written to the audit as an act of the operator."""
+    first = terminal.ledger("staff", "add", ADMIN, "--role", "admin")
+    assert opens(bench, "admin@example.com", first.out.strip())
+    again = terminal.ledger("staff", "password", ADMIN)
+    assert opens(bench, "admin@example.com", again.out.strip())
+
+    assert (0, 0) == (first.status, again.status)
+    assert [("added_staff", None), ("reset_password", None)] == bench.rows("SELECT act, staff_id FROM audit")
+    assert [("Admin@Example.com", "admin")] == [
+        (line["email"], line["role"]) for line in terminal.ledger("staff", "list", "--json").json
+    ]
+
+
+def test_roles_change_and_one_admin_stays(bench: LedgerBench, terminal: Terminal) -> None:
+    """The last admin neither leaves nor changes; with a second one both are possible."""
+    terminal.ledger("staff", "add", ADMIN, "--role", "admin")
+    kept = [terminal.ledger("staff", "remove", ADMIN), terminal.ledger("staff", "role", ADMIN, "viewer")]
+    terminal.ledger("staff", "add", "other@example.com", "--role", "viewer")
+    raised = terminal.ledger("staff", "role", "other@example.com", "admin", "--json")
+    gone = terminal.ledger("staff", "remove", ADMIN)
+
+    assert [4, 4] == [ended.status for ended in kept]
+    assert all("last admin" in ended.err for ended in kept)
+    assert "admin" == raised.json["role"]
+    assert 0 == gone.status
+    assert "Admin@" not in terminal.ledger("staff", "list").out
+    assert bench.rows("SELECT 1 FROM audit WHERE act = 'removed_staff'")
+
+
+def test_what_can_not_be_is_said(terminal: Terminal) -> None:
+    """Who is there is not added again, who is not there is not changed, and a word that is no role is none."""
+    terminal.ledger("staff", "add", ADMIN, "--role", "support")
+
+    assert (4, "already") == _short(terminal.ledger("staff", "add", ADMIN, "--role", "admin"), "already")
+    assert (4, "nobody") == _short(terminal.ledger("staff", "password", "no@example.com"), "nobody")
+    assert (2, "--role") == _short(terminal.ledger("staff", "add", "a@example.com", "--role", "king"), "--role")
+    assert (2, "email") == _short(terminal.ledger("staff", "add", "nobody", "--role", "admin"), "email")
+
+
+def _short(ended: Ended, word: str) -> tuple[int, str]:
+    """The status, and the word if it was said."""
+    return ended.status, word if word in ended.err else ended.err

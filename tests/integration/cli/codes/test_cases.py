@@ -1,0 +1,76 @@
+"""`ledger cases` and `ledger resolve`."""
+
+from uuid import UUID, uuid4
+
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.ports import OutcomeUnknown
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench, done
+
+LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
+
+
+def bounced(bench: LedgerBench) -> UUID:
+    """A sent reservation that came back."""
+    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
+    bench.attempt(reservation_id)
+    bench.run(
+        RecordBounce(
+            context=bench.context("key"),
+            reservation_id=reservation_id,
+            delivery=1,
+            reason="mailbox_full",
+            case_id=uuid4(),
+        )
+    )
+    return reservation_id
+
+
+def test_a_case_is_listed_and_resolved(bench: LedgerBench, terminal: Terminal) -> None:
+    """The table says what happened and what to type; resolved, it is listed among the closed ones only."""
+    reservation_id = bounced(bench)
+    listed = terminal.ledger("cases")
+
+    resolved = terminal.ledger("resolve", str(reservation_id), "--as", "refunded", "--note", "asked by phone")
+
+    assert (listed.status, resolved.status) == (0, 0)
+    assert str(reservation_id) in listed.out
+    assert "came back after it was counted" in listed.out
+    assert "ledger resolve" in listed.out
+    assert resolved.out == "refunded; used 0, reserved 0\n"
+    assert terminal.ledger("cases").out == "no case is open\n"
+    assert "the use is given back" in terminal.ledger("cases", "--closed").out
+
+
+def test_cases_as_json(bench: LedgerBench, terminal: Terminal) -> None:
+    """One document, a list."""
+    reservation_id = bounced(bench)
+
+    (case,) = terminal.ledger("cases", "--json").json
+
+    assert (case["cause"], case["reservation_id"], case["closed_at"]) == ("bounced", str(reservation_id), None)
+
+
+def test_resolve_as_json(bench: LedgerBench, terminal: Terminal) -> None:
+    """State and numbers; the note is in the vault."""
+    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
+    bench.attempt(reservation_id, LOST)
+
+    ended = terminal.ledger("resolve", str(reservation_id), "--as", "sent", "--note", "has it", "--json")
+
+    assert (ended.json["state"], ended.json["used_count"], ended.json["reserved"]) == ("sent", 1, 0)
+    (text_id,) = bench.rows("SELECT text_id FROM private_texts")[0]
+    assert bench.reader.private_text(text_id) == "has it"
+
+
+def test_what_may_not_be_resolved_is_refused_in_words(bench: LedgerBench, terminal: Terminal) -> None:
+    """Exit 4 and a sentence; nonsense is exit 2."""
+    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
+
+    refused = terminal.ledger("resolve", str(reservation_id), "--as", "sent", "--note", "?")
+
+    assert refused.status == 4
+    assert "no case to decide" in refused.err
+    assert refused.out == ""
+    assert terminal.ledger("resolve", "x", "--as", "sent", "--note", "?").status == 2
+    assert terminal.ledger("resolve", str(reservation_id), "--as", "lost", "--note", "?").status == 2

@@ -1,0 +1,238 @@
+"""Codes in from files: all or nothing, or all but the bad lines; named by line; and again after an import died."""
+
+import json
+import random
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from api.code_import import importer
+from api.use_cases.issue_codes import CodeOrder, issue_batch
+from domain.commands.context import CommandContext
+from domain.values.identifiers import generate_code
+from projections.read_models.pagination import BEGINNING
+from projections.storage.bootstrap import Storage
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench
+from tests.support.ledger.ledger_bench import done as done_of
+
+GOOD = """code,max_uses,used,open,expires_at,validity_days,group,note,rebinds_max
+OLD-1,5,2,no,2031-05-06T07:08:09Z,30,Design,bought in March,0
+old 2,unlimited,7,yes,,,,,usual
+OLD-3,,,,,,,,
+"""
+
+
+def written(folder: Path, text: str, name: str = "codes.csv") -> str:
+    """A file."""
+    path = folder / name
+    path.write_bytes(text.encode())
+    return str(path)
+
+
+def counts(bench: LedgerBench) -> tuple[int, int]:
+    """How many codes there are, and uses."""
+    with bench.storage.datastore.get_connection() as conn:
+        row = conn.execute("SELECT count(*) AS n, coalesce(sum(used), 0)::int AS used FROM code_balances").fetchone()
+    assert row is not None
+    return row["n"], row["used"]
+
+
+def test_codes_come_in_as_they_stand(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+    """Terms by line, else those of the command; uses so far become an opening balance, told in the history."""
+    usual = ("--max-uses", "3", "--group", "Other", "--rebinds", "4")
+    done = terminal.ledger("import-codes", written(tmp_path, GOOD), *usual, "--json")
+    first = terminal.ledger("history", "OLD1", "--json").json
+    third = terminal.ledger("history", "OLD-3", "--json").json
+
+    assert (done.status, done.json["imported"], done.json["applied"]) == (0, 3, True)
+    assert (first["max_uses"], first["used_count"], first["available"]) == (5, 2, 3)
+    assert [event["type"] for event in first["events"]] == ["CodeIssued", "OpeningBalanceImported", "CodeNoted"]
+    assert "csv" in first["events"][1]["sentence"]
+    assert (third["max_uses"], third["used_count"]) == (3, 0)
+    terms = [(row["group_name"], row["rebinds_max"]) for row in bench.reader.codes(BEGINNING, 10)]
+    assert sorted(terms, key=str) == [("Design", 0), ("Other", 4), ("Other", None)]
+    assert counts(bench) == (3, 9)
+
+
+BAD_LINES = {
+    "max_uses 'five' is neither a number from 1 nor the word unlimited": "A-1,five,",
+    "used 3 is above max_uses 2: raise max_uses to 3 at least": "A-2,2,3",
+    "code is empty": ",1,",
+    "code can't be one: 1 to 64 letters and digits": f"{'X' * 65},1,",
+    "used '-1' is not a whole number from 0 to 9007199254740992": "A-3,1,-1",
+    "it has 5 cells and line 1 names 4 columns": "A-4,1,0,9,9",
+    "code is the same as on line 2": "good-1,1,",
+    "rebinds_max 'often' is neither a whole number from 0 to 1000 nor the word usual": "A-6,1,,often",
+    "a quote is not closed on this line, or stands in the wrong place": '"A-5,1,',
+}
+
+
+def test_one_bad_line_imports_nothing_and_each_is_told(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+    """With its line and a sentence; the rejects file holds them all, for the owner only, safe for a spreadsheet."""
+    lines = ["code,max_uses,used,rebinds_max", "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1", "=1+1,1,x"]
+    file, rejects = written(tmp_path, "\n".join(lines)), tmp_path / "rejects.csv"
+
+    done = terminal.ledger("import-codes", file, "--rejects", str(rejects))
+
+    told = done.err.splitlines()
+    assert done.status == 4
+    assert counts(bench) == (0, 0)
+    assert told[: len(BAD_LINES)] == [f"{file}, line {line}: {why}" for line, why in enumerate(BAD_LINES, start=3)]
+    assert told[-1] == "nothing was imported: mend these lines, or add --skip-bad to import the others"
+    kept = rejects.read_text("utf-8").splitlines()
+    assert kept[0] == "code,max_uses,used,rebinds_max,line,why"
+    assert len(kept) == 1 + len(BAD_LINES) + 1
+    assert kept[-1].startswith("'=1+1,1,x,,13,")
+    assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
+
+
+def test_skipping_bad_lines_takes_the_others(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+    """Exit 1, since something was found; the mended rejects are imported as they are."""
+    lines = ["code,max_uses,used,rebinds_max", "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1"]
+    file, rejects = written(tmp_path, "\n".join(lines)), tmp_path / "rejects.csv"
+
+    done = terminal.ledger("import-codes", file, "--skip-bad", "--rejects", str(rejects), "--json")
+    kept = rejects.read_text("utf-8").splitlines()
+    mended = written(tmp_path, f"{kept[0]}\n{kept[1].replace('five', '5')}\n", "mended.csv")
+    again = terminal.ledger("import-codes", mended)
+
+    assert (done.status, done.json["imported"], done.json["rejected"]) == (1, 2, len(BAD_LINES))
+    assert (again.status, counts(bench)) == (0, (3, 1))
+
+
+def test_a_second_import_changes_nothing(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+    """What is there as the file says is left; with other terms or uses it is a bad line."""
+    file = written(tmp_path, GOOD)
+    terminal.ledger("import-codes", file)
+    again = terminal.ledger("import-codes", file, "--json")
+    other = terminal.ledger("import-codes", written(tmp_path, GOOD.replace("OLD-1,5,2", "OLD-1,5,3")))
+    moving = terminal.ledger("import-codes", written(tmp_path, GOOD.replace("March,0", "March,1")))
+
+    assert (again.status, again.json["imported"], again.json["already"]) == (0, 0, 3)
+    assert (other.status, moving.status) == (4, 4)
+    assert "line 2: the ledger has this code already, with other terms or uses" in other.err
+    assert counts(bench) == (3, 9)
+
+
+def test_an_import_that_died_goes_on(
+    terminal: Terminal, bench: LedgerBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was kept before it died is found there; no code comes twice, and no use."""
+    letters, calls = random.Random(7), []
+    lines = ["code,max_uses,used", *(f"{generate_code(letters)},2,{nth % 2}" for nth in range(2_200))]
+    file = written(tmp_path, "\n".join(lines))
+
+    def dying(storage: Storage, orders: Sequence[CodeOrder], context: CommandContext) -> None:
+        calls.append(len(orders))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        issue_batch(storage, orders, context)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importer, "issue_batch", dying)
+        died = terminal.ledger("import-codes", file)
+    between = counts(bench)
+    done = terminal.ledger("import-codes", file, "--json")
+
+    assert died.status == 130
+    assert 500 <= between[0] < 2_200
+    assert (done.json["already"], done.json["imported"]) == (between[0], 2_200 - between[0])
+    assert counts(bench) == (2_200, 1_100)
+
+
+def test_their_columns_are_named_by_ours(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+    """Also with semicolons and a byte order mark; an unknown column is refused in a sentence that says what to do."""
+    text = "\ufeffVoucher;Limit;Sold by\r\nAB-1;5;Ann\r\n"
+    file = written(tmp_path, text)
+
+    unknown = terminal.ledger("import-codes", file, "--map", "Voucher=code", "--map", "Limit=max_uses")
+    done = terminal.ledger(
+        "import-codes", file, "--map", "Voucher=code", "--map", "Limit=max_uses", "--map", "Sold by="
+    )
+
+    assert unknown.status == 4
+    assert "the column 'Sold by' is not known: name ours with --map sold by=COLUMN" in unknown.err
+    assert (done.status, counts(bench)) == (0, (1, 0))
+    missing = terminal.ledger("import-codes", written(tmp_path, "a,b\n1,2\n"), "--map", "a=max_uses", "--map", "b=")
+    assert "no column is named code: name theirs with --map COLUMN=code" in missing.err
+    assert terminal.ledger("import-codes", str(tmp_path / "nowhere.csv")).status == 2
+    assert terminal.ledger("import-codes", written(tmp_path, "")).status == 4
+
+
+def test_json_lines(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+    """Numbers, null for no limit, true and false; a line that is none spoils itself only."""
+    lines = [
+        '{"code": "J-1", "max_uses": 3, "used": 1, "open": true}',
+        '{"code": "J-2", "max_uses": null}',
+        "{not json",
+        "[1]",
+        '{"code": "J-3", "nonsense": 1}',
+        '{"code": "J-4", "used": 1.5}',
+        "\udcff".encode("utf-8", "surrogateescape").decode("latin-1"),
+    ]
+    file = written(tmp_path, "\n".join(lines), "codes.jsonl")
+
+    done = terminal.ledger("import-codes", file, "--skip-bad", "--json")
+
+    assert (done.status, done.json["imported"], done.json["rejected"]) == (1, 2, 5)
+    assert [fault["line"] for fault in done.json["faults"]] == [3, 4, 5, 6, 7]
+    assert counts(bench) == (2, 1)
+
+
+def test_what_was_exported_can_be_imported_elsewhere(terminal: Terminal, tmp_path: Path) -> None:
+    """Codes go out with their balances, in CSV and JSON Lines, and the same file comes in as nothing new."""
+    terminal.ledger("import-codes", written(tmp_path, GOOD))
+    for name in ("out.csv", "out.jsonl"):
+        out = tmp_path / name
+        done = terminal.ledger("export", "codes", "-o", str(out))
+        again = terminal.ledger("import-codes", str(out), "--json")
+
+        assert (done.status, done.err.strip()) == (0, "written: 3 codes")
+        assert (again.json["already"], again.json["imported"]) == (3, 0)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert sorted((row["code"], row["used"], row["available"], row["rebinds_max"]) for row in rows) == [
+        ("OLD1", 2, 3, 0),
+        ("OLD2", 7, None, None),
+        ("OLD3", 0, 1, None),
+    ]
+    secret = terminal.ledger("export", "codes", "--no-texts").out
+    assert "OLD" not in secret
+
+
+def test_reservations_and_statements_go_out(terminal: Terminal, bench: LedgerBench) -> None:
+    """In their order; addresses only where they are asked for; each line of a statement with the balance after it."""
+    code = bench.issue(max_uses=3, bound=False)
+    first = done_of(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
+    bench.redeem(code, "b@example.com")
+    bench.attempt(first)
+
+    bare = terminal.ledger("export", "reservations", "--format", "jsonl").out
+    named = terminal.ledger("export", "reservations", "--format", "jsonl", "--emails").out
+    lines = [json.loads(line) for line in terminal.ledger("export", "statements", "--format", "jsonl").out.splitlines()]
+    csv = terminal.ledger("export", "statements", "--code", str(lines[0]["code_id"])).out.splitlines()
+
+    assert "example.com" not in bare
+    assert [json.loads(line)["email"] for line in named.splitlines()] == ["a@example.com", "b@example.com"]
+    assert [line["type"] for line in lines] == [
+        *("CodeIssued", "UseReserved", "UseReserved", "InviteAttempted", "InviteSent"),
+    ]
+    assert [(line["used_count"], line["reserved"]) for line in lines][-1] == (1, 1)
+    assert (len(csv), csv[0].split(",")[:3]) == (6, ["code_id", "version", "position"])
+
+
+def test_many_codes_are_issued_and_imported_batch_by_batch(
+    terminal: Terminal, bench: LedgerBench, tmp_path: Path
+) -> None:
+    """A slice of the million that docs/api.md tells of: every one of them once."""
+    issued = terminal.ledger("issue", "--count", "10000", "--prefix", "bulk", "--note", "for the fair").out.split()
+    letters = random.Random(11)
+    file = written(tmp_path, "\n".join(["code,used", *(f"{generate_code(letters)},1" for _ in range(10_000))]))
+    done = terminal.ledger("import-codes", file, "--json")
+
+    assert len(set(issued)) == 10_000
+    assert {code.partition("-")[0] for code in issued} == {"BULK"}
+    assert done.json["imported"] == 10_000
+    assert counts(bench) == (20_000, 10_000)

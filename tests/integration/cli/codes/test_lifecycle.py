@@ -1,0 +1,152 @@
+"""What staff decide at the command line."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.commands.delivery.accept_invite import AcceptInvite
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench, done
+
+
+def reserved(bench: LedgerBench, code: str, email: str = "li.wei@example.com") -> UUID:
+    """A reservation."""
+    return done(bench.redeem(code, email)).require_reservation().reservation_id
+
+
+def test_a_code_is_paused_resumed_changed_and_revoked(bench: LedgerBench, terminal: Terminal) -> None:
+    """Each says the state and the numbers; nothing to change is said and no error."""
+    code = bench.issue(3, bound=False)
+    for number in range(3):
+        reserved(bench, code, f"p{number}@example.com")
+
+    told = [
+        terminal.ledger("pause", code, "--note", "checking").out,
+        terminal.ledger("pause", code).out,
+        terminal.ledger("resume", code).out,
+        terminal.ledger("terms", code, "--max-uses", "unlimited").out,
+        terminal.ledger("revoke", code).out,
+    ]
+
+    assert told == [
+        "paused; used 0, reserved 3\n",
+        "paused; used 0, reserved 3 (nothing to change)\n",
+        "held; used 0, reserved 3\n",
+        "active; used 0, reserved 3\n",
+        "revoked; used 0, reserved 0\n",
+    ]
+
+
+def test_reservations_are_cancelled_sent_again_and_corrected(bench: LedgerBench, terminal: Terminal) -> None:
+    """As JSON too; the correction names the new reservation."""
+    code = bench.issue(5, bound=False)
+    held, sent, wrong = (reserved(bench, code, f"{name}@example.com") for name in ("a", "b", "c"))
+    bench.attempt(sent)
+
+    cancelled = terminal.ledger("cancel", str(held), "--note", "double")
+    resent = terminal.ledger("resend", str(sent), "--json")
+    corrected = terminal.ledger("correct-recipient", str(wrong), "d@example.com", "--json")
+
+    assert cancelled.out == "refunded; used 1, reserved 1\n"
+    assert (resent.json["state"], resent.json["changed"]) == ("sent", True)
+    assert corrected.json["reservation_id"] != str(wrong)
+    assert bench.reader.addresses([UUID(corrected.json["reservation_id"])]).values()
+
+
+def test_an_access_is_moved_to_another_group(bench: LedgerBench, terminal: Terminal) -> None:
+    """Without taking a use; a code's own number of moves is among its terms."""
+    code = bench.issue(2)
+    sent = reserved(bench, code)
+    bench.attempt(sent)
+
+    never = terminal.ledger("terms", code, "--rebinds", "0").status
+    wrong = terminal.ledger("terms", code, "--rebinds", "unlimited")
+    terms = terminal.ledger("terms", code, "--rebinds", "3").out
+    moved = terminal.ledger("rebind", str(sent), "--group", "blue", "--note", "asked", "--json")
+    refused = terminal.ledger("rebind", str(sent), "--group", "", "--json")
+
+    assert (never, wrong.status, "or the word usual" in wrong.err) == (0, 2, True)
+    assert terms == "active; used 1, reserved 0\n"
+    assert (moved.json["state"], moved.json["used_count"], moved.json["reserved"]) == ("reserved", 1, 0)
+    assert moved.json["reservation_id"] != str(sent)
+    assert refused.status == 2
+    told = terminal.ledger("history", code).out
+    assert "moves to another group at most 3" in told
+    assert "moves to another group at most 0" in told
+
+
+def test_notes_stand_in_the_history(bench: LedgerBench, terminal: Terminal) -> None:
+    """Of a code and of a reservation, with their words for the operator."""
+    code = bench.issue()
+    item = reserved(bench, code)
+
+    terminal.ledger("note", code, "sold in a shop")
+    terminal.ledger("note", str(item), "they called")
+
+    shown = terminal.ledger("history", code).out
+    assert "sold in a shop" in shown
+    assert "they called" in shown
+
+
+def test_a_refund_may_take_the_access_too(bench: LedgerBench, terminal: Terminal) -> None:
+    """By a flag of its own."""
+    item = reserved(bench, bench.issue())
+    bench.attempt(item)
+
+    terminal.ledger("refund", str(item), "--note", "asked", "--revoke-access")
+
+    assert bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id DESC LIMIT 1") == [("AccessRevoked:1",)]
+
+
+def test_refund_of_an_accepted_use_needs_the_option(bench: LedgerBench, terminal: Terminal) -> None:
+    """Refused by a rule without it, and the sentence names both options."""
+    item = reserved(bench, bench.issue())
+    bench.attempt(item)
+    bench.run(AcceptInvite(context=bench.context(), reservation_id=item, delivery=1, case_id=uuid4()))
+
+    refused = terminal.ledger("refund", str(item), "--note", "asked")
+    terminal.ledger("refund", str(item), "--note", "asked", "--keep-access")
+
+    assert (refused.status, "--keep-access" in refused.err) == (4, True)
+    assert bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id DESC LIMIT 1") == [("UseRefunded:1",)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("pause", "no-such-code"), 2, "no such code"),
+        (("cancel", "x"), 2, "reservation id"),
+        (("correct-recipient", "00000000-0000-0000-0000-000000000001", "nonsense"), 2, "one e-mail address"),
+        (("resend", "00000000-0000-0000-0000-000000000001"), 4, "no such reservation"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    bench: LedgerBench, terminal: Terminal, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    """Usage is 2, a rule is 4."""
+    bench.issue()
+
+    ended = terminal.ledger(*arguments)
+
+    assert (ended.status, ended.out) == (status, "")
+    assert words.lower() in ended.err.lower()
+
+
+def test_a_limit_too_low_is_refused_with_the_number(bench: LedgerBench, terminal: Terminal) -> None:
+    """So that one knows which limit is possible."""
+    code = bench.issue(3, bound=False)
+    reserved(bench, code, "a@example.com")
+    reserved(bench, code, "b@example.com")
+
+    ended = terminal.ledger("terms", code, "--max-uses", "1")
+
+    assert ended.status == 4
+    assert ended.err.startswith("2 uses are used or reserved already")
+
+
+def test_no_group_is_named_like_an_address(bench: LedgerBench, terminal: Terminal) -> None:
+    """It is said before anything is written."""
+    told = terminal.ledger("issue", "--max-uses", "1", "--group", "li.wei@example.com")
+
+    assert (told.status, "where no email address may be" in told.err) == (2, True)
+    assert bench.rows("SELECT count(*) FROM ledger_events") == [(0,)]

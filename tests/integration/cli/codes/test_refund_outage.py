@@ -1,0 +1,162 @@
+"""`ledger refund-outage`: what it finds, that it only shows, that it refunds once."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.request_resend import RequestResend
+from domain.commands.reservation.resolve_case import ResolveReservation
+from domain.commands.reservation.settle_due import SettleDue
+from domain.ports import Accepted, OutcomeUnknown
+from tests.support.clients.terminal import Ended, Terminal
+from tests.support.ledger.ledger_bench import LedgerBench, done
+
+LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
+HOUR = timedelta(hours=1)
+
+
+class Outage:
+    """Some reservations and the hour around them."""
+
+    def __init__(self, bench: LedgerBench, terminal: Terminal) -> None:
+        self.bench = bench
+        self.terminal = terminal
+        self.now = bench.storage.recorder.clock.now()
+
+    def redeem(self, person: str) -> UUID:
+        """A reservation's id, on a code of its own."""
+        return done(self.bench.redeem(self.bench.issue(), f"{person}@example.com")).require_reservation().reservation_id
+
+    def sent(self, person: str, server: str = "mx:25") -> UUID:
+        """A sent one."""
+        reservation_id = self.redeem(person)
+        self.bench.attempt(reservation_id, Accepted(server=server, reply_code=250))
+        return reservation_id
+
+    def parked(self, person: str) -> UUID:
+        """One in doubt whose time is over."""
+        reservation_id = self.redeem(person)
+        self.bench.attempt(reservation_id, LOST)
+        context = self.bench.context("sweep")
+        late = type(context)(now=context.now + HOUR, actor="sweep")
+        self.bench.run(SettleDue(context=late, reservation_id=reservation_id, case_id=UUID(int=len(person))))
+        return reservation_id
+
+    def run(self, *more: str, start: timedelta = -HOUR, end: timedelta = HOUR) -> Ended:
+        """The command over a window around now."""
+        window = ("--from", (self.now + start).isoformat(), "--to", (self.now + end).isoformat())
+        return self.terminal.ledger("refund-outage", *window, *more, "--json")
+
+    def found(self, *more: str) -> list[str]:
+        """Ids that it would refund."""
+        return sorted(item["reservation_id"] for item in self.run(*more).json["found"])
+
+    def balance(self) -> tuple[int, int]:
+        """(used, reserved), all codes together."""
+        used, reserved = self.bench.rows("SELECT sum(used)::int, sum(reserved)::int FROM code_balances")[0]
+        return used, reserved
+
+
+@pytest.fixture
+def outage(bench: LedgerBench, terminal: Terminal) -> Outage:
+    """An hour."""
+    return Outage(bench, terminal)
+
+
+def test_it_shows_and_changes_nothing(outage: Outage) -> None:
+    """Without --apply nothing is written; the table names each reservation and says how to go on."""
+    parked = outage.parked("a")
+
+    ended = outage.run()
+    shown = outage.terminal.ledger("refund-outage", "--from", "2020-01-01", "--to", "2100-01-01")
+
+    assert (ended.status, ended.json["applied"], ended.json["refunded"]) == (0, False, 0)
+    assert [item["reservation_id"] for item in ended.json["found"]] == [str(parked)]
+    assert str(parked) in shown.out
+    assert "add --apply" in shown.out
+    assert outage.balance() == (0, 1)
+
+
+def test_sent_ones_only_on_demand_and_never_accepted_ones(outage: Outage) -> None:
+    """An opened link proves that the mail was not lost."""
+    parked, sent, accepted = outage.parked("a"), outage.sent("b"), outage.sent("c")
+    outage.bench.run(
+        AcceptInvite(context=outage.bench.context(), reservation_id=accepted, delivery=1, case_id=UUID(int=9))
+    )
+
+    assert outage.found() == [str(parked)]
+    assert outage.found("--include-sent") == sorted([str(parked), str(sent)])
+
+
+def test_each_is_refunded_once_under_one_correlation_id(outage: Outage) -> None:
+    """Run twice it changes nothing, and the cases are closed."""
+    outage.parked("a")
+    outage.sent("b")
+
+    first = outage.run("--include-sent", "--apply").json
+    second = outage.run("--include-sent", "--apply").json
+
+    assert (first["refunded"], second["refunded"], second["found"]) == (2, 0, [])
+    assert outage.balance() == (0, 0)
+    states = outage.bench.rows("SELECT DISTINCT status, refund_cause, case_id FROM reservations")
+    assert states == [("refunded", "outage", None)]
+    correlated = "SELECT count(*) FROM ledger_events WHERE convert_from(state, 'UTF8')::jsonb ->> 'correlation_id' = %s"
+    assert outage.bench.rows(correlated, first["correlation_id"]) == [(3,)]
+
+
+def test_only_the_window_the_channel_and_the_server(outage: Outage) -> None:
+    """What happened before or after, or elsewhere, is left alone."""
+    here, there = outage.sent("a", "mx1:25"), outage.sent("b", "mx2:25")
+
+    assert outage.found("--include-sent", "--server", "mx1:25") == [str(here)]
+    assert outage.found("--include-sent", "--channel", "smtp") == sorted([str(here), str(there)])
+    assert outage.found("--include-sent", "--channel", "team") == []
+    assert outage.run("--include-sent", start=-2 * HOUR, end=-HOUR).json["found"] == []
+    assert outage.run("--include-sent", start=HOUR, end=2 * HOUR).json["found"] == []
+
+
+def test_who_was_helped_since_is_left_alone(outage: Outage) -> None:
+    """The last letter counts: what was sent again after the outage, or called sent by a person, is not given back."""
+    resent, decided = outage.sent("a"), outage.parked("b")
+    outage.bench.run(RequestResend(context=outage.bench.context("staff"), reservation_id=resent))
+    before = outage.found("--include-sent", "--server", "mx:25")
+    context = outage.bench.context("worker", "t2")
+    outage.bench.run(ClaimAttempt(context=context, reservation_id=resent, channel="smtp", case_id=uuid4()))
+    outage.bench.run(
+        RecordOutcome(
+            context=context,
+            reservation_id=resent,
+            delivery=2,
+            attempt=2,
+            outcome=Accepted(server="mx2:25", reply_code=250),
+            case_id=uuid4(),
+        )
+    )
+    outage.bench.run(
+        ResolveReservation(
+            context=outage.bench.context("staff"), reservation_id=decided, resolution="sent", case_id=uuid4()
+        )
+    )
+
+    assert before == sorted([str(resent), str(decided)])
+    assert outage.found("--include-sent", "--server", "mx:25") == []
+
+
+def test_what_machines_still_try_is_left_to_them(outage: Outage) -> None:
+    """In doubt but not parked: it is tried again by itself."""
+    outage.bench.attempt(outage.redeem("a"), LOST)
+
+    assert outage.found("--include-sent") == []
+
+
+@pytest.mark.parametrize(("start", "end"), [("2027-01-02", "2027-01-01"), ("x", "2027-01-01")])
+def test_a_window_that_is_none_is_a_usage_error(terminal: Terminal, start: str, end: str) -> None:
+    """Exit 2 and one sentence."""
+    ended = terminal.ledger("refund-outage", "--from", start, "--to", end)
+
+    assert ended.status == 2
+    assert ended.err

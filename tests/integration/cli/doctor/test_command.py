@@ -1,0 +1,364 @@
+"""`ledger doctor`: each trouble is found, named, and told with what to do."""
+
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from api.cli.embedded.state_file import State, write_state
+from domain.commands.delivery.record_bounce import RecordBounce
+from projections.repositories.rate_limit_reports import LimitReports, RateLimitCounts
+from projections.repositories.webhook_endpoints import Endpoints
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.servers.databases import execute
+from workers.maintenance.log_follower import update_log
+
+ALIVE = ("ledger:alive:worker", "ledger:alive:beat")
+
+
+def checks(terminal: Terminal) -> dict[str, Any]:
+    """Findings by name; the exit code must say the same as they do."""
+    ended = terminal.ledger("doctor", "--json")
+    wrong = [check for check in ended.json["checks"] if check["status"] == "wrong"]
+    assert ended.status == (1 if wrong else 0)
+    assert ended.json["ok"] is not bool(wrong)
+    assert all(check["found"] and (check["remedy"] or check not in wrong) for check in ended.json["checks"])
+    return {check["name"]: check for check in ended.json["checks"]}
+
+
+@pytest.fixture
+def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Redis]:
+    """A broker in which worker and beat have just given signs of life."""
+    request.getfixturevalue("terminal")  # made first: it names another broker
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    with Redis.from_url(redis_url) as client:
+        for name in ALIVE:
+            client.set(name, "1", ex=15)
+        yield client
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_healthy_database_and_broker(terminal: Terminal) -> None:
+    """What is well says so and asks for nothing; no worker answers here, and that is found."""
+    found = checks(terminal)
+
+    well = ("secrets", "migrations", "key rings", "clock", "sweep", "pending", "cases", "guessing", "webhooks")
+    assert [name for name in (*well, "broker", "worker", "beat") if found[name]["status"] != "ok"] == []
+    assert found["tasks"]["status"] == "wrong"
+    assert "PostgreSQL 18" in found["database"]["found"]
+    assert "fsync" in found["database"]["found"]  # the suite's own server does not wait for the disk, and that is seen
+    assert found["api"]["status"] == "skipped"
+
+
+def test_a_broker_that_is_away_is_said_once(terminal: Terminal) -> None:
+    """What can't be checked because of it is not called broken."""
+    found = checks(terminal)
+
+    assert found["broker"]["status"] == "wrong"
+    assert "can't be reached" in found["broker"]["found"]
+    assert [found[name]["status"] for name in ("worker", "beat", "tasks")] == ["skipped"] * 3
+
+
+def test_a_frozen_broker_takes_bounded_time(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection and never answers: told within seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{frozen.getsockname()[1]}/0")
+
+        assert checks(terminal)["broker"]["status"] == "wrong"
+
+
+@pytest.mark.parametrize("name", ["worker", "beat"])
+def test_a_silent_worker_or_beat_is_found(terminal: Terminal, broker: Redis, name: str) -> None:
+    """Without a sign of life for 15 seconds it is called missing, and the remedy names its command."""
+    broker.delete(f"ledger:alive:{name}")
+
+    found = checks(terminal)[name]
+
+    assert (found["status"], f"celery -A workers.celery_app {name}" in found["remedy"]) == ("wrong", True)
+
+
+def test_a_broker_that_evicts_is_found(terminal: Terminal, broker: Redis) -> None:
+    """allkeys-lru may throw the queue away."""
+    broker.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        found = checks(terminal)["broker"]
+    finally:
+        broker.config_set("maxmemory-policy", "noeviction")
+
+    assert found["status"] == "wrong"
+    assert "noeviction" in found["remedy"]
+
+
+def test_a_full_broker_is_found(terminal: Terminal, broker: Redis) -> None:
+    """At its limit it takes no message."""
+    broker.config_set("maxmemory", "1mb")
+    try:
+        found = checks(terminal)["broker"]
+    finally:
+        broker.config_set("maxmemory", "0")
+
+    assert (found["status"], "maxmemory" in found["remedy"]) == ("wrong", True)
+
+
+def test_a_database_that_is_away_is_said_once(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plainly, without a traceback, and the rest is still checked."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ledger:secret@127.0.0.1:1/ledger")
+
+    found = checks(terminal)
+
+    assert found["database"]["status"] == "wrong"
+    assert "secret" not in found["database"]["found"]
+    assert [found[name]["status"] for name in ("migrations", "key rings", "sweep", "cases")] == ["skipped"] * 4
+    assert found["broker"]["status"] == "wrong"
+
+
+def test_an_older_schema_is_found(terminal: Terminal, bench: LedgerBench) -> None:
+    """It names the command that helps."""
+    execute(bench.database_url, "DELETE FROM _yoyo_migration")
+
+    found = checks(terminal)
+
+    assert (found["migrations"]["status"], "ledger migrate" in found["migrations"]["found"]) == ("wrong", True)
+    assert found["cases"]["status"] == "skipped"
+
+
+def test_wrong_keys_are_found(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another ring than the database's."""
+    monkeypatch.setenv("LEDGER_PEPPERS", "1:" + "A" * 43 + "=")
+
+    assert checks(terminal)["key rings"]["status"] == "wrong"
+
+
+def test_an_older_state_is_found(
+    terminal: Terminal, bench: LedgerBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing published, what the database holds, and what it does not: a restore of before."""
+    file = tmp_path / "checkpoints.jsonl"
+    unnamed = checks(terminal)["checkpoints"]["status"]
+    monkeypatch.setenv("LEDGER_CHECKPOINT_FILE", str(file))
+    empty = checks(terminal)["checkpoints"]["status"]
+    bench.issue()
+    update_log(bench.storage, bench.storage.recorder.clock.now(), file)
+    held = checks(terminal)["checkpoints"]
+    file.write_text(file.read_text().replace('"size": 1', '"size": 7'))
+
+    older = checks(terminal)["checkpoints"]
+
+    assert ("skipped", "ok", "ok", "wrong") == (unnamed, empty, held["status"], older["status"])
+    assert "checkpoint 1 of" in held["found"]
+    assert "over 7 events and the database has only 1 of them" in older["found"]
+    assert older["remedy"].startswith("restore a newer backup")
+
+
+def test_a_process_that_may_alter_the_log_is_reminded_of(terminal: Terminal, bench: LedgerBench) -> None:
+    """The bench runs as the owner; a reminder is no fault."""
+    bench.issue()
+
+    found = checks(terminal)["role"]
+
+    assert ("reminder", True) == (found["status"], "run as ledger, which may alter the log" in found["found"])
+    assert "LEDGER_OWNER_DATABASE_URL" in found["remedy"]
+
+
+def test_secrets_that_others_may_read_are_found(terminal: Terminal, tmp_path: Path) -> None:
+    """The remedy can be pasted."""
+    secrets = tmp_path / "secrets.env"
+    secrets.write_text("")
+    secrets.chmod(0o644)
+
+    found = checks(terminal)["secrets"]
+
+    assert (found["status"], found["remedy"]) == ("wrong", f"chmod 600 {secrets}")
+
+
+def test_work_that_nobody_does_is_found(terminal: Terminal, bench: LedgerBench) -> None:
+    """Due for an hour, and past its deadline: with every Celery process dead it is at least seen."""
+    bench.redeem(bench.issue(), "li.wei@example.com")
+    execute(
+        bench.database_url,
+        "UPDATE reservations SET due_at = due_at - interval '1 hour', deadline = deadline - interval '2 hours',"
+        " reserved_at = reserved_at - interval '2 hours'",
+    )
+
+    found = checks(terminal)
+
+    assert (found["sweep"]["status"], found["pending"]["status"]) == ("wrong", "wrong")
+    assert "60 min" in found["sweep"]["found"]
+    assert "2 h" in found["pending"]["found"] or "120 min" in found["pending"]["found"]
+
+
+def test_an_open_case_is_found(terminal: Terminal, bench: LedgerBench) -> None:
+    """A person has to decide, and is told how."""
+    reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
+    bench.attempt(reservation_id)
+    bench.run(
+        RecordBounce(
+            context=bench.context("key"), reservation_id=reservation_id, delivery=1, reason="other", case_id=uuid4()
+        )
+    )
+
+    found = checks(terminal)["cases"]
+
+    assert (found["status"], found["remedy"]) == (
+        "wrong",
+        "a person has to decide: `ledger cases`, then `ledger resolve`",
+    )
+
+
+def test_webhooks_that_fail_are_told(terminal: Terminal, bench: LedgerBench) -> None:
+    """One that fails is tried again by itself; one that was given up waits for somebody."""
+    endpoints, now, endpoint_id = Endpoints(bench.storage), bench.context().now, uuid4()
+    endpoints.add(endpoint_id, "https://bi.example.com/", (), 1, uuid4(), now)
+    execute(bench.database_url, "UPDATE webhook_endpoints SET failures = 2")
+    failing = checks(terminal)["webhooks"]
+    endpoints.disable(endpoint_id, "gone", now)
+    given_up = checks(terminal)["webhooks"]
+
+    assert (failing["status"], given_up["status"]) == ("reminder", "wrong")
+    assert "1 of them did not take the last message" in failing["found"]
+    assert "/admin/webhooks" in given_up["remedy"]
+
+
+def test_guesses_are_a_reminder(terminal: Terminal, bench: LedgerBench) -> None:
+    """Nothing is broken while somebody guesses, but somebody should know."""
+    LimitReports(bench.storage, uuid4()).exchange(RateLimitCounts(unknown=150, redeemed=20, spent={}))
+
+    found = checks(terminal)["guessing"]
+
+    assert (found["status"], found["found"]) == (
+        "reminder",
+        "150 tries of unknown codes in the last minute, limited ones among them, beside 20 redeems",
+    )
+
+
+def test_a_clock_that_is_wrong_is_found(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This host is five minutes behind the database."""
+
+    class Slow(datetime):
+        """A host whose clock is slow."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:  # noqa: ANN401 - datetime's own signature
+            """Five minutes ago."""
+            return super().now(tz) - timedelta(minutes=5)
+
+    monkeypatch.setattr("projections.monitoring.health_checks.datetime", Slow)
+
+    found = checks(terminal)["clock"]
+
+    assert (found["status"], "5 min ahead" in found["found"]) == ("wrong", True)
+
+
+def test_a_mail_server_is_only_asked_whether_it_listens(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is connected to, and nothing is said."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        heard: list[bytes] = []
+
+        def listen() -> None:
+            connection, _ = server.accept()
+            with connection:
+                heard.append(connection.recv(16))
+
+        listening = threading.Thread(target=listen, daemon=True)
+        listening.start()
+        monkeypatch.setenv("LEDGER_SMTP_URL", f"smtp://127.0.0.1:{server.getsockname()[1]}")
+        found = checks(terminal)["mail server"]
+        listening.join(5)
+
+    assert (found["status"], heard) == ("ok", [b""])
+
+
+def test_settings_that_cannot_be_read_are_said(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named, its value is not shown."""
+    monkeypatch.setenv("LEDGER_MASTER_KEYS", "1:nonsense")
+
+    found = checks(terminal)["settings"]
+
+    assert "LEDGER_MASTER_KEYS" in found["found"]
+    assert "nonsense" not in found["found"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://u:sekret@127.0.0.1/ledger"),
+        ("DATABASE_URL", "postgresql://u:sekret@127.0.0.1:sekret/ledger"),
+        ("REDIS_URL", "http://:sekret@127.0.0.1/0"),
+        ("REDIS_URL", "redis://127.0.0.1:sekret/0"),
+        ("LEDGER_PUBLIC_URL", "redeem.sekret.example"),
+        ("LEDGER_SMTP_URL", "smtp://sekret@mail.example.com:99999"),
+        ("LEDGER_SMTP_URL", "sekret"),
+        ("LEDGER_MAIL_FROM", "sekret"),
+        ("LEDGER_RATE_LIMIT", "sekret"),
+        ("LEDGER_SMTP_TIMEOUT_S", "100"),
+    ],
+)
+def test_every_part_reads_its_settings(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """One sentence names the variable and not its value, before a worker fails over it."""
+    monkeypatch.setenv(name, value)
+
+    found = checks(terminal)["settings"]
+
+    assert ("wrong", True) == (found["status"], name in found["found"])
+    assert "sekret" not in found["found"]
+
+
+def test_a_misspelt_variable_is_pointed_at(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does nothing, so it is no error; without one there is no such line."""
+    before = checks(terminal)
+    monkeypatch.setenv("LEDGER_RATE_LIMT", "off")
+
+    found = checks(terminal)["settings"]
+
+    assert "settings" not in before
+    assert ("reminder", True) == (found["status"], "did you mean LEDGER_RATE_LIMIT?" in found["found"])
+
+
+def test_a_killed_stack_is_named(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`kill -9` leaves a file that says where everything was: commands say what happened and what to do."""
+    url = "postgresql://ledger:secret@127.0.0.1:1/ledger"
+    monkeypatch.setenv("DATABASE_URL", url)
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    state: State = {
+        "api": "http://127.0.0.1:1", "database_url": url, "redis_url": "redis://127.0.0.1:1/0", "mailbox": None,
+        "admin_key": "", "staff_email": "", "staff_password": "", "demo_code": "", "pid": gone.pid,
+    }  # fmt: skip
+    write_state(tmp_path, state)
+
+    found = [terminal.ledger("--data-dir", str(tmp_path), *words) for words in (("doctor", "--json"), ("cases",))]
+
+    named = {check["name"]: check for check in found[0].json["checks"]}
+    assert ("wrong", "start it again: nothing is lost") == (named["stack"]["status"], named["stack"]["remedy"])
+    assert "\n" not in named["database"]["found"]
+    assert (3, True) == (found[1].status, "was killed" in found[1].err)
+
+
+def test_no_ledger_at_all(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing runs on the folder and no variable names a database: one finding, the rest is not checked."""
+    monkeypatch.setenv("DATABASE_URL", "")
+
+    found = checks(terminal)
+
+    assert "no ledger runs on" in found["settings"]["found"]
+    assert {check["status"] for name, check in found.items() if name != "settings"} == {"skipped"}
+
+
+def test_the_table_is_for_people(terminal: Terminal) -> None:
+    """Each check is a line: its state, what was found, and what to do."""
+    ended = terminal.ledger("doctor")
+
+    assert ended.status == 1
+    assert "what to do" in ended.out
+    assert "checks found something wrong" in ended.out
+    assert ended.err == ""

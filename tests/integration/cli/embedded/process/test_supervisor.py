@@ -1,0 +1,166 @@
+"""Children are started again when they die, and none outlives the supervisor, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from api.cli.embedded.errors import StackError
+from api.cli.embedded.process.program import Program
+from api.cli.embedded.process.supervisor import Supervisor
+from api.cli.embedded.process.watchdog import lives
+from api.cli.embedded.wait import wait_until
+from tests.support.servers import stand_in_children as standin
+
+ROOT = Path(__file__).parents[5]
+BOUND_S = 15.0
+
+
+def pids(log: Path) -> list[int]:
+    """The process ids that a stand-in wrote to its log: each start adds its own and that of its child."""
+    return [int(word) for word in log.read_text().split()] if log.exists() else []
+
+
+def all_gone(found: list[int]) -> bool:
+    """Whether none of the processes runs any more."""
+    return not any(lives(pid) for pid in found)
+
+
+@contextmanager
+def supervised(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+    """A process that supervises two stand-ins; gives it and the ids of its four descendants."""
+    process = subprocess.Popen([sys.executable, "-m", standin.__name__, str(folder)], cwd=ROOT)
+    try:
+        logs = [folder / "store.log", folder / "front.log"]
+        # A child writes before its supervisor has told the guardian of it: "started" comes after both.
+        assert wait_until((folder / "started").exists, BOUND_S)
+        assert wait_until(lambda: sum(len(pids(log)) for log in logs) == 4, BOUND_S)
+        yield process, [pid for log in logs for pid in pids(log)]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_child_is_started_again_without_what_it_left(tmp_path: Path) -> None:
+    """A new process takes the place of a killed one, whose own child is gone by then."""
+    log = tmp_path / "store.log"
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(standin.program("store", 0, tmp_path))
+        assert wait_until(lambda: len(pids(log)) == 2, BOUND_S)
+        killed, left = pids(log)
+        os.kill(killed, signal.SIGKILL)
+
+        def is_back() -> bool:
+            supervisor.tick()
+            return len(pids(log)) == 4
+
+        assert wait_until(is_back, BOUND_S)
+        assert all_gone([killed, left])
+        assert lives(pids(log)[2])
+
+
+def test_a_child_that_keeps_dying_is_started_ever_more_rarely(tmp_path: Path) -> None:
+    """The first restart is immediate, the ones after it wait longer and longer."""
+    told: list[str] = []
+    with Supervisor(tmp_path, told.append) as supervisor:
+        supervisor.start(Program("broken", ("/bin/sh", "-c", "echo no keys; exit 7"), {}))
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            supervisor.tick()
+            time.sleep(0.01)
+
+        assert 2 <= supervisor.deaths("broken") <= 4
+        assert "no keys" == supervisor.last_words("broken")
+        assert "broken ended (status 7) and is started again" == told[0]
+
+
+def test_a_child_that_does_not_end_is_killed_after_its_time(tmp_path: Path) -> None:
+    """A program that ignores its stop signal gets as long as it may take and no longer."""
+    command = ("/bin/sh", "-c", 'trap "" TERM; echo $$; while :; do sleep 1; done')
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(Program("stubborn", command, dict(os.environ), stop_s_max=0.3))
+        assert wait_until(lambda: len(pids(tmp_path / "stubborn.log")) == 1, BOUND_S)
+        started = time.monotonic()
+        supervisor.stop()
+
+        assert time.monotonic() - started < 3
+        assert all_gone(pids(tmp_path / "stubborn.log"))
+
+
+def test_a_program_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """The sentence names the program and what helps."""
+    with Supervisor(tmp_path) as supervisor, pytest.raises(StackError, match=r"/nowhere/x can't be run .*make setup"):
+        supervisor.start(Program("x", ("/nowhere/x",), {}, cwd=tmp_path))
+
+
+def test_the_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
+    """A start begins a new log and leaves one old one."""
+    (tmp_path / "x.log").write_text("earlier\n")
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(Program("x", ("/bin/sh", "-c", "echo now; sleep 60"), dict(os.environ)))
+
+        assert wait_until(lambda: supervisor.last_words("x") == "now", BOUND_S)
+        assert "earlier\n" == (tmp_path / "x.log.1").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_after_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    """Who asks ends before who is asked, and their own children end with them."""
+    with supervised(tmp_path) as (process, descendants):
+        process.send_signal(number)
+
+        assert 0 == process.wait(BOUND_S)
+        assert all_gone(descendants)
+        assert ["front", "store"] == (tmp_path / "ended").read_text().split()
+
+
+def test_nothing_is_left_after_a_crash_of_the_supervisor(tmp_path: Path) -> None:
+    """Killed with SIGKILL, it leaves the work to its guardian, which keeps the same order."""
+    with supervised(tmp_path) as (process, descendants):
+        process.kill()
+
+        assert wait_until(lambda: all_gone(descendants), BOUND_S)
+        assert ["front", "store"] == (tmp_path / "ended").read_text().split()
+
+
+def test_a_killed_guardian_is_replaced(tmp_path: Path) -> None:
+    """The new guardian knows the children that run already."""
+    log = tmp_path / "store.log"
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(standin.program("store", 0, tmp_path))
+        assert wait_until(lambda: len(pids(log)) == 2, BOUND_S)
+        first = supervisor._guardian
+        assert first is not None
+        first.kill()
+        first.wait()
+        supervisor.tick()
+        second, supervisor._guardian = supervisor._guardian, None
+        assert second is not None
+        assert second.stdin is not None
+        # As if we were gone.
+        second.stdin.close()
+
+        assert 0 == second.wait(BOUND_S)
+        assert all_gone(pids(log))
+
+
+def test_a_log_that_grows_is_cut_while_its_child_writes_on(tmp_path: Path) -> None:
+    """What was there is kept in NAME.log.1, what comes goes to NAME.log."""
+    command = ("/bin/sh", "-c", 'echo a long first line; read -r _ < "$1"; echo more; sleep 60', "sh")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with Supervisor(tmp_path, log_bytes_max=10) as supervisor:
+        supervisor.start(Program("x", (*command, str(gate)), dict(os.environ)))
+        assert wait_until(lambda: supervisor.last_words("x") != "", BOUND_S)
+        supervisor.tick()
+        gate.write_text("go\n")
+
+        assert wait_until(lambda: supervisor.last_words("x") == "more", BOUND_S)
+        assert "a long first line\n" == (tmp_path / "x.log.1").read_text()
+        assert "more\n" == (tmp_path / "x.log").read_text()

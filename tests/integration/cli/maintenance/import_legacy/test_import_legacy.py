@@ -1,0 +1,251 @@
+"""`ledger import-legacy` against the old system's tables, from the shell."""
+
+import csv
+import hashlib
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.command_bus import CommandResult
+from domain.errors import CodeExhausted, EmailMismatch
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger import legacy_database as old
+from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift
+from tests.support.servers.databases import database_of, drop, execute
+
+CODES = [
+    old.code(1, "ABC123", used_count=1),
+    old.code(2, "agree-1", used_count=1, bound_email="li.wei@example.com", group_id=3, note="for the press"),
+    old.code(3, "LOW1", used_count=0),
+    old.code(4, "OVER1", used_count=2, max_uses=1),
+    old.code(5, "TWICE", used_count=0),
+    old.code(6, "TWI CE", used_count=0),
+    old.code(7, "OFF1", is_active=False, max_uses=0, group_id=4),
+    old.code(8, "GONE1", used_count=1, removed_at="2026-02-10 00:00:00", status="removed"),
+    old.code(9, "BADMAIL", used_count=1),
+    old.code(10, "BROKEN", expires_at="next week"),
+    old.code(11, "DOUBT", used_count=1),
+    old.code(12, "LOST-GROUP", group_id=99, max_uses=1, expires_at="2020-01-01 00:00:00"),
+]
+RECORDS = [
+    old.record(1, "ABC123", status="FAILED"),
+    old.record(2, "AGREE-1", accepted_at="2026-01-06 10:00:00"),
+    old.record(3, "LOW1"),
+    old.record(4, "OVER1", "a@example.com"),
+    old.record(5, "OVER1", "b@example.com"),
+    old.record(6, "GONE1"),
+    old.record(7, "BADMAIL", "not an address"),
+    old.record(8, "DOUBT", status="pending"),
+    old.record(9, "NEVER", status="success"),
+    old.record(10, None),
+    old.record(11, "AGREE-1", is_rebind=True),
+]
+GROUPS = [{"id": 3, "name": "blue"}, {"id": 4, "name": "li.wei@example.com"}]
+EXPECTED = {
+    "codes_read": 12,
+    "agreeing": 7,
+    "too_high": 1,
+    "too_low": 1,
+    "over_limit": 1,
+    "in_doubt": 1,
+    "bad_email": 1,
+    "orphan": 2,
+    "duplicate": 2,
+    "bad_code": 0,
+    "unreadable": 1,
+    "no_group": 2,
+    "already": 0,
+    "rebinds": 1,
+    "guessable": 9,
+}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def dsn(request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str) -> Any:  # noqa: ANN401 - a fixture that gives str
+    """The same old system on both servers."""
+    if request.param == "sqlite":
+        yield old.sqlite(tmp_path / "old.db", CODES, RECORDS, GROUPS)
+        return
+    execute(postgres_url, "CREATE DATABASE old_system")
+    broken = [row | ({"expires_at": None, "max_uses": -1} if row["code"] == "BROKEN" else {}) for row in CODES]
+    yield old.postgres(database_of(postgres_url, "old_system"), broken, RECORDS, GROUPS)
+    drop(postgres_url, "old_system")
+
+
+def counts(document: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a report."""
+    return {name: document[name] for name in EXPECTED}
+
+
+def test_a_dry_run_reports_and_changes_nothing(dsn: str, bench: LedgerBench, terminal: Terminal) -> None:
+    """Everything there is to find is found, in words, and neither database is touched."""
+    told = terminal.ledger("import-legacy", "--dsn", dsn)
+    document = terminal.ledger("import-legacy", "--dsn", dsn, "--json").json
+
+    assert told.status == 0
+    assert EXPECTED == counts(document)
+    assert document["applied"] is False
+    assert "ABC123 (old id 1): used 1, really sent 0, limit 5: 1 -> 0" in told.out
+    assert bench.rows("SELECT count(*) FROM ledger_events") == [(0,)]
+
+
+def test_applied_twice_it_is_there_once(dsn: str, bench: LedgerBench, terminal: Terminal) -> None:
+    """Facts have their original times, the second run changes nothing, and every number can be recomputed."""
+    first = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--json").json
+    second = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--json").json
+
+    assert (first["imported"], second["imported"], second["already"]) == (9, 0, 9)
+    balances = {
+        terminal_code: terminal.ledger("history", terminal_code, "--json").json
+        for terminal_code in ("ABC123", "agree-1", "LOW1", "OVER1", "OFF1", "GONE1", "BADMAIL", "DOUBT", "LOST-GROUP")
+    }
+    assert {name: found["used_count"] for name, found in balances.items()} == {
+        "ABC123": 0,
+        "agree-1": 1,
+        "LOW1": 1,
+        "OVER1": 2,
+        "OFF1": 0,
+        "GONE1": 1,
+        "BADMAIL": 1,
+        "DOUBT": 1,
+        "LOST-GROUP": 0,
+    }
+    assert {name: found["state"] for name, found in balances.items() if found["state"] != "active"} == {
+        "OVER1": "exhausted",
+        "OFF1": "paused",
+        "LOST-GROUP": "expired",
+    }
+    assert balances["OFF1"]["max_uses"] is None
+    told = balances["agree-1"]["events"]
+    assert [event["type"] for event in told] == [
+        "CodeIssued",
+        "UseReserved",
+        "InviteSent",
+        "InviteAccepted",
+        "AccessExpired",
+        "CodeNoted",
+    ]
+    assert [event["at"][:19] for event in told[:3]] == [
+        "2026-01-05T10:00:00",
+        "2026-01-06T09:30:00",
+        "2026-01-06T09:30:00",
+    ]
+    assert_no_drift(bench)
+
+
+def test_old_codes_redeem_as_they_stand(tmp_path: Path, bench: LedgerBench, terminal: Terminal) -> None:
+    """The incident's code works again; a bound one is its owner's, who may go on; a used-up one says so."""
+    dsn = old.sqlite(tmp_path / "old.db", CODES, RECORDS, GROUPS)
+    terminal.ledger("import-legacy", "--dsn", dsn, "--apply")
+
+    assert isinstance(bench.redeem("ABC123", "li.wei@example.com"), CommandResult)
+    assert isinstance(bench.redeem("AGREE1", "somebody@example.com"), EmailMismatch)
+    assert isinstance(bench.redeem("OVER1", "c@example.com"), CodeExhausted)
+
+
+def test_the_old_database_is_only_read(tmp_path: Path, terminal: Terminal) -> None:
+    """Not one byte of the file changes, and none appears beside it."""
+    (tmp_path / "old").mkdir()
+    dsn = old.sqlite(tmp_path / "old" / "old.db", CODES, RECORDS)
+    before = hashlib.sha256((tmp_path / "old" / "old.db").read_bytes()).digest()
+    terminal.ledger("import-legacy", "--dsn", dsn, "--apply")
+
+    assert before == hashlib.sha256((tmp_path / "old" / "old.db").read_bytes()).digest()
+    assert [entry.name for entry in (tmp_path / "old").iterdir()] == ["old.db"]
+
+
+def test_an_older_version_with_fewer_columns(tmp_path: Path, terminal: Terminal) -> None:
+    """Columns that came later may be missing, and so may the groups."""
+    path = tmp_path / "older.db"
+    dsn = old.sqlite(path, [], [])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE team_groups")
+        for table, kept in (
+            ("redeem_codes", "id, code, max_uses, used_count"),
+            ("invite_records", "id, email, status, redeem_code"),
+        ):
+            connection.execute(f"CREATE TABLE new AS SELECT {kept} FROM {table}")  # noqa: S608 - names are ours
+            connection.execute(f"DROP TABLE {table}")
+            connection.execute(f"ALTER TABLE new RENAME TO {table}")
+        connection.execute("INSERT INTO redeem_codes VALUES (1, 'OLD1', 2, 1)")
+        connection.execute("INSERT INTO invite_records VALUES (1, 'li.wei@example.com', 'SUCCESS', 'OLD1')")
+
+    document = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--json").json
+
+    assert (document["agreeing"], document["imported"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "status", "words"),
+    [
+        ("mysql://host/db", 3, "sqlite:////absolute/path.db or postgresql"),
+        ("sqlite:///relative.db", 3, "an absolute path is needed"),
+        ("sqlite:////nowhere/old.db", 3, "there is no file"),
+        ("postgresql://nobody@127.0.0.1:1/old", 3, "can't be read"),
+    ],
+)
+def test_a_wrong_dsn_is_said_in_one_sentence(dsn: str, status: int, words: str, terminal: Terminal) -> None:
+    """Where and what to do, and no trace."""
+    ended = terminal.ledger("import-legacy", "--dsn", dsn)
+
+    assert ended.status == status
+    assert words in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_another_database_is_not_taken_for_the_old_one(tmp_path: Path, terminal: Terminal) -> None:
+    """A file without the tables is named as such, one that is no database too."""
+    sqlite3.connect(tmp_path / "empty.db").close()
+    (tmp_path / "text.db").write_text("no database at all, only words in a row " * 100, "utf-8")
+
+    assert "no table redeem_codes" in terminal.ledger("import-legacy", "--dsn", f"sqlite:///{tmp_path}/empty.db").err
+    assert "can't be read" in terminal.ledger("import-legacy", "--dsn", f"sqlite:///{tmp_path}/text.db").err
+
+
+def test_the_report_as_a_file(tmp_path: Path, terminal: Terminal) -> None:
+    """CSV without formulas, and HTML that escapes what the old system held."""
+    codes = [*CODES, old.code(20, "=cmd|'x'!A1", used_count=1), old.code(21, "<script>", used_count=1)]
+    dsn = old.sqlite(tmp_path / "old.db", codes, RECORDS)
+    for suffix in ("csv", "html", "txt"):
+        assert terminal.ledger("import-legacy", "--dsn", dsn, "--report", str(tmp_path / f"r.{suffix}")).status == 0
+
+    with (tmp_path / "r.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert {"ABC123", "'=cmd|'x'!A1"} <= {row["code"] for row in rows}
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+    assert "codes_read" in page
+    assert "too_high: ABC123 (old id 1)" in (tmp_path / "r.txt").read_text("utf-8")
+
+
+def test_what_dies_in_the_middle_goes_on(
+    tmp_path: Path, bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole batches stay; the next run takes the rest, and nothing twice."""
+    codes = [old.code(number, f"CODE{number:04}", used_count=1) for number in range(1, 26)]
+    dsn = old.sqlite(tmp_path / "old.db", codes, [old.record(number, f"CODE{number:04}") for number in range(1, 26)])
+    monkeypatch.setattr("api.legacy_import.importer.BATCH", 10)
+    ledger = type(bench.storage.ledger)
+    calls: list[float] = []
+    real = ledger.execute
+
+    def dying(self: Any, commands: Any) -> Any:  # noqa: ANN401 - passes everything through
+        calls.append(time.monotonic())
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, commands)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "execute", dying)
+        assert terminal.ledger("import-legacy", "--dsn", dsn, "--apply").status == 130
+
+    document = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--json").json
+
+    assert (document["already"], document["imported"]) == (10, 15)
+    assert bench.rows("SELECT count(*), sum(used)::int FROM code_balances") == [(25, 25)]
+    assert_no_drift(bench)

@@ -1,0 +1,144 @@
+"""`ledger rebuild` and `ledger verify`: options, documents and exit codes, and the same by `python -m projections`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench, done
+
+ROOT = Path(__file__).parents[4]
+
+
+def drifted(bench: LedgerBench) -> str:
+    """A code whose balance row is wrong; its text."""
+    code = bench.issue(3)
+    done(bench.redeem(code, "li.wei@example.com"))
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute("UPDATE code_balances SET used = 2")
+    return code
+
+
+def module(*arguments: str, **environment: str) -> tuple[int, Any, str]:
+    """`python -m projections` in a process of its own: exit code, document, stderr."""
+    command = [sys.executable, "-m", "projections", *arguments]
+    env = {**os.environ, **environment}
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=50, check=False)
+    return ran.returncode, json.loads(ran.stdout) if ran.stdout.startswith("{") else ran.stdout, ran.stderr
+
+
+def test_rebuild_shows_what_differs_and_ends_with_1(bench: LedgerBench, terminal: Terminal) -> None:
+    """For eyes: the row, each value old and new, the event; stdout is the answer, progress goes to stderr."""
+    drifted(bench)
+
+    ended = terminal.ledger("rebuild")
+
+    assert 1 == ended.status
+    assert "used: 2 -> 0" in ended.out
+    assert "last event: UseReserved, version 2 of " in ended.out
+    assert "1 rows differ; nothing was changed: repair with --apply" in ended.out
+    assert "fold: 2 events" in ended.err
+
+
+def test_rebuild_apply_repairs_and_ends_with_0(bench: LedgerBench, terminal: Terminal) -> None:
+    """--json: one document on stdout, JSON lines beside it; afterwards nothing differs."""
+    drifted(bench)
+
+    ended = terminal.ledger("rebuild", "--apply", "--json")
+    again = terminal.ledger("rebuild", "--workers", "0", "--json")
+
+    assert (0, True, 1) == (ended.status, ended.json["applied"], ended.json["differing"])
+    assert (0, False, 0) == (again.status, again.json["applied"], again.json["differing"])
+    steps = [json.loads(line)["step"] for line in ended.err.splitlines()]
+    assert {"fold", "index reservations", "compare", "swap"} <= set(steps)
+
+
+def test_rebuild_takes_one_code_by_its_text_or_id(bench: LedgerBench, terminal: Terminal) -> None:
+    """--code in either form; an unknown code or projection is a usage error."""
+    code = drifted(bench)
+    code_id = str(bench.reader.find_code(code))
+
+    assert [1, 1] == [terminal.ledger("rebuild", "--code", typed).status for typed in (code, code_id)]
+    assert 0 == terminal.ledger("rebuild", "--code", code, "--projection", "reservations").status
+    assert 2 == terminal.ledger("rebuild", "--code", "NOSUCHCODE").status
+    assert 2 == terminal.ledger("rebuild", "--projection", "nosuch").status
+
+
+def test_verify_names_what_is_wrong(bench: LedgerBench, terminal: Terminal) -> None:
+    """Exit code 1 and the row; 0 once it is repaired."""
+    drifted(bench)
+
+    wrong = terminal.ledger("verify")
+    terminal.ledger("rebuild", "--apply")
+    right = terminal.ledger("verify", "--workers", "0", "--json")
+
+    assert 1 == wrong.status
+    assert "code_balances" in wrong.out
+    assert "repaired by `ledger rebuild --apply`" in wrong.out
+    assert (0, 0) == (right.status, right.json["wrong"])
+
+
+@pytest.mark.timeout(240)  # six processes, each of which has to load everything first
+@pytest.mark.usefixtures("terminal")
+def test_the_module_is_the_same_command(bench: LedgerBench) -> None:
+    """`python -m projections` gives the same documents and exit codes."""
+    code = drifted(bench)
+
+    dry, document, said = module("rebuild", "--json")
+    one = module("rebuild", "--code", code, "--json")
+    lost = module("rebuild", "--code", str(uuid4()), "--json")
+    checked = module("verify", "--workers", "0", "--json")
+    applied = module("rebuild", "--apply")
+
+    assert (1, 1) == (dry, document["differing"])
+    assert '"step": "fold"' in said
+    assert (1, 1) == (one[0], one[1]["differing"])
+    assert (0, 0) == (lost[0], lost[1]["differing"])
+    assert (1, {"code_balances": {"change": 1}}) == (checked[0], checked[1]["counts"])
+    assert (0, 0) == (applied[0], module("verify")[0])
+
+
+def test_the_module_finds_a_running_ledger_by_its_folder(bench: LedgerBench, tmp_path: Path) -> None:
+    """Without DATABASE_URL the data folder's ledger.json says where; without either it can't reach anything."""
+    (secret := tmp_path / "password").write_text("only-for-tests\n")
+    nowhere = module("verify", LEDGER_DATA_DIR=str(tmp_path), DATABASE_URL="")
+    (tmp_path / "ledger.json").write_text(json.dumps({"database_url": bench.database_url}))
+
+    found = module("verify", "--json", LEDGER_DATA_DIR=str(tmp_path), DATABASE_URL="")
+    away = module("verify", DATABASE_URL="postgresql://x@127.0.0.1:1/none")
+
+    bare = bench.database_url.replace(":only-for-tests@", "@")
+    owner = {"LEDGER_OWNER_DATABASE_URL": bare, "LEDGER_OWNER_PASSWORD_FILE": str(secret)}
+    named = module("verify", "--json", DATABASE_URL="postgresql://x@127.0.0.1:1/none", **owner)
+
+    assert (3, 3, 0) == (nowhere[0], away[0], named[0])
+    assert "start one with `ledger up`" in nowhere[2]
+    assert (0, 0) == (found[0], found[1]["wrong"])
+
+
+def test_explain_names_each_use(bench: LedgerBench, terminal: Terminal) -> None:
+    """A table in the terminal's language, or the document; by text or id, as of a version; unknown is a usage error."""
+    code = bench.issue(3, bound=False)
+    item = done(bench.redeem(code, "li.wei@example.com")).require_reservation()
+    bench.attempt(item.reservation_id)
+    done(bench.redeem(code, "wang@example.com"))
+
+    shown = terminal.ledger("explain", code)
+    early = terminal.ledger("explain", str(item.code_id), "--version", "2", "--json")
+
+    assert (0, 0) == (shown.status, early.status)
+    assert "1 of 3 uses are used, 1 are held, 1 are free" in shown.out
+    assert str(item.reservation_id) in shown.out
+    assert "Uses that are held" in shown.out
+    assert [str(item.reservation_id)] == [held["reservation_id"] for held in early.json["held"]]
+    assert (2, 4) == (
+        terminal.ledger("explain", "NOSUCHCODE").status,
+        terminal.ledger("explain", code, "--as-of", "2020-01-01").status,
+    )

@@ -1,0 +1,73 @@
+"""`ledger receipt`, `check-receipt`, `public-key`: what an outsider gets and how it is checked."""
+
+import base64
+import json
+from pathlib import Path
+from uuid import uuid4
+
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from workers.maintenance.log_follower import update_log
+
+
+def sent(bench: LedgerBench) -> str:
+    """A reservation that was sent; its id."""
+    item = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation()
+    bench.attempt(item.reservation_id)
+    return str(item.reservation_id)
+
+
+def followed(bench: LedgerBench, file: Path | None = None) -> int:
+    """What beat does every two seconds."""
+    return update_log(bench.storage, bench.storage.recorder.clock.now(), file)
+
+
+def test_a_receipt_is_checked_with_the_ledger_s_key(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """Before the first checkpoint it is refused; then it holds, and nothing personal is in it."""
+    reservation_id = sent(bench)
+    early = terminal.ledger("receipt", reservation_id)
+    taken = followed(bench, tmp_path / "checkpoints")
+    given = terminal.ledger("receipt", reservation_id)
+    key = terminal.ledger("public-key").out.strip()
+    (file := tmp_path / "receipt.json").write_text(given.out)
+
+    checked = terminal.ledger("check-receipt", str(file), "--public-key", key)
+
+    assert (4, 4) == (early.status, taken)
+    assert (0, 0) == (given.status, checked.status)
+    assert f"3 events of reservation {reservation_id} are in the ledger as of checkpoint 1" in checked.out
+    assert "li.wei" not in given.out
+    assert 1 == len((tmp_path / "checkpoints").read_text().splitlines())
+    assert [key] == terminal.ledger("public-key", "--json").json["public_keys"]
+    assert 2 == terminal.ledger("receipt", str(uuid4())).status
+    (file := tmp_path / "proof.json").write_text(terminal.ledger("consistency", "1", "1").out)
+    assert 0 == terminal.ledger("check-receipt", str(file), "--public-key", key).status
+    assert 2 == terminal.ledger("consistency", "1", "2").status
+
+
+def test_an_altered_receipt_proves_nothing(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """Exit code 1 and why; a key that is none is a usage error."""
+    reservation_id = sent(bench)
+    followed(bench)
+    document = terminal.ledger("receipt", reservation_id).json
+    key = document["checkpoint"]["public_key"]
+    document["events"][0]["version"] = 7
+    (file := tmp_path / "receipt.json").write_text(json.dumps(document))
+
+    wrong = terminal.ledger("check-receipt", str(file), "--public-key", key, "--json")
+    other = terminal.ledger("check-receipt", str(file), "--public-key", base64.b64encode(b"x" * 32).decode())
+
+    assert (1, False) == (wrong.status, wrong.json["valid"])
+    assert "is not in the ledger as of checkpoint 1" in wrong.json["why"]
+    assert 1 == other.status
+    assert "signed with another key" in other.err
+    assert 2 == terminal.ledger("check-receipt", str(file), "--public-key", "x").status
+
+
+def test_following_again_takes_only_what_is_new(bench: LedgerBench) -> None:
+    """The Merkle log grows with the ledger, and a round without news does nothing."""
+    sent(bench)
+
+    assert [4, 0] == [followed(bench), followed(bench)]
+    sent(bench)
+    assert 4 == followed(bench)

@@ -1,0 +1,83 @@
+"""`ledger export` and `import-*`: what an operator types to take a ledger elsewhere."""
+
+import subprocess
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from api.cli.embedded.wait import wait_until
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.servers.databases import clone, database_of, drop
+from tests.support.servers.embedded_stack import PROGRAM
+
+COPYING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY ledger_events%'"
+
+
+def test_a_ledger_moves_by_four_commands(
+    bench: LedgerBench, terminal: Terminal, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files out, two in; the same history is told there, and a second import is refused."""
+    code = bench.issue()
+    bench.attempt(done(bench.redeem(code, "li.wei@example.com")).require_reservation().reservation_id)
+    events, vault = tmp_path / "events.jsonl", tmp_path / "vault.jsonl"
+    out = terminal.ledger("export", "events", "--output", str(events), "--json")
+    sealed = terminal.ledger("export", "vault", "--output", str(vault))
+    told = terminal.ledger("history", code, "--json").json
+    name = f"test_{uuid4().hex}"
+    clone(postgres_url, name)
+    monkeypatch.setenv("DATABASE_URL", database_of(postgres_url, name))
+
+    into = terminal.ledger("import-events", str(events), "--json")
+    opened = terminal.ledger("import-vault", str(vault))
+    again = terminal.ledger("import-events", str(events))
+
+    assert [0, 0, 0, 0] == [ended.status for ended in (out, sealed, into, opened)]
+    assert (4, out.json["root"]) == (into.json["events"], into.json["root"])
+    assert told == terminal.ledger("history", code, "--json").json
+    assert 0o600 == vault.stat().st_mode & 0o777
+    assert "1 code_texts, 1 recipients" in opened.err
+    assert (4, True) == (again.status, "nothing was imported: the database already holds events" in again.err)
+    drop(postgres_url, name)
+
+
+def test_an_import_that_is_killed_leaves_nothing(
+    bench: LedgerBench, terminal: Terminal, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the file is in when it dies; the database is as empty as before, and takes the whole file."""
+    for _ in range(30):
+        bench.issue()
+    lines = terminal.ledger("export", "events").out.encode().splitlines(keepends=True)
+    name = f"test_{uuid4().hex}"
+    clone(postgres_url, name)
+    monkeypatch.setenv("DATABASE_URL", url := database_of(postgres_url, name))
+    reading = [*PROGRAM, "import-events", "-"]
+    with subprocess.Popen(reading, stdin=subprocess.PIPE) as half, psycopg.connect(url, autocommit=True) as conn:
+        assert half.stdin
+        half.stdin.writelines(lines[:15])
+        half.stdin.flush()
+        assert wait_until(lambda: conn.execute(COPYING).rowcount == 1, 30)
+        half.kill()
+    with subprocess.Popen(reading, stdin=subprocess.PIPE) as whole:
+        whole.communicate(b"".join(lines))
+
+    assert 0 == whole.returncode
+    with psycopg.connect(url) as conn:
+        assert [(30,)] == conn.execute("SELECT count(*) FROM ledger_events").fetchall()
+    drop(postgres_url, name)
+
+
+def test_stdout_takes_the_file_and_damage_is_told(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """Without --output the lines themselves are the answer; a file that isn't there is a usage error."""
+    bench.issue()
+    printed = terminal.ledger("export", "events")
+    (file := tmp_path / "cut.jsonl").write_text(printed.out[:200])
+
+    assert (0, 3) == (printed.status, printed.out.count("\n"))
+    assert "written: 1 events" in printed.err
+    cut = terminal.ledger("import-vault", str(file))
+    assert (4, True) == (cut.status, "nothing was imported" in cut.err)
+    assert 2 == terminal.ledger("import-events", str(tmp_path / "none")).status
+    assert 2 == terminal.ledger("export", "events", "--output", str(tmp_path / "no" / "file")).status

@@ -1,0 +1,128 @@
+"""`ledger run`: secrets once, migrations once, then the part itself. And the compose file names the six services."""
+
+import os
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from api.cli.embedded.secrets_file import load_secrets
+from api.cli.server import container
+from projections.config.settings import LedgerSettings
+from projections.database.migrations import check_schema
+
+ROOT = Path(__file__).parents[4]
+
+
+class _BecameError(Exception):
+    """Stands for the process that `ledger run` turns into."""
+
+
+@pytest.fixture
+def become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """`os.execve` raises instead; the secrets' folder."""
+
+    def execve(program: str, arguments: list[str], environment: dict[str, str]) -> None:
+        raise _BecameError(program, arguments, environment)
+
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setenv("LEDGER_SECRETS_FILE", str(tmp_path / "secrets.env"))
+    return tmp_path
+
+
+def test_the_backend_migrates_and_becomes_uvicorn(
+    become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Secrets are made (mode 600), the schema is checked, and the process is replaced."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("LEDGER_OWNER_DATABASE_URL", database_url)
+    secrets = load_secrets(become)
+    monkeypatch.setattr(container, "LedgerSettings", lambda: LedgerSettings(_env_file=become / "secrets.env"))
+    monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
+
+    with pytest.raises(_BecameError) as became:
+        container.run("backend")
+
+    program, arguments, environment = became.value.args
+    assert secrets
+    assert "LEDGER_OWNER_DATABASE_URL" not in environment
+    assert program == sys.executable
+    assert arguments[1:4] == ["-m", "uvicorn", "api.main:create_app"]
+    assert (become / "secrets.env").stat().st_mode & 0o777 == 0o600
+    check_schema(database_url)
+
+
+def test_run_migrate_applies_the_schema_and_exits(
+    become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It replaces no process: the container ends, and those that wait for it start."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    load_secrets(become)
+    monkeypatch.setattr(container, "LedgerSettings", lambda: LedgerSettings(_env_file=become / "secrets.env"))
+    monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
+    migrated: list[str] = []
+    monkeypatch.setattr(container, "migrate", lambda owner, _: migrated.append(owner))
+
+    container.run("migrate")
+
+    assert migrated == [database_url]
+
+
+def test_the_backend_waits_for_the_migration_when_its_role_does_not_own_the_schema(
+    become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never tries: a role of few rights would fail with a message about a table of the migration tool."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    load_secrets(become)
+    monkeypatch.setattr(container, "LedgerSettings", lambda: LedgerSettings(_env_file=become / "secrets.env"))
+    monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
+    monkeypatch.setattr(container, "owns_schema", lambda _: False)
+    migrated: list[str] = []
+    monkeypatch.setattr(container, "migrate", lambda owner, _: migrated.append(owner))
+
+    with pytest.raises(_BecameError):
+        container.run("backend")
+
+    assert migrated == []
+
+
+def test_secrets_are_made_once_by_several_at_once(tmp_path: Path) -> None:
+    """Backend, worker and beat may start together on an empty volume."""
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: container._make_secrets(tmp_path), range(8)))
+    first = (tmp_path / "secrets.env").read_text()
+    container._make_secrets(tmp_path)
+
+    assert (tmp_path / "secrets.env").read_text() == first
+    assert first.count("LEDGER_PEPPERS=") == 1
+
+
+def test_the_six_services_of_the_incident() -> None:
+    """Exactly these six stay, each with a health check; `migrate` exits, and the mail catcher is the demo's."""
+    services = _services()
+
+    assert list(services) == [
+        "db", "redis", "migrate", "backend", "celery_worker", "celery_beat", "frontend", "mailcatcher"
+    ]  # fmt: skip
+    assert [name for name, text in services.items() if "healthcheck:" not in text] == ["migrate"]
+    assert "noeviction" in services["redis"]
+
+
+def test_only_the_one_shot_migration_can_read_the_owners_password() -> None:
+    """Code that runs in the API, a worker or beat finds it in no variable and in no mounted volume."""
+    compose = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    owners = {name for name, text in _services().items() if re.search("db-secret|LEDGER_OWNER_", text)}
+
+    assert owners == {"db", "migrate"}
+    assert not re.search("db-secret|LEDGER_OWNER_", compose.split("\nservices:\n")[0])
+    assert "migrate: {condition: service_completed_successfully}" in _services()["backend"]
+
+
+def _services() -> dict[str, str]:
+    """The text of each service of compose.yaml."""
+    compose = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    services = compose.split("\nservices:\n")[1].split("\nvolumes:\n")[0]
+    parts = re.split(r"^  (\w+):$", services, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))

@@ -1,0 +1,34 @@
+"""`ledger exec`: what operators type by hand works beside an embedded ledger too."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.clients.terminal import Terminal
+
+
+def test_a_program_gets_the_ledgers_environment(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The secrets of the folder among it; its own options are its own; programs beside Python are found."""
+    (tmp_path / "secrets.env").write_text("LEDGER_PEPPERS=of the folder\n")
+    monkeypatch.delenv("LEDGER_PEPPERS")
+    monkeypatch.setattr("api.cli.context.LedgerSettings", lambda: None)
+    became: list[tuple[str, list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execvpe", lambda *what: became.append(what))
+
+    terminal.ledger("--data-dir", str(tmp_path), "exec", "celery", "-A", "workers.celery_app", "--json")
+
+    ((program, words, environment),) = became
+    assert ("celery", ["celery", "-A", "workers.celery_app", "--json"]) == (program, words)
+    assert "of the folder" == environment["LEDGER_PEPPERS"]
+    assert str(Path(sys.executable).parent) == environment["PATH"].split(os.pathsep)[0]
+
+
+def test_no_such_program(terminal: Terminal) -> None:
+    """As a shell would say it."""
+    ended = terminal.ledger("exec", "no-such-program", "--json")
+
+    assert (127, "there is no program no-such-program\n") == (ended.status, ended.err)

@@ -1,0 +1,212 @@
+"""`ledger run` for real: what a production start refuses, each in one sentence with its remedy; and what it doesn't."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from api.cli.app import run
+from api.cli.embedded.tcp_ports import HOST, free_port
+from api.cli.embedded.wait import wait_until
+from projections.storage.bootstrap import verify_key_rings
+from projections.vault.key_ring import KeyRing
+from projections.vault.vault import Vault
+from tests.integration.cli.embedded.test_up import plain
+from tests.support.servers.databases import execute
+
+END_S_MAX = 60.0
+pytestmark = pytest.mark.timeout(240)
+
+NOBODY = f"redis://{HOST}:1/0"
+Change = Callable[[dict[str, str], Path], None]
+
+
+def ring() -> str:
+    """A random key ring."""
+    return "1:" + base64.b64encode(os.urandom(32)).decode()
+
+
+@pytest.fixture
+def env(database_url: str) -> dict[str, str]:
+    """An environment in which the backend starts."""
+    rings = {"LEDGER_PEPPERS": ring(), "LEDGER_MASTER_KEYS": ring()}
+    vault = Vault(KeyRing.parse(rings["LEDGER_PEPPERS"]), KeyRing.parse(rings["LEDGER_MASTER_KEYS"]))
+    verify_key_rings(database_url, vault)
+    return {
+        **plain(),
+        **rings,
+        "LEDGER_SECRET_KEY": base64.b64encode(os.urandom(33)).decode(),
+        "DATABASE_URL": database_url,
+        "REDIS_URL": NOBODY,
+        "LEDGER_DATABASE_WAIT_S": "1",
+    }
+
+
+def backend(env: dict[str, str], port: int, log: Path) -> subprocess.Popen[bytes]:
+    """`ledger run backend`, as a container would."""
+    command = [sys.executable, "-c", "from api.cli.app import main; main()", "run", "backend"]
+    with log.open("wb") as out:
+        return subprocess.Popen([*command, "--host", HOST, "--port", str(port)], env=env, stdout=out, stderr=out)
+
+
+def _no_secret(env: dict[str, str], _: Path) -> None:
+    del env["LEDGER_SECRET_KEY"]
+
+
+def _placeholder(env: dict[str, str], _: Path) -> None:
+    env["LEDGER_SECRET_KEY"] = "changeme-0123456789-abcdefghijklmnop"
+
+
+def _weak_ring(env: dict[str, str], _: Path) -> None:
+    env["LEDGER_PEPPERS"] = "1:" + "A" * 43 + "="
+
+
+def _one_key_for_both(env: dict[str, str], _: Path) -> None:
+    env["LEDGER_PEPPERS"] = env["LEDGER_MASTER_KEYS"]
+
+
+def _default_password(env: dict[str, str], _: Path) -> None:
+    env["DATABASE_URL"] = env["DATABASE_URL"].replace("only-for-tests", "postgres")
+
+
+def _wrong_ring(env: dict[str, str], _: Path) -> None:
+    env["LEDGER_MASTER_KEYS"] = ring()
+
+
+def _away(env: dict[str, str], _: Path) -> None:
+    env["DATABASE_URL"] = f"postgresql://ledger:only-for-tests@{HOST}:1/ledger"
+
+
+def _newer(env: dict[str, str], _: Path) -> None:
+    execute(env["DATABASE_URL"], "INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999_next')")
+    env["LEDGER_DATABASE_WAIT_S"] = "600"
+
+
+def _functions(env: dict[str, str], _: Path) -> None:
+    env["POSTGRES_ENABLE_DB_FUNCTIONS"] = "y"
+
+
+def _debug(env: dict[str, str], _: Path) -> None:
+    env["DEBUG"] = "1"
+
+
+def _no_switch(env: dict[str, str], _: Path) -> None:
+    env["LEDGER_RATE_LIMIT"] = "perhaps"
+
+
+def _older(env: dict[str, str], folder: Path) -> None:
+    zeros = base64.b64encode(bytes(64)).decode()
+    line = {"number": 7, "size": 9, "root": zeros, "at": "2026-01-01T00:00:00+00:00", "public_key": zeros}
+    (folder / "checkpoints").write_text(json.dumps({**line, "signature": zeros}) + "\n")
+    env["LEDGER_CHECKPOINT_FILE"] = str(folder / "checkpoints")
+
+
+REFUSED: list[tuple[Change, int, str]] = [
+    (_no_secret, 2, "LEDGER_SECRET_KEY is missing: set it"),
+    (_wrong_ring, 3, "LEDGER_MASTER_KEYS does not hold the keys that this database was written with: set"),
+    (_placeholder, 2, "LEDGER_SECRET_KEY is a placeholder: make one with"),
+    (_weak_ring, 2, "key 1 of LEDGER_PEPPERS is a placeholder and no random key: make one"),
+    (_one_key_for_both, 2, "LEDGER_PEPPERS and LEDGER_MASTER_KEYS share a key: make one"),
+    (_default_password, 2, "the password in DATABASE_URL is one that everybody tries first: set another"),
+    (_away, 3, "waited 1 s: start it, or correct DATABASE_URL"),
+    (_newer, 3, "schema is newer than this version (it has 9999_next): run the newer version"),
+    (_functions, 2, "POSTGRES_ENABLE_DB_FUNCTIONS lets readers of the log miss events: unset it"),
+    (_debug, 2, "DEBUG is set: production shows nobody its inside, so unset it"),
+    (_no_switch, 2, "LEDGER_RATE_LIMIT: Input should be 'on' or 'off'"),
+    (_older, 3, "over 9 events and the database has only 0 of them: an older state was restored; restore a newer"),
+]
+"""The first two also as a process of its own: a refusal of the settings, and one after a look at the database."""
+
+
+@pytest.mark.parametrize(("change", "status", "told"), REFUSED)
+def test_an_unsafe_start_is_refused_in_one_sentence(
+    env: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    change: Change,
+    status: int,
+    told: str,
+) -> None:
+    """It ends with its code and says why and what to do; it never becomes what would listen."""
+    change(env, tmp_path)
+    for name in os.environ.keys() - env.keys():
+        monkeypatch.delenv(name)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    became: list[object] = []
+    monkeypatch.setattr(os, "execve", lambda *command: became.append(command))
+
+    assert (status, []) == (run(["run", "backend", "--host", HOST, "--port", str(free_port())]), became)
+    assert_one_sentence("".join(capfd.readouterr()), told)
+
+
+@pytest.mark.parametrize(("change", "status", "told"), REFUSED[:2])
+def test_a_refused_process_ends(env: dict[str, str], tmp_path: Path, change: Change, status: int, told: str) -> None:
+    """With its code, the same sentence, and nothing else in its log."""
+    change(env, tmp_path)
+    process = backend(env, free_port(), tmp_path / "log")
+
+    assert status == process.wait(END_S_MAX)
+    assert_one_sentence((tmp_path / "log").read_text(), told)
+
+
+def assert_one_sentence(said: str, told: str) -> None:
+    """One line, with the reason, without the password."""
+    assert 1 == said.count("\n"), said
+    assert told in said
+    assert "only-for-tests" not in said
+
+
+@contextmanager
+def started(env: dict[str, str], folder: Path) -> Iterator[tuple[int, Path]]:
+    """A backend that answers; its port and log."""
+    port = free_port()
+    process = backend(env, port, folder / "log")
+    try:
+        assert wait_until(lambda: process.poll() is not None or readiness(port)[0] == 200, END_S_MAX)
+        assert process.poll() is None, (folder / "log").read_text()
+        yield port, folder / "log"
+    finally:
+        process.terminate()
+        process.wait(END_S_MAX)
+
+
+def readiness(port: int) -> tuple[int, dict[str, Any]]:
+    """What `/readyz` answers; 0 if nothing does."""
+    connection = HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    except OSError:
+        return 0, {}
+    finally:
+        connection.close()
+
+
+def test_an_absent_or_evicting_broker_is_said_loudly_and_stops_nothing(
+    env: dict[str, str], redis_url: str, tmp_path: Path
+) -> None:
+    """Redeems are taken, `/readyz` says degraded and which part, and the log says what it means."""
+    with started(env, tmp_path) as (port, log):
+        assert wait_until(lambda: "Redis is unavailable" in log.read_text(), END_S_MAX)
+        status, answer = readiness(port)
+    assert (200, "degraded", True) == (status, answer["status"], "broker" in answer["missing"])
+    with Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            with started({**env, "REDIS_URL": redis_url}, tmp_path) as (port, log):
+                assert wait_until(lambda: "maxmemory-policy of Redis is unsafe" in log.read_text(), END_S_MAX)
+                assert "broker_noeviction" in readiness(port)[1]["missing"]
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")

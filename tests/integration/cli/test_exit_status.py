@@ -1,0 +1,135 @@
+"""How commands end when they are used wrongly, or nobody takes what they print."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.cli.entry import main
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench
+
+LEDGER = (sys.executable, "-c", "from api.cli.app import main; main()")
+CLOSED = ("/bin/sh", "-c", 'exec "$@" >&-', "sh")
+"""Runs what follows with a closed stdout."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("issue", "--validity-days", "9999999999"), "'--validity-days'"),
+        (("issue", "--max-uses", "lots"), "'--max-uses'"),
+        (("issue", "--max-uses", "99999999999999999999"), "9,007,199,254,740,992"),
+        (("issue", "--expires-at", "soon"), "'--expires-at'"),
+        (("issue", "--group", "a\nb"), "'--group'"),
+        (("issue", "--expires-at", "0001-01-01T00:00:00+14:00"), "'--expires-at'"),
+        (("key", "create", "a\nb", "--role", "viewer"), "'name'"),
+        (("note", "nothing", "text"), "neither a code that we know nor an id"),
+        (("histroy",), "did you mean 'history'"),
+        (("key", "create", "--rule", "admin"), "See `ledger key create --help`"),
+        (("resolve", "00000000-0000-0000-0000-000000000001", "--as", "lost", "--note", "x"), "'--as': 'lost'"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(terminal: Terminal, arguments: tuple[str, ...], words: str) -> None:
+    """It names the option or the command."""
+    ended = terminal.ledger(*arguments)
+
+    assert (2, "", 1) == (ended.status, ended.out, ended.err.count("\n"))
+    assert words.lower() in ended.err.lower()
+
+
+def test_an_end_that_is_over_is_pointed_at(terminal: Terminal) -> None:
+    """The codes are issued all the same: somebody may want them so."""
+    ended = terminal.ledger("issue", "--expires-at", "2020-01-01")
+
+    assert (0, 1) == (ended.status, ended.out.count("\n"))
+    assert ended.err.startswith("2020-01-01 is over")
+
+
+def test_version_is_told(terminal: Terminal) -> None:
+    """Without a ledger."""
+    ended = terminal.ledger("--version")
+
+    assert (0, "") == (ended.status, ended.err)
+    assert ended.out.startswith("Redemption Ledger 0.")
+
+
+class _Interrupted:
+    """Ctrl-C while the command line is found."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        """The finder's part of importing."""
+        if name == "api.cli.app":
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_it_loads_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same word and code as later on."""
+    monkeypatch.delitem(sys.modules, "api.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [_Interrupted, *sys.meta_path])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert (130, "interrupted\n") == (ended.value.code, capsys.readouterr().err)
+
+
+def test_codes_that_ctrl_c_left_unprinted_are_pointed_at(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are issued all the same."""
+
+    def interrupted(made: Iterator[object], _progress: object) -> None:
+        next(made)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("api.cli.codes.codes._print_codes", interrupted)
+
+    ended = terminal.ledger("issue")
+
+    assert (130, 2) == (ended.status, ended.err.count("\n"))
+    assert "ledger export codes" in ended.err
+    assert ended.err.endswith("interrupted\n")
+
+
+@pytest.mark.usefixtures("terminal")
+def test_output_that_nobody_takes_is_no_traceback(bench: LedgerBench) -> None:
+    """A reader that left is no error, nor a closed stdout; one that takes nothing is, and issued codes are found."""
+    code = bench.issue(1)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with Path(os.devnull).open("rb") as refusing, os.fdopen(writer, "wb") as unread:
+        ended = [
+            subprocess.run([*LEDGER, "history", code], stdout=unread, stderr=subprocess.PIPE, check=False),
+            subprocess.run([*CLOSED, *LEDGER, "history", code], stderr=subprocess.PIPE, check=False),
+            subprocess.run([*LEDGER, "issue"], stdout=refusing, stderr=subprocess.PIPE, check=False),
+        ]
+
+    assert [(0, b""), (0, b"")] == [(one.returncode, one.stderr) for one in ended[:2]]
+    assert 3 == ended[2].returncode
+    assert b"ledger export codes" in ended[2].stderr
+    assert b"Traceback" not in ended[2].stderr
+
+
+def test_a_device_is_written_and_not_replaced(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """Root could put a file in the place of /dev/null; a link goes on pointing where it pointed."""
+    bench.issue(1)
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    link.symlink_to(target)
+    keeper = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        through_pipe = terminal.ledger("export", "codes", "--output", str(pipe))
+        assert os.read(keeper, 1 << 16).startswith(b"code,")
+    finally:
+        os.close(keeper)
+    through_link = terminal.ledger("export", "codes", "--output", str(link))
+
+    assert (0, 0) == (through_pipe.status, through_link.status)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert target.read_bytes().startswith(b"code,")

@@ -1,0 +1,40 @@
+"""An open ledger and the whole API over real databases; the broker is away, which must not matter to anybody here."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.settings import ApiSettings
+from projections.storage.bootstrap import Storage
+from tests.support.clients.app_client import Site
+from tests.support.clients.in_process_app import settings_over, shared_site, started
+from tests.support.ledger.ledger_bench import LedgerBench
+from tests.support.ledger.settings import settings_for
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[LedgerBench]:
+    """An open ledger with helpers around it."""
+    with Storage.open(settings_for(database_url)) as storage:
+        yield LedgerBench(storage, database_url)
+
+
+@pytest.fixture
+def settings(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ApiSettings:
+    """Settings over a database and a folder of this test's own."""
+    return settings_over(database_url, monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def site(settings: ApiSettings) -> Iterator[Site]:
+    """The application over it."""
+    with started(settings) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def common(postgres_url: str) -> Iterator[Site]:
+    """The application of a file, for those of its tests that ask and leave nothing, or look at their own codes only."""
+    with shared_site(postgres_url) as found:
+        yield found

@@ -1,0 +1,106 @@
+"""The pool gives out only live connections, and none of another process."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from projections.database.pool import ForkedPoolError
+from projections.storage.bootstrap import Storage
+from projections.storage.group_commit import GroupCommit
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.settings import settings_for
+
+CHILD_S_MAX = 20
+
+
+def hang_up(bench: LedgerBench) -> int:
+    """The server ends every connection of the pool, as a restart does; how many."""
+    with psycopg.connect(bench.database_url, autocommit=True) as conn:
+        query = (
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        return conn.execute(query).rowcount
+
+
+def fill(bench: LedgerBench) -> None:
+    """Open every connection that the pool may have."""
+    pool = bench.storage.datastore.pool
+    held = [pool.getconn() for _ in range(pool.max_size)]
+    for conn in held:
+        pool.putconn(conn)
+
+
+def test_a_pool_full_of_dead_connections_is_not_noticed_by_anybody(bench: LedgerBench) -> None:
+    """Reads and writes right after a server came back succeed the first time: an answer is no longer refused."""
+    code = bench.issue(5, bound=False)
+    first = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
+    fill(bench)
+    ended = [hang_up(bench)]
+    read = bench.reader.reservation(first)
+    fill(bench)
+    ended.append(hang_up(bench))
+
+    written = done(bench.redeem(code, "b@example.com"))
+
+    assert ended == [bench.storage.datastore.pool.max_size] * 2
+    assert (read is not None, written.changed) == (True, True)
+
+
+def in_a_child(work: Callable[[], object]) -> str:
+    """What became of some work in a forked child: returned, or the name of what it raised; hung if it did not end."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            work()
+            told = "returned"
+        except BaseException as error:  # noqa: BLE001 - told to the parent
+            told = type(error).__name__
+        os.write(writing, told.encode())
+        os._exit(0)
+    os.close(writing)
+    ends = time.monotonic() + CHILD_S_MAX
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        if time.monotonic() > ends:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return "hung"
+        time.sleep(0.02)
+    with os.fdopen(reading) as said:
+        return said.read()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_is_told_instead_of_hanging(bench: LedgerBench) -> None:
+    """Reading, writing and closing; the parent's connections are not touched. A ledger of its own works."""
+    code = bench.issue(5, bound=False)
+    first = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
+
+    def own() -> None:
+        with Storage.open(settings_for(bench.database_url)) as storage:
+            assert LedgerBench(storage, bench.database_url).reader.reservation(first)
+
+    told = [
+        in_a_child(lambda: bench.reader.reservation(first)),
+        in_a_child(lambda: bench.redeem(code, "b@example.com")),
+        in_a_child(bench.storage.close),
+        in_a_child(own),
+    ]
+
+    assert told == [ForkedPoolError.__name__, ForkedPoolError.__name__, "returned", "returned"]
+    assert done(bench.redeem(code, "c@example.com")).changed
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_group_commit_is_told_too(bench: LedgerBench) -> None:
+    """Its thread is the parent's: nobody would ever commit what a child submits."""
+    code = bench.issue(5, bound=False)
+    with GroupCommit(bench.storage.ledger.execute) as commit:
+        done(commit.submit(bench.reserve(code, "a@example.com")).result(10))
+
+        assert in_a_child(lambda: commit.submit(bench.reserve(code, "b@example.com"))) == ForkedPoolError.__name__

@@ -1,0 +1,285 @@
+"""Least privilege on a real server: what the running role can't do, and what an owner without rights is told."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
+from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
+from api.use_cases.erase_person import Forgetting
+from domain.ports import Rejected
+from domain.values.identifiers import EmailAddress
+from projections.database.connection import connect
+from projections.database.errors import RolesMissingError
+from projections.database.migrations import migrate
+from projections.database.roles import (
+    ACCESS,
+    APPEND_ONLY,
+    VAULT,
+    check_owner,
+    forgetting,
+    owns_schema,
+    prepare_roles,
+    who_may_change_the_log,
+)
+from projections.privacy.erasure import ErasedIdsFile
+from projections.privacy.key_rotation import KeyRotation
+from projections.repositories.audit_log import OPERATOR, Action
+from projections.repositories.group_channels import Channels
+from projections.repositories.staff_accounts import LastAdminError
+from projections.repositories.staff_sessions import StaffSessionRepository
+from projections.repositories.webhook_deliveries import Deliveries
+from projections.repositories.webhook_endpoints import Endpoints
+from projections.repositories.webhook_secrets import HookSecrets, delete_expired
+from projections.storage.bootstrap import Storage
+from projections.verification.verify import verify
+from tests.integration.projections.privacy.test_key_rotation import ringed
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.random_history import History
+from tests.support.ledger.rebuilds import Quiet, read_models, rebuilt
+from tests.support.ledger.settings import settings_for
+from tests.support.servers.databases import execute
+
+PASSWORD = "running-only"
+REFUSED = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451, reply="busy")
+
+
+@pytest.fixture
+def running(database_url: str) -> Iterator[str]:
+    """The same database as a role of its own, with its rights."""
+    role = f"run_{uuid4().hex[:12]}"
+    url = as_role(database_url, role, PASSWORD)
+    migrate(database_url, url)
+    yield url
+    for name in (role, forgetting(role)):
+        execute(database_url, f"GRANT {name} TO CURRENT_USER WITH INHERIT TRUE")
+        execute(database_url, f"DROP OWNED BY {name}")
+    for name in (role, forgetting(role)):
+        execute(database_url, f"DROP ROLE {name}")
+
+
+def as_role(url: str, role: str, password: str) -> str:
+    """The URL with another user."""
+    return f"postgresql://{role}:{password}@{url.partition('@')[2]}"
+
+
+def role_of(url: str) -> str:
+    """Its user."""
+    return url.partition("://")[2].partition(":")[0]
+
+
+def test_a_whole_history_runs_with_few_rights(running: str, database_url: str) -> None:
+    """Redeems, attempts, refunds, cases and verifying, all as the running role; a rebuild keeps its rights."""
+    with Storage.open(settings_for(running)) as storage:
+        bench = LedgerBench(storage, database_url)
+        history = History(bench, seed=4)
+        history.go_on(60)
+        before = read_models(bench)
+        rebuilt(bench, apply=True)
+        history.go_on(20)
+
+        assert before["reservations"]
+        assert [] == who_may_change_the_log(running)
+    assert 0 == verify(running, timedelta(days=9), Quiet(), 10).wrong
+
+
+@pytest.mark.parametrize("table", [*APPEND_ONLY, *VAULT])
+def test_what_is_appended_stays(running: str, database_url: str, table: str) -> None:
+    """UPDATE, DELETE and TRUNCATE are refused by privilege, before any trigger has to."""
+    with psycopg.connect(database_url) as conn:
+        column = conn.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 2", (table,)
+        ).fetchall()[0][0]
+    with psycopg.connect(running, autocommit=True) as conn:
+        for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"TRUNCATE {table}"):  # noqa: S608 - names from the code
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for table"):
+                conn.execute(statement.encode())
+        conn.execute(f"SELECT FROM {table}".encode())
+
+
+@pytest.mark.parametrize("table", ACCESS)
+def test_running_role_writes_no_accounts_and_keys_except_as_the_third_role(running: str, table: str) -> None:
+    """An injected statement makes no viewer an admin and brings no revoked key back; nothing is ever deleted."""
+    column = {"staff": "role", "api_keys": "revoked_at"}[table]
+    name, role = sql.Identifier(table), sql.Identifier(forgetting(role_of(running)))
+    change, insert, delete, truncate = (
+        sql.SQL(statement).format(name, sql.Identifier(column))
+        for statement in (
+            "UPDATE {0} SET {1} = {1}",
+            "INSERT INTO {0} DEFAULT VALUES",
+            "DELETE FROM {0}",
+            "TRUNCATE {0}",
+        )
+    )
+    with psycopg.connect(running, autocommit=True) as conn:
+        for statement in (change, insert, delete, truncate):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for table"):
+                conn.execute(statement)
+        conn.execute(sql.SQL("SELECT FROM {}").format(name))
+        with conn.transaction():
+            conn.execute(sql.SQL("SET LOCAL ROLE {}").format(role))
+            conn.execute(change)
+        conn.execute(sql.SQL("SET ROLE {}").format(role))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(delete)
+
+
+def test_accounts_and_keys_are_managed_with_few_rights(running: str) -> None:
+    """All use cases work as the running role, each with its line in the audit log."""
+    with Storage.open(settings_for(running)) as storage:
+        action = Action(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
+        people = [EmailAddress.parse(f"{name}@staff.example.com") for name in ("admin", "viewer")]
+        first, second = (add_staff(action, storage.vault.staff(one, uuid4()), "hash", "admin") for one in people)
+        assert first
+        assert second
+        changes = [
+            set_staff_role(action, second, "viewer"),
+            set_new_password(action, second, "other hash"),
+            remove_staff(action, second),
+        ]
+        with pytest.raises(LastAdminError):
+            set_staff_role(action, first, "viewer")
+        key_id = uuid4()
+        secret, revoked = (
+            create_api_key(action, ApiKeyRequest("k", "viewer", (), None), key_id),
+            revoke_key(action, key_id),
+        )
+        acts = [line.act for line in StaffSessionRepository(storage).audit(2**62, 99)][::-1]
+
+    assert [True] * 3 == changes
+    assert (secret or "").startswith("rl_")
+    assert revoked
+    assert ["added_staff"] * 2 + ["changed_role", "reset_password", "removed_staff", "made_key", "revoked_key"] == acts
+
+
+def test_the_running_role_makes_nothing_and_waits_for_nothing(running: str) -> None:
+    """No table, no role, no change of the schema; statements, locks and idle transactions have their bounds."""
+    with psycopg.connect(running, autocommit=True) as conn:
+        for statement in (b"CREATE TABLE mine ()", b"CREATE ROLE mine", b"DROP TABLE reservations"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                conn.execute(statement)
+        names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        bounds = [conn.execute("SELECT current_setting(%s)", (name,)).fetchall()[0][0] for name in names]
+
+    assert ["15s", "10s", "30s"] == bounds
+
+
+def test_every_connection_has_its_bounds(running: str, database_url: str) -> None:
+    """Of the pool and alone, as the running role and as the owner: statements, locks and idle transactions end."""
+    query = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting(%s)"
+    with (
+        Storage.open(settings_for(running)) as storage,
+        storage.datastore.get_connection() as pooled,
+        connect(running) as single,
+        connect(database_url) as owner,
+    ):
+        cursors = [conn.cursor(row_factory=tuple_row) for conn in (pooled, single, owner)]
+        found = [cursor.execute(query, ("idle_in_transaction_session_timeout",)).fetchone() for cursor in cursors]
+
+    assert [("15s", "10s", "30s")] * 3 == found
+
+
+def test_only_the_forgetting_role_drops_rows_of_the_vault(running: str, bench: LedgerBench) -> None:
+    """The running role becomes it for one transaction, and is itself again afterwards; events stay out of reach."""
+    done(bench.redeem(bench.issue(), "li.wei@example.com"))
+    with psycopg.connect(running, autocommit=True) as conn:
+        with conn.transaction():
+            conn.execute(f"SET LOCAL ROLE {forgetting(role_of(running))}".encode())
+            assert 1 == conn.execute("DELETE FROM recipients").rowcount
+        conn.execute(f"SET ROLE {forgetting(role_of(running))}".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("DELETE FROM ledger_events")
+        conn.execute("RESET ROLE")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("DELETE FROM recipients")
+
+
+def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp_path: Path) -> None:
+    """Both as the running role, which becomes the forgetting one where it must; afterwards it can still do neither."""
+    with Storage.open(settings_for(running)) as storage:
+        bench = LedgerBench(storage, running)
+        code = bench.issue(2, bound=False)
+        for name in ("li.wei", "wang.fang"):
+            bench.attempt(done(bench.redeem(code, f"{name}@example.com")).require_reservation().reservation_id, REFUSED)
+        forgetting_one = Forgetting(
+            storage, ErasedIdsFile(tmp_path / "forgotten.jsonl"), lambda: bench.context("operator"), uuid4
+        )
+        forgotten = forgetting_one.forget(EmailAddress.parse("li.wei@example.com"))
+    with Storage.open(ringed(running)) as storage:
+        rewritten = sum(KeyRotation(storage).run())
+        left = KeyRotation(storage).left()
+
+    assert (1, 1) == (len(forgotten.recipient_ids), forgotten.closed)
+    assert (3, 0) == (rewritten, left)  # the code, who is left, and what the mail server said of them
+    assert [] == who_may_change_the_log(running)
+    with psycopg.connect(running, autocommit=True) as conn:
+        assert [(1, 1)] == conn.execute("SELECT count(*), min(key_id) / 2 FROM recipients").fetchall()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("UPDATE recipients SET key_id = 1")
+
+
+def test_secrets_of_webhooks_are_made_and_dropped_with_few_rights(running: str) -> None:
+    """Dropping one takes its text out of the vault, which the running role may not do as itself."""
+    with Storage.open(settings_for(running)) as storage:
+        channels, now = Channels(storage), storage.recorder.clock.now()
+        channel_id, secret = channels.turn_on("design", "https://team.example.com/", uuid4(), uuid4(), now)
+        newest = HookSecrets(storage).renew(channel_id, uuid4(), now)
+
+        assert HookSecrets(storage).valid(channel_id, now) == (newest, secret)
+        assert delete_expired(storage, now + timedelta(days=2)) == 1
+        assert HookSecrets(storage).valid(channel_id, now) == (newest,)
+        Endpoints(storage).add(uuid4(), "https://bi.example.com/", (), 1, uuid4(), now)
+        assert Deliveries(storage).prune(now, 10) == 0
+
+
+def test_rights_follow_the_schema(running: str, database_url: str) -> None:
+    """A table that is added has its rights after the next migrate, a right that was added by hand is taken away."""
+    execute(database_url, "CREATE TABLE added (n bigserial PRIMARY KEY, word text)")
+    execute(database_url, f"GRANT UPDATE ON ledger_events TO {role_of(running)}")
+
+    migrate(database_url, running)
+
+    with psycopg.connect(running, autocommit=True) as conn:
+        assert 1 == conn.execute("INSERT INTO added (word) VALUES ('x')").rowcount
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("UPDATE ledger_events SET topic = topic")
+
+
+def test_a_new_password_is_set_and_the_owner_may_run_itself(running: str, database_url: str) -> None:
+    """The one in DATABASE_URL counts; without a role of its own nothing is done."""
+    changed = as_role(database_url, role_of(running), "another-one")
+
+    prepare_roles(database_url, changed)
+    prepare_roles(database_url, database_url)
+
+    psycopg.connect(changed).close()
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(running)
+
+
+def test_owner_commands_name_the_remedy_when_run_as_the_runtime_role(running: str, database_url: str) -> None:
+    """The owner passes; the runtime role is told which setting, and which command in containers."""
+    check_owner(database_url)
+    assert owns_schema(database_url)
+    assert not owns_schema(running)
+    with pytest.raises(RolesMissingError, match=r"LEDGER_OWNER_DATABASE_URL .*docker compose run --rm migrate"):
+        check_owner(running)
+
+
+def test_an_owner_without_the_right_says_what_to_type(running: str, database_url: str) -> None:
+    """CREATE ROLE is named; so is a password that the owner may not set."""
+    owner = f"owner_{uuid4().hex[:12]}"
+    execute(database_url, f"CREATE ROLE {owner} LOGIN PASSWORD 'owner'")
+    poor = as_role(database_url, owner, "owner")
+    try:
+        with pytest.raises(RolesMissingError, match=r"CREATE ROLE nobody_yet LOGIN PASSWORD '\.\.\.'; CREATE ROLE"):
+            prepare_roles(poor, as_role(database_url, "nobody_yet", PASSWORD))
+    finally:
+        execute(database_url, f"DROP ROLE {owner}")
+    assert running

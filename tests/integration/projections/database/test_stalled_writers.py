@@ -1,0 +1,102 @@
+"""A process that stops in the middle of writing gives up its locks; one that is slow keeps them."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from projections.database.connection import connection_options
+from projections.database.stalled_writers import SilentWriterWatch, end_silent_writers
+from projections.event_store.recorder import transaction
+from projections.sql.event_store import EventStoreSql
+from projections.storage.bootstrap import Storage
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.settings import settings_for
+
+SILENT_S = 0.3
+SLOW_S = 1.6
+"""A machine with much else to do must not make a slow writer look silent."""
+LOOKS_MAX = 200
+
+
+@contextmanager
+def writing(bench: LedgerBench, code_id: UUID) -> Iterator[Connection[Any]]:
+    """A writer's transaction that has sent for the code's lock and doesn't read what comes back."""
+    key = int.from_bytes(code_id.bytes[:8], "big", signed=True)
+    with psycopg.connect(bench.database_url, autocommit=True, **connection_options()) as conn:
+        try:
+            with transaction(conn):
+                conn.execute(EventStoreSql.enter)
+                conn.execute(EventStoreSql.lock_streams, ([key],))
+                yield conn
+        except psycopg.OperationalError:
+            assert conn.broken
+
+
+def the_code(bench: LedgerBench) -> UUID:
+    """The id of the only code there is."""
+    ((code_id,),) = bench.rows("SELECT code_id FROM code_balances")
+    return UUID(str(code_id))
+
+
+def ended_within_bound(bench: LedgerBench) -> int:
+    """Look until somebody was ended; how many."""
+    for _ in range(LOOKS_MAX):
+        if ended := end_silent_writers(bench.storage.datastore, SILENT_S):
+            return ended
+        time.sleep(0.05)
+    return 0
+
+
+def test_a_writer_that_stops_in_its_middle_is_ended_and_the_next_gets_through(bench: LedgerBench) -> None:
+    """Its server session is active and waits for its client, so no time-out of the server ends it."""
+    code = bench.issue()
+    with writing(bench, the_code(bench)), ThreadPoolExecutor(1) as threads:
+        redeem = threads.submit(bench.redeem, code, "li.wei@example.com")
+
+        assert 1 == ended_within_bound(bench)
+        assert done(redeem.result(30)).changed
+
+
+def test_a_writer_that_says_something_now_and_then_is_left_alone(bench: LedgerBench) -> None:
+    """Slow is not silent: the transaction lasts far longer than that, and each statement counts."""
+    bench.issue()
+    with writing(bench, the_code(bench)) as conn:
+        for _ in range(6):
+            time.sleep(SLOW_S / 4)
+            conn.execute("SELECT 1")
+            assert 0 == end_silent_writers(bench.storage.datastore, SLOW_S)
+        conn.execute("COMMIT")
+
+
+def test_a_statement_that_takes_long_is_left_alone(bench: LedgerBench) -> None:
+    """The server is at work, so its client has nothing to say."""
+    bench.issue()
+    with writing(bench, the_code(bench)) as conn:
+        conn.execute("SELECT pg_sleep(%s)", (SILENT_S * 4,))
+        until = time.monotonic() + SILENT_S * 3
+        while time.monotonic() < until:
+            assert 0 == end_silent_writers(bench.storage.datastore, SILENT_S)
+            time.sleep(0.05)
+        conn.execute("COMMIT")
+
+
+def test_the_watch_looks_by_itself_until_it_is_closed(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen writer holds a code up for no longer than its bound and one look."""
+    monkeypatch.setattr("projections.database.stalled_writers.LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(
+        "projections.database.stalled_writers.end_silent_writers", lambda store: end_silent_writers(store, 0.3)
+    )
+    code = bench.issue()
+    with Storage.open(settings_for(bench.database_url)) as other, writing(bench, the_code(bench)):
+        watch = SilentWriterWatch(other.datastore)
+        try:
+            assert done(bench.redeem(code, "li.wei@example.com")).changed
+        finally:
+            watch.close()

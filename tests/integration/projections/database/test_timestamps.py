@@ -1,0 +1,80 @@
+"""Timestamps come out of PostgreSQL as they went in, also where Python's calendar ends; a bad value is a defect."""
+
+from datetime import datetime
+
+import psycopg
+import pytest
+from eventsourcing.persistence import DataError
+
+from domain.values.timestamps import FIRST, LAST
+from projections.database.binary_arrays import MOMENTS
+from projections.database.connection import connect
+from projections.database.errors import StorageUnavailableError, unavailable_unless_defect
+from projections.event_store.unit_of_work import PostgresUnitOfWork
+from tests.support.ledger.ledger_bench import LedgerBench
+
+EXTREMES = [
+    "9999-12-31T23:59:59-14:00",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59.999999-23:59",
+    "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59.999999-00:01",
+    "0001-01-01T00:00:00.000001+00:01",
+    "9999-12-31T23:59:59.999999+00:00",
+    "0001-01-01T00:00:00+00:00",
+    "1969-07-20T20:17:40.000001+00:00",
+]
+ENDS = {
+    "infinity": LAST,
+    "-infinity": FIRST,
+    "10000-01-02 00:00:00+00": LAST,
+    "294276-12-31 23:59:59.999999+00": LAST,
+    "0002-12-31 00:00:00+00 BC": FIRST,
+    "4713-01-01 00:00:00+00 BC": FIRST,
+}
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_timestamp_is_read_as_it_was_written(database_url: str, *, binary: bool) -> None:
+    """The same instant, in text and binary, alone and in arrays."""
+    stored = [datetime.fromisoformat(text) for text in EXTREMES]
+    with connect(database_url) as conn, conn.cursor(binary=binary) as cursor:
+        row = cursor.execute("SELECT %s, NULL::timestamptz", (MOMENTS.array(stored),)).fetchone()
+        alone = cursor.execute("SELECT unnest(%s)", (MOMENTS.array(stored),)).fetchall()
+
+    assert row == (stored, None)
+    assert [at for (at,) in alone] == stored
+    assert all(at.tzinfo is not None for (at,) in alone)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_what_lies_beyond_every_offset_is_read_as_the_end_of_the_calendar(database_url: str, *, binary: bool) -> None:
+    """Such rows were written by hand; they break no question either."""
+    with connect(database_url) as conn, conn.cursor(binary=binary) as cursor:
+        found = [cursor.execute("SELECT %s::timestamptz", (text,)).fetchone() for text in ENDS]
+
+    assert found == [(end,) for end in ENDS.values()]
+
+
+@pytest.mark.parametrize("defect", [psycopg.DataError, DataError], ids=["psycopg", "eventsourcing"])
+def test_a_value_that_the_driver_cannot_take_is_a_defect(defect: type[Exception]) -> None:
+    """Whatever else goes wrong with the database is its absence."""
+    with pytest.raises(defect), unavailable_unless_defect():
+        raise defect("bad value")
+    with pytest.raises(StorageUnavailableError), unavailable_unless_defect():
+        raise psycopg.OperationalError("gone")
+
+
+def test_a_command_that_meets_a_defect_is_not_tried_again(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is raised as it is: another try would meet it too."""
+    tries: list[int] = []
+
+    def fail(_: PostgresUnitOfWork) -> None:
+        tries.append(1)
+        raise psycopg.DataError("bad value")
+
+    monkeypatch.setattr(PostgresUnitOfWork, "commit", fail)
+    with pytest.raises(DataError):
+        bench.issue()
+
+    assert [1] == tries

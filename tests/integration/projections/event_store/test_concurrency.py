@@ -1,0 +1,247 @@
+"""Many at once on real PostgreSQL: exact wins and losses, sums that hold at every read, and controls without guard."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any, Self
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from domain.command_bus import CommandResult, Result
+from domain.commands.code.issue import IssueCode
+from domain.commands.reservation.reserve import IdempotencyKey
+from domain.errors import Refusal
+from domain.values.identifiers import generate_code
+from projections.sql.event_store import EventStoreSql
+from projections.storage.bootstrap import Storage
+from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
+from tests.support.ledger.settings import settings_for
+
+WAIT_S = 30
+CLICKS = 50
+
+
+@pytest.fixture
+def offices(bench: LedgerBench) -> Iterator[list[LedgerBench]]:
+    """Several ledgers on one database, as API processes are."""
+    with ExitStack() as opened:
+        settings = settings_for(bench.database_url)
+        yield [LedgerBench(opened.enter_context(Storage.open(settings)), bench.database_url) for _ in range(3)]
+
+
+def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """The results of so many threads that begin together."""
+    start = threading.Barrier(count)
+
+    def one(number: int) -> Any:  # noqa: ANN401 - whatever the work gives
+        start.wait(WAIT_S)
+        return work(number)
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(one, range(count)))
+
+
+def words(results: Sequence[Result]) -> Counter[str]:
+    """How often each answer came."""
+    return Counter(result.code if isinstance(result, Refusal) else "ok" for result in results)
+
+
+class Bank:
+    """Reads the sums of a code all the time: used + reserved never exceeds the limit, at any read."""
+
+    def __init__(self, database_url: str) -> None:
+        self.reads = 0
+        self.broken: list[tuple[int, int, int]] = []
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(database_url,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join(WAIT_S)
+
+    def _run(self, database_url: str) -> None:
+        rows = b"SELECT used, reserved, max_uses FROM code_balances WHERE max_uses IS NOT NULL"
+        with psycopg.connect(database_url, autocommit=True) as conn:
+            while not self._ending.is_set():
+                self.reads += 1
+                self.broken += [
+                    row for row in conn.execute(rows).fetchall() if row[0] + row[1] > row[2] or min(row) < 0
+                ]
+
+
+@pytest.mark.parametrize("uses", [1, 10])
+def test_fifty_clicks_on_few_uses(bench: LedgerBench, offices: list[LedgerBench], uses: int) -> None:
+    """As many reservations as uses, the rest held; once they are sent, used up. The sums hold at every read."""
+    code = bench.issue(uses, bound=False)
+    with Bank(bench.database_url) as bank:
+        first = at_once(CLICKS, lambda number: offices[number % 3].redeem(code, f"p{number}@example.com"))
+        for result in first:
+            if not isinstance(result, Refusal):
+                bench.attempt(done(result).require_reservation().reservation_id)
+        second = at_once(CLICKS, lambda number: offices[number % 3].redeem(code, f"q{number}@example.com"))
+
+    (code_id,) = bench.rows("SELECT code_id FROM code_balances")[0]
+    assert words(first) == {"ok": uses, "CODE_HELD": CLICKS - uses}
+    assert words(second) == {"CODE_EXHAUSTED": CLICKS}
+    assert (bank.broken, bank.reads > 1) == ([], True)
+    assert check_code(bench.storage, code_id) == []
+
+
+def test_a_code_of_one_person_is_used_up_for_others_by_being_theirs(bench: LedgerBench) -> None:
+    """A bound code says so instead."""
+    code = bench.issue(1)
+    bench.attempt(done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id)
+
+    assert words([bench.redeem(code, "b@example.com")]) == {"EMAIL_MISMATCH": 1}
+
+
+def test_the_same_clicks_on_a_counter_without_a_guard_oversell(bench: LedgerBench) -> None:
+    """The control: read, decide, write, as the old system did. The harness sees what the ledger prevents."""
+    with psycopg.connect(bench.database_url, autocommit=True) as conn:
+        conn.execute("CREATE TABLE counter (used int)")
+        conn.execute("INSERT INTO counter VALUES (0)")
+    read_all = threading.Barrier(8)
+
+    def click(_: int) -> bool:
+        with psycopg.connect(bench.database_url, autocommit=True) as conn:
+            (used,) = conn.execute("SELECT used FROM counter").fetchone() or (0,)
+            read_all.wait(WAIT_S)
+            if used < 1:
+                conn.execute("UPDATE counter SET used = used + 1")
+            return bool(used < 1)
+
+    assert sum(at_once(8, click)) == 8
+
+
+def test_the_same_key_at_once(bench: LedgerBench, offices: list[LedgerBench]) -> None:
+    """One reservation, which everybody gets; whoever changed the body is told."""
+    code = bench.issue(20, bound=False)
+
+    def click(number: int) -> Result:
+        key = IdempotencyKey(scope_digest=b"scope", body_digest=b"other" if number == 0 else b"body")
+        email = "mei@example.com" if number == 0 else "li.wei@example.com"
+        return offices[number % 3].run(offices[number % 3].reserve(code, email, key=key))
+
+    results = at_once(12, click)
+    found = words(results)
+
+    assert bench.rows("SELECT count(*) FROM reservations") == [(1,)]
+    assert found["ok"] + found["IDEMPOTENCY_KEY_REUSED"] == 12
+    assert found["IDEMPOTENCY_KEY_REUSED"] in {1, 11}  # whose body came first is the key's
+
+
+class Tail:
+    """A reader that follows positions, as every follower of the log does: never looks back."""
+
+    def __init__(self, database_url: str) -> None:
+        self.seen: list[int] = []
+        self._url = database_url
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(WAIT_S)
+
+    def _run(self) -> None:
+        query = b"SELECT notification_id FROM ledger_events WHERE notification_id > %s ORDER BY 1"
+        with psycopg.connect(self._url, autocommit=True) as conn:
+            while True:
+                last = self._ended.is_set()
+                self.seen += [row[0] for row in conn.execute(query, (self.seen[-1] if self.seen else 0,))]
+                if last:
+                    return
+
+
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(120)])])
+def test_eight_writers_and_a_reader_that_never_looks_back(bench: LedgerBench, seconds: int) -> None:
+    """Set-full: nothing is missed, nothing comes twice, all in order; beside writers that are open for long."""
+    ends = threading.Event()
+    settings = settings_for(bench.database_url)
+    codes = [bench.issue(None, bound=False) for _ in range(8)]
+    threading.Timer(seconds, ends.set).start()
+
+    def write(number: int) -> None:
+        with Storage.open(settings, pool_size=1) as storage:
+            office = LedgerBench(storage, bench.database_url)
+            while not ends.is_set():
+                commands = [office.reserve(codes[number], f"{uuid4().hex}@example.com") for _ in range(1 + number)]
+                storage.ledger.execute(commands)
+
+    with Tail(bench.database_url) as tail, psycopg.connect(bench.database_url) as idle:
+        idle.execute("CREATE TEMPORARY TABLE long_transaction (n int)")  # it holds back xmin, not us
+        idle.execute("INSERT INTO long_transaction VALUES (1)")
+        at_once(8, write)
+        behind = bench.rows("SELECT max(notification_id) FROM ledger_events")[0][0]
+
+    stored = [row[0] for row in bench.rows("SELECT notification_id FROM ledger_events ORDER BY 1")]
+    assert len(stored) > 50 * seconds
+    assert tail.seen == stored
+    assert stored[-1] == behind
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_without_the_order_lock_a_reader_would_miss_events(bench: LedgerBench, guarded: bool) -> None:
+    """The control: a writer that is slow to commit. With the lock the next one waits for it; without, it overtakes."""
+    insert = (
+        b"INSERT INTO ledger_events (originator_id, originator_version, topic, state)"
+        b" VALUES (gen_random_uuid(), 1, 'X:1', '')"
+    )
+    seen: list[list[int]] = []
+    with psycopg.connect(bench.database_url) as slow, psycopg.connect(bench.database_url) as fast:
+        fast.execute("SET lock_timeout = '300ms'")
+        for conn in (slow, fast):
+            if guarded:
+                if conn is fast:
+                    with pytest.raises(psycopg.errors.LockNotAvailable):
+                        conn.execute(EventStoreSql.lock_order)
+                    break
+                conn.execute(EventStoreSql.lock_order)
+            conn.execute(insert)
+        fast.commit() if not guarded else fast.rollback()
+        seen.append([row[0] for row in bench.rows("SELECT notification_id FROM ledger_events ORDER BY 1")])
+        slow.commit()
+        seen.append([row[0] for row in bench.rows("SELECT notification_id FROM ledger_events ORDER BY 1")])
+
+    overtaken = [position for position in seen[1] if seen[0] and position < max(seen[0]) and position not in seen[0]]
+    assert len(overtaken) == (0 if guarded else 1)
+
+
+def test_a_race_that_was_lost_late_is_tried_again(
+    bench: LedgerBench, offices: list[LedgerBench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both issue the same code, as a retry does whose first try still runs: one writes it, the other finds it."""
+    monkeypatch.setattr("projections.event_store.recorder.TRIES_S_MAX", 0.0)
+    text, code_id = generate_code(bench.letters), uuid4()
+
+    def issue(office: LedgerBench) -> Result:
+        vault = office.storage.vault
+        draft = vault.code(text, code_id)
+        return office.run(IssueCode(context=office.context("operator"), code_id=code_id, text=draft, max_uses=1))
+
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'code_texts'::regclass"
+    with psycopg.connect(bench.database_url) as holder, ThreadPoolExecutor(2) as threads:
+        holder.execute("LOCK TABLE code_texts IN EXCLUSIVE MODE")
+        issued = [threads.submit(issue, office) for office in offices[:2]]
+        for _ in range(WAIT_S * 20):
+            if bench.rows(waiting) == [(2,)]:
+                break
+            time.sleep(0.05)
+        holder.rollback()
+        results = [future.result(WAIT_S) for future in issued]
+
+    assert [True, True] == [isinstance(result, CommandResult) for result in results]
+    assert [(1,)] == bench.rows("SELECT version FROM code_balances")

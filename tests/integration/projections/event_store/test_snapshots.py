@@ -1,0 +1,215 @@
+"""Snapshots: the first look at a long code costs what a short one costs, and none is believed that does not fit."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+import psycopg
+import pytest
+
+from domain.events import Event
+from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode
+from projections.event_store import code_loader, codec
+from projections.event_store.caches import StoreCaches
+from projections.event_store.row_mapping import balance_row
+from projections.event_store.snapshots import (
+    EVENTS_PER_SNAPSHOT,
+    SCHEMA_FINGERPRINT,
+    read_state,
+    shape_of,
+    write_missing,
+)
+from projections.sql.read_models import ReadModelsSql
+from projections.storage.bootstrap import Storage
+from projections.verification.snapshot_check import EQUAL
+from projections.verification.verify import verify
+from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
+from tests.support.ledger.rebuilds import Quiet, rebuilt
+from tests.support.ledger.settings import settings_for
+
+BATCH = 250
+LONG = 2 * EVENTS_PER_SNAPSHOT + 100
+"""Events of a code that has a snapshot and some events after it."""
+
+
+@pytest.fixture
+def long_code(bench: LedgerBench) -> str:
+    """The text of a code with `LONG` events."""
+    code = bench.issue(None, bound=False)
+    for start in range(1, LONG, BATCH):
+        numbers = range(start, min(LONG, start + BATCH))
+        bench.storage.ledger.execute([bench.reserve(code, f"p{number}@example.com") for number in numbers])
+    return code
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The topics of the events that look-ups of codes have decoded."""
+    topics: list[str] = []
+    real = codec.decode
+
+    def noting(topic: str, state: bytes) -> Event:
+        topics.append(topic)
+        return real(topic, state)
+
+    monkeypatch.setattr(code_loader, "decode", noting)
+    return topics
+
+
+def met_anew(bench: LedgerBench, code: str) -> RedeemCode:
+    """A code as a process that has just started sees it, by one more redeem."""
+    with Storage.open(settings_for(bench.database_url)) as storage:
+        return done(LedgerBench(storage, bench.database_url).redeem(code, "newcomer@example.com")).code
+
+
+def assert_right(bench: LedgerBench, code: RedeemCode) -> None:
+    """The state is what the rows say, and the rows are what the whole log says."""
+    with bench.storage.datastore.get_connection() as conn:
+        row = conn.execute(ReadModelsSql.balance_of_code, (code.code_id,)).fetchone()
+    assert row is not None
+    assert tuple(row.values()) == balance_row(code)
+    assert check_code(bench.storage, code.code_id) == []
+
+
+def change(bench: LedgerBench, statement: str, *params: object) -> None:
+    """Change a table behind the ledger's back."""
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute(statement.encode(), params)
+
+
+def test_a_long_code_is_met_by_its_snapshot_and_the_events_since(
+    bench: LedgerBench, long_code: str, decoded: list[str]
+) -> None:
+    """However long the history, no more than a bounded number of events is folded."""
+    decoded.clear()
+    code = met_anew(bench, long_code)
+
+    assert 0 < len(decoded) < EVENTS_PER_SNAPSHOT + BATCH
+    assert (code.version, code.reserved) == (LONG + 1, LONG)
+    assert_right(bench, code)
+
+
+def test_what_a_process_has_not_looked_at_for_long_is_met_by_its_snapshot_too(
+    bench: LedgerBench, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others had all the traffic of the code since: what is cached is as far from today as the log is long."""
+    monkeypatch.setattr(code_loader, "EVENTS_PER_PAGE", 100)
+    code = bench.issue(None, bound=False)
+    with Storage.open(settings_for(bench.database_url)) as storage:
+        other = LedgerBench(storage, bench.database_url)
+        other.redeem(code, "first@example.com")
+        for start in range(0, LONG, BATCH):
+            numbers = range(start, start + BATCH)
+            bench.storage.ledger.execute([bench.reserve(code, f"p{number}@example.com") for number in numbers])
+        decoded.clear()
+        found = done(other.redeem(code, "newcomer@example.com")).code
+
+    assert 0 < len(decoded) < 100 + EVENTS_PER_SNAPSHOT + BATCH
+    assert_right(bench, found)
+
+
+def test_a_short_code_has_none(bench: LedgerBench) -> None:
+    """It would cost more than it saves."""
+    bench.redeem(bench.issue(), "li.wei@example.com")
+
+    assert bench.rows("SELECT count(*) FROM code_snapshots") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE code_snapshots SET shape = 'another'",
+        r"UPDATE code_snapshots SET state = '\x7b7d'",
+        "UPDATE code_snapshots SET version = 1000000",
+        "DELETE FROM code_snapshots",
+    ],
+    ids=["of another shape", "unreadable", "ahead of the log", "gone"],
+)
+def test_what_does_not_fit_is_passed_over(
+    statement: str, bench: LedgerBench, long_code: str, decoded: list[str]
+) -> None:
+    """The log is folded from its beginning, and the answer is right."""
+    change(bench, statement)
+    decoded.clear()
+    code = met_anew(bench, long_code)
+
+    assert len(decoded) == LONG
+    assert_right(bench, code)
+
+
+def test_a_history_is_folded_in_pages(
+    bench: LedgerBench, long_code: str, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a snapshot memory is bounded all the same."""
+    change(bench, "DELETE FROM code_snapshots")
+    monkeypatch.setattr(code_loader, "EVENTS_PER_PAGE", 7)
+    decoded.clear()
+    code = met_anew(bench, long_code)
+
+    assert len(decoded) == LONG
+    assert_right(bench, code)
+
+
+@pytest.mark.usefixtures("long_code")
+def test_missing_ones_are_written_and_former_ones_go(bench: LedgerBench) -> None:
+    """The round after an upgrade: this shape's is written, and one that nobody has used for a day is dropped."""
+    change(bench, "UPDATE code_snapshots SET shape = 'former', written_at = now() - interval '2 days'")
+    with bench.storage.datastore.get_connection() as conn:
+        rounds = [write_missing(conn), write_missing(conn)]
+
+    kept = bench.rows("SELECT shape, version, state FROM code_snapshots")
+    assert rounds == [1, 0]
+    assert [(shape, version) for shape, version, _ in kept] == [(SCHEMA_FINGERPRINT, LONG)]
+    state = read_state(bytes(kept[0][2]))
+    assert state is not None
+    assert_right(bench, state)
+
+
+def test_two_shapes_live_side_by_side(bench: LedgerBench, long_code: str) -> None:
+    """While two versions of the program run, neither overwrites what the other wrote."""
+    change(bench, "INSERT INTO code_snapshots SELECT code_id, 'newer', version, state FROM code_snapshots")
+    numbers = range(2 * EVENTS_PER_SNAPSHOT)
+    bench.storage.ledger.execute([bench.reserve(long_code, f"q{number}@example.com") for number in numbers[:BATCH]])
+    bench.storage.ledger.execute([bench.reserve(long_code, f"q{number}@example.com") for number in numbers[BATCH:]])
+
+    versions = dict(bench.rows("SELECT shape, version FROM code_snapshots"))
+    assert versions["newer"] < versions[SCHEMA_FINGERPRINT]
+
+
+@pytest.mark.usefixtures("long_code")
+def test_verify_passes_right_snapshots_and_names_wrong_ones(bench: LedgerBench) -> None:
+    """A state that the log does not lead to is found, and a rebuild drops it."""
+    right = verify(bench.database_url, timedelta(hours=1), Quiet(), 10)
+    (state,) = bench.rows("SELECT state FROM code_snapshots")[0]
+    forged = msgspec.json.decode(bytes(state)) | {"used": 5}
+    change(bench, "UPDATE code_snapshots SET state = %s", msgspec.json.encode(forged))
+    wrong = verify(bench.database_url, timedelta(hours=1), Quiet(), 10)
+    rebuilt(bench, apply=True)
+
+    assert (right.wrong, dict(wrong.broken)) == (0, {EQUAL: 1})
+    assert verify(bench.database_url, timedelta(hours=1), Quiet(), 10).wrong == 0
+
+
+def test_the_shape_follows_the_fields_and_the_fold() -> None:
+    """A field more, another type or another fold: what is kept is not believed."""
+    fields = RedeemCode.__annotations__
+    others = [
+        shape_of(SNAPSHOT_VERSION + 1, fields),
+        shape_of(SNAPSHOT_VERSION, {**fields, "more": int}),
+        shape_of(SNAPSHOT_VERSION, {**fields, "used": str}),
+    ]
+
+    assert shape_of(SNAPSHOT_VERSION, fields) == SCHEMA_FINGERPRINT
+    assert SCHEMA_FINGERPRINT not in others
+    assert len(set(others)) == len(others)
+
+
+def test_what_a_process_remembers_is_bounded() -> None:
+    """The oldest goes: memory does not grow with the number of codes."""
+    caches = StoreCaches(size=2)
+    for number in range(3):
+        caches.code_ids.put(bytes([number]), UUID(int=number))
+
+    with pytest.raises(KeyError):
+        caches.code_ids.get(b"\x00")
+    assert caches.code_ids.get(b"\x02") == UUID(int=2)

@@ -1,0 +1,228 @@
+"""`rebuild`: what it finds, what it changes, and that nothing else is touched."""
+
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from domain.ports import OutcomeUnknown
+from projections.event_store.row_mapping import balance_row
+from projections.rebuild.catch_up import BALANCE_FIELDS, code_of_row
+from projections.replay.log_fold import MemoryLimits
+from projections.replay.observer import PoisonEventError
+from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
+from tests.support.ledger.random_history import History
+from tests.support.ledger.rebuilds import commanded, leftovers, read_models, rebuilt, shapes
+
+
+def sent(bench: LedgerBench, code: str, email: str = "li.wei@example.com") -> UUID:
+    """A use that was really sent."""
+    reservation_id = done(bench.redeem(code, email)).require_reservation().reservation_id
+    bench.attempt(reservation_id)
+    return reservation_id
+
+
+def damage(bench: LedgerBench, statement: str, *params: object) -> None:
+    """Change a table behind the ledger's back."""
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute(statement.encode(), params)
+
+
+def id_of(bench: LedgerBench, code: str) -> UUID:
+    """A code's id."""
+    found = bench.reader.find_code(code)
+    assert found is not None
+    return found
+
+
+def test_intact_read_models_differ_in_nothing(bench: LedgerBench) -> None:
+    """A dry run on a ledger that is right: exit code 0, no difference, no trace."""
+    sent(bench, bench.issue(3))
+    before, shape = read_models(bench), shapes(bench)
+
+    code, document, _ = commanded(bench)
+
+    assert (0, 0, False) == (code, document["differing"], document["applied"])
+    assert (before, shape, []) == (read_models(bench), shapes(bench), leftovers(bench))
+
+
+def test_a_dry_run_names_rows_values_and_the_event_that_explains_each(bench: LedgerBench) -> None:
+    """A changed row, a lost one and one too many: old and new values, the last event, exit code 1, nothing changed."""
+    code = bench.issue(3, bound=False)
+    changed, lost = sent(bench, code, "a@example.com"), sent(bench, code, "b@example.com")
+    damage(bench, "UPDATE code_balances SET used = 9")
+    damage(bench, "UPDATE reservations SET status = 'live' WHERE reservation_id = %s", changed)
+    damage(
+        bench,
+        "INSERT INTO cases VALUES (%s, %s, %s, 1, 'bounced', now(), NULL, NULL)",
+        *(ghost := (uuid4(), id_of(bench, code), changed)),
+    )
+    damage(bench, "DELETE FROM reservations WHERE reservation_id = %s", lost)
+    before = read_models(bench)
+
+    exit_code, document, _ = commanded(bench)
+    found = {entry["row_id"]: entry for entry in document["differences"]}
+
+    assert 1 == exit_code
+    assert {
+        "code_balances": {"change": 1},
+        "reservations": {"appear": 1, "change": 1},
+        "cases": {"vanish": 1},
+    } == document["counts"]
+    balance = found[str(id_of(bench, code))]
+    assert ({"used": 9}, {"used": 2}) == (balance["old"], balance["new"])
+    assert ("InviteSent", 7, 7) == tuple(balance["event"][name] for name in ("type", "version", "position"))
+    assert ({"status": "live"}, {"status": "sent"}) == (found[str(changed)]["old"], found[str(changed)]["new"])
+    assert ("InviteSent", 4) == (found[str(changed)]["event"]["type"], found[str(changed)]["event"]["version"])
+    assert (None, "appear") == (found[str(lost)]["old"], found[str(lost)]["change"])
+    assert "vanish" == found[str(ghost[0])]["change"]
+    assert before == read_models(bench)
+    assert [] == leftovers(bench)
+
+
+def test_apply_puts_the_log_s_rows_in_place(bench: LedgerBench) -> None:
+    """With --apply the tables are what the log says, under the same names, indexes, options and rights."""
+    code = bench.issue(3, bound=False)
+    sent(bench, code)
+    expected, shape = read_models(bench), shapes(bench)
+    damage(bench, "UPDATE code_balances SET used = 0")
+    damage(bench, "DELETE FROM reservations")
+
+    exit_code, document, _ = commanded(bench, apply=True)
+
+    assert (0, 2, True) == (exit_code, document["differing"], document["applied"])
+    assert (expected, shape, []) == (read_models(bench), shapes(bench), leftovers(bench))
+    assert done(bench.redeem(code, "b@example.com")).changed
+    assert [] == check_code(bench.storage, id_of(bench, code))
+
+
+def test_grants_survive_the_swap(bench: LedgerBench) -> None:
+    """Who may read a table before a rebuild may read it after."""
+    damage(bench, "GRANT SELECT ON reservations TO pg_monitor")
+    damage(bench, "GRANT SELECT ON code_balances TO PUBLIC")
+    shape = shapes(bench)
+
+    rebuilt(bench, apply=True)
+
+    assert shape == shapes(bench)
+
+
+def test_one_projection_leaves_the_others_alone(bench: LedgerBench) -> None:
+    """--projection rebuilds one table only."""
+    sent(bench, bench.issue(3))
+    damage(bench, "UPDATE code_balances SET used = 0")
+    damage(bench, "DELETE FROM reservations")
+
+    report = rebuilt(bench, projections=frozenset({"reservations"}), apply=True)
+
+    assert {"reservations": {"appear": 1}} == report.counts
+    assert [(0,)] == bench.rows("SELECT used FROM code_balances")
+    assert [("sent",)] == bench.rows("SELECT status FROM reservations")
+
+
+def test_one_code_leaves_the_others_alone(bench: LedgerBench) -> None:
+    """--code rebuilds the rows of one code, in place."""
+    mine, other = bench.issue(3), bench.issue(3)
+    sent(bench, mine)
+    sent(bench, other)
+    damage(bench, "UPDATE code_balances SET used = 2")
+    damage(bench, "DELETE FROM reservations")
+    oids = bench.rows("SELECT 'reservations'::regclass::oid")
+
+    report = rebuilt(bench, only=id_of(bench, mine), apply=True)
+
+    assert {"code_balances": {"change": 1}, "reservations": {"appear": 1}} == report.counts
+    assert [] == check_code(bench.storage, id_of(bench, mine))
+    assert ["code_balances", "reservations"] == [
+        found.table for found in check_code(bench.storage, id_of(bench, other))
+    ]
+    assert oids == bench.rows("SELECT 'reservations'::regclass::oid")
+
+
+def test_a_row_that_no_event_made_vanishes(bench: LedgerBench) -> None:
+    """A balance without a stream is found, explained by nothing, and gone after --apply."""
+    damage(
+        bench,
+        "INSERT INTO code_balances (code_id, version, issued_at, last_at, used, reserved, bound, sent_binding)"
+        " VALUES (%s, 1, now(), now(), 0, 0, true, 0)",
+        uuid4(),
+    )
+
+    report = rebuilt(bench, apply=True)
+
+    assert [("vanish", None)] == [(found.change, found.event) for found in report.listed]
+    assert [] == bench.rows("SELECT * FROM code_balances")
+
+
+def test_differences_are_listed_up_to_a_limit_and_counted_all(bench: LedgerBench) -> None:
+    """A table that is wrong everywhere doesn't fill the memory."""
+    for _ in range(5):
+        bench.issue()
+    damage(bench, "UPDATE code_balances SET used = 1")
+
+    report = rebuilt(bench, listed_max=2)
+
+    assert (5, 2) == (report.differing, len(report.listed))
+
+
+@pytest.mark.parametrize(
+    ("topic", "state", "version", "why"),
+    [
+        ("UseTeleported:7", b"{}", 2, "no event type for topic"),
+        ("UseReserved:1", b"{}", 2, "does not have its shape"),
+        ("UseReserved:1", b"{}", 4, "version 2 is missing"),
+    ],
+)
+def test_poison_stops_and_changes_nothing(bench: LedgerBench, topic: str, state: bytes, version: int, why: str) -> None:
+    """An event that can't be read or does not follow is named by stream, version and topic; exit code 1."""
+    code_id = id_of(bench, bench.issue())
+    damage(bench, "UPDATE code_balances SET used = 1")
+    damage(
+        bench,
+        "INSERT INTO ledger_events (originator_id, originator_version, topic, state) VALUES (%s, %s, %s, %s)",
+        *(code_id, version, topic, state),
+    )
+    before = read_models(bench)
+
+    exit_code, document, said = commanded(bench, apply=True)
+
+    assert (1, {}) == (exit_code, document)
+    assert f"stream {code_id} version {version} (position 2, topic {topic})" in said
+    assert why in said
+    assert (before, []) == (read_models(bench), leftovers(bench))
+
+
+def test_an_event_of_a_reservation_that_was_never_opened_is_poison(bench: LedgerBench) -> None:
+    """A lost UseReserved shows at the first event that builds on it."""
+    code_id = id_of(bench, bench.issue())
+    state = b'{"at":"2026-11-24T12:00:00Z","actor":"person","reservation_id":"%s","via":"link"}' % str(uuid4()).encode()
+    damage(
+        bench,
+        "INSERT INTO ledger_events (originator_id, originator_version, topic, state) VALUES (%s, 2, %s, %s)",
+        *(code_id, "InviteAccepted:1", state),
+    )
+
+    with pytest.raises(PoisonEventError, match="no event before it opens reservation"):
+        rebuilt(bench)
+
+
+def test_a_balance_row_can_be_read_back(bench: LedgerBench) -> None:
+    """The tail goes on from a row: every field of a code is in it, as it is."""
+    code = done(bench.redeem(bench.issue(2), "li.wei@example.com")).code
+
+    assert code == code_of_row(balance_row(code))
+    assert len(BALANCE_FIELDS) == len(balance_row(code))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_live_rows_equal_a_rebuild_for_random_histories(bench: LedgerBench, seed: int) -> None:
+    """Invariant 7, with all sizes so small that every bound is reached: pages, held reservations, tails."""
+    history = History(bench, seed)
+    history.go_on(90)
+    doubtful = done(bench.redeem(bench.issue(), "z@example.com")).require_reservation().reservation_id
+    bench.attempt(doubtful, OutcomeUnknown(server="mx:25", cause="connection_lost"))
+
+    report = rebuilt(bench, sizes=MemoryLimits(page_events=7, held_max=2, tail_events=3))
+
+    assert ({}, []) == (report.counts, report.listed)
+    assert report.events == bench.rows("SELECT count(*) FROM ledger_events")[0][0] > 20

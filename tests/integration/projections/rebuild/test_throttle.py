@@ -1,0 +1,61 @@
+"""A rebuild stands back for redeems: its processes at once, its work in the database while others write."""
+
+import os
+import subprocess
+import sys
+
+from projections.database.connection import rebuild_connection
+from projections.rebuild.throttle import BUSY_EVENTS_PER_S, LOOK_S, PAUSE_RATIO, PAUSE_S_MAX, Pace
+from projections.replay.worker_pool import NICENESS, lower_priority
+from tests.support.ledger.ledger_bench import LedgerBench
+
+
+class Time:
+    """A clock that moves only when it is told to, and what was slept."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def clock(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def passes(self, seconds: float) -> None:
+        """Work goes on."""
+        self.now += seconds
+
+
+def test_it_pauses_only_while_others_write(bench: LedgerBench) -> None:
+    """For a part of what each piece of work took, within a bound; on a quiet ledger never."""
+    time, code = Time(), bench.issue(None, bound=False)
+    work_s = LOOK_S * 2
+
+    def redeem() -> None:
+        numbers = range(int(BUSY_EVENTS_PER_S * work_s) + 10)
+        bench.storage.ledger.execute([bench.reserve(code, f"{time.now}x{number}@example.com") for number in numbers])
+        time.passes(work_s)
+
+    with rebuild_connection(bench.database_url, "rebuild") as conn:
+        pace = Pace(conn, time.clock, time.slept.append)
+        pace.during(lambda: time.passes(work_s))
+        assert (pace.is_busy, time.slept) == (False, [])
+        pace.during(redeem)
+        pace.during(lambda: time.passes(LOOK_S / 2))
+        assert time.slept == [work_s * PAUSE_RATIO, LOOK_S / 2 * PAUSE_RATIO]
+        pace.is_busy = True
+        pace.during(lambda: time.passes(LOOK_S / 10))
+        time.now -= LOOK_S
+        pace.during(lambda: time.passes(100 * PAUSE_S_MAX))
+
+    assert pace.is_busy is False
+    assert max(time.slept) <= PAUSE_S_MAX
+
+
+def test_a_process_stands_back() -> None:
+    """Its own niceness is what the machine has of it."""
+    told = "from projections.replay.worker_pool import lower_priority; import os; lower_priority(); print(os.nice(0))"
+    ended = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=50)
+
+    assert int(ended.stdout) == max(os.nice(0), NICENESS)
+    lower_priority(2**22 + 1)  # nobody: it has ended already

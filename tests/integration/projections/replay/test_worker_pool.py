@@ -1,0 +1,157 @@
+"""Folding in several processes: the same rows as in one, and what happens when something goes wrong in them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from projections.replay.jobs import fold_jobs
+from projections.replay.log_fold import MemoryLimits
+from projections.replay.observer import PoisonEventError
+from projections.replay.worker_pool import FoldPool
+from projections.verification.verify import verify
+from tests.support.ledger.ledger_bench import LedgerBench
+from tests.support.ledger.random_history import History
+from tests.support.ledger.rebuilds import Quiet, commanded, leftovers, read_models, rebuilt
+
+ROOT = Path(__file__).parents[4]
+SMALL = MemoryLimits(page_events=7, held_max=2, tail_events=3)
+
+KILLED = """
+import os, signal, sys
+from projections import rebuild_build
+from projections.rebuild.rebuild import Wish, rebuild
+from tests.support.ledger.rebuilds import Quiet
+
+rebuild_build.ALONE_EVENTS_MAX = 0
+rebuild_build.EVENTS_PER_WORKER = 1
+
+class Deadly(Quiet):
+    def at(self, events, position):
+        os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+
+rebuild(sys.argv[1], Wish(apply=True, workers=2), Deadly())
+"""
+
+
+@pytest.fixture(autouse=True)
+def _never_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even a short log is folded by several processes."""
+    monkeypatch.setattr("projections.rebuild.shadow_builder.ALONE_EVENTS_MAX", 0)
+    monkeypatch.setattr("projections.rebuild.shadow_builder.EVENTS_PER_WORKER", 1)
+    monkeypatch.setattr("projections.replay.jobs.PART_EVENTS", 20)
+
+
+def helpers(bench: LedgerBench) -> int:
+    """How many helping processes are connected."""
+    return int(bench.rows("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ledger fold%%'")[0][0])
+
+
+def wait_for_none(bench: LedgerBench) -> None:
+    """Until no helper is connected any more."""
+    until = time.monotonic() + 20
+    while helpers(bench):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_several_processes_make_the_same_rows(bench: LedgerBench) -> None:
+    """Rows, late events and closed cases come through the pipes; afterwards no process is left."""
+    History(bench, 11, codes=5).go_on(140)
+    before = read_models(bench)
+
+    dry = rebuilt(bench, sizes=SMALL, workers=2)
+    applied = rebuilt(bench, sizes=SMALL, workers=3, apply=True)
+
+    assert ({}, {}) == (dry.counts, applied.counts)
+    assert dry.events == applied.events == bench.rows("SELECT count(*) FROM ledger_events")[0][0]
+    assert (before, []) == (read_models(bench), leftovers(bench))
+    wait_for_none(bench)
+
+
+def test_a_check_in_several_processes_finds_what_one_finds(bench: LedgerBench) -> None:
+    """Findings are brought together; those of the same event are the same."""
+    History(bench, 12, codes=5).go_on(80)
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
+        conn.execute("UPDATE ledger_events SET topic = 'X:1' WHERE originator_version = 3")
+        conn.execute("UPDATE code_balances SET used = 99")
+
+    found = [
+        verify(bench.database_url, timedelta(days=1), Quiet(), 99, sizes=SMALL, workers=workers) for workers in (0, 2)
+    ]
+
+    assert sorted(found[0].findings) == sorted(found[1].findings)
+    assert found[0].broken == found[1].broken
+    assert found[0].rows.counts == found[1].rows.counts
+    assert found[0].broken["event log: every event can be read and follows"] > 1
+
+
+def test_a_poison_event_in_another_process_stops_everything(bench: LedgerBench) -> None:
+    """It is named as ever, nothing has changed, nobody goes on."""
+    History(bench, 13, codes=4).go_on(60)
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
+        conn.execute("UPDATE ledger_events SET topic = 'UseTeleported:7' WHERE notification_id = 3")
+    before = read_models(bench)
+
+    with pytest.raises(PoisonEventError, match="topic UseTeleported:7"):
+        rebuilt(bench, workers=2, apply=True)
+
+    assert (before, []) == (read_models(bench), leftovers(bench))
+    wait_for_none(bench)
+
+
+def test_a_helper_that_is_killed_stops_everything(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 3, a sentence, and the live tables as they were."""
+    History(bench, 14, codes=4).go_on(40)
+    before = read_models(bench)
+    give = FoldPool._give
+
+    def killing(pool: FoldPool, number: int, left: object) -> bool:
+        given = give(pool, number, left)  # type: ignore[arg-type]  # as it came
+        os.kill(pool.pids[number], signal.SIGKILL)
+        return given
+
+    monkeypatch.setattr(FoldPool, "_give", killing)
+
+    code, _, said = commanded(bench, workers=2, apply=True)
+
+    assert 3 == code
+    assert "a process that folds the log ended with -9: nothing was changed" in said
+    assert (before, []) == (read_models(bench), leftovers(bench))
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
+def test_helpers_end_with_the_rebuild(bench: LedgerBench, how: str) -> None:
+    """Killed or interrupted while it folds: its helpers go too, live tables are as they were, the next run works."""
+    History(bench, 15, codes=4).go_on(40)
+    before = read_models(bench)
+    command = [sys.executable, "-c", KILLED, bench.database_url, how]
+
+    ended = subprocess.run(command, cwd=ROOT, timeout=60, check=False, capture_output=True)
+
+    assert ended.returncode != 0
+    wait_for_none(bench)
+    assert before == read_models(bench)
+    assert 0 == commanded(bench, apply=True, workers=2)[0]
+    assert [] == leftovers(bench)
+
+
+def test_parts_hold_every_stream_once_and_long_ones_come_first() -> None:
+    """Ranges follow one another without a gap."""
+    jobs = fold_jobs(7)
+    long = jobs[5].first
+
+    ordered = sorted(jobs, key=lambda job: job.first.int)
+    assert (0, 2**128 - 1) == (ordered[0].first.int, ordered[-1].last.int)
+    assert all(one.last.int + 1 == other.first.int for one, other in pairwise(ordered))
+    assert jobs[5] == fold_jobs(7, [long, long])[0]
+    assert sorted(fold_jobs(7, [long]), key=lambda job: job.first.int) == ordered

@@ -1,0 +1,158 @@
+"""`execute` step by step: the same outcome as in one go, and a clear word where it can't be had without waiting."""
+
+import select
+import time
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.rows import tuple_row
+
+from domain.application import run_to_completion
+from domain.command_bus import Command, Result
+from domain.commands.reservation.reserve import IdempotencyKey
+from domain.errors import Refusal
+from projections.database.connection import EagerConnection, rows_of
+from projections.event_store.unit_of_work import PostgresUnitOfWork
+from projections.storage.pipelined_execute import PATIENCE_S, FallBackToBlockingError, PipelinedExecute
+from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
+
+WAIT_MS = 5_000
+MORE_THAN_BUFFERS = 32 << 20
+"""Bytes; what the kernel keeps of one connection is some 4 MB on a usual host."""
+
+
+def stepped(bench: LedgerBench, commands: Sequence[Command]) -> list[Result]:
+    """Execute step by step, waiting for the socket wherever the steps ask for it."""
+    steps = PipelinedExecute(bench.storage)(commands)
+    while True:
+        try:
+            waited_for = next(steps)
+        except StopIteration as end:
+            results: list[Result] = end.value
+            return results
+        answers = select.poll()
+        answers.register(waited_for, select.POLLIN)
+        assert answers.poll(WAIT_MS), "the socket never became readable"
+
+
+def test_it_decides_and_commits_as_execute_does(bench: LedgerBench) -> None:
+    """New, known, held and unknown in one batch; afterwards everything is in the database."""
+    code = bench.issue(2, bound=False)
+    bench.redeem(code, "first@example.com")
+    tries = [bench.reserve(code, f"{name}@example.com") for name in ("second", "first", "third")]
+
+    results = stepped(bench, [*tries, bench.reserve("NOSUCHCODE", "fourth@example.com")])
+
+    assert [item.code if isinstance(item, Refusal) else item.changed for item in results] == [
+        True,
+        False,
+        "CODE_HELD",
+        "CODE_INVALID",
+    ]
+    assert bench.rows("SELECT reserved FROM code_balances") == [(2,)]
+    assert bench.rows("SELECT reason FROM refusals") == [("CODE_HELD",)]
+    assert_no_drift(bench)
+
+
+def test_more_than_the_socket_takes_at_once_is_sent_to_its_end(database_url: str) -> None:
+    """The server answers nothing that it has not got whole, so whoever waits for it would wait for ever."""
+    with EagerConnection.connect(database_url, autocommit=True) as conn, conn.pipeline():
+        asked = conn.cursor(row_factory=tuple_row).execute("SELECT length(%s)", ["x" * MORE_THAN_BUFFERS])
+        steps = rows_of(asked)
+        next(steps)
+        answers = select.poll()
+        answers.register(conn.fileno(), select.POLLIN)
+
+        assert answers.poll(WAIT_MS)
+        assert run_to_completion(steps) == [(MORE_THAN_BUFFERS,)]
+
+
+def test_keys_are_remembered(bench: LedgerBench) -> None:
+    """The same Idempotency-Key leads to the same reservation, whichever way the batches go."""
+    code = bench.issue(None, bound=False)
+    key = IdempotencyKey(scope_digest=b"s" * 32, body_digest=b"b" * 32)
+    first = done(stepped(bench, [bench.reserve(code, "li.wei@example.com", key=key)])[0])
+    again = done(bench.run(bench.reserve(code, "li.wei@example.com", key=key)))
+
+    assert again.require_reservation().reservation_id == first.require_reservation().reservation_id
+
+
+def test_a_clock_to_be_set_is_left_to_execute(bench: LedgerBench) -> None:
+    """Setting it means to wait for the database."""
+    code = bench.issue()
+    bench.storage.recorder.clock._base_at -= 3600
+
+    with pytest.raises(FallBackToBlockingError):
+        stepped(bench, [bench.reserve(code, "li.wei@example.com")])
+
+
+def test_without_a_free_connection_it_is_left_to_execute(bench: LedgerBench) -> None:
+    """Others hold the whole pool: waiting for one of them would stop the loop."""
+    code = bench.issue()
+    pool = bench.storage.datastore.pool
+    held = [pool.getconn() for _ in range(pool.max_size)]
+
+    with pytest.raises(FallBackToBlockingError):
+        stepped(bench, [bench.reserve(code, "li.wei@example.com")])
+    for conn in held:
+        pool.putconn(conn)
+
+
+def test_a_race_is_left_to_execute_and_leaves_nothing(bench: LedgerBench) -> None:
+    """Somebody else inserts the same person between look-up and commit: nothing is written, and it can be repeated."""
+    codes = [bench.issue(), bench.issue()]
+    command = bench.reserve(codes[0], "li.wei@example.com")
+    loaded = PostgresUnitOfWork.save
+    with pytest.MonkeyPatch.context() as patch:
+
+        def lose(self: PostgresUnitOfWork, *args: Any) -> Any:  # noqa: ANN401 - passed through
+            patch.undo()
+            bench.redeem(codes[1], "li.wei@example.com")
+            return loaded(self, *args)
+
+        patch.setattr(PostgresUnitOfWork, "save", lose)
+        with pytest.raises(FallBackToBlockingError):
+            stepped(bench, [command])
+
+    assert bench.rows("SELECT count(*) FROM reservations") == [(1,)]
+    assert done(bench.run(command)).changed
+    assert bench.rows("SELECT count(*) FROM recipients") == [(1,)]
+    assert_no_drift(bench)
+
+
+def test_a_commit_whose_answer_is_lost_is_found_by_execute(bench: LedgerBench) -> None:
+    """The connection dies right after the commit: repeating the batch finds its own events."""
+    code = bench.issue()
+    command = bench.reserve(code, "li.wei@example.com", reservation_id=uuid4())
+    with pytest.MonkeyPatch.context() as patch:
+
+        def lose(_: PostgresUnitOfWork) -> None:
+            raise psycopg.OperationalError("the connection is lost")
+
+        patch.setattr(PostgresUnitOfWork, "committed", lose)
+        with pytest.raises(FallBackToBlockingError):
+            stepped(bench, [command])
+
+    result = done(bench.run(command))
+    assert not result.changed
+    assert result.require_reservation().reservation_id == command.reservation_id
+
+
+def test_a_server_that_stops_in_the_middle_does_not_stop_the_caller(bench: LedgerBench) -> None:
+    """An answer that does not come although it had begun to: the connection is given up, and others go on."""
+    code = bench.issue()
+    command = bench.reserve(code, "li.wei@example.com")
+    code_id = bench.rows("SELECT code_id FROM code_balances")[0][0]
+    key = int.from_bytes(code_id.bytes[:8], "big", signed=True)
+    with psycopg.connect(bench.database_url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
+        began = time.monotonic()
+        with pytest.raises(FallBackToBlockingError):
+            list(PipelinedExecute(bench.storage)([command]))
+
+    assert time.monotonic() - began < PATIENCE_S * 8
+    assert done(bench.run(command)).changed
+    assert_no_drift(bench)

@@ -1,0 +1,148 @@
+"""Checkpoints outside the database: an older state is noticed when it starts, when it signs, and by `verify`."""
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from projections.database.errors import OlderStateError, StorageUnavailableError
+from projections.transfer.log_export import export_log
+from projections.transfer.log_import import import_log
+from projections.transparency_log.checkpoint_file import (
+    last_published,
+    read_checkpoint_file,
+    sign_and_write,
+    verify_checkpoint_file,
+)
+from projections.transparency_log.checkpoints import Checkpoint, checkpoints_after, public_keys, signing_key
+from projections.transparency_log.tile_log import follow
+from projections.verification.command import run_verify
+from projections.verification.merkle_check import ExternalEvidence
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.rebuilds import Quiet
+from tests.support.ledger.settings import settings_for
+from tests.support.servers.databases import clone, database_of, drop
+from workers.maintenance.log_follower import update_log
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where checkpoints are published."""
+    return tmp_path / "checkpoints.jsonl"
+
+
+@pytest.fixture
+def backup(bench: LedgerBench, postgres_url: str, file: Path) -> Iterator[str]:
+    """The database as it was when one checkpoint was published; two more follow."""
+    name = f"test_{uuid4().hex}"
+    published(bench, file, 0)
+    clone(postgres_url, name)
+    log = io.BytesIO()
+    export_log(bench.database_url, log, Quiet())
+    log.seek(0)
+    import_log(database_of(postgres_url, name), log, Quiet())
+    yield database_of(postgres_url, name)
+    drop(postgres_url, name)
+
+
+def published(bench: LedgerBench, file: Path, minutes: int) -> Checkpoint:
+    """A redeem, and what beat does some minutes from now."""
+    done(bench.redeem(bench.issue(), "li.wei@example.com"))
+    return signed(bench.database_url, bench, file, minutes)
+
+
+def signed(url: str, bench: LedgerBench, file: Path, minutes: int) -> Checkpoint:
+    """Follow, sign and publish."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        follow(conn)
+        now = bench.storage.recorder.clock.now() + timedelta(minutes=minutes)
+        made = sign_and_write(conn, signing_key(bench.storage.vault.rings["master"]), now, file)
+    assert made is not None
+    return made
+
+
+def verified(url: str, bench: LedgerBench, file: Path) -> tuple[int, list[str]]:
+    """Exit code and details of `verify`."""
+    out = io.StringIO()
+    outside = ExternalEvidence(public_keys(bench.storage.vault.rings["master"]), file)
+    code = run_verify(url, timedelta(hours=9), 10, outside, as_json=True, out=out, err=io.StringIO())
+    return code, [finding["detail"] for finding in json.loads(out.getvalue())["findings"]]
+
+
+def test_a_database_that_holds_what_was_published_starts(bench: LedgerBench, file: Path) -> None:
+    """No file named, none there yet, its newest line in the database: all well."""
+    assert verify_checkpoint_file(bench.database_url, None) is None
+    assert verify_checkpoint_file(bench.database_url, file) is None
+    published(bench, file, 0)
+    made = published(bench, file, 2)
+
+    assert made._replace(position=0) == verify_checkpoint_file(bench.database_url, file)
+    assert (0, []) == verified(bench.database_url, bench, file)
+
+
+def test_an_older_state_is_noticed_everywhere(bench: LedgerBench, file: Path, backup: str) -> None:
+    """At the start, and by `verify`, for each line that is not held."""
+    for minutes in (2, 4):
+        published(bench, file, minutes)
+
+    with pytest.raises(OlderStateError, match="checkpoint 3 over 6 events and the database has only 2 of them"):
+        verify_checkpoint_file(backup, file)
+    code, details = verified(backup, bench, file)
+    assert (1, 2) == (code, len(details))
+    assert details[0].startswith(f"line 2 of {file}: it holds 4 events and the Merkle log 2: an older state")
+
+
+def test_an_older_state_that_went_on_is_noticed_too(
+    bench: LedgerBench, file: Path, backup: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As many events as before, but others; the worker says so each time it should sign."""
+    published(bench, file, 2)
+    restored = type(bench.storage).open(settings_for(backup))
+    with restored:
+        done(LedgerBench(restored, backup).redeem(LedgerBench(restored, backup).issue(), "other@example.com"))
+        update_log(restored, restored.recorder.clock.now() + timedelta(minutes=9), file)
+
+    with pytest.raises(OlderStateError, match="the database's events are others"):
+        verify_checkpoint_file(backup, file)
+    assert "signing a checkpoint failed" in caplog.text
+    with psycopg.connect(backup) as conn:
+        assert 1 == len(checkpoints_after(conn, 0, 100))
+
+
+def test_a_line_that_a_crash_cut_is_passed_over(bench: LedgerBench, file: Path) -> None:
+    """The one before it counts, the next one gets a line of its own, and `verify` names it."""
+    first = published(bench, file, 0)
+    with file.open("a") as lines:
+        lines.write('{"number": 2, "si')
+
+    assert first._replace(position=0) == last_published(file)
+    second = published(bench, file, 2)
+    assert [1, None, second.number] == [made and made.number for _, made in read_checkpoint_file(file)]
+    assert (1, [f"line 2 of {file}: it is no checkpoint"]) == verified(bench.database_url, bench, file)
+
+
+def test_what_cannot_be_read_or_reached_is_said(bench: LedgerBench, file: Path, tmp_path: Path) -> None:
+    """A folder is no file; a database that is away is not called old."""
+    published(bench, file, 0)
+
+    with pytest.raises(StorageUnavailableError, match="LEDGER_CHECKPOINT_FILE can't be read"):
+        verify_checkpoint_file(bench.database_url, tmp_path)
+    with pytest.raises(StorageUnavailableError, match="can't be reached"):
+        verify_checkpoint_file("postgresql://x@127.0.0.1:1/none", file)
+
+
+def test_another_ledger_is_not_taken_for_this_one(bench: LedgerBench, file: Path) -> None:
+    """A signature by somebody else's key is named by `verify`."""
+    made = published(bench, file, 0)
+    other: Any = json.loads(file.read_text())
+    other["signature"] = "A" * 86 + "=="
+    file.write_text(json.dumps(other) + "\n")
+
+    assert made.is_signed
+    assert (1, [f"line 1 of {file}: its signature is wrong"]) == verified(bench.database_url, bench, file)

@@ -1,0 +1,153 @@
+"""The restore drills of docs/backup.md on real servers: a dump, and a base backup with archived WAL."""
+
+import random
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from api.cli.embedded.services.binaries import postgres
+from api.cli.embedded.wait import wait_until
+from projections.database.errors import OlderStateError, WrongKeysError
+from projections.database.migrations import migrate
+from projections.storage.bootstrap import Storage, verify_key_rings
+from projections.transparency_log.checkpoint_file import verify_checkpoint_file
+from projections.vault.key_ring import KeyRing
+from projections.vault.vault import Vault
+from projections.verification.merkle_check import ExternalEvidence
+from projections.verification.verify import verify
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.random_history import History
+from tests.support.ledger.rebuilds import Quiet, read_models
+from tests.support.ledger.settings import settings_for
+from tests.support.servers.databases import database_of, drop, execute
+from tests.support.servers.postgres_clusters import Server, server
+from workers.maintenance.log_follower import update_log
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[LedgerBench]:
+    """The ledger of a database, with its right keys."""
+    with Storage.open(settings_for(url)) as storage:
+        yield LedgerBench(storage, url, random.SystemRandom())
+
+
+def published(bench: LedgerBench, file: Path, minutes: int) -> None:
+    """A redeem, and the checkpoint that beat publishes some minutes from now."""
+    done(bench.redeem(bench.issue(), "li.wei@example.com"))
+    update_log(bench.storage, bench.storage.recorder.clock.now() + timedelta(minutes=minutes), file)
+
+
+def everything(bench: LedgerBench) -> dict[str, Any]:
+    """Events and read models."""
+    return {"events": bench.rows("SELECT * FROM ledger_events ORDER BY notification_id"), **read_models(bench)}
+
+
+def wrong(url: str, file: Path) -> list[str]:
+    """What `verify` finds wrong: rules, and tables whose rows differ."""
+    found = verify(url, timedelta(days=9), Quiet(), 10, ExternalEvidence(published=file))
+    return [*found.broken, *found.rows.counts]
+
+
+def run(program: str, *arguments: str) -> None:
+    """One of PostgreSQL's programs, as an operator types it."""
+    subprocess.run([postgres(program), *arguments], check=True, timeout=120)
+
+
+def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgres_url: str, tmp_path: Path) -> None:
+    """pg_dump and pg_restore give the same ledger; once more was published the same dump is an older state."""
+    file, dump = tmp_path / "checkpoints.jsonl", tmp_path / "ledger.dump"
+    History(bench, seed=8).go_on(40)
+    published(bench, file, 0)
+    run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={dump}", bench.database_url)
+    before = everything(bench)
+    name = f"test_{uuid4().hex}"
+    execute(postgres_url, f"CREATE DATABASE {name}")
+    url = database_of(postgres_url, name)
+
+    run("pg_restore", "--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={url}", str(dump))
+
+    assert [] == migrate(url)
+    verify_checkpoint_file(url, file)
+    assert [] == wrong(url, file)
+    with opened(url) as restored:
+        assert before == everything(restored)
+    with pytest.raises(WrongKeysError, match="set the saved key rings"):
+        verify_key_rings(url, Vault(KeyRing(1, {1: b"x" * 32}), KeyRing(1, {1: b"y" * 32})))
+    published(bench, file, 2)
+    with pytest.raises(OlderStateError, match="an older state was restored"):
+        verify_checkpoint_file(url, file)
+    assert ["proof: published checkpoints hold"] == wrong(url, file)
+    drop(postgres_url, name)
+
+
+def test_a_base_backup_and_its_wal_come_back_to_any_moment(servers_folder: Path, tmp_path: Path) -> None:
+    """To the last commit: the same ledger. To a moment before a mistake: that state, and the start says it is older."""
+    folder, file = servers_folder / "recovery", tmp_path / "checkpoints.jsonl"
+    folder.mkdir()
+    folder.chmod(0o711)
+    with server(folder / "one") as live:
+        archive = archived(live, folder / "archive")
+        live.start()
+        migrate(live.url)
+        with opened(live.url) as bench:
+            History(bench, seed=2).go_on(20)
+            copies = [live.copy_of(folder / name) for name in ("last", "then")]
+            published(bench, file, 0)
+            then, at_that_time = now_of(bench), everything(bench)
+            published(bench, file, 2)
+            at_the_end = everything(bench)
+        live.stop()  # what was written last is archived then
+        try:
+            recover(copies[0], archive)
+            recover(copies[1], archive, then)
+
+            assert [] == wrong(copies[0].url, file)
+            verify_checkpoint_file(copies[0].url, file)
+            with opened(copies[0].url) as restored:
+                assert at_the_end == everything(restored)
+                done(restored.redeem(restored.issue(), "after@example.com"))
+            with pytest.raises(OlderStateError, match=r"checkpoint 2 over .* an older state was restored"):
+                verify_checkpoint_file(copies[1].url, file)
+            with opened(copies[1].url) as restored:
+                assert at_that_time == everything(restored)
+            assert ["proof: published checkpoints hold"] == wrong(copies[1].url, file)
+        finally:
+            for copy in copies:
+                copy.kill()
+
+
+def archived(live: Server, archive: Path) -> Path:
+    """Let a server archive its WAL; only its own account may read it."""
+    archive.mkdir(mode=0o777)
+    archive.chmod(0o777)
+    live.configure(archive_mode="on", archive_command=f"test ! -f {archive}/%f && cp %p {archive}/%f")
+    return archive
+
+
+def recover(copy: Server, archive: Path, until: datetime | None = None) -> None:
+    """Start a base backup and let it take the archived WAL: all of it, or up to a moment."""
+    target = {} if until is None else {"recovery_target_time": until.isoformat(), "recovery_target_action": "promote"}
+    copy.configure(archive_mode="off", restore_command=f"cp {archive}/%f %p", **target)
+    (copy.made.data / "recovery.signal").touch()
+    copy.start()
+
+    def is_writable() -> bool:
+        with psycopg.connect(copy.url) as conn:
+            return not conn.execute("SELECT pg_is_in_recovery()").fetchall()[0][0]
+
+    assert wait_until(is_writable, 60)
+
+
+def now_of(bench: LedgerBench) -> datetime:
+    """Database time; whatever is committed from now on is later."""
+    moment: datetime = bench.rows("SELECT clock_timestamp()")[0][0]
+    return moment

@@ -1,0 +1,13 @@
+"""The whole API over a real database, and admins who sign in as a browser does."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.clients.staff_browser import Browser
+
+
+@pytest.fixture
+def admin(sign_in: Callable[..., Browser]) -> Browser:
+    """An admin's browser."""
+    return sign_in("admin")

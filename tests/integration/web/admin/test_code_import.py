@@ -1,0 +1,158 @@
+"""Codes from files: each line is taken or refused by name, and our own files can be read back."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+import pytest
+
+from api.web.admin.code_import import FILE_BYTES_MAX, FileFaultError, count_records
+from projections.read_models.code_list import CodeList
+from tests.support.clients.admin_client import ask_for, ended, upload
+from tests.support.clients.app_client import Site
+from tests.support.clients.staff_browser import Browser
+
+FILE = """\ufeffCode,max_uses,open,expires_at,validity_days,group,rebinds_max
+OLD-2024-A,5,no,2099-01-01,30,Design,0
+old2024a,1,,,,
+'=SUM(A1),unlimited,YES,,,,usual
+
+TAKEN,,,,,
+"a\tb",1,,,,
+X1,0,,,,
+X2,,maybe,,,
+X3,,,soon,,
+X4,,,,-1,
+X5,1,no,,,blue,1,more
+"two
+lines",1,,,,
+X6,,,,,
+X7,,,,,,-1
+"""
+
+
+def test_each_line_is_taken_or_refused_by_name(site: Site, admin: Browser) -> None:
+    """Lines are counted as an editor counts them; what a line leaves open is as the form says."""
+    ended(site, upload(admin, b"code\nTAKEN\n"))
+    batch = ended(
+        site, upload(admin, FILE.encode(), max_uses="7", group="Usual", rebinds_max="3", note="from the old shop")
+    )
+    reader = site.services.reader
+    ids = {text: reader.find_code(text) for text in ("OLD2024A", "=SUM(A1)", "X6", "X5")}
+    rows = {text: reader.code(code_id) for text, code_id in ids.items() if code_id}
+    page = admin.get(f"/admin/batches/{batch.batch_id}").text
+    refusals = site.client.app.state.admin.batches.refusals(batch.batch_id, 0, 20)  # type: ignore[attr-defined]  # any ASGI app
+
+    assert ("done", 13, 13, 10) == (batch.state, batch.wanted, batch.done, batch.refused)
+    assert [(3, "repeated"), (6, "exists"), (7, "code"), (8, "max_uses"), (9, "open")] == refusals[:5]
+    assert [(10, "expires_at"), (11, "validity_days"), (12, "columns"), (14, "code"), (16, "rebinds_max")] == refusals[
+        5:
+    ]
+    assert {"OLD2024A", "=SUM(A1)", "X6"} == set(rows)
+    assert [(5, True, "Design", 30, 0), (None, False, "Usual", None, None), (7, True, "Usual", None, 3)] == [
+        (row["max_uses"], row["bound"], row["group_name"], row["validity_days"], row["rebinds_max"])
+        for row in rows.values()
+        if row
+    ]
+    assert "max_uses is neither a number" in page
+    assert "rebinds_max is neither a number" in page
+    assert "from the old shop" in page
+    assert site.redeem("old-2024-a").status_code == 202
+
+
+def test_uses_so_far_become_an_opening_balance(site: Site, admin: Browser) -> None:
+    """As with `ledger import-codes`; more of them than the limit is refused by name."""
+    file = b"code,max_uses,used\nWAS-1,5,2\nWAS-2,1,2\nWAS-3,5,x\n"
+    batch = ended(site, upload(admin, file, note="from the fair"))
+    reader = site.services.reader
+    code_id = reader.find_code("WAS-1")
+    assert code_id is not None
+    history = [line.event for line in reader.history(code_id)]
+    row = reader.code(code_id)
+
+    assert (3, 2) == (batch.done, batch.refused)
+    assert row is not None
+    assert (2, 5) == (row["used"], row["max_uses"])
+    assert ["CodeIssued", "OpeningBalanceImported"] == [type(event).__name__ for event in history]
+    assert "from the fair" == reader.private_text(history[0].text_id)  # type: ignore[attr-defined]  # the first one is CodeIssued
+    assert "used is no number from 0" in admin.get(f"/admin/batches/{batch.batch_id}").text
+
+
+def test_two_files_of_the_same_codes_at_once(site: Site, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was quicker has issued them when the other comes to it: they are refused by name."""
+    known, looks = CodeList.known, []
+
+    def too_early(codes: CodeList, digests: Sequence[bytes]) -> set[bytes]:
+        looks.append(len(digests))
+        return set() if len(looks) == 2 else known(codes, digests)
+
+    monkeypatch.setattr(CodeList, "known", too_early)
+    first = ended(site, upload(admin, b"code\nRACE-1\n"))
+    second = ended(site, upload(admin, b"code\nRACE-1\nRACE-2\n"))
+    refusals = site.client.app.state.admin.batches.refusals(second.batch_id, 0, 5)  # type: ignore[attr-defined]  # any ASGI app
+
+    assert (first.state, second.state) == ("done", "done")
+    assert refusals == [(2, "exists")]
+    assert [bool(site.services.reader.find_code(text)) for text in ("RACE-1", "RACE-2")] == [True, True]
+
+
+def test_our_own_file_is_read_back(site: Site, admin: Browser) -> None:
+    """With a reason, which is recorded; formulas are marked, and everything in it is known to the ledger already."""
+    issued = ended(site, ask_for(admin, count="3", prefix="VIP", max_uses="2", group="=cmd|'x'!A1"))
+    no_reason = admin.submit(f"/admin/batches/{issued.batch_id}/export", "/admin", reason=" ")
+
+    answer = admin.submit(f"/admin/batches/{issued.batch_id}/export", "/admin", reason="for the printer")
+    records = list(csv.DictReader(io.StringIO(answer.text)))
+    again = ended(site, upload(admin, answer.text.encode()))
+
+    assert 422 == no_reason.status_code
+    assert "attachment" in answer.headers["content-disposition"]
+    assert "no-store" == answer.headers["cache-control"]
+    assert 3 == len(records)
+    assert all(record["code"].startswith("VIP-") for record in records)
+    assert {"'=cmd|'x'!A1"} == {record["group"] for record in records}
+    assert (3, 3) == (again.done, again.refused)
+    assert "for the printer" in admin.get("/support/audit").text
+
+
+def test_the_list_as_a_file_has_what_the_list_has(site: Site, admin: Browser) -> None:
+    """The same filter, with the texts."""
+    ended(site, ask_for(admin, count="2", group="blue"))
+    ended(site, ask_for(admin, count="1", group="green"))
+
+    answer = admin.submit("/admin/codes/export?group=blue", "/admin", reason="to check")
+
+    assert ["blue", "blue"] == [record["group"] for record in csv.DictReader(io.StringIO(answer.text))]
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (b"", "empty"),
+        (b"max_uses\n1\n", "columns"),
+        (b"code,code\na,b\n", "columns"),
+        (b"code,colour\na,b\n", "unknown_columns"),
+        (b"code\n\xff\xfe\n", "encoding"),
+        (b'code\n"a\n', "csv"),
+        (b"code\n\n", "no_lines"),
+    ],
+)
+def test_a_file_that_is_none_is_said(data: bytes, fault: str) -> None:
+    """Before anything of it is taken."""
+    with pytest.raises(FileFaultError, match=f"^{fault}$"):
+        count_records(data)
+
+
+def test_nobody_else_makes_us_read_a_file(site: Site, admin: Browser) -> None:
+    """Without a sign-in it is not looked at, without a form of ours it is refused, and its size is bounded."""
+    stranger = Browser(site)
+    file = {"file": ("codes.csv", b"code\nX\n")}
+
+    unknown = stranger._request("POST", "/admin/import", files=file)
+    forged = admin._request("POST", "/admin/import", files=file, data={"token": "0" * 64})
+    large = admin._request("POST", "/admin/import", headers={"content-length": str(FILE_BYTES_MAX + 1)}, content=b"x")
+
+    assert 303 == unknown.status_code
+    assert 403 == forged.status_code
+    assert 413 == large.status_code
+    assert 0 == site.count("batches")

@@ -1,0 +1,65 @@
+"""The list of codes: newest first, filtered, page after page, none twice and none left out."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+import api.web.admin.codes
+import projections.read_models.code_list
+from api.schemas.csv_cells import csv_line, without_mark
+from tests.support.clients.admin_client import ask_for, ended
+from tests.support.clients.app_client import Site
+from tests.support.clients.staff_browser import Browser
+
+LINK = re.compile(r'href="/support/codes/([0-9a-f-]{36})"')
+NEXT = re.compile(r'href="\?([^"]*cursor=[^"&]+)"')
+
+
+def walk(browser: Browser, query: str) -> list[str]:
+    """Ids of all pages."""
+    found: list[str] = []
+    for _ in range(20):
+        text = browser.get(f"/admin/codes?{query}").text
+        found += LINK.findall(text)
+        following = NEXT.search(text)
+        if following is None:
+            return found
+        query = following[1].replace("&amp;", "&")
+    raise AssertionError("pages without end")
+
+
+def test_pages_hold_each_code_once(site: Site, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked for, also where a stretch holds nothing of it."""
+    monkeypatch.setattr(api.web.admin.codes, "PER_PAGE", 4)
+    for module in (api.web.admin.codes, projections.read_models.code_list):
+        monkeypatch.setattr(module, "STRETCH", 5)
+    first = ended(site, ask_for(admin, count="2", bound="no"))
+    blue = ended(site, ask_for(admin, count="9", group="blue & co"))
+    codes, blues = ({str(item) for _, item in batch.code_ids(0, 20)} for batch in (first, blue))
+    text = site.services.reader.code_text(first.code_ids(0, 1)[0][1])
+    assert text is not None
+    site.attempt(site.redeem(text).json()["reservation_id"])
+    today = datetime.now(UTC).date()
+
+    assert blues | codes == set(walk(admin, ""))
+    assert 11 == len(walk(admin, ""))
+    assert blues == set(walk(admin, "group=blue+%26+co"))
+    assert codes == set(walk(admin, "kind=open"))
+    assert [str(first.code_ids(0, 1)[0][1])] == walk(admin, "state=exhausted")
+    assert 11 == len(walk(admin, f"since={today}&until={today}"))
+    assert [] == walk(admin, "until=2020-01-01")
+    assert [] == walk(admin, "since=2099-01-01&state=nonsense")
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+def test_no_cell_is_a_formula(cell: str) -> None:
+    """It is marked as text, and the mark comes off when the file is read back."""
+    assert without_mark(f"'{cell}") == cell
+    assert csv_line([cell, None, 5]).lstrip('"').startswith("'")
+
+
+def test_other_cells_stay_as_they_are() -> None:
+    """Also one that begins with the mark by itself."""
+    assert csv_line(["a,b", "'quoted'", "x=1", 7]) == "\"a,b\",'quoted',x=1,7\r\n"
+    assert without_mark("'quoted'") == "'quoted'"

@@ -1,0 +1,129 @@
+"""What admins set for a group: words, place, preview and test."""
+
+import pytest
+
+from api.web.admin.groups import is_target
+from projections.repositories.groups import Groups
+from tests.support.clients.admin_client import secret_of
+from tests.support.clients.app_client import Site
+from tests.support.clients.staff_browser import Browser
+
+NAME = "Blue & <co>/1"
+PATH = "/admin/groups/one?name=Blue%20%26%20%3Cco%3E%2F1"
+
+
+def test_words_are_kept_and_shown_as_they_will_arrive(site: Site, admin: Browser) -> None:
+    """Escaped in the letter's HTML, which runs nothing in its frame."""
+    saved = admin.submit(
+        PATH,
+        subject_en="Come to {group}",
+        text_en="<script>x</script>\r\n\r\nBye",
+        accept_target="https://x.example/in",
+    )
+    page, letter = admin.get(PATH), admin.get(PATH.replace("/one", "/letter") + "&language=en")
+    group = Groups(site.services.storage).find(NAME)
+
+    assert 303 == saved.status_code
+    assert group is not None
+    assert ("Come to {group}", "<script>x</script>\n\nBye") == group.en
+    assert "https://x.example/in" == group.accept_target
+    assert "Come to Blue &amp; &lt;co&gt;/1" in page.text
+    assert "&lt;script&gt;x" in letter.text
+    assert "sandbox" in letter.headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in letter.headers["content-security-policy"]
+    assert "changed a group" in admin.get("/support/audit").text
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"subject_en": "Hi\r\nBcc: a@example.com"}, "can&#39;t be shown"),
+        ({"subject_zh": "x" * 201}, "Too long"),
+        ({"accept_target": "javascript:alert(1)"}, "begins with https"),
+    ],
+)
+def test_what_makes_no_sense_is_not_kept(site: Site, admin: Browser, fields: dict[str, str], fault: str) -> None:
+    """It is said, and what was typed is still there."""
+    answer = admin.submit(PATH, **fields)
+
+    assert 422 == answer.status_code
+    assert fault in answer.text
+    assert 0 == site.count("invite_groups")
+
+
+def test_a_test_letter_that_fails_says_why(admin: Browser) -> None:
+    """No mail server listens here; the page says what went wrong, and that somebody tried is recorded."""
+    failed = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@example.com")
+    mistyped = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@@example")
+
+    assert "The test was not sent" in failed.text
+    assert (422, 'value="me@@example"' in mistyped.text) == (mistyped.status_code, True)
+    assert "sent a test letter" in admin.get("/support/audit").text
+
+
+def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(site: Site, admin: Browser) -> None:
+    """The page tells where reports go; the words are kept, whichever is saved first; mail again is one click."""
+    url = "https://team.example.com/in?key=1"
+    channel = PATH.replace("/one", "/channel")
+    made = admin.submit(channel, PATH, channel="webhook", channel_url=url)
+    admin.submit(PATH, subject_en="Come")
+    page, groups = admin.get(PATH).text, Groups(site.services.storage)
+    renewed = admin.submit(PATH.replace("/one", "/secret"), PATH)
+    group = groups.find(NAME)
+
+    assert group is not None
+    assert (group.channel, group.channel_url, group.en.subject) == ("webhook", url, "Come")
+    assert f"/api/v1/channels/{group.channel_id}/callbacks" in page
+    assert secret_of(made.text).startswith("whsec_")
+    assert secret_of(made.text) not in page
+    assert secret_of(renewed.text) != secret_of(made.text)
+    assert page.count("whsec_") == 0
+    assert admin.submit(channel, PATH, channel="smtp").status_code == 303
+    assert "changed a group&#39;s channel" in admin.get("/support/audit").text
+    mailed = groups.find(NAME)
+    assert mailed is not None
+    assert (mailed.channel, mailed.channel_id) == ("smtp", group.channel_id)
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("", "Please fill this in"),
+        ("http://team.example.com", "begins with https"),
+        ("https://10.0.0.1/", "LEDGER_WEBHOOK_ALLOW_PRIVATE"),
+        ("https://a@b.example/", "Without user and password"),
+    ],
+)
+def test_where_nothing_may_be_sent_is_not_kept(site: Site, admin: Browser, url: str, fault: str) -> None:
+    """It is said beside the field, which still holds what was typed."""
+    answer = admin.submit(PATH.replace("/one", "/channel"), PATH, channel="webhook", channel_url=url)
+
+    assert answer.status_code == 422
+    assert fault in answer.text
+    assert f'value="{url}"' in answer.text
+    assert 0 == site.count("invite_groups")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("https://team.example.com/join?x=1#y", True),
+        ("http://localhost:3000/in", True),
+        ("http://127.0.0.1:8000", True),
+        ("http://team.example.com", False),
+        ("//team.example.com", False),
+        ("https:team.example.com", False),
+        ("https://", False),
+        ("https://user@evil.example", False),
+        ("https://a.example\\@evil.example", False),
+        ("https://a.example/\nSet-Cookie: x", False),
+        ("https://a.example/ x", False),
+        ("https://[::1", False),
+        ("https://a.example:port", False),
+        ("javascript:alert(1)", False),
+        ("data:text/html,x", False),
+    ],
+)
+def test_an_accepted_invitation_leads_to_https_only(text: str, is_one: bool) -> None:
+    """Absolute, without a user in it, and in plain letters."""
+    assert is_one == is_target(text)

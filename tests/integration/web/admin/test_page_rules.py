@@ -1,0 +1,54 @@
+"""What every page of the office keeps to: headers, size, nothing inline, nothing from elsewhere, every text there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from api.web.rendering import TEMPLATES
+from api.web.security_headers import PAGE_POLICY
+from api.web.static_files import STATIC
+from tests.support.clients.admin_client import ask_for, ended, upload
+from tests.support.clients.app_client import Site
+from tests.support.clients.staff_browser import Browser
+
+PAGE_BYTES_MAX = 100_000
+
+
+def test_every_page_is_small_and_bounded(site: Site, admin: Browser) -> None:
+    """With all its files below 100 KB, under a strict policy, kept by nobody, in the language that it names."""
+    batch = ended(site, ask_for(admin, count="60", max_uses="20", group="blue", note="why")).batch_id
+    file = ended(site, upload(admin, b"code,max_uses\n" + b"OLD,0\n" * 60)).batch_id
+    admin.submit("/admin/keys", name="shop", role="viewer", days="", nonce="0" * 32)
+    hook = "0" * 31 + "1"
+    admin.submit("/admin/webhooks", url="https://bi.example.com/in", concurrency="1", nonce=hook)
+    admin.submit("/admin/groups/channel?name=blue", channel="webhook", channel_url="https://team.example.com/")
+    pages = ["", "/batches", f"/batches/{batch}", f"/batches/{file}", f"/batches/{batch}/export", "/codes", "/import"]
+
+    for path in [
+        *pages,
+        "/groups",
+        "/groups/one?name=blue",
+        "/keys",
+        "/staff",
+        "/nowhere",
+        "/webhooks",
+        f"/webhooks/{hook}",
+    ]:
+        for language in ("en", "zh"):
+            answer = admin._request("GET", f"/admin{path}", headers={"accept-language": language})
+            files = {"guilloche.svg", *re.findall(r'(?:src|href)="/static/([\w.-]+)', answer.text)}
+            assert len(answer.text.encode()) + sum((STATIC / name).stat().st_size for name in files) < PAGE_BYTES_MAX
+            assert [] == re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', answer.text)
+            assert PAGE_POLICY == answer.headers["content-security-policy"]
+            assert answer.headers["cache-control"] == "no-store"
+            assert '<html lang="' + {"en": "en", "zh": "zh-Hans"}[language] in answer.text
+            assert [] == re.findall(r"page\.\w+\.[\w.]+", answer.text)
+
+
+@pytest.mark.parametrize("template", sorted((TEMPLATES / "admin").glob("*.html")), ids=lambda path: path.name)
+def test_nothing_is_inline(template: Path) -> None:
+    """The policy would stop it: no style, no script, no handler in a template."""
+    text = template.read_text("utf-8")
+
+    assert [] == re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", text)

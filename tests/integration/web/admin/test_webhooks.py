@@ -1,0 +1,113 @@
+"""Webhook endpoints on the admin's pages: made, tested, disabled, and their messages sent once more."""
+
+import re
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from projections.repositories.webhook_deliveries import Deliveries, Note, Tried
+from projections.repositories.webhook_endpoints import Endpoints
+from tests.support.clients.admin_client import secret_of
+from tests.support.clients.app_client import Site
+from tests.support.clients.staff_browser import Browser
+from tests.support.servers.webhook_receiver import HookServer, Reply
+
+URL = "https://bi.example.com/in"
+PAGE = "/admin/webhooks"
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine may be reached; asked for before the site, which reads its settings once."""
+    monkeypatch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
+
+
+def make(admin: Browser, **form: str) -> tuple[str, str]:
+    """Fill in the form; the endpoint's page, and its path."""
+    answer = admin.submit(PAGE, PAGE, **{"url": URL, "nonce": uuid4().hex, **form})
+    found = re.search(r'action="(/admin/webhooks/[0-9a-f-]{36})"', answer.text)
+    assert found is not None, answer.text
+    return answer.text, found[1]
+
+
+def test_an_endpoint_on_its_page(site: Site, admin: Browser) -> None:
+    """Its secret is shown once; filters, disabling, a new secret and removing; all of it is in the audit."""
+    nonce = uuid4().hex
+    page, path = make(admin, nonce=nonce, types="InviteSent", concurrency="2")
+    again, same = make(admin, nonce=nonce)
+    endpoints = Endpoints(site.services.storage)
+    (found,) = endpoints.page((site.services.now() - timedelta(days=1), uuid4()), 10)
+
+    assert (path, again.count("whsec_")) == (same, 0)
+    assert secret_of(page).startswith("whsec_")
+    assert (found.event_types, found.concurrency) == (["InviteSent"], 2)
+    assert URL in admin.get(PAGE).text
+    assert admin.submit(path, path, url=URL + "2", concurrency="1").status_code == 303
+    assert "whsec_" not in admin.get(path).text
+    assert secret_of(admin.submit(f"{path}/secret", path).text) != secret_of(page)
+    for act, said in (("disable", "disabled"), ("enable", "enabled")):
+        assert admin.submit(f"{path}/{act}", path).status_code == 303
+        assert said in admin.get(path).text
+    changed = endpoints.find(found.endpoint_id)
+    assert changed is not None
+    assert (changed.url, changed.event_types, changed.state) == (URL + "2", [], "enabled")
+    assert admin.submit(f"{path}/nonsense", path).status_code == 404
+    assert admin.submit(f"{path}/remove", path).status_code == 303
+    assert admin.get(path).status_code == 404
+    audit = admin.get("/support/audit").text
+    for act in ("made a webhook endpoint", "changed a webhook endpoint", "removed a webhook endpoint"):
+        assert act in audit
+
+
+def test_what_is_no_target_is_said_beside_its_field(site: Site, admin: Browser) -> None:
+    """Nothing is made of it."""
+    answer = admin.submit(PAGE, PAGE, url="https://192.168.0.1/", nonce=uuid4().hex, concurrency="99")
+
+    assert answer.status_code == 422
+    assert "LEDGER_WEBHOOK_ALLOW_PRIVATE" in answer.text
+    assert 'value="https://192.168.0.1/"' in answer.text
+    assert site.count("webhook_endpoints") == 0
+
+
+def test_a_test_of_a_group_goes_to_its_own_system(here: None, site: Site, admin: Browser) -> None:
+    """It says that nobody is to be invited; what the system answers is said on the page."""
+    assert here is None
+    with HookServer() as system:
+        admin.submit(
+            "/admin/groups/channel?name=design",
+            "/admin/groups/one?name=design",
+            channel="webhook",
+            channel_url=system.url,
+        )
+        system.then(Reply.says(200, status="sent"), Reply.says(200, status="refused", reason="the team is closed"))
+        path = "/admin/groups/test?name=design"
+        sent, refused = (admin.submit(path, "/admin", language="en", to="me@example.com").text for _ in range(2))
+
+    assert f"http://127.0.0.1:{system.port} took the test" in sent
+    assert "the team is closed" in refused
+    assert [one.json()["type"] for one in system.received] == ["invite.test"] * 2
+    assert site.count("ledger_events") == 0
+
+
+def test_its_messages_and_a_test_that_fails(site: Site, admin: Browser) -> None:
+    """The log says what became of each, and a click sends one again."""
+    page, path = make(admin)
+    site.issue()
+    deliveries, runner, now = Deliveries(site.services.storage), uuid4(), site.services.now()
+    taken = deliveries.take(runner, now, now + timedelta(seconds=60))
+    assert taken is not None
+    deliveries.follow(taken, runner, now)
+    (due,) = deliveries.due(taken.endpoint_id, now, 5)
+    tried = Tried(due.delivery_id, "failed", None, now, "server_error", 500, 12)
+    deliveries.record(taken.endpoint_id, runner, [tried], lambda standing: Note(standing.failures, None, None))
+    log = admin.get(path).text
+
+    assert "whsec_" in page
+    assert "failed for good" in log
+    assert "an error of its own (500), 12 ms" in log
+    assert admin.submit(f"{path}/deliveries/{due.delivery_id}", path).status_code == 303
+    assert "waits</span>" in admin.get(path, state="pending").text
+    assert admin.submit(f"{path}/redeliver", path).status_code == 303
+    assert "It did not take the test" in admin.submit(f"{path}/test", path).text
+    assert "webhook.test" in admin.get(path, state="failed").text

@@ -1,0 +1,38 @@
+"""One's own password: changed with the old one, and every other session ends."""
+
+from collections.abc import Callable
+
+from tests.support.clients.app_client import Site
+from tests.support.clients.staff_browser import PASSWORD, Browser
+
+NEW = "a longer pass phrase"
+
+
+def test_a_new_password_ends_every_other_session(site: Site, sign_in: Callable[..., Browser]) -> None:
+    """Here it goes on under a new one; the old password is worth nothing."""
+    here, elsewhere = sign_in("viewer"), Browser(site)
+    elsewhere.sign_in("viewer@staff.example.com", PASSWORD)
+    before = dict(here.cookies)
+
+    answer = here.submit("/support/account", old=PASSWORD, new=NEW)
+
+    assert 303 == answer.status_code
+    assert 200 == here.get("/support/account").status_code
+    assert before["ledger_staff"] != here.cookies["ledger_staff"]
+    assert 303 == elsewhere.get("/support").status_code
+    assert 403 == Browser(site).sign_in("viewer@staff.example.com", PASSWORD).status_code
+    assert 303 == Browser(site).sign_in("viewer@staff.example.com", NEW).status_code
+
+
+def test_it_takes_the_old_one_and_enough_letters(site: Site, sign_in: Callable[..., Browser]) -> None:
+    """Guessing is throttled like signing in."""
+    browser = sign_in("viewer")
+
+    wrong = browser.submit("/support/account", old="guess", new=NEW)
+    short = browser.submit("/support/account", old=PASSWORD, new="short")
+    guesses = [browser.submit("/support/account", old=f"guess {nth}", new=NEW).status_code for nth in range(10)]
+
+    assert "is not right" in wrong.text
+    assert "at least 12 letters" in short.text
+    assert [422] * 9 + [429] == guesses
+    assert Browser(site).sign_in("viewer@staff.example.com", PASSWORD).status_code == 303

@@ -1,0 +1,212 @@
+"""Password hashing has one lane and a short queue, so that sign-ins can't starve redeems."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from argon2 import PasswordHasher, extract_parameters
+
+from api.auth.passwords import password_hasher
+from api.errors import ProblemError
+from api.web.staff_auth.hashing_queue import NICE, RETRY_AFTER_S, WAITING_MAX, HashingLane
+from projections.sql.repositories import RepositoriesSql
+from tests.support.clients.app_client import Site
+from tests.support.clients.asgi_requests import inside
+from tests.support.clients.staff_browser import PASSWORD, Browser, add_staff
+from tests.support.passwords import CHEAP
+
+EMAIL = "mei@staff.example.com"
+MANY = 200
+
+
+class Gate:
+    """A job for the lane that lasts until it is opened, and how many ran at the same time at most."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.running = self.most = 0
+
+    def __call__(self) -> None:
+        """Wait until it is opened."""
+        self.running += 1
+        self.most = max(self.most, self.running)
+        assert self.opened.wait(20)
+        self.running -= 1
+
+
+async def hold(lane: HashingLane, job: Callable[[], None], *, is_known: bool = False) -> str:
+    """Run a job in its turn; what came of it."""
+    try:
+        async with lane.turn(is_known=is_known) as turn:
+            await turn.run(job)
+    except ProblemError as problem:
+        return problem.code
+    return "done"
+
+
+def test_lane_runs_one_at_a_time_and_refuses_beyond_its_queue() -> None:
+    """200 at the same time: one runs, eight wait, all others are refused at once."""
+    gate, lane = Gate(), HashingLane()
+
+    async def many() -> list[str]:
+        asked = [asyncio.create_task(hold(lane, gate)) for _ in range(MANY)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        refused_at_once = sum(task.done() for task in asked)
+        gate.opened.set()
+        assert refused_at_once == MANY - 1 - WAITING_MAX
+        return await asyncio.gather(*asked)
+
+    assert Counter(asyncio.run(many())) == {"OVERLOADED": MANY - 1 - WAITING_MAX, "done": 1 + WAITING_MAX}
+    assert gate.most == 1
+
+
+def test_known_callers_go_first_and_strangers_can_not_fill_their_queue() -> None:
+    """Else a flood of strangers would keep staff out."""
+    gate, lane = Gate(), HashingLane()
+    order: list[str] = []
+
+    async def many() -> list[str]:
+        first = asyncio.create_task(hold(lane, gate))
+        await asyncio.sleep(0)
+        strangers = [asyncio.create_task(hold(lane, lambda: order.append("stranger"))) for _ in range(MANY)]
+        await asyncio.sleep(0)
+        known = asyncio.create_task(hold(lane, lambda: order.append("known"), is_known=True))
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await asyncio.gather(first, *strangers)
+        return [await known]
+
+    assert asyncio.run(many()) == ["done"]
+    assert order == ["known", *["stranger"] * WAITING_MAX]
+
+
+def test_wait_for_the_lane_is_bounded_and_leaves_it_usable() -> None:
+    """Who waited too long is refused; the lane goes on with the others."""
+    gate, lane = Gate(), HashingLane(wait_s=0.05)
+
+    async def late() -> list[str]:
+        first = asyncio.create_task(hold(lane, gate))
+        await asyncio.sleep(0)
+        waited = await hold(lane, gate)
+        gate.opened.set()
+        return [waited, await first, await hold(lane, lambda: None)]
+
+    assert asyncio.run(late()) == ["OVERLOADED", "done", "done"]
+
+
+def test_cancelled_caller_passes_the_lane_on() -> None:
+    """Whether it waited still, or its turn had just come."""
+    lane = HashingLane()
+
+    async def cancelled() -> list[str]:
+        gate = Gate()
+        first = asyncio.create_task(hold(lane, gate))
+        await asyncio.sleep(0)
+        second, third = (asyncio.create_task(hold(lane, lambda: None)) for _ in range(2))
+        await asyncio.sleep(0)
+        second.cancel()
+        gate.opened.set()
+        done = [await first, await third]
+        lane._is_busy = True
+        heir = asyncio.create_task(hold(lane, lambda: None))
+        await asyncio.sleep(0)
+        lane._pass_on()
+        heir.cancel()
+        await asyncio.wait([heir])
+        return [*done, await hold(lane, lambda: None)]
+
+    assert asyncio.run(cancelled()) == ["done"] * 3
+
+
+def test_hashing_thread_steps_back_behind_all_other_work() -> None:
+    """For strangers, on Linux, where each thread has its priority; known callers and the event loop keep theirs."""
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def priority(*, is_known: bool) -> int:
+        async with HashingLane().turn(is_known=is_known) as turn:
+            return await turn.run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    assert asyncio.run(priority(is_known=True)) == before
+    assert asyncio.run(priority(is_known=False)) == (NICE if sys.platform == "linux" else before)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_sign_ins_beyond_the_queue_are_told_to_come_back_and_count_as_no_failure(site: Site) -> None:
+    """503 with Retry-After, and a sentence that says that the password was not checked."""
+    add_staff(site, EMAIL, "support", PASSWORD)
+    desk = site.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    gate, browser = Gate(), Browser(site)
+    tasks: list[asyncio.Task[str]] = []
+
+    async def fill() -> None:
+        tasks.extend(asyncio.create_task(hold(desk.lane, gate)) for _ in range(1 + WAITING_MAX))
+        await asyncio.sleep(0)
+
+    async def empty() -> None:
+        gate.opened.set()
+        await asyncio.gather(*tasks)
+
+    inside(site, fill)
+    full = [browser.sign_in(EMAIL, PASSWORD) for _ in range(12)]
+    inside(site, empty)
+    then = browser.sign_in(EMAIL, PASSWORD)
+
+    assert {answer.status_code for answer in full} == {503}
+    assert len({len(answer.headers.multi_items()) for answer in full}) == 1  # type: ignore[attr-defined]  # of the client's answers
+    assert full[0].headers["retry-after"] == str(RETRY_AFTER_S)
+    assert "your password was not checked" in full[0].text
+    assert then.status_code == 303
+
+
+def test_known_browser_has_a_place_while_strangers_fill_the_queue(site: Site) -> None:
+    """And a stranger whose cookie is forged has none."""
+    add_staff(site, EMAIL, "support", PASSWORD)
+    desk = site.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    known, forger = Browser(site), Browser(site)
+    assert known.sign_in(EMAIL, PASSWORD).status_code == 303
+    known.submit("/support/sign-out")
+    name = next(name for name in known.cookies if name.startswith("ledger_known_"))
+    forger.cookies[name] = "9999999999.b.0"
+    desk.lane._is_busy = True
+
+    async def fill() -> None:
+        loop = asyncio.get_running_loop()
+        desk.lane._strangers.extend(loop.create_future() for _ in range(WAITING_MAX))
+        loop.call_later(0.1, desk.lane._pass_on)
+
+    forged = forger.token("/support/sign-in"), known.token("/support/sign-in")
+    inside(site, fill)
+    refused = forger.post("/support/sign-in", {"email": EMAIL, "password": PASSWORD, "token": forged[0]})
+    welcome = known.post("/support/sign-in", {"email": EMAIL, "password": PASSWORD, "token": forged[1]})
+
+    assert (refused.status_code, welcome.status_code) == (503, 303)
+
+
+def test_new_hash_takes_one_lane_and_no_less_memory_than_the_librarys_own() -> None:
+    """So a sign-in takes one core, and a stolen hash is as hard to guess as before."""
+    ours, theirs = password_hasher(), PasswordHasher()
+
+    assert ours.parallelism == 1
+    assert (ours.memory_cost, ours.time_cost) == (theirs.memory_cost, theirs.time_cost)
+
+
+def test_former_hash_verifies_and_is_replaced_when_its_owner_signs_in(site: Site) -> None:
+    """Hashes with four lanes were made before; open sessions stay."""
+    staff_id = add_staff(site, EMAIL, "support", PASSWORD)
+    former = PasswordHasher().hash(PASSWORD)
+    with site.services.storage.datastore.get_connection() as conn:
+        conn.execute(RepositoriesSql.set_staff_password, {"staff_id": staff_id, "password_hash": former})
+    browser, second = Browser(site), Browser(site)
+
+    statuses = [browser.sign_in(EMAIL, PASSWORD).status_code, second.sign_in(EMAIL, PASSWORD).status_code]
+    with site.services.storage.datastore.get_connection() as conn:
+        row = conn.execute("SELECT password_hash FROM staff").fetchone()
+
+    assert row is not None
+    assert statuses == [303, 303]
+    assert extract_parameters(former).parallelism == 4
+    assert extract_parameters(row["password_hash"]) == extract_parameters(CHEAP.hash("any"))
+    assert browser.get("/support").status_code == 200

@@ -1,0 +1,184 @@
+"""Failed sign-ins are limited without locking out the account's owner."""
+
+from collections.abc import Callable
+
+import pytest
+
+from api.rate_limits.gcra import KEYS_MAX
+from api.web.staff_auth.known_browsers import KEPT, KnownBrowsers
+from api.web.staff_auth.login_throttle import ACCOUNT, ALL, BROWSER, LIMITS, PAIR, SITE, WINDOW_S, Count, Throttle
+from projections.telemetry.metrics import SIGN_IN_BOUNDS
+from tests.support.clients.app_client import Site
+from tests.support.clients.staff_browser import PASSWORD, Browser, add_staff
+
+EMAIL = "mei@staff.example.com"
+
+
+@pytest.fixture(autouse=True)
+def _still_clock(site: Site) -> None:
+    """No unit comes back while a test runs, however slow the machine is."""
+    site.client.app.state.support.throttle._clock = lambda: 0.0  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+
+
+def fail_from(site: Site, addresses: int, each: int = 1) -> list[int]:
+    """Statuses of wrong passwords for one account from strangers' addresses."""
+    return [
+        Browser(site, f"198.51.{at >> 8}.{at & 255}").sign_in(EMAIL, "wrong").status_code
+        for at in range(addresses)
+        for _ in range(each)
+    ]
+
+
+def test_ten_failures_from_strangers_do_not_lock_the_owner_out(site: Site) -> None:
+    """Eleven addresses fail; a twelfth, which has the right password, gets in."""
+    add_staff(site, EMAIL, "support", PASSWORD)
+
+    failures = fail_from(site, 11)
+    owner = Browser(site, "203.0.113.9").sign_in(EMAIL, PASSWORD)
+
+    assert failures == [403] * 11
+    assert owner.status_code == 303
+
+
+def test_account_is_limited_over_all_addresses_much_later(site: Site) -> None:
+    """Guessing from many addresses is bounded as well."""
+    add_staff(site, EMAIL, "support", PASSWORD)
+
+    statuses = fail_from(site, ACCOUNT.burst + 2)
+
+    assert statuses == [403] * ACCOUNT.burst + [429] * 2
+
+
+def test_browser_that_signed_in_before_is_not_locked_out_by_strangers(site: Site) -> None:
+    """It has a count of its own, also where its address and its account are used up."""
+    add_staff(site, EMAIL, "support", PASSWORD)
+    known, stranger = Browser(site, "198.51.0.0"), Browser(site, "198.51.0.0")
+    assert known.sign_in(EMAIL, PASSWORD).status_code == 303
+    known.submit("/support/sign-out")
+    fail_from(site, ACCOUNT.burst + 1)
+    fail_from(site, 1, each=PAIR.burst)
+
+    refused = stranger.sign_in(EMAIL, PASSWORD)
+    welcome = known.sign_in(EMAIL, PASSWORD)
+
+    assert (refused.status_code, welcome.status_code) == (429, 303)
+
+
+def test_known_browser_has_a_limit_too(site: Site) -> None:
+    """A stolen cookie makes no guessing possible."""
+    add_staff(site, EMAIL, "support", PASSWORD)
+    browser = Browser(site)
+    browser.sign_in(EMAIL, PASSWORD)
+    browser.submit("/support/sign-out")
+
+    statuses = [browser.sign_in(EMAIL, "wrong").status_code for _ in range(BROWSER.burst + 1)]
+
+    assert statuses == [403] * BROWSER.burst + [429]
+
+
+def test_cookie_of_a_known_browser_holds_for_its_account_and_its_time_only(site: Site) -> None:
+    """It is signed; another account, another ledger, a changed or an old one is unknown. It names no address."""
+    now = site.services.now()
+    browsers = KnownBrowsers(b"one")
+    cookie = browsers.cookie(EMAIL, "browser", now)
+    jar = {cookie.name: cookie.value}
+    forged = {cookie.name: cookie.value.replace("browser", "another")}
+
+    assert browsers.browser(jar, EMAIL, now) == "browser"
+    assert browsers.browser(jar, EMAIL, now + KEPT) is None
+    assert browsers.browser(jar, "li@staff.example.com", now) is None
+    assert browsers.browser({browsers.cookie("li@x.org", "b", now).name: cookie.value}, "li@x.org", now) is None
+    assert browsers.browser(forged, EMAIL, now) is None
+    assert KnownBrowsers(b"two").browser(jar, EMAIL, now) is None
+    assert "mei" not in cookie.name + cookie.value
+
+
+@pytest.mark.parametrize("value", ["", "a.b", "1.b.c", "x.b.c", "9" * 400 + ".b.c", "١.b.c", "9.b.\udcff", "1.2.3.4"])
+def test_malformed_cookie_of_a_known_browser_is_unknown(site: Site, value: str) -> None:
+    """Anybody can send one."""
+    browsers = KnownBrowsers(b"one")
+    name = browsers.cookie(EMAIL, "b", site.services.now()).name
+
+    assert browsers.browser({name: value}, EMAIL, site.services.now()) is None
+
+
+def test_cookie_of_a_known_browser_is_kept_from_scripts_and_other_sites(site: Site) -> None:
+    """As the session's."""
+    add_staff(site, EMAIL, "support", PASSWORD)
+
+    answer = Browser(site).sign_in(EMAIL, PASSWORD)
+    (cookie,) = [line for line in answer.headers.get_list("set-cookie") if line.startswith("ledger_known_")]  # type: ignore[attr-defined]  # of the client's answers
+
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+    assert "Path=/support" in cookie
+    assert f"Max-Age={int(KEPT.total_seconds())}" in cookie
+
+
+def test_form_tokens_can_not_be_used_to_forge_the_cookie_of_a_known_browser(site: Site) -> None:
+    """The sign-in form signs whatever its cookie holds, so both must not have one key."""
+    desk = site.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    until = int((site.services.now() + KEPT).timestamp())
+    browser = Browser(site)
+    browser.cookies["ledger_sign_in"] = f"cookie\0{EMAIL}\0{until}\0b"
+
+    token = browser.token("/support/sign-in")
+    name = desk.browsers.cookie(EMAIL, "b", site.services.now()).name
+
+    assert desk.browsers.browser({name: f"{until}.b.{token}"}, EMAIL, site.services.now()) is None
+
+
+def test_one_address_can_not_try_many_accounts(site: Site) -> None:
+    """Addresses of one IPv6 link are one."""
+    statuses = [
+        Browser(site, f"2001:db8::{n:x}").sign_in(f"p{n}@staff.example.com", "wrong").status_code
+        for n in range(SITE.burst + 1)
+    ]
+
+    assert statuses == [403] * SITE.burst + [429]
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
+def test_limit_of_the_sign_in_is_whole_again_after_its_window(limit: object) -> None:
+    """And what was not a failure is uncounted."""
+    now = [0.0]
+    throttle = Throttle(lambda: now[0])
+    (this,) = [found for found in LIMITS if found is limit]
+    counts = (Count(this, b"k"),)
+
+    taken = [throttle.take(counts) for _ in range(this.burst)]
+    refused = throttle.take(counts)
+    throttle.forgive(counts)
+    forgiven = [throttle.take(counts), throttle.take(counts)]
+    now[0] = WINDOW_S
+    later = [throttle.take(counts) for _ in range(this.burst)]
+
+    assert taken == later == [None] * this.burst
+    assert refused is not None
+    assert 0 < refused <= WINDOW_S
+    assert forgiven == [None, refused]
+    assert this.name in SIGN_IN_BOUNDS
+
+
+def test_throttle_stays_small_however_many_keys_come() -> None:
+    """The limit of all together bounds it; without it each table has its bound."""
+    throttle = Throttle(lambda: 0.0)
+    for number in range(KEYS_MAX + 100):
+        throttle.take((Count(PAIR, b"%d" % number),))
+    bounded = Throttle(lambda: 0.0)
+    for number in range(2 * ALL.burst):
+        bounded.take((Count(PAIR, b"%d" % number), Count(ALL, b"")))
+
+    assert len(throttle) == KEYS_MAX
+    assert len(bounded) == ALL.burst + 1
+
+
+def test_sign_in_is_not_limited_where_limits_are_off(
+    site: Site, monkeypatch: pytest.MonkeyPatch, sign_in: Callable[..., Browser]
+) -> None:
+    """As for load tests."""
+    sign_in("support")
+    desk = site.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    monkeypatch.setattr(type(desk), "is_throttled", False)
+
+    assert set(fail_from(site, 1, each=PAIR.burst + 2)) == {403}

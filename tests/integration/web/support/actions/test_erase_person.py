@@ -1,0 +1,105 @@
+"""Forgetting a person at the desk: shown before it is done, done once, by admins only; and unmasking on their page."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.commands.context import CommandContext
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.ports import OutcomeUnknown
+from tests.integration.web.support.actions.test_commands import nonce_of
+from tests.support.clients.app_client import Site
+from tests.support.clients.staff_browser import Browser, heading
+
+SignIn = Callable[..., Browser]
+PERSON = "li.na@example.com"
+
+
+def rows(common: Site, query: str, *params: object) -> list[tuple[Any, ...]]:
+    """Ask the database."""
+    with common.services.storage.datastore.get_connection() as conn:
+        return [tuple(row.values()) for row in conn.execute(query.encode(), params).fetchall()]
+
+
+def person_of(common: Site, reservation_id: str) -> str:
+    """The page of whoever holds a reservation."""
+    ((found,),) = rows(common, "SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id)
+    return f"/support/people/{found}"
+
+
+def test_what_it_will_do_is_shown_and_sent_twice_it_is_done_once(common: Site, shared_sign_in: SignIn) -> None:
+    """Held, doubtful and sent ones are told apart; then the address is gone and the audit has one line."""
+    held, doubtful, sent = (common.redeem(common.issue(), PERSON).json()["reservation_id"] for _ in range(3))
+    common.attempt(doubtful, OutcomeUnknown(server="mx1:25", cause="connection_lost"))
+    common.attempt(sent)
+    page, browser = person_of(common, held), shared_sign_in("admin")
+    asked = browser.get(f"{page}/forget")
+    bare = browser.submit(f"{page}/forget", nonce="n1", reason=" ")
+    filled = {"token": browser.token(), "nonce": nonce_of(asked), "reason": "asked by letter"}
+
+    answers = [browser.post(f"{page}/forget", filled) for _ in range(2)]
+
+    assert "given back, for nothing was sent: 1" in asked.text
+    assert "counted as sent: 1" in asked.text
+    assert "without a name: 3" in asked.text
+    assert PERSON not in asked.text
+    assert (bare.status_code, "Please say why" in bare.text) == (422, True)
+    assert [(answer.status_code, answer.headers["location"]) for answer in answers] == [
+        (303, f"{page}?done=forgotten")
+    ] * 2
+    after = browser.get(f"{page}?done=forgotten").text
+    assert "Forgotten: the address and all texts about this person are deleted." in after
+    assert "/forget" not in after
+    subject = UUID(page.rpartition("/")[2])
+    assert [("forgot_person",)] == rows(common, "SELECT act FROM audit WHERE subject_id = %s", subject)
+    assert heading(browser.get(f"/support/reservations/{held}")) == "(data deleted)"
+    assert "asked by letter" in browser.get("/support/audit").text
+    assert "/acts/resend" not in browser.get(f"/support/reservations/{sent}").text
+
+
+@pytest.mark.parametrize("role", ["viewer", "support"])
+def test_only_admins_see_it_and_may(common: Site, shared_sign_in: SignIn, role: str) -> None:
+    """Neither the link nor the form, nor the act without its form."""
+    reservation_id = common.redeem(common.issue(), f"{role}@example.com").json()["reservation_id"]
+    page, browser = person_of(common, reservation_id), shared_sign_in(role)
+
+    assert "/forget" not in browser.get(page).text + browser.get(f"/support/reservations/{reservation_id}").text
+    assert browser.get(f"{page}/forget").status_code == 403
+    assert browser.submit(f"{page}/forget", reason="x", nonce="n").status_code == 403
+    assert common.services.reader.addresses([UUID(reservation_id)])
+
+
+def test_a_letter_that_is_leaving_is_waited_for(common: Site, shared_sign_in: SignIn) -> None:
+    """There is no form, and who sends one all the same is told why not; nothing is changed."""
+    reservation_id = UUID(common.redeem(common.issue(), "leaving@example.com").json()["reservation_id"])
+    context = CommandContext(now=common.services.now(), actor="worker", actor_id="w1", request_id="t1")
+    claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=uuid4())
+    common.services.storage.ledger.execute([claim])
+    page, browser = person_of(common, str(reservation_id)), shared_sign_in("admin")
+
+    asked, told = browser.get(f"{page}/forget"), browser.submit(f"{page}/forget", reason="asked", nonce="n1")
+
+    assert "being sent right now" in asked.text
+    assert 'name="nonce"' not in asked.text
+    assert (told.status_code, 'role="alert"' in told.text) == (409, True)
+    assert common.services.reader.addresses([reservation_id])
+    assert browser.get(f"/support/people/{uuid4()}/forget").status_code == 404
+
+
+def test_an_address_is_shown_on_the_page_of_its_person(common: Site, shared_sign_in: SignIn) -> None:
+    """With a reason, for a while, to whoever asked; the audit leads to the person."""
+    page = person_of(common, common.redeem(common.issue(), "shown@example.com").json()["reservation_id"])
+    browser = shared_sign_in("support")
+    before = browser.get(page).text
+
+    browser.submit(f"{page}/unmask", reason="asked by phone")
+
+    assert ("shown@example.com" in before, f"{page}/unmask" in before) == (False, True)
+    assert "shown@example.com" in browser.get(page).text
+    assert "shown@example.com" not in shared_sign_in("viewer").get(page).text
+    assert f'href="{page}"' in shared_sign_in("admin").get("/support/audit").text
+    assert browser.get(f"{page}/unmask").status_code == 200
+    assert browser.submit(f"{page}/unmask", reason="").status_code == 422
+    assert browser.submit(f"/support/people/{uuid4()}/unmask", reason="x").status_code == 404

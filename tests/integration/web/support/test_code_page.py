@@ -1,0 +1,156 @@
+"""Finding as one types, the history by person and time, one event in its chain, and why a number is what it is."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+from api.use_cases.issue_codes import Terms
+from domain.ports import Rejected
+from tests.support.clients.app_client import Site
+from tests.support.clients.staff_browser import Browser, balances, code_id_of, heading
+
+NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
+SignIn = Callable[..., Browser]
+
+
+def reserved(common: Site, code: str, email: str = "li.wei@example.com", **headers: str) -> str:
+    """A new reservation's id."""
+    return str(common.redeem(code, email, headers=headers).json()["reservation_id"])
+
+
+def test_hits_come_as_one_types(common: Site, shared_sign_in: SignIn) -> None:
+    """A code by its last four with its balance, a person with how many reservations, a reservation; else nothing."""
+    code = common.issue(Terms(max_uses=3, bound=False))
+    item = reserved(common, code, "typed@example.com")
+    browser, code_id = shared_sign_in("viewer"), code_id_of(common, code)
+
+    def hits(typed: str) -> str:
+        return browser.submit("/support/search/hits", q=typed).text
+
+    assert f'href="/support/codes/{code_id}"' in hits(code[-4:])
+    assert "0 used, 1 reserved, 2 free" in hits(code)
+    assert "reservations: 1" in hits("TYPED@example.com")
+    assert "typed@example.com" not in hits("typed@example.com").lower()
+    assert f'href="/support/reservations/{item}"' in hits(item)
+    assert [hits(typed).strip() for typed in ("", "typed@", "zz", "\x00")] == ['<ul class="hits">\n</ul>'] * 4
+
+
+def test_why_a_code_did_not_work_for_an_address(common: Site, shared_sign_in: SignIn) -> None:
+    """Of somebody with reservations, and of somebody who never had one: with the reason, and without the address."""
+    code = common.issue()
+    reserved(common, code)
+    common.redeem(code, "stranger@example.com")
+    other = common.issue(Terms(max_uses=2))
+    reserved(common, other, "known@example.com")
+    browser = shared_sign_in("viewer")
+
+    stranger = browser.submit("/support/search", q="stranger@example.com").headers["location"]
+    page = browser.get(stranger).text
+
+    assert re.fullmatch(r"/support/tries/[0-9a-f]{64}", stranger)
+    assert "Code in use right now" in page
+    assert f"…{code[-4:]}" in page
+    assert "stranger@example.com" not in page
+    known = browser.get(browser.submit("/support/search", q="known@example.com").headers["location"]).text
+    assert "No try of this address was refused" in known
+    assert browser.get("/support/tries/" + "0" * 64).status_code == 404
+
+
+def test_a_request_id_leads_to_what_it_did(common: Site, shared_sign_in: SignIn) -> None:
+    """As answers and error pages show it; looked for on Enter only."""
+    code = common.issue()
+    answer = common.redeem(code)
+    request_id = answer.headers["x-request-id"]
+    browser = shared_sign_in("viewer")
+
+    found = browser.submit("/support/search", q=request_id).headers["location"]
+
+    assert found == f"/support/codes/{code_id_of(common, code)}/events/2"
+    assert request_id in browser.get(found).text
+    assert browser.submit("/support/search", q="0123456789abcdef").status_code == 404
+
+
+def test_the_history_of_one_person(common: Site, shared_sign_in: SignIn) -> None:
+    """By address, which stays out of the page's own; the balance after each line is that of the code."""
+    code = common.issue(Terms(max_uses=5, bound=False))
+    reserved(common, code, "li.wei@example.com")
+    reserved(common, code, "mei@example.com")
+    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
+
+    sent = browser.submit(f"{page}/person", email="mei@example.com")
+    nobody = browser.submit(f"{page}/person", email="no@example.com")
+
+    location = sent.headers["location"]
+    assert "mei" not in location
+    assert balances(browser.get(location)) == [(0, 2, 3)]
+    assert "nobody known by that address" in browser.get(nobody.headers["location"]).text
+
+
+def test_the_history_of_a_time(common: Site, shared_sign_in: SignIn) -> None:
+    """Both ends belong to it; together with a kind and an order."""
+    code = common.issue(Terms(max_uses=9, bound=False))
+    for number in range(4):
+        reserved(common, code, f"p{number}@example.com")
+    code_id = code_id_of(common, code)
+    lines = list(common.services.reader.history(code_id))
+    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id}"
+    since, until = lines[2].event.at.isoformat(), lines[3].event.at.isoformat()
+
+    def shown(**query: str) -> list[int]:
+        return [int(version) for version in re.findall(r'data-version="(\d+)"', browser.get(page, **query).text)]
+
+    assert shown(since=since, until=until) == [4, 3]
+    assert shown(since=since, order="oldest", kind="UseReserved") == [3, 4, 5]
+    assert shown(until=until) == [4, 3, 2, 1]
+    assert shown(since=(lines[4].event.at + timedelta(days=1)).isoformat()) == []
+    assert browser.get(page, since="yesterday").status_code == 422
+
+
+def test_an_event_shows_its_cause_and_its_effects(common: Site, shared_sign_in: SignIn) -> None:
+    """Both ways, with links; and the raw event, masked as everything is."""
+    code = common.issue()
+    common.attempt(reserved(common, code), NO_SUCH)
+    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
+
+    failed = browser.get(f"{page}/events/4")
+    first = browser.get(f"{page}/events/1")
+
+    assert "the mail server mx1:25 refused the address" in heading(failed)
+    assert f'href="{page}/events/3"' in failed.text
+    assert f'href="{page}/events/5"' in failed.text
+    assert "&#34;type&#34;: &#34;InviteFailed&#34;" in failed.text
+    assert "it came from outside" in first.text
+    assert "Nothing has followed from it" in first.text
+    assert [browser.get(f"{page}/events/{number}").status_code for number in ("6", "0", "x")] == [404, 422, 422]
+
+
+def test_every_number_is_explained(common: Site, shared_sign_in: SignIn) -> None:
+    """Linked from the numbers; each use by name, those that do not count too, and as of a moment."""
+    code = common.issue(Terms(max_uses=5, bound=False))
+    used, held, back = (reserved(common, code, f"{name}@example.com") for name in ("a", "b", "c"))
+    common.attempt(used)
+    common.attempt(back, NO_SUCH)
+    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
+    issued_at = next(iter(common.services.reader.history(code_id_of(common, code)))).event.at
+
+    text = browser.get(f"{page}/explain").text
+
+    assert f'href="{page}/explain#used"' in browser.get(page).text
+    parts = re.split(r'id="(used|held|neither)"', text)
+    where = {parts[at]: parts[at + 1] for at in range(1, len(parts), 2)}
+    assert (used in where["used"], held in where["held"], back in where["neither"]) == (True, True, True)
+    early = browser.get(f"{page}/explain", as_of=issued_at.isoformat()).text
+    assert "No use counts." in early
+    assert browser.get("/support/codes/00000000-0000-0000-0000-000000000001/explain").status_code == 404
+
+
+def test_a_number_that_drifted_is_in_the_work_list(common: Site, shared_sign_in: SignIn) -> None:
+    """With the one command that mends it."""
+    code_id = code_id_of(common, common.issue())
+    browser = shared_sign_in("viewer")
+    before = browser.get("/support/work").text
+    with common.services.storage.datastore.get_connection() as conn:
+        conn.execute("INSERT INTO drifting_codes (code_id, found_at, rows) VALUES (%s, now(), 2)", (code_id,))
+
+    assert "every number that was checked equals the log" in before
+    assert f"ledger rebuild --code {code_id}" in browser.get("/support/work").text

@@ -1,0 +1,145 @@
+"""The dashboard tells what the read models hold, as pictures and as numbers, and never holds up those who redeem."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+import projections.read_models.dashboard_queries
+from api.use_cases.issue_codes import Terms
+from api.web.support.charts import HEIGHT, columns, round_up, shares
+from domain.commands.context import CommandContext
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.reservation.refund import RefundReservation
+from domain.ports import Rejected
+from projections.read_models.dashboard_queries import DashboardReader, RangeTooLargeError
+from tests.support.clients.app_client import Site
+from tests.support.clients.staff_browser import Browser
+
+NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
+
+
+def test_the_numbers_are_those_of_the_ledger(site: Site, sign_in: Callable[..., Browser]) -> None:
+    """Sent, given back, under way and refused; each once, in the step in which it began."""
+    code = site.issue(Terms(max_uses=3, bound=False))
+    ids = [site.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(3)]
+    site.attempt(ids[0])
+    site.attempt(ids[1], NO_SUCH)
+    site.redeem(code, "p4@example.com")
+    site.redeem(code, "p5@example.com")
+    site.redeem("NOSUCHCODE")
+    now = site.services.now()
+
+    figures = DashboardReader(site.services.storage).figures(now - timedelta(minutes=30), timedelta(minutes=2), 31)
+    rows = figures.outcomes
+    totals = [sum(getattr(row, name) for row in rows) for name in ("sent", "refunded", "live", "refused")]
+    page = sign_in("viewer").get("/support/dashboard", window="hour").text
+
+    assert 31 == len(figures.outcomes)
+    assert [1, 1, 2, 2] == totals
+    assert [("CODE_HELD", 1), ("CODE_INVALID", 1)] == figures.refusals
+    assert [("address_refused", 1)] == figures.refunds
+    assert 1 == sum(figures.waits)
+    assert figures.middle_waits is not None
+    assert [(4, 1, 1)] == [row[2:] for row in figures.busiest]
+    assert "1 sent, 2 under way, 1 given back" in page
+    assert "address refused by its mail server" in page
+    assert "page." not in page.replace("page.html", "")
+
+
+def test_what_waits_is_told(site: Site, sign_in: Callable[..., Browser]) -> None:
+    """Nothing sends here, the broker is away, and what is due grows old."""
+    site.redeem(site.issue())
+    with site.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE reservations SET due_at = due_at - interval '2 minutes'")
+
+    page = sign_in("viewer").get("/support/dashboard", lang="zh").text
+
+    assert "需要有人查看" in page
+    assert "Redis 无响应" in page
+    assert "row-bad" in page
+
+
+@pytest.mark.parametrize(("revoke_access", "is_shown"), [(False, True), (True, False)])
+def test_dashboard_shows_refunded_uses_whose_access_stands(
+    site: Site, sign_in: Callable[..., Browser], *, revoke_access: bool, is_shown: bool
+) -> None:
+    """Two persons have access for one counted use: staff decided that, and see it."""
+    item = site.redeem(site.issue()).json()["reservation_id"]
+    site.attempt(item)
+    context = CommandContext(now=site.services.now(), actor="staff")
+    accepted = AcceptInvite(context=context, reservation_id=UUID(item), delivery=1, case_id=uuid4())
+    refunded = RefundReservation(context=context, reservation_id=UUID(item), cause="staff", revoke_access=revoke_access)
+    site.services.storage.ledger.execute([accepted, refunded])
+
+    page = sign_in("viewer").get("/support/dashboard", lang="en").text
+
+    assert (f"/support/reservations/{item}" in page) == is_shown
+    assert ("Refunded, access kept" in page) == is_shown
+
+
+def test_a_sum_that_takes_too_long_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database ends the question itself, and the next one is answered."""
+    reader = DashboardReader(site.services.storage)
+    monkeypatch.setattr(projections.read_models.dashboard_queries, "QUESTION_MS_MAX", 50)
+
+    with pytest.raises(RangeTooLargeError), reader._bounded() as cursor:
+        cursor.execute("SELECT pg_sleep(20)")
+
+    assert reader.health(site.services.now()).due == 0
+
+
+def test_a_stretch_that_is_too_long_is_a_page_all_the_same(
+    sign_in: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what waits now, and the shorter stretches to choose from."""
+
+    def too_long(*_: object) -> None:
+        raise RangeTooLargeError
+
+    browser = sign_in("viewer")
+    monkeypatch.setattr(DashboardReader, "figures", too_long)
+    answer = browser.get("/support/dashboard", window="month")
+
+    assert 200 == answer.status_code
+    assert "too much in this stretch" in answer.text
+    assert "?window=hour" in answer.text
+
+
+def test_only_staff_see_it(site: Site) -> None:
+    """And only stretches that there are."""
+    assert 303 == Browser(site).get("/support/dashboard").status_code
+
+
+@pytest.mark.parametrize("number", [0, 1, 4, 5, 9, 33, 99, 100, 101, 1234, 99_999])
+def test_an_axis_has_whole_quarters_just_above_the_numbers(number: int) -> None:
+    """So that its labels are whole numbers, and most of the height is used."""
+    top = round_up(number)
+
+    assert top >= number
+    assert top % 4 == 0
+    assert top <= max(4, 2.5 * number)
+
+
+def test_columns_are_as_high_as_their_numbers() -> None:
+    """Stacked from the bottom, without gaps, inside the chart."""
+    chart = columns([(2, 1, 1), (0, 0, 0), (4, 4, 0)], ("a", "b", "c"), ["x", "y", "z"])
+    first = [piece for piece in chart.pieces if piece.x < 333]
+
+    assert chart.ticks == [8, 6, 4, 2, 0]
+    assert [piece.part for piece in first] == ["a", "b", "c"]
+    assert sum(piece.height for piece in first) == HEIGHT / 2
+    assert min(piece.y for piece in chart.pieces) == 0
+    assert all(piece.x + piece.width <= 1000 for piece in chart.pieces)
+    assert chart.labels == ["x", "y", "z"]
+
+
+def test_labels_are_few_and_evenly_spread() -> None:
+    """The first and the last among them."""
+    hours = [str(nth) for nth in range(25)]
+
+    assert columns([(0,)] * 25, ("a",), hours).labels == hours[::4]
+    assert columns([], ("a",), []).labels == []
+    assert shares([5, 10, 0]) == [50.0, 100.0, 0.0]
+    assert shares([0]) == [0.0]

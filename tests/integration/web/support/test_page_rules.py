@@ -1,0 +1,45 @@
+"""What every page of the desk keeps to: headers, size, nothing inline, nothing from elsewhere."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from api.use_cases.issue_codes import Terms
+from api.web.rendering import TEMPLATES
+from api.web.static_files import STATIC
+from tests.support.clients.app_client import Site
+from tests.support.clients.staff_browser import Browser, code_id_of
+
+PAGE_BYTES_MAX = 100_000
+
+
+def test_every_page_is_small_and_bounded(site: Site, sign_in: Callable[..., Browser]) -> None:
+    """With all its files below 100 KB, under a strict policy, kept by nobody, in the language that it names."""
+    code = site.issue(Terms(max_uses=None, bound=False))
+    ids = [site.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(20)]
+    for reservation_id in ids:
+        site.attempt(reservation_id)
+    statement, one = f"/support/codes/{code_id_of(site, code)}", f"/support/reservations/{ids[0]}"
+    browser = sign_in("admin")
+    desk = ["/support", "/support/work", "/support/audit", "/support/nowhere", "/support/sign-in", f"{one}/unmask"]
+
+    for path in [*desk, statement, f"{statement}?group=yes", f"{statement}?order=oldest", one, f"{one}/acts/refund"]:
+        answer = browser.get(path)
+        files = {"guilloche.svg", *re.findall(r'(?:src|href)="/static/([\w.-]+)', answer.text)}
+        assert len(answer.text.encode()) + sum((STATIC / name).stat().st_size for name in files) < PAGE_BYTES_MAX, path
+        assert [] == re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', answer.text)
+        assert "default-src 'none'; script-src 'self'; style-src 'self';" in answer.headers["content-security-policy"]
+        assert answer.headers["cache-control"] == "no-store"
+        assert '<html lang="en">' in answer.text
+        assert "p1@example.com" not in answer.text
+        assert "page.support." not in answer.text
+
+
+@pytest.mark.parametrize("template", sorted((TEMPLATES / "support").glob("*.html")), ids=lambda path: path.name)
+def test_nothing_is_inline(template: Path) -> None:
+    """The policy would stop it: no style, no script, no handler in a template."""
+    text = template.read_text("utf-8")
+
+    assert [] == re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", text)

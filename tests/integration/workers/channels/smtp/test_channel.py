@@ -1,0 +1,220 @@
+"""Every way in which a mail server can fail, and what each says about the letter."""
+
+import time
+from typing import get_args
+
+import pytest
+
+from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
+from tests.support.channel_builders import LETTER, channel_to, letter_to
+from tests.support.servers.mail_server import Behaviour, Close, Late, MailServer, Raw, Say, Stage, Stall, Trickle
+
+SHORT_S = 0.4
+BEFORE_CONTENT: list[Stage] = ["banner", "ehlo", "mail", "rcpt", "data"]
+FROM_CONTENT: list[Stage] = ["content", "dot"]
+
+
+def _send(server: MailServer, letter: OutboundMessage = LETTER, timeout_s: float = 5.0) -> Outcome:
+    with channel_to(server.url, timeout_s) as channel:
+        return channel.send(letter)
+
+
+def _summary(outcome: Outcome) -> tuple[str, bool, bool]:
+    assert isinstance(outcome, Rejected)
+    return outcome.reason, outcome.final, outcome.about_address
+
+
+def test_an_accepted_letter_has_the_reply_and_arrives_once(mail_server: MailServer) -> None:
+    """250 after the dot is the only thing that makes a letter accepted."""
+    outcome = _send(mail_server)
+
+    assert Accepted(server=mail_server.address, reply_code=250) == outcome
+    assert [LETTER.message_id] == mail_server.message_ids()
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "text", "expected"),
+    [
+        ("banner", 421, "busy", ("temporary", False, False)),
+        ("banner", 554, "no service", ("unreachable", False, False)),
+        ("ehlo", 421, "busy", ("temporary", False, False)),
+        ("ehlo", 550, "who are you", ("unreachable", False, False)),
+        ("mail", 421, "busy", ("temporary", False, False)),
+        ("mail", 451, "later", ("temporary", False, False)),
+        ("mail", 503, "wrong order", ("protocol_error", False, False)),
+        ("mail", 530, "5.7.0 log in", ("login_refused", False, False)),
+        ("mail", 550, "not from you", ("message_refused", True, False)),
+        ("mail", 552, "too big", ("message_refused", True, False)),
+        ("rcpt", 421, "busy", ("temporary", False, False)),
+        ("rcpt", 450, "4.2.1 mailbox busy", ("temporary", False, False)),
+        ("rcpt", 550, "no such user", ("address_refused", True, True)),
+        ("rcpt", 550, "5.1.1 no such user", ("address_refused", True, True)),
+        ("rcpt", 550, "5.7.1 not from your network", ("message_refused", True, False)),
+        ("rcpt", 551, "moved", ("address_refused", True, True)),
+        ("rcpt", 553, "no such name", ("address_refused", True, True)),
+        ("rcpt", 554, "5.1.2 no such domain", ("address_refused", True, True)),
+        ("rcpt", 554, "policy", ("message_refused", True, False)),
+        ("rcpt", 354, "what", ("protocol_error", False, False)),
+        ("data", 421, "busy", ("temporary", False, False)),
+        ("data", 451, "later", ("temporary", False, False)),
+        ("data", 554, "no", ("message_refused", True, False)),
+        ("data", 250, "what", ("protocol_error", False, False)),
+        ("dot", 421, "busy", ("temporary", False, False)),
+        ("dot", 451, "later", ("temporary", False, False)),
+        ("dot", 550, "5.1.1 no such user", ("address_refused", True, True)),
+        ("dot", 554, "spam", ("message_refused", True, False)),
+    ],
+)
+def test_a_refusal_is_read_by_stage_and_code(
+    mail_server: MailServer, stage: Stage, code: int, text: str, expected: tuple[str, bool, bool]
+) -> None:
+    """A valid refusal at any stage means surely not sent; only a 5xx about letter or recipient is final."""
+    mail_server.at(stage, Say(code, text))
+    outcome = _send(mail_server)
+
+    assert expected == _summary(outcome)
+    assert isinstance(outcome, Rejected)
+    assert (code, text) == (outcome.reply_code, outcome.reply)
+    assert [] == mail_server.received
+
+
+@pytest.mark.parametrize("stage", BEFORE_CONTENT)
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        (Close(), "unreachable"),
+        (Stall(), "unreachable"),
+        (Trickle(), "unreachable"),
+        (Raw(), "protocol_error"),
+        (Raw(b"25\r\n"), "protocol_error"),
+        (Raw(b"250-one\r\n350 two\r\n"), "protocol_error"),
+        (Raw(b"250 " + b"x" * 5000 + b"\r\n"), "protocol_error"),
+        (Raw(b"250-more\r\n" * 500), "protocol_error"),
+    ],
+    ids=["close", "stall", "trickle", "garbage", "short", "two-codes", "long-line", "many-lines"],
+)
+def test_no_valid_reply_before_the_content_is_a_retryable_rejection(
+    mail_server: MailServer, stage: Stage, behaviour: Behaviour, reason: str
+) -> None:
+    """Nothing of the letter's content has left, so it is surely not sent, and never finally."""
+    mail_server.at(stage, behaviour)
+
+    timeout_s = SHORT_S if reason == "unreachable" else 5.0
+    assert (reason, False, False) == _summary(_send(mail_server, timeout_s=timeout_s))
+
+
+@pytest.mark.parametrize("stage", FROM_CONTENT)
+@pytest.mark.parametrize(
+    ("behaviour", "cause"),
+    [
+        (Close(), "connection_lost"),
+        (Stall(), "timeout"),
+        (Trickle(), "timeout"),
+        (Raw(), "bad_reply"),
+        (Raw(b"250"), "timeout"),
+        (Raw(b"354 go on\r\n"), "bad_reply"),
+    ],
+    ids=["close", "stall", "trickle", "garbage", "half", "wrong-kind"],
+)
+def test_no_valid_reply_once_the_content_leaves_is_uncertain(
+    mail_server: MailServer, stage: Stage, behaviour: Behaviour, cause: str
+) -> None:
+    """The letter may or may not arrive, and the outcome says so and why."""
+    mail_server.at(stage, behaviour)
+
+    # Long enough to reach the content on a busy machine.
+    timeout_s = 1.0 if cause == "timeout" else 5.0
+    assert OutcomeUnknown(server=mail_server.address, cause=cause) == _send(mail_server, timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_lost_replies_look_alike_whether_or_not_the_letter_was_taken(mail_server: MailServer, takes: bool) -> None:
+    """A server that took the letter and one that did not are told apart by nothing: both are uncertain."""
+    mail_server.at("dot", Close(takes=takes))
+    outcome = _send(mail_server)
+
+    assert isinstance(outcome, OutcomeUnknown)
+    assert int(takes) == len(mail_server.received)
+
+
+@pytest.mark.parametrize("stage", [stage for stage in get_args(Stage) if stage not in {"starttls", "auth", "rset"}])
+@pytest.mark.parametrize("behaviour", [Trickle(every_s=0.05), Stall()], ids=["trickle", "stall"])
+def test_a_send_ends_in_time(mail_server: MailServer, stage: Stage, behaviour: Behaviour) -> None:
+    """A server that says nothing, or an octet now and then, can't hold a sender beyond its time."""
+    mail_server.at(stage, behaviour)
+    begun = time.monotonic()
+    _send(mail_server, timeout_s=SHORT_S)
+
+    assert time.monotonic() - begun < SHORT_S + 2
+
+
+def test_slowness_of_all_stages_counts_together(mail_server: MailServer) -> None:
+    """The time is that of the whole letter, not of each reply."""
+    for stage in BEFORE_CONTENT:
+        mail_server.at(stage, Late(SHORT_S / 2))
+
+    assert ("unreachable", False, False) == _summary(_send(mail_server, timeout_s=SHORT_S))
+
+
+def test_no_content_leaves_without_time_for_its_answer(mail_server: MailServer) -> None:
+    """A server that used up most of the time before the content gets none: a retry is better than a doubt."""
+    mail_server.at("rcpt", Late(0.9))
+
+    assert ("unreachable", False, False) == _summary(_send(mail_server, timeout_s=1.0))
+    assert "DATA" not in mail_server.commands
+    assert [] == mail_server.received
+
+
+def test_a_slow_server_is_waited_for(mail_server: MailServer) -> None:
+    """Slowness within the time changes nothing."""
+    for stage in (*BEFORE_CONTENT, *FROM_CONTENT):
+        mail_server.at(stage, Late(0.02))
+
+    assert isinstance(_send(mail_server), Accepted)
+
+
+def test_a_server_that_is_not_there_is_unreachable() -> None:
+    """A refused connection is a retryable rejection."""
+    server = MailServer()
+    server.stop()
+
+    assert ("unreachable", False, False) == _summary(_send(server))
+
+
+def test_a_name_that_does_not_resolve_is_unreachable() -> None:
+    """A name without an address is a retryable rejection; names below .invalid have none (RFC 6761)."""
+    with channel_to("smtp://mail.invalid:25", 1.0) as channel:
+        assert ("unreachable", False, False) == _summary(channel.send(LETTER))
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+def test_a_reply_nobody_asked_for_never_counts_as_the_next_one(mail_server: MailServer, stage: Stage) -> None:
+    """Two replies at once put both sides out of step: a stray 250 must not accept a letter."""
+    stray = b"354 go\r\n250 ok\r\n" if stage == "data" else b"250 ok\r\n250 ok\r\n"
+    mail_server.at(stage, Raw(stray))
+
+    assert ("protocol_error", False, False) == _summary(_send(mail_server))
+    assert [] == mail_server.received
+
+
+def test_refusals_of_one_recipient_leave_the_next_alone(mail_server: MailServer) -> None:
+    """After a refused recipient the same connection carries the next letter."""
+    mail_server.at("rcpt", Say(550, "no such user"), recipient="nobody@example.com")
+    with channel_to(mail_server.url) as channel:
+        refused = channel.send(letter_to("nobody@example.com"))
+        accepted = channel.send(LETTER)
+
+    assert isinstance(refused, Rejected)
+    assert isinstance(accepted, Accepted)
+    assert 1 == mail_server.connections
+
+
+def test_a_hostile_reply_is_kept_as_one_short_printable_line(mail_server: MailServer) -> None:
+    """What a server says ends in front of staff: control characters and length are taken out."""
+    mail_server.at("rcpt", Raw(b"550-no\x1b[31m\r\n550 " + b"y" * 1500 + b"\xff\r\n"))
+    outcome = _send(mail_server)
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.reply.startswith("no[31m yyy")
+    assert outcome.reply.isprintable()
+    assert 500 == len(outcome.reply)

@@ -1,0 +1,379 @@
+"""Connections: privacy, login, what is kept between letters, and what the envelope holds."""
+
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Event, Semaphore
+
+import pytest
+from trustme import CA, LeafCert
+
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
+from tests.support.channel_builders import LETTER, MAIL_FROM, channel_to, letter_to
+from tests.support.servers.mail_server import Behaviour, Close, MailServer, Raw, Say, Security, Stage, Stall
+from workers.channels.smtp.addresses import MailFrom
+from workers.channels.smtp.channel import SmtpChannel
+from workers.channels.smtp.connect import Connector
+from workers.channels.smtp.connection import SmtpConnection
+from workers.channels.smtp.connection_pool import IDLE_S_MAX, LETTERS_PER_CONNECTION_MAX, OPENING_MAX, ConnectionPool
+from workers.channels.smtp.server_url import SmtpServerUrl
+
+LOGIN = ("ledger@example.com", "p@ss:w/rd%")
+PRIVATE: list[Security] = ["smtp+starttls", "smtps"]
+
+
+def _send_once(url: str, timeout_s: float = 5.0) -> Outcome:
+    with channel_to(url, timeout_s) as channel:
+        return channel.send(LETTER)
+
+
+def _reason(outcome: Outcome) -> tuple[str, bool]:
+    assert isinstance(outcome, Rejected)
+    return outcome.reason, outcome.final
+
+
+@pytest.fixture
+def certificate(trusted: CA) -> LeafCert:
+    """A good certificate for the address of the tests' servers."""
+    return trusted.issue_cert("127.0.0.1")
+
+
+@pytest.mark.parametrize("security", PRIVATE)
+def test_letter_and_login_travel_encrypted(security: Security, certificate: LeafCert) -> None:
+    """With STARTTLS and with TLS from the start, the letter comes over an encrypted connection, logged in."""
+    with MailServer(security, certificate=certificate, login=LOGIN) as server:
+        outcome = _send_once(server.url)
+
+    assert isinstance(outcome, Accepted)
+    assert [(True, LOGIN[0])] == [(letter.encrypted, letter.login) for letter in server.received]
+
+
+@pytest.mark.parametrize("security", PRIVATE)
+@pytest.mark.parametrize("wrong", ["other-name", "unknown-authority"])
+def test_a_wrong_certificate_is_refused_before_anything_is_said(security: Security, wrong: str, trusted: CA) -> None:
+    """A certificate for another name or from an unknown authority gets neither login nor letter."""
+    bad = trusted.issue_cert("mail.test") if wrong == "other-name" else CA().issue_cert("127.0.0.1")
+    with MailServer(security, certificate=bad, login=LOGIN) as server:
+        outcome = _send_once(server.url)
+
+    assert ("tls_failed", False) == _reason(outcome)
+    assert isinstance(outcome, Rejected)
+    assert ("mismatch" if wrong == "other-name" else "certificate") in outcome.reply
+    assert [] == [command for command in server.commands if command.startswith(("AUTH", "MAIL"))]
+
+
+@pytest.mark.parametrize("behaviour", [Say(454, "no TLS now"), Say(502, "what")], ids=["later", "never"])
+def test_starttls_never_falls_back_to_clear(behaviour: Behaviour, certificate: LeafCert) -> None:
+    """A server that refuses STARTTLS gets no letter."""
+    with MailServer("smtp+starttls", certificate=certificate) as server:
+        server.at("starttls", behaviour)
+        outcome = _send_once(server.url)
+
+    assert ("tls_failed", False) == _reason(outcome)
+    assert [] == [command for command in server.commands if command.startswith("MAIL")]
+
+
+def test_a_server_that_does_not_offer_starttls_gets_no_letter(mail_server: MailServer) -> None:
+    """Somebody on the way may have taken the offer out, so a missing offer is a failure."""
+    assert ("tls_failed", False) == _reason(_send_once(f"smtp+starttls://{mail_server.address}"))
+    assert [] == mail_server.received
+
+
+def test_what_was_said_before_the_handshake_counts_for_nothing(certificate: LeafCert) -> None:
+    """Answers slipped in beside the one to STARTTLS are not taken for answers over TLS."""
+    with MailServer("smtp+starttls", certificate=certificate) as server:
+        server.at("starttls", Raw(b"220 go\r\n250 slipped in\r\n"))
+        outcome = _send_once(server.url, 0.5)
+
+    assert isinstance(outcome, Rejected)
+    assert [] == server.received
+
+
+@pytest.mark.parametrize("stage", ["starttls", "banner"])
+def test_a_silent_handshake_ends_in_time(stage: Stage, certificate: LeafCert) -> None:
+    """A server that stalls around the handshake makes the letter unreachable, not stuck."""
+    with MailServer("smtp+starttls", certificate=certificate) as server:
+        server.at(stage, Stall())
+
+        assert ("unreachable", False) == _reason(_send_once(server.url, 0.3))
+
+
+def test_tls_towards_a_server_that_speaks_clear_fails(mail_server: MailServer) -> None:
+    """smtps:// towards a plain port is a retryable TLS failure, or a silence that ends."""
+    outcome = _send_once(f"smtps://{mail_server.address}", 0.5)
+
+    assert _reason(outcome) in {("tls_failed", False), ("unreachable", False)}
+
+
+def test_a_wrong_password_is_retryable_and_named() -> None:
+    """Login trouble is for staff to mend: letters wait, none is refused for good."""
+    with MailServer(login=LOGIN) as server:
+        outcome = _send_once(f"smtp://someone:wrong@{server.address}")
+
+    assert ("login_refused", False) == _reason(outcome)
+    assert isinstance(outcome, Rejected)
+    assert 535 == outcome.reply_code
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        (Say(454, "try later"), "temporary"),
+        (Say(535, "no"), "login_refused"),
+        (Close(), "unreachable"),
+        (Stall(), "unreachable"),
+        (Raw(), "protocol_error"),
+    ],
+    ids=["454", "535", "close", "stall", "garbage"],
+)
+def test_a_failing_login_is_retryable(behaviour: Behaviour, reason: str) -> None:
+    """Whatever goes wrong at AUTH, nothing of the letter was said."""
+    with MailServer(login=LOGIN) as server:
+        server.at("auth", behaviour)
+
+        assert (reason, False) == _reason(_send_once(server.url, 0.5))
+
+
+def test_a_login_that_nobody_asks_for_is_refused(mail_server: MailServer) -> None:
+    """A user in the URL and a server without AUTH don't fit: no letter goes without its login."""
+    assert ("login_refused", False) == _reason(_send_once(f"smtp://user:word@{mail_server.address}"))
+
+
+def test_each_address_of_a_name_is_tried(mail_server: MailServer) -> None:
+    """The name may have an IPv6 address where nobody listens; the next address is tried."""
+    assert isinstance(_send_once(f"smtp://localhost:{mail_server.port}"), Accepted)
+
+
+def test_a_slow_resolver_can_not_hold_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking up a name has no time bound of its own, and still ends with the letter's time."""
+
+    def answer_late(*_: object, **__: object) -> list[object]:
+        time.sleep(3)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer_late)
+    begun = time.monotonic()
+
+    assert ("unreachable", False) == _reason(_send_once("smtp://mail.example.com", 0.2))
+    assert time.monotonic() - begun < 2
+
+
+def test_letters_share_a_connection(mail_server: MailServer) -> None:
+    """Between letters the connection stays."""
+    with channel_to(mail_server.url) as channel:
+        for _ in range(3):
+            assert isinstance(channel.send(LETTER), Accepted)
+
+    assert (1, 3) == (mail_server.connections, len(mail_server.received))
+
+
+def test_a_process_opens_few_connections_at_a_time(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes later waits at our own door, not in the server's queue: when that is full it drops what comes."""
+    opening, go_on = Semaphore(0), Event()
+    connect = SmtpConnection.open
+
+    def open_slowly(wire: SmtpConnection) -> None:
+        opening.release()
+        assert go_on.wait(10)
+        connect(wire)
+
+    monkeypatch.setattr(SmtpConnection, "open", open_slowly)
+    server = SmtpServerUrl.parse(mail_server.url)
+    shared = ConnectionPool(Connector.to(server, time.monotonic), OPENING_MAX * 2)
+
+    def send() -> Outcome:
+        return SmtpChannel(server, sender=MailFrom.parse(MAIL_FROM), timeout_s=20.0, connections=shared).send(LETTER)
+
+    with ThreadPoolExecutor(OPENING_MAX * 2) as threads:
+        sent = [threads.submit(send) for _ in range(OPENING_MAX * 2)]
+        assert all(opening.acquire(timeout=10) for _ in range(OPENING_MAX))
+        assert not opening.acquire(timeout=0.2)
+        go_on.set()
+
+        assert {Accepted} == {type(outcome.result(20)) for outcome in sent}
+    shared.drop_idle()
+
+
+def test_a_connection_carries_a_bounded_number_of_letters(mail_server: MailServer) -> None:
+    """After its share of letters a connection is replaced."""
+    with channel_to(mail_server.url) as channel:
+        for _ in range(LETTERS_PER_CONNECTION_MAX + 1):
+            channel.send(LETTER)
+
+    assert 2 == mail_server.connections
+
+
+def test_a_connection_that_rested_too_long_is_replaced(mail_server: MailServer) -> None:
+    """An old connection is not trusted; it is ended and a new one opened."""
+    now = [0.0]
+    channel = SmtpChannel(
+        SmtpServerUrl.parse(mail_server.url),
+        sender=MailFrom.parse(MAIL_FROM),
+        timeout_s=5.0,
+        clock=lambda: now[0],
+    )
+    channel.send(LETTER)
+    now[0] += IDLE_S_MAX + 0.1
+    outcome = channel.send(LETTER)
+    channel.close()
+
+    assert isinstance(outcome, Accepted)
+    assert 2 == mail_server.connections
+
+
+def test_a_kept_connection_that_died_is_opened_anew(mail_server: MailServer) -> None:
+    """The server hung up between two letters; the second one arrives all the same, once."""
+    with channel_to(mail_server.url) as channel:
+        channel.send(LETTER)
+        mail_server.drop_connections()
+        outcome = channel.send(LETTER)
+
+    assert isinstance(outcome, Accepted)
+    assert (2, 2) == (mail_server.connections, len(mail_server.received))
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+@pytest.mark.parametrize("behaviour", [Close(), Say(421, "idle too long")], ids=["close", "421"])
+def test_a_kept_connection_that_dies_before_the_content_is_opened_anew(
+    mail_server: MailServer, stage: Stage, behaviour: Behaviour
+) -> None:
+    """Dead at any step before the content: one new connection, one letter."""
+    with channel_to(mail_server.url) as channel:
+        channel.send(LETTER)
+        mail_server.at(stage, behaviour, times=1)
+        outcome = channel.send(LETTER)
+
+    assert isinstance(outcome, Accepted)
+    assert (2, 2) == (mail_server.connections, len(mail_server.received))
+
+
+def test_a_kept_connection_that_went_silent_is_opened_anew(mail_server: MailServer) -> None:
+    """A kept connection gets a part of the time to answer; the rest is for a new one."""
+    with channel_to(mail_server.url, 2.0) as channel:
+        channel.send(LETTER)
+        mail_server.at("mail", Stall(), times=1)
+        outcome = channel.send(LETTER)
+
+    assert isinstance(outcome, Accepted)
+    assert 2 == mail_server.connections
+
+
+def test_it_is_opened_anew_only_once(mail_server: MailServer) -> None:
+    """A server that hangs up every time is unreachable."""
+    with channel_to(mail_server.url) as channel:
+        channel.send(LETTER)
+        mail_server.at("mail", Close())
+
+        assert ("unreachable", False) == _reason(channel.send(LETTER))
+    assert 2 == mail_server.connections
+
+
+def test_a_kept_connection_lost_after_the_content_is_never_tried_again(mail_server: MailServer) -> None:
+    """Once content may have left, trying again is not the channel's to decide."""
+    with channel_to(mail_server.url) as channel:
+        channel.send(LETTER)
+        mail_server.at("dot", Close())
+        outcome = channel.send(LETTER)
+
+    assert isinstance(outcome, OutcomeUnknown)
+    assert (1, 2) == (mail_server.connections, len(mail_server.received))
+
+
+def test_after_an_uncertain_letter_the_next_gets_a_new_connection(mail_server: MailServer) -> None:
+    """A late answer to the lost letter must not be taken for that of the next one."""
+    mail_server.at("dot", Raw(), times=1)
+    with channel_to(mail_server.url) as channel:
+        first, second = channel.send(LETTER), channel.send(LETTER)
+
+    assert isinstance(first, OutcomeUnknown)
+    assert isinstance(second, Accepted)
+    assert 2 == mail_server.connections
+
+
+def test_an_international_domain_travels_as_its_a_label(mail_server: MailServer) -> None:
+    """A server without SMTPUTF8 can carry an international domain: envelope and header are ASCII."""
+    mail_server.smtputf8 = False
+    with channel_to(mail_server.url) as channel:
+        outcome = channel.send(letter_to("Li.Wei+x@例子.测试"))
+
+    assert isinstance(outcome, Accepted)
+    assert ["Li.Wei+x@xn--fsqu00a.xn--0zwm56d"] == [letter.recipient for letter in mail_server.received]
+    assert mail_server.received[0].content.isascii()
+
+
+def test_an_international_local_part_needs_smtputf8(mail_server: MailServer) -> None:
+    """Offered, it is used and announced; not offered, the address is impossible there."""
+    letter = letter_to("李伟@example.com")
+    with channel_to(mail_server.url) as channel:
+        offered = channel.send(letter)
+        channel.close()
+        mail_server.smtputf8 = False
+        missing = channel.send(letter)
+        after = channel.send(LETTER)
+
+    assert isinstance(offered, Accepted)
+    assert "李伟@example.com" == mail_server.received[0].recipient
+    assert "SMTPUTF8" in mail_server.received[0].options
+    assert ("bad_address", True) == _reason(missing)
+    assert isinstance(missing, Rejected)
+    assert missing.about_address
+    assert isinstance(after, Accepted)
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "a@example.com\r\nRCPT TO:<b@example.com>",
+        "a@example.com\nBcc: b@example.com",
+        "a\r\nDATA\r\n@example.com",
+        "a@exam\rple.com",
+        "a@example.com, b@example.com",
+        "a@example.com> SIZE=1",
+        "a b@example.com",
+        "a\x00b@example.com",
+        "a\u2028b@example.com",
+        "nobody",
+        "",
+        "a@" + "x" * 300 + ".com",
+    ],
+)
+def test_an_impossible_address_never_reaches_the_wire(mail_server: MailServer, recipient: str) -> None:
+    """What is not one address is refused for good before anything is connected."""
+    with channel_to(mail_server.url) as channel:
+        outcome = channel.send(letter_to(recipient))
+
+    assert ("bad_address", True) == _reason(outcome)
+    assert isinstance(outcome, Rejected)
+    assert outcome.about_address
+    assert (0, []) == (mail_server.connections, mail_server.commands)
+
+
+def test_the_content_arrives_octet_by_octet(mail_server: MailServer) -> None:
+    """Dots at the start of lines are escaped on the wire and come out as they were written."""
+    letter = replace(LETTER, language="en", link="https://ledger.example.com/a\n.\n..b\n.")
+    with channel_to(mail_server.url) as channel:
+        outcome = channel.send(letter)
+    text = mail_server.received[0].message.get_body(("plain",))
+
+    assert isinstance(outcome, Accepted)
+    assert text is not None
+    assert "/a\n.\n..b\n." in text.get_content().replace("\r\n", "\n")
+
+
+def test_no_address_is_in_what_an_outcome_or_error_says_by_itself(mail_server: MailServer) -> None:
+    """Only the server's own words may hold an address; they have a place of their own."""
+    mail_server.at("dot", Close())
+
+    assert "li.wei" not in repr(_send_once(mail_server.url))
+    assert "p@ss" not in repr(SmtpServerUrl.parse("smtps://user:p%40ss@mail.example.com"))
+
+
+def test_tls_checks_are_on() -> None:
+    """The context checks certificate and name; no setting turns that off."""
+    tls = Connector.to(SmtpServerUrl.parse("smtps://mail.example.com"), time.monotonic).tls
+
+    assert tls is not None
+    assert tls.check_hostname
+    assert ssl.CERT_REQUIRED == tls.verify_mode

@@ -1,0 +1,205 @@
+"""One process and a mail server that limits connections: messages wait for one that is open, and none is lost."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from domain.ports import Accepted, Outcome, Rejected
+from tests.support.channel_builders import MAIL_FROM, letter_to
+from tests.support.servers.mail_server import Close, Late, MailServer, Say, Stage
+from workers.channels.smtp.addresses import MailFrom
+from workers.channels.smtp.channel import SmtpChannel
+from workers.channels.smtp.connect import Connector
+from workers.channels.smtp.connection_pool import CLOSER_S, IDLE_S_LIMITED, ConnectionPool
+from workers.channels.smtp.connection_window import REST_FIRST_S
+from workers.channels.smtp.server_url import SmtpServerUrl
+
+THREADS = 16
+LOGIN = ("ledger@example.com", "secret")
+
+
+class Process:
+    """What one worker process has: threads that share connections, and what it reports of them."""
+
+    def __init__(self, server: MailServer, timeout_s: float = 10.0, url: str = "") -> None:
+        self.address = SmtpServerUrl.parse(url or server.url)
+        self.timeout_s = timeout_s
+        self.refusals: list[Rejected] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.connections = ConnectionPool(
+            Connector.to(self.address, time.monotonic),
+            THREADS,
+            report=lambda allowed, opened: self.sizes.append((allowed, opened)),
+            on_refusal=self.refusals.append,
+        )
+
+    def send(self, number: int) -> Outcome:
+        """Send one letter."""
+        channel = SmtpChannel(
+            self.address,
+            sender=MailFrom.parse(MAIL_FROM),
+            timeout_s=self.timeout_s,
+            connections=self.connections,
+        )
+        return channel.send(letter_to(f"p{number}@example.com"))
+
+    def send_all(self, count: int) -> list[Outcome]:
+        """Send letters, as many at a time as there are threads."""
+        with ThreadPoolExecutor(THREADS) as threads:
+            return list(threads.map(self.send, range(count)))
+
+
+@contextmanager
+def process(server: MailServer, timeout_s: float = 10.0, url: str = "") -> Iterator[Process]:
+    """One whose connections end with it."""
+    made = Process(server, timeout_s, url)
+    try:
+        yield made
+    finally:
+        made.connections.drop_idle()
+
+
+def until(holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Wait for something that another thread does."""
+    ends = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_messages_wait_for_an_open_connection_when_the_server_limits_them(limit: int) -> None:
+    """Sixteen threads, few connections: every letter goes out at the first try."""
+    with MailServer(connections_max=limit) as server, process(server) as worker:
+        outcomes = worker.send_all(40)
+
+        assert {Accepted} == {type(outcome) for outcome in outcomes}
+        assert 40 == len(server.received)
+        assert server.most_at_once <= limit
+        assert 0 < server.refused == len(worker.refusals) < THREADS
+        assert worker.sizes[-1][0] <= limit
+
+
+def test_refusals_are_few_while_letters_keep_coming() -> None:
+    """Once the limit is known it is kept to; a probe for more comes only now and then."""
+    with MailServer(connections_max=2) as server, process(server) as worker:
+        worker.send_all(40)
+        refused = server.refused
+        worker.send_all(200)
+
+        assert 240 == len(server.received)
+        assert server.refused <= refused + 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "behaviour"),
+    [
+        ("banner", Say(421, "too many connections")),
+        ("banner", Say(554, "no service for you")),
+        ("banner", Close()),
+        ("ehlo", Say(421, "too many connections")),
+        ("auth", Say(421, "too many logins")),
+        ("auth", Say(454, "later")),
+        ("auth", Say(535, "wrong")),
+        ("mail", Say(421, "too many connections")),
+        ("mail", Say(530, "log in")),
+        ("mail", Close()),
+    ],
+)
+def test_refusal_before_mail_is_about_the_connection(stage: Stage, behaviour: Say | Close) -> None:
+    """Whatever is said or not said before the message was heard of: it keeps its attempt, and is never final."""
+    with MailServer(login=LOGIN) as server, process(server) as worker:
+        server.at(stage, behaviour)
+        outcome = worker.send(1)
+
+        assert isinstance(outcome, Rejected)
+        assert (outcome.about_connection, outcome.final) == (True, False)
+        assert worker.refusals == [outcome]
+        assert worker.connections.capacity() == 0
+
+
+@pytest.mark.parametrize(
+    ("stage", "behaviour"),
+    [
+        ("mail", Say(451, "later")),
+        ("rcpt", Say(421, "busy")),
+        ("rcpt", Close()),
+        ("data", Say(421, "busy")),
+        ("dot", Say(421, "busy")),
+    ],
+)
+def test_refusal_after_mail_spends_an_attempt(stage: Stage, behaviour: Say | Close) -> None:
+    """From then on the server has heard of the message, and the message is what it refuses."""
+    with MailServer() as server, process(server) as worker:
+        server.at(stage, behaviour)
+        outcome = worker.send(1)
+
+        assert isinstance(outcome, Rejected)
+        assert not outcome.about_connection
+        assert worker.refusals == []
+        assert worker.connections.capacity() == THREADS
+
+
+def test_server_that_is_away_is_left_alone_for_a_while() -> None:
+    """One try for all that wait, then a rest; what comes in it is refused without a connection."""
+    server = MailServer()
+    server.stop()
+    with process(server) as worker:
+        outcomes = worker.send_all(100)
+
+    assert all(isinstance(outcome, Rejected) and outcome.about_connection for outcome in outcomes)
+    assert len(worker.refusals) < THREADS
+    assert worker.connections.capacity() == 0
+
+
+def test_connections_are_tried_again_after_the_rest() -> None:
+    """The server is back: letters go out again."""
+    with MailServer() as server, process(server) as worker:
+        server.at("banner", Say(421, "busy"), times=1)
+        assert isinstance(worker.send(1), Rejected)
+        assert worker.connections.capacity() == 0
+        until(lambda: worker.connections.capacity() > 0, REST_FIRST_S * 2)
+
+        assert {Accepted} == {type(outcome) for outcome in worker.send_all(20)}
+
+
+def test_idle_connections_make_room_for_another_process() -> None:
+    """Where the server limits them, a process that has nothing to send keeps none."""
+    with MailServer(connections_max=1) as server, process(server) as first, process(server) as second:
+        first.send_all(5)
+        refused = second.send(1)
+        until(lambda: first.sizes[-1][1] == 0, IDLE_S_LIMITED + CLOSER_S * 2)
+        # The server may still count the connection that the first process has just closed.
+        until(lambda: second.connections.capacity() > 0 and isinstance(second.send(2), Accepted), 10.0)
+
+    assert isinstance(refused, Rejected)
+    assert refused.about_connection
+
+
+def test_message_that_waits_in_vain_keeps_its_attempt() -> None:
+    """The one connection is slow: a part of the time is waited for it, and the rest of the letters come later."""
+    with MailServer(connections_max=1) as server, process(server, timeout_s=2.0) as worker:
+        server.at("rcpt", Late(0.6))
+        begun = time.monotonic()
+        outcomes = worker.send_all(8)
+        seconds = time.monotonic() - begun
+
+    waited = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
+    assert any(isinstance(outcome, Accepted) for outcome in outcomes)
+    assert waited
+    assert {(True, False)} == {(outcome.about_connection, outcome.final) for outcome in waited}
+    assert seconds < 4
+
+
+def test_letters_of_a_restarted_server_go_out_at_once() -> None:
+    """Kept connections are dead then; each letter gets a new one without losing a try."""
+    with MailServer() as server, process(server) as worker:
+        worker.send_all(40)
+        server.drop_connections()
+        outcomes = worker.send_all(40)
+
+        assert {Accepted} == {type(outcome) for outcome in outcomes}
+        assert 80 == len(server.received)

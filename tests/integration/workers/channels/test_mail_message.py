@@ -1,0 +1,165 @@
+"""What letters say, and that a letter is the same to the last octet on every try."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from domain.ports import Language, OutboundMessage, Template
+from tests.support.channel_builders import LETTER, MAIL_FROM, channel_to
+from tests.support.servers.mail_server import Close, MailServer
+from workers.channels.mail_message import message_bytes
+from workers.channels.smtp.addresses import MailFrom
+
+ROOT = Path(__file__).parents[4]
+LINK = "https://ledger.example.com/a/AZLwwStcS9GPPzxKfS6bEAABzR0"
+ALL = [(template, language) for template in get_args(Template) for language in get_args(Language)]
+
+
+def _written(letter: OutboundMessage) -> bytes:
+    return message_bytes(letter, MailFrom.parse(MAIL_FROM).header, letter.recipient)
+
+
+def _read(letter: OutboundMessage) -> EmailMessage:
+    return message_from_bytes(_written(letter), policy=default)
+
+
+def _part(message: EmailMessage, kind: str) -> str:
+    part = message.get_body((kind,))
+    assert part is not None
+    content: str = part.get_content()
+    return content
+
+
+@pytest.mark.parametrize(("template", "language"), ALL)
+@pytest.mark.parametrize("group", [None, "设计 & <b>"], ids=["no-group", "group"])
+def test_text_and_html_say_the_same_with_the_link(template: Template, language: Language, group: str | None) -> None:
+    """Each template has both parts in its language, each with the link and the group."""
+    message = _read(replace(LETTER, template=template, language=language, group=group))
+    text, html = _part(message, "plain"), _part(message, "html")
+
+    assert "multipart/alternative" == message.get_content_type()
+    assert LINK in text
+    assert f'href="{LINK}"' in html
+    assert (group or "") in text
+    assert "<b>" not in html
+    assert ("&lt;b&gt;" in html) == (group is not None)
+    assert [language == "zh"] * 2 == [bool(re.search("[一-鿿]", part.replace("设计", ""))) for part in (text, html)]
+
+
+@pytest.mark.parametrize(("template", "language"), ALL)
+def test_the_html_needs_nothing_from_outside(template: Template, language: Language) -> None:
+    """No picture, script, style sheet or font is fetched: the only addresses are the link itself."""
+    html = _part(_read(replace(LETTER, template=template, language=language)), "html")
+
+    assert {LINK} == set(re.findall(r"""https?://[^\s"'<]+""", html))
+    assert None is re.search(r"<(img|script|link|iframe)\b|url\(|src=|@import|\bon\w+=", html)
+
+
+@pytest.mark.parametrize(("template", "language"), ALL)
+def test_the_same_letter_is_written_alike(template: Template, language: Language) -> None:
+    """Two equal letters give equal octets, in another process with other hash seeds too."""
+    letter = replace(LETTER, template=template, language=language)
+
+    assert _written(letter) == _written(replace(letter))
+
+
+def test_another_process_writes_the_same_octets() -> None:
+    """Nothing in a letter comes from the process, its clock, its time zone or its randomness."""
+    program = (
+        "import sys; from tests.integration.workers.channels.test_mail_message import _written, LETTER; "
+        "sys.stdout.buffer.write(_written(LETTER))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Shanghai", "PYTHONPATH": str(ROOT)}
+    other = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True, timeout=30
+    )
+
+    assert _written(LETTER) == other.stdout
+
+
+def test_every_try_puts_the_same_octets_on_the_wire(mail_server: MailServer) -> None:
+    """A try whose answer was lost and the next one are equal."""
+    mail_server.at("dot", Close(), times=1)
+    with channel_to(mail_server.url) as channel:
+        channel.send(LETTER)
+        channel.send(LETTER)
+    first, second = mail_server.received
+
+    assert first.content == second.content
+
+
+def test_headers_are_those_of_the_letter() -> None:
+    """Ids, date, sender and recipient are what the letter and the settings say."""
+    message = _read(LETTER)
+
+    assert LETTER.message_id == message["Message-ID"]
+    assert datetime(2026, 11, 24, 8, 30, tzinfo=UTC) == message["Date"].datetime
+    assert MAIL_FROM == message["From"]
+    assert "li.wei@example.com" == message["To"]
+    assert "您的邀请：加入 design" == message["Subject"]
+    assert "auto-generated" == message["Auto-Submitted"]
+    assert "zh" == message["Content-Language"]
+
+
+def test_long_ids_and_addresses_stay_whole() -> None:
+    """No header is folded inside an id or an address, however long."""
+    message_id = f"<{LETTER.reservation_id}.1@{'long-domain.' * 12}example.com>"
+    recipient = f"{'a' * 64}@{'long-domain.' * 14}example.com"
+    lines = _written(replace(LETTER, message_id=message_id, recipient=recipient)).split(b"\r\n")
+
+    assert f"Message-ID: {message_id}".encode() in lines
+    assert f"To: {recipient}".encode() in lines
+
+
+def test_long_subjects_are_folded_and_come_out_whole() -> None:
+    """A long group name makes encoded words of at most 76 letters a line."""
+    group = "很长的团队名称" * 20
+    letter = replace(LETTER, group=group)
+    head = _written(letter).partition(b"\r\n\r\n")[0]
+
+    assert f"您的邀请：加入 {group}" == _read(letter)["Subject"]
+    assert max(map(len, head.split(b"\r\n"))) <= 78
+
+
+@pytest.mark.parametrize("mark", ["\r\n", "\n", "\r", "\v", "\x85", "\u2028", "\x00"])
+def test_a_group_name_can_not_add_a_header(mark: str) -> None:
+    """Line breaks of every kind in a group's name become spaces."""
+    message = _read(replace(LETTER, language="en", group=f"a{mark}Bcc: b@example.com"))
+
+    assert None is message["Bcc"]
+    assert "Your invitation to a" in message["Subject"]
+
+
+@pytest.mark.parametrize("mark", ["\r\n", "\n", "\r", "\r\n ", "\r\n\r\n"])
+def test_a_message_id_can_not_add_a_header(mark: str) -> None:
+    """A Message-ID with a line break is a mistake of the caller and never written."""
+    letter = replace(LETTER, message_id=f"<1@example.com>{mark}Bcc: b@example.com")
+    try:
+        message = _read(letter)
+    except ValueError:
+        return
+
+    assert None is message["Bcc"]
+
+
+@pytest.mark.parametrize(("template", "language"), ALL)
+def test_a_letter_is_seven_bit_with_crlf_and_short_lines(template: Template, language: Language) -> None:
+    """Every server can carry it: ASCII, CRLF only, no line above RFC 5322's 78, the encoded ones at most 76."""
+    octets = _written(replace(LETTER, template=template, language=language, group="设计"))
+
+    assert octets.isascii()
+    assert octets.endswith(b"\r\n")
+    assert octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r")
+    head, _, body = octets.partition(b"\r\n\r\n")
+    assert max(map(len, head.split(b"\r\n"))) <= 78
+    assert max(map(len, body.split(b"\r\n"))) <= 76

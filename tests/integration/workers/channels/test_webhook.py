@@ -1,0 +1,315 @@
+"""Every answer of an operator's own system, and what each says about the invitation."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from domain.ports import (
+    Accepted,
+    OutboundMessage,
+    Outcome,
+    OutcomeUnknown,
+    Rejected,
+    Removal,
+    RemovalOutcome,
+    RetryLater,
+    Template,
+)
+from domain.webhooks.signatures import secret_text
+from tests.support.channel_builders import CALLBACKS, HOOK_TIMEOUT_S, LETTER, SECRET, webhook_to
+from tests.support.servers.webhook_receiver import HookServer, Reply
+from workers.http_client.client import parse_retry_after
+
+OLDER = secret_text(b"o" * 32)
+
+
+@pytest.fixture
+def system() -> Iterator[HookServer]:
+    """The operator's system."""
+    with HookServer() as server:
+        yield server
+
+
+def send(
+    system: HookServer,
+    letter: OutboundMessage = LETTER,
+    *,
+    timeout_s: float = HOOK_TIMEOUT_S,
+    secrets: tuple[str, ...] = (SECRET,),
+) -> Outcome:
+    """Post one invitation, now."""
+    return webhook_to(system.url, timeout_s, secrets).send(letter)
+
+
+def origin(system: HookServer) -> str:
+    """How events name it: without path and query, which may hold a secret."""
+    return f"http://127.0.0.1:{system.port}"
+
+
+def test_the_invitation_is_what_the_standards_own_package_verifies(system: HookServer) -> None:
+    """Id, time and signature are in order; the body says whom to invite, to what, and where to report."""
+    assert isinstance(send(system, replace(LETTER, delivery=2)), Accepted)
+
+    (request,) = system.received
+    message = Webhook(SECRET).verify(request.body, request.headers)
+    assert message["type"] == "invite.requested"
+    assert message["data"] == {
+        "reservation_id": str(LETTER.reservation_id),
+        "delivery": 2,
+        "group": "design",
+        "email": "li.wei@example.com",
+        "language": "zh",
+        "link": LETTER.link,
+        "subject": "您的邀请：加入 design",
+        "text": message["data"]["text"],
+        "request_id": None,
+        "callbacks": CALLBACKS,
+    }
+    assert LETTER.link in message["data"]["text"]
+    assert (request.path, request.headers["content-type"]) == ("/in?x=1", "application/json")
+    with pytest.raises(WebhookVerificationError):
+        Webhook(OLDER).verify(request.body, request.headers)
+
+
+def test_every_try_has_one_id_and_one_body(system: HookServer) -> None:
+    """By the id the other side tells a repeat from a second invitation; a further delivery is a new one."""
+    for letter in (LETTER, LETTER, replace(LETTER, delivery=2)):
+        send(system, letter)
+
+    first, again, other = system.received
+    assert (first.headers["webhook-id"], first.body) == (again.headers["webhook-id"], again.body)
+    assert first.headers["webhook-id"] != other.headers["webhook-id"]
+
+
+@pytest.mark.parametrize(
+    ("template", "about", "kind"),
+    [
+        ("refund_notice", "refund", "invite.given_back"),
+        ("rebind_notice", "refund", "move.given_back"),
+        ("correction_notice", "corrected", "invite.corrected"),
+        ("move_notice", "moved", "access.moved"),
+        ("ends_soon", "ends-in-7", "access.ends_soon"),
+    ],
+)
+def test_what_people_are_to_be_told_is_posted_too(
+    system: HookServer, template: Template, about: str, kind: str
+) -> None:
+    """By a type and an id of its own, with the words of a mail; in doubt it is as good as not sent."""
+    notice = replace(LETTER, template=template, message_id=f"<{LETTER.reservation_id}.{about}@example.com>")
+    system.then(Reply(204), Reply(500))
+    outcomes = [send(system, notice) for _ in range(2)]
+
+    first, again = system.received
+    data = first.json()["data"]
+    assert (first.json()["type"], first.body) == (kind, again.body)
+    assert first.headers["webhook-id"] == f"notice_{LETTER.reservation_id.hex}_{about}"
+    assert (data["email"], data["link"] in data["text"]) == (LETTER.recipient, True)
+    assert data.get("ends_at") == ("2027-01-31T08:30:00+00:00" if template == "ends_soon" else None)
+    assert "delivery" not in data
+    assert outcomes == [
+        Accepted(server=origin(system), reply_code=204),
+        Rejected(server=origin(system), reason="bad_reply", final=False),
+    ]
+
+
+def test_while_a_secret_is_replaced_both_verify(system: HookServer) -> None:
+    """The other side changes over when it likes."""
+    send(system, secrets=(SECRET, OLDER))
+
+    (request,) = system.received
+    for secret in (SECRET, OLDER):
+        assert Webhook(secret).verify(request.body, request.headers)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(204), Reply(200), Reply(202, b" \n"), Reply.says(200, status="sent"), Reply.says(201, id="x")],
+    ids=["204", "empty", "blank", "sent", "no-status"],
+)
+def test_a_success_means_sent(system: HookServer, reply: Reply) -> None:
+    """Without a word, or by its word."""
+    system.then(reply)
+
+    assert send(system) == Accepted(server=origin(system), reply_code=reply.status)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "final"),
+    [
+        (Reply.says(200, status="refused", reason="no seat for you"), "message_refused", True),
+        (Reply.says(200, status="refused", retry=True), "message_refused", False),
+        (Reply.says(422, status="refused", about="address"), "address_refused", True),
+        (Reply.says(500, status="refused"), "message_refused", True),
+        (Reply(400), "message_refused", True),
+        (Reply(409), "message_refused", True),
+        (Reply(410), "message_refused", True),
+        (Reply(401), "login_refused", False),
+        (Reply(404, b"<h1>Not found</h1>"), "login_refused", False),
+        (Reply(301, headers={"Location": "https://example.com/"}), "protocol_error", False),
+        (Reply(308, headers={"Location": "http://169.254.169.254/"}), "protocol_error", False),
+    ],
+)
+def test_a_refusal_is_surely_not_sent(system: HookServer, reply: Reply, reason: str, final: bool) -> None:
+    """What the way is to blame for is tried again; a redirect is not followed."""
+    system.then(reply)
+
+    outcome = send(system)
+    assert isinstance(outcome, Rejected)
+    assert (outcome.reason, outcome.final, outcome.reply_code) == (reason, final, reply.status)
+    assert outcome.about_address == (reason == "address_refused")
+    assert len(system.received) == 1
+
+
+def test_what_it_said_is_kept_for_the_vault_on_one_line(system: HookServer) -> None:
+    """It may hold personal data, so it is in no event."""
+    system.then(Reply.says(400, status="refused", reason="li.wei@example.com\r\nis\tbanned" + "!" * 600))
+
+    outcome = send(system)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reply.startswith("li.wei@example.com is banned!!!")
+    assert len(outcome.reply) == 500
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds", "reason"),
+    [
+        (Reply.says(200, status="later", retry_after_s=90, reason="team_full"), 90, "team_full"),
+        (Reply.says(429, retry_after="120"), 120, "later"),
+        (Reply(503, headers={"Retry-After": "7"}), 7, "later"),
+        (Reply(503, b"<h1>Maintenance</h1>"), 60, "later"),
+        (Reply.says(409, status="later", retry_after_s=-5), 0, "later"),
+        (Reply.says(200, status="later", retry_after_s=10**9), 86_400, "later"),
+        (Reply.says(200, status="later", reason="li.wei@example.com is no word"), 60, "later"),
+    ],
+)
+def test_later_is_neither(system: HookServer, reply: Reply, seconds: int, reason: str) -> None:
+    """It is asked again when it said, within a day; its reason is one plain word or none."""
+    system.then(reply)
+    before = datetime.now(UTC)
+
+    outcome = send(system)
+    assert isinstance(outcome, RetryLater)
+    assert timedelta(seconds=seconds) <= outcome.until - before <= timedelta(seconds=seconds + 30)
+    assert outcome.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("reply", "cause"),
+    [
+        (Reply.says(200, status="unknown"), "said_unknown"),
+        (Reply.says(200, status="queued"), "bad_reply"),
+        (Reply(200, b"<html>Welcome to the hotel's network</html>"), "bad_reply"),
+        (Reply(200, b'["sent"]'), "bad_reply"),
+        (Reply(200, b"[" * 9000), "bad_reply"),
+        (Reply(200, b" " * 20_000), "bad_reply"),
+        (Reply(500), "bad_reply"),
+        (Reply(502, b"<h1>Bad gateway</h1>"), "bad_reply"),
+        (Reply(raw=b"SSH-2.0-OpenSSH\r\n"), "bad_reply"),
+        (Reply(raw=b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200), "bad_reply"),
+        (Reply(raw=b""), "connection_lost"),
+        (Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"), "connection_lost"),
+    ],
+)
+def test_an_answer_that_does_not_say_is_a_doubt(system: HookServer, reply: Reply, cause: str) -> None:
+    """It may have been sent, so no machine gives the use back."""
+    system.then(reply)
+
+    assert send(system) == OutcomeUnknown(server=origin(system), cause=cause)
+
+
+def test_no_answer_in_time_is_a_doubt_however_it_trickles(system: HookServer) -> None:
+    """The time is that of the whole message."""
+    system.then(Reply(first=system.hang), Reply(raw=b"HTTP/1.1 200 OK\r\n" * 50, trickle=0.05))
+    begun = datetime.now(UTC)
+
+    outcomes = [send(system, timeout_s=0.8) for _ in range(2)]
+    assert outcomes == [OutcomeUnknown(server=origin(system), cause="timeout")] * 2
+    assert datetime.now(UTC) - begun < timedelta(seconds=20)
+
+
+def test_a_system_that_can_not_be_reached_got_nothing() -> None:
+    """Nobody listens: surely not sent, and tried again."""
+    with HookServer() as gone:
+        pass
+
+    assert send(gone) == Rejected(server=origin(gone), reason="unreachable", final=False, about_connection=True)
+
+
+def ending(system: HookServer) -> RemovalOutcome:
+    """Ask for an access to be taken away, now."""
+    removal = Removal(
+        reservation_id=LETTER.reservation_id,
+        cause="moved",
+        ended_at=LETTER.written_at,
+        recipient="li.wei@example.com",
+        group="design",
+        farewell=None,
+    )
+    return webhook_to(system.url).revoke(removal)
+
+
+def test_an_access_that_ended_is_told_with_one_id(system: HookServer) -> None:
+    """Signed; the same on every try, and no invitation's."""
+    assert [type(ending(system)) for _ in range(2)] == [Accepted] * 2
+
+    first, second = system.received
+    message = Webhook(SECRET).verify(first.body, first.headers)
+    assert (message["type"], message["timestamp"]) == ("access.ended", LETTER.written_at.isoformat())
+    assert message["data"] == {
+        "reservation_id": str(LETTER.reservation_id),
+        "cause": "moved",
+        "group": "design",
+        "email": "li.wei@example.com",
+        "callbacks": CALLBACKS,
+    }
+    assert (first.body, first.headers["webhook-id"]) == (second.body, second.headers["webhook-id"])
+    assert first.headers["webhook-id"] == f"access_{LETTER.reservation_id.hex}"
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply.says(status="removed"), Accepted),
+        (Reply(204), Accepted),
+        (Reply.says(404), Rejected),
+        (Reply.says(422, status="refused"), Rejected),
+        (Reply(503), RetryLater),
+        (Reply(500), OutcomeUnknown),
+        (Reply(200, b"who knows"), OutcomeUnknown),
+    ],
+)
+def test_what_is_answered_to_an_ending(system: HookServer, reply: Reply, kind: type[RemovalOutcome]) -> None:
+    """Only a yes means that it is gone."""
+    system.always = reply
+
+    assert isinstance(ending(system), kind)
+
+
+def test_a_test_says_so(system: HookServer) -> None:
+    """Nobody is to be invited."""
+    send(system, replace(LETTER, is_test=True))
+
+    assert system.received[0].json()["type"] == "invite.test"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("12", 12.0),
+        (" 0 ", 0.0),
+        ("Tue, 24 Nov 2026 08:31:00 GMT", 60.0),
+        ("Tue, 24 Nov 2026 08:31:00 +0100", -3540.0),
+        ("soon", None),
+        ("", None),
+        (None, None),
+        ("-5", None),
+        ("9" * 400, 999_999_999.0),
+        ("١٢", None),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date(text: str | None, seconds: float | None) -> None:
+    """RFC 9110; anything else says nothing."""
+    assert parse_retry_after(text, datetime(2026, 11, 24, 8, 30, tzinfo=UTC)) == seconds

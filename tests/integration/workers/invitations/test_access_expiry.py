@@ -1,0 +1,358 @@
+"""The end of accesses over a real ledger: who is told, what ends, and what the channel is asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from importlib.resources import files
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.commands.access.rebind import RequestRebind
+from domain.commands.code.issue import IssueCode
+from domain.commands.context import CommandContext
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.refund import RefundReservation
+from domain.ports import Rejected
+from domain.values.identifiers import EmailAddress, generate_code
+from projections.monitoring.event_counters import advance
+from projections.privacy.erasure import PersonEraser
+from projections.work_queue.due_access import DueAccessRows
+from projections.work_queue.outbox import OutboxRows
+from tests.integration.workers.invitations.test_address_mismatch import swap
+from tests.support.fake_channel import FakeChannel
+from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, correction, done
+from tests.support.servers.databases import execute
+from workers.channels.mail_message import render_parts
+from workers.invitations.access_expiry import AccessExpirer
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.outbox_notices import send_notices
+from workers.manual_reserve import reserve
+
+
+@dataclass
+class House:
+    """A ledger whose clock a test moves, and its channel."""
+
+    bench: LedgerBench
+    steps: DeliverySteps
+    channel: FakeChannel
+    now: datetime
+    woken: list[UUID] = field(default_factory=list)
+
+    def context(self, actor: Any = "sweep") -> CommandContext:  # noqa: ANN401 - one of the kinds of actors
+        """Who and when."""
+        return CommandContext(now=self.now, actor=actor, actor_id="w1", request_id="t1")
+
+    def issue(self, days: int | None = 30, group: str | None = "red") -> str:
+        """A code whose accesses end."""
+        text, code_id, vault = generate_code(self.bench.letters), uuid4(), self.bench.storage.vault
+        self.bench.run(
+            IssueCode(
+                context=self.context("operator"),
+                code_id=code_id,
+                text=vault.code(text, code_id),
+                max_uses=5,
+                bound=False,
+                validity_days=days,
+                group=group,
+            )
+        )
+        return text
+
+    def send(self, item: UUID, channel: str = "smtp") -> None:
+        """A worker sends it."""
+        self.bench.run(
+            ClaimAttempt(context=self.context("worker"), reservation_id=item, channel=channel, case_id=uuid4())
+        )
+        self.bench.run(
+            RecordOutcome(
+                context=self.context("worker"),
+                reservation_id=item,
+                delivery=1,
+                attempt=1,
+                outcome=SENT,
+                case_id=uuid4(),
+            )
+        )
+
+    def given(self, code: str, email: str = "li.wei@example.com", channel: str = "smtp") -> UUID:
+        """An access; its reservation's id."""
+        command = self.bench.reserve(code, email)
+        item = (
+            done(self.bench.run(replace_context(command, self.context("person")))).require_reservation().reservation_id
+        )
+        self.send(item, channel)
+        return item
+
+    def clean_up(self, channel: Any = None) -> dict[str, int]:  # noqa: ANN401 - a channel or the usual one
+        """One round of the task."""
+        return dict(self.keeper(channel).work(lambda: False))
+
+    def keeper(self, channel: Any = None) -> AccessExpirer:  # noqa: ANN401 - the same
+        """What ends accesses and has them removed."""
+        return AccessExpirer(
+            rows=DueAccessRows(self.bench.storage),
+            execute=self.bench.storage.ledger.execute,
+            addresses=self.bench.reader.addressees,
+            message_factory=self.steps.message_factory,
+            channel=channel or self.channel,
+            by_group=lambda _: {"blue": "webhook"},
+            context=self.context,
+            new_id=uuid4,
+            draft_text=self.steps.draft_text,
+            publish=self.woken.extend,
+        )
+
+    def post(self) -> int:
+        """Send what waits in the outbox."""
+        steps = replace(self.steps, now=lambda: self.now)
+        return send_notices(OutboxRows(self.bench.storage), self.bench.reader.reservation, steps, self.channel)
+
+    def rebind(self, code: str, group: str = "blue") -> UUID:
+        """The person asks to move."""
+        vault = self.bench.storage.vault
+        command = RequestRebind(
+            context=self.context("person"),
+            code_digests=vault.digests("code", code),
+            recipient=vault.recipient(EmailAddress.parse("li.wei@example.com"), uuid4()),
+            new_reservation_id=uuid4(),
+            group=group,
+            language="en",
+            token_of=self.newest_use(),
+        )
+        return done(self.bench.run(command)).require_reservation().reservation_id
+
+    def newest_use(self) -> UUID:
+        """The newest reservation that is no rebind: its correction token is the one that its person has."""
+        statement = "SELECT reservation_id FROM reservations WHERE kind = 'redeem' ORDER BY reserved_at DESC LIMIT 1"
+        found: UUID = self.bench.rows(statement)[0][0]
+        return found
+
+    def kinds(self) -> list[str]:
+        """Events since the first sending."""
+        rows = self.bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id")
+        return [topic.split(":")[0] for (topic,) in rows]
+
+
+def replace_context(command: Any, context: CommandContext) -> Any:  # noqa: ANN401 - a command of any kind
+    """The same command at another time."""
+    return type(command)(**{**{f: getattr(command, f) for f in command.__struct_fields__}, "context": context})
+
+
+@pytest.fixture
+def house(bench: LedgerBench, steps: DeliverySteps) -> House:
+    """A ledger with a code-giver, a cleaner and a postman."""
+    return House(bench, steps, FakeChannel(), bench.storage.recorder.clock.now())
+
+
+def test_an_access_is_announced_ended_and_taken_away(house: House) -> None:
+    """One letter for each mark, with a Message-ID of its own; the farewell goes with the removal."""
+    item = house.given(house.issue())
+    start = house.now
+    for days in (23, 23, 27, 29):
+        house.now = start + timedelta(days=days, seconds=1)
+        house.clean_up()
+        house.post()
+    house.now = start + timedelta(days=30, seconds=1)
+    counts = house.clean_up()
+
+    ids = [letter.message_id.partition("@")[0] for letter in house.channel.sent]
+    assert ids == [f"<{item}.ends-in-{days}" for days in (7, 3, 1)]
+    assert {letter.template for letter in house.channel.sent} == {"ends_soon"}
+    (removal,) = house.channel.revoked
+    assert (removal.cause, removal.recipient, removal.group) == ("expired", "li.wei@example.com", "red")
+    assert removal.farewell is not None
+    assert removal.farewell.message_id == f"<{item}.ended@ledger.example>"
+    assert counts == {"due": 1, "removed": 1}
+    assert house.clean_up() == {}
+    assert house.kinds()[-5:] == ["ExpiryAnnounced"] * 3 + ["AccessExpired", "AccessRemoved"]
+    assert_no_drift(house.bench)
+
+
+def test_who_was_forgotten_gets_no_letter(house: House) -> None:
+    """Their access ends all the same; the channel is told no address."""
+    item = house.given(house.issue())
+    recipient_id = house.bench.rows("SELECT recipient_id FROM reservations")[0][0]
+    house.now += timedelta(days=23, seconds=1)
+    house.clean_up()
+    PersonEraser(house.bench.storage).erase(recipient_id)
+    house.post()
+    house.now += timedelta(days=7)
+    house.clean_up()
+
+    assert house.channel.sent == []
+    assert [(each.reservation_id, each.recipient, each.farewell) for each in house.channel.revoked] == [
+        (item, None, None)
+    ]
+    assert house.bench.rows("SELECT outcome FROM outbox") == [("recipient_forgotten",)]
+
+
+def test_notice_and_farewell_are_not_sent_to_an_altered_row(house: House) -> None:
+    """The notice is dropped with the reason; the access that ended becomes a case instead of another person's loss."""
+    house.given(house.issue())
+    house.given(house.issue(), "mallory@example.com")
+    swap(house.bench)
+    house.now += timedelta(days=23, seconds=1)
+    house.clean_up()
+    house.post()
+    house.now += timedelta(days=7)
+    house.clean_up()
+
+    assert ([], []) == (house.channel.sent, house.channel.revoked)
+    assert {("address_mismatch",)} == set(house.bench.rows("SELECT outcome FROM outbox"))
+    assert {"removal_failed"} == {cause for (cause,) in house.bench.rows("SELECT cause FROM cases")}
+
+
+def test_a_failure_is_tried_again_and_counted_from_the_log(house: House) -> None:
+    """By another round, not at once; what the channel said is in the vault, the numbers are the ledger's."""
+    house.given(house.issue())
+    house.now += timedelta(days=30, seconds=1)
+    busy = Rejected(server="team", reason="temporary", final=False, reply="the team is being moved")
+
+    assert house.clean_up(FakeChannel(busy)) == {"due": 1, "removing": 1}
+    assert house.clean_up() == {}
+    house.now += timedelta(seconds=61)
+    assert house.clean_up() == {"due": 1, "removed": 1}
+    with house.bench.storage.datastore.get_connection() as conn:
+        advance(conn)
+    counted = house.bench.rows("SELECT label, count FROM tallies WHERE name = 'cleanup' ORDER BY label")
+    assert counted == [("removed/expired", 1), ("removing/expired", 1)]
+    assert house.bench.rows("SELECT count(*) FROM private_texts") == [(1,)]
+
+
+def test_two_rounds_at_once_ask_once(house: House) -> None:
+    """What one has taken the other leaves alone; of a round that died, after two minutes."""
+    house.given(house.issue())
+    house.now += timedelta(days=30, seconds=1)
+    rows = DueAccessRows(house.bench.storage)
+
+    first, second = rows.take(house.now), rows.take(house.now)
+    later = rows.take(house.now + timedelta(seconds=121))
+
+    assert ([len(first), len(second)], later) == ([1, 0], first)
+
+
+def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(house: House) -> None:
+    """The channel is asked with the cause; the worker for the right address is woken, or the sweep comes."""
+    code = house.issue()
+    wrong = house.given(code, channel="webhook")
+    right = done(house.bench.run(correction(house.bench, wrong, "li@example.com"))).require_reservation().reservation_id
+
+    def broken(_: Sequence[UUID]) -> None:
+        raise OSError("the broker is away")
+
+    house.channel = FakeChannel(Rejected(server="team", reason="temporary", final=False))
+    assert house.keeper().remove([wrong], lambda: False) == {"removing": 1}
+    assert house.keeper().remove([wrong], lambda: False) == {}
+    house.now += timedelta(seconds=61)
+    assert replace(house.keeper(), publish=broken).remove([wrong], lambda: False) == {"removed": 1}
+
+    assert [(each.reservation_id, each.cause) for each in house.channel.revoked] == [(wrong, "corrected")] * 2
+    assert house.kinds()[-2:] == ["AccessRemoved", "InviteReleased"]
+    assert house.keeper().remove([wrong], lambda: False) == {}
+    item = house.bench.reader.reservation(right)
+    assert item is not None
+    assert item.next_attempt_at == house.now
+    with house.bench.storage.datastore.get_connection() as conn:
+        advance(conn)
+    tallies = dict(house.bench.rows("SELECT label, count FROM tallies WHERE name = 'cleanup'"))
+    assert tallies == {"removing/corrected": 1, "removed/corrected": 1}
+    assert_no_drift(house.bench)
+
+
+def test_a_rebind_moves_the_access_and_no_use(house: House) -> None:
+    """The former one is taken away by its own channel after the new invitation was sent; rows are the log's."""
+    code = house.issue()
+    former = house.given(code)
+    rebind = house.rebind(code)
+    assert house.rebind(code) == rebind
+    assert house.clean_up() == {}
+    house.send(rebind)
+    house.clean_up()
+
+    assert [(each.reservation_id, each.cause, each.farewell) for each in house.channel.revoked] == [
+        (former, "moved", None)
+    ]
+    assert house.bench.rows("SELECT used, reserved FROM code_balances") == [(1, 0)]
+    moved = house.bench.reader.reservation(rebind)
+    assert moved is not None
+    assert moved.access_ends_at == house.now + timedelta(days=30)
+    house.now += timedelta(days=30, seconds=1)
+    house.clean_up()
+    channels = house.bench.rows(
+        "SELECT convert_from(state, 'UTF8')::jsonb ->> 'channel' FROM ledger_events"
+        " WHERE topic = 'AccessRemoved:1' ORDER BY notification_id"
+    )
+    assert channels == [("fake",), ("webhook",)]
+    assert_no_drift(house.bench)
+
+
+def test_a_rebind_that_fails_tells_its_person_that_nothing_changed(house: House) -> None:
+    """A notice of its own, which leads back to the access."""
+    code = house.issue()
+    former = house.given(code)
+    rebind = house.rebind(code)
+    house.now += timedelta(seconds=1801)
+    house.rebind(code)
+    house.post()
+
+    (letter,) = house.channel.sent
+    assert (letter.template, letter.reservation_id) == ("rebind_notice", rebind)
+    assert letter.link.endswith(f"/r/{former}")
+    assert house.bench.rows("SELECT used, reserved FROM code_balances") == [(1, 0)]
+
+
+def test_person_whose_access_was_moved_at_their_request_gets_one_notice(house: House) -> None:
+    """Only once it has moved; a move by staff sends none, since they talk to the person."""
+    code = house.issue()
+    former = house.given(code)
+    rebind = house.rebind(code)
+    house.post()
+    assert house.channel.sent == []
+    house.send(rebind)
+    house.post()
+    house.post()
+
+    (letter,) = house.channel.sent
+    assert (letter.template, letter.reservation_id, letter.group) == ("move_notice", former, "red")
+    assert "已换到另一个组" in render_parts(letter).subject
+
+
+def test_the_call_of_the_incident_moves_too(house: House) -> None:
+    """By hand, with is_rebind=True; the group has to be named."""
+    code = house.issue()
+    house.given(code)
+    settings = SimpleNamespace(default_language="zh")
+    runtime = cast(
+        "Any",
+        SimpleNamespace(storage=house.bench.storage, settings=settings, execute=house.bench.storage.ledger.execute),
+    )
+    about: dict[str, Any] = {"email": "li.wei@example.com", "redeem_code": code, "is_rebind": True}
+
+    rebind = reserve(runtime, **about, group_id="blue")
+    with pytest.raises(ValueError, match="needs group_id"):
+        reserve(runtime, **about)
+    with pytest.raises(ValueError, match="REBIND_NOT_POSSIBLE"):
+        reserve(runtime, **{**about, "email": "nobody@example.com"}, group_id="blue")
+
+    assert house.bench.rows("SELECT reservation_id FROM reservations WHERE kind = 'rebind'") == [(rebind,)]
+
+
+def test_what_staff_took_away_before_the_upgrade_is_carried_out(house: House) -> None:
+    """The migration makes due what a fold of the log says is due."""
+    item = house.given(house.issue(None))
+    refund = RefundReservation(context=house.context("staff"), reservation_id=item, cause="staff", revoke_access=True)
+    done(house.bench.run(refund))
+    before = house.bench.rows("SELECT access_due_at FROM reservations")
+    text = (files("projections.sql.migrations") / "0015_grants.sql").read_text("utf-8")
+    (update,) = [part for part in text.split(";") if "UPDATE reservations" in part]
+    execute(house.bench.database_url, "UPDATE reservations SET access_due_at = NULL")
+    execute(house.bench.database_url, update)
+
+    assert house.bench.rows("SELECT access_due_at FROM reservations") == before != [(None,)]
+    assert house.clean_up() == {"due": 1, "removed": 1}
+    assert_no_drift(house.bench)

@@ -1,0 +1,180 @@
+"""The mailroom: as many letters at once as there are hands, few commits, and no fault that costs a neighbour."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from domain.command_bus import Command, CommandResult
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.ports import Accepted, OutboundMessage, Outcome, Removal, RemovalOutcome
+from projections.database.errors import StorageUnavailableError
+from projections.telemetry.metrics import ERRORS
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from workers.invitations.batch_sender import InvitationBatchSender
+from workers.invitations.delivery_steps import DeliverySteps
+
+HANDS = 4
+WAIT_S = 20
+
+
+class Post:
+    """A channel for many threads. `look` sees each letter before it is accepted."""
+
+    name = "post"
+
+    def __init__(self, look: Callable[[OutboundMessage], None] = lambda _: None) -> None:
+        self.look = look
+        self.sent: list[UUID] = []
+
+    def send(self, letter: OutboundMessage) -> Outcome:
+        """Accept."""
+        self.look(letter)
+        self.sent.append(letter.reservation_id)
+        return Accepted(server="mx:25", reply_code=250)
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Nobody asks for it here."""
+        raise AssertionError(removal)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Commits:
+    """Notes the commands of each call of `execute`; fails from the one that is told, until another."""
+
+    def __init__(self, steps: DeliverySteps, fails_from: int = 10**9, fails_until: int = 10**9) -> None:
+        self.calls: list[Sequence[Command]] = []
+        self.steps = replace(steps, execute=self)
+        self._execute = steps.execute
+        self._fails_from = fails_from
+        self._fails_until = fails_until
+
+    def __call__(self, commands: Sequence[Command]) -> Sequence[CommandResult | Exception]:
+        """One call."""
+        self.calls.append(commands)
+        if self._fails_from <= len(self.calls) < self._fails_until:
+            raise StorageUnavailableError("away")
+        return self._execute(commands)
+
+
+def reserved(bench: LedgerBench, count: int) -> list[UUID]:
+    """Reservations on one open code."""
+    code = bench.issue(None, bound=False)
+    wanted = [bench.reserve(code, f"p{number}@example.com") for number in range(count)]
+    return [done(result).require_reservation().reservation_id for result in bench.storage.ledger.execute(wanted)]
+
+
+def work(
+    steps: DeliverySteps, post: Post, ids: Sequence[UUID], should_stop: Callable[[], bool] = lambda: False
+) -> None:
+    """One message, all of it."""
+    with ThreadPoolExecutor(HANDS) as threads:
+        InvitationBatchSender(steps, threads, HANDS, lambda: post).work(ids, "t1", should_stop)
+
+
+def statuses(bench: LedgerBench) -> dict[str, int]:
+    """How many reservations there are of each status."""
+    return dict(bench.rows("SELECT status, count(*) FROM reservations GROUP BY 1"))
+
+
+def test_everything_is_sent_once_in_few_commits(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """What ended and what comes next share a commit; ids that come twice are one."""
+    ids, post, commits = reserved(bench, 40), Post(), Commits(steps)
+
+    work(commits.steps, post, [*ids, *ids])
+
+    assert sorted(post.sent) == sorted(ids)
+    assert statuses(bench) == {"sent": 40}
+    assert sum(map(len, commits.calls)) == 80
+    assert len(commits.calls) <= 1 + 40  # one letter at a time, two commits each, would be eighty
+
+
+def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """While every hand holds a letter, no further reservation is leased."""
+    holding = threading.Barrier(HANDS + 1)
+    go_on = threading.Event()
+
+    def hold(_: OutboundMessage) -> None:
+        if not go_on.is_set():
+            holding.wait(WAIT_S)
+            go_on.wait(WAIT_S)
+
+    ids, post = reserved(bench, 10), Post(hold)
+    worker = threading.Thread(target=work, args=(steps, post, ids))
+    worker.start()
+    holding.wait(WAIT_S)
+    leased = bench.rows("SELECT count(*) FROM reservations WHERE lease_until IS NOT NULL")
+    go_on.set()
+    worker.join(WAIT_S)
+
+    assert leased == [(HANDS,)]
+    assert statuses(bench) == {"sent": 10}
+
+
+def test_a_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """One letter that takes long holds up one hand, not the message."""
+    ids = reserved(bench, 12)
+    all_others = threading.Event()
+
+    def slow_for_the_first(letter: OutboundMessage) -> None:
+        if letter.reservation_id == ids[0]:
+            assert all_others.wait(WAIT_S)
+        elif len(post.sent) >= len(ids) - 2:
+            all_others.set()
+
+    post = Post(slow_for_the_first)
+    work(steps, post, ids)
+
+    assert post.sent[-1] == ids[0]
+    assert statuses(bench) == {"sent": 12}
+
+
+def test_a_letter_that_can_not_be_written_costs_no_neighbour(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """The defect is counted; its reservation keeps the lease, which the sweep sees lapse."""
+    ids = reserved(bench, 6)
+
+    def break_one(letter: OutboundMessage) -> None:
+        if letter.reservation_id == ids[2]:
+            raise ValueError("a defect")
+
+    before = ERRORS.labels("celery_error")._value.get()
+    work(steps, Post(break_one), ids)
+
+    assert statuses(bench) == {"sent": 5, "live": 1}
+    assert ERRORS.labels("celery_error")._value.get() == before + 1
+
+
+def test_with_the_database_away_nothing_more_is_claimed(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """What was claimed before is sent; its outcome is for leases and sweep to find out."""
+    ids, post, commits = reserved(bench, 12), Post(), Commits(steps, fails_from=2)
+
+    work(commits.steps, post, ids)
+
+    assert len(post.sent) == HANDS
+    assert statuses(bench) == {"live": 12}
+
+
+def test_outcomes_outlast_a_restart_of_the_database(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """What the mail server took is recorded once the database is back: it becomes no doubt and no second mail."""
+    ids, post, commits = reserved(bench, 12), Post(), Commits(steps, fails_from=2, fails_until=5)
+
+    work(commits.steps, post, ids)
+
+    assert len(post.sent) == HANDS
+    assert statuses(bench) == {"sent": HANDS, "live": 12 - HANDS}
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_nothing_is_claimed_after_the_end_of_the_time(bench: LedgerBench, steps: DeliverySteps, turns: int) -> None:
+    """What is left then is still due, and the sweep's; what was claimed is sent and recorded."""
+    ids, post, commits = reserved(bench, 12), Post(), Commits(steps)
+    work(commits.steps, post, ids, lambda: len(commits.calls) >= turns)
+
+    claims = [command for call in commits.calls for command in call if isinstance(command, ClaimAttempt)]
+    assert len(claims) == turns * HANDS
+    assert statuses(bench).get("sent", 0) == turns * HANDS

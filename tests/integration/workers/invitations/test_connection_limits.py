@@ -1,0 +1,137 @@
+"""Workers and a mail server that limits connections: every invitation is sent, each at its first spent attempt."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from projections.storage.bootstrap import Storage
+from projections.work_queue.outbox import PUT_OFF, OutboxRows
+from tests.integration.workers.invitations.test_batch_sender import reserved, statuses
+from tests.integration.workers.invitations.test_delivery_steps import later
+from tests.support.channel_builders import MAIL_FROM
+from tests.support.fake_channel import FakeChannel
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.settings import settings_for
+from tests.support.servers.mail_server import MailServer, Say
+from workers.channels import open_channel, open_pool
+from workers.invitations.batch_sender import InvitationBatchSender
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.outbox_notices import ATTEMPTS_MAX, send_notices
+
+HANDS = 16
+PROCESSES = 2
+WAIT_S = 60.0
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[LedgerBench]:
+    """A ledger whose retries come soon."""
+    settings = settings_for(database_url).model_copy(update={"retry_first_s": 0.2, "retry_longest_s": 1.0})
+    with Storage.open(settings) as storage:
+        yield LedgerBench(storage, database_url)
+
+
+class WorkerProcess:
+    """Threads and connections as one worker process has them."""
+
+    def __init__(self, steps: DeliverySteps, url: str, name: str) -> None:
+        self._steps = replace(steps, worker=name)
+        self._url = url
+        self.connections = open_pool(url, HANDS, lambda _allowed, _open: None, lambda _: None)
+        assert self.connections is not None
+        self._capacity = self.connections.capacity
+
+    def work(self, ids: Sequence[UUID]) -> None:
+        """One message, all of it."""
+        channel = open_channel(self._url, mail_from=MAIL_FROM, timeout_s=5.0, connections=self.connections)
+        with ThreadPoolExecutor(HANDS) as threads:
+            InvitationBatchSender(self._steps, threads, HANDS, lambda: channel, capacity=self._capacity).work(
+                ids, "t1", lambda: False
+            )
+
+
+def work_until_settled(bench: LedgerBench, steps: DeliverySteps, url: str, ids: Sequence[UUID]) -> None:
+    """Give all that is due to every process, as the sweep does, until nothing is live."""
+    processes = [WorkerProcess(steps, url, f"w{number}") for number in range(PROCESSES)]
+    ends = time.monotonic() + WAIT_S
+    with ThreadPoolExecutor(PROCESSES) as threads:
+        while "live" in statuses(bench):
+            assert time.monotonic() < ends, statuses(bench)
+            list(threads.map(lambda process: process.work(ids), processes))
+            time.sleep(0.1)
+    for process in processes:
+        assert process.connections is not None
+        process.connections.drop_idle()
+
+
+def attempts(bench: LedgerBench) -> set[int]:
+    """Spent attempts of all reservations."""
+    return {row[0] for row in bench.rows("SELECT attempts FROM reservations")}
+
+
+def test_all_invitations_are_sent_when_the_server_limits_connections(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """Thirty at once, two processes of sixteen threads, two connections."""
+    ids = reserved(bench, 30)
+    with MailServer(connections_max=2) as server:
+        work_until_settled(bench, steps, server.url, ids)
+
+        assert len(set(server.message_ids())) == len(server.received) == 30
+        assert server.most_at_once <= 2
+    assert statuses(bench) == {"sent": 30}
+    assert attempts(bench) == {1}
+
+
+def test_all_invitations_are_sent_when_the_server_limits_the_rate_of_connections(
+    bench: LedgerBench, steps: DeliverySteps
+) -> None:
+    """One connection at a time, and six in five seconds: a connection carries many messages."""
+    ids = reserved(bench, 12)
+    with MailServer(connections_max=1, connections_rate=(6, 5.0)) as server:
+        work_until_settled(bench, steps, server.url, ids)
+
+        assert len(set(server.message_ids())) == len(server.received) == 12
+    assert statuses(bench) == {"sent": 12}
+    assert attempts(bench) == {1}
+
+
+def test_mailroom_leaves_a_message_due_while_the_server_lets_no_connection_in(
+    bench: LedgerBench, steps: DeliverySteps
+) -> None:
+    """One attempt finds it out and is undone; the others are not even claimed, and the next message claims none."""
+    ids = reserved(bench, 40)
+    with MailServer() as server:
+        server.at("banner", Say(421, "too many connections"))
+        process = WorkerProcess(steps, server.url, "w1")
+        process.work(ids)
+        begun = bench.rows("SELECT count(*) FROM ledger_events WHERE topic = 'InviteAttempted:1'")[0][0]
+        process.work(ids)
+
+    assert begun <= HANDS
+    assert bench.rows("SELECT count(*) FROM ledger_events WHERE topic = 'InviteAttempted:1'") == [(begun,)]
+    assert statuses(bench) == {"live": 40}
+    assert attempts(bench) == {0}
+
+
+def test_notice_keeps_its_tries_when_no_connection_is_let_in(
+    bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is put off, however often, and sent once the server lets us in."""
+    [item] = reserved(bench, 1)
+    later(bench, monkeypatch, 1801)
+    done(bench.settle(item))
+    channel = FakeChannel()
+    with MailServer() as server:
+        server.at("banner", Say(421, "too many connections"))
+        for _ in range(ATTEMPTS_MAX + 1):
+            mail = open_channel(server.url, mail_from=MAIL_FROM, timeout_s=5.0)
+            send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, mail)
+            assert bench.rows("SELECT outcome, attempts FROM outbox") == [(PUT_OFF, 0)]
+            later(bench, monkeypatch, 61)
+
+    send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
+
+    assert len(channel.sent) == 1

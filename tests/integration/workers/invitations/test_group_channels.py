@@ -1,0 +1,293 @@
+"""Invitations of a group with a channel of its own: posted, recorded as such, and in nobody's way."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from standardwebhooks import Webhook
+
+from domain.commands.code.issue import IssueCode
+from domain.ports import Channel, OutcomeUnknown
+from domain.values.identifiers import generate_code
+from projections.work_queue.outbox import OutboxRows
+from tests.integration.workers.invitations.test_batch_sender import HANDS, Post, statuses
+from tests.integration.workers.invitations.test_delivery_steps import TOO_BIG, ScriptedChannel, later
+from tests.support.channel_builders import LOOPBACK
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.settings import settings_for
+from tests.support.servers.webhook_receiver import HookServer, Reply
+from workers.channels.group_router import GroupRoutingChannel
+from workers.channels.registry import GroupChannels
+from workers.http_client.client import PinnedHttpClient
+from workers.invitations.batch_sender import InvitationBatchSender
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.group_limits import Cooldowns
+from workers.invitations.outbox_notices import ATTEMPTS_MAX, PUT_OFF_MAX, send_notices
+
+GROUP = "design"
+
+
+class House:
+    """A ledger whose group `design` has a system of its own."""
+
+    def __init__(self, bench: LedgerBench, steps: DeliverySteps, system: HookServer) -> None:
+        self.bench, self.steps, self.system = bench, steps, system
+        settings = settings_for(bench.database_url).model_copy(
+            update={"webhook_allow_private": "127.0.0.0/8", "webhook_timeout_s": 15.0}
+        )
+        self.own = GroupChannels.over(settings, bench.storage)
+        self.channel_id, secret = self.own.channels.turn_on(GROUP, system.url, uuid4(), uuid4(), bench.context().now)
+        assert secret is not None
+        self.secret = secret
+        self.post = Post()
+        self.cooldowns = Cooldowns()
+
+    def reserved(self, count: int, group: str | None = GROUP) -> list[UUID]:
+        """Reservations on one open code of a group."""
+        text, code_id, vault = generate_code(self.bench.letters), uuid4(), self.bench.storage.vault
+        code = vault.code(text, code_id)
+        context = self.bench.context("operator")
+        self.bench.run(IssueCode(context=context, code_id=code_id, text=code, max_uses=None, bound=False, group=group))
+        wanted = [self.bench.reserve(text, f"p{number}@example.com") for number in range(count)]
+        return [
+            done(result).require_reservation().reservation_id for result in self.bench.storage.ledger.execute(wanted)
+        ]
+
+    def work(self, ids: Sequence[UUID]) -> None:
+        """One message, all of it."""
+
+        def channel() -> Channel:
+            return GroupRoutingChannel(self.post, self.own.of_group)
+
+        with ThreadPoolExecutor(HANDS) as threads:
+            InvitationBatchSender(
+                self.steps, threads, HANDS, channel, plan=self.own.plan, cooldowns=self.cooldowns
+            ).work(ids, "t1", lambda: False)
+
+    def notices(self) -> list[tuple[str, bool | None]]:
+        """One round of notices; what became of each, and whether it is due later, in the order of their outcomes."""
+        channel = GroupRoutingChannel(self.post, self.own.of_group)
+        send_notices(
+            OutboxRows(self.bench.storage), self.bench.reader.reservation, self.steps, channel, cooldowns=self.cooldowns
+        )
+        return sorted(self.bench.rows("SELECT outcome, due_at > now() FROM outbox"), key=str)
+
+    def told(self) -> list[dict[str, Any]]:
+        """The messages that the system got besides invitations, verified."""
+        found = [Webhook(self.secret).verify(one.body, one.headers) for one in self.system.received]
+        return [one for one in found if one["type"] != "invite.requested"]
+
+    def channels(self) -> list[str]:
+        """Which channels attempts were made by."""
+        rows = self.bench.rows(
+            "SELECT DISTINCT convert_from(state, 'UTF8')::jsonb->>'channel' FROM ledger_events"
+            " WHERE topic = 'InviteAttempted:1'"
+        )
+        return sorted(row[0] for row in rows)
+
+
+@pytest.fixture
+def system() -> Iterator[HookServer]:
+    """The group's own system."""
+    with HookServer() as server:
+        yield server
+
+
+@pytest.fixture
+def house(bench: LedgerBench, steps: DeliverySteps, system: HookServer) -> House:
+    """A ledger and that system."""
+    return House(bench, steps, system)
+
+
+def test_a_group_is_posted_to_and_all_else_is_mailed(house: House) -> None:
+    """Each by its own way, and the history says by which."""
+    posted, mailed = house.reserved(3), house.reserved(3, None) + house.reserved(1, "sales")
+
+    house.work([*posted, *mailed])
+
+    verified = [Webhook(house.secret).verify(one.body, one.headers) for one in house.system.received]
+    assert {one["data"]["reservation_id"] for one in verified} == set(map(str, posted))
+    assert sorted(house.post.sent) == sorted(mailed)
+    assert statuses(house.bench) == {"sent": 7}
+    assert house.channels() == ["post", "webhook"]
+
+
+def test_a_full_team_waits_and_is_asked_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No attempt is spent, the use stays reserved, and the same message goes out when it said."""
+    house.system.then(Reply.says(200, status="later", retry_after_s=3600, reason="team_full"))
+    (item,) = house.reserved(1)
+
+    house.work([item])
+    waiting = house.bench.reader.reservation(item)
+    later(house.bench, monkeypatch, timedelta(hours=1, minutes=1).total_seconds())
+    house.work([item])
+
+    assert waiting is not None
+    assert (waiting.public_state, waiting.attempts) == ("waiting", 0)
+    first, second = house.system.received
+    assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
+    assert statuses(house.bench) == {"sent": 1}
+
+
+def test_a_refused_address_gives_the_use_back(house: House) -> None:
+    """As by mail."""
+    house.system.then(Reply.says(422, status="refused", about="address", reason="no li.wei@example.com"))
+    (item,) = house.reserved(1)
+    house.work([item])
+
+    found = house.bench.reader.reservation(item)
+    assert found is not None
+    assert (found.public_state, found.refund_cause) == ("refunded", "address_refused")
+
+
+def test_a_silent_system_holds_up_no_mail_and_rests(house: House) -> None:
+    """One of four hands waits for it, the others go on; what it did not get is left to the sweep."""
+    house.system.always = Reply(first=house.system.hang)
+    house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 2.0))
+    posted, mailed = house.reserved(6), house.reserved(12, None)
+
+    house.work([*posted, *mailed])
+
+    assert len(house.system.received) == 1
+    assert sorted(house.post.sent) == sorted(mailed)
+    house.work(posted)
+    assert len(house.system.received) == 1
+    due = house.bench.rows("SELECT count(*) FROM reservations WHERE status = 'live' AND attempts = 0")
+    assert due == [(5,)]
+
+
+def test_a_system_that_is_turned_off_gets_nothing_more(house: House) -> None:
+    """Mail goes out instead, of what is due already too."""
+    (item,) = house.reserved(1)
+    house.own.channels.turn_off(GROUP, house.bench.context().now)
+
+    house.work([item])
+    assert house.post.sent == [item]
+    assert house.system.received == []
+
+
+def test_a_target_that_is_no_longer_allowed_gets_nothing(house: House) -> None:
+    """The address is looked at before every message, whatever was allowed when it was set."""
+    strict = replace(
+        house.own,
+        poster=GroupChannels.over(settings_for(house.bench.database_url), house.bench.storage).poster,
+    )
+    house.own = strict
+    (item,) = house.reserved(1)
+    house.work([item])
+
+    assert house.system.received == []
+    events = house.bench.rows(
+        "SELECT convert_from(state, 'UTF8') FROM ledger_events ORDER BY notification_id DESC LIMIT 1"
+    )
+    assert '"target_refused"' in events[0][0]
+
+
+def test_an_invitation_goes_only_by_the_channel_that_its_attempt_names(house: House) -> None:
+    """The group got a system between claim and sending: the log says mail, so it is not asked before the next try."""
+    (item,) = house.reserved(1)
+    by_mail_alone = replace(house.steps, by_group={})
+
+    word = by_mail_alone.process(item, GroupRoutingChannel(house.post, house.own.of_group), "t1")
+
+    assert (word, house.system.received) == ("failed", [])
+    assert house.channels() == [house.post.name]
+
+
+def given_back(house: House, count: int, group: str | None = GROUP) -> list[UUID]:
+    """Reservations that were refused for good, so that their people are to be told."""
+    items = house.reserved(count, group)
+    for item in items:
+        house.steps.process(item, ScriptedChannel(TOO_BIG), "t1")
+    return items
+
+
+def test_its_people_are_told_by_the_groups_system_and_get_no_mail(house: House) -> None:
+    """What was given back is posted once, with the words of a mail; a group without a system is written to."""
+    (posted,), (mailed,) = given_back(house, 1), given_back(house, 1, "sales")
+
+    first, second = house.notices(), house.notices()
+
+    (message,) = house.told()
+    data = message["data"]
+    assert first == second == [("sent", None), ("sent", None)]
+    assert (message["type"], data["reservation_id"]) == ("invite.given_back", str(posted))
+    assert (data["email"], data["group"], data["link"][-7:]) == ("p0@example.com", GROUP, "/invite")
+    assert data["link"] in data["text"]
+    assert data["subject"]
+    assert house.post.sent == [mailed]
+
+
+@pytest.mark.parametrize(
+    ("reply", "kept"),
+    [
+        (Reply(422), ("failed", None)),
+        (Reply.says(200, status="refused"), ("failed", None)),
+        (Reply(503, headers={"Retry-After": "10"}), ("deferred", True)),
+        (Reply(404), ("failed", True)),
+        (Reply(500), ("failed", True)),
+    ],
+    ids=["422", "refused", "503", "404", "500"],
+)
+def test_a_notice_that_its_system_does_not_take_is_no_mail_either(
+    house: House, reply: Reply, kept: tuple[str, bool | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropped where it says so; else the same once more, also in doubt: the id tells it from a second one."""
+    given_back(house, 1)
+    house.system.then(reply)
+
+    assert house.notices() == [kept]
+    later(house.bench, monkeypatch, 61)
+    house.notices()
+
+    first, *again = house.system.received
+    assert [(one.headers["webhook-id"], one.body) for one in again] == (
+        [(first.headers["webhook-id"], first.body)] if kept[1] else []
+    )
+    assert house.post.sent == []
+
+
+def test_the_notices_of_a_silent_system_hold_up_no_mail(house: House) -> None:
+    """One waits for it; the others are put off while it rests, and the next group's go out in the same round."""
+    house.system.always = Reply(first=house.system.hang)
+    house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 1.0))
+    given_back(house, 3)
+    (mailed,) = given_back(house, 1, "sales")
+
+    found = house.notices()
+
+    assert found == [("failed", True), ("put_off", True), ("put_off", True), ("sent", None)]
+    assert (len(house.system.received), house.post.sent) == (1, [mailed])
+
+
+def test_a_notice_put_off_has_not_been_tried(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often that was: it has all its tries when the system is back."""
+    house.system.always = Reply(first=house.system.hang)
+    house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 1.0))
+    given_back(house, 2)
+    assert house.notices() == [("failed", True), ("put_off", True)]
+
+    for _ in range(ATTEMPTS_MAX + 1):
+        later(house.bench, monkeypatch, 61)
+        assert house.notices() == [("put_off", True), ("put_off", True)]
+
+    assert house.bench.rows("SELECT attempts FROM outbox ORDER BY attempts") == [(0,), (1,)]
+    house.system.always, house.cooldowns = Reply(204), Cooldowns()
+    later(house.bench, monkeypatch, 61)
+    assert house.notices() == [("sent", None), ("sent", None)]
+
+
+def test_a_notice_is_not_put_off_for_ever(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a day it is dropped, which its outcome says."""
+    given_back(house, 1)
+    house.cooldowns.record(GROUP, OutcomeUnknown(server="hooks.example.com", cause="timeout"))
+    assert house.notices() == [("put_off", True)]
+
+    later(house.bench, monkeypatch, PUT_OFF_MAX.total_seconds())
+
+    assert house.notices() == [("put_off", None)]
+    assert house.system.received == []

@@ -1,0 +1,84 @@
+"""Notices to the address that a use, or an access, was moved away from: one each, with when and what to do."""
+
+from typing import Literal
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.events import ActorKind
+from domain.ports import Language, Outcome, OutcomeUnknown, Rejected
+from domain.values.identifiers import EmailAddress
+from projections.work_queue.outbox import OutboxRows
+from tests.integration.workers.invitations.test_delivery_steps import ScriptedChannel
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from workers.channels.mail_message import render_parts
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.outbox_notices import send_notices
+
+OLD, NEW = "ly.wei@example.com", "li.wei@example.com"
+DOUBT = OutcomeUnknown(server="mx:25", cause="timeout")
+BUSY = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451)
+
+
+def redeemed(bench: LedgerBench, language: Language = "en") -> tuple[str, UUID]:
+    """A new code, and its reservation for the old address."""
+    code = bench.issue()
+    command = replace(bench.reserve(code, OLD), language=language)
+    return code, done(bench.run(command)).require_reservation().reservation_id
+
+
+def correction(bench: LedgerBench, code: str, item: UUID, actor: ActorKind) -> CorrectRecipient:
+    """The command of a person who holds the token, or of staff."""
+    vault = bench.storage.vault
+    return CorrectRecipient(
+        context=bench.context(actor),
+        reservation_id=item,
+        recipient=vault.recipient(EmailAddress.parse(NEW), uuid4()),
+        new_reservation_id=uuid4(),
+        code_digests=vault.digests("code", code) if actor == "person" else None,
+        token_of=item if actor == "person" else None,
+    )
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("actor", ["person", "staff"])
+def test_old_address_gets_one_notice_of_a_correction(
+    bench: LedgerBench, steps: DeliverySteps, language: Language, actor: Literal["person", "staff"]
+) -> None:
+    """It says when it happened and what to do, but not where the use went; the same request again sends no other."""
+    channel = ScriptedChannel()
+    code, old = redeemed(bench, language)
+    steps.process(old, channel, "t1")
+    for _ in range(2):
+        done(bench.run(correction(bench, code, old, actor)))
+
+    posted = [send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel) for _ in range(2)]
+
+    notice = channel.letters[-1]
+    said = render_parts(notice)
+    assert (posted, len(channel.letters)) == ([1, 0], 2)
+    assert (notice.template, notice.recipient, notice.reservation_id) == ("correction_notice", OLD, old)
+    assert f"{notice.written_at:%Y-%m-%d}" in said.text
+    assert f"{notice.written_at:%H:%M}" in said.text
+    assert ("contact support" if language == "en" else "请联系客服") in said.text
+    assert notice.link.endswith(f"/r/{old}")
+    assert NEW not in said.text + said.html
+
+
+@pytest.mark.parametrize(
+    ("outcome", "actor", "expected"),
+    [(None, "person", []), (BUSY, "person", []), (DOUBT, "staff", ["correction_notice"])],
+)
+def test_correction_of_what_was_surely_not_sent_needs_no_notice(
+    bench: LedgerBench, steps: DeliverySteps, outcome: Outcome | None, actor: ActorKind, expected: list[str]
+) -> None:
+    """No email has left for the old address; after an attempt in doubt one may have."""
+    code, old = redeemed(bench)
+    if outcome is not None:
+        steps.process(old, ScriptedChannel(outcome), "t1")
+
+    done(bench.run(correction(bench, code, old, actor)))
+
+    assert [template for (template,) in bench.rows("SELECT template FROM outbox")] == expected

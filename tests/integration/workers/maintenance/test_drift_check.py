@@ -1,0 +1,25 @@
+"""The minute's sample: what metrics show of it, and that it repairs nothing."""
+
+import psycopg
+
+from projections.monitoring.ledger_collector import LedgerCollector
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.metric_samples import samples
+from workers.maintenance.drift_check import check_sample
+
+
+def test_drift_is_exported_until_it_is_repaired(bench: LedgerBench) -> None:
+    """Rows that differ, the time and the position of the last check; the row stays wrong."""
+    for _ in range(30):
+        done(bench.redeem(bench.issue(), "li.wei@example.com"))
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute("UPDATE code_balances SET used = 1")
+    now = bench.storage.recorder.clock.now()
+
+    found = check_sample(bench.storage, now).drifting
+    shown = samples(LedgerCollector(bench.database_url)())
+
+    assert (30, 30.0) == (found, shown["ledger_projection_drift"])
+    assert now.timestamp() == shown['ledger_verified_timestamp_seconds{kind="sample"}']
+    assert shown['ledger_verified_position{kind="sample"}'] == 60.0
+    assert [(30,)] == bench.rows("SELECT count(*) FROM code_balances WHERE used = 1")

@@ -1,0 +1,289 @@
+"""Webhooks out: each event that was asked for is told at least once, thinly, and nobody waits for a slow endpoint."""
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from standardwebhooks import Webhook
+
+from projections.repositories import webhook_deliveries
+from projections.work_queue.retention import prune
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.webhook_bench import WAIT_S, HookBench, at_once, ids, types
+from tests.support.servers.webhook_receiver import HookServer, Reply
+from workers.webhooks.deliverer import ENDPOINTS_AT_ONCE
+
+
+@pytest.fixture
+def hooks(bench: LedgerBench) -> HookBench:
+    """A ledger."""
+    return HookBench(bench)
+
+
+@pytest.fixture
+def server() -> Iterator[HookServer]:
+    """Somebody who wants to be told."""
+    with HookServer() as found:
+        yield found
+
+
+def test_events_are_told_in_order_thinly_and_signed(hooks: HookBench, server: HookServer) -> None:
+    """Ids and times alone; the standard's own package verifies them; what was before the endpoint is not told."""
+    hooks.sent()
+    endpoint_id = hooks.endpoint(server)
+    (item,) = hooks.sent()
+    hooks.deliver()
+
+    assert types(server) == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent"]
+    messages = [Webhook(hooks.secrets[endpoint_id]).verify(one.body, one.headers) for one in server.received]
+    last = messages[-1]
+    ((code_id, position, version),) = hooks.bench.rows(
+        "SELECT originator_id, notification_id, originator_version FROM ledger_events ORDER BY 2 DESC LIMIT 1"
+    )
+    known = {"code_id": str(code_id), "position": position, "version": version, "reservation_id": str(item)}
+    assert last["data"] == known
+    assert set(last) == {"type", "timestamp", "data"}
+    assert len(set(ids(server))) == 4
+    assert hooks.find(endpoint_id).behind == hooks.find(endpoint_id).pending == 0
+
+
+def test_only_what_was_asked_for_is_told(hooks: HookBench, server: HookServer) -> None:
+    """Two endpoints follow the log each by itself; what nobody asked for fills no table."""
+    with HookServer() as other:
+        hooks.endpoint(server, "InviteSent", "UseRefunded")
+        hooks.endpoint(other, "CodeIssued")
+        hooks.sent(3)
+        hooks.deliver()
+
+        assert types(server) == ["InviteSent"] * 3
+        assert types(other) == ["CodeIssued"]
+    assert len(hooks.states()) == 4
+
+
+def test_nothing_personal_is_sent_or_kept(hooks: HookBench, server: HookServer) -> None:
+    """Neither address nor code, nor what the other side says."""
+    hooks.endpoint(server)
+    code = hooks.bench.issue()
+    done(hooks.bench.redeem(code, "li.wei@example.com"))
+    server.always = Reply(400, b"li.wei@example.com is unknown")
+    hooks.deliver()
+
+    rows = hooks.bench.rows("SELECT to_jsonb(d)::text FROM webhook_deliveries d")
+    for text in [str(rows), *(str(one) for one in server.received)]:
+        assert "li.wei" not in text
+        assert code not in text.replace("-", "")
+
+
+def test_what_failed_is_tried_again_as_it_was(hooks: HookBench, server: HookServer) -> None:
+    """The same id and body, a time and signature of its own, after a while; the next events don't wait for it."""
+    endpoint_id = hooks.endpoint(server, "InviteSent")
+    server.then(Reply(422))
+    hooks.sent(2)
+    hooks.deliver()
+
+    assert hooks.states() == [("pending", 1, "refused"), ("delivered", 1, "taken")]
+    hooks.deliver()
+    assert len(server.received) == 2
+    hooks.ahead += timedelta(seconds=6)
+    hooks.deliver()
+    first, _, again = server.received
+    assert (first.headers["webhook-id"], first.body) == (again.headers["webhook-id"], again.body)
+    assert first.headers["webhook-timestamp"] != again.headers["webhook-timestamp"]
+    assert hooks.states() == [("delivered", 2, "taken"), ("delivered", 1, "taken")]
+    assert hooks.find(endpoint_id).failures == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (Reply(500), "server_error"),
+        (Reply(429), "throttled"),
+        (Reply(301, headers={"Location": "https://example.com/"}), "redirected"),
+        (Reply(raw=b""), "connection_lost"),
+        (Reply(raw=b"nonsense\r\n\r\n"), "bad_reply"),
+    ],
+)
+def test_only_a_success_is_taken(hooks: HookBench, server: HookServer, reply: Reply, outcome: str) -> None:
+    """Everything else is tried again."""
+    hooks.endpoint(server, "InviteSent")
+    server.then(reply)
+    hooks.sent()
+    hooks.deliver()
+
+    assert hooks.states() == [("pending", 1, outcome)]
+    assert len(server.received) == 1
+
+
+def test_who_asks_to_wait_is_left_alone_and_then_caught_up_with(hooks: HookBench, server: HookServer) -> None:
+    """Retry-After holds for the endpoint; once it takes a message, what waited is due."""
+    endpoint_id = hooks.endpoint(server, "InviteSent")
+    server.then(Reply(503, headers={"Retry-After": "600"}))
+    hooks.sent(3)
+    hooks.deliver()
+    hooks.ahead += timedelta(seconds=590)
+    hooks.deliver()
+
+    assert len(server.received) == 1
+    assert hooks.find(endpoint_id).resting_until is not None
+    hooks.ahead += timedelta(seconds=20)
+    hooks.deliver()
+    assert hooks.states() == [("delivered", 2, "taken"), ("delivered", 1, "taken"), ("delivered", 1, "taken")]
+
+
+def test_who_is_gone_is_told_no_more_until_an_admin_enables_it(hooks: HookBench, server: HookServer) -> None:
+    """410 disables; the log waits, and nothing is lost."""
+    endpoint_id = hooks.endpoint(server, "InviteSent")
+    server.then(Reply(410))
+    hooks.sent(2)
+    hooks.deliver()
+    hooks.sent(1)
+    hooks.deliver()
+
+    assert (hooks.find(endpoint_id).state, hooks.find(endpoint_id).reason) == ("disabled", "gone")
+    assert len(server.received) == 1
+    assert hooks.endpoints.enable(endpoint_id, hooks.now())
+    hooks.ahead += timedelta(seconds=10)
+    hooks.deliver()
+    assert types(server) == ["InviteSent"] * 4
+    assert len(set(ids(server))) == 3
+
+
+def test_three_days_are_enough(hooks: HookBench, server: HookServer) -> None:
+    """Then a message has failed for good, and who took none in all that time is disabled."""
+    endpoint_id = hooks.endpoint(server, "InviteSent")
+    server.always = Reply(500)
+    hooks.sent()
+    begun = hooks.now()
+    while hooks.find(endpoint_id).state == "enabled":
+        hooks.deliver()
+        hooks.ahead += timedelta(hours=1)
+
+    assert timedelta(days=3) <= hooks.now() - begun <= timedelta(days=3, hours=3)
+    assert hooks.find(endpoint_id).reason == "failing"
+    ((state, attempts, outcome),) = hooks.states()
+    assert (state, outcome) == ("failed", "server_error")
+    assert 8 <= attempts <= 18
+    server.always = Reply(204)
+    hooks.endpoints.enable(endpoint_id, hooks.now())
+    assert hooks.deliveries.redeliver_failed(endpoint_id, begun, hooks.now()) == 1
+    hooks.deliver()
+    assert hooks.states() == [("delivered", 1, "taken")]
+
+
+def test_a_dead_endpoint_fills_no_table(hooks: HookBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a bound the log itself waits; when it is back, all of it is told."""
+    monkeypatch.setattr(webhook_deliveries, "PENDING_MAX", 5)
+    with HookServer() as gone:
+        endpoint_id = hooks.endpoint(gone)
+    hooks.sent(6)
+    hooks.deliver()
+
+    found = hooks.find(endpoint_id)
+    assert (found.pending, found.behind) == (5, 14)
+    with HookServer() as back:
+        hooks.endpoints.change(endpoint_id, hooks.now(), url=back.url)
+        hooks.ahead += timedelta(minutes=10)
+        hooks.deliver()
+        assert len(set(ids(back))) == 19
+    assert hooks.find(endpoint_id).behind == 0
+
+
+def test_a_process_that_dies_after_sending_sends_again_with_the_same_id(
+    hooks: HookBench, server: HookServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At least once: the other side tells the repeat by the id."""
+    hooks.endpoint(server, "InviteSent")
+    hooks.sent()
+    dying = hooks.deliverer()
+
+    def die(*_: Any) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dying.deliveries, "record", die)
+        patch.setattr(dying.deliveries, "release", die)
+        with pytest.raises(KeyboardInterrupt):
+            hooks.deliver(dying)
+    hooks.deliver()
+    assert len(server.received) == 1
+    hooks.ahead += timedelta(seconds=130)
+    hooks.deliver()
+    assert len(server.received) == 2
+    assert len(set(ids(server))) == 1
+    assert hooks.states() == [("delivered", 1, "taken")]
+
+
+def test_several_processes_send_each_message_once(hooks: HookBench, server: HookServer) -> None:
+    """Each endpoint is one process's at a time."""
+    for _ in range(3):
+        hooks.endpoint(server, "InviteSent", concurrency=4)
+    hooks.sent(10)
+    at_once(*[hooks.deliver] * 4)
+
+    assert len(server.received) == 30
+    assert len(set(ids(server))) == 30
+
+
+def test_a_silent_endpoint_holds_up_nobody(hooks: HookBench, server: HookServer) -> None:
+    """Waking waits for nothing; the others are told while it is waited for, and one message of it is under way."""
+    with HookServer() as silent:
+        silent.always = Reply(first=silent.hang)
+        for _ in range(ENDPOINTS_AT_ONCE - 2):
+            hooks.endpoint(silent, "InviteSent")
+        hooks.endpoint(server, "InviteSent")
+        hooks.sent(4)
+        deliverer = hooks.deliverer()
+        assert deliverer.wake() == ENDPOINTS_AT_ONCE - 1
+        assert deliverer.wake() == 0
+        until = time.monotonic() + WAIT_S
+        while len(server.received) < 4 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert types(server) == ["InviteSent"] * 4
+        done(hooks.bench.redeem(hooks.bench.issue(), "wang@example.com"))
+        assert len(silent.received) <= ENDPOINTS_AT_ONCE - 2
+        silent.let_go()
+        deliverer.close()
+
+
+def test_what_an_admin_changes_counts_at_once(hooks: HookBench, server: HookServer) -> None:
+    """Who is at work on it stops: its tries are kept, its view of the endpoint is not."""
+    endpoint_id = hooks.endpoint(server, "InviteSent")
+    hooks.sent(3)
+    server.then(Reply(204, first=lambda: hooks.endpoints.disable(endpoint_id, "by_staff", hooks.now())))
+    hooks.deliver()
+
+    assert hooks.states() == [("delivered", 1, "taken"), ("pending", 0, None), ("pending", 0, None)]
+    assert hooks.find(endpoint_id).state == "disabled"
+
+
+def test_old_messages_go_and_removed_endpoints_with_theirs(hooks: HookBench, server: HookServer) -> None:
+    """Taken ones after a week; of a removed endpoint everything, its secrets too."""
+    kept, removed = hooks.endpoint(server, "InviteSent"), hooks.endpoint(server, "InviteSent")
+    hooks.sent(2)
+    hooks.deliver()
+    storage, texts = hooks.bench.storage, "SELECT count(*) FROM private_texts"
+    assert prune(storage, hooks.now() + timedelta(days=6), 90)["webhook_delivery"] == 0
+    hooks.endpoints.remove(removed, hooks.now())
+    before = hooks.bench.rows(texts)[0][0]
+    pruned = prune(storage, hooks.now() + timedelta(seconds=1), 90)
+
+    assert (pruned["webhook_delivery"], pruned["webhook_secret"]) == (2, 1)
+    assert hooks.bench.rows(texts)[0][0] == before - 1
+    assert hooks.bench.rows("SELECT endpoint_id FROM webhook_endpoints") == [(kept,)]
+    assert prune(storage, hooks.now() + timedelta(days=8), 90)["webhook_delivery"] == 2
+
+
+def test_an_event_of_a_later_version_is_told_too(hooks: HookBench, server: HookServer) -> None:
+    """Rolling back must not stop the messages: what is told of an event is the same in every version."""
+    hooks.endpoint(server)
+    with hooks.bench.storage.datastore.get_connection() as conn:
+        conn.execute(
+            "INSERT INTO ledger_events (originator_id, originator_version, topic, state) VALUES (%s, 1, %s, %s)",
+            (uuid4(), "SomethingNew:7", b'{"at":"2026-11-24T12:00:00Z","what":[1]}'),
+        )
+    hooks.deliver()
+
+    assert types(server) == ["SomethingNew"]

@@ -1,0 +1,186 @@
+"""Commands of people, workers, staff and time, the same for both stores: ids, time and choices come from a seed."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from domain.command_bus import Command, CommandResult, Result
+from domain.commands.code.issue import IssueCode
+from domain.commands.context import CommandContext
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
+from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
+from domain.commands.reservation.settle_due import SettleDue
+from domain.events import ActorKind
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater
+from domain.values.identifiers import EmailAddress, generate_code
+from projections.vault.vault import Vault
+from tests.support.ledger.stores import Store
+
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+SENT = Accepted(server="mx:25", reply_code=250)
+BUSY = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451, reply="greylisted")
+REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
+FAILED = Rejected(server="mx:25", reason="message_refused", final=True, reply_code=552, reply="too big")
+LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
+
+
+def done(result: Result) -> CommandResult:
+    """The result of a command that was not refused."""
+    assert isinstance(result, CommandResult), result
+    return result
+
+
+@dataclass
+class Acts:
+    """Makes commands; the same seed makes the same ones."""
+
+    vault: Vault
+    seed: int = 1
+    now: datetime = START
+    codes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Seed it."""
+        self.random = random.Random(self.seed)
+
+    def new_id(self) -> UUID:
+        """The next id."""
+        return UUID(int=self.random.getrandbits(128), version=4)
+
+    def passes(self, seconds: float) -> None:
+        """Time goes on."""
+        self.now += timedelta(seconds=seconds)
+
+    def context(self, actor: ActorKind = "person", request_id: str | None = None) -> CommandContext:
+        """Who asks now."""
+        return CommandContext(now=self.now, actor=actor, actor_id="w1", request_id=request_id)
+
+    def issue(self, max_uses: int | None = 1, *, bound: bool = True, expires_in_s: float | None = None) -> IssueCode:
+        """A new code; its text is the last of `codes`."""
+        text, code_id = generate_code(self.random), self.new_id()
+        self.codes.append(text)
+        return IssueCode(
+            context=self.context("operator"),
+            code_id=code_id,
+            text=self.vault.code(text, code_id),
+            max_uses=max_uses,
+            bound=bound,
+            expires_at=None if expires_in_s is None else self.now + timedelta(seconds=expires_in_s),
+        )
+
+    def redeem(
+        self,
+        person: str = "li",
+        *,
+        code: str | None = None,
+        again: UUID | None = None,
+        key: tuple[bytes, bytes] | None = None,
+    ) -> ReserveUse:
+        """A redeem of a code (the last one if none is named). `key`: digests of scope and body."""
+        return ReserveUse(
+            context=self.context(),
+            code_digests=self.vault.digests("code", code or self.codes[-1]),
+            recipient=self.vault.recipient(EmailAddress.parse(f"{person}@example.com"), self.new_id()),
+            reservation_id=self.new_id(),
+            language="zh",
+            again=again,
+            key=None if key is None else IdempotencyKey(scope_digest=key[0], body_digest=key[1]),
+        )
+
+    def claim(self, item: UUID) -> ClaimAttempt:
+        """A worker claims."""
+        context = self.context("worker", "t1")
+        return ClaimAttempt(context=context, reservation_id=item, channel="smtp", case_id=self.new_id())
+
+    def record(self, item: UUID, outcome: Outcome = SENT, attempt: int = 1) -> RecordOutcome:
+        """A worker records."""
+        reply = outcome.reply if isinstance(outcome, Rejected) else ""
+        return RecordOutcome(
+            context=self.context("worker", "t1"),
+            reservation_id=item,
+            delivery=1,
+            attempt=attempt,
+            outcome=outcome,
+            case_id=self.new_id(),
+            reply=self.vault.text(reply, self.new_id(), item) if reply else None,
+        )
+
+    def settle(self, item: UUID) -> SettleDue:
+        """The sweep comes by."""
+        return SettleDue(context=self.context("sweep"), reservation_id=item, case_id=self.new_id())
+
+    def refund(self, item: UUID, *, note: str | None = None) -> RefundReservation:
+        """Staff give a use back."""
+        text = None if note is None else self.vault.text(note, self.new_id(), item)
+        context = self.context("staff", str(self.new_id()))
+        return RefundReservation(context=context, reservation_id=item, cause="staff", note=text)
+
+    def resolve(self, item: UUID, resolution: Resolution) -> ResolveReservation:
+        """Staff decide what is in doubt."""
+        context = self.context("staff", str(self.new_id()))
+        return ResolveReservation(context=context, reservation_id=item, resolution=resolution, case_id=self.new_id())
+
+    def anything(self, known: Sequence[UUID]) -> list[Command]:
+        """A batch of one to four commands; `known` are reservations that they may name."""
+        if self.random.random() < 0.2:
+            self.passes(self.random.choice([1, 12, 30, 70, 70, 400, 2000]))
+        if self.random.random() < 0.01:
+            self.passes(8 * 86400)
+        return [self._anything(known) for _ in range(self.random.choice([1, 1, 2, 4]))]
+
+    def _anything(self, known: Sequence[UUID]) -> Command:
+        pick = self.random.choice
+        if not known or self.random.random() < 0.35:
+            again = pick([None, None, None, *known[-3:]])
+            key = pick([None, None, (pick([b"k1", b"k2", b"k3"]), pick([b"b1", b"b1", b"b2"]))])
+            code = pick([*self.codes, *self.codes, "NOSUCHCODE"])
+            return self.redeem(f"p{self.random.randrange(6)}", code=code, again=again, key=key)
+        item = pick([*known, *known[-4:]])
+        case: dict[str, Any] = {"reservation_id": item, "case_id": self.new_id()}
+        staff = self.context("staff", pick(["s1", "s2", "s3"]))
+        later: Outcome = RetryLater(server="team", reason="full", until=self.now + timedelta(seconds=90))
+        ends: list[Outcome] = [SENT, SENT, SENT, BUSY, REFUSED, FAILED, LOST, later]
+        made: list[Command] = [
+            self.claim(item),
+            self.claim(item),
+            self.claim(item),
+            self.record(item, pick(ends), pick([1, 1, 2])),
+            self.record(item, pick(ends), pick([1, 1, 2])),
+            self.settle(item),
+            self.settle(item),
+            self.refund(item, note=pick([None, "asked for it"])),
+            AcceptInvite(context=self.context(), delivery=1, **case),
+            RecordBounce(context=self.context("key"), delivery=1, reason="mailbox_unknown", **case),
+            ResolveReservation(context=staff, resolution=pick(["sent", "refunded", "retry"]), **case),
+            RefundAfterOutage(context=staff, reservation_id=item, include_sent=pick([True, False])),
+        ]
+        return pick(made)
+
+
+@dataclass
+class Bench:
+    """One store and what is done with it."""
+
+    store: Store
+    acts: Acts
+
+    def run(self, *commands: Command) -> list[Result]:
+        """One batch."""
+        return self.store.ledger.execute(commands)
+
+    def reserved(self, person: str = "li") -> UUID:
+        """A reservation on the last code."""
+        return done(self.run(self.acts.redeem(person))[0]).require_reservation().reservation_id
+
+    def attempt(self, item: UUID, outcome: Outcome = SENT) -> None:
+        """Claim, then record."""
+        claimed = done(self.run(self.acts.claim(item))[0]).require_reservation()
+        self.run(self.acts.record(item, outcome, claimed.last_attempt))

@@ -1,0 +1,61 @@
+"""Short ways to rebuild in tests, and what must be as it was afterwards."""
+
+import json
+from io import StringIO
+from typing import Any
+
+from projections.rebuild.command import run_rebuild
+from projections.rebuild.rebuild import Report, Wish, rebuild
+from tests.support.ledger.ledger_bench import LedgerBench
+
+
+class Quiet:
+    """Progress that nobody looks at."""
+
+    def step(self, name: str, total: int) -> None:
+        """Nothing."""
+
+    def at(self, events: int, position: int) -> None:
+        """Nothing."""
+
+
+def rebuilt(bench: LedgerBench, **wish: Any) -> Report:
+    """Rebuild the bench's ledger."""
+    return rebuild(bench.database_url, Wish(**wish), Quiet())
+
+
+def commanded(bench: LedgerBench, **wish: Any) -> tuple[int, dict[str, Any], str]:
+    """Run the command with --json; its exit code, its document (empty if it gave none), and what it said beside it."""
+    out, err = StringIO(), StringIO()
+    code = run_rebuild(bench.database_url, Wish(**wish), as_json=True, out=out, err=err)
+    return code, json.loads(out.getvalue() or "{}"), err.getvalue()
+
+
+def read_models(bench: LedgerBench) -> dict[str, list[Any]]:
+    """All rows of all read models."""
+    return {
+        "code_balances": bench.rows("SELECT * FROM code_balances ORDER BY code_id"),
+        "reservations": bench.rows("SELECT * FROM reservations ORDER BY reservation_id"),
+        "cases": bench.rows("SELECT * FROM cases ORDER BY case_id"),
+    }
+
+
+def leftovers(bench: LedgerBench) -> list[Any]:
+    """Schemas that a rebuild made and did not drop."""
+    return bench.rows("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'ledger_rebuild%%'")
+
+
+def shapes(bench: LedgerBench) -> list[Any]:
+    """Tables, their options, owners and rights, indexes and constraints, as the catalogue has them."""
+    names = "('code_balances', 'reservations', 'cases')"
+    return [
+        *bench.rows(
+            "SELECT relname, reloptions, relowner, relacl FROM pg_class"  # noqa: S608 - names from here
+            f" WHERE relnamespace = 'public'::regnamespace AND relname IN {names} ORDER BY 1"
+        ),
+        *bench.rows(f"SELECT tablename, indexname, indexdef FROM pg_indexes WHERE tablename IN {names} ORDER BY 1, 2"),  # noqa: S608 - names from here
+        *bench.rows(
+            "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE conrelid IN ('code_balances'::regclass, 'reservations'::regclass, 'cases'::regclass) ORDER BY 1, 2"
+        ),
+    ]

@@ -1,0 +1,107 @@
+"""A ledger with webhook endpoints and a deliverer whose time a test moves."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from projections.repositories.webhook_deliveries import Deliveries
+from projections.repositories.webhook_endpoints import Endpoint, Endpoints
+from tests.support.channel_builders import LOOPBACK
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.servers.webhook_receiver import HookServer
+from workers.http_client.client import PinnedHttpClient
+from workers.webhooks.deliverer import WebhookDeliverer
+
+TIMEOUT_S = 15.0
+WAIT_S = 30.0
+
+
+@dataclass
+class HookBench:
+    """What these tests begin with."""
+
+    bench: LedgerBench
+    ahead: timedelta = field(default_factory=timedelta)
+    secrets: dict[UUID, str] = field(default_factory=dict)
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The endpoints."""
+        return Endpoints(self.bench.storage)
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """Their messages."""
+        return Deliveries(self.bench.storage)
+
+    def now(self) -> datetime:
+        """The time that deliverers go by."""
+        return self.bench.storage.recorder.clock.now() + self.ahead
+
+    def endpoint(self, server: HookServer, *types: str, concurrency: int = 1) -> UUID:
+        """A new endpoint, told from now on."""
+        endpoint_id = uuid4()
+        secret = self.endpoints.add(endpoint_id, server.url, types, concurrency, uuid4(), self.now())
+        assert secret is not None
+        self.secrets[endpoint_id] = secret
+        return endpoint_id
+
+    def deliverer(self, chance: float = 0.0) -> WebhookDeliverer:
+        """A process's deliverer."""
+        deliverer = WebhookDeliverer.over(
+            self.bench.storage, PinnedHttpClient(LOOPBACK, TIMEOUT_S), lambda: chance, uuid4()
+        )
+        deliverer.now = self.now
+        return deliverer
+
+    def deliver(self, deliverer: WebhookDeliverer | None = None) -> None:
+        """Work on every endpoint that has something to do, one after the other, until none has."""
+        deliverer = deliverer or self.deliverer()
+        while taken := deliverer.deliveries.take(deliverer.runner, self.now(), self.now() + timedelta(seconds=60)):
+            deliverer.work(taken)
+
+    def sent(self, count: int = 1) -> list[UUID]:
+        """That many invitations that were sent."""
+        code = self.bench.issue(None, bound=False)
+        found = []
+        for number in range(count):
+            item = done(self.bench.redeem(code, f"p{number}@example.com")).require_reservation().reservation_id
+            self.bench.attempt(item)
+            found.append(item)
+        return found
+
+    def find(self, endpoint_id: UUID) -> Endpoint:
+        """How it stands."""
+        found = self.endpoints.find(endpoint_id)
+        assert found is not None
+        return found
+
+    def states(self) -> list[tuple[Any, ...]]:
+        """State, tries and outcome of each delivery, in the log's order."""
+        return self.bench.rows("SELECT state, attempts, last_outcome FROM webhook_deliveries ORDER BY position")
+
+
+def at_once(*acts: Any) -> None:
+    """Start together, and wait for all."""
+    barrier = threading.Barrier(len(acts))
+
+    def act(one: Any) -> None:  # noqa: ANN401 - any function without arguments
+        barrier.wait(WAIT_S)
+        one()
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        list(threads.map(act, acts))
+
+
+def types(server: HookServer) -> list[str]:
+    """What a server was told of."""
+    return [one.json()["type"] for one in server.received]
+
+
+def ids(server: HookServer) -> Sequence[str]:
+    """By which ids."""
+    return [one.headers["webhook-id"] for one in server.received]

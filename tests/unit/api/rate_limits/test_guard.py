@@ -1,0 +1,245 @@
+"""What is limited, what never is, and what it costs."""
+
+import pytest
+
+from api.rate_limits.breaker import UNKNOWN_MAX
+from api.rate_limits.gcra import KEYS_MAX, Limit
+from api.rate_limits.guard import (
+    ADDRESS,
+    CODE,
+    CONCURRENT_MAX,
+    EMAIL,
+    EVERYBODY,
+    FAILURE_MEMORY_S,
+    LIMITS,
+    NETWORK,
+    SHORT,
+    Guard,
+    RateLimitExceeded,
+)
+from api.rate_limits.headers import limit_headers
+from domain.values.code_strength import CodeStrength
+from projections.telemetry.metrics import LIMIT_NAMES
+from tests.support.guard_attempts import Watch, digest, tried
+
+
+def names(answers: list[RateLimitExceeded | None]) -> list[str | None]:
+    """Limits that were reached."""
+    return [answer and answer.limit for answer in answers]
+
+
+def opened(watch: Watch) -> None:
+    """A minute of guesses from a hundred addresses that never come back."""
+    for number in range(UNKNOWN_MAX):
+        watch.guess(tried(f"198.51.100.{number}"))
+
+
+@pytest.mark.parametrize(("shape", "limit"), [("native", ADDRESS), ("long", ADDRESS), ("short", SHORT)])
+def test_an_address_guesses_a_burst_and_then_at_the_rate(shape: CodeStrength, limit: Limit) -> None:
+    """Whatever it types; short old codes have the stricter limit. Retry-After tells the truth."""
+    watch = Watch()
+    answers = [watch.guess(tried(shape=shape)) for _ in range(limit.burst + 1)]
+    watch.now += limit.period_s
+
+    assert answers == [None] * limit.burst + [RateLimitExceeded(limit.name, int(limit.period_s))]
+    assert names([watch.guess(tried(shape=shape)) for _ in range(2)]) == [None, limit.name]
+
+
+def test_a_native_code_is_never_kept_out() -> None:
+    """Not with its address's limits used up, not while the breaker is open: only the answer "no such code" is."""
+    watch = Watch()
+    opened(watch)
+    for _ in range(50):
+        watch.guess(tried("198.51.100.1", "native", email="x", code="y"))
+
+    assert watch.redeem(tried("198.51.100.1", "native", email="x", code="y")) is None
+    assert watch.guess(tried("198.51.100.1", "native")) is not None
+
+
+def test_successes_cost_nothing_and_are_never_limited() -> None:
+    """Native ones don't even look at the clock; a thousand customers with old codes behind one address go on too."""
+
+    def no_clock() -> float:
+        raise AssertionError("the hot path reads no clock")
+
+    guard = Guard(digest, no_clock)
+    for _ in range(1_000):
+        native = tried(shape="native")
+        assert guard.admit(native) is None
+        guard.redeemed()
+        guard.ended(native)
+    watch = Watch()
+
+    assert names([watch.redeem(tried(shape="short")) for _ in range(1_000)]) == [None] * 1_000
+
+
+def test_good_customers_behind_the_address_of_one_who_mistypes() -> None:
+    """Failures below the limit hurt nobody there, however many redeem."""
+    watch = Watch()
+    for _ in range(SHORT.burst - 1):
+        watch.guess(tried(shape="short"))
+
+    assert names([watch.redeem(tried(shape="short")) for _ in range(1_000)]) == [None] * 1_000
+
+
+def test_other_addresses_are_not_hurt() -> None:
+    """Not even by guesses for their own e-mail or with their own code."""
+    watch = Watch()
+    for _ in range(30):
+        watch.guess(tried("198.51.100.1", "short", email="li.wei", code="A7K2"))
+
+    assert watch.redeem(tried("192.0.2.7", "short", email="li.wei", code="A7K2")) is None
+
+
+@pytest.mark.parametrize(("limit", "what"), [(EMAIL, "email"), (CODE, "code")])
+def test_many_addresses_for_one_email_or_code(limit: Limit, what: str) -> None:
+    """Each address has one guess before it is known; then what they have in common is limited."""
+    watch = Watch()
+    answers = [watch.guess(tried(f"198.51.100.{number % 15}", **{what: "same"})) for number in range(limit.burst + 20)]  # type: ignore[arg-type]  # either name
+
+    assert limit.name in names(answers)
+    assert names(answers).index(limit.name) >= limit.burst
+
+
+def test_ipv6_counts_by_link_and_by_network() -> None:
+    """One link has many addresses, one site has many links."""
+    watch = Watch()
+    link = names([watch.guess(tried(f"2001:db8:1:1::{number:x}")) for number in range(ADDRESS.burst + 1)])
+    site = names([watch.guess(tried(f"2001:db8:2:{number:x}::1")) for number in range(NETWORK.burst + 1)])
+    mapped = names([watch.guess(tried("::ffff:192.0.2.9" if n % 2 else "192.0.2.9")) for n in range(ADDRESS.burst + 1)])
+
+    assert link == [None] * ADDRESS.burst + ["address"]
+    assert site == [None] * NETWORK.burst + ["network"]
+    assert mapped == [None] * ADDRESS.burst + ["address"]
+
+
+def test_the_breaker_keeps_out_who_failed_lately() -> None:
+    """Their old codes are not looked up, whether they exist or not; everybody else's are."""
+    watch = Watch()
+    opened(watch)
+
+    assert names([watch.redeem(tried("198.51.100.1", "long")), watch.redeem(tried("192.0.2.7", "short"))]) == [
+        "breaker",
+        None,
+    ]
+
+
+def test_while_it_is_open_new_addresses_share_what_is_left() -> None:
+    """With any number of addresses a guesser gets one try a second; real codes don't use it up."""
+    watch = Watch()
+    opened(watch)
+    for number in range(500):
+        assert watch.redeem(tried(f"203.0.113.{number % 250}", "short")) is None
+    answers = names(
+        [watch.guess(tried(f"10.0.{number // 250}.{number % 250}")) for number in range(EVERYBODY.burst + 9)]
+    )
+
+    assert answers == [None] * EVERYBODY.burst + ["everybody"] * 9
+    assert names([watch.redeem(tried("203.0.113.1", "short"))]) == ["everybody"]
+    watch.now += EVERYBODY.period_s
+    assert watch.redeem(tried("203.0.113.1", "short")) is None
+
+
+def test_it_closes_when_the_guesses_end() -> None:
+    """As long as they come it stays open, although nothing is looked up any more."""
+    watch = Watch()
+    opened(watch)
+    for _ in range(15):
+        watch.now += 30
+        for _ in range(UNKNOWN_MAX // 2 + 10):
+            watch.guess(tried("198.51.100.1", "long"))
+    still_open = watch.redeem(tried("198.51.100.1", "long"))
+    watch.now += 61
+
+    assert names([still_open, watch.redeem(tried("198.51.100.1", "long"))]) == ["breaker", None]
+
+
+def test_a_failure_is_forgotten_after_a_while() -> None:
+    """Ten minutes later the address is as good as new."""
+    watch = Watch()
+    watch.guess(tried())
+    watch.now += FAILURE_MEMORY_S - 1
+    opened(watch)
+    before = watch.redeem(tried())
+    watch.now += 2
+
+    assert names([before, watch.redeem(tried())]) == ["breaker", None]
+
+
+def test_what_is_under_way_together_has_a_bound() -> None:
+    """A volley of a fresh address, and less of one that failed lately: there the others count as guesses."""
+    watch = Watch()
+    fresh = [watch.guard.admit(tried("192.0.2.1")) for _ in range(CONCURRENT_MAX + 1)]
+    watch.guess(tried("192.0.2.2"))
+    known = [watch.guard.admit(tried("192.0.2.2")) for _ in range(ADDRESS.burst)]
+
+    assert fresh == [None] * CONCURRENT_MAX + [RateLimitExceeded("volley", 1)]
+    assert known == [None] * (ADDRESS.burst - 1) + [RateLimitExceeded("address", 1)]
+
+
+def test_a_volley_is_owed() -> None:
+    """What was let through before it was known is paid for afterwards."""
+    watch = Watch()
+    volley = [tried() for _ in range(40)]
+    assert [watch.guard.admit(item) for item in volley] == [None] * 40
+    for item in volley:
+        watch.guard.failed(item)
+        watch.guard.ended(item)
+
+    assert watch.guess(tried()) == RateLimitExceeded("address", int((40 - ADDRESS.burst + 1) * ADDRESS.period_s))
+
+
+def test_the_headers_tell_what_is_left() -> None:
+    """Full for who never failed; then less, with the time until there is more, which Retry-After does not undercut."""
+    watch = Watch()
+    told = [dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit"]]
+    for _ in range(SHORT.burst):
+        watch.guess(tried(shape="short"))
+    told.append(dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit"])
+    limited = watch.guess(tried(shape="short"))
+
+    assert dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit-policy"] == (
+        b'"unknown-codes";q=10;w=60, "unknown-short-codes";q=5;w=150'
+    )
+    assert told == [
+        b'"unknown-codes";r=10;t=6, "unknown-short-codes";r=5;t=30',
+        b'"unknown-codes";r=5;t=6, "unknown-short-codes";r=0;t=30',
+    ]
+    assert limited == RateLimitExceeded("short", 30)
+    assert limit_headers(None, "192.0.2.1") == ()
+
+
+def test_the_headers_tell_of_the_breaker() -> None:
+    """Nothing is left for who failed lately, as long as Retry-After says."""
+    watch = Watch()
+    opened(watch)
+    watch.now += 3
+    limited = watch.guess(tried("198.51.100.1"))
+
+    assert limited == RateLimitExceeded("breaker", 60)
+    assert dict(limit_headers(watch.guard, "198.51.100.1"))[b"ratelimit"] == (
+        b'"unknown-codes";r=0;t=60, "unknown-short-codes";r=0;t=60'
+    )
+
+
+def test_memory_is_bounded() -> None:
+    """However many addresses, e-mails and codes come."""
+    watch = Watch()
+    for number in range(KEYS_MAX + 2_000):
+        watch.now += 0.001
+        item = tried(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1", "short")
+        watch.guard.failed(item)
+    sizes = [len(table) for table in watch.guard._spent.values()]
+
+    assert max(sizes) == len(watch.guard._suspects) == KEYS_MAX
+    assert watch.guard._under_way == {}
+    report = watch.guard.report()
+    assert report is not None
+    assert len(report.spent) <= 1_000
+
+
+def test_every_limit_has_its_series() -> None:
+    """The metric's label knows all of them."""
+    of_invitations = set(Guard(digest, lambda: 0.0).invitations.tables)
+
+    assert {limit.name for limit in LIMITS} | {"breaker", "volley"} | of_invitations == set(LIMIT_NAMES)

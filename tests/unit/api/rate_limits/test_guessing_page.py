@@ -1,0 +1,42 @@
+"""The page about guessing and the limits can't drift apart."""
+
+from pathlib import Path
+
+import pytest
+
+from api.rate_limits.breaker import OPEN_S, SHARE_MAX, UNKNOWN_MAX, WINDOW_S
+from api.rate_limits.gcra import OWED_S_MAX
+from api.rate_limits.guard import CONCURRENT_MAX, EVERYBODY, FAILURE_MEMORY_S
+from domain.values.code_strength import MIN_STRONG_BITS, shape_of
+from tests.support.guessing_tables import OLD_FORMS, limit_table, native_table, old_table
+
+PAGE = (Path(__file__).parents[4] / "docs" / "guessing.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("made", [native_table, old_table, limit_table], ids=["native", "old", "limits"])
+def test_the_tables_of_the_page_follow_from_the_constants(made: object) -> None:
+    """Print them with `python -m pytest tests/unit/api/rate_limits/test_guessing_page.py` and copy what it shows."""
+    assert callable(made)
+    assert made() in PAGE, f"docs/guessing.md should hold\n{made()}"
+
+
+def test_the_sentences_of_the_page_name_the_same_numbers() -> None:
+    """Its prose as well."""
+    told = (
+        f"{UNKNOWN_MAX} unknown codes within {WINDOW_S} seconds",
+        f"at least {SHARE_MAX:.0%} of them",
+        f"for {OPEN_S:.0f} seconds after the last",
+        f"for {FAILURE_MEMORY_S / 60:.0f} minutes",
+        f"at most {CONCURRENT_MAX} old codes of one address",
+        f"up to {OWED_S_MAX / 60:.0f} minutes",
+        f"{EVERYBODY.burst} at once",
+        f"less than {MIN_STRONG_BITS} bits",
+    )
+    words = " ".join(PAGE.split())
+
+    assert [sentence for sentence in told if sentence not in words] == []
+
+
+def test_the_forms_of_the_page_are_short_ones() -> None:
+    """They have the stricter limits."""
+    assert {shape_of(text) for _, text in OLD_FORMS} == {"short"}

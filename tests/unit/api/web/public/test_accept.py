@@ -1,0 +1,75 @@
+"""The page of an invitation's link: looking changes nothing, one button accepts, and no script is needed."""
+
+import re
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.support.stub_use_cases import GOOD_TOKEN, Desk
+
+PATH = f"/a/{GOOD_TOKEN}"
+TARGET = "https://team.example.com/welcome"
+SCANNERS = (
+    {"User-Agent": "Mail-Scanner/1.0"},
+    {"Sec-Purpose": "prefetch"},
+    {"Purpose": "prefetch"},
+    {"X-Moz": "prefetch"},
+    {"Accept": "*/*"},
+)
+
+
+@pytest.mark.parametrize("headers", SCANNERS)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_link_that_is_only_opened_accepts_nothing(
+    client: TestClient, desk: Desk, method: str, headers: dict[str, str]
+) -> None:
+    """Mail gateways open every link, and browsers prefetch: whatever they send, only POST accepts."""
+    client.request(method, PATH, headers=headers)
+
+    assert desk.accepted == []
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_link_shows_one_button_that_posts_to_itself(client: TestClient, desk: Desk, language: str) -> None:
+    """Without a script, and without a field: the token in the address is all that it takes."""
+    text = client.get(f"{PATH}?lang={language}").text
+    main = text.partition("<main")[2]
+
+    assert re.findall(r"<form[^>]*>", main) == ['<form method="post">']
+    assert re.findall(r"<button[^>]*>", main) == ['<button class="press" type="submit">']
+    assert "<input" not in main
+    answer = client.post(PATH, headers={"Accept-Language": language})
+    assert (answer.status_code, desk.accepted) == (200, [GOOD_TOKEN])
+    assert "<form" not in answer.text
+
+
+def test_link_that_was_accepted_shows_no_button(client: TestClient) -> None:
+    """There is nothing left to do."""
+    client.post(PATH)
+
+    text = client.get(f"{PATH}?lang=en").text
+
+    assert "<form" not in text
+    assert "Invitation accepted" in text
+
+
+def test_accepted_link_still_leads_on_where_the_group_has_a_page(client: TestClient, desk: Desk) -> None:
+    """A person who opens the email again gets there by the same button; the page may send its form there."""
+    desk.target = TARGET
+    first = client.post(PATH)
+    page = client.get(f"{PATH}?lang=en")
+
+    assert (first.status_code, first.headers["location"]) == (303, TARGET)
+    assert first.headers["referrer-policy"] == "no-referrer"
+    assert "Continue" in page.text
+    assert "form-action 'self' https: http:;" in page.headers["content-security-policy"]
+    assert "form-action 'self';" in client.get("/invite").headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_invalid_link_is_a_page_that_says_what_to_do(client: TestClient, method: str) -> None:
+    """404, with the way back to the form."""
+    answer = client.request(method, "/a/bad?lang=en")
+
+    assert answer.status_code == 404
+    assert 'href="/invite"' in answer.text

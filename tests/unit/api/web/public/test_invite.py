@@ -1,0 +1,123 @@
+"""The page on which a code is redeemed, as a browser without JavaScript sees it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.web.public.visitor import Visitor
+from api.web.static_files import STATIC
+from domain.ports import Language
+from domain.values.identifiers import CHECK_MODULUS, CROCKFORD, GROUP_LENGTH, NATIVE_LENGTH
+from tests.support.stub_use_cases import RESERVATION, Desk
+
+BUTTON: dict[Language, str] = {"zh": "立即上车", "en": "Get my invite"}
+
+
+@pytest.mark.parametrize("path", ["/", "/invite"])
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_form_is_at_both_addresses_in_both_languages(client: TestClient, path: str, language: Language) -> None:
+    """One button, with the words that people know."""
+    response = client.get(path, headers={"Accept-Language": language})
+
+    assert response.status_code == 200
+    assert [BUTTON[language]] == re.findall(r"<button[^>]*>(.*?)</button>", response.text)
+    assert response.headers["content-language"] == language
+
+
+def test_a_code_in_the_address_is_filled_in(client: TestClient) -> None:
+    """A link can bring the code along; it is text, whatever it holds."""
+    plain = client.get("/invite", params={"code": "MCM1-PRY5"})
+    hostile = client.get("/invite", params={"code": '"><script>alert(1)</script>'})
+
+    assert 'value="MCM1-PRY5"' in plain.text
+    assert "<script>alert" not in hostile.text
+
+
+def test_a_redeem_leads_to_its_page(client: TestClient, desk: Desk) -> None:
+    """What was typed reaches the ledger as typed; the answer is a redirect, so that reload sends nothing again."""
+    response = client.post("/invite?lang=en", data={"email": " li.wei@example.com", "code": "mcm1 pry5"})
+
+    assert response.status_code == 303
+    assert response.headers["location"] == f"/r/{RESERVATION}"
+    assert desk.asked == [(" li.wei@example.com", "mcm1 pry5", "en", Visitor(client="testclient"))]
+
+
+def test_a_known_reservation_is_said_to_be_known(client: TestClient, desk: Desk) -> None:
+    """The second click leads to the same page, which says that nothing more was taken."""
+    desk.created = False
+
+    response = client.post("/invite", data={"email": "li.wei@example.com", "code": "MCM1"})
+
+    assert response.headers["location"] == f"/r/{RESERVATION}?known=1"
+
+
+def test_a_refusal_keeps_what_was_typed(client: TestClient, desk: Desk) -> None:
+    """The form comes back with the reason, the field in question marked, and nothing to type again."""
+    desk.refusal = "CODE_INVALID"
+
+    response = client.post("/invite", data={"email": "li.wei@example.com", "code": "WRONG"})
+
+    assert response.status_code == 400
+    assert "兑换码无效" in response.text
+    assert 'value="li.wei@example.com"' in response.text
+    assert 'value="WRONG"' in response.text
+    assert "aria-invalid" in response.text.partition('id="code"')[2]
+    assert "aria-invalid" not in response.text.partition('id="code"')[0]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_used_up_says_what_to_do(client: TestClient, desk: Desk, language: Language) -> None:
+    """The page adds what the API's fixed sentence leaves out."""
+    desk.refusal = "CODE_EXHAUSTED"
+    advice = {"zh": "请向发码的人要一个新的兑换码", "en": "ask"}
+
+    response = client.post(f"/invite?lang={language}", data={"email": "li.wei@example.com", "code": "USED"})
+
+    notice = re.search(r'<p id="notice-detail">(.*?)</p>', response.text)
+    assert notice is not None
+    assert advice[language] in notice[1]
+
+
+def test_a_fault_is_a_form_to_send_again(client: TestClient, desk: Desk) -> None:
+    """With the database away the form stays, with the status and the wait that machines understand."""
+    desk.refusal, desk.retry_after_s = "UNAVAILABLE", 2
+
+    response = client.post("/invite", data={"email": "li.wei@example.com", "code": "MCM1"})
+
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "2"
+    assert "<form" in response.text
+
+
+def test_an_empty_form_is_asked_about_like_any_other(client: TestClient, desk: Desk) -> None:
+    """A browser that doesn't hold back empty fields gets the ledger's answer, not a fault."""
+    desk.refusal = "EMAIL_INVALID"
+
+    response = client.post("/invite")
+
+    assert response.status_code == 422
+    assert [("", "", "zh", Visitor(client="testclient"))] == desk.asked
+
+
+def test_what_is_shown_again_is_bounded(client: TestClient, desk: Desk) -> None:
+    """A code of a megabyte does not come back as a page of a megabyte."""
+    desk.refusal = "CODE_MALFORMED"
+
+    response = client.post("/invite", data={"email": "li.wei@example.com", "code": "A" * 1_000_000})
+
+    assert len(response.text) < 10_000
+
+
+def test_the_script_checks_codes_as_the_ledger_does() -> None:
+    """Alphabet, length, groups and modulus are written out in the browser's script: they are the ledger's."""
+    script = Path(STATIC / "code.js").read_text("utf-8")
+    found = dict(re.findall(r'^const ([A-Z_]+) = "?(\w+)"?;$', script, re.MULTILINE))
+
+    assert found == {
+        "ALPHABET": CROCKFORD,
+        "NATIVE_LENGTH": str(NATIVE_LENGTH),
+        "CHECK_MODULUS": str(CHECK_MODULUS),
+        "GROUP_LENGTH": str(GROUP_LENGTH),
+    }

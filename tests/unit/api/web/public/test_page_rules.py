@@ -1,0 +1,170 @@
+"""What every page keeps to: language, headers, size, nothing inline, nothing from elsewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.web.public import mask_email
+from api.web.rendering import LANGUAGE_COOKIE, TEMPLATES
+from api.web.static_files import STATIC, asset
+from domain.ports import Language
+from tests.support.stub_use_cases import GOOD_TOKEN, RESERVATION, Desk, client_of
+
+CORRECT = f"/r/{RESERVATION}/correct"
+PATHS = [
+    "/",
+    "/invite",
+    f"/r/{RESERVATION}",
+    CORRECT,
+    "/r/unknown",
+    f"/a/{GOOD_TOKEN}",
+    "/a/bad",
+    "/mailbox",
+    "/nowhere",
+]
+PAGE_BYTES_MAX = 100_000
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> TestClient:
+    """A browser for all the pages there are."""
+    return client_of(Desk(), tmp_path / "mailbox")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_forbids_what_it_does_not_need(browser: TestClient, path: str) -> None:
+    """Scripts and styles of our own files only, in nobody's frame, and no address told to others."""
+    headers = browser.get(path).headers
+
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "style-src 'self';" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["vary"] == "Accept-Language, Cookie"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_is_small_and_asks_nobody_else(browser: TestClient, path: str) -> None:
+    """The page with all its files is below 100 KB, and each of them is ours."""
+    text = browser.get(path).text
+    names = {"guilloche.svg", *re.findall(r'(?:src|href)="/static/([\w.-]+)', text)}
+
+    assert len(text.encode()) + sum((STATIC / name).stat().st_size for name in names) < PAGE_BYTES_MAX
+    assert [] == re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', text)
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.name)
+def test_nothing_is_inline(template: Path) -> None:
+    """The policy would stop it: no style, no script, no handler in a template."""
+    text = template.read_text("utf-8")
+
+    assert [] == re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", text)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_names_its_language_and_the_other(browser: TestClient, path: str) -> None:
+    """For fonts, voices and the switch."""
+    text = browser.get(path, headers={"Accept-Language": "en"}).text
+
+    assert '<html lang="en">' in text
+    assert '<a href="?lang=zh" lang="zh-Hans"' in text
+    assert len(re.findall(r"<h1", text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "cookie", "header", "expected"),
+    [
+        ("en", "zh", "zh", "en"),
+        ("fr", "en", "zh", "en"),
+        (None, "en", "zh", "en"),
+        (None, "fr", "en", "en"),
+        (None, None, "en-GB,zh;q=0.5", "en"),
+        (None, None, None, "zh"),
+    ],
+)
+def test_the_language_is_the_last_one_chosen(
+    client: TestClient, query: str | None, cookie: str | None, header: str | None, expected: Language
+) -> None:
+    """In the address, else in the cookie, else the browser's wish, else the default; nonsense is passed over."""
+    client.cookies = {LANGUAGE_COOKIE: cookie} if cookie else {}
+    headers = {"Accept-Language": header} if header else {"Accept-Language": ""}
+
+    response = client.get("/invite", params={"lang": query} if query else {}, headers=headers)
+
+    assert response.headers["content-language"] == expected
+
+
+def test_a_chosen_language_is_remembered(client: TestClient) -> None:
+    """The switch sets a cookie that scripts can't read; pages without a choice set none."""
+    chosen = client.get("/invite?lang=en").headers["set-cookie"]
+    client.cookies = {}
+
+    assert chosen.startswith(f"{LANGUAGE_COOKIE}=en;")
+    assert "HttpOnly" in chosen
+    assert "SameSite=lax" in chosen
+    assert "set-cookie" not in client.get("/invite").headers
+
+
+def test_the_switch_keeps_the_rest_of_the_address(client: TestClient) -> None:
+    """A code that was brought along is not lost by changing the language."""
+    text = client.get("/invite", params={"code": "A&B", "lang": "zh"}).text
+
+    assert '<a href="?code=A%26B&amp;lang=en"' in text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "says"),
+    [("GET", "/nowhere", 404, "找不到"), ("DELETE", "/invite", 405, "不")],
+)
+def test_faults_are_pages_for_browsers(client: TestClient, method: str, path: str, status: int, says: str) -> None:
+    """With a heading in plain words and a way back."""
+    response = client.request(method, path)
+
+    assert response.status_code == status
+    assert says in response.text.partition("<h1>")[2].partition("</h1>")[0]
+    assert 'href="/invite"' in response.text
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"), [("/api/v1/public/nowhere", "text/html"), ("/nowhere", "application/json"), ("/nowhere", "")]
+)
+def test_faults_are_documents_for_machines(client: TestClient, path: str, accept: str) -> None:
+    """Below /api, or where no page was asked for."""
+    response = client.get(path, headers={"Accept": accept})
+
+    assert response.headers["content-type"] == "application/json"
+
+
+def test_the_link_in_the_mail_is_known_or_not(client: TestClient) -> None:
+    """Either way it is a page that says what to do."""
+    good, bad = client.get(f"/a/{GOOD_TOKEN}?lang=en"), client.get("/a/bad?lang=en")
+
+    assert (200, 404) == (good.status_code, bad.status_code)
+    assert "Accept your invitation" in good.text
+    assert "This link is not valid" in bad.text
+
+
+def test_static_files_are_kept_under_an_address_of_their_content(client: TestClient) -> None:
+    """A year with the digest in the address, asked for each time without, and nothing but the folder's files."""
+    kept, asked = client.get(asset("ledger.css")), client.get("/static/ledger.css")
+
+    assert "immutable" in kept.headers["cache-control"]
+    assert asked.headers["cache-control"] == "no-cache"
+    assert kept.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/static/../main.py").status_code == 404
+    assert client.get("/static/%2e%2e/main.py").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("address", "masked"),
+    [("li.wei@example.com", "l***@example.com"), ("a@b.test", "a***@b.test"), ("李@example.com", "李***@example.com")],
+)
+def test_a_masked_address_tells_its_first_letter_and_domain(address: str, masked: str) -> None:
+    """Always three stars, so that the length is not told."""
+    assert masked == mask_email(address)

@@ -1,0 +1,86 @@
+"""The cookie with the correction tokens of a browser: kept from scripts and other sites, and bounded."""
+
+import base64
+from http.cookies import SimpleCookie
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.web.public.reservation_cookie import COOKIE, KEPT_S_MAX, TOKENS_MAX
+from tests.support.stub_use_cases import RESERVATION, Desk
+
+FORM = {"email": "li.wei@example.com", "code": "abcd"}
+
+
+def token(number: int) -> str:
+    """A text of a token's shape."""
+    return base64.urlsafe_b64encode(number.to_bytes(32, "big")).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("path", ["/invite", f"/r/{RESERVATION}/correct", f"/r/{RESERVATION}/move"])
+def test_browser_that_makes_a_reservation_keeps_its_token(client: TestClient, desk: Desk, path: str) -> None:
+    """In a cookie that no script reads, and that requests of other sites' forms do not carry."""
+    desk.token = token(1)
+    answer = client.post(path, data={**FORM, "group": "blue"})
+
+    kept = SimpleCookie(answer.headers["set-cookie"])[COOKIE]
+    assert kept.value == token(1)
+    assert (kept["httponly"], kept["samesite"], kept["path"], kept["secure"]) == (True, "lax", "/", "")
+    assert int(kept["max-age"]) == 3600 < KEPT_S_MAX
+
+
+def test_cookie_is_secure_where_the_page_is(client: TestClient, desk: Desk) -> None:
+    """Behind https it never travels in clear."""
+    desk.token = token(1)
+    client.base_url = "https://ledger.example.com"
+
+    answer = client.post("/invite", data=FORM)
+
+    assert SimpleCookie(answer.headers["set-cookie"])[COOKIE]["secure"] is True
+
+
+def test_script_of_the_form_gets_the_cookie_too(client: TestClient, desk: Desk) -> None:
+    """The answer for the script leads to the same page, and tells no token."""
+    desk.token = token(1)
+
+    answer = client.post("/invite", data=FORM, headers={"Accept": "application/json"})
+
+    assert answer.json() == {"status_url": f"/r/{RESERVATION}"}
+    assert COOKIE in answer.headers["set-cookie"]
+
+
+def test_script_of_the_form_is_told_of_a_refusal(client: TestClient, desk: Desk) -> None:
+    """With the words of the page, and when to come back."""
+    desk.refusal, desk.retry_after_s = "CODE_HELD", 30
+
+    answer = client.post("/invite", data=FORM, headers={"Accept": "application/json", "Accept-Language": "en"})
+
+    assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (400, "30", "CODE_HELD")
+    assert answer.json()["detail"]
+
+
+def test_known_reservation_leaves_the_cookie_as_it_is(client: TestClient, desk: Desk) -> None:
+    """Who only repeats a code and an email address gets nothing."""
+    desk.token, desk.created = token(1), False
+
+    assert "set-cookie" not in client.post("/invite", data=FORM).headers
+
+
+def test_cookie_holds_the_newest_tokens_only(client: TestClient, desk: Desk) -> None:
+    """However many codes one browser redeems, requests stay small."""
+    for number in range(TOKENS_MAX + 3):
+        desk.token = token(number)
+        client.post("/invite", data=FORM)
+
+    newest = [token(number) for number in reversed(range(3, TOKENS_MAX + 3))]
+    assert client.cookies[COOKIE] == ".".join(newest)
+    client.get(f"/r/{RESERVATION}")
+    assert desk.looked[-1].tokens == tuple(newest)
+
+
+@pytest.mark.parametrize("value", ["x", ".", "a" * 4000, f"{'A' * 42}!.{'A' * 44}"])
+def test_what_has_not_the_shape_of_a_token_is_left_out(client: TestClient, desk: Desk, value: str) -> None:
+    """A cookie that another page of the domain has set breaks nothing."""
+    client.get(f"/r/{RESERVATION}", headers={"Cookie": f"{COOKIE}={value}"})
+
+    assert desk.looked[-1].tokens == ()

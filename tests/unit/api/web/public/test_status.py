@@ -1,0 +1,163 @@
+"""The page of a reservation, in each of its states."""
+
+import re
+from datetime import timedelta
+from typing import get_args
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.web.public.status import NO_WAY_BACK
+from domain.events import RefundCause
+from domain.model.reservation import PublicState
+from domain.ports import Language
+from tests.support.stub_use_cases import AT, RESERVATION, Desk, status_view
+
+PATH = f"/r/{RESERVATION}"
+STATES = get_args(PublicState)
+LIVE = ("reserved", "sending", "waiting", "unknown")
+
+
+def stations(text: str) -> list[tuple[str, str]]:
+    """Name and mark of each station of the progress picture."""
+    return [
+        (name, mark) for mark, name in re.findall(r'class="station (\w+)".*?class="name">(.*?)<span', text, re.DOTALL)
+    ]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("state", STATES)
+def test_each_state_has_its_page(client: TestClient, desk: Desk, state: PublicState, language: Language) -> None:
+    """It says in words and in a picture where the redemption is, and no key shows through."""
+    desk.state, desk.cause = state, "deadline" if state == "refunded" else None
+
+    response = client.get(PATH, headers={"Accept-Language": language})
+
+    assert response.status_code == 200
+    assert len(stations(response.text)) == 3
+    assert "page." not in re.sub(r"<[^>]+>", "", response.text)
+    assert f'data-state="{state}"' in response.text
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("reserved", [("Reserved", "now"), ("Sending", "open"), ("Sent", "open")]),
+        ("sending", [("Reserved", "done"), ("Sending", "now"), ("Sent", "open")]),
+        ("sent", [("Reserved", "done"), ("Sending", "done"), ("Sent", "done")]),
+        ("refunded", [("Reserved", "done"), ("Sending", "missed"), ("Given back", "done")]),
+    ],
+)
+def test_the_picture_shows_how_far_it_is(
+    client: TestClient, desk: Desk, state: PublicState, expected: list[tuple[str, str]]
+) -> None:
+    """Three stations, the present one marked also for those who can't see it."""
+    desk.state = state
+
+    text = client.get(f"{PATH}?lang=en").text
+
+    assert expected == stations(text)
+    assert text.count('aria-current="step"') == sum(mark == "now" for _, mark in expected)
+
+
+def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, desk: Desk) -> None:
+    """Whoever has opened the letter's link is not told to look for the letter."""
+    desk.state, desk.accepted_at = "sent", AT + timedelta(minutes=5)
+
+    text = client.get(f"{PATH}?lang=en").text
+
+    assert [("Reserved", "done"), ("Sent", "done"), ("Accepted", "done")] == stations(text)
+    assert "check your mail" not in text
+    assert "2026-11-25T14:07:11Z" in text
+
+
+def test_a_use_given_back_after_it_was_sent(client: TestClient, desk: Desk) -> None:
+    """The picture knows that it was sent; the words are the refund's, also where the access was ended with it."""
+    desk.state, desk.cause = "refunded", "staff"
+    desk.sent_at = desk.find_access_end = AT + timedelta(minutes=5)
+
+    text = client.get(f"{PATH}?lang=en").text
+
+    assert [("Reserved", "done"), ("Sent", "done"), ("Given back", "done")] == stations(text)
+    assert status_view("refunded", "en", "staff").message in text
+    assert "ask for a new code" not in text
+
+
+def test_looking_while_the_database_is_away(client: TestClient, desk: Desk) -> None:
+    """Nobody is told that a request of theirs may have taken effect, and the way on is the page itself."""
+    desk.is_away = True
+
+    response = client.get(f"{PATH}?lang=en")
+
+    assert response.status_code == 503
+    assert "please load it again" in response.text
+    assert '<a class="press" href="">' in response.text
+    assert "took effect" not in response.text
+
+
+def test_a_corrected_address_is_no_use_given_back(client: TestClient, desk: Desk) -> None:
+    """The use went on to the right address, and the picture of the wrong one says so."""
+    desk.state, desk.cause = "refunded", "corrected"
+
+    text = client.get(f"{PATH}?lang=en").text
+
+    assert ("Corrected", "done") == stations(text)[-1]
+    assert "E-mail corrected" in text
+    assert "given back" not in text.lower().split("<dl")[0]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_without_javascript_it_looks_again_until_settled(client: TestClient, desk: Desk, state: PublicState) -> None:
+    """A live page refreshes itself; a settled one stays as it is."""
+    desk.state = state
+
+    text = client.get(PATH).text
+
+    assert (state in LIVE) == ('<noscript><meta http-equiv="refresh"' in text)
+    assert (state in LIVE) == ('data-live="yes"' in text)
+
+
+def test_a_failed_attempt_is_told_with_the_next_one(client: TestClient, desk: Desk) -> None:
+    """Between two attempts the page doesn't promise seconds: it says that it is tried again, and when."""
+    desk.next_attempt_at = AT + timedelta(seconds=40)
+
+    text = client.get(f"{PATH}?lang=en").text
+
+    assert "Trying again" in text
+    assert '<time datetime="2026-11-25T14:02:51Z">' in text
+    assert status_view("reserved", "en").message not in text
+
+
+@pytest.mark.parametrize("cause", get_args(RefundCause))
+def test_a_refund_gives_the_reason_and_a_way_on(client: TestClient, desk: Desk, cause: RefundCause) -> None:
+    """In plain words, with a button where the same code leads somewhere."""
+    desk.state, desk.cause = "refunded", cause
+
+    text = client.get(f"{PATH}?lang=en").text
+
+    assert status_view("refunded", "en", cause).message in text.replace("&#39;", "'")
+    assert (cause not in NO_WAY_BACK) == ('<a class="press" href="/invite">' in text)
+
+
+def test_only_the_masked_address_is_shown(client: TestClient) -> None:
+    """The page's address may be passed on, so it tells no one's e-mail."""
+    text = client.get(PATH).text
+
+    assert ["l***@example.com"] == re.findall(r"[\w.*]+@[\w.]+", text)
+
+
+def test_a_known_reservation_is_no_second_use(client: TestClient, desk: Desk) -> None:
+    """Who redeemed twice reads that no further use was taken."""
+    desk.state = "sent"
+
+    assert "no further use was taken" in client.get(f"{PATH}?known=1&lang=en").text
+    assert "no further use was taken" not in client.get(f"{PATH}?lang=en").text
+
+
+@pytest.mark.parametrize("wrong", ["5f0d3c5e-2c53-4a0b-9d0e-6f1f3f5b7a11", "nonsense", "%00", "3f2a9c01"])
+def test_an_unknown_reservation_is_a_page_not_found(client: TestClient, wrong: str) -> None:
+    """Whatever stands behind /r/: a page, never a trace."""
+    response = client.get(f"/r/{wrong}")
+
+    assert response.status_code == 404
+    assert response.headers["content-type"].startswith("text/html")

@@ -1,0 +1,347 @@
+"""No use stands for two invitations of a group's own system: it is told of the end first, whoever refunds."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from domain.commands.access.rebind import RebindReservation
+from domain.errors import RecipientNotCorrectable, ReservationNotRefundable, ReservationNotResolvable
+from domain.events import AccessCorrected, InviteReleased
+from domain.ports import Accepted, NotifiedOnly, Rejected
+from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, done, refusal
+
+GONE = Accepted(server="team:443")
+NEVER = Rejected(server="team:443", reason="message_refused", final=True)
+
+
+def own_system(**about: object) -> Scenario:
+    """A code of a group whose invitations go to a system of its own."""
+    return Scenario(group="TEAM", channel="webhook", **about)  # type: ignore[arg-type]  # fields of a scenario
+
+
+def corrected(scenario: Scenario, wrong: UUID) -> UUID:
+    """The reservation of the right address."""
+    return done(scenario.correct(wrong, "li")).require_reservation().reservation_id
+
+
+def removal(scenario: Scenario, item: UUID) -> tuple[str | None, str | None]:
+    """How an access ended, and how far its removal is."""
+    access = scenario.reservation(item).access
+    return (access.ending, access.removal) if access else (None, None)
+
+
+def test_correcting_a_sent_use_ends_its_access_in_the_same_commit() -> None:
+    """The channel is asked at once, and the second invitation is not: it waits."""
+    scenario = own_system()
+    wrong = scenario.sent("ly")
+
+    right = corrected(scenario, wrong)
+
+    assert scenario.kinds[-3:] == ["UseRefunded", "AccessCorrected", "UseReserved"]
+    ended = scenario.events[-2]
+    assert isinstance(ended, AccessCorrected)
+    assert ended.by == right
+    assert removal(scenario, wrong) == ("corrected", "removing")
+    assert scenario.reservation(wrong).access_due_at == scenario.now
+    waiting = scenario.reservation(right)
+    assert (waiting.waits_for, waiting.due_at, waiting.public_state) == (wrong, None, "waiting")
+    assert not done(scenario.claim(right)).changed
+
+
+def test_the_second_invitation_is_released_when_the_channel_removed_the_first() -> None:
+    """With a deadline of its own from then on, in the commit that records the channel's answer."""
+    scenario = own_system()
+    wrong = scenario.sent("ly")
+    right = corrected(scenario, wrong)
+    scenario.passes(600)
+
+    scenario.removal(wrong, GONE)
+
+    assert scenario.kinds[-2:] == ["AccessRemoved", "InviteReleased"]
+    released = scenario.events[-1]
+    assert isinstance(released, InviteReleased)
+    assert (released.reservation_id, released.deadline) == (right, scenario.now + timedelta(seconds=1800))
+    scenario.attempt(right, SENT)
+    assert scenario.balance == (1, 0)
+
+
+@pytest.mark.parametrize("end", ["callback", "resolved", "only told"])
+def test_the_second_invitation_is_released_however_the_first_is_settled(end: str) -> None:
+    """The group's own system reports it, staff removed it manually, or the group has gone back to email."""
+    scenario = own_system()
+    wrong = scenario.sent("ly")
+    right = corrected(scenario, wrong)
+    if end == "callback":
+        done(scenario.removed(wrong))
+    elif end == "only told":
+        scenario.removal(wrong, NotifiedOnly(server="mx:25"))
+    else:
+        scenario.removal(wrong, NEVER)
+        assert removal(scenario, wrong) == ("corrected", "removal_failed")
+        assert scenario.reservation(right).waits_for == wrong
+        done(scenario.resolve(wrong, "sent"))
+
+    assert scenario.reservation(right).waits_for is None
+    assert done(scenario.claim(right)).changed
+
+
+def test_a_removal_that_is_tried_again_keeps_the_second_invitation_waiting() -> None:
+    """A case, and staff let the channel be asked again: only its yes releases."""
+    scenario = own_system()
+    wrong = scenario.sent("ly")
+    right = corrected(scenario, wrong)
+    scenario.removal(wrong, BUSY)
+    scenario.removal(wrong, NEVER)
+    done(scenario.resolve(wrong, "retry"))
+    assert scenario.reservation(right).waits_for == wrong
+
+    scenario.removal(wrong, GONE)
+
+    assert scenario.reservation(right).waits_for is None
+
+
+def test_waiting_for_a_removal_outlasts_the_deadline() -> None:
+    """Neither the sweep nor the next command refunds it: then its use would invite a third person."""
+    scenario = own_system(bound=False)
+    right = corrected(scenario, scenario.sent("ly"))
+    scenario.passes(100_000)
+
+    done(scenario.settle(right))
+    done(scenario.claim(right))
+
+    assert refusal(scenario.redeem("zhao")) == "CODE_HELD"
+    assert scenario.balance == (0, 1)
+
+
+def test_staff_may_cancel_what_waits_for_a_removal() -> None:
+    """The removal goes on; nothing is released afterwards."""
+    scenario = own_system()
+    wrong = scenario.sent("ly")
+    right = corrected(scenario, wrong)
+
+    done(scenario.cancel(right))
+    scenario.removal(wrong, GONE)
+
+    assert scenario.kinds[-1] == "AccessRemoved"
+    assert scenario.balance == (0, 0)
+
+
+def test_what_waits_for_a_removal_is_not_corrected_again() -> None:
+    """The first access is still being removed, so a third reservation could not say what it waits for."""
+    scenario = own_system()
+    right = corrected(scenario, scenario.sent("ly"))
+
+    result = scenario.correct(right, "zhao")
+
+    assert isinstance(result, RecipientNotCorrectable)
+    assert result.why == "waiting"
+
+
+def test_mail_alone_delays_no_second_invitation() -> None:
+    """The old link is dead with the refund, so nothing is left to remove."""
+    scenario = Scenario()
+    wrong = scenario.sent("ly")
+
+    right = corrected(scenario, wrong)
+
+    assert scenario.kinds[-4:] == ["UseRefunded", "AccessCorrected", "AccessRemoved", "UseReserved"]
+    assert removal(scenario, wrong) == ("corrected", "told")
+    assert scenario.reservation(wrong).access_due_at is None
+    assert done(scenario.claim(right)).changed
+
+
+def test_correcting_what_was_never_asked_for_ends_nothing() -> None:
+    """No attempt, or only refused ones: nobody has anything."""
+    scenario = own_system()
+    wrong = scenario.reserved("ly")
+    scenario.attempt(wrong, BUSY)
+
+    right = corrected(scenario, wrong)
+
+    assert removal(scenario, wrong) == (None, None)
+    assert scenario.reservation(right).waits_for is None
+
+
+def test_correcting_an_unknown_ends_what_the_channel_may_have_given() -> None:
+    """A group's own system that did not answer may have invited; by email the dead link is the end."""
+    found = {}
+    for channel in ("webhook", "smtp"):
+        scenario = Scenario(channel=channel)
+        wrong = scenario.parked("ly")
+        right = corrected(scenario, wrong)
+        found[channel] = (*removal(scenario, wrong), scenario.reservation(right).waits_for == wrong)
+
+    assert found == {"webhook": ("corrected", "removing", True), "smtp": (None, None, False)}
+
+
+@pytest.mark.parametrize("refund", ["resolve", "outage", "outage of sent", "bounced", "staff"])
+def test_a_refund_of_what_another_system_may_have_ends_it(refund: str) -> None:
+    """Otherwise the use could invite a second person while the first one keeps what the system gave."""
+    scenario = own_system()
+    item = scenario.sent("ly") if refund in {"outage of sent", "bounced", "staff"} else scenario.parked("ly")
+    if refund == "bounced":
+        scenario.bounce(item)
+    if refund in {"resolve", "bounced"}:
+        done(scenario.resolve(item, "refunded"))
+    elif refund == "staff":
+        done(scenario.refund(item, revoke_access=None))
+    else:
+        done(scenario.outage(item, include_sent=refund == "outage of sent"))
+
+    assert scenario.balance == (0, 0)
+    assert removal(scenario, item) == ("withdrawn", "removing")
+
+
+@pytest.mark.parametrize("refund", ["resolve", "outage of sent", "staff", "kept"])
+def test_a_refund_that_ends_no_access_elsewhere_says_nothing_of_one(refund: str) -> None:
+    """By email the link ends with the refund; what staff let stand is their decision."""
+    scenario = own_system() if refund == "kept" else Scenario()
+    item = scenario.parked("ly") if refund == "resolve" else scenario.sent("ly")
+    if refund == "resolve":
+        done(scenario.resolve(item, "refunded"))
+    elif refund == "outage of sent":
+        done(scenario.outage(item, include_sent=True))
+    else:
+        done(scenario.refund(item, revoke_access=False if refund == "kept" else None))
+
+    assert scenario.balance == (0, 0)
+    assert removal(scenario, item) == (None, None)
+
+
+def test_leaving_a_late_success_refunded_ends_what_the_system_gave() -> None:
+    """It put the invitation off, gave it all the same, and the use is somebody else's by now."""
+    scenario = own_system(bound=False)
+    item = scenario.reserved("ly")
+    scenario.attempt(item, REFUSED)
+    scenario.sent("li")
+    assert refusal(scenario.accept(item)) == "LINK_NOT_VALID"
+    assert scenario.kinds[-2:] == ["LateSuccessRecorded", "CaseOpened"]
+
+    done(scenario.resolve(item, "refunded"))
+
+    assert scenario.kinds[-2:] == ["CaseClosed", "AccessRevoked"]
+    assert removal(scenario, item) == ("withdrawn", "removing")
+
+
+@pytest.mark.parametrize("is_corrected", [True, False])
+def test_a_success_after_the_end_takes_nothing_and_is_told_of_the_end_again(*, is_corrected: bool) -> None:
+    """A worker that stood still asked the system after it was told: it is told again, and no case is needed."""
+    scenario = own_system(max_uses=5)
+    item = scenario.parked("ly")
+    done(scenario.correct(item, "li") if is_corrected else scenario.resolve(item, "refunded"))
+    scenario.removal(item, GONE)
+    before = scenario.balance
+
+    done(scenario.outcome(item, SENT))
+
+    assert scenario.kinds[-1] == "LateSuccessRecorded"
+    assert scenario.balance == before
+    assert scenario.reservation(item).case_id is None
+    assert removal(scenario, item)[1] == "removing"
+    scenario.removal(item, GONE)
+    assert removal(scenario, item)[1] == "removed"
+
+
+def test_a_repeated_success_after_a_correction_is_told_of_the_end_again() -> None:
+    """The first attempt was in doubt and stood still, the second one counted, and then the address was corrected."""
+    scenario = own_system()
+    item = scenario.reserved("ly")
+    scenario.attempt(item, LOST)
+    scenario.passes(10)
+    scenario.attempt(item, SENT)
+    corrected(scenario, item)
+    scenario.removal(item, GONE)
+
+    done(scenario.outcome(item, SENT, attempt=1))
+
+    assert scenario.kinds[-1] == "LateSuccessRecorded"
+    assert removal(scenario, item) == ("corrected", "removing")
+
+
+def test_the_system_may_report_the_removal_of_what_was_never_known_to_be_sent() -> None:
+    """It is waited for, so its report ends it."""
+    scenario = own_system()
+    item = scenario.parked("ly")
+    done(scenario.resolve(item, "refunded"))
+
+    done(scenario.removed(item))
+
+    assert removal(scenario, item) == ("withdrawn", "removed")
+
+
+def test_an_unknown_rebind_that_is_refunded_is_ended_where_it_was_asked_for() -> None:
+    """The access itself stays where it was."""
+    scenario = own_system()
+    former = scenario.sent("ly")
+    moved = next(iter(_rebinds(scenario, former)))
+    scenario.attempt(moved, LOST)
+    scenario.passes(2000)
+    scenario.settle(moved)
+
+    done(scenario.resolve(moved, "refunded"))
+
+    assert removal(scenario, moved) == ("withdrawn", "removing")
+    assert scenario.reservation(former).has_active_access
+    assert scenario.balance == (1, 0)
+
+
+def _rebinds(scenario: Scenario, former: UUID) -> list[UUID]:
+    command = RebindReservation(
+        context=scenario.context("staff"),
+        reservation_id=former,
+        new_reservation_id=scenario.new_id(),
+        group="BLUE",
+    )
+    return [done(scenario.run(command)).require_reservation().reservation_id]
+
+
+def test_a_correction_records_the_lease_that_lapsed_before_it() -> None:
+    """A worker died with a further delivery: the command need not wait for the sweep to say so."""
+    scenario = own_system()
+    item = scenario.sent("ly")
+    done(scenario.resend(item))
+    scenario.claim(item)
+    first = scenario.correct(item, "li")
+    assert isinstance(first, RecipientNotCorrectable)
+    assert first.why == "leased"
+    scenario.passes(61)
+
+    done(scenario.correct(item, "li"))
+
+    kinds = ["InviteOutcomeUnknown", "CaseOpened", "UseRefunded", "CaseClosed", "AccessCorrected", "UseReserved"]
+    assert scenario.kinds[-6:] == kinds
+    assert scenario.reservation(item).case_id is None
+
+
+def test_a_refused_correction_records_the_lapsed_lease_too() -> None:
+    """A person may not resolve an unknown; that it is one is recorded all the same."""
+    scenario = own_system()
+    item = scenario.reserved("ly")
+    scenario.claim(item)
+    scenario.passes(61)
+
+    result = scenario.correct(item, "li", actor="person", code=b"code")
+
+    assert isinstance(result, RecipientNotCorrectable)
+    assert result.why == "unknown"
+    assert scenario.kinds[-1] == "InviteOutcomeUnknown"
+
+
+def test_a_refund_records_the_lease_that_lapsed_before_it() -> None:
+    """Of a sent use whose further delivery died it is refunded at once; a held one is unknown from then on."""
+    scenario = own_system(max_uses=2, bound=False)
+    sent, held = scenario.sent("ly"), scenario.reserved("li")
+    done(scenario.resend(sent))
+    scenario.claim(sent)
+    scenario.claim(held)
+    scenario.passes(61)
+
+    done(scenario.refund(sent, revoke_access=False))
+    result = scenario.refund(held)
+
+    assert scenario.kinds[-5:-1] == ["InviteOutcomeUnknown", "CaseOpened", "UseRefunded", "CaseClosed"]
+    assert isinstance(result, ReservationNotRefundable)
+    assert result.why == "unknown"
+    assert scenario.kinds[-1] == "InviteOutcomeUnknown"
+    assert not isinstance(scenario.resolve(held, "sent"), ReservationNotResolvable)

@@ -1,0 +1,129 @@
+"""A pause stops new reservations only, and ends; a code's terms change while it lives."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from msgspec import UNSET, UnsetType
+
+from domain.command_bus import Result
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.pause import PauseCode, ResumeCode
+from domain.errors import LimitBelowUsage
+from domain.events import CodeTermsChanged
+from tests.support.ledger.scenario import SENT, START, Scenario, done, refusal
+
+
+def change(
+    scenario: Scenario,
+    *,
+    max_uses: int | UnsetType | None = UNSET,
+    validity_days: int | UnsetType | None = UNSET,
+    group: str | UnsetType | None = UNSET,
+) -> Result:
+    """Staff change terms."""
+    command = ChangeTerms(
+        context=scenario.context("staff"),
+        code_id=scenario.code_id,
+        max_uses=max_uses,
+        validity_days=validity_days,
+        group=group,
+    )
+    return scenario.run(command)
+
+
+def test_a_paused_code_takes_nobody_new_until_it_is_resumed() -> None:
+    """The reservation that stands goes on, and its person still gets it."""
+    scenario = Scenario(max_uses=3, bound=False)
+    mine = scenario.reserved("li")
+
+    assert done(scenario.pause()).changed
+    assert refusal(scenario.redeem("wang")) == "CODE_PAUSED"
+    assert done(scenario.redeem("li")).require_reservation().reservation_id == mine
+    scenario.attempt(mine, SENT)
+    assert scenario.code.state(scenario.now) == "paused"
+    scenario.resume()
+
+    assert done(scenario.redeem("wang")).changed
+    assert scenario.kinds.count("CodePaused") == scenario.kinds.count("CodeResumed") == 1
+
+
+def test_what_is_so_already_is_not_recorded_twice() -> None:
+    """Pressing twice is one act."""
+    scenario = Scenario()
+
+    assert not done(scenario.resume()).changed
+    scenario.pause()
+    assert not done(scenario.pause()).changed
+    assert scenario.kinds == ["CodePaused"]
+
+
+@pytest.mark.parametrize("kind", [PauseCode, ResumeCode])
+def test_an_unknown_code_comes_before_a_revoked_one(kind: type[PauseCode | ResumeCode]) -> None:
+    """Each refusal, in order of precedence."""
+    scenario = Scenario()
+    scenario.revoke()
+    context = scenario.context("staff")
+
+    assert refusal(scenario.run(kind(context=context, code_id=UUID(int=1)))) == "NOT_FOUND"
+    assert refusal(scenario.run(kind(context=context, code_id=scenario.code_id))) == "CODE_REVOKED"
+
+
+def test_paused_comes_after_revoked_and_before_expired() -> None:
+    """Rule 1."""
+    scenario = Scenario(expires_at=START + timedelta(seconds=10))
+    scenario.pause()
+    scenario.passes(20)
+
+    assert refusal(scenario.redeem()) == "CODE_PAUSED"
+    scenario.revoke()
+    assert refusal(scenario.redeem()) == "CODE_REVOKED"
+
+
+def test_terms_that_are_not_named_stay() -> None:
+    """The event says all the terms, so that it can be read alone."""
+    scenario = Scenario(max_uses=2, group="blue")
+
+    change(scenario, max_uses=5)
+
+    event = scenario.events[-1]
+    assert isinstance(event, CodeTermsChanged)
+    assert (event.max_uses, event.group) == (5, "blue")
+    assert (scenario.code.max_uses, scenario.code.available) == (5, 5)
+
+
+def test_a_limit_makes_room_for_what_is_taken() -> None:
+    """Used and reserved uses fit the new limit, or it is refused."""
+    scenario = Scenario(max_uses=5, bound=False)
+    scenario.sent("li")
+    scenario.reserved("wang")
+
+    result = change(scenario, max_uses=1)
+
+    assert isinstance(result, LimitBelowUsage)
+    assert result.taken == 2
+    assert done(change(scenario, max_uses=2)).code.available == 0
+    assert done(change(scenario, max_uses=None)).code.available is None
+
+
+def test_terms_are_refused_in_order_of_precedence() -> None:
+    """Out of bounds, unknown, revoked, then the limit."""
+    scenario = Scenario(max_uses=2, bound=False)
+    scenario.sent("li")
+    scenario.sent("wang")
+
+    assert refusal(change(scenario, max_uses=1)) == "LIMIT_TOO_LOW"
+    scenario.revoke()
+    assert refusal(change(scenario, max_uses=1)) == "CODE_REVOKED"
+    unknown = ChangeTerms(context=scenario.context("staff"), code_id=UUID(int=1), max_uses=1)
+    assert refusal(scenario.run(unknown)) == "NOT_FOUND"
+    assert refusal(change(scenario, max_uses=0)) == "OUT_OF_BOUNDS"
+
+
+def test_the_same_terms_again_are_nothing_new() -> None:
+    """Pressing twice is one act; each term can be taken away again."""
+    scenario = Scenario()
+    change(scenario, validity_days=30)
+
+    assert not done(change(scenario, validity_days=30, max_uses=1)).changed
+    assert done(change(scenario, validity_days=None)).code.validity_days is None

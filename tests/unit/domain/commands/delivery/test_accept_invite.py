@@ -1,0 +1,67 @@
+"""Accepting an invitation: once, and as proof that the letter arrived."""
+
+from tests.support.ledger.scenario import LOST, Scenario, done, refusal
+
+
+def test_a_sent_invitation_is_accepted_once() -> None:
+    """Opening the link twice is one acceptance."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+
+    assert done(scenario.accept(reservation_id)).changed
+    assert not done(scenario.accept(reservation_id)).changed
+    assert scenario.kinds[-1] == "InviteAccepted"
+    assert scenario.balance == (1, 0)
+
+
+def test_acceptance_settles_an_unknown_as_sent() -> None:
+    """The person has the letter, so it was sent: the use is counted and the case closed."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.attempt(reservation_id, LOST)
+    scenario.passes(2000)
+    scenario.settle(reservation_id)
+
+    scenario.accept(reservation_id)
+
+    assert scenario.kinds[-4:] == ["CaseOpened", "InviteSent", "CaseClosed", "InviteAccepted"]
+    assert scenario.balance == (1, 0)
+
+
+def test_the_link_of_a_refunded_invitation_is_not_valid() -> None:
+    """What was given back can't be accepted."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+    scenario.refund(reservation_id)
+
+    assert refusal(scenario.accept(reservation_id)) == "LINK_NOT_VALID"
+
+
+def test_nothing_sent_nothing_accepted() -> None:
+    """Before the first attempt there is no link."""
+    scenario = Scenario()
+
+    assert refusal(scenario.accept(scenario.reserved())) == "LINK_NOT_VALID"
+
+
+def test_the_link_of_a_use_given_back_takes_it_again() -> None:
+    """The letter arrived after all: a use is free, so it is counted and accepted."""
+    scenario = Scenario()
+    reservation_id = scenario.given_back()
+
+    assert done(scenario.accept(reservation_id)).require_reservation().status == "sent"
+    assert scenario.kinds[-2:] == ["LateSuccessRecorded", "InviteAccepted"]
+    assert scenario.balance == (1, 0)
+
+
+def test_the_link_is_not_valid_where_no_use_is_free_and_the_case_is_kept() -> None:
+    """Somebody else has the use by now: the person is refused, and what the link proved is on record, once."""
+    scenario = Scenario(bound=False)
+    reservation_id = scenario.given_back()
+    scenario.sent("wang")
+
+    assert refusal(scenario.accept(reservation_id)) == "LINK_NOT_VALID"
+    assert scenario.kinds[-2:] == ["LateSuccessRecorded", "CaseOpened"]
+    assert refusal(scenario.accept(reservation_id)) == "LINK_NOT_VALID"
+    assert scenario.kinds.count("LateSuccessRecorded") == 1
+    assert scenario.balance == (1, 0)

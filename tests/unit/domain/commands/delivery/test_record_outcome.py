@@ -1,0 +1,344 @@
+"""Claiming, sending and recording: leases, back-off, unknowns, deferrals and refunds."""
+
+from datetime import timedelta
+
+import pytest
+
+from domain.commands.delivery.claim_attempt import is_claimed_by
+from domain.errors import ReservationNotRefundable
+from domain.events import InviteAttempted, InviteFailed, UseRefunded
+from domain.policy import Policy
+from domain.ports import RetryLater
+from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, START, Scenario, done, refusal
+
+
+def test_a_sent_invitation_counts_the_use() -> None:
+    """A use is counted when the mail server took the letter, not before."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    assert scenario.balance == (0, 1)
+
+    scenario.outcome(reservation_id, SENT)
+
+    assert scenario.kinds == ["UseReserved", "InviteAttempted", "InviteSent"]
+    assert scenario.balance == (1, 0)
+
+
+def test_a_second_worker_does_nothing() -> None:
+    """Doubles are harmless: a leased reservation is left alone."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id, worker="w1")
+
+    result = done(scenario.claim(reservation_id, worker="w2"))
+
+    assert not result.changed
+    assert not is_claimed_by(result.require_reservation(), scenario.context("worker", "t1", "w2"))
+    assert is_claimed_by(result.require_reservation(), scenario.context("worker", "t1", "w1"))
+
+
+@pytest.mark.parametrize("state", ["sent", "refunded"])
+def test_a_settled_reservation_is_not_claimed(state: str) -> None:
+    """A late or doubled message finds nothing to do."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    if state == "sent":
+        scenario.attempt(reservation_id, SENT)
+    else:
+        scenario.refund(reservation_id)
+
+    assert not done(scenario.claim(reservation_id)).changed
+
+
+def test_550_gives_the_use_back_in_the_same_commit() -> None:
+    """A final refusal of the address: failed and refunded, and the code works for another."""
+    scenario = Scenario()
+    scenario.attempt(scenario.reserved(), REFUSED)
+
+    refund = scenario.events[-1]
+    assert scenario.kinds[-2:] == ["InviteFailed", "UseRefunded"]
+    assert isinstance(refund, UseRefunded)
+    assert (refund.cause, refund.held) == ("address_refused", "reserved")
+    assert refund.caused_by == scenario.code.version - 1
+    assert scenario.balance == (0, 0)
+    assert done(scenario.redeem("wang")).changed
+
+
+def test_451_waits_longer_each_time() -> None:
+    """Back-off doubles and is kept in the events, not in the broker."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    waits = []
+    for _ in range(3):
+        scenario.attempt(reservation_id, BUSY)
+        failed = scenario.events[-1]
+        assert isinstance(failed, InviteFailed)
+        assert failed.retry_at is not None
+        waits.append((failed.retry_at - scenario.now).total_seconds())
+        assert not done(scenario.claim(reservation_id)).changed
+        scenario.passes(waits[-1])
+
+    assert 5 <= waits[0] < waits[1] < waits[2] <= 25
+    assert scenario.balance == (0, 1)
+
+
+def test_attempts_run_out_and_the_use_comes_back_once() -> None:
+    """After the last attempt the failure is final."""
+    scenario = Scenario(policy=Policy(attempts_max=3))
+    reservation_id = scenario.reserved()
+    for _ in range(3):
+        scenario.attempt(reservation_id, BUSY)
+        scenario.passes(300)
+
+    assert scenario.kinds.count("InviteAttempted") == 3
+    assert scenario.kinds.count("UseRefunded") == 1
+    assert scenario.balance == (0, 0)
+    assert not done(scenario.settle(reservation_id)).changed
+
+
+def test_connection_failure_spends_no_attempt() -> None:
+    """A greeting of 421 is about the connection: however often it comes, the message keeps all its attempts."""
+    scenario = Scenario(policy=Policy(attempts_max=2))
+    reservation_id = scenario.reserved()
+    for _ in range(10):
+        scenario.attempt(reservation_id, NO_CONNECTION)
+        scenario.passes(75)
+
+    item = scenario.book.reservations[reservation_id]
+    assert (item.status, item.attempts, item.last_attempt) == ("live", 0, 10)
+    scenario.attempt(reservation_id, BUSY)
+    assert scenario.book.reservations[reservation_id].attempts == 1
+    scenario.passes(75)
+    scenario.attempt(reservation_id, SENT)
+    assert scenario.balance == (1, 0)
+
+
+def test_connection_failures_wait_longer_each_time_up_to_a_bound() -> None:
+    """The pause doubles from the first retry's to a minute, with jitter; a spent attempt starts it over."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    waits = []
+    for outcome in [NO_CONNECTION] * 6 + [BUSY] + [NO_CONNECTION]:
+        scenario.attempt(reservation_id, outcome)
+        failed = scenario.events[-1]
+        assert isinstance(failed, InviteFailed)
+        assert failed.retry_at is not None
+        waits.append((failed.retry_at - scenario.now).total_seconds())
+        scenario.passes(waits[-1])
+
+    assert [5 * 2 ** min(number, 4) <= wait <= 75 for number, wait in enumerate(waits[:4])] == [True] * 4
+    assert all(60 <= wait <= 75 for wait in waits[4:6])
+    assert all(5 <= wait <= 6.25 for wait in waits[6:])
+
+
+def test_connection_failures_end_with_the_deadline() -> None:
+    """A server that never lets us in does not hold a use for longer than its time."""
+    scenario = Scenario(policy=Policy(reservation_ttl_s=200))
+    reservation_id = scenario.reserved()
+    while scenario.balance == (0, 1):
+        scenario.attempt(reservation_id, NO_CONNECTION)
+        scenario.passes(75)
+
+    refund = scenario.events[-1]
+    assert isinstance(refund, UseRefunded)
+    assert refund.at - START <= timedelta(seconds=200 + 75)
+    assert scenario.kinds.count("InviteAttempted") <= 4
+
+
+def test_no_attempt_is_planned_past_the_deadline() -> None:
+    """If the next try would come too late, this failure is final."""
+    scenario = Scenario(policy=Policy(reservation_ttl_s=8, retry_first_s=10))
+    scenario.attempt(scenario.reserved(), BUSY)
+
+    assert scenario.kinds[-2:] == ["InviteFailed", "UseRefunded"]
+
+
+def test_a_deadline_gives_the_use_back() -> None:
+    """The sweep refunds what was never sent."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.passes(1799)
+    assert not done(scenario.settle(reservation_id)).changed
+    scenario.passes(1)
+
+    scenario.settle(reservation_id)
+
+    assert scenario.kinds == ["UseReserved", "UseRefunded"]
+    assert not done(scenario.settle(reservation_id)).changed
+
+
+def test_a_claim_past_the_deadline_refunds_instead() -> None:
+    """A worker that comes too late settles, it does not send."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.passes(1801)
+
+    scenario.claim(reservation_id)
+
+    assert scenario.kinds == ["UseReserved", "UseRefunded"]
+
+
+def test_a_lost_connection_after_data_is_unknown_and_tried_again() -> None:
+    """Neither sent nor failed: the same delivery is tried again."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.attempt(reservation_id, LOST)
+    assert scenario.reservation(reservation_id).public_state == "unknown"
+    scenario.passes(10)
+
+    scenario.attempt(reservation_id, SENT)
+
+    assert scenario.kinds == ["UseReserved", "InviteAttempted", "InviteOutcomeUnknown", "InviteAttempted", "InviteSent"]
+    assert scenario.reservation(reservation_id).delivery == 1
+
+
+def test_a_lapsed_lease_is_unknown() -> None:
+    """A worker that died may have sent: whoever sees it records that it is unknown."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    scenario.passes(59)
+    assert not done(scenario.settle(reservation_id)).changed
+    scenario.passes(1)
+
+    scenario.settle(reservation_id)
+
+    assert scenario.kinds[-1] == "InviteOutcomeUnknown"
+
+
+def test_an_unknown_is_parked_not_refunded() -> None:
+    """Past its deadline an unknown becomes a case; its use stays held."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.attempt(reservation_id, LOST)
+    scenario.passes(2000)
+
+    scenario.settle(reservation_id)
+
+    assert scenario.kinds[-1] == "CaseOpened"
+    assert scenario.balance == (0, 1)
+    assert scenario.reservation(reservation_id).due_at is None
+    assert not done(scenario.settle(reservation_id)).changed
+
+
+def test_a_sure_failure_after_an_unknown_is_parked() -> None:
+    """The first, unknown attempt may have arrived, so a later 550 refunds nothing."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.attempt(reservation_id, LOST)
+    scenario.passes(10)
+
+    scenario.attempt(reservation_id, REFUSED)
+
+    assert scenario.kinds[-2:] == ["InviteFailed", "CaseOpened"]
+
+
+def test_a_late_success_closes_the_case() -> None:
+    """Success is evidence whenever it comes: a parked reservation is settled as sent."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    scenario.passes(2000)
+    scenario.settle(reservation_id)
+    assert scenario.kinds[-2:] == ["InviteOutcomeUnknown", "CaseOpened"]
+
+    scenario.outcome(reservation_id, SENT, attempt=1)
+
+    assert scenario.kinds[-2:] == ["InviteSent", "CaseClosed"]
+    assert scenario.balance == (1, 0)
+
+
+def test_a_stale_failure_is_dropped() -> None:
+    """A worker whose lease lapsed may not fail the attempt of another."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    scenario.passes(61)
+    scenario.settle(reservation_id)
+    scenario.passes(30)
+    scenario.claim(reservation_id, worker="w2")
+
+    result = done(scenario.outcome(reservation_id, REFUSED, attempt=1))
+
+    assert not result.changed
+
+
+def test_a_second_success_is_not_recorded_twice() -> None:
+    """One delivery has at most one InviteSent."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+
+    assert not done(scenario.outcome(reservation_id, SENT, attempt=1)).changed
+
+
+def test_later_spends_no_attempt_and_moves_the_deadline() -> None:
+    """A full team is not a failure."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    until = START + timedelta(hours=2)
+
+    scenario.attempt(reservation_id, RetryLater(server="team", reason="full", until=until))
+
+    item = scenario.reservation(reservation_id)
+    assert (item.attempts, item.next_attempt_at, item.public_state) == (0, until, "waiting")
+    assert item.deadline == until + timedelta(seconds=1800)
+    scenario.passes(7200)
+    assert done(scenario.claim(reservation_id)).changed
+    assert isinstance(scenario.events[-1], InviteAttempted)
+
+
+def test_later_has_an_end() -> None:
+    """Beyond the bound a "later" fails for good and the use comes back."""
+    scenario = Scenario(policy=Policy(deferrals_s_max=3600))
+    scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", until=START + timedelta(hours=2)))
+
+    assert scenario.kinds[-2:] == ["InviteFailed", "UseRefunded"]
+
+
+def test_staff_refund_a_sent_use() -> None:
+    """A counted use can be given back, once."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+
+    scenario.refund(reservation_id)
+
+    assert scenario.balance == (0, 0)
+    assert refusal(scenario.refund(reservation_id, request_id="r2")) == "RESERVATION_NOT_REFUNDABLE"
+
+
+def test_the_same_refund_asked_again_is_the_same_refund() -> None:
+    """A commit whose answer was lost is found again by its request."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+    scenario.refund(reservation_id, request_id="r1")
+
+    assert not done(scenario.refund(reservation_id, request_id="r1")).changed
+
+
+@pytest.mark.parametrize(("state", "why"), [("leased", "leased"), ("unknown", "unknown"), ("sent", "sent")])
+def test_what_may_not_be_reset(state: str, why: str) -> None:
+    """reset-failed leaves alone what is being sent, what is in doubt, and what was sent."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    if state != "leased":
+        scenario.outcome(reservation_id, LOST if state == "unknown" else SENT)
+
+    result = scenario.refund(reservation_id, held_only=True)
+
+    assert isinstance(result, ReservationNotRefundable)
+    assert result.why == why
+
+
+def test_a_lease_outlasts_the_deadline() -> None:
+    """What a worker holds is not given back under its hands."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.passes(1795)
+    scenario.claim(reservation_id)
+    scenario.passes(10)
+
+    assert not done(scenario.settle(reservation_id)).changed
+    scenario.outcome(reservation_id, SENT)
+    assert scenario.balance == (1, 0)

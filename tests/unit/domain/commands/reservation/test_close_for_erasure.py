@@ -1,0 +1,59 @@
+"""Closing what a person holds before they are forgotten."""
+
+from uuid import UUID
+
+from domain.command_bus import Result
+from domain.commands.reservation.close_for_erasure import CloseForErasure
+from domain.errors import ReservationNotResolvable, ReservationUnknown
+from tests.support.ledger.scenario import LOST, SENT, Scenario
+
+
+def close(scenario: Scenario, reservation_id: UUID) -> Result:
+    """Run the decision for one reservation."""
+    context = scenario.context("operator", "f1")
+    return scenario.run(CloseForErasure(context=context, reservation_id=reservation_id, case_id=scenario.new_id()))
+
+
+def test_what_was_surely_not_sent_is_given_back() -> None:
+    """Nobody paid for a letter that never left."""
+    scenario = Scenario()
+    held = scenario.reserved()
+
+    close(scenario, held)
+
+    assert scenario.kinds[-1] == "UseRefunded"
+    assert (scenario.code.used, scenario.code.reserved) == (0, 0)
+
+
+def test_what_may_have_been_sent_is_counted() -> None:
+    """Given back it could be a free use, so the admin's word counts it."""
+    scenario = Scenario()
+    doubtful = scenario.reserved()
+    scenario.attempt(doubtful, LOST)
+
+    close(scenario, doubtful)
+
+    assert (scenario.code.used, scenario.code.reserved) == (1, 0)
+    assert scenario.kinds[-2:] == ["InviteSent", "CaseClosed"]
+
+
+def test_what_is_settled_stays() -> None:
+    """Sent stays sent; asking twice changes nothing."""
+    scenario = Scenario()
+    sent = scenario.reserved()
+    scenario.attempt(sent, SENT)
+    before = list(scenario.kinds)
+
+    close(scenario, sent)
+
+    assert before == scenario.kinds
+
+
+def test_a_leased_one_waits_and_an_unknown_one_is_said() -> None:
+    """Nobody may decide over a letter that is leaving right now."""
+    scenario = Scenario()
+    leased = scenario.reserved()
+    scenario.claim(leased)
+
+    assert isinstance(close(scenario, leased), ReservationNotResolvable)
+    assert isinstance(close(scenario, scenario.new_id()), ReservationUnknown)

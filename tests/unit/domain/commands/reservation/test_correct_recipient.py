@@ -1,0 +1,216 @@
+"""Correcting a mistyped address moves the use in one append, and only where nobody is hurt by it."""
+
+from typing import Literal
+from uuid import UUID
+
+import pytest
+
+from domain.command_bus import CommandResult
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.errors import RecipientNotCorrectable
+from domain.events import UseRefunded, UseReserved
+from domain.policy import Policy
+from tests.support.ledger.scenario import LOST, REFUSED, SENT, Scenario, done, refusal
+
+
+def why(scenario: Scenario, reservation_id: UUID, person: str = "lee") -> str:
+    """Why the person themselves can't correct the address."""
+    result = scenario.correct(reservation_id, person, actor="person", code=b"code")
+    assert isinstance(result, RecipientNotCorrectable), result
+    return result.why
+
+
+def test_a_held_use_moves_to_the_right_address() -> None:
+    """A refund and a new reservation, nothing between them; the binding moves along."""
+    scenario = Scenario()
+    wrong = scenario.reserved("ly")
+
+    right = done(scenario.correct(wrong, "li", actor="person", code=b"code")).require_reservation()
+
+    refund, reserved = scenario.events[-2:]
+    assert isinstance(refund, UseRefunded)
+    assert isinstance(reserved, UseReserved)
+    assert (refund.cause, refund.held, reserved.corrects) == ("corrected", "reserved", wrong)
+    assert reserved.caused_by == scenario.code.version - 1
+    assert (scenario.balance, scenario.code.owner_id) == ((0, 1), right.recipient_id)
+
+
+def test_a_sent_use_moves_too_and_its_old_link_is_dead() -> None:
+    """The letter to the wrong address is worth nothing any more."""
+    scenario = Scenario()
+    wrong = scenario.sent("ly")
+
+    right = done(scenario.correct(wrong, "li", actor="person", code=b"code")).require_reservation().reservation_id
+
+    assert scenario.balance == (0, 1)
+    assert refusal(scenario.accept(wrong)) == "LINK_NOT_VALID"
+    scenario.attempt(right, SENT)
+    assert scenario.balance == (1, 0)
+
+
+def test_asking_twice_gives_the_same_correction() -> None:
+    """A lost answer, or two clicks: never a second reservation."""
+    scenario = Scenario()
+    wrong = scenario.reserved("ly")
+    first = done(scenario.correct(wrong, "li", actor="person", code=b"code"))
+
+    again = done(scenario.correct(wrong, "li", actor="person", code=b"code"))
+
+    assert not again.changed
+    assert again.require_reservation().reservation_id == first.require_reservation().reservation_id
+    assert why(scenario, wrong, "zhao") == "refunded"
+
+
+def test_pause_and_expiry_dont_stop_it() -> None:
+    """The use is taken already."""
+    scenario = Scenario()
+    wrong = scenario.reserved("ly")
+    scenario.pause()
+
+    assert done(scenario.correct(wrong, "li", actor="person", code=b"code")).changed
+
+
+def test_the_public_way_needs_the_code() -> None:
+    """Who only knows the address of the status page can't redirect an invitation."""
+    scenario = Scenario()
+    wrong = scenario.reserved("ly")
+
+    assert refusal(scenario.correct(UUID(int=1), "li", actor="person", code=b"other")) == "NOT_FOUND"
+    assert refusal(scenario.correct(wrong, "li", actor="person", code=b"other")) == "CODE_INVALID"
+
+
+def test_refusals_come_in_order() -> None:
+    """Given back, being sent, accepted, revoked, the same address."""
+    scenario = Scenario(max_uses=9, bound=False)
+    returned, leased, accepted, same = (scenario.reserved(person) for person in ("a", "b", "c", "d"))
+    scenario.refund(returned)
+    scenario.claim(leased)
+    scenario.attempt(accepted, SENT)
+    scenario.accept(accepted)
+
+    assert why(scenario, same, "d") == "same"
+    scenario.revoke()
+    assert [why(scenario, item) for item in (returned, leased, accepted)] == ["refunded", "leased", "accepted"]
+    scenario.outcome(leased, SENT)
+    assert refusal(scenario.correct(leased, "lee", actor="person", code=b"code")) == "CODE_REVOKED"
+
+
+def test_a_person_corrects_once_and_staff_ever_again() -> None:
+    """Otherwise one use could write to as many addresses as one likes."""
+    scenario = Scenario()
+    second = (
+        done(scenario.correct(scenario.reserved("ly"), "li", actor="person", code=b"code"))
+        .require_reservation()
+        .reservation_id
+    )
+
+    assert why(scenario, second) == "corrected_before"
+    assert done(scenario.correct(second, "lee")).changed
+
+
+def test_an_unknown_is_corrected_by_staff_only_which_resolves_it() -> None:
+    """A machine or the person would make it a free use."""
+    scenario = Scenario()
+    wrong = scenario.parked("ly")
+
+    assert why(scenario, wrong) == "unknown"
+    scenario.correct(wrong, "li")
+
+    assert scenario.kinds[-3:] == ["UseRefunded", "CaseClosed", "UseReserved"]
+    assert scenario.balance == (0, 1)
+
+
+def test_not_to_an_address_that_has_one_already() -> None:
+    """One person, one live or sent reservation."""
+    scenario = Scenario(max_uses=2, bound=False)
+    wrong = scenario.reserved("ly")
+    scenario.sent("li")
+
+    assert why(scenario, wrong, "li") == "address_taken"
+
+
+def test_not_away_from_an_address_that_has_another_use_of_a_bound_code() -> None:
+    """Then the address was no mistake."""
+    scenario = Scenario(max_uses=2)
+    first = scenario.sent("ly")
+    further = scenario.reserved("ly", again=first)
+
+    assert [why(scenario, item) for item in (first, further)] == ["bound", "bound"]
+
+
+@pytest.mark.parametrize("outcome", [SENT, REFUSED])
+def test_what_the_wrong_address_still_proves_is_a_case(outcome: object) -> None:
+    """A late success after a correction never takes the use a second time."""
+    scenario = Scenario(max_uses=5, bound=False)
+    wrong = scenario.reserved("ly")
+    scenario.attempt(wrong, LOST)
+    scenario.correct(wrong, "li")
+
+    scenario.outcome(wrong, SENT if outcome is SENT else REFUSED)
+
+    late = ["LateSuccessRecorded", "CaseOpened"] if outcome is SENT else ["UseRefunded", "UseReserved"]
+    assert scenario.kinds[-2:] == late
+    assert scenario.balance == (0, 1)
+
+
+def test_correction_by_a_person_needs_the_token_of_the_reservation() -> None:
+    """Code, email address and reservation id are shared or guessable; the token only the maker was given."""
+    scenario = Scenario(max_uses=5, bound=False)
+    mine, other = scenario.sent("li"), scenario.sent("wang")
+
+    for token_of in (None, other):
+        result = scenario.correct(mine, "mallory", actor="person", code=b"code", token_of=token_of)
+        assert refusal(result) == "CORRECTION_TOKEN_REQUIRED"
+    assert refusal(scenario.correct(mine, "m", actor="person", code=b"x", token_of=None)) == "CODE_INVALID"
+    assert done(scenario.correct(mine, "lee", actor="person", code=b"code")).changed
+
+
+def test_repeated_correction_tells_nothing_without_the_token() -> None:
+    """Not even that the use was moved to that address before."""
+    scenario = Scenario()
+    wrong = scenario.reserved("ly")
+    scenario.correct(wrong, "li", actor="person", code=b"code")
+
+    again = scenario.correct(wrong, "li", actor="person", code=b"code", token_of=None)
+
+    assert refusal(again) == "CORRECTION_TOKEN_REQUIRED"
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(3600, None), (3601, "too_late")])
+def test_correction_by_a_person_ends_an_hour_after_sending(seconds: int, expected: str | None) -> None:
+    """Before it is sent there is no limit; staff have none at all."""
+    scenario = Scenario(max_uses=5, bound=False)
+    sent = scenario.sent("ly")
+    scenario.passes(seconds)
+
+    if expected is None:
+        assert done(scenario.correct(sent, "li", actor="person", code=b"code")).changed
+    else:
+        assert why(scenario, sent) == expected
+        assert done(scenario.correct(sent, "li")).changed
+
+
+def test_correction_by_a_person_has_no_time_limit_before_sending() -> None:
+    """A reservation that the channel deferred for days is corrected as long as it is held."""
+    scenario = Scenario(policy=Policy(correct_within_s=0, reservation_ttl_s=86_400))
+    held = scenario.reserved("ly")
+    scenario.passes(80_000)
+
+    assert done(scenario.correct(held, "li", actor="person", code=b"code")).changed
+
+
+@pytest.mark.parametrize(("via", "staff_may"), [("link", True), ("callback", False)])
+def test_acceptance_by_link_bars_the_person_but_not_staff(via: Literal["link", "callback"], *, staff_may: bool) -> None:
+    """A stranger at a mistyped address may press the button; what the group's system reports is a member who joined."""
+    scenario = Scenario()
+    wrong = scenario.sent("ly")
+    scenario.run(
+        AcceptInvite(
+            context=scenario.context("person"), reservation_id=wrong, delivery=1, case_id=scenario.new_id(), via=via
+        )
+    )
+
+    assert why(scenario, wrong) == "accepted"
+    result = scenario.correct(wrong, "li")
+    assert isinstance(result, CommandResult) == staff_may
+    assert staff_may or (isinstance(result, RecipientNotCorrectable) and result.why == "accepted")

@@ -1,0 +1,80 @@
+"""A refund of an accepted use says what becomes of the access: there is no default, at no door that refunds."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+
+from domain.command_bus import Result
+from tests.support.ledger.scenario import Scenario, done, refusal
+
+Refund = Callable[[Scenario, UUID, bool | None], Result]
+
+
+def by_refund(scenario: Scenario, item: UUID, choice: bool | None) -> Result:
+    """Staff refund it."""
+    return scenario.refund(item, revoke_access=choice)
+
+
+def by_case(scenario: Scenario, item: UUID, choice: bool | None) -> Result:
+    """Staff resolve its case as refunded."""
+    return scenario.resolve(item, "refunded", revoke_access=choice)
+
+
+def sent(scenario: Scenario, refund: Refund) -> UUID:
+    """A reservation whose invitation was sent, and bounced where a case is needed; its id."""
+    item = scenario.sent()
+    if refund is by_case:
+        scenario.bounce(item)
+    return item
+
+
+DOORS = pytest.mark.parametrize("refund", [by_refund, by_case])
+
+
+@DOORS
+def test_refund_of_an_accepted_use_without_a_choice_is_refused(refund: Refund) -> None:
+    """Otherwise two persons have access for one counted use, because nobody thought of it."""
+    scenario = Scenario()
+    item = sent(scenario, refund)
+    scenario.accept(item)
+
+    assert refusal(refund(scenario, item, None)) == "ACCESS_CHOICE_REQUIRED"
+    assert scenario.balance == (1, 0)
+
+
+@DOORS
+@pytest.mark.parametrize(("choice", "ending"), [(False, None), (True, "withdrawn")])
+def test_refund_of_an_accepted_use_does_what_was_chosen(refund: Refund, *, choice: bool, ending: str | None) -> None:
+    """In the commit of the refund."""
+    scenario = Scenario()
+    item = sent(scenario, refund)
+    scenario.accept(item)
+
+    done(refund(scenario, item, choice))
+
+    access = scenario.reservation(item).access
+    assert (scenario.balance, access.ending if access else None) == ((0, 0), ending)
+
+
+@DOORS
+def test_refund_of_a_use_that_was_not_accepted_needs_no_choice(refund: Refund) -> None:
+    """What nobody accepted gave nothing that is known of; its access is kept, as before."""
+    scenario = Scenario()
+    item = sent(scenario, refund)
+
+    done(refund(scenario, item, None))
+
+    assert scenario.reservation(item).access is None
+    assert scenario.balance == (0, 0)
+
+
+def test_refund_after_the_access_has_ended_needs_no_choice() -> None:
+    """There is nothing left to keep or to take away."""
+    scenario = Scenario(validity_days=1)
+    item = scenario.sent()
+    scenario.accept(item)
+    done(scenario.refund(item, revoke_access=True))
+
+    assert scenario.kinds[-1] == "AccessRevoked"
+    assert refusal(scenario.refund(item, request_id="r2")) == "RESERVATION_NOT_REFUNDABLE"

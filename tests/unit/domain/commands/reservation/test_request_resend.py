@@ -1,0 +1,269 @@
+"""A resend is a delivery of its own: it counts nothing, whatever becomes of it. Cancelling, and taking access away."""
+
+from uuid import UUID
+
+import pytest
+
+from domain.commands.code.import_code import ImportCode, ImportedUse
+from domain.errors import ReservationNotRefundable, ReservationNotResendable
+from domain.events import AccessRevoked, CaseOpened, InviteSent, ResendRequested, UseRefunded
+from domain.policy import Policy
+from domain.ports import Outcome
+from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Draft, Scenario, done, refusal
+
+
+def why(scenario: Scenario, reservation_id: UUID) -> str:
+    """Why it can't be sent once more."""
+    result = scenario.resend(reservation_id, request_id="another")
+    assert isinstance(result, ReservationNotResendable), result
+    return result.why
+
+
+def resent(scenario: Scenario, person: str = "li") -> UUID:
+    """A sent reservation with a further delivery asked for."""
+    reservation_id = scenario.sent(person)
+    scenario.passes(100_000)
+    assert done(scenario.resend(reservation_id)).changed
+    return reservation_id
+
+
+def test_a_further_delivery_has_its_own_number_time_and_attempts() -> None:
+    """The first one's are long over; the use stays counted once."""
+    scenario = Scenario()
+    reservation_id = resent(scenario)
+    asked = scenario.events[-1]
+    assert isinstance(asked, ResendRequested)
+    assert (asked.delivery, asked.deadline > scenario.now) == (2, True)
+
+    scenario.attempt(reservation_id, BUSY)
+    scenario.passes(10)
+    scenario.attempt(reservation_id, SENT)
+
+    sent = scenario.events[-1]
+    assert isinstance(sent, InviteSent)
+    assert (sent.delivery, sent.attempt) == (2, 3)
+    assert (scenario.balance, scenario.reservation(reservation_id).resending) == ((1, 0), False)
+
+
+@pytest.mark.parametrize(("outcome", "cause"), [(REFUSED, "resend_failed"), (LOST, "resend_unknown")])
+def test_its_failure_or_doubt_opens_a_case_and_gives_nothing_back(outcome: Outcome, cause: str) -> None:
+    """The first delivery was sent; that counts."""
+    scenario = Scenario()
+    reservation_id = resent(scenario)
+
+    scenario.attempt(reservation_id, outcome)
+
+    case = scenario.events[-1]
+    assert isinstance(case, CaseOpened)
+    assert (case.cause, case.delivery) == (cause, 2)
+    item = scenario.reservation(reservation_id)
+    assert (scenario.balance, item.public_state, item.due_at) == ((1, 0), "sent", None)
+
+
+def test_its_expiry_opens_a_case_too() -> None:
+    """Nothing was tried in time."""
+    scenario = Scenario()
+    reservation_id = resent(scenario)
+    scenario.passes(2000)
+
+    scenario.settle(reservation_id)
+
+    case = scenario.events[-1]
+    assert isinstance(case, CaseOpened)
+    assert case.cause == "resend_expired"
+    assert not done(scenario.settle(reservation_id)).changed
+
+
+def test_a_lapsed_lease_of_a_resend_is_in_doubt() -> None:
+    """Whoever sees it first records it."""
+    scenario = Scenario()
+    reservation_id = resent(scenario)
+    scenario.claim(reservation_id)
+    scenario.passes(61)
+
+    scenario.settle(reservation_id)
+
+    assert scenario.kinds[-2:] == ["InviteOutcomeUnknown", "CaseOpened"]
+
+
+def test_a_case_ends_by_sending_once_more_or_by_a_persons_word() -> None:
+    """Both leave nothing open and nothing due."""
+    scenario = Scenario()
+    reservation_id = resent(scenario)
+    scenario.attempt(reservation_id, REFUSED)
+
+    scenario.resend(reservation_id, request_id="s2")
+    assert scenario.kinds[-2:] == ["CaseClosed", "ResendRequested"]
+    scenario.attempt(reservation_id, REFUSED)
+    scenario.resolve(reservation_id, "sent", request_id="s3")
+
+    item = scenario.reservation(reservation_id)
+    assert (item.delivery, item.case_id, item.due_at) == (3, None, None)
+    assert scenario.balance == (1, 0)
+
+
+def test_a_late_success_of_a_resend_settles_its_case() -> None:
+    """Success of any attempt is evidence, and counts nothing a second time."""
+    scenario = Scenario()
+    reservation_id = resent(scenario)
+    scenario.attempt(reservation_id, LOST)
+
+    scenario.outcome(reservation_id, SENT)
+
+    assert scenario.kinds[-2:] == ["InviteSent", "CaseClosed"]
+    assert scenario.balance == (1, 0)
+
+
+def test_the_opened_link_of_a_resend_settles_its_case() -> None:
+    """It proves that the letter arrived."""
+    scenario = Scenario()
+    reservation_id = resent(scenario)
+    scenario.attempt(reservation_id, LOST)
+
+    scenario.accept(reservation_id, delivery=2)
+
+    assert scenario.kinds[-3:] == ["InviteSent", "CaseClosed", "InviteAccepted"]
+
+
+@pytest.mark.parametrize("outcome", [BUSY, LOST, REFUSED])
+def test_nobody_needs_a_resend_after_acceptance(outcome: Outcome) -> None:
+    """The first link was opened meanwhile: no further attempt, and no case."""
+    scenario = Scenario(max_uses=2, bound=False)
+    waiting, leased = resent(scenario, "li"), resent(scenario, "wang")
+    scenario.claim(leased)
+
+    scenario.accept(waiting)
+    scenario.accept(leased)
+    scenario.outcome(leased, outcome)
+
+    items = [scenario.reservation(item) for item in (waiting, leased)]
+    assert [(item.resending, item.due_at, item.case_id) for item in items] == [(False, None, None)] * 2
+
+
+def test_a_delivery_that_nobody_asked_for_proves_nothing() -> None:
+    """No outcome and no link of it changes anything: it would count as sent what the code still holds."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+
+    assert not done(scenario.outcome(reservation_id, SENT, delivery=2)).changed
+    assert refusal(scenario.accept(reservation_id, delivery=2)) == "LINK_NOT_VALID"
+    assert scenario.balance == (0, 1)
+
+
+def test_a_bounced_invitation_is_sent_once_more() -> None:
+    """The mailbox was full; its case ends with that."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+    scenario.bounce(reservation_id)
+
+    scenario.resend(reservation_id)
+    scenario.bounce(reservation_id, delivery=1)
+
+    assert scenario.kinds[-2:] == ["CaseClosed", "ResendRequested"]
+
+
+def test_a_resend_may_be_refunded_but_not_while_it_is_sent() -> None:
+    """Nothing is left to do afterwards."""
+    scenario = Scenario()
+    reservation_id = resent(scenario)
+    scenario.claim(reservation_id)
+    result = scenario.refund(reservation_id)
+    assert isinstance(result, ReservationNotRefundable)
+    assert result.why == "leased"
+    scenario.outcome(reservation_id, BUSY)
+
+    scenario.refund(reservation_id)
+
+    assert (scenario.balance, scenario.reservation(reservation_id).due_at) == ((0, 0), None)
+
+
+def test_what_cannot_be_sent_once_more() -> None:
+    """Each refusal, in order of precedence; the same request again is no refusal."""
+    scenario = Scenario(max_uses=9, bound=False, policy=Policy(deliveries_max=1))
+    returned, held = scenario.given_back("a"), scenario.reserved("b")
+    accepted, often = scenario.sent("c"), scenario.sent("d")
+    scenario.accept(accepted)
+
+    assert refusal(scenario.resend(UUID(int=1))) == "NOT_FOUND"
+    reasons = [why(scenario, item) for item in (returned, held, accepted, often)]
+    assert reasons == ["refunded", "not_sent", "accepted", "too_many"]
+
+
+def test_pressing_twice_is_one_resend() -> None:
+    """The second request is known, a third one is refused."""
+    scenario = Scenario()
+    reservation_id = resent(scenario)
+
+    assert not done(scenario.resend(reservation_id)).changed
+    assert why(scenario, reservation_id) == "resending"
+
+
+def test_a_held_use_is_cancelled_and_nothing_else() -> None:
+    """A refund may also give back what counts; this may not."""
+    scenario = Scenario(max_uses=9, bound=False)
+    held, sent, leased, doubtful = (
+        scenario.reserved("a"),
+        scenario.sent("b"),
+        scenario.reserved("c"),
+        scenario.reserved(),
+    )
+    scenario.claim(leased)
+    scenario.attempt(doubtful, LOST)
+
+    scenario.cancel(held)
+
+    refund = scenario.events[-1]
+    assert isinstance(refund, UseRefunded)
+    assert (refund.cause, refund.held) == ("cancelled", "reserved")
+    assert not done(scenario.cancel(held)).changed
+    refused = [scenario.cancel(item, request_id="c2") for item in (held, leased, doubtful, sent)]
+    reasons = [result.why for result in refused if isinstance(result, ReservationNotRefundable)]
+    assert reasons == ["refunded", "leased", "unknown", "sent"]
+    assert refusal(scenario.cancel(UUID(int=1))) == "NOT_FOUND"
+
+
+def test_a_refund_may_take_the_access_away_too() -> None:
+    """Only where an invitation gave one."""
+    scenario = Scenario(max_uses=3, bound=False)
+    sent, held = scenario.sent("a"), scenario.reserved("b")
+
+    scenario.refund(sent, revoke_access=True)
+    scenario.refund(held, revoke_access=True)
+
+    revoked = [event for event in scenario.events if isinstance(event, AccessRevoked)]
+    assert [event.reservation_id for event in revoked] == [sent]
+    assert scenario.reservation(sent).access_revoked_at == scenario.now
+
+
+def test_one_request_id_may_stand_for_a_report_and_what_follows_from_it() -> None:
+    """An integrator's job reports a bounce and has it sent again, under one id: neither is taken for the other."""
+    scenario = Scenario()
+    bounced, kept = scenario.sent(), Scenario()
+    scenario.bounce(bounced, request_id="job-1")
+    assert done(scenario.resend(bounced, request_id="job-1")).changed
+    assert not done(scenario.resend(bounced, request_id="job-1")).changed
+
+    other = kept.sent()
+    kept.bounce(other, request_id="job-1")
+    assert done(kept.resolve(other, "refunded", request_id="job-1")).changed
+    assert not done(kept.resolve(other, "refunded", request_id="job-1")).changed
+
+
+def test_what_another_system_sent_is_sent_once_more_from_here() -> None:
+    """Its own attempt has number 1 there, so that ours is the second: its success is not taken for the first's."""
+    scenario = Scenario(max_uses=2)
+    code_id, reservation_id = scenario.new_id(), scenario.new_id()
+    person = Draft([b"li"], scenario.new_id())
+    use = ImportedUse(reservation_id=reservation_id, recipient=person, sent_at=scenario.now)
+    text = Draft([b"old"], code_id)
+    scenario.run(
+        ImportCode(context=scenario.context("import"), code_id=code_id, text=text, source="old", max_uses=1, uses=[use])
+    )
+    assert done(scenario.resend(reservation_id)).changed
+
+    scenario.attempt(reservation_id, SENT)
+
+    sent = scenario.events[-1]
+    assert isinstance(sent, InviteSent)
+    assert (sent.delivery, sent.attempt, scenario.reservation(reservation_id).resending) == (2, 2, False)

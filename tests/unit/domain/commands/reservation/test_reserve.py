@@ -1,0 +1,354 @@
+"""Reserving a use: who gets one, who is refused, and in which order."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from domain.commands.reservation.reserve import ReserveUse
+from domain.errors import Refusal, ReservationNotRefundable
+from domain.events import UseReserved
+from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Draft, Scenario, done, refusal
+
+
+def test_a_first_redeem_holds_one_use() -> None:
+    """A reservation holds a use and counts none."""
+    scenario = Scenario(max_uses=2)
+
+    result = done(scenario.redeem())
+
+    event = scenario.events[-1]
+    assert isinstance(event, UseReserved)
+    assert result.changed
+    assert scenario.balance == (0, 1)
+    assert event.deadline == START + timedelta(seconds=1800)
+
+
+def test_the_same_person_gets_the_same_live_reservation() -> None:
+    """A second click changes nothing, with or without a key."""
+    scenario = Scenario()
+    first = scenario.reserved()
+
+    result = done(scenario.redeem())
+
+    assert result.require_reservation().reservation_id == first
+    assert not result.changed
+
+
+def test_a_lost_answer_makes_no_second_reservation() -> None:
+    """Not even if the first was given back before the command came once more."""
+    scenario = Scenario()
+    command = ReserveUse(
+        context=scenario.context("person"),
+        code_digests=[b"code"],
+        recipient=Draft([b"li"], scenario.new_id()),
+        reservation_id=scenario.new_id(),
+        language="zh",
+    )
+    first = done(scenario.run(command)).require_reservation().reservation_id
+    done(scenario.cancel(first))
+
+    again = done(scenario.run(command))
+
+    assert (again.require_reservation().reservation_id, again.require_reservation().status, again.changed) == (
+        first,
+        "refunded",
+        False,
+    )
+
+
+def test_the_same_person_gets_the_sent_reservation() -> None:
+    """After sent the same request says so and takes no further use."""
+    scenario = Scenario(max_uses=5)
+    first = scenario.sent()
+
+    result = done(scenario.redeem())
+
+    assert result.require_reservation().reservation_id == first
+    assert scenario.balance == (1, 0)
+
+
+def test_an_unknown_code_is_refused_first() -> None:
+    """Nothing is said about a code that never was."""
+    assert refusal(Scenario().redeem(code=b"other")) == "CODE_INVALID"
+
+
+def test_a_code_of_another_group_is_refused() -> None:
+    """A caller who names a group gets codes of that group only."""
+    scenario = Scenario(group="blue")
+
+    assert refusal(scenario.redeem(group="red")) == "CODE_INVALID"
+    assert done(scenario.redeem(group="blue")).changed
+
+
+def test_own_reservation_comes_before_expiry() -> None:
+    """Idempotency first: also an expired code answers its own people."""
+    scenario = Scenario(max_uses=2, bound=False, expires_at=START + timedelta(seconds=60))
+    first = scenario.reserved()
+    scenario.passes(61)
+
+    assert done(scenario.redeem()).require_reservation().reservation_id == first
+    assert refusal(scenario.redeem("wang")) == "CODE_EXPIRED"
+
+
+def test_expired_comes_before_mismatch() -> None:
+    """The order of answers is part of the contract."""
+    scenario = Scenario(expires_at=START + timedelta(seconds=60))
+    scenario.sent()
+    scenario.passes(61)
+
+    assert refusal(scenario.redeem("wang")) == "CODE_EXPIRED"
+
+
+def test_a_sent_use_binds_the_code() -> None:
+    """A bound code belongs to its first recipient once that use is sent."""
+    scenario = Scenario(max_uses=5)
+    scenario.sent()
+
+    assert refusal(scenario.redeem("wang")) == "EMAIL_MISMATCH"
+
+
+def test_a_live_use_only_holds_the_binding() -> None:
+    """While the first use is not sent, others are told to come back."""
+    scenario = Scenario(max_uses=5)
+    scenario.reserved()
+    scenario.passes(100)
+
+    result = scenario.redeem("wang")
+
+    assert refusal(result) == "CODE_HELD"
+    assert isinstance(result, Refusal)
+    assert result.retry_after_s == 1700
+
+
+def test_held_is_not_used_up() -> None:
+    """The last use that is only reserved gives CODE_HELD, not CODE_EXHAUSTED."""
+    scenario = Scenario(max_uses=1, bound=False)
+    scenario.reserved()
+
+    assert refusal(scenario.redeem("wang")) == "CODE_HELD"
+
+
+def test_used_up_is_said_when_it_is_true() -> None:
+    """Every use sent: exhausted."""
+    scenario = Scenario(max_uses=1, bound=False)
+    scenario.sent()
+
+    assert refusal(scenario.redeem("wang")) == "CODE_EXHAUSTED"
+
+
+def test_a_refunded_first_use_leaves_no_binding() -> None:
+    """Binding is derived: once the use is back, the code is anybody's."""
+    scenario = Scenario()
+    scenario.refund(scenario.reserved())
+
+    assert done(scenario.redeem("wang")).changed
+
+
+def test_an_overdue_reservation_gives_way_in_the_same_commit() -> None:
+    """Nothing depends on the sweep: the next command refunds what it needs."""
+    scenario = Scenario(max_uses=1, bound=False)
+    scenario.reserved()
+    scenario.passes(1800)
+
+    done(scenario.redeem("wang"))
+
+    assert scenario.kinds == ["UseReserved", "UseRefunded", "UseReserved"]
+    assert scenario.balance == (0, 1)
+
+
+def test_overdue_reservations_release_the_binding() -> None:
+    """A bound code whose owner never got a mail is redeemable by another."""
+    scenario = Scenario(max_uses=5)
+    scenario.reserved()
+    scenario.passes(1800)
+
+    assert done(scenario.redeem("wang")).changed
+    assert scenario.code.owner_id == scenario.book.recipient_ids[b"wang"]
+
+
+def test_ones_own_overdue_reservation_is_renewed() -> None:
+    """The caller's own overdue reservation is given back and made anew in one commit."""
+    scenario = Scenario(max_uses=1)
+    first = scenario.reserved()
+    scenario.passes(1801)
+
+    again = done(scenario.redeem()).require_reservation().reservation_id
+
+    assert again != first
+    assert scenario.kinds == ["UseReserved", "UseRefunded", "UseReserved"]
+
+
+def test_an_unknown_is_never_given_way() -> None:
+    """A machine never refunds an unknown, also not for the next caller."""
+    scenario = Scenario(max_uses=1, bound=False)
+    scenario.attempt(scenario.reserved(), LOST)
+    scenario.passes(4000)
+
+    result = scenario.redeem("wang")
+
+    assert refusal(result) == "CODE_HELD"
+    assert isinstance(result, Refusal)
+    assert result.retry_after_s == 1800
+
+
+def test_a_leased_reservation_is_never_given_way() -> None:
+    """Past its deadline, but in a worker's hands: it stays."""
+    scenario = Scenario(max_uses=1, bound=False)
+    reservation_id = scenario.reserved()
+    scenario.passes(1799)
+    scenario.claim(reservation_id)
+    scenario.passes(2)
+
+    assert refusal(scenario.redeem("wang")) == "CODE_HELD"
+
+
+def test_again_takes_a_further_use() -> None:
+    """A further use after a sent one must be asked for by name."""
+    scenario = Scenario(max_uses=2)
+    first = scenario.sent()
+
+    second = done(scenario.redeem(again=first))
+
+    assert second.changed
+    assert second.require_reservation().follows == first
+    assert scenario.balance == (1, 1)
+
+
+def test_again_twice_gives_the_one_that_follows() -> None:
+    """At most one live or sent reservation follows a given one."""
+    scenario = Scenario(max_uses=5)
+    first = scenario.sent()
+    second = scenario.reserved(again=first)
+
+    assert scenario.reserved(again=first) == second
+
+
+def test_again_after_a_refund_is_a_new_one() -> None:
+    """If the one that followed was refunded, asking again makes a new one."""
+    scenario = Scenario(max_uses=5)
+    first = scenario.sent()
+    second = scenario.reserved(again=first)
+    scenario.refund(second)
+
+    assert scenario.reserved(again=first) not in {first, second}
+
+
+def test_again_of_a_refunded_one_is_a_plain_redeem() -> None:
+    """If the named one was refunded, the request is like any other."""
+    scenario = Scenario(max_uses=5)
+    first = scenario.sent()
+    scenario.refund(first)
+
+    again = done(scenario.redeem(again=first)).require_reservation()
+
+    assert again.follows is None
+
+
+def test_again_of_somebody_elses_is_refused() -> None:
+    """`again` names one's own reservation."""
+    scenario = Scenario(max_uses=5, bound=False)
+    theirs = scenario.sent("wang")
+
+    assert refusal(scenario.redeem(again=theirs)) == "AGAIN_UNKNOWN"
+    assert refusal(scenario.redeem(again=UUID(int=7))) == "AGAIN_UNKNOWN"
+
+
+def test_a_clock_moved_back_changes_nothing() -> None:
+    """`at` never goes back in a stream; what was really on the clock is kept beside it."""
+    scenario = Scenario(max_uses=2, bound=False)
+    scenario.passes(-3600)
+
+    scenario.reserved()
+
+    event = scenario.events[-1]
+    assert event.at == START
+    assert event.recorded_at == scenario.now
+
+
+def test_an_unlimited_code_has_no_available() -> None:
+    """No limit: available is null, and nobody is refused."""
+    scenario = Scenario(max_uses=None, bound=False)
+    for number in range(50):
+        scenario.reserved(f"p{number}")
+
+    assert scenario.code.available is None
+    assert scenario.balance == (0, 50)
+
+
+@pytest.mark.parametrize("people", [1, 3])
+def test_uses_never_exceed_the_limit(people: int) -> None:
+    """However many ask, used + reserved stays within the limit."""
+    scenario = Scenario(max_uses=people, bound=False)
+    results = [scenario.redeem(f"p{number}") for number in range(10)]
+
+    assert sum(not isinstance(result, Refusal) for result in results) == people
+    assert scenario.code.available == 0
+
+
+def test_waiting_after_a_failure_still_holds_the_use() -> None:
+    """A retryable failure keeps the use for its holder."""
+    scenario = Scenario(max_uses=1, bound=False)
+    scenario.attempt(scenario.reserved(), BUSY)
+
+    assert refusal(scenario.redeem("wang")) == "CODE_HELD"
+
+
+def test_a_key_is_remembered_within_its_batch() -> None:
+    """Requests that share a commit are answered as if each had come after the other."""
+    scenario = Scenario()
+    first = done(scenario.redeem(key="k")).require_reservation().reservation_id
+    scenario.attempt(first, REFUSED)
+
+    same = done(scenario.redeem(key="k"))
+    other = scenario.redeem(key="k", again=first)
+
+    assert (same.require_reservation().reservation_id, same.changed) == (first, False)
+    assert refusal(other) == "IDEMPOTENCY_KEY_REUSED"
+
+
+def test_a_second_click_sees_that_an_attempt_ended_nobody_knows_how() -> None:
+    """Every worker is dead and no sweep comes: their answer is not "being sent" for ever, and says so once."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    assert done(scenario.redeem()).require_reservation().public_state == "sending"
+    scenario.passes(100)
+
+    seen = [done(scenario.redeem()) for _ in range(2)]
+
+    assert [
+        (result.require_reservation().reservation_id, result.require_reservation().public_state, result.changed)
+        for result in seen
+    ] == [
+        (reservation_id, "unknown", True),
+        (reservation_id, "unknown", False),
+    ]
+    assert scenario.kinds[-1] == "InviteOutcomeUnknown"
+
+
+def test_what_only_a_case_can_end_is_left_to_who_may_open_one() -> None:
+    """Its time is over too: a click opens no case, and gives nothing back."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    scenario.passes(5000)
+
+    assert not done(scenario.redeem()).changed
+    scenario.settle(reservation_id)
+
+    assert scenario.kinds[-2:] == ["InviteOutcomeUnknown", "CaseOpened"]
+
+
+def test_a_lease_that_is_over_is_a_doubt_and_no_sending() -> None:
+    """Who would give it back is told that it has to be decided, not that it is being sent."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    scenario.passes(100)
+
+    refused = scenario.refund(reservation_id)
+
+    assert isinstance(refused, ReservationNotRefundable)
+    assert refused.why == "unknown"
+    assert done(scenario.resolve(reservation_id, "refunded")).changed

@@ -1,0 +1,242 @@
+"""Cases and doubts end by a person's word, and only so does an unknown come back."""
+
+from uuid import UUID
+
+import pytest
+
+from domain.commands.reservation.resolve_case import Resolution
+from domain.errors import ReservationNotResolvable
+from domain.events import CaseClosed, InviteSent, LateSuccessRecorded, UseRefunded
+from domain.model.reservation import Reservation
+from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
+
+
+def why(scenario: Scenario, reservation_id: UUID, resolution: Resolution) -> str:
+    """Why a resolution is refused."""
+    result = scenario.resolve(reservation_id, resolution, request_id="another")
+    assert isinstance(result, ReservationNotResolvable), result
+    return result.why
+
+
+def unfree(scenario: Scenario) -> UUID:
+    """A late success that found no free use; its reservation."""
+    reservation_id = scenario.given_back()
+    scenario.sent("wang")
+    scenario.outcome(reservation_id, SENT, attempt=2)
+    return reservation_id
+
+
+def test_a_parked_unknown_is_counted_by_staff() -> None:
+    """Somebody asked the person: the letter is there."""
+    scenario = Scenario()
+    reservation_id = scenario.parked()
+
+    scenario.resolve(reservation_id, "sent")
+
+    sent, closed = scenario.events[-2:]
+    assert isinstance(sent, InviteSent)
+    assert isinstance(closed, CaseClosed)
+    assert (sent.server, closed.how) == ("staff", "resolved_sent")
+    assert scenario.balance == (1, 0)
+
+
+def test_a_parked_unknown_is_given_back_by_staff() -> None:
+    """Somebody asked the person: there is no letter. The use is free for another."""
+    scenario = Scenario()
+    reservation_id = scenario.parked()
+
+    scenario.resolve(reservation_id, "refunded")
+
+    refund, closed = scenario.events[-2:]
+    assert isinstance(refund, UseRefunded)
+    assert isinstance(closed, CaseClosed)
+    assert (refund.cause, refund.held, closed.how) == ("resolved", "reserved", "resolved_refunded")
+    assert scenario.balance == (0, 0)
+    assert done(scenario.redeem("wang")).changed
+
+
+def test_a_parked_unknown_is_tried_on() -> None:
+    """A new deadline and all attempts again, with the same delivery; without success it is parked again."""
+    scenario = Scenario()
+    reservation_id = scenario.parked()
+
+    scenario.resolve(reservation_id, "retry")
+
+    item = scenario.reservation(reservation_id)
+    assert (item.attempts, item.case_id, item.due_at) == (0, None, scenario.now)
+    assert done(scenario.claim(reservation_id)).changed
+    scenario.outcome(reservation_id, LOST)
+    scenario.passes(2000)
+    scenario.settle(reservation_id)
+    assert scenario.kinds[-1] == "CaseOpened"
+    assert scenario.balance == (0, 1)
+
+
+@pytest.mark.parametrize(("resolution", "balance"), [("sent", (1, 0)), ("refunded", (0, 0))])
+def test_a_doubt_that_is_not_parked_yet_becomes_a_case_that_ends_at_once(
+    resolution: Resolution, balance: tuple[int, int]
+) -> None:
+    """Staff need not wait until the machines give up."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.attempt(reservation_id, LOST)
+    assert why(scenario, reservation_id, "retry") == "no_retry"
+
+    scenario.resolve(reservation_id, resolution)
+
+    kinds = ["CaseOpened", "InviteSent" if resolution == "sent" else "UseRefunded", "CaseClosed"]
+    assert scenario.kinds[-3:] == kinds
+    assert scenario.balance == balance
+    assert scenario.reservation(reservation_id).case_id is None
+
+
+@pytest.mark.parametrize(("resolution", "balance"), [("sent", (1, 0)), ("refunded", (0, 0))])
+def test_an_attempt_that_ended_nobody_knows_how_needs_no_sweep_to_be_decided(
+    resolution: Resolution, balance: tuple[int, int]
+) -> None:
+    """Every worker is dead: once the lease is over, the doubt is recorded and decided in one go."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    assert why(scenario, reservation_id, resolution) == "leased"
+    scenario.passes(100)
+
+    scenario.resolve(reservation_id, resolution)
+
+    kinds = ["InviteOutcomeUnknown", "CaseOpened", "InviteSent" if resolution == "sent" else "UseRefunded"]
+    assert scenario.kinds[-4:] == [*kinds, "CaseClosed"]
+    assert (scenario.balance, scenario.reservation(reservation_id).due_at) == (balance, None)
+
+
+def test_a_further_delivery_that_ended_so_is_decided_too() -> None:
+    """Its doubt is a case at once; the use stays counted."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+    scenario.resend(reservation_id, request_id="r0")
+    scenario.claim(reservation_id)
+    scenario.passes(100)
+
+    scenario.resolve(reservation_id, "sent")
+
+    assert scenario.kinds[-3:] == ["InviteOutcomeUnknown", "CaseOpened", "CaseClosed"]
+    assert (scenario.balance, scenario.reservation(reservation_id).due_at) == ((1, 0), None)
+
+
+def test_a_bounced_invitation_stays_counted_or_is_given_back() -> None:
+    """Both ends of a bounce's case."""
+    scenario = Scenario(max_uses=2, bound=False)
+    kept, returned = scenario.sent("li"), scenario.sent("wang")
+    scenario.bounce(kept)
+    scenario.bounce(returned)
+
+    scenario.resolve(kept, "sent", request_id="s1")
+    scenario.resolve(returned, "refunded", request_id="s2")
+
+    assert scenario.kinds[-3:] == ["CaseClosed", "UseRefunded", "CaseClosed"]
+    assert scenario.balance == (1, 0)
+
+
+def test_a_late_success_is_counted_once_a_use_is_free() -> None:
+    """The limit holds for staff too: first a use has to come free."""
+    scenario = Scenario(max_uses=1, bound=False)
+    reservation_id = unfree(scenario)
+    assert why(scenario, reservation_id, "sent") == "no_free_use"
+    other = next(item for item in scenario.book.reservations.values() if item.status == "sent")
+    scenario.refund(other.reservation_id)
+
+    scenario.resolve(reservation_id, "sent")
+
+    retaken = scenario.events[-2]
+    assert isinstance(retaken, LateSuccessRecorded)
+    assert retaken.effect == "retaken"
+    assert scenario.balance == (1, 0)
+
+
+def test_a_late_success_may_stay_given_back() -> None:
+    """The case ends, no number moves."""
+    scenario = Scenario(max_uses=1, bound=False)
+    reservation_id = unfree(scenario)
+
+    scenario.resolve(reservation_id, "refunded")
+
+    assert scenario.kinds[-1] == "CaseClosed"
+    assert scenario.balance == (1, 0)
+    assert why(scenario, reservation_id, "sent") == "no_case"
+
+
+def test_a_code_that_is_anothers_by_now_is_not_counted_for_the_first() -> None:
+    """Binding holds for staff too."""
+    scenario = Scenario(max_uses=3)
+
+    assert why(scenario, unfree(scenario), "sent") == "bound"
+
+
+def test_what_is_not_for_a_person_to_decide() -> None:
+    """Being sent, waiting for its turn, sent without a bounce, given back for good."""
+    scenario = Scenario(max_uses=4, bound=False)
+    leased, waiting = scenario.reserved("a"), scenario.reserved("b")
+    scenario.claim(leased)
+    sent, returned = scenario.sent("c"), scenario.given_back("d")
+
+    assert why(scenario, leased, "sent") == "leased"
+    assert [why(scenario, item, "refunded") for item in (waiting, sent, returned)] == ["no_case"] * 3
+    assert refusal(scenario.resolve(scenario.new_id(), "sent")) == "NOT_FOUND"
+
+
+def test_only_what_is_in_doubt_is_tried_on() -> None:
+    """A bounce is answered by a resend, not by another attempt."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+    scenario.bounce(reservation_id)
+
+    assert why(scenario, reservation_id, "retry") == "no_retry"
+
+
+@pytest.mark.parametrize("resolution", ["sent", "refunded", "retry"])
+def test_the_same_request_asked_again_is_the_same_resolution(resolution: Resolution) -> None:
+    """A commit whose answer was lost is found again by its request."""
+    scenario = Scenario()
+    reservation_id = scenario.parked()
+    scenario.resolve(reservation_id, resolution, request_id="s1")
+
+    again = scenario.resolve(reservation_id, resolution, request_id="s1")
+
+    assert not done(again).changed
+
+
+def test_an_outage_gives_back_parked_unknowns_once() -> None:
+    """Run twice it changes nothing; one refund each."""
+    scenario = Scenario()
+    reservation_id = scenario.parked()
+
+    assert done(scenario.outage(reservation_id)).changed
+    assert not done(scenario.outage(reservation_id)).changed
+    refund = scenario.events[-2]
+    assert isinstance(refund, UseRefunded)
+    assert (refund.cause, refund.held) == ("outage", "reserved")
+    assert scenario.kinds[-1] == "CaseClosed"
+
+
+def test_an_outage_gives_back_sent_ones_only_if_told_to_and_never_accepted_ones() -> None:
+    """What the mail server lost after it took it; an opened link proves that it was not lost."""
+    scenario = Scenario(max_uses=2, bound=False)
+    lost, accepted = scenario.sent("li"), scenario.sent("wang")
+    scenario.accept(accepted)
+
+    assert not done(scenario.outage(lost)).changed
+    assert done(scenario.outage(lost, include_sent=True)).changed
+    assert not done(scenario.outage(accepted, include_sent=True)).changed
+    assert not done(scenario.outage(lost, include_sent=True)).changed
+    assert scenario.balance == (1, 0)
+
+
+def test_an_outage_leaves_alone_what_machines_still_try() -> None:
+    """Not parked: it is tried again by itself."""
+    scenario = Scenario()
+    reservation_id: UUID = scenario.reserved()
+    scenario.attempt(reservation_id, LOST)
+
+    item: Reservation = done(scenario.outage(reservation_id, include_sent=True)).require_reservation()
+    assert item.is_live
+    assert scenario.kinds[-1] == "InviteOutcomeUnknown"
+    assert refusal(scenario.outage(scenario.new_id())) == "NOT_FOUND"

@@ -1,0 +1,167 @@
+"""Bounds of numbers and timestamps: declared once, kept by the parsers, and checked where commands are decided."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from domain.commands.access.record_removal import RecordExternalRemoval
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.import_code import ImportCode, Opening
+from domain.commands.code.issue import IssueCode
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.values.number_bounds import DAYS, REBINDS, USES, NumberError, parse_number
+from domain.values.timestamps import (
+    AHEAD_MAX,
+    EARLIEST,
+    FIRST,
+    LAST,
+    LATEST,
+    TimestampError,
+    bounded,
+    clamped,
+    in_utc,
+    parse_timestamp,
+    read_timestamp,
+    shifted,
+    text_of,
+)
+from tests.support.ledger.scenario import Draft, Scenario, done, refusal
+
+TICK = timedelta(microseconds=1)
+LAST_WEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-14)))
+FIRST_EAST = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+WRONG_TERMS: list[dict[str, Any]] = [
+    *({"max_uses": number} for number in (0, -1, USES.most + 1, True)),
+    *({"validity_days": number} for number in (0, DAYS.most + 1)),
+    *({"rebinds_max": number} for number in (-1, REBINDS.most + 1)),
+    *({"expires_at": at} for at in (EARLIEST - TICK, LATEST + TICK, LAST_WEST, FIRST_EAST)),
+]
+AT_BOUNDS: list[dict[str, Any]] = [
+    *({"max_uses": number} for number in USES),
+    *({"validity_days": number} for number in DAYS),
+    *({"rebinds_max": number} for number in REBINDS),
+    *({"expires_at": at} for at in (EARLIEST, LATEST)),
+]
+
+
+@pytest.mark.parametrize("terms", WRONG_TERMS, ids=str)
+def test_terms_outside_their_bounds_are_refused_wherever_they_are_decided(terms: dict[str, Any]) -> None:
+    """Issuing, importing and changing: nothing is recorded, and the refusal names the field."""
+    scenario = Scenario()
+    context, before = scenario.context("operator"), len(scenario.events)
+    new: dict[str, Any] = {
+        "context": context,
+        "code_id": scenario.new_id(),
+        "text": Draft([b"new"], scenario.new_id()),
+        "max_uses": 1,
+        **terms,
+    }
+    results = [
+        scenario.run(IssueCode(**new)),
+        scenario.run(ImportCode(**new, source="csv")),
+        scenario.run(ChangeTerms(context=context, code_id=scenario.code_id, **terms)),
+    ]
+
+    assert {"OUT_OF_BOUNDS"} == {refusal(result) for result in results}
+    assert {next(iter(terms))} == {getattr(result, "why", None) for result in results}
+    assert before == len(scenario.events)
+
+
+@pytest.mark.parametrize("terms", AT_BOUNDS, ids=str)
+def test_terms_at_their_bounds_are_taken(terms: dict[str, Any]) -> None:
+    """Both ends are inside."""
+    scenario = Scenario(max_uses=3)
+
+    done(scenario.run(ChangeTerms(context=scenario.context("operator"), code_id=scenario.code_id, **terms)))
+
+
+@pytest.mark.parametrize("command", ["issued_at", "used"])
+def test_an_import_keeps_its_times_and_openings_inside_the_bounds(command: str) -> None:
+    """What a file says of the past is bounded as well."""
+    scenario = Scenario()
+    wrong: dict[str, Any] = (
+        {"issued_at": FIRST_EAST} if command == "issued_at" else {"openings": [Opening(0, "stated")]}
+    )
+    new: dict[str, Any] = {
+        "code_id": scenario.new_id(),
+        "text": Draft([b"new"], scenario.new_id()),
+        "source": "csv",
+        "max_uses": 1,
+    }
+
+    result = scenario.run(ImportCode(context=scenario.context("import"), **new, **wrong))
+
+    assert ("OUT_OF_BOUNDS", command) == (refusal(result), getattr(result, "why", None))
+
+
+@pytest.mark.parametrize("kind", [AcceptInvite, RecordBounce, RecordExternalRemoval])
+def test_a_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(kind: Any) -> None:  # noqa: ANN401 - three commands
+    """Both ends are inside; beyond them nothing is recorded."""
+    for beyond, inside in (
+        (-TICK, timedelta()),
+        (timedelta(hours=1) + AHEAD_MAX + TICK, timedelta(hours=1) + AHEAD_MAX),
+    ):
+        scenario = Scenario()
+        reserved_at, item = scenario.now, scenario.sent()
+        scenario.passes(3600)
+        more: dict[str, Any] = {} if kind is RecordExternalRemoval else {"delivery": 1, "case_id": scenario.new_id()}
+        more |= {"reason": "other"} if kind is RecordBounce else {}
+        about: dict[str, Any] = {"context": scenario.context("channel"), "reservation_id": item, **more}
+        before = len(scenario.events)
+
+        assert "OUT_OF_BOUNDS" == refusal(scenario.run(kind(**about, occurred_at=reserved_at + beyond)))
+        assert before == len(scenario.events)
+        assert done(scenario.run(kind(**about, occurred_at=reserved_at + inside))).changed
+
+
+@pytest.mark.parametrize(
+    "typed", [True, 1895764787, 1.5, None, b"2027-01-31", "", "1895764787", "20270131", "2027-W05-1"], ids=repr
+)
+def test_what_is_no_text_of_a_time_is_no_timestamp(typed: object) -> None:
+    """Numbers and booleans above all, also where they stand in a text."""
+    with pytest.raises(TimestampError, match="is not an ISO 8601 timestamp"):
+        parse_timestamp(typed)
+
+
+@pytest.mark.parametrize("at", [LAST_WEST, FIRST_EAST, EARLIEST - TICK, LATEST + TICK, LAST, FIRST])
+def test_a_timestamp_outside_the_bounds_is_refused_clamped_or_read_as_it_is(at: datetime) -> None:
+    """By the one who asks; what UTC cannot write stays as it was written."""
+    with pytest.raises(TimestampError, match="2000-01-01 to 8999-12-31 UTC"):
+        bounded(at)
+    assert clamped(at) == (EARLIEST if at < EARLIEST else LATEST)
+    assert read_timestamp(at.isoformat()) == in_utc(at) == at
+    assert text_of(LAST_WEST) == "9999-12-31T23:59:59-14:00"
+    assert text_of(FIRST) == "0001-01-01 00:00 UTC"
+
+
+def test_a_timestamp_is_converted_to_utc() -> None:
+    """Whatever its offset; without one it means UTC, unless an offset is needed."""
+    assert parse_timestamp("2027-01-31t23:00:00,25-05:30") == datetime(2027, 2, 1, 4, 30, 0, 250_000, tzinfo=UTC)
+    assert parse_timestamp("2027-01-31T23:00").tzinfo is UTC
+    assert parse_timestamp("2027-01-31") == datetime(2027, 1, 31, tzinfo=UTC)
+    with pytest.raises(TimestampError, match="offset from UTC"):
+        parse_timestamp("2027-01-31T23:00", needs_offset=True)
+
+
+def test_a_sum_beyond_the_calendar_ends_at_its_end() -> None:
+    """A hundred years of access that began in 9999, and a warning a week before the year 1."""
+    assert shifted(LAST, timedelta(days=36_500)) == LAST
+    assert shifted(FIRST, -timedelta(days=7)) == FIRST
+    assert shifted(EARLIEST, timedelta(days=1)) == EARLIEST + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "-1", "+1", " 1", "1_0", "1.0", "٣", "９", "x", "0", "9007199254740993", "9" * 5000]
+)
+def test_what_is_not_in_digits_or_in_bounds_is_no_number(typed: str) -> None:
+    """The digits of other scripts, signs and spaces too."""
+    with pytest.raises(NumberError):
+        parse_number(typed, USES)
+
+
+def test_a_number_may_have_leading_zeros() -> None:
+    """As people copy them."""
+    assert parse_number("007", USES) == 7
+    assert parse_number("0", REBINDS) == 0

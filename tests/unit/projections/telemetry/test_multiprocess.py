@@ -1,0 +1,105 @@
+"""Counts of several processes in one folder: they add up, outlive their processes, and the folder stays small."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from projections.telemetry import multiprocess
+from tests.support.metric_samples import scraped
+
+PROCESS = """
+import sys
+from projections.telemetry.metrics import ERRORS, POOL_SIZE, COMMIT_SECONDS, declare_zeroes
+declare_zeroes()
+ERRORS.labels("celery_error").inc(int(sys.argv[1]))
+COMMIT_SECONDS.observe(0.002)
+POOL_SIZE.labels("idle").set(int(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+FORKED = """
+import os
+from projections.telemetry.metrics import ERRORS
+ERRORS.labels("celery_error").inc(2)
+child = os.fork()
+ERRORS.labels("celery_error").inc(3 if child else 5)
+if child:
+    os.waitpid(child, 0)
+    print(os.getpid(), child)
+"""
+SCRAPE = """
+import sys
+from projections.telemetry.exposition import Exposition
+sys.stdout.buffer.write(Exposition([])())
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """That of processes that share a folder."""
+    return {**os.environ, multiprocess.VARIABLE: str(tmp_path)}
+
+
+def process(environment: dict[str, str], count: int) -> subprocess.Popen[bytes]:
+    """One that counts so many errors and waits."""
+    started = subprocess.Popen(
+        [sys.executable, "-c", PROCESS, str(count)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"ready\n"
+    return started
+
+
+def scrape(environment: dict[str, str]) -> dict[str, float]:
+    """What yet another process finds."""
+    return scraped(
+        subprocess.run([sys.executable, "-c", SCRAPE], env=environment, capture_output=True, check=True).stdout
+    )
+
+
+def test_processes_add_up_and_the_dead_are_not_forgotten(environment: dict[str, str], tmp_path: Path) -> None:
+    """Two alive, then one killed: counts stay, its gauges go, and its files are taken together with other dead ones."""
+    first, second = process(environment, 2), process(environment, 5)
+    try:
+        together = scrape(environment)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        after = scrape(environment)
+        again = scrape(environment)
+    finally:
+        for one in (first, second):
+            one.kill()
+            one.communicate()
+
+    name, idle = 'errors_total{error_type="celery_error"}', 'ledger_pool_connections{state="idle"}'
+    assert (together[name], after[name], again[name]) == (7, 7, 7)
+    assert (together["ledger_commit_seconds_count"], again["ledger_commit_seconds_count"]) == (2, 2)
+    assert (together[idle], after[idle]) == (7, 5)
+    names = {file.name for file in tmp_path.glob("*.db")}
+    assert not any(str(first.pid) in name for name in names)
+    assert {"counter_dead.db", "histogram_dead.db"} <= names
+    assert 'errors_total{error_type="smtp_error"}' in together
+
+
+def test_a_forked_process_counts_in_a_file_of_its_own(environment: dict[str, str], tmp_path: Path) -> None:
+    """What its parent had counted is not counted again."""
+    ran = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, check=True, text=True)
+
+    pids = ran.stdout.split()
+    assert {file.name for file in tmp_path.glob("counter_*.db")} == {f"counter_{pid}.db" for pid in pids}
+    assert scrape(environment)['errors_total{error_type="celery_error"}'] == 10
+
+
+def test_a_start_wipes_what_the_last_run_counted(tmp_path: Path) -> None:
+    """Only the counts; a folder that isn't there is made."""
+    (tmp_path / "counter_1.db").write_bytes(b"x")
+    (tmp_path / "note.txt").write_text("kept")
+
+    multiprocess.wipe(tmp_path)
+    multiprocess.wipe(tmp_path / "new")
+
+    assert {path.name for path in tmp_path.iterdir()} == {"note.txt", "new"}
