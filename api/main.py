@@ -48,14 +48,14 @@ from api.web.support.dashboard import Dashboard
 from domain.commands.context import CommandContext
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import SilentWriterWatch
-from projections.monitoring.disk import DiskNumbers
+from projections.monitoring.disk import DiskCollector
 from projections.monitoring.ledger_collector import LedgerCollector
 from projections.monitoring.pool import show_pool
 from projections.privacy.erasure import ErasedIdsFile
 from projections.read_models.reader import Reader
 from projections.repositories.rate_limit_reports import LimitReports
 from projections.storage.async_group_commit import AsyncGroupCommit
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.storage.pipelined_execute import PipelinedExecute
 from projections.telemetry.exposition import Exposition
 from projections.telemetry.gc_tuning import tune
@@ -149,20 +149,20 @@ def _include_routes(app: FastAPI, settings: ApiSettings) -> None:
     mount_static(app)
 
 
-async def _storage(settings: ApiSettings) -> Storage:
+async def _storage(settings: ApiSettings) -> LedgerStore:
     """Open the store; wait for a database that is away, since starting this process anew would take longer.
 
     Raises:
         StorageUnavailableError: It was away for as long as we wait; whoever started us may start us again.
-        SchemaMismatchError, WrongKeysError: As `Storage.open`.
+        SchemaMismatchError, WrongKeysError: As `LedgerStore.open`.
     """
     for _ in range(OPEN_TRIES):
         try:
-            return Storage.open(settings)
+            return LedgerStore.open(settings)
         except StorageUnavailableError as away:
             log.warning("connecting to the database failed, trying again: %s", away)
             await asyncio.sleep(OPEN_PAUSE_S)
-    return Storage.open(settings)
+    return LedgerStore.open(settings)
 
 
 def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -194,7 +194,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 [
                     LedgerCollector(settings.database_url.get_secret_value()),
                     watch.numbers,
-                    DiskNumbers(settings.watched_disk),
+                    DiskCollector(settings.watched_disk),
                 ],
                 before=lambda: show_pool(storage),
             )
@@ -212,7 +212,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
     return lifespan
 
 
-def forget_again(storage: Storage, settings: ApiSettings) -> None:
+def forget_again(storage: LedgerStore, settings: ApiSettings) -> None:
     """A restored backup knows people again who asked to be forgotten; it must not for longer than a start takes."""
 
     def context() -> CommandContext:
@@ -230,7 +230,7 @@ def _publish(ids: Sequence[UUID]) -> None:
     publish_ids(ids)
 
 
-def _post_room(settings: ApiSettings, storage: Storage) -> MailPreviewer:
+def _post_room(settings: ApiSettings, storage: LedgerStore) -> MailPreviewer:
     """Letters as the workers write them; imported late, as above."""
     from workers.mail_preview import MailPreviewer as Room  # noqa: PLC0415 - templates of letters are not needed to build the app
 

@@ -81,6 +81,11 @@ class RedemptionLedger(Application[UUID]):
         super().__init__(env)
         self.policy = policy
 
+    @property
+    def _ledger_recorder(self) -> LedgerRecorder:
+        """The library's recorder, which `PERSISTENCE_MODULE` makes ours."""
+        return cast("LedgerRecorder", self.recorder)
+
     def execute(self, commands: Sequence[Command]) -> list[Result]:
         """Decide commands in order and commit their events in one transaction.
 
@@ -95,7 +100,7 @@ class RedemptionLedger(Application[UUID]):
                 commands may be executed again.
         """
         results: list[Result] = []
-        for attempt in cast("LedgerRecorder", self.recorder).attempts():
+        for attempt in self._ledger_recorder.attempts():
             with attempt as uow:
                 results = run_to_completion(self.execute_steps(uow, commands))
         return results
@@ -106,7 +111,7 @@ class RedemptionLedger(Application[UUID]):
         Raises:
             StorageUnavailableError: The database is away.
         """
-        for attempt in cast("LedgerRecorder", self.recorder).attempts():
+        for attempt in self._ledger_recorder.attempts():
             try:
                 with attempt as uow:
                     self._preview_in(uow, command)

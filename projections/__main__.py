@@ -22,12 +22,12 @@ from projections.database.roles import check_owner
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.read_models.reader import Reader
 from projections.rebuild.command import EXIT_SERVICE, run_rebuild
-from projections.rebuild.rebuild import LISTED_MAX, Wish
-from projections.replay.worker_pool import WORKERS_MAX, lower_priority, workers_here
-from projections.storage.bootstrap import Storage
+from projections.rebuild.rebuild import LISTED_MAX, RebuildOptions
+from projections.replay.worker_pool import WORKERS_MAX, default_worker_count, lower_priority
+from projections.storage.bootstrap import LedgerStore
 from projections.terminal.text import say_error
 from projections.transparency_log.checkpoints import public_keys
-from projections.verification.command import grace_of, run_verify
+from projections.verification.command import overdue_grace, run_verify
 from projections.verification.merkle_check import ExternalEvidence
 
 EXIT_USAGE = 2
@@ -61,8 +61,10 @@ def main(arguments: Sequence[str]) -> int:
     if wanted.code and only is None:
         say_error("no such code: give its text as it was issued, or its id")
         return EXIT_USAGE
-    workers = workers_here() if wanted.workers is None else wanted.workers
-    wish = Wish(frozenset(wanted.projection or PROJECTIONS), only, wanted.apply, wanted.limit, workers=workers)
+    workers = default_worker_count() if wanted.workers is None else wanted.workers
+    wish = RebuildOptions(
+        frozenset(wanted.projection or PROJECTIONS), only, wanted.apply, wanted.limit, workers=workers
+    )
     return run_rebuild(database_url, wish, as_json=wanted.json, out=sys.stdout, err=sys.stderr)
 
 
@@ -76,7 +78,7 @@ def _database_url() -> str:
 
 def _verify(database_url: str, wanted: argparse.Namespace) -> int:
     lease_s, sweep_s = (_seconds(name) for name in ("lease_s", "sweep_s"))
-    grace = grace_of(lease_s, sweep_s)
+    grace = overdue_grace(lease_s, sweep_s)
     published = Path(named) if (named := os.environ.get("LEDGER_CHECKPOINT_FILE")) else None
     how = {"workers": wanted.workers, "as_json": wanted.json}
     vault = None
@@ -113,7 +115,7 @@ def _code_id(typed: str) -> UUID | None:
     """A code by its id, which needs no keys, or by its text."""
     with suppress(ValueError):
         return UUID(typed)
-    with Storage.open(LedgerSettings(), pool_size=1) as storage:
+    with LedgerStore.open(LedgerSettings(), pool_size=1) as storage:
         return Reader(storage).find_code(typed)
 
 

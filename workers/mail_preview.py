@@ -7,7 +7,7 @@ from uuid import UUID
 
 from domain.ports import OutboundMessage, Outcome
 from projections.config.settings import LedgerSettings
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.mail_message import MessageParts, render_parts
 from workers.channels.registry import GroupChannels, default_channel
@@ -20,7 +20,7 @@ class MailPreviewer:
     """Writes letters as the workers do, and sends through the same channel."""
 
     settings: LedgerSettings
-    storage: Storage
+    storage: LedgerStore
 
     def preview(self, letter: OutboundMessage) -> MessageParts:
         """The letter as it would arrive."""

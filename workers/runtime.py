@@ -14,7 +14,7 @@ from domain.ports import Channel, Rejected, TextDraft
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
 from projections.repositories.groups import Groups
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import GroupCommit
 from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, known
 from projections.vault.random_source import RANDOM
@@ -47,7 +47,7 @@ class Runtime:
     """
 
     settings: WorkerSettings
-    storage: Storage
+    storage: LedgerStore
     reader: Reader
     commit: GroupCommit
     steps: DeliverySteps
@@ -65,9 +65,9 @@ class Runtime:
         """Open everything.
 
         Raises:
-            StorageUnavailableError, SchemaMismatchError, WrongKeysError: As `Storage.open`.
+            StorageUnavailableError, SchemaMismatchError, WrongKeysError: As `LedgerStore.open`.
         """
-        storage = Storage.open(settings, pool_size=4)
+        storage = LedgerStore.open(settings, pool_size=4)
         reader = Reader(storage)
         commit = GroupCommit(storage.ledger.execute)
 

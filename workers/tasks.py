@@ -11,8 +11,8 @@ from celery.signals import worker_init, worker_process_init, worker_process_shut
 
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import end_silent_writers
-from projections.event_store.snapshots import write_missing
-from projections.storage.revocation_queue import settle_next
+from projections.event_store.snapshots import write_missing_snapshots
+from projections.storage.revocation_queue import settle_next_revocations
 from projections.telemetry.gc_tuning import tune
 from projections.telemetry.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
 from projections.work_queue.due_reservations import DueRows
@@ -153,7 +153,9 @@ def sweep_due_reservations() -> None:
     rows = DueRows(runtime.storage)
     if BROKER.was_wiped():
         rows.forget()
-    settle_next(runtime.storage, runtime.execute, lambda: runtime.context("sweep", None), runtime.steps.new_id)
+    settle_next_revocations(
+        runtime.storage, runtime.execute, lambda: runtime.context("sweep", None), runtime.steps.new_id
+    )
     swept = sweep(rows, runtime.execute, publish_ids, runtime.context("sweep", None), runtime.steps.new_id)
     SWEPT.labels("settled").inc(swept.settled)
     SWEPT.labels("dispatched").inc(swept.dispatched)
@@ -213,4 +215,4 @@ def deliver_webhooks() -> None:
 def keep_snapshots() -> None:
     """Write snapshots of long codes that have none of this version's, after an upgrade for example."""
     with _ProcessState.get().storage.datastore.get_connection() as conn:
-        write_missing(conn)
+        write_missing_snapshots(conn)

@@ -13,7 +13,7 @@ import orjson
 import typer
 from pydantic import ValidationError
 
-from api.cli.embedded.state_file import read_state, was_killed
+from api.cli.embedded.state_file import decode_snapshot, was_killed
 from api.cli.embedded.up import stack_environment
 from api.i18n.code_sentences import facts_of_refusal
 from api.i18n.messages import refusal_detail
@@ -25,7 +25,7 @@ from projections.config.settings import LedgerSettings
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
 from projections.repositories.audit_log import OPERATOR, Action
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.terminal.text import say_error, write_document
 
 EXIT_USAGE = 2
@@ -90,11 +90,11 @@ class Session:
             pool_size: Connections that it uses at once at most.
 
         Raises:
-            StorageUnavailableError, SchemaMismatchError, WrongKeysError: As `Storage.open`.
+            StorageUnavailableError, SchemaMismatchError, WrongKeysError: As `LedgerStore.open`.
         """
         settings = self.settings()
         try:
-            storage = Storage.open(settings, pool_size=pool_size)
+            storage = LedgerStore.open(settings, pool_size=pool_size)
         except StorageUnavailableError:
             if self.was_killed():
                 raise StorageUnavailableError(KILLED.format(folder=self.data_dir)) from None
@@ -106,7 +106,7 @@ class Session:
 
     def was_killed(self) -> bool:
         """Whether the stack of the data folder, if one is meant, ended without a word."""
-        state = read_state(self.data_dir)
+        state = decode_snapshot(self.data_dir)
         return state is not None and os.environ.get("DATABASE_URL") == state["database_url"] and was_killed(state)
 
 
@@ -115,7 +115,7 @@ class OpenLedger:
     """An open ledger and who uses it."""
 
     settings: LedgerSettings
-    storage: Storage
+    storage: LedgerStore
     reader: Reader
 
     def context(self) -> CommandContext:

@@ -17,7 +17,7 @@ from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, Terms, Usage, in_tu
 from domain.commands.context import CommandContext
 from domain.events import CodeIssued, Event, OpeningBalanceImported
 from projections.read_models.code_list import KnownCodes
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 FAULTS_KEPT_MAX: Final = 100
 """Bad lines that a report names; the rejects file has all."""
@@ -81,7 +81,7 @@ class Intake:
         progress: Told how many bytes of the file are done with.
     """
 
-    storage: Storage
+    storage: LedgerStore
     records: Records
     usual: Terms
     context: Callable[[], CommandContext]

@@ -26,12 +26,12 @@ from domain.legacy.evidence import Assessment, EvidencedUse, assess
 from domain.legacy.records import LegacyCode
 from domain.model.access import Access
 from domain.ports import Language
-from domain.values.code_strength import shape_of
+from domain.values.code_strength import schema_fingerprint
 from domain.values.group_name import group_name_error
 from domain.values.identifiers import MalformedCodeError, normalize_code
 from projections.legacy.source import CodeFile, OldSystem, Trouble
 from projections.read_models.reader import Reader
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 BATCH = 200
 """Codes per transaction: what is interrupted leaves whole batches taken over, and the next run finds the rest."""
@@ -75,7 +75,7 @@ class Weighed(NamedTuple):
 class LegacyImporter:
     """One run. `tally` holds its counts so far."""
 
-    def __init__(self, storage: Storage, reader: Reader, plan: Plan) -> None:
+    def __init__(self, storage: LedgerStore, reader: Reader, plan: Plan) -> None:
         self._storage = storage
         self._reader = reader
         self._plan = plan
@@ -176,7 +176,7 @@ class LegacyImporter:
         ended = [at for use in verdict.uses if (at := _ended_at(use, item, now)) is not None]
         self.tally.agreeing += verdict.judgement == "agrees"
         self.tally.rebinds += verdict.rebinds
-        self.tally.guessable += shape_of(item.normal) == "short"
+        self.tally.guessable += schema_fingerprint(item.normal) == "short"
         self.tally.emails += len(ended) if self._plan.notify_ended else 0
         self.tally.note_statuses(verdict.unknown)
         outlook = Outlook(

@@ -18,7 +18,7 @@ from domain.errors import ReservationNotResolvable
 from domain.values.identifiers import EmailAddress, MalformedEmailError
 from projections.privacy.erasure import ErasedIdsFile, ForgottenListError, PersonEraser
 from projections.repositories.audit_log import Action, Recorder
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import ERRORS
 from projections.vault.vault import SealBrokenError
 
@@ -56,7 +56,7 @@ class Forgetting:
         mailbox: Maildir of the demo, whose letters to the person go too; None where there is none.
     """
 
-    storage: Storage
+    storage: LedgerStore
     forgotten: ErasedIdsFile
     context: Callable[[], CommandContext]
     new_id: Callable[[], UUID]

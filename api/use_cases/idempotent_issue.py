@@ -25,7 +25,7 @@ from projections.repositories.audit_log import Action, told
 from projections.repositories.idempotency_keys import IssueKey, IssueKeys
 from projections.repositories.issue_batches import code_id_of
 from projections.repositories.notes import Notes
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 _NOTE = "note"
 
@@ -87,7 +87,7 @@ def issue_idempotently(
     return [Issued(format_code(texts[code_id].text or ""), code_id) for code_id in ids]
 
 
-def _keep_note(storage: Storage, note: str, batch_id: UUID) -> UUID:
+def _keep_note(storage: LedgerStore, note: str, batch_id: UUID) -> UUID:
     """Keep the note once; it has to be the one that came first.
 
     Raises:

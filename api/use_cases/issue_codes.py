@@ -16,7 +16,7 @@ from domain.errors import Refusal
 from domain.ports import TextDraft
 from domain.values.identifiers import RandomSource, format_code, generate_code
 from projections.database.errors import StorageUnavailableError
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.vault.random_source import RANDOM
 
 BATCH = 500
@@ -91,7 +91,7 @@ class BufferedRandom:
 
 
 def issue_codes(
-    storage: Storage,
+    storage: LedgerStore,
     terms: Terms,
     count: int,
     context: CommandContext,
@@ -108,7 +108,7 @@ def issue_codes(
 
 
 def issuing(
-    storage: Storage,
+    storage: LedgerStore,
     terms: Terms,
     count: int,
     context: CommandContext,
@@ -167,7 +167,7 @@ def _done(waiting: list[tuple[T, Future[None]]]) -> T:
     return batch
 
 
-def issue_batch(storage: Storage, orders: Sequence[CodeOrder], context: CommandContext) -> None:
+def issue_batch(storage: LedgerStore, orders: Sequence[CodeOrder], context: CommandContext) -> None:
     """Issue codes of given ids and texts in one commit; one whose id exists already changes nothing.
 
     Raises:
@@ -184,7 +184,7 @@ def issue_batch(storage: Storage, orders: Sequence[CodeOrder], context: CommandC
             raise result
 
 
-def _command(storage: Storage, order: CodeOrder, context: CommandContext) -> IssueCode | ImportCode:
+def _command(storage: LedgerStore, order: CodeOrder, context: CommandContext) -> IssueCode | ImportCode:
     terms, usage = order.terms, order.usage
     text = storage.vault.code(order.text, order.code_id)
     if usage is not NEW:

@@ -29,7 +29,7 @@ from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
 from projections.repositories.audit_log import Action, Actor
 from projections.storage.async_group_commit import AsyncGroupCommit
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import OverloadedError
 from projections.telemetry.metrics import ERRORS, REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, known
 from projections.vault.vault import CodeInput, Vault
@@ -73,7 +73,7 @@ class Services:
     """One process's parts."""
 
     settings: ApiSettings
-    storage: Storage
+    storage: LedgerStore
     reader: Reader
     commit: AsyncGroupCommit
     dispatcher: Dispatcher

@@ -13,7 +13,7 @@ import psycopg
 
 from domain.events import Event, InviteAttempted, InviteSent, UseReserved
 from projections.event_store.codec import encode
-from projections.event_store.snapshots import write_missing
+from projections.event_store.snapshots import write_missing_snapshots
 from projections.sql.event_store import EventStoreSql
 
 CHUNK = 50_000
@@ -89,7 +89,7 @@ def load(
         conn.commit()
     with psycopg.connect(database_url, autocommit=True) as conn:
         conn.execute("VACUUM (ANALYZE) ledger_events, reservations, recipients, code_balances")
-        while write_missing(conn):
+        while write_missing_snapshots(conn):
             pass
 
 
@@ -111,7 +111,7 @@ def _chunks(wanted: Sequence[tuple[UUID, int]]) -> list[list[tuple[UUID, int]]]:
 def _load_chunk(
     conn: "psycopg.Connection[tuple[object, ...]]", chunk: Sequence[tuple[UUID, int]], *, live: bool
 ) -> None:
-    conn.execute(EventStoreSql.lock_order)
+    conn.execute(EventStoreSql.lock_append_order)
     codes = [code_id for code_id, _ in chunk]
     rows: list[Any] = conn.execute(
         "SELECT code_id, version + 1, greatest(last_at, now()) FROM code_balances WHERE code_id = ANY(%s)", (codes,)

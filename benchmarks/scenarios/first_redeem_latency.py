@@ -14,7 +14,7 @@ from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.values.identifiers import EmailAddress, normalize_code
 from projections.config.settings import LedgerSettings
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 TRIES = 5
 WARM_UPS = 8
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def _first_ms(settings: LedgerSettings, warm: str, code: str) -> float:
-    with Storage.open(settings, pool_size=1) as storage:
+    with LedgerStore.open(settings, pool_size=1) as storage:
         for _ in range(WARM_UPS):
             _redeem(storage, warm)
         began = time.perf_counter()
@@ -38,7 +38,7 @@ def _first_ms(settings: LedgerSettings, warm: str, code: str) -> float:
         return (time.perf_counter() - began) * 1000
 
 
-def _redeem(storage: Storage, code: str) -> None:
+def _redeem(storage: LedgerStore, code: str) -> None:
     command = ReserveUse(
         context=CommandContext(now=storage.recorder.clock.now(), actor="operator"),
         code_digests=storage.vault.digests("code", normalize_code(code)),

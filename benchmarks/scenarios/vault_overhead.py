@@ -16,7 +16,7 @@ from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.values.identifiers import EmailAddress
 from projections.config.settings import LedgerSettings
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import RowKind, Sealed, Vault
 
 COMMIT = 64
@@ -41,7 +41,7 @@ class GlassVault(Vault):
 class Turn:
     """One turn of redeems, each by somebody new."""
 
-    def __init__(self, storage: Storage, vault: Vault, code: str) -> None:
+    def __init__(self, storage: LedgerStore, vault: Vault, code: str) -> None:
         self.storage = storage
         self.vault = vault
         self.code_digests = storage.vault.typed_code(code).digests
@@ -65,7 +65,7 @@ class Turn:
         )
 
 
-def cost(storage: Storage, code: str) -> Iterator[tuple[str, float]]:
+def cost(storage: LedgerStore, code: str) -> Iterator[tuple[str, float]]:
     """Microseconds of a redeem with and without, and the vault's share of both."""
     glass = GlassVault(storage.vault.rings["pepper"], storage.vault.rings["master"])
     turns = {"sealed": Turn(storage, storage.vault, code), "glass": Turn(storage, glass, code)}
@@ -85,7 +85,7 @@ def cost(storage: Storage, code: str) -> Iterator[tuple[str, float]]:
 def main() -> int:
     """Measure beside a stack of its own; with a code as argument, measure here."""
     if len(sys.argv) > 1:
-        with Storage.open(LedgerSettings()) as storage:
+        with LedgerStore.open(LedgerSettings()) as storage:
             sys.stdout.write("".join(f"{name} {number:.4g}\n" for name, number in cost(storage, sys.argv[1])))
         return 0
     with machine(**NO_MAIL) as ledger, ledger.workers_stopped():

@@ -21,7 +21,7 @@ _ALPHABETS: Final = tuple(
 )
 
 
-def shape_of(normal: str) -> CodeStrength:
+def schema_fingerprint(normal: str) -> CodeStrength:
     """The shape of a code's normal form."""
     if is_native(candidate_codes(normal)[-1][-NATIVE_LENGTH:]):
         return "native"

@@ -1,4 +1,4 @@
-"""What one process remembers of committed state. A miss or an old entry costs time, never truth."""
+"""Caches of committed state in one process. A miss or an old entry costs time and never changes a result."""
 
 from uuid import UUID
 
@@ -7,11 +7,11 @@ from eventsourcing.application import LRUCache
 from domain.model.redeem_code import RedeemCode
 
 CACHED_CODES_MAX = 10_000
-"""Some 500 bytes each: aggregates and digests of the codes that this process saw last."""
+"""Codes whose state and digest this process keeps, about 500 bytes each."""
 
 
 class StoreCaches:
-    """Aggregates, ids by digest of the code's text, streams of reservations; codes whose day of refusals is full."""
+    """Codes, their ids by digest, streams of reservations, and codes whose daily rejections are all recorded."""
 
     def __init__(self, size: int = CACHED_CODES_MAX) -> None:
         self.codes: LRUCache[UUID, RedeemCode] = LRUCache(size)

@@ -1,4 +1,4 @@
-"""Looking up the codes of a batch: what is cached or kept as a snapshot, and the events since, in bounded pages."""
+"""Load the codes of a batch: a cached state or a snapshot, and then the newer events in bounded pages."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -14,74 +14,72 @@ from domain.model.redeem_code import RedeemCode, evolve_code
 from projections.database.binary_arrays import BIGS, UUIDS
 from projections.database.connection import rows_of
 from projections.event_store.codec import decode
-from projections.event_store.snapshots import EVENTS_PER_PAGE, SCHEMA_FINGERPRINT, read_state
+from projections.event_store.snapshots import EVENTS_PER_PAGE, SCHEMA_FINGERPRINT, decode_snapshot
 from projections.sql.event_store import EventStoreSql
 
 
-class CodeLook:
-    """One look-up, in two parts: others may ask their own questions between them.
+class CodeLoader:
+    """Loads codes in two steps, so that the caller can send other queries between them.
 
     Args:
-        ask: Sends a named statement with its parameters in pipeline mode.
+        send: Sends a named statement with its parameters in pipeline mode.
         cache: States that this process has seen; any may be old.
     """
 
-    def __init__(self, ask: Callable[..., Cursor[Any]], cache: LRUCache[UUID, RedeemCode]) -> None:
-        self._ask = ask
+    def __init__(self, send: Callable[..., Cursor[Any]], cache: LRUCache[UUID, RedeemCode]) -> None:
+        self._send = send
         self._cache = cache
-        self._known: dict[UUID, RedeemCode | None] = {}
-        self._newer: Cursor[Any] | None = None
+        self._states: dict[UUID, RedeemCode | None] = {}
+        self._pending_events: Cursor[Any] | None = None
 
-    def ask(self, streams: Iterable[UUID], issued: Iterable[UUID]) -> PipelineSteps[None]:
-        """Find what is known, and ask for what was appended since; the caller holds the locks of the streams.
+    def request(self, streams: Iterable[UUID], issued: Iterable[UUID]) -> PipelineSteps[None]:
+        """Read cached states and snapshots, and request the newer events. The caller holds the locks of the streams.
 
         Args:
             streams: Codes that exist.
-            issued: Codes that are to be issued: they have no snapshot.
+            issued: New codes, which have no snapshot.
         """
-        cold = []
+        uncached_ids = []
         for code_id in streams:
-            self._known[code_id] = None
+            self._states[code_id] = None
             try:
-                self._known[code_id] = self._cache.get(code_id)
+                self._states[code_id] = self._cache.get(code_id)
             except KeyError:
-                cold.append(code_id)
+                uncached_ids.append(code_id)
         for code_id in issued:
-            self._known[code_id] = None
+            self._states[code_id] = None
             with suppress(KeyError):
-                self._known[code_id] = self._cache.get(code_id)
-        if cold:
-            self._known |= yield from self._snapshots(cold)
-        self._newer = self._ask_newer(self._known)
+                self._states[code_id] = self._cache.get(code_id)
+        if uncached_ids:
+            self._states |= yield from self._snapshots(uncached_ids)
+        self._pending_events = self._request_newer_events(self._states)
 
-    def take(self) -> PipelineSteps[Mapping[UUID, RedeemCode]]:
-        """The codes as they are now. Folded page by page, so that memory does not grow with a code's history.
-
-        What is cached may be very old, where other processes had all the traffic of a code. So behind the first page
-        its snapshot is looked at, which is never far from the newest event.
-        """
-        known, newer = self._known, self._newer
+    def load(self) -> PipelineSteps[Mapping[UUID, RedeemCode]]:
+        """Return the current states. Folds page by page, so that memory does not grow with a code's history."""
+        states, events = self._states, self._pending_events
         is_first = True
-        while newer is not None:
-            read: Counter[UUID] = Counter()
-            for code_id, version, topic, state in (yield from rows_of(newer)):
+        while events is not None:
+            counts: Counter[UUID] = Counter()
+            for code_id, version, topic, state in (yield from rows_of(events)):
                 event = decode(topic, state)
-                known[code_id] = evolve_code(known[code_id], code_id, version, event)
-                read[code_id] += 1
-            unread = {code_id: known[code_id] for code_id, count in read.items() if count == EVENTS_PER_PAGE}
-            if unread and is_first:
-                for code_id, kept in (yield from self._snapshots(unread)).items():
-                    if (code := unread[code_id]) is None or kept.version > code.version:
-                        known[code_id] = unread[code_id] = kept
+                states[code_id] = evolve_code(states[code_id], code_id, version, event)
+                counts[code_id] += 1
+            # A cached state is very old if other processes had all the traffic of its code. So after a full first page
+            # its snapshot is read, which is never far behind the newest event.
+            unread_states = {code_id: states[code_id] for code_id, count in counts.items() if count == EVENTS_PER_PAGE}
+            if unread_states and is_first:
+                for code_id, snapshot in (yield from self._snapshots(unread_states)).items():
+                    if (code := unread_states[code_id]) is None or snapshot.version > code.version:
+                        states[code_id] = unread_states[code_id] = snapshot
             is_first = False
-            newer = self._ask_newer(unread) if unread else None
-        return {code_id: code for code_id, code in known.items() if code is not None}
+            events = self._request_newer_events(unread_states) if unread_states else None
+        return {code_id: code for code_id, code in states.items() if code is not None}
 
     def _snapshots(self, code_ids: Iterable[UUID]) -> PipelineSteps[dict[UUID, RedeemCode]]:
-        asked = self._ask(EventStoreSql.snapshots_of_codes, UUIDS.array(list(code_ids)), SCHEMA_FINGERPRINT)
-        found = [read_state(state) for (state,) in (yield from rows_of(asked))]
-        return {code.code_id: code for code in found if code is not None}
+        cursor = self._send(EventStoreSql.snapshots_of_codes, UUIDS.array(list(code_ids)), SCHEMA_FINGERPRINT)
+        snapshots = [decode_snapshot(state) for (state,) in (yield from rows_of(cursor))]
+        return {code.code_id: code for code in snapshots if code is not None}
 
-    def _ask_newer(self, known: Mapping[UUID, RedeemCode | None]) -> Cursor[Any]:
-        versions = [code.version if code else 0 for code in known.values()]
-        return self._ask(EventStoreSql.newer_events, UUIDS.array(list(known)), BIGS.array(versions), EVENTS_PER_PAGE)
+    def _request_newer_events(self, states: Mapping[UUID, RedeemCode | None]) -> Cursor[Any]:
+        versions = [code.version if code else 0 for code in states.values()]
+        return self._send(EventStoreSql.newer_events, UUIDS.array(list(states)), BIGS.array(versions), EVENTS_PER_PAGE)

@@ -27,15 +27,15 @@ def decoders(upcasts: Mapping[str, Upcast]) -> dict[str, Decode]:
         LookupError: A former topic leads to no event of today, or a version of a type is missing.
     """
     kinds = {topic_of(kind): kind for kind in EVENT_TYPES}
-    found: dict[str, Decode] = {topic: msgspec.json.Decoder(kind).decode for topic, kind in kinds.items()}
-    for former in upcasts:
-        topic, steps = upcast_chain(former, frozenset(kinds), upcasts)
-        found[former] = _former_decoder(kinds[topic], steps)
+    decoders_by_topic: dict[str, Decode] = {topic: msgspec.json.Decoder(kind).decode for topic, kind in kinds.items()}
+    for former_topic in upcasts:
+        topic, steps = upcast_chain(former_topic, frozenset(kinds), upcasts)
+        decoders_by_topic[former_topic] = _former_decoder(kinds[topic], steps)
     for kind in EVENT_TYPES:
         for version in range(1, kind.TOPIC_VERSION):
-            if (missing := f"{kind.__name__}:{version}") not in found:
-                raise LookupError(f"no upcaster for {missing}: the log may hold it for ever")
-    return found
+            if (missing_topic := f"{kind.__name__}:{version}") not in decoders_by_topic:
+                raise LookupError(f"no upcaster for {missing_topic}: the log may hold it for ever")
+    return decoders_by_topic
 
 
 def _former_decoder(kind: type[Event], steps: list[Upcast]) -> Decode:
@@ -44,8 +44,8 @@ def _former_decoder(kind: type[Event], steps: list[Upcast]) -> Decode:
         for step in steps:
             try:
                 fields = step.change(fields)
-            except (LookupError, TypeError, ValueError, AttributeError) as bad:
-                raise msgspec.ValidationError(f"it can't be brought to {step.topic}: {bad!r}") from bad
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise msgspec.ValidationError(f"it can't be brought to {step.topic}: {error!r}") from error
         return msgspec.convert(fields, kind)
 
     return decode_former
@@ -58,8 +58,8 @@ DECODERS: Final = decoders(UPCASTS)
 def topics_of(kind: type[Event]) -> list[str]:
     """Every topic under which events of a type are stored, the one of today first."""
     today = topic_of(kind)
-    former = (topic for topic in UPCASTS if upcast_chain(topic, frozenset(_topics.values()), UPCASTS)[0] == today)
-    return [today, *sorted(former)]
+    former_topic = (topic for topic in UPCASTS if upcast_chain(topic, frozenset(_topics.values()), UPCASTS)[0] == today)
+    return [today, *sorted(former_topic)]
 
 
 def encode(event: Event) -> tuple[str, bytes]:
@@ -73,12 +73,12 @@ def decode(topic: str, state: bytes) -> Event:
     Raises:
         UnreadableEventError: Unknown topic, or a state that does not fit it.
     """
-    known = DECODERS.get(topic)
-    if known is None:
+    decode_state = DECODERS.get(topic)
+    if decode_state is None:
         message = f"no event type for topic {topic!r}: was it written by a newer version?"
         raise UnreadableEventError(message)
     try:
-        return known(state)
-    except msgspec.DecodeError as bad:
-        message = f"a stored {topic} does not have its shape: {bad}"
-        raise UnreadableEventError(message) from bad
+        return decode_state(state)
+    except msgspec.DecodeError as error:
+        message = f"a stored {topic} does not have its shape: {error}"
+        raise UnreadableEventError(message) from error

@@ -8,7 +8,7 @@ from eventsourcing.utils import Environment, EnvType, strtobool
 
 from projections.database.connection import LedgerDatastore
 from projections.event_store.mapper import LedgerMapper
-from projections.event_store.recorder import LedgerRecorder
+from projections.event_store.recorder import PostgresLedgerRecorder
 
 
 class UnsafeSettingError(ValueError):
@@ -22,7 +22,7 @@ class LedgerFactory(PostgresFactory):
         UnsafeSettingError: POSTGRES_ENABLE_DB_FUNCTIONS is set: that insert takes no lock, so readers miss events.
     """
 
-    application_recorder_class = LedgerRecorder
+    application_recorder_class = PostgresLedgerRecorder
 
     def __init__(self, env: Environment | EnvType | None) -> None:
         BaseInfrastructureFactory.__init__(self, env)

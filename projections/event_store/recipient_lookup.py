@@ -1,4 +1,4 @@
-"""Whose reservations the rarer commands look at, besides those that they name."""
+"""Which reservations a command reads besides those that it names."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,56 +14,76 @@ from domain.commands.reservation.resolve_case import RefundAfterOutage, ResolveR
 from domain.model.invariants import is_removal_open
 from domain.working_set import WorkingSet
 
-LOOKS_AT_MOVES = (RebindReservation, RefundReservation, CorrectRecipient, ResolveReservation, RefundAfterOutage)
-"""Commands that would leave a rebind under way with nothing to move, or begin one."""
+COMMANDS_AFFECTING_REBINDS = (
+    RebindReservation,
+    RefundReservation,
+    CorrectRecipient,
+    ResolveReservation,
+    RefundAfterOutage,
+)
+"""Commands that begin a rebind, or would leave a rebind in progress with nothing to move."""
 
 
 def recipients_referenced(
-    commands: Sequence[Command], targeted: Mapping[UUID, UUID], book: WorkingSet
+    commands: Sequence[Command], targeted: Mapping[UUID, UUID], working_set: WorkingSet
 ) -> set[tuple[UUID, UUID]]:
-    """Code and person of those to whom a use is corrected, or who ask for a rebind.
+    """Return code and recipient of corrections and of requests for a rebind.
 
     Args:
         commands: Of one batch.
         targeted: The codes of reservations that commands name.
-        book: Knows codes and persons by their digests already.
+        working_set: Knows codes and persons by their digests already.
     """
-    persons: set[tuple[UUID, UUID]] = set()
+    recipients: set[tuple[UUID, UUID]] = set()
     for command in commands:
         if isinstance(command, CorrectRecipient) and command.reservation_id in targeted:
-            persons.add((targeted[command.reservation_id], book.recipient_id(command.recipient)))
-        elif isinstance(command, RequestRebind) and (code_id := book.code_id(command.code_digests)):
-            persons.add((code_id, book.recipient_id(command.recipient)))
-    return persons
+            recipients.add((targeted[command.reservation_id], working_set.recipient_id(command.recipient)))
+        elif isinstance(command, RequestRebind) and (code_id := working_set.code_id(command.code_digests)):
+            recipients.add((code_id, working_set.recipient_id(command.recipient)))
+    return recipients
 
 
 def reservations_referenced(commands: Sequence[Command]) -> list[UUID]:
-    """Reservations that commands are about; a rebind's own too, which is there if its first answer was lost."""
-    named = [command.reservation_id for command in commands if isinstance(command, ReservationCommand)]
-    return named + [command.new_reservation_id for command in commands if isinstance(command, RebindReservation)]
+    """Return the reservations that commands name, with a rebind's own: it exists if its first answer was lost."""
+    reservation_ids = [command.reservation_id for command in commands if isinstance(command, ReservationCommand)]
+    return reservation_ids + [
+        command.new_reservation_id for command in commands if isinstance(command, RebindReservation)
+    ]
 
 
-def tied_to(book: WorkingSet) -> set[UUID]:
-    """Reservations on which commands about the loaded ones bear: what rebinds move, and what waits for a removal."""
-    moved = {item.follows for item in book.reservations.values() if item.kind == "rebind" and item.follows}
-    ended = [item.access for item in book.reservations.values() if is_removal_open(item)]
-    return moved | {access.replaced_by for access in ended if access is not None and access.replaced_by is not None}
+def find_linked_reservations(working_set: WorkingSet) -> set[UUID]:
+    """Return reservations linked to the loaded ones: sources of rebinds, and those that wait for a removal."""
+    rebind_sources = {
+        reservation.follows
+        for reservation in working_set.reservations.values()
+        if reservation.kind == "rebind" and reservation.follows
+    }
+    ending_accesses = [
+        reservation.access for reservation in working_set.reservations.values() if is_removal_open(reservation)
+    ]
+    return rebind_sources | {
+        access.replaced_by for access in ending_accesses if access is not None and access.replaced_by is not None
+    }
 
 
-def may_be_retaken(targets: Sequence[UUID], commands: Sequence[Command], book: WorkingSet) -> list[UUID]:
-    """Those of the named reservations whose use is refunded, or may be so by another command of this batch.
+def find_recountable(targets: Sequence[UUID], commands: Sequence[Command], working_set: WorkingSet) -> list[UUID]:
+    """Return the named reservations whose use is refunded, or may be refunded by another command of this batch.
 
     Args:
         targets: Reservations that commands name, each as often as it is named.
-        commands: Of one batch; a redeem gives back what is overdue on its code, revoking what is held.
-        book: Holds the named reservations.
+        commands: Of one batch. A redeem refunds overdue reservations of its code, a revocation reserved ones.
+        working_set: Holds the named reservations.
     """
-    asked = Counter(targets)
-    freed = {book.code_id(command.code_digests) for command in commands if isinstance(command, ReserveUse)}
-    freed |= {command.code_id for command in commands if isinstance(command, RevokeCode | ContinueRevocation)}
-    found = (book.reservations[key] for key in asked if key in book.reservations)
+    mentions = Counter(targets)
+    released_codes = {
+        working_set.code_id(command.code_digests) for command in commands if isinstance(command, ReserveUse)
+    }
+    released_codes |= {command.code_id for command in commands if isinstance(command, RevokeCode | ContinueRevocation)}
+    targeted = (working_set.reservations[key] for key in mentions if key in working_set.reservations)
     return [
-        item.reservation_id
-        for item in found
-        if item.status == "refunded" or asked[item.reservation_id] > 1 or item.code_id in freed
+        reservation.reservation_id
+        for reservation in targeted
+        if reservation.status == "refunded"
+        or mentions[reservation.reservation_id] > 1
+        or reservation.code_id in released_codes
     ]

@@ -33,13 +33,13 @@ from projections.event_store.row_mapping import EVENT_KINDS
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.sql.event_store import EventStoreSql
 
-TRIES_MAX = 4
-"""Transactions per batch: the first, and after a lost connection, race or deadlock up to three more."""
-TRIES_S_MAX = 6.0
+TRANSACTIONS_PER_BATCH_MAX = 4
+"""The first transaction, and up to three more after a lost connection, race or deadlock."""
+RETRY_S_MAX = 6.0
 RETRY_PAUSE_S = 0.1
 
 
-class LedgerRecorder(PostgresApplicationRecorder):
+class PostgresLedgerRecorder(PostgresApplicationRecorder):
     """Records events in `ledger_events`, one batch per transaction, positions in commit order."""
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "ledger_events") -> None:
@@ -52,19 +52,19 @@ class LedgerRecorder(PostgresApplicationRecorder):
         """Nothing: the schema is made by numbered migrations only."""
 
     def set_clock(self) -> None:
-        """Ask the database for its time, before anybody asks us.
+        """Read the database's time before the first command.
 
         Raises:
-            StorageUnavailableError: It does not answer.
+            StorageUnavailableError: The database does not answer.
         """
         with unavailable_unless_defect(), self.datastore.get_connection() as conn:
             self.clock.refresh(conn)
 
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
-        """Transactions to try in turn; see `domain.application.LedgerRecorder`."""
-        tries = _Tries(self.pause)
-        while tries.go_on():
-            yield _Attempt(self, tries)
+        """Yield transactions to try in turn; see `domain.application.LedgerRecorder`."""
+        budget = _RetryBudget(self.pause)
+        while budget.try_again():
+            yield _Transaction(self, budget)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
         """Append events; the library's interface, without its ten retries: an ambiguous commit is not repeated.
@@ -79,7 +79,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
             return self._fetch_ids_after_insert_events(cursor, stored_events, **kwargs)
 
     def _insert_stored_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any) -> None:
-        curs.execute(EventStoreSql.lock_order)
+        curs.execute(EventStoreSql.lock_append_order)
         curs.execute(
             EventStoreSql.insert_events,
             columns(
@@ -89,85 +89,85 @@ class LedgerRecorder(PostgresApplicationRecorder):
         )
 
 
-class _Tries:
-    """How often a batch was tried, and whether it may be once more."""
+class _RetryBudget:
+    """How many transactions a batch may take, and for how long."""
 
     def __init__(self, pause: Callable[[float], None]) -> None:
         self._pause = pause
-        self._until = time.monotonic() + TRIES_S_MAX
-        self._made = 0
+        self._deadline = time.monotonic() + RETRY_S_MAX
+        self._started = 0
         self.committed = False
 
-    def go_on(self) -> bool:
-        """Whether to try (again); waits a little before another try."""
+    def try_again(self) -> bool:
+        """Return whether to run another transaction; pauses before each one after the first."""
         if self.committed:
             return False
-        if self._made:
-            self._pause(RETRY_PAUSE_S * self._made)
-        self._made += 1
+        if self._started:
+            self._pause(RETRY_PAUSE_S * self._started)
+        self._started += 1
         return True
 
-    def is_last(self, *, bounded_in_time: bool) -> bool:
-        """Whether a fault of this try is final."""
-        return self._made >= TRIES_MAX or (bounded_in_time and time.monotonic() > self._until)
+    def is_exhausted(self, *, is_time_bounded: bool) -> bool:
+        """Return whether an error of this transaction is final."""
+        return self._started >= TRANSACTIONS_PER_BATCH_MAX or (is_time_bounded and time.monotonic() > self._deadline)
 
 
-class _Attempt(AbstractContextManager[UnitOfWork]):
-    """One transaction. Leaving it commits; a fault that another try may mend is swallowed while tries are left."""
+class _Transaction(AbstractContextManager[UnitOfWork]):
+    """One transaction, committed on exit. An error that a retry may avoid is suppressed within the budget."""
 
-    def __init__(self, recorder: LedgerRecorder, tries: _Tries) -> None:
+    def __init__(self, recorder: PostgresLedgerRecorder, budget: _RetryBudget) -> None:
         self._recorder = recorder
-        self._tries = tries
-        self._open = ExitStack()
-        self._work: PostgresUnitOfWork | None = None
+        self._budget = budget
+        self._resources = ExitStack()
+        self._uow: PostgresUnitOfWork | None = None
 
     def __enter__(self) -> UnitOfWork:
-        """Begin; a pool that gives no connection within its own bound is an outage, not worth another try."""
+        """Begin. A pool without a free connection in time is an outage, which is not retried."""
         recorder = self._recorder
-        with unavailable_unless_defect(), self._open:
-            conn = self._open.enter_context(recorder.datastore.get_connection())
+        with unavailable_unless_defect(), self._resources:
+            conn = self._resources.enter_context(recorder.datastore.get_connection())
             if recorder.clock.is_stale():
                 recorder.clock.refresh(conn)
-            self._open.enter_context(transaction(conn))
-            self._work = PostgresUnitOfWork(conn, recorder.caches)
-            self._open = self._open.pop_all()
-        return self._work
+            self._resources.enter_context(transaction(conn))
+            self._uow = PostgresUnitOfWork(conn, recorder.caches)
+            self._resources = self._resources.pop_all()
+        return self._uow
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, exc_value: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Commit or roll back."""
         try:
-            with self._open:
-                if error is not None:
-                    raise error
-                if self._work is not None:
-                    run_to_completion(self._work.commit())
-            if self._work is not None:
-                self._work.committed()
-        except (IntegrityError, OperationalError, InterfaceError) as fault:
-            # A race is lost to somebody who has committed since, often to our own try before whose answer was lost: the
-            # next try finds what that one wrote, so there is one however long it took.
-            is_race = isinstance(fault, IntegrityError)
-            if self._tries.is_last(bounded_in_time=not is_race):
+            with self._resources:
+                if exc_value is not None:
+                    raise exc_value
+                if self._uow is not None:
+                    run_to_completion(self._uow.commit())
+            if self._uow is not None:
+                self._uow.publish_to_caches()
+        except (IntegrityError, OperationalError, InterfaceError) as error:
+            # The winner of a race has committed, and is often our own previous transaction whose answer was lost. The
+            # next transaction reads what it wrote, so a race is retried however long it took.
+            is_race = isinstance(error, IntegrityError)
+            if self._budget.is_exhausted(is_time_bounded=not is_race):
                 if is_race:
                     raise
-                raise StorageUnavailableError(str(fault)) from fault
+                raise StorageUnavailableError(str(error)) from error
             self._recorder.caches.codes.clear()
             return True
         except DEFECTS:
             raise
-        except (PersistenceError, psycopg.Error) as fault:
-            raise StorageUnavailableError(str(fault)) from fault
-        self._tries.committed = True
+        except (PersistenceError, psycopg.Error) as error:
+            raise StorageUnavailableError(str(error)) from error
+        self._budget.committed = True
         return False
 
 
 @contextmanager
 def transaction(conn: Connection[Any]) -> Iterator[None]:
-    """A transaction in pipeline mode, rolled back unless the block commits it.
+    """Open a transaction in pipeline mode, rolled back unless the block commits it.
 
-    BEGIN goes out with the first look-ups and COMMIT with the last rows; psycopg's own would wait for each.
+    BEGIN is sent with the first queries and COMMIT with the last rows; `Connection.transaction` would wait for each.
     """
     try:
         with conn.pipeline():

@@ -15,7 +15,7 @@ def _array_literal(versions: tuple[int, ...]) -> bytes:
     return TEXTS.write("{" + ",".join(map(str, versions)) + "}")
 
 
-VERSIONS = Kind(TEXTS.item_oid, TEXTS.array_oid, _array_literal)
+ARRAY_OF_INT8 = Kind(TEXTS.item_oid, TEXTS.array_oid, _array_literal)
 """The versions of a reservation's events."""
 
 EVENT_KINDS = (UUIDS, BIGS, TEXTS, BYTEAS)
@@ -26,7 +26,7 @@ BALANCE_KINDS = (
 )
 """Types of a balance row's columns."""
 RESERVATION_KINDS = (
-    *(UUIDS, UUIDS, UUIDS, VERSIONS, TEXTS, TEXTS, MOMENTS, MOMENTS),
+    *(UUIDS, UUIDS, UUIDS, ARRAY_OF_INT8, TEXTS, TEXTS, MOMENTS, MOMENTS),
     *(MOMENTS, MOMENTS, SMALLS, SMALLS, BOOLEANS, UUIDS, UUIDS),
     *(MOMENTS, MOMENTS, MOMENTS, TEXTS, MOMENTS, BOOLEANS),
 )
@@ -58,30 +58,30 @@ def balance_row(code: RedeemCode) -> tuple[Any, ...]:
     )
 
 
-def reservation_row(item: Reservation) -> tuple[Any, ...]:
+def reservation_row(reservation: Reservation) -> tuple[Any, ...]:
     """`reservations`, in the order of its columns."""
     return (
-        item.reservation_id,
-        item.code_id,
-        item.recipient_id,
-        item.versions,
-        item.status,
-        item.kind,
-        item.reserved_at,
-        item.deadline,
-        item.due_at,
-        None if item.lease is None else item.lease.until,
-        item.delivery,
-        item.attempts,
-        item.ever_unknown,
-        item.case_id,
-        item.follows,
-        item.sent_at,
-        item.accepted_at,
-        item.refunded_at,
-        item.refund_cause,
-        item.access_due_at,
-        item.is_deferred,
+        reservation.reservation_id,
+        reservation.code_id,
+        reservation.recipient_id,
+        reservation.versions,
+        reservation.status,
+        reservation.kind,
+        reservation.reserved_at,
+        reservation.deadline,
+        reservation.due_at,
+        None if reservation.lease is None else reservation.lease.until,
+        reservation.delivery,
+        reservation.attempts,
+        reservation.ever_unknown,
+        reservation.case_id,
+        reservation.follows,
+        reservation.sent_at,
+        reservation.accepted_at,
+        reservation.refunded_at,
+        reservation.refund_cause,
+        reservation.access_due_at,
+        reservation.is_deferred,
     )
 
 
@@ -91,8 +91,8 @@ def case_rows(events: Iterable[tuple[UUID, Event]]) -> tuple[list[tuple[Any, ...
     closed: list[tuple[Any, ...]] = []
     for code_id, event in events:
         if isinstance(event, CaseOpened):
-            about = (event.case_id, code_id, event.reservation_id, event.delivery, event.cause, event.at)
-            opened[event.case_id] = (*about, None, None)
+            opening = (event.case_id, code_id, event.reservation_id, event.delivery, event.cause, event.at)
+            opened[event.case_id] = (*opening, None, None)
         elif isinstance(event, CaseClosed):
             if (row := opened.get(event.case_id)) is not None:
                 opened[event.case_id] = (*row[:-2], event.at, event.how)

@@ -27,7 +27,7 @@ from projections.vault.vault import FoundDraft
 
 IDEMPOTENCY_DAYS = 7
 REFUSALS_PER_CODE_AND_DAY = 100
-ENDS_IN = "ends_in_"
+EXPIRY_NOTICE_PREFIX = "ends_in_"
 """Name of the letter that announces an end, before its number of days."""
 CORRECTION_NOTICE: Final[Template] = "correction_notice"
 """Sent to the old address after a correction."""
@@ -37,44 +37,46 @@ NOTICE_CAUSES = frozenset({"deadline", "failed"})
 """Refunds that the person is told of: not those of the address itself, which no letter would reach."""
 
 
-def insert_outbox(cursor: Cursor[Any], book: WorkingSet) -> None:
+def insert_outbox(cursor: Cursor[Any], working_set: WorkingSet) -> None:
     """Write the notices that follow from the new events, in the transaction of those events.
 
     A notice is keyed by reservation and template, so each reservation causes at most one of each kind.
     """
-    rows = [row for recorded in book.new_events if (row := outbox_entry_for(recorded.event, book)) is not None]
+    rows = [
+        row for recorded in working_set.new_events if (row := outbox_entry_for(recorded.event, working_set)) is not None
+    ]
     if rows:
         cursor.execute(EventStoreSql.insert_outbox, columns((UUIDS, TEXTS, MOMENTS), rows))
 
 
-def outbox_entry_for(event: Event, book: WorkingSet) -> tuple[UUID, str, datetime] | None:
+def outbox_entry_for(event: Event, working_set: WorkingSet) -> tuple[UUID, str, datetime] | None:
     """Return reservation, template and time of the notice that an event causes; None if it causes none."""
     if isinstance(event, UseRefunded):
-        template = _notice_of_refund(event, book)
+        template = _refund_notice_template(event, working_set)
         return None if template is None else (event.reservation_id, template, event.at)
-    if isinstance(event, AccessReplaced) and book.reservations[event.by].opened_by not in STAFF:
+    if isinstance(event, AccessReplaced) and working_set.reservations[event.by].opened_by not in STAFF:
         return event.reservation_id, MOVE_NOTICE, event.at
     if isinstance(event, ExpiryAnnounced):
-        return event.reservation_id, f"{ENDS_IN}{event.days}", event.at
+        return event.reservation_id, f"{EXPIRY_NOTICE_PREFIX}{event.days}", event.at
     return None
 
 
-def _notice_of_refund(event: UseRefunded, book: WorkingSet) -> str | None:
+def _refund_notice_template(event: UseRefunded, working_set: WorkingSet) -> str | None:
     """Return the template of the notice; a correction needs one only if the old address may have an invitation."""
     if event.cause in NOTICE_CAUSES:
         return "refund_notice" if event.kind == "redeem" else "rebind_notice"
     if event.cause != "corrected":
         return None
-    may_have_arrived = event.held == "used" or book.reservations[event.reservation_id].ever_unknown
+    may_have_arrived = event.held == "used" or working_set.reservations[event.reservation_id].ever_unknown
     return CORRECTION_NOTICE if may_have_arrived else None
 
 
-def insert_revocations(cursor: Cursor[Any], book: WorkingSet) -> None:
+def enqueue_revocation_followups(cursor: Cursor[Any], working_set: WorkingSet) -> None:
     """Codes revoked now that still hold something: the sweep goes on with them, whoever asked may be gone by then."""
     revoked = [
         (recorded.originator_id, recorded.event.at)
-        for recorded in book.new_events
-        if isinstance(recorded.event, CodeRevoked) and book.codes[recorded.originator_id].reserved
+        for recorded in working_set.new_events
+        if isinstance(recorded.event, CodeRevoked) and working_set.codes[recorded.originator_id].reserved
     ]
     if revoked:
         cursor.execute(EventStoreSql.insert_revocations, columns((UUIDS, MOMENTS), revoked))
@@ -97,24 +99,24 @@ def save_idempotency_keys(cursor: Cursor[Any], commands: Sequence[Command], resu
         cursor.execute(EventStoreSql.insert_idempotency_keys, (*arrays, commands[0].context.now))
 
 
-def keep_refusals(
+def record_rejections(
     cursor: Cursor[Any],
     caches: StoreCaches,
-    book: WorkingSet,
+    working_set: WorkingSet,
     commands: Sequence[Command],
     results: Sequence[Result],
 ) -> PipelineSteps[None]:
     """Keep each refused try on an existing code (bounded per code and day); count tries of unknown codes."""
-    unknown = 0
+    unknown_codes = 0
     by_day: dict[tuple[UUID, str], list[tuple[Any, ...]]] = {}
     for command, result in zip(commands, results, strict=True):
         if not isinstance(command, ReserveUse | CorrectRecipient | RequestRebind) or not isinstance(result, Refusal):
             continue
         if command.code_digests is None or command.context.actor != "person":
             continue
-        code_id = book.code_id(command.code_digests)
+        code_id = working_set.code_id(command.code_digests)
         if isinstance(result, CodeUnknown) or code_id is None:
-            unknown += 1
+            unknown_codes += 1
         elif not isinstance(result, IdempotencyKeyReused):
             day = (code_id, command.context.now.date().isoformat())
             draft = cast("FoundDraft", command.recipient)
@@ -122,14 +124,14 @@ def keep_refusals(
             if not _is_full(caches, day):
                 by_day.setdefault(day, []).append(row)
     for day, rows in by_day.items():
-        bound = (REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY)
+        limits = (REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY)
         arrays = columns((UUIDS, MOMENTS, BYTEAS, SMALLS, TEXTS), rows)
-        kept = yield from rows_of(cursor.execute(EventStoreSql.insert_refusals, (*arrays, *bound)))
-        if len(kept) < len(rows):
+        recorded = yield from rows_of(cursor.execute(EventStoreSql.insert_rejected_attempts, (*arrays, *limits)))
+        if len(recorded) < len(rows):
             caches.full_refusals.put(day, value=True)
-    if unknown:
+    if unknown_codes:
         now = commands[-1].context.now
-        cursor.execute(EventStoreSql.count_unknown_codes, (now, CodeUnknown.code, unknown))
+        cursor.execute(EventStoreSql.count_unknown_codes, (now, CodeUnknown.code, unknown_codes))
 
 
 def _is_full(caches: StoreCaches, day: tuple[UUID, str]) -> bool:

@@ -32,16 +32,16 @@ _decoder = msgspec.json.Decoder(RedeemCode)
 _KINDS = (UUIDS, BIGS, BYTEAS)
 
 
-def shape_of(fold: int, fields: Mapping[str, object]) -> str:
+def schema_fingerprint(fold: int, fields: Mapping[str, object]) -> str:
     """A name for how events become a state: the fold's number, and a checksum of the state's fields and types."""
-    listed = ",".join(f"{name}:{kind}" for name, kind in fields.items())
-    return f"{fold}-{crc32(listed.encode()):08x}"
+    fields_text = ",".join(f"{name}:{kind}" for name, kind in fields.items())
+    return f"{fold}-{crc32(fields_text.encode()):08x}"
 
 
-SCHEMA_FINGERPRINT = shape_of(SNAPSHOT_VERSION, RedeemCode.__annotations__)
+SCHEMA_FINGERPRINT = schema_fingerprint(SNAPSHOT_VERSION, RedeemCode.__annotations__)
 
 
-def read_state(state: bytes) -> RedeemCode | None:
+def decode_snapshot(state: bytes) -> RedeemCode | None:
     """The code of a snapshot; None if it is none."""
     try:
         return _decoder.decode(state)
@@ -61,7 +61,9 @@ def write_snapshots(cursor: Cursor[Any], codes: Iterable[RedeemCode]) -> None:
         cursor.execute(EventStoreSql.upsert_snapshots, (SCHEMA_FINGERPRINT, *columns(_KINDS, rows)))
 
 
-def write_missing(conn: Connection[Any], codes_max: int = CODES_PER_ROUND, seconds_max: float = ROUND_S_MAX) -> int:
+def write_missing_snapshots(
+    conn: Connection[Any], codes_max: int = CODES_PER_ROUND, seconds_max: float = ROUND_S_MAX
+) -> int:
     """Write snapshots where they are missing or far behind, and drop those of former versions of the program.
 
     Args:
@@ -72,12 +74,12 @@ def write_missing(conn: Connection[Any], codes_max: int = CODES_PER_ROUND, secon
     Returns:
         How many were written.
     """
-    until, written = time.monotonic() + seconds_max, 0
+    deadline, written = time.monotonic() + seconds_max, 0
     with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
-        cursor.execute(EventStoreSql.forget_other_shapes, (SCHEMA_FINGERPRINT,))
-        behind = {"shape": SCHEMA_FINGERPRINT, "behind": 2 * EVENTS_PER_SNAPSHOT, "limit": codes_max}
-        for (code_id,) in cursor.execute(EventStoreSql.codes_behind, behind).fetchall():
-            if time.monotonic() > until:
+        cursor.execute(EventStoreSql.delete_outdated_snapshots, (SCHEMA_FINGERPRINT,))
+        params = {"shape": SCHEMA_FINGERPRINT, "behind": 2 * EVENTS_PER_SNAPSHOT, "limit": codes_max}
+        for (code_id,) in cursor.execute(EventStoreSql.codes_with_stale_snapshot, params).fetchall():
+            if time.monotonic() > deadline:
                 break
             write_snapshots(cursor, [fold_code(cursor, code_id)])
             written += 1
@@ -87,11 +89,11 @@ def write_missing(conn: Connection[Any], codes_max: int = CODES_PER_ROUND, secon
 def fold_code(cursor: Cursor[Any], code_id: UUID) -> RedeemCode:
     """One code as its log says now, from its snapshot if it has one; memory does not grow with its history."""
     rows = cursor.execute(EventStoreSql.snapshots_of_codes, ([code_id], SCHEMA_FINGERPRINT)).fetchall()
-    code = read_state(rows[0][0]) if rows else None
-    return fold_on(cursor, code_id, code)
+    code = decode_snapshot(rows[0][0]) if rows else None
+    return fold_newer_events(cursor, code_id, code)
 
 
-def fold_on(cursor: Cursor[Any], code_id: UUID, code: RedeemCode | None) -> RedeemCode:
+def fold_newer_events(cursor: Cursor[Any], code_id: UUID, code: RedeemCode | None) -> RedeemCode:
     """A code some events later: all that the log has by now.
 
     Raises:

@@ -1,7 +1,7 @@
 """One transaction of `execute`: lock, look up, and later append with the read models (docs/architecture.md).
 
-Locks, in this order: the entrance (shared), streams (sorted), new recipients (sorted), then the order lock; nobody
-who holds a later one waits for an earlier one.
+Locks in this order: the writer lock (shared), streams (sorted), new recipients (sorted), the append order. A holder of
+a later lock never waits for an earlier one.
 """
 
 from collections import Counter
@@ -29,14 +29,14 @@ from projections.database.binary_arrays import BYTEAS, UUIDS, columns
 from projections.database.connection import rows_of
 from projections.event_store import side_tables, vault_rows
 from projections.event_store.caches import StoreCaches
-from projections.event_store.code_loader import CodeLook
+from projections.event_store.code_loader import CodeLoader
 from projections.event_store.codec import decode, encode
 from projections.event_store.recipient_lookup import (
-    LOOKS_AT_MOVES,
-    may_be_retaken,
+    COMMANDS_AFFECTING_REBINDS,
+    find_linked_reservations,
+    find_recountable,
     recipients_referenced,
     reservations_referenced,
-    tied_to,
 )
 from projections.event_store.row_mapping import (
     BALANCE_KINDS,
@@ -53,219 +53,239 @@ from projections.sql.event_store import EventStoreSql
 
 OVERDUE_PER_CODE_MAX = 20
 REVOKED_PER_CODE_MAX = 200
-"""More than one command settles, so that those in doubt without an id for their case don't hide the others."""
+"""More than one command settles, so that unknown outcomes without an id for their case do not hide the others."""
 
 
 class PostgresUnitOfWork:
     """`domain.application.UnitOfWork` in one open transaction of a connection in pipeline mode.
 
-    What is asked goes out at once and is read later, so a batch of new redeems costs two round trips: the
-    look-ups, and the rows with the commit. A fault of a write shows with the next read, at the latest on commit.
+    Queries are sent immediately and their rows read later, so a batch of new redeems costs two round trips: the
+    queries, and the rows with the commit. A failed write raises at the next read, at the latest on commit.
     """
 
     def __init__(self, conn: Connection[Any], caches: StoreCaches) -> None:
         self._conn = conn
         self._cursor = self._new_cursor()
         self._caches = caches
-        self._book = WorkingSet()
+        self._working_set = WorkingSet()
         self._loaded: dict[UUID, int] = {}
 
     def load(self, commands: Sequence[Command]) -> PipelineSteps[WorkingSet]:
-        """Lock what the commands touch and read it, in as few round trips as there are kinds of look-up."""
-        book = self._book
-        self._cursor.execute(EventStoreSql.enter)
+        """Lock and read what the commands touch, with one round trip for each kind of query."""
+        working_set = self._working_set
+        self._cursor.execute(EventStoreSql.lock_shared_writer)
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         others = [command for command in commands if not isinstance(command, ReserveUse)]
-        by_text = [command for command in others if isinstance(command, CorrectRecipient | RequestRebind)]
+        by_code_text = [command for command in others if isinstance(command, CorrectRecipient | RequestRebind)]
         targets = reservations_referenced(others)
-        targeted = yield from self._codes_of_reservations(targets)
-        yield from self._find_codes([*redeems, *by_text])
+        codes_of_targets = yield from self._codes_of_reservations(targets)
+        yield from self._resolve_code_ids([*redeems, *by_code_text])
         rebinds = [command for command in others if isinstance(command, RequestRebind)]
         digests = [command.code_digests for command in redeems] + [command.code_digests for command in rebinds]
-        streams = {code_id for each in digests if (code_id := book.code_id(each))}
-        streams |= set(targeted.values())
+        streams = {code_id for each in digests if (code_id := working_set.code_id(each))}
+        streams |= set(codes_of_targets.values())
         streams |= {command.code_id for command in others if isinstance(command, CodeCommand)}
         issued = {command.code_id for command in others if isinstance(command, NewCode)}
         self._lock(streams)
-        codes = CodeLook(self._ask, self._caches.codes)
-        yield from codes.ask(streams, issued)
-        held = self._ask(EventStoreSql.events_of_reservations, UUIDS.array(sorted(targeted))) if targeted else None
+        codes = CodeLoader(self._send, self._caches.codes)
+        yield from codes.request(streams, issued)
+        target_events = (
+            self._send(EventStoreSql.events_of_reservations, UUIDS.array(sorted(codes_of_targets)))
+            if codes_of_targets
+            else None
+        )
         drafts = [draft for command in commands for draft in recipient_drafts_in(command)]
         if drafts:
             yield from self._load_recipients(drafts)
-        book.codes.update((yield from codes.take()))
-        self._loaded.update((code_id, code.version) for code_id, code in book.codes.items())
+        working_set.codes.update((yield from codes.load()))
+        self._loaded.update((code_id, code.version) for code_id, code in working_set.codes.items())
         if redeems:
             yield from self._load_for_redeems(redeems)
-        if held is not None:
-            yield from self._take_reservations(held)
+        if target_events is not None:
+            yield from self._fold_reservations(target_events)
             yield from self._load_rebind_sources()
-            yield from self._load_newer(targets, commands)
+            yield from self._load_newer_reservations(targets, commands)
         if others:
-            yield from self._load_for_staff(others, targeted)
-        return book
+            yield from self._load_for_other_commands(others, codes_of_targets)
+        return working_set
 
-    def save(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> PipelineSteps[None]:
-        """Append events and write every row that follows from them."""
-        drafts = [book.new_recipients[digest] for digest in sorted(book.new_recipients)]
+    def save(
+        self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+    ) -> PipelineSteps[None]:
+        """Append the new events and write every row that follows from them."""
+        drafts = [working_set.new_recipients[digest] for digest in sorted(working_set.new_recipients)]
         vault_rows.insert_recipients(self._cursor, drafts)
-        if book.new_events:
-            vault_rows.insert_texts(self._cursor, book, commands, results)
-            self._append(book)
-            side_tables.insert_outbox(self._cursor, book)
-            side_tables.insert_revocations(self._cursor, book)
+        if working_set.new_events:
+            vault_rows.insert_texts(self._cursor, working_set, commands, results)
+            self._append(working_set)
+            side_tables.insert_outbox(self._cursor, working_set)
+            side_tables.enqueue_revocation_followups(self._cursor, working_set)
         side_tables.save_idempotency_keys(self._cursor, commands, results)
-        yield from side_tables.keep_refusals(self._cursor, self._caches, book, commands, results)
+        yield from side_tables.record_rejections(self._cursor, self._caches, working_set, commands, results)
 
     def commit(self) -> PipelineSteps[None]:
-        """Commit. It is done when the transaction was left without a fault, not earlier."""
+        """Commit. The commit is certain once the transaction was left without an error, not earlier."""
         yield from rows_of(self._conn.execute("COMMIT"), expected=False)
 
-    def committed(self) -> None:
-        """Take committed states into the caches."""
-        for code_id, code in self._book.codes.items():
+    def publish_to_caches(self) -> None:
+        """Put the committed states into the caches."""
+        for code_id, code in self._working_set.codes.items():
             self._caches.codes.put(code_id, code)
-        for digest, code_id in self._book.code_ids.items():
+        for digest, code_id in self._working_set.code_ids.items():
             self._caches.code_ids.put(digest, code_id)
 
     def _codes_of_reservations(self, reservation_ids: Sequence[UUID]) -> PipelineSteps[dict[UUID, UUID]]:
-        """The streams of reservations, which never change; whoever records an attempt has claimed it just before."""
-        found: dict[UUID, UUID] = {}
-        missing: set[UUID] = set()
+        """Return the stream of each reservation. It never changes, so it is cached: a claim precedes each outcome."""
+        rows: dict[UUID, UUID] = {}
+        missing_ids: set[UUID] = set()
         for reservation_id in reservation_ids:
             try:
-                found[reservation_id] = self._caches.codes_of_reservations.get(reservation_id)
+                rows[reservation_id] = self._caches.codes_of_reservations.get(reservation_id)
             except KeyError:
-                missing.add(reservation_id)
-        if missing:
+                missing_ids.add(reservation_id)
+        if missing_ids:
             for reservation_id, code_id in (
-                yield from self._all(EventStoreSql.code_ids_of_reservations, UUIDS.array(sorted(missing)))
+                yield from self._fetch(EventStoreSql.code_ids_of_reservations, UUIDS.array(sorted(missing_ids)))
             ):
-                found[reservation_id] = code_id
+                rows[reservation_id] = code_id
                 self._caches.codes_of_reservations.put(reservation_id, code_id)
-        return found
+        return rows
 
     def _load_rebind_sources(self) -> PipelineSteps[None]:
-        """What rebinds of this batch move, for it ends with their success; and what waits for a removal to be sent."""
-        book = self._book
-        if missing := sorted(tied_to(book) - book.reservations.keys()):
-            yield from self._hold(EventStoreSql.events_of_reservations, missing)
+        """Load the reservations that rebinds of this batch move, and those that wait for the removal of an access."""
+        working_set = self._working_set
+        if missing_ids := sorted(find_linked_reservations(working_set) - working_set.reservations.keys()):
+            yield from self._add_reservations(EventStoreSql.events_of_reservations, missing_ids)
 
-    def _find_codes(self, commands: Sequence[ReserveUse | CorrectRecipient | RequestRebind]) -> PipelineSteps[None]:
-        """Resolve digests of code texts; texts never change, so what is cached stays right."""
-        missing: set[bytes] = set()
+    def _resolve_code_ids(
+        self, commands: Sequence[ReserveUse | CorrectRecipient | RequestRebind]
+    ) -> PipelineSteps[None]:
+        """Resolve digests of code texts. A text never changes, so a cached id stays valid."""
+        missing_ids: set[bytes] = set()
         for command in commands:
             for digest in command.code_digests or ():
                 try:
-                    self._book.code_ids[digest] = self._caches.code_ids.get(digest)
+                    self._working_set.code_ids[digest] = self._caches.code_ids.get(digest)
                     break
                 except KeyError:
-                    missing.add(digest)
-        if missing:
-            self._book.code_ids.update((yield from self._all(EventStoreSql.code_ids_of_digests, sorted(missing))))
+                    missing_ids.add(digest)
+        if missing_ids:
+            self._working_set.code_ids.update(
+                (yield from self._fetch(EventStoreSql.code_ids_of_digests, sorted(missing_ids)))
+            )
 
     def _lock(self, streams: Iterable[UUID]) -> None:
-        """Advisory locks in one order for everybody; two streams on one key only wait for one another."""
+        """Take advisory locks in ascending order. Two streams with the same key only wait for each other."""
         keys = sorted({int.from_bytes(code_id.bytes[:8], "big", signed=True) for code_id in streams})
         if keys:
             self._cursor.execute(EventStoreSql.lock_streams, (keys,))
 
     def _load_recipients(self, drafts: Sequence[RecipientDraft]) -> PipelineSteps[None]:
         digests = sorted({digest for draft in drafts for digest in draft.digests})
-        found = yield from self._all(EventStoreSql.recipient_ids_of_digests, BYTEAS.array(digests))
-        self._book.recipient_ids.update(found)
+        rows = yield from self._fetch(EventStoreSql.recipient_ids_of_digests, BYTEAS.array(digests))
+        self._working_set.recipient_ids.update(rows)
 
     def _load_for_redeems(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
-        book = self._book
-        persons = {
-            (code_id, book.recipient_id(command.recipient))
+        working_set = self._working_set
+        recipients = {
+            (code_id, working_set.recipient_id(command.recipient))
             for command in redeems
-            if (code_id := book.code_id(command.code_digests))
-            and any(digest in book.recipient_ids for digest in command.recipient.digests)
+            if (code_id := working_set.code_id(command.code_digests))
+            and any(digest in working_set.recipient_ids for digest in command.recipient.digests)
         }
-        if persons:
-            pairs = sorted(persons)
-            yield from self._hold(
+        if recipients:
+            pairs = sorted(recipients)
+            yield from self._add_reservations(
                 EventStoreSql.events_of_persons, [pair[0] for pair in pairs], [pair[1] for pair in pairs]
             )
-        named = sorted({command.again for command in redeems if command.again})
-        if named:
-            yield from self._hold(EventStoreSql.events_of_reservations, named)
-            yield from self._hold(EventStoreSql.events_of_followers, named)
-        yield from self._load_keys(redeems)
-        yield from self._load_tight(redeems)
+        reservation_ids = sorted({command.again for command in redeems if command.again})
+        if reservation_ids:
+            yield from self._add_reservations(EventStoreSql.events_of_reservations, reservation_ids)
+            yield from self._add_reservations(EventStoreSql.events_of_followers, reservation_ids)
+        yield from self._load_idempotency_keys(redeems)
+        yield from self._load_contended(redeems)
 
-    def _load_for_staff(self, commands: Sequence[Command], targeted: Mapping[UUID, UUID]) -> PipelineSteps[None]:
-        """What the rarer commands look at besides: the new person's reservations, held ones to undo, known notes."""
-        book = self._book
-        persons = recipients_referenced(commands, targeted, book)
-        if persons:
-            pairs = sorted(persons)
-            yield from self._hold(
+    def _load_for_other_commands(
+        self, commands: Sequence[Command], codes_of_targets: Mapping[UUID, UUID]
+    ) -> PipelineSteps[None]:
+        """Load what other commands read: the new recipient's reservations, reserved uses to refund, known notes."""
+        working_set = self._working_set
+        recipients = recipients_referenced(commands, codes_of_targets, working_set)
+        if recipients:
+            pairs = sorted(recipients)
+            yield from self._add_reservations(
                 EventStoreSql.events_of_persons, [pair[0] for pair in pairs], [pair[1] for pair in pairs]
             )
-        moved = sorted({command.reservation_id for command in commands if isinstance(command, LOOKS_AT_MOVES)})
-        if moved:
-            yield from self._hold(EventStoreSql.events_of_moves, moved)
-        revoked = {command.code_id for command in commands if isinstance(command, RevokeCode | ContinueRevocation)}
-        if revoked:
-            yield from self._hold(EventStoreSql.events_of_held, sorted(revoked), REVOKED_PER_CODE_MAX)
-        noted = {command.note.text_id for command in commands if isinstance(command, NoteOnCode | NoteOnReservation)}
-        if noted:
-            book.known_texts.update(row[0] for row in (yield from self._all(EventStoreSql.known_texts, sorted(noted))))
+        rebind_targets = sorted(
+            {command.reservation_id for command in commands if isinstance(command, COMMANDS_AFFECTING_REBINDS)}
+        )
+        if rebind_targets:
+            yield from self._add_reservations(EventStoreSql.events_of_rebinds, rebind_targets)
+        revoked_codes = {
+            command.code_id for command in commands if isinstance(command, RevokeCode | ContinueRevocation)
+        }
+        if revoked_codes:
+            yield from self._add_reservations(
+                EventStoreSql.events_of_held_reservations, sorted(revoked_codes), REVOKED_PER_CODE_MAX
+            )
+        text_ids = {command.note.text_id for command in commands if isinstance(command, NoteOnCode | NoteOnReservation)}
+        if text_ids:
+            working_set.known_texts.update(
+                row[0] for row in (yield from self._fetch(EventStoreSql.known_texts, sorted(text_ids)))
+            )
 
-    def _load_newer(self, targets: Sequence[UUID], commands: Sequence[Command]) -> PipelineSteps[None]:
-        """The same persons' newer reservations, where a use that was given back may be counted again.
+    def _load_newer_reservations(self, targets: Sequence[UUID], commands: Sequence[Command]) -> PipelineSteps[None]:
+        """Load the same recipients' newer reservations where a refunded use may be counted again.
 
-        That is where it is given back already, or may be so by another command of this batch.
+        The use is refunded already, or another command of this batch may refund it.
         """
-        wanted = may_be_retaken(targets, commands, self._book)
-        if wanted:
-            yield from self._hold(EventStoreSql.events_of_newer, wanted)
+        recountable_ids = find_recountable(targets, commands, self._working_set)
+        if recountable_ids:
+            yield from self._add_reservations(EventStoreSql.events_of_newer_reservations, recountable_ids)
 
-    def _load_keys(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
+    def _load_idempotency_keys(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
         keys = (key for command in redeems if command.key for key in command.key.spellings())
         scopes = sorted({key.scope_digest for key in keys})
         if not scopes:
             return
-        rows = yield from self._all(EventStoreSql.remembered_keys, scopes, redeems[0].context.now)
+        rows = yield from self._fetch(EventStoreSql.idempotency_keys, scopes, redeems[0].context.now)
         for scope, body, reservation_id in rows:
-            self._book.remembered[scope] = RememberedKey(body, reservation_id)
-        ids = [known.reservation_id for known in self._book.remembered.values()]
+            self._working_set.remembered[scope] = RememberedKey(body, reservation_id)
+        ids = [remembered.reservation_id for remembered in self._working_set.remembered.values()]
         if ids:
-            yield from self._hold(EventStoreSql.events_of_reservations, ids)
+            yield from self._add_reservations(EventStoreSql.events_of_reservations, ids)
 
-    def _load_tight(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
-        """Overdue reservations and the next deadline, for codes where this batch may need them."""
-        book = self._book
+    def _load_contended(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
+        """Load overdue reservations and the next deadline of codes that this batch may exhaust."""
+        working_set = self._working_set
         now = max(command.context.now for command in redeems)
-        wanted = Counter(book.code_id(command.code_digests) for command in redeems)
-        tight = sorted(
+        redeem_counts = Counter(working_set.code_id(command.code_digests) for command in redeems)
+        contended_codes = sorted(
             code_id
-            for code_id, count in wanted.items()
-            if code_id and (code := book.codes.get(code_id)) and _may_run_out(code, count)
+            for code_id, count in redeem_counts.items()
+            if code_id and (code := working_set.codes.get(code_id)) and _may_run_out(code, count)
         )
-        if tight:
-            overdue = self._ask(EventStoreSql.events_of_overdue, tight, now, OVERDUE_PER_CODE_MAX)
-            earliest = self._ask(EventStoreSql.earliest_deadlines, now, tight)
-            yield from self._take_reservations(overdue)
-            found = yield from rows_of(earliest)
-            book.earliest_deadlines.update({code_id: first for code_id, first in found if first})
+        if contended_codes:
+            overdue = self._send(EventStoreSql.events_of_overdue, contended_codes, now, OVERDUE_PER_CODE_MAX)
+            earliest = self._send(EventStoreSql.earliest_deadlines, now, contended_codes)
+            yield from self._fold_reservations(overdue)
+            rows = yield from rows_of(earliest)
+            working_set.earliest_deadlines.update({code_id: deadline for code_id, deadline in rows if deadline})
 
-    def _hold(self, query: LiteralString, *params: Any) -> PipelineSteps[None]:
-        """Fold the reservations that a look-up finds and take them into the book."""
-        yield from self._take_reservations(self._ask(query, *params))
+    def _add_reservations(self, query: LiteralString, *params: Any) -> PipelineSteps[None]:
+        """Run a query for events of reservations and add the folded reservations to the working set."""
+        yield from self._fold_reservations(self._send(query, *params))
 
-    def _take_reservations(self, asked: Cursor[Any]) -> PipelineSteps[None]:
-        for _, rows in groupby((yield from rows_of(asked)), key=lambda row: row[0]):
+    def _fold_reservations(self, cursor: Cursor[Any]) -> PipelineSteps[None]:
+        for _, rows in groupby((yield from rows_of(cursor)), key=lambda row: row[0]):
             events = [(row[1], row[2], decode(row[3], row[4])) for row in rows]
             history = [(version, cast("ReservationEvent", event)) for _, version, event in events]
-            self._book.add_reservation(fold_reservation(events[0][0], history))
+            self._working_set.add_reservation(fold_reservation(events[0][0], history))
 
-    def _append(self, book: WorkingSet) -> None:
-        self._cursor.execute(EventStoreSql.lock_order)
-        self._cursor.execute(EventStoreSql.insert_events, columns(EVENT_KINDS, map(_stored, book.new_events)))
-        codes, reservations = book.changed()
+    def _append(self, working_set: WorkingSet) -> None:
+        self._cursor.execute(EventStoreSql.lock_append_order)
+        self._cursor.execute(EventStoreSql.insert_events, columns(EVENT_KINDS, map(_event_row, working_set.new_events)))
+        codes, reservations = working_set.changed()
         self._cursor.execute(EventStoreSql.upsert_balances, columns(BALANCE_KINDS, map(balance_row, codes)))
         write_snapshots(
             self._cursor, (code for code in codes if snapshot_due(self._loaded.get(code.code_id, 0), code.version))
@@ -273,29 +293,29 @@ class PostgresUnitOfWork:
         rows = list(map(reservation_row, reservations))
         if rows:
             self._cursor.execute(EventStoreSql.upsert_reservations, columns(RESERVATION_KINDS, rows))
-        opened, closed = case_rows((recorded.originator_id, recorded.event) for recorded in book.new_events)
+        opened, closed = case_rows((recorded.originator_id, recorded.event) for recorded in working_set.new_events)
         if opened:
             self._cursor.execute(EventStoreSql.insert_cases, columns(CASE_KINDS, opened))
         if closed:
             self._cursor.execute(EventStoreSql.close_cases, columns(CLOSED_CASE_KINDS, closed))
 
-    def _all(self, query: LiteralString, *params: Any) -> PipelineSteps[list[Any]]:
-        return (yield from rows_of(self._ask(query, *params)))
+    def _fetch(self, query: LiteralString, *params: Any) -> PipelineSteps[list[Any]]:
+        return (yield from rows_of(self._send(query, *params)))
 
-    def _ask(self, query: LiteralString, *params: Any) -> Cursor[Any]:
-        """Send a question; its rows are read when they are wanted."""
+    def _send(self, query: LiteralString, *params: Any) -> Cursor[Any]:
+        """Send a query; its rows are read later."""
         return self._new_cursor().execute(query, params)
 
     def _new_cursor(self) -> Cursor[Any]:
         return self._conn.cursor(row_factory=tuple_row, binary=True)
 
 
-def _stored(recorded: Recorded) -> tuple[UUID, int, str, bytes]:
+def _event_row(recorded: Recorded) -> tuple[UUID, int, str, bytes]:
     return (recorded.originator_id, recorded.originator_version, *encode(recorded.event))
 
 
 def _may_run_out(code: RedeemCode, commands: int) -> bool:
-    """Whether commands on this code may be refused because of reservations that are not settled."""
+    """Return whether commands on this code may be refused because of unsettled reservations."""
     if not code.reserved:
         return code.available is not None and code.available < commands
     return code.bound or (code.available is not None and code.available < commands)

@@ -15,19 +15,21 @@ from projections.database.binary_arrays import BYTEAS, SMALLS, TEXTS, UUIDS, col
 from projections.sql.event_store import EventStoreSql
 from projections.vault.vault import FoundDraft, PrivateText
 
-_FOUND_KINDS = (UUIDS, BYTEAS, SMALLS, BYTEAS, SMALLS)
-_CODE_KINDS = (*_FOUND_KINDS, TEXTS)
+_IDENTITY_KINDS = (UUIDS, BYTEAS, SMALLS, BYTEAS, SMALLS)
+_CODE_KINDS = (*_IDENTITY_KINDS, TEXTS)
 _TEXT_KINDS = (UUIDS, UUIDS, BYTEAS, SMALLS)
 
 
 def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> None:
     """Insert new persons in the given (sorted) order; the statement fails if one of them is known by now."""
     if drafts:
-        rows = [_found_row(cast("FoundDraft", draft)) for draft in drafts]
-        cursor.execute(EventStoreSql.insert_recipients, columns(_FOUND_KINDS, rows))
+        rows = [_identity_row(cast("FoundDraft", draft)) for draft in drafts]
+        cursor.execute(EventStoreSql.insert_recipients, columns(_IDENTITY_KINDS, rows))
 
 
-def insert_texts(cursor: Cursor[Any], book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
+def insert_texts(
+    cursor: Cursor[Any], working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+) -> None:
     """Insert the texts of new codes, and of the notes and replies that new events name."""
     codes: list[tuple[Any, ...]] = []
     texts: list[tuple[Any, ...]] = []
@@ -41,8 +43,8 @@ def insert_texts(cursor: Cursor[Any], book: WorkingSet, commands: Sequence[Comma
     if codes:
         cursor.execute(EventStoreSql.insert_code_texts, columns(_CODE_KINDS, codes))
     if texts:
-        named = {getattr(recorded.event, "text_id", None) for recorded in book.new_events}
-        texts = [row for row in texts if row[0] in named]
+        text_ids = {getattr(recorded.event, "text_id", None) for recorded in working_set.new_events}
+        texts = [row for row in texts if row[0] in text_ids]
     if texts:
         cursor.execute(EventStoreSql.insert_private_texts, columns(_TEXT_KINDS, texts))
 
@@ -53,16 +55,16 @@ def _text_of(command: Command) -> TextDraft | None:
     return cast("TextDraft | None", getattr(command, "note", None))
 
 
-def _found_row(found: FoundDraft) -> tuple[Any, ...]:
-    sealed = found.seal()
-    return (found.new_id, found.digests[0], found.pepper_id, sealed.sealed, sealed.key_id)
+def _identity_row(draft: FoundDraft) -> tuple[Any, ...]:
+    sealed = draft.seal()
+    return (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
 
 
-def _code_row(found: FoundDraft, command: NewCode) -> tuple[Any, ...]:
-    if command.code_id != found.new_id:
+def _code_row(draft: FoundDraft, command: NewCode) -> tuple[Any, ...]:
+    if command.code_id != draft.new_id:
         message = "a code's text must be drafted for the code's own id"
         raise ValueError(message)
-    return (*_found_row(found), found.hint)
+    return (*_identity_row(draft), draft.hint)
 
 
 def _text_row(text: PrivateText) -> tuple[Any, ...]:

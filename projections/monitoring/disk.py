@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 
-class DiskNumbers:
+class DiskCollector:
     """Room on the file system of a path; both 0 where there is no such path.
 
     Args:
@@ -21,10 +21,10 @@ class DiskNumbers:
     def __call__(self) -> Iterator[Metric]:
         """Free (for whoever has no special rights) and whole."""
         try:
-            found = os.statvfs(self._path)
+            stats = os.statvfs(self._path)
         except OSError:
             free = size = 0
         else:
-            free, size = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+            free, size = stats.f_bavail * stats.f_frsize, stats.f_blocks * stats.f_frsize
         yield GaugeMetricFamily("ledger_disk_free_bytes", "Room that is left on the disk of LEDGER_DISK_PATH.", free)
         yield GaugeMetricFamily("ledger_disk_size_bytes", "Size of that disk.", size)

@@ -10,7 +10,7 @@ from projections.database.errors import unavailable_unless_defect
 from projections.sql.monitoring import MonitoringSql
 from projections.vault.random_source import RANDOM
 from projections.vault.vault import Vault
-from projections.verification.vault_check import Sample, sample_vault
+from projections.verification.vault_check import VaultSample, sample_vault
 
 
 class ServerFacts(NamedTuple):
@@ -85,7 +85,7 @@ def endpoints_lately(database_url: str) -> tuple[int, int, int]:
     return enabled, failing, given_up
 
 
-def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) -> tuple[Sample, int]:
+def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) -> tuple[VaultSample, int]:
     """Check rows of the vault until the time is over; what was found, and about how many rows there are.
 
     Raises:

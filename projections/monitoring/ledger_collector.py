@@ -18,11 +18,11 @@ from psycopg.rows import namedtuple_row
 from domain.events import EVENT_TYPES, AccessEnding, RefundCause
 from projections.database.connection import connect, connection_options
 from projections.database.errors import DEFECTS
-from projections.monitoring.event_counters import CLICK_TO_SENT_S, advance
+from projections.monitoring.event_counters import CLICK_TO_SENT_S, update_counters
 from projections.sql.monitoring import MonitoringSql
 from projections.verification.drift_sample import last_verified
 
-FRESH_S: Final = 5.0
+MAX_AGE_S: Final = 5.0
 """How old the numbers may be: scrapes of several servers don't add up to a load."""
 STATEMENT_MS_MAX: Final = 3_000
 
@@ -81,7 +81,7 @@ class _LedgerStats:
 
     is_up: bool = False
     gauges: dict[str, float] = field(default_factory=dict)
-    tallies: dict[tuple[str, str], int] = field(default_factory=dict)
+    counters: dict[tuple[str, str], int] = field(default_factory=dict)
     verified: dict[str, tuple[float, int]] = field(default_factory=dict)
 
 
@@ -96,54 +96,54 @@ class LedgerCollector:
     def __init__(self, database_url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._database_url = database_url
         self._clock = clock
-        self._found = _LedgerStats()
-        self._looked_at: float | None = None
+        self._stats = _LedgerStats()
+        self._queried_at: float | None = None
         self._lock = threading.Lock()
 
     def __call__(self) -> Iterator[Metric]:
         """All of them."""
-        found = self._fresh()
+        stats = self._refresh()
         yield GaugeMetricFamily(
-            "ledger_database_up", "Whether the database answers (1) or not (0).", float(found.is_up)
+            "ledger_database_up", "Whether the database answers (1) or not (0).", float(stats.is_up)
         )
         for gauge in GAUGES:
-            yield GaugeMetricFamily(gauge.name, gauge.text, found.gauges.get(gauge.column, 0.0))
-        yield from _verifications(found)
-        yield from _counters(found)
-        yield _click_to_sent(found)
+            yield GaugeMetricFamily(gauge.name, gauge.text, stats.gauges.get(gauge.column, 0.0))
+        yield from _verifications(stats)
+        yield from _counters(stats)
+        yield _click_to_sent(stats)
 
-    def _fresh(self) -> _LedgerStats:
+    def _refresh(self) -> _LedgerStats:
         with self._lock:
-            if self._looked_at is None or self._clock() - self._looked_at >= FRESH_S:
+            if self._queried_at is None or self._clock() - self._queried_at >= MAX_AGE_S:
                 try:
-                    self._found = self._look()
+                    self._stats = self._query()
                 except DEFECTS:
                     log.exception("reading the ledger's numbers failed")
-                except psycopg.Error as away:
-                    log.warning("reading metrics from the database failed: %s", type(away).__name__)
-                    self._found = replace(self._found, is_up=False)
-                self._looked_at = self._clock()
-            return self._found
+                except psycopg.Error as error:
+                    log.warning("reading metrics from the database failed: %s", type(error).__name__)
+                    self._stats = replace(self._stats, is_up=False)
+                self._queried_at = self._clock()
+            return self._stats
 
-    def _look(self) -> _LedgerStats:
+    def _query(self) -> _LedgerStats:
         options = connection_options(statement_timeout_ms=STATEMENT_MS_MAX)
         with connect(self._database_url, **options) as conn:
-            advance(conn)
+            update_counters(conn)
             with conn.cursor(row_factory=namedtuple_row) as cursor:
                 row = cursor.execute(MonitoringSql.ledger_gauges).fetchall()[0]
-            tallies = {(name, label): count for name, label, count in conn.execute(MonitoringSql.all_tallies)}
+            counters = {(name, label): count for name, label, count in conn.execute(MonitoringSql.counters)}
             verified = {last.kind: (last.at.timestamp(), last.position) for last in last_verified(conn)}
-        return _LedgerStats(is_up=True, gauges=_gauges(row), tallies=tallies, verified=verified)
+        return _LedgerStats(is_up=True, gauges=_gauges(row), counters=counters, verified=verified)
 
 
 def _gauges(row: Any) -> dict[str, float]:  # noqa: ANN401 - a named tuple made from the columns
-    found = {name: float(value) for name, value in row._asdict().items()}
-    if not found["rebuilds"]:
-        found["rebuilt"] = 0.0  # what a rebuild that was killed left behind
-    return found
+    stats = {name: float(value) for name, value in row._asdict().items()}
+    if not stats["rebuilds"]:
+        stats["rebuilt"] = 0.0  # what a rebuild that was killed left behind
+    return stats
 
 
-def _verifications(found: _LedgerStats) -> Iterator[Metric]:
+def _verifications(stats: _LedgerStats) -> Iterator[Metric]:
     at = GaugeMetricFamily(
         "ledger_verified_timestamp_seconds",
         "When read models were last compared with the log: a sample each minute, or in full by `ledger verify`.",
@@ -153,16 +153,16 @@ def _verifications(found: _LedgerStats) -> Iterator[Metric]:
         "ledger_verified_position", "The position at which the log ended at that comparison.", labels=["kind"]
     )
     for kind in KINDS:
-        moment, reached = found.verified.get(kind, (0.0, 0))
-        at.add_metric([kind], moment)
-        position.add_metric([kind], reached)
+        verified_at, position_reached = stats.verified.get(kind, (0.0, 0))
+        at.add_metric([kind], verified_at)
+        position.add_metric([kind], position_reached)
     yield at
     yield position
 
 
-def _counters(found: _LedgerStats) -> Iterator[Metric]:
+def _counters(stats: _LedgerStats) -> Iterator[Metric]:
     def count(name: str, label: str) -> int:
-        return found.tallies.get((name, label), 0)
+        return stats.counters.get((name, label), 0)
 
     events = CounterMetricFamily("ledger_events", "Events of the log by type.", labels=["type"])
     for kind in EVENT_TYPES:
@@ -175,7 +175,7 @@ def _counters(found: _LedgerStats) -> Iterator[Metric]:
         refunds.add_metric([cause], count("refunds", cause))
     cleanup = CounterMetricFamily(
         "expired_user_cleanup",
-        "Accesses that ended, by how far taking them away is and why they ended.",
+        "Accesses that ended, by how far taking them error is and why they ended.",
         labels=["status", "reason"],
     )
     for status in CLEANUP_STATUSES:
@@ -184,15 +184,15 @@ def _counters(found: _LedgerStats) -> Iterator[Metric]:
     yield from (events, attempts, refunds, cleanup)
 
 
-def _click_to_sent(found: _LedgerStats) -> Metric:
+def _click_to_sent(stats: _LedgerStats) -> Metric:
     """From the click to the mail server's yes, of each reservation's first delivery."""
     buckets: list[tuple[str, float]] = []
     total = 0
     for bound in (*CLICK_TO_SENT_S, "+Inf"):
         label = bound if isinstance(bound, str) else f"{bound:g}"
-        total += found.tallies.get(("click_to_sent", label), 0)
+        total += stats.counters.get(("click_to_sent", label), 0)
         buckets.append((label, total))
-    seconds = found.tallies.get(("click_to_sent_ms", ""), 0) / 1000
+    seconds = stats.counters.get(("click_to_sent_ms", ""), 0) / 1000
     family = HistogramMetricFamily(
         "ledger_click_to_sent_seconds", "Time from a click to the mail server's yes, of first deliveries."
     )

@@ -1,10 +1,10 @@
 """The pool of connections of this process, as gauges that add up over processes."""
 
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import POOL_SIZE, POOL_WAITING
 
 
-def show_pool(storage: Storage) -> None:
+def show_pool(storage: LedgerStore) -> None:
     """Set the gauges to how the pool is now."""
     stats = storage.datastore.pool.get_stats()
     idle = stats.get("pool_available", 0)

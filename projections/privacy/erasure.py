@@ -22,7 +22,7 @@ from domain.values.identifiers import EmailAddress
 from projections.database.roles import assume_eraser_role
 from projections.read_models.vault_reader import readable
 from projections.sql.privacy import PrivacySql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import FoundRow, normal_text
 
 LIST_BATCH = 1000
@@ -116,7 +116,7 @@ class Outlook(NamedTuple):
 class PersonEraser:
     """Deletes what is known of one person."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: LedgerStore) -> None:
         self._storage = storage
 
     def find(self, address: EmailAddress) -> list[UUID]:

@@ -15,7 +15,7 @@ from psycopg.rows import tuple_row
 
 from projections.database.roles import assume_eraser_role
 from projections.sql.privacy import PrivacySql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import FoundKind, FoundRow, normal_text
 
 BATCH: Final = 500
@@ -43,7 +43,7 @@ TABLES: Final = (
 class KeyRotation:
     """One run over the vault."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: LedgerStore) -> None:
         self._storage = storage
         pepper, master = storage.vault.current
         self._keys = {"pepper": pepper, "master": master}

@@ -20,7 +20,7 @@ from projections.read_models.vault_reader import readable
 from projections.sql.event_store import EventStoreSql
 from projections.sql.privacy import PrivacySql
 from projections.sql.read_models import ReadModelsSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 HISTORY_PAGE = 5_000
 
@@ -70,7 +70,7 @@ class Reader:
         StorageUnavailableError: The database is away.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: LedgerStore) -> None:
         self._storage = storage
 
     def reservation(self, reservation_id: UUID) -> Reservation | None:

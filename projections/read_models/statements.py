@@ -19,7 +19,7 @@ from projections.event_store.codec import decode
 from projections.read_models.reader import HISTORY_PAGE, Reader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 CHECKPOINT_EVERY: Final = 1_000
 MARKED_CODES_MAX: Final = 512
@@ -49,7 +49,7 @@ class Stretch(NamedTuple):
 class Statements(Reader):
     """Histories by range of versions. Several threads may ask at once."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: LedgerStore) -> None:
         super().__init__(storage)
         self._marks: OrderedDict[UUID, list[RedeemCode]] = OrderedDict()
         self._lock = threading.Lock()

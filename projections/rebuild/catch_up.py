@@ -25,7 +25,7 @@ from projections.event_store.row_mapping import (
     case_rows,
     reservation_row,
 )
-from projections.replay.observer import PoisonEventError, ReadEvent, Watch
+from projections.replay.observer import ReadEvent, UndecodableEventError, Watch
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
@@ -64,7 +64,7 @@ class Tail:
         """Bring all rows along, in order of position.
 
         Raises:
-            PoisonEventError: An event can't follow, and the watch says so.
+            UndecodableEventError: An event can't follow, and the watch says so.
         """
         if not events:
             return
@@ -142,19 +142,19 @@ def read_events(rows: Sequence[Sequence[Any]], watch: Watch) -> list[ReadEvent]:
     """Rows of the log (stream, version, position, topic, state), decoded.
 
     Raises:
-        PoisonEventError: One can't be read, and the watch says so.
+        UndecodableEventError: One can't be read, and the watch says so.
     """
     found = []
     for stream, version, position, topic, state in rows:
         try:
             event: Event = decode(topic, bytes(state))
         except UnreadableEventError as bad:
-            watch.poison(PoisonEventError((stream.bytes, version, position, topic, bytes(state)), str(bad)))
+            watch.poison(UndecodableEventError((stream.bytes, version, position, topic, bytes(state)), str(bad)))
         else:
             found.append(ReadEvent(position, stream, version, event))
     return found
 
 
-def _poison(at: ReadEvent, why: str) -> PoisonEventError:
+def _poison(at: ReadEvent, why: str) -> UndecodableEventError:
     topic = type(at.event).__name__
-    return PoisonEventError((at.code_id.bytes, at.version, at.position, topic, b""), why)
+    return UndecodableEventError((at.code_id.bytes, at.version, at.position, topic, b""), why)

@@ -8,11 +8,11 @@ from typing import Any, Final, TextIO
 from uuid import UUID
 
 from projections.database.errors import SchemaMismatchError, StorageUnavailableError
-from projections.rebuild.diff import Difference, document_of
+from projections.rebuild.diff import Difference, difference_document
 from projections.rebuild.lock import RebuildRunningError
 from projections.rebuild.progress_store import SharedProgress
-from projections.rebuild.rebuild import Report, SwapBusyError, Wish, rebuild
-from projections.replay.observer import PoisonEventError
+from projections.rebuild.rebuild import RebuildOptions, RebuildReport, SwapBusyError, rebuild
+from projections.replay.observer import UndecodableEventError
 from projections.replay.worker_pool import WorkerDiedError
 from projections.terminal.tables import progress_bar
 from projections.terminal.text import one_line, say, write_document
@@ -33,7 +33,7 @@ class ProgressLines:
 
     def __init__(self, out: TextIO, *, as_json: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._out, self._as_json, self._clock = out, as_json, clock
-        self._name, self._total, self._began, self._told = "", 0, clock(), 0.0
+        self._name, self._total, self._began, self._printed_at = "", 0, clock(), 0.0
         self._bar = None if as_json or not out.isatty() else progress_bar(out=out, told=True)
         self._task = self._bar.add_task("", total=None, told="") if self._bar else None
         if self._bar:
@@ -41,7 +41,7 @@ class ProgressLines:
 
     def step(self, name: str, total: int) -> None:
         """Another step begins."""
-        self._name, self._total, self._began, self._told = name, total, self._clock(), 0.0
+        self._name, self._total, self._began, self._printed_at = name, total, self._clock(), 0.0
         if self._bar and self._task is not None:
             self._bar.reset(self._task, description=name, total=total or None, told="")
         elif self._as_json:
@@ -51,22 +51,22 @@ class ProgressLines:
 
     def at(self, events: int, position: int) -> None:
         """So far."""
-        passed = max(self._clock() - self._began, 1e-6)
-        rate = events / passed
+        elapsed_s = max(self._clock() - self._began, 1e-6)
+        rate = events / elapsed_s
         left = max(self._total - events, 0) / rate if rate else 0.0
         told = f"position {position}, {rate:,.0f} events/s, {left:.0f} s left"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=events, told=told)
-        elif self._told == 0.0 or self._clock() - self._told >= LINE_EVERY_S:
-            self._told = self._clock()
+        elif self._printed_at == 0.0 or self._clock() - self._printed_at >= LINE_EVERY_S:
+            self._printed_at = self._clock()
             if self._as_json:
-                numbers = {
+                fields = {
                     "events": events,
                     "position": position,
                     "events_per_s": round(rate),
                     "left_s": round(left, 1),
                 }
-                self._line({"step": self._name, "total": self._total, **numbers})
+                self._line({"step": self._name, "total": self._total, **fields})
             else:
                 say(f"{self._name}: {events}/{self._total} events, {told}", to=self._out)
 
@@ -79,7 +79,7 @@ class ProgressLines:
         write_document(json.dumps(document) + "\n", self._out)
 
 
-def run_rebuild(database_url: str, wish: Wish, *, as_json: bool, out: TextIO, err: TextIO) -> int:
+def run_rebuild(database_url: str, options: RebuildOptions, *, as_json: bool, out: TextIO, err: TextIO) -> int:
     """Rebuild, and tell.
 
     Returns:
@@ -90,45 +90,45 @@ def run_rebuild(database_url: str, wish: Wish, *, as_json: bool, out: TextIO, er
     progress = ProgressLines(err, as_json=as_json)
     try:
         with SharedProgress(database_url, progress) as shared:
-            report = rebuild(database_url, wish, shared)
+            report = rebuild(database_url, options, shared)
     except KeyboardInterrupt:
-        return _end(progress, err, "interrupted: the read models are as they were", EXIT_INTERRUPTED)
-    except PoisonEventError as poison:
-        return _end(progress, err, f"stopped, nothing was changed: {poison}", EXIT_FOUND)
-    except (RebuildRunningError, SwapBusyError) as refused:
-        return _end(progress, err, str(refused), EXIT_REFUSED)
-    except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as trouble:
-        return _end(progress, err, str(trouble), EXIT_SERVICE)
+        return _exit_with(progress, err, "interrupted: the read models are as they were", EXIT_INTERRUPTED)
+    except UndecodableEventError as error:
+        return _exit_with(progress, err, f"stopped, nothing was changed: {error}", EXIT_FOUND)
+    except (RebuildRunningError, SwapBusyError) as error:
+        return _exit_with(progress, err, str(error), EXIT_REFUSED)
+    except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as error:
+        return _exit_with(progress, err, str(error), EXIT_SERVICE)
     finally:
         progress.close()
     if as_json:
-        print_document(report_document(report, wish), out)
+        print_document(report_document(report, options), out)
     else:
-        tell_report(report, out)
-    return EXIT_FOUND if report.differing and not wish.apply else EXIT_OK
+        print_report(report, out)
+    return EXIT_FOUND if report.differing and not options.apply else EXIT_OK
 
 
-def report_document(report: Report, wish: Wish) -> dict[str, Any]:
+def report_document(report: RebuildReport, options: RebuildOptions) -> dict[str, Any]:
     """The answer of --json."""
     return {
         "position": report.position,
         "events": report.events,
         "seconds": round(report.seconds, 3),
         "events_per_s": round(report.events / max(report.seconds, 1e-6)),
-        "projections": sorted(wish.projections),
-        "code_id": wish.only,
+        "projections": sorted(options.projections),
+        "code_id": options.only,
         "applied": report.lock_ms is not None,
         "lock_ms": None if report.lock_ms is None else round(report.lock_ms, 1),
         "differing": report.differing,
         "counts": report.counts,
-        "differences": [document_of(found) for found in report.listed],
+        "differences": [difference_document(difference) for difference in report.listed],
     }
 
 
-def tell_report(report: Report, out: TextIO) -> None:
+def print_report(report: RebuildReport, out: TextIO) -> None:
     """The answer for a person."""
-    for found in report.listed:
-        say(*difference_lines(found), to=out)
+    for difference in report.listed:
+        say(*difference_lines(difference), to=out)
     if report.differing > len(report.listed):
         say(f"... and {report.differing - len(report.listed)} more", to=out)
     rate = report.events / max(report.seconds, 1e-6)
@@ -142,20 +142,20 @@ def tell_report(report: Report, out: TextIO) -> None:
         say("no row differs", to=out)
 
 
-def difference_lines(found: Difference) -> list[str]:
+def difference_lines(difference: Difference) -> list[str]:
     """Return the lines that tell one difference."""
-    lines = [f"{found.table} {found.row_id}: {_HEADS[found.change]}"]
-    for name in found.new or found.old or {}:
-        old, new = (found.old or {}).get(name), (found.new or {}).get(name)
+    lines = [f"{difference.table} {difference.row_id}: {_HEADINGS[difference.change]}"]
+    for name in difference.new or difference.old or {}:
+        old, new = (difference.old or {}).get(name), (difference.new or {}).get(name)
         lines.append(
-            f"    {name}: {_shown(old)} -> {_shown(new)}"
-            if found.old and found.new
-            else f"    {name}: {_shown(new or old)}"
+            f"    {name}: {_format_value(old)} -> {_format_value(new)}"
+            if difference.old and difference.new
+            else f"    {name}: {_format_value(new or old)}"
         )
-    if found.event is None:
+    if difference.event is None:
         lines.append("    no event of the log explains the row that is there")
     else:
-        event = found.event
+        event = difference.event
         lines.append(
             f"    last event: {event.type}, version {event.version} of {event.stream}, position {event.position}"
         )
@@ -164,17 +164,17 @@ def difference_lines(found: Difference) -> list[str]:
 
 def print_document(document: dict[str, Any], out: TextIO) -> None:
     """One JSON document."""
-    write_document(json.dumps(document, indent=2, default=_plain, ensure_ascii=False) + "\n", out)
+    write_document(json.dumps(document, indent=2, default=_to_json, ensure_ascii=False) + "\n", out)
 
 
-_HEADS: Final = {"change": "would change", "appear": "is missing", "vanish": "should not be there"}
+_HEADINGS: Final = {"change": "would change", "appear": "is missing", "vanish": "should not be there"}
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _plain(value: object) -> str:
+def _to_json(value: object) -> str:
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, UUID):
@@ -182,7 +182,7 @@ def _plain(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _end(progress: ProgressLines, err: TextIO, sentence: str, code: int) -> int:
+def _exit_with(progress: ProgressLines, err: TextIO, sentence: str, code: int) -> int:
     progress.close()
     say(one_line(sentence), to=err)
     return code

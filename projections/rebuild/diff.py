@@ -155,7 +155,7 @@ def _changed(old: Row | None, new: Row | None) -> tuple[Row | None, Row | None]:
     return {name: old.get(name) for name in names}, {name: new[name] for name in names}
 
 
-def document_of(found: Difference) -> dict[str, Any]:
+def difference_document(found: Difference) -> dict[str, Any]:
     """A difference as JSON shows it."""
     document = found._asdict()
     if found.event is not None:

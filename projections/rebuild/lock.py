@@ -8,7 +8,7 @@ from psycopg import Connection
 
 from projections.sql.rebuild import RebuildSql
 
-GUARD_WAIT_S_MAX = 3.0
+LOCK_WAIT_S_MAX = 3.0
 """A rebuild that was killed holds its lock until the server has noticed."""
 _PAUSE_S = 0.2
 
@@ -17,28 +17,28 @@ class RebuildRunningError(Exception):
     """Another rebuild of this database runs. The message says whose."""
 
 
-def hold_guard(conn: Connection[Any], sleep: Callable[[float], None] = time.sleep) -> None:
+def acquire_rebuild_lock(conn: Connection[Any], sleep: Callable[[float], None] = time.sleep) -> None:
     """Take the lock for as long as the connection lasts.
 
     Raises:
         RebuildRunningError: Somebody else has it.
     """
-    until = time.monotonic() + GUARD_WAIT_S_MAX
+    deadline = time.monotonic() + LOCK_WAIT_S_MAX
     while True:
         if (row := conn.execute(RebuildSql.lock_rebuild).fetchone()) and row[0]:
             return
-        if time.monotonic() > until:
-            raise RebuildRunningError(_who(conn))
+        if time.monotonic() > deadline:
+            raise RebuildRunningError(_describe_lock_holder(conn))
         sleep(_PAUSE_S)
 
 
-def _who(conn: Connection[Any]) -> str:
-    row = conn.execute(RebuildSql.who_rebuilds).fetchone()
+def _describe_lock_holder(conn: Connection[Any]) -> str:
+    row = conn.execute(RebuildSql.rebuild_lock_holder).fetchone()
     if row is None:
         return "another rebuild has just ended: try again"
     pid, name, address, started = row
-    place = f" from {address}" if address else ""
+    origin = f" from {address}" if address else ""
     return (
-        f"another rebuild runs: {name}{place}, since {started:%Y-%m-%d %H:%M:%S} UTC, database backend {pid};"
+        f"another rebuild runs: {name}{origin}, since {started:%Y-%m-%d %H:%M:%S} UTC, database backend {pid};"
         " wait for it, or end it and try again"
     )

@@ -12,7 +12,7 @@ from projections.database.connection import connect
 from projections.replay.observer import Progress
 from projections.sql.rebuild import RebuildSql
 
-EVERY_S: Final = 1.0
+SAVE_EVERY_S: Final = 1.0
 
 
 class SharedProgress:
@@ -27,20 +27,20 @@ class SharedProgress:
     def __init__(self, database_url: str, inner: Progress, clock: Callable[[], float] = time.monotonic) -> None:
         self._database_url, self._inner, self._clock = database_url, inner, clock
         self._name, self._total = "", 0
-        self._told_at = float("-inf")
+        self._saved_at = float("-inf")
         self._conn: Connection[Any] | None = None
 
     def step(self, name: str, total: int) -> None:
         """Another step begins."""
         self._inner.step(name, total)
         self._name, self._total = name, total
-        self._tell(0)
+        self._save(0)
 
     def at(self, events: int, position: int) -> None:
         """So far."""
         self._inner.at(events, position)
-        if self._clock() - self._told_at >= EVERY_S:
-            self._tell(events)
+        if self._clock() - self._saved_at >= SAVE_EVERY_S:
+            self._save(events)
 
     def __enter__(self) -> Self:
         return self
@@ -50,13 +50,13 @@ class SharedProgress:
     ) -> None:
         try:
             if self._conn is not None:
-                self._conn.execute(RebuildSql.forget_rebuild_progress)
+                self._conn.execute(RebuildSql.delete_rebuild_progress)
                 self._conn.close()
         except psycopg.Error:
             return
 
-    def _tell(self, events: int) -> None:
-        self._told_at = self._clock()
+    def _save(self, events: int) -> None:
+        self._saved_at = self._clock()
         try:
             if self._conn is None or self._conn.closed:
                 self._conn = connect(self._database_url)

@@ -23,20 +23,20 @@ from projections.database.errors import StorageUnavailableError
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.event_store.snapshots import stable_position
 from projections.rebuild.diff import Difference, count_differences, differences
-from projections.rebuild.lock import RebuildRunningError, hold_guard
-from projections.rebuild.shadow_builder import Builder
+from projections.rebuild.lock import RebuildRunningError, acquire_rebuild_lock
+from projections.rebuild.shadow_builder import ShadowBuilder
 from projections.rebuild.shadow_tables import Shadow, check_swappable, drop_leftovers, lock_to_read, tables_of
 from projections.replay.log_fold import DEFAULT_LIMITS, MemoryLimits
 from projections.replay.observer import NullObserver, Progress
-from projections.replay.worker_pool import workers_here
+from projections.replay.worker_pool import default_worker_count
 from projections.sql.event_store import EventStoreSql
 from projections.sql.rebuild import RebuildSql
 
 SWAP_TRIES_MAX = 200
 SWAP_PAUSE_S = 0.1
-ENTER_MS = (50, 300)
+WRITER_LOCK_MS = (50, 300)
 """Longest wait for writers to finish what they have begun, at the first try and at the last: others wait behind us."""
-LOCK_MS_MAX = 60
+TABLE_LOCK_MS_MAX = 60
 """Longest wait for the tables after that; who reads them for longer makes us try later."""
 VACUUM_MS_MAX = 5_000
 """Longest wait for a vacuum of the tables to end, in which nobody waits behind us.
@@ -46,7 +46,7 @@ through while a long one ran (https://www.postgresql.org/docs/17/routine-vacuumi
 """
 LISTED_MAX = 1_000
 
-Step = Callable[[str], None]
+OnStep = Callable[[str], None]
 
 
 class SwapBusyError(Exception):
@@ -54,7 +54,7 @@ class SwapBusyError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RebuildOptions:
     """What to rebuild.
 
     Attributes:
@@ -71,11 +71,11 @@ class Wish:
     apply: bool = False
     listed_max: int = LISTED_MAX
     sizes: MemoryLimits = DEFAULT_LIMITS
-    workers: int = field(default_factory=workers_here)
+    workers: int = field(default_factory=default_worker_count)
 
 
 @dataclass(slots=True)
-class Report:
+class RebuildReport:
     """What a rebuild found.
 
     Attributes:
@@ -99,17 +99,19 @@ class Report:
         return sum(count for kinds in self.counts.values() for count in kinds.values())
 
 
-def rebuild(database_url: str, wish: Wish, progress: Progress, reached: Step = lambda _: None) -> Report:
+def rebuild(
+    database_url: str, options: RebuildOptions, progress: Progress, on_step: OnStep = lambda _: None
+) -> RebuildReport:
     """Rebuild read models, or say what would change.
 
     Args:
         database_url: libpq URI of the role that owns the tables.
-        wish: What.
+        options: What.
         progress: Who is told how far it is.
-        reached: Called with the name of each step that is reached.
+        on_step: Called with the name of each step that is reached.
 
     Raises:
-        PoisonEventError: An event can't be read or can't follow; nothing has changed.
+        UndecodableEventError: An event can't be read or can't follow; nothing has changed.
         RebuildRunningError: Another rebuild runs.
         SwapBusyError: Something reads the tables for so long that they can't be swapped; nothing has changed.
         SchemaMismatchError: The tables are not those of this version.
@@ -120,87 +122,96 @@ def rebuild(database_url: str, wish: Wish, progress: Progress, reached: Step = l
             rebuild_connection(database_url, "rebuild") as writer,
             rebuild_connection(database_url, "rebuild", reads_log=True) as reader,
         ):
-            hold_guard(writer)
-            report = _Run(writer, reader, wish, progress, reached).run(database_url)
+            acquire_rebuild_lock(writer)
+            report = _RebuildRun(writer, reader, options, progress, on_step).run(database_url)
             with suppress(psycopg.errors.LockNotAvailable):  # somebody reads an old table: the next run drops it
                 drop_leftovers(writer)
             return report
     except RebuildRunningError:
         raise
-    except psycopg.OperationalError as away:
+    except psycopg.OperationalError as error:
         _clean_up(database_url)
-        raise StorageUnavailableError(f"the database went away during the rebuild: {str(away).strip()}") from away
-    except psycopg.errors.InsufficientPrivilege as refused:
-        raise StorageUnavailableError(f"a rebuild needs the role that owns the tables: {refused}") from refused
+        raise StorageUnavailableError(f"the database went away during the rebuild: {str(error).strip()}") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise StorageUnavailableError(f"a rebuild needs the role that owns the tables: {error}") from error
     except BaseException:
         _clean_up(database_url)
         raise
 
 
-def compare(conn: Connection[Any], builder: Builder, report: Report, most: int, skip: Collection[UUID] = ()) -> None:
+def compare(
+    conn: Connection[Any], builder: ShadowBuilder, report: RebuildReport, listed_max: int, skip: Collection[UUID] = ()
+) -> None:
     """Compare live tables and shadow at one position, and leave the shadow there.
 
     Args:
         conn: The shadow's connection.
         builder: Who keeps the shadow.
         report: Where the differences go.
-        most: How many of them to list.
+        listed_max: How many of them to list.
         skip: Codes to leave out; looked at when the shadow is there.
     """
     shadow, only = builder.shadow, builder.only
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         lock_to_read(conn, shadow.tables)
-        builder.take_tail(stable_position(conn))
-        left_out = sorted(skip)
-        report.counts = count_differences(conn, shadow, only, left_out)
+        builder.apply_new_events(stable_position(conn))
+        skipped_codes = sorted(skip)
+        report.counts = count_differences(conn, shadow, only, skipped_codes)
         if report.counts:
-            report.listed = list(differences(conn, shadow, only, left_out, most))
+            report.listed = list(differences(conn, shadow, only, skipped_codes, listed_max))
 
 
-class _Run:
+class _RebuildRun:
     """One rebuild, between taking the guard and letting it go."""
 
     def __init__(
-        self, writer: Connection[Any], reader: Connection[Any], wish: Wish, progress: Progress, reached: Step
+        self,
+        writer: Connection[Any],
+        reader: Connection[Any],
+        options: RebuildOptions,
+        progress: Progress,
+        on_step: OnStep,
     ) -> None:
-        self._writer, self._wish, self._progress, self._reached = writer, wish, progress, reached
-        tables = tables_of(writer, wish.projections)
-        if wish.apply and wish.only is None:
+        self._writer, self._options, self._progress, self._on_step = writer, options, progress, on_step
+        tables = tables_of(writer, options.projections)
+        if options.apply and options.only is None:
             check_swappable(writer, tables)
         # One code's rows are few, and those that are only looked at are never swapped: nobody else need see them.
-        self._shadow = Shadow(writer, tables, temporary=wish.only is not None or not wish.apply)
-        self._builder = Builder(
-            *(reader, writer, self._shadow, NullObserver(), progress, wish.only), sizes=wish.sizes, workers=wish.workers
+        self._shadow = Shadow(writer, tables, temporary=options.only is not None or not options.apply)
+        self._builder = ShadowBuilder(
+            *(reader, writer, self._shadow, NullObserver(), progress, options.only),
+            sizes=options.sizes,
+            workers=options.workers,
         )
 
-    def run(self, database_url: str) -> Report:
-        report = Report()
+    def run(self, database_url: str) -> RebuildReport:
+        report = RebuildReport()
         self._shadow.create()
-        self._reached("created")
+        self._on_step("created")
         self._builder.fill(database_url)
-        self._reached("filled")
+        self._on_step("filled")
         self._builder.catch_up()
         self._progress.step("compare", 0)
-        compare(self._writer, self._builder, report, self._wish.listed_max)
-        self._reached("compared")
-        if self._wish.apply:
+        compare(self._writer, self._builder, report, self._options.listed_max)
+        self._on_step("compared")
+        if self._options.apply:
             self._progress.step("swap", 0)
-            report.lock_ms = self._put_in_place()
+            report.lock_ms = self._swap_when_idle()
             # They are a cache of the log too, and made anew by whoever needs them.
-            self._writer.execute(RebuildSql.forget_snapshots, {"code_id": self._wish.only})
-            self._reached("in place")
+            self._writer.execute(RebuildSql.delete_snapshots, {"code_id": self._options.only})
+            self._on_step("in place")
         report.position, report.events = self._builder.position, self._builder.events
         report.seconds = self._builder.seconds
         return report
 
-    def _put_in_place(self) -> float:
+    def _swap_when_idle(self) -> float:
         """Try until nobody is in the way for long; gives the milliseconds for which writers were kept out."""
         for number in range(SWAP_TRIES_MAX):
             self._builder.catch_up()  # for good: what a try brings in is rolled back with it
             before = self._builder.position
             try:
-                lock_ms = self._swap(number) if self._wish.only is None else self._replace(self._wish.only)
+                lock_ms = self._swap(number) if self._options.only is None else self._replace(self._options.only)
                 if lock_ms is not None:
                     return lock_ms
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
@@ -214,34 +225,34 @@ class _Run:
 
     def _swap(self, number: int) -> float | None:
         """Keep vacuums out, then writers, fold the last events, rename; None if there were too many of them."""
-        first, last = ENTER_MS
+        first, last = WRITER_LOCK_MS
         with self._writer.transaction():
             _lock_timeout(self._writer, VACUUM_MS_MAX)
             self._shadow.keep_vacuums_out()
             self._builder.catch_up()
             _lock_timeout(self._writer, first + (last - first) * number // SWAP_TRIES_MAX)
-            self._writer.execute(EventStoreSql.enter_alone)
+            self._writer.execute(EventStoreSql.lock_exclusive_writer)
             started = time.monotonic()
-            self._writer.execute(EventStoreSql.lock_order)
+            self._writer.execute(EventStoreSql.lock_append_order)
             until = stable_position(self._writer)
-            if until - self._builder.position > self._builder.last_tail_max:
+            if until - self._builder.position > self._builder.last_catch_up_max:
                 return None
-            self._builder.take_tail(until)
-            _lock_timeout(self._writer, LOCK_MS_MAX)
+            self._builder.apply_new_events(until)
+            _lock_timeout(self._writer, TABLE_LOCK_MS_MAX)
             self._shadow.swap()
-            self._reached("swapping")
+            self._on_step("swapping")
         return (time.monotonic() - started) * 1000
 
     def _replace(self, only: UUID) -> float:
         """Put one code's rows in the place of the live ones, under that code's own lock."""
         with self._writer.transaction():
-            self._writer.execute(EventStoreSql.enter)
+            self._writer.execute(EventStoreSql.lock_shared_writer)
             key = int.from_bytes(only.bytes[:8], "big", signed=True)
             self._writer.execute(EventStoreSql.lock_streams, ([key],))
             started = time.monotonic()
-            self._builder.take_tail(stable_position(self._writer))
+            self._builder.apply_new_events(stable_position(self._writer))
             self._shadow.replace_rows(only)
-            self._reached("swapping")
+            self._on_step("swapping")
         return (time.monotonic() - started) * 1000
 
 
@@ -252,5 +263,5 @@ def _lock_timeout(conn: Connection[Any], milliseconds: int) -> None:
 def _clean_up(database_url: str) -> None:
     """Drop what is left over, unless another rebuild has begun; what can't be dropped now, the next run drops."""
     with suppress(psycopg.Error, RebuildRunningError), connect(database_url) as conn:
-        hold_guard(conn)  # waits a little: the server may not have noticed yet that our sessions have ended
+        acquire_rebuild_lock(conn)  # waits a little: the server may not have noticed yet that our sessions have ended
         drop_leftovers(conn)

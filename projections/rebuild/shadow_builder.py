@@ -12,9 +12,9 @@ from projections.event_store.row_mapping import PROJECTIONS
 from projections.event_store.snapshots import stable_position
 from projections.rebuild.catch_up import Tail, read_events
 from projections.rebuild.shadow_tables import Shadow
-from projections.rebuild.throttle import Pace
+from projections.rebuild.throttle import Throttle
 from projections.replay.findings import Findings
-from projections.replay.jobs import JobDoer, fold_jobs, parts_of
+from projections.replay.jobs import JobRunner, count_parts, fold_jobs
 from projections.replay.log_fold import DEFAULT_LIMITS, MemoryLimits
 from projections.replay.observer import Progress, ReadEvent, Watch
 from projections.replay.protocol import CheckTiles, ClosedCases, FoldStreams, Found, Job, Late, Start, Told
@@ -42,7 +42,7 @@ class ShadowSink:
         self._conn, self._shadow, self.rows = conn, shadow, shadow.rows
         self._late: list[tuple[UUID, int]] = []
         self.closed_cases: list[tuple[Any, ...]] = []
-        conn.execute(RebuildSql.create_late_events)
+        conn.execute(RebuildSql.create_out_of_order_events)
 
     def late(self, event: ReadEvent) -> None:
         """For after the indexes."""
@@ -61,12 +61,12 @@ class ShadowSink:
 
     def copy_late(self, places: Sequence[tuple[UUID, int]]) -> None:
         """Keep places of late events."""
-        with self._conn.cursor().copy(RebuildSql.copy_late_events) as copy:
+        with self._conn.cursor().copy(RebuildSql.copy_out_of_order_events) as copy:
             for place in places:
                 copy.write_row(place)
 
 
-class Builder:
+class ShadowBuilder:
     """Fills a shadow and keeps it at a known position.
 
     Args:
@@ -96,7 +96,7 @@ class Builder:
         self._watch, self._progress, self.only, self._sizes, self._workers = watch, progress, only, sizes, workers
         self._tail = Tail(writer, shadow.names, watch)
         self._sink = ShadowSink(writer, shadow)
-        self._pace = Pace(writer)
+        self._throttle = Throttle(writer)
         self.position = 0
         self.events = 0
         self._began = time.monotonic()
@@ -115,7 +115,7 @@ class Builder:
             more: Other work to be done by the same processes.
 
         Raises:
-            PoisonEventError: If the watch says so.
+            UndecodableEventError: If the watch says so.
             WorkerDiedError: A process that helps was ended.
         """
         until = stable_position(self._reader)
@@ -126,9 +126,9 @@ class Builder:
             self._do([*fold_jobs(1), *more], until)
         else:
             self._have_done([*self._parts(until), *more], until, database_url)
-        if self._pace.is_busy:
-            self._writer.execute(RebuildSql.one_process_only)
-        self.shadow.index(lambda table: self._progress.step(f"index {table}", 0), self._pace.during)
+        if self._throttle.is_busy:
+            self._writer.execute(RebuildSql.disable_parallel_queries)
+        self.shadow.index(lambda table: self._progress.step(f"index {table}", 0), self._throttle.run)
         self._apply_late()
         self.position = until
 
@@ -139,21 +139,23 @@ class Builder:
             self._sink.flush()
             self._read(events, until)
 
-        doer = JobDoer(self._reader, self._sink, self._watch, until, self._sizes, read)
+        runner = JobRunner(self._reader, self._sink, self._watch, until, self._sizes, read)
         for job in jobs:
-            doer.do(job)
+            runner.run(job)
             self._sink.flush()
 
     def _have_done(self, jobs: Sequence[Job], until: int, database_url: str) -> None:
         """In processes of their own."""
         columns = {table.name: list(table.types) for table in self.shadow.tables}
-        start = Start(database_url, columns, until, self._sizes.page_events, self._sizes.held_max, self._watch.looks)
+        start = Start(
+            database_url, columns, until, self._sizes.page_events, self._sizes.open_reservations_max, self._watch.looks
+        )
         names = list(PROJECTIONS)
 
         def hear(word: Heard) -> None:
             match word:
                 case (int(number), bytes(rows)):
-                    self._pace.during(partial(self.shadow.copy, names[number], rows))
+                    self._throttle.run(partial(self.shadow.copy, names[number], rows))
                 case Told():
                     self._read(word.events, until)
                 case Late():
@@ -169,7 +171,7 @@ class Builder:
             pool.run(jobs, hear)
 
     def _parts(self, until: int) -> list[FoldStreams]:
-        parts = parts_of(until)
+        parts = count_parts(until)
         heavy = self._reader.execute(RebuildSql.longest_streams, (until // parts // 2, HEAVY_MAX)).fetchall()
         return fold_jobs(parts, [row[0] for row in heavy])
 
@@ -178,7 +180,7 @@ class Builder:
         self._progress.at(self.events, until)
 
     @property
-    def last_tail_max(self) -> int:
+    def last_catch_up_max(self) -> int:
         """As many events may be left for the end, where writers wait: by the pace of this machine under this load."""
         least, most = LAST_TAIL_EVENTS
         return min(max(int(self._tail_rate * LAST_TAIL_S), least), most)
@@ -191,28 +193,30 @@ class Builder:
                 return
             self._progress.step("tail", until - self.position)
             before, began = self.events, time.monotonic()
-            self.take_tail(until)
+            self.apply_new_events(until)
             self._tail_rate = (self.events - before) / max(time.monotonic() - began, 1e-6)
 
-    def take_tail(self, until: int) -> None:
+    def apply_new_events(self, until: int) -> None:
         """Everything after our position up to another, on the writer's connection and in its transaction.
 
         Raises:
-            PoisonEventError: An event can't be read or can't follow.
+            UndecodableEventError: An event can't be read or can't follow.
         """
         first = self.position
         while self.position < until:
             query = RebuildSql.events_between if self.only is None else RebuildSql.events_between_of_stream
             stream = () if self.only is None else (self.only,)
-            rows = self._writer.execute(query, (self.position, until, *stream, self._sizes.tail_events)).fetchall()
+            rows = self._writer.execute(query, (self.position, until, *stream, self._sizes.catch_up_events)).fetchall()
             self._tail.apply(read_events(rows, self._watch))
             self.events += len(rows)
-            self.position = rows[-1][2] if len(rows) == self._sizes.tail_events else until
+            self.position = rows[-1][2] if len(rows) == self._sizes.catch_up_events else until
             self._progress.at(self.position - first, self.position)
 
     def _apply_late(self) -> None:
         self._tail.close_cases(self._sink.closed_cases)
         after: tuple[UUID, int] = (UUID(int=0), 0)
-        while rows := self._writer.execute(RebuildSql.late_events_page, (*after, self._sizes.tail_events)).fetchall():
+        while rows := self._writer.execute(
+            RebuildSql.out_of_order_events_page, (*after, self._sizes.catch_up_events)
+        ).fetchall():
             self._tail.apply_to_reservations(read_events(rows, self._watch))
             after = (rows[-1][0], rows[-1][1])

@@ -75,7 +75,7 @@ def check_swappable(conn: Connection[Any], tables: Iterable[Table]) -> None:
         SchemaMismatchError: A view, trigger, foreign key, policy or publication hangs on a table.
     """
     names = [table.name for table in tables]
-    if hanging := [row[0] for row in conn.execute(RebuildSql.what_hangs_on_tables, (names,))]:
+    if hanging := [row[0] for row in conn.execute(RebuildSql.dependents_of_tables, (names,))]:
         raise SchemaMismatchError(f"a rebuild can't swap tables on which something else hangs: {', '.join(hanging)}")
 
 

@@ -6,15 +6,15 @@ from functools import lru_cache
 from typing import Any, Final
 
 from projections.database.binary_arrays import BIGS, INTEGERS, SMALLS, TEXTS, Kind
-from projections.event_store.row_mapping import VERSIONS
+from projections.event_store.row_mapping import ARRAY_OF_INT8
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
-REMEMBERED_MAX: Final = 1_024
+CACHED_VALUES_MAX: Final = 1_024
 """Texts and small numbers whose bytes are kept: words such as `sent`, counts such as 1."""
 
 _NULL = b"\xff\xff\xff\xff"
-_COUNT = struct.Struct(">h").pack
+_PACK_COUNT = struct.Struct(">h").pack
 _ARRAY_HEAD = struct.Struct(">iiiIii").pack
 
 Write = Callable[[Any], bytes]
@@ -25,11 +25,11 @@ def binary_row_encoder(kinds: Sequence[Kind], column_types: Sequence[int]) -> Wr
     """What writes rows of these kinds into columns of these types (OIDs); None if they do not fit."""
     if len(kinds) != len(column_types):
         return None
-    found = [_value_writer(kind, column) for kind, column in zip(kinds, column_types, strict=True)]
-    writers = [write for write in found if write is not None]
+    value_writers = [_value_writer(kind, column) for kind, column in zip(kinds, column_types, strict=True)]
+    writers = [write for write in value_writers if write is not None]
     if len(writers) < len(kinds):
         return None
-    count = _COUNT(len(writers))
+    count = _PACK_COUNT(len(writers))
 
     def write_row(row: Sequence[Any]) -> bytes:
         parts = [_NULL if value is None else write(value) for write, value in zip(writers, row, strict=True)]
@@ -39,18 +39,18 @@ def binary_row_encoder(kinds: Sequence[Kind], column_types: Sequence[int]) -> Wr
 
 
 def _value_writer(kind: Kind, column_type: int) -> Write | None:
-    if kind is VERSIONS and column_type == BIGS.array_oid:
+    if kind is ARRAY_OF_INT8 and column_type == BIGS.array_oid:
         return _bigint_array
     if kind.item_oid != column_type:
         return None
-    return lru_cache(REMEMBERED_MAX)(kind.write) if kind in (TEXTS, SMALLS, INTEGERS) else kind.write
+    return lru_cache(CACHED_VALUES_MAX)(kind.write) if kind in (TEXTS, SMALLS, INTEGERS) else kind.write
 
 
 def _bigint_array(values: Sequence[int]) -> bytes:
     return _array_head(len(values)) + b"".join(map(BIGS.write, values))
 
 
-@lru_cache(REMEMBERED_MAX)
+@lru_cache(CACHED_VALUES_MAX)
 def _array_head(count: int) -> bytes:
     """Length of the whole; one dimension, no nulls, the items' type, how many, the first index."""
     if not count:

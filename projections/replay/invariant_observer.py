@@ -12,14 +12,14 @@ from domain.model.reservation import Reservation
 from domain.values.group_name import ADDRESS
 from projections.database.copy_reader import StoredRow
 from projections.replay.findings import FINDINGS_MAX, Finding, Findings
-from projections.replay.observer import PoisonEventError, ReadEvent
+from projections.replay.observer import ReadEvent, UndecodableEventError
 
 NO_ADDRESS = "invariant 9: no clear address in an event"
 READABLE = "event log: every event can be read and follows"
 _ADDRESS = re.compile(ADDRESS.encode())
 
 
-class RuleWatch:
+class InvariantObserver:
     """Checks every event; keeps the first findings and counts all."""
 
     looks = True
@@ -53,7 +53,7 @@ class RuleWatch:
         for rule in broken:
             self.keep(Finding(rule, at.code_id, at.version, at.position, type(event).__name__, event.reservation_id))
 
-    def poison(self, error: PoisonEventError) -> None:
+    def poison(self, error: UndecodableEventError) -> None:
         """Kept as a finding; the other streams are still checked."""
         self.stopped.add(error.code_id)
         kind = error.topic.partition(":")[0]

@@ -20,7 +20,7 @@ TILES_OF_A_PART: Final = 256
 _IDS = 2**128
 
 
-def parts_of(events: int) -> int:
+def count_parts(events: int) -> int:
     """Into how many ranges of ids a log of about so many events is cut."""
     return min(max(events // PART_EVENTS, 1), PARTS_MAX)
 
@@ -46,7 +46,7 @@ def tile_jobs(tree: TreeSize) -> list[CheckTiles]:
     return [CheckTiles(start, min(start + TILES_OF_A_PART, tiles) - 1, *tree) for start in starts]
 
 
-class JobDoer:
+class JobRunner:
     """Does jobs one after the other.
 
     Args:
@@ -70,15 +70,15 @@ class JobDoer:
         self._conn, self._sink, self._watch = conn, sink, watch
         self._until, self._sizes, self._read = until, sizes, read
 
-    def do(self, job: Job) -> None:
+    def run(self, job: Job) -> None:
         """Do one.
 
         Raises:
-            PoisonEventError: If the watch says so.
+            UndecodableEventError: If the watch says so.
         """
         match job:
             case FoldStreams():
-                fold = LogFold(self._sink, self._watch, self._sizes.held_max)
+                fold = LogFold(self._sink, self._watch, self._sizes.open_reservations_max)
                 streams = Streams(job.first, job.last)
                 fold_streams(self._conn, fold, streams, self._until, self._sizes.page_events, self._read)
             case CheckTiles():

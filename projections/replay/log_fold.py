@@ -22,7 +22,7 @@ from domain.model.reservation import Reservation, evolve_reservation
 from projections.database.copy_reader import StoredRow, read_copied_events
 from projections.event_store.codec import UnreadableEventError, decode
 from projections.event_store.row_mapping import balance_row, case_rows, reservation_row
-from projections.replay.observer import PoisonEventError, ReadEvent, Watch
+from projections.replay.observer import ReadEvent, UndecodableEventError, Watch
 from projections.sql.read_models import ReadModelsSql
 
 
@@ -31,13 +31,13 @@ class MemoryLimits(NamedTuple):
 
     Attributes:
         page_events: Events read by one COPY.
-        held_max: Reservations held of the code at hand; some 1.5 kB each.
-        tail_events: Events applied at once to rows that are there.
+        open_reservations_max: Reservations held of the code at hand; some 1.5 kB each.
+        catch_up_events: Events applied at once to rows that are there.
     """
 
     page_events: int = 100_000
-    held_max: int = 30_000
-    tail_events: int = 5_000
+    open_reservations_max: int = 30_000
+    catch_up_events: int = 5_000
 
 
 DEFAULT_LIMITS = MemoryLimits()
@@ -84,7 +84,7 @@ def fold_streams(
         read: Called after each page with the number of its events.
 
     Raises:
-        PoisonEventError: If the watch says so.
+        UndecodableEventError: If the watch says so.
     """
     place: tuple[UUID, int] | None = (streams.first, 0)
     while place is not None:
@@ -99,8 +99,10 @@ def fold_streams(
 class LogFold:
     """Folds streams one after the other with the folds of the live path."""
 
-    def __init__(self, sink: Sink, watch: Watch, held_max: int = DEFAULT_LIMITS.held_max) -> None:
-        self._sink, self._watch, self._held_max = sink, watch, held_max
+    def __init__(
+        self, sink: Sink, watch: Watch, open_reservations_max: int = DEFAULT_LIMITS.open_reservations_max
+    ) -> None:
+        self._sink, self._watch, self._held_max = sink, watch, open_reservations_max
         self._looks = watch.looks
         self._put_code, self._put_item, self._put_case = map(sink.rows.get, ("code_balances", "reservations", "cases"))
         self._folds_codes = self._looks or self._put_code is not None
@@ -122,7 +124,7 @@ class LogFold:
             How many they were, and the last one.
 
         Raises:
-            PoisonEventError: If the watch says so.
+            UndecodableEventError: If the watch says so.
         """
         count, stored = 0, None
         for stored in events:
@@ -137,8 +139,8 @@ class LogFold:
             try:
                 self._fold(stored)
             except UnreadableEventError as bad:
-                self._stop(PoisonEventError(stored, str(bad)), bad)
-            except PoisonEventError as bad:
+                self._stop(UndecodableEventError(stored, str(bad)), bad)
+            except UndecodableEventError as bad:
                 self._stop(bad, bad)
         return count, stored
 
@@ -154,11 +156,11 @@ class LogFold:
         self._code, self._version, self._position = None, 0, 0
         self._is_broken = self._given_out = False
 
-    def _stop(self, poison: PoisonEventError, cause: Exception) -> None:
+    def _stop(self, poison: UndecodableEventError, cause: Exception) -> None:
         self._is_broken = True
         try:
             self._watch.poison(poison)
-        except PoisonEventError as stopped:
+        except UndecodableEventError as stopped:
             raise stopped from cause
 
     def _fold(self, stored: StoredRow) -> None:
@@ -167,14 +169,14 @@ class LogFold:
             _check_place(self._version, self._position, stored)
         event = decode(topic, state)
         if version == 1 and not isinstance(event, CodeIssued):
-            raise PoisonEventError(stored, "a stream must begin with CodeIssued")
+            raise UndecodableEventError(stored, "a stream must begin with CodeIssued")
         try:
             if self._folds_codes:
                 self._fold_code(version, position, event)
             if self._folds_items and isinstance(event, ReservationEvent):
                 self._fold_reservation(version, position, event)
         except (TypeError, ValueError, LookupError, AttributeError) as bad:
-            raise PoisonEventError(stored, f"it can't be folded: {bad}") from bad
+            raise UndecodableEventError(stored, f"it can't be folded: {bad}") from bad
         self._version, self._position = version, position
         if type(event) in _CASES and self._put_case:
             self._cases.append((self._code_id, event))
@@ -222,6 +224,6 @@ class LogFold:
 def _check_place(version: int, position: int, stored: StoredRow) -> None:
     """A stream has versions from 1 on without gaps, and positions rise with them."""
     if stored[1] != version + 1:
-        raise PoisonEventError(stored, f"version {version + 1} is missing before it")
+        raise UndecodableEventError(stored, f"version {version + 1} is missing before it")
     if version:
-        raise PoisonEventError(stored, f"its position is not after that of the version before it ({position})")
+        raise UndecodableEventError(stored, f"its position is not after that of the version before it ({position})")

@@ -19,7 +19,7 @@ class ReadEvent(NamedTuple):
     event: Event
 
 
-class PoisonEventError(Exception):
+class UndecodableEventError(Exception):
     """An event of the log can't be read, or can't follow the one before it. Says which, and why."""
 
     def __init__(self, stored: StoredRow, why: str) -> None:
@@ -48,7 +48,7 @@ class Watch(Protocol):
     def item_event(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
         """One event of a reservation, and the reservation before and after it."""
 
-    def poison(self, error: PoisonEventError) -> None:
+    def poison(self, error: UndecodableEventError) -> None:
         """An event that stops its stream; raise it to stop everything."""
 
     def is_stopped(self, code_id: UUID) -> bool:
@@ -75,7 +75,7 @@ class NullObserver:
     def item_event(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
         """Nothing."""
 
-    def poison(self, error: PoisonEventError) -> None:
+    def poison(self, error: UndecodableEventError) -> None:
         """Stop."""
         raise error
 

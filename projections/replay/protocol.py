@@ -27,7 +27,7 @@ class Start(Struct, frozen=True):
         columns: By read model that is wanted, the types (OIDs) of its columns.
         until: The last position.
         page_events: Events read by one COPY.
-        held_max: Reservations held of the code at hand.
+        open_reservations_max: Reservations held of the code at hand.
         rules: Whether every event is checked by the invariants of docs/rules.md.
     """
 
@@ -35,7 +35,7 @@ class Start(Struct, frozen=True):
     columns: dict[str, list[int]]
     until: int
     page_events: int
-    held_max: int
+    open_reservations_max: int
     rules: bool
 
 

@@ -21,7 +21,7 @@ from projections.transparency_log.tile_log import HASH_BYTES, TILE, TreeSize, sp
 UNALTERED = "proof: events are what the Merkle log says"
 WHOLE_TREE = "proof: the Merkle log is whole"
 TILES_AT_ONCE = 64
-NOBODY = UUID(int=0)
+NO_STREAM = UUID(int=0)
 
 
 class _Tile(NamedTuple):
@@ -31,18 +31,18 @@ class _Tile(NamedTuple):
         number: Counted from 0.
         start: The position of its first event.
         hashes: Of its events.
-        above: The hash over it, as the next height holds it; None while it is not full.
+        parent_hash: The hash over it, as the next height holds it; None while it is not full.
     """
 
     number: int
     start: int
     hashes: bytes
-    above: bytes | None
+    parent_hash: bytes | None
 
 
-def about_tree(rule: str, position: int, detail: str) -> Finding:
+def tree_finding(rule: str, position: int, detail: str) -> Finding:
     """A finding about the Merkle log itself."""
-    return Finding(rule, NOBODY, 0, position, "MerkleLog", None, detail)
+    return Finding(rule, NO_STREAM, 0, position, "MerkleLog", None, detail)
 
 
 def check_tiles(conn: Connection[Any], first: int, last: int, tree: TreeSize) -> Iterator[Finding]:
@@ -54,53 +54,57 @@ def check_tiles(conn: Connection[Any], first: int, last: int, tree: TreeSize) ->
         last: Number of the last one.
         tree: How far the Merkle log goes.
     """
-    for begin in range(first, last + 1, TILES_AT_ONCE):
-        end = min(begin + TILES_AT_ONCE - 1, last)
-        tiles = [_Tile(*row) for row in conn.execute(RebuildSql.merkle_leaves, (begin, end + 1))]
-        lost = sorted(set(range(begin, end + 1)) - {tile.number for tile in tiles})
-        if lost:
-            yield about_tree(WHOLE_TREE, tree.position, f"tile {lost[0]} of level 0 is missing")
+    for start in range(first, last + 1, TILES_AT_ONCE):
+        end = min(start + TILES_AT_ONCE - 1, last)
+        tiles = [_Tile(*row) for row in conn.execute(RebuildSql.merkle_leaves, (start, end + 1))]
+        missing_tiles = sorted(set(range(start, end + 1)) - {tile.number for tile in tiles})
+        if missing_tiles:
+            yield tree_finding(WHOLE_TREE, tree.position, f"tile {missing_tiles[0]} of level 0 is missing")
             continue
-        if begin == 0:
+        if start == 0:
             tiles[0] = tiles[0]._replace(start=0)
         if tiles[-1].number == end:
             tiles.append(_Tile(end + 1, tree.position + 1, b"", None))
-        with closing(
-            read_copied_events(conn, RebuildSql.copy_log_stretch, (tiles[0].start, tiles[-1].start))
-        ) as events:
-            yield from _check(events, tiles, tree)
+        with closing(read_copied_events(conn, RebuildSql.copy_log_range, (tiles[0].start, tiles[-1].start))) as events:
+            yield from _compare_tiles(events, tiles, tree)
 
 
-def _check(events: Iterator[StoredRow], tiles: list[_Tile], tree: TreeSize) -> Iterator[Finding]:
+def _compare_tiles(events: Iterator[StoredRow], tiles: list[_Tile], tree: TreeSize) -> Iterator[Finding]:
     """All but the last of these tiles, which says where the others end."""
-    waiting: StoredRow | None = None
+    pending: StoredRow | None = None
     for tile, following in pairwise(tiles):
-        own = [waiting] if waiting else []
-        waiting = None
+        tile_events = [pending] if pending else []
+        pending = None
         for event in events:
             if event[2] >= following.start:
-                waiting = event
+                pending = event
                 break
-            own.append(event)
-        yield from _compare(tile, own, min(TILE, tree.size - tile.number * TILE), tree)
+            tile_events.append(event)
+        yield from _compare_tile(tile, tile_events, min(TILE, tree.size - tile.number * TILE), tree)
 
 
-def _compare(tile: _Tile, events: list[StoredRow], expected: int, tree: TreeSize) -> Iterator[Finding]:
-    found = [stored_leaf(stream, version, topic, state) for stream, version, _, topic, state in events]
+def _compare_tile(tile: _Tile, events: list[StoredRow], expected: int, tree: TreeSize) -> Iterator[Finding]:
+    leaves = [stored_leaf(stream, version, topic, state) for stream, version, _, topic, state in events]
     if len(tile.hashes) < expected * HASH_BYTES:
-        yield about_tree(WHOLE_TREE, tree.position, f"tile {tile.number} of level 0 holds fewer hashes than it should")
+        yield tree_finding(
+            WHOLE_TREE, tree.position, f"tile {tile.number} of level 0 holds fewer hashes than it should"
+        )
         return
     recorded = split_hashes(tile.hashes)[:expected]
-    if tile.above is not None and perfect_tree_root(recorded) != tile.above:
-        yield about_tree(WHOLE_TREE, tree.position, f"tile {tile.number} of level 0 is altered")
-    if found == recorded:
+    if tile.parent_hash is not None and perfect_tree_root(recorded) != tile.parent_hash:
+        yield tree_finding(WHOLE_TREE, tree.position, f"tile {tile.number} of level 0 is altered")
+    if leaves == recorded:
         return
-    place = next((n for n, pair in enumerate(zip(found, recorded, strict=False)) if pair[0] != pair[1]), len(recorded))
-    if place < len(events):
-        stream, version, position, topic, _ = events[place]
+    index = next((n for n, pair in enumerate(zip(leaves, recorded, strict=False)) if pair[0] != pair[1]), len(recorded))
+    if index < len(events):
+        stream, version, position, topic, _ = events[index]
         detail = "it is not the event that was recorded at this place: altered, moved, added, or one before it is lost"
         yield Finding(UNALTERED, UUID(bytes=stream), version, position, topic.partition(":")[0], None, detail)
     else:
-        after = events[-1][2] if events else tile.start - 1
-        lost = len(recorded) - len(found)
-        yield about_tree(UNALTERED, after, f"{lost} events that were recorded after position {after} are missing")
+        last_position = events[-1][2] if events else tile.start - 1
+        missing_tiles = len(recorded) - len(leaves)
+        yield tree_finding(
+            UNALTERED,
+            last_position,
+            f"{missing_tiles} events that were recorded after position {last_position} are missing",
+        )

@@ -20,10 +20,10 @@ from projections.database.connection import rebuild_connection
 from projections.database.errors import DEFECTS
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.replay.copy_writer import WriteRow, binary_row_encoder
-from projections.replay.invariant_observer import RuleWatch
-from projections.replay.jobs import JobDoer
+from projections.replay.invariant_observer import InvariantObserver
+from projections.replay.jobs import JobRunner
 from projections.replay.log_fold import MemoryLimits
-from projections.replay.observer import NullObserver, PoisonEventError, ReadEvent
+from projections.replay.observer import NullObserver, ReadEvent, UndecodableEventError
 from projections.replay.protocol import (
     ClosedCases,
     DatabaseUnavailable,
@@ -62,7 +62,7 @@ def main() -> int:
         raise
     except psycopg.Error as away:
         send(words, DatabaseUnavailable(str(away).strip()))
-    except PoisonEventError as poison:
+    except UndecodableEventError as poison:
         send(words, Poisoned(poison.stored, poison.why))
     except (BrokenPipeError, EOFError):
         os._exit(1)  # nobody listens: not even to what is still buffered
@@ -72,16 +72,16 @@ def main() -> int:
 
 
 def _work(start: Start, conn: Connection[Any], jobs: IO[bytes], words: IO[bytes]) -> None:
-    sink, rules = _PipeSink(start.columns, words), RuleWatch() if start.rules else None
+    sink, rules = _PipeSink(start.columns, words), InvariantObserver() if start.rules else None
 
     def read(events: int) -> None:
         sink.flush()
         send(words, Told(events))
 
-    sizes = MemoryLimits(start.page_events, start.held_max)
-    doer = JobDoer(conn, sink, rules or NullObserver(), start.until, sizes, read)
+    sizes = MemoryLimits(start.page_events, start.open_reservations_max)
+    runner = JobRunner(conn, sink, rules or NullObserver(), start.until, sizes, read)
     while (job := receive_job(jobs)) is not None:
-        doer.do(job)
+        runner.run(job)
         sink.flush()
         if rules and (found := rules.take()):
             send(words, Found(*found))

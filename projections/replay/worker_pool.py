@@ -14,7 +14,7 @@ from typing import IO, Final, Self, cast
 
 import psycopg
 
-from projections.replay.observer import PoisonEventError
+from projections.replay.observer import UndecodableEventError
 from projections.replay.protocol import DatabaseUnavailable, Done, Job, Poisoned, Start, Word, receive, send
 
 WORKERS_MAX: Final = 4
@@ -31,7 +31,7 @@ class WorkerDiedError(Exception):
     """A folding process ended in the middle of its work (killed, out of memory); nothing was changed."""
 
 
-def workers_here() -> int:
+def default_worker_count() -> int:
     """How many processes to fold with: one for each CPU that we may use, within a bound."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(available, WORKERS_MAX)
@@ -76,7 +76,7 @@ class FoldPool:
             hear: Gets everything that is said meanwhile, on this thread.
 
         Raises:
-            PoisonEventError: An event stops everything.
+            UndecodableEventError: An event stops everything.
             psycopg.OperationalError: The database is away.
             WorkerDiedError: A process ended too early.
         """
@@ -91,7 +91,7 @@ class FoldPool:
                 case DatabaseUnavailable():
                     raise psycopg.OperationalError(word.why)
                 case Poisoned():
-                    raise PoisonEventError(word.stored, word.why)
+                    raise UndecodableEventError(word.stored, word.why)
                 case Done():
                     working -= not self._give(number, left)
                 case _:

@@ -16,7 +16,7 @@ from psycopg import Connection
 from projections.database.errors import StorageUnavailableError
 from projections.database.roles import become_running_role
 from projections.sql.repositories import RepositoriesSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class Action:
         new_id: Random ids.
     """
 
-    storage: Storage
+    storage: LedgerStore
     actor: Actor
     now: datetime
     new_id: Callable[[], UUID]

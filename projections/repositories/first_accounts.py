@@ -4,12 +4,12 @@ from uuid import UUID
 
 from projections.database.roles import assume_eraser_role
 from projections.sql.repositories import RepositoriesSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import FoundDraft
 
 
 def insert_first_accounts(
-    storage: Storage, key_id: UUID, key_digest: bytes, staff: FoundDraft, password_hash: str
+    storage: LedgerStore, key_id: UUID, key_digest: bytes, staff: FoundDraft, password_hash: str
 ) -> None:
     """Insert both in one transaction; a start that was interrupted does it again with other secrets.
 

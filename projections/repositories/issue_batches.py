@@ -121,7 +121,7 @@ class Batches(Reader):
         with self._cursor() as cursor:
             return bool(cursor.execute(RepositoriesSql.end_batch, named).fetchall())
 
-    def keep_refusals(self, batch_id: UUID, refusals: Sequence[tuple[int, str]]) -> None:
+    def record_rejections(self, batch_id: UUID, refusals: Sequence[tuple[int, str]]) -> None:
         """Keep refused lines: number and a stable word."""
         lines, reasons = [line for line, _ in refusals], [reason for _, reason in refusals]
         with self._cursor() as cursor:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from projections.sql.repositories import RepositoriesSql
 from projections.sql.work_queue import WorkQueueSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 KEPT_S: Final = 600.0
 """As long as an address that failed is remembered: a backend that starts learns them from the others' reports."""
@@ -43,7 +43,7 @@ class RateLimitCounts(NamedTuple):
 class LimitReports:
     """The table, as one process sees it."""
 
-    storage: Storage
+    storage: LedgerStore
     process_id: UUID
     monotonic: Callable[[], float] = time.monotonic
     _rounds: int = 0

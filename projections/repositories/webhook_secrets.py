@@ -17,7 +17,7 @@ from projections.database.roles import assume_eraser_role
 from projections.read_models.reader import Reader
 from projections.sql.privacy import PrivacySql
 from projections.sql.repositories import RepositoriesSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.vault.random_source import RANDOM
 from projections.vault.vault import Vault
 
@@ -73,12 +73,12 @@ def opened(vault: Vault, rows: Iterable[tuple[UUID, Any, int]]) -> tuple[str, ..
     return tuple(vault.open_text(text_id, bytes(sealed), key_id) for text_id, sealed, key_id in rows)
 
 
-def delete_expired(storage: Storage, now: datetime) -> int:
+def delete_expired(storage: LedgerStore, now: datetime) -> int:
     """Delete the secrets that are valid no more; how many."""
     return _drop(storage, RepositoriesSql.drop_ended_secrets, now)
 
 
-def _drop(storage: Storage, query: LiteralString, value: object) -> int:
+def _drop(storage: LedgerStore, query: LiteralString, value: object) -> int:
     pool = storage.datastore
     with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
         ids = [row[0] for row in cursor.execute(query, (value,)).fetchall()]

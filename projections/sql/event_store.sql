@@ -1,7 +1,7 @@
 -- name: known_texts
 SELECT text_id FROM private_texts WHERE text_id = ANY(%s);
 
--- name: events_of_held
+-- name: events_of_held_reservations
 -- Reservations of revoked codes that are held and not being sent: the first ones, for one command.
 SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
 FROM unnest(%s::uuid[]) AS want (code_id)
@@ -26,7 +26,7 @@ SELECT originator_id, originator_version FROM (
 ) stretch
 WHERE position(%(needle)s::bytea IN state) > 0 ORDER BY notification_id DESC LIMIT %(limit)s;
 
--- name: events_of_moves
+-- name: events_of_rebinds
 -- Live and sent rebinds that move the access of these reservations.
 SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
 FROM reservations r
@@ -44,11 +44,11 @@ SELECT reservation_id, code_id FROM reservations WHERE reservation_id = ANY(%s);
 -- Held until the transaction ends. The keys come sorted, so that two batches never wait for one another in a ring.
 SELECT count(pg_advisory_xact_lock(key)) FROM unnest(%s::bigint[]) AS key;
 
--- name: lock_order
+-- name: lock_append_order
 -- The order lock: whoever inserts next gets higher positions, and is visible later.
 SELECT pg_advisory_xact_lock(1818518631, 0);
 
--- name: enter
+-- name: lock_shared_writer
 -- Shared by all who write the read models, before they read or lock anything; whoever swaps their tables takes it alone.
 -- A writer that stops in the middle (a frozen process) gives its locks up before those who wait for them give up.
 SELECT pg_advisory_xact_lock_shared(1818518631, 2), set_config('idle_in_transaction_session_timeout', '5s', true);
@@ -95,7 +95,7 @@ JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = A
 WHERE r.follows = ANY(%s) AND r.status <> 'refunded'
 ORDER BY r.reservation_id, e.originator_version;
 
--- name: events_of_newer
+-- name: events_of_newer_reservations
 -- Newer live or sent reservations of the same persons on the same codes, and such as follow the same one (a bound, not a
 -- page: one is enough). Several of one person's may have the same newer one.
 SELECT DISTINCT n.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
@@ -133,7 +133,7 @@ SELECT want.code_id, (
 )
 FROM unnest(%s::uuid[]) AS want (code_id);
 
--- name: remembered_keys
+-- name: idempotency_keys
 SELECT scope_digest, body_digest, reservation_id
 FROM idempotency_keys WHERE scope_digest = ANY(%s) AND expires_at > %s;
 
@@ -226,7 +226,7 @@ ON CONFLICT (scope_digest) DO UPDATE SET
     body_digest = excluded.body_digest, reservation_id = excluded.reservation_id, expires_at = excluded.expires_at
 WHERE old.expires_at <= %s;
 
--- name: insert_refusals
+-- name: insert_rejected_attempts
 -- At most so many per code and day (UTC); the count is taken before the rows of this statement.
 INSERT INTO refusals (code_id, at, recipient_digest, pepper_id, reason)
 SELECT new.code_id, new.at, new.recipient_digest, new.pepper_id, new.reason
@@ -259,7 +259,7 @@ WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version
 -- Positions appear in order, so all up to the highest one seen are there.
 SELECT coalesce(max(notification_id), 0) FROM ledger_events;
 
--- name: enter_alone
+-- name: lock_exclusive_writer
 -- Waits until all who write the read models have committed, and keeps others out.
 SELECT pg_advisory_xact_lock(1818518631, 2);
 
@@ -274,13 +274,13 @@ SELECT code_id, %s, version, state FROM unnest(%s::uuid[], %s::bigint[], %s::byt
 ON CONFLICT (code_id, shape) DO UPDATE SET version = excluded.version, state = excluded.state, written_at = now()
 WHERE old.version < excluded.version;
 
--- name: codes_behind
+-- name: codes_with_stale_snapshot
 -- Codes whose snapshot is missing or too old: after an upgrade that folds otherwise, or where nobody wrote one.
 SELECT b.code_id FROM code_balances b
 LEFT JOIN code_snapshots s ON s.code_id = b.code_id AND s.shape = %(shape)s
 WHERE b.version >= coalesce(s.version, 0) + %(behind)s
 ORDER BY b.code_id LIMIT %(limit)s;
 
--- name: forget_other_shapes
+-- name: delete_outdated_snapshots
 -- Those of another version of the program, once it has written none for a while.
 DELETE FROM code_snapshots WHERE shape <> %s AND written_at < now() - interval '1 day';

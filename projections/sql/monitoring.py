@@ -9,11 +9,11 @@ class MonitoringSql(Statements, file="monitoring.sql"):
     """Each attribute is the text of the statement of that name."""
 
     tries_lately: LiteralString
-    take_tallies: LiteralString
-    next_tallied: LiteralString
-    add_tallies: LiteralString
-    set_tallied: LiteralString
-    all_tallies: LiteralString
+    lock_counter_progress: LiteralString
+    next_counter_position: LiteralString
+    increment_counters: LiteralString
+    set_counter_position: LiteralString
+    counters: LiteralString
     ledger_gauges: LiteralString
     server_facts: LiteralString
     backlog: LiteralString

@@ -3,17 +3,17 @@
 SELECT coalesce(sum(unknown), 0)::int AS unknown, coalesce(sum(redeemed), 0)::int AS redeemed
 FROM limit_reports WHERE at > clock_timestamp() - make_interval(secs => %s);
 
--- name: take_tallies
+-- name: lock_counter_progress
 -- Whoever has the row takes the tallies further; nobody waits for it.
 SELECT position FROM tally_progress FOR UPDATE SKIP LOCKED;
 
--- name: next_tallied
+-- name: next_counter_position
 -- The end of the next stretch of the log. Positions appear in order, so all up to it are there.
 SELECT max(notification_id), count(*) FROM (
     SELECT notification_id FROM ledger_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s
 ) stretch;
 
--- name: add_tallies
+-- name: increment_counters
 -- A first delivery's time to its mail runs from the click; resends have no click.
 WITH stretch AS MATERIALIZED (
     SELECT split_part(topic, ':', 1) AS type,
@@ -51,10 +51,10 @@ WITH stretch AS MATERIALIZED (
 INSERT INTO tallies AS old (name, label, count) SELECT name, label, count FROM counted
 ON CONFLICT (name, label) DO UPDATE SET count = old.count + excluded.count;
 
--- name: set_tallied
+-- name: set_counter_position
 UPDATE tally_progress SET position = %s;
 
--- name: all_tallies
+-- name: counters
 SELECT name, label, count FROM tallies ORDER BY name, label;
 
 -- name: ledger_gauges

@@ -9,10 +9,10 @@ class RebuildSql(Statements, file="rebuild.sql"):
     """Each attribute is the text of the statement of that name."""
 
     set_rebuild_progress: LiteralString
-    forget_rebuild_progress: LiteralString
-    copy_log_stretch: LiteralString
+    delete_rebuild_progress: LiteralString
+    copy_log_range: LiteralString
     merkle_leaves: LiteralString
-    one_process_only: LiteralString
+    disable_parallel_queries: LiteralString
     longest_streams: LiteralString
     events_between: LiteralString
     events_between_of_stream: LiteralString
@@ -23,10 +23,10 @@ class RebuildSql(Statements, file="rebuild.sql"):
     index_constraints_of_table: LiteralString
     plain_indexes_of_table: LiteralString
     grants_of_table: LiteralString
-    what_hangs_on_tables: LiteralString
+    dependents_of_tables: LiteralString
     lock_rebuild: LiteralString
-    who_rebuilds: LiteralString
-    create_late_events: LiteralString
-    copy_late_events: LiteralString
-    late_events_page: LiteralString
-    forget_snapshots: LiteralString
+    rebuild_lock_holder: LiteralString
+    create_out_of_order_events: LiteralString
+    copy_out_of_order_events: LiteralString
+    out_of_order_events_page: LiteralString
+    delete_snapshots: LiteralString

@@ -2,10 +2,10 @@
 INSERT INTO rebuild_progress (step, events, total) VALUES (%s, %s, %s)
 ON CONFLICT (only_row) DO UPDATE SET step = excluded.step, events = excluded.events, total = excluded.total;
 
--- name: forget_rebuild_progress
+-- name: delete_rebuild_progress
 DELETE FROM rebuild_progress;
 
--- name: copy_log_stretch
+-- name: copy_log_range
 COPY (
     SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events
     WHERE notification_id >= %s AND notification_id < %s ORDER BY notification_id
@@ -19,7 +19,7 @@ SELECT t.index, t.first_position, t.hashes,
 FROM merkle_tiles t LEFT JOIN merkle_tiles a ON a.height = 1 AND a.index = t.index / 256
 WHERE t.height = 0 AND t.index BETWEEN %s AND %s ORDER BY t.index;
 
--- name: one_process_only
+-- name: disable_parallel_queries
 -- For this session: several at once would leave none of a small machine's cores to others.
 SELECT set_config('max_parallel_maintenance_workers', '0', false), set_config('max_parallel_workers_per_gather', '0', false);
 
@@ -63,7 +63,7 @@ ORDER BY i.indexrelid;
 SELECT CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee) END, a.privilege_type, a.is_grantable
 FROM pg_class c CROSS JOIN aclexplode(c.relacl) a WHERE c.oid = %s AND a.grantee <> c.relowner;
 
--- name: what_hangs_on_tables
+-- name: dependents_of_tables
 -- What a swap would leave behind on the old table: views, triggers, foreign keys, policies, publications.
 WITH live AS (
     SELECT c.oid, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -81,24 +81,24 @@ JOIN pg_publication p ON p.oid = m.prpubid;
 -- Held by the session that rebuilds, so that there is one at a time.
 SELECT pg_try_advisory_lock(1818518631, 1);
 
--- name: who_rebuilds
+-- name: rebuild_lock_holder
 SELECT a.pid, a.application_name, a.client_addr::text, a.backend_start
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.locktype = 'advisory' AND l.classid = 1818518631 AND l.objid = 1 AND l.granted
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
--- name: create_late_events
+-- name: create_out_of_order_events
 -- Events of reservations whose rows were given out before them; of this session only.
 CREATE TEMPORARY TABLE late_events (originator_id uuid NOT NULL, originator_version bigint NOT NULL);
 
--- name: copy_late_events
+-- name: copy_out_of_order_events
 COPY late_events FROM STDIN;
 
--- name: late_events_page
+-- name: out_of_order_events_page
 SELECT originator_id, originator_version, e.notification_id, e.topic, e.state
 FROM late_events JOIN ledger_events e USING (originator_id, originator_version)
 WHERE (originator_id, originator_version) > (%s, %s) ORDER BY originator_id, originator_version LIMIT %s;
 
--- name: forget_snapshots
+-- name: delete_snapshots
 -- Those of one code, or all.
 DELETE FROM code_snapshots WHERE %(code_id)s::uuid IS NULL OR code_id = %(code_id)s;

@@ -10,12 +10,12 @@ class TransferSql(Statements, file="transfer.sql"):
 
     copy_log_by_position: LiteralString
     count_events_until: LiteralString
-    copy_log_in: LiteralString
-    lock_all_writers_out: LiteralString
-    rows_in_the_way: LiteralString
+    copy_imported_log: LiteralString
+    lock_writers_exclusive: LiteralString
+    conflicting_rows: LiteralString
     insert_numbered_checkpoint: LiteralString
     columns_with_sequences: LiteralString
     all_tables: LiteralString
     foreign_keys: LiteralString
-    vault_rows_in_the_way: LiteralString
+    conflicting_vault_rows: LiteralString
     all_key_checks: LiteralString

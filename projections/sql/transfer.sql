@@ -7,14 +7,14 @@ COPY (
 -- name: count_events_until
 SELECT count(*) FROM ledger_events WHERE notification_id <= %s;
 
--- name: copy_log_in
+-- name: copy_imported_log
 COPY ledger_events (originator_id, originator_version, topic, state, notification_id) FROM STDIN (FORMAT BINARY);
 
--- name: lock_all_writers_out
+-- name: lock_writers_exclusive
 -- Who writes read models, who appends, and who follows: all wait until this transaction ends.
 SELECT pg_advisory_xact_lock(1818518631, 2), pg_advisory_xact_lock(1818518631, 0), pg_advisory_xact_lock(1818518631, 3);
 
--- name: rows_in_the_way
+-- name: conflicting_rows
 -- Whatever an import of the log would have to be mixed with.
 SELECT what FROM (
     SELECT 'events' AS what WHERE EXISTS (SELECT FROM ledger_events)
@@ -40,7 +40,7 @@ SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_sche
 SELECT k.conrelid::regclass::text, k.confrelid::regclass::text FROM pg_constraint k
 WHERE k.contype = 'f' AND k.connamespace = current_schema()::regnamespace;
 
--- name: vault_rows_in_the_way
+-- name: conflicting_vault_rows
 SELECT EXISTS (SELECT FROM code_texts) OR EXISTS (SELECT FROM recipients) OR EXISTS (SELECT FROM private_texts);
 
 -- name: all_key_checks

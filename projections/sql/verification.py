@@ -11,11 +11,11 @@ class VerificationSql(Statements, file="verification.sql"):
     cases_of_code: LiteralString
     random_codes: LiteralString
     reservations_of_code: LiteralString
-    drifting_codes: LiteralString
-    upsert_drifting: LiteralString
-    forget_drifting: LiteralString
-    forget_all_drifting: LiteralString
-    count_drifting: LiteralString
+    drifted_codes: LiteralString
+    upsert_drifted_codes: LiteralString
+    delete_drifted_codes: LiteralString
+    delete_all_drifted_codes: LiteralString
+    count_drifted_rows: LiteralString
     upsert_verification: LiteralString
     last_verifications: LiteralString
     overdue_reservations: LiteralString

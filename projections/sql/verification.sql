@@ -23,22 +23,22 @@ SELECT reservation_id, code_id, recipient_id, versions, status, kind, reserved_a
     refunded_at, refund_cause, access_due_at, is_deferred
 FROM reservations WHERE code_id = %s;
 
--- name: drifting_codes
+-- name: drifted_codes
 SELECT code_id FROM drifting_codes LEFT JOIN code_balances b USING (code_id)
 WHERE b.version IS NULL OR b.version <= 20000 ORDER BY found_at, code_id LIMIT %s;
 
--- name: upsert_drifting
+-- name: upsert_drifted_codes
 INSERT INTO drifting_codes AS old (code_id, found_at, rows)
 SELECT code_id, %s, rows FROM unnest(%s::uuid[], %s::bigint[]) AS new (code_id, rows)
 ON CONFLICT (code_id) DO UPDATE SET rows = excluded.rows;
 
--- name: forget_drifting
+-- name: delete_drifted_codes
 DELETE FROM drifting_codes WHERE code_id = ANY(%s);
 
--- name: forget_all_drifting
+-- name: delete_all_drifted_codes
 DELETE FROM drifting_codes;
 
--- name: count_drifting
+-- name: count_drifted_rows
 SELECT coalesce(sum(rows), 0)::bigint FROM drifting_codes;
 
 -- name: upsert_verification

@@ -8,8 +8,8 @@ from projections.sql import Statements
 class WorkQueueSql(Statements, file="work_queue.sql"):
     """Each attribute is the text of the statement of that name."""
 
-    take_revocations: LiteralString
-    close_revocation: LiteralString
+    claim_revocations: LiteralString
+    finish_revocation: LiteralString
     prune_callbacks: LiteralString
     prune_callback_refusals: LiteralString
     take_due_access: LiteralString

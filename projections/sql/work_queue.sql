@@ -1,4 +1,4 @@
--- name: take_revocations
+-- name: claim_revocations
 -- Revoked codes that may still hold something, each taken by one sweep at a time.
 UPDATE revocations SET next_at = %(again_at)s
 WHERE code_id IN (
@@ -6,7 +6,7 @@ WHERE code_id IN (
 )
 RETURNING code_id;
 
--- name: close_revocation
+-- name: finish_revocation
 DELETE FROM revocations WHERE code_id = %s;
 
 -- name: prune_callbacks

@@ -13,7 +13,7 @@ from projections.config.settings import LedgerSettings
 from projections.database.connection import LedgerDatastore, connect, describe
 from projections.database.errors import StorageUnavailableError, WrongKeysError
 from projections.database.migrations import check_schema
-from projections.event_store.recorder import LedgerRecorder
+from projections.event_store.recorder import PostgresLedgerRecorder
 from projections.sql.event_store import EventStoreSql
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
@@ -22,15 +22,15 @@ PERSISTENCE_MODULE = "projections.event_store.factory:LedgerFactory"
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
+class LedgerStore:
     """An open ledger with its vault. Build it after a fork, never before: connections are not process-safe."""
 
     ledger: RedemptionLedger
-    recorder: LedgerRecorder
+    recorder: PostgresLedgerRecorder
     vault: Vault
 
     @classmethod
-    def open(cls, settings: LedgerSettings, *, pool_size: int = 4) -> "Storage":
+    def open(cls, settings: LedgerSettings, *, pool_size: int = 4) -> "LedgerStore":
         """Check schema and keys, then open the ledger.
 
         Raises:
@@ -48,7 +48,7 @@ class Storage:
             "LEDGER_POOL_SIZE": str(pool_size),
         }
         ledger = RedemptionLedger(env, settings.policy)
-        recorder = cast("LedgerRecorder", ledger.recorder)
+        recorder = cast("PostgresLedgerRecorder", ledger.recorder)
         try:
             recorder.set_clock()
         except StorageUnavailableError:
@@ -83,36 +83,36 @@ def verify_key_rings(database_url: str, vault: Vault) -> None:
     """
     try:
         with connect(database_url) as conn:
-            _compare_keys(conn, vault)
-    except psycopg.OperationalError as away:
-        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(away).strip()}"
-        raise StorageUnavailableError(message) from away
+            _compare_stored_keys(conn, vault)
+    except psycopg.OperationalError as error:
+        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(error).strip()}"
+        raise StorageUnavailableError(message) from error
 
 
-def compare_key_ring(name: str, ring: KeyRing, stored: Mapping[int, bytes], where: str) -> None:
+def compare_key_ring(name: str, ring: KeyRing, check_values: Mapping[int, bytes], origin: str) -> None:
     """Compare a ring with check values.
 
     Args:
         name: `pepper` or `master`.
         ring: The ring of this process.
-        stored: Check values by key id.
-        where: What they are of, for the message.
+        check_values: Check values by key id.
+        origin: What they are of, for the message.
 
     Raises:
         WrongKeysError: The ring has another key under a known id, or shares no key with them.
     """
     values = ring.check_values()
-    shared = stored.keys() & values.keys()
-    if any(stored[key_id] != values[key_id] for key_id in shared) or (stored and not shared):
+    shared = check_values.keys() & values.keys()
+    if any(check_values[key_id] != values[key_id] for key_id in shared) or (check_values and not shared):
         variable = {"pepper": "LEDGER_PEPPERS", "master": "LEDGER_MASTER_KEYS"}[name]
         raise WrongKeysError(
-            f"{variable} does not hold the keys that {where} was written with: set the saved key rings"
+            f"{variable} does not hold the keys that {origin} was written with: set the saved key rings"
         )
 
 
-def _compare_keys(conn: Connection[tuple[Any, ...]], vault: Vault) -> None:
+def _compare_stored_keys(conn: Connection[tuple[Any, ...]], vault: Vault) -> None:
     for name, ring in vault.rings.items():
-        stored = {row[0]: bytes(row[1]) for row in conn.execute(EventStoreSql.key_checks, (name,))}
-        compare_key_ring(name, ring, stored, "this database")
+        check_values = {row[0]: bytes(row[1]) for row in conn.execute(EventStoreSql.key_checks, (name,))}
+        compare_key_ring(name, ring, check_values, "this database")
         for key_id, value in ring.check_values().items():
             conn.execute(EventStoreSql.insert_key_check, (name, key_id, value))

@@ -92,9 +92,9 @@ class GroupCommit:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            started = [(command, future) for command, future in batch if future.set_running_or_notify_cancel()]
-            if started:
-                self._run_batch(started)
+            claimed = [(command, future) for command, future in batch if future.set_running_or_notify_cancel()]
+            if claimed:
+                self._run_batch(claimed)
 
     def _next_batch(self) -> list[tuple[Command, Future[Result]]]:
         """What waits, up to the bound; blocks while nothing does; empty when closed and done."""
@@ -115,8 +115,8 @@ class GroupCommit:
                 for _, future in batch:
                     future.set_exception(error)
                 return
-            for item in batch:
-                self._run_batch([item])
+            for entry in batch:
+                self._run_batch([entry])
             return
         for (_, future), result in zip(batch, results, strict=True):
             future.set_result(result)

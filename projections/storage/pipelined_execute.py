@@ -19,11 +19,11 @@ from domain.command_bus import Command, Result
 from projections.database.connection import EagerConnection
 from projections.event_store.recorder import transaction
 from projections.event_store.unit_of_work import PostgresUnitOfWork
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 ANSWER_WAIT_MS = 1
 """The longest wait for a look-up on the spot."""
-PATIENCE_S = 0.25
+ANSWER_TIMEOUT_S = 0.25
 """The longest wait for an answer that had begun to arrive; a server that stops in the middle must not stop the loop."""
 CONNECTION_WAIT_S = 0.002
 """The longest wait for a connection of the pool, since nobody else is served meanwhile."""
@@ -36,7 +36,7 @@ class FallBackToBlockingError(Exception):
 class PipelinedExecute:
     """Executes batches of one ledger step by step."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: LedgerStore) -> None:
         self._storage = storage
 
     def __call__(self, commands: Sequence[Command]) -> Generator[int, None, list[Result]]:
@@ -46,7 +46,7 @@ class PipelinedExecute:
             The socket that should be readable before this goes on.
 
         Raises:
-            NotSmoothError: No connection is free, the clock is to be set, or the database reports a fault.
+            FallBackToBlockingError: No connection is free, the clock is to be set, or the database reports a fault.
         """
         storage = self._storage
         if storage.recorder.clock.is_stale():
@@ -54,14 +54,14 @@ class PipelinedExecute:
         try:
             with storage.datastore.pool.connection(timeout=CONNECTION_WAIT_S) as conn:
                 with with_answer_timeout(conn), transaction(conn):
-                    work = PostgresUnitOfWork(conn, storage.recorder.caches)
-                    results = yield from _waiting(conn.fileno(), storage.ledger.execute_steps(work, commands))
-                    for _ in work.commit():
+                    uow = PostgresUnitOfWork(conn, storage.recorder.caches)
+                    results = yield from _drive(conn.fileno(), storage.ledger.execute_steps(uow, commands))
+                    for _ in uow.commit():
                         yield conn.fileno()
-                work.committed()
-        except (PersistenceError, psycopg.Error) as fault:
+                uow.publish_to_caches()
+        except (PersistenceError, psycopg.Error) as error:
             storage.recorder.caches.codes.clear()
-            raise FallBackToBlockingError from fault
+            raise FallBackToBlockingError from error
         return results
 
 
@@ -69,26 +69,26 @@ class PipelinedExecute:
 def with_answer_timeout(conn: Connection[Any]) -> Iterator[None]:
     """Bound every wait on a connection; one that is not answered in time is closed."""
     eager = cast("EagerConnection", conn)
-    eager.patience_s = PATIENCE_S
+    eager.patience_s = ANSWER_TIMEOUT_S
     try:
         yield
     finally:
         eager.patience_s = None
 
 
-def _waiting(socket: int, steps: PipelineSteps[list[Result]]) -> Generator[int, None, list[Result]]:
+def _drive(socket: int, steps: PipelineSteps[list[Result]]) -> Generator[int, None, list[Result]]:
     """Take steps; wait a moment for each look-up on the spot, and in the caller's way if it takes longer.
 
     A look-up is answered in less time than the caller needs for what it would do first, and the sooner a batch is
     on its way to the disk, the more is done while it gets there.
     """
-    answers = select.poll()
-    answers.register(socket, select.POLLIN)
+    poller = select.poll()
+    poller.register(socket, select.POLLIN)
     while True:
         try:
             next(steps)
-        except StopIteration as end:
-            results: list[Result] = end.value
+        except StopIteration as stop:
+            results: list[Result] = stop.value
             return results
-        if not answers.poll(ANSWER_WAIT_MS):
+        if not poller.poll(ANSWER_WAIT_MS):
             yield socket

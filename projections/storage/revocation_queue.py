@@ -14,7 +14,7 @@ from domain.commands.code.revoke import ContinueRevocation
 from domain.commands.context import CommandContext
 from projections.sql.event_store import EventStoreSql
 from projections.sql.work_queue import WorkQueueSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 CASES_PER_COMMAND: Final = 50
 """Ids for the cases of what is in doubt: more than a code should ever have."""
@@ -30,7 +30,7 @@ def case_ids(new_id: Callable[[], UUID]) -> list[UUID]:
     return [new_id() for _ in range(CASES_PER_COMMAND)]
 
 
-def settle(
+def settle_revoked_code(
     execute: Callable[[Sequence[Command]], list[Result]],
     code_id: UUID,
     context: Callable[[], CommandContext],
@@ -53,8 +53,8 @@ def settle(
     return False
 
 
-def settle_next(
-    storage: Storage,
+def settle_next_revocations(
+    storage: LedgerStore,
     execute: Callable[[Sequence[Command]], list[Result]],
     context: Callable[[], CommandContext],
     new_id: Callable[[], UUID],
@@ -63,12 +63,12 @@ def settle_next(
     now = context().now
     bounds = {"now": now, "again_at": now + timedelta(seconds=REPEAT_S), "limit": CODES_PER_ROUND}
     with storage.datastore.get_connection() as conn:
-        taken = [row["code_id"] for row in conn.execute(WorkQueueSql.take_revocations, bounds).fetchall()]
-    for code_id in taken:
-        is_done = settle(execute, code_id, context, new_id)
+        code_ids = [row["code_id"] for row in conn.execute(WorkQueueSql.claim_revocations, bounds).fetchall()]
+    for code_id in code_ids:
+        is_done = settle_revoked_code(execute, code_id, context, new_id)
         with storage.datastore.get_connection() as conn:
             if is_done:
-                conn.execute(WorkQueueSql.close_revocation, (code_id,))
+                conn.execute(WorkQueueSql.finish_revocation, (code_id,))
             else:
                 conn.execute(EventStoreSql.insert_revocations, ([code_id], [now]))
-    return len(taken)
+    return len(code_ids)

@@ -26,10 +26,10 @@ from projections.transparency_log.tile_log import stored_leaf
 FORMAT = "redemption-ledger events 1"
 PAGE_EVENTS = 100_000
 PAGE_CHECKPOINTS = 1_000
-TOLD_EVERY = 10_000
+PROGRESS_EVERY = 10_000
 
 
-class Exported(NamedTuple):
+class LogSummary(NamedTuple):
     """What a file holds.
 
     Attributes:
@@ -43,7 +43,7 @@ class Exported(NamedTuple):
     root: bytes
 
 
-def export_log(database_url: str, out: BinaryIO, progress: Progress) -> Exported:
+def export_log(database_url: str, out: BinaryIO, progress: Progress) -> LogSummary:
     """Write the log up to where it ends now; redeems go on meanwhile.
 
     Raises:
@@ -53,32 +53,32 @@ def export_log(database_url: str, out: BinaryIO, progress: Progress) -> Exported
     try:
         with rebuild_connection(database_url, "export") as conn:
             return _export(conn, LineWriter(out), progress)
-    except psycopg.OperationalError as away:
-        raise StorageUnavailableError(f"the database went away during the export: {str(away).strip()}") from away
+    except psycopg.OperationalError as error:
+        raise StorageUnavailableError(f"the database went away during the export: {str(error).strip()}") from error
 
 
-def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> Exported:
+def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> LogSummary:
     until = stable_position(conn)
     row = conn.execute(TransferSql.count_events_until, (until,)).fetchone()
     total = int(row[0]) if row else 0
     # Read after the position: what was signed by then and reaches no further is inside.
-    checkpoints = [made for made in _checkpoints(conn) if made.position <= until]
+    checkpoints = [checkpoint for checkpoint in _checkpoints(conn) if checkpoint.position <= until]
     progress.step("export", total)
     lines.write({"format": FORMAT, "events": total, "position": until})
     tree, written = IncrementalRoot(), 0
-    for stored in _events(conn, until):
+    for stored in _read_log(conn, until):
         lines.write(_event_document(stored))
         stream, version, position, topic, state = stored
         tree.add(stored_leaf(stream, version, topic, state))
         while written < len(checkpoints) and checkpoints[written].position <= position:
             lines.write(_checkpoint_line(checkpoints[written]))
             written += 1
-        if tree.size % TOLD_EVERY == 0:
+        if tree.size % PROGRESS_EVERY == 0:
             progress.at(tree.size, position)
     progress.at(tree.size, until)
-    found = Exported(tree.size, until, written, tree.root())
-    lines.write({"end": {**found._asdict(), "root": base64.b64encode(found.root).decode()}})
-    return found
+    summary = LogSummary(tree.size, until, written, tree.root())
+    lines.write({"end": {**summary._asdict(), "root": base64.b64encode(summary.root).decode()}})
+    return summary
 
 
 def _event_document(stored: StoredRow) -> dict[str, Any]:
@@ -98,11 +98,11 @@ def _checkpoints(conn: Connection[Any]) -> Iterator[Checkpoint]:
         number = page[-1].number
 
 
-def _checkpoint_line(made: Checkpoint) -> dict[str, Any]:
-    return {"checkpoint": checkpoint_document(made)}
+def _checkpoint_line(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"checkpoint": checkpoint_document(checkpoint)}
 
 
-def _events(conn: Connection[Any], until: int) -> Iterator[StoredRow]:
+def _read_log(conn: Connection[Any], until: int) -> Iterator[StoredRow]:
     """In order of position; each page is a short statement, so that no old snapshot is held for long."""
     after, read = 0, PAGE_EVENTS
     while read == PAGE_EVENTS:

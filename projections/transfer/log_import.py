@@ -18,12 +18,12 @@ from projections.database.connection import rebuild_connection
 from projections.database.copy_reader import StoredRow
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.row_mapping import PROJECTIONS
-from projections.rebuild.shadow_builder import Builder
+from projections.rebuild.shadow_builder import ShadowBuilder
 from projections.rebuild.shadow_tables import Shadow, tables_of
 from projections.replay.observer import NullObserver, Progress
 from projections.sql.transfer import TransferSql
 from projections.transfer.checksummed_lines import DamagedFileError, Line, read_lines
-from projections.transfer.log_export import FORMAT, TOLD_EVERY, Exported
+from projections.transfer.log_export import FORMAT, PROGRESS_EVERY, LogSummary
 from projections.transparency_log.checkpoints import Checkpoint
 from projections.transparency_log.merkle import IncrementalRoot
 from projections.transparency_log.tile_log import FOLLOWED_MAX, follow, stored_leaf, tree_size
@@ -40,7 +40,7 @@ class NotEmptyError(Exception):
     """The database holds something that an import would mix with. The message says what to do."""
 
 
-def import_log(database_url: str, source: BinaryIO, progress: Progress) -> Exported:
+def import_log(database_url: str, source: BinaryIO, progress: Progress) -> LogSummary:
     """Bring a file in.
 
     Args:
@@ -51,20 +51,20 @@ def import_log(database_url: str, source: BinaryIO, progress: Progress) -> Expor
     Raises:
         NotEmptyError: The log is not empty; nothing has changed.
         DamagedFileError: The file is cut, altered, or contradicts itself; nothing has changed.
-        PoisonEventError: An event can't be read or can't follow; nothing has changed.
+        UndecodableEventError: An event can't be read or can't follow; nothing has changed.
         SchemaMismatchError: The tables are not those of this version.
         StorageUnavailableError: The database is away, or went away; if it did at the very end, look before another try.
     """
     try:
         with rebuild_connection(database_url, "import") as conn, conn.transaction():
-            return _Import(conn, database_url, progress).run(source)
-    except psycopg.errors.InsufficientPrivilege as refused:
-        raise StorageUnavailableError(f"an import needs the role that owns the tables: {refused}") from refused
-    except psycopg.OperationalError as away:
-        raise StorageUnavailableError(f"the database went away during the import: {str(away).strip()}") from away
+            return _LogImport(conn, database_url, progress).run(source)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise StorageUnavailableError(f"an import needs the role that owns the tables: {error}") from error
+    except psycopg.OperationalError as error:
+        raise StorageUnavailableError(f"the database went away during the import: {str(error).strip()}") from error
 
 
-class _Import:
+class _LogImport:
     """One import, inside its transaction."""
 
     def __init__(self, conn: Connection[Any], database_url: str, progress: Progress) -> None:
@@ -73,40 +73,40 @@ class _Import:
         self._position = 0
         self._total = 0
         self._checkpoints: list[Checkpoint] = []
-        self._end: Exported | None = None
+        self._end: LogSummary | None = None
 
-    def run(self, source: BinaryIO) -> Exported:
-        self._conn.execute(TransferSql.lock_all_writers_out)
-        if found := [row[0] for row in self._conn.execute(TransferSql.rows_in_the_way)]:
+    def run(self, source: BinaryIO) -> LogSummary:
+        self._conn.execute(TransferSql.lock_writers_exclusive)
+        if conflicts := [row[0] for row in self._conn.execute(TransferSql.conflicting_rows)]:
             raise NotEmptyError(
-                f"the database already holds {' and '.join(found)}: an import needs an empty one;"
+                f"the database already holds {' and '.join(conflicts)}: an import needs an empty one;"
                 " make a new database, run `ledger migrate` on it and import there"
             )
         try:
             self._copy_in(source)
-        except psycopg.errors.UniqueViolation as twice:
-            why = f"an event up to here is there twice ({twice.diag.message_detail})"
-            raise DamagedFileError(self._tree.size + 1, why) from twice
-        done = self._check_end()
-        self._make_tree(done)
+        except psycopg.errors.UniqueViolation as error:
+            why = f"an event up to here is there twice ({error.diag.message_detail})"
+            raise DamagedFileError(self._tree.size + 1, why) from error
+        summary = self._check_end()
+        self._build_tree(summary)
         for table in ("ledger_events", "checkpoints"):
             advance_sequences(self._conn, table)
-        self._make_read_models()
-        return done
+        self._build_read_models()
+        return summary
 
     def _copy_in(self, source: BinaryIO) -> None:
         rows: list[bytes] = []
-        with self._conn.cursor().copy(TransferSql.copy_log_in) as copy:
+        with self._conn.cursor().copy(TransferSql.copy_imported_log) as copy:
             copy.write(_COPY_HEADER)
             for line in read_lines(source, FORMAT):
-                if (stored := self._take(line)) is not None:
+                if (stored := self._read_line(line)) is not None:
                     rows.append(_row(stored))
                 if len(rows) == _BATCH_EVENTS:
                     copy.write(b"".join(rows))
                     rows.clear()
             copy.write(b"".join(rows) + _COPY_TRAILER)
 
-    def _take(self, line: Line) -> StoredRow | None:
+    def _read_line(self, line: Line) -> StoredRow | None:
         """One line: the event that it holds, if it holds one."""
         document = line.document
         try:
@@ -114,53 +114,55 @@ class _Import:
                 self._total = int(document["events"])
                 self._progress.step("import", self._total)
             elif "checkpoint" in document:
-                self._take_checkpoint(line.number, document["checkpoint"])
+                self._read_checkpoint(line.number, document["checkpoint"])
             elif "end" in document:
                 self._end = _end_of(document["end"])
             else:
-                return self._take_event(line.number, _event_of(document))
-        except (KeyError, TypeError, ValueError, AttributeError, binascii.Error, struct.error) as bad:
-            raise DamagedFileError(line.number, f"it is no line of this format ({bad})") from bad
+                return self._read_event(line.number, _event_of(document))
+        except (KeyError, TypeError, ValueError, AttributeError, binascii.Error, struct.error) as error:
+            raise DamagedFileError(line.number, f"it is no line of this format ({error})") from error
         return None
 
-    def _take_event(self, number: int, stored: StoredRow) -> StoredRow:
+    def _read_event(self, number: int, stored: StoredRow) -> StoredRow:
         stream, version, position, topic, state = stored
         if position <= self._position:
             raise DamagedFileError(number, f"position {position} does not come after {self._position}")
         self._position = position
         self._tree.add(stored_leaf(stream, version, topic, state))
-        if self._tree.size % TOLD_EVERY == 0:
+        if self._tree.size % PROGRESS_EVERY == 0:
             self._progress.at(self._tree.size, self._position)
         return stored
 
-    def _take_checkpoint(self, number: int, document: dict[str, Any]) -> None:
+    def _read_checkpoint(self, number: int, document: dict[str, Any]) -> None:
         """A checkpoint stands behind the last event that it holds, and must be right about all up to there."""
-        made = _checkpoint_of(document, self._position)
-        if (made.size, made.root) != (self._tree.size, self._tree.root()):
-            raise DamagedFileError(number, f"the events up to here are not those that checkpoint {made.number} signed")
-        if not made.is_signed:
-            raise DamagedFileError(number, f"the signature of checkpoint {made.number} is wrong")
-        self._checkpoints.append(made)
+        checkpoint = _checkpoint_of(document, self._position)
+        if (checkpoint.size, checkpoint.root) != (self._tree.size, self._tree.root()):
+            raise DamagedFileError(
+                number, f"the events up to here are not those that checkpoint {checkpoint.number} signed"
+            )
+        if not checkpoint.is_signed:
+            raise DamagedFileError(number, f"the signature of checkpoint {checkpoint.number} is wrong")
+        self._checkpoints.append(checkpoint)
 
-    def _check_end(self) -> Exported:
-        here = Exported(self._tree.size, self._position, len(self._checkpoints), self._tree.root())
-        if self._end is None or self._end._replace(position=here.position) != here or self._total != here.events:
-            raise DamagedFileError(here.events + here.checkpoints + 2, "the end line tells of other events")
-        return here
+    def _check_end(self) -> LogSummary:
+        actual = LogSummary(self._tree.size, self._position, len(self._checkpoints), self._tree.root())
+        if self._end is None or self._end._replace(position=actual.position) != actual or self._total != actual.events:
+            raise DamagedFileError(actual.events + actual.checkpoints + 2, "the end line tells of other events")
+        return actual
 
-    def _make_tree(self, done: Exported) -> None:
+    def _build_tree(self, summary: LogSummary) -> None:
         self._progress.step("proof", 0)
         while follow(self._conn) == FOLLOWED_MAX:
             pass
-        if tree_size(self._conn).size != done.events:
+        if tree_size(self._conn).size != summary.events:
             raise AssertionError
         with self._conn.cursor() as cursor:
             cursor.executemany(TransferSql.insert_numbered_checkpoint, self._checkpoints)
 
-    def _make_read_models(self) -> None:
+    def _build_read_models(self) -> None:
         """As a rebuild makes them, in tables of this session, on the one connection that sees the new events."""
         shadow = Shadow(self._conn, tables_of(self._conn, PROJECTIONS), temporary=True)
-        builder = Builder(self._conn, self._conn, shadow, NullObserver(), self._progress)
+        builder = ShadowBuilder(self._conn, self._conn, shadow, NullObserver(), self._progress)
         shadow.create()
         builder.fill(self._url)
         for table in shadow.tables:
@@ -190,8 +192,8 @@ def _checkpoint_of(document: dict[str, Any], position: int) -> Checkpoint:
     return Checkpoint(document["number"], document["size"], position, root, at, key, signature)
 
 
-def _end_of(document: dict[str, Any]) -> Exported:
-    return Exported(**{**document, "root": base64.b64decode(document["root"], validate=True)})
+def _end_of(document: dict[str, Any]) -> LogSummary:
+    return LogSummary(**{**document, "root": base64.b64decode(document["root"], validate=True)})
 
 
 def _row(stored: StoredRow) -> bytes:

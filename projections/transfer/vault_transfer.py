@@ -59,9 +59,9 @@ def export_vault(database_url: str, out: BinaryIO, progress: Progress) -> Transf
     try:
         with rebuild_connection(database_url, "export") as conn, conn.transaction():
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return _export(conn, LineWriter(out), progress)
-    except psycopg.OperationalError as away:
-        raise StorageUnavailableError(f"the database went away during the export: {str(away).strip()}") from away
+            return _export_tables(conn, LineWriter(out), progress)
+    except psycopg.OperationalError as error:
+        raise StorageUnavailableError(f"the database went away during the export: {str(error).strip()}") from error
 
 
 def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Progress) -> TransferCounts:
@@ -75,42 +75,42 @@ def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Pr
     """
     try:
         with rebuild_connection(database_url, "import") as conn, conn.transaction():
-            conn.execute(TransferSql.lock_all_writers_out)
-            row = conn.execute(TransferSql.vault_rows_in_the_way).fetchone()
+            conn.execute(TransferSql.lock_writers_exclusive)
+            row = conn.execute(TransferSql.conflicting_vault_rows).fetchone()
             if row and row[0]:
                 raise NotEmptyError("the vault already holds rows: import it into a new, migrated database")
-            return _import(conn, source, vault, progress)
-    except psycopg.errors.InsufficientPrivilege as refused:
-        raise StorageUnavailableError(f"an import needs the role that owns the tables: {refused}") from refused
-    except psycopg.OperationalError as away:
-        raise StorageUnavailableError(f"the database went away during the import: {str(away).strip()}") from away
+            return _import_tables(conn, source, vault, progress)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise StorageUnavailableError(f"an import needs the role that owns the tables: {error}") from error
+    except psycopg.OperationalError as error:
+        raise StorageUnavailableError(f"the database went away during the import: {str(error).strip()}") from error
 
 
 def exported_tables(conn: Connection[Any]) -> list[str]:
     """Tables that travel, each after those that its rows refer to."""
-    found = [row[0] for row in conn.execute(TransferSql.all_tables)]
-    names = [name for name in found if name not in EXCLUDED_TABLES and "yoyo" not in name]
+    names_found = [row[0] for row in conn.execute(TransferSql.all_tables)]
+    names = [name for name in names_found if name not in EXCLUDED_TABLES and "yoyo" not in name]
     sorter = TopologicalSorter({name: set[str]() for name in names})
-    for table, referred in conn.execute(TransferSql.foreign_keys):
-        if table in names and referred in names and table != referred:
-            sorter.add(table, referred)
+    for table, referenced in conn.execute(TransferSql.foreign_keys):
+        if table in names and referenced in names and table != referenced:
+            sorter.add(table, referenced)
     return list(sorter.static_order())
 
 
-def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> TransferCounts:
+def _export_tables(conn: Connection[Any], lines: LineWriter, progress: Progress) -> TransferCounts:
     keys: dict[str, dict[str, str]] = {}
     for ring, key_id, value in conn.execute(TransferSql.all_key_checks):
         keys.setdefault(ring, {})[str(key_id)] = bytes(value).hex()
     lines.write({"format": FORMAT, "schema": known_migrations(), "keys": keys})
-    moved = TransferCounts({}, {})
+    transferred = TransferCounts({}, {})
     for table in exported_tables(conn):
         progress.step(table, 0)
-        moved.rows[table] = 0
+        transferred.rows[table] = 0
         for row in _rows(conn, table):
             lines.write({"table": table, "row": orjson.Fragment(row)})
-            moved.rows[table] += 1
-    lines.write({"end": moved.rows})
-    return moved
+            transferred.rows[table] += 1
+    lines.write({"end": transferred.rows})
+    return transferred
 
 
 def _rows(conn: Connection[Any], table: str) -> Iterator[str]:
@@ -122,9 +122,9 @@ def _rows(conn: Connection[Any], table: str) -> Iterator[str]:
             yield from (row[0] for row in page)
 
 
-def _import(conn: Connection[Any], source: BinaryIO, vault: Vault, progress: Progress) -> TransferCounts:
+def _import_tables(conn: Connection[Any], source: BinaryIO, vault: Vault, progress: Progress) -> TransferCounts:
     tables = set(exported_tables(conn))
-    moved = TransferCounts({}, {})
+    transferred = TransferCounts({}, {})
     batch: list[Any] = []
     current, end = "", None
     for number, document in read_lines(source, FORMAT):
@@ -136,18 +136,18 @@ def _import(conn: Connection[Any], source: BinaryIO, vault: Vault, progress: Pro
             if (table := document.get("table")) not in tables or "row" not in document:
                 raise DamagedFileError(number, f"it is of {table!r}, which is no table that travels")
             if table != current or len(batch) == BATCH_ROWS:
-                _insert(conn, current, batch, moved)
+                _insert_batch(conn, current, batch, transferred)
                 if table != current:
                     progress.step(table, 0)
                 current = table
             batch.append(document["row"])
-    _insert(conn, current, batch, moved)
-    counts = {table: moved.rows.get(table, 0) + moved.kept.get(table, 0) for table in end or {}}
+    _insert_batch(conn, current, batch, transferred)
+    counts = {table: transferred.rows.get(table, 0) + transferred.kept.get(table, 0) for table in end or {}}
     if counts != end:
         raise DamagedFileError(sum(counts.values()) + 2, "the end line tells of other rows")
-    for table in moved.rows:
+    for table in transferred.rows:
         advance_sequences(conn, table)
-    return moved
+    return transferred
 
 
 def _check_header(document: Mapping[str, Any], vault: Vault) -> None:
@@ -161,7 +161,7 @@ def _check_header(document: Mapping[str, Any], vault: Vault) -> None:
         compare_key_ring(name, ring, stored, "the file")
 
 
-def _insert(conn: Connection[Any], table: str, batch: list[Any], moved: TransferCounts) -> None:
+def _insert_batch(conn: Connection[Any], table: str, batch: list[Any], transferred: TransferCounts) -> None:
     """Rows that are there already, such as those of a first start, stay as they are."""
     if not batch:
         return
@@ -169,7 +169,7 @@ def _insert(conn: Connection[Any], table: str, batch: list[Any], moved: Transfer
         "INSERT INTO {0} OVERRIDING SYSTEM VALUE SELECT * FROM jsonb_populate_recordset(NULL::{0}, %s::jsonb)"
         " ON CONFLICT DO NOTHING"
     ).format(sql.Identifier(table))
-    done = conn.execute(statement, (orjson.dumps(batch).decode(),)).rowcount
-    moved.rows[table] = moved.rows.get(table, 0) + done
-    moved.kept[table] = moved.kept.get(table, 0) + len(batch) - done
+    inserted = conn.execute(statement, (orjson.dumps(batch).decode(),)).rowcount
+    transferred.rows[table] = transferred.rows.get(table, 0) + inserted
+    transferred.kept[table] = transferred.kept.get(table, 0) + len(batch) - inserted
     batch.clear()

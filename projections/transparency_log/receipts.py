@@ -11,7 +11,7 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from projections.sql.transparency_log import TransparencyLogSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.transparency_log.checkpoints import (
     Checkpoint,
     checkpoint_document,
@@ -29,7 +29,7 @@ class NotYetSignedError(Exception):
     """The newest events are in no checkpoint yet: one is signed each minute while Celery beat runs."""
 
 
-def read_receipt(storage: Storage, reservation_id: UUID) -> dict[str, Any] | None:
+def read_receipt(storage: LedgerStore, reservation_id: UUID) -> dict[str, Any] | None:
     """The receipt of a reservation, all from one snapshot; None if there is none.
 
     Raises:
@@ -76,7 +76,7 @@ def receipt_of(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any] | 
     return {**document, "checkpoint": proved_document(checkpoint)}
 
 
-def read_consistency(storage: Storage, old: int, new: int) -> dict[str, Any] | None:
+def read_consistency(storage: LedgerStore, old: int, new: int) -> dict[str, Any] | None:
     """The proof that one checkpoint's events are the beginning of another's; None if one of them is not there.
 
     Args:

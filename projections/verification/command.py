@@ -13,19 +13,19 @@ from projections.rebuild.command import (
     difference_lines,
     print_document,
 )
-from projections.rebuild.diff import document_of
+from projections.rebuild.diff import difference_document
 from projections.replay.findings import Finding
 from projections.replay.worker_pool import WorkerDiedError
 from projections.terminal.text import one_line, say
 from projections.verification.merkle_check import ExternalEvidence
 from projections.verification.vault_check import VAULT_ROWS
-from projections.verification.verify import NO_EXTERNAL_EVIDENCE, Verified, verify
+from projections.verification.verify import NO_EXTERNAL_EVIDENCE, VerificationReport, verify
 
 SLACK_S = 60.0
 """On top of a lease and a sweep, before a reservation that is past its deadline counts as forgotten."""
 
 
-def grace_of(lease_s: float, sweep_s: float) -> timedelta:
+def overdue_grace(lease_s: float, sweep_s: float) -> timedelta:
     """How long after its deadline a reservation may be unsettled."""
     return timedelta(seconds=lease_s + sweep_s + SLACK_S)
 
@@ -34,7 +34,7 @@ def run_verify(
     database_url: str,
     grace: timedelta,
     listed_max: int,
-    outside: ExternalEvidence = NO_EXTERNAL_EVIDENCE,
+    evidence: ExternalEvidence = NO_EXTERNAL_EVIDENCE,
     workers: int | None = None,
     *,
     as_json: bool,
@@ -49,61 +49,61 @@ def run_verify(
     """
     progress = ProgressLines(err, as_json=as_json)
     try:
-        found = verify(database_url, grace, progress, listed_max, outside, workers=workers)
+        report = verify(database_url, grace, progress, listed_max, evidence, workers=workers)
     except KeyboardInterrupt:
         progress.close()
         say("interrupted", to=err)
         return EXIT_INTERRUPTED
-    except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as trouble:
+    except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as error:
         progress.close()
-        say(one_line(str(trouble)), to=err)
+        say(one_line(str(error)), to=err)
         return EXIT_SERVICE
     finally:
         progress.close()
-    is_vault_checked = outside.vault is not None
+    is_vault_checked = evidence.vault is not None
     if as_json:
-        print_document(verified_document(found, listed_max, is_vault_checked=is_vault_checked), out)
+        print_document(verified_document(report, listed_max, is_vault_checked=is_vault_checked), out)
     else:
-        _tell(found, listed_max, out, is_vault_checked=is_vault_checked)
-    return EXIT_FOUND if found.wrong else EXIT_OK
+        _print_report(report, listed_max, out, is_vault_checked=is_vault_checked)
+    return EXIT_FOUND if report.wrong else EXIT_OK
 
 
-def verified_document(found: Verified, listed_max: int, *, is_vault_checked: bool) -> dict[str, Any]:
+def verified_document(report: VerificationReport, listed_max: int, *, is_vault_checked: bool) -> dict[str, Any]:
     """The answer of --json."""
     return {
-        "at": found.at,
-        "position": found.rows.position,
-        "events": found.rows.events,
-        "seconds": round(found.rows.seconds, 3),
-        "wrong": found.wrong,
+        "at": report.at,
+        "position": report.rows.position,
+        "events": report.rows.events,
+        "seconds": round(report.rows.seconds, 3),
+        "wrong": report.wrong,
         "vault_checked": is_vault_checked,
-        "counts": found.rows.counts,
-        "rules": dict(found.broken),
-        "differences": [document_of(row) for row in found.rows.listed],
-        "findings": [finding._asdict() for finding in found.findings[:listed_max]],
+        "counts": report.rows.counts,
+        "rules": dict(report.broken),
+        "differences": [difference_document(row) for row in report.rows.listed],
+        "findings": [finding._asdict() for finding in report.findings[:listed_max]],
     }
 
 
-def _tell(found: Verified, listed_max: int, out: TextIO, *, is_vault_checked: bool) -> None:
-    for row in found.rows.listed:
+def _print_report(report: VerificationReport, listed_max: int, out: TextIO, *, is_vault_checked: bool) -> None:
+    for row in report.rows.listed:
         say(*difference_lines(row), to=out)
-    say(*(_finding_text(finding) for finding in found.findings[:listed_max]), to=out)
-    rows = found.rows
+    say(*(_finding_text(finding) for finding in report.findings[:listed_max]), to=out)
+    rows = report.rows
     say(f"{rows.events} events up to position {rows.position} in {rows.seconds:.1f} s", to=out)
     if not is_vault_checked:
         say("the rows of the vault were not checked: LEDGER_PEPPERS and LEDGER_MASTER_KEYS are not set", to=out)
-    if not found.wrong:
+    if not report.wrong:
         say("every row is what the log says, and every rule holds", to=out)
         return
-    say(f"{rows.differing} rows differ, {found.broken.total()} events break a rule; nothing was changed", to=out)
+    say(f"{rows.differing} rows differ, {report.broken.total()} events break a rule; nothing was changed", to=out)
     if rows.differing:
         say("rows are repaired by `ledger rebuild --apply`", to=out)
 
 
 def _finding_text(finding: Finding) -> str:
-    about = f", reservation {finding.reservation_id}" if finding.reservation_id else ""
+    subject = f", reservation {finding.reservation_id}" if finding.reservation_id else ""
     detail = f": {finding.detail}" if finding.detail else ""
     if finding.rule == VAULT_ROWS:
         return f"{finding.rule}: broken by row {finding.stream} of {finding.type}{detail}"
-    place = f"version {finding.version} of {finding.stream}, position {finding.position}"
-    return f"{finding.rule}: broken by {finding.type}, {place}{about}{detail}"
+    position = f"version {finding.version} of {finding.stream}, position {finding.position}"
+    return f"{finding.rule}: broken by {finding.type}, {position}{subject}{detail}"

@@ -10,14 +10,14 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from projections.replay.findings import Finding
-from projections.replay.invariant_observer import RuleWatch
+from projections.replay.invariant_observer import InvariantObserver
 from projections.replay.log_fold import LogFold
 from projections.replay.observer import ReadEvent
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 from projections.sql.transparency_log import TransparencyLogSql
 from projections.sql.verification import VerificationSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 RECHECKED_MAX = 200
 
@@ -28,7 +28,7 @@ _STORED: Final = {
 }
 
 
-class Drift(NamedTuple):
+class RowDrift(NamedTuple):
     """A row that is not what the log says; None stands for a row that is not there."""
 
     table: str
@@ -37,7 +37,7 @@ class Drift(NamedTuple):
     folded: tuple[Any, ...] | None
 
 
-class Sample(NamedTuple):
+class SampleResult(NamedTuple):
     """What a spot check found.
 
     Attributes:
@@ -48,7 +48,7 @@ class Sample(NamedTuple):
         events: How many events were folded.
     """
 
-    drifts: list[Drift]
+    drifts: list[RowDrift]
     findings: list[Finding]
     drifting: int
     position: int
@@ -63,36 +63,36 @@ class LastVerified(NamedTuple):
     position: int
 
 
-def sample(storage: Storage, count: int, now: datetime) -> Sample:
+def sample_codes(storage: LedgerStore, count: int, now: datetime) -> SampleResult:
     """Check up to `count` codes picked at random, and those that were wrong before; remember what is wrong."""
     with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
         position = cursor.execute(EventStoreSql.stable_position).fetchall()[0][0]
         ids = {row[0] for row in cursor.execute(VerificationSql.random_codes, {"most": count})}
-        ids |= {row[0] for row in cursor.execute(VerificationSql.drifting_codes, (RECHECKED_MAX,))}
-    drifts: list[Drift] = []
+        ids |= {row[0] for row in cursor.execute(VerificationSql.drifted_codes, (RECHECKED_MAX,))}
+    drifts: list[RowDrift] = []
     findings: list[Finding] = []
     events = 0
-    wrong: dict[UUID, int] = {}
+    wrong_counts: dict[UUID, int] = {}
     for code_id in sorted(ids):
-        rows, broken, folded = examine(storage, code_id)
+        rows, findings_of_code, folded = compare_code(storage, code_id)
         drifts += rows
-        findings += broken
+        findings += findings_of_code
         events += folded
-        if rows or broken:
-            wrong[code_id] = len(rows) + len(broken)
+        if rows or findings_of_code:
+            wrong_counts[code_id] = len(rows) + len(findings_of_code)
     with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor, conn.transaction():
-        cursor.execute(VerificationSql.forget_drifting, (sorted(ids - wrong.keys()),))
-        remember_drifting(cursor, wrong, now)
+        cursor.execute(VerificationSql.delete_drifted_codes, (sorted(ids - wrong_counts.keys()),))
+        save_drifted_codes(cursor, wrong_counts, now)
         cursor.execute(VerificationSql.upsert_verification, ("sample", now, position, events))
-        drifting = cursor.execute(VerificationSql.count_drifting).fetchall()[0][0]
-    return Sample(drifts, findings, int(drifting), position, events)
+        drifting = cursor.execute(VerificationSql.count_drifted_rows).fetchall()[0][0]
+    return SampleResult(drifts, findings, int(drifting), position, events)
 
 
-def remember_drifting(cursor: Cursor[Any], wrong: Mapping[UUID, int], now: datetime) -> None:
+def save_drifted_codes(cursor: Cursor[Any], wrong_counts: Mapping[UUID, int], now: datetime) -> None:
     """Keep codes with the number of their rows and events that are wrong."""
-    if wrong:
-        ids = sorted(wrong)
-        cursor.execute(VerificationSql.upsert_drifting, (now, ids, [wrong[key] for key in ids]))
+    if wrong_counts:
+        ids = sorted(wrong_counts)
+        cursor.execute(VerificationSql.upsert_drifted_codes, (now, ids, [wrong_counts[key] for key in ids]))
 
 
 def last_verified(conn: Connection[tuple[Any, ...]]) -> list[LastVerified]:
@@ -100,9 +100,9 @@ def last_verified(conn: Connection[tuple[Any, ...]]) -> list[LastVerified]:
     return [LastVerified(*row) for row in conn.execute(VerificationSql.last_verifications)]
 
 
-def examine(storage: Storage, code_id: UUID) -> tuple[list[Drift], list[Finding], int]:
+def compare_code(storage: LedgerStore, code_id: UUID) -> tuple[list[RowDrift], list[Finding], int]:
     """Compare one code's rows with its log and check every event, all from one snapshot; and how many events."""
-    watch, folded = RuleWatch(), _Rows()
+    observer, folded = InvariantObserver(), _Rows()
     with (
         storage.datastore.get_connection() as conn,
         conn.transaction(),
@@ -112,7 +112,7 @@ def examine(storage: Storage, code_id: UUID) -> tuple[list[Drift], list[Finding]
         # Before the snapshot: to one that is older than a rebuild's swap the new tables would seem empty.
         cursor.execute(TransparencyLogSql.lock_read_models_to_read)
         events = cursor.execute(EventStoreSql.stream_events, (code_id, 0, None)).fetchall()
-        fold = LogFold(folded, watch, held_max=len(events))
+        fold = LogFold(folded, observer, open_reservations_max=len(events))
         fold.take((code_id.bytes, version, position, topic, bytes(state)) for position, version, topic, state in events)
         fold.end_stream()
         stored = {
@@ -120,7 +120,7 @@ def examine(storage: Storage, code_id: UUID) -> tuple[list[Drift], list[Finding]
             for table, query in _STORED.items()
         }
     drifts = [drift for table in _STORED for drift in _differences(table, stored[table], folded.tables[table])]
-    return drifts, watch.findings, len(events)
+    return drifts, observer.findings, len(events)
 
 
 def _as_folded(row: Sequence[Any]) -> tuple[Any, ...]:
@@ -133,7 +133,7 @@ class _Rows:
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[UUID, tuple[Any, ...]]] = {table: {} for table in _STORED}
-        self.rows = {table: partial(_keep, rows) for table, rows in self.tables.items()}
+        self.rows = {table: partial(_keep_row, rows) for table, rows in self.tables.items()}
 
     def late(self, event: ReadEvent) -> None:
         """Never: nothing is given out early where everything may be held."""
@@ -143,13 +143,13 @@ class _Rows:
         """The end of a case that this stream never opened; its row, if there is one, differs."""
 
 
-def _keep(rows: dict[UUID, tuple[Any, ...]], row: tuple[Any, ...]) -> None:
+def _keep_row(rows: dict[UUID, tuple[Any, ...]], row: tuple[Any, ...]) -> None:
     rows[row[0]] = row
 
 
 Rows = Mapping[UUID, tuple[Any, ...]]
 
 
-def _differences(table: str, stored: Rows, folded: Rows) -> list[Drift]:
+def _differences(table: str, stored: Rows, folded: Rows) -> list[RowDrift]:
     pairs = [(key, stored.get(key), folded.get(key)) for key in sorted(stored.keys() | folded.keys())]
-    return [Drift(table, key, was, should) for key, was, should in pairs if was != should]
+    return [RowDrift(table, key, stored, folded_row) for key, stored, folded_row in pairs if stored != folded_row]

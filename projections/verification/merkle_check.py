@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from projections.replay.invariant_observer import RuleWatch
-from projections.replay.tile_check import WHOLE_TREE, about_tree
+from projections.replay.invariant_observer import InvariantObserver
+from projections.replay.tile_check import WHOLE_TREE, tree_finding
 from projections.sql.transparency_log import TransparencyLogSql
 from projections.transparency_log.checkpoint_file import read_checkpoint_file
 from projections.transparency_log.checkpoints import Checkpoint, checkpoint_of, checkpoints_after
@@ -37,61 +37,61 @@ class ExternalEvidence(NamedTuple):
     vault: Vault | None = None
 
 
-def check_tree(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, outside: ExternalEvidence) -> None:
+def check_tree(conn: Connection[Any], observer: InvariantObserver, tree: TreeSize, evidence: ExternalEvidence) -> None:
     """Check tiles above the leaves, and checkpoints.
 
     Args:
         conn: For reading.
-        watch: Where findings go.
+        observer: Where findings go.
         tree: How far the Merkle log went when the leaves were checked; there may be more by now.
-        outside: What is known outside of the database.
+        evidence: What is known outside of the database.
     """
-    keys, published, _ = outside
-    read = subtree_reader(conn)
+    keys, published, _ = evidence
+    subtree = subtree_reader(conn)
     try:
-        _check_tiles(conn, watch, tree, read)
-    except LookupError as lost:
-        watch.keep(about_tree(WHOLE_TREE, tree.position, str(lost)))
+        _check_tiles(conn, observer, tree, subtree)
+    except LookupError as error:
+        observer.keep(tree_finding(WHOLE_TREE, tree.position, str(error)))
     number = 0
     while page := checkpoints_after(conn, number, PAGE_CHECKPOINTS):
         # Signed meanwhile: the Merkle log that was checked does not hold it yet.
         size = TreeSize(*conn.execute(TransparencyLogSql.merkle_progress).fetchall()[0])
         for checkpoint in page:
-            if trouble := _trouble(checkpoint, size, read, keys):
-                detail = f"checkpoint {checkpoint.number}: {trouble}"
-                watch.keep(about_tree(SIGNED, checkpoint.position, detail)._replace(type="Checkpoint"))
+            if problem := _find_problem(checkpoint, size, subtree, keys):
+                detail = f"checkpoint {checkpoint.number}: {problem}"
+                observer.keep(tree_finding(SIGNED, checkpoint.position, detail)._replace(type="Checkpoint"))
         number = page[-1].number
     if published is not None:
-        _check_published(conn, watch, read, keys, published)
+        _check_checkpoint_file(conn, observer, subtree, keys, published)
 
 
-def _check_published(
-    conn: Connection[Any], watch: RuleWatch, read: Read, keys: Collection[bytes] | None, published: Path
+def _check_checkpoint_file(
+    conn: Connection[Any], observer: InvariantObserver, subtree: Read, keys: Collection[bytes] | None, published: Path
 ) -> None:
     """Each line of the file outside the database, but for those that the database has too and that were checked."""
     size = tree_size(conn)
     for number, line in read_checkpoint_file(published):
-        held = checkpoint_of(conn, line.number) if line else None
-        if held is not None and held._replace(position=0) == line:
+        stored_checkpoint = checkpoint_of(conn, line.number) if line else None
+        if stored_checkpoint is not None and stored_checkpoint._replace(position=0) == line:
             continue
-        if trouble := _trouble(line, size, read, keys) if line else "it is no checkpoint":
-            detail = f"line {number} of {published}: {trouble}"
-            watch.keep(about_tree(PUBLISHED, size.position, detail)._replace(type="Checkpoint"))
+        if problem := _find_problem(line, size, subtree, keys) if line else "it is no checkpoint":
+            detail = f"line {number} of {published}: {problem}"
+            observer.keep(tree_finding(PUBLISHED, size.position, detail)._replace(type="Checkpoint"))
 
 
-def _check_tiles(conn: Connection[Any], watch: RuleWatch, tree: TreeSize, read: Read) -> None:
+def _check_tiles(conn: Connection[Any], observer: InvariantObserver, tree: TreeSize, subtree: Read) -> None:
     """Each hash from the third height on is the one over the full tile below it."""
     height, count = 1, tree.size // TILE // TILE
     while count:
         for index in range(count):
             rows = conn.execute(TransparencyLogSql.merkle_tile, (height, index)).fetchall()
-            below = split_hashes(bytes(rows[0][0])) if rows else []
-            if len(below) < TILE or perfect_tree_root(below) != read((height + 1) * TILE_LEVELS, index):
-                watch.keep(about_tree(WHOLE_TREE, tree.position, f"tile {index} of level {height} is altered"))
+            hashes = split_hashes(bytes(rows[0][0])) if rows else []
+            if len(hashes) < TILE or perfect_tree_root(hashes) != subtree((height + 1) * TILE_LEVELS, index):
+                observer.keep(tree_finding(WHOLE_TREE, tree.position, f"tile {index} of level {height} is altered"))
         height, count = height + 1, count // TILE
 
 
-def _trouble(checkpoint: Checkpoint, size: TreeSize, read: Read, keys: Collection[bytes] | None) -> str | None:
+def _find_problem(checkpoint: Checkpoint, size: TreeSize, subtree: Read, keys: Collection[bytes] | None) -> str | None:
     if keys is not None and checkpoint.public_key not in keys:
         return "it is signed with a key that is not this ledger's"
     if not checkpoint.is_signed:
@@ -99,7 +99,7 @@ def _trouble(checkpoint: Checkpoint, size: TreeSize, read: Read, keys: Collectio
     if checkpoint.size > size.size:
         return f"it holds {checkpoint.size} events and the Merkle log {size.size}: an older state was restored"
     try:
-        root = root_of(read, checkpoint.size)
-    except LookupError as lost:
-        return str(lost)
+        root = root_of(subtree, checkpoint.size)
+    except LookupError as error:
+        return str(error)
     return None if root == checkpoint.root else "its root is not that of the Merkle log"

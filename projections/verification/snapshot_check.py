@@ -10,9 +10,9 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from projections.event_store.row_mapping import balance_row
-from projections.event_store.snapshots import SCHEMA_FINGERPRINT, fold_on, read_state
+from projections.event_store.snapshots import SCHEMA_FINGERPRINT, decode_snapshot, fold_newer_events
 from projections.replay.findings import Finding
-from projections.replay.invariant_observer import RuleWatch
+from projections.replay.invariant_observer import InvariantObserver
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 from projections.sql.transparency_log import TransparencyLogSql
@@ -22,12 +22,12 @@ EQUAL = "invariant 7: snapshots are what the log says"
 PAGE = 500
 
 
-def check_snapshots(conn: Connection[Any], watch: RuleWatch) -> None:
+def check_snapshots(conn: Connection[Any], observer: InvariantObserver) -> None:
     """Look at every snapshot of this version's shape; each that is wrong is a finding.
 
     Args:
         conn: In autocommit mode; each page is read from one snapshot of the database.
-        watch: Keeps findings, and knows streams about which nothing can be said.
+        observer: Keeps findings, and knows streams about which nothing can be said.
     """
     after = UUID(int=0)
     while True:
@@ -37,21 +37,21 @@ def check_snapshots(conn: Connection[Any], watch: RuleWatch) -> None:
             cursor.execute(TransparencyLogSql.lock_read_models_to_read)
             rows = cursor.execute(VerificationSql.snapshots_page, (SCHEMA_FINGERPRINT, after, PAGE)).fetchall()
             for code_id, version, state in rows:
-                if not watch.is_stopped(code_id) and (why := _wrong(cursor, code_id, version, state)):
-                    watch.keep(Finding(EQUAL, code_id, version, 0, "snapshot", None, why))
+                if not observer.is_stopped(code_id) and (problem := _find_problem(cursor, code_id, version, state)):
+                    observer.keep(Finding(EQUAL, code_id, version, 0, "snapshot", None, problem))
         if len(rows) < PAGE:
             return
         after = rows[-1][0]
 
 
-def _wrong(cursor: Cursor[Any], code_id: UUID, version: int, state: bytes) -> str | None:
+def _find_problem(cursor: Cursor[Any], code_id: UUID, version: int, state: bytes) -> str | None:
     """What is wrong with a snapshot; None if nothing is."""
-    code = read_state(state)
+    code = decode_snapshot(state)
     if code is None or (code.code_id, code.version) != (code_id, version):
         return "it is no state of this code: it is passed over"
     if not cursor.execute(EventStoreSql.stream_events, (code_id, version - 1, 1)).fetchall():
         return "the log has no event of its version: it is passed over"
     rows = cursor.execute(ReadModelsSql.balance_of_code, (code_id,)).fetchall()
-    if not rows or tuple(rows[0]) != balance_row(fold_on(cursor, code_id, code)):
+    if not rows or tuple(rows[0]) != balance_row(fold_newer_events(cursor, code_id, code)):
         return "taken on by the events since, it leads to another row: `ledger rebuild --apply` drops it"
     return None

@@ -33,7 +33,7 @@ PAGE_OF: Final[Mapping[str, LiteralString]] = {
 }
 
 
-class Sample(NamedTuple):
+class VaultSample(NamedTuple):
     """What a bounded check covered: rows, those that are broken, and whether that was all of them."""
 
     rows: int
@@ -48,24 +48,24 @@ def check_vault(conn: Connection[Any], vault: Vault) -> Iterator[Finding]:
             yield from broken
 
 
-def sample_vault(conn: Connection[Any], vault: Vault, start: UUID, is_over: Callable[[], bool]) -> Sample:
+def sample_vault(conn: Connection[Any], vault: Vault, start: UUID, is_time_over: Callable[[], bool]) -> VaultSample:
     """Check rows from a random id on, all around each table, until all are checked or the time is over.
 
     Args:
         conn: For reading.
         vault: Opens them.
         start: A random id: ids are random too, so what is covered is a fair sample.
-        is_over: Turns true when no further page is to be read.
+        is_time_over: Turns true when no further page is to be read.
     """
-    rows, found, is_whole = 0, list[Finding](), True
+    rows, findings_so_far, is_whole = 0, list[Finding](), True
     for table in TABLES:
         for after, until in ((start, None), (FIRST, start)):
             for count, broken in _pages(conn, vault, table, after, until):
-                rows, found = rows + count, found + broken
-                if is_over():
+                rows, findings_so_far = rows + count, findings_so_far + broken
+                if is_time_over():
                     is_whole = False
                     break
-    return Sample(rows, found, is_whole)
+    return VaultSample(rows, findings_so_far, is_whole)
 
 
 def _pages(
@@ -76,12 +76,15 @@ def _pages(
     while last is not None:
         with conn.cursor(row_factory=tuple_row) as cursor:
             rows = cursor.execute(PAGE_OF[table], (last, PAGE)).fetchall()
-        wanted = [row for row in rows if until is None or row[0] <= until]
-        yield len(wanted), [broken for row in wanted if (broken := _fault(vault, table, row)) is not None]
-        last = rows[-1][0] if len(rows) == PAGE == len(wanted) else None
+        rows_in_range = [row for row in rows if until is None or row[0] <= until]
+        yield (
+            len(rows_in_range),
+            [broken for row in rows_in_range if (broken := _check_row(vault, table, row)) is not None],
+        )
+        last = rows[-1][0] if len(rows) == PAGE == len(rows_in_range) else None
 
 
-def _fault(vault: Vault, table: str, row: Sequence[Any]) -> Finding | None:
+def _check_row(vault: Vault, table: str, row: Sequence[Any]) -> Finding | None:
     try:
         kind = TABLES[table]
         if kind is None:

@@ -19,20 +19,20 @@ from projections.database.connection import rebuild_connection
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.rebuild.diff import Difference
-from projections.rebuild.rebuild import Report, compare
-from projections.rebuild.shadow_builder import Builder
+from projections.rebuild.rebuild import RebuildReport, compare
+from projections.rebuild.shadow_builder import ShadowBuilder
 from projections.rebuild.shadow_tables import Shadow, tables_of
 from projections.replay.findings import FINDINGS_MAX, Finding
-from projections.replay.invariant_observer import RuleWatch
+from projections.replay.invariant_observer import InvariantObserver
 from projections.replay.jobs import tile_jobs
 from projections.replay.log_fold import DEFAULT_LIMITS, MemoryLimits
 from projections.replay.observer import Progress
-from projections.replay.tile_check import NOBODY
-from projections.replay.worker_pool import workers_here
+from projections.replay.tile_check import NO_STREAM
+from projections.replay.worker_pool import default_worker_count
 from projections.sql.database import DatabaseSql
 from projections.sql.verification import VerificationSql
 from projections.transparency_log.tile_log import tree_size
-from projections.verification.drift_sample import remember_drifting
+from projections.verification.drift_sample import save_drifted_codes
 from projections.verification.merkle_check import ExternalEvidence, check_tree
 from projections.verification.snapshot_check import check_snapshots
 from projections.verification.vault_check import VAULT_ROWS, check_vault
@@ -40,12 +40,12 @@ from projections.verification.vault_check import VAULT_ROWS, check_vault
 NO_LOST_EVENTS = "event log: no event is lost at the end of a stream"
 NO_EXTERNAL_EVIDENCE = ExternalEvidence()
 SETTLED_IN_TIME = "invariant 2: settled or parked in time"
-NOT_OF_A_CODE = frozenset({SETTLED_IN_TIME, VAULT_ROWS})
+RULES_WITHOUT_CODE = frozenset({SETTLED_IN_TIME, VAULT_ROWS})
 """Rules whose findings no rebuild of a code's rows would repair."""
 
 
 @dataclass(slots=True)
-class Verified:
+class VerificationReport:
     """What a check of everything found.
 
     Attributes:
@@ -55,7 +55,7 @@ class Verified:
     """
 
     at: datetime
-    rows: Report
+    rows: RebuildReport
     findings: list[Finding]
     broken: Counter[str] = field(default_factory=Counter)
 
@@ -70,10 +70,10 @@ def verify(
     grace: timedelta,
     progress: Progress,
     listed_max: int,
-    outside: ExternalEvidence = NO_EXTERNAL_EVIDENCE,
+    evidence: ExternalEvidence = NO_EXTERNAL_EVIDENCE,
     sizes: MemoryLimits = DEFAULT_LIMITS,
     workers: int | None = None,
-) -> Verified:
+) -> VerificationReport:
     """Check everything.
 
     Args:
@@ -81,7 +81,7 @@ def verify(
         grace: How long after its deadline a reservation may be unsettled: a lease, a sweep and some slack.
         progress: Who is told how far it is.
         listed_max: Most rows to list; all are counted.
-        outside: What is known outside of the database: keys, and a file of checkpoints.
+        evidence: What is known outside of the database: keys, and a file of checkpoints.
         sizes: What bounds the memory.
         workers: Processes that fold a long log; None: as many as this machine has use for.
 
@@ -89,73 +89,73 @@ def verify(
         SchemaMismatchError: The tables are not those of this version.
         StorageUnavailableError: The database is away, or went away.
     """
-    helpers = workers_here() if workers is None else workers
+    worker_count = default_worker_count() if workers is None else workers
     try:
         with (
             rebuild_connection(database_url, "verify") as writer,
             rebuild_connection(database_url, "verify", reads_log=True) as reader,
         ):
-            watch, tables = RuleWatch(), tables_of(writer, PROJECTIONS)
+            observer, tables = InvariantObserver(), tables_of(writer, PROJECTIONS)
             shadow = Shadow(writer, tables, temporary=True)
-            builder = Builder(reader, writer, shadow, watch, progress, sizes=sizes, workers=helpers)
+            builder = ShadowBuilder(reader, writer, shadow, observer, progress, sizes=sizes, workers=worker_count)
             tree = tree_size(reader)
             shadow.create()
             builder.fill(database_url, tile_jobs(tree))
             progress.step("proof", 0)
-            check_tree(reader, watch, tree, outside)
-            check_snapshots(reader, watch)
-            if outside.vault is not None:
+            check_tree(reader, observer, tree, evidence)
+            check_snapshots(reader, observer)
+            if evidence.vault is not None:
                 progress.step("vault", 0)
-                for broken in check_vault(reader, outside.vault):
-                    watch.keep(broken)
-            return _check_rows(writer, builder, watch, progress, grace, listed_max)
-    except psycopg.OperationalError as away:
-        raise StorageUnavailableError(f"the database went away during the check: {str(away).strip()}") from away
+                for broken in check_vault(reader, evidence.vault):
+                    observer.keep(broken)
+            return _check_rows(writer, builder, observer, progress, grace, listed_max)
+    except psycopg.OperationalError as error:
+        raise StorageUnavailableError(f"the database went away during the check: {str(error).strip()}") from error
 
 
 def _check_rows(
     conn: Connection[Any],
-    builder: Builder,
-    watch: RuleWatch,
+    builder: ShadowBuilder,
+    observer: InvariantObserver,
     progress: Progress,
     grace: timedelta,
     listed_max: int,
-) -> Verified:
+) -> VerificationReport:
     """The live rows against those of the fold, and what can be seen in the latter only."""
-    rows = Report()
+    rows = RebuildReport()
     builder.catch_up()
     progress.step("compare", 0)
-    compare(conn, builder, rows, listed_max, watch.stopped)
+    compare(conn, builder, rows, listed_max, observer.stopped)
     progress.step("rules", 0)
-    _check_no_lost_events(rows.listed, watch)
+    _check_no_lost_events(rows.listed, observer)
     now = _now(conn)
-    _look_for_overdue(conn, now - grace, watch)
+    _check_overdue(conn, now - grace, observer)
     rows.position, rows.events, rows.seconds = builder.position, builder.events, builder.seconds
-    found = Verified(now, rows, watch.findings, watch.counts)
-    _remember(conn, found)
-    return found
+    report = VerificationReport(now, rows, observer.findings, observer.counts)
+    _save_result(conn, report)
+    return report
 
 
 def _now(conn: Connection[Any]) -> datetime:
     row = conn.execute(DatabaseSql.database_now).fetchone()
     if row is None:
         raise AssertionError
-    moment: datetime = row[0]
-    return moment
+    now_at: datetime = row[0]
+    return now_at
 
 
-def _check_no_lost_events(rows: Sequence[Difference], watch: RuleWatch) -> None:
+def _check_no_lost_events(rows: Sequence[Difference], observer: InvariantObserver) -> None:
     """Balances that were made with events which are not there: no event after them tells of the gap."""
     for row in rows:
         if row.table == "code_balances" and row.old and "version" in row.old:
-            known, folded = row.old["version"], row.new["version"] if row.new else 0
-            if known > folded:
+            version, folded = row.old["version"], row.new["version"] if row.new else 0
+            if version > folded:
                 position = row.event.position if row.event else 0
-                detail = f"its balance was made with versions up to {known}, and the log ends with {folded}"
-                watch.keep(Finding(NO_LOST_EVENTS, row.code_id, folded + 1, position, "lost", None, detail))
+                detail = f"its balance was made with versions up to {version}, and the log ends with {folded}"
+                observer.keep(Finding(NO_LOST_EVENTS, row.code_id, folded + 1, position, "lost", None, detail))
 
 
-def _look_for_overdue(conn: Connection[Any], before: datetime, watch: RuleWatch) -> None:
+def _check_overdue(conn: Connection[Any], before: datetime, observer: InvariantObserver) -> None:
     """On the rows of the fold: they are at the position up to which everything else was checked."""
     params = {"before": before, "most": FINDINGS_MAX}
     for stream, version, position, topic, reservation_id, deadline in conn.execute(
@@ -163,20 +163,24 @@ def _look_for_overdue(conn: Connection[Any], before: datetime, watch: RuleWatch)
     ):
         detail = f"its deadline was {deadline:%Y-%m-%d %H:%M:%S} UTC: does anything run?"
         kind = topic.partition(":")[0]
-        watch.keep(Finding(SETTLED_IN_TIME, stream, version, position, kind, reservation_id, detail))
+        observer.keep(Finding(SETTLED_IN_TIME, stream, version, position, kind, reservation_id, detail))
 
 
-def _remember(conn: Connection[Any], found: Verified) -> None:
+def _save_result(conn: Connection[Any], report: VerificationReport) -> None:
     """For the metrics, and for the minute's sample, which looks at what was wrong again until it is right."""
     wrong: Counter[UUID] = Counter(
-        finding.stream for finding in found.findings if finding.rule not in NOT_OF_A_CODE and finding.stream != NOBODY
+        finding.stream
+        for finding in report.findings
+        if finding.rule not in RULES_WITHOUT_CODE and finding.stream != NO_STREAM
     )
-    wrong.update(_codes_of(found.rows))
+    wrong.update(_listed_codes(report.rows))
     with conn.transaction(), conn.cursor() as cursor:
-        cursor.execute(VerificationSql.forget_all_drifting)
-        remember_drifting(cursor, wrong, found.at)
-        cursor.execute(VerificationSql.upsert_verification, ("full", found.at, found.rows.position, found.rows.events))
+        cursor.execute(VerificationSql.delete_all_drifted_codes)
+        save_drifted_codes(cursor, wrong, report.at)
+        cursor.execute(
+            VerificationSql.upsert_verification, ("full", report.at, report.rows.position, report.rows.events)
+        )
 
 
-def _codes_of(rows: Report) -> Sequence[UUID]:
+def _listed_codes(rows: RebuildReport) -> Sequence[UUID]:
     return [row.code_id for row in rows.listed]

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from projections.sql.work_queue import WorkQueueSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 TAKEN_MAX = 50
 """Accesses of one commit. Few, so that little is asked for twice if the worker dies."""
@@ -19,7 +19,7 @@ BUSY_S = 120
 class DueAccessRows:
     """`DueAccessQueue` in PostgreSQL."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: LedgerStore) -> None:
         self._datastore = storage.datastore
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from projections.database.connection import LedgerDatastore
 from projections.sql.work_queue import WorkQueueSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 TAKEN_MAX = 500
 """Reservations per sweep; at one sweep in 3 seconds that is far above what the workers send."""
@@ -48,7 +48,7 @@ class Due:
 class DueRows:
     """`DueReservations` in PostgreSQL."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: LedgerStore) -> None:
         self._datastore: LedgerDatastore = storage.datastore
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:

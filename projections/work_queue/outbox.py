@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from projections.sql.work_queue import WorkQueueSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 BUSY_S = 10.0
 """An invitation that is due for longer has to wait for a process; retries are found within some five seconds."""
@@ -18,7 +18,7 @@ LEASE_S = 90
 PUT_OFF = "put_off"
 
 
-def invitations_are_backed_up(storage: Storage, now: datetime) -> bool:
+def invitations_are_backed_up(storage: LedgerStore, now: datetime) -> bool:
     """Whether there is more to send than the processes can: then no notice takes one of them.
 
     Else invitations that run out of time for want of a process make notices, which take processes from invitations.
@@ -50,7 +50,7 @@ class DueNotice(NamedTuple):
 class OutboxRows:
     """`Outbox` in PostgreSQL."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: LedgerStore) -> None:
         self._datastore = storage.datastore
 
     def take(self, now: datetime) -> DueNotice | None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from projections.repositories.webhook_deliveries import Deliveries
 from projections.repositories.webhook_secrets import delete_expired
 from projections.sql.work_queue import WorkQueueSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 CALLBACK_RETENTION = timedelta(hours=24)
 """A callback is refused by its time alone after five minutes; this is longer than any clock is wrong."""
@@ -13,7 +13,7 @@ ROWS_MAX = 10_000
 """Rows per round and kind, so that a round stays short; the next one follows in a minute."""
 
 
-def prune(storage: Storage, now: datetime, refusals_days: int) -> dict[str, int]:
+def prune(storage: LedgerStore, now: datetime, refusals_days: int) -> dict[str, int]:
     """Drop rows past their time; how many by kind.
 
     Args:

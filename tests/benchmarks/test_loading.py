@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from benchmarks.harness import bulk_history
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.rebuilds import Quiet
@@ -16,7 +16,7 @@ from tests.support.ledger.settings import settings_for
 @pytest.fixture
 def bench(database_url: str) -> Iterator[LedgerBench]:
     """An open ledger with helpers around it."""
-    with Storage.open(settings_for(database_url)) as storage:
+    with LedgerStore.open(settings_for(database_url)) as storage:
         yield LedgerBench(storage, database_url)
 
 

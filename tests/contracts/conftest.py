@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from projections.config.settings import LedgerSettings
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.random_commands import START
 from tests.support.ledger.stores import Store, memory_store, postgres_store
 
@@ -26,7 +26,7 @@ def settings_for(database_url: str) -> LedgerSettings:
 @pytest.fixture
 def postgres(database_url: str) -> Iterator[Store]:
     """The real store, empty."""
-    with Storage.open(settings_for(database_url)) as storage:
+    with LedgerStore.open(settings_for(database_url)) as storage:
         yield postgres_store(storage)
 
 

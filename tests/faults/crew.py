@@ -19,7 +19,7 @@ from celery import Celery
 from api.cli.embedded.process.program import Program
 from api.cli.embedded.process.supervisor import Supervisor
 from projections.config.settings import LedgerSettings
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.mail_server import MailServer
 
@@ -148,7 +148,7 @@ def crew(folder: Path, database_url: str, broker_url: str, beats: int = 1) -> It
                 "max_attempts": ATTEMPTS_MAX,
             }
         )
-        with Storage.open(settings) as storage, psycopg.connect(database_url, autocommit=True) as watching:
+        with LedgerStore.open(settings) as storage, psycopg.connect(database_url, autocommit=True) as watching:
             yield Crew(LedgerBench(storage, database_url), mail, broker_url, planted, supervisor, watching)
 
 

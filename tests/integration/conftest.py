@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.settings import ApiSettings
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.clients.app_client import Site
 from tests.support.clients.in_process_app import settings_over, shared_site, started
 from tests.support.ledger.ledger_bench import LedgerBench
@@ -16,7 +16,7 @@ from tests.support.ledger.settings import settings_for
 @pytest.fixture
 def bench(database_url: str) -> Iterator[LedgerBench]:
     """An open ledger with helpers around it."""
-    with Storage.open(settings_for(database_url)) as storage:
+    with LedgerStore.open(settings_for(database_url)) as storage:
         yield LedgerBench(storage, database_url)
 
 

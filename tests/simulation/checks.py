@@ -35,7 +35,7 @@ from domain.values.link_token import DeliveryRef, message_id
 from domain.working_set import WorkingSet
 from projections.event_store.codec import decode
 from projections.event_store.side_tables import NOTICE_CAUSES
-from projections.replay.invariant_observer import RuleWatch
+from projections.replay.invariant_observer import InvariantObserver
 from projections.replay.log_fold import LogFold
 from projections.verification.drift_sample import _differences, _Rows
 from tests.simulation.grants import broken_grants
@@ -92,8 +92,8 @@ def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[Fact]:
 
 def _log_and_rows(run: Run) -> Violations:
     """Invariants 1 to 4, 7 and 10: every rule at every version, and rows equal to a fold of the log."""
-    watch, rows = RuleWatch(), _Rows()
-    fold = LogFold(rows, watch, held_max=1_000_000)
+    watch, rows = InvariantObserver(), _Rows()
+    fold = LogFold(rows, watch, open_reservations_max=1_000_000)
     placed = [
         (cast("UUID", item.originator_id).bytes, item.originator_version, nth, item)
         for nth, item in enumerate(run.store.log)

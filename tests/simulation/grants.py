@@ -17,7 +17,7 @@ from domain.events import (
     LateSuccessRecorded,
     RebindReserved,
 )
-from projections.event_store.side_tables import ENDS_IN
+from projections.event_store.side_tables import EXPIRY_NOTICE_PREFIX
 
 if TYPE_CHECKING:
     from tests.simulation.checks import Run
@@ -48,7 +48,7 @@ def _told(run: "Run") -> Violations:
         count[mark] += 1
         if announced.get(mark, taken.at) >= taken.at:
             yield f"{mark} was told of an end that was not announced in the log"
-        elif count[mark] > run.store.outbox[mark[0], f"{ENDS_IN}{mark[1]}"].attempts:
+        elif count[mark] > run.store.outbox[mark[0], f"{EXPIRY_NOTICE_PREFIX}{mark[1]}"].attempts:
             yield f"{mark} was told too often"
 
 

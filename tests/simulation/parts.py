@@ -16,7 +16,7 @@ from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.ports import TextDraft
 from projections.database.connection import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
-from projections.storage.revocation_queue import settle
+from projections.storage.revocation_queue import settle_revoked_code
 from projections.vault.vault import PrivateText, Sealed
 from tests.simulation.broker import Broker, BrokerAwayError, Message
 from tests.simulation.faults import Faults
@@ -367,7 +367,7 @@ class Worker(Node):
         store = self.site.store
         held = {item.code_id for item in store.reservations.values() if is_released_by_revocation(item)}
         for code_id in sorted(key for key in held if store.codes[key].is_revoked):
-            settle(self.commit.run, code_id, self._sweeps, self.kernel.new_id)
+            settle_revoked_code(self.commit.run, code_id, self._sweeps, self.kernel.new_id)
 
     def _sweeps(self) -> CommandContext:
         return CommandContext(now=self.now(), actor="sweep", actor_id="sweep")

@@ -23,7 +23,7 @@ from tests.simulation.parts import MESSAGES, Api, Site
 from tests.simulation.persons import PERSONS, person_draft
 from tests.simulation.staff import Make, Staff
 
-TRIES_MAX = 5
+TRANSACTIONS_PER_BATCH_MAX = 5
 GROUPS = ("red", "blue", "green")
 
 
@@ -153,7 +153,7 @@ class People:
 
     def _until_answered(self, code: int, person: int, key: str | None, again: UUID | None) -> Result | None:
         kernel = self.site.kernel
-        for _ in range(TRIES_MAX):
+        for _ in range(TRANSACTIONS_PER_BATCH_MAX):
             if (result := self.redeem(code, person, key, again)) is not None:
                 return result
             kernel.sleep(kernel.random.choice([0.1, 3, 30]))

@@ -39,8 +39,12 @@ from domain.model.reservation import Reservation
 from domain.working_set import RememberedKey, WorkingSet, is_active_rebind
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.codec import encode
-from projections.event_store.recipient_lookup import LOOKS_AT_MOVES, may_be_retaken, tied_to
-from projections.event_store.recorder import TRIES_MAX
+from projections.event_store.recipient_lookup import (
+    COMMANDS_AFFECTING_REBINDS,
+    find_linked_reservations,
+    find_recountable,
+)
+from projections.event_store.recorder import TRANSACTIONS_PER_BATCH_MAX
 from projections.event_store.row_mapping import balance_row, case_rows, reservation_row
 from projections.event_store.side_tables import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, outbox_entry_for
 from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, _may_run_out
@@ -127,8 +131,8 @@ class MemoryStore(POPOApplicationRecorder):
 
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
         """Transactions to try in turn; see `domain.application.LedgerRecorder`."""
-        for tries in range(1, TRIES_MAX + 1):
-            attempt = _Attempt(self, is_last=tries == TRIES_MAX)
+        for tries in range(1, TRANSACTIONS_PER_BATCH_MAX + 1):
+            attempt = _Attempt(self, is_last=tries == TRANSACTIONS_PER_BATCH_MAX)
             yield attempt
             if attempt.committed:
                 return
@@ -281,9 +285,9 @@ class _UnitOfWork:
         if redeems:
             self._load_for_redeems(book, redeems)
         self._hold(book, targets)
-        self._hold(book, tied_to(book))
+        self._hold(book, find_linked_reservations(book))
         self._load_newer(book, targets, commands)
-        self._load_for_staff(book, commands)
+        self._load_for_other_commands(book, commands)
         return book
 
     def save(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> PipelineSteps[None]:
@@ -311,9 +315,9 @@ class _UnitOfWork:
             if known is not None and known[1] > redeems[0].context.now:
                 book.remembered[scope] = known[0]
         self._hold(book, {known.reservation_id for known in book.remembered.values()})
-        self._load_tight(book, redeems)
+        self._load_contended(book, redeems)
 
-    def _load_tight(self, book: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
+    def _load_contended(self, book: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
         now = max(command.context.now for command in redeems)
         wanted = Counter(book.code_id(command.code_digests) for command in redeems)
         late: list[UUID] = []
@@ -329,8 +333,8 @@ class _UnitOfWork:
                 book.earliest_deadlines[code_id] = min(ahead)
         self._hold(book, late)
 
-    def _load_for_staff(self, book: WorkingSet, commands: Sequence[Command]) -> None:
-        moved = {command.reservation_id for command in commands if isinstance(command, LOOKS_AT_MOVES)}
+    def _load_for_other_commands(self, book: WorkingSet, commands: Sequence[Command]) -> None:
+        moved = {command.reservation_id for command in commands if isinstance(command, COMMANDS_AFFECTING_REBINDS)}
         rebinds = (item for item in self._store.reservations.values() if item.follows in moved)
         self._hold(book, [item.reservation_id for item in rebinds if is_active_rebind(item)])
         for command in commands:
@@ -353,7 +357,7 @@ class _UnitOfWork:
 
     def _load_newer(self, book: WorkingSet, targets: Sequence[UUID], commands: Sequence[Command]) -> None:
         newer: set[UUID] = set()
-        for item in [book.reservations[key] for key in may_be_retaken(targets, commands, book)]:
+        for item in [book.reservations[key] for key in find_recountable(targets, commands, book)]:
             found = [other for other in self._on_code(item.code_id) if _is_newer(other, item)]
             found.sort(key=lambda other: -other.versions[0])
             newer.update(other.reservation_id for other in found[:PERSON_RESERVATIONS_MAX])

@@ -11,7 +11,7 @@ from domain.commands.delivery.claim_attempt import NO_GROUPS
 from domain.ports import Channel
 from projections.config.settings import LedgerSettings
 from projections.repositories.group_channels import Channels
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from workers.channels import open_channel
 from workers.channels.instrumented import InstrumentedChannel
 from workers.channels.smtp.connection_pool import ConnectionPool
@@ -53,7 +53,7 @@ class GroupChannels:
     now: Callable[[], datetime]
 
     @classmethod
-    def over(cls, settings: LedgerSettings, storage: Storage) -> "GroupChannels":
+    def over(cls, settings: LedgerSettings, storage: LedgerStore) -> "GroupChannels":
         """Those that the database names."""
         poster = PinnedHttpClient(settings.webhook_networks, settings.webhook_timeout_s)
         return cls(Channels(storage), poster, settings.public_url.rstrip("/"), storage.recorder.clock.now)

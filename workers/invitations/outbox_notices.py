@@ -16,7 +16,7 @@ from domain.ports import (
     UnverifiedAddress,
     outcome_label,
 )
-from projections.event_store.side_tables import CORRECTION_NOTICE, ENDS_IN, MOVE_NOTICE
+from projections.event_store.side_tables import CORRECTION_NOTICE, EXPIRY_NOTICE_PREFIX, MOVE_NOTICE
 from projections.work_queue.outbox import PUT_OFF, DueNotice
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.group_limits import Cooldowns
@@ -132,8 +132,10 @@ def _letter(steps: DeliverySteps, notice: DueNotice, item: Reservation, address:
         return steps.message_factory.correction_notice(item, address, notice.written_at) if is_moved else None
     if notice.template == MOVE_NOTICE:
         return steps.message_factory.move_notice(item, address, notice.written_at)
-    if not notice.template.startswith(ENDS_IN):
+    if not notice.template.startswith(EXPIRY_NOTICE_PREFIX):
         return None if item.occupies_use else steps.message_factory.refund_notice(item, address, notice.written_at)
     if not item.has_active_access or item.is_access_over(steps.now()):
         return None
-    return steps.message_factory.ends_soon(item, address, int(notice.template.removeprefix(ENDS_IN)), notice.written_at)
+    return steps.message_factory.ends_soon(
+        item, address, int(notice.template.removeprefix(EXPIRY_NOTICE_PREFIX)), notice.written_at
+    )

@@ -3,17 +3,17 @@
 import logging
 from datetime import datetime
 
-from projections.storage.bootstrap import Storage
-from projections.verification.drift_sample import Sample, sample
+from projections.storage.bootstrap import LedgerStore
+from projections.verification.drift_sample import SampleResult, sample_codes
 
 CODES_PER_ROUND = 50
 
 log = logging.getLogger(__name__)
 
 
-def check_sample(storage: Storage, now: datetime) -> Sample:
+def check_sample(storage: LedgerStore, now: datetime) -> SampleResult:
     """Check a random sample, log what is wrong; metrics ask the database for what is known by now."""
-    found = sample(storage, CODES_PER_ROUND, now)
+    found = sample_codes(storage, CODES_PER_ROUND, now)
     for drift in found.drifts:
         log.error("%s %s differs from the log: repair it with `ledger rebuild --apply`", drift.table, drift.row_id)
     for finding in found.findings:

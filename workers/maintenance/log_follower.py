@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 
 from projections.database.errors import OlderStateError
-from projections.monitoring.event_counters import advance
-from projections.storage.bootstrap import Storage
+from projections.monitoring.event_counters import update_counters
+from projections.storage.bootstrap import LedgerStore
 from projections.transparency_log.checkpoint_file import sign_and_write
 from projections.transparency_log.checkpoints import signing_key
 from projections.transparency_log.tile_log import FOLLOWED_MAX, follow
@@ -17,7 +17,7 @@ ROUNDS_MAX = 10
 """Transactions of one round; what is left then is the next round's."""
 
 
-def update_log(storage: Storage, now: datetime, checkpoint_file: Path | None) -> int:
+def update_log(storage: LedgerStore, now: datetime, checkpoint_file: Path | None) -> int:
     """Take what is new into the Merkle log and the tallies, and sign the head once a minute.
 
     Args:
@@ -39,5 +39,5 @@ def update_log(storage: Storage, now: datetime, checkpoint_file: Path | None) ->
             sign_and_write(conn, signing_key(storage.vault.rings["master"]), now, checkpoint_file)
         except OlderStateError as error:
             log.error("signing a checkpoint failed: %s", error)  # noqa: TRY400 - the sentence says it all
-        advance(conn)
+        update_counters(conn)
     return taken

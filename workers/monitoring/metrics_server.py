@@ -12,7 +12,7 @@ from typing import Final
 
 from celery.signals import task_received, worker_ready
 
-from projections.monitoring.disk import DiskNumbers
+from projections.monitoring.disk import DiskCollector
 from projections.monitoring.ledger_collector import LedgerCollector
 from projections.telemetry import multiprocess
 from projections.telemetry.exposition import MEDIA_TYPE, Exposition
@@ -122,7 +122,7 @@ def start_metrics_server(settings: WorkerSettings) -> MetricsServer | None:
         [
             LedgerCollector(settings.database_url.get_secret_value()),
             watch.numbers,
-            DiskNumbers(settings.watched_disk),
+            DiskCollector(settings.watched_disk),
         ]
     )
     turning, consuming = RecentFlag(TURN_S_MAX), RecentFlag(IDLE_S_MAX)

@@ -12,7 +12,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from domain.values.trace_ids import outside_trace_id
 from projections.monitoring.pool import show_pool
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.telemetry import multiprocess
 from projections.telemetry.metrics import (
     ERRORS,
@@ -33,7 +33,7 @@ NO_ID = "unnamed"
 _began: dict[str, float] = {}
 
 
-def measure_tasks(storage: Callable[[], Storage | None]) -> None:
+def measure_tasks(storage: Callable[[], LedgerStore | None]) -> None:
     """Count every task that runs in this process.
 
     Args:

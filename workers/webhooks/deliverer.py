@@ -20,7 +20,7 @@ from projections.database.errors import StorageUnavailableError
 from projections.repositories.webhook_deliveries import Deliveries, DueDelivery, Note, Standing, Taken, Tried
 from projections.repositories.webhook_endpoints import Endpoints, WhyDisabled
 from projections.repositories.webhook_secrets import HookSecrets
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import ERRORS, WEBHOOK_DELIVERIES
 from workers.http_client.client import PinnedHttpClient
 from workers.webhooks.message import WebhookResult, WebhookSender
@@ -64,7 +64,7 @@ class WebhookDeliverer:
 
     @classmethod
     def over(
-        cls, storage: Storage, poster: PinnedHttpClient, chance: Callable[[], float], runner: UUID
+        cls, storage: LedgerStore, poster: PinnedHttpClient, chance: Callable[[], float], runner: UUID
     ) -> "WebhookDeliverer":
         """One over a database; its threads begin with their first work."""
         return cls(

@@ -15,7 +15,7 @@ from projections.config.settings import LedgerSettings
 from projections.database.errors import SchemaMismatchError, StorageUnavailableError
 from projections.privacy.key_export_log import note_export
 from projections.repositories.audit_log import OPERATOR, Action
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.transparency_log.checkpoints import public_keys
 from projections.vault.key_ring import KeyRing
 
@@ -60,7 +60,7 @@ def export(
         return _without_note(known, output, stopped, as_json=json)
     known = _secrets(settings, session.data_dir)
     try:
-        with Storage.open(settings, pool_size=1) as storage:
+        with LedgerStore.open(settings, pool_size=1) as storage:
             _write(known, output, as_json=json)
             action = Action(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
             note_export(action, storage.vault.rings)

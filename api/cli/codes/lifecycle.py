@@ -19,7 +19,7 @@ from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.request_resend import RequestResend
 from domain.errors import Refusal
-from projections.storage.revocation_queue import case_ids, settle
+from projections.storage.revocation_queue import case_ids, settle_revoked_code
 from projections.terminal.text import say
 from projections.vault.vault import PrivateText
 
@@ -218,7 +218,7 @@ def _run(ledger: OpenLedger, command: CodeCommand | ReservationCommand, *, json:
     if isinstance(result, Refusal):
         return ledger.refuse(result)
     if isinstance(command, RevokeCode):
-        settle(execute, command.code_id, ledger.context, uuid4, SETTLING_COMMANDS_MAX)
+        settle_revoked_code(execute, command.code_id, ledger.context, uuid4, SETTLING_COMMANDS_MAX)
     _print(ledger, result, json=json)
     return 0
 

@@ -10,7 +10,7 @@ from api.cli.arguments import JsonFlag
 from api.cli.context import Session, print_json, settings_sentence
 from api.cli.doctor.database import BEHIND_DATABASE, database_findings, secrets_finding, skipped
 from api.cli.doctor.finding import Finding
-from api.cli.embedded.state_file import read_state
+from api.cli.embedded.state_file import decode_snapshot
 from projections.database.errors import StorageUnavailableError
 from projections.terminal.tables import show, styled, table
 from projections.terminal.text import say
@@ -60,7 +60,7 @@ def _examine(session: Session) -> Iterator[Finding]:
         return
     if strange := "; ".join(misspelt(os.environ)):
         yield Finding("settings", "reminder", strange, "correct the name, or unset it: it does nothing")
-    state = read_state(session.data_dir)
+    state = decode_snapshot(session.data_dir)
     if session.was_killed():
         found = f"the `ledger up` of {session.data_dir} was killed"
         yield Finding("stack", "wrong", found, "start it again: nothing is lost")

@@ -33,7 +33,7 @@ def write_state(folder: Path, state: State) -> None:
     write_private(folder / FILE, json.dumps(state, indent=2) + "\n")
 
 
-def read_state(folder: Path) -> State | None:
+def decode_snapshot(folder: Path) -> State | None:
     """What a running stack wrote; none if none runs there, or the file is no such thing."""
     try:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))

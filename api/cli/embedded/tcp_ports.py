@@ -11,7 +11,7 @@ HOST = "127.0.0.1"
 # Below the range that Linux and macOS take outgoing ports from. A port of that range may be taken by any client
 # while its server restarts, even by one that connects to the dead server and so, by TCP's rules, to itself.
 LOWEST, HIGHEST = 15_000, 31_999
-TRIES_MAX = 200
+TRANSACTIONS_PER_BATCH_MAX = 200
 CONNECT_S_MAX = 1.0
 
 
@@ -22,7 +22,7 @@ def free_port() -> int:
         StackError: None was found.
     """
     chance = random.SystemRandom()
-    for _ in range(TRIES_MAX):
+    for _ in range(TRANSACTIONS_PER_BATCH_MAX):
         port = chance.randint(LOWEST, HIGHEST)
         if not is_taken(port):
             return port
@@ -45,7 +45,7 @@ class FreePorts:
         Raises:
             StackError: None was found.
         """
-        for _ in range(TRIES_MAX):
+        for _ in range(TRANSACTIONS_PER_BATCH_MAX):
             if (port := free_port()) not in self._given:
                 self._given.add(port)
                 return port

@@ -14,12 +14,12 @@ from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.rebuild.command import run_rebuild
-from projections.rebuild.rebuild import LISTED_MAX, Wish
-from projections.replay.worker_pool import WORKERS_MAX, lower_priority, workers_here
+from projections.rebuild.rebuild import LISTED_MAX, RebuildOptions
+from projections.replay.worker_pool import WORKERS_MAX, default_worker_count, lower_priority
 from projections.storage.bootstrap import verify_key_rings
 from projections.terminal.tables import PlainTable, show, styled, table
 from projections.transparency_log.checkpoints import public_keys
-from projections.verification.command import grace_of, run_verify
+from projections.verification.command import overdue_grace, run_verify
 from projections.verification.merkle_check import ExternalEvidence
 
 WorkersOption = Annotated[
@@ -68,7 +68,7 @@ def rebuild(
     if code:
         with session.open() as ledger:
             only = ledger.code_id(code)
-    wish = Wish(names, only, apply, limit, workers=workers_here() if workers is None else workers)
+    wish = RebuildOptions(names, only, apply, limit, workers=default_worker_count() if workers is None else workers)
     return run_rebuild(database_url, wish, as_json=json, out=sys.stdout, err=sys.stderr)
 
 
@@ -84,7 +84,7 @@ def verify(
     settings = session.settings()
     database_url = settings.database_url.get_secret_value()
     check_schema(database_url)
-    grace = grace_of(settings.lease_s, settings.sweep_s)
+    grace = overdue_grace(settings.lease_s, settings.sweep_s)
     vault = settings.open_vault()
     verify_key_rings(database_url, vault)
     outside = ExternalEvidence(public_keys(vault.rings["master"]), settings.checkpoint_file, vault)

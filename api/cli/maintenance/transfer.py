@@ -19,11 +19,11 @@ from api.use_cases.export_person import export_person
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
 from projections.rebuild.command import ProgressLines
-from projections.replay.observer import PoisonEventError
+from projections.replay.observer import UndecodableEventError
 from projections.repositories.audit_log import Act
 from projections.storage.bootstrap import verify_key_rings
 from projections.transfer.checksummed_lines import DamagedFileError
-from projections.transfer.log_export import Exported, export_log
+from projections.transfer.log_export import LogSummary, export_log
 from projections.transfer.log_import import NotEmptyError, import_log
 from projections.transfer.vault_transfer import TransferCounts, export_vault, import_vault
 
@@ -94,7 +94,7 @@ def import_events(context: typer.Context, file: FileArgument, json: JsonFlag = F
     try:
         with _progress(json=json) as progress, _read(file) as source:
             done = import_log(url, source, progress)
-    except (DamagedFileError, NotEmptyError, PoisonEventError) as refused:
+    except (DamagedFileError, NotEmptyError, UndecodableEventError) as refused:
         complain(f"nothing was imported: {refused}")
         return EXIT_REFUSED
     _tell_log(done, "imported", json=json)
@@ -154,7 +154,7 @@ def _read(path: Path) -> Iterator[BinaryIO]:
         yield source
 
 
-def _tell_log(done: Exported, verb: str, *, json: bool) -> None:
+def _tell_log(done: LogSummary, verb: str, *, json: bool) -> None:
     document: dict[str, Any] = {**done._asdict(), "root": base64.b64encode(done.root).decode()}
     if json:
         print_json(document)

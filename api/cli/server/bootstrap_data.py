@@ -17,7 +17,7 @@ from domain.commands.context import CommandContext
 from domain.values.identifiers import EmailAddress
 from projections.config.settings import LedgerSettings
 from projections.repositories.first_accounts import insert_first_accounts
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 
 FILE = "first-start.json"
 NAMES = ("admin_key", "staff_email", "staff_password", "demo_code")
@@ -47,7 +47,7 @@ def prepare(env: Mapping[str, str], demo: bool) -> dict[str, str]:
         "staff_password": secrets.token_urlsafe(12),
         "demo_code": "",
     }
-    with Storage.open(_settings(env), pool_size=1) as storage:
+    with LedgerStore.open(_settings(env), pool_size=1) as storage:
         _enter(storage, made)
         if demo:
             now = storage.recorder.clock.now()
@@ -71,7 +71,7 @@ def _settings(env: Mapping[str, str]) -> LedgerSettings:
     return LedgerSettings()
 
 
-def _enter(storage: Storage, made: Mapping[str, str]) -> None:
+def _enter(storage: LedgerStore, made: Mapping[str, str]) -> None:
     """Insert the key by its digest, and the staff member with encrypted address and hashed password."""
     digest = hashlib.sha256(made["admin_key"].encode()).digest()
     staff = storage.vault.staff(EmailAddress.parse(made["staff_email"]), uuid4())

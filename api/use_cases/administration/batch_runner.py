@@ -21,7 +21,7 @@ from domain.values.timestamps import clamped
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.code_list import CodeList
 from projections.repositories.issue_batches import REFUSALS_KEPT_MAX, Batch, Batches, BatchState, code_id_of
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import ERRORS
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class BatchRunner:
         new_id: Random ids.
     """
 
-    def __init__(self, storage: Storage, batches: Batches, codes: CodeList, new_id: Callable[[], UUID]) -> None:
+    def __init__(self, storage: LedgerStore, batches: Batches, codes: CodeList, new_id: Callable[[], UUID]) -> None:
         self._storage = storage
         self._batches = batches
         self._codes = codes
@@ -147,7 +147,7 @@ class BatchRunner:
             began = time.monotonic()
             lines = self._issue(batch, start, rows, seen)
             if lines and refused < REFUSALS_KEPT_MAX:
-                self._batches.keep_refusals(batch.batch_id, lines)
+                self._batches.record_rejections(batch.batch_id, lines)
             done, refused = start + len(rows), refused + len(lines)
             if not self._batches.note(batch.batch_id, self._me, done, refused, self.lease_until()):
                 return

@@ -18,7 +18,7 @@ from domain.commands.code.change_terms import ChangeTerms, Terms, terms_of
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
 from domain.ports import TextDraft
-from projections.storage.revocation_queue import case_ids, settle
+from projections.storage.revocation_queue import case_ids, settle_revoked_code
 
 router = APIRouter(
     prefix="/api/v1/codes/{code_id}",
@@ -152,7 +152,7 @@ async def revoke_code(services: Services, code_id: UUID, caller: Caller, note: T
     done = await services.execute(command)
     if done.code.reserved:
         execute = services.storage.ledger.execute
-        await services.read(lambda: settle(execute, code_id, lambda: services.context(caller), new_id))
+        await services.read(lambda: settle_revoked_code(execute, code_id, lambda: services.context(caller), new_id))
     row = await services.read(lambda: services.reader.code(code_id))
     return view_of_code(code_of(row) if row else done.code, services.now())
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench
-from tests.support.ledger.settings import NOBODY, environment, settings_for
+from tests.support.ledger.settings import NO_STREAM, environment, settings_for
 from workers.manual_reserve import ManualTaskRefusedError, reserve
 
 CALL = (
@@ -24,7 +24,7 @@ CALL = (
 @pytest.fixture
 def bench(database_url: str) -> Iterator[LedgerBench]:
     """An open ledger."""
-    with Storage.open(settings_for(database_url)) as storage:
+    with LedgerStore.open(settings_for(database_url)) as storage:
         yield LedgerBench(storage, database_url)
 
 
@@ -38,7 +38,7 @@ def test_manual_call_with_an_unknown_code_ends_a_script_with_one_line(
     bench: LedgerBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says what to do, and no traceback is shown; nothing is published, so no broker is needed."""
-    for name, value in environment(settings_for(bench.database_url), tmp_path, NOBODY).items():
+    for name, value in environment(settings_for(bench.database_url), tmp_path, NO_STREAM).items():
         monkeypatch.setenv(name, value)
 
     ended = subprocess.run([sys.executable, "-c", CALL], check=False, capture_output=True, text=True, timeout=60)

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from api.settings import ApiSettings
 from tests.support.clients.app_client import Site
-from tests.support.ledger.settings import NOBODY
+from tests.support.ledger.settings import NO_STREAM
 from tests.support.passwords import CHEAP
 from tests.support.servers.databases import clone, database_of, drop
 
@@ -31,7 +31,7 @@ def settings_over(database_url: str, monkeypatch: pytest.MonkeyPatch, folder: Pa
     """Settings as a process finds them; also in the environment, where the Celery side reads them."""
     values = {
         "DATABASE_URL": database_url,
-        "REDIS_URL": NOBODY,
+        "REDIS_URL": NO_STREAM,
         "LEDGER_DATA_DIR": str(folder),
         "LEDGER_SECRET_KEY": "test-secret-key",
         "LEDGER_PEPPERS": "1:" + base64.b64encode(b"p" * 32).decode(),

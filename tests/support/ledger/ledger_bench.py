@@ -19,8 +19,8 @@ from domain.events import ActorKind
 from domain.ports import Accepted, Outcome, Rejected
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.read_models.reader import Reader
-from projections.storage.bootstrap import Storage
-from projections.verification.drift_sample import Drift, examine
+from projections.storage.bootstrap import LedgerStore
+from projections.verification.drift_sample import RowDrift, compare_code
 
 SENT = Accepted(server="mx:25", reply_code=250)
 
@@ -29,7 +29,7 @@ SENT = Accepted(server="mx:25", reply_code=250)
 class LedgerBench:
     """A ledger on a real database."""
 
-    storage: Storage
+    storage: LedgerStore
     database_url: str
     letters: random.Random = field(default_factory=lambda: random.Random(7))
 
@@ -129,9 +129,9 @@ def done(result: Result) -> CommandResult:
     return result
 
 
-def check_code(storage: Storage, code_id: UUID) -> list[Drift]:
+def check_code(storage: LedgerStore, code_id: UUID) -> list[RowDrift]:
     """Compare one code's rows with its log; no event of it may break a rule."""
-    drifts, findings, _ = examine(storage, code_id)
+    drifts, findings, _ = compare_code(storage, code_id)
     assert findings == []
     return drifts
 

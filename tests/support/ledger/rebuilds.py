@@ -5,7 +5,7 @@ from io import StringIO
 from typing import Any
 
 from projections.rebuild.command import run_rebuild
-from projections.rebuild.rebuild import Report, Wish, rebuild
+from projections.rebuild.rebuild import RebuildOptions, RebuildReport, rebuild
 from tests.support.ledger.ledger_bench import LedgerBench
 
 
@@ -19,15 +19,15 @@ class Quiet:
         """Nothing."""
 
 
-def rebuilt(bench: LedgerBench, **wish: Any) -> Report:
+def rebuilt(bench: LedgerBench, **wish: Any) -> RebuildReport:
     """Rebuild the bench's ledger."""
-    return rebuild(bench.database_url, Wish(**wish), Quiet())
+    return rebuild(bench.database_url, RebuildOptions(**wish), Quiet())
 
 
 def commanded(bench: LedgerBench, **wish: Any) -> tuple[int, dict[str, Any], str]:
     """Run the command with --json; its exit code, its document (empty if it gave none), and what it said beside it."""
     out, err = StringIO(), StringIO()
-    code = run_rebuild(bench.database_url, Wish(**wish), as_json=True, out=out, err=err)
+    code = run_rebuild(bench.database_url, RebuildOptions(**wish), as_json=True, out=out, err=err)
     return code, json.loads(out.getvalue() or "{}"), err.getvalue()
 
 

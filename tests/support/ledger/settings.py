@@ -5,7 +5,7 @@ from pathlib import Path
 
 from projections.config.settings import LedgerSettings
 
-NOBODY = "redis://127.0.0.1:1/0"
+NO_STREAM = "redis://127.0.0.1:1/0"
 
 
 def settings_for(database_url: str) -> LedgerSettings:

@@ -16,7 +16,7 @@ from domain.model.reservation import Reservation
 from domain.policy import Policy
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.read_models.reader import Reader
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import Vault
 from projections.verification.drift_sample import _STORED, _as_folded
 from projections.work_queue.due_reservations import DueRows
@@ -65,7 +65,7 @@ class Store:
     outbox: Callable[[], set[UUID]]
 
 
-def postgres_store(storage: Storage) -> Store:
+def postgres_store(storage: LedgerStore) -> Store:
     """The real one."""
 
     def ask(query: LiteralString) -> list[tuple[Any, ...]]:
@@ -101,10 +101,10 @@ def postgres_store(storage: Storage) -> Store:
 
 
 @contextmanager
-def _lost_in_postgres(storage: Storage, times: int, fate: Fate) -> Iterator[None]:
+def _lost_in_postgres(storage: LedgerStore, times: int, fate: Fate) -> Iterator[None]:
     """The connection dies at the commit: before it, or when it was done and its answer was on its way."""
     left = [times]
-    name = "committed" if fate == "answer_lost" else "commit"
+    name = "publish_to_caches" if fate == "answer_lost" else "commit"
     method = getattr(PostgresUnitOfWork, name)
 
     def lose(self: PostgresUnitOfWork) -> object:

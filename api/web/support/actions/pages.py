@@ -49,7 +49,7 @@ from domain.commands.code.change_terms import terms_of
 from domain.commands.context import CommandContext
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import DAYS, USES
-from projections.storage.revocation_queue import settle
+from projections.storage.revocation_queue import settle_revoked_code
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 TheForm = Annotated[ActionForm, Depends(filled)]
@@ -139,7 +139,9 @@ async def do_to_code(
     done = await services.execute(about_code(act, code_id, form, asked))
     if act == "revoke" and done.code.reserved:
         execute = services.storage.ledger.execute
-        await services.read(lambda: settle(execute, code_id, lambda: services.context(caller), services.new_id))
+        await services.read(
+            lambda: settle_revoked_code(execute, code_id, lambda: services.context(caller), services.new_id)
+        )
     return RedirectResponse(f"{subject.path}?done={act}", 303, {"Cache-Control": "no-store"})
 
 

@@ -18,7 +18,7 @@ from domain.values.identifiers import generate_code
 from tests.support.clients.app_client import Site
 from tests.support.clients.asgi_requests import Told, ask, inside
 from tests.support.clients.in_process_app import settings_over, started
-from tests.support.ledger.settings import NOBODY
+from tests.support.ledger.settings import NO_STREAM
 
 ADDRESSES = 100
 GUESSES = {"dead": 10_000, "alive": 2_000}
@@ -37,7 +37,7 @@ def site(
         monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis_url"))
         settings = ApiSettings()
     else:
-        assert settings.redis_url.get_secret_value() == NOBODY
+        assert settings.redis_url.get_secret_value() == NO_STREAM
     with started(settings) as found:
         yield found
 

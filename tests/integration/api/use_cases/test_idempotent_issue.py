@@ -11,7 +11,7 @@ from api.use_cases import idempotent_issue
 from api.use_cases.issue_codes import BATCH, CodeOrder, issue_batch
 from domain.commands.context import CommandContext
 from projections.database.errors import StorageUnavailableError
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.work_queue.retention import prune
 from tests.integration.projections.event_store.test_concurrency import at_once
 from tests.support.clients.app_client import Answer, Site
@@ -117,7 +117,7 @@ def test_what_broke_off_half_way_goes_on(common: Site, admin: Who, monkeypatch: 
     """The database goes away between two commits, and its answer to the first of them is lost as well."""
     key, count = str(uuid4()), BATCH + 20
 
-    def breaking(storage: Storage, orders: Sequence[CodeOrder], context: CommandContext) -> None:
+    def breaking(storage: LedgerStore, orders: Sequence[CodeOrder], context: CommandContext) -> None:
         issue_batch(storage, orders, context)
         raise StorageUnavailableError("the connection was lost")
 

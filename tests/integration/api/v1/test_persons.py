@@ -16,7 +16,7 @@ from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
 from domain.values.link_token import DeliveryRef, link_token
-from projections.verification.drift_sample import examine
+from projections.verification.drift_sample import compare_code
 from tests.support.clients.app_client import Answer, Site
 
 PATH = "/api/v1/recipients/forget"
@@ -53,7 +53,7 @@ def test_the_books_stay_and_the_person_is_gone(site: Site) -> None:
     assert rows(site, "SELECT count(*) FROM private_texts p JOIN reservations USING (reservation_id)") == [(0,)]
     for (code_id,) in rows(site, "SELECT code_id FROM code_balances"):
         assert isinstance(code_id, UUID)
-        drifts, findings, _ = examine(site.services.storage, code_id)
+        drifts, findings, _ = compare_code(site.services.storage, code_id)
         assert (drifts, findings) == ([], [])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.storage.bootstrap import Storage, verify_key_rings
+from projections.storage.bootstrap import LedgerStore, verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 from tests.support.clients.terminal import Terminal
@@ -46,7 +46,7 @@ def test_a_new_key_is_asked_for_again(bench: LedgerBench, terminal: Terminal, mo
     assert {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} == values(printed.out).keys()
     old = settings_for(bench.database_url).master_keys.get_secret_value()
     monkeypatch.setenv("LEDGER_MASTER_KEYS", f"2:{'B' * 43}=,{old}")
-    Storage.open(settings_for(bench.database_url)).close()
+    LedgerStore.open(settings_for(bench.database_url)).close()
 
     assert "reminder" == key_copy(terminal)
     assert {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} == set(

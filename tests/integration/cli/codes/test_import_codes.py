@@ -13,7 +13,7 @@ from api.use_cases.issue_codes import CodeOrder, issue_batch
 from domain.commands.context import CommandContext
 from domain.values.identifiers import generate_code
 from projections.read_models.pagination import BEGINNING
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.ledger_bench import done as done_of
@@ -125,7 +125,7 @@ def test_an_import_that_died_goes_on(
     lines = ["code,max_uses,used", *(f"{generate_code(letters)},2,{nth % 2}" for nth in range(2_200))]
     file = written(tmp_path, "\n".join(lines))
 
-    def dying(storage: Storage, orders: Sequence[CodeOrder], context: CommandContext) -> None:
+    def dying(storage: LedgerStore, orders: Sequence[CodeOrder], context: CommandContext) -> None:
         calls.append(len(orders))
         if len(calls) == 3:
             raise KeyboardInterrupt

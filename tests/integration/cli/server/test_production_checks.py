@@ -26,7 +26,7 @@ from tests.support.servers.databases import execute
 END_S_MAX = 60.0
 pytestmark = pytest.mark.timeout(240)
 
-NOBODY = f"redis://{HOST}:1/0"
+NO_STREAM = f"redis://{HOST}:1/0"
 Change = Callable[[dict[str, str], Path], None]
 
 
@@ -46,7 +46,7 @@ def env(database_url: str) -> dict[str, str]:
         **rings,
         "LEDGER_SECRET_KEY": base64.b64encode(os.urandom(33)).decode(),
         "DATABASE_URL": database_url,
-        "REDIS_URL": NOBODY,
+        "REDIS_URL": NO_STREAM,
         "LEDGER_DATABASE_WAIT_S": "1",
     }
 

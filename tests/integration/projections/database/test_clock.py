@@ -11,7 +11,7 @@ import pytest
 
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from projections.database.connection import DatabaseClock
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 
@@ -44,7 +44,7 @@ def test_a_process_whose_host_is_wrong_refunds_nothing_early(bench: LedgerBench,
     )
     with (
         host_off_by(jump, zone),
-        Storage.open(settings_for(bench.database_url)) as storage,
+        LedgerStore.open(settings_for(bench.database_url)) as storage,
     ):
         wrong = LedgerBench(storage, bench.database_url)
         settled = wrong.settle(waiting)

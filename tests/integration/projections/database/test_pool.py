@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from projections.database.pool import ForkedPoolError
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import GroupCommit
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
@@ -82,7 +82,7 @@ def test_a_forked_child_is_told_instead_of_hanging(bench: LedgerBench) -> None:
     first = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
 
     def own() -> None:
-        with Storage.open(settings_for(bench.database_url)) as storage:
+        with LedgerStore.open(settings_for(bench.database_url)) as storage:
             assert LedgerBench(storage, bench.database_url).reader.reservation(first)
 
     told = [

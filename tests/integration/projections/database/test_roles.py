@@ -37,7 +37,7 @@ from projections.repositories.staff_sessions import StaffSessionRepository
 from projections.repositories.webhook_deliveries import Deliveries
 from projections.repositories.webhook_endpoints import Endpoints
 from projections.repositories.webhook_secrets import HookSecrets, delete_expired
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.verification.verify import verify
 from tests.integration.projections.privacy.test_key_rotation import ringed
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -76,7 +76,7 @@ def role_of(url: str) -> str:
 
 def test_a_whole_history_runs_with_few_rights(running: str, database_url: str) -> None:
     """Redeems, attempts, refunds, cases and verifying, all as the running role; a rebuild keeps its rights."""
-    with Storage.open(settings_for(running)) as storage:
+    with LedgerStore.open(settings_for(running)) as storage:
         bench = LedgerBench(storage, database_url)
         history = History(bench, seed=4)
         history.go_on(60)
@@ -132,7 +132,7 @@ def test_running_role_writes_no_accounts_and_keys_except_as_the_third_role(runni
 
 def test_accounts_and_keys_are_managed_with_few_rights(running: str) -> None:
     """All use cases work as the running role, each with its line in the audit log."""
-    with Storage.open(settings_for(running)) as storage:
+    with LedgerStore.open(settings_for(running)) as storage:
         action = Action(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
         people = [EmailAddress.parse(f"{name}@staff.example.com") for name in ("admin", "viewer")]
         first, second = (add_staff(action, storage.vault.staff(one, uuid4()), "hash", "admin") for one in people)
@@ -174,7 +174,7 @@ def test_every_connection_has_its_bounds(running: str, database_url: str) -> Non
     """Of the pool and alone, as the running role and as the owner: statements, locks and idle transactions end."""
     query = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting(%s)"
     with (
-        Storage.open(settings_for(running)) as storage,
+        LedgerStore.open(settings_for(running)) as storage,
         storage.datastore.get_connection() as pooled,
         connect(running) as single,
         connect(database_url) as owner,
@@ -202,7 +202,7 @@ def test_only_the_forgetting_role_drops_rows_of_the_vault(running: str, bench: L
 
 def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp_path: Path) -> None:
     """Both as the running role, which becomes the forgetting one where it must; afterwards it can still do neither."""
-    with Storage.open(settings_for(running)) as storage:
+    with LedgerStore.open(settings_for(running)) as storage:
         bench = LedgerBench(storage, running)
         code = bench.issue(2, bound=False)
         for name in ("li.wei", "wang.fang"):
@@ -211,7 +211,7 @@ def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp
             storage, ErasedIdsFile(tmp_path / "forgotten.jsonl"), lambda: bench.context("operator"), uuid4
         )
         forgotten = forgetting_one.forget(EmailAddress.parse("li.wei@example.com"))
-    with Storage.open(ringed(running)) as storage:
+    with LedgerStore.open(ringed(running)) as storage:
         rewritten = sum(KeyRotation(storage).run())
         left = KeyRotation(storage).left()
 
@@ -226,7 +226,7 @@ def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp
 
 def test_secrets_of_webhooks_are_made_and_dropped_with_few_rights(running: str) -> None:
     """Dropping one takes its text out of the vault, which the running role may not do as itself."""
-    with Storage.open(settings_for(running)) as storage:
+    with LedgerStore.open(settings_for(running)) as storage:
         channels, now = Channels(storage), storage.recorder.clock.now()
         channel_id, secret = channels.turn_on("design", "https://team.example.com/", uuid4(), uuid4(), now)
         newest = HookSecrets(storage).renew(channel_id, uuid4(), now)

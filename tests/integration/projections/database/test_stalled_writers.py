@@ -15,7 +15,7 @@ from projections.database.connection import connection_options
 from projections.database.stalled_writers import SilentWriterWatch, end_silent_writers
 from projections.event_store.recorder import transaction
 from projections.sql.event_store import EventStoreSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 
@@ -32,7 +32,7 @@ def writing(bench: LedgerBench, code_id: UUID) -> Iterator[Connection[Any]]:
     with psycopg.connect(bench.database_url, autocommit=True, **connection_options()) as conn:
         try:
             with transaction(conn):
-                conn.execute(EventStoreSql.enter)
+                conn.execute(EventStoreSql.lock_shared_writer)
                 conn.execute(EventStoreSql.lock_streams, ([key],))
                 yield conn
         except psycopg.OperationalError:
@@ -94,7 +94,7 @@ def test_the_watch_looks_by_itself_until_it_is_closed(bench: LedgerBench, monkey
         "projections.database.stalled_writers.end_silent_writers", lambda store: end_silent_writers(store, 0.3)
     )
     code = bench.issue()
-    with Storage.open(settings_for(bench.database_url)) as other, writing(bench, the_code(bench)):
+    with LedgerStore.open(settings_for(bench.database_url)) as other, writing(bench, the_code(bench)):
         watch = SilentWriterWatch(other.datastore)
         try:
             assert done(bench.redeem(code, "li.wei@example.com")).changed

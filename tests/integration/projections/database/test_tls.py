@@ -8,7 +8,7 @@ import pytest
 from projections.database.connection import connect
 from projections.database.errors import StorageUnavailableError
 from projections.database.migrations import migrate
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.tls_front import make_authority, tls_front
@@ -27,7 +27,7 @@ def test_a_verified_connection_carries_a_redeem(database_url: str, tmp_path: Pat
     with tls_front(urlsplit(database_url).port or 0, tmp_path / "right-server.pem") as port:
         url = through(database_url, port, "verify-full", authority)
         assert [] == migrate(url)
-        with Storage.open(settings_for(url)) as storage:
+        with LedgerStore.open(settings_for(url)) as storage:
             bench = LedgerBench(storage, url)
             done(bench.redeem(bench.issue(), "li.wei@example.com"))
             with storage.datastore.get_connection() as conn, connect(url) as other:
@@ -40,6 +40,6 @@ def test_a_stranger_s_certificate_is_refused(database_url: str, tmp_path: Path) 
     authority = make_authority(tmp_path, "right")
     with tls_front(urlsplit(database_url).port or 0, tmp_path / "wrong-server.pem") as port:
         with pytest.raises(StorageUnavailableError, match="certificate verify failed"):
-            Storage.open(settings_for(through(database_url, port, "verify-full", authority)))
+            LedgerStore.open(settings_for(through(database_url, port, "verify-full", authority)))
         with pytest.raises(StorageUnavailableError):
-            Storage.open(settings_for(through(database_url, port, "disable", authority)))
+            LedgerStore.open(settings_for(through(database_url, port, "disable", authority)))

@@ -17,7 +17,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.errors import CodeUnknown, RecipientNotCorrectable
 from domain.ports import Accepted, OutcomeUnknown, Rejected
-from projections.storage.revocation_queue import case_ids, settle_next
+from projections.storage.revocation_queue import case_ids, settle_next_revocations
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, correction, done
 
 
@@ -259,7 +259,7 @@ def test_the_sweep_finishes_what_a_revoking_left(bench: LedgerBench, count: int)
     def context() -> CommandContext:
         return bench.context("sweep")
 
-    assert settle_next(bench.storage, bench.storage.ledger.execute, context, uuid4) == 1
+    assert settle_next_revocations(bench.storage, bench.storage.ledger.execute, context, uuid4) == 1
 
     assert bench.rows("SELECT reserved FROM code_balances") == [(1,)]
     assert bench.rows("SELECT count(*) FROM cases WHERE closed_at IS NULL") == [(1,)]

@@ -18,7 +18,7 @@ from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from domain.values.identifiers import generate_code
 from projections.sql.event_store import EventStoreSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
 from tests.support.ledger.settings import settings_for
 
@@ -31,7 +31,7 @@ def offices(bench: LedgerBench) -> Iterator[list[LedgerBench]]:
     """Several ledgers on one database, as API processes are."""
     with ExitStack() as opened:
         settings = settings_for(bench.database_url)
-        yield [LedgerBench(opened.enter_context(Storage.open(settings)), bench.database_url) for _ in range(3)]
+        yield [LedgerBench(opened.enter_context(LedgerStore.open(settings)), bench.database_url) for _ in range(3)]
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
@@ -175,7 +175,7 @@ def test_eight_writers_and_a_reader_that_never_looks_back(bench: LedgerBench, se
     threading.Timer(seconds, ends.set).start()
 
     def write(number: int) -> None:
-        with Storage.open(settings, pool_size=1) as storage:
+        with LedgerStore.open(settings, pool_size=1) as storage:
             office = LedgerBench(storage, bench.database_url)
             while not ends.is_set():
                 commands = [office.reserve(codes[number], f"{uuid4().hex}@example.com") for _ in range(1 + number)]
@@ -207,9 +207,9 @@ def test_without_the_order_lock_a_reader_would_miss_events(bench: LedgerBench, g
             if guarded:
                 if conn is fast:
                     with pytest.raises(psycopg.errors.LockNotAvailable):
-                        conn.execute(EventStoreSql.lock_order)
+                        conn.execute(EventStoreSql.lock_append_order)
                     break
-                conn.execute(EventStoreSql.lock_order)
+                conn.execute(EventStoreSql.lock_append_order)
             conn.execute(insert)
         fast.commit() if not guarded else fast.rollback()
         seen.append([row[0] for row in bench.rows("SELECT notification_id FROM ledger_events ORDER BY 1")])
@@ -224,7 +224,7 @@ def test_a_race_that_was_lost_late_is_tried_again(
     bench: LedgerBench, offices: list[LedgerBench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both issue the same code, as a retry does whose first try still runs: one writes it, the other finds it."""
-    monkeypatch.setattr("projections.event_store.recorder.TRIES_S_MAX", 0.0)
+    monkeypatch.setattr("projections.event_store.recorder.RETRY_S_MAX", 0.0)
     text, code_id = generate_code(bench.letters), uuid4()
 
     def issue(office: LedgerBench) -> Result:

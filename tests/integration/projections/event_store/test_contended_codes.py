@@ -14,7 +14,7 @@ from benchmarks.harness.bulk_history import load
 from domain.errors import Refusal
 from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX
 from projections.sql.event_store import EventStoreSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
 from tests.support.ledger.settings import settings_for
 
@@ -25,7 +25,7 @@ PROCESSES = 3
 @contextmanager
 def processes(bench: LedgerBench, count: int) -> Iterator[list[LedgerBench]]:
     """Ledgers that share nothing but the database."""
-    storages = [Storage.open(settings_for(bench.database_url), pool_size=1) for _ in range(count)]
+    storages = [LedgerStore.open(settings_for(bench.database_url), pool_size=1) for _ in range(count)]
     try:
         yield [LedgerBench(storage, bench.database_url) for storage in storages]
     finally:

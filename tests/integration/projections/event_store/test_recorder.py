@@ -10,7 +10,7 @@ from domain.application import RedemptionLedger
 from domain.policy import Policy
 from projections.database.connection import LedgerDatastore
 from projections.event_store.factory import UnsafeSettingError
-from projections.event_store.recorder import LedgerRecorder
+from projections.event_store.recorder import PostgresLedgerRecorder
 from projections.storage.bootstrap import PERSISTENCE_MODULE
 
 
@@ -23,12 +23,12 @@ class _OnFreshDatabase:
         yield
         self.datastore.close()
 
-    def create_recorder(self) -> LedgerRecorder:
+    def create_recorder(self) -> PostgresLedgerRecorder:
         """The recorder under test."""
-        return LedgerRecorder(self.datastore)
+        return PostgresLedgerRecorder(self.datastore)
 
 
-class TestApplicationRecorder(_OnFreshDatabase, ApplicationRecorderTestCase[LedgerRecorder]):
+class TestApplicationRecorder(_OnFreshDatabase, ApplicationRecorderTestCase[PostgresLedgerRecorder]):
     """Insert, select, page, and refuse a version that is taken."""
 
     EXPECT_CONTIGUOUS_NOTIFICATION_IDS = False

@@ -15,12 +15,12 @@ from projections.event_store.row_mapping import balance_row
 from projections.event_store.snapshots import (
     EVENTS_PER_SNAPSHOT,
     SCHEMA_FINGERPRINT,
-    read_state,
-    shape_of,
-    write_missing,
+    decode_snapshot,
+    schema_fingerprint,
+    write_missing_snapshots,
 )
 from projections.sql.read_models import ReadModelsSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.verification.snapshot_check import EQUAL
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
@@ -58,7 +58,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def met_anew(bench: LedgerBench, code: str) -> RedeemCode:
     """A code as a process that has just started sees it, by one more redeem."""
-    with Storage.open(settings_for(bench.database_url)) as storage:
+    with LedgerStore.open(settings_for(bench.database_url)) as storage:
         return done(LedgerBench(storage, bench.database_url).redeem(code, "newcomer@example.com")).code
 
 
@@ -95,7 +95,7 @@ def test_what_a_process_has_not_looked_at_for_long_is_met_by_its_snapshot_too(
     """Others had all the traffic of the code since: what is cached is as far from today as the log is long."""
     monkeypatch.setattr(code_loader, "EVENTS_PER_PAGE", 100)
     code = bench.issue(None, bound=False)
-    with Storage.open(settings_for(bench.database_url)) as storage:
+    with LedgerStore.open(settings_for(bench.database_url)) as storage:
         other = LedgerBench(storage, bench.database_url)
         other.redeem(code, "first@example.com")
         for start in range(0, LONG, BATCH):
@@ -155,12 +155,12 @@ def test_missing_ones_are_written_and_former_ones_go(bench: LedgerBench) -> None
     """The round after an upgrade: this shape's is written, and one that nobody has used for a day is dropped."""
     change(bench, "UPDATE code_snapshots SET shape = 'former', written_at = now() - interval '2 days'")
     with bench.storage.datastore.get_connection() as conn:
-        rounds = [write_missing(conn), write_missing(conn)]
+        rounds = [write_missing_snapshots(conn), write_missing_snapshots(conn)]
 
     kept = bench.rows("SELECT shape, version, state FROM code_snapshots")
     assert rounds == [1, 0]
     assert [(shape, version) for shape, version, _ in kept] == [(SCHEMA_FINGERPRINT, LONG)]
-    state = read_state(bytes(kept[0][2]))
+    state = decode_snapshot(bytes(kept[0][2]))
     assert state is not None
     assert_right(bench, state)
 
@@ -194,12 +194,12 @@ def test_the_shape_follows_the_fields_and_the_fold() -> None:
     """A field more, another type or another fold: what is kept is not believed."""
     fields = RedeemCode.__annotations__
     others = [
-        shape_of(SNAPSHOT_VERSION + 1, fields),
-        shape_of(SNAPSHOT_VERSION, {**fields, "more": int}),
-        shape_of(SNAPSHOT_VERSION, {**fields, "used": str}),
+        schema_fingerprint(SNAPSHOT_VERSION + 1, fields),
+        schema_fingerprint(SNAPSHOT_VERSION, {**fields, "more": int}),
+        schema_fingerprint(SNAPSHOT_VERSION, {**fields, "used": str}),
     ]
 
-    assert shape_of(SNAPSHOT_VERSION, fields) == SCHEMA_FINGERPRINT
+    assert schema_fingerprint(SNAPSHOT_VERSION, fields) == SCHEMA_FINGERPRINT
     assert SCHEMA_FINGERPRINT not in others
     assert len(set(others)) == len(others)
 

@@ -17,7 +17,7 @@ from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from domain.ports import OutcomeUnknown, Rejected
 from projections.event_store.unit_of_work import PostgresUnitOfWork
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, check_code, done
 from tests.support.ledger.settings import settings_for
 
@@ -101,7 +101,7 @@ def test_refusals_are_bounded_per_code_and_day(bench: LedgerBench) -> None:
 def test_parallel_redeems_of_one_use_from_several_processes(bench: LedgerBench) -> None:
     """50 people at once on a code with 10 uses, over separate pools: exactly ten get one, and the sums hold."""
     code = bench.issue(10, bound=False)
-    storages = [Storage.open(settings_for(bench.database_url), pool_size=4) for _ in range(3)]
+    storages = [LedgerStore.open(settings_for(bench.database_url), pool_size=4) for _ in range(3)]
     start = threading.Barrier(12)
 
     def click(number: int) -> list[Result]:
@@ -190,7 +190,7 @@ def test_a_lost_answer_to_an_issue_is_resolved_by_reading(bench: LedgerBench) ->
 def lost_commit_answers(times: int) -> Iterator[None]:
     """The next commits succeed, but the connection is gone before their answer is read."""
     left = [times]
-    commit = PostgresUnitOfWork.committed
+    commit = PostgresUnitOfWork.publish_to_caches
 
     def lose(self: PostgresUnitOfWork) -> None:
         if left[0]:
@@ -199,7 +199,7 @@ def lost_commit_answers(times: int) -> Iterator[None]:
         commit(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PostgresUnitOfWork, "committed", lose)
+        patch.setattr(PostgresUnitOfWork, "publish_to_caches", lose)
         yield
     assert left == [0]
 

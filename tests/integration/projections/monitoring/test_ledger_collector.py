@@ -98,14 +98,14 @@ def test_migration_marks_reservations_that_were_deferred_before_it(bench: Ledger
 def test_a_restart_resets_nothing_and_counts_nothing_twice(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretch by stretch, by several processes, or all anew: the same sums."""
     history(bench)
-    monkeypatch.setattr(event_counters, "STRETCH_MAX", 3)
+    monkeypatch.setattr(event_counters, "EVENTS_PER_TRANSACTION", 3)
     first = samples(LedgerCollector(bench.database_url)())
     second = samples(LedgerCollector(bench.database_url)())
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
         conn.execute("DELETE FROM tallies")
         conn.execute("UPDATE tally_progress SET position = 0")
-        monkeypatch.setattr(event_counters, "STRETCH_MAX", 20_000)
-        event_counters.advance(conn)
+        monkeypatch.setattr(event_counters, "EVENTS_PER_TRANSACTION", 20_000)
+        event_counters.update_counters(conn)
     anew = samples(LedgerCollector(bench.database_url)())
 
     assert counters(first) == counters(second) == counters(anew)
@@ -116,7 +116,7 @@ def test_nobody_waits_for_whoever_takes_the_tallies_further(bench: LedgerBench) 
     """A second process finds them taken and shows what is there."""
     history(bench)
     with psycopg.connect(bench.database_url) as busy:
-        busy.execute(MonitoringSql.take_tallies)
+        busy.execute(MonitoringSql.lock_counter_progress)
         shown = samples(LedgerCollector(bench.database_url)())
 
     assert shown["ledger_tallied_position"] == 0

@@ -12,7 +12,7 @@ from domain.command_bus import CommandResult
 from projections.config.settings import LedgerSettings
 from projections.privacy import key_rotation
 from projections.privacy.key_rotation import KeyRotation
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import SealBrokenError
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
 from tests.support.ledger.settings import settings_for
@@ -43,7 +43,7 @@ def filled(bench: LedgerBench) -> LedgerBench:
 @pytest.fixture
 def rotating(filled: LedgerBench) -> Iterator[LedgerBench]:
     """The same ledger with the new keys in front."""
-    with Storage.open(ringed(filled.database_url)) as storage:
+    with LedgerStore.open(ringed(filled.database_url)) as storage:
         yield LedgerBench(storage, filled.database_url, random.Random(8))
 
 
@@ -74,7 +74,7 @@ def test_afterwards_the_old_keys_are_not_needed(rotating: LedgerBench) -> None:
     ids = rotating.rows("SELECT recipient_id FROM recipients ORDER BY 1")
     assert sum(KeyRotation(rotating.storage).run()) == 6
 
-    with Storage.open(ringed(rotating.database_url, old_too=False)) as storage:
+    with LedgerStore.open(ringed(rotating.database_url, old_too=False)) as storage:
         alone = LedgerBench(storage, rotating.database_url, random.Random(9))
         code = alone.issue(5, bound=False)
         for number in range(3):
@@ -90,7 +90,7 @@ def test_without_the_old_key_it_stops_and_says_which(filled: LedgerBench) -> Non
     ring = ringed(filled.database_url)
     forgetful = ring.model_copy(update={"master_keys": ringed(filled.database_url, old_too=False).master_keys})
     vault = forgetful.open_vault()
-    with Storage.open(ring) as storage:
+    with LedgerStore.open(ring) as storage:
         object.__setattr__(storage, "vault", vault)
         with pytest.raises(SealBrokenError, match="master key 1 is not in LEDGER_MASTER_KEYS"):
             list(KeyRotation(storage).run())
@@ -102,7 +102,7 @@ def test_refusals_keep_the_older_pepper(rotating: LedgerBench) -> None:
     """Only digests of addresses are kept of refused tries, so they age out instead."""
     rotation = KeyRotation(rotating.storage)
     assert rotation.older_refusals_until() is None
-    with Storage.open(settings_for(rotating.database_url)) as storage:
+    with LedgerStore.open(settings_for(rotating.database_url)) as storage:
         before = LedgerBench(storage, rotating.database_url, random.Random(9))
         code = before.issue(1)
         before.attempt(done(before.redeem(code, f"{uuid4()}@example.com")).require_reservation().reservation_id)

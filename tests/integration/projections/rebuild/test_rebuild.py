@@ -9,7 +9,7 @@ from domain.ports import OutcomeUnknown
 from projections.event_store.row_mapping import balance_row
 from projections.rebuild.catch_up import BALANCE_FIELDS, code_of_row
 from projections.replay.log_fold import MemoryLimits
-from projections.replay.observer import PoisonEventError
+from projections.replay.observer import UndecodableEventError
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
 from tests.support.ledger.random_history import History
 from tests.support.ledger.rebuilds import commanded, leftovers, read_models, rebuilt, shapes
@@ -202,7 +202,7 @@ def test_an_event_of_a_reservation_that_was_never_opened_is_poison(bench: Ledger
         *(code_id, "InviteAccepted:1", state),
     )
 
-    with pytest.raises(PoisonEventError, match="no event before it opens reservation"):
+    with pytest.raises(UndecodableEventError, match="no event before it opens reservation"):
         rebuilt(bench)
 
 
@@ -222,7 +222,7 @@ def test_live_rows_equal_a_rebuild_for_random_histories(bench: LedgerBench, seed
     doubtful = done(bench.redeem(bench.issue(), "z@example.com")).require_reservation().reservation_id
     bench.attempt(doubtful, OutcomeUnknown(server="mx:25", cause="connection_lost"))
 
-    report = rebuilt(bench, sizes=MemoryLimits(page_events=7, held_max=2, tail_events=3))
+    report = rebuilt(bench, sizes=MemoryLimits(page_events=7, open_reservations_max=2, catch_up_events=3))
 
     assert ({}, []) == (report.counts, report.listed)
     assert report.events == bench.rows("SELECT count(*) FROM ledger_events")[0][0] > 20

@@ -18,10 +18,10 @@ from domain.command_bus import CommandResult
 from projections.database.connection import rebuild_connection
 from projections.database.errors import StorageUnavailableError
 from projections.rebuild import rebuild as rebuilding
-from projections.rebuild.lock import hold_guard
-from projections.rebuild.rebuild import SwapBusyError, Wish, rebuild
+from projections.rebuild.lock import acquire_rebuild_lock
+from projections.rebuild.rebuild import RebuildOptions, SwapBusyError, rebuild
 from projections.sql.event_store import EventStoreSql
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.rebuilds import Quiet, commanded, leftovers, read_models, rebuilt
 from tests.support.ledger.settings import settings_for
@@ -66,11 +66,11 @@ def run_killed(bench: LedgerBench, step: str, how: str) -> int:
 def test_redeems_go_on_while_everything_is_rebuilt(bench: LedgerBench) -> None:
     """Three writers, rebuilds one after the other with a swap each: none refused, the books balance, short locks."""
     code = bench.issue(None, bound=False)
-    storages = [Storage.open(settings_for(bench.database_url), pool_size=2) for _ in range(3)]
+    storages = [LedgerStore.open(settings_for(bench.database_url), pool_size=2) for _ in range(3)]
     ended = threading.Event()
     counts: list[int] = []
 
-    def write(storage: Storage) -> int:
+    def write(storage: LedgerStore) -> int:
         own, number = LedgerBench(storage, bench.database_url), 0
         while not ended.is_set():
             result = own.redeem(code, f"{uuid4().hex}@example.com")
@@ -142,7 +142,7 @@ def test_a_database_that_goes_away_leaves_whole_tables(bench: LedgerBench, step:
             )
 
     with pytest.raises(StorageUnavailableError):
-        rebuild(bench.database_url, Wish(apply=True), Quiet(), reached)
+        rebuild(bench.database_url, RebuildOptions(apply=True), Quiet(), reached)
 
     assert wrong == read_models(bench)
     assert 0 == commanded(bench, apply=True)[0]
@@ -151,9 +151,9 @@ def test_a_database_that_goes_away_leaves_whole_tables(bench: LedgerBench, step:
 
 def test_the_second_is_told_who_runs(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at once: exit code 4, with the host and process id of the first; what the first has made is left alone."""
-    monkeypatch.setattr("projections.rebuild.lock.GUARD_WAIT_S_MAX", 0.3)
+    monkeypatch.setattr("projections.rebuild.lock.LOCK_WAIT_S_MAX", 0.3)
     with rebuild_connection(bench.database_url, "rebuild") as first:
-        hold_guard(first)
+        acquire_rebuild_lock(first)
         first.execute("CREATE SCHEMA ledger_rebuild")
 
         code, document, said = commanded(bench)
@@ -208,7 +208,7 @@ def test_writers_wait_for_a_swap_and_no_longer(bench: LedgerBench) -> None:
     """Negative control: who writes read models takes the entrance first, so a swap never meets half a batch."""
     code = bench.issue(None, bound=False)
     with psycopg.connect(bench.database_url) as swap, ThreadPoolExecutor(1) as threads:
-        swap.execute(EventStoreSql.enter_alone)
+        swap.execute(EventStoreSql.lock_exclusive_writer)
         redeem = threads.submit(bench.redeem, code, "li.wei@example.com")
         with pytest.raises(TimeoutError):
             redeem.result(0.5)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from projections.database.connection import rebuild_connection
-from projections.rebuild.throttle import BUSY_EVENTS_PER_S, LOOK_S, PAUSE_RATIO, PAUSE_S_MAX, Pace
+from projections.rebuild.throttle import BUSY_EVENTS_PER_S, PAUSE_RATIO, PAUSE_S_MAX, POLL_S, Throttle
 from projections.replay.worker_pool import NICENESS, lower_priority
 from tests.support.ledger.ledger_bench import LedgerBench
 
@@ -29,7 +29,7 @@ class Time:
 def test_it_pauses_only_while_others_write(bench: LedgerBench) -> None:
     """For a part of what each piece of work took, within a bound; on a quiet ledger never."""
     time, code = Time(), bench.issue(None, bound=False)
-    work_s = LOOK_S * 2
+    work_s = POLL_S * 2
 
     def redeem() -> None:
         numbers = range(int(BUSY_EVENTS_PER_S * work_s) + 10)
@@ -37,16 +37,16 @@ def test_it_pauses_only_while_others_write(bench: LedgerBench) -> None:
         time.passes(work_s)
 
     with rebuild_connection(bench.database_url, "rebuild") as conn:
-        pace = Pace(conn, time.clock, time.slept.append)
-        pace.during(lambda: time.passes(work_s))
+        pace = Throttle(conn, time.clock, time.slept.append)
+        pace.run(lambda: time.passes(work_s))
         assert (pace.is_busy, time.slept) == (False, [])
-        pace.during(redeem)
-        pace.during(lambda: time.passes(LOOK_S / 2))
-        assert time.slept == [work_s * PAUSE_RATIO, LOOK_S / 2 * PAUSE_RATIO]
+        pace.run(redeem)
+        pace.run(lambda: time.passes(POLL_S / 2))
+        assert time.slept == [work_s * PAUSE_RATIO, POLL_S / 2 * PAUSE_RATIO]
         pace.is_busy = True
-        pace.during(lambda: time.passes(LOOK_S / 10))
-        time.now -= LOOK_S
-        pace.during(lambda: time.passes(100 * PAUSE_S_MAX))
+        pace.run(lambda: time.passes(POLL_S / 10))
+        time.now -= POLL_S
+        pace.run(lambda: time.passes(100 * PAUSE_S_MAX))
 
     assert pace.is_busy is False
     assert max(time.slept) <= PAUSE_S_MAX

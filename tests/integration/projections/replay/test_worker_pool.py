@@ -14,7 +14,7 @@ import pytest
 
 from projections.replay.jobs import fold_jobs
 from projections.replay.log_fold import MemoryLimits
-from projections.replay.observer import PoisonEventError
+from projections.replay.observer import UndecodableEventError
 from projections.replay.worker_pool import FoldPool
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench
@@ -22,7 +22,7 @@ from tests.support.ledger.random_history import History
 from tests.support.ledger.rebuilds import Quiet, commanded, leftovers, read_models, rebuilt
 
 ROOT = Path(__file__).parents[4]
-SMALL = MemoryLimits(page_events=7, held_max=2, tail_events=3)
+SMALL = MemoryLimits(page_events=7, open_reservations_max=2, catch_up_events=3)
 
 KILLED = """
 import os, signal, sys
@@ -102,7 +102,7 @@ def test_a_poison_event_in_another_process_stops_everything(bench: LedgerBench) 
         conn.execute("UPDATE ledger_events SET topic = 'UseTeleported:7' WHERE notification_id = 3")
     before = read_models(bench)
 
-    with pytest.raises(PoisonEventError, match="topic UseTeleported:7"):
+    with pytest.raises(UndecodableEventError, match="topic UseTeleported:7"):
         rebuilt(bench, workers=2, apply=True)
 
     assert (before, []) == (read_models(bench), leftovers(bench))

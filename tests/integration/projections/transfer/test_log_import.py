@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from projections.database.errors import WrongKeysError
-from projections.replay.observer import PoisonEventError
-from projections.storage.bootstrap import Storage
+from projections.replay.observer import UndecodableEventError
+from projections.storage.bootstrap import LedgerStore
 from projections.transfer.checksummed_lines import DamagedFileError, LineWriter, read_lines
-from projections.transfer.log_export import FORMAT, Exported, export_log
+from projections.transfer.log_export import FORMAT, LogSummary, export_log
 from projections.transfer.log_import import NotEmptyError, import_log
 from projections.transfer.vault_transfer import EXCLUDED_TABLES, export_vault, exported_tables, import_vault
 from projections.transparency_log.checkpoints import checkpoints_after, sign_head, signing_key
@@ -34,7 +34,7 @@ def elsewhere(postgres_url: str) -> Iterator[LedgerBench]:
     """Another empty ledger, with the same keys."""
     name = f"test_{uuid4().hex}"
     clone(postgres_url, name)
-    with Storage.open(settings_for(database_of(postgres_url, name))) as storage:
+    with LedgerStore.open(settings_for(database_of(postgres_url, name))) as storage:
         yield LedgerBench(storage, database_of(postgres_url, name))
     drop(postgres_url, name)
 
@@ -67,7 +67,7 @@ def exported(bench: LedgerBench) -> bytes:
     return out.getvalue()
 
 
-def imported(bench: LedgerBench, file: bytes) -> Exported:
+def imported(bench: LedgerBench, file: bytes) -> LogSummary:
     """Brought in."""
     return import_log(bench.database_url, io.BytesIO(file), Quiet())
 
@@ -221,7 +221,7 @@ def test_an_event_that_cannot_follow_is_refused(bench: LedgerBench, elsewhere: L
     with pytest.raises(DamagedFileError, match="the end line tells of other events"):
         imported(elsewhere, rewritten(exported(bench), end))
     execute(bench.database_url, "INSERT INTO ledger_events VALUES (gen_random_uuid(), 1, 'Odd:1', '{}')")
-    with pytest.raises(PoisonEventError, match=r"topic Odd:1\): no event type for topic"):
+    with pytest.raises(UndecodableEventError, match=r"topic Odd:1\): no event type for topic"):
         imported(elsewhere, exported(bench))
 
     assert [] == log_of(elsewhere) == read_models(elsewhere)["code_balances"]

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from domain.values.identifiers import EmailAddress
 from projections.database.errors import SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.database.migrations import migrate
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.vault.key_ring import KeyRing, KeyRingError
 from projections.vault.vault import DigestMismatchError, FoundRow, RowKind, SealBrokenError, Vault
 from tests.support.ledger.settings import settings_for
@@ -120,22 +120,22 @@ def test_what_is_no_key_ring(text: str) -> None:
 @pytest.mark.parametrize("key_id", [1, 9])
 def test_a_process_with_the_wrong_ring_refuses_to_start(database_url: str, variable: str, key_id: int) -> None:
     """Another key under the same id, or no key in common: one sentence that names the variable."""
-    Storage.open(settings_for(database_url)).close()
+    LedgerStore.open(settings_for(database_url)).close()
     field = variable.removeprefix("LEDGER_").lower()
     wrong = settings_for(database_url).model_copy(update={field: SecretStr(f"{key_id}:{B}")})
 
     with pytest.raises(WrongKeysError, match=variable):
-        Storage.open(wrong)
+        LedgerStore.open(wrong)
 
 
 def test_a_ring_with_one_more_key_is_welcome(database_url: str) -> None:
     """Rotation adds a key: the database takes its check value."""
     settings = settings_for(database_url)
-    Storage.open(settings).close()
+    LedgerStore.open(settings).close()
     more = settings.model_copy(update={"peppers": SecretStr(f"2:{B}," + settings.peppers.get_secret_value())})
 
-    Storage.open(more).close()
-    Storage.open(more).close()
+    LedgerStore.open(more).close()
+    LedgerStore.open(more).close()
 
 
 def test_an_older_schema_is_told_to_migrate(postgres_url: str) -> None:
@@ -143,12 +143,12 @@ def test_an_older_schema_is_told_to_migrate(postgres_url: str) -> None:
     name = f"empty_{uuid4().hex}"
     url = _create(postgres_url, name)
     with pytest.raises(SchemaMismatchError, match="ledger migrate"):
-        Storage.open(settings_for(url))
+        LedgerStore.open(settings_for(url))
     first, second = migrate(url), migrate(url)
 
     assert first
     assert second == []
-    Storage.open(settings_for(url)).close()
+    LedgerStore.open(settings_for(url)).close()
 
 
 def test_a_newer_schema_is_refused(database_url: str) -> None:
@@ -160,13 +160,13 @@ def test_a_newer_schema_is_refused(database_url: str) -> None:
         )
 
     with pytest.raises(SchemaMismatchError, match="newer"):
-        Storage.open(settings_for(database_url))
+        LedgerStore.open(settings_for(database_url))
 
 
 def test_a_database_that_is_away_is_named_without_its_password() -> None:
     """The sentence says where nobody answered."""
     with pytest.raises(StorageUnavailableError, match=r"127\.0\.0\.1:1/none") as caught:
-        Storage.open(settings_for("postgresql://ledger:hidden@127.0.0.1:1/none"))
+        LedgerStore.open(settings_for("postgresql://ledger:hidden@127.0.0.1:1/none"))
 
     assert "hidden" not in str(caught.value)
 

@@ -16,7 +16,7 @@ from api.cli.embedded.services.binaries import postgres
 from api.cli.embedded.wait import wait_until
 from projections.database.errors import OlderStateError, WrongKeysError
 from projections.database.migrations import migrate
-from projections.storage.bootstrap import Storage, verify_key_rings
+from projections.storage.bootstrap import LedgerStore, verify_key_rings
 from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(240)
 @contextmanager
 def opened(url: str) -> Iterator[LedgerBench]:
     """The ledger of a database, with its right keys."""
-    with Storage.open(settings_for(url)) as storage:
+    with LedgerStore.open(settings_for(url)) as storage:
         yield LedgerBench(storage, url, random.SystemRandom())
 
 

@@ -19,7 +19,7 @@ from projections.privacy.erasure import PersonEraser
 from projections.privacy.key_rotation import KeyRotation
 from projections.repositories.staff_accounts import StaffAccountRepository
 from projections.repositories.staff_sessions import StaffSessionRepository
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import DigestMismatchError, SealBrokenError
 from projections.verification.command import run_verify
 from projections.verification.merkle_check import ExternalEvidence
@@ -56,7 +56,7 @@ def fill(bench: LedgerBench, name: str) -> None:
 def two_keys(bench: LedgerBench) -> Iterator[LedgerBench]:
     """Two rows in each table: one under an older pepper and master key, one under the current ones."""
     fill(bench, "li.wei")
-    with Storage.open(ringed(bench.database_url)) as storage:
+    with LedgerStore.open(ringed(bench.database_url)) as storage:
         rotated = LedgerBench(storage, bench.database_url, bench.letters)
         fill(rotated, "mallory")
         yield rotated

@@ -13,7 +13,7 @@ from domain.ports import OutcomeUnknown
 from projections.replay.invariant_observer import NO_ADDRESS
 from projections.replay.log_fold import MemoryLimits
 from projections.verification.command import run_verify
-from projections.verification.drift_sample import LastVerified, last_verified, sample
+from projections.verification.drift_sample import LastVerified, last_verified, sample_codes
 from projections.verification.verify import NO_LOST_EVENTS, SETTLED_IN_TIME, verify
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.random_history import History
@@ -51,7 +51,11 @@ def test_random_histories_pass(bench: LedgerBench, seed: int) -> None:
     History(bench, seed + 100).go_on(80)
 
     found = verify(
-        bench.database_url, timedelta(days=1), Quiet(), 10, sizes=MemoryLimits(page_events=5, held_max=2, tail_events=3)
+        bench.database_url,
+        timedelta(days=1),
+        Quiet(),
+        10,
+        sizes=MemoryLimits(page_events=5, open_reservations_max=2, catch_up_events=3),
     )
 
     assert (0, [], {}) == (found.wrong, found.findings, found.rows.counts)
@@ -189,9 +193,9 @@ def test_the_sample_remembers_what_is_wrong_until_it_is_right(bench: LedgerBench
     damage(bench, "UPDATE code_balances SET used = 2")
     verified(bench)
 
-    wrong = sample(bench.storage, 0, now)
+    wrong = sample_codes(bench.storage, 0, now)
     rebuilt(bench, apply=True)
-    right = sample(bench.storage, 0, now)
+    right = sample_codes(bench.storage, 0, now)
 
     assert ([code_id], 1) == ([drift.row_id for drift in wrong.drifts], wrong.drifting)
     assert ([], 0) == (right.drifts, right.drifting)

@@ -18,7 +18,7 @@ from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected
 from domain.values.identifiers import EmailAddress, generate_code
-from projections.monitoring.event_counters import advance
+from projections.monitoring.event_counters import update_counters
 from projections.privacy.erasure import PersonEraser
 from projections.work_queue.due_access import DueAccessRows
 from projections.work_queue.outbox import OutboxRows
@@ -218,7 +218,7 @@ def test_a_failure_is_tried_again_and_counted_from_the_log(house: House) -> None
     house.now += timedelta(seconds=61)
     assert house.clean_up() == {"due": 1, "removed": 1}
     with house.bench.storage.datastore.get_connection() as conn:
-        advance(conn)
+        update_counters(conn)
     counted = house.bench.rows("SELECT label, count FROM tallies WHERE name = 'cleanup' ORDER BY label")
     assert counted == [("removed/expired", 1), ("removing/expired", 1)]
     assert house.bench.rows("SELECT count(*) FROM private_texts") == [(1,)]
@@ -258,7 +258,7 @@ def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(h
     assert item is not None
     assert item.next_attempt_at == house.now
     with house.bench.storage.datastore.get_connection() as conn:
-        advance(conn)
+        update_counters(conn)
     tallies = dict(house.bench.rows("SELECT label, count FROM tallies WHERE name = 'cleanup'"))
     assert tallies == {"removing/corrected": 1, "removed/corrected": 1}
     assert_no_drift(house.bench)

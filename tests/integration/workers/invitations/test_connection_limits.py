@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from projections.storage.bootstrap import Storage
+from projections.storage.bootstrap import LedgerStore
 from projections.work_queue.outbox import PUT_OFF, OutboxRows
 from tests.integration.workers.invitations.test_batch_sender import reserved, statuses
 from tests.integration.workers.invitations.test_delivery_steps import later
@@ -31,7 +31,7 @@ WAIT_S = 60.0
 def bench(database_url: str) -> Iterator[LedgerBench]:
     """A ledger whose retries come soon."""
     settings = settings_for(database_url).model_copy(update={"retry_first_s": 0.2, "retry_longest_s": 1.0})
-    with Storage.open(settings) as storage:
+    with LedgerStore.open(settings) as storage:
         yield LedgerBench(storage, database_url)
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from domain.values.code_strength import entropy_bits, shape_of
+from domain.values.code_strength import entropy_bits, schema_fingerprint
 from domain.values.identifiers import generate_code, normalize_code
 
 
@@ -12,9 +12,9 @@ def test_what_is_made_here_is_native_however_it_is_typed() -> None:
     """Alone and behind a prefix, in groups and with look-alikes."""
     text = generate_code(random.Random(3))
 
-    assert shape_of(text) == "native"
-    assert shape_of(normalize_code(f"spring-{text.lower()}")) == "native"
-    assert shape_of(normalize_code(text.replace("0", "o").replace("1", "l"))) == "native"
+    assert schema_fingerprint(text) == "native"
+    assert schema_fingerprint(normalize_code(f"spring-{text.lower()}")) == "native"
+    assert schema_fingerprint(normalize_code(text.replace("0", "o").replace("1", "l"))) == "native"
 
 
 def test_a_slip_makes_a_long_one() -> None:
@@ -22,7 +22,7 @@ def test_a_slip_makes_a_long_one() -> None:
     text = generate_code(random.Random(3))
     slip = ("2" if text[4] != "2" else "3").join((text[:4], text[5:]))
 
-    assert shape_of(slip) == "long"
+    assert schema_fingerprint(slip) == "long"
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_a_slip_makes_a_long_one() -> None:
 def test_the_most_that_a_text_can_hold(text: str, bits: float, shape: str) -> None:
     """Letters and digits count as if drawn from the smallest usual alphabet that has them; nothing else does."""
     assert entropy_bits(text) == pytest.approx(bits, abs=0.06)
-    assert shape_of(text) == shape
+    assert schema_fingerprint(text) == shape

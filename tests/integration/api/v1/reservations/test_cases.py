@@ -9,7 +9,7 @@ from domain.ports import OutcomeUnknown
 from tests.support.clients.app_client import Answer, Site
 
 LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
-NOBODY = "00000000-0000-0000-0000-000000000001"
+NO_STREAM = "00000000-0000-0000-0000-000000000001"
 
 
 def post(site: Site, reservation_id: str, what: str, body: dict[str, object], role: str = "support") -> Answer:
@@ -102,10 +102,10 @@ def test_malformed_bodies_are_422(common: Site, what: str, body: dict[str, objec
         ("viewer", "GET", "/api/v1/cases", 403),
         ("support", "GET", "/api/v1/cases", 200),
         ("support", "GET", "/api/v1/cases?cursor=x", 422),
-        ("viewer", "POST", f"/api/v1/reservations/{NOBODY}/resolve", 403),
-        ("support", "POST", f"/api/v1/reservations/{NOBODY}/resolve", 404),
-        ("viewer", "POST", f"/api/v1/reservations/{NOBODY}/bounce", 403),
-        ("support", "POST", f"/api/v1/reservations/{NOBODY}/bounce", 404),
+        ("viewer", "POST", f"/api/v1/reservations/{NO_STREAM}/resolve", 403),
+        ("support", "POST", f"/api/v1/reservations/{NO_STREAM}/resolve", 404),
+        ("viewer", "POST", f"/api/v1/reservations/{NO_STREAM}/bounce", 403),
+        ("support", "POST", f"/api/v1/reservations/{NO_STREAM}/bounce", 404),
     ],
 )
 def test_cases_are_for_support(common: Site, role: str, method: str, path: str, status: int) -> None:

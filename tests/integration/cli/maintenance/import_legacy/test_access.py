@@ -14,7 +14,7 @@ from domain.commands.access.settle_access import SettleAccess
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.errors import EmailMismatch, RecipientNotCorrectable
 from domain.values.identifiers import EmailAddress, normalize_code
-from projections.monitoring.event_counters import advance
+from projections.monitoring.event_counters import update_counters
 from projections.work_queue.due_access import DueAccessRows
 from tests.integration.cli.maintenance.import_legacy.conftest import Import
 from tests.support.clients.terminal import Terminal
@@ -74,7 +74,7 @@ def test_closed_access_is_not_counted_as_being_removed(imports: Import, bench: L
     """Else the count of removals that began would stay ahead of those that ended."""
     imports(*legacy_accesses())
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
-        advance(conn)
+        update_counters(conn)
 
     assert bench.rows("SELECT label FROM tallies WHERE name = 'cleanup'") == []
 
