@@ -10,24 +10,24 @@ from rich.console import Console
 
 from benchmarks.baselines import http_counters
 from benchmarks.harness import docs_page, report
-from benchmarks.harness.environment import facts
+from benchmarks.harness.environment import collect_facts
 from benchmarks.harness.load_generators import (
     BenchmarkError,
-    Loader,
-    Wrk,
+    LoadGenerator,
+    WrkGenerator,
+    describe_installation,
     find_tool,
     has_tool,
-    how_to_get,
+    require_disk_space,
     require_no_servers,
-    require_room,
 )
-from benchmarks.harness.plan import FULL, QUICK, Plan
-from benchmarks.harness.small_load import FewThreads
-from benchmarks.harness.stack import Machine, machine
+from benchmarks.harness.plan import FULL, QUICK, BenchmarkPlan
+from benchmarks.harness.small_load import ThreadGenerator
+from benchmarks.harness.stack import BenchmarkStack, run_stack
 from benchmarks.scenarios import merkle_overhead, page_latency, queue_drain, rebuild_throughput, redeem_throughput
-from benchmarks.scenarios.history_length import long_codes
+from benchmarks.scenarios.history_length import measure_history_length
 
-ROOM_GB = 15
+DISK_GB = 15
 """Disk for the longest log, its indexes and what the database writes on the way."""
 NO_MAIL = {"LEDGER_SMTP_URL": "null://"}
 Numbers = redeem_throughput.Numbers
@@ -57,20 +57,20 @@ def main() -> int:
         found, known, notes = measure(plan, rounds, console.print, few=options.quick)
     except BenchmarkError as trouble:
         if rounds:
-            report.show(report.summary(rounds), Console())
+            report.print_table(report.summarize(rounds), Console())
             console.print("what was measured until then is above; no page is written from a part")
         console.print(f"[bold]not measured:[/bold] {trouble}")
         return 3
-    report.show(found, Console())
+    report.print_table(found, Console())
     if options.json:
         options.json.write_text(json.dumps({**found, "facts": known, "notes": notes}, indent=2) + "\n")
     if folder := options.docs or (None if options.quick else Path("docs")):
-        docs_page.write(folder, found, known, notes)
+        docs_page.write_page(folder, found, known, notes)
     return 0
 
 
 def measure(
-    plan: Plan, rounds: list[Numbers], say: Say, *, few: bool
+    plan: BenchmarkPlan, rounds: list[Numbers], say: Say, *, few: bool
 ) -> tuple[dict[str, float], docs_page.Facts, list[str]]:
     """Everything in the plan; numbers by key, what they were measured on, and what is to be said of them.
 
@@ -83,72 +83,76 @@ def measure(
     notes = []
     if not few:
         find_tool("wrk")
-        require_room(ROOM_GB)
+        require_disk_space(DISK_GB)
         if not has_tool("pgbench"):
-            notes.append(f"pgbench is not installed ({how_to_get('pgbench')}): what it measures is missing")
-    with machine(**({} if few else NO_MAIL)) as ledger:
-        known, loader = facts(ledger), _loader(ledger, few=few)
-        _redeems(ledger, loader, plan, rounds, say)
+            notes.append(f"pgbench is not installed ({describe_installation('pgbench')}): what it measures is missing")
+    with run_stack(**({} if few else NO_MAIL)) as ledger:
+        known, loader = collect_facts(ledger), _load_generator(ledger, few=few)
+        _measure_redeems(ledger, loader, plan, rounds, say)
         if few:
-            _sending(ledger, loader, plan, rounds[0], say)
-            _clicks_and_pages(ledger, plan, rounds, say)
-            rounds[0] |= long_codes(ledger, loader, plan, say)
+            _measure_sending(ledger, loader, plan, rounds[0], say)
+            _measure_clicks_and_pages(ledger, plan, rounds, say)
+            rounds[0] |= measure_history_length(ledger, loader, plan, say)
     if not few:
         # Each in a stack of its own: what one leaves behind would be in the way of the next.
-        with machine(**NO_MAIL) as ledger:
-            _sending(ledger, _loader(ledger, few=few), plan, rounds[0], say)
-        with machine() as ledger:
-            _clicks_and_pages(ledger, plan, rounds, say)
-        with machine(**NO_MAIL) as ledger:
-            rounds[0] |= _proof_and_rebuild(ledger, Wrk(ledger.folder), plan, say)
-        with machine(**NO_MAIL) as ledger:
-            rounds[0] |= long_codes(ledger, _loader(ledger, few=few), plan, say)
-    return report.summary(rounds), known, notes
+        with run_stack(**NO_MAIL) as ledger:
+            _measure_sending(ledger, _load_generator(ledger, few=few), plan, rounds[0], say)
+        with run_stack() as ledger:
+            _measure_clicks_and_pages(ledger, plan, rounds, say)
+        with run_stack(**NO_MAIL) as ledger:
+            rounds[0] |= _measure_proof_and_rebuild(ledger, WrkGenerator(ledger.folder), plan, say)
+        with run_stack(**NO_MAIL) as ledger:
+            rounds[0] |= measure_history_length(ledger, _load_generator(ledger, few=few), plan, say)
+    return report.summarize(rounds), known, notes
 
 
-def _loader(ledger: Machine, *, few: bool) -> Loader:
-    return FewThreads() if few else Wrk(ledger.folder)
+def _load_generator(ledger: BenchmarkStack, *, few: bool) -> LoadGenerator:
+    return ThreadGenerator() if few else WrkGenerator(ledger.folder)
 
 
-def _redeems(ledger: Machine, loader: Loader, plan: Plan, rounds: list[Numbers], say: Say) -> None:
+def _measure_redeems(
+    ledger: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan, rounds: list[Numbers], say: Say
+) -> None:
     """Yardsticks first: nothing of a redeem may be on the machine by then."""
-    ledger.ask(http_counters.TABLES)
+    ledger.query_rows(http_counters.TABLES)
     for number in range(plan.rounds):
         say(f"yardsticks, round {number + 1}")
-        rounds.append(redeem_throughput.bare(ledger, loader, plan))
-    ledger.ask(http_counters.DROP)
+        rounds.append(redeem_throughput.measure_baselines(ledger, loader, plan))
+    ledger.query_rows(http_counters.DROP)
     code, codes = ledger.issue(), [issued.text for issued in ledger.issue_many(plan.spread_codes)]
     for number in range(plan.rounds):
         say(f"a hot code, many codes, refusals and repeats, round {number + 1}")
-        rounds[number] |= redeem_throughput.hot(ledger, loader, plan, code)
-        rounds[number] |= redeem_throughput.others(ledger, loader, plan, codes)
+        rounds[number] |= redeem_throughput.measure_hot_code(ledger, loader, plan, code)
+        rounds[number] |= redeem_throughput.measure_other_loads(ledger, loader, plan, codes)
 
 
-def _sending(ledger: Machine, loader: Loader, plan: Plan, numbers: Numbers, say: Say) -> None:
+def _measure_sending(
+    ledger: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan, numbers: Numbers, say: Say
+) -> None:
     say("a backlog, its size, and redeems while it is sent")
-    numbers |= queue_drain.drain(ledger, loader, plan)
-    numbers |= queue_drain.size(ledger)
-    numbers |= queue_drain.draining(ledger, loader, plan)
+    numbers |= queue_drain.measure_drain(ledger, loader, plan)
+    numbers |= queue_drain.measure_size(ledger)
+    numbers |= queue_drain.measure_hot_while_draining(ledger, loader, plan)
     if plan.sustained_s is not None:
         say("a rate that holds")
-        numbers |= queue_drain.sustained(ledger, loader, plan.sustained_s, numbers["drain_rps"])
+        numbers |= queue_drain.find_sustained_rate(ledger, loader, plan.sustained_s, numbers["drain_rps"])
 
 
-def _proof_and_rebuild(ledger: Machine, wrk: Wrk, plan: Plan, say: Say) -> Numbers:
+def _measure_proof_and_rebuild(ledger: BenchmarkStack, wrk: WrkGenerator, plan: BenchmarkPlan, say: Say) -> Numbers:
     code, seconds = ledger.issue(), round(plan.seconds)
     say("what the proof costs")
-    numbers = merkle_overhead.cost_of_proof(ledger, wrk, seconds, code)
+    numbers = merkle_overhead.measure_merkle_overhead(ledger, wrk, seconds, code)
     say("rebuilds: beside redeems, and of a long log")
-    numbers |= rebuild_throughput.beside_redeems(ledger, wrk, seconds * 3, code)
-    return numbers | rebuild_throughput.on_a_long_log(ledger)
+    numbers |= rebuild_throughput.measure_redeems_during_rebuild(ledger, wrk, seconds * 3, code)
+    return numbers | rebuild_throughput.measure_rebuild(ledger)
 
 
-def _clicks_and_pages(ledger: Machine, plan: Plan, rounds: list[Numbers], say: Say) -> None:
+def _measure_clicks_and_pages(ledger: BenchmarkStack, plan: BenchmarkPlan, rounds: list[Numbers], say: Say) -> None:
     for number in range(plan.rounds):
         say(f"from click to mail, round {number + 1}")
-        rounds[number] |= queue_drain.click_to_mail(ledger, plan.click_s)
+        rounds[number] |= queue_drain.measure_click_to_mail(ledger, plan.click_s)
     say("pages")
-    rounds[0] |= page_latency.pages(ledger, plan.page_uses)
+    rounds[0] |= page_latency.measure_pages(ledger, plan.page_uses)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 from api.cli.app import app
 from api.main import create_app
 from api.settings import ApiSettings
+from projections.terminal.exit_codes import list_exit_codes
 
 DOCS = Path(__file__).parent
 MARK = "<!-- What follows is written by `make docs`. -->\n"
@@ -19,20 +20,24 @@ ROOMS = ("domain", "projections", "api", "workers", "benchmarks")
 NO_KEYS = "1:" + base64.b64encode(bytes(32)).decode()
 
 
-def pages() -> dict[Path, str]:
+def render_pages() -> dict[Path, str]:
     """Return each page as it should be: the text above the mark is written manually."""
-    lists = {DOCS / "cli.md": _commands(), DOCS / "api.md": _routes(), DOCS / "architecture.md": _packages()}
-    return {page: f"{_by_hand(page)}{MARK}\n{chr(10).join(lines).rstrip()}\n" for page, lines in lists.items()}
+    lists = {
+        DOCS / "cli.md": _command_lines(),
+        DOCS / "api.md": _route_lines(),
+        DOCS / "architecture.md": _package_lines(),
+    }
+    return {page: f"{_manual_part(page)}{MARK}\n{chr(10).join(lines).rstrip()}\n" for page, lines in lists.items()}
 
 
-def _by_hand(page: Path) -> str:
+def _manual_part(page: Path) -> str:
     above, mark, _ = page.read_text("utf-8").partition(MARK)
     if not mark:
         raise ValueError(f"{page} has no line {MARK}")
     return above
 
 
-def _routes() -> Iterator[str]:
+def _route_lines() -> Iterator[str]:
     """Every route that a program may ask, in the order of their tags."""
     settings = ApiSettings.model_validate(
         {"DATABASE_URL": "postgresql:///none", "secret_key": "-", "peppers": NO_KEYS, "master_keys": NO_KEYS}
@@ -46,7 +51,7 @@ def _routes() -> Iterator[str]:
             yield f"| `{method.upper()} {path}` | {needs} | {route['summary']} |"
 
 
-def _packages() -> Iterator[str]:
+def _package_lines() -> Iterator[str]:
     """Yield every package with its purpose, the first line of its docstring, in the order of the tree."""
     yield "| package | purpose |"
     yield "|---|---|"
@@ -56,19 +61,20 @@ def _packages() -> Iterator[str]:
             yield f"| `{file.parent.relative_to(DOCS.parent).as_posix()}/` | {docstring.splitlines()[0]} |"
 
 
-def _commands() -> Iterator[str]:
+def _command_lines() -> Iterator[str]:
+    yield f"Exit codes: {list_exit_codes()}\n"
     group = typer.main.get_command(app)
     if not isinstance(group, TyperGroup):
         raise TypeError("the command line has one command only")
     for name in sorted(group.commands):
-        yield from _command((name,), group.commands[name])
+        yield from _command_section((name,), group.commands[name])
 
 
-def _command(path: tuple[str, ...], command: object) -> Iterator[str]:
+def _command_section(path: tuple[str, ...], command: object) -> Iterator[str]:
     """A command, or a group's commands one after the other."""
     if isinstance(command, TyperGroup):
         for name in sorted(command.commands):
-            yield from _command((*path, name), command.commands[name])
+            yield from _command_section((*path, name), command.commands[name])
         return
     arguments = [item for item in command.params if isinstance(item, TyperArgument)]  # type: ignore[attr-defined]  # typer's commands share no public class
     options = [item for item in command.params if isinstance(item, TyperOption)]  # type: ignore[attr-defined]  # as above
@@ -79,16 +85,16 @@ def _command(path: tuple[str, ...], command: object) -> Iterator[str]:
         yield f"- `{str(argument.name).upper()}`: {argument.help or 'see above'}"
     for option in options:
         if option.name != "help":
-            yield f"- `{'`, `'.join((*option.opts, *option.secondary_opts))}`: {_about(option)}"
+            yield f"- `{'`, `'.join((*option.opts, *option.secondary_opts))}`: {_describe_option(option)}"
     yield ""
 
 
-def _about(option: TyperOption) -> str:
+def _describe_option(option: TyperOption) -> str:
     default = "" if option.default in (None, "", False, True, ...) or callable(option.default) else option.default
-    told = (option.help or "").strip() or "see above"
-    return f"{told} Default: `{default}`." if default != "" else told
+    description = (option.help or "").strip() or "see above"
+    return f"{description} Default: `{default}`." if default != "" else description
 
 
 if __name__ == "__main__":
-    for page, text in pages().items():
+    for page, text in render_pages().items():
         page.write_text(text, encoding="utf-8")

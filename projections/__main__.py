@@ -21,16 +21,16 @@ from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.read_models.reader import Reader
-from projections.rebuild.command import EXIT_SERVICE, run_rebuild
+from projections.rebuild.command import run_rebuild
 from projections.rebuild.rebuild import LISTED_MAX, RebuildOptions
 from projections.replay.worker_pool import WORKERS_MAX, default_worker_count, lower_priority
 from projections.storage.bootstrap import LedgerStore
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
 from projections.transparency_log.checkpoints import public_keys
 from projections.verification.command import overdue_grace, run_verify
 from projections.verification.merkle_check import ExternalEvidence
 
-EXIT_USAGE = 2
 PASSWORD_FILE = "LEDGER_DATABASE_PASSWORD_FILE"  # noqa: S105 - the name of a variable, not a password
 
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     os.environ.update(_folder_environment(Path(os.environ.get("LEDGER_DATA_DIR") or DEFAULT_DATA_DIR)))
     if not (database_url := _database_url()):
         say_error("no ledger runs on this folder: start one with `ledger up`, or set DATABASE_URL")
-        return EXIT_SERVICE
+        return ExitCode.SERVICE
     try:
         check_schema(database_url)
         if wanted.command == "verify":
@@ -54,13 +54,13 @@ def main(arguments: Sequence[str]) -> int:
         only = _code_id(wanted.code) if wanted.code else None
     except (StorageUnavailableError, SchemaMismatchError, WrongKeysError, RolesMissingError) as trouble:
         say_error(str(trouble))
-        return EXIT_SERVICE
+        return ExitCode.SERVICE
     except ValidationError as bad:
         say_error(f"settings: {bad.error_count()} are missing or malformed, and a code's text needs them")
-        return EXIT_USAGE
+        return ExitCode.USAGE
     if wanted.code and only is None:
         say_error("no such code: give its text as it was issued, or its id")
-        return EXIT_USAGE
+        return ExitCode.USAGE
     workers = default_worker_count() if wanted.workers is None else wanted.workers
     wish = RebuildOptions(
         frozenset(wanted.projection or PROJECTIONS), only, wanted.apply, wanted.limit, workers=workers

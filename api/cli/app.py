@@ -9,16 +9,18 @@ import typer
 
 from api.cli.accounts import api_keys, key_rings, privacy, staff
 from api.cli.codes import cases, codes, import_codes, lifecycle, refund_outage
-from api.cli.context import Session, complain
+from api.cli.context import Session
 from api.cli.doctor import command
-from api.cli.exit_status import EXIT_INTERRUPTED, open_streams, status_of
+from api.cli.exit_status import reopen_closed_streams, report_exception
 from api.cli.maintenance import import_legacy, rebuild_verify, receipts, transfer
 from api.cli.server import container, exec_command, up_and_migrate
-from projections.terminal.text import say
+from projections.terminal.exit_codes import ExitCode, list_exit_codes
+from projections.terminal.text import say, say_error
 
 app = typer.Typer(
     name="ledger",
     help="Redeem codes, invitations, and an append-only ledger of what happened to each code.",
+    epilog=f"Exit codes: {list_exit_codes()}",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,28 +48,28 @@ def shared(
     context.obj = Session(data_dir.absolute())
 
 
-up_and_migrate.add_to(app)
-container.add_to(app)
-codes.add_to(app)
-cases.add_to(app)
-lifecycle.add_to(app)
-refund_outage.add_to(app)
-import_legacy.add_to(app)
-import_codes.add_to(app)
-privacy.add_to(app)
-command.add_to(app)
-rebuild_verify.add_to(app)
-receipts.add_to(app)
-key_rings.add_to(app)
-api_keys.add_to(app)
-staff.add_to(app)
-transfer.add_to(app)
-exec_command.add_to(app)
+up_and_migrate.register(app)
+container.register(app)
+codes.register(app)
+cases.register(app)
+lifecycle.register(app)
+refund_outage.register(app)
+import_legacy.register(app)
+import_codes.register(app)
+privacy.register(app)
+command.register(app)
+rebuild_verify.register(app)
+receipts.register(app)
+key_rings.register(app)
+api_keys.register(app)
+staff.register(app)
+transfer.register(app)
+exec_command.register(app)
 
 
 def main() -> None:
     """Run the command line; every expected trouble ends in one sentence and its exit code."""
-    open_streams()
+    reopen_closed_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -75,16 +77,16 @@ def run(arguments: list[str]) -> int:
     """Run one command.
 
     Returns:
-        0 ok, 1 found something, 2 usage, 3 can't reach a service, 4 refused by a rule, 130 interrupted.
+        Its exit code, a member of `ExitCode`, or that of the program that `ledger exec` ran.
     """
     try:
         outcome = typer.main.get_command(app).main(arguments, prog_name="ledger", standalone_mode=False)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt, SystemExit) as ended:
-        status = status_of(ended)
+        status = report_exception(ended)
         if status is None:
             raise
         return status
-    if outcome == EXIT_INTERRUPTED:
-        complain("interrupted")
+    if outcome == ExitCode.INTERRUPTED:
+        say_error("interrupted")
     return outcome if isinstance(outcome, int) else 0

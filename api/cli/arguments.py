@@ -23,7 +23,7 @@ AccessChoice = Annotated[
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def moment_of(text: str, option: str) -> datetime:
+def parse_time_option(text: str, option: str) -> datetime:
     """An ISO 8601 time; UTC unless it says otherwise.
 
     Raises:
@@ -32,10 +32,10 @@ def moment_of(text: str, option: str) -> datetime:
     try:
         return parse_timestamp(text)
     except TimestampError as bad:
-        raise _bad(f"{text!a} {bad}", option) from bad
+        raise _bad_parameter(f"{text!a} {bad}", option) from bad
 
 
-def whole_number(bounds: Bounds) -> Callable[[str | int], int]:
+def number_parser(bounds: Bounds) -> Callable[[str | int], int]:
     """A parser for an option or argument that takes a number; its default passes through it too.
 
     Args:
@@ -54,11 +54,11 @@ def whole_number(bounds: Bounds) -> Callable[[str | int], int]:
     return number
 
 
-READ_DAYS = whole_number(DAYS)
-READ_REBINDS = whole_number(REBINDS)
+READ_DAYS = number_parser(DAYS)
+READ_REBINDS = number_parser(REBINDS)
 
 
-def reservation_id_of(text: str) -> UUID:
+def parse_reservation_id(text: str) -> UUID:
     """The id of a reservation.
 
     Raises:
@@ -67,10 +67,12 @@ def reservation_id_of(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError as bad:
-        raise _bad("a reservation id is needed, such as the one in the page's address", "reservation") from bad
+        raise _bad_parameter(
+            "a reservation id is needed, such as the one in the page's address", "reservation"
+        ) from bad
 
 
-def address_of(text: str) -> EmailAddress:
+def parse_email(text: str) -> EmailAddress:
     """An e-mail address.
 
     Raises:
@@ -79,22 +81,22 @@ def address_of(text: str) -> EmailAddress:
     try:
         return EmailAddress.parse(text)
     except MalformedEmailError as bad:
-        raise _bad("it takes one e-mail address, such as li.wei@example.com", "email") from bad
+        raise _bad_parameter("it takes one e-mail address, such as li.wei@example.com", "email") from bad
 
 
-def group_of(text: str) -> str | None:
+def parse_group(text: str) -> str | None:
     """The name of a group; None for no group, which is the empty name.
 
     Raises:
         typer.BadParameter: It is too long, no one line, or an e-mail address.
     """
     try:
-        return checked_group(name_of(text, "--group")) or None
+        return checked_group(parse_name(text, "--group")) or None
     except ValueError as address:
-        raise _bad(f"{address}: name it otherwise", "--group") from address
+        raise _bad_parameter(f"{address}: name it otherwise", "--group") from address
 
 
-def name_of(text: str, option: str) -> str:
+def parse_name(text: str, option: str) -> str:
     """A name without the space around it; it may be empty.
 
     Raises:
@@ -102,43 +104,45 @@ def name_of(text: str, option: str) -> str:
     """
     name = text.strip()
     if len(name) > NAME_LENGTH_MAX or not name.isprintable():
-        raise _bad(f"it takes one line of at most {NAME_LENGTH_MAX} letters", option)
+        raise _bad_parameter(f"it takes one line of at most {NAME_LENGTH_MAX} letters", option)
     return name
 
 
-def uses_of(text: str) -> int | None:
+def parse_uses(text: str) -> int | None:
     """How often a code may be used, from 1; None for the word unlimited.
 
     Raises:
         typer.BadParameter: It is neither.
     """
-    return _number_or(text, "unlimited", USES, "--max-uses")
+    return _parse_number_or_word(text, "unlimited", USES, "--max-uses")
 
 
-def days_of(text: str) -> int | None:
+def parse_days(text: str) -> int | None:
     """How many days an access lasts, from 1; None for the word unlimited.
 
     Raises:
         typer.BadParameter: It is neither.
     """
-    return _number_or(text, "unlimited", DAYS, "--validity-days")
+    return _parse_number_or_word(text, "unlimited", DAYS, "--validity-days")
 
 
-def rebinds_of(text: str) -> int | None:
+def parse_rebinds(text: str) -> int | None:
     """How often an access may be moved: a number from 0; None for the word usual.
 
     Raises:
         typer.BadParameter: It is neither.
     """
-    return _number_or(text, "usual", REBINDS, "--rebinds")
+    return _parse_number_or_word(text, "usual", REBINDS, "--rebinds")
 
 
-def _number_or(text: str, word: str, bounds: Bounds, option: str) -> int | None:
+def _parse_number_or_word(text: str, word: str, bounds: Bounds, option: str) -> int | None:
     try:
         return None if text == word else parse_number(text, bounds)
     except NumberError as bad:
-        raise _bad(f"it takes a number from {bounds.least} to {bounds.most:,}, or the word {word}", option) from bad
+        raise _bad_parameter(
+            f"it takes a number from {bounds.least} to {bounds.most:,}, or the word {word}", option
+        ) from bad
 
 
-def _bad(message: str, option: str) -> typer.BadParameter:
+def _bad_parameter(message: str, option: str) -> typer.BadParameter:
     return typer.BadParameter(message, param_hint=f"'{option}'")

@@ -13,8 +13,8 @@ import orjson
 import typer
 from pydantic import ValidationError
 
+from api.cli.embedded.environment import read_stack_environment
 from api.cli.embedded.state_file import decode_snapshot, was_killed
-from api.cli.embedded.up import stack_environment
 from api.i18n.code_sentences import facts_of_refusal
 from api.i18n.messages import refusal_detail
 from domain.commands.context import CommandContext
@@ -26,16 +26,10 @@ from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
 from projections.repositories.audit_log import OPERATOR, Action
 from projections.storage.bootstrap import LedgerStore
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error, write_document
 
-EXIT_USAGE = 2
-EXIT_SERVICE = 3
-EXIT_REFUSED = 4
-
 KILLED = "the ledger on {folder} was killed and left nothing running: start it again with `ledger up`, nothing is lost"
-
-complain = say_error
-"""How commands report trouble: one line on stderr, since stdout belongs to the answer."""
 
 
 def print_json(document: object) -> None:
@@ -48,7 +42,7 @@ def print_json_line(document: object) -> None:
     write_document(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
 
 
-def settings_sentence(bad: ValidationError) -> str:
+def describe_settings_error(bad: ValidationError) -> str:
     """Which variables are wrong, and how, without their values."""
     parts = []
     for error in bad.errors(include_input=False, include_url=False):
@@ -75,7 +69,7 @@ class Session:
             StorageUnavailableError: No ledger runs on the folder, and DATABASE_URL names none.
             pydantic.ValidationError: A variable is missing or malformed.
         """
-        os.environ.update(stack_environment(self.data_dir))
+        os.environ.update(read_stack_environment(self.data_dir))
         if not os.environ.get("DATABASE_URL"):
             raise StorageUnavailableError(
                 f"no ledger runs on {self.data_dir}: start one with `ledger up`, or set DATABASE_URL and the keys"
@@ -149,10 +143,10 @@ class OpenLedger:
     def refuse(self, refusal: Refusal) -> int:
         """Say why a rule refused what was asked; the exit code of that."""
         if isinstance(refusal, ReservationUnknown):
-            complain("no such reservation: `ledger history CODE --json` names those of a code")
+            say_error("no such reservation: `ledger history CODE --json` names those of a code")
         else:
-            complain(refusal_detail(refusal.code, self.language, **facts_of_refusal(refusal)))
-        return EXIT_REFUSED
+            say_error(refusal_detail(refusal.code, self.language, **facts_of_refusal(refusal)))
+        return ExitCode.REFUSED
 
     @property
     def language(self) -> Language:
@@ -163,6 +157,6 @@ class OpenLedger:
         return "en" if locale.startswith(("en", "C", "POSIX")) else self.settings.default_language
 
 
-def local_time(moment: datetime) -> str:
+def format_timestamp(moment: datetime) -> str:
     """A moment as tables show it: UTC, to the second."""
     return text_of(moment, "%Y-%m-%d %H:%M:%S").removesuffix(" UTC")

@@ -2,6 +2,8 @@
 
 import sys
 
+from projections.terminal.exit_codes import ExitCode
+
 
 def main() -> None:
     """Load the command line and run it."""
@@ -9,5 +11,5 @@ def main() -> None:
         from api.cli.app import main as run_command  # noqa: PLC0415 - that is what may be interrupted
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        sys.exit(130)
+        sys.exit(ExitCode.INTERRUPTED)
     run_command()

@@ -7,7 +7,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.cli.context import EXIT_REFUSED, EXIT_SERVICE, EXIT_USAGE, complain, settings_sentence
+from api.cli.context import describe_settings_error
 from api.cli.production_checks import UnsafeStartError
 from domain.errors import Refusal
 from projections.database.errors import (
@@ -17,36 +17,41 @@ from projections.database.errors import (
     StorageUnavailableError,
     WrongKeysError,
 )
+from projections.terminal.exit_codes import ExitCode
+from projections.terminal.text import say_error
 from projections.vault.vault import SealBrokenError
 
-EXIT_INTERRUPTED = 130
 LAST_STREAM = 2
 """Stderr: files of our own have higher numbers."""
 SERVICES = (StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError, RolesMissingError)
-BY_TYPE = {UnsafeStartError: EXIT_USAGE, SealBrokenError: EXIT_REFUSED, **dict.fromkeys(SERVICES, EXIT_SERVICE)}
+BY_TYPE = {
+    UnsafeStartError: ExitCode.USAGE,
+    SealBrokenError: ExitCode.REFUSED,
+    **dict.fromkeys(SERVICES, ExitCode.SERVICE),
+}
 """Exit codes of errors whose message is the sentence for the operator."""
 
 
-def status_of(ended: BaseException) -> int | None:
+def report_exception(ended: BaseException) -> int | None:
     """Say what happened, and with which code to exit; None for what is a defect and deserves its traceback."""
     match ended:
         case typer.Exit():
             return ended.exit_code
         case typer.TyperException():
-            return _said(_usage_sentence(ended), EXIT_USAGE)
+            return _report(_describe_usage_error(ended), ExitCode.USAGE)
         case typer.Abort() | KeyboardInterrupt():
-            return _said("interrupted", EXIT_INTERRUPTED)
+            return _report("interrupted", ExitCode.INTERRUPTED)
         case Refusal():
-            return _said(f"refused: {ended.code}", EXIT_REFUSED)
+            return _report(f"refused: {ended.code}", ExitCode.REFUSED)
         case ValidationError():
-            return _said(settings_sentence(ended), EXIT_USAGE)
+            return _report(describe_settings_error(ended), ExitCode.USAGE)
         case _ if isinstance(ended, tuple(BY_TYPE)):
-            return _said(str(ended), next(code for kind, code in BY_TYPE.items() if isinstance(ended, kind)))
+            return _report(str(ended), next(code for kind, code in BY_TYPE.items() if isinstance(ended, kind)))
         case _:
-            return _status_of_output(ended)
+            return _report_output_error(ended)
 
 
-def open_streams() -> None:
+def reopen_closed_streams() -> None:
     """Open what the shell has closed of stdin, stdout and stderr: what is said there is then said to nobody."""
     while (opened := os.open(os.devnull, os.O_RDWR)) <= LAST_STREAM:
         os.set_inheritable(opened, True)
@@ -56,7 +61,7 @@ def open_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
 
 
-def _status_of_output(ended: BaseException) -> int | None:
+def _report_output_error(ended: BaseException) -> int | None:
     # Typer makes an exit of a reader that has left (`ledger history CODE | head -1`), which is no error.
     unread = ended.__context__ if isinstance(ended, SystemExit) else ended
     if not isinstance(unread, OSError):
@@ -67,15 +72,15 @@ def _status_of_output(ended: BaseException) -> int | None:
     if isinstance(unread, BrokenPipeError):
         return 0
     about = f": {unread.filename}" if unread.filename else ""
-    return _said(f"it can't be done: {unread.strerror or unread}{about}", EXIT_SERVICE)
+    return _report(f"it can't be done: {unread.strerror or unread}{about}", ExitCode.SERVICE)
 
 
-def _said(sentence: str, status: int) -> int:
-    complain(sentence)
+def _report(sentence: str, status: int) -> int:
+    say_error(sentence)
     return status
 
 
-def _usage_sentence(usage: typer.TyperException) -> str:
+def _describe_usage_error(usage: typer.TyperException) -> str:
     said = usage.format_message().replace(": Value error, ", ": ")
     where = getattr(usage, "ctx", None)
     if where is None or said.startswith("Invalid value"):

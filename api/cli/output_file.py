@@ -16,7 +16,7 @@ OutputOption = Annotated[
 
 
 @contextmanager
-def written(output: Path | None) -> Iterator[BinaryIO]:
+def open_output_file(output: Path | None) -> Iterator[BinaryIO]:
     """Stdout, or a file that appears under its name when it is whole; a device or a pipe is written as it stands.
 
     Raises:

@@ -11,7 +11,7 @@ from projections.terminal.text import say_error
 LINE_EVERY_S: Final = 5.0
 
 
-class Steps:
+class CommandProgress:
     """Progress of one command.
 
     Args:

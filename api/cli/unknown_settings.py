@@ -19,7 +19,7 @@ ELSEWHERE = frozenset({
 """What is read from the environment beside the settings."""
 
 
-def misspelt(names: Iterable[str]) -> Iterator[str]:
+def find_unknown_settings(names: Iterable[str]) -> Iterator[str]:
     """One sentence for each variable that begins like ours and that nothing reads."""
     known = ELSEWHERE | {
         f"{PREFIX}{field.upper()}" for kind in (ApiSettings, WorkerSettings) for field in kind.model_fields

@@ -27,7 +27,7 @@ _UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, MessageError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MailLine:
+class MailRow:
     """A mail in the list."""
 
     key: str
@@ -41,7 +41,7 @@ class MailLine:
 class MailPage:
     """Mails, newest first; `older` is the cursor of the following page, None on the last."""
 
-    lines: list[MailLine]
+    lines: list[MailRow]
     older: str | None
 
 
@@ -49,7 +49,7 @@ class MailPage:
 class Mail:
     """One mail with its bodies; `is_cut` if it was too large to be read whole."""
 
-    line: MailLine
+    line: MailRow
     text: str | None
     html: str | None
     is_cut: bool
@@ -124,8 +124,8 @@ def _read(box: Maildir, key: str, bytes_max: int) -> tuple[EmailMessage, bool] |
     return message, len(raw) > bytes_max
 
 
-def _line(key: str, message: EmailMessage) -> MailLine:
-    return MailLine(
+def _line(key: str, message: EmailMessage) -> MailRow:
+    return MailRow(
         key=key,
         subject=_header(message, "Subject"),
         to=_header(message, "To"),

@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 MAIL_BYTES_MAX = 1_048_576
 PARTS = ("tmp", "new", "cur")
-DAYS, DAY_S, PRUNE_S = 30, 86_400, 3_600
+DAYS, DAY_S, PRUNE_EVERY_S = 30, 86_400, 3_600
 """How long mails are kept unless LEDGER_MAIL_DAYS says otherwise, and how often that is looked after."""
 
 
@@ -53,7 +53,7 @@ class MaildirHandler:
         temporary.rename(self.maildir / "new" / name)
 
 
-def drop_old(maildir: Path, before: float) -> int:
+def delete_old_mails(maildir: Path, before: float) -> int:
     """Delete mails that came before a moment (Unix time); how many."""
     dropped = 0
     for part in PARTS:
@@ -65,17 +65,17 @@ def drop_old(maildir: Path, before: float) -> int:
     return dropped
 
 
-async def keep_for(maildir: Path, days: int) -> None:
+async def prune_hourly(maildir: Path, days: int) -> None:
     """Delete what is too old, once an hour, for ever."""
     while True:
-        drop_old(maildir, time.time() - days * DAY_S)
-        await asyncio.sleep(PRUNE_S)
+        delete_old_mails(maildir, time.time() - days * DAY_S)
+        await asyncio.sleep(PRUNE_EVERY_S)
 
 
 async def serve(host: str, port: int, maildir: Path, days: int) -> None:
     """Take mails until SIGTERM or SIGINT; keep each for some days."""
     handler = MaildirHandler(maildir)
-    pruning = asyncio.create_task(keep_for(maildir, days))
+    pruning = asyncio.create_task(prune_hourly(maildir, days))
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

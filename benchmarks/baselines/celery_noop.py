@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import redis
 from celery import Celery
 
-from benchmarks.harness.stack import wait_for
+from benchmarks.harness.stack import wait_until
 
 QUEUE = "bench_noop"
 app = Celery("benchmarks.baselines.celery_noop", broker=os.environ.get("REDIS_URL", "redis://127.0.0.1:1/0"))
@@ -30,7 +30,7 @@ def noop_with_result(_: str) -> None:
     """The same as the old system published it: the caller subscribes to the result first."""
 
 
-def tasks_per_second(redis_url: str, env: Mapping[str, str], count: int) -> float:
+def measure_tasks_per_second(redis_url: str, env: Mapping[str, str], count: int) -> float:
     """How many of these a worker with two processes runs, from the first one taken to an empty queue."""
     app.conf.broker_url = redis_url
     for number in range(count):
@@ -42,9 +42,9 @@ def tasks_per_second(redis_url: str, env: Mapping[str, str], count: int) -> floa
         command, env={**env, "REDIS_URL": redis_url}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        wait_for(lambda: _left(client) < count, 60, "a worker at work")
-        began, had = time.monotonic(), _left(client)
-        wait_for(lambda: _left(client) == 0, 240, "an empty queue")
+        wait_until(lambda: _count_unfinished(client) < count, 60, "a worker at work")
+        began, had = time.monotonic(), _count_unfinished(client)
+        wait_until(lambda: _count_unfinished(client) == 0, 240, "an empty queue")
         return had / (time.monotonic() - began)
     finally:
         worker.terminate()
@@ -52,7 +52,7 @@ def tasks_per_second(redis_url: str, env: Mapping[str, str], count: int) -> floa
         client.close()
 
 
-def _left(client: "redis.Redis") -> int:
+def _count_unfinished(client: "redis.Redis") -> int:
     """Tasks that have not ended: in the queue, and handed out without an answer."""
     unacked = sum(QUEUE.encode() in value for value in client.hvals("unacked"))
     return int(client.llen(QUEUE)) + unacked

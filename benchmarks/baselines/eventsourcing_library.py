@@ -14,7 +14,7 @@ from benchmarks.harness.load_generators import require_loopback
 THREADS = 16
 
 
-class Code(Aggregate):
+class CodeAggregate(Aggregate):
     """A code as a beginner of the library would write it."""
 
     def __init__(self, max_uses: int) -> None:
@@ -28,19 +28,19 @@ class Code(Aggregate):
         self.used += 1
 
 
-class Codes(Application[UUID]):
+class CodeApplication(Application[UUID]):
     """Nothing is tuned."""
 
     def issue(self) -> UUID:
         """A new code."""
-        code = Code(10**9)
+        code = CodeAggregate(10**9)
         self.save(code)
         return code.id
 
     def redeem(self, code_id: UUID, email: str) -> None:
         """Take a use; somebody else's event in between means to try again."""
         while True:
-            code: Code = self.repository.get(code_id)
+            code: CodeAggregate = self.repository.get(code_id)
             code.redeem(email)
             try:
                 self.save(code)
@@ -49,10 +49,10 @@ class Codes(Application[UUID]):
             return
 
 
-def redeems_per_second(database_url: str, seconds: float) -> float:
+def measure_redeems_per_second(database_url: str, seconds: float) -> float:
     """How many redeems of one hot code all threads together commit."""
     where = urlsplit(require_loopback(database_url))
-    app = Codes(
+    app = CodeApplication(
         {
             "PERSISTENCE_MODULE": "eventsourcing.postgres",
             "POSTGRES_DBNAME": where.path.lstrip("/"),

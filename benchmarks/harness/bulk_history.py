@@ -64,7 +64,7 @@ FROM unnest(%(codes)s::uuid[], %(counts)s::bigint[]) AS c (code_id, count) WHERE
 """
 
 
-def load(
+def load_history(
     database_url: str,
     wanted: Sequence[tuple[UUID, int]],
     *,

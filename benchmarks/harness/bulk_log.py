@@ -70,7 +70,7 @@ ORDER BY at, reservation_id
 """
 
 
-def make_log(conn: Connection[Any], events: int) -> int:
+def create_log(conn: Connection[Any], events: int) -> int:
     """Fill an empty log; the read models stay empty.
 
     Args:

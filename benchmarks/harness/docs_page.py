@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from benchmarks.harness.report import TARGETS, Numbers, shown, verdict
+from benchmarks.harness.report import TARGETS, Numbers, classify, format_number
 
 Facts = Mapping[str, str | int | float]
 BARS = {
@@ -30,23 +30,24 @@ ROW, LEFT, WIDTH, RIGHT, TOP = 28, 270, 420, 80, 16
 WORDS = {"aim": "aim reached", "floor": "floor reached", "below": "below the floor", "": ""}
 
 
-def write(folder: Path, found: Numbers, facts: Facts, notes: list[str]) -> None:
+def write_page(folder: Path, found: Numbers, facts: Facts, notes: list[str]) -> None:
     """Write the three files into a folder that exists."""
     document = {"facts": dict(facts), "notes": notes, **found}
     (folder / "benchmarks.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    (folder / "benchmarks.svg").write_text(chart(found))
-    (folder / "benchmarks.md").write_text(page(found, facts, notes))
+    (folder / "benchmarks.svg").write_text(render_chart(found))
+    (folder / "benchmarks.md").write_text(render_page(found, facts, notes))
 
 
-def chart(found: Numbers) -> str:
+def render_chart(found: Numbers) -> str:
     """Bars of what there is per second, ours in another colour, each with its number."""
     bars = {key: found[key] for key in BARS if key in found}
     longest = max(bars.values(), default=1.0)
     height = TOP * 2 + ROW * len(bars)
     box = f'viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}"'
+    title = ", ".join(f"{BARS[key]} {format_number(value)}" for key, value in bars.items())
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img" font-family="system-ui, sans-serif" font-size="13">',
-        f"<title>Per second: {escape(', '.join(f'{BARS[key]} {shown(value)}' for key, value in bars.items()))}</title>",
+        f"<title>Per second: {escape(title)}</title>",
         '<rect width="100%" height="100%" fill="#ffffff"/>',
     ]
     for number, (key, value) in enumerate(bars.items()):
@@ -55,21 +56,21 @@ def chart(found: Numbers) -> str:
         lines += [
             f'<text x="{LEFT - 10}" y="{y + 18}" text-anchor="end" fill="#1f2933">{escape(BARS[key])}</text>',
             f'<rect x="{LEFT}" y="{y + 4}" width="{width:.1f}" height="{ROW - 8}" rx="2" fill="{colour}"/>',
-            f'<text x="{LEFT + width + 6:.1f}" y="{y + 18}" fill="#1f2933">{shown(value)}</text>',
+            f'<text x="{LEFT + width + 6:.1f}" y="{y + 18}" fill="#1f2933">{format_number(value)}</text>',
         ]
     return "\n".join([*lines, "</svg>", ""])
 
 
-def page(found: Numbers, facts: Facts, notes: list[str]) -> str:
+def render_page(found: Numbers, facts: Facts, notes: list[str]) -> str:
     """The page."""
-    machine = (
+    environment = (
         f"{facts['cpu']}, {facts['cpus']} CPUs, {facts['memory_gb']} GB, {facts['system']}, Python {facts['python']}, "
         f"PostgreSQL {facts['postgresql']}; load before the run {facts['load_before']}"
     )
-    rows = "\n".join(_row(key, value) for key, value in found.items())
+    rows = "\n".join(_render_row(key, value) for key, value in found.items())
     return f"""# Benchmarks
 
-Written by `make bench` on {facts["date"]}. {machine}.
+Written by `make bench` on {facts["date"]}. {environment}.
 
 ![Requests and tasks per second](benchmarks.svg)
 
@@ -80,17 +81,17 @@ that what is measured is the API; `hot_draining_rps` and `sustained_rps` with th
 those of this machine; the ratios say more. Long histories were loaded in bulk (events in the codec's own shapes,
 multiplied in the database), and the snapshot of a loaded code was written as the workers' task would have.
 
-{_listed(notes)}| number | value | floor | aim | |
+{_render_notes(notes)}| number | value | floor | aim | |
 |---|---:|---:|---:|---|
 {rows}
 """
 
 
-def _row(key: str, value: float) -> str:
+def _render_row(key: str, value: float) -> str:
     target = TARGETS.get(key)
     wanted = f"{target.floor:g} | {target.aim:g}" if target else " | "
-    return f"| `{key}` | {shown(value)} | {wanted} | {WORDS[verdict(key, value)]} |"
+    return f"| `{key}` | {format_number(value)} | {wanted} | {WORDS[classify(key, value)]} |"
 
 
-def _listed(notes: list[str]) -> str:
+def _render_notes(notes: list[str]) -> str:
     return "".join(f"- {note}\n" for note in notes) + ("\n" if notes else "")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.harness.stack import Machine
+from benchmarks.harness.stack import BenchmarkStack
 
 
-def facts(machine: Machine) -> dict[str, str | int | float]:
+def collect_facts(stack: BenchmarkStack) -> dict[str, str | int | float]:
     """What a reader needs to judge numbers by."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -19,7 +19,7 @@ def facts(machine: Machine) -> dict[str, str | int | float]:
         "memory_gb": round(psutil.virtual_memory().total / 2**30),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "python": platform.python_version(),
-        "postgresql": str(machine.ask("SHOW server_version")[0][0]),
+        "postgresql": str(stack.query_rows("SHOW server_version")[0][0]),
         "load_before": round(os.getloadavg()[0], 2),
     }
 

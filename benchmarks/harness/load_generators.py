@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-HOW_TO_GET = {
+INSTALLATION = {
     "wrk": "Debian and Ubuntu: apt install wrk; macOS: brew install wrk",
     "pgbench": "Debian and Ubuntu: apt install postgresql-contrib; macOS: brew install postgresql",
 }
@@ -39,7 +39,7 @@ class BenchmarkError(Exception):
     """The benchmarks can't be run here; the message says why and what to do."""
 
 
-class Load(NamedTuple):
+class LoadResult(NamedTuple):
     """What wrk saw.
 
     Attributes:
@@ -64,16 +64,16 @@ def find_tool(name: str) -> str:
     debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     found = shutil.which(name) or (str(debian[-1]) if debian else None)
     if found is None:
-        raise BenchmarkError(f"{name} is not installed ({how_to_get(name)})")
+        raise BenchmarkError(f"{name} is not installed ({describe_installation(name)})")
     return found
 
 
-def how_to_get(name: str) -> str:
+def describe_installation(name: str) -> str:
     """How a program is installed."""
-    return HOW_TO_GET[name]
+    return INSTALLATION[name]
 
 
-def require_room(gigabytes: int) -> None:
+def require_disk_space(gigabytes: int) -> None:
     """Make sure that what is loaded fits.
 
     Raises:
@@ -120,7 +120,7 @@ IDLE_S_MAX = 3.0
 """The server ends a connection that was idle for five seconds (uvicorn's timeout_keep_alive)."""
 
 
-class Client:
+class RedeemClient:
     """Redeems one after the other over one connection, or a new one after a pause."""
 
     def __init__(self, base: str) -> None:
@@ -160,14 +160,14 @@ class Client:
         self._connection.close()
 
 
-class Running(Protocol):
+class LoadRun(Protocol):
     """A load that has begun."""
 
-    def read(self) -> Load:
+    def read(self) -> LoadResult:
         """Wait for its end; what came of it."""
 
 
-class Loader(Protocol):
+class LoadGenerator(Protocol):
     """Puts load on a redeem endpoint; each request has a new e-mail, unless it repeats one."""
 
     def start(
@@ -179,7 +179,7 @@ class Loader(Protocol):
         connections: int,
         repeats: bool = False,
         pause_ms: int = 0,
-    ) -> Running:
+    ) -> LoadRun:
         """Begin to post.
 
         Args:
@@ -192,7 +192,7 @@ class Loader(Protocol):
         """
 
 
-class Wrk:
+class WrkGenerator:
     """The load of https://github.com/wg/wrk: one thread, which is enough to keep an API process busy."""
 
     def __init__(self, folder: Path) -> None:
@@ -209,7 +209,7 @@ class Wrk:
         connections: int,
         repeats: bool = False,
         pause_ms: int = 0,
-    ) -> Running:
+    ) -> LoadRun:
         """Begin to post."""
         self._runs += 1
         script = self._folder / f"load-{self._runs}.lua"
@@ -221,18 +221,18 @@ class Wrk:
         )
         options = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}", "--latency", "-s", str(script))
         command = (self._program, *options, require_loopback(base))
-        return _WrkRunning(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return _WrkRun(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
 
-    def run(self, base: str, code: str, *, seconds: float, connections: int = 64) -> Load:
+    def run(self, base: str, code: str, *, seconds: float, connections: int = 64) -> LoadResult:
         """Post on one code for some seconds and say what came of it."""
         return self.start(base, [code], seconds=seconds, connections=connections).read()
 
 
-class _WrkRunning:
+class _WrkRun:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
-    def read(self) -> Load:
+    def read(self) -> LoadResult:
         """What came of it.
 
         Raises:
@@ -246,7 +246,7 @@ class _WrkRunning:
             raise BenchmarkError(f"wrk gave no numbers: {text.strip()[:200]}")
         bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
         scale = {"us": 0.001, "ms": 1.0, "s": 1000.0}[median[2]]
-        return Load(float(rps[1]), int(answers[1]), int(bad[1]) if bad else 0, float(median[1]) * scale)
+        return LoadResult(float(rps[1]), int(answers[1]), int(bad[1]) if bad else 0, float(median[1]) * scale)
 
 
 def pgbench(database_url: str, folder: Path, statement: str, *, seconds: int, clients: int = 16) -> float:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 MILLION = 1_000_000
 
 
-class Plan(NamedTuple):
+class BenchmarkPlan(NamedTuple):
     """Sizes and times.
 
     Attributes:
@@ -41,11 +41,11 @@ class Plan(NamedTuple):
     lives: tuple[int, ...]
     logs: tuple[int, ...]
     page_uses: int
-    yardsticks: tuple[str, ...]
+    baselines: tuple[str, ...]
     bare: bool
 
 
-FULL = Plan(
+FULL = BenchmarkPlan(
     rounds=3,
     seconds=4,
     spread_codes=10_000,
@@ -60,10 +60,10 @@ FULL = Plan(
     lives=(10, 10_000, 100_000),
     logs=(10_000, MILLION, 10 * MILLION),
     page_uses=3_334,
-    yardsticks=("empty", "counter_old", "counter_publish", "counter_cte"),
+    baselines=("empty", "counter_old", "counter_publish", "counter_cte"),
     bare=True,
 )
-QUICK = Plan(
+QUICK = BenchmarkPlan(
     rounds=1,
     seconds=0.4,
     spread_codes=20,
@@ -78,6 +78,6 @@ QUICK = Plan(
     lives=(10, 100),
     logs=(1_000, 4_000),
     page_uses=3,
-    yardsticks=("empty",),
+    baselines=("empty",),
     bare=False,
 )

@@ -10,7 +10,7 @@ from rich.table import Table
 Numbers = Mapping[str, float]
 
 
-class Target(NamedTuple):
+class NumberTarget(NamedTuple):
     """What a number should be. `more` says whether more is better."""
 
     floor: float
@@ -31,33 +31,33 @@ RATIOS = {
     "rebuild_over_fold": ("rebuild_rps", "fold_rps"),
 }
 TARGETS = {
-    "hot_over_empty": Target(0.4, 0.6),
-    "hot_over_update": Target(1.0, 1.3),
-    "hot2_over_hot1": Target(0.8, 1.2),
-    "hot_over_counter_old": Target(15, 15),
-    "hot_over_counter_publish": Target(5, 5),
-    "hot_over_counter_cte": Target(2, 2),
-    "refusals_over_hot": Target(1.0, 1.0),
-    "big_over_small": Target(1.2, 1.05, more=False),
-    "drain_over_noop": Target(0.5, 1.0),
-    "click_to_mail_p50_ms": Target(60, 30, more=False),
-    "click_to_mail_p99_ms": Target(300, 120, more=False),
-    "redeems_beside_proof": Target(0.97, 1.0),
-    "proof_lag_s": Target(5, 2.5, more=False),
-    "rebuild_over_fold": Target(0.5, 1.0),
-    "rebuild_mb": Target(300, 200, more=False),
-    "redeems_during_rebuild": Target(0.75, 0.9),
-    "rebuild_lock_ms": Target(100, 50, more=False),
-    "cold_load_ms": Target(50, 50, more=False),
-    "api_rss_mb": Target(250, 250, more=False),
-    "worker_rss_mb": Target(200, 200, more=False),
-    "statement_ms": Target(300, 150, more=False),
-    "invite_page_ms": Target(300, 50, more=False),
-    "bytes_per_redemption": Target(2500, 1800, more=False),
+    "hot_over_empty": NumberTarget(0.4, 0.6),
+    "hot_over_update": NumberTarget(1.0, 1.3),
+    "hot2_over_hot1": NumberTarget(0.8, 1.2),
+    "hot_over_counter_old": NumberTarget(15, 15),
+    "hot_over_counter_publish": NumberTarget(5, 5),
+    "hot_over_counter_cte": NumberTarget(2, 2),
+    "refusals_over_hot": NumberTarget(1.0, 1.0),
+    "big_over_small": NumberTarget(1.2, 1.05, more=False),
+    "drain_over_noop": NumberTarget(0.5, 1.0),
+    "click_to_mail_p50_ms": NumberTarget(60, 30, more=False),
+    "click_to_mail_p99_ms": NumberTarget(300, 120, more=False),
+    "redeems_beside_proof": NumberTarget(0.97, 1.0),
+    "proof_lag_s": NumberTarget(5, 2.5, more=False),
+    "rebuild_over_fold": NumberTarget(0.5, 1.0),
+    "rebuild_mb": NumberTarget(300, 200, more=False),
+    "redeems_during_rebuild": NumberTarget(0.75, 0.9),
+    "rebuild_lock_ms": NumberTarget(100, 50, more=False),
+    "cold_load_ms": NumberTarget(50, 50, more=False),
+    "api_rss_mb": NumberTarget(250, 250, more=False),
+    "worker_rss_mb": NumberTarget(200, 200, more=False),
+    "statement_ms": NumberTarget(300, 150, more=False),
+    "invite_page_ms": NumberTarget(300, 50, more=False),
+    "bytes_per_redemption": NumberTarget(2500, 1800, more=False),
 }
 
 
-def summary(rounds: Sequence[Numbers]) -> dict[str, float]:
+def summarize(rounds: Sequence[Numbers]) -> dict[str, float]:
     """The median of each number over the rounds that have it, and the ratios of those medians."""
     keys = dict.fromkeys(key for numbers in rounds for key in numbers)
     found = {key: statistics.median(numbers[key] for numbers in rounds if key in numbers) for key in keys}
@@ -67,7 +67,7 @@ def summary(rounds: Sequence[Numbers]) -> dict[str, float]:
     return found
 
 
-def verdict(key: str, value: float) -> str:
+def classify(key: str, value: float) -> str:
     """A word on a number that has a target: aim, floor or below; nothing for others."""
     target = TARGETS.get(key)
     if target is None:
@@ -82,16 +82,16 @@ DECIMALS_BELOW = 100
 """Decimals only where they say something."""
 
 
-def shown(value: float) -> str:
+def format_number(value: float) -> str:
     """A number for people."""
     return f"{value:,.2f}" if value < DECIMALS_BELOW else f"{value:,.0f}"
 
 
-def show(found: Numbers, console: Console) -> None:
+def print_table(found: Numbers, console: Console) -> None:
     """The table."""
     table = Table("number", "value", "floor", "aim", "reached")
     for key, value in found.items():
         target = TARGETS.get(key)
         wanted = (f"{target.floor:g}", f"{target.aim:g}") if target else ("", "")
-        table.add_row(key, shown(value), *wanted, verdict(key, value))
+        table.add_row(key, format_number(value), *wanted, classify(key, value))
     console.print(table)

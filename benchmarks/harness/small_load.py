@@ -9,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, repeat
 from urllib.parse import urlsplit
 
-from benchmarks.harness.load_generators import REDEEM, Load, Running, require_loopback
+from benchmarks.harness.load_generators import REDEEM, LoadResult, LoadRun, require_loopback
 
 THREADS_MAX = 4
 
 
-class FewThreads:
-    """`benchmarks.harness.load_generators.Loader` without a program to install."""
+class ThreadGenerator:
+    """`benchmarks.harness.load_generators.LoadGenerator` without a program to install."""
 
     def __init__(self) -> None:
         self._runs = count(1)
@@ -29,7 +29,7 @@ class FewThreads:
         connections: int,
         repeats: bool = False,
         pause_ms: int = 0,
-    ) -> Running:
+    ) -> LoadRun:
         """Begin to post."""
         run, until = next(self._runs), time.monotonic() + seconds
         threads = ThreadPoolExecutor(min(connections, THREADS_MAX))
@@ -51,22 +51,24 @@ class FewThreads:
             connection.close()
             return seen
 
-        return _Few(threads, [threads.submit(post, number) for number in range(min(connections, THREADS_MAX))], seconds)
+        return _ThreadRun(
+            threads, [threads.submit(post, number) for number in range(min(connections, THREADS_MAX))], seconds
+        )
 
 
-class _Few:
+class _ThreadRun:
     def __init__(
         self, threads: ThreadPoolExecutor, parts: Sequence[Future[list[tuple[int, float]]]], seconds: float
     ) -> None:
         self._threads, self._parts, self._seconds = threads, parts, seconds
 
-    def read(self) -> Load:
+    def read(self) -> LoadResult:
         """What came of it."""
         seen = [one for part in self._parts for one in part.result(60)]
         self._threads.shutdown()
         refused = sum(status >= http.HTTPStatus.BAD_REQUEST for status, _ in seen)
         median = statistics.median(took for _, took in seen) if seen else 0.0
-        return Load(len(seen) / self._seconds, len(seen), refused, median * 1000)
+        return LoadResult(len(seen) / self._seconds, len(seen), refused, median * 1000)
 
 
 def _emails(prefix: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ from uuid import UUID
 import psutil
 import psycopg
 
-from benchmarks.harness.load_generators import BenchmarkError, Client, require_loopback
+from benchmarks.harness.load_generators import BenchmarkError, RedeemClient, require_loopback
 
 ISSUED_AT_ONCE = 1_000
 MEGABYTE = 1_000_000
@@ -38,14 +38,14 @@ ONE_CLIENT = {"LEDGER_RECIPIENTS_PER_ADDRESS": "1000000"}
 DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: Callable[[], bool], seconds: float, name: str) -> None:
+def wait_until(what: Callable[[], bool], seconds: float, name: str) -> None:
     """Wait until something is so.
 
     Raises:
@@ -58,7 +58,7 @@ def wait_for(what: Callable[[], bool], seconds: float, name: str) -> None:
         time.sleep(0.05)
 
 
-class Issued(NamedTuple):
+class IssuedCode(NamedTuple):
     """A code that was issued."""
 
     text: str
@@ -66,7 +66,7 @@ class Issued(NamedTuple):
 
 
 @dataclass
-class Machine:
+class BenchmarkStack:
     """A running stack. `folder` is deleted at the end."""
 
     folder: Path
@@ -89,17 +89,17 @@ class Machine:
         """A new open code."""
         return self.issue_many(1, max_uses)[0].text
 
-    def issue_many(self, count: int, max_uses: int | None = None) -> list[Issued]:
+    def issue_many(self, count: int, max_uses: int | None = None) -> list[IssuedCode]:
         """New open codes."""
-        found: list[Issued] = []
-        with closing(Client(self.base)) as client:
+        found: list[IssuedCode] = []
+        with closing(RedeemClient(self.base)) as client:
             while len(found) < count:
                 asked = {"count": min(count - len(found), ISSUED_AT_ONCE), "max_uses": max_uses, "open": True}
                 answer = client.post("/api/v1/codes", asked, {"Authorization": f"Bearer {self.info['admin_key']}"})
-                found += [Issued(item["code"], UUID(item["id"])) for item in answer]
+                found += [IssuedCode(item["code"], UUID(item["id"])) for item in answer]
         return found
 
-    def run(self, module: str, *arguments: str) -> str:
+    def run_module(self, module: str, *arguments: str) -> str:
         """What a module of ours prints, run with the settings of the API.
 
         Raises:
@@ -113,7 +113,7 @@ class Machine:
             raise BenchmarkError(f"{module} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
         return done.stdout
 
-    def rss_mb(self) -> dict[str, float]:
+    def measure_rss_mb(self) -> dict[str, float]:
         """Resident memory of the largest API process and of the largest worker process, in megabytes."""
         workers = [worker.memory_info().rss for worker in self.workers()]
         return {
@@ -121,7 +121,7 @@ class Machine:
             "worker_rss_mb": max(workers, default=0) / MEGABYTE,
         }
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
+    def query_rows(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a query."""
         with psycopg.connect(self.database_url, autocommit=True) as conn:
             cursor = conn.execute(query.encode())
@@ -134,7 +134,7 @@ class Machine:
             BenchmarkError: A setting of the server is off.
         """
         for name in DURABLE:
-            if self.ask(f"SHOW {name}") != [("on",)]:
+            if self.query_rows(f"SHOW {name}") != [("on",)]:
                 raise BenchmarkError(f"{name} is not on: these numbers would mean nothing")
 
     def workers(self) -> list[psutil.Process]:
@@ -151,23 +151,23 @@ class Machine:
         return list(psutil.Process(self.process.pid).children(recursive=True))
 
     @contextmanager
-    def workers_stopped(self) -> Iterator[None]:
+    def pause_workers(self) -> Iterator[None]:
         """Stop the workers, none of them within a transaction, and let them go on afterwards."""
         stopped = self.workers()
         for worker in stopped:
             worker.suspend()
         try:
-            wait_for(lambda: self._stopped_between_transactions(stopped), 60, "workers between transactions")
+            wait_until(lambda: self._pause_between_transactions(stopped), 60, "workers between transactions")
             yield
         finally:
             for worker in stopped:
                 with suppress(psutil.Error):
                     worker.resume()
 
-    def _stopped_between_transactions(self, workers: list[psutil.Process]) -> bool:
+    def _pause_between_transactions(self, workers: list[psutil.Process]) -> bool:
         """Whether no lock of theirs is left; if one is, they go on for a moment."""
         time.sleep(STOPPED_S)
-        if not self.ask(WITHIN_A_TRANSACTION)[0][0]:
+        if not self.query_rows(WITHIN_A_TRANSACTION)[0][0]:
             return True
         for worker in workers:
             worker.resume()
@@ -176,23 +176,23 @@ class Machine:
             worker.suspend()
         return False
 
-    def live(self) -> int:
+    def count_live(self) -> int:
         """Reservations that are not settled."""
-        return int(self.ask("SELECT count(*) FROM reservations WHERE status = 'live'")[0][0])
+        return int(self.query_rows("SELECT count(*) FROM reservations WHERE status = 'live'")[0][0])
 
-    def drained(self, seconds: float = 240.0) -> None:
+    def wait_until_drained(self, seconds: float = 240.0) -> None:
         """Wait until every reservation is settled."""
-        wait_for(lambda: self.live() == 0, seconds, "an empty backlog")
+        wait_until(lambda: self.count_live() == 0, seconds, "an empty backlog")
 
     @contextmanager
-    def apis(self, count: int) -> Iterator[list[str]]:
+    def run_apis(self, count: int) -> Iterator[list[str]]:
         """So many API processes on the same database; their addresses."""
         env = self._api().environ()
         with ExitStack() as others:
             yield [
                 self.base,
                 *(
-                    others.enter_context(served("api.main:create_app", free_port(), env, factory=True))
+                    others.enter_context(serve_app("api.main:create_app", find_free_port(), env, factory=True))
                     for _ in range(count - 1)
                 ),
             ]
@@ -202,14 +202,14 @@ class Machine:
 
 
 @contextmanager
-def served(app: str, port: int, env: Mapping[str, str] | None = None, *, factory: bool = False) -> Iterator[str]:
+def serve_app(app: str, port: int, env: Mapping[str, str] | None = None, *, factory: bool = False) -> Iterator[str]:
     """An ASGI application behind uvicorn, set up as the ledger's own; its address."""
     options = ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
     options += ["--no-access-log", "--log-level", "warning", "--no-server-header", *(["--factory"] if factory else [])]
     command = [sys.executable, "-m", "uvicorn", app, *options]
     process = subprocess.Popen(command, env=dict(env) if env else None, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: _listens(port), READY_S_MAX, app)
+        wait_until(lambda: _is_port_open(port), READY_S_MAX, app)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -217,24 +217,24 @@ def served(app: str, port: int, env: Mapping[str, str] | None = None, *, factory
 
 
 @contextmanager
-def machine(**env: str) -> Iterator[Machine]:
+def run_stack(**env: str) -> Iterator[BenchmarkStack]:
     """Start a stack in a new folder; end it and delete the folder whatever happens."""
     folder = Path(tempfile.mkdtemp(prefix="ledger-bench-"))
     folder.chmod(0o711)  # the account that PostgreSQL runs as has to get through
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "PROMETHEUS_"))}
     whole = {**kept, "LEDGER_DATA_DIR": str(folder / "ledger"), **ONE_CLIENT, **env}
-    port = free_port()
+    port = find_free_port()
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [*LEDGER, "up", "--no-demo", "--port", str(port)], env=whole, stdout=log, stderr=log, start_new_session=True
         )
-    started = Machine(folder, f"http://127.0.0.1:{port}", whole, process)
+    started = BenchmarkStack(folder, f"http://127.0.0.1:{port}", whole, process)
     try:
         _wait_until_ready(started)
         started.check_durability()
         yield started
     except BenchmarkError as trouble:
-        raise BenchmarkError(f"{trouble}{_last_fault(folder)}") from trouble
+        raise BenchmarkError(f"{trouble}{_find_last_error(folder)}") from trouble
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -244,15 +244,15 @@ def machine(**env: str) -> Iterator[Machine]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_until_ready(started: Machine) -> None:
+def _wait_until_ready(started: BenchmarkStack) -> None:
     """The stack tells that it is ready by writing down where it is."""
     ready = started.folder / "ledger" / "ledger.json"
-    wait_for(lambda: ready.exists() or started.process.poll() is not None, READY_S_MAX, "a ready stack")
+    wait_until(lambda: ready.exists() or started.process.poll() is not None, READY_S_MAX, "a ready stack")
     if started.process.poll() is not None:
         raise BenchmarkError(f"the stack ended: {(started.folder / 'up.log').read_text()[-300:]}")
 
 
-def _last_fault(folder: Path) -> str:
+def _find_last_error(folder: Path) -> str:
     """The last fault that the API logged, for the folder will be gone."""
     log = folder / "ledger" / "logs" / "api.log"
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
@@ -260,6 +260,6 @@ def _last_fault(folder: Path) -> str:
     return f"; the API logged: {faults[-1][-SHOWN:]}" if faults else ""
 
 
-def _listens(port: int) -> bool:
+def _is_port_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

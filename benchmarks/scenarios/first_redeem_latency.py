@@ -26,10 +26,10 @@ def main() -> None:
     warm, *codes = sys.argv[1:]
     settings = LedgerSettings()
     for code in codes:
-        sys.stdout.write(" ".join(f"{_first_ms(settings, warm, code):.3f}" for _ in range(TRIES)) + "\n")
+        sys.stdout.write(" ".join(f"{_measure_first_ms(settings, warm, code):.3f}" for _ in range(TRIES)) + "\n")
 
 
-def _first_ms(settings: LedgerSettings, warm: str, code: str) -> float:
+def _measure_first_ms(settings: LedgerSettings, warm: str, code: str) -> float:
     with LedgerStore.open(settings, pool_size=1) as storage:
         for _ in range(WARM_UPS):
             _redeem(storage, warm)

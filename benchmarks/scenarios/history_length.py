@@ -3,38 +3,40 @@
 import statistics
 from collections.abc import Callable, Sequence
 
-from benchmarks.harness.bulk_history import load
-from benchmarks.harness.load_generators import Loader
-from benchmarks.harness.plan import Plan
-from benchmarks.harness.stack import Issued, Machine
-from benchmarks.harness.verified_load import Counted
-from benchmarks.scenarios.redeem_throughput import Numbers, latencies, quiet
+from benchmarks.harness.bulk_history import load_history
+from benchmarks.harness.load_generators import LoadGenerator
+from benchmarks.harness.plan import BenchmarkPlan
+from benchmarks.harness.stack import BenchmarkStack, IssuedCode
+from benchmarks.harness.verified_load import VerifiedLoad
+from benchmarks.scenarios.redeem_throughput import Numbers, measure_latencies, pause_workers_and_settle
 
 EVENTS_PER_REDEMPTION = 3
 FILLER_CODES = 100
 COLD_PROGRAM = "benchmarks.scenarios.first_redeem_latency"
 
 
-def long_codes(machine: Machine, loader: Loader, plan: Plan, say: Callable[[str], object]) -> Numbers:
+def measure_history_length(
+    stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan, say: Callable[[str], object]
+) -> Numbers:
     """Logs that grow, codes with long histories, codes with many live reservations; the workers stopped throughout."""
     numbers = Numbers()
-    with quiet(machine):
-        numbers |= _histories(machine, plan)
+    with pause_workers_and_settle(stack):
+        numbers |= _measure_histories(stack, plan)
         for events in plan.logs:
             say(f"a log of {events:,} events")
-            numbers |= _log(machine, loader, plan, events)
+            numbers |= _measure_log(stack, loader, plan, events)
         say("codes with many live reservations")
-        numbers |= _lives(machine, plan)
+        numbers |= _measure_live_reservations(stack, plan)
     return numbers
 
 
-def _histories(machine: Machine, plan: Plan) -> Numbers:
+def _measure_histories(stack: BenchmarkStack, plan: BenchmarkPlan) -> Numbers:
     """Warm: through the API, in turn. Cold: a process that meets the code for the first time."""
-    codes = machine.issue_many(len(plan.histories))
-    load(machine.database_url, [(code.code_id, uses) for code, uses in zip(codes, plan.histories, strict=True)])
-    warm = latencies(machine, _named(codes, plan.histories), plan.pairs)
+    codes = stack.issue_many(len(plan.histories))
+    load_history(stack.database_url, [(code.code_id, uses) for code, uses in zip(codes, plan.histories, strict=True)])
+    warm = measure_latencies(stack, _name_by_count(codes, plan.histories), plan.pairs)
     numbers = {f"history_{uses}_ms": warm[str(uses)] for uses in plan.histories}
-    lines = machine.run(COLD_PROGRAM, machine.issue(), *(code.text for code in codes)).splitlines()
+    lines = stack.run_module(COLD_PROGRAM, stack.issue(), *(code.text for code in codes)).splitlines()
     for uses, tries in zip(plan.histories, lines, strict=True):
         numbers[f"history_{uses}_cold_ms"] = statistics.median(map(float, tries.split()))
     big, small = max(plan.histories), min(plan.histories)
@@ -44,24 +46,24 @@ def _histories(machine: Machine, plan: Plan) -> Numbers:
     }
 
 
-def _log(machine: Machine, loader: Loader, plan: Plan, events: int) -> Numbers:
+def _measure_log(stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan, events: int) -> Numbers:
     """A new hot code in a log of so many events."""
-    missing = events - int(machine.ask("SELECT count(*) FROM ledger_events")[0][0])
+    missing = events - int(stack.query_rows("SELECT count(*) FROM ledger_events")[0][0])
     if missing > 0:
         each = max(1, missing // EVENTS_PER_REDEMPTION // FILLER_CODES)
-        load(machine.database_url, [(code.code_id, each) for code in machine.issue_many(FILLER_CODES)])
-    found = Counted(machine, loader).run([machine.issue()], seconds=plan.seconds)
+        load_history(stack.database_url, [(code.code_id, each) for code in stack.issue_many(FILLER_CODES)])
+    found = VerifiedLoad(stack, loader).run([stack.issue()], seconds=plan.seconds)
     return {f"log_{events}_rps": found.rps}
 
 
-def _lives(machine: Machine, plan: Plan) -> Numbers:
+def _measure_live_reservations(stack: BenchmarkStack, plan: BenchmarkPlan) -> Numbers:
     """Redeems of codes with room; refused tries of codes full of reservations, which look for overdue ones."""
-    roomy = machine.issue_many(len(plan.lives))
-    full = [machine.issue_many(1, max_uses=count)[0] for count in plan.lives]
+    roomy = stack.issue_many(len(plan.lives))
+    full = [stack.issue_many(1, max_uses=count)[0] for count in plan.lives]
     wanted = [*zip(roomy, plan.lives, strict=True), *zip(full, plan.lives, strict=True)]
-    load(machine.database_url, [(code.code_id, count) for code, count in wanted], live=True)
-    redeems = latencies(machine, _named(roomy, plan.lives), plan.pairs)
-    refusals = latencies(machine, _named(full, plan.lives), plan.pairs, refused=True)
+    load_history(stack.database_url, [(code.code_id, count) for code, count in wanted], live=True)
+    redeems = measure_latencies(stack, _name_by_count(roomy, plan.lives), plan.pairs)
+    refusals = measure_latencies(stack, _name_by_count(full, plan.lives), plan.pairs, refused=True)
     numbers = {f"live_{count}_ms": redeems[str(count)] for count in plan.lives}
     numbers |= {f"held_{count}_ms": refusals[str(count)] for count in plan.lives}
     most, fewest = max(plan.lives), min(plan.lives)
@@ -71,5 +73,5 @@ def _lives(machine: Machine, plan: Plan) -> Numbers:
     }
 
 
-def _named(codes: Sequence[Issued], counts: Sequence[int]) -> dict[str, str]:
+def _name_by_count(codes: Sequence[IssuedCode], counts: Sequence[int]) -> dict[str, str]:
     return {str(count): code.text for code, count in zip(codes, counts, strict=True)}

@@ -5,8 +5,8 @@ import subprocess
 import sys
 import time
 
-from benchmarks.harness.load_generators import BenchmarkError, Wrk
-from benchmarks.harness.stack import Machine
+from benchmarks.harness.load_generators import BenchmarkError, WrkGenerator
+from benchmarks.harness.stack import BenchmarkStack
 from projections.database.connection import connect
 from projections.transparency_log.tile_log import FOLLOWED_MAX, follow
 
@@ -16,44 +16,44 @@ EVERY_S = 2.0
 PAIRS = 4
 
 
-def cost_of_proof(machine: Machine, wrk: Wrk, seconds: int, code: str) -> Numbers:
+def measure_merkle_overhead(stack: BenchmarkStack, wrk: WrkGenerator, seconds: int, code: str) -> Numbers:
     """Redeems per second on a hot code with the follower over those without it; medians of rounds in turn."""
     rates: dict[bool, list[float]] = {True: [], False: []}
     lags: list[float] = []
-    with machine.workers_stopped():
+    with stack.pause_workers():
         for number in range(PAIRS * 2):
             is_followed = number % 4 in {0, 3}  # with, without, without, with: what grows falls on both alike
-            _catch_up(machine)
-            follower = _begin(machine) if is_followed else None
-            load = wrk.run(machine.base, code, seconds=seconds)
+            _catch_up(stack)
+            follower = _start_follower(stack) if is_followed else None
+            load = wrk.run(stack.base, code, seconds=seconds)
             if load.refused:
                 raise BenchmarkError("a redeem was refused")
             rates[is_followed].append(load.rps)
             if follower:
-                lags.append(_behind(machine) / load.rps)
+                lags.append(_count_unfollowed_events(stack) / load.rps)
                 follower.terminate()
                 follower.wait(20)
     cost = statistics.median(rates[True]) / statistics.median(rates[False])
     return {"redeems_beside_proof": cost, "proof_lag_s": max(lags)}
 
 
-def _begin(machine: Machine) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-m", "benchmarks.scenarios.merkle_overhead", machine.database_url])
+def _start_follower(stack: BenchmarkStack) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-m", "benchmarks.scenarios.merkle_overhead", stack.database_url])
 
 
-def _behind(machine: Machine) -> float:
+def _count_unfollowed_events(stack: BenchmarkStack) -> float:
     """How many events are not in the Merkle log yet."""
     query = "SELECT max(notification_id) - (SELECT position FROM merkle_progress) FROM ledger_events"
-    return float(machine.ask(query)[0][0])
+    return float(stack.query_rows(query)[0][0])
 
 
-def _catch_up(machine: Machine) -> None:
-    with connect(machine.database_url) as conn:
+def _catch_up(stack: BenchmarkStack) -> None:
+    with connect(stack.database_url) as conn:
         while follow(conn) == FOLLOWED_MAX:
             pass
 
 
-def _follow_for_ever(database_url: str) -> None:
+def _follow_forever(database_url: str) -> None:
     with connect(database_url) as conn:
         while True:
             until = time.monotonic() + EVERY_S
@@ -63,4 +63,4 @@ def _follow_for_ever(database_url: str) -> None:
 
 
 if __name__ == "__main__":
-    _follow_for_ever(sys.argv[1])
+    _follow_forever(sys.argv[1])

@@ -9,45 +9,47 @@ from http.cookiejar import CookieJar
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
-from benchmarks.harness.load_generators import BenchmarkError, Client
-from benchmarks.harness.stack import Machine
+from benchmarks.harness.load_generators import BenchmarkError, RedeemClient
+from benchmarks.harness.stack import BenchmarkStack
 
 OPENED = 20
 """Times that each page is opened; the median counts."""
 _TOKEN = re.compile(r'name="token" value="(\w+)"')
 
 
-def pages(machine: Machine, uses: int) -> dict[str, float]:
+def measure_pages(stack: BenchmarkStack, uses: int) -> dict[str, float]:
     """Milliseconds until a page is there, over HTTP, as a browser asks for it.
 
     Args:
-        machine: A running stack, its workers too: each use is redeemed and sent, three events.
+        stack: A running stack, its workers too: each use is redeemed and sent, three events.
         uses: Of the code whose statement is opened.
 
     Raises:
         BenchmarkError: A page can't be opened, or shows another code.
     """
-    (code,) = machine.issue_many(1)
-    with closing(Client(machine.base)) as client:
+    (code,) = stack.issue_many(1)
+    with closing(RedeemClient(stack.base)) as client:
         for number in range(uses):
             client.redeem(code.text, f"page{number}@example.com")
-    machine.drained()
-    desk = _signed_in(machine)
-    statement = f"{machine.base}/support/codes/{code.code_id}"
+    stack.wait_until_drained()
+    desk = _sign_in(stack)
+    statement = f"{stack.base}/support/codes/{code.code_id}"
     page = _open(desk, statement)
     if code.text[-4:] not in page:
         raise BenchmarkError("the statement is not that of the code")
     return {
-        "statement_events": float(machine.ask("SELECT version FROM code_balances ORDER BY version DESC LIMIT 1")[0][0]),
+        "statement_events": float(
+            stack.query_rows("SELECT version FROM code_balances ORDER BY version DESC LIMIT 1")[0][0]
+        ),
         "statement_ms": _median_ms(desk, statement),
         "statement_kb": len(page.encode()) / 1_000,
-        "invite_page_ms": _median_ms(build_opener(), f"{machine.base}/invite"),
+        "invite_page_ms": _median_ms(build_opener(), f"{stack.base}/invite"),
     }
 
 
-def _signed_in(machine: Machine) -> OpenerDirector:
+def _sign_in(stack: BenchmarkStack) -> OpenerDirector:
     desk = build_opener(HTTPCookieProcessor(CookieJar()))
-    place, known = f"{machine.base}/support/sign-in", machine.info
+    place, known = f"{stack.base}/support/sign-in", stack.info
     token = _TOKEN.search(_open(desk, place))
     if token is None:
         raise BenchmarkError("the sign-in page has no form")

@@ -20,9 +20,9 @@ import psycopg
 from rich.console import Console
 
 from benchmarks.harness import report
-from benchmarks.harness.bulk_log import make_log
-from benchmarks.harness.load_generators import BenchmarkError, Wrk
-from benchmarks.harness.stack import Machine, machine
+from benchmarks.harness.bulk_log import create_log
+from benchmarks.harness.load_generators import BenchmarkError, WrkGenerator
+from benchmarks.harness.stack import BenchmarkStack, run_stack
 from projections.database.connection import connect
 from projections.database.migrations import migrate
 from projections.event_store.row_mapping import PROJECTIONS
@@ -37,7 +37,7 @@ DATABASE = "bench_long_log"
 LOOK_S = 0.05
 
 
-class Dropped:
+class DiscardingSink:
     """Takes what a fold gives and keeps nothing."""
 
     rows: Mapping[str, Any] = dict.fromkeys(PROJECTIONS, bool)
@@ -49,14 +49,14 @@ class Dropped:
         """Dropped."""
 
 
-def on_a_long_log(machine: Machine, events: int = EVENTS) -> Numbers:
+def measure_rebuild(stack: BenchmarkStack, events: int = EVENTS) -> Numbers:
     """The same log read and folded by one process that keeps nothing, and rebuilt: filled, then looked at."""
-    with _database(machine) as url:
+    with _database(stack) as url:
         with psycopg.connect(url, autocommit=True) as conn:
-            made = make_log(conn, events)
-        bare = made / _bare_fold(url, made)
-        applied = _rebuilt(url, "--apply")
-        looked = _rebuilt(url)
+            made = create_log(conn, events)
+        bare = made / _time_bare_fold(url, made)
+        applied = _run_rebuild(url, "--apply")
+        looked = _run_rebuild(url)
         if applied["events"] != made or looked["differing"]:
             raise BenchmarkError(f"{made} events, rebuilt {applied['events']}, {looked['differing']} rows differ")
     return {
@@ -68,22 +68,22 @@ def on_a_long_log(machine: Machine, events: int = EVENTS) -> Numbers:
     }
 
 
-def beside_redeems(machine: Machine, wrk: Wrk, seconds: int, code: str) -> Numbers:
+def measure_redeems_during_rebuild(stack: BenchmarkStack, wrk: WrkGenerator, seconds: int, code: str) -> Numbers:
     """One hot code with and without rebuilds one after the other; nothing may be refused."""
-    with machine.workers_stopped():
-        before = wrk.run(machine.base, code, seconds=seconds)
+    with stack.pause_workers():
+        before = wrk.run(stack.base, code, seconds=seconds)
         ended, locks = threading.Event(), []
 
         def go_on() -> None:
             while not ended.is_set():
-                locks.append(_rebuilt(machine.database_url, "--apply")["lock_ms"])
+                locks.append(_run_rebuild(stack.database_url, "--apply")["lock_ms"])
 
         rebuilds = threading.Thread(target=go_on)
         rebuilds.start()
-        meanwhile = wrk.run(machine.base, code, seconds=seconds)
+        meanwhile = wrk.run(stack.base, code, seconds=seconds)
         ended.set()
         rebuilds.join()
-        after = wrk.run(machine.base, code, seconds=seconds)
+        after = wrk.run(stack.base, code, seconds=seconds)
     if before.refused or meanwhile.refused or after.refused:
         raise BenchmarkError("a redeem was refused during a rebuild")
     share = meanwhile.rps / ((before.rps + after.rps) / 2)
@@ -91,29 +91,29 @@ def beside_redeems(machine: Machine, wrk: Wrk, seconds: int, code: str) -> Numbe
 
 
 @contextmanager
-def _database(machine: Machine) -> Iterator[str]:
+def _database(stack: BenchmarkStack) -> Iterator[str]:
     """A database of its own on the machine's server."""
-    url = urlunsplit(urlsplit(machine.database_url)._replace(path=f"/{DATABASE}"))
-    machine.ask(f"CREATE DATABASE {DATABASE}")
+    url = urlunsplit(urlsplit(stack.database_url)._replace(path=f"/{DATABASE}"))
+    stack.query_rows(f"CREATE DATABASE {DATABASE}")
     try:
         migrate(url)
         yield url
     finally:
-        machine.ask(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+        stack.query_rows(f"DROP DATABASE {DATABASE} WITH (FORCE)")
 
 
-def _bare_fold(url: str, events: int) -> float:
+def _time_bare_fold(url: str, events: int) -> float:
     """Seconds of the loop. Its connection is like that of a rebuild; nothing is written and nothing compared."""
     began = time.perf_counter()
     with connect(url) as conn:
         conn.execute("SET statement_timeout = 0")
-        fold = LogFold(Dropped(), NullObserver())
+        fold = LogFold(DiscardingSink(), NullObserver())
         for job in fold_jobs(BARE_PARTS):
             fold_streams(conn, fold, Streams(job.first, job.last), events * 2, DEFAULT_LIMITS.page_events, int)
     return time.perf_counter() - began
 
 
-def _rebuilt(url: str, *options: str) -> dict[str, Any]:
+def _run_rebuild(url: str, *options: str) -> dict[str, Any]:
     """Run the command as an operator does; its document, how long it took, and the memory of it and its helpers."""
     command = [sys.executable, "-m", "projections", "rebuild", "--json", *options]
     began = time.perf_counter()
@@ -121,20 +121,20 @@ def _rebuilt(url: str, *options: str) -> dict[str, Any]:
     with TemporaryFile() as told, TemporaryFile() as said:
         process = subprocess.Popen(command, env={"DATABASE_URL": url}, stdout=told, stderr=said)
         while process.poll() is None:
-            peak = max(peak, _memory_mb(process.pid))
+            peak = max(peak, _measure_memory_mb(process.pid))
             time.sleep(LOOK_S)
         took = time.perf_counter() - began
         if process.returncode:
-            raise BenchmarkError(f"a rebuild ended with {process.returncode}: {_text(said)[-300:]}")
-        return {**json.loads(_text(told)), "took_s": took, "peak_mb": peak}
+            raise BenchmarkError(f"a rebuild ended with {process.returncode}: {_read_text(said)[-300:]}")
+        return {**json.loads(_read_text(told)), "took_s": took, "peak_mb": peak}
 
 
-def _text(file: IO[bytes]) -> str:
+def _read_text(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode(errors="replace").strip()
 
 
-def _memory_mb(pid: int) -> float:
+def _measure_memory_mb(pid: int) -> float:
     total = 0
     with suppress(psutil.Error):
         process = psutil.Process(pid)
@@ -155,12 +155,12 @@ def main() -> int:
     options = asked.parse_args()
     console = Console(stderr=True)
     try:
-        with machine(LEDGER_SMTP_URL="null://") as ledger, ledger.workers_stopped():
-            found = report.summary([on_a_long_log(ledger, options.events)])
+        with run_stack(LEDGER_SMTP_URL="null://") as ledger, ledger.pause_workers():
+            found = report.summarize([measure_rebuild(ledger, options.events)])
     except BenchmarkError as trouble:
         console.print(f"[bold]not measured:[/bold] {trouble}")
         return 3
-    report.show(found, Console())
+    report.print_table(found, Console())
     return 0
 
 

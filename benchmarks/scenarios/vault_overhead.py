@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from uuid import UUID, uuid4
 
-from benchmarks.harness.stack import machine
+from benchmarks.harness.stack import run_stack
 from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.values.identifiers import EmailAddress
@@ -38,7 +38,7 @@ class GlassVault(Vault):
         return Sealed(f"{kind} {row_id} {text}".encode(), 1)
 
 
-class Turn:
+class RedeemTurn:
     """One turn of redeems, each by somebody new."""
 
     def __init__(self, storage: LedgerStore, vault: Vault, code: str) -> None:
@@ -65,10 +65,10 @@ class Turn:
         )
 
 
-def cost(storage: LedgerStore, code: str) -> Iterator[tuple[str, float]]:
+def measure_vault_cost(storage: LedgerStore, code: str) -> Iterator[tuple[str, float]]:
     """Microseconds of a redeem with and without, and the vault's share of both."""
     glass = GlassVault(storage.vault.rings["pepper"], storage.vault.rings["master"])
-    turns = {"sealed": Turn(storage, storage.vault, code), "glass": Turn(storage, glass, code)}
+    turns = {"sealed": RedeemTurn(storage, storage.vault, code), "glass": RedeemTurn(storage, glass, code)}
     took: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
     for turn in turns.values():
         turn.run()  # warm
@@ -86,10 +86,12 @@ def main() -> int:
     """Measure beside a stack of its own; with a code as argument, measure here."""
     if len(sys.argv) > 1:
         with LedgerStore.open(LedgerSettings()) as storage:
-            sys.stdout.write("".join(f"{name} {number:.4g}\n" for name, number in cost(storage, sys.argv[1])))
+            sys.stdout.write(
+                "".join(f"{name} {number:.4g}\n" for name, number in measure_vault_cost(storage, sys.argv[1]))
+            )
         return 0
-    with machine(**NO_MAIL) as ledger, ledger.workers_stopped():
-        sys.stdout.write(ledger.run("benchmarks.scenarios.vault_overhead", ledger.issue()))
+    with run_stack(**NO_MAIL) as ledger, ledger.pause_workers():
+        sys.stdout.write(ledger.run_module("benchmarks.scenarios.vault_overhead", ledger.issue()))
     return 0
 
 

@@ -14,11 +14,10 @@ from projections.rebuild.progress_store import SharedProgress
 from projections.rebuild.rebuild import RebuildOptions, RebuildReport, SwapBusyError, rebuild
 from projections.replay.observer import UndecodableEventError
 from projections.replay.worker_pool import WorkerDiedError
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import progress_bar
 from projections.terminal.text import one_line, say, write_document
 
-EXIT_OK, EXIT_FOUND, EXIT_SERVICE, EXIT_REFUSED = 0, 1, 3, 4
-EXIT_INTERRUPTED: Final = 130
 LINE_EVERY_S = 2.0
 
 
@@ -92,20 +91,20 @@ def run_rebuild(database_url: str, options: RebuildOptions, *, as_json: bool, ou
         with SharedProgress(database_url, progress) as shared:
             report = rebuild(database_url, options, shared)
     except KeyboardInterrupt:
-        return _exit_with(progress, err, "interrupted: the read models are as they were", EXIT_INTERRUPTED)
+        return _exit_with(progress, err, "interrupted: the read models are as they were", ExitCode.INTERRUPTED)
     except UndecodableEventError as error:
-        return _exit_with(progress, err, f"stopped, nothing was changed: {error}", EXIT_FOUND)
+        return _exit_with(progress, err, f"stopped, nothing was changed: {error}", ExitCode.FOUND)
     except (RebuildRunningError, SwapBusyError) as error:
-        return _exit_with(progress, err, str(error), EXIT_REFUSED)
+        return _exit_with(progress, err, str(error), ExitCode.REFUSED)
     except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as error:
-        return _exit_with(progress, err, str(error), EXIT_SERVICE)
+        return _exit_with(progress, err, str(error), ExitCode.SERVICE)
     finally:
         progress.close()
     if as_json:
         print_document(report_document(report, options), out)
     else:
         print_report(report, out)
-    return EXIT_FOUND if report.differing and not options.apply else EXIT_OK
+    return ExitCode.FOUND if report.differing and not options.apply else ExitCode.OK
 
 
 def report_document(report: RebuildReport, options: RebuildOptions) -> dict[str, Any]:

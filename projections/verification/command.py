@@ -5,10 +5,6 @@ from typing import Any, TextIO
 
 from projections.database.errors import SchemaMismatchError, StorageUnavailableError
 from projections.rebuild.command import (
-    EXIT_FOUND,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_SERVICE,
     ProgressLines,
     difference_lines,
     print_document,
@@ -16,6 +12,7 @@ from projections.rebuild.command import (
 from projections.rebuild.diff import difference_document
 from projections.replay.findings import Finding
 from projections.replay.worker_pool import WorkerDiedError
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import one_line, say
 from projections.verification.merkle_check import ExternalEvidence
 from projections.verification.vault_check import VAULT_ROWS
@@ -53,11 +50,11 @@ def run_verify(
     except KeyboardInterrupt:
         progress.close()
         say("interrupted", to=err)
-        return EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
     except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as error:
         progress.close()
         say(one_line(str(error)), to=err)
-        return EXIT_SERVICE
+        return ExitCode.SERVICE
     finally:
         progress.close()
     is_vault_checked = evidence.vault is not None
@@ -65,7 +62,7 @@ def run_verify(
         print_document(verified_document(report, listed_max, is_vault_checked=is_vault_checked), out)
     else:
         _print_report(report, listed_max, out, is_vault_checked=is_vault_checked)
-    return EXIT_FOUND if report.wrong else EXIT_OK
+    return ExitCode.FOUND if report.wrong else ExitCode.OK
 
 
 def verified_document(report: VerificationReport, listed_max: int, *, is_vault_checked: bool) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import pytest
 
 from api.cli.embedded.data_dir import CHECKPOINTS
 from api.cli.embedded.secrets_file import read_secrets
-from api.cli.embedded.tcp_ports import free_port
-from tests.support.secret_search import Visitor, Wiretap, dump, found_in, opened
+from api.cli.embedded.util import find_free_port
+from tests.support.secret_search import Visitor, Wiretap, dump, found_in, open_data_dir
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import MailServer
 from tests.support.servers.mail_session import Say
@@ -41,7 +41,7 @@ def mail() -> Iterator[MailServer]:
 def stack(servers_folder: Path, mail: MailServer) -> Iterator[Stack]:
     """`ledger up`, used and ended by the first fixture that needs its logs."""
     env = {"LEDGER_SMTP_URL": mail.url, "LEDGER_MAIL_FROM": "ledger@house.example", "LEDGER_SWEEP_S": "1"}
-    running = Stack(servers_folder / "logs", free_port(), env)
+    running = Stack(servers_folder / "logs", find_free_port(), env)
     try:
         running.wait_ready()
         yield running
@@ -189,7 +189,7 @@ def test_nothing_private_is_in_anything_else(written: dict[str, bytes], secrets:
 
     assert {place: names for place, names in found.items() if names} == {}
     assert b"INSERT INTO public.ledger_events" in written["database"]
-    assert b"process_invite_task" in opened(written["broker"])
+    assert b"process_invite_task" in open_data_dir(written["broker"])
     assert all(written.values())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.util import find_free_port
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import Close, MailServer
 
@@ -37,7 +37,7 @@ def stack(servers_folder: Path, mail: MailServer) -> Iterator[Stack]:
         "LEDGER_RETRY_FIRST_S": "1",
         "LEDGER_SWEEP_S": "1",
     }
-    running = Stack(servers_folder / "operations", free_port(), env)
+    running = Stack(servers_folder / "operations", find_free_port(), env)
     try:
         running.wait_ready()
         yield running

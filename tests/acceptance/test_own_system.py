@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.util import find_free_port
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.webhook_receiver import HookServer
 
@@ -16,7 +16,7 @@ def test_a_corrected_use_invites_the_right_address_only_after_the_first_access_e
     """The worker that gets the correction has the access removed and sends: neither sweep nor minute is waited for."""
     with HookServer() as system:
         env = {"LEDGER_WEBHOOK_ALLOW_PRIVATE": "127.0.0.0/8", "LEDGER_SWEEP_S": "30"}
-        stack = Stack(servers_folder / "own-system", free_port(), env)
+        stack = Stack(servers_folder / "own-system", find_free_port(), env)
         try:
             stack.wait_ready()
             channel = {"group": "TEAM", "url": system.url}

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.util import find_free_port
 from tests.support.servers.embedded_stack import PROGRAM, Stack
 from tests.support.servers.mail_server import MailServer, Say
 
@@ -23,7 +23,7 @@ QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 @pytest.fixture(scope="module")
 def stack(servers_folder: Path) -> Iterator[Stack]:
     """`ledger up` with its own mail sink."""
-    running = Stack(servers_folder / "whole-way", free_port())
+    running = Stack(servers_folder / "whole-way", find_free_port())
     try:
         running.wait_ready()
         yield running
@@ -167,7 +167,7 @@ def test_a_refused_mail_gives_the_use_back_and_nothing_is_left_behind(servers_fo
     """550: refunded, redeemable by another. After SIGTERM no process is left, and a second start goes on."""
     with MailServer() as mail:
         mail.at("rcpt", Say(550, "5.1.1 no such user"), recipient="refuse@example.com")
-        folder, port = servers_folder / "refused", free_port()
+        folder, port = servers_folder / "refused", find_free_port()
         first = Stack(folder, port, {"LEDGER_SMTP_URL": mail.url, "LEDGER_MAIL_FROM": "ledger@example.com"})
         try:
             first.wait_ready()

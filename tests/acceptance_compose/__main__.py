@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.util import find_free_port
 from tests.acceptance_compose import steps
 from tests.acceptance_compose.compose import Compose, FailedError, docker
 
@@ -33,7 +33,7 @@ def main() -> int:
         sys.stderr.write(f"make acceptance needs a running Docker engine with Compose, and there is none: {missing}\n")
         return 3
     with tempfile.TemporaryDirectory(prefix="ledger-acceptance-") as folder:
-        compose = Compose(_clone(Path(folder) / "clone", "HEAD"), "ledger-acceptance", free_port())
+        compose = Compose(_clone(Path(folder) / "clone", "HEAD"), "ledger-acceptance", find_free_port())
         compose.image = IMAGE
         try:
             return _run(compose, Path(folder), wanted.previous)

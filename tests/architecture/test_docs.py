@@ -62,7 +62,7 @@ def test_every_test_that_a_page_names_exists() -> None:
 
 def test_the_lists_of_commands_and_routes_are_as_they_are() -> None:
     """Whoever reads the repository has them too: `make docs` writes them anew."""
-    made: dict[Path, str] = runpy.run_path(str(DOCS / "reference.py"))["pages"]()
+    made: dict[Path, str] = runpy.run_path(str(DOCS / "reference.py"))["render_pages"]()
 
     assert {page: page.read_text("utf-8") for page in made} == made
 

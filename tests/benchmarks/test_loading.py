@@ -28,7 +28,7 @@ def test_a_loaded_history_is_a_right_one(
     monkeypatch.setattr(bulk_history, "CHUNK", 7)
     code = bench.issue(None, bound=False)
     first = done(bench.redeem(code, "first@example.com"))
-    bulk_history.load(bench.database_url, [(first.code.code_id, 17)], live=live)
+    bulk_history.load_history(bench.database_url, [(first.code.code_id, 17)], live=live)
     after = done(bench.redeem(code, "last@example.com")).code
 
     assert (after.used, after.reserved) == (counts[0], counts[1] + 2)

@@ -46,7 +46,7 @@ def test_medians_come_first_and_ratios_are_of_medians() -> None:
     """One slow round changes neither."""
     rounds = [{"hot_rps": 500.0, "empty_rps": 1000.0}, {"hot_rps": 600.0}, {"hot_rps": 10.0, "empty_rps": 1000.0}]
 
-    found = report.summary(rounds)
+    found = report.summarize(rounds)
 
     assert found == {"hot_rps": 500.0, "empty_rps": 1000.0, "hot_over_empty": 0.5}
 
@@ -65,12 +65,12 @@ def test_medians_come_first_and_ratios_are_of_medians() -> None:
 )
 def test_a_number_is_judged_by_its_target(key: str, value: float, word: str) -> None:
     """More is better for some, less for others, and some have no target."""
-    assert report.verdict(key, value) == word
+    assert report.classify(key, value) == word
 
 
 def test_the_table_shows_every_number(capsys: pytest.CaptureFixture[str]) -> None:
     """Each by its name."""
-    report.show({"hot_rps": 5000.0, "hot_over_empty": 0.61}, Console(width=100))
+    report.print_table({"hot_rps": 5000.0, "hot_over_empty": 0.61}, Console(width=100))
 
     assert "hot_over_empty" in (shown := capsys.readouterr().out)
     assert "5,000" in shown

@@ -15,8 +15,7 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from api.cli.embedded.tcp_ports import free_port
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.util import find_free_port, wait_until
 from tests.support.clients.app_client import Site
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.page_driver import PASSWORD, WAIT_MS, House
@@ -38,7 +37,7 @@ def site(postgres_url: str) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def house(site: Site) -> Iterator[House]:
     """The application as a process of its own, beside the one of `site` over the same database."""
-    port = free_port()
+    port = find_free_port()
     options = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--no-access-log")
     command = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
@@ -73,7 +72,7 @@ def tab(chromium: Browser, house: House) -> Iterator[Callable[..., Page]]:
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 
-    def opened(language: str = "en", *, width: int = 1280, staff: str | None = None, **more: Any) -> Page:
+    def open_data_dir(language: str = "en", *, width: int = 1280, staff: str | None = None, **more: Any) -> Page:
         context = chromium.new_context(
             base_url=house.url,
             locale={"en": "en-US", "zh": "zh-CN"}[language],
@@ -90,7 +89,7 @@ def tab(chromium: Browser, house: House) -> Iterator[Callable[..., Page]]:
             house.sign_in(page, staff)
         return page
 
-    yield opened
+    yield open_data_dir
     for context in contexts:
         context.close()
     assert faults == []

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.util import find_free_port
 from tests.faults.checker import violations
 from tests.faults.gathering import observe, unsettled
 from tests.faults.load import Load
@@ -140,7 +140,7 @@ def _running(plan: Plan, folder: Path, mail: Weather) -> Iterator[Stack]:
         "LEDGER_TASK_TIME_LIMIT_S": "20",
         "LEDGER_VISIBILITY_TIMEOUT_S": "25",
     }
-    stack = Stack(folder, free_port(), env)
+    stack = Stack(folder, find_free_port(), env)
     try:
         stack.wait_ready()
         yield stack

@@ -108,7 +108,7 @@ class Crew:
         ends = time.monotonic() + seconds
         while not (found := what()):
             self.supervisor.tick()
-            assert time.monotonic() < ends, f"not within {seconds} s: {self.supervisor.last_words('worker')}"
+            assert time.monotonic() < ends, f"not within {seconds} s: {self.supervisor.last_log_line('worker')}"
             time.sleep(0.1)
         return found
 

@@ -11,8 +11,7 @@ import psutil
 
 from api.cli.embedded.process.program import Program, kill_group
 from api.cli.embedded.services import postgres, valkey
-from api.cli.embedded.tcp_ports import free_port
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.util import find_free_port, wait_until
 from tests.support.servers.private_servers import PASSWORD, READY_S_MAX
 
 END_S_MAX = 20.0
@@ -76,7 +75,7 @@ class HeldServer:
 def held_valkey(folder: Path) -> Iterator[HeldServer]:
     """A Valkey that keeps nothing on disk: once it is killed, all that it held is lost."""
     folder.mkdir()
-    made = valkey.prepare(folder, free_port(), PASSWORD)
+    made = valkey.prepare_valkey(folder, find_free_port(), PASSWORD)
     program = dataclasses.replace(made.program, command=(*made.program.command, "--appendonly", "no"))
     yield from _running(HeldServer(made.url, program, made.is_ready, folder / "valkey.log"))
 
@@ -86,7 +85,7 @@ def held_postgres(folder: Path) -> Iterator[HeldServer]:
     """A PostgreSQL with the empty database `ledger`."""
     folder.mkdir()
     folder.chmod(0o711)
-    made = postgres.prepare(folder, free_port(), PASSWORD)
+    made = postgres.prepare_postgres(folder, find_free_port(), PASSWORD)
     yield from _running(HeldServer(made.url, made.program, made.is_ready, folder / "postgres.log"))
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from api.cli.embedded.process.program import kill_group
-from api.cli.embedded.tcp_ports import HOST, free_port
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.util import HOST, find_free_port, wait_until
 from tests.support.servers.embedded_stack import PROGRAM
 
 READY_S_MAX = 60.0
@@ -58,7 +57,7 @@ class Hosts:
             part = name.partition("-")[0]
             own = self._folder / name
             own.mkdir(exist_ok=True)
-            port = self._ports.setdefault(name, free_port())
+            port = self._ports.setdefault(name, find_free_port())
             options = ["--host", HOST, "--port", str(port)] if part == "backend" else ["--name", name]
             with (self._folder / f"{name}.log").open("ab") as log:
                 self._processes[name] = subprocess.Popen(

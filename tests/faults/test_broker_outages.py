@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from redis import Redis
 
-from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.util import find_free_port
 from tests.faults.held import HeldServer, held_valkey
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import Late, MailServer
@@ -61,7 +61,7 @@ def running(servers_folder: Path, broker: HeldServer, mail: MailServer) -> Itera
         "LEDGER_SMTP_TIMEOUT_S": "4",
         "LEDGER_WEBHOOK_TIMEOUT_S": "2",
     }
-    stack = Stack(servers_folder / "broker-outages", free_port(), env)
+    stack = Stack(servers_folder / "broker-outages", find_free_port(), env)
     try:
         stack.wait_ready()
         yield stack

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.util import find_free_port
 from tests.faults.held import HeldServer, held_postgres
 from tests.faults.load import Load
 from tests.faults.proxy import Proxy
@@ -52,7 +52,7 @@ def running(servers_folder: Path) -> Iterator[Site]:
             "LEDGER_SWEEP_S": "1",
             "LEDGER_REQUEST_WAIT_S": str(REQUEST_WAIT_S),
         }
-        stack = Stack(servers_folder / "database-outages", free_port(), env)
+        stack = Stack(servers_folder / "database-outages", find_free_port(), env)
         try:
             stack.wait_ready()
             yield Site(stack, database, proxy)

@@ -88,14 +88,14 @@ def test_a_letter_that_kills_every_process_that_sends_it_is_parked(worker: Crew)
     worker.plant("claimed", 1000)
     worker.publish([poison])
     worker.wait_for("CaseOpened", [poison], 60)
-    deaths = 1000 - worker.left("claimed")
+    restart_count = 1000 - worker.left("claimed")
     worker.plant("claimed", 0)
     (healthy,) = worker.reserve(1, "healthy")
     worker.publish([healthy])
     worker.wait_for("InviteSent", [healthy])
 
     events = worker.events(poison)
-    assert (events["InviteAttempted"], events["InviteOutcomeUnknown"], deaths) == (ATTEMPTS_MAX,) * 3
+    assert (events["InviteAttempted"], events["InviteOutcomeUnknown"], restart_count) == (ATTEMPTS_MAX,) * 3
     assert (events["UseRefunded"], events["CaseOpened"]) == (0, 1)
     assert worker.mails(poison) == {}
 
@@ -123,11 +123,11 @@ def test_a_task_that_kills_every_process_before_it_claims_does_not_stop_the_othe
     worker.plant("started", 1000)
     worker.publish([item])
     time.sleep(15)
-    deaths = 1000 - worker.left("started")
+    restart_count = 1000 - worker.left("started")
     worker.plant("started", 0)
     worker.wait_for("InviteSent", [item], 60)
 
-    assert 2 <= deaths < 10
+    assert 2 <= restart_count < 10
     assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
 
 

@@ -18,7 +18,7 @@ from psycopg.adapt import PyFormat, Transformer
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
-from api.cli.arguments import address_of, group_of, moment_of, reservation_id_of, uses_of
+from api.cli.arguments import parse_email, parse_group, parse_reservation_id, parse_time_option, parse_uses
 from api.code_import.reader import FileFaultError as FileFault
 from api.code_import.reader import Format, Records
 from api.code_import.row_parser import CellFaultError, row_of
@@ -183,11 +183,11 @@ def _arguments(mutator: Mutator) -> None:
     import typer  # noqa: PLC0415 - of the command line alone
 
     for parse, seeds in (
-        (lambda text: moment_of(text, "--as-of"), ("2027-01-31T23:59:00Z",)),
-        (reservation_id_of, (str(ID),)),
-        (uses_of, ("5", "unlimited")),
-        (group_of, ("workspace", "")),
-        (address_of, ("li.wei@example.com",)),
+        (lambda text: parse_time_option(text, "--as-of"), ("2027-01-31T23:59:00Z",)),
+        (parse_reservation_id, (str(ID),)),
+        (parse_uses, ("5", "unlimited")),
+        (parse_group, ("workspace", "")),
+        (parse_email, ("li.wei@example.com",)),
     ):
         with suppress(typer.BadParameter):
             parse(mutator.text(seeds))

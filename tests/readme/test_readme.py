@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from api.cli.app import app
-from api.cli.embedded.tcp_ports import free_port
+from api.cli.embedded.util import find_free_port
 from tests.support.servers.embedded_stack import Stack
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PORT = free_port()
+PORT = find_free_port()
 VARIES = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
     (r"([0-9A-Z]{4}-){4}[0-9A-Z]{4}", "CODE"),

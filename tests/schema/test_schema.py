@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from api.cli.embedded.services.binaries import postgres
+from api.cli.embedded.services.binaries import find_postgres_program
 from projections.database.migrations import known_migrations
 
 APPROVED = Path(__file__).with_name("approved_schema.sql")
@@ -13,7 +13,7 @@ APPROVED = Path(__file__).with_name("approved_schema.sql")
 def test_the_sum_of_the_migrations_is_the_approved_schema(database_url: str) -> None:
     """Compare PostgreSQL's own dump with the approved one; to approve a change, write the printed dump there."""
     dump = subprocess.run(
-        [postgres("pg_dump"), "--schema-only", "--no-owner", "--exclude-table=*yoyo*", database_url],
+        [find_postgres_program("pg_dump"), "--schema-only", "--no-owner", "--exclude-table=*yoyo*", database_url],
         capture_output=True,
         text=True,
         timeout=30,

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.cli.embedded.services.binaries import postgres
+from api.cli.embedded.services.binaries import find_postgres_program
 from api.settings import ApiSettings
 from api.use_cases.issue_codes import Terms
 from domain.ports import Rejected
@@ -107,11 +107,11 @@ def restored(known: str, site: Site, postgres_url: str, tmp_path: Path) -> Itera
     file, name = tmp_path / "before.dump", f"test_{uuid4().hex}"
     arguments = ("--format=custom", "--no-owner", "--no-privileges", f"--file={file}")
     url = site.services.settings.database_url.get_secret_value()
-    subprocess.run([postgres("pg_dump"), *arguments, url], check=True, timeout=60)
+    subprocess.run([find_postgres_program("pg_dump"), *arguments, url], check=True, timeout=60)
     execute(postgres_url, f"CREATE DATABASE {name}")
     back = database_of(postgres_url, name)
     arguments = ("--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={back}")
-    subprocess.run([postgres("pg_restore"), *arguments, str(file)], check=True, timeout=60)
+    subprocess.run([find_postgres_program("pg_restore"), *arguments, str(file)], check=True, timeout=60)
     yield back
     drop(postgres_url, name)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from api.cli.embedded.data_dir import Folder
-from api.cli.embedded.services.ledger import child_environment
+from api.cli.embedded.data_dir import DataDir
+from api.cli.embedded.services.ledger import build_child_environment
 from api.http.allowed_hosts import KNOWN_MAX, HostGuard, host_name
 from api.settings import ApiSettings
 from tests.support.clients.app_client import Site
@@ -24,7 +24,7 @@ def settings(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     """Settings as `ledger up` gives them to the API, with a mailbox to look at."""
     (tmp_path / "mailbox").mkdir()
     monkeypatch.setenv("LEDGER_MAILBOX", str(tmp_path / "mailbox"))
-    env = child_environment(Folder(tmp_path, 0), 8000, {})
+    env = build_child_environment(DataDir(tmp_path, 0), 8000, {})
     monkeypatch.setenv("LEDGER_ALLOWED_HOSTS", env["LEDGER_ALLOWED_HOSTS"])
     monkeypatch.setenv("LEDGER_PUBLIC_URL", "https://Redeem.Example.com:8443/there")
     return settings_over(database_url, monkeypatch, tmp_path)

@@ -14,7 +14,7 @@ from typing import Self
 
 from redis import Redis, RedisError
 
-from api.cli.embedded.services.binaries import postgres
+from api.cli.embedded.services.binaries import find_postgres_program
 
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){12,}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
@@ -23,14 +23,14 @@ LETTERS_MIN = 9
 """A shorter text is found by chance."""
 
 
-def opened(data: bytes) -> bytes:
+def open_data_dir(data: bytes) -> bytes:
     """The data, and after it whatever is written in hex or base64 within it, in clear."""
     return b"\n".join([data, *_decoded(data)])
 
 
 def found_in(data: bytes, secrets: Mapping[str, str]) -> set[str]:
     """Names of the secrets that are in the data, whatever their case; both may be encoded."""
-    haystack = opened(data).lower()
+    haystack = open_data_dir(data).lower()
     return {name for name, secret in secrets.items() if any(form in haystack for form in forms(secret))}
 
 
@@ -50,7 +50,9 @@ def forms(secret: str) -> set[bytes]:
 def dump(database_url: str) -> bytes:
     """Every row of a database, as text."""
     arguments = ("--data-only", "--inserts", f"--dbname={database_url}")
-    return subprocess.run([postgres("pg_dump"), *arguments], check=True, capture_output=True, timeout=60).stdout
+    return subprocess.run(
+        [find_postgres_program("pg_dump"), *arguments], check=True, capture_output=True, timeout=60
+    ).stdout
 
 
 def kept_by_broker(client: "Redis") -> bytes:

@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 import typer
 
 from api.auth.scopes import RANK, SCOPES, Role, Scope
-from api.cli.arguments import READ_DAYS, JsonFlag, name_of
-from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
+from api.cli.arguments import READ_DAYS, JsonFlag, parse_name
+from api.cli.context import Session, format_timestamp, print_json
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
 from projections.repositories.api_keys import ApiKeys, KeyLine
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show, table
-from projections.terminal.text import say
+from projections.terminal.text import say, say_error
 
 LISTED_MAX = 10_000
 NEWEST = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
@@ -20,7 +21,7 @@ NEWEST = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
 key = typer.Typer(help="API keys of integrators; docs/api.md says what each scope opens.", no_args_is_help=True)
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the commands."""
     key.command("create")(create)
     key.command("list")(list_keys)
@@ -39,7 +40,7 @@ def create(
     json: JsonFlag = False,
 ) -> int:
     """Make an API key. Its secret is printed here, once, and kept as a digest only."""
-    wish = ApiKeyRequest(name_of(name, "name"), _role(role, scope), _scopes(scope), days)
+    wish = ApiKeyRequest(parse_name(name, "name"), _role(role, scope), _scopes(scope), days)
     session: Session = context.obj
     key_id = uuid4()
     with session.open() as ledger:
@@ -61,9 +62,9 @@ def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
         return 0
     listed = table("id", "made (UTC)", "valid", "name", "opens", fixed=("id", "made (UTC)", "valid"))
     for line in found:
-        valid = "no" if not _is_valid(line, now) else local_time(line.expires_at) if line.expires_at else "yes"
+        valid = "no" if not _is_valid(line, now) else format_timestamp(line.expires_at) if line.expires_at else "yes"
         opens = line.role if line.scopes is None else " ".join(line.scopes)
-        listed.add_row(str(line.key_id), local_time(line.created_at), valid, line.name or "-", opens)
+        listed.add_row(str(line.key_id), format_timestamp(line.created_at), valid, line.name or "-", opens)
     show(listed)
     return 0
 
@@ -82,8 +83,8 @@ def revoke(
     with session.open() as ledger:
         is_done = revoke_key(ledger.action(), wanted)
     if not is_done:
-        complain("there is no such key, or it is revoked already")
-        return EXIT_REFUSED
+        say_error("there is no such key, or it is revoked already")
+        return ExitCode.REFUSED
     if json:
         print_json({"id": wanted, "revoked": True})
     return 0

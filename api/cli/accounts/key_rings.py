@@ -8,14 +8,15 @@ from uuid import uuid4
 import typer
 
 from api.cli.arguments import JsonFlag
-from api.cli.context import Session, complain, print_json
+from api.cli.context import Session, print_json
 from api.cli.embedded.secrets_file import FILE, POSTGRES_PASSWORD, read_secrets
-from api.cli.output_file import OutputOption, written
+from api.cli.output_file import OutputOption, open_output_file
 from projections.config.settings import LedgerSettings
 from projections.database.errors import SchemaMismatchError, StorageUnavailableError
 from projections.privacy.key_export_log import note_export
 from projections.repositories.audit_log import OPERATOR, Action
 from projections.storage.bootstrap import LedgerStore
+from projections.terminal.text import say_error
 from projections.transparency_log.checkpoints import public_keys
 from projections.vault.key_ring import KeyRing
 
@@ -37,7 +38,7 @@ NOTE = """\
 keys = typer.Typer(help="The key rings, without which no e-mail and no code opens.", no_args_is_help=True)
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the command."""
     keys.command("export")(export)
     app.add_typer(keys, name="keys")
@@ -72,13 +73,13 @@ def export(
 def _without_note(known: dict[str, str], output: Path | None, trouble: Exception, *, as_json: bool) -> int:
     """Keys are wanted most when the database is in trouble."""
     _write(known, output, as_json=as_json)
-    complain(f"the database could not note it, so doctor goes on reminding: {trouble}")
+    say_error(f"the database could not note it, so doctor goes on reminding: {trouble}")
     return _done(output)
 
 
 def _done(output: Path | None) -> int:
     if output is not None:
-        complain(f"the keys are in {output} (mode 600): move it to a safe place, apart from the backups")
+        say_error(f"the keys are in {output} (mode 600): move it to a safe place, apart from the backups")
     return 0
 
 
@@ -101,5 +102,5 @@ def _write(known: dict[str, str], output: Path | None, *, as_json: bool) -> None
     public = "\n".join(f"#   {base64.b64encode(key).decode()}" for key in public_keys(ring))
     note = NOTE.format(at=datetime.now(UTC), public=public, file=FILE)
     text = note + "".join(f"{name}={value}\n" for name, value in known.items())
-    with written(output) as file:
+    with open_output_file(output) as file:
         file.write(text.encode())

@@ -6,15 +6,16 @@ from uuid import uuid4
 
 import typer
 
-from api.cli.arguments import JsonFlag, address_of
-from api.cli.context import EXIT_REFUSED, EXIT_USAGE, OpenLedger, Session, complain, print_json
+from api.cli.arguments import JsonFlag, parse_email
+from api.cli.context import OpenLedger, Session, print_json
 from api.settings import ApiSettings
 from api.use_cases.erase_person import Forgetting, Forgotten
 from domain.values.identifiers import EmailAddress
 from projections.privacy.erasure import ErasedIdsFile, ForgottenListError
 from projections.privacy.key_rotation import KeyRotation
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import progress_bar
-from projections.terminal.text import say
+from projections.terminal.text import say, say_error
 from projections.vault.vault import DigestMismatchError, SealBrokenError
 
 LEASE_GRACE_S = 10
@@ -23,7 +24,7 @@ LOOK_S = 0.5
 NO_REASON = "no reason was given"
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(forget)
     app.command("rotate-keys")(rotate_keys)
@@ -40,7 +41,7 @@ def forget(
     Counts, balances and proofs stay as they are. Their id goes to a list outside the database (LEDGER_FORGOTTEN_FILE),
     by which a restored backup forgets them again.
     """
-    address = address_of(email)
+    address = parse_email(email)
     session: Session = context.obj
     with session.open() as ledger:
         forgetting = Forgetting(
@@ -55,11 +56,11 @@ def forget(
         try:
             done = _when_free(ledger, forgetting, address)
         except ForgottenListError as fault:
-            complain(str(fault))
-            return EXIT_USAGE
+            say_error(str(fault))
+            return ExitCode.USAGE
         if done.leased_until is not None:
-            complain("a letter to this person is being sent for longer than a lease lasts: run this again in a minute")
-            return EXIT_REFUSED
+            say_error("a letter to this person is being sent for longer than a lease lasts: run this again in a minute")
+            return ExitCode.REFUSED
     if json:
         print_json({"forgotten": [str(key) for key in done.recipient_ids], "closed": done.closed})
     elif done.recipient_ids:
@@ -97,8 +98,8 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
         except DigestMismatchError:
             raise
         except SealBrokenError as broken:
-            complain(f"{broken}: put the old key back behind the new one and run this again")
-            return EXIT_REFUSED
+            say_error(f"{broken}: put the old key back behind the new one and run this again")
+            return ExitCode.REFUSED
         until = rotation.older_refusals_until()
         if rewritten:
             ledger.action().record("rotated_keys", None, f"{rewritten} rows")

@@ -10,14 +10,15 @@ import typer
 
 from api.auth.passwords import password_hasher
 from api.auth.scopes import RANK
-from api.cli.arguments import JsonFlag, address_of
-from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
+from api.cli.arguments import JsonFlag, parse_email
+from api.cli.context import Session, format_timestamp, print_json
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from projections.repositories.audit_log import Action
 from projections.repositories.staff_accounts import LastAdminError, StaffAccountRepository
 from projections.repositories.staff_sessions import StaffSessionRepository
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show, table
-from projections.terminal.text import say
+from projections.terminal.text import say, say_error
 
 PASSWORD_BYTES = 15
 """120 bits; 20 letters that are typed once and then changed."""
@@ -29,7 +30,7 @@ Email = Annotated[str, typer.Argument(help="The address that they sign in with."
 staff = typer.Typer(help="Staff, who sign in at /support; /admin/staff is the same as a page.", no_args_is_help=True)
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the commands."""
     for command in (add, role, password, remove):
         staff.command()(command)
@@ -44,17 +45,17 @@ def add(
     json: JsonFlag = False,
 ) -> int:
     """Take somebody on. The password that they begin with is printed here, once; they change it at /support/account."""
-    address, known = address_of(email), _role(role)
+    address, known = parse_email(email), _role(role)
     session: Session = context.obj
     first = secrets.token_urlsafe(PASSWORD_BYTES)
     with session.open() as ledger:
         draft = ledger.storage.vault.staff(address, uuid4())
         staff_id = add_staff(ledger.action(), draft, password_hasher().hash(first), known)
         if staff_id is None:
-            complain(
+            say_error(
                 "they are on the staff already: `ledger staff role` changes what they may, `password` their password"
             )
-            return EXIT_REFUSED
+            return ExitCode.REFUSED
     if json:
         print_json({"id": staff_id, "email": address.typed, "role": known, "password": first})
     else:
@@ -73,7 +74,7 @@ def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
         return 0
     shown = table("since (UTC)", "role", "e-mail", fixed=("since (UTC)", "role"))
     for line in found:
-        shown.add_row(local_time(line.created_at), line.role, line.address)
+        shown.add_row(format_timestamp(line.created_at), line.role, line.address)
     show(shown)
     return 0
 
@@ -125,16 +126,16 @@ def _change(
     told: dict[str, object] | None,
 ) -> int:
     """Change one account; `told` is what the JSON document says in addition to whose it is."""
-    address = address_of(email)
+    address = parse_email(email)
     with session.open() as ledger:
         account = StaffSessionRepository(ledger.storage).account(address)
         try:
             if account is None or not change(ledger.action(), account.staff_id):
-                complain("nobody on the staff has this address: `ledger staff list` shows who is")
-                return EXIT_REFUSED
+                say_error("nobody on the staff has this address: `ledger staff list` shows who is")
+                return ExitCode.REFUSED
         except LastAdminError:
-            complain("they are the last admin: make another first, with `ledger staff add EMAIL --role admin`")
-            return EXIT_REFUSED
+            say_error("they are the last admin: make another first, with `ledger staff add EMAIL --role admin`")
+            return ExitCode.REFUSED
     if told is not None:
         print_json({"id": account.staff_id, "email": address.typed, **told})
     return 0

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import typer
 
-from api.cli.arguments import AccessChoice, JsonFlag, reservation_id_of
-from api.cli.context import OpenLedger, Session, local_time, print_json
+from api.cli.arguments import AccessChoice, JsonFlag, parse_reservation_id
+from api.cli.context import OpenLedger, Session, format_timestamp, print_json
 from api.i18n.messages import event_sentence
 from domain.commands.reservation.resolve_case import Resolution, ResolveReservation
 from domain.errors import Refusal
@@ -20,7 +20,7 @@ CASES_MAX = 10_000
 """More than anybody can decide one by one; the oldest come first."""
 
 
-class As(StrEnum):
+class CaseResolution(StrEnum):
     """What a person found out."""
 
     SENT = "sent"
@@ -28,10 +28,14 @@ class As(StrEnum):
     RETRY = "retry"
 
 
-RESOLUTIONS: dict[As, Resolution] = {As.SENT: "sent", As.REFUNDED: "refunded", As.RETRY: "retry"}
+RESOLUTIONS: dict[CaseResolution, Resolution] = {
+    CaseResolution.SENT: "sent",
+    CaseResolution.REFUNDED: "refunded",
+    CaseResolution.RETRY: "retry",
+}
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(cases)
     app.command()(resolve)
@@ -58,13 +62,13 @@ def cases(
 def resolve(
     context: typer.Context,
     reservation: Annotated[str, typer.Argument(help="The reservation's id.")],
-    as_: Annotated[As, typer.Option("--as", help="sent: count it. refunded: give it back. retry: try on.")],
+    as_: Annotated[CaseResolution, typer.Option("--as", help="sent: count it. refunded: give it back. retry: try on.")],
     note: Annotated[str, typer.Option(help="What you found out; kept sealed in the vault.")],
     revoke_access: AccessChoice = None,
     json: JsonFlag = False,
 ) -> int:
     """Decide a case, or an invitation in doubt."""
-    reservation_id = reservation_id_of(reservation)
+    reservation_id = parse_reservation_id(reservation)
     session: Session = context.obj
     with session.open() as ledger:
         command = ResolveReservation(
@@ -93,8 +97,8 @@ def _print_table(found: list[CaseRow], ledger: OpenLedger) -> None:
         what = event_sentence("CaseOpened", {"cause": case.cause}, ledger.language)
         if case.closed_at is not None:
             how = event_sentence("CaseClosed", {"how": case.closed_how}, ledger.language)
-            what = f"{what}; {local_time(case.closed_at)}: {how}"
-        listed.add_row(local_time(case.opened_at), str(case.reservation_id), what)
+            what = f"{what}; {format_timestamp(case.closed_at)}: {how}"
+        listed.add_row(format_timestamp(case.opened_at), str(case.reservation_id), what)
     show(listed)
     if any(case.closed_at is None for case in found):
         show("", styled("ledger resolve RESERVATION --as sent|refunded|retry --note TEXT", "dim"))

@@ -14,18 +14,16 @@ from api.cli.arguments import (
     READ_REBINDS,
     AccessChoice,
     JsonFlag,
-    group_of,
-    moment_of,
-    reservation_id_of,
-    uses_of,
-    whole_number,
+    number_parser,
+    parse_group,
+    parse_reservation_id,
+    parse_time_option,
+    parse_uses,
 )
 from api.cli.context import (
-    EXIT_REFUSED,
     OpenLedger,
     Session,
-    complain,
-    local_time,
+    format_timestamp,
     print_json,
     print_json_line,
 )
@@ -37,8 +35,9 @@ from domain.errors import Refusal, ReservationNotRefundable
 from domain.values.identifiers import format_code
 from domain.values.number_bounds import Bounds
 from projections.repositories.notes import Notes
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import progress_bar, show, styled, table
-from projections.terminal.text import say, write_document
+from projections.terminal.text import say, say_error, write_document
 from projections.vault.random_source import RANDOM
 
 LIVE_MAX = 100_000
@@ -47,7 +46,7 @@ PROGRESS_FROM = 5_000
 _PREFIX = re.compile(r"[A-Za-z0-9]{0,12}")
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(issue)
     app.command()(history)
@@ -58,7 +57,7 @@ def add_to(app: typer.Typer) -> None:
 def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signature
     context: typer.Context,
     max_uses: Annotated[str, typer.Option(help="Uses of each code: a number, or unlimited.")] = "1",
-    count: Annotated[int, typer.Option(parser=whole_number(Bounds(1, 1_000_000)), help="How many codes.")] = 1,
+    count: Annotated[int, typer.Option(parser=number_parser(Bounds(1, 1_000_000)), help="How many codes.")] = 1,
     expires_at: Annotated[str | None, typer.Option(help="ISO 8601 time; UTC unless it says otherwise.")] = None,
     validity_days: Annotated[
         int | None, typer.Option(parser=READ_DAYS, help="Days of access after the invitation.")
@@ -76,18 +75,20 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
     """Issue codes. Their texts are printed as they are issued and kept sealed; nowhere else are they in clear."""
     if not _PREFIX.fullmatch(prefix):
         raise typer.BadParameter("--prefix takes up to 12 letters A to Z and digits")
-    uses, moment = uses_of(max_uses), moment_of(expires_at, "--expires-at") if expires_at else None
+    uses, moment = parse_uses(max_uses), parse_time_option(expires_at, "--expires-at") if expires_at else None
     session: Session = context.obj
     progress = progress_bar(shown=not json and count >= PROGRESS_FROM)
     with session.open() as ledger, progress as bar:
         if moment is not None and moment <= ledger.now():
-            complain(f"{expires_at} is over: these codes can't be redeemed until `ledger terms` gives them another end")
+            say_error(
+                f"{expires_at} is over: these codes can't be redeemed until `ledger terms` gives them another end"
+            )
         terms = Terms(
             max_uses=uses,
             bound=not open_code,
             expires_at=moment,
             validity_days=validity_days,
-            group=group_of(group or ""),
+            group=parse_group(group or ""),
             note_id=_keep_note(ledger, note) if note else None,
             rebinds_max=rebinds,
         )
@@ -99,7 +100,7 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
             (_print_json_codes if json else _print_codes)(made, lambda done: bar.advance(task, done))
         except (OSError, KeyboardInterrupt):
             # The last batch is issued and perhaps unseen; an operator who issued it again would have it twice.
-            complain(
+            say_error(
                 "more codes may be issued than were printed: `ledger export codes --output FILE` has the newest last"
             )
             raise
@@ -139,7 +140,7 @@ def history(
     """Show everything that happened to a code, with the balance after each event."""
     if follow:
         return _follow(context.obj, code, json)
-    moment = moment_of(as_of, "--as-of") if as_of else None
+    moment = parse_time_option(as_of, "--as-of") if as_of else None
     session: Session = context.obj
     with session.open() as ledger:
         code_id = ledger.code_id(code)
@@ -148,8 +149,8 @@ def history(
         if document and not json:
             _add_private_texts(ledger, document, code_id)
     if document is None:
-        complain(f"the code did not exist at {as_of}")
-        return EXIT_REFUSED
+        say_error(f"the code did not exist at {as_of}")
+        return ExitCode.REFUSED
     if json:
         print_json(document)
     else:
@@ -169,7 +170,7 @@ def _follow(session: Session, code: str, json: bool) -> int:
                     print_json_line(shown)
                 else:
                     balance = f"used {shown['used_count']}, reserved {shown['reserved']}"
-                    say(f"{local_time(shown['at'])}  {balance}  {shown['sentence']}")
+                    say(f"{format_timestamp(shown['at'])}  {balance}  {shown['sentence']}")
             time.sleep(FOLLOW_S)
 
 
@@ -181,7 +182,7 @@ def refund(
     json: JsonFlag = False,
 ) -> int:
     """Give back one use: of a reservation that hangs (not leased, never unknown) or that was sent."""
-    reservation_id = reservation_id_of(reservation)
+    reservation_id = parse_reservation_id(reservation)
     session: Session = context.obj
     with session.open() as ledger:
         command = RefundReservation(
@@ -266,7 +267,7 @@ def _print_history(document: dict[str, Any], text: str | None) -> None:
     listed = table("time (UTC)", "event", *numbers, "what happened", fixed=fixed)
     for event in document["events"]:
         listed.add_row(
-            local_time(event["at"]),
+            format_timestamp(event["at"]),
             event["type"],
             str(event["used_count"]),
             str(event["reserved"]),

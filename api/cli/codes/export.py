@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from api.cli.context import Session, complain
-from api.cli.output_file import OutputOption, written
-from api.cli.progress import Steps
+from api.cli.context import Session
+from api.cli.output_file import OutputOption, open_output_file
+from api.cli.progress import CommandProgress
 from api.use_cases.export_rows import (
     CODE_COLUMNS,
     RESERVATION_COLUMNS,
@@ -24,11 +24,12 @@ from projections.read_models.code_list import CodeList
 from projections.read_models.reservation_list import ReservationList
 from projections.read_models.statement_export import statement_lines
 from projections.repositories.audit_log import told
+from projections.terminal.text import say_error
 
 FormatOption = Annotated[str | None, typer.Option("--format", help="csv or jsonl; else the file's ending tells, csv.")]
 
 
-def add_to(export: typer.Typer) -> None:
+def register(export: typer.Typer) -> None:
     """Register the commands in the group `export`."""
     for command in (codes, reservations, statements):
         export.command()(command)
@@ -78,7 +79,7 @@ def statements(
     session: Session = context.obj
     with session.open() as ledger:
         only = None if code is None else ledger.code_id(code)
-        steps, url = Steps("exporting statements"), ledger.settings.database_url.get_secret_value()
+        steps, url = CommandProgress("exporting statements"), ledger.settings.database_url.get_secret_value()
         rows = statement_rows(statement_lines(url, steps.grow, only), ledger.language)
         return _write("statements", rows, STATEMENT_COLUMNS, output, form, steps)
 
@@ -89,9 +90,9 @@ def _write(
     columns: Sequence[str],
     output: Path | None,
     form: str | None,
-    steps: Steps | None = None,
+    steps: CommandProgress | None = None,
 ) -> int:
-    known_form, count = _form(form, output), 0
+    known_form, count = _resolve_format(form, output), 0
 
     def counted() -> Iterator[Row]:
         nonlocal count
@@ -99,15 +100,15 @@ def _write(
             count += 1
             yield row
 
-    with steps or Steps(f"exporting {what}") as progress, written(output) as file:
+    with steps or CommandProgress(f"exporting {what}") as progress, open_output_file(output) as file:
         for some in lines_of(counted(), columns, known_form):
             file.write(some)
             progress.at(count)
-    complain(f"written: {count:,} {'lines of statements' if what == 'statements' else what}")
+    say_error(f"written: {count:,} {'lines of statements' if what == 'statements' else what}")
     return 0
 
 
-def _form(named: str | None, output: Path | None) -> Format:
+def _resolve_format(named: str | None, output: Path | None) -> Format:
     if named is None:
         return "jsonl" if output is not None and output.suffix in {".jsonl", ".ndjson"} else "csv"
     if named not in {"csv", "jsonl"}:

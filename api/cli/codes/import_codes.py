@@ -14,26 +14,26 @@ from uuid import uuid4
 import typer
 from msgspec.structs import replace
 
-from api.cli.arguments import READ_DAYS, READ_REBINDS, JsonFlag, group_of, moment_of, uses_of
-from api.cli.context import EXIT_REFUSED, OpenLedger, Session, complain, print_json
-from api.cli.progress import Steps
+from api.cli.arguments import READ_DAYS, READ_REBINDS, JsonFlag, parse_group, parse_time_option, parse_uses
+from api.cli.context import OpenLedger, Session, print_json
+from api.cli.progress import CommandProgress
 from api.code_import.importer import Intake, Rejects, Tally
 from api.code_import.reader import FileFaultError, Format, Records
 from api.code_import.rejects_file import rejects_into
 from api.code_import.row_parser import COLUMNS
 from api.use_cases.issue_codes import AT_ONCE, Terms
 from domain.commands.context import CommandContext
-from projections.terminal.text import say
+from projections.terminal.exit_codes import ExitCode
+from projections.terminal.text import say, say_error
 from projections.vault.random_source import RANDOM
 
-EXIT_FOUND = 1
 CONNECTIONS = AT_ONCE + 1
 """For the batches under way, and for looking at the next one."""
 SHOWN_MAX = 20
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the command."""
     app.command("import-codes")(import_codes)
 
@@ -65,50 +65,50 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     note, issued_at. What the ledger has as the file says stays: an import that broke off goes on when run again.
     """
     usual = Terms(
-        max_uses=uses_of(max_uses),
+        max_uses=parse_uses(max_uses),
         bound=not open_code,
-        expires_at=moment_of(expires_at, "--expires-at") if expires_at else None,
+        expires_at=parse_time_option(expires_at, "--expires-at") if expires_at else None,
         validity_days=validity_days,
-        group=group_of(group or ""),
+        group=parse_group(group or ""),
         rebinds_max=rebinds,
     )
-    known_form, known_mapping, began = _form(form, file), _mapping(mapping or []), time.monotonic()
+    known_form, known_mapping, began = _resolve_format(form, file), _parse_mapping(mapping or []), time.monotonic()
     session: Session = context.obj
-    with _opened(file) as source:
+    with _open_source(file) as source:
         try:
             records = Records(source, known_form, known_mapping)
         except FileFaultError as fault:
-            complain(f"nothing was imported: {file}: {fault}")
-            return EXIT_REFUSED
+            say_error(f"nothing was imported: {file}: {fault}")
+            return ExitCode.REFUSED
         with (
             session.open(CONNECTIONS) as ledger,
-            _made(rejects) as kept,
+            _create_rejects_file(rejects) as kept,
             rejects_into(kept, known_form, records) as reject,
         ):
-            run = _Run(ledger, records, usual, _size(source), quiet=json)
-            tally, is_done = run.whole(reject, skip_bad=skip_bad, dry_run=dry_run)
-    return _tell(tally, file, time.monotonic() - began, dry_run=dry_run, is_done=is_done, json=json)
+            run = _ImportRun(ledger, records, usual, _measure_size(source), quiet=json)
+            tally, is_done = run.run(reject, skip_bad=skip_bad, dry_run=dry_run)
+    return _print_result(tally, file, time.monotonic() - began, dry_run=dry_run, is_done=is_done, json=json)
 
 
-class _Run:
+class _ImportRun:
     """One file's passes, each with its progress in bytes."""
 
     def __init__(self, ledger: OpenLedger, records: Records, usual: Terms, size: int, *, quiet: bool) -> None:
-        self._ledger, self._records, self._usual, self._size = ledger, records, usual, size
+        self._ledger, self._records, self._usual, self._measure_size = ledger, records, usual, size
         self._quiet = quiet
         self._correlation_id = uuid4()
 
-    def whole(self, reject: Rejects, *, skip_bad: bool, dry_run: bool) -> tuple[Tally, bool]:
+    def run(self, reject: Rejects, *, skip_bad: bool, dry_run: bool) -> tuple[Tally, bool]:
         """Look at the file and take it over, as far as it is to be; and whether it was."""
         if skip_bad and not dry_run:
-            return self._pass("importing", lambda intake: intake.take(reject)), True
-        tally = self._pass("checking", lambda intake: intake.check(reject))
+            return self._run_pass("importing", lambda intake: intake.take(reject)), True
+        tally = self._run_pass("checking", lambda intake: intake.check(reject))
         if dry_run or tally.rejected:
             return tally, False
-        return self._pass("importing", lambda intake: intake.take()), True
+        return self._run_pass("importing", lambda intake: intake.take()), True
 
-    def _pass(self, words: str, work: Callable[[Intake], Tally]) -> Tally:
-        with Steps(f"{words}, in bytes", self._size, quiet=self._quiet) as steps:
+    def _run_pass(self, words: str, work: Callable[[Intake], Tally]) -> Tally:
+        with CommandProgress(f"{words}, in bytes", self._measure_size, quiet=self._quiet) as steps:
             return work(
                 Intake(
                     storage=self._ledger.storage,
@@ -124,7 +124,7 @@ class _Run:
         return replace(self._ledger.context(), actor="import", correlation_id=self._correlation_id)
 
 
-def _form(named: str | None, file: Path) -> Format:
+def _resolve_format(named: str | None, file: Path) -> Format:
     if named is None:
         return "jsonl" if file.suffix.lower() in JSON_LINES else "csv"
     if named not in {"csv", "jsonl"}:
@@ -132,7 +132,7 @@ def _form(named: str | None, file: Path) -> Format:
     return "csv" if named == "csv" else "jsonl"
 
 
-def _mapping(named: list[str]) -> dict[str, str]:
+def _parse_mapping(named: list[str]) -> dict[str, str]:
     found = {}
     for pair in named:
         theirs, is_one, ours = pair.rpartition("=")
@@ -143,7 +143,7 @@ def _mapping(named: list[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _open_source(path: Path) -> Iterator[BinaryIO]:
     """The file; stdin is kept in a nameless temporary one, since it is read more than once."""
     if str(path) == "-":
         with tempfile.TemporaryFile() as kept:
@@ -160,12 +160,12 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         yield source
 
 
-def _size(source: BinaryIO) -> int:
+def _measure_size(source: BinaryIO) -> int:
     return source.seek(0, os.SEEK_END)
 
 
 @contextmanager
-def _made(path: Path | None) -> Iterator[BinaryIO | None]:
+def _create_rejects_file(path: Path | None) -> Iterator[BinaryIO | None]:
     if path is None:
         yield None
         return
@@ -177,11 +177,11 @@ def _made(path: Path | None) -> Iterator[BinaryIO | None]:
         yield file
 
 
-def _tell(tally: Tally, file: Path, seconds: float, *, dry_run: bool, is_done: bool, json: bool) -> int:
+def _print_result(tally: Tally, file: Path, seconds: float, *, dry_run: bool, is_done: bool, json: bool) -> int:
     for fault in tally.faults[:SHOWN_MAX]:
-        complain(f"{file}, line {fault.line}: {fault.why}")
+        say_error(f"{file}, line {fault.line}: {fault.why}")
     if tally.rejected > SHOWN_MAX:
-        complain(f"... {tally.rejected - SHOWN_MAX:,} more bad lines: --rejects FILE writes all of them")
+        say_error(f"... {tally.rejected - SHOWN_MAX:,} more bad lines: --rejects FILE writes all of them")
     if json:
         print_json({**tally.document(), "applied": is_done, "seconds": round(seconds, 1)})
     elif is_done:
@@ -193,6 +193,6 @@ def _tell(tally: Tally, file: Path, seconds: float, *, dry_run: bool, is_done: b
     if not tally.rejected:
         return 0
     if is_done or dry_run:
-        return EXIT_FOUND
-    complain("nothing was imported: mend these lines, or add --skip-bad to import the others")
-    return EXIT_REFUSED
+        return ExitCode.FOUND
+    say_error("nothing was imported: mend these lines, or add --skip-bad to import the others")
+    return ExitCode.REFUSED

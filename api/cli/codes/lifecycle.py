@@ -7,7 +7,16 @@ from uuid import UUID, uuid4
 import typer
 from msgspec import UNSET
 
-from api.cli.arguments import JsonFlag, address_of, days_of, group_of, moment_of, rebinds_of, reservation_id_of, uses_of
+from api.cli.arguments import (
+    JsonFlag,
+    parse_days,
+    parse_email,
+    parse_group,
+    parse_rebinds,
+    parse_reservation_id,
+    parse_time_option,
+    parse_uses,
+)
 from api.cli.context import OpenLedger, Session, print_json
 from domain.command_bus import CodeCommand, CommandResult, ReservationCommand
 from domain.commands.access.rebind import RebindReservation
@@ -31,7 +40,7 @@ SETTLING_COMMANDS_MAX = 100_000
 """More than any code needs: 100 reservations each."""
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the commands."""
     for command in (pause, resume, revoke, terms, cancel, resend, rebind, note):
         app.command()(command)
@@ -83,17 +92,17 @@ def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
     json: JsonFlag = False,
 ) -> int:
     """Change the terms that are named; a limit below what is used and reserved is refused."""
-    moment = None if expires_at in {None, "never"} else moment_of(str(expires_at), "--expires-at")
+    moment = None if expires_at in {None, "never"} else parse_time_option(str(expires_at), "--expires-at")
 
     def command(ledger: OpenLedger, code_id: UUID) -> ChangeTerms:
         return ChangeTerms(
             context=ledger.context(),
             code_id=code_id,
-            max_uses=UNSET if max_uses is None else uses_of(max_uses),
+            max_uses=UNSET if max_uses is None else parse_uses(max_uses),
             expires_at=UNSET if expires_at is None else moment,
-            validity_days=UNSET if validity_days is None else days_of(validity_days),
-            group=UNSET if group is None else group_of(group),
-            rebinds_max=UNSET if rebinds is None else rebinds_of(rebinds),
+            validity_days=UNSET if validity_days is None else parse_days(validity_days),
+            group=UNSET if group is None else parse_group(group),
+            rebinds_max=UNSET if rebinds is None else parse_rebinds(rebinds),
             release_binding=unbind,
             note=_text(ledger, note),
         )
@@ -137,7 +146,7 @@ def correct_recipient(
     json: JsonFlag = False,
 ) -> int:
     """Move a use to the right address; the old letter's link is dead."""
-    address = address_of(email)
+    address = parse_email(email)
 
     def command(ledger: OpenLedger, item: UUID) -> CorrectRecipient:
         return CorrectRecipient(
@@ -182,7 +191,7 @@ def rebind(
     json: JsonFlag = False,
 ) -> int:
     """Move the access of a sent invitation to another group: no use is taken, and its end stays where it is."""
-    name = group_of(group)
+    name = parse_group(group)
     if name is None:
         raise typer.BadParameter("it takes the name of a group", param_hint="'--group'")
 
@@ -206,7 +215,7 @@ def _about_code(session: Session, code: str, command: Callable[[OpenLedger, UUID
 def _about_reservation(
     session: Session, reservation: str, command: Callable[[OpenLedger, UUID], ReservationCommand], *, json: bool
 ) -> int:
-    item = reservation_id_of(reservation)
+    item = parse_reservation_id(reservation)
     with session.open() as ledger:
         return _run(ledger, command(ledger, item), json=json)
 

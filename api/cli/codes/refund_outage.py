@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import typer
 from msgspec.structs import asdict, replace
 
-from api.cli.arguments import JsonFlag, moment_of
-from api.cli.context import OpenLedger, Session, local_time, print_json
+from api.cli.arguments import JsonFlag, parse_time_option
+from api.cli.context import OpenLedger, Session, format_timestamp, print_json
 from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_affected, give_back, parts_of
 from projections.terminal.tables import progress_bar, show, styled, table
 from projections.terminal.text import say
@@ -16,7 +16,7 @@ from projections.terminal.text import say
 SHOWN_MAX = 50
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the command."""
     app.command("refund-outage")(refund_outage)
 
@@ -39,7 +39,9 @@ def refund_outage(
     json: JsonFlag = False,
 ) -> int:
     """Give back the unknowns that wait for a person since an outage, and on demand what was sent but never accepted."""
-    window = Window(start=moment_of(start, "--from"), end=moment_of(end, "--to"), channel=channel, server=server)
+    window = Window(
+        start=parse_time_option(start, "--from"), end=parse_time_option(end, "--to"), channel=channel, server=server
+    )
     if window.start >= window.end:
         raise typer.BadParameter("--from must be earlier than --to")
     session: Session = context.obj
@@ -82,7 +84,7 @@ def _print_table(found: Sequence[Hurt]) -> None:
     listed = table(*names, fixed=names[:3])
     for item in found[:SHOWN_MAX]:
         listed.add_row(
-            local_time(item.at), str(item.reservation_id), item.state, item.channel or "?", item.server or "?"
+            format_timestamp(item.at), str(item.reservation_id), item.state, item.channel or "?", item.server or "?"
         )
     show(listed)
     if len(found) > SHOWN_MAX:

@@ -4,8 +4,8 @@ import stat
 from datetime import datetime
 from pathlib import Path
 
-from api.cli.doctor.finding import Finding, Findings, span
-from api.cli.doctor.vault import vault_finding
+from api.cli.doctor.check_result import CheckResult, CheckResults, format_duration
+from api.cli.doctor.vault import check_vault
 from api.rate_limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from projections.config.settings import LedgerSettings
 from projections.database.errors import OlderStateError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
@@ -35,194 +35,199 @@ BEHIND_DATABASE = (
 )
 
 
-def database_findings(settings: LedgerSettings) -> Findings:
+def check_database(settings: LedgerSettings) -> CheckResults:
     """From the server to what waits in it."""
     url = settings.database_url.get_secret_value()
     try:
         facts = server_facts(url)
     except StorageUnavailableError as away:
         remedy = "start PostgreSQL (embedded: `ledger up`), or correct DATABASE_URL"
-        yield Finding("database", "wrong", f"can't be reached: {away}", remedy)
-        yield from skipped(BEHIND_DATABASE, "the database can't be reached")
+        yield CheckResult("database", "wrong", f"can't be reached: {away}", remedy)
+        yield from skip_checks(BEHIND_DATABASE, "the database can't be reached")
         return
-    yield _server(facts)
+    yield _check_server(facts)
     try:
         check_schema(url)
     except (SchemaMismatchError, StorageUnavailableError) as mismatch:
-        yield Finding("migrations", "wrong", str(mismatch), "run `ledger migrate` of the version that runs")
-        yield from skipped(BEHIND_DATABASE[1:], "the schema is another version's")
+        yield CheckResult("migrations", "wrong", str(mismatch), "run `ledger migrate` of the version that runs")
+        yield from skip_checks(BEHIND_DATABASE[1:], "the schema is another version's")
         return
-    yield Finding("migrations", "ok", f"at {known_migrations()[-1]}")
-    yield _role(url)
-    yield _keys(url, settings)
-    yield _key_copy(url, settings)
-    yield vault_finding(url, settings)
-    yield _checkpoints(url, settings)
-    yield _clock(facts)
+    yield CheckResult("migrations", "ok", f"at {known_migrations()[-1]}")
+    yield _check_role(url)
+    yield _check_key_rings(url, settings)
+    yield _check_key_copy(url, settings)
+    yield check_vault(url, settings)
+    yield _check_checkpoints(url, settings)
+    yield _check_clock(facts)
     try:
         waiting = backlog(url)
     except StorageUnavailableError as away:
-        yield from skipped(BEHIND_DATABASE[7:], str(away))
+        yield from skip_checks(BEHIND_DATABASE[7:], str(away))
         return
-    yield _sweep(waiting)
-    yield _pending(waiting, settings)
-    yield _cases(waiting)
-    yield _guessing(url)
-    yield _webhooks(url)
+    yield _check_sweep(waiting)
+    yield _check_pending(waiting, settings)
+    yield _check_cases(waiting)
+    yield _check_guessing(url)
+    yield _check_webhooks(url)
 
 
-def secrets_finding(data_dir: Path) -> Finding:
+def check_secrets_file(data_dir: Path) -> CheckResult:
     """The secrets that the settings hold are well-formed by now; their file must be its owner's alone."""
     path = data_dir / SECRETS_FILE
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:
-        return Finding("secrets", "ok", "set by environment variables")
+        return CheckResult("secrets", "ok", "set by environment variables")
     if mode & 0o077:
-        return Finding("secrets", "wrong", f"others may read {path} (mode {mode:o})", f"chmod 600 {path}")
-    return Finding("secrets", "ok", f"in {path}, readable by its owner only")
+        return CheckResult("secrets", "wrong", f"others may read {path} (mode {mode:o})", f"chmod 600 {path}")
+    return CheckResult("secrets", "ok", f"in {path}, readable by its owner only")
 
 
-def skipped(names: tuple[str, ...], why: str) -> Findings:
+def skip_checks(names: tuple[str, ...], why: str) -> CheckResults:
     """What can't be looked at because something else is wrong."""
     for name in names:
-        yield Finding(name, "skipped", f"not checked: {why}")
+        yield CheckResult(name, "skipped", f"not checked: {why}")
 
 
-def _server(facts: ServerFacts) -> Finding:
+def _check_server(facts: ServerFacts) -> CheckResult:
     told = f"PostgreSQL {facts.version} at {facts.where}, {facts.connections} of {facts.connections_max} connections"
     if facts.standby:
-        return Finding("database", "wrong", f"{told}: takes no writes, it is a standby", "name the primary's address")
+        return CheckResult(
+            "database", "wrong", f"{told}: takes no writes, it is a standby", "name the primary's address"
+        )
     if facts.switched_off:
         names = ", ".join(facts.switched_off)
-        return Finding("database", "wrong", f"{told}: {names} is off, a crash may lose redeems", "switch it on")
+        return CheckResult("database", "wrong", f"{told}: {names} is off, a crash may lose redeems", "switch it on")
     if facts.connections > facts.connections_max * CONNECTIONS_SHARE_MAX:
-        return Finding("database", "wrong", told, "raise max_connections, or find out who holds them")
-    return Finding("database", "ok", told)
+        return CheckResult("database", "wrong", told, "raise max_connections, or find out who holds them")
+    return CheckResult("database", "ok", told)
 
 
-def _role(url: str) -> Finding:
+def _check_role(url: str) -> CheckResult:
     """Whether what runs could alter the log: a reminder only, since triggers stop the owner too."""
     try:
         names = who_may_change_the_log(url)
     except StorageUnavailableError as away:
-        return Finding("role", "skipped", f"not checked: {away}")
+        return CheckResult("role", "skipped", f"not checked: {away}")
     if not names:
-        return Finding("role", "ok", "no process of the ledger may alter events or audit")
+        return CheckResult("role", "ok", "no process of the ledger may alter events or audit")
     remedy = "let DATABASE_URL name a role of its own and LEDGER_OWNER_DATABASE_URL the owner, then `ledger migrate`"
-    return Finding("role", "reminder", f"processes run as {', '.join(names)}, which may alter the log", remedy)
+    return CheckResult("role", "reminder", f"processes run as {', '.join(names)}, which may alter the log", remedy)
 
 
-def _keys(url: str, settings: LedgerSettings) -> Finding:
+def _check_key_rings(url: str, settings: LedgerSettings) -> CheckResult:
     vault = settings.open_vault()
     try:
         verify_key_rings(url, vault)
     except WrongKeysError as wrong:
-        return Finding(
+        return CheckResult(
             "key rings", "wrong", str(wrong), "restore LEDGER_PEPPERS and LEDGER_MASTER_KEYS from their copy"
         )
     except StorageUnavailableError as away:
-        return Finding("key rings", "skipped", f"not checked: {away}")
+        return CheckResult("key rings", "skipped", f"not checked: {away}")
     counts = ", ".join(f"{len(ring.keys)} {name} key(s)" for name, ring in vault.rings.items())
-    return Finding("key rings", "ok", f"{counts}, those of this database")
+    return CheckResult("key rings", "ok", f"{counts}, those of this database")
 
 
-def _key_copy(url: str, settings: LedgerSettings) -> Finding:
+def _check_key_copy(url: str, settings: LedgerSettings) -> CheckResult:
     """A reminder and no fault: redeems and mails go on without it, only nothing opens again after a lost disk."""
     try:
         missing = not_exported(url, settings.open_vault().rings)
     except StorageUnavailableError as away:
-        return Finding("key copy", "skipped", f"not checked: {away}")
+        return CheckResult("key copy", "skipped", f"not checked: {away}")
     if not missing:
-        return Finding("key copy", "ok", "every key was exported once")
+        return CheckResult("key copy", "ok", "every key was exported once")
     remedy = "`ledger keys export --output FILE`, and keep FILE apart from the backups"
-    return Finding(
+    return CheckResult(
         "key copy", "reminder", f"never exported: {', '.join(missing)}; a backup opens with them only", remedy
     )
 
 
-def _checkpoints(url: str, settings: LedgerSettings) -> Finding:
+def _check_checkpoints(url: str, settings: LedgerSettings) -> CheckResult:
     """Whether the database holds what was published of it: a restored one may be older."""
     if settings.checkpoint_file is None:
         remedy = "LEDGER_CHECKPOINT_FILE names a file, best on another disk; it shows when an older state was restored"
-        return Finding("checkpoints", "skipped", "not checked: none are kept outside the database", remedy)
+        return CheckResult("checkpoints", "skipped", "not checked: none are kept outside the database", remedy)
     try:
         made = verify_checkpoint_file(url, settings.checkpoint_file)
     except OlderStateError as older:
         found, _, remedy = str(older).partition("; ")
-        return Finding("checkpoints", "wrong", found, remedy)
+        return CheckResult("checkpoints", "wrong", found, remedy)
     except StorageUnavailableError as away:
-        return Finding("checkpoints", "skipped", f"not checked: {away}")
+        return CheckResult("checkpoints", "skipped", f"not checked: {away}")
     if made is None:
-        return Finding("checkpoints", "ok", f"nothing is published in {settings.checkpoint_file} yet")
+        return CheckResult("checkpoints", "ok", f"nothing is published in {settings.checkpoint_file} yet")
     found = f"the database holds checkpoint {made.number} of {settings.checkpoint_file}, over {made.size} events"
-    return Finding("checkpoints", "ok", found)
+    return CheckResult("checkpoints", "ok", found)
 
 
-def _clock(facts: ServerFacts) -> Finding:
+def _check_clock(facts: ServerFacts) -> CheckResult:
     if abs(facts.skew_s) <= SKEW_S_MAX:
-        return Finding("clock", "ok", f"{abs(facts.skew_s):.1f} s between the database and this host")
+        return CheckResult("clock", "ok", f"{abs(facts.skew_s):.1f} s between the database and this host")
     how = "ahead of" if facts.skew_s > 0 else "behind"
-    found = f"the database is {span(abs(facts.skew_s))} {how} this host"
-    return Finding("clock", "wrong", found, "let both keep time by NTP")
+    found = f"the database is {format_duration(abs(facts.skew_s))} {how} this host"
+    return CheckResult("clock", "wrong", found, "let both keep time by NTP")
 
 
-def _sweep(waiting: Backlog) -> Finding:
-    if waiting.oldest_due is None or (lag_s := _age(waiting, waiting.oldest_due)) <= 0:
-        return Finding("sweep", "ok", "nothing is due")
+def _check_sweep(waiting: Backlog) -> CheckResult:
+    if waiting.oldest_due is None or (lag_s := _age_s(waiting, waiting.oldest_due)) <= 0:
+        return CheckResult("sweep", "ok", "nothing is due")
     if lag_s <= LAG_S_MAX:
-        return Finding("sweep", "ok", f"the oldest is due for {span(lag_s)}")
+        return CheckResult("sweep", "ok", f"the oldest is due for {format_duration(lag_s)}")
     remedy = "see that beat, worker and broker run (below), and that the mail server answers"
-    return Finding("sweep", "wrong", f"work is due for {span(lag_s)} and nobody does it", remedy)
+    return CheckResult("sweep", "wrong", f"work is due for {format_duration(lag_s)} and nobody does it", remedy)
 
 
-def _pending(waiting: Backlog, settings: LedgerSettings) -> Finding:
+def _check_pending(waiting: Backlog, settings: LedgerSettings) -> CheckResult:
     """Invariant 2: nothing is silently pending past its deadline plus a lease plus a sweep."""
     if waiting.oldest_pending is None:
-        return Finding("pending", "ok", "no reservation waits")
-    found = f"{waiting.pending} reservation(s) wait, the oldest for {span(_age(waiting, waiting.oldest_pending))}"
+        return CheckResult("pending", "ok", "no reservation waits")
+    longest = format_duration(_age_s(waiting, waiting.oldest_pending))
+    found = f"{waiting.pending} reservation(s) wait, the oldest for {longest}"
     if waiting.earliest_deadline is None:
-        return Finding("pending", "ok", f"{found}, until the access of a corrected address is removed")
-    past_s = _age(waiting, waiting.earliest_deadline)
+        return CheckResult("pending", "ok", f"{found}, until the access of a corrected address is removed")
+    past_s = _age_s(waiting, waiting.earliest_deadline)
     if past_s > settings.lease_s + settings.sweep_s + LAG_S_MAX:
         remedy = "nothing sweeps: start beat and worker; `ledger reset-failed CODE` gives back one code's at once"
-        return Finding("pending", "wrong", f"{found}; one is {span(past_s)} past its deadline", remedy)
-    return Finding("pending", "ok", found)
+        return CheckResult("pending", "wrong", f"{found}; one is {format_duration(past_s)} past its deadline", remedy)
+    return CheckResult("pending", "ok", found)
 
 
-def _cases(waiting: Backlog) -> Finding:
+def _check_cases(waiting: Backlog) -> CheckResult:
     if waiting.oldest_case is None:
-        return Finding("cases", "ok", "no case is open")
-    found = f"{waiting.open_cases} open, the oldest for {span(_age(waiting, waiting.oldest_case))}"
-    return Finding("cases", "wrong", found, "a person has to decide: `ledger cases`, then `ledger resolve`")
+        return CheckResult("cases", "ok", "no case is open")
+    found = f"{waiting.open_cases} open, the oldest for {format_duration(_age_s(waiting, waiting.oldest_case))}"
+    return CheckResult("cases", "wrong", found, "a person has to decide: `ledger cases`, then `ledger resolve`")
 
 
-def _guessing(url: str) -> Finding:
+def _check_guessing(url: str) -> CheckResult:
     """A reminder: codes that were made here are safe, and old ones are limited meanwhile."""
     try:
         unknown, redeemed = tries_lately(url, WINDOW_S)
     except StorageUnavailableError as away:
-        return Finding("guessing", "skipped", f"not checked: {away}")
+        return CheckResult("guessing", "skipped", f"not checked: {away}")
     found = f"{unknown} tries of unknown codes in the last minute, limited ones among them, beside {redeemed} redeems"
     if unknown < UNKNOWN_MAX or unknown < SHARE_MAX * (unknown + redeemed):
-        return Finding("guessing", "ok", found)
-    return Finding("guessing", "reminder", found, "somebody guesses: docs/runbook.md#guessing")
+        return CheckResult("guessing", "ok", found)
+    return CheckResult("guessing", "reminder", found, "somebody guesses: docs/runbook.md#guessing")
 
 
-def _webhooks(url: str) -> Finding:
+def _check_webhooks(url: str) -> CheckResult:
     """Endpoints that fail are tried again by themselves; those that were given up wait for somebody."""
     try:
         enabled, failing, given_up = endpoints_lately(url)
     except StorageUnavailableError as away:
-        return Finding("webhooks", "skipped", f"not checked: {away}")
+        return CheckResult("webhooks", "skipped", f"not checked: {away}")
     found = f"{enabled} endpoint(s) are told of events"
     remedy = "/admin/webhooks says which, and what the last messages came to: docs/runbook.md#webhook-given-up"
     if given_up:
-        return Finding("webhooks", "wrong", f"{given_up} endpoint(s) are gone or took nothing for three days", remedy)
+        return CheckResult(
+            "webhooks", "wrong", f"{given_up} endpoint(s) are gone or took nothing for three days", remedy
+        )
     if failing:
-        return Finding("webhooks", "reminder", f"{found}, {failing} of them did not take the last message", remedy)
-    return Finding("webhooks", "ok", found)
+        return CheckResult("webhooks", "reminder", f"{found}, {failing} of them did not take the last message", remedy)
+    return CheckResult("webhooks", "ok", found)
 
 
-def _age(waiting: Backlog, since: datetime) -> float:
+def _age_s(waiting: Backlog, since: datetime) -> float:
     return (waiting.now - since).total_seconds()

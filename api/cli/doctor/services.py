@@ -9,9 +9,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from api.cli.doctor.database import skipped
-from api.cli.doctor.finding import Finding, Findings
-from api.cli.embedded.state_file import State
+from api.cli.doctor.check_result import CheckResult, CheckResults
+from api.cli.doctor.database import skip_checks
+from api.cli.embedded.state_file import StackState
 from api.settings import ApiSettings
 from projections.config.settings import LedgerSettings
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
@@ -36,7 +36,7 @@ def check_settings() -> None:
     WorkerSettings()
 
 
-def broker_findings(redis_url: str) -> Findings:
+def check_broker(redis_url: str) -> CheckResults:
     """The broker itself, and what worker and beat leave in it."""
     client = redis.Redis.from_url(
         redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
@@ -48,20 +48,20 @@ def broker_findings(redis_url: str) -> Findings:
             signs = cast("list[Any]", client.mget(list(HEARTBEAT_KEYS.values())))
     except redis.RedisError as away:
         remedy = "start Redis or Valkey (embedded: `ledger up`), or correct REDIS_URL; redeems are taken meanwhile"
-        yield Finding("broker", "wrong", f"{where} can't be reached: {away}", remedy)
-        yield from skipped(("worker", "beat", "tasks"), "the broker can't be reached")
+        yield CheckResult("broker", "wrong", f"{where} can't be reached: {away}", remedy)
+        yield from skip_checks(("worker", "beat", "tasks"), "the broker can't be reached")
         return
-    yield _broker(where, info)
+    yield _check_broker_memory(where, info)
     alive = dict(zip(HEARTBEAT_KEYS, signs, strict=True))
-    yield _sign("worker", alive["worker"], "ready", REMEDY_WORKER)
-    yield _sign("beat", alive["beat"], "ticks", REMEDY_BEAT)
-    yield _tasks(redis_url)
+    yield _check_heartbeat("worker", alive["worker"], "ready", REMEDY_WORKER)
+    yield _check_heartbeat("beat", alive["beat"], "ticks", REMEDY_BEAT)
+    yield _check_tasks(redis_url)
 
 
-def api_finding(api_url: str | None) -> Finding:
+def check_api(api_url: str | None) -> CheckResult:
     """Whether the stack's API takes redeems; not asked where no stack of this folder runs."""
     if api_url is None:
-        return Finding("api", "skipped", "not checked: no stack runs on this data folder")
+        return CheckResult("api", "skipped", "not checked: no stack runs on this data folder")
     parts = urlsplit(api_url)
     connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=TIMEOUT_S)
     try:
@@ -69,30 +69,30 @@ def api_finding(api_url: str | None) -> Finding:
         response = connection.getresponse()
         told = response.read(4096).decode(errors="replace")
     except (OSError, http.client.HTTPException) as away:
-        return Finding("api", "wrong", f"{api_url} can't be reached: {away}", "see logs/api.log in the data folder")
+        return CheckResult("api", "wrong", f"{api_url} can't be reached: {away}", "see logs/api.log in the data folder")
     finally:
         connection.close()
     if response.status != http.client.OK:
-        return Finding("api", "wrong", f"{api_url} takes no redeems: {told}", "see the database above")
-    return Finding("api", "ok", f"{api_url} takes redeems")
+        return CheckResult("api", "wrong", f"{api_url} takes no redeems: {told}", "see the database above")
+    return CheckResult("api", "ok", f"{api_url} takes redeems")
 
 
-def mail_finding(settings: LedgerSettings, state: State | None) -> Finding:
+def check_mail_server(settings: LedgerSettings, state: StackState | None) -> CheckResult:
     """Whether the mail server listens. No mail is sent."""
     if state is not None and not os.environ.get("LEDGER_SMTP_URL"):
         where = "the stack's own: see /mailbox" if state["mailbox"] else "set LEDGER_SMTP_URL here as for the stack"
-        return Finding("mail server", "skipped", f"not checked: {where}")
+        return CheckResult("mail server", "skipped", f"not checked: {where}")
     url = settings.smtp_url.get_secret_value()
     if is_null(url):
-        return Finding("mail server", "ok", "null://: every mail is dropped, as for a load test")
+        return CheckResult("mail server", "ok", "null://: every mail is dropped, as for a load test")
     server = SmtpServerUrl.parse(url)
     if (away := why_unreachable(server)) is not None:
         remedy = "start it, or correct LEDGER_SMTP_URL; invitations wait until their deadline"
-        return Finding("mail server", "wrong", f"{server} can't be reached: {away}", remedy)
-    return Finding("mail server", "ok", f"{server} listens")
+        return CheckResult("mail server", "wrong", f"{server} can't be reached: {away}", remedy)
+    return CheckResult("mail server", "ok", f"{server} listens")
 
 
-def _broker(where: str, info: dict[str, Any]) -> Finding:
+def _check_broker_memory(where: str, info: dict[str, Any]) -> CheckResult:
     used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     memory = f"{used / 2**20:.0f} MB used" + (f" of {limit / 2**20:.0f} MB" if limit else ", no limit")
     version = info.get("valkey_version") or info.get("redis_version", "?")
@@ -100,29 +100,29 @@ def _broker(where: str, info: dict[str, Any]) -> Finding:
     found = f"{info.get('server_name', 'redis')} {version} at {where}, {memory}, {policy}"
     if policy != "noeviction":
         remedy = "CONFIG SET maxmemory-policy noeviction, and in its configuration: it may throw queued work away"
-        return Finding("broker", "wrong", found, remedy)
+        return CheckResult("broker", "wrong", found, remedy)
     if is_nearly_full(info):
-        return Finding("broker", "wrong", found, "raise maxmemory: a full broker takes no message")
-    return Finding("broker", "ok", found)
+        return CheckResult("broker", "wrong", found, "raise maxmemory: a full broker takes no message")
+    return CheckResult("broker", "ok", found)
 
 
-def _sign(name: str, sign: object, word: str, remedy: str) -> Finding:
+def _check_heartbeat(name: str, sign: object, word: str, remedy: str) -> CheckResult:
     """Signs of life are renewed every 3 seconds and expire within 15."""
     if sign is None:
-        return Finding(name, "wrong", "no sign of life within 15 s", remedy)
-    return Finding(name, "ok", word)
+        return CheckResult(name, "wrong", "no sign of life within 15 s", remedy)
+    return CheckResult(name, "ok", word)
 
 
-def _tasks(redis_url: str) -> Finding:
+def _check_tasks(redis_url: str) -> CheckResult:
     """Asked of the workers themselves; Celery is loaded only here."""
     from workers.worker_inspect import registered_tasks  # noqa: PLC0415 - no other check needs Celery
 
     found = registered_tasks(redis_url)
     if found is None:
-        return Finding("tasks", "wrong", "no worker answers `celery inspect registered`", REMEDY_WORKER)
+        return CheckResult("tasks", "wrong", "no worker answers `celery inspect registered`", REMEDY_WORKER)
     missing = {worker: [name for name in TASKS if name not in names] for worker, names in found.items()}
     lacking = sorted(worker for worker, names in missing.items() if names)
     if lacking:
         names = ", ".join(sorted({name for names in missing.values() for name in names}))
-        return Finding("tasks", "wrong", f"{', '.join(lacking)} lacks {names}", "update and restart that worker")
-    return Finding("tasks", "ok", f"{', '.join(TASKS)} at {len(found)} worker(s)")
+        return CheckResult("tasks", "wrong", f"{', '.join(lacking)} lacks {names}", "update and restart that worker")
+    return CheckResult("tasks", "ok", f"{', '.join(TASKS)} at {len(found)} worker(s)")

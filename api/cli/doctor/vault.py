@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from api.cli.doctor.finding import Finding
+from api.cli.doctor.check_result import CheckResult
 from projections.config.settings import LedgerSettings
 from projections.database.errors import StorageUnavailableError
 from projections.monitoring.health_checks import sampled_vault
@@ -13,17 +13,19 @@ CHECKED_S: Final = 5.0
 NAMED_MAX: Final = 3
 
 
-def vault_finding(url: str, settings: LedgerSettings) -> Finding:
+def check_vault(url: str, settings: LedgerSettings) -> CheckResult:
     """Whether digest and encrypted text of rows belong together: all rows, or as many as the time allows."""
     until = time.monotonic() + CHECKED_S
     try:
         sample, size = sampled_vault(url, settings.open_vault(), lambda: time.monotonic() > until)
     except StorageUnavailableError as away:
-        return Finding("vault", "skipped", f"not checked: {away}")
+        return CheckResult("vault", "skipped", f"not checked: {away}")
     covered = f"{sample.rows} rows" if sample.is_whole else f"{sample.rows} random rows of about {size}"
     if sample.broken:
         names = ", ".join(f"{broken.stream} of {broken.type}" for broken in sample.broken[:NAMED_MAX])
         found = f"{len(sample.broken)} of {covered} are altered: {names}"
-        return Finding("vault", "wrong", found, "docs/runbook.md#vault-altered, and `ledger verify` names every row")
+        return CheckResult(
+            "vault", "wrong", found, "docs/runbook.md#vault-altered, and `ledger verify` names every row"
+        )
     told = f"{covered}: each opens, and its digest is that of its text"
-    return Finding("vault", "ok", told if sample.is_whole else f"{told}; `ledger verify` checks all")
+    return CheckResult("vault", "ok", told if sample.is_whole else f"{told}; `ledger verify` checks all")

@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Sequence
 
-from api.cli.embedded.state_file import State
+from api.cli.embedded.state_file import StackState
 from projections.terminal.tables import panel, show
 from projections.terminal.text import say, say_error
 
 
-def announce(state: State, missing: Sequence[str] = ()) -> None:
+def print_banner(state: StackState, missing: Sequence[str] = ()) -> None:
     """Say where everything is, what to try first, and what is missing."""
     if missing:
         say_error(f"missing: {', '.join(missing)}: codes can be redeemed, the mails wait for it")
@@ -18,7 +18,7 @@ def announce(state: State, missing: Sequence[str] = ()) -> None:
         say(*lines(state))
 
 
-def lines(state: State) -> list[str]:
+def lines(state: StackState) -> list[str]:
     """What is said, one thing a line."""
     api = state["api"]
     pages = [("start", f"{api}/"), ("redeem a code", f"{api}/invite")]

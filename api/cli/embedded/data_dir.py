@@ -8,12 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.cli.embedded.errors import USAGE, StackError
-from api.cli.embedded.private_files import write_private
-from api.cli.embedded.process.orphans import end_leftover_parts
-from api.cli.embedded.process.watchdog import lives
+from api.cli.embedded.process.orphans import end_orphaned_components
+from api.cli.embedded.process.watchdog import is_running
 from api.cli.embedded.secrets_file import FILE as SECRETS
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.util import StackError, wait_until, write_private_file
+from projections.terminal.exit_codes import ExitCode
 
 CHECKPOINTS = "checkpoints.jsonl"
 LAYOUT = "1"
@@ -24,7 +23,7 @@ PREVIOUS_RUN_S_MAX = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class DataDir:
     """A data folder, ready to be used.
 
     Attributes:
@@ -67,7 +66,7 @@ class Folder:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Folder]:
+def open_data_dir(path: Path) -> Iterator[DataDir]:
     """Make the folder if need be, take its lock, check its version, and clear what a run leaves.
 
     Raises:
@@ -80,14 +79,14 @@ def opened(path: Path) -> Iterator[Folder]:
         descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as refused:
         raise StackError(
-            f"{path} can't be used as data folder ({refused.strerror}): choose another --data-dir", USAGE
+            f"{path} can't be used as data folder ({refused.strerror}): choose another --data-dir", ExitCode.USAGE
         ) from refused
     try:
         _lock(descriptor, path)
         try:
             _check_layout(path)
-            folder = Folder(path, descriptor)
-            end_leftover_parts(folder.run, folder.redis)
+            folder = DataDir(path, descriptor)
+            end_orphaned_components(folder.run, folder.redis)
             for fresh in (folder.metrics, folder.run):
                 shutil.rmtree(fresh, ignore_errors=True)
                 fresh.mkdir(mode=0o700)
@@ -110,21 +109,21 @@ def _refuse_strangers(path: Path) -> None:
         raise StackError(
             f"{path} is not empty (it holds {strangers[0]}) and no data folder of this version: "
             "choose another --data-dir",
-            USAGE,
+            ExitCode.USAGE,
         )
 
 
 def _lock(descriptor: int, path: Path) -> None:
     def is_ours_or_another_runs() -> bool:
         holder = _holder(path)
-        return _try_lock(descriptor) or (holder > 0 and lives(holder))
+        return _try_lock(descriptor) or (holder > 0 and is_running(holder))
 
     # Held, and its holder gone: a guardian is still ending what was left.
     wait_until(is_ours_or_another_runs, PREVIOUS_RUN_S_MAX)
     if not _try_lock(descriptor):
         raise StackError(
             f"another `ledger up` (pid {_holder(path)}) runs on {path}: end it first, or choose another --data-dir",
-            USAGE,
+            ExitCode.USAGE,
         )
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -152,7 +151,7 @@ def _check_layout(path: Path) -> None:
             raise StackError(
                 f"{path} was made by another version (layout {found[:20]!r}, this one uses {LAYOUT!r}): "
                 "run the version that made it, or choose another --data-dir",
-                USAGE,
+                ExitCode.USAGE,
             )
         return
-    write_private(marker, f"{LAYOUT}\n")
+    write_private_file(marker, f"{LAYOUT}\n")

@@ -9,7 +9,7 @@ from api.cli.embedded.secrets_file import SERVER_PASSWORDS, read_secrets
 from api.cli.embedded.state_file import decode_snapshot
 
 
-def stack_environment(data_dir: Path) -> dict[str, str]:
+def read_stack_environment(data_dir: Path) -> dict[str, str]:
     """What a command needs to reach the same ledger as the running stack.
 
     Args:

@@ -11,16 +11,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.cli.embedded.errors import StackError
 from api.cli.embedded.process import capabilities, user_namespace
-from api.cli.embedded.process.program import Account, plain_environment
+from api.cli.embedded.process.program import OsAccount, build_server_environment
+from api.cli.embedded.util import StackError
 
 UNPRIVILEGED = "nobody"
 PROBE_S_MAX = 20
 ENTER = 0o011
 
 
-def account_for(data: Path, program: Path) -> Account:
+def choose_account(data: Path, program: Path) -> OsAccount:
     """Choose who runs PostgreSQL.
 
     Args:
@@ -34,7 +34,7 @@ def account_for(data: Path, program: Path) -> Account:
     if os.geteuid() != 0:
         if owner not in (None, os.geteuid()):
             raise StackError(f"{data} belongs to user {_name(owner)}: run `ledger up` as that user")
-        return Account()
+        return OsAccount()
     if owner not in (None, 0):
         return _owner_of(data, owner, program)
     if owner is None and (account := _unprivileged(data.parent, program)):
@@ -50,8 +50,8 @@ def account_for(data: Path, program: Path) -> Account:
     )
 
 
-def _owner_of(data: Path, uid: int, program: Path) -> Account:
-    account = Account(uid=uid, gid=data.stat().st_gid)
+def _owner_of(data: Path, uid: int, program: Path) -> OsAccount:
+    account = OsAccount(uid=uid, gid=data.stat().st_gid)
     if _works(account, data, program):
         return account
     if reaching := _reaching(uid, account.gid, data, program):
@@ -62,12 +62,12 @@ def _owner_of(data: Path, uid: int, program: Path) -> Account:
     )
 
 
-def _unprivileged(folder: Path, program: Path) -> Account | None:
+def _unprivileged(folder: Path, program: Path) -> OsAccount | None:
     try:
         entry = pwd.getpwnam(UNPRIVILEGED)
     except KeyError:
         return None
-    account = Account(uid=entry.pw_uid, gid=entry.pw_gid)
+    account = OsAccount(uid=entry.pw_uid, gid=entry.pw_gid)
     if not _works(account, folder.parent, program):
         return None
     # The folder is the ledger's own: others may pass through it, and still read nothing there.
@@ -75,15 +75,15 @@ def _unprivileged(folder: Path, program: Path) -> Account | None:
     return account if _works(account, folder, program) else None
 
 
-def _namespaced(data: Path, program: Path) -> Account | None:
+def _namespaced(data: Path, program: Path) -> OsAccount | None:
     uid, gid = _unprivileged_ids()
-    account = Account(launcher=(sys.executable, "-I", user_namespace.__file__, str(uid), str(gid)))
+    account = OsAccount(launcher=(sys.executable, "-I", user_namespace.__file__, str(uid), str(gid)))
     return account if _works(account, data.parent, program) else None
 
 
-def _reaching(uid: int, gid: int | None, folder: Path, program: Path) -> Account | None:
+def _reaching(uid: int, gid: int | None, folder: Path, program: Path) -> OsAccount | None:
     launcher = (sys.executable, "-I", capabilities.__file__, str(uid), str(gid))
-    account = Account(uid=uid, gid=gid, launcher=launcher)
+    account = OsAccount(uid=uid, gid=gid, launcher=launcher)
     return account if _works(account, folder, program) else None
 
 
@@ -95,13 +95,13 @@ def _unprivileged_ids() -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
-def _works(account: Account, folder: Path, program: Path) -> bool:
+def _works(account: OsAccount, folder: Path, program: Path) -> bool:
     """Whether the account can enter the folder and run the program; tried, because modes don't tell everything."""
     probe = ("/bin/sh", "-c", 'cd "$1" && exec "$2" --version', "sh", str(folder), str(program))
     try:
         done = subprocess.run(
             [*account.launcher, *probe],
-            env=plain_environment(),
+            env=build_server_environment(),
             cwd="/",
             capture_output=True,
             check=False,

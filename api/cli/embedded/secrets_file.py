@@ -5,8 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from api.cli.embedded.errors import StackError
-from api.cli.embedded.private_files import write_private
+from api.cli.embedded.util import StackError, write_private_file
 
 FILE = "secrets.env"
 POSTGRES_PASSWORD = "LEDGER_POSTGRES_PASSWORD"  # noqa: S105 - the name of a variable, not a password
@@ -66,7 +65,7 @@ def _make(folder: Path) -> None:
     kept = {name: value for name, value in made.items() if not os.environ.get(name)}
     text = "# Whoever has this file can read every e-mail and code of this ledger. Keep a copy of it in a safe.\n"
     text += "".join(f"{name}={value}\n" for name, value in kept.items())
-    write_private(folder / FILE, text)
+    write_private_file(folder / FILE, text)
 
 
 def _refuse_incomplete(folder: Path, known: dict[str, str]) -> None:
@@ -88,7 +87,7 @@ def _with_passwords(folder: Path, known: dict[str, str]) -> dict[str, str]:
     if made:
         path = folder / FILE
         text = path.read_text() if path.exists() else ""
-        write_private(path, text + "".join(f"{name}={value}\n" for name, value in made.items()))
+        write_private_file(path, text + "".join(f"{name}={value}\n" for name, value in made.items()))
     return {**known, **made}
 
 

@@ -7,24 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from api.cli.embedded.banner import announce
-from api.cli.embedded.data_dir import Folder
-from api.cli.embedded.errors import StackError
+from api.cli.embedded.banner import print_banner
+from api.cli.embedded.data_dir import DataDir
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.secrets_file import BROKER_PASSWORD, POSTGRES_PASSWORD, RUN_PASSWORD, load_secrets
 from api.cli.embedded.services import ledger, postgres, valkey
 from api.cli.embedded.services.ledger import OWNER_URL
-from api.cli.embedded.state_file import State, write_state
-from api.cli.embedded.tcp_ports import HOST, FreePorts
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.state_file import StackState, write_state
+from api.cli.embedded.util import HOST, FreePorts, StackError, wait_until
 
 SERVER_S_MAX = 60.0
 READY_S_MAX = 60.0
-DEATHS_MAX = 5
+RESTARTS_MAX = 5
 """A part that died this often while everything starts won't come up."""
 
 
-def start_everything(folder: Folder, port: int, demo: bool, supervisor: Supervisor) -> None:
+def start_everything(folder: DataDir, port: int, demo: bool, supervisor: Supervisor) -> None:
     """Start all parts, wait until they are ready, write `ledger.json` and say where everything is.
 
     Raises:
@@ -36,12 +34,16 @@ def start_everything(folder: Folder, port: int, demo: bool, supervisor: Supervis
     ports = FreePorts(port)
     servers = _start_servers(folder, secrets, supervisor, ports)
     owner_url = servers.get(OWNER_URL) or servers["DATABASE_URL"]
-    env = ledger.child_environment(folder, port, {**secrets, **servers})
+    env = ledger.build_child_environment(folder, port, {**secrets, **servers})
     env["DATABASE_URL"] = _open_database(env, owner_url)
-    supervisor.start(ledger.api(folder, port, env), ledger.worker(folder, env, ports.draw()), ledger.beat(folder, env))
-    credentials = _first_start(env, demo)
+    supervisor.start(
+        ledger.api_program(folder, port, env),
+        ledger.worker_program(folder, env, ports.draw()),
+        ledger.beat_program(folder, env),
+    )
+    credentials = _prepare_first_accounts(env, demo)
     missing = _wait_until_ready(port, supervisor)
-    state = State(
+    state = StackState(
         api=f"http://{HOST}:{port}",
         database_url=owner_url,
         redis_url=servers["REDIS_URL"],
@@ -53,7 +55,7 @@ def start_everything(folder: Folder, port: int, demo: bool, supervisor: Supervis
         pid=os.getpid(),
     )
     write_state(folder.path, state)
-    announce(state, missing)
+    print_banner(state, missing)
 
 
 class _Server(Protocol):
@@ -62,7 +64,7 @@ class _Server(Protocol):
 
 
 def _start_servers(
-    folder: Folder, secrets: Mapping[str, str], supervisor: Supervisor, ports: FreePorts
+    folder: DataDir, secrets: Mapping[str, str], supervisor: Supervisor, ports: FreePorts
 ) -> dict[str, str]:
     """Start what isn't given from outside; all come up side by side.
 
@@ -76,39 +78,39 @@ def _start_servers(
     }
     started: dict[str, _Server] = {}
     if "REDIS_URL" not in found:
-        broker = valkey.prepare(folder.redis, ports.draw(), secrets[BROKER_PASSWORD])
+        broker = valkey.prepare_valkey(folder.redis, ports.draw(), secrets[BROKER_PASSWORD])
         supervisor.start(broker.program)
         started["valkey"], found["REDIS_URL"] = broker, broker.url
     if "LEDGER_SMTP_URL" not in found:
         sink_port = ports.draw()
         found["LEDGER_SMTP_URL"] = f"smtp://{HOST}:{sink_port}"
         found["LEDGER_MAILBOX"] = str(folder.mailbox)
-        supervisor.start(ledger.sink(folder, sink_port, ledger.child_environment(folder, 0, {})))
+        supervisor.start(ledger.sink_program(folder, sink_port, ledger.build_child_environment(folder, 0, {})))
     if "DATABASE_URL" not in found:
-        database = postgres.prepare(folder.path, ports.draw(), secrets[POSTGRES_PASSWORD])
+        database = postgres.prepare_postgres(folder.path, ports.draw(), secrets[POSTGRES_PASSWORD])
         supervisor.start(database.program)
         started["postgres"], found[OWNER_URL] = database, database.url
-        found["DATABASE_URL"] = database.running_url(secrets[RUN_PASSWORD])
+        found["DATABASE_URL"] = database.runtime_url(secrets[RUN_PASSWORD])
     for name, server in started.items():
         _wait_for(name, server, supervisor)
         if isinstance(server, valkey.Valkey):
-            _forget_signs_of_life(server)
+            _delete_old_heartbeats(server)
     return found
 
 
-def _forget_signs_of_life(broker: valkey.Valkey) -> None:
+def _delete_old_heartbeats(broker: valkey.Valkey) -> None:
     """Those of the last run: worker and beat of this one are not there before they say so."""
     from workers.monitoring.broker_watch import HEARTBEAT_KEYS  # noqa: PLC0415 - its client loads while servers start
 
-    broker.forget(*HEARTBEAT_KEYS.values())
+    broker.delete_keys(*HEARTBEAT_KEYS.values())
 
 
 def _wait_for(name: str, server: _Server, supervisor: Supervisor) -> None:
     def settled() -> bool:
-        return server.is_ready() or supervisor.deaths(name) >= DEATHS_MAX
+        return server.is_ready() or supervisor.restart_count(name) >= RESTARTS_MAX
 
-    if not wait_until(settled, SERVER_S_MAX) or supervisor.deaths(name) >= DEATHS_MAX:
-        raise _failed([name], supervisor)
+    if not wait_until(settled, SERVER_S_MAX) or supervisor.restart_count(name) >= RESTARTS_MAX:
+        raise _startup_error([name], supervisor)
 
 
 def _open_database(env: Mapping[str, str], owner_url: str) -> str:
@@ -145,10 +147,10 @@ def _open_database(env: Mapping[str, str], owner_url: str) -> str:
     return database_url
 
 
-def _first_start(env: Mapping[str, str], demo: bool) -> dict[str, str]:
-    from api.cli.server.bootstrap_data import prepare  # noqa: PLC0415 - loads while the processes start
+def _prepare_first_accounts(env: Mapping[str, str], demo: bool) -> dict[str, str]:
+    from api.cli.server.bootstrap_data import prepare_first_accounts  # noqa: PLC0415 - loads while the processes start
 
-    return prepare(env, demo)
+    return prepare_first_accounts(env, demo)
 
 
 @dataclass(slots=True)
@@ -188,18 +190,18 @@ def _wait_until_ready(port: int, supervisor: Supervisor) -> list[str]:
     readiness = _Readiness(port)
 
     def hopeless() -> list[str]:
-        return [name for name in ("api", "worker", "beat", "sink") if supervisor.deaths(name) >= DEATHS_MAX]
+        return [name for name in ("api", "worker", "beat", "sink") if supervisor.restart_count(name) >= RESTARTS_MAX]
 
     complete = wait_until(lambda: bool(hopeless()) or readiness.is_complete(), READY_S_MAX)
     if broken := hopeless():
-        raise _failed(broken, supervisor)
+        raise _startup_error(broken, supervisor)
     if not complete and not readiness.is_accepting:
-        raise _failed(list(readiness.missing), supervisor)
+        raise _startup_error(list(readiness.missing), supervisor)
     return list(readiness.missing)
 
 
-def _failed(names: list[str], supervisor: Supervisor) -> StackError:
+def _startup_error(names: list[str], supervisor: Supervisor) -> StackError:
     parts_named = ", ".join(names) or "everything"
-    words = "; ".join(filter(None, (supervisor.last_words(name)[:300] for name in names)))
+    words = "; ".join(filter(None, (supervisor.last_log_line(name)[:300] for name in names)))
     hint = f" ({words})" if words else ""
     return StackError(f"not ready: {parts_named}{hint}: the logs in {supervisor.logs} say more")

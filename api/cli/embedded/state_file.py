@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 from typing import TypedDict
 
-from api.cli.embedded.private_files import write_private
+from api.cli.embedded.util import write_private_file
 
 FILE = "ledger.json"
 
 
-class State(TypedDict):
+class StackState(TypedDict):
     """What the file holds; its keys are a contract with scripts."""
 
     api: str
@@ -24,28 +24,28 @@ class State(TypedDict):
     pid: int
 
 
-def write_state(folder: Path, state: State) -> None:
+def write_state(folder: Path, state: StackState) -> None:
     """Replace the file; nobody ever reads half of it.
 
     Raises:
         OSError: The folder can't be written to.
     """
-    write_private(folder / FILE, json.dumps(state, indent=2) + "\n")
+    write_private_file(folder / FILE, json.dumps(state, indent=2) + "\n")
 
 
-def decode_snapshot(folder: Path) -> State | None:
+def decode_snapshot(folder: Path) -> StackState | None:
     """What a running stack wrote; none if none runs there, or the file is no such thing."""
     try:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(found, dict) or not State.__required_keys__ <= found.keys():
+    if not isinstance(found, dict) or not StackState.__required_keys__ <= found.keys():
         return None
-    known: State = {name: found[name] for name in State.__annotations__}  # type: ignore[assignment]  # checked above
+    known: StackState = {name: found[name] for name in StackState.__annotations__}  # type: ignore[assignment]  # checked above
     return known
 
 
-def was_killed(state: State) -> bool:
+def was_killed(state: StackState) -> bool:
     """Whether the `ledger up` that wrote it is gone without having removed it, so that nothing of it can be reached."""
     try:
         os.kill(state["pid"], 0)

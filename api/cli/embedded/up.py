@@ -14,16 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from api.cli.embedded.data_dir import Folder, opened
-from api.cli.embedded.environment import stack_environment
-from api.cli.embedded.errors import USAGE, StackError
+from api.cli.embedded.data_dir import DataDir, open_data_dir
 from api.cli.embedded.process.supervisor import LOG_BYTES_MAX, Supervisor
 from api.cli.embedded.startup import start_everything
 from api.cli.embedded.state_file import remove_state
-from api.cli.embedded.tcp_ports import HOST, is_taken
+from api.cli.embedded.util import HOST, StackError, is_port_in_use
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
-
-__all__ = ["run_up", "stack_environment"]
 
 TICK_S = 0.1
 START_ENDS_S_MAX = 2.0
@@ -48,20 +45,22 @@ def run_up(data_dir: Path, port: int, demo: bool) -> int:
         StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError: The database can't be used.
     """
     try:
-        with opened(data_dir) as folder:
+        with open_data_dir(data_dir) as folder:
             return _run(folder, port, demo)
     except StackError as refused:
         say_error(str(refused))
         return refused.exit_code
 
 
-def _run(folder: Folder, port: int, demo: bool) -> int:
+def _run(folder: DataDir, port: int, demo: bool) -> int:
     remove_state(folder.path)
-    if is_taken(port):
-        raise StackError(f"port {port} on {HOST} is in use by another program: choose another with --port", USAGE)
-    from api.cli.unknown_settings import misspelt  # noqa: PLC0415 - only starting wants the settings of all parts
+    if is_port_in_use(port):
+        raise StackError(
+            f"port {port} on {HOST} is in use by another program: choose another with --port", ExitCode.USAGE
+        )
+    from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - only starting wants the settings of all parts
 
-    for strange in misspelt(os.environ):
+    for strange in find_unknown_settings(os.environ):
         say_error(strange)
     with _signals() as stop:
         supervisor = Supervisor(folder.logs, _report, keep_open=(folder.lock_fd,), log_bytes_max=_log_bytes_max())

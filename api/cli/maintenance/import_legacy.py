@@ -10,14 +10,15 @@ import typer
 from msgspec.structs import replace
 
 from api.cli.arguments import JsonFlag
-from api.cli.context import EXIT_SERVICE, EXIT_USAGE, OpenLedger, Session, complain, print_json
+from api.cli.context import OpenLedger, Session, print_json
 from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, Finding, FindingKind, Tally
 from api.legacy_import.importer import LegacyImporter, Plan
 from api.legacy_import.report import report_file
 from domain.commands.context import CommandContext
 from projections.legacy.source import LegacySourceError, OldSystem, open_old_system
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import Progress, progress_bar
-from projections.terminal.text import say
+from projections.terminal.text import say, say_error
 
 SHOWN_PER_KIND_MAX = 10
 LISTED_PER_KIND_MAX = 100
@@ -54,7 +55,7 @@ WORDS = {
 }
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the command."""
     app.command("import-legacy")(import_legacy)
 
@@ -94,11 +95,11 @@ def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an ar
         with session.open() as ledger, open_old_system(dsn) as old:
             tally, listed = _run(ledger, old, report, apply=apply, options=options)
     except LegacySourceError as fault:
-        complain(str(fault))
-        return EXIT_SERVICE
+        say_error(str(fault))
+        return ExitCode.SERVICE
     except OSError as fault:
-        complain(f"the report can't be written to {report}: {fault.strerror}")
-        return EXIT_USAGE
+        say_error(f"the report can't be written to {report}: {fault.strerror}")
+        return ExitCode.USAGE
     if json:
         findings = [item._asdict() for items in listed.values() for item in items]
         unknown = tally.unknown_statuses()

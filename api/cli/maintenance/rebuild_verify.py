@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from api.cli.arguments import JsonFlag, moment_of, whole_number
-from api.cli.context import EXIT_REFUSED, Session, complain, local_time, print_json
+from api.cli.arguments import JsonFlag, number_parser, parse_time_option
+from api.cli.context import Session, format_timestamp, print_json
 from api.i18n.catalogs import Translator, translator
 from api.use_cases.explain_balance import ExplainedReservation, Explanation, explanation_of
 from domain.values.number_bounds import VERSIONS, Bounds
@@ -17,7 +17,9 @@ from projections.rebuild.command import run_rebuild
 from projections.rebuild.rebuild import LISTED_MAX, RebuildOptions
 from projections.replay.worker_pool import WORKERS_MAX, default_worker_count, lower_priority
 from projections.storage.bootstrap import verify_key_rings
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import PlainTable, show, styled, table
+from projections.terminal.text import say_error
 from projections.transparency_log.checkpoints import public_keys
 from projections.verification.command import overdue_grace, run_verify
 from projections.verification.merkle_check import ExternalEvidence
@@ -26,16 +28,16 @@ WorkersOption = Annotated[
     int | None,
     typer.Option(
         "--workers",
-        parser=whole_number(Bounds(0, WORKERS_MAX)),
+        parser=number_parser(Bounds(0, WORKERS_MAX)),
         help="Processes that fold a long log; by default one per CPU.",
     ),
 ]
 LimitOption = Annotated[
-    int, typer.Option("--limit", parser=whole_number(Bounds(0, 10**9)), help="Most rows to list; all are counted.")
+    int, typer.Option("--limit", parser=number_parser(Bounds(0, 10**9)), help="Most rows to list; all are counted.")
 ]
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(rebuild)
     app.command()(verify)
@@ -96,20 +98,20 @@ def explain(
     code: Annotated[str, typer.Argument(help="The code's text or its id.")],
     as_of: Annotated[str | None, typer.Option(help="The code as it was at this ISO 8601 time.")] = None,
     version: Annotated[
-        int | None, typer.Option(parser=whole_number(VERSIONS), help="The code as it was at this version.")
+        int | None, typer.Option(parser=number_parser(VERSIONS), help="The code as it was at this version.")
     ] = None,
     json: JsonFlag = False,
 ) -> int:
     """Name each use of a code that counts, and say why every other reservation does not."""
-    moment = moment_of(as_of, "--as-of") if as_of else None
+    moment = parse_time_option(as_of, "--as-of") if as_of else None
     session: Session = context.obj
     with session.open() as ledger:
         code_id = ledger.code_id(code)
         found = explanation_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=moment, version=version)
         say = translator(ledger.language)
     if found is None:
-        complain(f"the code did not exist at {as_of}")
-        return EXIT_REFUSED
+        say_error(f"the code did not exist at {as_of}")
+        return ExitCode.REFUSED
     if json:
         print_json(found.model_dump())
     else:
@@ -138,7 +140,7 @@ def _table(items: list[ExplainedReservation]) -> PlainTable:
     for number, item in enumerate(items, start=1):
         listed.add_row(f"{number}.", str(item.reservation_id), item.sentence)
         for attempt in item.attempts:
-            began = local_time(attempt.began_at) if attempt.began_at else ""
+            began = format_timestamp(attempt.began_at) if attempt.began_at else ""
             what = attempt.sentence or attempt.outcome
             listed.add_row("", "", f"  {attempt.delivery}.{attempt.attempt}  {began}  {what}")
     return listed

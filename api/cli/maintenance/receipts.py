@@ -7,18 +7,17 @@ from typing import Annotated
 
 import typer
 
-from api.cli.arguments import JsonFlag, reservation_id_of, whole_number
-from api.cli.context import EXIT_REFUSED, Session, complain, print_json
+from api.cli.arguments import JsonFlag, number_parser, parse_reservation_id
+from api.cli.context import Session, print_json
 from domain.values.number_bounds import CHECKPOINTS
-from projections.terminal.text import say
+from projections.terminal.exit_codes import ExitCode
+from projections.terminal.text import say, say_error
 from projections.transparency_log.checkpoints import public_keys
 from projections.transparency_log.proof_check import KEY_BYTES, ReceiptError, check_proof
 from projections.transparency_log.receipts import NotYetSignedError, read_consistency, read_receipt
 
-EXIT_FOUND = 1
 
-
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(receipt)
     app.command("check-receipt")(check)
@@ -28,14 +27,14 @@ def add_to(app: typer.Typer) -> None:
 
 def receipt(context: typer.Context, reservation: Annotated[str, typer.Argument(help="The reservation's id.")]) -> int:
     """Print a receipt: the events of a reservation, and the proof that they are in the ledger. Always JSON."""
-    reservation_id = reservation_id_of(reservation)
+    reservation_id = parse_reservation_id(reservation)
     session: Session = context.obj
     with session.open() as ledger:
         try:
             document = read_receipt(ledger.storage, reservation_id)
         except NotYetSignedError as early:
-            complain(str(early))
-            return EXIT_REFUSED
+            say_error(str(early))
+            return ExitCode.REFUSED
     if document is None:
         raise typer.BadParameter("no such reservation")
     print_json(document)
@@ -63,14 +62,14 @@ def check(
     elif says:
         say(says)
     else:
-        complain(f"it proves nothing: {why}")
-    return EXIT_FOUND if why else 0
+        say_error(f"it proves nothing: {why}")
+    return ExitCode.FOUND if why else 0
 
 
 def consistency(
     context: typer.Context,
-    old: Annotated[int, typer.Argument(parser=whole_number(CHECKPOINTS), help="Number of the earlier checkpoint.")],
-    new: Annotated[int, typer.Argument(parser=whole_number(CHECKPOINTS), help="Number of the later one.")],
+    old: Annotated[int, typer.Argument(parser=number_parser(CHECKPOINTS), help="Number of the earlier checkpoint.")],
+    new: Annotated[int, typer.Argument(parser=number_parser(CHECKPOINTS), help="Number of the later one.")],
 ) -> int:
     """Print the proof that a checkpoint's events are the beginning of a later one's. Always JSON; see check-receipt."""
     session: Session = context.obj

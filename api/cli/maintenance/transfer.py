@@ -11,10 +11,10 @@ import orjson
 import typer
 
 from api.cli.accounts.privacy import NO_REASON
-from api.cli.arguments import JsonFlag, address_of
+from api.cli.arguments import JsonFlag, parse_email
 from api.cli.codes import export as exporting
-from api.cli.context import EXIT_REFUSED, Session, complain, print_json
-from api.cli.output_file import OutputOption, written
+from api.cli.context import Session, print_json
+from api.cli.output_file import OutputOption, open_output_file
 from api.use_cases.export_person import export_person
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
@@ -22,6 +22,8 @@ from projections.rebuild.command import ProgressLines
 from projections.replay.observer import UndecodableEventError
 from projections.repositories.audit_log import Act
 from projections.storage.bootstrap import verify_key_rings
+from projections.terminal.exit_codes import ExitCode
+from projections.terminal.text import say_error
 from projections.transfer.checksummed_lines import DamagedFileError
 from projections.transfer.log_export import LogSummary, export_log
 from projections.transfer.log_import import NotEmptyError, import_log
@@ -32,12 +34,12 @@ FileArgument = Annotated[Path, typer.Argument(help="The file; - for stdin.")]
 export = typer.Typer(help="Write what the ledger holds into a file.", no_args_is_help=True)
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the commands."""
     export.command("events")(events)
     export.command("vault")(vault)
     export.command("person")(person)
-    exporting.add_to(export)
+    exporting.register(export)
     app.add_typer(export, name="export")
     app.command("import-events")(import_events)
     app.command("import-vault")(import_vault_file)
@@ -46,7 +48,7 @@ def add_to(app: typer.Typer) -> None:
 def events(context: typer.Context, output: OutputOption = None, json: JsonFlag = False) -> int:
     """Write the whole log as JSON Lines: events as stored, and the signed checkpoints. Nothing personal is in it."""
     url = _database(context)
-    with _progress(json=json) as progress, written(output) as out:
+    with _progress(json=json) as progress, open_output_file(output) as out:
         done = export_log(url, out, progress)
     _tell_log(done, "written", json=json and output is not None)
     return 0
@@ -59,7 +61,7 @@ def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = 
     """
     url = _database(context)
     _record(context, "exported_vault")
-    with _progress(json=json) as progress, written(output) as out:
+    with _progress(json=json) as progress, open_output_file(output) as out:
         done = export_vault(url, out, progress)
     _tell_vault(done, "written", json=json and output is not None)
     return 0
@@ -76,14 +78,14 @@ def person(
 
     Their reservations with every event and text, refused tries, and what staff did about them. Always JSON.
     """
-    address = address_of(email)
+    address = parse_email(email)
     session: Session = context.obj
     with session.open() as ledger:
         found = export_person(ledger.action(), address, ledger.language, reason)
-    with written(output) as file:
+    with open_output_file(output) as file:
         file.write(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
     if not found["people"] and not found["refused_tries"]:
-        complain("nobody with this address is known")
+        say_error("nobody with this address is known")
     return 0
 
 
@@ -95,8 +97,8 @@ def import_events(context: typer.Context, file: FileArgument, json: JsonFlag = F
         with _progress(json=json) as progress, _read(file) as source:
             done = import_log(url, source, progress)
     except (DamagedFileError, NotEmptyError, UndecodableEventError) as refused:
-        complain(f"nothing was imported: {refused}")
-        return EXIT_REFUSED
+        say_error(f"nothing was imported: {refused}")
+        return ExitCode.REFUSED
     _tell_log(done, "imported", json=json)
     return 0
 
@@ -112,8 +114,8 @@ def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag
         with _progress(json=json) as progress, _read(file) as source:
             done = import_vault(url, source, rings, progress)
     except (DamagedFileError, NotEmptyError) as refused:
-        complain(f"nothing was imported: {refused}")
-        return EXIT_REFUSED
+        say_error(f"nothing was imported: {refused}")
+        return ExitCode.REFUSED
     _record(context, "imported_vault")
     _tell_vault(done, "imported", json=json)
     return 0
@@ -159,7 +161,7 @@ def _tell_log(done: LogSummary, verb: str, *, json: bool) -> None:
     if json:
         print_json(document)
         return
-    complain(
+    say_error(
         f"{verb}: {done.events} events up to position {done.position}, {done.checkpoints} checkpoints,"
         f" Merkle root {document['root']}"
     )
@@ -169,7 +171,7 @@ def _tell_vault(done: TransferCounts, verb: str, *, json: bool) -> None:
     if json:
         print_json(done._asdict())
         return
-    complain(f"{verb}: " + ", ".join(f"{count} {table}" for table, count in done.rows.items() if count))
+    say_error(f"{verb}: " + ", ".join(f"{count} {table}" for table, count in done.rows.items() if count))
     for table, count in done.kept.items():
         if count:
-            complain(f"{count} rows of {table} were there already and stay as they are")
+            say_error(f"{count} rows of {table} were there already and stay as they are")

@@ -11,7 +11,7 @@ from uuid import uuid4
 import orjson
 
 from api.auth.passwords import password_hasher
-from api.cli.embedded.errors import StackError
+from api.cli.embedded.util import StackError
 from api.use_cases.issue_codes import Terms, issue_codes
 from domain.commands.context import CommandContext
 from domain.values.identifiers import EmailAddress
@@ -25,7 +25,7 @@ DEMO_USES = 100
 STAFF_EMAIL = "admin@ledger.example"
 
 
-def prepare(env: Mapping[str, str], demo: bool) -> dict[str, str]:
+def prepare_first_accounts(env: Mapping[str, str], demo: bool) -> dict[str, str]:
     """Make (once) or recall the credentials of an embedded ledger whose database is migrated.
 
     Args:
@@ -40,7 +40,7 @@ def prepare(env: Mapping[str, str], demo: bool) -> dict[str, str]:
     """
     path = Path(env["LEDGER_DATA_DIR"]) / FILE
     if path.exists():
-        return _recalled(path)
+        return _read_credentials(path)
     made = {
         "admin_key": "rl_" + secrets.token_urlsafe(24),
         "staff_email": STAFF_EMAIL,
@@ -48,17 +48,17 @@ def prepare(env: Mapping[str, str], demo: bool) -> dict[str, str]:
         "demo_code": "",
     }
     with LedgerStore.open(_settings(env), pool_size=1) as storage:
-        _enter(storage, made)
+        _insert_accounts(storage, made)
         if demo:
             now = storage.recorder.clock.now()
             terms = Terms(max_uses=DEMO_USES, bound=False)
             context = CommandContext(now=now, actor="operator", actor_id="first-start")
             made["demo_code"] = issue_codes(storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
-    _write(path, made)
+    _write_credentials(path, made)
     return made
 
 
-def _recalled(path: Path) -> dict[str, str]:
+def _read_credentials(path: Path) -> dict[str, str]:
     try:
         known: dict[str, str] = orjson.loads(path.read_bytes())
         return {name: known[name] for name in NAMES}
@@ -71,14 +71,14 @@ def _settings(env: Mapping[str, str]) -> LedgerSettings:
     return LedgerSettings()
 
 
-def _enter(storage: LedgerStore, made: Mapping[str, str]) -> None:
+def _insert_accounts(storage: LedgerStore, made: Mapping[str, str]) -> None:
     """Insert the key by its digest, and the staff member with encrypted address and hashed password."""
     digest = hashlib.sha256(made["admin_key"].encode()).digest()
     staff = storage.vault.staff(EmailAddress.parse(made["staff_email"]), uuid4())
     insert_first_accounts(storage, uuid4(), digest, staff, password_hasher().hash(made["staff_password"]))
 
 
-def _write(path: Path, made: Mapping[str, str]) -> None:
+def _write_credentials(path: Path, made: Mapping[str, str]) -> None:
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

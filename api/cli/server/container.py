@@ -9,8 +9,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from api.cli.arguments import whole_number
-from api.cli.context import complain
+from api.cli.arguments import number_parser
 from api.cli.embedded.secrets_file import FILE, load_secrets
 from api.cli.production_checks import refuse_unsafe
 from domain.values.number_bounds import PORTS
@@ -20,6 +19,7 @@ from projections.database.migrations import check_schema, migrate
 from projections.database.roles import owns_schema
 from projections.storage.bootstrap import verify_key_rings
 from projections.telemetry import multiprocess
+from projections.terminal.text import say_error
 from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 
 PAUSE_S = 1.0
@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the command."""
     app.command()(run)
 
@@ -50,7 +50,7 @@ def add_to(app: typer.Typer) -> None:
 def run(
     component: Annotated[Component, typer.Argument(help="Component to run.")],
     host: Annotated[str, typer.Option(help="Where the backend listens.")] = "0.0.0.0",  # noqa: S104 - inside its container
-    port: Annotated[int, typer.Option(parser=whole_number(PORTS), help="The backend's port.")] = 8000,
+    port: Annotated[int, typer.Option(parser=number_parser(PORTS), help="The backend's port.")] = 8000,
     name: Annotated[str, typer.Option(help="A worker's name, where several share a host.")] = "celery",
 ) -> None:
     """Run one component in production: migrate, backend, worker or beat.
@@ -60,15 +60,15 @@ def run(
     A start with unsafe settings, wrong keys, or a database that is unavailable, newer, or restored from an older
     backup is refused with a one-line error.
     """
-    from api.cli.unknown_settings import misspelt  # noqa: PLC0415 - only starting wants the settings of all parts
+    from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - only starting wants the settings of all parts
 
     if secrets_file := os.environ.get("LEDGER_SECRETS_FILE"):
         _make_secrets(Path(secrets_file).parent)
     settings = LedgerSettings()
     _check_settings_of(component)
     refuse_unsafe(settings, os.environ)
-    for strange in misspelt(os.environ):
-        complain(strange)
+    for strange in find_unknown_settings(os.environ):
+        say_error(strange)
     _wait_for_schema(settings, migrates=component in MIGRATING)
     if component == "migrate":
         return
@@ -101,7 +101,7 @@ def _make_secrets(folder: Path) -> None:
         is_first = not (folder / FILE).exists()
         load_secrets(folder)
     if is_first:
-        complain("new secrets were made: save them with `ledger keys export`, without them no e-mail opens again")
+        say_error("new secrets were made: save them with `ledger keys export`, without them no e-mail opens again")
 
 
 def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:

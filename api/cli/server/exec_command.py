@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from api.cli.context import Session, complain
+from api.cli.context import Session
+from projections.terminal.exit_codes import ExitCode
+from projections.terminal.text import say_error
 
-EXIT_NOT_FOUND = 127
-"""As shells say it."""
 
-
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the command."""
     app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(execute)
 
@@ -32,5 +31,5 @@ def execute(
     try:
         os.execvpe(command[0], command, {**os.environ, "PATH": path})  # noqa: S606 - no shell is wanted; the operator typed it
     except FileNotFoundError:
-        complain(f"there is no program {command[0]}")
-        return EXIT_NOT_FOUND
+        say_error(f"there is no program {command[0]}")
+        return ExitCode.PROGRAM_MISSING

@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from api.cli.arguments import whole_number
+from api.cli.arguments import number_parser
 from api.cli.context import Session, print_json
 from domain.values.number_bounds import PORTS
 from projections.database.migrations import migrate as apply_migrations
 from projections.terminal.text import say
 
 
-def add_to(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(up)
     app.command()(migrate)
@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 def up(
     context: typer.Context,
-    port: Annotated[int, typer.Option(parser=whole_number(PORTS), help="Port of the API and the pages.")] = 8000,
+    port: Annotated[int, typer.Option(parser=number_parser(PORTS), help="Port of the API and the pages.")] = 8000,
     demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Issue a demo code at the first start.")] = True,
 ) -> int:
     """Start everything on private servers: PostgreSQL, Valkey, API, worker, beat and a mailbox. Ctrl-C ends it."""

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.cli.embedded.tcp_ports import free_port
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.util import find_free_port, wait_until
 from tests.support.clients.app_client import Site
 
 START_S = 30
@@ -17,7 +16,7 @@ START_S = 30
 @pytest.fixture(scope="module")
 def served(common: Site) -> Iterator[str]:  # noqa: ARG001 - its database and keys are in the environment
     """Address of the application as a process of its own, over the same database as `common`."""
-    port = free_port()
+    port = find_free_port()
     options = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--no-access-log")
     command = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from api.cli.embedded.environment import stack_environment
+from api.cli.embedded.environment import read_stack_environment
 
 READY_S_MAX = 60.0
 STOP_S_MAX = 25.0
@@ -109,7 +109,7 @@ class Stack:
 
     def python(self, program: str) -> subprocess.CompletedProcess[str]:
         """A program in the environment of the stack's processes, as an operator's shell would have it."""
-        env = {**self.env, **stack_environment(self.folder)}
+        env = {**self.env, **read_stack_environment(self.folder)}
         return subprocess.run(
             [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60, check=False
         )
@@ -132,12 +132,12 @@ class Stack:
         """Wait until something is true; fails after its bound."""
         ends = time.monotonic() + seconds
         while not (found := what()):
-            assert time.monotonic() < ends, f"not within {seconds} s: {self.log_tail()}"
-            assert self.process.poll() is None or what(), f"`ledger up` ended: {self.log_tail()}"
+            assert time.monotonic() < ends, f"not within {seconds} s: {self.read_log_tail()}"
+            assert self.process.poll() is None or what(), f"`ledger up` ended: {self.read_log_tail()}"
             time.sleep(0.05)
         return found
 
-    def log_tail(self) -> str:
+    def read_log_tail(self) -> str:
         """The last lines of what `ledger up` said."""
         return self.folder.with_suffix(".log").read_text(errors="replace")[-2000:]
 

@@ -14,8 +14,7 @@ import psycopg
 from api.cli.embedded.process.program import kill_group
 from api.cli.embedded.services import binaries, postgres
 from api.cli.embedded.services.postgres import DATABASE, OWNER, Postgres
-from api.cli.embedded.tcp_ports import HOST, free_port
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.util import HOST, find_free_port, wait_until
 
 READY_S_MAX = 60.0
 PASSWORD = "only-for-tests"
@@ -74,11 +73,11 @@ class Server:
 
     def run(self, program: str, *arguments: str, stdin: str = "") -> None:
         """One of PostgreSQL's programs, as whom the server runs as."""
-        postgres._run(self.made.account, binaries.postgres(program), *arguments, stdin=stdin)
+        postgres._run(self.made.account, binaries.find_postgres_program(program), *arguments, stdin=stdin)
 
     def copy_of(self, folder: Path, *, is_standby: bool = False) -> "Server":
         """A base backup by pg_basebackup, not started; a standby follows this server from then on."""
-        made = replace(self.made, data=_own(folder / "postgres", self.made), port=free_port())
+        made = replace(self.made, data=_own(folder / "postgres", self.made), port=find_free_port())
         follows = ("-R",) if is_standby else ()
         self.run("pg_basebackup", "-d", self.url, "-D", str(made.data), "-X", "stream", "-c", "fast", *follows)
         (made.data / "postmaster.pid").unlink(missing_ok=True)
@@ -104,7 +103,7 @@ def server(folder: Path) -> Iterator[Server]:
     """A primary whose owner may replicate, not started yet; killed in the end."""
     folder.mkdir()
     folder.chmod(0o711)
-    made = Server(postgres.prepare(folder, free_port(), PASSWORD), folder.parent)
+    made = Server(postgres.prepare_postgres(folder, find_free_port(), PASSWORD), folder.parent)
     single = ("--single", "-D", str(made.made.data), "-c", "exit_on_error=on", "postgres")
     made.run("postgres", *single, stdin=f"ALTER ROLE {OWNER} REPLICATION;\n")
     try:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.services import postgres, valkey
-from api.cli.embedded.tcp_ports import free_port
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.util import find_free_port, wait_until
 
 READY_S_MAX = 30
 PASSWORD = "only-for-tests"
@@ -22,19 +21,19 @@ def postgres_server(folder: Path, *options: str) -> Iterator[str]:
         folder: For data and logs.
         options: More words of its command, such as `-c` and a setting.
     """
-    server = postgres.prepare(folder, free_port(), PASSWORD)
+    server = postgres.prepare_postgres(folder, find_free_port(), PASSWORD)
     program = server.program
     with Supervisor(folder / "logs") as supervisor:
         supervisor.start(replace(program, command=(*program.command, *options)))
-        assert wait_until(server.is_ready, READY_S_MAX), supervisor.last_words("postgres")
+        assert wait_until(server.is_ready, READY_S_MAX), supervisor.last_log_line("postgres")
         yield server.url
 
 
 @contextmanager
 def valkey_server(folder: Path) -> Iterator[str]:
     """A Valkey with its data below the folder; gives its Redis URL."""
-    server = valkey.prepare(folder, free_port(), PASSWORD)
+    server = valkey.prepare_valkey(folder, find_free_port(), PASSWORD)
     with Supervisor(folder / "logs") as supervisor:
         supervisor.start(server.program)
-        assert wait_until(server.is_ready, READY_S_MAX), supervisor.last_words("valkey")
+        assert wait_until(server.is_ready, READY_S_MAX), supervisor.last_log_line("valkey")
         yield server.url

@@ -16,7 +16,7 @@ PARTS = ("api.main:create_app", "workers.celery_app", "api.mail_sink.server")
 LOOK_AGAIN_S = 0.02
 
 
-def end_leftover_servers(data: Path) -> None:
+def end_orphaned_postgres(data: Path) -> None:
     """End what still runs on a PostgreSQL data directory, and drop a lock file that names a stranger.
 
     The caller holds the lock of the folder, so nobody else may be using the directory. Where /proc is missing,
@@ -28,21 +28,21 @@ def end_leftover_servers(data: Path) -> None:
     lock = data / "postmaster.pid"
     if not PROC.is_dir() or not data.exists():
         return
-    left = servers_in(data)
+    left = find_postgres_processes(data)
     named = _pid_in(lock)
     if named in left:
         os.kill(named, signal.SIGINT)
     else:
         _signal_all(left, signal.SIGTERM)
     if not _all_gone(data, END_S_MAX):
-        _signal_all(servers_in(data), signal.SIGKILL)
+        _signal_all(find_postgres_processes(data), signal.SIGKILL)
         _all_gone(data, KILL_S_MAX)
-    if _pid_in(lock) and not servers_in(data):
+    if _pid_in(lock) and not find_postgres_processes(data):
         # The id may belong to another program by now, and PostgreSQL would refuse to start until that ends.
         lock.unlink(missing_ok=True)
 
 
-def end_leftover_parts(run: Path, redis: Path) -> None:
+def end_orphaned_components(run: Path, redis: Path) -> None:
     """End parts of an earlier run that would go on beside ours: a worker without its database, a second broker's file.
 
     The caller holds the lock of the folder, as above.
@@ -71,7 +71,7 @@ def _parts_in(run: Path, redis: Path) -> set[int]:
     }
 
 
-def servers_in(data: Path) -> set[int]:
+def find_postgres_processes(data: Path) -> set[int]:
     """Ids of the PostgreSQL processes that work in a data directory: each has it as its working directory."""
     place = str(data.resolve())
     return {pid for pid in _pids() if _link(pid) == place and _name(pid) == "postgres"}
@@ -120,7 +120,7 @@ def _signal_all(pids: set[int], number: signal.Signals) -> None:
 
 def _all_gone(data: Path, bound_s: float) -> bool:
     until = time.monotonic() + bound_s
-    while servers_in(data):
+    while find_postgres_processes(data):
         if time.monotonic() > until:
             return False
         time.sleep(LOOK_AGAIN_S)

@@ -19,7 +19,7 @@ class _Identity(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class OsAccount:
     """Who a program runs as.
 
     Attributes:
@@ -58,7 +58,7 @@ class Program:
     name: str
     command: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
-    account: Account = Account()
+    account: OsAccount = OsAccount()
     cwd: Path = Path("/")
     stage: int = 0
     stop_signal: signal.Signals = signal.SIGTERM
@@ -82,7 +82,7 @@ class Program:
         )
 
 
-def plain_environment() -> dict[str, str]:
+def build_server_environment() -> dict[str, str]:
     """The environment for servers that are not the ledger's own code."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(CLEAR_OF_SECRETS)}
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
@@ -97,7 +97,7 @@ def kill_group(group: int) -> None:
         return
 
 
-def log_tail(path: Path, lines_max: int = 1) -> str:
+def read_log_tail(path: Path, lines_max: int = 1) -> str:
     """The last lines of a log that are not empty; an empty text if there are none."""
     try:
         with path.open("rb") as log:

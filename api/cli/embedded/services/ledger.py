@@ -4,10 +4,10 @@ import os
 import sys
 from collections.abc import Mapping
 
-from api.cli.embedded.data_dir import Folder
+from api.cli.embedded.data_dir import DataDir
 from api.cli.embedded.process.program import Program
 from api.cli.embedded.secrets_file import SERVER_PASSWORDS
-from api.cli.embedded.tcp_ports import HOST
+from api.cli.embedded.util import HOST
 
 # Who asks ends before who is asked: API, beat and worker together, then the sink and Valkey, PostgreSQL last.
 FRONT, MIDDLE = 2, 1
@@ -18,7 +18,7 @@ WORKER_STOP_S_MAX = 11.0
 """Letters that are being sent may end; with the stages after it, all ends within 15 seconds."""
 
 
-def child_environment(folder: Folder, api_port: int, known: Mapping[str, str]) -> dict[str, str]:
+def build_child_environment(folder: DataDir, api_port: int, known: Mapping[str, str]) -> dict[str, str]:
     """What every process of the ledger gets.
 
     Args:
@@ -47,14 +47,14 @@ def child_environment(folder: Folder, api_port: int, known: Mapping[str, str]) -
     return env
 
 
-def sink(folder: Folder, port: int, env: Mapping[str, str]) -> Program:
+def sink_program(folder: DataDir, port: int, env: Mapping[str, str]) -> Program:
     """The mail server for trying things out."""
     arguments = ("--port", str(port), "--maildir", str(folder.mailbox))
     command = (sys.executable, "-m", "api.mail_sink.server", *arguments)
     return Program("sink", command, env, cwd=folder.run, stage=MIDDLE, stop_s_max=1.0)
 
 
-def api(folder: Folder, port: int, env: Mapping[str, str]) -> Program:
+def api_program(folder: DataDir, port: int, env: Mapping[str, str]) -> Program:
     """The HTTP side. Streams that browsers hold open would keep it for ever, so its time to end is short."""
     address = ("--host", HOST, "--port", str(port))
     quiet = ("--no-access-log", "--log-level", "warning")
@@ -63,7 +63,7 @@ def api(folder: Folder, port: int, env: Mapping[str, str]) -> Program:
     return Program("api", command, env, cwd=folder.run, stage=FRONT, stop_s_max=3.0)
 
 
-def beat(folder: Folder, env: Mapping[str, str]) -> Program:
+def beat_program(folder: DataDir, env: Mapping[str, str]) -> Program:
     """The clock of the sweeps."""
     command = (
         *(sys.executable, "-m", "celery", "-A", "workers.celery_app", "-q"),
@@ -72,7 +72,7 @@ def beat(folder: Folder, env: Mapping[str, str]) -> Program:
     return Program("beat", command, env, cwd=folder.run, stage=FRONT, stop_s_max=3.0)
 
 
-def worker(folder: Folder, env: Mapping[str, str], metrics_port: int) -> Program:
+def worker_program(folder: DataDir, env: Mapping[str, str], metrics_port: int) -> Program:
     """Sends. `metrics_port` is where it shows its metrics, unless a setting says where.
 
     SIGTERM is Celery's warm shutdown: it ends when its tasks have ended, at once if there are none. What takes longer

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from api.cli.embedded.errors import StackError
-from api.cli.embedded.os_accounts import account_for
-from api.cli.embedded.process.orphans import end_leftover_servers
-from api.cli.embedded.process.program import Account, Program, plain_environment
+from api.cli.embedded.os_accounts import choose_account
+from api.cli.embedded.process.orphans import end_orphaned_postgres
+from api.cli.embedded.process.program import OsAccount, Program, build_server_environment
 from api.cli.embedded.services import binaries
-from api.cli.embedded.tcp_ports import HOST
+from api.cli.embedded.util import HOST, StackError
 
 OWNER = DATABASE = "ledger"
 RUNNER = "ledger_run"
@@ -42,14 +41,14 @@ class Postgres:
     data: Path
     port: int
     password: str
-    account: Account
+    account: OsAccount
 
     @property
     def url(self) -> str:
         """libpq URI of the owner."""
         return f"postgresql://{OWNER}:{quote(self.password, safe='')}@{HOST}:{self.port}/{DATABASE}"
 
-    def running_url(self, password: str) -> str:
+    def runtime_url(self, password: str) -> str:
         """libpq URI of the role that runs, whose rights are few."""
         return f"postgresql://{RUNNER}:{quote(password, safe='')}@{HOST}:{self.port}/{DATABASE}"
 
@@ -67,8 +66,8 @@ class Postgres:
         options = (word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
         return Program(
             name="postgres",
-            command=(str(binaries.postgres("postgres")), "-D", str(self.data), *options),
-            env=plain_environment(),
+            command=(str(binaries.find_postgres_program("postgres")), "-D", str(self.data), *options),
+            env=build_server_environment(),
             account=self.account,
             stop_signal=signal.SIGINT,
             stop_s_max=STOP_S_MAX,
@@ -76,11 +75,11 @@ class Postgres:
 
     def is_ready(self) -> bool:
         """Whether it takes connections; it may listen earlier, while it recovers."""
-        check = [str(binaries.postgres("pg_isready")), "-q", "-h", HOST, "-p", str(self.port), "-t", "2"]
-        return subprocess.run(check, env=plain_environment(), check=False, timeout=10).returncode == 0
+        check = [str(binaries.find_postgres_program("pg_isready")), "-q", "-h", HOST, "-p", str(self.port), "-t", "2"]
+        return subprocess.run(check, env=build_server_environment(), check=False, timeout=10).returncode == 0
 
 
-def prepare(folder: Path, port: int, password: str) -> Postgres:
+def prepare_postgres(folder: Path, port: int, password: str) -> Postgres:
     """Make sure that `folder/postgres` is a data directory of this PostgreSQL with the database `ledger`.
 
     Args:
@@ -92,17 +91,17 @@ def prepare(folder: Path, port: int, password: str) -> Postgres:
         StackError: No binaries, nobody to run them as, another major version, or `initdb` failed.
     """
     data = folder / "postgres"
-    program = binaries.postgres("postgres")
-    account = account_for(data, program)
+    program = binaries.find_postgres_program("postgres")
+    account = choose_account(data, program)
     if data.exists():
         _check_major(data, program)
-        end_leftover_servers(data)
+        end_orphaned_postgres(data)
     else:
-        _make(data, account, password)
+        _create_data_directory(data, account, password)
     return Postgres(data, port, password, account)
 
 
-def _make(data: Path, account: Account, password: str) -> None:
+def _create_data_directory(data: Path, account: OsAccount, password: str) -> None:
     """Build it beside its place and rename it when it is whole, so that a crash leaves nothing half made."""
     building, secret = data.with_suffix(".new"), data.with_suffix(".password")
     shutil.rmtree(building, ignore_errors=True)
@@ -117,13 +116,13 @@ def _make(data: Path, account: Account, password: str) -> None:
             os.chown(secret, account.uid, account.gid)
         _run(
             account,
-            binaries.postgres("initdb"),
+            binaries.find_postgres_program("initdb"),
             *("-D", str(building), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
             *("--auth=scram-sha-256", f"--pwfile={secret}"),
         )
         single = ("--single", "-D", str(building), "-c", "exit_on_error=on", "postgres")
-        _run(account, binaries.postgres("postgres"), *single, stdin=_owner_sql(password))
+        _run(account, binaries.find_postgres_program("postgres"), *single, stdin=_owner_sql(password))
         building.rename(data)
     finally:
         secret.unlink(missing_ok=True)
@@ -138,11 +137,11 @@ def _owner_sql(password: str) -> str:
     )
 
 
-def _run(account: Account, program: Path, *arguments: str, stdin: str = "") -> None:
+def _run(account: OsAccount, program: Path, *arguments: str, stdin: str = "") -> None:
     try:
         done = subprocess.run(
             [*account.launcher, str(program), *arguments],
-            env=plain_environment(),
+            env=build_server_environment(),
             cwd="/",
             input=stdin,
             capture_output=True,

@@ -4,11 +4,9 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.cli.embedded.errors import StackError
-from api.cli.embedded.private_files import write_private
-from api.cli.embedded.process.program import Program, plain_environment
+from api.cli.embedded.process.program import Program, build_server_environment
 from api.cli.embedded.services import binaries
-from api.cli.embedded.tcp_ports import CONNECT_S_MAX, HOST
+from api.cli.embedded.util import CONNECT_S_MAX, HOST, StackError, write_private_file
 
 ANSWER_BYTES_MAX = 256
 """Longer than any line that is waited for."""
@@ -49,39 +47,39 @@ class Valkey:
             "daemonize": "no",
         }
         options = (word for name, value in settings.items() for word in (f"--{name}", str(value)))
-        command = (str(binaries.valkey("valkey-server")), str(self.data / CONFIGURATION), *options)
-        return Program(name="valkey", command=command, env=plain_environment(), stage=1, stop_s_max=1.0)
+        command = (str(binaries.find_valkey_program("valkey-server")), str(self.data / CONFIGURATION), *options)
+        return Program(name="valkey", command=command, env=build_server_environment(), stage=1, stop_s_max=1.0)
 
     def is_ready(self) -> bool:
         """Whether it answers; while it loads its file it says so instead."""
-        return self._ask("PING").startswith(b"+PONG")
+        return self._send_command("PING").startswith(b"+PONG")
 
-    def forget(self, *keys: str) -> None:
+    def delete_keys(self, *keys: str) -> None:
         """Delete keys."""
-        self._ask("DEL", *keys)
+        self._send_command("DEL", *keys)
 
-    def _ask(self, *words: str) -> bytes:
+    def _send_command(self, *words: str) -> bytes:
         """One inline command after the password; no answer if it can't be reached."""
         try:
             with socket.create_connection((HOST, self.port), timeout=CONNECT_S_MAX) as connection:
                 connection.sendall(f"AUTH {self.password}\r\n{' '.join(words)}\r\n".encode())
-                with connection.makefile("rb") as answers:
-                    answers.readline(ANSWER_BYTES_MAX)
-                    return answers.readline(ANSWER_BYTES_MAX)
+                with connection.makefile("rb") as is_port_open:
+                    is_port_open.readline(ANSWER_BYTES_MAX)
+                    return is_port_open.readline(ANSWER_BYTES_MAX)
         except OSError:
             return b""
 
 
-def prepare(data: Path, port: int, password: str) -> Valkey:
+def prepare_valkey(data: Path, port: int, password: str) -> Valkey:
     """Make sure that the folder of its data exists, and write its password there.
 
     Raises:
         StackError: No binaries, or the folder can't be made.
     """
-    binaries.valkey("valkey-server")
+    binaries.find_valkey_program("valkey-server")
     try:
         data.mkdir(mode=0o700, exist_ok=True)
-        write_private(data / CONFIGURATION, f"requirepass {password}\n")
+        write_private_file(data / CONFIGURATION, f"requirepass {password}\n")
     except OSError as refused:
         raise StackError(f"{data} can't be made ({refused.strerror}): choose another --data-dir") from refused
     return Valkey(data, port, password)

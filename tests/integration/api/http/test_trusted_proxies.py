@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from starlette.types import Message, Receive, Scope, Send
 
-from api.cli.embedded.data_dir import Folder
+from api.cli.embedded.data_dir import DataDir
 from api.cli.embedded.services import ledger
 from api.cli.server.container import COMMANDS
 from api.http.trusted_proxies import behind_proxies
@@ -96,7 +96,7 @@ def test_a_forged_address_does_not_help_a_guesser(
 
 def test_the_server_itself_believes_nobody(tmp_path: Path) -> None:
     """uvicorn would take any peer on loopback for a proxy."""
-    commands = (COMMANDS["backend"], ledger.api(Folder(tmp_path, lock_fd=-1), 1, {}).command)
+    commands = (COMMANDS["backend"], ledger.api_program(DataDir(tmp_path, lock_fd=-1), 1, {}).command)
 
     assert all("--no-proxy-headers" in command for command in commands)
 

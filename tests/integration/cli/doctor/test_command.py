@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from api.cli.embedded.state_file import State, write_state
+from api.cli.embedded.state_file import StackState, write_state
 from domain.commands.delivery.record_bounce import RecordBounce
 from projections.repositories.rate_limit_reports import LimitReports, RateLimitCounts
 from projections.repositories.webhook_endpoints import Endpoints
@@ -330,7 +330,7 @@ def test_a_killed_stack_is_named(terminal: Terminal, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DATABASE_URL", url)
     gone = subprocess.Popen(["/bin/true"])
     gone.wait()
-    state: State = {
+    state: StackState = {
         "api": "http://127.0.0.1:1", "database_url": url, "redis_url": "redis://127.0.0.1:1/0", "mailbox": None,
         "admin_key": "", "staff_email": "", "staff_password": "", "demo_code": "", "pid": gone.pid,
     }  # fmt: skip

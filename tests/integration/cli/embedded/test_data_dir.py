@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from api.cli.embedded import secrets_file
-from api.cli.embedded.data_dir import opened
-from api.cli.embedded.errors import StackError
+from api.cli.embedded.data_dir import open_data_dir
+from api.cli.embedded.environment import read_stack_environment
 from api.cli.embedded.secrets_file import load_secrets
-from api.cli.embedded.state_file import State, remove_state, write_state
-from api.cli.embedded.tcp_ports import HOST, free_port
-from api.cli.embedded.up import run_up, stack_environment
-from api.cli.server.bootstrap_data import prepare
+from api.cli.embedded.state_file import StackState, remove_state, write_state
+from api.cli.embedded.up import run_up
+from api.cli.embedded.util import HOST, StackError, find_free_port
+from api.cli.server.bootstrap_data import prepare_first_accounts
 from projections.vault.key_ring import KeyRing
 
-STATE = State(
+STATE = StackState(
     api="http://127.0.0.1:8000",
     database_url="postgresql://ledger:x@127.0.0.1:20000/ledger",
     redis_url="redis://127.0.0.1:20001/0",
@@ -40,8 +40,8 @@ def clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_second_up_on_a_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence names the process that has it."""
-    with opened(tmp_path):
-        assert 2 == run_up(tmp_path, free_port(), demo=False)
+    with open_data_dir(tmp_path):
+        assert 2 == run_up(tmp_path, find_free_port(), demo=False)
 
     told = capsys.readouterr().err
     assert 1 == told.count("\n")
@@ -52,10 +52,10 @@ def test_a_folder_whose_last_run_is_still_being_ended_is_waited_for(tmp_path: Pa
     """The guardian of a killed run holds the lock until nothing runs any more; then the folder is free."""
     with subprocess.Popen(["/bin/true"]) as gone:
         gone.wait()
-    with opened(tmp_path) as folder:
+    with open_data_dir(tmp_path) as folder:
         (tmp_path / "lock").write_text(f"{gone.pid}\n")
         watchdog = subprocess.Popen(["/bin/sleep", "0.5"], pass_fds=(folder.lock_fd,))
-    with opened(tmp_path):
+    with open_data_dir(tmp_path):
         assert 0 == watchdog.wait(10)
         assert f"{os.getpid()}\n" == (tmp_path / "lock").read_text()
 
@@ -77,7 +77,7 @@ def test_a_folder_of_another_version_is_refused(tmp_path: Path, capsys: pytest.C
     """The sentence says which layout it has and which is needed."""
     (tmp_path / "version").write_text("99\n")
 
-    assert 2 == run_up(tmp_path, free_port(), demo=False)
+    assert 2 == run_up(tmp_path, find_free_port(), demo=False)
     told = capsys.readouterr().err
     assert 1 == told.count("\n")
     assert "made by another version (layout '99', this one uses '1')" in told
@@ -88,7 +88,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, capsys: pytest.
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "precious").touch()
 
-    assert 2 == run_up(tmp_path, free_port(), demo=False)
+    assert 2 == run_up(tmp_path, find_free_port(), demo=False)
     assert "is not empty (it holds run) and no data folder of this version" in capsys.readouterr().err
     assert [tmp_path / "run"] == list(tmp_path.iterdir())
     assert (tmp_path / "run" / "precious").exists()
@@ -98,7 +98,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, capsys: pytest.
     """A file stands where the folder should be."""
     (tmp_path / "file").touch()
 
-    assert 2 == run_up(tmp_path / "file" / "x", free_port(), demo=False)
+    assert 2 == run_up(tmp_path / "file" / "x", find_free_port(), demo=False)
     assert "choose another --data-dir" in capsys.readouterr().err
 
 
@@ -167,7 +167,7 @@ def test_a_damaged_first_start_is_said(tmp_path: Path, left: bytes) -> None:
     (tmp_path / "first-start.json").write_bytes(left)
 
     with pytest.raises(StackError, match=r"first-start\.json is damaged: delete it"):
-        prepare({"LEDGER_DATA_DIR": str(tmp_path)}, demo=False)
+        prepare_first_accounts({"LEDGER_DATA_DIR": str(tmp_path)}, demo=False)
 
 
 def test_lost_secrets_are_not_replaced(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_command_reaches_the_running_stack(tmp_path: Path, monkeypatch: pytest
         "LEDGER_MAILBOX": STATE["mailbox"],
         "LEDGER_PUBLIC_URL": STATE["api"],
         **{name: secrets[name] for name in ("LEDGER_SECRET_KEY", "LEDGER_PEPPERS", "LEDGER_MASTER_KEYS")},
-    } == stack_environment(tmp_path)
+    } == read_stack_environment(tmp_path)
     assert 0o600 == (tmp_path / "ledger.json").stat().st_mode & 0o777
 
 
@@ -199,4 +199,4 @@ def test_without_a_running_stack_nothing_is_made_up(tmp_path: Path) -> None:
     """Only the folder itself is known."""
     remove_state(tmp_path)
 
-    assert {"LEDGER_DATA_DIR": str(tmp_path)} == stack_environment(tmp_path)
+    assert {"LEDGER_DATA_DIR": str(tmp_path)} == read_stack_environment(tmp_path)

@@ -15,8 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.cli.embedded.tcp_ports import HOST, free_port
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.util import HOST, find_free_port, wait_until
 from projections.storage.bootstrap import verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
@@ -39,7 +38,7 @@ def stack(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]
     """A running `ledger up`, and what its ledger.json says."""
     command = [sys.executable, "-c", "from api.cli.app import main; main()", "--data-dir", str(folder), "up"]
     process = subprocess.Popen(
-        [*command, "--port", str(free_port())],
+        [*command, "--port", str(find_free_port())],
         env=plain(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -123,7 +122,7 @@ def outcome(folder: Path, **given: str) -> tuple[int, str]:
     """Exit code and sentence of an `up` that is refused."""
     command = [sys.executable, "-c", "from api.cli.app import main; main()", "--data-dir", str(folder), "up"]
     done = subprocess.run(
-        [*command, "--port", str(free_port())],
+        [*command, "--port", str(find_free_port())],
         env={**plain(), **given},
         capture_output=True,
         text=True,
@@ -136,8 +135,8 @@ def outcome(folder: Path, **given: str) -> tuple[int, str]:
 
 def test_what_is_given_from_outside_is_not_started(tmp_path: Path) -> None:
     """A given database that is away is told in a sentence, with exit 3; no private one is made."""
-    database_url = f"postgresql://ledger@{HOST}:{free_port()}/ledger?connect_timeout=2"
-    redis_url = f"redis://{HOST}:{free_port()}/0"
+    database_url = f"postgresql://ledger@{HOST}:{find_free_port()}/ledger?connect_timeout=2"
+    redis_url = f"redis://{HOST}:{find_free_port()}/0"
     code, told = outcome(tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_url, LEDGER_SMTP_URL="null://")
 
     assert 3 == code

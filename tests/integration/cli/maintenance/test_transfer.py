@@ -7,7 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.util import wait_until
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.databases import clone, database_of, drop
@@ -31,14 +31,14 @@ def test_a_ledger_moves_by_four_commands(
     monkeypatch.setenv("DATABASE_URL", database_of(postgres_url, name))
 
     into = terminal.ledger("import-events", str(events), "--json")
-    opened = terminal.ledger("import-vault", str(vault))
+    open_data_dir = terminal.ledger("import-vault", str(vault))
     again = terminal.ledger("import-events", str(events))
 
-    assert [0, 0, 0, 0] == [ended.status for ended in (out, sealed, into, opened)]
+    assert [0, 0, 0, 0] == [ended.status for ended in (out, sealed, into, open_data_dir)]
     assert (4, out.json["root"]) == (into.json["events"], into.json["root"])
     assert told == terminal.ledger("history", code, "--json").json
     assert 0o600 == vault.stat().st_mode & 0o777
-    assert "1 code_texts, 1 recipients" in opened.err
+    assert "1 code_texts, 1 recipients" in open_data_dir.err
     assert (4, True) == (again.status, "nothing was imported: the database already holds events" in again.err)
     drop(postgres_url, name)
 

@@ -15,8 +15,7 @@ import pytest
 from redis import Redis
 
 from api.cli.app import run
-from api.cli.embedded.tcp_ports import HOST, free_port
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.util import HOST, find_free_port, wait_until
 from projections.storage.bootstrap import verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
@@ -146,7 +145,7 @@ def test_an_unsafe_start_is_refused_in_one_sentence(
     became: list[object] = []
     monkeypatch.setattr(os, "execve", lambda *command: became.append(command))
 
-    assert (status, []) == (run(["run", "backend", "--host", HOST, "--port", str(free_port())]), became)
+    assert (status, []) == (run(["run", "backend", "--host", HOST, "--port", str(find_free_port())]), became)
     assert_one_sentence("".join(capfd.readouterr()), told)
 
 
@@ -154,7 +153,7 @@ def test_an_unsafe_start_is_refused_in_one_sentence(
 def test_a_refused_process_ends(env: dict[str, str], tmp_path: Path, change: Change, status: int, told: str) -> None:
     """With its code, the same sentence, and nothing else in its log."""
     change(env, tmp_path)
-    process = backend(env, free_port(), tmp_path / "log")
+    process = backend(env, find_free_port(), tmp_path / "log")
 
     assert status == process.wait(END_S_MAX)
     assert_one_sentence((tmp_path / "log").read_text(), told)
@@ -170,7 +169,7 @@ def assert_one_sentence(said: str, told: str) -> None:
 @contextmanager
 def started(env: dict[str, str], folder: Path) -> Iterator[tuple[int, Path]]:
     """A backend that answers; its port and log."""
-    port = free_port()
+    port = find_free_port()
     process = backend(env, port, folder / "log")
     try:
         assert wait_until(lambda: process.poll() is not None or readiness(port)[0] == 200, END_S_MAX)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from benchmarks.harness.bulk_history import load
+from benchmarks.harness.bulk_history import load_history
 from domain.errors import Refusal
 from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX
 from projections.sql.event_store import EventStoreSql
@@ -122,7 +122,7 @@ def test_many_live_reservations_cost_a_redeem_no_more_than_few(bench: LedgerBenc
     few, many = 10, 5_000
     full = {count: bench.issue(count, bound=False) for count in (few, many)}
     ids = {count: done(bench.redeem(code, "first@example.com")).code.code_id for count, code in full.items()}
-    load(bench.database_url, [(code_id, count - 1) for count, code_id in ids.items()], live=True)
+    load_history(bench.database_url, [(code_id, count - 1) for count, code_id in ids.items()], live=True)
     read = {count: [_blocks(bench, code_id, later) for later in ("-1 day", "2 days")] for count, code_id in ids.items()}
 
     assert [

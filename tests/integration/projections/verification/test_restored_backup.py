@@ -12,8 +12,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from api.cli.embedded.services.binaries import postgres
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.services.binaries import find_postgres_program
+from api.cli.embedded.util import wait_until
 from projections.database.errors import OlderStateError, WrongKeysError
 from projections.database.migrations import migrate
 from projections.storage.bootstrap import LedgerStore, verify_key_rings
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @contextmanager
-def opened(url: str) -> Iterator[LedgerBench]:
+def open_data_dir(url: str) -> Iterator[LedgerBench]:
     """The ledger of a database, with its right keys."""
     with LedgerStore.open(settings_for(url)) as storage:
         yield LedgerBench(storage, url, random.SystemRandom())
@@ -59,7 +59,7 @@ def wrong(url: str, file: Path) -> list[str]:
 
 def run(program: str, *arguments: str) -> None:
     """One of PostgreSQL's programs, as an operator types it."""
-    subprocess.run([postgres(program), *arguments], check=True, timeout=120)
+    subprocess.run([find_postgres_program(program), *arguments], check=True, timeout=120)
 
 
 def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgres_url: str, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgre
     assert [] == migrate(url)
     verify_checkpoint_file(url, file)
     assert [] == wrong(url, file)
-    with opened(url) as restored:
+    with open_data_dir(url) as restored:
         assert before == everything(restored)
     with pytest.raises(WrongKeysError, match="set the saved key rings"):
         verify_key_rings(url, Vault(KeyRing(1, {1: b"x" * 32}), KeyRing(1, {1: b"y" * 32})))
@@ -98,7 +98,7 @@ def test_a_base_backup_and_its_wal_come_back_to_any_moment(servers_folder: Path,
         archive = archived(live, folder / "archive")
         live.start()
         migrate(live.url)
-        with opened(live.url) as bench:
+        with open_data_dir(live.url) as bench:
             History(bench, seed=2).go_on(20)
             copies = [live.copy_of(folder / name) for name in ("last", "then")]
             published(bench, file, 0)
@@ -112,12 +112,12 @@ def test_a_base_backup_and_its_wal_come_back_to_any_moment(servers_folder: Path,
 
             assert [] == wrong(copies[0].url, file)
             verify_checkpoint_file(copies[0].url, file)
-            with opened(copies[0].url) as restored:
+            with open_data_dir(copies[0].url) as restored:
                 assert at_the_end == everything(restored)
                 done(restored.redeem(restored.issue(), "after@example.com"))
             with pytest.raises(OlderStateError, match=r"checkpoint 2 over .* an older state was restored"):
                 verify_checkpoint_file(copies[1].url, file)
-            with opened(copies[1].url) as restored:
+            with open_data_dir(copies[1].url) as restored:
                 assert at_that_time == everything(restored)
             assert ["proof: published checkpoints hold"] == wrong(copies[1].url, file)
         finally:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from api.mail_sink.server import DAY_S, MaildirHandler, drop_old
+from api.mail_sink.server import DAY_S, MaildirHandler, delete_old_mails
 
 
 def test_old_mails_are_dropped_and_new_ones_stay(tmp_path: Path) -> None:
@@ -16,6 +16,6 @@ def test_old_mails_are_dropped_and_new_ones_stay(tmp_path: Path) -> None:
     (half := tmp_path / "mail" / "tmp" / "half").touch()
     os.utime(half, (0, 0))
 
-    assert 2 == drop_old(tmp_path / "mail", now - 30 * DAY_S)
+    assert 2 == delete_old_mails(tmp_path / "mail", now - 30 * DAY_S)
     assert ["young"] == [path.read_text() for path in (tmp_path / "mail" / "new").iterdir()]
-    assert 0 == drop_old(tmp_path / "nothing there", now)
+    assert 0 == delete_old_mails(tmp_path / "nothing there", now)

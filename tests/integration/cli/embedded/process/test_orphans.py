@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.embedded.process.orphans import PROC, end_leftover_parts
+from api.cli.embedded.process.orphans import PROC, end_orphaned_components
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
 
@@ -29,7 +29,7 @@ def test_parts_of_this_folder_are_ended_and_nothing_else(tmp_path: Path, monkeyp
     (tmp_path / "run").rmdir()
     (tmp_path / "run").mkdir()
     try:
-        end_leftover_parts(tmp_path / "run", tmp_path / "redis")
+        end_orphaned_components(tmp_path / "run", tmp_path / "redis")
 
         assert [None, None] == [process.poll() for process in others]
         assert not PROC.is_dir() or ours.wait(timeout=10) == -9

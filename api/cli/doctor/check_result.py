@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 Status = Literal["ok", "wrong", "skipped", "reminder"]
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """One line of the check-up.
 
     Attributes:
@@ -22,10 +22,10 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-Findings = Iterator[Finding]
+CheckResults = Iterator[CheckResult]
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A length of time in words, rounded."""
     if seconds < 100:  # noqa: PLR2004 - two digits are read at a glance
         return f"{seconds:.0f} s"
