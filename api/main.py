@@ -17,14 +17,14 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.allowed_hosts import guarded_hosts
 from api.http.allowed_methods import not_found, without_slash
 from api.http.dependencies import request_id_of
 from api.http.dependency_status import MissingParts
 from api.http.middleware import RequestEnvelopeMiddleware
 from api.http.openapi import described, operation_id
-from api.http.problems import language_of, problem_response, status_of
+from api.http.problems import HttpError, headers_of, language_of, problem_response, status_of
 from api.http.trusted_proxies import behind_proxies
 from api.http.validation_errors import problem_of
 from api.i18n.catalogs import LANGUAGES, translator
@@ -246,17 +246,17 @@ def _count_celery_error(error: Exception) -> None:
 def _handle_faults(app: FastAPI) -> None:
     """Every fault becomes a problem document, or a page where a browser asks."""
 
-    async def answer(request: Request, problem: ProblemError) -> Response:
+    async def answer(request: Request, problem: ApplicationError) -> Response:
         language = language_of(request)
         request.scope["ledger_outcome"] = problem.code
         if wants_html(request):
             page = error_page(request, status_of(problem.code), problem.code, language)
-            page.headers.update(problem.headers)
+            page.headers.update(headers_of(problem))
             return page
         return problem_response(problem, language, request_id_of(request))
 
-    @app.exception_handler(ProblemError)
-    async def on_problem(request: Request, problem: ProblemError) -> Response:
+    @app.exception_handler(ApplicationError)
+    async def on_problem(request: Request, problem: ApplicationError) -> Response:
         return await answer(request, problem)
 
     @app.exception_handler(RequestValidationError)
@@ -277,14 +277,13 @@ def _handle_faults(app: FastAPI) -> None:
             return RedirectResponse(target, HTTPStatus.TEMPORARY_REDIRECT)
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             return await answer(request, not_found(request))
-        problem = ProblemError(codes_by_status.get(HTTPStatus(error.status_code), "MALFORMED"))
-        problem.headers = dict(error.headers or {})
-        return await answer(request, problem)
+        code = codes_by_status.get(HTTPStatus(error.status_code), "MALFORMED")
+        return await answer(request, HttpError(code, error.headers or {}))
 
     @app.exception_handler(Exception)
     async def on_defect(request: Request, error: Exception) -> Response:
         _tell_defect(error)
-        return await answer(request, ProblemError("INTERNAL"))
+        return await answer(request, ApplicationError("INTERNAL"))
 
 
 def _tell_defect(error: Exception) -> None:
@@ -295,5 +294,7 @@ def _tell_defect(error: Exception) -> None:
 async def _answer_defect(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
     _tell_defect(error)
     scope["ledger_outcome"] = "INTERNAL"
-    response = problem_response(ProblemError("INTERNAL"), language_of(Request(scope)), scope.get("ledger_request_id"))
+    response = problem_response(
+        ApplicationError("INTERNAL"), language_of(Request(scope)), scope.get("ledger_request_id")
+    )
     await response(scope, receive, send)

@@ -8,7 +8,8 @@ from fastapi import Request
 from fastapi.routing import iter_route_contexts
 from starlette.routing import Match, Route
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
+from api.http.problems import HttpError
 
 STATIC_FILES: Final = "/static"
 """Where static files are mounted; they are no routes."""
@@ -16,15 +17,13 @@ ANY_PATH = ":path}"
 """Ends the template of a route that answers 404 for every path that no other route has."""
 
 
-def not_found(request: Request) -> ProblemError:
-    """Return the problem of a path that has no answer to this method: 405 where it has one to others, else 404."""
+def not_found(request: Request) -> ApplicationError:
+    """Return the error of a path that has no answer to this method: 405 where it has one to others, else 404."""
     is_file = request.url.path.startswith(f"{STATIC_FILES}/")
     allowed = ["GET", "HEAD"] if is_file else _methods_at(request, request.url.path)
     if not allowed or request.method in allowed:
-        return ProblemError("NOT_FOUND")
-    problem = ProblemError("METHOD_NOT_ALLOWED")
-    problem.headers = {"Allow": ", ".join(allowed)}
-    return problem
+        return ApplicationError("NOT_FOUND")
+    return HttpError("METHOD_NOT_ALLOWED", {"Allow": ", ".join(allowed)})
 
 
 def without_slash(request: Request) -> str | None:

@@ -12,7 +12,7 @@ from starlette.types import Scope as AsgiScope
 
 from api.auth.scopes import GRANTS, Role, Scope, scopes_of
 from api.auth.session_cookies import COOKIE, TOKEN_HEADER, digest_of, form_token, is_own
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.problems import language_of
 from api.use_cases.services import Caller, Services
 from domain.ports import Language
@@ -105,13 +105,13 @@ async def identity(
     """Whoever asks, by an API key, else by the session of a member of staff.
 
     Raises:
-        ProblemError: UNAUTHORIZED by neither; FORBIDDEN where a session's request lacks its token.
+        ApplicationError: UNAUTHORIZED by neither; FORBIDDEN where a session's request lacks its token.
     """
     if credentials is not None:
         return await _of_key(request, credentials.credentials)
     cookie = request.cookies.get(COOKIE)
     if cookie is None or "authorization" in request.headers:
-        raise ProblemError("UNAUTHORIZED")
+        raise ApplicationError("UNAUTHORIZED")
     return await _of_session(request, cookie)
 
 
@@ -119,12 +119,12 @@ def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """A dependency that lets in whoever may do this.
 
     Raises:
-        ProblemError: UNAUTHORIZED without a valid key or session, FORBIDDEN without the scope.
+        ApplicationError: UNAUTHORIZED without a valid key or session, FORBIDDEN without the scope.
     """
 
     async def caller(who: Annotated[Identity, Depends(identity)]) -> Caller:
         if scope not in who.scopes:
-            raise ProblemError("FORBIDDEN", scope=scope)
+            raise ApplicationError("FORBIDDEN", scope=scope)
         return who.caller
 
     return caller
@@ -133,9 +133,9 @@ def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
 async def _of_key(request: Request, secret: str) -> Identity:
     services = services_of(request)
     digest = digest_of(secret)
-    found = await services.read(lambda: services.reader.key_of_digest(digest, services.now()))
+    found = await services.run_blocking(services.reader.key_of_digest, digest, services.now())
     if found is None:
-        raise ProblemError("UNAUTHORIZED")
+        raise ApplicationError("UNAUTHORIZED")
     return Identity(
         # A key counts as one who may guess, wherever its requests come from: see `api.rate_limits`.
         caller=Caller(
@@ -153,12 +153,12 @@ async def _of_key(request: Request, secret: str) -> Identity:
 async def _of_session(request: Request, cookie: str) -> Identity:
     services, desk = services_of(request), _desk_of(request)
     digest = digest_of(cookie)
-    member = await services.read(lambda: desk.staff.of_session(digest, services.now()))
+    member = await services.run_blocking(desk.staff.of_session, digest, services.now())
     if member is None:
-        raise ProblemError("UNAUTHORIZED")
+        raise ApplicationError("UNAUTHORIZED")
     token = request.headers.get(TOKEN_HEADER, "")
     if request.method not in SAFE_METHODS and not is_own(request.headers, desk.secret, cookie, token):
-        raise ProblemError("FORBIDDEN", why="csrf")
+        raise ApplicationError("FORBIDDEN", why="csrf")
     return Identity(
         caller=Caller(actor="staff", actor_id=str(member.staff_id), request_id=request_id_of(request)),
         scopes=GRANTS.get(member.role, frozenset()),

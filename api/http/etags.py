@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import orjson
 from fastapi import Header
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from domain.commands.code.change_terms import Terms
 
 ANY: Final = "*"
@@ -37,10 +37,10 @@ def expected_terms(if_match: str | None, now: Terms) -> Terms | None:
         now: The terms as they stand.
 
     Raises:
-        ProblemError: TERMS_CHANGED, the header names others.
+        ApplicationError: TERMS_CHANGED, the header names others.
     """
     if if_match is None or if_match.strip() == ANY:
         return None
     if tag_of(now) not in {tag.strip() for tag in if_match.split(",")}:
-        raise ProblemError("TERMS_CHANGED")
+        raise ApplicationError("TERMS_CHANGED")
     return now

@@ -28,7 +28,7 @@ def place_of(cursor: str | None) -> Place:
     A cursor may name a time outside the bounds of other inputs, since rows that were stored before may have one.
 
     Raises:
-        ProblemError: MALFORMED, it is none of ours.
+        ApplicationError: MALFORMED, it is none of ours.
     """
     if cursor is None:
         return FIRST

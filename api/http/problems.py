@@ -1,5 +1,6 @@
 """From a refusal or fault to an RFC 9457 problem document: one table, one place."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -7,7 +8,7 @@ import orjson
 from fastapi import Request
 from fastapi.responses import Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.i18n.catalogs import pick_language
 from api.i18n.messages import refusal_detail, refusal_title
 from domain.ports import Language
@@ -46,19 +47,39 @@ STATUS: Final[dict[str, int]] = {
 """Everything else is a refusal of a public route: 400, as its clients expect."""
 
 
+class HttpError(ApplicationError):
+    """An application error whose answer has headers of its own, such as `Allow`."""
+
+    def __init__(self, code: str, headers: Mapping[str, str]) -> None:
+        super().__init__(code)
+        self.headers = headers
+
+    @classmethod
+    def with_headers(cls, error: ApplicationError, headers: Mapping[str, str]) -> "HttpError":
+        """The same error, answered with these headers too."""
+        answer = cls(error.code, headers)
+        answer.retry_after_s, answer.facts, answer.errors = error.retry_after_s, error.facts, error.errors
+        return answer
+
+
+def headers_of(error: ApplicationError) -> Mapping[str, str]:
+    """The headers of an error's own; none of most."""
+    return error.headers if isinstance(error, HttpError) else {}
+
+
 def status_of(code: str) -> int:
     """HTTP status of a problem's code."""
     return STATUS.get(code, HTTPStatus.BAD_REQUEST)
 
 
-def problem_response(problem: ProblemError, language: Language, request_id: str | None = None) -> Response:
+def problem_response(problem: ApplicationError, language: Language, request_id: str | None = None) -> Response:
     """The document, in the caller's language. Its instance is the request, never the path: that may hold a code."""
     status, body, headers = problem_answer(problem, language, request_id)
     return Response(body, status, headers, media_type=MEDIA_TYPE)
 
 
 def problem_answer(
-    problem: ProblemError, language: Language, request_id: str | None = None
+    problem: ApplicationError, language: Language, request_id: str | None = None
 ) -> tuple[int, bytes, dict[str, str]]:
     """Status, document and headers but for those of its type and length; as `problem_response`."""
     status = status_of(problem.code)
@@ -71,9 +92,9 @@ def problem_answer(
     }
     if request_id is not None:
         content["instance"] = f"urn:redemption-ledger:request:{request_id}"
-    if problem.faults:
-        content["errors"] = problem.faults
-    headers: dict[str, str] = {"Content-Language": language, **problem.headers}
+    if problem.errors:
+        content["errors"] = problem.errors
+    headers: dict[str, str] = {"Content-Language": language, **headers_of(problem)}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)
     if problem.code == "UNAUTHORIZED":

@@ -6,18 +6,17 @@ from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 
 FAULTS_MAX: Final = 20
 """Malformed parts that one answer names."""
 
 
-def problem_of(error: RequestValidationError) -> ProblemError:
+def problem_of(error: RequestValidationError) -> ApplicationError:
     """The problem document's content; what the request says there is not repeated."""
     faults = error.errors()
-    problem = ProblemError(_code({str(fault["loc"][-1]) for fault in faults if fault["loc"]}))
-    problem.faults = field_errors(faults)
-    return problem
+    code = _code({str(fault["loc"][-1]) for fault in faults if fault["loc"]})
+    return ApplicationError(code, errors=field_errors(faults))
 
 
 def field_errors(faults: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.rate_limits.guard import Guard, RateLimitExceeded, Tried
 from domain.command_bus import Command, CommandResult
 from domain.commands.access.rebind import RequestRebind
@@ -27,7 +27,7 @@ async def enforce_rate_limits(
     """Execute a command, if its code may be tried and a further invitation may be reserved; count what comes of it.
 
     Raises:
-        ProblemError: As `execute`, or RATE_LIMITED with `retry_after_s`.
+        ApplicationError: As `execute`, or RATE_LIMITED with `retry_after_s`.
     """
     if guard is None:
         return await execute(command)
@@ -35,7 +35,7 @@ async def enforce_rate_limits(
         raise _too_many(limited)
     try:
         return await _invited(guard, tried, execute, command)
-    except ProblemError as problem:
+    except ApplicationError as problem:
         if problem.code == CodeUnknown.code and (limited := guard.failed(tried)):
             raise _too_many(limited) from problem
         if problem.code == InvitationsLimited.code:
@@ -69,9 +69,7 @@ def new_id_of(command: Inviting) -> UUID:
     return command.reservation_id if isinstance(command, ReserveUse) else command.new_reservation_id
 
 
-def _too_many(limited: RateLimitExceeded) -> ProblemError:
+def _too_many(limited: RateLimitExceeded) -> ApplicationError:
     """Why, only as far as it helps a person: which limit it was is for the metrics."""
     why = "everybody" if limited.is_about_all else "unknown_codes"
-    problem = ProblemError("RATE_LIMITED", retry_after_s=limited.retry_after_s, why=why)
-    problem.facts["retry_after_s"] = limited.retry_after_s
-    return problem
+    return ApplicationError("RATE_LIMITED", retry_after_s=limited.retry_after_s, why=why)

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from api.errors import RETRY_AFTER_S, ProblemError
+from api.errors import RETRY_AFTER_S, ApplicationError
 from api.mail_sink.maildir import delete_mails_to
 from api.use_cases.services import Caller, Services
 from domain.command_bus import CommandResult
@@ -145,11 +145,13 @@ class Forgetting:
         raise AssertionError("one person holds more reservations than can be closed")
 
 
-async def forget_person(services: Services, caller: Caller, email: str, reason: str) -> Forgotten:
+def forget_person(services: Services, caller: Caller, email: str, reason: str) -> Forgotten:
     """Erase the person with this email address, and record who asked for it and why.
 
     Raises:
-        ProblemError: The address is none, a letter is on its way (RESERVATION_NOT_RESOLVABLE), or the database is away.
+        ApplicationError: EMAIL_INVALID; RESERVATION_NOT_RESOLVABLE while an email to the person is being sent;
+            UNAVAILABLE, the list of erased persons cannot be written.
+        StorageUnavailableError: The database is unavailable.
     """
     address = parse_address(email)
     forgetting = Forgetting(
@@ -162,31 +164,31 @@ async def forget_person(services: Services, caller: Caller, email: str, reason: 
         reason=reason,
     )
     try:
-        done = await services.read(lambda: forgetting.forget(address), ERASE_S_MAX)
+        done = forgetting.forget(address)
     except ForgottenListError as error:
         log.exception("erasing a person failed")
-        raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from error
+        raise ApplicationError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from error
     except SealBrokenError as broken:
         raise row_refused(broken) from broken
     if done.leased_until is not None:
-        raise ProblemError.of(ReservationNotResolvable("leased"))
+        raise ApplicationError.from_refusal(ReservationNotResolvable("leased"))
     return done
 
 
-def row_refused(broken: SealBrokenError) -> ProblemError:
+def row_refused(broken: SealBrokenError) -> ApplicationError:
     """Report a row of the vault that may be another person's: nothing is exported and nothing is erased."""
     ERRORS.labels("vault_error").inc()
     log.error("vault row refused", extra={"why": str(broken)})
-    return ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S)
+    return ApplicationError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S)
 
 
 def parse_address(typed: str) -> EmailAddress:
     """Parse an email address.
 
     Raises:
-        ProblemError: EMAIL_INVALID.
+        ApplicationError: EMAIL_INVALID.
     """
     try:
         return EmailAddress.parse(typed)
     except MalformedEmailError as error:
-        raise ProblemError("EMAIL_INVALID") from error
+        raise ApplicationError("EMAIL_INVALID") from error

@@ -21,7 +21,7 @@ def scope_digest(scope: bytes, key: str) -> bytes:
     """The digest of a key in its scope; the key itself is kept nowhere.
 
     Raises:
-        ProblemError: MALFORMED, it is empty or longer than 255 letters.
+        ApplicationError: MALFORMED, it is empty or longer than 255 letters.
     """
     if not 1 <= len(key) <= KEY_LENGTH_MAX:
         raise malformed("header.idempotency-key", f"1 to {KEY_LENGTH_MAX} letters")

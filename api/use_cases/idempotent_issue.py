@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 import orjson
 from msgspec import structs
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.schemas.resources import IssueRequest
 from api.use_cases.idempotency import scope_digest
 from api.use_cases.issue_codes import BATCH, CodeOrder, Issued, Terms, issue_batch
@@ -48,7 +48,7 @@ def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> Iss
     only that there is one: its words are compared where they are sealed.
 
     Raises:
-        ProblemError: MALFORMED, the key is empty or too long.
+        ApplicationError: MALFORMED, the key is empty or too long.
     """
     scope = f"{caller.actor}:{caller.actor_id}:".encode()
     asked = body.model_dump(mode="json", exclude_defaults=True, exclude={_NOTE}) | {_NOTE: bool(body.note)}
@@ -64,13 +64,13 @@ def issue_idempotently(
     Codes that are there already are revealed again, with a line in the audit log.
 
     Raises:
-        ProblemError: IDEMPOTENCY_KEY_REUSED, the key came before with another body.
+        ApplicationError: IDEMPOTENCY_KEY_REUSED, the key came before with another body.
         StorageUnavailableError: The database is away; what is issued by then stays, and asking again goes on.
     """
     storage = action.storage
     kept = IssueKeys(storage).keep(wish.key, context.now)
     if kept.body_digest != wish.key.body_digest:
-        raise ProblemError("IDEMPOTENCY_KEY_REUSED")
+        raise ApplicationError("IDEMPOTENCY_KEY_REUSED")
     ids = [code_id_of(kept.batch_id, nth) for nth in range(1, wish.count + 1)]
     terms = replace(wish.terms, note_id=_keep_note(storage, wish.note, kept.batch_id) if wish.note else None)
     codes = CodeList(storage)
@@ -91,11 +91,11 @@ def _keep_note(storage: LedgerStore, note: str, batch_id: UUID) -> UUID:
     """Keep the note once; it has to be the one that came first.
 
     Raises:
-        ProblemError: IDEMPOTENCY_KEY_REUSED, it is another.
+        ApplicationError: IDEMPOTENCY_KEY_REUSED, it is another.
     """
     draft = storage.vault.text(note, uuid5(batch_id, _NOTE))
     Notes(storage).keep(draft)
     cut = storage.vault.open_text(draft.text_id, draft.content.sealed, draft.content.key_id)
     if Reader(storage).private_text(draft.text_id) != cut:
-        raise ProblemError("IDEMPOTENCY_KEY_REUSED")
+        raise ApplicationError("IDEMPOTENCY_KEY_REUSED")
     return draft.text_id

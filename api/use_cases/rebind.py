@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.use_cases.services import Caller, Redemption, Services
 from domain.commands.access.rebind import RebindReservation, RequestRebind
 from domain.ports import Language, TextDraft
@@ -25,18 +25,18 @@ async def rebind_by_person(
     `token`: the correction token of the reservation whose access is moved, as the client sent it; None for none.
 
     Raises:
-        ProblemError: Malformed input, a group that takes nobody, a refusal, a limit on guessing, or the database is
+        ApplicationError: Malformed input, a group that takes nobody, a refusal, a limit on guessing, or the database is
             away.
     """
     vault = services.storage.vault
     try:
         address, code = EmailAddress.parse(typed_email), vault.typed_code(typed_code)
     except MalformedEmailError as bad:
-        raise ProblemError("EMAIL_INVALID") from bad
+        raise ApplicationError("EMAIL_INVALID") from bad
     except MalformedCodeError as bad:
-        raise ProblemError("CODE_MALFORMED") from bad
-    if not await services.read(lambda: Groups(services.storage).takes_rebinds(group)):
-        raise ProblemError("REBIND_NOT_POSSIBLE", why="group_closed")
+        raise ApplicationError("CODE_MALFORMED") from bad
+    if not await services.run_blocking(Groups(services.storage).takes_rebinds, group):
+        raise ApplicationError("REBIND_NOT_POSSIBLE", why="group_closed")
     command = RequestRebind(
         context=services.context(caller),
         code_digests=code.digests,
@@ -50,13 +50,13 @@ async def rebind_by_person(
     return services.begun(done, command.new_reservation_id)
 
 
-async def rebind_by_staff(
+def rebind_by_staff(
     services: Services, reservation_id: UUID, group: str, *, caller: Caller, note: TextDraft | None = None
 ) -> Redemption:
     """Move the access of a reservation to whatever group; `note` is the reason, for the vault.
 
     Raises:
-        ProblemError: A refusal, or the database is away.
+        ApplicationError: A refusal, or the database is away.
     """
     command = RebindReservation(
         context=services.context(caller),
@@ -65,4 +65,4 @@ async def rebind_by_staff(
         group=group,
         note=note,
     )
-    return services.begun(await services.execute(command), command.new_reservation_id)
+    return services.begun(services.execute(command), command.new_reservation_id)

@@ -1,21 +1,21 @@
 """What the routes work with: ledger, reader and dispatcher of one API process, and the use cases over them."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
 from prometheus_client import Counter
 
-from api.errors import RETRY_AFTER_S, ProblemError
+from api.errors import RETRY_AFTER_S, ApplicationError
 from api.rate_limits.enforce import Asked, enforce_rate_limits
 from api.rate_limits.guard import Guard, Tried
 from api.settings import ApiSettings
 from api.use_cases.idempotency import idempotency_key
-from domain.command_bus import Command, CommandResult
+from api.use_cases.run_blocking import run_blocking
+from domain.command_bus import Command, CommandResult, Result
 from domain.commands.context import CommandContext
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
@@ -34,6 +34,7 @@ from projections.storage.group_commit import OverloadedError
 from projections.telemetry.metrics import ERRORS, REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, known
 from projections.vault.vault import CodeInput, Vault
 
+P = ParamSpec("P")
 T = TypeVar("T")
 ACCEPTED, KNOWN = REDEEM_REQUESTS.labels("accepted"), REDEEM_REQUESTS.labels("known")
 
@@ -97,22 +98,29 @@ class Services:
         actor = Actor(staff_id=who if caller.actor == "staff" else None, key_id=who if caller.actor == "key" else None)
         return Action(self.storage, actor, self.now(), self.new_id)
 
-    async def execute(self, command: Command) -> CommandResult:
-        """Run one command through the group commit.
+    def execute(self, command: Command) -> CommandResult:
+        """Run one command in a transaction of its own; waits for the database.
 
         Raises:
-            ProblemError: The ledger refuses, the database is away, or too much waits.
+            ApplicationError: The ledger refuses.
+            StorageUnavailableError: The database is unavailable.
+        """
+        return _accepted(self.storage.ledger.execute([command])[0])
+
+    async def execute_in_group(self, command: Command) -> CommandResult:
+        """Run one command in the event loop, in one transaction with those that arrive with it.
+
+        Raises:
+            ApplicationError: The ledger refuses, the database is away, or too much waits.
         """
         try:
             result = await self.commit.run(command)
         except OverloadedError as full:
-            raise ProblemError("OVERLOADED", retry_after_s=RETRY_AFTER_S) from full
+            raise ApplicationError("OVERLOADED", retry_after_s=RETRY_AFTER_S) from full
         except (StorageUnavailableError, TimeoutError) as away:
             ERRORS.labels("database_error").inc()
-            raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from away
-        if isinstance(result, Refusal):
-            raise ProblemError.of(result) from result
-        return result
+            raise ApplicationError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from away
+        return _accepted(result)
 
     async def redeem(
         self,
@@ -127,13 +135,13 @@ class Services:
         """Reserve a use, or give the reservation that this person has already.
 
         Raises:
-            ProblemError: Malformed input, a refusal, a limit, or the database is away.
+            ApplicationError: Malformed input, a refusal, a limit, or the database is away.
         """
         try:
             address, code = _address(typed_email), _typed_code(self.storage.vault, typed_code)
             command = self._reserve(address, code, language, caller, again, key)
             done = await self.guarded(command, caller, code, is_again=again is not None)
-        except ProblemError as problem:
+        except ApplicationError as problem:
             _count(problem.code)
             raise
         found = self.begun(done, command.reservation_id)
@@ -180,7 +188,7 @@ class Services:
             note: The reason, for the vault.
 
         Raises:
-            ProblemError: Malformed input, a refusal, a limit, or the database is away.
+            ApplicationError: Malformed input, a refusal, a limit, or the database is away.
         """
         address, vault = _address(typed_email), self.storage.vault
         typed = None if code is None else _typed_code(vault, code)
@@ -193,23 +201,35 @@ class Services:
             token_of=self.token_of(token),
             note=note,
         )
-        done = await (self.execute(command) if typed is None else self.guarded(command, caller, typed))
+        if typed is None:
+            done = await self.run_blocking(self.execute, command)
+        else:
+            done = await self.guarded(command, caller, typed)
         return self.begun(done, command.new_reservation_id)
 
     def token_of(self, token: str | None) -> UUID | None:
         """Return the reservation that a correction token was made for; None without a valid token."""
         return None if token is None else read_correction_token(self._secret, token)
 
-    async def reservation(self, reservation_id: UUID) -> Reservation:
-        """One reservation.
+    def reservation(self, reservation_id: UUID) -> Reservation:
+        """One reservation; waits for the database.
 
         Raises:
-            ProblemError: NOT_FOUND, or the database is away.
+            ApplicationError: NOT_FOUND.
+            StorageUnavailableError: The database is unavailable.
         """
-        item = await self.read(lambda: self.reader.reservation(reservation_id))
-        if item is None:
-            raise ProblemError("NOT_FOUND")
-        return item
+        reservation = self.reader.reservation(reservation_id)
+        if reservation is None:
+            raise ApplicationError("NOT_FOUND")
+        return reservation
+
+    async def run_blocking(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that may wait for the database, in a thread; for as long as a command may take.
+
+        Raises:
+            ApplicationError: UNAVAILABLE, the database is unavailable or does not answer in time.
+        """
+        return await run_blocking(self.settings.request_wait_s, function, *args, **kwargs)
 
     async def read(self, question: Callable[[], T], wait_s: float | None = None) -> T:
         """Ask the store something, off the event loop.
@@ -219,14 +239,9 @@ class Services:
             wait_s: How long to wait for the answer; as long as for a command if it is not given.
 
         Raises:
-            ProblemError: The database is away, or does not answer.
+            ApplicationError: The database is away, or does not answer.
         """
-        try:
-            async with asyncio.timeout(self.settings.request_wait_s if wait_s is None else wait_s):
-                return await asyncio.to_thread(question)
-        except (StorageUnavailableError, TimeoutError) as away:
-            ERRORS.labels("database_error").inc()
-            raise ProblemError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from away
+        return await run_blocking(self.settings.request_wait_s if wait_s is None else wait_s, question)
 
     async def guarded(
         self, command: Asked, caller: Caller, code: CodeInput, *, is_again: bool = False
@@ -234,11 +249,11 @@ class Services:
         """Run a command about a code that a person typed, within the limits on guessing and on invitations.
 
         Raises:
-            ProblemError: A refusal, a limit, or the database is unavailable.
+            ApplicationError: A refusal, a limit, or the database is unavailable.
         """
         digests = command.recipient.digests[0], code.digests[0]
         tried = Tried(caller.client, code.shape, *digests, caller.actor, is_again)
-        return await enforce_rate_limits(self.guard, tried, self.execute, command)
+        return await enforce_rate_limits(self.guard, tried, self.execute_in_group, command)
 
     def _reserve(
         self,
@@ -261,18 +276,24 @@ class Services:
         )
 
 
+def _accepted(result: Result) -> CommandResult:
+    if isinstance(result, Refusal):
+        raise ApplicationError.from_refusal(result) from result
+    return result
+
+
 def _address(typed: str) -> EmailAddress:
     try:
         return EmailAddress.parse(typed)
     except MalformedEmailError as bad:
-        raise ProblemError("EMAIL_INVALID") from bad
+        raise ApplicationError("EMAIL_INVALID") from bad
 
 
 def _typed_code(vault: Vault, typed: str) -> CodeInput:
     try:
         return vault.typed_code(typed)
     except MalformedCodeError as bad:
-        raise ProblemError("CODE_MALFORMED") from bad
+        raise ApplicationError("CODE_MALFORMED") from bad
 
 
 def _count(code: str) -> None:

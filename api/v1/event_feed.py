@@ -17,7 +17,8 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadEvents, TheServices
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.resources import Problem
@@ -59,6 +60,7 @@ def _known(name: str) -> str:
 
 EventName = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(NAMES)})]
 router = APIRouter(
+    route_class=BlockingRoute,
     prefix="/api/v1/events",
     tags=["events"],
     responses={
@@ -124,7 +126,7 @@ async def list_events(
     feed, until = Feed(services.storage), time.monotonic() + wait
     with request.app.state.readers.take() if wait > 0 else nullcontext():
         while True:
-            page = await services.read(partial(feed.page, after, limit, types or (), code_id))
+            page = await services.run_blocking(feed.page, after, limit, types or (), code_id)
             after = page.next
             left = until - time.monotonic()
             if page.events or (not page.is_full and (left <= 0 or await request.is_disconnected())):
@@ -133,7 +135,7 @@ async def list_events(
                 await asyncio.sleep(min(POLL_S, left))
             elif left <= 0:
                 break
-    newest = await services.read(feed.newest)
+    newest = await services.run_blocking(feed.newest)
     content = {"events": [view_of(item) for item in page.events], "next": page.next, "more": page.is_full}
     return Response(
         orjson.dumps({**content, "newest": newest}),
@@ -196,10 +198,10 @@ async def _stream(
 ) -> AsyncIterator[bytes]:
     """What is there, then what comes; it ends when its time is over or the database is away."""
     until, told = time.monotonic() + seconds, time.monotonic()
-    with suppress(ProblemError):
+    with suppress(ApplicationError):
         yield b"retry: %d\n\n" % RETRY_MS
         while time.monotonic() < until:
-            page = await services.read(partial(page_after, after))
+            page = await services.run_blocking(page_after, after)
             after = page.next
             if page.events:
                 yield b"".join(_messages(page.events))

@@ -5,10 +5,11 @@ from typing import cast
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.dependencies import TheServices
 from api.http.dependency_status import PARTS
 from api.schemas.resources import Readiness
+from api.use_cases.run_blocking import run_blocking
 from projections.telemetry.exposition import MEDIA_TYPE, Exposition
 
 router = APIRouter(tags=["operation"])
@@ -32,8 +33,8 @@ async def healthz() -> dict[str, str]:
 async def readyz(services: TheServices) -> JSONResponse:
     """200 while redemptions can be accepted; without broker, worker or beat it says degraded, since mails wait."""
     try:
-        await services.read(services.reader.ping, READY_WAIT_S)
-    except ProblemError:
+        await run_blocking(READY_WAIT_S, services.reader.ping)
+    except ApplicationError:
         told = "the database does not answer or takes no writes: no redeem can be accepted"
         return JSONResponse({"status": "unavailable", "missing": ["database"], "details": [told]}, 503)
     missing = services.broker_missing()

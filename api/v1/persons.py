@@ -1,16 +1,15 @@
 """People as the ledger knows them: an admin gives one what is known of them, or forgets them."""
 
-from typing import Any
-
 from fastapi import APIRouter
 
+from api.http.blocking_route import BlockingRoute, answer_within
 from api.http.dependencies import Admin, TheLanguage, TheServices
 from api.schemas.resources import ForgetRequest, ForgottenView, PersonView, Problem
 from api.use_cases.erase_person import ERASE_S_MAX, forget_person, parse_address, row_refused
 from api.use_cases.export_person import export_person
 from projections.vault.vault import SealBrokenError
 
-router = APIRouter(prefix="/api/v1/recipients", tags=["recipients"])
+router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/recipients", tags=["recipients"])
 
 
 @router.post(
@@ -27,9 +26,10 @@ router = APIRouter(prefix="/api/v1/recipients", tags=["recipients"])
     },
     summary="Forget a person",
 )
-async def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> ForgottenView:
+@answer_within(ERASE_S_MAX)
+def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> ForgottenView:
     """Close what they hold, kill their links, delete their address and the texts about them. Counts stay."""
-    done = await forget_person(services, caller, body.email, body.reason)
+    done = forget_person(services, caller, body.email, body.reason)
     return ForgottenView(forgotten=list(done.recipient_ids), closed=done.closed)
 
 
@@ -38,14 +38,11 @@ async def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> F
     responses={401: {"model": Problem}, 403: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
     summary="Everything about a person",
 )
-async def export(body: ForgetRequest, services: TheServices, language: TheLanguage, caller: Admin) -> PersonView:
+@answer_within(ERASE_S_MAX)
+def export(body: ForgetRequest, services: TheServices, language: TheLanguage, caller: Admin) -> PersonView:
     """All that is known of who has this address, for them to have. That it was given out, and why, is written down."""
     address = parse_address(body.email)
-
-    def gather() -> dict[str, Any]:
-        return export_person(services.action(caller), address, language, body.reason)
-
     try:
-        return PersonView.model_validate(await services.read(gather, ERASE_S_MAX))
+        return PersonView.model_validate(export_person(services.action(caller), address, language, body.reason))
     except SealBrokenError as broken:
         raise row_refused(broken) from broken

@@ -3,7 +3,7 @@
 from fastapi import Request
 from starlette.types import Receive, Scope, Send
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.problems import language_of, problem_response, status_of
 from api.web.errors import error_page, wants_html
 
@@ -23,5 +23,5 @@ async def _refuse(code: str, scope: Scope, receive: Receive, send: Send) -> None
     scope["ledger_outcome"] = code
     language = language_of(request)
     page = error_page(request, status_of(code), code, language) if wants_html(request) else None
-    response = page or problem_response(ProblemError(code), language, scope.get("ledger_request_id"))
+    response = page or problem_response(ApplicationError(code), language, scope.get("ledger_request_id"))
     await response(scope, receive, send)

@@ -22,7 +22,7 @@ from api.cli.arguments import parse_email, parse_group, parse_reservation_id, pa
 from api.code_import.reader import FileFaultError as FileFault
 from api.code_import.reader import Format, Records
 from api.code_import.row_parser import CellFaultError, row_of
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.pagination import cursor_of, place_of
 from api.http.trusted_proxies import behind_proxies
 from api.i18n.catalogs import pick_language
@@ -118,7 +118,7 @@ def _cell(mutator: Mutator) -> None:
 
 
 def _cursor(mutator: Mutator) -> None:
-    with suppress(ProblemError):
+    with suppress(ApplicationError):
         moment, _ = place_of(
             mutator.text((cursor_of(AT, ID), b64encode(b"0001-01-01T00:00:00+14:00|" + b"0" * 32).decode()))
         )

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.settings import ApiSettings
 from api.use_cases.services import Services
 from domain.webhooks.target_url import Target, TargetError, TargetFault
@@ -28,10 +28,10 @@ def checked_target(url: str, settings: ApiSettings) -> str:
     """The URL, trimmed.
 
     Raises:
-        ProblemError: TARGET_REFUSED, with what to write instead.
+        ApplicationError: TARGET_REFUSED, with what to write instead.
     """
     if (why := fault_of_target(trimmed := url.strip(), settings)) is not None:
-        raise ProblemError("TARGET_REFUSED", why=why)
+        raise ApplicationError("TARGET_REFUSED", why=why)
     return trimmed
 
 
@@ -66,38 +66,34 @@ class HookPost(Protocol):
         """Send a test now, in the calling thread; for as long as the time-out of webhooks at most."""
 
 
-async def send_test(services: Services, post: HookPost, found: Endpoint, action: Action) -> HookAnswer:
+def send_test(services: Services, post: HookPost, found: Endpoint, action: Action) -> HookAnswer:
     """Send a test now, and keep its outcome with a line in the audit log.
 
     Raises:
-        ProblemError: The database is away, or the endpoint takes too long.
+        ApplicationError: The database is away, or the endpoint takes too long.
     """
     secrets, deliveries = HookSecrets(services.storage), Deliveries(services.storage)
     delivery_id, now = services.new_id(), action.now
 
-    def send() -> HookAnswer:
-        sent = post.test_hook(found.url, secrets.valid(found.endpoint_id, now), delivery_id, now)
-        state: DeliveryState = "delivered" if sent.is_taken else "failed"
-        tried = Tried(delivery_id, state, None, now, sent.outcome, sent.status, sent.ms)
+    sent = post.test_hook(found.url, secrets.valid(found.endpoint_id, now), delivery_id, now)
+    state: DeliveryState = "delivered" if sent.is_taken else "failed"
+    tried = Tried(delivery_id, state, None, now, sent.outcome, sent.status, sent.ms)
 
-        def keep(record: Recorder) -> None:
-            deliveries.keep_test(found.endpoint_id, TEST_TYPE, tried)
-            record("sent_test", found.endpoint_id, told(url=found.url, outcome=sent.outcome))
+    def keep(record: Recorder) -> None:
+        deliveries.keep_test(found.endpoint_id, TEST_TYPE, tried)
+        record("sent_test", found.endpoint_id, told(url=found.url, outcome=sent.outcome))
 
-        action.perform(keep)
-        return sent
-
-    return await services.read(send, services.settings.webhook_timeout_s + SPARE_S)
+    action.perform(keep)
+    return sent
 
 
-async def endpoint_of(services: Services, endpoint_id: UUID) -> Endpoint:
+def endpoint_of(services: Services, endpoint_id: UUID) -> Endpoint:
     """An endpoint by its id.
 
     Raises:
-        ProblemError: NOT_FOUND, or the database is away.
+        ApplicationError: NOT_FOUND, or the database is away.
     """
-    endpoints = Endpoints(services.storage)
-    found = await services.read(lambda: endpoints.find(endpoint_id))
+    found = Endpoints(services.storage).find(endpoint_id)
     if found is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return found

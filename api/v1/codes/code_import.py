@@ -10,9 +10,11 @@ from pydantic import BaseModel
 from api.code_import.importer import Intake, Tally
 from api.code_import.reader import FileFaultError, Format, Records
 from api.errors import malformed
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayIssueCodes, TheServices
 from api.schemas.resources import Problem
 from api.use_cases.issue_codes import Terms
+from api.use_cases.run_blocking import run_blocking
 from domain.commands.context import CommandContext
 
 PATH: Final = "/api/v1/codes/import"
@@ -40,6 +42,7 @@ _BODY: Final[dict[str, Any]] = {
 }
 
 router = APIRouter(
+    route_class=BlockingRoute,
     prefix="/api/v1/codes",
     tags=["codes"],
     responses={
@@ -118,7 +121,7 @@ async def import_codes(
         return (tally, False) if dry_run or tally.rejected else (intake.take(), True)
 
     try:
-        tally, is_done = await services.read(run, IMPORT_S_MAX)
+        tally, is_done = await run_blocking(IMPORT_S_MAX, run)
     except FileFaultError as fault:
         raise malformed("body", str(fault)) from fault
     return ImportView(applied=is_done, **tally.document())

@@ -9,7 +9,8 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
+from api.http.blocking_route import BlockingRoute, answer_within
 from api.http.dependencies import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
 from api.http.etags import tag_of
 from api.http.pagination import FIRST, Stretch, place_of
@@ -31,6 +32,7 @@ from projections.read_models.code_list import STRETCH
 from projections.repositories.notes import Notes
 
 router = APIRouter(
+    route_class=BlockingRoute,
     prefix="/api/v1/codes",
     tags=["codes"],
     responses={
@@ -56,7 +58,8 @@ PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
     responses={422: {"model": Problem, "description": "MALFORMED, or IDEMPOTENCY_KEY_REUSED."}},
     summary="Issue codes",
 )
-async def issue(
+@answer_within(ISSUE_S_MAX)
+def issue(
     body: IssueRequest,
     services: TheServices,
     caller: MayIssueCodes,
@@ -72,16 +75,13 @@ async def issue(
     """
     context = services.context(caller)
     key = None if idempotency_key is None else issue_key(caller, idempotency_key, body, services.new_id())
-
-    def issue_all() -> list[Issued]:
-        if key is None:
-            return _issue(services, body, context)
-        wish = IdempotentIssue(
+    if key is None:
+        issued = _issue(services, body, context)
+    else:
+        asked = IdempotentIssue(
             key=key, terms=_terms(body), count=body.count, prefix=body.prefix.upper(), note=body.note
         )
-        return issue_idempotently(services.action(caller), wish, context, BufferedRandom())
-
-    issued = await services.read(issue_all, ISSUE_S_MAX)
+        issued = issue_idempotently(services.action(caller), asked, context, BufferedRandom())
     return [IssuedCode(code=code.text, id=code.code_id) for code in issued]
 
 
@@ -128,7 +128,7 @@ class CodeFilter:
 
 
 @router.get("", summary="List codes in order of issue")
-async def list_codes(
+def list_codes(
     services: TheServices,
     _: MayReadCodes,
     wish: Annotated[CodeFilter, Depends()],
@@ -141,7 +141,7 @@ async def list_codes(
     """
     place = max(place_of(cursor), (wish.issued_from or FIRST[0], FIRST[1]))
     wanted = STRETCH if wish.is_picky else limit + 1
-    rows = await services.read(lambda: services.reader.codes(place, wanted, group=wish.group))
+    rows = services.reader.codes(place, wanted, group=wish.group)
     now = services.now()
     stretch: Stretch[CodeView] = Stretch(limit, is_full=len(rows) == wanted)
     for row in rows:
@@ -155,11 +155,11 @@ async def list_codes(
 
 
 @router.get("/{code_id}", responses={404: {"model": Problem}}, summary="One code")
-async def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> CodeView:
+def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> CodeView:
     """Balance and terms of a code. The ETag stands for its terms: it does not change by being redeemed."""
-    row = await services.read(lambda: services.reader.code(code_id))
+    row = services.reader.code(code_id)
     if row is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     response.headers["ETag"] = tag_of(terms_of(code_of(row)))
     return code_view(row, services.now())
 
@@ -170,7 +170,7 @@ async def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, respon
     response_model=History,
     summary="What happened to a code",
 )
-async def history(
+def history(
     code_id: UUID,
     services: TheServices,
     language: TheLanguage,
@@ -185,17 +185,14 @@ async def history(
     The next page is asked for with the last `version` in `after`; one that is empty is the end.
     """
     now = services.now()
-    found = await services.read(
-        lambda: (
-            history_of(services.reader, code_id, now, language, as_of=as_of, after=after, limit=limit)
-            or (empty_history(services.reader, code_id, now, as_of=as_of) if after else None)
-        )
-    )
-    if found is None:
-        raise ProblemError("NOT_FOUND")
+    document = history_of(services.reader, code_id, now, language, as_of=as_of, after=after, limit=limit)
+    if document is None and after:
+        document = empty_history(services.reader, code_id, now, as_of=as_of)
+    if document is None:
+        raise ApplicationError("NOT_FOUND")
     if form == "csv":
-        return Response("".join(csv_of_history(found)), media_type=CSV_TYPE)
-    return Response(orjson.dumps(found), media_type="application/json")
+        return Response("".join(csv_of_history(document)), media_type=CSV_TYPE)
+    return Response(orjson.dumps(document), media_type="application/json")
 
 
 @router.get(
@@ -204,7 +201,7 @@ async def history(
     response_model=Explanation,
     summary="Why the count of a code is what it is",
 )
-async def explain(
+def explain(
     code_id: UUID,
     services: TheServices,
     language: TheLanguage,
@@ -216,12 +213,9 @@ async def explain(
     form: Form = "json",
 ) -> Response:
     """Each use that counts by name, each that is held, and why every other reservation does not count."""
-    now = services.now()
-    found = await services.read(
-        lambda: explanation_of(services.reader, code_id, now, language, as_of=as_of, version=version)
-    )
-    if found is None:
-        raise ProblemError("NOT_FOUND")
+    explanation = explanation_of(services.reader, code_id, services.now(), language, as_of=as_of, version=version)
+    if explanation is None:
+        raise ApplicationError("NOT_FOUND")
     if form == "csv":
-        return Response("".join(csv_of(found)), media_type=CSV_TYPE)
-    return Response(found.model_dump_json(), media_type="application/json")
+        return Response("".join(csv_of(explanation)), media_type=CSV_TYPE)
+    return Response(explanation.model_dump_json(), media_type="application/json")

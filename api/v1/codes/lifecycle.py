@@ -6,7 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Response
 from msgspec import UNSET
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadCodes, MayWriteCodes, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
 from api.schemas.resources import CodeView, NoteRequest, Problem, ReasonRequest, TermsRequest, TermsView, WholeTerms
@@ -21,6 +22,7 @@ from domain.ports import TextDraft
 from projections.storage.revocation_queue import case_ids, settle_revoked_code
 
 router = APIRouter(
+    route_class=BlockingRoute,
     prefix="/api/v1/codes/{code_id}",
     tags=["codes"],
     responses={
@@ -38,7 +40,7 @@ Reason = Annotated[ReasonRequest | None, Body()]
 
 
 @router.patch("", responses={412: {"model": Problem, "description": "TERMS_CHANGED"}}, summary="Change a code's terms")
-async def change_terms(
+def change_terms(
     code_id: UUID,
     body: TermsRequest,
     services: TheServices,
@@ -60,17 +62,17 @@ async def change_terms(
         group=body.group if "group" in named else UNSET,
         rebinds_max=body.rebinds_max if "rebinds_max" in named else UNSET,
         note=_text(services, body.note),
-        expected=None if if_match is None else expected_terms(if_match, await _terms(services, code_id)),
+        expected=None if if_match is None else expected_terms(if_match, _terms(services, code_id)),
     )
-    done = await services.execute(command)
+    done = services.execute(command)
     response.headers["ETag"] = tag_of(terms_of(done.code))
     return view_of_code(done.code, services.now())
 
 
 @router.get("/terms", summary="A code's terms, with their ETag")
-async def terms(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> TermsView:
+def terms(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> TermsView:
     """What a change by PUT begins with."""
-    found = await _terms(services, code_id)
+    found = _terms(services, code_id)
     response.headers["ETag"] = tag_of(found)
     return TermsView.model_validate(found._asdict())
 
@@ -83,7 +85,7 @@ async def terms(code_id: UUID, services: TheServices, _: MayReadCodes, response:
     },
     summary="Replace a code's terms",
 )
-async def replace_terms(
+def replace_terms(
     code_id: UUID,
     body: WholeTerms,
     services: TheServices,
@@ -93,7 +95,7 @@ async def replace_terms(
 ) -> TermsView:
     """All terms at once, so it needs If-Match: nobody's change is lost unseen."""
     if if_match is None:
-        raise ProblemError("PRECONDITION_REQUIRED")
+        raise ApplicationError("PRECONDITION_REQUIRED")
     command = ChangeTerms(
         context=services.context(caller),
         code_id=code_id,
@@ -103,69 +105,68 @@ async def replace_terms(
         group=body.group,
         rebinds_max=body.rebinds_max,
         note=_text(services, body.note),
-        expected=expected_terms(if_match, await _terms(services, code_id)),
+        expected=expected_terms(if_match, _terms(services, code_id)),
     )
-    found = terms_of((await services.execute(command)).code)
+    found = terms_of((services.execute(command)).code)
     response.headers["ETag"] = tag_of(found)
     return TermsView.model_validate(found._asdict())
 
 
 @router.post("/pause", summary="Take no new reservations for now")
-async def pause(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
+def pause(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
     """Reservations that stand go on. Pausing a paused code changes nothing."""
     note = _text(services, body.note if body else None)
-    return await _done(services, PauseCode(context=services.context(caller), code_id=code_id, note=note))
+    return _done(services, PauseCode(context=services.context(caller), code_id=code_id, note=note))
 
 
 @router.post("/resume", summary="Take new reservations again")
-async def resume(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
+def resume(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
     """The end of a pause. Resuming a code that is not paused changes nothing."""
     note = _text(services, body.note if body else None)
-    return await _done(services, ResumeCode(context=services.context(caller), code_id=code_id, note=note))
+    return _done(services, ResumeCode(context=services.context(caller), code_id=code_id, note=note))
 
 
 @router.post("/revoke", summary="Take no new reservations for ever")
-async def revoke(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
+def revoke(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
     """What is held is given back, what is in doubt becomes a case; what was sent stays.
 
     `reserved` in the answer is what is being sent right now, or waits for a person; of a code that held thousands also
     what is given back within the next minutes.
     """
-    return await revoke_code(services, code_id, caller, _text(services, body.note if body else None))
+    return revoke_code(services, code_id, caller, _text(services, body.note if body else None))
 
 
 @router.post("/notes", summary="Note something about a code")
-async def add_note(code_id: UUID, body: NoteRequest, services: TheServices, caller: MayWriteCodes) -> CodeView:
+def add_note(code_id: UUID, body: NoteRequest, services: TheServices, caller: MayWriteCodes) -> CodeView:
     """It stands in the code's history; its text is kept sealed in the vault."""
     note = services.storage.vault.text(body.note, services.new_id())
-    return await _done(services, NoteOnCode(context=services.context(caller), code_id=code_id, note=note))
+    return _done(services, NoteOnCode(context=services.context(caller), code_id=code_id, note=note))
 
 
-async def revoke_code(services: Services, code_id: UUID, caller: Caller, note: TextDraft | None) -> CodeView:
+def revoke_code(services: Services, code_id: UUID, caller: Caller, note: TextDraft | None) -> CodeView:
     """Revoke a code, and settle what it holds as far as one request should reach; the sweep does the rest.
 
     Raises:
-        ProblemError: NOT_FOUND, or the database is away.
+        ApplicationError: NOT_FOUND, or the database is away.
     """
     context, new_id = services.context(caller), services.new_id
     command = RevokeCode(context=context, code_id=code_id, case_ids=case_ids(new_id), note=note)
-    done = await services.execute(command)
+    done = services.execute(command)
     if done.code.reserved:
-        execute = services.storage.ledger.execute
-        await services.read(lambda: settle_revoked_code(execute, code_id, lambda: services.context(caller), new_id))
-    row = await services.read(lambda: services.reader.code(code_id))
+        settle_revoked_code(services.storage.ledger.execute, code_id, lambda: services.context(caller), new_id)
+    row = services.reader.code(code_id)
     return view_of_code(code_of(row) if row else done.code, services.now())
 
 
-async def _terms(services: Services, code_id: UUID) -> Terms:
-    row = await services.read(lambda: services.reader.code(code_id))
+def _terms(services: Services, code_id: UUID) -> Terms:
+    row = services.reader.code(code_id)
     if row is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return terms_of(code_of(row))
 
 
-async def _done(services: Services, command: CodeCommand) -> CodeView:
-    done = await services.execute(command)
+def _done(services: Services, command: CodeCommand) -> CodeView:
+    done = services.execute(command)
     return view_of_code(done.code, services.now())
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.dependencies import caller_of
 from api.http.problems import MEDIA_TYPE, problem_answer
 from api.i18n.catalogs import pick_language
@@ -50,7 +50,7 @@ class AnswerRedeem(Protocol):
         """Redeem.
 
         Raises:
-            ProblemError: A refusal or fault.
+            ApplicationError: A refusal or fault.
         """
 
 
@@ -109,7 +109,7 @@ class FastRedeemMiddleware:
         language = pick_language(asked.accept_language, services.settings.default_language)
         try:
             told = await self.answer(services, body, language, caller_of(scope), asked.key)
-        except ProblemError as problem:
+        except ApplicationError as problem:
             scope["ledger_outcome"] = problem.code
             status, document, named = problem_answer(problem, language, scope.get("ledger_request_id"))
             headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in named.items()]

@@ -9,8 +9,10 @@ import orjson
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import TheLanguage, TheServices, caller_of, client_of
+from api.http.problems import HttpError
 from api.i18n.catalogs import LANGUAGES
 from api.i18n.messages import state_message
 from api.rate_limits.headers import limit_headers
@@ -23,7 +25,7 @@ from domain.model.reservation import Reservation
 from domain.ports import Language
 
 PATH = "/api/v1/public/redeem"
-router = APIRouter(prefix="/api/v1/public", tags=["public"])
+router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/public", tags=["public"])
 
 STREAM_S_MAX = 300
 STREAM_POLL_S = 0.3
@@ -130,17 +132,15 @@ async def answer(
     """Redeem; the route above and the short way of `api.v1.public.fast_redeem` both end here.
 
     Raises:
-        ProblemError: Malformed input, a refusal, a limit on guessing, or the database is away.
+        ApplicationError: Malformed input, a refusal, a limit on guessing, or the database is away.
     """
     try:
         found = await services.redeem(
             body.email, body.code, language=language, caller=caller, again=body.again, key=key
         )
-    except ProblemError as problem:
-        problem.headers |= {
-            name.decode(): value.decode() for name, value in limit_headers(services.guard, caller.client)
-        }
-        raise
+    except ApplicationError as error:
+        limits = {name.decode(): value.decode() for name, value in limit_headers(services.guard, caller.client)}
+        raise HttpError.with_headers(error, limits) from error
     shown = redemption_view(found, language)
     status = ACCEPTED if found.created else 200
     headers = (_CONTENT_LANGUAGE[language], *limit_headers(services.guard, caller.client))
@@ -188,9 +188,9 @@ async def correct_recipient(
     responses={404: {"model": Problem}, 422: {"model": Problem}, 503: REFUSALS[503]},
     summary="What became of a reservation",
 )
-async def redemption(reservation_id: UUID, services: TheServices, language: TheLanguage) -> Response:
+def redemption(reservation_id: UUID, services: TheServices, language: TheLanguage) -> Response:
     """The reservation's present state."""
-    item = await services.reservation(reservation_id)
+    item = services.reservation(reservation_id)
     return json_response(view(item, language), 200, {"Content-Language": language, "Cache-Control": "no-store"})
 
 
@@ -209,7 +209,7 @@ async def stream(
     reservation_id: UUID, request: Request, services: TheServices, language: TheLanguage
 ) -> StreamingResponse:
     """Sends the reservation at once and whenever its state changes; ends once it is settled, or after 5 minutes."""
-    await services.reservation(reservation_id)
+    await services.run_blocking(services.reservation, reservation_id)
     streams: Seats = request.app.state.streams
     seat = streams.take(None if services.guard is None else client_of(request.scope))
     return SeatedStream(seat, _changes(reservation_id, services, language), {"Cache-Control": "no-store"})
@@ -219,8 +219,8 @@ async def _changes(reservation_id: UUID, services: Services, language: Language)
     last: bytes | None = None
     for _ in range(int(STREAM_S_MAX / STREAM_POLL_S)):
         try:
-            item = await services.reservation(reservation_id)
-        except ProblemError:
+            item = await services.run_blocking(services.reservation, reservation_id)
+        except ApplicationError:
             return
         data = orjson.dumps(view(item, language))
         if data != last:

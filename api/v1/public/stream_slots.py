@@ -8,7 +8,7 @@ from typing import Final, Self
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.rate_limits.client_network import sites_of
 
 RETRY_S: Final = 5
@@ -34,15 +34,13 @@ class Seats:
             client: The client's address; None where it does not count.
 
         Raises:
-            ProblemError: OVERLOADED, all are taken; RATE_LIMITED, this client has its share.
+            ApplicationError: OVERLOADED, all are taken; RATE_LIMITED, this client has its share.
         """
         if len(self) >= self._seats_max:
-            raise ProblemError("OVERLOADED", retry_after_s=RETRY_S)
+            raise ApplicationError("OVERLOADED", retry_after_s=RETRY_S)
         name = "" if client is None else sites_of(client)[0]
         if name and self._per_client_max is not None and self._taken[name] >= self._per_client_max:
-            problem = ProblemError("RATE_LIMITED", retry_after_s=RETRY_S)
-            problem.facts["retry_after_s"] = RETRY_S
-            raise problem
+            raise ApplicationError("RATE_LIMITED", retry_after_s=RETRY_S)
         self._taken[name] += 1
         return Seat(self, name)
 

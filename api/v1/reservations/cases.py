@@ -4,12 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadCases, TheServices
 from api.http.pagination import cursor_of, place_of
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.resources import CasePage, CaseView, Problem
 
 router = APIRouter(
+    route_class=BlockingRoute,
     prefix="/api/v1/cases",
     tags=["cases"],
     responses={
@@ -24,7 +26,7 @@ PAGE_MAX = 200
 
 
 @router.get("", summary="List cases in order of opening")
-async def list_cases(
+def list_cases(
     services: TheServices,
     _: MayReadCases,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
@@ -33,7 +35,7 @@ async def list_cases(
 ) -> CasePage:
     """One page, open ones unless closed ones are asked for too. `next` is the cursor of the following page."""
     after = place_of(cursor)
-    rows = await services.read(lambda: services.reader.cases(after, limit + 1, closed_too=closed))
+    rows = services.reader.cases(after, limit + 1, closed_too=closed)
     page = rows[:limit]
     more = len(rows) > limit
     return CasePage(

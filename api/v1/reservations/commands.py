@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body
 from fastapi.responses import Response
 
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayRefund, MayWriteReservations, TheLanguage, TheServices
 from api.schemas.resources import (
     BounceRequest,
@@ -28,6 +29,7 @@ from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.ports import TextDraft
 
 router = APIRouter(
+    route_class=BlockingRoute,
     prefix="/api/v1/reservations",
     tags=["reservations"],
     responses={
@@ -52,7 +54,7 @@ Reason = Annotated[ReasonRequest | None, Body()]
     },
     summary="Give one use back",
 )
-async def refund(
+def refund(
     reservation_id: UUID, body: RefundRequest, services: TheServices, language: TheLanguage, caller: MayRefund
 ) -> Response:
     """Refund a reservation that is held (not being sent, never unknown) or was sent.
@@ -67,7 +69,7 @@ async def refund(
         note=note,
         revoke_access=body.revoke_access,
     )
-    done = await services.execute(command)
+    done = services.execute(command)
     return json_response(view(done.require_reservation(), language))
 
 
@@ -77,7 +79,7 @@ async def refund(
     responses={404: {"model": Problem}, 409: {"model": Problem, "description": "RESERVATION_NOT_REFUNDABLE"}},
     summary="Take a reservation back before anything is sent",
 )
-async def cancel(
+def cancel(
     reservation_id: UUID,
     services: TheServices,
     language: TheLanguage,
@@ -87,7 +89,7 @@ async def cancel(
     """As a refund, but never of a use that counts."""
     note = _text(services, body, reservation_id)
     command = CancelReservation(context=services.context(caller), reservation_id=reservation_id, note=note)
-    done = await services.execute(command)
+    done = services.execute(command)
     return json_response(view(done.require_reservation(), language))
 
 
@@ -97,7 +99,7 @@ async def cancel(
     responses={404: {"model": Problem}, 409: {"model": Problem, "description": "RESERVATION_NOT_RESENDABLE"}},
     summary="Send an invitation once more",
 )
-async def resend(
+def resend(
     reservation_id: UUID,
     services: TheServices,
     language: TheLanguage,
@@ -107,7 +109,7 @@ async def resend(
     """A new delivery with a letter and a link of its own. It takes no further use; if it fails it becomes a case."""
     note = _text(services, body, reservation_id)
     command = RequestResend(context=services.context(caller), reservation_id=reservation_id, note=note)
-    done = await services.execute(command)
+    done = services.execute(command)
     services.dispatcher.dispatch(reservation_id)
     return json_response(view(done.require_reservation(), language))
 
@@ -140,13 +142,13 @@ async def correct_recipient(
     responses={404: {"model": Problem}},
     summary="Note something about a reservation",
 )
-async def add_note(
+def add_note(
     reservation_id: UUID, body: NoteRequest, services: TheServices, language: TheLanguage, caller: MayWriteReservations
 ) -> Response:
     """It stands in the history; its text is kept sealed in the vault."""
     note = services.storage.vault.text(body.note, services.new_id(), reservation_id)
     command = NoteOnReservation(context=services.context(caller), reservation_id=reservation_id, note=note)
-    done = await services.execute(command)
+    done = services.execute(command)
     return json_response(view(done.require_reservation(), language))
 
 
@@ -160,7 +162,7 @@ async def add_note(
     },
     summary="Decide what only a person may decide",
 )
-async def resolve(
+def resolve(
     reservation_id: UUID,
     body: ResolveRequest,
     services: TheServices,
@@ -176,7 +178,7 @@ async def resolve(
         note=services.storage.vault.text(body.note, services.new_id(), reservation_id),
         revoke_access=body.revoke_access,
     )
-    item = (await services.execute(command)).require_reservation()
+    item = (services.execute(command)).require_reservation()
     if body.as_ == "retry":
         services.dispatcher.dispatch(reservation_id)
     return json_response(view(item, language))
@@ -188,7 +190,7 @@ async def resolve(
     responses={404: {"model": Problem}, 409: {"model": Problem, "description": "NOTHING_SENT"}},
     summary="Report an invitation that came back",
 )
-async def bounce(
+def bounce(
     reservation_id: UUID,
     body: BounceRequest,
     services: TheServices,
@@ -207,7 +209,7 @@ async def bounce(
         reply=reply,
         occurred_at=body.occurred_at,
     )
-    done = await services.execute(command)
+    done = services.execute(command)
     return json_response(view(done.require_reservation(), language))
 
 

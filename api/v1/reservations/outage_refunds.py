@@ -9,6 +9,7 @@ from msgspec.structs import asdict, replace
 from pydantic import BaseModel, Field
 
 from api.errors import malformed
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayRefund, TheServices
 from api.schemas.resources import Asked, Problem
 from api.schemas.timestamps import Timestamp
@@ -19,6 +20,7 @@ LISTED_MAX = 1000
 """Reservations that one answer lists, and that one request gives back."""
 
 router = APIRouter(
+    route_class=BlockingRoute,
     prefix="/api/v1/refunds",
     tags=["refunds"],
     responses={
@@ -67,14 +69,14 @@ class OutageView(BaseModel):
 
 
 @router.post("", summary="Preview or apply the refunds after an outage")
-async def refunds(body: OutageRequest, services: TheServices, caller: MayRefund) -> OutageView:
+def refunds(body: OutageRequest, services: TheServices, caller: MayRefund) -> OutageView:
     """Each reservation once, under one correlation id; what is settled since, or being sent, is left alone.
 
     One request gives back up to 1,000 of them; ask again while `remaining` is not 0.
     """
     if body.from_ >= body.to:
         raise malformed("body.from", "not before `to`")
-    return await services.read(lambda: _undo(services, body, caller))
+    return _undo(services, body, caller)
 
 
 def _undo(services: Services, body: OutageRequest, caller: Caller) -> OutageView:

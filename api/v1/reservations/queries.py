@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadReservations, TheServices
 from api.http.pagination import FIRST, Stretch, place_of
 from api.schemas.numbers import IN_DIGITS
@@ -21,6 +22,7 @@ STRETCH = 2_000
 """Reservations that are looked through for one page of a filtered list."""
 
 router = APIRouter(
+    route_class=BlockingRoute,
     prefix="/api/v1/reservations",
     tags=["reservations"],
     responses={
@@ -74,7 +76,7 @@ class ReservationFilter:
 
 
 @router.get("", summary="List reservations in the order in which they were made")
-async def list_reservations(
+def list_reservations(
     services: TheServices,
     _: MayReadReservations,
     wish: Annotated[ReservationFilter, Depends()],
@@ -87,22 +89,21 @@ async def list_reservations(
     """
     place = max(place_of(cursor), (wish.reserved_from or FIRST[0], FIRST[1]))
     wanted = STRETCH if wish.status else limit + 1
-
-    def find() -> tuple[Stretch[UUID], dict[UUID, Reservation]]:
-        found = ReservationList(services.storage).after(place, wanted, wish.code_id)
-        stretch = _picked(found, wish, limit, is_full=len(found) == wanted)
-        histories = services.reader.reservation_events(stretch.page)
-        return stretch, {name: fold_reservation(known.code_id, known.events) for name, known in histories.items()}
-
-    stretch, items = await services.read(find)
-    views = [view_of_reservation(items[name]) for name in stretch.page if name in items]
+    rows = ReservationList(services.storage).after(place, wanted, wish.code_id)
+    stretch = _picked(rows, wish, limit, is_full=len(rows) == wanted)
+    histories = services.reader.reservation_events(stretch.page)
+    views = [
+        view_of_reservation(fold_reservation(histories[key].code_id, histories[key].events))
+        for key in stretch.page
+        if key in histories
+    ]
     return ReservationPage(reservations=views, next=stretch.next)
 
 
 @router.get("/{reservation_id}", responses={404: {"model": Problem}}, summary="One reservation")
-async def one_reservation(reservation_id: UUID, services: TheServices, _: MayReadReservations) -> ReservationView:
+def one_reservation(reservation_id: UUID, services: TheServices, _: MayReadReservations) -> ReservationView:
     """How it stands. Whose it is, only its page at the desk tells."""
-    return view_of_reservation(await services.reservation(reservation_id))
+    return view_of_reservation(services.reservation(reservation_id))
 
 
 def view_of_reservation(item: Reservation) -> ReservationView:

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayWriteReservations, TheLanguage, TheServices, caller_of
 from api.schemas.corrections import RebindRequest
 from api.schemas.resources import Problem, RedemptionView, StaffRebindRequest
@@ -13,7 +14,7 @@ from api.use_cases.rebind import rebind_by_person
 from api.use_cases.rebind import rebind_by_staff as moved_by_staff
 from api.v1.public.redeem import json_response, redemption_response, view
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(route_class=BlockingRoute, prefix="/api/v1")
 
 REFUSALS = "REBIND_NOT_POSSIBLE, CODE_REVOKED, CODE_PAUSED, GRANT_EXPIRED"
 _AWAY: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description": "UNAVAILABLE or OVERLOADED"}}
@@ -59,7 +60,7 @@ async def rebind(body: RebindRequest, request: Request, services: TheServices, l
     },
     summary="Move the access of a reservation to another group",
 )
-async def rebind_by_staff(
+def rebind_by_staff(
     reservation_id: UUID,
     body: StaffRebindRequest,
     services: TheServices,
@@ -68,5 +69,5 @@ async def rebind_by_staff(
 ) -> Response:
     """The answer is the new reservation. Neither how often nor how late it is moved binds staff."""
     note = services.storage.vault.text(body.note, services.new_id(), reservation_id) if body.note else None
-    found = await moved_by_staff(services, reservation_id, body.group, caller=caller, note=note)
+    found = moved_by_staff(services, reservation_id, body.group, caller=caller, note=note)
     return json_response(view(found.reservation, language))

@@ -13,7 +13,8 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, ValidationError
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import TheServices, request_id_of
 from api.http.validation_errors import field_errors
 from api.schemas.numbers import Strict
@@ -41,7 +42,7 @@ REASONS: Final[dict[CallbackRefusal, str]] = {
 }
 """With which problem each refusal is answered."""
 
-router = APIRouter(prefix="/api/v1/channels", tags=["channels"])
+router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/channels", tags=["channels"])
 
 
 class CallbackData(Strict):
@@ -104,15 +105,15 @@ SCHEMA: Final = {
 async def callback(channel_id: UUID, request: Request, services: TheServices) -> CallbackTaken:
     """Signed as Standard Webhooks 1.0 with the channel's secret. Sign each try anew: an equal one is a replay."""
     channels, body = Channels(services.storage), await request.body()
-    channel = await services.read(lambda: channels.find(channel_id))
+    channel = await services.run_blocking(channels.find, channel_id)
     if channel is None:
         CALLBACKS.labels("unknown").inc()
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     desk = _Desk(services, channels, channel, request_id_of(request))
     found = await desk.checked(SignatureHeaders.of(request.headers), body)
     try:
-        done = await services.execute(desk.command(found))
-    except ProblemError as problem:
+        done = await services.execute_in_group(desk.command(found))
+    except ApplicationError as problem:
         if problem.code not in {"UNAVAILABLE", "OVERLOADED"}:
             await desk.write_down("refused")
         raise
@@ -134,24 +135,23 @@ class _Desk:
         """The report, if it is the other side's own, of now, and about an invitation of its group.
 
         Raises:
-            ProblemError: It is not; that is on record.
+            ApplicationError: It is not; that is on record.
         """
         services, channel_id = self._services, self._channel.channel_id
-        secrets = await services.read(lambda: HookSecrets(services.storage).valid(channel_id, services.now()))
+        secrets = await services.run_blocking(HookSecrets(services.storage).valid, channel_id, services.now())
         if (fault := verification_error(secrets, signed, body, services.now())) is not None:
             raise await self._refused(fault)
         try:
             found = Callback.model_validate_json(body)
         except ValidationError as error:
-            problem = await self._refused("malformed")
-            problem.faults = field_errors({**fault, "loc": ("body", *fault["loc"])} for fault in error.errors())
-            raise problem from None
-        item = await services.read(lambda: services.reader.reservation(found.data.reservation_id))
+            await self.write_down("malformed")
+            details = field_errors({**fault, "loc": ("body", *fault["loc"])} for fault in error.errors())
+            raise ApplicationError(REASONS["malformed"], errors=details) from None
+        item = await services.run_blocking(services.reader.reservation, found.data.reservation_id)
         if item is None or item.group != self._channel.group:
             raise await self._refused("foreign")
         signed_at, digest = datetime.fromtimestamp(int(signed.timestamp), UTC), hashlib.sha256(body).digest()
-        take = self._channels.take
-        if not await services.read(lambda: take(channel_id, signed.message_id, signed_at, digest)):
+        if not await services.run_blocking(self._channels.take, channel_id, signed.message_id, signed_at, digest):
             raise await self._refused("replayed")
         return found
 
@@ -182,9 +182,9 @@ class _Desk:
             occurred_at=data.occurred_at,
         )
 
-    async def _refused(self, reason: CallbackRefusal) -> ProblemError:
+    async def _refused(self, reason: CallbackRefusal) -> ApplicationError:
         await self.write_down(reason)
-        return ProblemError(REASONS[reason])
+        return ApplicationError(REASONS[reason])
 
     async def write_down(self, reason: CallbackRefusal) -> None:
         """Record a refusal."""
@@ -192,7 +192,7 @@ class _Desk:
         self._tell(reason)
         services = self._services
         now, channel_id = services.now(), self._channel.channel_id
-        await services.read(lambda: self._channels.refuse(channel_id, reason, now, self._request_id))
+        await services.run_blocking(self._channels.refuse, channel_id, reason, now, self._request_id)
 
     def _tell(self, reason: CallbackRefusal) -> None:
         line = {"action": "callback", "reason": reason, "request_id": self._request_id}

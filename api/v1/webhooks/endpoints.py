@@ -6,7 +6,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import Admin, TheServices
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.schemas.resources import Problem
@@ -31,7 +32,8 @@ from api.use_cases.administration.webhook_endpoints import (
     redeliver_failed,
     remove_endpoint,
 )
-from api.use_cases.administration.webhooks import HookPost, checked_target, endpoint_of, send_test
+from api.use_cases.administration.webhooks import SPARE_S, HookPost, checked_target, endpoint_of, send_test
+from api.use_cases.run_blocking import run_blocking
 from api.use_cases.services import Services
 from projections.repositories.webhook_deliveries import Deliveries, DeliveryState
 from projections.repositories.webhook_endpoints import Endpoint, Endpoints
@@ -41,6 +43,7 @@ PER_PAGE = 100
 TRIED_ANEW = timedelta(days=30)
 
 router = APIRouter(
+    route_class=BlockingRoute,
     prefix="/api/v1/webhooks",
     tags=["webhooks"],
     responses={
@@ -62,7 +65,7 @@ TheHookPost = Annotated[HookPost, Depends(_hook_post)]
 
 
 @router.post("", status_code=201, summary="Make an endpoint")
-async def make_webhook(body: EndpointRequest, services: TheServices, caller: Admin) -> EndpointView:
+def make_webhook(body: EndpointRequest, services: TheServices, caller: Admin) -> EndpointView:
     """The answer holds its secret, this once."""
     draft = EndpointDraft(
         endpoint_id=services.new_id(),
@@ -72,30 +75,30 @@ async def make_webhook(body: EndpointRequest, services: TheServices, caller: Adm
         position=body.from_position,
     )
     action = services.action(caller)
-    secret = await services.read(lambda: add_endpoint(action, draft))
-    return await view_of_endpoint(services, await endpoint_of(services, draft.endpoint_id), secret)
+    secret = add_endpoint(action, draft)
+    return view_of_endpoint(services, endpoint_of(services, draft.endpoint_id), secret)
 
 
 @router.get("", summary="All endpoints")
-async def list_webhooks(
+def list_webhooks(
     services: TheServices, _: Admin, cursor: Annotated[str | None, Query(max_length=200)] = None
 ) -> EndpointPage:
     """Oldest first."""
     endpoints, after = Endpoints(services.storage), place_of(cursor)
-    found = await services.read(lambda: endpoints.page(after, PER_PAGE + 1))
+    found = endpoints.page(after, PER_PAGE + 1)
     page = found[:PER_PAGE]
     more = cursor_of(page[-1].created_at, page[-1].endpoint_id) if len(found) > PER_PAGE else None
-    return EndpointPage(webhooks=[await view_of_endpoint(services, one) for one in page], next=more)
+    return EndpointPage(webhooks=[view_of_endpoint(services, one) for one in page], next=more)
 
 
 @router.get("/{endpoint_id}", summary="One endpoint")
-async def get_webhook(endpoint_id: UUID, services: TheServices, _: Admin) -> EndpointView:
+def get_webhook(endpoint_id: UUID, services: TheServices, _: Admin) -> EndpointView:
     """How it stands."""
-    return await view_of_endpoint(services, await endpoint_of(services, endpoint_id))
+    return view_of_endpoint(services, endpoint_of(services, endpoint_id))
 
 
 @router.patch("/{endpoint_id}", summary="Change, disable or enable an endpoint")
-async def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheServices, caller: Admin) -> EndpointView:
+def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheServices, caller: Admin) -> EndpointView:
     """Of a disabled one the log waits; enabled, it is told of everything since."""
     terms = EndpointTerms(
         url=None if body.url is None else checked_target(body.url, services.settings),
@@ -103,38 +106,38 @@ async def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheS
         concurrency=body.concurrency,
         state=body.state,
     )
-    action, before = services.action(caller), await endpoint_of(services, endpoint_id)
-    await services.read(lambda: change_endpoint(action, before, terms))
-    return await view_of_endpoint(services, await endpoint_of(services, endpoint_id))
+    action, before = services.action(caller), endpoint_of(services, endpoint_id)
+    change_endpoint(action, before, terms)
+    return view_of_endpoint(services, endpoint_of(services, endpoint_id))
 
 
 @router.delete("/{endpoint_id}", status_code=204, summary="Remove an endpoint")
-async def remove_webhook(endpoint_id: UUID, services: TheServices, caller: Admin) -> Response:
+def remove_webhook(endpoint_id: UUID, services: TheServices, caller: Admin) -> Response:
     """For good; its log goes with it."""
     action = services.action(caller)
-    if not await services.read(lambda: remove_endpoint(action, endpoint_id)):
-        raise ProblemError("NOT_FOUND")
+    if not remove_endpoint(action, endpoint_id):
+        raise ApplicationError("NOT_FOUND")
     return Response(status_code=204)
 
 
 @router.post("/{endpoint_id}/rotate-secret", summary="Make a new secret for an endpoint")
-async def rotate_webhook_secret(endpoint_id: UUID, services: TheServices, caller: Admin) -> EndpointView:
+def rotate_webhook_secret(endpoint_id: UUID, services: TheServices, caller: Admin) -> EndpointView:
     """Shown this once. For 24 hours messages are signed with the one before it too."""
-    found, action = await endpoint_of(services, endpoint_id), services.action(caller)
-    secret = await services.read(lambda: renew_secret(action, endpoint_id, found.url))
-    return await view_of_endpoint(services, found, secret)
+    found, action = endpoint_of(services, endpoint_id), services.action(caller)
+    secret = renew_secret(action, endpoint_id, found.url)
+    return view_of_endpoint(services, found, secret)
 
 
 @router.post("/{endpoint_id}/test", summary="Send an endpoint a test")
 async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheHookPost, caller: Admin) -> TestOutcome:
     """A message of the type `webhook.test`, now and once, also to a disabled one; it is in the log."""
-    found = await endpoint_of(services, endpoint_id)
-    sent = await send_test(services, post, found, services.action(caller))
+    found, action = await services.run_blocking(endpoint_of, services, endpoint_id), services.action(caller)
+    sent = await run_blocking(services.settings.webhook_timeout_s + SPARE_S, send_test, services, post, found, action)
     return TestOutcome(taken=sent.is_taken, outcome=sent.outcome, status=sent.status, ms=sent.ms)
 
 
 @router.get("/{endpoint_id}/deliveries", summary="What became of an endpoint's messages")
-async def list_webhook_deliveries(
+def list_webhook_deliveries(
     endpoint_id: UUID,
     services: TheServices,
     _: Admin,
@@ -142,36 +145,36 @@ async def list_webhook_deliveries(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> DeliveryPage:
     """Newest first; those that were taken are kept for 7 days, those that failed for 30."""
-    await endpoint_of(services, endpoint_id)
+    endpoint_of(services, endpoint_id)
     deliveries, before = Deliveries(services.storage), LATEST if cursor is None else place_of(cursor)
-    found = await services.read(lambda: deliveries.page(endpoint_id, before, PER_PAGE + 1, state))
+    found = deliveries.page(endpoint_id, before, PER_PAGE + 1, state)
     page = found[:PER_PAGE]
     more = cursor_of(page[-1].made_at, page[-1].delivery_id) if len(found) > PER_PAGE else None
     return DeliveryPage(deliveries=[DeliveryView.of(one) for one in page], next=more)
 
 
 @router.post("/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send one message once more")
-async def redeliver_one(endpoint_id: UUID, delivery_id: UUID, services: TheServices, caller: Admin) -> Redelivered:
+def redeliver_one(endpoint_id: UUID, delivery_id: UUID, services: TheServices, caller: Admin) -> Redelivered:
     """With the same id; also one that was taken. A disabled endpoint is enabled first."""
     action = services.action(caller)
-    if not await services.read(lambda: redeliver(action, endpoint_id, delivery_id)):
-        raise ProblemError("NOT_FOUND")
+    if not redeliver(action, endpoint_id, delivery_id):
+        raise ApplicationError("NOT_FOUND")
     return Redelivered(count=1)
 
 
 @router.post("/{endpoint_id}/redeliver-failed", summary="Send those once more that failed for good")
-async def redeliver_all_failed(
+def redeliver_all_failed(
     endpoint_id: UUID, services: TheServices, caller: Admin, since: Timestamp | None = None
 ) -> Redelivered:
     """Of the last 30 days, or since a moment; 1,000 at most, the oldest first."""
-    await endpoint_of(services, endpoint_id)
+    endpoint_of(services, endpoint_id)
     action = services.action(caller)
     start = action.now - TRIED_ANEW if since is None else since
-    return Redelivered(count=await services.read(lambda: redeliver_failed(action, endpoint_id, start)))
+    return Redelivered(count=redeliver_failed(action, endpoint_id, start))
 
 
-async def view_of_endpoint(services: Services, found: Endpoint, secret: str | None = None) -> EndpointView:
+def view_of_endpoint(services: Services, found: Endpoint, secret: str | None = None) -> EndpointView:
     """An endpoint with what is known of its secrets."""
     secrets, now = HookSecrets(services.storage), services.now()
-    lines = await services.read(lambda: secrets.lines(found.endpoint_id, now))
+    lines = secrets.lines(found.endpoint_id, now)
     return EndpointView.of(found, lines, secret)

@@ -6,7 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.errors import ProblemError, malformed
+from api.errors import ApplicationError, malformed
+from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import Admin, TheServices
 from api.schemas.resources import Asked, GroupName, Problem
 from api.schemas.webhooks import SecretView, views_of_secrets
@@ -16,11 +17,12 @@ from api.use_cases.services import Services
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.repositories.group_channels import ChannelLine, Channels
-from projections.repositories.webhook_secrets import HookSecrets, SecretLine
+from projections.repositories.webhook_secrets import HookSecrets
 
 PER_PAGE = 100
 
 router = APIRouter(
+    route_class=BlockingRoute,
     prefix="/api/v1/channels",
     tags=["channels"],
     responses={401: {"model": Problem}, 403: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
@@ -54,15 +56,15 @@ class ChannelPage(BaseModel):
 
 
 @router.put("", summary="Post a group's invitations to a system of yours")
-async def put_channel(body: ChannelRequest, services: TheServices, caller: Admin) -> ChannelView:
+def put_channel(body: ChannelRequest, services: TheServices, caller: Admin) -> ChannelView:
     """Posts the group's due invitations there from now on. The first response for a group holds the secret, once."""
     url, action = checked_target(body.url, services.settings), services.action(caller)
-    channel_id, secret = await services.read(lambda: post_to_channel(action, body.group, url))
-    return await view_of_channel(services, ChannelLine(channel_id, body.group, is_on=True, url=url), secret)
+    channel_id, secret = post_to_channel(action, body.group, url)
+    return view_of_channel(services, ChannelLine(channel_id, body.group, is_on=True, url=url), secret)
 
 
 @router.get("", summary="Groups that have or had a channel of their own")
-async def list_channels(
+def list_channels(
     services: TheServices,
     _: Admin,
     after: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
@@ -71,33 +73,33 @@ async def list_channels(
     if not after.isprintable():
         raise malformed("query.after", "a group's name on one line")
     channels = Channels(services.storage)
-    found = await services.read(lambda: channels.page(after, PER_PAGE + 1))
-    views = [await view_of_channel(services, line) for line in found[:PER_PAGE]]
+    found = channels.page(after, PER_PAGE + 1)
+    views = [view_of_channel(services, line) for line in found[:PER_PAGE]]
     return ChannelPage(channels=views, next=found[PER_PAGE - 1].group if len(found) > PER_PAGE else None)
 
 
 @router.post(
     "/{channel_id}/rotate-secret", responses={404: {"model": Problem}}, summary="Make a new secret for a channel"
 )
-async def rotate_channel_secret(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
+def rotate_channel_secret(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
     """Shown this once. The one before it stays valid for 24 hours, both ways."""
-    line, action = await _line(services, channel_id), services.action(caller)
-    secret = await services.read(lambda: renew_secret(action, channel_id, line.group))
-    return await view_of_channel(services, line, secret)
+    line, action = _line(services, channel_id), services.action(caller)
+    secret = renew_secret(action, channel_id, line.group)
+    return view_of_channel(services, line, secret)
 
 
 @router.delete("/{channel_id}", responses={404: {"model": Problem}}, summary="Mail a group's invitations again")
-async def delete_channel(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
+def delete_channel(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
     """What was posted before is still reported on: the callbacks' address and secrets stay."""
-    line, action = await _line(services, channel_id), services.action(caller)
-    await services.read(lambda: mail_again(action, line.group))
-    return await view_of_channel(services, line._replace(is_on=False))
+    line, action = _line(services, channel_id), services.action(caller)
+    mail_again(action, line.group)
+    return view_of_channel(services, line._replace(is_on=False))
 
 
-async def view_of_channel(services: Services, line: ChannelLine, secret: str | None = None) -> ChannelView:
+def view_of_channel(services: Services, line: ChannelLine, secret: str | None = None) -> ChannelView:
     """A channel with what is known of its secrets."""
     secrets, now = HookSecrets(services.storage), services.now()
-    lines: list[SecretLine] = await services.read(lambda: secrets.lines(line.channel_id, now))
+    lines = secrets.lines(line.channel_id, now)
     return ChannelView(
         id=line.channel_id,
         group=line.group,
@@ -109,9 +111,9 @@ async def view_of_channel(services: Services, line: ChannelLine, secret: str | N
     )
 
 
-async def _line(services: Services, channel_id: UUID) -> ChannelLine:
+def _line(services: Services, channel_id: UUID) -> ChannelLine:
     channels = Channels(services.storage)
-    line = await services.read(lambda: channels.find(channel_id))
+    line = channels.find(channel_id)
     if line is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return line

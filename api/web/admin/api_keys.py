@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
 from api.auth.scopes import SCOPES, Role
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.use_cases.administration.create_api_key import SCOPED, ApiKeyRequest, create_api_key, revoke_key
 from api.web.admin.context import Office, TheOffice
@@ -46,7 +46,7 @@ async def make(
     shown, lasts = fields.text("name", NAME_LENGTH_MAX, is_needed=True), fields.number("days", DAYS)
     key_id, chosen = id_from_nonce(nonce), [known for known in SCOPES if known in (scope or ())]
     if key_id is None or role not in {*ROLES, SCOPED}:
-        raise ProblemError("MALFORMED")
+        raise ApplicationError("MALFORMED")
     if role == SCOPED and not chosen:
         fields.faults["scopes"] = "missing"
     if fields.faults:

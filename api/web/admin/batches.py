@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.administration.batches import stop_batch
@@ -68,11 +68,11 @@ def found_batch(office: Office, batch_id: UUID) -> Batch:
     """A batch.
 
     Raises:
-        ProblemError: NOT_FOUND.
+        ApplicationError: NOT_FOUND.
     """
     batch = office.batches.find(batch_id)
     if batch is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return batch
 
 

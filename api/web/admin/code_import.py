@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 
 from api.auth.session_cookies import COOKIE
 from api.code_import.row_parser import CellFaultError, code_text, row_terms, used_uses
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.schemas.csv_cells import without_mark
 from api.use_cases.administration.batch_runner import Row
 from api.use_cases.administration.batches import start_batch
@@ -88,7 +88,7 @@ async def take(request: Request, office: TheOffice, staff: Admin) -> Response:
 async def _begin(office: Office, staff: Staff, fields: Fields, usual: Terms, data: bytes, count: int) -> Response:
     services, runner = office.services, office.runner
     if not runner.begin_file():
-        raise ProblemError("OVERLOADED", retry_after_s=RETRY_S)
+        raise ApplicationError("OVERLOADED", retry_after_s=RETRY_S)
     wish = _wish(office, staff, fields, usual, count)
     action = services.action(staff.caller(None))
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.use_cases.administration.group_channels import callbacks_of, mail_again, post_to_channel, renew_secret
 from api.use_cases.administration.webhooks import fault_of_target
 from api.web.admin.context import Office
@@ -41,7 +41,7 @@ async def change_channel(office: Office, staff: Staff, name: str, fields: Fields
         The secret of a channel that is new, to be shown this once.
 
     Raises:
-        ProblemError: MALFORMED, there is no such channel.
+        ApplicationError: MALFORMED, there is no such channel.
     """
     services, kind = office.services, fields.sent.get("channel")
     action = services.action(staff.caller(None))
@@ -53,7 +53,7 @@ async def change_channel(office: Office, staff: Staff, name: str, fields: Fields
             return None
         return (await services.read(lambda: post_to_channel(action, name, url))).secret
     if kind != "smtp":
-        raise ProblemError("MALFORMED")
+        raise ApplicationError("MALFORMED")
     await services.read(lambda: mail_again(action, name))
     return None
 
@@ -62,10 +62,10 @@ async def renew_channel_secret(office: Office, staff: Staff, group: Group) -> st
     """A new secret, to be shown this once; the one before it stays valid for a day.
 
     Raises:
-        ProblemError: NOT_FOUND, the group never had a channel of its own.
+        ApplicationError: NOT_FOUND, the group never had a channel of its own.
     """
     services, channel_id = office.services, group.channel_id
     if channel_id is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     action = services.action(staff.caller(None))
     return await services.read(lambda: renew_secret(action, channel_id, group.name))

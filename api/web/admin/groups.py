@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.i18n.catalogs import LANGUAGES
 from api.use_cases.administration.batches import save_group
 from api.web.admin.context import LetterView, Office, TheOffice
@@ -196,7 +196,7 @@ def _read(fields: Fields, name: str) -> Group:
 
 async def _group(office: Office, name: str) -> Group:
     if group_name_error(name) is not None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     found = await office.services.read(lambda: office.groups.find(name))
     takes_rebinds = await office.services.read(lambda: office.groups.takes_rebinds(name))
     return replace(found or Group(name=name), takes_rebinds=takes_rebinds)

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.use_cases.administration.batches import start_batch
 from api.use_cases.issue_codes import Terms
 from api.web.admin.context import Office, TheOffice
@@ -78,11 +78,11 @@ def batch_id_of(fields: Fields) -> UUID:
     """The id of the batch that a form asks for.
 
     Raises:
-        ProblemError: MALFORMED, the form is none of ours.
+        ApplicationError: MALFORMED, the form is none of ours.
     """
     batch_id = id_from_nonce(fields.sent.get("nonce", ""))
     if batch_id is None:
-        raise ProblemError("MALFORMED")
+        raise ApplicationError("MALFORMED")
     return batch_id
 
 

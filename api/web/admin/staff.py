@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.pagination import FIRST, cursor_of, place_of
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from api.web.admin.api_keys import ROLES
@@ -44,7 +44,7 @@ async def add(
     """Take somebody on, and show the password that they begin with, this once."""
     fields = Fields({"email": email[:TYPED_LENGTH_MAX], "role": role})
     if role not in ROLES:
-        raise ProblemError("MALFORMED")
+        raise ApplicationError("MALFORMED")
     try:
         address = EmailAddress.parse(email)
     except MalformedEmailError:
@@ -68,7 +68,7 @@ async def reset_password(request: Request, office: TheOffice, staff: ActingAdmin
     password_hash = await office.desk.hash_of(password)
     action = office.services.action(staff.caller(None))
     if not await office.services.read(lambda: set_new_password(action, staff_id, password_hash)):
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     people = await office.services.read(lambda: office.desk.staff.addresses_of_staff([staff_id]))
     made = (people.get(staff_id, ""), password)
     return await _page(request, office, staff, Fields({"role": "support"}), made=made)
@@ -80,7 +80,7 @@ async def change_role(
 ) -> Response:
     """Another role, from the next click on."""
     if role not in ROLES:
-        raise ProblemError("MALFORMED")
+        raise ApplicationError("MALFORMED")
     action = office.services.action(staff.caller(None))
     return await _changed(request, office, staff, lambda: set_staff_role(action, staff_id, role))
 
@@ -99,7 +99,7 @@ async def _changed(request: Request, office: Office, staff: Staff, change: Calla
     except LastAdminError:
         return await _page(request, office, staff, Fields({"role": "support"}, {"people": "last_admin"}))
     if not is_done:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return gone_to("/admin/staff")
 
 

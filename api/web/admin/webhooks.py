@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.pagination import FIRST, LATEST, cursor_of, place_of
 from api.use_cases.administration.group_channels import renew_secret
 from api.use_cases.administration.webhook_endpoints import (
@@ -18,7 +18,8 @@ from api.use_cases.administration.webhook_endpoints import (
     redeliver_failed,
     remove_endpoint,
 )
-from api.use_cases.administration.webhooks import endpoint_of, fault_of_target, send_test
+from api.use_cases.administration.webhooks import SPARE_S, endpoint_of, fault_of_target, send_test
+from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import Office, TheOffice
 from api.web.admin.forms import Fields, admin_page, gone_to, id_from_nonce, new_nonce
 from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
@@ -48,7 +49,7 @@ async def make_hook(request: Request, office: TheOffice, staff: ActingAdmin) -> 
     fields, types = await _read(request, office)
     endpoint_id = id_from_nonce(fields.sent.get("nonce", ""))
     if endpoint_id is None:
-        raise ProblemError("MALFORMED")
+        raise ApplicationError("MALFORMED")
     hands = fields.number("concurrency", CONCURRENCY, default=1) or 1
     if fields.faults:
         return await _index(request, office, staff, fields, types, None)
@@ -80,7 +81,10 @@ async def change_hook(request: Request, office: TheOffice, staff: ActingAdmin, e
     if fields.faults:
         return await _one(request, office, staff, endpoint_id, {"fields": fields, "types": types})
     terms = EndpointTerms(url=fields.sent["url"].strip(), event_types=types, concurrency=hands)
-    action, before = office.services.action(staff.caller(None)), await endpoint_of(office.services, endpoint_id)
+    action, before = (
+        office.services.action(staff.caller(None)),
+        await office.services.run_blocking(endpoint_of, office.services, endpoint_id),
+    )
     await office.services.read(lambda: change_endpoint(action, before, terms))
     return gone_to(f"/admin/webhooks/{endpoint_id}")
 
@@ -91,9 +95,11 @@ async def act_on_hook(
 ) -> Response:
     """Enable, disable or remove it; a new secret; a test; what failed once more."""
     services, action = office.services, office.services.action(staff.caller(None))
-    found = await endpoint_of(services, endpoint_id)
+    found = await services.run_blocking(endpoint_of, services, endpoint_id)
     if state == "test":
-        sent = await send_test(services, office.post, found, action)
+        sent = await run_blocking(
+            services.settings.webhook_timeout_s + SPARE_S, send_test, services, office.post, found, action
+        )
         return await _one(request, office, staff, endpoint_id, {"sent": sent})
     if state == "secret":
         secret = await services.read(lambda: renew_secret(action, endpoint_id, found.url))
@@ -106,7 +112,7 @@ async def act_on_hook(
         await services.read(lambda: remove_endpoint(action, endpoint_id))
         return gone_to("/admin/webhooks")
     if state not in {"enable", "disable"}:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     terms = EndpointTerms(state="enabled" if state == "enable" else "disabled")
     await services.read(lambda: change_endpoint(action, found, terms))
     return gone_to(f"/admin/webhooks/{endpoint_id}")
@@ -117,7 +123,7 @@ async def redeliver_on_page(office: TheOffice, staff: ActingAdmin, endpoint_id: 
     """Send one message once more."""
     action = office.services.action(staff.caller(None))
     if not await office.services.read(lambda: redeliver(action, endpoint_id, delivery_id)):
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return gone_to(f"/admin/webhooks/{endpoint_id}#log")
 
 
@@ -166,7 +172,7 @@ async def _one(
     state: DeliveryState | None = None,
 ) -> Response:
     services, storage = office.services, office.services.storage
-    endpoint, now = await endpoint_of(services, endpoint_id), services.now()
+    endpoint, now = await services.run_blocking(endpoint_of, services, endpoint_id), services.now()
     before, deliveries = LATEST if cursor is None else place_of(cursor), Deliveries(storage)
     found = await services.read(lambda: deliveries.page(endpoint_id, before, PER_PAGE + 1, state))
     page, fields = found[:PER_PAGE], said.get("fields")

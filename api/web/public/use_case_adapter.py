@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail, refusal_title, state_message
 from api.settings import ApiSettings
 from api.use_cases.code_history import code_of
@@ -169,8 +169,8 @@ class PageAnswers:
             case_id=self.services.new_id(),
         )
         try:
-            done = await self.services.execute(command)
-        except ProblemError as problem:
+            done = await self.services.execute_in_group(command)
+        except ApplicationError as problem:
             if problem.code in {"LINK_NOT_VALID", "NOT_FOUND", "GRANT_EXPIRED"}:
                 return _INVALID
             raise
@@ -204,7 +204,7 @@ async def _answer(asked: Awaitable[Redemption], language: Language) -> RedeemAns
     """What the person is told."""
     try:
         found = await asked
-    except ProblemError as problem:
+    except ApplicationError as problem:
         return RefusalAnswer(
             code=problem.code,
             title=refusal_title(problem.code, language),
@@ -226,4 +226,4 @@ def _person(visitor: Visitor) -> Caller:
 
 
 async def _nothing_to_move() -> Redemption:
-    raise ProblemError("REBIND_NOT_POSSIBLE", why="nothing_sent")
+    raise ApplicationError("REBIND_NOT_POSSIBLE", why="nothing_sent")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.auth.session_cookies import COOKIE, digest_of
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
 from api.use_cases.administration.staff_accounts import NewSession, change_own_password
 from api.web.staff_auth.context import Desk
@@ -54,7 +54,7 @@ async def change_password(
         return _page(request, staff, wait=refusal_detail("RATE_LIMITED", language_of(request), retry_after_s=wait))
     try:
         is_right = await _is_password(desk, staff, old)
-    except ProblemError:
+    except ApplicationError:
         desk.throttle.forgive(counts)  # the password was not looked at
         raise
     if not is_right:

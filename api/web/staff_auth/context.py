@@ -12,7 +12,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION
 
 from api.auth.passwords import password_hasher
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.use_cases.services import Services
 from api.web.staff_auth.hashing_queue import HashingLane, Turn
 from api.web.staff_auth.known_browsers import KnownBrowsers
@@ -67,15 +67,13 @@ class Desk:
         """Whether failures are counted; load tests switch every limit off."""
         return self.services.settings.rate_limit == "on"
 
-    def refusal_of_strangers(self) -> ProblemError | None:
+    def refusal_of_strangers(self) -> ApplicationError | None:
         """Why no unknown browser can sign in at the moment; None if one may."""
         if self.lane.is_full:
             return self.lane.refusal("full")
         if self.is_throttled and self.throttle.is_used_up(Count(ALL, b"")):
             wait_s = math.ceil(ALL.period_s)
-            problem = ProblemError("RATE_LIMITED", retry_after_s=wait_s)
-            problem.facts["retry_after_s"] = wait_s
-            return problem
+            return ApplicationError("RATE_LIMITED", retry_after_s=wait_s)
         return None
 
     async def account_of(self, email: EmailAddress | None, password: str, *, is_known: bool) -> Account | None:
@@ -87,7 +85,7 @@ class Desk:
             is_known: Whether the browser signed in to the account before, or a session is open.
 
         Raises:
-            ProblemError: OVERLOADED, too many wait for the lane; or the database is unavailable.
+            ApplicationError: OVERLOADED, too many wait for the lane; or the database is unavailable.
         """
         async with self.lane.turn(is_known=is_known) as turn:
             account = None if email is None else await self.services.read(lambda: self.staff.account(email))
@@ -101,7 +99,7 @@ class Desk:
         """What is kept of a new password that signed-in staff set.
 
         Raises:
-            ProblemError: OVERLOADED, too many wait for the lane.
+            ApplicationError: OVERLOADED, too many wait for the lane.
         """
         async with self.lane.turn(is_known=True) as turn:
             return await turn.run(lambda: self.hasher.hash(password))

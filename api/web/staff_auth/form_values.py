@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from domain.values.number_bounds import POSITIONS, Bounds, NumberError, parse_number
 from domain.values.timestamps import TimestampError, clamped, parse_timestamp, read_timestamp
 
@@ -15,45 +15,45 @@ def moment_of(text: str) -> datetime | None:
     """A timestamp of a form, UTC unless it says otherwise; None where nothing is written.
 
     Raises:
-        ProblemError: MALFORMED, it cannot be read or lies outside the bounds.
+        ApplicationError: MALFORMED, it cannot be read or lies outside the bounds.
     """
     try:
         return parse_timestamp(text) if text else None
     except TimestampError as bad:
-        raise ProblemError("MALFORMED") from bad
+        raise ApplicationError("MALFORMED") from bad
 
 
 def filter_moment_of(text: str) -> datetime | None:
     """The same for what a page shows: the nearest timestamp inside the bounds, since history may lie outside.
 
     Raises:
-        ProblemError: MALFORMED, it cannot be read.
+        ApplicationError: MALFORMED, it cannot be read.
     """
     try:
         return clamped(read_timestamp(text)) if text else None
     except TimestampError as bad:
-        raise ProblemError("MALFORMED") from bad
+        raise ApplicationError("MALFORMED") from bad
 
 
 def number_of(text: str, bounds: Bounds) -> int | None:
     """A whole number; None where nothing is written.
 
     Raises:
-        ProblemError: MALFORMED, it cannot be read or lies outside the bounds.
+        ApplicationError: MALFORMED, it cannot be read or lies outside the bounds.
     """
     try:
         return parse_number(text, bounds) if text else None
     except NumberError as bad:
-        raise ProblemError("MALFORMED") from bad
+        raise ApplicationError("MALFORMED") from bad
 
 
 def uuid_of(text: str) -> UUID | None:
     """An id; None where nothing is written.
 
     Raises:
-        ProblemError: MALFORMED, it can't be read.
+        ApplicationError: MALFORMED, it can't be read.
     """
     try:
         return UUID(text) if text else None
     except ValueError as bad:
-        raise ProblemError("MALFORMED") from bad
+        raise ApplicationError("MALFORMED") from bad

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from projections.telemetry.metrics import SIGN_INS_REFUSED
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class HashingLane:
         """Hold the lane; jobs are run by the turn.
 
         Raises:
-            ProblemError: OVERLOADED, too many callers wait already, or the wait was too long.
+            ApplicationError: OVERLOADED, too many callers wait already, or the wait was too long.
         """
         await self._enter(self._known if is_known else self._strangers)
         try:
@@ -77,16 +77,14 @@ class HashingLane:
         """Whether no further stranger may wait."""
         return self._is_busy and len(self._strangers) >= self._waiting_max
 
-    def refusal(self, bound: str) -> ProblemError:
+    def refusal(self, bound: str) -> ApplicationError:
         """The answer to a caller who gets no turn; it is counted.
 
         Args:
             bound: full or timeout.
         """
         SIGN_INS_REFUSED.labels(bound).inc()
-        problem = ProblemError("OVERLOADED", retry_after_s=RETRY_AFTER_S, why="sign_in")
-        problem.facts["retry_after_s"] = RETRY_AFTER_S
-        return problem
+        return ApplicationError("OVERLOADED", retry_after_s=RETRY_AFTER_S, why="sign_in")
 
     async def _enter(self, queue: deque[asyncio.Future[None]]) -> None:
         if not self._is_busy:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Request
 from fastapi.responses import Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.dependencies import request_id_of
-from api.http.problems import status_of
+from api.http.problems import headers_of, status_of
 from api.i18n.messages import refusal_detail, refusal_title
 from api.web.public import page, page_language
 from domain.ports import Language
@@ -27,13 +27,13 @@ def support_page(request: Request, template: str, staff: "Staff", *, status: int
     return page(request, f"support/{template}", language, status=status, staff=staff, **context)
 
 
-def fault_page(request: Request, problem: ProblemError) -> Response:
+def fault_page(request: Request, problem: ApplicationError) -> Response:
     """The page of a refusal or fault."""
     language = language_of(request)
     heading = refusal_title(problem.code, language)
     detail = refusal_detail(problem.code, language, **problem.facts)
     answer = _fault(request, status_of(problem.code), heading, detail, problem.retry_after_s)
-    answer.headers.update(problem.headers)
+    answer.headers.update(headers_of(problem))
     return answer
 
 

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 
 from api.auth.scopes import RANK, Role
 from api.auth.session_cookies import COOKIE, digest_of, form_token, is_own
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.use_cases.services import Caller
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.rendering import fault_page, form_is_stale
@@ -66,8 +66,8 @@ class SupportRoute(APIRoute):
             except InvalidFormTokenError:
                 return form_is_stale(request)
             except RequestValidationError:
-                return fault_page(request, ProblemError("MALFORMED"))
-            except ProblemError as problem:
+                return fault_page(request, ApplicationError("MALFORMED"))
+            except ApplicationError as problem:
                 return fault_page(request, problem)
 
         return handler
@@ -115,7 +115,7 @@ def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
 
     Raises:
         NotSignedInError: There is no session, or it is over.
-        ProblemError: FORBIDDEN, the role does not reach.
+        ApplicationError: FORBIDDEN, the role does not reach.
     """
 
     async def staff(request: Request) -> Staff:
@@ -135,7 +135,7 @@ def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
         )
         request.state.staff = found
         if not found.may(role):
-            raise ProblemError("FORBIDDEN")
+            raise ApplicationError("FORBIDDEN")
         return found
 
     return staff

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.auth.session_cookies import COOKIE, digest_of, form_token
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
 from api.rate_limits.client_network import sites_of
 from api.use_cases.administration.staff_accounts import NewSession, begin_session, end_session
@@ -67,7 +67,7 @@ async def sign_in(
         return _form(request, desk, email=email, wait_s=wait)
     try:
         account = await _checked(desk, visitor, password)
-    except ProblemError:
+    except ApplicationError:
         desk.throttle.forgive(visitor.counts)  # the password was not looked at
         raise
     if account is None:

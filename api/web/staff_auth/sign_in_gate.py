@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.known_browsers import COOKIE_PREFIX
 from api.web.staff_auth.rendering import fault_page, language_of
@@ -42,7 +42,7 @@ class SignInGate:
                 return
         await self._app(scope, receive, send)
 
-    def _page(self, refusal: ProblemError, scope: Scope) -> Response:
+    def _page(self, refusal: ApplicationError, scope: Scope) -> Response:
         """The page of a refusal, rendered once for each language, of nothing that a request says.
 
         It is a new response each time, since the layers around add headers to it.

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.i18n.messages import refusal_title
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.rendering import language_of, support_page
@@ -103,13 +103,13 @@ def _view(desk: Desk, wish: Wish, staff: Staff, language: Language) -> dict[str,
     now, statements = desk.services.now(), desk.statements
     head = statements.head(wish.code_id)
     if head == 0:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     moment = wish.as_of or now
     until = head if wish.as_of is None else statements.version_at(wish.code_id, wish.as_of)
     code = statements.code_at(wish.code_id, until)
     issued = code or statements.code_at(wish.code_id, 1)
     if issued is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     found = _lines(desk, wish, until)
     lines = _shown(desk, found.lines, language, staff)
     shown_until = unmasked_until(desk, staff, "unmasked_code", wish.code_id, now)
@@ -236,5 +236,5 @@ def _at_of(desk: Desk, code_id: UUID, at_event: int) -> datetime:
     version = min(at_event, desk.statements.head(code_id))
     lines = desk.statements.lines(code_id, [version])
     if not lines:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return lines[0].event.at

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.explain_balance import explanation_of
 from api.web.staff_auth.context import Desk
@@ -52,7 +52,7 @@ async def explain(
         now = desk.services.now()
         found = explanation_of(desk.find, code_id, now, language, as_of=moment, most=EXPLAINED_MAX)
         if found is None:
-            raise ProblemError("NOT_FOUND")
+            raise ApplicationError("NOT_FOUND")
         return {"found": found, "hint": desk.find.hint(code_id)}
 
     view = await desk.services.read(look)
@@ -62,7 +62,7 @@ async def explain(
 def _event(desk: Desk, staff: Staff, code_id: UUID, version: int, language: Language) -> dict[str, Any]:
     lines = desk.statements.lines(code_id, [version])
     if not lines:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     event = lines[0].event
     after = desk.find.caused_by(code_id, version, CAUSED_SHOWN + 1)
     around = [*([event.caused_by] if event.caused_by else []), *after[:CAUSED_SHOWN]]

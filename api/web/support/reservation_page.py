@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.i18n.catalogs import LANGUAGES
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.rendering import language_of, support_page
@@ -71,12 +71,12 @@ def found_reservation(desk: Desk, reservation_id: UUID) -> tuple[Reservation, Re
     """A reservation and its code as they stand.
 
     Raises:
-        ProblemError: NOT_FOUND.
+        ApplicationError: NOT_FOUND.
     """
     item = desk.find.reservation(reservation_id)
     code = None if item is None else desk.statements.code_at(item.code_id, desk.statements.head(item.code_id))
     if item is None or code is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return item, code
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.code_history import code_of
@@ -81,7 +81,7 @@ async def person(
         places = desk.find.of_recipient(recipient_id, before, PER_PAGE + 1)
         cards = desk.find.cards([place[1] for place in places[:PER_PAGE]])
         if not cards and cursor is None:
-            raise ProblemError("NOT_FOUND")
+            raise ApplicationError("NOT_FOUND")
         now, address = desk.services.now(), desk.find.recipient_address(recipient_id)
         shown_until = unmasked_until(desk, staff, "unmasked_email", recipient_id, now)
         return {
@@ -101,11 +101,11 @@ async def person(
 async def tries(request: Request, desk: TheDesk, staff: Viewer, digest: str) -> Response:
     """Refused tries of an address that never reserved anything; the address itself is not in ours."""
     if not _DIGEST.fullmatch(digest):
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     language, now = language_of(request), desk.services.now()
     found = await desk.services.read(lambda: tries_of(desk, [bytes.fromhex(digest)], now, language))
     if not found:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return support_page(
         request,
         "person.html",

@@ -84,7 +84,7 @@ class Asked(BaseModel):
         """What is asked for.
 
         Raises:
-            ProblemError: MALFORMED, a moment or an id can't be read.
+            ApplicationError: MALFORMED, a moment or an id can't be read.
         """
         is_filtered = bool(self.reservation or self.person)
         return Wish(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import Request
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.web.staff_auth.form_values import moment_of, number_of
 from domain.command_bus import CodeCommand, ReservationCommand
 from domain.commands.access.rebind import RebindReservation
@@ -106,7 +106,7 @@ def reservation_command(act: ReservationAct, reservation_id: UUID, form: ActionF
     """The command of an act.
 
     Raises:
-        ProblemError: EMAIL_INVALID; MALFORMED, no group is named.
+        ApplicationError: EMAIL_INVALID; MALFORMED, no group is named.
     """
     context, note = ask.context, ask.note
     match act:
@@ -165,7 +165,7 @@ def about_code(act: CodeAct, code_id: UUID, form: ActionForm, ask: Ask) -> CodeC
     """The command of an act.
 
     Raises:
-        ProblemError: MALFORMED, a term can't be read.
+        ApplicationError: MALFORMED, a term can't be read.
     """
     context, note = ask.context, ask.note
     match act:
@@ -236,10 +236,10 @@ def _address(typed: str) -> EmailAddress:
     try:
         return EmailAddress.parse(typed[:TYPED_LENGTH_MAX])
     except MalformedEmailError as bad:
-        raise ProblemError("EMAIL_INVALID") from bad
+        raise ApplicationError("EMAIL_INVALID") from bad
 
 
 def _group(typed: str) -> str:
     if not typed or group_name_error(typed) is not None:
-        raise ProblemError("MALFORMED")
+        raise ApplicationError("MALFORMED")
     return typed

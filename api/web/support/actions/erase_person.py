@@ -6,9 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
-from api.use_cases.erase_person import forget_person
+from api.use_cases.erase_person import ERASE_S_MAX, forget_person
+from api.use_cases.run_blocking import run_blocking
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.rendering import language_of, support_page
 from api.web.staff_auth.sessions import (
@@ -53,8 +54,8 @@ async def do(
         return await _form(request, desk, staff, recipient_id, address, reason=reason, is_reason_missing=True)
     caller = staff.caller(request_id_from_nonce(nonce))
     try:
-        await forget_person(desk.services, caller, address, reason.strip())
-    except ProblemError as problem:
+        await run_blocking(ERASE_S_MAX, forget_person, desk.services, caller, address, reason.strip())
+    except ApplicationError as problem:
         if problem.code != "RESERVATION_NOT_RESOLVABLE":
             raise
         wrong = refusal_detail(problem.code, language_of(request), **problem.facts)
@@ -66,11 +67,11 @@ async def _address(desk: Desk, recipient_id: UUID) -> str | None:
     """A person's address; None once they are forgotten.
 
     Raises:
-        ProblemError: NOT_FOUND, there never was such a person.
+        ApplicationError: NOT_FOUND, there never was such a person.
     """
     address = await desk.services.read(lambda: desk.find.recipient_address(recipient_id))
     if address is None and not await desk.services.read(lambda: desk.find.count_of_recipient(recipient_id)):
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return address
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse, Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.web.staff_auth.sessions import ActingSupport, SupportRoute, TheDesk, request_id_from_nonce
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 
@@ -28,7 +28,7 @@ async def note_on_code(
     services = desk.services
     text = services.storage.vault.text(_checked(note), _text_id(nonce))
     context = services.context(staff.caller(request_id_from_nonce(nonce)))
-    await services.execute(NoteOnCode(context=context, code_id=code_id, note=text))
+    await services.run_blocking(services.execute, NoteOnCode(context=context, code_id=code_id, note=text))
     return RedirectResponse(f"/support/codes/{code_id}?done=note", 303, {"Cache-Control": "no-store"})
 
 
@@ -44,7 +44,8 @@ async def note_on_reservation(
     services = desk.services
     text = services.storage.vault.text(_checked(note), _text_id(nonce), reservation_id)
     context = services.context(staff.caller(request_id_from_nonce(nonce)))
-    await services.execute(NoteOnReservation(context=context, reservation_id=reservation_id, note=text))
+    command = NoteOnReservation(context=context, reservation_id=reservation_id, note=text)
+    await services.run_blocking(services.execute, command)
     return RedirectResponse(f"/support/reservations/{reservation_id}?done=note", 303, {"Cache-Control": "no-store"})
 
 
@@ -52,10 +53,10 @@ def _checked(note: str) -> str:
     """The note, trimmed.
 
     Raises:
-        ProblemError: MALFORMED, it is empty or too long.
+        ApplicationError: MALFORMED, it is empty or too long.
     """
     if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
-        raise ProblemError("MALFORMED")
+        raise ApplicationError("MALFORMED")
     return note.strip()
 
 
@@ -63,8 +64,8 @@ def _text_id(nonce: str) -> UUID:
     """The id of a note by the form that it was written in: sent twice, it is the same note.
 
     Raises:
-        ProblemError: MALFORMED, the form is none of ours.
+        ApplicationError: MALFORMED, the form is none of ours.
     """
     if not nonce.isalnum():
-        raise ProblemError("MALFORMED")
+        raise ApplicationError("MALFORMED")
     return UUID(bytes=hashlib.sha256(b"note\0" + nonce.encode()).digest()[:16], version=4)

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.http.etags import tag_of
 from api.i18n.messages import refusal_detail
 from api.web.staff_auth.context import Desk
@@ -107,7 +107,7 @@ async def do(
     asked = Ask(
         services.context(staff.caller(request_id_from_nonce(form.nonce))), services.storage.vault, services.new_id, text
     )
-    done = await services.execute(reservation_command(act, reservation_id, form, asked))
+    done = await services.run_blocking(services.execute, reservation_command(act, reservation_id, form, asked))
     after = done.require_reservation().reservation_id
     if act in DISPATCHED and done.changed:
         services.dispatcher.dispatch(after)
@@ -136,7 +136,7 @@ async def do_to_code(
     caller = staff.caller(request_id_from_nonce(form.nonce))
     text = services.storage.vault.text(form.note.strip(), services.new_id())
     asked = Ask(services.context(caller), services.storage.vault, services.new_id, text)
-    done = await services.execute(about_code(act, code_id, form, asked))
+    done = await services.run_blocking(services.execute, about_code(act, code_id, form, asked))
     if act == "revoke" and done.code.reserved:
         execute = services.storage.ledger.execute
         await services.read(
@@ -151,7 +151,7 @@ async def _not_yet(
     """The form again, where only the preview was asked for, or something is missing or wrong; None to do it."""
     try:
         preview = await _foreseen(request, desk, act, subject_id, form)
-    except ProblemError as problem:
+    except ApplicationError as problem:
         if problem.code not in {"EMAIL_INVALID", "MALFORMED"}:
             raise
         wrong = refusal_detail(problem.code, language_of(request))
@@ -244,7 +244,7 @@ def _reservation(desk: Desk, reservation_id: UUID) -> Subject:
 def _code(desk: Desk, code_id: UUID) -> Subject:
     code = desk.statements.code_at(code_id, desk.statements.head(code_id))
     if code is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return Subject(
         path=f"/support/codes/{code_id}",
         hint=desk.find.hint(code_id),

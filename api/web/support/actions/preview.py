@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.i18n.messages import event_sentence, refusal_detail
 from api.web.staff_auth.context import Desk
 from api.web.support.actions.commands import Act
@@ -46,12 +46,12 @@ def foresee(desk: Desk, act: Act, command: CodeCommand | ReservationCommand, lan
     """Decide with all that the ledger knows.
 
     Raises:
-        ProblemError: NOT_FOUND.
+        ApplicationError: NOT_FOUND.
         StorageUnavailableError: The database is away.
     """
     preview = preview_of(act, desk.services.storage.ledger.preview(command), language)
     if preview.before is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return _of_revoking(desk, preview, language) if isinstance(command, RevokeCode) else preview
 
 
@@ -76,7 +76,7 @@ def preview_of(act: Act, seen: CommandPreview, language: Language) -> Preview:
     """The ledger's decision in words."""
     refused = None
     if isinstance(seen.result, Refusal):
-        problem = ProblemError.of(seen.result)
+        problem = ApplicationError.from_refusal(seen.result)
         refused = refusal_detail(problem.code, language, **problem.facts)
     code_id = next(iter(seen.before), None)
     return Preview(

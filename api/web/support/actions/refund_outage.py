@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from msgspec.structs import replace
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_affected, give_back
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.form_values import moment_of, number_of
@@ -94,7 +94,7 @@ async def undo(request: Request, desk: TheDesk, staff: ActingSupport) -> Respons
     outage = _outage(desk, *(form.get(name, "")[:WORD_LENGTH_MAX] for name in WINDOW_FIELDS))
     note, nonce, done = form.get("note", ""), form.get("nonce", ""), number_of(form.get("done", "0"), POSITIONS)
     if not _is_window(outage) or request_id_from_nonce(nonce) is None:
-        raise ProblemError("MALFORMED")
+        raise ApplicationError("MALFORMED")
     if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
         view = await desk.services.read(lambda: _found(desk, outage))
         return _page(request, staff, outage, status=422, is_reason_missing=True, nonce=nonce, **view)

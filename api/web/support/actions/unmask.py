@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.rendering import support_page
 from api.web.staff_auth.sessions import ActingSupport, Staff, Support, SupportRoute, TheDesk
@@ -55,7 +55,7 @@ async def unmask_person(
     if not is_reason(reason):
         return _form(request, staff, "email", back, reason)
     if await desk.services.read(lambda: desk.find.recipient_address(recipient_id)) is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return await _unmask(desk, staff, "unmasked_email", recipient_id, reason, back)
 
 
@@ -68,7 +68,7 @@ async def unmask_email(
     if not is_reason(reason):
         return _form(request, staff, "email", back, reason)
     if await desk.services.read(lambda: desk.find.code_of_reservation(reservation_id)) is None:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return await _unmask(desk, staff, "unmasked_email", reservation_id, reason, back)
 
 
@@ -81,7 +81,7 @@ async def unmask_code(
     if not is_reason(reason):
         return _form(request, staff, "code", back, reason)
     if await desk.services.read(lambda: desk.statements.head(code_id)) == 0:
-        raise ProblemError("NOT_FOUND")
+        raise ApplicationError("NOT_FOUND")
     return await _unmask(desk, staff, "unmasked_code", code_id, reason, back)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from argon2 import PasswordHasher, extract_parameters
 
 from api.auth.passwords import password_hasher
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.web.staff_auth.hashing_queue import NICE, RETRY_AFTER_S, WAITING_MAX, HashingLane
 from projections.sql.repositories import RepositoriesSql
 from tests.support.clients.app_client import Site
@@ -42,7 +42,7 @@ async def hold(lane: HashingLane, job: Callable[[], None], *, is_known: bool = F
     try:
         async with lane.turn(is_known=is_known) as turn:
             await turn.run(job)
-    except ProblemError as problem:
+    except ApplicationError as problem:
         return problem.code
     return "done"
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.types import Message
 
-from api.errors import ProblemError
+from api.errors import ApplicationError
 from api.v1.public.redeem import STREAMS_MAX, STREAMS_PER_CLIENT_MAX
 from api.v1.public.stream_slots import SeatedStream, Seats
 from tests.support.clients.app_client import Site
@@ -22,7 +22,7 @@ def taken_of(seats: Seats, clients: list[str]) -> list[str]:
     for client in clients:
         try:
             seats.take(client)
-        except ProblemError as problem:
+        except ApplicationError as problem:
             found.append(problem.code)
         else:
             found.append("taken")

@@ -1,0 +1,57 @@
+"""Routes of plain functions: a `def` endpoint may wait for the database, since it runs in a thread.
+
+`APIRouter(route_class=BlockingRoute)` is all that a router needs. Its `def` endpoints call readers, repositories and
+use cases directly. They are answered UNAVAILABLE when the database is unavailable, or when they take longer than
+`LEDGER_REQUEST_WAIT_S`; `@answer_within(seconds)` sets another bound. Only the endpoint itself is bounded: reading the
+request's body is not. `async def` endpoints run in the event loop as usual, and call `services.run_blocking`.
+"""
+
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any, ParamSpec, TypeVar
+
+from fastapi import Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+
+from api.use_cases.run_blocking import run_blocking
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_REQUEST_WAIT_S: ContextVar[float] = ContextVar("LEDGER_REQUEST_WAIT_S of the application that serves this request")
+
+
+class BlockingRoute(APIRoute):
+    """A route whose endpoint runs in a thread if it is a plain function."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint if iscoroutinefunction(endpoint) else _in_thread(endpoint), **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the route."""
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            _REQUEST_WAIT_S.set(request.app.state.services.settings.request_wait_s)
+            return await inner(request)
+
+        return handle
+
+
+def answer_within(wait_s: float) -> Callable[[Callable[P, T]], Callable[P, Coroutine[Any, Any, T]]]:
+    """Decorate the plain function of a route whose work takes longer than others.
+
+    Args:
+        wait_s: Seconds until it is answered UNAVAILABLE; its thread goes on then.
+    """
+    return lambda endpoint: _in_thread(endpoint, wait_s)
+
+
+def _in_thread(endpoint: Callable[P, T], wait_s: float | None = None) -> Callable[P, Coroutine[Any, Any, T]]:
+    @wraps(endpoint)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await run_blocking(_REQUEST_WAIT_S.get() if wait_s is None else wait_s, endpoint, *args, **kwargs)
+
+    return run
