@@ -47,13 +47,13 @@ from api.web.support import Desk, SignInGate, build_support
 from api.web.support.dashboard import Dashboard
 from domain.commands.context import CommandContext
 from projections.database.errors import StorageUnavailableError
-from projections.database.stalled_writers import SilentWriterWatch
+from projections.database.stalled_writers import StalledWriterWatch
 from projections.monitoring.disk import DiskCollector
 from projections.monitoring.ledger_collector import LedgerCollector
 from projections.monitoring.pool import show_pool
 from projections.privacy.erasure import ErasedIdsFile
 from projections.read_models.reader import Reader
-from projections.repositories.rate_limit_reports import LimitReports
+from projections.repositories.rate_limit_reports import RateLimitReportRepository
 from projections.storage.async_group_commit import AsyncGroupCommit
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.pipelined_execute import PipelinedExecute
@@ -131,7 +131,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         guarded_hosts(short_way, settings.public_url, settings.hosts, refuse_host),
         body_bytes_max=settings.body_bytes_max,
         files={IMPORT_PATH: FILE_BYTES_MAX, code_import.PATH: code_import.BODY_BYTES_MAX},
-        new_request_id=lambda: RANDOM.draw(8).hex(),
+        new_request_id=lambda: RANDOM.draw_bytes(8).hex(),
         refuse=refuse_body,
         quiet=("/healthz", "/readyz", "/metrics", "/static"),
     )
@@ -172,10 +172,10 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             forget_again(storage, settings)
             commit = AsyncGroupCommit(PipelinedExecute(storage), storage.ledger.execute, settings.request_wait_s)
             watch = BrokerMonitor(settings.redis_url.get_secret_value(), tell=MissingParts().tell)
-            silent = SilentWriterWatch(storage.datastore)
+            silent = StalledWriterWatch(storage.datastore)
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
             rates, is_limited = settings.invitation_rates, settings.rate_limit == "on"
-            guard = Guard(storage.vault.client, time.monotonic, rates) if is_limited else None
+            guard = Guard(storage.vault.digest_client, time.monotonic, rates) if is_limited else None
             app.state.services = Services(
                 settings=settings,
                 storage=storage,
@@ -183,7 +183,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 commit=commit,
                 dispatcher=dispatcher,
                 broker_missing=watch.missing,
-                new_id=RANDOM.uuid,
+                new_id=RANDOM.draw_uuid,
                 guard=guard,
             )
             app.state.support = Desk.over(app.state.services)
@@ -194,13 +194,13 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 [
                     LedgerCollector(settings.database_url.get_secret_value()),
                     watch.numbers,
-                    DiskCollector(settings.watched_disk),
+                    DiskCollector(settings.monitored_path),
                 ],
                 before=lambda: show_pool(storage),
             )
             tune()
             try:
-                async with telling(guard, LimitReports(storage, RANDOM.uuid()).exchange):
+                async with telling(guard, RateLimitReportRepository(storage, RANDOM.draw_uuid()).exchange):
                     yield
             finally:
                 await asyncio.to_thread(app.state.admin.runner.close)
@@ -218,7 +218,7 @@ def forget_again(storage: LedgerStore, settings: ApiSettings) -> None:
     def context() -> CommandContext:
         return CommandContext(now=storage.recorder.clock.now(), actor="operator", actor_id="start")
 
-    number = Forgetting(storage, ErasedIdsFile(settings.forgotten), context, RANDOM.uuid).forget_again()
+    number = Forgetting(storage, ErasedIdsFile(settings.erased_ids_path), context, RANDOM.draw_uuid).forget_again()
     if number:
         log.warning("%d erased people had come back with a restored database and were erased again", number)
 

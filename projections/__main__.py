@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from projections.config.settings import DEFAULT_DATA_DIR, LedgerSettings, url_with_password
+from projections.config.settings import DEFAULT_DATA_DIR, LedgerSettings, add_password
 from projections.database.errors import RolesMissingError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
@@ -27,7 +27,7 @@ from projections.replay.worker_pool import WORKERS_MAX, default_worker_count, lo
 from projections.storage.bootstrap import LedgerStore
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
-from projections.transparency_log.checkpoints import public_keys
+from projections.transparency_log.checkpoints import derive_public_keys
 from projections.verification.command import overdue_grace, run_verify
 from projections.verification.merkle_check import ExternalEvidence
 
@@ -72,7 +72,7 @@ def _database_url() -> str:
     """That of the owner, who alone may swap tables; that of DATABASE_URL if no other owner is named."""
     for name, file in (("LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE"), ("DATABASE_URL", PASSWORD_FILE)):
         if url := os.environ.get(name):
-            return url_with_password(url, os.environ.get(file))
+            return add_password(url, os.environ.get(file))
     return ""
 
 
@@ -84,7 +84,7 @@ def _verify(database_url: str, wanted: argparse.Namespace) -> int:
     vault = None
     with suppress(ValidationError):
         vault = LedgerSettings().open_vault()
-    outside = ExternalEvidence(public_keys(vault.rings["master"]) if vault else None, published, vault)
+    outside = ExternalEvidence(derive_public_keys(vault.rings["master"]) if vault else None, published, vault)
     return run_verify(database_url, grace, wanted.limit, outside, **how, out=sys.stdout, err=sys.stderr)
 
 

@@ -84,8 +84,8 @@ def _reserve(runtime: "Runtime", address: EmailAddress, code: str, group: str | 
     vault = runtime.storage.vault
     return ReserveUse(
         context=CommandContext(now=runtime.storage.recorder.clock.now(), actor="operator"),
-        code_digests=vault.digests("code", code),
-        recipient=vault.recipient(address, uuid4()),
+        code_digests=vault.compute_digests("code", code),
+        recipient=vault.draft_recipient(address, uuid4()),
         reservation_id=uuid4(),
         language=runtime.settings.default_language,
         group=group,
@@ -96,8 +96,8 @@ def _rebind(runtime: "Runtime", address: EmailAddress, code: str, group: str) ->
     vault = runtime.storage.vault
     return RequestRebind(
         context=CommandContext(now=runtime.storage.recorder.clock.now(), actor="operator"),
-        code_digests=vault.digests("code", code),
-        recipient=vault.recipient(address, uuid4()),
+        code_digests=vault.compute_digests("code", code),
+        recipient=vault.draft_recipient(address, uuid4()),
         new_reservation_id=uuid4(),
         group=group,
         language=runtime.settings.default_language,

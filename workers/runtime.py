@@ -13,10 +13,10 @@ from domain.commands.context import CommandContext
 from domain.ports import Channel, Rejected, TextDraft
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
-from projections.repositories.groups import Groups
+from projections.repositories.groups import GroupRepository
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import GroupCommit
-from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, known
+from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, label_or_other
 from projections.vault.random_source import RANDOM
 from projections.work_queue.due_access import DueAccessRows
 from workers.channels import open_pool
@@ -72,23 +72,26 @@ class Runtime:
         commit = GroupCommit(storage.ledger.execute)
 
         def draft_text(text: str, reservation_id: UUID) -> TextDraft:
-            return storage.vault.text(text, RANDOM.uuid(), reservation_id)
+            return storage.vault.seal_text(text, RANDOM.draw_uuid(), reservation_id)
 
         steps = DeliverySteps(
             execute=lambda commands: _all_results(commit, commands),
-            addresses=reader.addressees,
+            addresses=reader.find_recipients,
             message_factory=create_message_factory(
-                settings.secret_key.get_secret_value(), settings.public_url, settings.mail_from, Groups(storage).words
+                settings.secret_key.get_secret_value(),
+                settings.public_url,
+                settings.mail_from,
+                GroupRepository(storage).find_texts,
             ),
             draft_text=draft_text,
             now=storage.recorder.clock.now,
-            new_id=RANDOM.uuid,
+            new_id=RANDOM.draw_uuid,
             worker=worker_name(),
         )
         waiting: set[UUID] = set()
         steps = replace(steps, request_removal=waiting.add)
         own = GroupChannels.over(settings, storage)
-        deliverer = WebhookDeliverer.over(storage, own.poster, random.SystemRandom().random, RANDOM.uuid())
+        deliverer = WebhookDeliverer.over(storage, own.poster, random.SystemRandom().random, RANDOM.draw_uuid())
         threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
         connections = open_pool(
             settings.smtp_url.get_secret_value(),
@@ -166,7 +169,7 @@ def _report_connections(allowed: int, opened: int) -> None:
 
 def _refusal_counter(mark: Callable[[], None]) -> Callable[[Rejected], None]:
     def count(error: Rejected) -> None:
-        CONNECTION_REFUSALS.labels(known(error.reason, REFUSAL_REASONS)).inc()
+        CONNECTION_REFUSALS.labels(label_or_other(error.reason, REFUSAL_REASONS)).inc()
         log.warning("mail server refused a connection", extra={"reason": error.reason, "reply_code": error.reply_code})
         if error.reason == "unreachable":
             mark()

@@ -10,7 +10,7 @@ from celery import Task
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutting_down
 
 from projections.database.errors import StorageUnavailableError
-from projections.database.stalled_writers import end_silent_writers
+from projections.database.stalled_writers import end_stalled_writers
 from projections.event_store.snapshots import write_missing_snapshots
 from projections.storage.revocation_queue import settle_next_revocations
 from projections.telemetry.gc_tuning import tune
@@ -149,7 +149,7 @@ def sweep_due_reservations() -> None:
     if not SWEEPS.begin_if_due():
         return
     runtime = _ProcessState.get()
-    end_silent_writers(runtime.storage.datastore)
+    end_stalled_writers(runtime.storage.datastore)
     rows = DueRows(runtime.storage)
     if BROKER.was_wiped():
         rows.forget()
@@ -162,7 +162,7 @@ def sweep_due_reservations() -> None:
     over = _deadline(ROUND_S)
     send_notices(
         OutboxRows(runtime.storage),
-        runtime.reader.reservation,
+        runtime.reader.find_reservation,
         runtime.steps,
         runtime.channel(),
         lambda: over() or invitations_are_backed_up(runtime.storage, runtime.steps.now()),

@@ -24,7 +24,7 @@ from domain.values.timestamps import text_of
 from projections.config.settings import LedgerSettings
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
-from projections.repositories.audit_log import OPERATOR, Action
+from projections.repositories.audit_log import OPERATOR, AuditLog
 from projections.storage.bootstrap import LedgerStore
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error, write_document
@@ -117,9 +117,9 @@ class OpenLedger:
         request_id = f"cli:{secrets.token_hex(8)}"
         return CommandContext(now=self.now(), actor="operator", actor_id=f"uid:{os.getuid()}", request_id=request_id)
 
-    def action(self) -> Action:
+    def action(self) -> AuditLog:
         """What an operator's change beside the event log needs, for its line in the audit log."""
-        return Action(self.storage, OPERATOR, self.now(), uuid4)
+        return AuditLog(self.storage, OPERATOR, self.now(), uuid4)
 
     def now(self) -> datetime:
         """Database time."""

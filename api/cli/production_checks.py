@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from projections.config.settings import LedgerSettings
-from projections.database.connection import password_of
+from projections.database.connection import read_password
 from projections.vault.key_ring import KeyRing
 
 SECRET_LETTERS_MIN = 32
@@ -43,7 +43,7 @@ def refuse_unsafe(settings: LedgerSettings, environment: Mapping[str, str]) -> N
         raise UnsafeStartError(f"LEDGER_PEPPERS and LEDGER_MASTER_KEYS share a key: {MAKE_ONE} for each")
     urls = {"DATABASE_URL": settings.database_url.get_secret_value(), "LEDGER_OWNER_DATABASE_URL": settings.owner_url}
     for name, url in urls.items():
-        if password_of(url).lower() in DEFAULT_PASSWORDS:
+        if read_password(url).lower() in DEFAULT_PASSWORDS:
             raise UnsafeStartError(f"the password in {name} is one that everybody tries first: set another")
 
 

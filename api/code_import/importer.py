@@ -16,7 +16,7 @@ from api.code_import.row_parser import CellFaultError, CodeRow, row_of
 from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, Terms, Usage, in_turn, issue_batch
 from domain.commands.context import CommandContext
 from domain.events import CodeIssued, Event, OpeningBalanceImported
-from projections.read_models.code_list import KnownCodes
+from projections.read_models.code_list import CodeTextLookup
 from projections.storage.bootstrap import LedgerStore
 
 FAULTS_KEPT_MAX: Final = 100
@@ -123,7 +123,7 @@ class Intake:
 
     def _weighed(self) -> Iterator[_Weighed]:
         twice = self.records.twice
-        known, seen, size = KnownCodes(self.storage), dict[str, int](), 0
+        known, seen, size = CodeTextLookup(self.storage), dict[str, int](), 0
         records = iter(self.records)
         while batch := list(islice(records, BATCH)):
             bad: list[tuple[Record, str]] = []
@@ -136,7 +136,7 @@ class Intake:
                     bad.append((record, str(fault)))
                 else:
                     rows[row.text] = record, row
-            there = known.beginnings(list(rows))
+            there = known.find_first_events(list(rows))
             fresh = [row for text, (_, row) in rows.items() if text not in there]
             others = [rows[text][0] for text, events in there.items() if not _is_same(rows[text][1], events)]
             bad += [(record, EXISTS) for record in others]
@@ -165,7 +165,7 @@ class Intake:
         code_id = self.new_id()
         if row.is_new:
             return CodeOrder(code_id, row.text, row.terms)
-        note = self.storage.vault.text(row.note, self.new_id()) if row.note else None
+        note = self.storage.vault.seal_text(row.note, self.new_id()) if row.note else None
         usage = Usage(used=row.used, issued_at=row.issued_at, is_paused=row.is_paused, note=note)
         return CodeOrder(code_id, row.text, row.terms, NEW if usage == NEW else usage)
 

@@ -133,7 +133,7 @@ def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
 async def _of_key(request: Request, secret: str) -> Identity:
     services = services_of(request)
     digest = digest_of(secret)
-    found = await services.run_blocking(services.reader.key_of_digest, digest, services.now())
+    found = await services.run_blocking(services.reader.find_api_key, digest, services.now())
     if found is None:
         raise ApplicationError("UNAUTHORIZED")
     return Identity(

@@ -8,8 +8,8 @@ from typing import Final, Literal, NamedTuple, get_args
 from domain.legacy.evidence import Assessment, OutOfRange
 from domain.legacy.records import LegacyCode
 from domain.legacy.statuses import QUEUE_STATUSES
-from projections.legacy.rows import QueuedPerson
-from projections.legacy.source import CodeFile, Trouble
+from projections.legacy.rows import QueuedRecipient
+from projections.legacy.source import LegacyCodeRecords, UnreadableRow
 
 FindingKind = Literal[
     "too_high",
@@ -160,22 +160,22 @@ def _of_ended(outlook: Outlook) -> Iterator[Said]:
     yield "ended", f"access grants: {last}: {then}", len(outlook.ended)
 
 
-def of_rows(file: CodeFile) -> Iterator[Finding]:
+def of_rows(file: LegacyCodeRecords) -> Iterator[Finding]:
     """Rows that can't be read, and records of a code that is not there."""
-    yield from (of_trouble(trouble, file.text) for trouble in file.troubles)
-    if file.code is None and file.records and not any(t.table == "redeem_codes" for t in file.troubles):
+    yield from (of_trouble(trouble, file.text) for trouble in file.unreadable_rows)
+    if file.code is None and file.records and not any(t.table == "redeem_codes" for t in file.unreadable_rows):
         name = "of no code" if not file.text else "of a code that redeem_codes does not have"
         proven = sum(record.is_proven for record in file.records)
         words = f"{len(file.records)} invite records {name}, {proven} of them sent; left out"
         yield Finding("orphan", file.text, file.records[0].old_id, words)
 
 
-def of_trouble(trouble: Trouble, code: str = "") -> Finding:
+def of_trouble(trouble: UnreadableRow, code: str = "") -> Finding:
     """A row that can't be read."""
     return Finding("unreadable", code, trouble.old_id, f"{trouble.table}: {trouble.sentence}; left out")
 
 
-def of_queued(row: QueuedPerson) -> Finding | None:
+def of_queued(row: QueuedRecipient) -> Finding | None:
     """A person who still waits in the legacy queue; None for one who does not. The import writes to none of them."""
     since = f" since {row.created_at:%Y-%m-%d %H:%M} UTC" if row.created_at else ""
     then = "in invite_queue: no email is sent, so tell them how to go on"

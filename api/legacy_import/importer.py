@@ -29,7 +29,7 @@ from domain.ports import Language
 from domain.values.code_strength import schema_fingerprint
 from domain.values.group_name import group_name_error
 from domain.values.identifiers import MalformedCodeError, normalize_code
-from projections.legacy.source import CodeFile, OldSystem, Trouble
+from projections.legacy.source import LegacyCodeRecords, LegacySystem, UnreadableRow
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore
 
@@ -83,7 +83,7 @@ class LegacyImporter:
         self._doubled: set[bytes] = set()
         self.tally = Tally()
 
-    def run(self, old: OldSystem, progress: Callable[[int], None]) -> Iterator[Finding]:
+    def run(self, old: LegacySystem, progress: Callable[[int], None]) -> Iterator[Finding]:
         """Weigh all codes, and take them over if the plan says so.
 
         Args:
@@ -97,7 +97,7 @@ class LegacyImporter:
             LegacySourceError: The old database stops answering.
             StorageUnavailableError: Ours does; the batches before stay taken over, and another run goes on.
         """
-        names = {key: name.strip() for key, name in old.groups().items()}
+        names = {key: name.strip() for key, name in old.read_group_names().items()}
         self._groups = {key: name for key, name in names.items() if group_name_error(name) is None}
         self._doubled = _doubled(old)
         for finding in chain(self._of_codes(old, progress), self._of_queue(old)):
@@ -105,9 +105,9 @@ class LegacyImporter:
             self.tally.kinds[finding.kind] += finding.number
             yield finding
 
-    def _of_codes(self, old: OldSystem, progress: Callable[[int], None]) -> Iterator[Finding]:
+    def _of_codes(self, old: LegacySystem, progress: Callable[[int], None]) -> Iterator[Finding]:
         batch: list[Weighed] = []
-        for file in old.files():
+        for file in old.read_codes():
             yield from self._weigh(file, batch)
             if len(batch) >= BATCH:
                 yield from self._finish(batch)
@@ -115,21 +115,21 @@ class LegacyImporter:
         yield from self._finish(batch)
         progress(self.tally.read)
 
-    def _of_queue(self, old: OldSystem) -> Iterator[Finding]:
+    def _of_queue(self, old: LegacySystem) -> Iterator[Finding]:
         """People who still wait in the legacy queue: they are reported, and the import writes to none of them."""
-        for row in old.queue():
-            if isinstance(row, Trouble):
+        for row in old.read_queue():
+            if isinstance(row, UnreadableRow):
                 yield of_trouble(row)
             elif (finding := of_queued(row)) is not None:
                 if finding.kind == "unknown_status":
                     self.tally.note_statuses(Counter({("invite_queue", row.status): 1}))
                 yield finding
 
-    def _weigh(self, file: CodeFile, batch: list[Weighed]) -> Iterator[Finding]:
+    def _weigh(self, file: LegacyCodeRecords, batch: list[Weighed]) -> Iterator[Finding]:
         """Judge one code; it joins the batch if it can be taken over."""
         yield from of_rows(file)
         if file.code is None:
-            self.tally.read += any(trouble.table == "redeem_codes" for trouble in file.troubles)
+            self.tally.read += any(trouble.table == "redeem_codes" for trouble in file.unreadable_rows)
             return
         code = file.code
         self.tally.read += 1
@@ -152,7 +152,7 @@ class LegacyImporter:
         """Leave what the ledger has already as it is, import the rest if the plan says so, and empty the batch."""
         if not batch:
             return
-        known = self._reader.known_codes([item.normal for item in batch])
+        known = self._reader.find_existing_codes([item.normal for item in batch])
         context = self._plan.now()
         for item in batch:
             if item.normal in known:
@@ -196,7 +196,7 @@ class LegacyImporter:
         return ImportCode(
             context=context,
             code_id=code_id,
-            text=vault.code(normal, code_id),
+            text=vault.draft_code(normal, code_id),
             source=SOURCE,
             max_uses=verdict.max_uses,
             issued_at=code.created_at,
@@ -208,16 +208,16 @@ class LegacyImporter:
             uses=[self._use(use, code, context.now) for use in verdict.uses],
             openings=verdict.openings,
             is_paused=not code.is_active,
-            note=vault.text(note, new_id()) if note else None,
+            note=vault.seal_text(note, new_id()) if note else None,
             rebinds_max=verdict.rebinds_max,
-            bound_to=vault.recipient(verdict.binding, new_id()) if is_bound and verdict.binding else None,
+            bound_to=vault.draft_recipient(verdict.binding, new_id()) if is_bound and verdict.binding else None,
             notify_ended=self._plan.notify_ended,
         )
 
     def _use(self, use: EvidencedUse, code: LegacyCode, now: datetime) -> ImportedUse:
         return ImportedUse(
             reservation_id=self._plan.new_id(),
-            recipient=self._storage.vault.recipient(use.email, self._plan.new_id()),
+            recipient=self._storage.vault.draft_recipient(use.email, self._plan.new_id()),
             sent_at=_sent_at(use, code, now),
             accepted_at=use.accepted_at,
             removed_at=(use.removed_at or _sent_at(use, code, now)) if use.is_removed else None,
@@ -250,11 +250,11 @@ def _note(code: LegacyCode, verdict: Assessment) -> str:
     return "\n".join(parts)
 
 
-def _doubled(old: OldSystem) -> set[bytes]:
+def _doubled(old: LegacySystem) -> set[bytes]:
     """Short hashes of the normal forms that more than one code has."""
     seen: set[bytes] = set()
     doubled: set[bytes] = set()
-    for _, text in old.texts():
+    for _, text in old.read_texts():
         try:
             key = _short(normalize_code(text))
         except MalformedCodeError:

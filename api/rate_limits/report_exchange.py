@@ -9,7 +9,7 @@ from typing import Final
 from eventsourcing.persistence import PersistenceError
 
 from api.rate_limits.guard import Guard
-from projections.database.errors import DEFECTS
+from projections.database.errors import BAD_VALUE_ERRORS
 from projections.repositories.rate_limit_reports import RateLimitCounts
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Exchange:
             self._guard.hear(await asyncio.to_thread(self._tell, report))
         except Exception as fault:  # whatever it is, the next round must come
             if not self._is_away:
-                is_away = isinstance(fault, PersistenceError) and not isinstance(fault, DEFECTS)
+                is_away = isinstance(fault, PersistenceError) and not isinstance(fault, BAD_VALUE_ERRORS)
                 log.warning(
                     "exchanging rate limits failed, they count for this process alone: %s",
                     type(fault).__name__,

@@ -9,9 +9,15 @@ from pydantic import AfterValidator, BaseModel, Field
 from api.schemas.resources import Asked
 from domain.values.number_bounds import POSITIONS
 from domain.webhooks.target_url import URL_LENGTH_MAX
-from projections.repositories.webhook_deliveries import DeliveryLine, DeliveryState
-from projections.repositories.webhook_endpoints import CONCURRENCY, EVENT_NAMES, Endpoint, EndpointState, WhyDisabled
-from projections.repositories.webhook_secrets import SecretLine
+from projections.repositories.webhook_deliveries import DeliveryRow, DeliveryState
+from projections.repositories.webhook_endpoints import (
+    CONCURRENCY,
+    EVENT_NAMES,
+    DisabledReason,
+    EndpointState,
+    WebhookEndpoint,
+)
+from projections.repositories.webhook_secrets import SecretRow
 
 
 class SecretView(BaseModel):
@@ -21,7 +27,7 @@ class SecretView(BaseModel):
     ends_at: datetime | None
 
 
-def views_of_secrets(lines: list[SecretLine]) -> list[SecretView]:
+def views_of_secrets(lines: list[SecretRow]) -> list[SecretView]:
     """Secrets as they are told."""
     return [SecretView.model_validate(one._asdict()) for one in lines]
 
@@ -79,7 +85,7 @@ class EndpointView(BaseModel):
     event_types: list[str]
     concurrency: int
     state: EndpointState
-    reason: WhyDisabled | None = Field(description="Why it is disabled.")
+    reason: DisabledReason | None = Field(description="Why it is disabled.")
     created_at: datetime
     position: int = Field(description="How far in the log it is.")
     behind: int = Field(description="Positions of the log that were not looked at yet.")
@@ -91,7 +97,7 @@ class EndpointView(BaseModel):
     secret: str | None = None
 
     @classmethod
-    def of(cls, found: Endpoint, lines: list[SecretLine], secret: str | None) -> "EndpointView":
+    def of(cls, found: WebhookEndpoint, lines: list[SecretRow], secret: str | None) -> "EndpointView":
         """From what is stored."""
         known = {**found._asdict(), "id": found.endpoint_id, "secrets": views_of_secrets(lines), "secret": secret}
         return cls.model_validate(known)
@@ -120,7 +126,7 @@ class DeliveryView(BaseModel):
     last_ms: int | None
 
     @classmethod
-    def of(cls, line: DeliveryLine) -> "DeliveryView":
+    def of(cls, line: DeliveryRow) -> "DeliveryView":
         """From what is stored."""
         return cls.model_validate({**line._asdict(), "id": line.delivery_id})
 

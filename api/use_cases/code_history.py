@@ -44,7 +44,7 @@ def history_of(
         after: Leave out events up to this version.
         limit: Most events to give.
     """
-    lines = list(islice(reader.history(code_id, as_of=as_of, after=after), limit))
+    lines = list(islice(reader.read_history(code_id, as_of=as_of, after=after), limit))
     last = lines[-1].code if lines else None
     if last is None:
         return None
@@ -60,10 +60,10 @@ def empty_history(reader: Reader, code_id: UUID, now: datetime, *, as_of: dateti
     """The document of a code about which nothing more is to be told; None if there is no such code then."""
     last: RedeemCode | None = None
     if as_of is None:
-        row = reader.code(code_id)
+        row = reader.find_balance(code_id)
         last = code_of(row) if row else None
     else:
-        for line in reader.history(code_id, as_of=as_of):
+        for line in reader.read_history(code_id, as_of=as_of):
             last = line.code
     if last is None:
         return None

@@ -16,8 +16,8 @@ from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import ReservationNotResolvable
 from domain.values.identifiers import EmailAddress, MalformedEmailError
-from projections.privacy.erasure import ErasedIdsFile, ForgottenListError, PersonEraser
-from projections.repositories.audit_log import Action, Recorder
+from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError, PersonEraser
+from projections.repositories.audit_log import AuditLog, AuditRecorder
 from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import ERRORS
 from projections.vault.vault import SealBrokenError
@@ -61,7 +61,7 @@ class Forgetting:
     context: Callable[[], CommandContext]
     new_id: Callable[[], UUID]
     mailbox: Path | None = None
-    action: Action | None = None
+    action: AuditLog | None = None
     reason: str = ""
 
     def forget(self, address: EmailAddress) -> Forgotten:
@@ -73,12 +73,12 @@ class Forgetting:
         """
         eraser, closed = PersonEraser(self.storage), 0
         ids: list[UUID] = []
-        for recipient_id in eraser.find(address):
+        for recipient_id in eraser.find_recipient_ids(address):
             number, leased_until = self._close(eraser, recipient_id)
             closed += number
             if leased_until is not None:
                 return Forgotten(closed=closed, leased_until=leased_until)
-            self.forgotten.add(recipient_id, self.context().now)
+            self.forgotten.append(recipient_id, self.context().now)
             if self._erase(eraser, recipient_id):
                 ids.append(recipient_id)
         self._erase_refusals(eraser, address, is_known=bool(ids))
@@ -96,7 +96,7 @@ class Forgetting:
             StorageUnavailableError: The database is away.
         """
         eraser, number = PersonEraser(self.storage), 0
-        for recipient_id in list(eraser.remembered(self.forgotten)):
+        for recipient_id in list(eraser.find_restored(self.forgotten)):
             self._close(eraser, recipient_id)
             number += eraser.erase(recipient_id)
         return number
@@ -106,7 +106,7 @@ class Forgetting:
         if self.action is None:
             return eraser.erase(recipient_id)
 
-        def change(record: Recorder) -> bool:
+        def change(record: AuditRecorder) -> bool:
             is_new = eraser.erase(recipient_id)
             if is_new:
                 record("forgot_person", recipient_id, self.reason)
@@ -120,7 +120,7 @@ class Forgetting:
             eraser.erase_refusals(address)
             return
 
-        def change(record: Recorder) -> None:
+        def change(record: AuditRecorder) -> None:
             eraser.erase_refusals(address)
             record("forgot_person", None, self.reason)
 
@@ -131,7 +131,7 @@ class Forgetting:
         closed = 0
         for _ in range(ROUNDS_MAX):
             context = self.context()
-            held = eraser.held(recipient_id)
+            held = eraser.list_open_reservations(recipient_id)
             free = [item.reservation_id for item in held if item.lease_until is None or item.lease_until <= context.now]
             if not free:
                 return closed, max((item.lease_until for item in held if item.lease_until), default=None)
@@ -156,7 +156,7 @@ def forget_person(services: Services, caller: Caller, email: str, reason: str) -
     address = parse_address(email)
     forgetting = Forgetting(
         storage=services.storage,
-        forgotten=ErasedIdsFile(services.settings.forgotten),
+        forgotten=ErasedIdsFile(services.settings.erased_ids_path),
         context=lambda: services.context(caller),
         new_id=services.new_id,
         mailbox=services.settings.mailbox,
@@ -165,7 +165,7 @@ def forget_person(services: Services, caller: Caller, email: str, reason: str) -
     )
     try:
         done = forgetting.forget(address)
-    except ForgottenListError as error:
+    except ErasedIdsFileError as error:
         log.exception("erasing a person failed")
         raise ApplicationError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from error
     except SealBrokenError as broken:

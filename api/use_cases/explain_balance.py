@@ -152,7 +152,7 @@ def explanation_of(
     openings: list[ExplainedOpening] = []
     last: HistoryEntry | None = None
     opened = 0
-    for line in reader.history(code_id, as_of=as_of):
+    for line in reader.read_history(code_id, as_of=as_of):
         if version is not None and line.version > version:
             break
         last, event = line, line.event

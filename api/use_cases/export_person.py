@@ -8,15 +8,15 @@ from msgspec import structs
 from api.i18n.messages import event_sentence
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress
-from projections.privacy.data_export import Held, PersonReader
-from projections.repositories.audit_log import Action, Recorder
+from projections.privacy.data_export import PersonReader, ReservationData
+from projections.repositories.audit_log import AuditLog, AuditRecorder
 
 FORMAT: Final = "redemption-ledger person 1"
 OTHERS: Final = frozenset({"actor_id", "text_id"})
 """Fields of events that are about somebody else, or are told as what they name."""
 
 
-def export_person(action: Action, address: EmailAddress, language: Language, reason: str) -> dict[str, Any]:
+def export_person(action: AuditLog, address: EmailAddress, language: Language, reason: str) -> dict[str, Any]:
     """Gather what is known of who has this address, and write down that it was given out, and why.
 
     Codes are named by their end, as on every page. An address that nobody reserved with may have refused tries.
@@ -31,10 +31,10 @@ def export_person(action: Action, address: EmailAddress, language: Language, rea
         StorageUnavailableError: The database is away.
     """
     reader = PersonReader(action.storage)
-    people = [_person(reader, recipient_id, language) for recipient_id in reader.ids_of(address)]
+    people = [_person(reader, recipient_id, language) for recipient_id in reader.find_recipient_ids(address)]
     ids = [person["recipient_id"] for person in people] or [None]
 
-    def write(record: Recorder) -> None:
+    def write(record: AuditRecorder) -> None:
         for recipient_id in ids:
             record("exported_person", recipient_id, reason)
 
@@ -46,29 +46,29 @@ def export_person(action: Action, address: EmailAddress, language: Language, rea
         "people": people,
         "refused_tries": [
             {"at": one.at, "code_id": one.code_id, "code_ends": one.hint, "reason": one.reason}
-            for one in reader.tries_of(address)
+            for one in reader.read_rejected_requests(address)
         ],
     }
 
 
 def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dict[str, Any]:
-    held = list(reader.reservations_of(recipient_id))
+    held = list(reader.read_reservations(recipient_id))
     ids = [item.reservation_id for item in held]
-    beside = reader.beside(ids)
+    beside = reader.read_side_rows(ids)
     return {
         "recipient_id": recipient_id,
-        "email_as_typed": reader.recipient_address(recipient_id),
+        "email_as_typed": reader.find_email_address(recipient_id),
         "reservations": [_reservation(item, language) for item in held],
         "notices": [
             {"reservation_id": row[0], "template": row[1], "written_at": row[2], "outcome": row[3]}
             for row in beside["outbox"]
         ],
         "idempotency_keys": [{"reservation_id": row[0], "expires_at": row[1]} for row in beside["idempotency_keys"]],
-        "done_by_staff": [deed._asdict() for deed in reader.audit_of([recipient_id, *ids])],
+        "done_by_staff": [deed._asdict() for deed in reader.read_audit_entries([recipient_id, *ids])],
     }
 
 
-def _reservation(item: Held, language: Language) -> dict[str, Any]:
+def _reservation(item: ReservationData, language: Language) -> dict[str, Any]:
     return {
         "reservation_id": item.reservation_id,
         "code_id": item.history.code_id,

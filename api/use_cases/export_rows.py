@@ -14,10 +14,10 @@ from api.schemas.csv_cells import csv_line
 from api.use_cases.code_history import code_of, line_of
 from domain.ports import Language
 from domain.values.identifiers import format_code
-from projections.read_models.code_list import CodeList, CodeText
+from projections.read_models.code_list import CodeListReader, CodeText
 from projections.read_models.pagination import BEGINNING
-from projections.read_models.reservation_list import ReservationList
-from projections.read_models.statement_export import CodeLine
+from projections.read_models.reservation_list import ReservationListReader
+from projections.read_models.statement_export import StatementLine
 
 Format = Literal["csv", "jsonl"]
 SLICE: Final = 1_000
@@ -78,7 +78,7 @@ def code_row(balance: Row, text: CodeText | None, now: datetime) -> Row:
     }
 
 
-def code_rows(codes: CodeList, now: Callable[[], datetime], group: str | None, *, texts: bool) -> Iterator[Row]:
+def code_rows(codes: CodeListReader, now: Callable[[], datetime], group: str | None, *, texts: bool) -> Iterator[Row]:
     """All codes in order of issue, or those of a group.
 
     Args:
@@ -88,23 +88,23 @@ def code_rows(codes: CodeList, now: Callable[[], datetime], group: str | None, *
         texts: Whether their texts are opened; without, only what may be shown of them is not shown either.
     """
     place = BEGINNING
-    while rows := codes.codes(place, SLICE, group=group):
-        known = codes.texts([row["code_id"] for row in rows], clear=True) if texts else {}
+    while rows := codes.list_balances(place, SLICE, group=group):
+        known = codes.find_texts([row["code_id"] for row in rows], clear=True) if texts else {}
         for row in rows:
             yield code_row(row, known.get(row["code_id"]), now())
         place = (rows[-1]["issued_at"], rows[-1]["code_id"])
 
 
-def reservation_rows(found: ReservationList, *, addresses: bool) -> Iterator[Row]:
+def reservation_rows(found: ReservationListReader, *, addresses: bool) -> Iterator[Row]:
     """All reservations in the order in which they were made; with the addresses if they are asked for."""
     place = BEGINNING
-    while some := found.after(place, SLICE):
-        rows = found.rows([item.reservation_id for item in some], addresses=addresses)
+    while some := found.list_page(place, SLICE):
+        rows = found.read_rows([item.reservation_id for item in some], addresses=addresses)
         yield from (rows[item.reservation_id] for item in some if item.reservation_id in rows)
         place = (some[-1].reserved_at, some[-1].reservation_id)
 
 
-def statement_rows(lines: Iterator[CodeLine], language: Language) -> Iterator[Row]:
+def statement_rows(lines: Iterator[StatementLine], language: Language) -> Iterator[Row]:
     """The lines of every code's statement, each with the balance after it."""
     for code_id, line in lines:
         yield {"code_id": code_id, **line_of(line, language)}

@@ -19,12 +19,12 @@ from api.use_cases.issue_codes import BATCH, CodeOrder, Issued, Terms, issue_bat
 from api.use_cases.services import Caller
 from domain.commands.context import CommandContext
 from domain.values.identifiers import RandomSource, format_code, generate_code
-from projections.read_models.code_list import CodeList
+from projections.read_models.code_list import CodeListReader
 from projections.read_models.reader import Reader
-from projections.repositories.audit_log import Action, told
-from projections.repositories.idempotency_keys import IssueKey, IssueKeys
-from projections.repositories.issue_batches import code_id_of
-from projections.repositories.notes import Notes
+from projections.repositories.audit_log import AuditLog, describe_values
+from projections.repositories.idempotency_keys import BatchIdempotencyKey, BatchIdempotencyKeyRepository
+from projections.repositories.issue_batches import derive_code_id
+from projections.repositories.notes import NoteRepository
 from projections.storage.bootstrap import LedgerStore
 
 _NOTE = "note"
@@ -34,14 +34,14 @@ _NOTE = "note"
 class IdempotentIssue:
     """What is asked for under a key. `note` is of the codes' terms, but its id is not known before the key's is."""
 
-    key: IssueKey
+    key: BatchIdempotencyKey
     terms: Terms
     count: int
     prefix: str
     note: str | None
 
 
-def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> IssueKey:
+def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> BatchIdempotencyKey:
     """Digests of a key in its scope, which is who asks, and of what it asks for.
 
     What is left out counts as what it defaults to, so that a later version's new fields change no digest. Of the note
@@ -53,11 +53,11 @@ def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> Iss
     scope = f"{caller.actor}:{caller.actor_id}:".encode()
     asked = body.model_dump(mode="json", exclude_defaults=True, exclude={_NOTE}) | {_NOTE: bool(body.note)}
     digest = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
-    return IssueKey(scope_digest(scope, key), digest, new_id)
+    return BatchIdempotencyKey(scope_digest(scope, key), digest, new_id)
 
 
 def issue_idempotently(
-    action: Action, wish: IdempotentIssue, context: CommandContext, letters: RandomSource
+    action: AuditLog, wish: IdempotentIssue, context: CommandContext, letters: RandomSource
 ) -> list[Issued]:
     """Issue what a key asks for, or what is missing of it; all of it in the order of the first time.
 
@@ -68,13 +68,13 @@ def issue_idempotently(
         StorageUnavailableError: The database is away; what is issued by then stays, and asking again goes on.
     """
     storage = action.storage
-    kept = IssueKeys(storage).keep(wish.key, context.now)
+    kept = BatchIdempotencyKeyRepository(storage).save(wish.key, context.now)
     if kept.body_digest != wish.key.body_digest:
         raise ApplicationError("IDEMPOTENCY_KEY_REUSED")
-    ids = [code_id_of(kept.batch_id, nth) for nth in range(1, wish.count + 1)]
+    ids = [derive_code_id(kept.batch_id, nth) for nth in range(1, wish.count + 1)]
     terms = replace(wish.terms, note_id=_keep_note(storage, wish.note, kept.batch_id) if wish.note else None)
-    codes = CodeList(storage)
-    there = codes.texts(ids, clear=False)
+    codes = CodeListReader(storage)
+    there = codes.find_texts(ids, clear=False)
     missing = [code_id for code_id in ids if code_id not in there]
     context = structs.replace(context, correlation_id=kept.batch_id)
     for start in range(0, len(missing), BATCH):
@@ -82,8 +82,8 @@ def issue_idempotently(
         orders = [CodeOrder(code_id, wish.prefix + generate_code(letters), terms) for code_id in some]
         issue_batch(storage, orders, context)
     if there:
-        action.record("exported_codes", None, told(issued_before=len(there), batch=kept.batch_id))
-    texts = codes.texts(ids, clear=True)
+        action.record("exported_codes", None, describe_values(issued_before=len(there), batch=kept.batch_id))
+    texts = codes.find_texts(ids, clear=True)
     return [Issued(format_code(texts[code_id].text or ""), code_id) for code_id in ids]
 
 
@@ -93,9 +93,9 @@ def _keep_note(storage: LedgerStore, note: str, batch_id: UUID) -> UUID:
     Raises:
         ApplicationError: IDEMPOTENCY_KEY_REUSED, it is another.
     """
-    draft = storage.vault.text(note, uuid5(batch_id, _NOTE))
-    Notes(storage).keep(draft)
+    draft = storage.vault.seal_text(note, uuid5(batch_id, _NOTE))
+    NoteRepository(storage).insert(draft)
     cut = storage.vault.open_text(draft.text_id, draft.content.sealed, draft.content.key_id)
-    if Reader(storage).private_text(draft.text_id) != cut:
+    if Reader(storage).find_private_text(draft.text_id) != cut:
         raise ApplicationError("IDEMPOTENCY_KEY_REUSED")
     return draft.text_id

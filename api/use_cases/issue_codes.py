@@ -87,7 +87,7 @@ class BufferedRandom:
         size = len(population)
         if size & (size - 1) or not 1 < size <= 256:  # noqa: PLR2004 - what a byte can tell apart
             raise ValueError("letters are drawn by bytes: 2, 4, ... 256 of them")
-        return [population[byte & (size - 1)] for byte in RANDOM.draw(k)]
+        return [population[byte & (size - 1)] for byte in RANDOM.draw_bytes(k)]
 
 
 def issue_codes(
@@ -186,7 +186,7 @@ def issue_batch(storage: LedgerStore, orders: Sequence[CodeOrder], context: Comm
 
 def _command(storage: LedgerStore, order: CodeOrder, context: CommandContext) -> IssueCode | ImportCode:
     terms, usage = order.terms, order.usage
-    text = storage.vault.code(order.text, order.code_id)
+    text = storage.vault.draft_code(order.text, order.code_id)
     if usage is not NEW:
         return ImportCode(
             context=context,

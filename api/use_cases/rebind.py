@@ -7,7 +7,7 @@ from api.use_cases.services import Caller, Redemption, Services
 from domain.commands.access.rebind import RebindReservation, RequestRebind
 from domain.ports import Language, TextDraft
 from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError
-from projections.repositories.groups import Groups
+from projections.repositories.groups import GroupRepository
 
 
 async def rebind_by_person(
@@ -35,12 +35,12 @@ async def rebind_by_person(
         raise ApplicationError("EMAIL_INVALID") from bad
     except MalformedCodeError as bad:
         raise ApplicationError("CODE_MALFORMED") from bad
-    if not await services.run_blocking(Groups(services.storage).takes_rebinds, group):
+    if not await services.run_blocking(GroupRepository(services.storage).accepts_rebinds, group):
         raise ApplicationError("REBIND_NOT_POSSIBLE", why="group_closed")
     command = RequestRebind(
         context=services.context(caller),
         code_digests=code.digests,
-        recipient=vault.recipient(address, services.new_id()),
+        recipient=vault.draft_recipient(address, services.new_id()),
         new_reservation_id=services.new_id(),
         group=group,
         language=language,

@@ -94,9 +94,9 @@ T = TypeVar("T")
 
 def find_affected(reader: Reader, window: Window, *, include_sent: bool) -> Iterator[Hurt]:
     """Reservations that an outage hurt and that can be given back now."""
-    candidates = reader.outage_candidates(window.start, window.end, include_sent=include_sent)
+    candidates = reader.list_outage_candidates(window.start, window.end, include_sent=include_sent)
     for ids in parts_of(candidates, READ_AT_ONCE):
-        for history in reader.reservation_events(ids).values():
+        for history in reader.read_reservation_events(ids).values():
             item = fold_reservation(history.code_id, history.events)
             hurt = how_hurt(item, (event for _, event in history.events), window)
             if hurt is not None:

@@ -27,11 +27,11 @@ from domain.values.identifiers import EmailAddress, MalformedCodeError, Malforme
 from domain.values.link_token import correction_token, read_correction_token
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
-from projections.repositories.audit_log import Action, Actor
+from projections.repositories.audit_log import Actor, AuditLog
 from projections.storage.async_group_commit import AsyncGroupCommit
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import OverloadedError
-from projections.telemetry.metrics import ERRORS, REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, known
+from projections.telemetry.metrics import ERRORS, REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, label_or_other
 from projections.vault.vault import CodeInput, Vault
 
 P = ParamSpec("P")
@@ -92,11 +92,11 @@ class Services:
             now=self.now(), actor=caller.actor, actor_id=caller.actor_id, request_id=caller.request_id
         )
 
-    def action(self, caller: Caller) -> Action:
+    def action(self, caller: Caller) -> AuditLog:
         """What a caller's change beside the event log needs, for its line in the audit log."""
         who = UUID(caller.actor_id) if caller.actor_id else None
         actor = Actor(staff_id=who if caller.actor == "staff" else None, key_id=who if caller.actor == "key" else None)
-        return Action(self.storage, actor, self.now(), self.new_id)
+        return AuditLog(self.storage, actor, self.now(), self.new_id)
 
     def execute(self, command: Command) -> CommandResult:
         """Run one command in a transaction of its own; waits for the database.
@@ -195,7 +195,7 @@ class Services:
         command = CorrectRecipient(
             context=self.context(caller),
             reservation_id=reservation_id,
-            recipient=vault.recipient(address, self.new_id()),
+            recipient=vault.draft_recipient(address, self.new_id()),
             new_reservation_id=self.new_id(),
             code_digests=None if typed is None else typed.digests,
             token_of=self.token_of(token),
@@ -218,7 +218,7 @@ class Services:
             ApplicationError: NOT_FOUND.
             StorageUnavailableError: The database is unavailable.
         """
-        reservation = self.reader.reservation(reservation_id)
+        reservation = self.reader.find_reservation(reservation_id)
         if reservation is None:
             raise ApplicationError("NOT_FOUND")
         return reservation
@@ -264,7 +264,7 @@ class Services:
         again: UUID | None,
         key: str | None,
     ) -> ReserveUse:
-        recipient = self.storage.vault.recipient(address, self.new_id())
+        recipient = self.storage.vault.draft_recipient(address, self.new_id())
         return ReserveUse(
             context=self.context(caller),
             code_digests=code.digests,
@@ -311,7 +311,7 @@ def _count(code: str) -> None:
 
 @lru_cache(maxsize=256)  # looking a child up costs more than counting
 def _refusals(code: str) -> Counter:
-    return REFUSALS.labels(known(code, REFUSAL_CODES))
+    return REFUSALS.labels(label_or_other(code, REFUSAL_CODES))
 
 
 @lru_cache(maxsize=16)

@@ -26,7 +26,7 @@ from api.use_cases.services import Services
 from api.v1.public.stream_slots import SeatedStream, Seats
 from domain.events import EVENT_TYPES, ReservationEvent
 from domain.values.number_bounds import POSITIONS
-from projections.read_models.event_feed import Feed, FeedEvent, FeedPage
+from projections.read_models.event_feed import EventFeed, FeedEvent, FeedPage
 
 LIMIT_MAX: Final = 1_000
 POSITION_MAX: Final = POSITIONS.most
@@ -123,11 +123,11 @@ async def list_events(
 
     With `wait` the answer comes with the first event, or empty when the time is over.
     """
-    feed, until = Feed(services.storage), time.monotonic() + wait
+    feed, until = EventFeed(services.storage), time.monotonic() + wait
     with request.app.state.readers.take() if wait > 0 else nullcontext():
         while True:
-            page = await services.run_blocking(feed.page, after, limit, types or (), code_id)
-            after = page.next
+            page = await services.run_blocking(feed.read_page, after, limit, types or (), code_id)
+            after = page.next_position
             left = until - time.monotonic()
             if page.events or (not page.is_full and (left <= 0 or await request.is_disconnected())):
                 break
@@ -135,8 +135,8 @@ async def list_events(
                 await asyncio.sleep(min(POLL_S, left))
             elif left <= 0:
                 break
-    newest = await services.run_blocking(feed.newest)
-    content = {"events": [view_of(item) for item in page.events], "next": page.next, "more": page.is_full}
+    newest = await services.run_blocking(feed.find_newest_position)
+    content = {"events": [view_of(item) for item in page.events], "next": page.next_position, "more": page.is_full}
     return Response(
         orjson.dumps({**content, "newest": newest}),
         media_type="application/json",
@@ -171,7 +171,7 @@ async def stream_events(
     """
     readers: Seats = request.app.state.readers
     start = after if last_event_id is None else last_event_id
-    page_after = partial(Feed(services.storage).page, limit=LIMIT_MAX, types=types or (), code_id=code_id)
+    page_after = partial(EventFeed(services.storage).read_page, limit=LIMIT_MAX, types=types or (), code_id=code_id)
     return SeatedStream(readers.take(), _stream(page_after, services, start, seconds), {})
 
 
@@ -202,7 +202,7 @@ async def _stream(
         yield b"retry: %d\n\n" % RETRY_MS
         while time.monotonic() < until:
             page = await services.run_blocking(page_after, after)
-            after = page.next
+            after = page.next_position
             if page.events:
                 yield b"".join(_messages(page.events))
             elif time.monotonic() - told > BEAT_S:

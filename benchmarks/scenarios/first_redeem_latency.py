@@ -41,8 +41,8 @@ def _measure_first_ms(settings: LedgerSettings, warm: str, code: str) -> float:
 def _redeem(storage: LedgerStore, code: str) -> None:
     command = ReserveUse(
         context=CommandContext(now=storage.recorder.clock.now(), actor="operator"),
-        code_digests=storage.vault.digests("code", normalize_code(code)),
-        recipient=storage.vault.recipient(EmailAddress.parse(f"cold{time.monotonic_ns()}@example.com"), uuid4()),
+        code_digests=storage.vault.compute_digests("code", normalize_code(code)),
+        recipient=storage.vault.draft_recipient(EmailAddress.parse(f"cold{time.monotonic_ns()}@example.com"), uuid4()),
         reservation_id=uuid4(),
         language="en",
     )

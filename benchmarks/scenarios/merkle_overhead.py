@@ -8,7 +8,7 @@ import time
 from benchmarks.harness.load_generators import BenchmarkError, WrkGenerator
 from benchmarks.harness.stack import BenchmarkStack
 from projections.database.connection import connect
-from projections.transparency_log.tile_log import FOLLOWED_MAX, follow
+from projections.transparency_log.tile_log import EVENTS_MAX, append_new_events
 
 Numbers = dict[str, float]
 EVERY_S = 2.0
@@ -49,7 +49,7 @@ def _count_unfollowed_events(stack: BenchmarkStack) -> float:
 
 def _catch_up(stack: BenchmarkStack) -> None:
     with connect(stack.database_url) as conn:
-        while follow(conn) == FOLLOWED_MAX:
+        while append_new_events(conn) == EVENTS_MAX:
             pass
 
 
@@ -57,7 +57,7 @@ def _follow_forever(database_url: str) -> None:
     with connect(database_url) as conn:
         while True:
             until = time.monotonic() + EVERY_S
-            while follow(conn) == FOLLOWED_MAX:
+            while append_new_events(conn) == EVENTS_MAX:
                 pass
             time.sleep(max(0.0, until - time.monotonic()))
 

@@ -17,7 +17,7 @@ from domain.commands.reservation.reserve import ReserveUse
 from domain.values.identifiers import EmailAddress
 from projections.config.settings import LedgerSettings
 from projections.storage.bootstrap import LedgerStore
-from projections.vault.vault import RowKind, Sealed, Vault
+from projections.vault.vault import EncryptedText, RowKind, Vault
 
 COMMIT = 64
 """Redeems in one commit, as many as come together under load."""
@@ -33,9 +33,9 @@ class GlassVault(Vault):
         """The text itself."""
         return (f"{kind} {normal}".encode(),)
 
-    def seal(self, kind: RowKind, row_id: UUID, text: str) -> Sealed:
+    def seal(self, kind: RowKind, row_id: UUID, text: str) -> EncryptedText:
         """The text itself."""
-        return Sealed(f"{kind} {row_id} {text}".encode(), 1)
+        return EncryptedText(f"{kind} {row_id} {text}".encode(), 1)
 
 
 class RedeemTurn:
@@ -59,7 +59,7 @@ class RedeemTurn:
         return ReserveUse(
             context=CommandContext(now=self.storage.recorder.clock.now(), actor="person"),
             code_digests=self.code_digests,
-            recipient=self.vault.recipient(address, uuid4()),
+            recipient=self.vault.draft_recipient(address, uuid4()),
             reservation_id=uuid4(),
             language="zh",
         )

@@ -12,14 +12,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from domain.policy import Policy
 from domain.ports import Language
 from domain.webhooks.target_url import Network
-from projections.config.url_validation import checked_broker, checked_database, checked_public
+from projections.config.url_validation import validate_broker_url, validate_database_url, validate_public_url
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 
 DEFAULT_DATA_DIR = Path(".ledger")
 
 
-def url_with_password(url: str, file: str | Path | None) -> str:
+def add_password(url: str, file: str | Path | None) -> str:
     """The URL with the password that a file holds, if one is named.
 
     Raises:
@@ -28,10 +28,10 @@ def url_with_password(url: str, file: str | Path | None) -> str:
     """
     if not file:
         return url
-    return make_conninfo(checked_database(url), password=Path(file).read_text(encoding="utf-8").strip())
+    return make_conninfo(validate_database_url(url), password=Path(file).read_text(encoding="utf-8").strip())
 
 
-def networks_of(text: str) -> tuple[Network, ...]:
+def parse_networks(text: str) -> tuple[Network, ...]:
     """Networks from a list with commas, such as 10.0.0.0/8,fd00::/8.
 
     Raises:
@@ -39,8 +39,8 @@ def networks_of(text: str) -> tuple[Network, ...]:
     """
     try:
         return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError as bad:
-        raise ValueError(f"write networks as 10.0.0.0/8,192.168.1.7/32: {bad}") from bad
+    except ValueError as error:
+        raise ValueError(f"write networks as 10.0.0.0/8,192.168.1.7/32: {error}") from error
 
 
 class LedgerSettings(BaseSettings):
@@ -97,8 +97,8 @@ class LedgerSettings(BaseSettings):
 
     @field_validator("webhook_allow_private")
     @classmethod
-    def _is_networks(cls, value: str) -> str:
-        networks_of(value)
+    def _validate_networks(cls, value: str) -> str:
+        parse_networks(value)
         return value
 
     rate_limit: Literal["on", "off"] = "on"
@@ -109,35 +109,35 @@ class LedgerSettings(BaseSettings):
 
     @field_validator("peppers", "master_keys")
     @classmethod
-    def _is_key_ring(cls, value: SecretStr) -> SecretStr:
+    def _validate_key_ring(cls, value: SecretStr) -> SecretStr:
         KeyRing.parse(value.get_secret_value())
         return value
 
     @field_validator("database_url", "owner_database_url")
     @classmethod
-    def _is_database(cls, value: SecretStr | None) -> SecretStr | None:
+    def _validate_database_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            checked_database(value.get_secret_value())
+            validate_database_url(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
     @classmethod
-    def _is_broker(cls, value: SecretStr) -> SecretStr:
-        checked_broker(value.get_secret_value())
+    def _validate_broker_url(cls, value: SecretStr) -> SecretStr:
+        validate_broker_url(value.get_secret_value())
         return value
 
     @field_validator("public_url")
     @classmethod
-    def _is_public(cls, value: str) -> str:
-        return checked_public(value)
+    def _validate_public_url(cls, value: str) -> str:
+        return validate_public_url(value)
 
     @model_validator(mode="before")
     @classmethod
-    def _with_password(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _read_passwords(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Put passwords of files into their URLs, so that nothing else has to know of files."""
         for file, name in (("database_password_file", "DATABASE_URL"), ("owner_password_file", "owner_database_url")):
             if isinstance(url := values.get(name), str):
-                values[name] = url_with_password(url, values.get(file))
+                values[name] = add_password(url, values.get(file))
         return values
 
     @property
@@ -162,7 +162,7 @@ class LedgerSettings(BaseSettings):
     @property
     def webhook_networks(self) -> tuple[Network, ...]:
         """Networks that webhooks may reach beside the public ones."""
-        return networks_of(self.webhook_allow_private)
+        return parse_networks(self.webhook_allow_private)
 
     @property
     def notices_hourly_max(self) -> int | None:
@@ -170,12 +170,12 @@ class LedgerSettings(BaseSettings):
         return self.notices_per_recipient if self.rate_limit == "on" else None
 
     @property
-    def watched_disk(self) -> Path:
+    def monitored_path(self) -> Path:
         """A path on the disk whose room is watched: the embedded database lies in the data folder."""
         return self.disk_path or self.data_dir
 
     @property
-    def forgotten(self) -> Path:
+    def erased_ids_path(self) -> Path:
         """The list of forgotten people, which must not travel with the database's backups."""
         return self.forgotten_file or self.data_dir / "forgotten.jsonl"
 

@@ -11,47 +11,47 @@ BROKER_FORM = "write redis://host:6379/0 or rediss://user:password@host:6379/0"
 PUBLIC_FORM = "write the address under which people reach the pages, such as https://redeem.example.com"
 
 
-def checked_database(url: str) -> str:
+def validate_database_url(url: str) -> str:
     """The URI or connection string of a database, as it is.
 
     Raises:
         ValueError: libpq can't read it.
     """
     try:
-        known = conninfo_to_dict(url)
+        parameters = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise ValueError(DATABASE_FORM) from None
-    ports = str(known.get("port") or "").split(",")
+    ports = str(parameters.get("port") or "").split(",")
     if not all(not port or (port.isdecimal() and 0 < int(port[:6]) < 1 << 16) for port in ports):
         raise ValueError(DATABASE_FORM)
     return url
 
 
-def checked_broker(url: str) -> str:
+def validate_broker_url(url: str) -> str:
     """The URL of the broker, as it is.
 
     Raises:
         ValueError: It names no Redis.
     """
-    scheme, host, _ = _parts(url)
+    scheme, host, _ = _split_url(url)
     if scheme not in BROKERS or not host:
         raise ValueError(BROKER_FORM)
     return url
 
 
-def checked_public(url: str) -> str:
+def validate_public_url(url: str) -> str:
     """The base of links in mails, as it is.
 
     Raises:
         ValueError: A browser could not open it.
     """
-    scheme, host, rest = _parts(url)
+    scheme, host, rest = _split_url(url)
     if scheme not in {"http", "https"} or not host or rest:
         raise ValueError(PUBLIC_FORM)
     return url
 
 
-def _parts(url: str) -> tuple[str, str, str]:
+def _split_url(url: str) -> tuple[str, str, str]:
     """Scheme, host, and what may not follow a path; nothing of a URL that is none."""
     try:
         parts = urlsplit(url)

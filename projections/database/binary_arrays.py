@@ -39,19 +39,19 @@ def _text(value: str) -> bytes:
     return _bytea(value.encode())
 
 
-def _moment(value: datetime) -> bytes:
+def _timestamp(value: datetime) -> bytes:
     """Microseconds since 2000, in whole numbers: a float would lose some."""
     return _BIG(8, (value - _EPOCH) // _MICROSECOND)
 
 
-class Kind(NamedTuple):
+class ArrayType(NamedTuple):
     """A type of column: the OIDs of its items and of an array of them, and how one item is written."""
 
     item_oid: int
     array_oid: int
     write: Callable[[Any], bytes]
 
-    def array(self, values: Sequence[Any]) -> "Array":
+    def encode(self, values: Sequence[Any]) -> "Array":
         """Values of one column, None for NULL."""
         if not values:
             return _ARRAYS[self.array_oid](_HEADER(0, 0, self.item_oid, 0, 0)[:12])
@@ -66,14 +66,14 @@ class Kind(NamedTuple):
         return _ARRAYS[self.array_oid](_HEADER(1, int(nulls > 0), self.item_oid, len(values), 1) + items)
 
 
-UUIDS = Kind(2950, 2951, _uuid)
-BYTEAS = Kind(17, 1001, _bytea)
-TEXTS = Kind(25, 1009, _text)
-SMALLS = Kind(21, 1005, lambda value: _SMALL(2, value))
-INTEGERS = Kind(23, 1007, lambda value: _INTEGER(4, value))
-BIGS = Kind(20, 1016, lambda value: _BIG(8, value))
-BOOLEANS = Kind(16, 1000, lambda value: _TRUE if value else _FALSE)
-MOMENTS = Kind(1184, 1185, _moment)
+UUIDS = ArrayType(2950, 2951, _uuid)
+BYTEAS = ArrayType(17, 1001, _bytea)
+TEXTS = ArrayType(25, 1009, _text)
+SMALLS = ArrayType(21, 1005, lambda value: _SMALL(2, value))
+INTEGERS = ArrayType(23, 1007, lambda value: _INTEGER(4, value))
+BIGS = ArrayType(20, 1016, lambda value: _BIG(8, value))
+BOOLEANS = ArrayType(16, 1000, lambda value: _TRUE if value else _FALSE)
+TIMESTAMPS = ArrayType(1184, 1185, _timestamp)
 
 
 class Array(bytes):
@@ -91,7 +91,7 @@ class _ArrayDumper(Dumper):
         return obj
 
 
-def _register(kind: Kind) -> type[Array]:
+def _register(kind: ArrayType) -> type[Array]:
     array = type(f"Array{kind.array_oid}", (Array,), {"__slots__": ()})
     dumper = type(f"Dumper{kind.array_oid}", (_ArrayDumper,), {"oid": kind.array_oid})
     psycopg.adapters.register_dumper(array, dumper)
@@ -99,11 +99,11 @@ def _register(kind: Kind) -> type[Array]:
 
 
 _ARRAYS = {
-    kind.array_oid: _register(kind) for kind in (UUIDS, BYTEAS, TEXTS, SMALLS, INTEGERS, BIGS, BOOLEANS, MOMENTS)
+    kind.array_oid: _register(kind) for kind in (UUIDS, BYTEAS, TEXTS, SMALLS, INTEGERS, BIGS, BOOLEANS, TIMESTAMPS)
 }
 
 
-def columns(kinds: Sequence[Kind], rows: Iterable[Sequence[Any]]) -> list[Array]:
+def to_columns(kinds: Sequence[ArrayType], rows: Iterable[Sequence[Any]]) -> list[Array]:
     """Rows turned into one array per column, as unnest takes them.
 
     Args:
@@ -113,4 +113,4 @@ def columns(kinds: Sequence[Kind], rows: Iterable[Sequence[Any]]) -> list[Array]
     Raises:
         ValueError: A row is longer or shorter.
     """
-    return [kind.array(column) for kind, column in zip(kinds, zip(*rows, strict=True), strict=True)]
+    return [kind.encode(column) for kind, column in zip(kinds, zip(*rows, strict=True), strict=True)]

@@ -19,17 +19,17 @@ from psycopg.waiting import Ready, Wait
 
 from domain.application import PipelineSteps
 from projections.database.pool import ForkedPoolError, LedgerPool
-from projections.database.timestamps import register
+from projections.database.timestamps import register_timestamp_loaders
 from projections.sql.database import DatabaseSql
 
-register()
+register_timestamp_loaders()
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 10_000
 WAIT_INTERVAL_S = 0.1
 """How often a waiting operation looks whether it was interrupted; psycopg's own number."""
-WRITES_UNSEEN = 2
+OPTIMISTIC_WRITES = 2
 """A statement in pipeline mode wishes to write twice: before it is put into libpq's buffer, and to send that."""
 CLOCK_REFRESH_S = 10.0
 """How old the offset to the database's clock may be."""
@@ -51,7 +51,7 @@ def connection_options(*, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> d
     }
 
 
-class EagerConnection(Connection[DictRow]):
+class OptimisticWriteConnection(Connection[DictRow]):
     """A connection that writes at once and asks the kernel whether it may only if that did not work.
 
     Each asking gives up the interpreter's lock. In pipeline mode psycopg asks before every statement, and beside a
@@ -61,7 +61,7 @@ class EagerConnection(Connection[DictRow]):
         patience_s: Longest wait for an answer; after it the connection is closed. None: as long as it takes.
     """
 
-    patience_s: float | None = None
+    answer_timeout_s: float | None = None
 
     def wait(self, gen: PQGen[RV], interval: float = WAIT_INTERVAL_S, timeout: float | None = None) -> RV:
         """Drive a psycopg operation to its end.
@@ -70,9 +70,9 @@ class EagerConnection(Connection[DictRow]):
             psycopg.OperationalError: No answer came in time, or another fault of the connection.
         """
         try:
-            return super().wait(_write_first(gen), interval, self.patience_s if timeout is None else timeout)
+            return super().wait(_write_first(gen), interval, self.answer_timeout_s if timeout is None else timeout)
         except psycopg.OperationalError:
-            if self.patience_s is not None:
+            if self.answer_timeout_s is not None:
                 self.close()
             raise
 
@@ -82,31 +82,31 @@ def _write_first(gen: PQGen[RV]) -> PQGen[RV]:
     granted = 0
     ready: Ready | int
     try:
-        wish = next(gen)
+        awaited = next(gen)
         while True:
-            if granted < WRITES_UNSEEN and wish & Wait.W:
+            if granted < OPTIMISTIC_WRITES and awaited & Wait.W:
                 granted, ready = granted + 1, Ready.W
             else:
-                granted, ready = 0, (yield wish)
-            wish = gen.send(ready)
-    except StopIteration as end:
-        return cast("RV", end.value)
+                granted, ready = 0, (yield awaited)
+            awaited = gen.send(ready)
+    except StopIteration as stop:
+        return cast("RV", stop.value)
 
 
-def rows_of(asked: Cursor[Any], *, expected: bool = True) -> PipelineSteps[list[Any]]:
-    """The rows of a statement sent in pipeline mode; steps aside once if they are not here yet.
+def fetch_pipelined(cursor: Cursor[Any], *, has_rows: bool = True) -> PipelineSteps[list[Any]]:
+    """Return the rows of a statement sent in pipeline mode; yield once if they have not arrived.
 
     Args:
-        asked: Its cursor.
-        expected: Whether the statement gives rows at all.
+        cursor: The cursor that sent the statement.
+        has_rows: Whether the statement returns rows.
     """
-    if asked.pgresult is None:
-        libpq = asked.connection.pgconn
+    if cursor.pgresult is None:
+        libpq = cursor.connection.pgconn
         libpq.send_flush_request()
         # To the last byte, however little the socket takes: the server answers nothing that it has not got whole.
-        asked.connection.wait(send(libpq))
+        cursor.connection.wait(send(libpq))
         yield
-    return asked.fetchall() if expected else []
+    return cursor.fetchall() if has_rows else []
 
 
 _JOINED: ContextVar[tuple[object, Connection[DictRow]] | None] = ContextVar("joined transaction", default=None)
@@ -121,7 +121,7 @@ class LedgerDatastore(PostgresDatastore):
         self.url = database_url
         self.pool: LedgerPool = LedgerPool(
             database_url,
-            connection_class=EagerConnection,
+            connection_class=OptimisticWriteConnection,
             kwargs={**connection_options(), "row_factory": dict_row, "autocommit": True},
             min_size=1,
             max_size=pool_size,
@@ -157,14 +157,14 @@ class LedgerDatastore(PostgresDatastore):
         if (joined := _JOINED.get()) is not None and joined[0] is self:
             yield joined[1]
             return
-        self.pool.own()
+        self.pool.claim_for_this_process()
         with super().get_connection() as conn:
             yield conn
 
     def close(self) -> None:
         """Close the pool; after a fork that is the parent's to do."""
         with suppress(ForkedPoolError):
-            self.pool.own()
+            self.pool.claim_for_this_process()
             super().close()
 
     def register_type_adapters(self) -> None:
@@ -177,13 +177,13 @@ def connect(database_url: str, **options: Any) -> Connection[tuple[Any, ...]]:
     return psycopg.connect(database_url, autocommit=True, row_factory=tuple_row, **merged)
 
 
-def describe(database_url: str) -> str:
+def describe_target(database_url: str) -> str:
     """Where a URI points, without its password, for messages to operators."""
-    known = conninfo_to_dict(database_url)
-    return f"{known.get('host', 'localhost')}:{known.get('port', '5432')}/{known.get('dbname', '')}"
+    parameters = conninfo_to_dict(database_url)
+    return f"{parameters.get('host', 'localhost')}:{parameters.get('port', '5432')}/{parameters.get('dbname', '')}"
 
 
-def password_of(database_url: str) -> str:
+def read_password(database_url: str) -> str:
     """The password in a URI; an empty text if there is none."""
     return str(conninfo_to_dict(database_url).get("password") or "")
 
@@ -210,8 +210,8 @@ class DatabaseClock:
             row = cursor.execute(DatabaseSql.database_now).fetchone()
         if row is None:
             raise AssertionError
-        ended = self._monotonic()
-        self._base_at = (started + ended) / 2
+        answered = self._monotonic()
+        self._base_at = (started + answered) / 2
         self._base = row[0].astimezone(UTC)
 
     def now(self) -> datetime:
@@ -226,7 +226,7 @@ class DatabaseClock:
         return self._base + timedelta(seconds=self._monotonic() - self._base_at)
 
 
-READS_LOG = "-c enable_seqscan=off -c max_parallel_workers_per_gather=0"
+LOG_SCAN_OPTIONS = "-c enable_seqscan=off -c max_parallel_workers_per_gather=0"
 """Pages of the log by streams, each by its index.
 
 The planner takes a page for ten times as much as it is, and would read the whole table for each: on 2 million events
@@ -234,7 +234,7 @@ three times the work, and with the square of the log's length (measured 2026-11-
 """
 
 
-def rebuild_connection(database_url: str, what: str, *, reads_log: bool = False) -> Connection[Any]:
+def open_maintenance_connection(database_url: str, what: str, *, reads_log: bool = False) -> Connection[Any]:
     """A connection of a rebuild: no bound on statements, which may read or index whole tables.
 
     Args:
@@ -249,7 +249,7 @@ def rebuild_connection(database_url: str, what: str, *, reads_log: bool = False)
     )
     name = f"ledger {what} {os.uname().nodename}:{os.getpid()}"
     # -c client_connection_check_interval is not on every platform, so a refusal is no trouble.
-    options = f"{options} {READS_LOG if reads_log else '-c maintenance_work_mem=128MB'}"
+    options = f"{options} {LOG_SCAN_OPTIONS if reads_log else '-c maintenance_work_mem=128MB'}"
     conn = connect(database_url, application_name=name, options=options)
     if os.uname().sysname == "Linux":
         conn.execute("SET client_connection_check_interval = '1s'")

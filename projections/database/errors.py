@@ -32,7 +32,7 @@ class RolesMissingError(Exception):
     """The running role is not as it should be, and the owner may not change it. Says what an administrator types."""
 
 
-DATABASE_AWAY: Final = (
+DATABASE_UNAVAILABLE: Final = (
     StorageUnavailableError,
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -41,25 +41,25 @@ DATABASE_AWAY: Final = (
 )
 """The store's own error, and those of driver and library where a statement runs without it."""
 
-DEFECTS: Final = (psycopg.DataError, library.DataError)
+BAD_VALUE_ERRORS: Final = (psycopg.DataError, library.DataError)
 """A value that the database or its driver cannot take or give: a bug, which no retry helps. It passes through."""
 
 
 @contextmanager
-def unavailable_unless_defect(
+def translate_database_errors(
     absent: tuple[type[Exception], ...] = (library.PersistenceError, psycopg.Error),
 ) -> Iterator[None]:
     """Run a block against the database; what shows that the database is unavailable is raised as that.
 
     Args:
-        absent: Errors that show it. Those of `DEFECTS` among them are raised as they are.
+        absent: Errors that show it. Those of `BAD_VALUE_ERRORS` among them are raised as they are.
 
     Raises:
         StorageUnavailableError: The database cannot be reached, or did not answer in time.
     """
     try:
         yield
-    except DEFECTS:
+    except BAD_VALUE_ERRORS:
         raise
-    except absent as away:
-        raise StorageUnavailableError(str(away).strip()) from away
+    except absent as error:
+        raise StorageUnavailableError(str(error).strip()) from error

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from projections import sql
-from projections.database.connection import connect, describe
+from projections.database.connection import connect, describe_target
 from projections.database.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
 from projections.database.roles import prepare_roles
 from projections.sql.database import DatabaseSql
@@ -44,12 +44,12 @@ def migrate(database_url: str, running_url: str | None = None) -> list[str]:
             if running_url is not None:
                 prepare_roles(database_url, running_url)
             return applied
-    except psycopg.OperationalError as away:
-        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(away).strip()}"
-        raise StorageUnavailableError(message) from away
+    except psycopg.OperationalError as error:
+        message = f"PostgreSQL at {describe_target(database_url)} can't be reached: {str(error).strip()}"
+        raise StorageUnavailableError(message) from error
 
 
-def known_migrations() -> list[str]:
+def list_migrations() -> list[str]:
     """Ids of the migrations that this code brings, in order."""
     folder = files(sql).joinpath("migrations")
     return sorted(entry.name.removesuffix(".sql") for entry in folder.iterdir() if entry.name.endswith(".sql"))
@@ -67,14 +67,14 @@ def check_schema(database_url: str) -> None:
             applied = [row[0] for row in conn.execute(DatabaseSql.applied_migrations)]
     except psycopg.errors.UndefinedTable:
         applied = []
-    except psycopg.OperationalError as away:
-        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(away).strip()}"
-        raise StorageUnavailableError(message) from away
-    known = known_migrations()
-    if unknown := sorted(set(applied) - set(known)):
+    except psycopg.OperationalError as error:
+        message = f"PostgreSQL at {describe_target(database_url)} can't be reached: {str(error).strip()}"
+        raise StorageUnavailableError(message) from error
+    own_migrations = list_migrations()
+    if unknown := sorted(set(applied) - set(own_migrations)):
         message = f"the database's schema is newer than this version (it has {unknown[-1]}): run the newer version"
         raise NewerSchemaError(message)
-    if missing := sorted(set(known) - set(applied)):
+    if missing := sorted(set(own_migrations) - set(applied)):
         message = f"the database's schema is older than this version (it lacks {missing[0]}): run `ledger migrate`"
         raise SchemaMismatchError(message)
 
@@ -100,24 +100,24 @@ def _apply_one(backend: Any, migration: Any) -> None:  # noqa: ANN401 - yoyo has
     yoyo itself commits the two one after the other; who is killed in between could never migrate again.
     """
     try:
-        with backend.copy() as own, own.transaction():
-            migration.process_steps(own, "apply")
-            own.log_migration(migration, "apply")
-            own.mark_one(migration, log=False)
+        with backend.copy() as transaction_backend, transaction_backend.transaction():
+            migration.process_steps(transaction_backend, "apply")
+            transaction_backend.log_migration(migration, "apply")
+            transaction_backend.mark_one(migration, log=False)
     except psycopg.OperationalError:
         raise
-    except psycopg.Error as fault:
-        why = str(fault).strip().splitlines()[0]
+    except psycopg.Error as error:
+        why = str(error).strip().splitlines()[0]
         raise SchemaMismatchError(
             f"the schema is not what {migration.id} expects ({why}): nothing of that step was kept; "
             "restore a backup, or report this"
-        ) from fault
+        ) from error
 
 
 def _yoyo_url(database_url: str) -> str:
     """The same target in yoyo's own URL form, whatever form of libpq's it was given in."""
-    known = {key: str(value) for key, value in conninfo_to_dict(database_url).items() if value is not None}
-    user, password = known.pop("user", ""), known.pop("password", "")
-    dbname = known.pop("dbname", "")
+    parameters = {key: str(value) for key, value in conninfo_to_dict(database_url).items() if value is not None}
+    user, password = parameters.pop("user", ""), parameters.pop("password", "")
+    dbname = parameters.pop("dbname", "")
     credentials = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
-    return f"postgresql+psycopg://{credentials}/{quote(dbname)}?{urlencode(known)}"
+    return f"postgresql+psycopg://{credentials}/{quote(dbname)}?{urlencode(parameters)}"

@@ -21,7 +21,7 @@ class LedgerPool(ConnectionPool[Connection[DictRow]]):
 
     _made_by = 0
 
-    def own(self) -> None:
+    def claim_for_this_process(self) -> None:
         """From now on it is this process's.
 
         Raises:
@@ -38,7 +38,7 @@ class LedgerPool(ConnectionPool[Connection[DictRow]]):
             psycopg_pool.PoolTimeout: None came free, or could be opened, in time.
             ForkedPoolError: The pool is another process's.
         """
-        self.own()
+        self.claim_for_this_process()
         for _ in range(self.max_size):
             conn = super().getconn(timeout)
             if not _has_hung_up(conn):

@@ -17,7 +17,7 @@ from psycopg import Connection, sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
-from projections.database.connection import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, connect, describe
+from projections.database.connection import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, connect, describe_target
 from projections.database.errors import RolesMissingError, StorageUnavailableError
 from projections.sql.database import DatabaseSql
 
@@ -25,7 +25,7 @@ APPEND_ONLY: Final = ("ledger_events", "audit", "checkpoints")
 VAULT: Final = ("code_texts", "recipients", "private_texts")
 READ, APPEND, WRITE = ("SELECT",), ("INSERT", "SELECT"), ("DELETE", "INSERT", "SELECT", "UPDATE")
 ALTER = ("DELETE", "SELECT", "UPDATE")
-KEEP = ("INSERT", "SELECT", "UPDATE")
+UPSERT = ("INSERT", "SELECT", "UPDATE")
 ACCESS: Final = ("staff", "api_keys")
 """Who may do what: read by the running role, and written only as the third one."""
 SESSIONS: Final = "staff_sessions"
@@ -52,12 +52,12 @@ def prepare_roles(owner_url: str, running_url: str) -> None:
             if role in ("", conn.info.user):
                 return
             with conn.transaction():
-                _make(conn, role)
-                _grant(conn, role)
-            _let_in(conn, running_url, role, None if password is None else str(password))
-    except psycopg.OperationalError as away:
-        message = f"PostgreSQL at {describe(owner_url)} can't be reached: {str(away).strip()}"
-        raise StorageUnavailableError(message) from away
+                _create_roles(conn, role)
+                _grant_rights(conn, role)
+            _ensure_login(conn, running_url, role, None if password is None else str(password))
+    except psycopg.OperationalError as error:
+        message = f"PostgreSQL at {describe_target(owner_url)} can't be reached: {str(error).strip()}"
+        raise StorageUnavailableError(message) from error
 
 
 def owns_schema(database_url: str) -> bool:
@@ -70,7 +70,7 @@ def owns_schema(database_url: str) -> bool:
         with connect(database_url) as conn:
             row = conn.execute(DatabaseSql.owns_schema).fetchone()
     except psycopg.OperationalError as error:
-        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(error).strip()}"
+        message = f"PostgreSQL at {describe_target(database_url)} can't be reached: {str(error).strip()}"
         raise StorageUnavailableError(message) from error
     return row is not None and bool(row[0])
 
@@ -84,17 +84,18 @@ def check_owner(database_url: str) -> None:
     """
     if not owns_schema(database_url):
         raise RolesMissingError(
-            f"the role of {describe(database_url)} may not change tables: set LEDGER_OWNER_DATABASE_URL to the owner"
+            f"the role of {describe_target(database_url)} may not change tables:"
+            " set LEDGER_OWNER_DATABASE_URL to the owner"
             " (with Docker Compose: `docker compose run --rm migrate rebuild`, or another command in its place)"
         )
 
 
-def forgetting(role: str) -> str:
+def eraser_role_of(role: str) -> str:
     """The role that alters the vault, by that of the role that runs."""
     return f"{role}_forget"
 
 
-def who_may_change_the_log(database_url: str) -> list[str]:
+def list_roles_that_may_change_log(database_url: str) -> list[str]:
     """Roles of the ledger's processes, as far as they can be seen, that could alter events or audit.
 
     Raises:
@@ -103,25 +104,25 @@ def who_may_change_the_log(database_url: str) -> list[str]:
     try:
         with connect(database_url) as conn:
             return sorted(row[0] for row in conn.execute(DatabaseSql.who_may_change_the_log))
-    except psycopg.OperationalError as away:
-        raise StorageUnavailableError(str(away).strip()) from away
+    except psycopg.OperationalError as error:
+        raise StorageUnavailableError(str(error).strip()) from error
 
 
-def _make(conn: Connection[Any], role: str) -> None:
+def _create_roles(conn: Connection[Any], role: str) -> None:
     """Both roles, where they are missing."""
-    row = conn.execute(DatabaseSql.role_facts, (role, forgetting(role))).fetchone()
+    row = conn.execute(DatabaseSql.role_facts, (role, eraser_role_of(role))).fetchone()
     may_make, *there = row or (False, False, False)
-    missing = [name for name, is_there in zip((role, forgetting(role)), there, strict=True) if not is_there]
+    missing = [name for name, is_there in zip((role, eraser_role_of(role)), there, strict=True) if not is_there]
     if missing and not may_make:
         raise RolesMissingError(
             f"the role {missing[0]} is missing and {conn.info.user} may not make it: as an administrator run"
-            f" CREATE ROLE {role} LOGIN PASSWORD '...'; CREATE ROLE {forgetting(role)};"
-            f" GRANT {forgetting(role)} TO {role} WITH INHERIT FALSE; or ALTER ROLE {conn.info.user} CREATEROLE"
+            f" CREATE ROLE {role} LOGIN PASSWORD '...'; CREATE ROLE {eraser_role_of(role)};"
+            f" GRANT {eraser_role_of(role)} TO {role} WITH INHERIT FALSE; or ALTER ROLE {conn.info.user} CREATEROLE"
         )
     for name in missing:
         _run(conn, "CREATE ROLE {}", sql.Identifier(name))
     if missing:
-        _run(conn, "GRANT {} TO {} WITH INHERIT FALSE", sql.Identifier(forgetting(role)), sql.Identifier(role))
+        _run(conn, "GRANT {} TO {} WITH INHERIT FALSE", sql.Identifier(eraser_role_of(role)), sql.Identifier(role))
         # Also for who logs in as it without our settings.
         for setting, milliseconds in (
             ("statement_timeout", STATEMENT_TIMEOUT_MS),
@@ -131,14 +132,14 @@ def _make(conn: Connection[Any], role: str) -> None:
             _run(conn, f"ALTER ROLE {{}} SET {setting} = {{}}", sql.Identifier(role), sql.Literal(milliseconds))
 
 
-def _grant(conn: Connection[Any], role: str) -> None:
+def _grant_rights(conn: Connection[Any], role: str) -> None:
     """Exactly the rights that they should have, on each table as it is now."""
-    for name, wanted in ((role, _of_running), (forgetting(role), _of_forgetting)):
+    for name, rights_of in ((role, _rights_of_runtime_role), (eraser_role_of(role), _rights_of_eraser_role)):
         granted: Mapping[str, list[str]] = dict(conn.execute(DatabaseSql.table_rights, (name,)).fetchall())
         who = sql.Identifier(name)
         _run(conn, "GRANT USAGE ON SCHEMA {} TO {}", sql.SQL("public"), who)
         for table, rights in granted.items():
-            if tuple(rights) == (should := wanted(table)):
+            if tuple(rights) == (should := rights_of(table)):
                 continue
             _run(conn, "REVOKE ALL ON {} FROM {}", sql.Identifier(table), who)
             if should:
@@ -147,7 +148,7 @@ def _grant(conn: Connection[Any], role: str) -> None:
         _run(conn, "GRANT USAGE ON SEQUENCE {} TO {}", sql.Identifier(sequence), sql.Identifier(role))
 
 
-def _of_running(table: str) -> tuple[str, ...]:
+def _rights_of_runtime_role(table: str) -> tuple[str, ...]:
     if "yoyo" in table:
         return READ
     if table in ACCESS:
@@ -155,20 +156,20 @@ def _of_running(table: str) -> tuple[str, ...]:
     return APPEND if table in APPEND_ONLY or table in VAULT else WRITE
 
 
-def _of_forgetting(table: str) -> tuple[str, ...]:
+def _rights_of_eraser_role(table: str) -> tuple[str, ...]:
     if table in ACCESS:
-        return KEEP
+        return UPSERT
     # Another password, role or account ends sessions in the same statement.
     return ("DELETE", "SELECT") if table == SESSIONS else ALTER if table in VAULT else ()
 
 
-def _let_in(conn: Connection[Any], running_url: str, role: str, password: str | None) -> None:
+def _ensure_login(conn: Connection[Any], running_url: str, role: str, password: str | None) -> None:
     """Set the password where the one that is given does not open."""
     try:
         connect(running_url).close()
-    except psycopg.OperationalError as refused:
+    except psycopg.OperationalError as error:
         if password is None:
-            raise RolesMissingError(f"{role} can't log in ({refused}): give DATABASE_URL its password") from refused
+            raise RolesMissingError(f"{role} can't log in ({error}): give DATABASE_URL its password") from error
     else:
         return
     # Digested here, so that the server's log never has it in clear.
@@ -176,11 +177,11 @@ def _let_in(conn: Connection[Any], running_url: str, role: str, password: str | 
     try:
         _run(conn, "ALTER ROLE {} LOGIN PASSWORD {}", sql.Identifier(role), sql.Literal(digest))
         connect(running_url).close()
-    except (psycopg.errors.InsufficientPrivilege, psycopg.OperationalError) as refused:
+    except (psycopg.errors.InsufficientPrivilege, psycopg.OperationalError) as error:
         raise RolesMissingError(
-            f"{role} can't log in with the password of DATABASE_URL ({str(refused).strip()}):"
+            f"{role} can't log in with the password of DATABASE_URL ({str(error).strip()}):"
             f" as an administrator run ALTER ROLE {role} LOGIN PASSWORD '...'"
-        ) from refused
+        ) from error
 
 
 def _run(conn: Connection[Any], statement: str, *parts: sql.Composable) -> None:
@@ -195,6 +196,6 @@ def assume_eraser_role(conn: Connection[Any]) -> None:
             cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(row[0])))
 
 
-def become_running_role(conn: Connection[Any]) -> None:
+def assume_runtime_role(conn: Connection[Any]) -> None:
     """Be, for the rest of the transaction, the role that logged in."""
     conn.execute("SET LOCAL ROLE NONE")

@@ -15,16 +15,16 @@ from eventsourcing.persistence import PersistenceError
 
 from projections.database.connection import LedgerDatastore
 from projections.sql.database import DatabaseSql
-from projections.telemetry.metrics import SILENT_WRITERS
+from projections.telemetry.metrics import STALLED_WRITERS
 
-SILENT_S = 5.0
+STALLED_AFTER_S = 5.0
 """As long as an idle transaction may last (`enter`); below the 10 seconds after which a waiting redeem gives up."""
-LOOK_EVERY_S = 2.0
+CHECK_INTERVAL_S = 2.0
 
 log = logging.getLogger(__name__)
 
 
-def end_silent_writers(datastore: LedgerDatastore, silent_s: float = SILENT_S) -> int:
+def end_stalled_writers(datastore: LedgerDatastore, stalled_after_s: float = STALLED_AFTER_S) -> int:
     """End sessions that write the ledger and were not heard of for so long; what they had begun is rolled back.
 
     Whoever wakes up then finds its connection gone, and tries again or says that it doesn't know.
@@ -33,15 +33,15 @@ def end_silent_writers(datastore: LedgerDatastore, silent_s: float = SILENT_S) -
         PersistenceError, psycopg.Error: The database did not answer.
     """
     with datastore.get_connection() as conn:
-        row = conn.execute(DatabaseSql.end_silent_writers, (silent_s,)).fetchone()
-    ended = int(row["count"]) if row else 0
-    if ended:
-        SILENT_WRITERS.inc(ended)
-        log.warning("%d transactions of processes that had stopped in their middle were ended", ended)
-    return ended
+        row = conn.execute(DatabaseSql.end_silent_writers, (stalled_after_s,)).fetchone()
+    count = int(row["count"]) if row else 0
+    if count:
+        STALLED_WRITERS.inc(count)
+        log.warning("%d transactions of processes that had stopped in their middle were ended", count)
+    return count
 
 
-class SilentWriterWatch:
+class StalledWriterWatch:
     """Looks for them every two seconds in a thread of its own, until it is closed."""
 
     def __init__(self, datastore: LedgerDatastore) -> None:
@@ -51,11 +51,11 @@ class SilentWriterWatch:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._ending.wait(LOOK_EVERY_S):
+        while not self._ending.wait(CHECK_INTERVAL_S):
             with suppress(PersistenceError, psycopg.Error):  # nobody writes to a database that is away
-                end_silent_writers(self._datastore)
+                end_stalled_writers(self._datastore)
 
     def close(self) -> None:
         """End the thread."""
         self._ending.set()
-        self._thread.join(LOOK_EVERY_S)
+        self._thread.join(CHECK_INTERVAL_S)

@@ -61,10 +61,10 @@ class _TextLoader(Loader):
     def load(self, data: Buffer) -> datetime:
         """The timestamp."""
         try:
-            found: datetime = self._read(data)
+            timestamp: datetime = self._read(data)
         except psycopg.DataError:
-            return _of_text(bytes(data))
-        return found
+            return _parse_text(bytes(data))
+        return timestamp
 
 
 class _BinaryLoader(Loader):
@@ -79,13 +79,13 @@ class _BinaryLoader(Loader):
     def load(self, data: Buffer) -> datetime:
         """The timestamp."""
         try:
-            found: datetime = self._read(data)
+            timestamp: datetime = self._read(data)
         except psycopg.DataError:
             return timestamp_at(*_read_number(data))
-        return found
+        return timestamp
 
 
-def _of_text(text: bytes) -> datetime:
+def _parse_text(text: bytes) -> datetime:
     """A timestamp as PostgreSQL writes it with the session's zone at UTC, as ours are."""
     is_before = text.endswith(b" BC") or text == b"-infinity"
     form = _NEAR_END.fullmatch(text)
@@ -99,17 +99,17 @@ def _of_text(text: bytes) -> datetime:
 
 
 def _loader_of_psycopg(form: Format) -> type[AnyLoader]:
-    found = psycopg.adapters.get_loader(_OID, form)
-    if found is None:
+    loader = psycopg.adapters.get_loader(_OID, form)
+    if loader is None:
         raise AssertionError
-    return found
+    return loader
 
 
 _PSYCOPG_TEXT: Final = _loader_of_psycopg(Format.TEXT)
 _PSYCOPG_BINARY: Final = _loader_of_psycopg(Format.BINARY)
 
 
-def register() -> None:
+def register_timestamp_loaders() -> None:
     """Let every connection that is opened from now on read all timestamps."""
     psycopg.adapters.register_loader(_OID, _TextLoader)
     psycopg.adapters.register_loader(_OID, _BinaryLoader)

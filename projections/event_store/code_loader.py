@@ -12,7 +12,7 @@ from psycopg import Cursor
 from domain.application import PipelineSteps
 from domain.model.redeem_code import RedeemCode, evolve_code
 from projections.database.binary_arrays import BIGS, UUIDS
-from projections.database.connection import rows_of
+from projections.database.connection import fetch_pipelined
 from projections.event_store.codec import decode
 from projections.event_store.snapshots import EVENTS_PER_PAGE, SCHEMA_FINGERPRINT, decode_snapshot
 from projections.sql.event_store import EventStoreSql
@@ -60,7 +60,7 @@ class CodeLoader:
         is_first = True
         while events is not None:
             counts: Counter[UUID] = Counter()
-            for code_id, version, topic, state in (yield from rows_of(events)):
+            for code_id, version, topic, state in (yield from fetch_pipelined(events)):
                 event = decode(topic, state)
                 states[code_id] = evolve_code(states[code_id], code_id, version, event)
                 counts[code_id] += 1
@@ -76,10 +76,12 @@ class CodeLoader:
         return {code_id: code for code_id, code in states.items() if code is not None}
 
     def _snapshots(self, code_ids: Iterable[UUID]) -> PipelineSteps[dict[UUID, RedeemCode]]:
-        cursor = self._send(EventStoreSql.snapshots_of_codes, UUIDS.array(list(code_ids)), SCHEMA_FINGERPRINT)
-        snapshots = [decode_snapshot(state) for (state,) in (yield from rows_of(cursor))]
+        cursor = self._send(EventStoreSql.snapshots_of_codes, UUIDS.encode(list(code_ids)), SCHEMA_FINGERPRINT)
+        snapshots = [decode_snapshot(state) for (state,) in (yield from fetch_pipelined(cursor))]
         return {code.code_id: code for code in snapshots if code is not None}
 
     def _request_newer_events(self, states: Mapping[UUID, RedeemCode | None]) -> Cursor[Any]:
         versions = [code.version if code else 0 for code in states.values()]
-        return self._send(EventStoreSql.newer_events, UUIDS.array(list(states)), BIGS.array(versions), EVENTS_PER_PAGE)
+        return self._send(
+            EventStoreSql.newer_events, UUIDS.encode(list(states)), BIGS.encode(versions), EVENTS_PER_PAGE
+        )

@@ -25,9 +25,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
 from domain.application import UnitOfWork, run_to_completion
-from projections.database.binary_arrays import columns
+from projections.database.binary_arrays import to_columns
 from projections.database.connection import DatabaseClock
-from projections.database.errors import DEFECTS, StorageUnavailableError, unavailable_unless_defect
+from projections.database.errors import BAD_VALUE_ERRORS, StorageUnavailableError, translate_database_errors
 from projections.event_store.caches import StoreCaches
 from projections.event_store.row_mapping import EVENT_KINDS
 from projections.event_store.unit_of_work import PostgresUnitOfWork
@@ -57,7 +57,7 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
         Raises:
             StorageUnavailableError: The database does not answer.
         """
-        with unavailable_unless_defect(), self.datastore.get_connection() as conn:
+        with translate_database_errors(), self.datastore.get_connection() as conn:
             self.clock.refresh(conn)
 
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
@@ -82,7 +82,7 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
         curs.execute(EventStoreSql.lock_append_order)
         curs.execute(
             EventStoreSql.insert_events,
-            columns(
+            to_columns(
                 EVENT_KINDS,
                 ((event.originator_id, event.originator_version, event.topic, event.state) for event in stored_events),
             ),
@@ -124,7 +124,7 @@ class _Transaction(AbstractContextManager[UnitOfWork]):
     def __enter__(self) -> UnitOfWork:
         """Begin. A pool without a free connection in time is an outage, which is not retried."""
         recorder = self._recorder
-        with unavailable_unless_defect(), self._resources:
+        with translate_database_errors(), self._resources:
             conn = self._resources.enter_context(recorder.datastore.get_connection())
             if recorder.clock.is_stale():
                 recorder.clock.refresh(conn)
@@ -155,7 +155,7 @@ class _Transaction(AbstractContextManager[UnitOfWork]):
                 raise StorageUnavailableError(str(error)) from error
             self._recorder.caches.codes.clear()
             return True
-        except DEFECTS:
+        except BAD_VALUE_ERRORS:
             raise
         except (PersistenceError, psycopg.Error) as error:
             raise StorageUnavailableError(str(error)) from error

@@ -7,7 +7,17 @@ from uuid import UUID
 from domain.events import CaseClosed, CaseOpened, Event
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
-from projections.database.binary_arrays import BIGS, BOOLEANS, BYTEAS, INTEGERS, MOMENTS, SMALLS, TEXTS, UUIDS, Kind
+from projections.database.binary_arrays import (
+    BIGS,
+    BOOLEANS,
+    BYTEAS,
+    INTEGERS,
+    SMALLS,
+    TEXTS,
+    TIMESTAMPS,
+    UUIDS,
+    ArrayType,
+)
 
 
 def _array_literal(versions: tuple[int, ...]) -> bytes:
@@ -15,24 +25,24 @@ def _array_literal(versions: tuple[int, ...]) -> bytes:
     return TEXTS.write("{" + ",".join(map(str, versions)) + "}")
 
 
-ARRAY_OF_INT8 = Kind(TEXTS.item_oid, TEXTS.array_oid, _array_literal)
+ARRAY_OF_INT8 = ArrayType(TEXTS.item_oid, TEXTS.array_oid, _array_literal)
 """The versions of a reservation's events."""
 
 EVENT_KINDS = (UUIDS, BIGS, TEXTS, BYTEAS)
 """Types of the columns of an event: stream, version, topic, state."""
 BALANCE_KINDS = (
-    *(UUIDS, BIGS, MOMENTS, MOMENTS, BIGS, BIGS, BIGS),
-    *(BOOLEANS, UUIDS, BIGS, MOMENTS, INTEGERS, TEXTS, BOOLEANS, BIGS, INTEGERS, UUIDS),
+    *(UUIDS, BIGS, TIMESTAMPS, TIMESTAMPS, BIGS, BIGS, BIGS),
+    *(BOOLEANS, UUIDS, BIGS, TIMESTAMPS, INTEGERS, TEXTS, BOOLEANS, BIGS, INTEGERS, UUIDS),
 )
 """Types of a balance row's columns."""
 RESERVATION_KINDS = (
-    *(UUIDS, UUIDS, UUIDS, ARRAY_OF_INT8, TEXTS, TEXTS, MOMENTS, MOMENTS),
-    *(MOMENTS, MOMENTS, SMALLS, SMALLS, BOOLEANS, UUIDS, UUIDS),
-    *(MOMENTS, MOMENTS, MOMENTS, TEXTS, MOMENTS, BOOLEANS),
+    *(UUIDS, UUIDS, UUIDS, ARRAY_OF_INT8, TEXTS, TEXTS, TIMESTAMPS, TIMESTAMPS),
+    *(TIMESTAMPS, TIMESTAMPS, SMALLS, SMALLS, BOOLEANS, UUIDS, UUIDS),
+    *(TIMESTAMPS, TIMESTAMPS, TIMESTAMPS, TEXTS, TIMESTAMPS, BOOLEANS),
 )
 """Types of a reservation row's columns, laid out as in the statement."""
-CASE_KINDS = (UUIDS, UUIDS, UUIDS, SMALLS, TEXTS, MOMENTS, MOMENTS, TEXTS)
-CLOSED_CASE_KINDS = (UUIDS, MOMENTS, TEXTS)
+CASE_KINDS = (UUIDS, UUIDS, UUIDS, SMALLS, TEXTS, TIMESTAMPS, TIMESTAMPS, TEXTS)
+CLOSED_CASE_KINDS = (UUIDS, TIMESTAMPS, TEXTS)
 
 
 def balance_row(code: RedeemCode) -> tuple[Any, ...]:
@@ -101,7 +111,7 @@ def case_rows(events: Iterable[tuple[UUID, Event]]) -> tuple[list[tuple[Any, ...
     return list(opened.values()), closed
 
 
-PROJECTIONS: Final[Mapping[str, Sequence[Kind]]] = {
+PROJECTIONS: Final[Mapping[str, Sequence[ArrayType]]] = {
     "code_balances": BALANCE_KINDS,
     "reservations": RESERVATION_KINDS,
     "cases": CASE_KINDS,

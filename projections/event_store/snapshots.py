@@ -16,7 +16,7 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode, evolve_code
-from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS, columns
+from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS, to_columns
 from projections.event_store.codec import decode
 from projections.sql.event_store import EventStoreSql
 
@@ -58,7 +58,7 @@ def write_snapshots(cursor: Cursor[Any], codes: Iterable[RedeemCode]) -> None:
     """Keep states, in the transaction that made them or under a snapshot of the database that has their events."""
     rows = [(code.code_id, code.version, _encoder.encode(code)) for code in codes]
     if rows:
-        cursor.execute(EventStoreSql.upsert_snapshots, (SCHEMA_FINGERPRINT, *columns(_KINDS, rows)))
+        cursor.execute(EventStoreSql.upsert_snapshots, (SCHEMA_FINGERPRINT, *to_columns(_KINDS, rows)))
 
 
 def write_missing_snapshots(

@@ -25,8 +25,8 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import fold_reservation
 from domain.ports import RecipientDraft
 from domain.working_set import Recorded, RememberedKey, WorkingSet
-from projections.database.binary_arrays import BYTEAS, UUIDS, columns
-from projections.database.connection import rows_of
+from projections.database.binary_arrays import BYTEAS, UUIDS, to_columns
+from projections.database.connection import fetch_pipelined
 from projections.event_store import side_tables, vault_rows
 from projections.event_store.caches import StoreCaches
 from projections.event_store.code_loader import CodeLoader
@@ -90,7 +90,7 @@ class PostgresUnitOfWork:
         codes = CodeLoader(self._send, self._caches.codes)
         yield from codes.request(streams, issued)
         target_events = (
-            self._send(EventStoreSql.events_of_reservations, UUIDS.array(sorted(codes_of_targets)))
+            self._send(EventStoreSql.events_of_reservations, UUIDS.encode(sorted(codes_of_targets)))
             if codes_of_targets
             else None
         )
@@ -125,7 +125,7 @@ class PostgresUnitOfWork:
 
     def commit(self) -> PipelineSteps[None]:
         """Commit. The commit is certain once the transaction was left without an error, not earlier."""
-        yield from rows_of(self._conn.execute("COMMIT"), expected=False)
+        yield from fetch_pipelined(self._conn.execute("COMMIT"), has_rows=False)
 
     def publish_to_caches(self) -> None:
         """Put the committed states into the caches."""
@@ -145,7 +145,7 @@ class PostgresUnitOfWork:
                 missing_ids.add(reservation_id)
         if missing_ids:
             for reservation_id, code_id in (
-                yield from self._fetch(EventStoreSql.code_ids_of_reservations, UUIDS.array(sorted(missing_ids)))
+                yield from self._fetch(EventStoreSql.code_ids_of_reservations, UUIDS.encode(sorted(missing_ids)))
             ):
                 rows[reservation_id] = code_id
                 self._caches.codes_of_reservations.put(reservation_id, code_id)
@@ -182,7 +182,7 @@ class PostgresUnitOfWork:
 
     def _load_recipients(self, drafts: Sequence[RecipientDraft]) -> PipelineSteps[None]:
         digests = sorted({digest for draft in drafts for digest in draft.digests})
-        rows = yield from self._fetch(EventStoreSql.recipient_ids_of_digests, BYTEAS.array(digests))
+        rows = yield from self._fetch(EventStoreSql.recipient_ids_of_digests, BYTEAS.encode(digests))
         self._working_set.recipient_ids.update(rows)
 
     def _load_for_redeems(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
@@ -269,7 +269,7 @@ class PostgresUnitOfWork:
             overdue = self._send(EventStoreSql.events_of_overdue, contended_codes, now, OVERDUE_PER_CODE_MAX)
             earliest = self._send(EventStoreSql.earliest_deadlines, now, contended_codes)
             yield from self._fold_reservations(overdue)
-            rows = yield from rows_of(earliest)
+            rows = yield from fetch_pipelined(earliest)
             working_set.earliest_deadlines.update({code_id: deadline for code_id, deadline in rows if deadline})
 
     def _add_reservations(self, query: LiteralString, *params: Any) -> PipelineSteps[None]:
@@ -277,30 +277,32 @@ class PostgresUnitOfWork:
         yield from self._fold_reservations(self._send(query, *params))
 
     def _fold_reservations(self, cursor: Cursor[Any]) -> PipelineSteps[None]:
-        for _, rows in groupby((yield from rows_of(cursor)), key=lambda row: row[0]):
+        for _, rows in groupby((yield from fetch_pipelined(cursor)), key=lambda row: row[0]):
             events = [(row[1], row[2], decode(row[3], row[4])) for row in rows]
             history = [(version, cast("ReservationEvent", event)) for _, version, event in events]
             self._working_set.add_reservation(fold_reservation(events[0][0], history))
 
     def _append(self, working_set: WorkingSet) -> None:
         self._cursor.execute(EventStoreSql.lock_append_order)
-        self._cursor.execute(EventStoreSql.insert_events, columns(EVENT_KINDS, map(_event_row, working_set.new_events)))
+        self._cursor.execute(
+            EventStoreSql.insert_events, to_columns(EVENT_KINDS, map(_event_row, working_set.new_events))
+        )
         codes, reservations = working_set.changed()
-        self._cursor.execute(EventStoreSql.upsert_balances, columns(BALANCE_KINDS, map(balance_row, codes)))
+        self._cursor.execute(EventStoreSql.upsert_balances, to_columns(BALANCE_KINDS, map(balance_row, codes)))
         write_snapshots(
             self._cursor, (code for code in codes if snapshot_due(self._loaded.get(code.code_id, 0), code.version))
         )
         rows = list(map(reservation_row, reservations))
         if rows:
-            self._cursor.execute(EventStoreSql.upsert_reservations, columns(RESERVATION_KINDS, rows))
+            self._cursor.execute(EventStoreSql.upsert_reservations, to_columns(RESERVATION_KINDS, rows))
         opened, closed = case_rows((recorded.originator_id, recorded.event) for recorded in working_set.new_events)
         if opened:
-            self._cursor.execute(EventStoreSql.insert_cases, columns(CASE_KINDS, opened))
+            self._cursor.execute(EventStoreSql.insert_cases, to_columns(CASE_KINDS, opened))
         if closed:
-            self._cursor.execute(EventStoreSql.close_cases, columns(CLOSED_CASE_KINDS, closed))
+            self._cursor.execute(EventStoreSql.close_cases, to_columns(CLOSED_CASE_KINDS, closed))
 
     def _fetch(self, query: LiteralString, *params: Any) -> PipelineSteps[list[Any]]:
-        return (yield from rows_of(self._send(query, *params)))
+        return (yield from fetch_pipelined(self._send(query, *params)))
 
     def _send(self, query: LiteralString, *params: Any) -> Cursor[Any]:
         """Send a query; its rows are read later."""

@@ -11,9 +11,9 @@ from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import RecipientDraft, TextDraft
 from domain.working_set import WorkingSet
-from projections.database.binary_arrays import BYTEAS, SMALLS, TEXTS, UUIDS, columns
+from projections.database.binary_arrays import BYTEAS, SMALLS, TEXTS, UUIDS, to_columns
 from projections.sql.event_store import EventStoreSql
-from projections.vault.vault import FoundDraft, PrivateText
+from projections.vault.vault import PrivateText, SearchableDraft
 
 _IDENTITY_KINDS = (UUIDS, BYTEAS, SMALLS, BYTEAS, SMALLS)
 _CODE_KINDS = (*_IDENTITY_KINDS, TEXTS)
@@ -23,8 +23,8 @@ _TEXT_KINDS = (UUIDS, UUIDS, BYTEAS, SMALLS)
 def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> None:
     """Insert new persons in the given (sorted) order; the statement fails if one of them is known by now."""
     if drafts:
-        rows = [_identity_row(cast("FoundDraft", draft)) for draft in drafts]
-        cursor.execute(EventStoreSql.insert_recipients, columns(_IDENTITY_KINDS, rows))
+        rows = [_identity_row(cast("SearchableDraft", draft)) for draft in drafts]
+        cursor.execute(EventStoreSql.insert_recipients, to_columns(_IDENTITY_KINDS, rows))
 
 
 def insert_texts(
@@ -37,16 +37,16 @@ def insert_texts(
         if not (isinstance(result, CommandResult) and result.changed):
             continue
         if isinstance(command, NewCode):
-            codes.append(_code_row(cast("FoundDraft", command.text), command))
+            codes.append(_code_row(cast("SearchableDraft", command.text), command))
         if (text := _text_of(command)) is not None:
             texts.append(_text_row(cast("PrivateText", text)))
     if codes:
-        cursor.execute(EventStoreSql.insert_code_texts, columns(_CODE_KINDS, codes))
+        cursor.execute(EventStoreSql.insert_code_texts, to_columns(_CODE_KINDS, codes))
     if texts:
         text_ids = {getattr(recorded.event, "text_id", None) for recorded in working_set.new_events}
         texts = [row for row in texts if row[0] in text_ids]
     if texts:
-        cursor.execute(EventStoreSql.insert_private_texts, columns(_TEXT_KINDS, texts))
+        cursor.execute(EventStoreSql.insert_private_texts, to_columns(_TEXT_KINDS, texts))
 
 
 def _text_of(command: Command) -> TextDraft | None:
@@ -55,12 +55,12 @@ def _text_of(command: Command) -> TextDraft | None:
     return cast("TextDraft | None", getattr(command, "note", None))
 
 
-def _identity_row(draft: FoundDraft) -> tuple[Any, ...]:
+def _identity_row(draft: SearchableDraft) -> tuple[Any, ...]:
     sealed = draft.seal()
     return (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
 
 
-def _code_row(draft: FoundDraft, command: NewCode) -> tuple[Any, ...]:
+def _code_row(draft: SearchableDraft, command: NewCode) -> tuple[Any, ...]:
     if command.code_id != draft.new_id:
         message = "a code's text must be drafted for the code's own id"
         raise ValueError(message)

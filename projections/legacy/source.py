@@ -11,9 +11,16 @@ import psycopg
 from psycopg.rows import dict_row
 
 from domain.legacy.records import LegacyCode, LegacyInvite
-from projections.legacy.rows import NEEDED, OldRowError, QueuedPerson, old_code, old_record, queued_person
+from projections.legacy.rows import (
+    REQUIRED_COLUMNS,
+    LegacyRowError,
+    QueuedRecipient,
+    read_code_row,
+    read_invite_row,
+    read_queue_row,
+)
 
-FETCHED = 2000
+FETCH_SIZE = 2000
 """Rows fetched at a time."""
 RECORDS_PER_CODE_MAX = 1_000_000
 """Records of one code that are held in memory at once."""
@@ -24,7 +31,7 @@ class LegacySourceError(Exception):
     """The old database can't be read; the message says why and what to do."""
 
 
-class Trouble(NamedTuple):
+class UnreadableRow(NamedTuple):
     """A row that can't be read: where it stands and what is wrong with it."""
 
     table: str
@@ -32,13 +39,13 @@ class Trouble(NamedTuple):
     sentence: str
 
 
-class CodeFile(NamedTuple):
+class LegacyCodeRecords(NamedTuple):
     """What the old system knew of one code; `code` None where only records name it."""
 
     text: str
     code: LegacyCode | None
     records: list[LegacyInvite]
-    troubles: list[Trouble]
+    unreadable_rows: list[UnreadableRow]
 
 
 Row = Mapping[str, Any]
@@ -54,7 +61,7 @@ class _Tables(Protocol):
         """Stream a statement's rows."""
 
 
-class OldSystem:
+class LegacySystem:
     """The old system's tables, joined code by code."""
 
     def __init__(self, tables: _Tables) -> None:
@@ -64,96 +71,96 @@ class OldSystem:
             LegacySourceError: A table or a column without which nothing can be said is missing.
         """
         self._tables = tables
-        for table, needed in NEEDED.items():
+        for table, needed in REQUIRED_COLUMNS.items():
             columns = tables.columns(table)
             if not columns:
                 raise LegacySourceError(f"there is no table {table} there: name the old system's own database")
             if missing := [column for column in needed if column not in columns]:
                 raise LegacySourceError(f"the table {table} has no column {missing[0]}: is it the old system's?")
 
-    def count(self) -> int:
+    def count_codes(self) -> int:
         """How many codes there are."""
         return int(next(iter(self._tables.rows("SELECT count(*) AS n FROM redeem_codes")))["n"])
 
-    def groups(self) -> dict[int, str]:
+    def read_group_names(self) -> dict[int, str]:
         """Names of the old system's groups by their ids; empty in versions that had none."""
         if not {"id", "name"} <= self._tables.columns("team_groups"):
             return {}
         return {row["id"]: str(row["name"]) for row in self._tables.rows("SELECT id, name FROM team_groups")}
 
-    def texts(self) -> Iterator[tuple[int, str]]:
+    def read_texts(self) -> Iterator[tuple[int, str]]:
         """Id and text of every code."""
         for row in self._tables.rows("SELECT id, code FROM redeem_codes ORDER BY id"):
             yield row["id"], row["code"] if isinstance(row["code"], str) else ""
 
-    def files(self) -> Iterator[CodeFile]:
+    def read_codes(self) -> Iterator[LegacyCodeRecords]:
         """Every code with its records, in the order of the codes' texts; then records of codes that are not there."""
-        codes = self._tables.rows(_sorted("redeem_codes", "code"))
-        records = _Groups(self._tables.rows(_sorted("invite_records", "redeem_code")))
+        codes = self._tables.rows(_select_sorted("redeem_codes", "code"))
+        records = _InvitesByCode(self._tables.rows(_select_sorted("invite_records", "redeem_code")))
         for row in codes:
             text = row["code"] if isinstance(row["code"], str) else ""
-            for orphans in records.before(_key(text)):
-                yield _file(_first_text(orphans), None, orphans)
-            yield _file(text, row, records.at(_key(text)))
-        for orphans in records.rest():
-            yield _file(_first_text(orphans), None, orphans)
+            for orphans in records.take_before(_sort_key(text)):
+                yield _read_records(_first_text(orphans), None, orphans)
+            yield _read_records(text, row, records.take(_sort_key(text)))
+        for orphans in records.take_rest():
+            yield _read_records(_first_text(orphans), None, orphans)
 
-    def queue(self) -> Iterator[QueuedPerson | Trouble]:
+    def read_queue(self) -> Iterator[QueuedRecipient | UnreadableRow]:
         """Every row of the queue of invitations that were not sent yet; none in versions without that table."""
         if not {"id", "status"} <= self._tables.columns("invite_queue"):
             return
         for row in self._tables.rows("SELECT * FROM invite_queue ORDER BY id"):
             try:
-                yield queued_person(row)
-            except OldRowError as wrong:
-                yield Trouble("invite_queue", row["id"], str(wrong))
+                yield read_queue_row(row)
+            except LegacyRowError as error:
+                yield UnreadableRow("invite_queue", row["id"], str(error))
 
 
-class _Groups:
+class _InvitesByCode:
     """Rows of `invite_records` in groups of one code, taken in order."""
 
     def __init__(self, rows: Iterator[Row]) -> None:
         self._rows = rows
         self._next: Row | None = next(rows, None)
 
-    def before(self, key: str) -> Iterator[list[Row]]:
+    def take_before(self, key: str) -> Iterator[list[Row]]:
         """Groups of lesser keys."""
-        while self._next is not None and _key(self._next["redeem_code"]) < key:
-            yield self._take(_key(self._next["redeem_code"]))
+        while self._next is not None and _sort_key(self._next["redeem_code"]) < key:
+            yield self._take_group(_sort_key(self._next["redeem_code"]))
 
-    def at(self, key: str) -> list[Row]:
+    def take(self, key: str) -> list[Row]:
         """The group of this key, empty if there is none."""
-        return self._take(key)
+        return self._take_group(key)
 
-    def rest(self) -> Iterator[list[Row]]:
+    def take_rest(self) -> Iterator[list[Row]]:
         """What is left."""
         while self._next is not None:
-            yield self._take(_key(self._next["redeem_code"]))
+            yield self._take_group(_sort_key(self._next["redeem_code"]))
 
-    def _take(self, key: str) -> list[Row]:
-        found: list[Row] = []
-        while self._next is not None and _key(self._next["redeem_code"]) == key:
-            found.append(self._next)
+    def _take_group(self, key: str) -> list[Row]:
+        group: list[Row] = []
+        while self._next is not None and _sort_key(self._next["redeem_code"]) == key:
+            group.append(self._next)
             self._next = next(self._rows, None)
-            if len(found) > RECORDS_PER_CODE_MAX:
+            if len(group) > RECORDS_PER_CODE_MAX:
                 raise LegacySourceError(f"one code has more than {RECORDS_PER_CODE_MAX:,} rows in invite_records")
-        return found
+        return group
 
 
-def _file(text: str, row: Row | None, rows: list[Row]) -> CodeFile:
+def _read_records(text: str, row: Row | None, rows: list[Row]) -> LegacyCodeRecords:
     code, troubles, records = None, [], []
     if row is not None:
         try:
-            code = old_code(row)
-        except OldRowError as wrong:
-            troubles.append(Trouble("redeem_codes", row["id"], str(wrong)))
-    for found in rows:
+            code = read_code_row(row)
+        except LegacyRowError as error:
+            troubles.append(UnreadableRow("redeem_codes", row["id"], str(error)))
+    for record_row in rows:
         try:
-            records.append(old_record(found))
-        except OldRowError as wrong:
-            troubles.append(Trouble("invite_records", found["id"], str(wrong)))
+            records.append(read_invite_row(record_row))
+        except LegacyRowError as error:
+            troubles.append(UnreadableRow("invite_records", record_row["id"], str(error)))
     records.sort(key=lambda record: record.old_id)
-    return CodeFile(text, code, records, troubles)
+    return LegacyCodeRecords(text, code, records, troubles)
 
 
 def _first_text(rows: list[Row]) -> str:
@@ -164,12 +171,12 @@ def _first_text(rows: list[Row]) -> str:
 _UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
-def _key(text: object) -> str:
+def _sort_key(text: object) -> str:
     """What both tables are sorted by: the old system compared codes in upper case; both servers sort it by bytes."""
     return text.strip(" ").translate(_UPPER) if isinstance(text, str) else ""
 
 
-def _sorted(table: str, column: str) -> str:
+def _select_sorted(table: str, column: str) -> str:
     return f"SELECT * FROM {table} ORDER BY upper(trim(coalesce({column}, '')) COLLATE {{bytes}}) COLLATE {{bytes}}, id"  # noqa: S608 - names are ours
 
 
@@ -184,8 +191,8 @@ class _Sqlite:
 
     def rows(self, statement: str) -> Iterator[Row]:
         cursor = self._connection.execute(statement.format(bytes="BINARY"))
-        while found := cursor.fetchmany(FETCHED):
-            yield from map(dict, found)
+        while batch := cursor.fetchmany(FETCH_SIZE):
+            yield from map(dict, batch)
 
 
 class _Postgres:
@@ -196,19 +203,19 @@ class _Postgres:
         self._cursors = 0
 
     def columns(self, table: str) -> set[str]:
-        asked = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
-        return {row["attname"] for row in self._connection.execute(asked, (table,))}
+        query = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+        return {row["attname"] for row in self._connection.execute(query, (table,))}
 
     def rows(self, statement: str) -> Iterator[Row]:
         self._cursors += 1
         with self._connection.cursor(f"old_{self._cursors}") as cursor:
-            cursor.itersize = FETCHED
+            cursor.itersize = FETCH_SIZE
             cursor.execute(statement.format(bytes='"C"').encode())
             yield from cursor
 
 
 @contextmanager
-def open_old_system(dsn: str) -> Iterator[OldSystem]:
+def open_legacy_system(dsn: str) -> Iterator[LegacySystem]:
     """Open the old database read-only; what is read is one moment of it.
 
     Args:
@@ -220,18 +227,18 @@ def open_old_system(dsn: str) -> Iterator[OldSystem]:
     scheme = urlsplit(dsn).scheme.partition("+")[0]
     try:
         if scheme == "sqlite":
-            with _sqlite(_path_of(dsn)) as connection:
-                yield OldSystem(_Sqlite(connection))
+            with _open_sqlite(_parse_path(dsn)) as connection:
+                yield LegacySystem(_Sqlite(connection))
         elif scheme in {"postgresql", "postgres"}:
-            with _postgres("postgresql" + dsn[dsn.index("://") :]) as connection:
-                yield OldSystem(_Postgres(connection))
+            with _open_postgres("postgresql" + dsn[dsn.index("://") :]) as connection:
+                yield LegacySystem(_Postgres(connection))
         else:
             raise LegacySourceError("--dsn takes sqlite:////absolute/path.db or postgresql://user@host/database")
-    except (sqlite3.Error, psycopg.Error) as fault:
-        raise LegacySourceError(f"the old database can't be read: {str(fault).strip().splitlines()[0]}") from fault
+    except (sqlite3.Error, psycopg.Error) as error:
+        raise LegacySourceError(f"the old database can't be read: {str(error).strip().splitlines()[0]}") from error
 
 
-def _path_of(dsn: str) -> Path:
+def _parse_path(dsn: str) -> Path:
     path = Path(unquote(dsn.partition(":")[2].removeprefix("//").removeprefix("/")))
     if not path.is_absolute():
         raise LegacySourceError(f"an absolute path is needed, with four slashes: sqlite:///{path.absolute()}")
@@ -241,7 +248,7 @@ def _path_of(dsn: str) -> Path:
 
 
 @contextmanager
-def _sqlite(path: Path) -> Iterator[sqlite3.Connection]:
+def _open_sqlite(path: Path) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
@@ -253,7 +260,7 @@ def _sqlite(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def _postgres(url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+def _open_postgres(url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     with psycopg.connect(url, row_factory=dict_row, connect_timeout=CONNECT_S_MAX) as connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, LiteralString, NamedTuple
 
-from projections.database.connection import connect, describe
-from projections.database.errors import unavailable_unless_defect
+from projections.database.connection import connect, describe_target
+from projections.database.errors import translate_database_errors
 from projections.sql.monitoring import MonitoringSql
 from projections.vault.random_source import RANDOM
 from projections.vault.vault import Vault
@@ -52,7 +52,7 @@ def server_facts(database_url: str) -> ServerFacts:
     now, version, standby, connections, connections_max, switched_off = row
     skew_s = (now - asked_at).total_seconds()
     return ServerFacts(
-        describe(database_url), version, standby, connections, connections_max, list(switched_off), skew_s
+        describe_target(database_url), version, standby, connections, connections_max, list(switched_off), skew_s
     )
 
 
@@ -91,14 +91,14 @@ def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) 
     Raises:
         StorageUnavailableError: The database can't be reached.
     """
-    with unavailable_unless_defect(), connect(database_url) as conn:
+    with translate_database_errors(), connect(database_url) as conn:
         size = conn.execute(MonitoringSql.size_of_vault).fetchall()[0][0]
-        return sample_vault(conn, vault, RANDOM.uuid(), is_over), size
+        return sample_vault(conn, vault, RANDOM.draw_uuid(), is_over), size
 
 
 def _ask(database_url: str, query: LiteralString, *parameters: object) -> tuple[tuple[Any, ...], datetime]:
     """One row, and this host's time in the middle of the question."""
-    with unavailable_unless_defect(), connect(database_url) as conn:
+    with translate_database_errors(), connect(database_url) as conn:
         started, asked = time.monotonic(), datetime.now(UTC)
         row = conn.execute(query, parameters).fetchone()
         half = (time.monotonic() - started) / 2

@@ -17,7 +17,7 @@ from psycopg.rows import namedtuple_row
 
 from domain.events import EVENT_TYPES, AccessEnding, RefundCause
 from projections.database.connection import connect, connection_options
-from projections.database.errors import DEFECTS
+from projections.database.errors import BAD_VALUE_ERRORS
 from projections.monitoring.event_counters import CLICK_TO_SENT_S, update_counters
 from projections.sql.monitoring import MonitoringSql
 from projections.verification.drift_sample import last_verified
@@ -117,7 +117,7 @@ class LedgerCollector:
             if self._queried_at is None or self._clock() - self._queried_at >= MAX_AGE_S:
                 try:
                     self._stats = self._query()
-                except DEFECTS:
+                except BAD_VALUE_ERRORS:
                     log.exception("reading the ledger's numbers failed")
                 except psycopg.Error as error:
                     log.warning("reading metrics from the database failed: %s", type(error).__name__)

@@ -20,20 +20,20 @@ from psycopg.rows import tuple_row
 
 from domain.values.identifiers import EmailAddress
 from projections.database.roles import assume_eraser_role
-from projections.read_models.vault_reader import readable
+from projections.read_models.vault_reader import read_text
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import LedgerStore
-from projections.vault.vault import FoundRow, normal_text
+from projections.vault.vault import SearchableRow, normalize_text
 
-LIST_BATCH = 1000
+IDS_PER_LOOKUP = 1000
 """Ids of the list that are looked up at a time."""
 
 
-class ForgottenListError(Exception):
+class ErasedIdsFileError(Exception):
     """The list of forgotten people can't be written or read; the message says why and what to do."""
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _ErasedId(msgspec.Struct, frozen=True):
     """A line of the list."""
 
     recipient_id: UUID
@@ -46,24 +46,24 @@ class ErasedIdsFile:
 
     path: Path
 
-    def add(self, recipient_id: UUID, at: datetime) -> None:
+    def append(self, recipient_id: UUID, at: datetime) -> None:
         """Write one down, durably.
 
         Raises:
             ForgottenListError: It can't be written; then nobody may be forgotten, for a backup would remember them.
         """
-        line = msgspec.json.encode(_Line(recipient_id, at)) + b"\n"
+        line = msgspec.json.encode(_ErasedId(recipient_id, at)) + b"\n"
         try:
             with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError as fault:
-            raise ForgottenListError(
-                f"{self.path} can't be written ({fault.strerror}): name a place for it in LEDGER_FORGOTTEN_FILE"
-            ) from fault
+        except OSError as error:
+            raise ErasedIdsFileError(
+                f"{self.path} can't be written ({error.strerror}): name a place for it in LEDGER_FORGOTTEN_FILE"
+            ) from error
 
-    def ids(self) -> Iterator[UUID]:
+    def read_ids(self) -> Iterator[UUID]:
         """Every id in it; none if there is no list yet.
 
         Raises:
@@ -72,28 +72,28 @@ class ErasedIdsFile:
         try:
             with self.path.open("rb") as file:
                 for number, line in enumerate(file, 1):
-                    yield self._id(line, number)
+                    yield self._parse_line(line, number)
         except FileNotFoundError:
             return
-        except OSError as fault:
-            raise ForgottenListError(f"{self.path} can't be read: {fault.strerror}") from fault
+        except OSError as error:
+            raise ErasedIdsFileError(f"{self.path} can't be read: {error.strerror}") from error
 
-    def _id(self, line: bytes, number: int) -> UUID:
+    def _parse_line(self, line: bytes, number: int) -> UUID:
         try:
-            return msgspec.json.decode(line, type=_Line).recipient_id
-        except msgspec.DecodeError as bad:
-            raise ForgottenListError(f"{self.path}, line {number}, is no id of a person: restore the file") from bad
+            return msgspec.json.decode(line, type=_ErasedId).recipient_id
+        except msgspec.DecodeError as error:
+            raise ErasedIdsFileError(f"{self.path}, line {number}, is no id of a person: restore the file") from error
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class OpenReservation:
     """A reservation that a person still holds, and until when a worker has it."""
 
     reservation_id: UUID
     lease_until: datetime | None
 
 
-class Outlook(NamedTuple):
+class ErasurePreview(NamedTuple):
     """What forgetting a person would do.
 
     Attributes:
@@ -106,10 +106,10 @@ class Outlook(NamedTuple):
     """
 
     reservations: int
-    given_back: int
+    refunded: int
     counted: int
-    leaving: int
-    tries: int
+    in_flight: int
+    rejected_requests: int
     texts: int
 
 
@@ -119,32 +119,32 @@ class PersonEraser:
     def __init__(self, storage: LedgerStore) -> None:
         self._storage = storage
 
-    def find(self, address: EmailAddress) -> list[UUID]:
+    def find_recipient_ids(self, address: EmailAddress) -> list[UUID]:
         """Ids of the person with this address: one, or none.
 
         Raises:
             SealBrokenError: The row that is found by the address is not surely theirs: another person would be erased.
         """
         vault = self._storage.vault
-        digests = list(vault.digests("recipient", address.normal))
-        with self._cursor() as cursor:
+        digests = list(vault.compute_digests("recipient", address.normal))
+        with self._open_cursor() as cursor:
             rows = cursor.execute(PrivacySql.recipients_of_digests, (digests,)).fetchall()
         for row in rows:
-            vault.open("recipient", FoundRow.of(row))
+            vault.open("recipient", SearchableRow.from_columns(row))
         return sorted({row[0] for row in rows})
 
-    def held(self, recipient_id: UUID) -> list[Held]:
+    def list_open_reservations(self, recipient_id: UUID) -> list[OpenReservation]:
         """What they still hold, 500 at most."""
-        with self._cursor() as conn:
-            return [Held(*row) for row in conn.execute(PrivacySql.live_of_recipient, (recipient_id,))]
+        with self._open_cursor() as cursor:
+            return [OpenReservation(*row) for row in cursor.execute(PrivacySql.live_of_recipient, (recipient_id,))]
 
-    def outlook(self, recipient_id: UUID, now: datetime) -> Outlook:
+    def preview(self, recipient_id: UUID, now: datetime) -> ErasurePreview:
         """What would become of them and theirs."""
-        named = {"recipient_id": recipient_id, "now": now}
-        with self._cursor() as conn:
-            texts = len(conn.execute(PrivacySql.texts_of_recipient, named).fetchall())
-            counts = conn.execute(PrivacySql.outlook_of_recipient, named).fetchone()
-            return Outlook._make((*counts, texts))
+        parameters = {"recipient_id": recipient_id, "now": now}
+        with self._open_cursor() as cursor:
+            texts = len(cursor.execute(PrivacySql.texts_of_recipient, parameters).fetchall())
+            counts = cursor.execute(PrivacySql.outlook_of_recipient, parameters).fetchone()
+            return ErasurePreview._make((*counts, texts))
 
     def erase(self, recipient_id: UUID) -> bool:
         """Delete their address, the texts about their reservations, and the digests of their address.
@@ -154,38 +154,38 @@ class PersonEraser:
         """
         vault = self._storage.vault
         pool = self._storage.datastore
-        with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as at:
-            found = at.execute(PrivacySql.recipients_by_id, ([recipient_id],)).fetchone()
-            if found is not None:
-                typed, digests = readable(vault, "recipient", found), [bytes(found[1])]
+        with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            recipient = cursor.execute(PrivacySql.recipients_by_id, ([recipient_id],)).fetchone()
+            if recipient is not None:
+                typed, digests = read_text(vault, "recipient", recipient), [bytes(recipient[1])]
                 if typed is not None:
-                    digests += vault.digests("recipient", normal_text("recipient", typed))
-                _delete_counts(at, digests)
-            at.execute(PrivacySql.delete_keys_of_recipient, (recipient_id,))
-            texts = at.execute(PrivacySql.texts_of_recipient, {"recipient_id": recipient_id}).fetchall()
+                    digests += vault.compute_digests("recipient", normalize_text("recipient", typed))
+                _delete_counts(cursor, digests)
+            cursor.execute(PrivacySql.delete_keys_of_recipient, (recipient_id,))
+            texts = cursor.execute(PrivacySql.texts_of_recipient, {"recipient_id": recipient_id}).fetchall()
             assume_eraser_role(conn)
-            at.execute(PrivacySql.delete_texts, ([row[0] for row in texts],))
-            return at.execute(PrivacySql.delete_recipient, (recipient_id,)).rowcount > 0
+            cursor.execute(PrivacySql.delete_texts, ([row[0] for row in texts],))
+            return cursor.execute(PrivacySql.delete_recipient, (recipient_id,)).rowcount > 0
 
     def erase_refusals(self, address: EmailAddress) -> None:
         """Delete the digests of this address in refusals and rate limits, also where no reservation was ever made."""
-        with self._cursor() as cursor:
-            _delete_counts(cursor, list(self._storage.vault.digests("recipient", address.normal)))
+        with self._open_cursor() as cursor:
+            _delete_counts(cursor, list(self._storage.vault.compute_digests("recipient", address.normal)))
 
-    def remembered(self, forgotten: ErasedIdsFile) -> Iterator[UUID]:
+    def find_restored(self, erased_ids: ErasedIdsFile) -> Iterator[UUID]:
         """Who is in the list and known to the database all the same, as after a restored backup.
 
         Raises:
             ForgottenListError: The list can't be read.
         """
-        ids = forgotten.ids()
-        while batch := list(islice(ids, LIST_BATCH)):
-            with self._cursor() as conn:
-                rows: Sequence[Any] = conn.execute(PrivacySql.recipients_by_id, (batch,)).fetchall()
+        ids = erased_ids.read_ids()
+        while batch := list(islice(ids, IDS_PER_LOOKUP)):
+            with self._open_cursor() as cursor:
+                rows: Sequence[Any] = cursor.execute(PrivacySql.recipients_by_id, (batch,)).fetchall()
             yield from (row[0] for row in rows)
 
     @contextmanager
-    def _cursor(self) -> Iterator[Any]:
+    def _open_cursor(self) -> Iterator[Any]:
         with self._storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             yield cursor
 

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 
 import psycopg
 
-from projections.database.connection import connect, describe
+from projections.database.connection import connect, describe_target
 from projections.database.errors import StorageUnavailableError
-from projections.repositories.audit_log import Action, Recorder
+from projections.repositories.audit_log import AuditLog, AuditRecorder
 from projections.sql.privacy import PrivacySql
 from projections.vault.key_ring import KeyRing
 
 
-def note_export(action: Action, rings: Mapping[str, KeyRing]) -> None:
+def record_key_export(action: AuditLog, rings: Mapping[str, KeyRing]) -> None:
     """Remember that these keys were exported, with a line in the audit log."""
 
-    def change(record: Recorder) -> None:
+    def change(record: AuditRecorder) -> None:
         with action.storage.datastore.get_connection() as conn:
             for name, ring in rings.items():
                 conn.execute(PrivacySql.mark_keys_exported, (name, sorted(ring.keys)))
@@ -23,7 +23,7 @@ def note_export(action: Action, rings: Mapping[str, KeyRing]) -> None:
     action.perform(change)
 
 
-def not_exported(database_url: str, rings: Mapping[str, KeyRing]) -> list[str]:
+def list_unexported_keys(database_url: str, rings: Mapping[str, KeyRing]) -> list[str]:
     """Keys of these rings that were never exported, such as `pepper 1`.
 
     Raises:
@@ -32,6 +32,6 @@ def not_exported(database_url: str, rings: Mapping[str, KeyRing]) -> list[str]:
     try:
         with connect(database_url) as conn:
             rows = conn.execute(PrivacySql.keys_not_exported).fetchall()
-    except psycopg.OperationalError as away:
-        raise StorageUnavailableError(f"{describe(database_url)}: {str(away).strip()}") from away
+    except psycopg.OperationalError as error:
+        raise StorageUnavailableError(f"{describe_target(database_url)}: {str(error).strip()}") from error
     return [f"{ring} {key_id}" for ring, key_id in rows if ring in rings and key_id in rings[ring].keys]

@@ -16,7 +16,7 @@ from psycopg.rows import tuple_row
 from projections.database.roles import assume_eraser_role
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import LedgerStore
-from projections.vault.vault import FoundKind, FoundRow, normal_text
+from projections.vault.vault import SearchableKind, SearchableRow, normalize_text
 
 BATCH: Final = 500
 """Rows per transaction."""
@@ -27,7 +27,7 @@ NO_ID: Final = UUID(int=0)
 class _Table:
     """One table of the vault: its rows' kind, and its statements."""
 
-    kind: FoundKind | Literal["text"]
+    kind: SearchableKind | Literal["text"]
     find: str
     write: str
 
@@ -45,10 +45,10 @@ class KeyRotation:
 
     def __init__(self, storage: LedgerStore) -> None:
         self._storage = storage
-        pepper, master = storage.vault.current
+        pepper, master = storage.vault.current_key_ids
         self._keys = {"pepper": pepper, "master": master}
 
-    def left(self) -> int:
+    def count_remaining(self) -> int:
         """How many rows are under older keys."""
         with self._storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             row = cursor.execute(PrivacySql.count_other_keys, self._keys).fetchone()
@@ -66,10 +66,10 @@ class KeyRotation:
         for table in TABLES:
             after: UUID | None = NO_ID
             while after is not None:
-                done, after = self._batch(table, after)
-                yield done
+                count, after = self._rotate_batch(table, after)
+                yield count
 
-    def older_refusals_until(self) -> datetime | None:
+    def find_last_old_rejection(self) -> datetime | None:
         """When the newest refused try was kept whose address is digested under an older pepper; None: there is none.
 
         Nobody can digest it anew, for the address itself is not kept. Until these rows have aged out, the older pepper
@@ -79,27 +79,30 @@ class KeyRotation:
             row = cursor.execute(PrivacySql.refusals_of_other_peppers, (self._keys["pepper"],)).fetchone()
             return row[0] if row else None
 
-    def _batch(self, table: _Table, after: UUID) -> tuple[int, UUID | None]:
+    def _rotate_batch(self, table: _Table, after: UUID) -> tuple[int, UUID | None]:
         pool = self._storage.datastore
-        with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as at:
-            rows = at.execute(table.find, {**self._keys, "after": after, "limit": BATCH}).fetchall()
+        with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            rows = cursor.execute(table.find, {**self._keys, "after": after, "limit": BATCH}).fetchall()
             if not rows:
                 return 0, None
             assume_eraser_role(conn)
-            self._rewrite(at, table, rows)
+            self._rewrite(cursor, table, rows)
         return len(rows), rows[-1][0]
 
     def _rewrite(self, cursor: Cursor[Any], table: _Table, rows: Sequence[Any]) -> None:
         vault = self._storage.vault
         columns: list[tuple[Any, ...]] = []
         for row in rows:
-            found: tuple[Any, ...] = ()
+            digest_columns: tuple[Any, ...] = ()
             if table.kind == "text":
                 text = vault.open_text(*row)
             else:
                 # A pepper that is lost leaves its digests unchecked; those of the texts take their place.
-                text = vault.open(table.kind, FoundRow.of(row), may_lack_pepper=True)
-                found = (vault.digests(table.kind, normal_text(table.kind, text))[0], self._keys["pepper"])
-            anew = vault.seal(table.kind, row[0], text)
-            columns.append((row[0], *found, anew.sealed, anew.key_id))
+                text = vault.open(table.kind, SearchableRow.from_columns(row), may_lack_pepper=True)
+                digest_columns = (
+                    vault.compute_digests(table.kind, normalize_text(table.kind, text))[0],
+                    self._keys["pepper"],
+                )
+            encrypted = vault.seal(table.kind, row[0], text)
+            columns.append((row[0], *digest_columns, encrypted.sealed, encrypted.key_id))
         cursor.execute(table.write, [list(column) for column in zip(*columns, strict=True)])

@@ -8,26 +8,26 @@ from uuid import UUID
 from domain.events import Event
 from projections.event_store.codec import decode
 from projections.read_models.reader import Reader
-from projections.read_models.vault_reader import readable
+from projections.read_models.vault_reader import read_text
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
 
-class KnownCodes(Reader):
+class CodeTextLookup(Reader):
     """Looks codes up by their texts, many at once."""
 
-    def beginnings(self, texts: Sequence[str]) -> dict[str, list[Event]]:
+    def find_first_events(self, texts: Sequence[str]) -> dict[str, list[Event]]:
         """The first two events of codes by their texts in normal form; unknown texts are missing."""
         vault = self._storage.vault
-        by_digest = {digest: text for text in texts for digest in vault.digests("code", text)}
-        found: dict[str, list[Event]] = {}
+        by_digest = {digest: text for text in texts for digest in vault.compute_digests("code", text)}
+        events: dict[str, list[Event]] = {}
         if by_digest:
-            for digest, _, topic, state in self._all(ReadModelsSql.first_events_of_texts, list(by_digest)):
-                found.setdefault(by_digest[bytes(digest)], []).append(decode(topic, bytes(state)))
-        return found
+            for digest, _, topic, state in self._fetch_all(ReadModelsSql.first_events_of_texts, list(by_digest)):
+                events.setdefault(by_digest[bytes(digest)], []).append(decode(topic, bytes(state)))
+        return events
 
 
-STRETCH: Final = 2_000
+SCAN_LIMIT: Final = 2_000
 """Codes that are looked through for one page of a filtered list."""
 
 
@@ -38,10 +38,10 @@ class CodeText(NamedTuple):
     hint: str
 
 
-class CodeList(Reader):
+class CodeListReader(Reader):
     """Codes by the page."""
 
-    def newest(
+    def list_newest(
         self, before: tuple[datetime, UUID], group: str | None, limit: int | None = None
     ) -> list[dict[str, Any]]:
         """Balances with `hint`, newest first, from a time and id down; of one group, if one is named.
@@ -51,27 +51,29 @@ class CodeList(Reader):
             group: The group's name; None for all codes.
             limit: How many at most; a stretch, if none is given.
         """
-        named = {"at": before[0], "id": before[1], "group": group, "limit": limit or STRETCH}
-        return self._rows(ReadModelsSql.newest_codes if group is None else ReadModelsSql.newest_codes_of_group, named)
+        parameters = {"at": before[0], "id": before[1], "group": group, "limit": limit or SCAN_LIMIT}
+        return self._fetch_dicts(
+            ReadModelsSql.newest_codes if group is None else ReadModelsSql.newest_codes_of_group, parameters
+        )
 
-    def balances(self, code_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    def find_balances(self, code_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
         """Balances by id; unknown codes are missing."""
-        return {row["code_id"]: row for row in self._rows(ReadModelsSql.balances_of_codes, (list(code_ids),))}
+        return {row["code_id"]: row for row in self._fetch_dicts(ReadModelsSql.balances_of_codes, (list(code_ids),))}
 
-    def texts(self, code_ids: Sequence[UUID], *, clear: bool) -> dict[UUID, CodeText]:
+    def find_texts(self, code_ids: Sequence[UUID], *, clear: bool) -> dict[UUID, CodeText]:
         """Texts by id: in clear, or only what may be shown of them."""
         vault = self._storage.vault
         return {
-            row[0]: CodeText(readable(vault, "code", row) if clear else None, hint)
-            for hint, *row in self._all(ReadModelsSql.texts_of_codes, list(code_ids))
+            row[0]: CodeText(read_text(vault, "code", row) if clear else None, suffix)
+            for suffix, *row in self._fetch_all(ReadModelsSql.texts_of_codes, list(code_ids))
         }
 
-    def known(self, digests: Sequence[bytes]) -> set[bytes]:
+    def find_known_digests(self, digests: Sequence[bytes]) -> set[bytes]:
         """Which of these digests are those of codes that exist."""
-        return {bytes(row[0]) for row in self._all(EventStoreSql.code_ids_of_digests, list(digests))}
+        return {bytes(row[0]) for row in self._fetch_all(EventStoreSql.code_ids_of_digests, list(digests))}
 
-    def _rows(self, query: LiteralString, params: Mapping[str, Any] | tuple[Any, ...]) -> list[dict[str, Any]]:
-        with self._cursor() as cursor:
+    def _fetch_dicts(self, query: LiteralString, params: Mapping[str, Any] | tuple[Any, ...]) -> list[dict[str, Any]]:
+        with self._open_cursor() as cursor:
             rows = cursor.execute(query, params).fetchall()
             names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]

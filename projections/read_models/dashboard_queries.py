@@ -13,7 +13,7 @@ from psycopg import Cursor
 from projections.read_models.reader import Reader
 from projections.sql.read_models import ReadModelsSql
 
-QUESTION_MS_MAX: Final = 3_000
+QUERY_TIMEOUT_MS: Final = 3_000
 """Longest time of one question; a stretch that takes longer is too long for this machine."""
 ROWS_MAX: Final = 10
 WAIT_BOUNDS_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
@@ -24,7 +24,7 @@ class RangeTooLargeError(Exception):
     """There is more in this stretch of time than can be summed up in time."""
 
 
-class Outcomes(NamedTuple):
+class OutcomeCounts(NamedTuple):
     """Redemptions that began in one step of time, by what became of them; and tries that were refused."""
 
     at: datetime
@@ -58,7 +58,7 @@ class DashboardData:
 
     since: datetime
     until: datetime
-    outcomes: list[Outcomes]
+    outcomes: list[OutcomeCounts]
     refusals: list[tuple[str, int]]
     refunds: list[tuple[str, int]]
     waits: list[int]
@@ -89,61 +89,64 @@ class KeptAccess(NamedTuple):
 class DashboardReader(Reader):
     """The dashboard's questions."""
 
-    def figures(self, since: datetime, step: timedelta, steps: int) -> DashboardData:
+    def read_figures(self, since: datetime, step: timedelta, steps: int) -> DashboardData:
         """Sum up `steps` steps from a moment on.
 
         Raises:
             StretchTooLongError: It would take too long.
         """
         until = since + step * steps
-        named = {"since": since, "until": until, "step": step, "limit": ROWS_MAX, "bounds": list(WAIT_BOUNDS_S)}
-        with self._bounded() as cursor:
-            outcomes = _outcomes(
-                _ask(cursor, ReadModelsSql.redemptions_over_time, named),
-                _ask(cursor, ReadModelsSql.refused_over_time, named),
+        parameters = {"since": since, "until": until, "step": step, "limit": ROWS_MAX, "bounds": list(WAIT_BOUNDS_S)}
+        with self._open_bounded_cursor() as cursor:
+            outcomes = _merge_outcomes(
+                _fetch(cursor, ReadModelsSql.redemptions_over_time, parameters),
+                _fetch(cursor, ReadModelsSql.refused_over_time, parameters),
             )
-            waits = dict(_ask(cursor, ReadModelsSql.waits, named))
-            middle = _ask(cursor, ReadModelsSql.middle_waits, named)[0][0]
+            waits = dict(_fetch(cursor, ReadModelsSql.waits, parameters))
+            middle = _fetch(cursor, ReadModelsSql.middle_waits, parameters)[0][0]
             return DashboardData(
                 since=since,
                 until=until,
                 outcomes=[
-                    outcomes.get(at, Outcomes(at, 0, 0, 0, 0)) for at in (since + step * nth for nth in range(steps))
+                    outcomes.get(at, OutcomeCounts(at, 0, 0, 0, 0))
+                    for at in (since + step * nth for nth in range(steps))
                 ],
-                refusals=[(row[0], row[1]) for row in _ask(cursor, ReadModelsSql.refusals_by_reason, named)],
-                refunds=[(row[0], row[1]) for row in _ask(cursor, ReadModelsSql.refunds_by_cause, named)],
+                refusals=[(row[0], row[1]) for row in _fetch(cursor, ReadModelsSql.refusals_by_reason, parameters)],
+                refunds=[(row[0], row[1]) for row in _fetch(cursor, ReadModelsSql.refunds_by_cause, parameters)],
                 waits=[waits.get(nth, 0) for nth in range(len(WAIT_BOUNDS_S) + 1)],
                 middle_waits=None if middle is None else (middle[0], middle[1], middle[2]),
-                busiest=[TopCode(*row) for row in _ask(cursor, ReadModelsSql.busiest_codes, named)],
+                busiest=[TopCode(*row) for row in _fetch(cursor, ReadModelsSql.busiest_codes, parameters)],
             )
 
-    def health(self, now: datetime) -> Health:
+    def read_health(self, now: datetime) -> Health:
         """What waits now."""
-        with self._bounded() as cursor:
-            return Health(*_ask(cursor, ReadModelsSql.waiting_now, {"now": now})[0])
+        with self._open_bounded_cursor() as cursor:
+            return Health(*_fetch(cursor, ReadModelsSql.waiting_now, {"now": now})[0])
 
-    def kept_access(self) -> list[KeptAccess]:
+    def list_kept_access(self) -> list[KeptAccess]:
         """Return the newest refunds that left the access of an accepted invitation in place, at most `ROWS_MAX`."""
-        with self._bounded() as cursor:
-            return [KeptAccess(*row) for row in _ask(cursor, ReadModelsSql.kept_access, {"limit": ROWS_MAX})]
+        with self._open_bounded_cursor() as cursor:
+            return [KeptAccess(*row) for row in _fetch(cursor, ReadModelsSql.kept_access, {"limit": ROWS_MAX})]
 
     @contextmanager
-    def _bounded(self) -> Iterator[Cursor[tuple[Any, ...]]]:
-        with self._cursor() as cursor:
+    def _open_bounded_cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:
+        with self._open_cursor() as cursor:
             try:
                 with cursor.connection.transaction():
-                    cursor.execute(ReadModelsSql.bound_question, (str(QUESTION_MS_MAX),))
+                    cursor.execute(ReadModelsSql.bound_question, (str(QUERY_TIMEOUT_MS),))
                     yield cursor
-            except psycopg.errors.QueryCanceled as slow:
-                raise RangeTooLargeError from slow
+            except psycopg.errors.QueryCanceled as error:
+                raise RangeTooLargeError from error
 
 
-def _ask(cursor: Cursor[tuple[Any, ...]], query: LiteralString, named: Mapping[str, object]) -> list[tuple[Any, ...]]:
-    return cursor.execute(query, named).fetchall()
+def _fetch(
+    cursor: Cursor[tuple[Any, ...]], query: LiteralString, parameters: Mapping[str, object]
+) -> list[tuple[Any, ...]]:
+    return cursor.execute(query, parameters).fetchall()
 
 
-def _outcomes(redeemed: list[tuple[Any, ...]], refused: list[tuple[Any, ...]]) -> dict[datetime, Outcomes]:
-    found = {at: Outcomes(at, sent, refunded, live, 0) for at, sent, refunded, live in redeemed}
-    for at, count in refused:
-        found[at] = found.get(at, Outcomes(at, 0, 0, 0, 0))._replace(refused=count)
-    return found
+def _merge_outcomes(redeemed: list[tuple[Any, ...]], rejected: list[tuple[Any, ...]]) -> dict[datetime, OutcomeCounts]:
+    outcomes = {at: OutcomeCounts(at, sent, refunded, live, 0) for at, sent, refunded, live in redeemed}
+    for at, count in rejected:
+        outcomes[at] = outcomes.get(at, OutcomeCounts(at, 0, 0, 0, 0))._replace(refused=count)
+    return outcomes

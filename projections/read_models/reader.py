@@ -14,9 +14,9 @@ from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation, fold_reservation
 from domain.ports import UNVERIFIED, UnverifiedAddress
 from domain.values.identifiers import MalformedCodeError, candidate_codes, normalize_code
-from projections.database.errors import StorageUnavailableError, unavailable_unless_defect
+from projections.database.errors import StorageUnavailableError, translate_database_errors
 from projections.event_store.codec import decode
-from projections.read_models.vault_reader import readable
+from projections.read_models.vault_reader import read_text
 from projections.sql.event_store import EventStoreSql
 from projections.sql.privacy import PrivacySql
 from projections.sql.read_models import ReadModelsSql
@@ -73,9 +73,9 @@ class Reader:
     def __init__(self, storage: LedgerStore) -> None:
         self._storage = storage
 
-    def reservation(self, reservation_id: UUID) -> Reservation | None:
+    def find_reservation(self, reservation_id: UUID) -> Reservation | None:
         """One reservation, folded from its events."""
-        rows = self._all(EventStoreSql.events_of_reservations, [reservation_id])
+        rows = self._fetch_all(EventStoreSql.events_of_reservations, [reservation_id])
         if not rows:
             return None
         history = [(row[2], cast("ReservationEvent", decode(row[3], bytes(row[4])))) for row in rows]
@@ -87,23 +87,27 @@ class Reader:
             texts = candidate_codes(normalize_code(typed))
         except MalformedCodeError:
             return None
-        digests = [digest for text in texts for digest in self._storage.vault.digests("code", text)]
-        found = self._all(EventStoreSql.code_ids_of_digests, digests)
-        if found:
-            return cast("UUID", found[0][1])
+        digests = [digest for text in texts for digest in self._storage.vault.compute_digests("code", text)]
+        code_rows = self._fetch_all(EventStoreSql.code_ids_of_digests, digests)
+        if code_rows:
+            return cast("UUID", code_rows[0][1])
         try:
             code_id = UUID(typed)
         except ValueError:
             return None
-        return code_id if self._all(EventStoreSql.stream_events, code_id, 0, 1) else None
+        return code_id if self._fetch_all(EventStoreSql.stream_events, code_id, 0, 1) else None
 
-    def known_codes(self, normals: Sequence[str]) -> set[str]:
+    def find_existing_codes(self, normals: Sequence[str]) -> set[str]:
         """Which of these normal forms are codes of the ledger."""
         vault = self._storage.vault
-        texts = {digest: normal for normal in normals for digest in vault.digests("code", normal)}
-        return {texts[row[0]] for row in self._all(EventStoreSql.code_ids_of_digests, list(texts))} if texts else set()
+        texts = {digest: normal for normal in normals for digest in vault.compute_digests("code", normal)}
+        return (
+            {texts[row[0]] for row in self._fetch_all(EventStoreSql.code_ids_of_digests, list(texts))}
+            if texts
+            else set()
+        )
 
-    def history(self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0) -> Iterator[HistoryEntry]:
+    def read_history(self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0) -> Iterator[HistoryEntry]:
         """Every event of a code in order, each with the balance after it.
 
         Args:
@@ -113,7 +117,7 @@ class Reader:
         """
         code: RedeemCode | None = None
         version = 0
-        while rows := self._all(EventStoreSql.stream_events, code_id, version, HISTORY_PAGE):
+        while rows := self._fetch_all(EventStoreSql.stream_events, code_id, version, HISTORY_PAGE):
             for position, version, topic, state in rows:
                 event = decode(topic, bytes(state))
                 if as_of is not None and event.at > as_of:
@@ -124,49 +128,51 @@ class Reader:
             if len(rows) < HISTORY_PAGE:
                 return
 
-    def code_text(self, code_id: UUID) -> str | None:
+    def find_code_text(self, code_id: UUID) -> str | None:
         """A code's text in normal form; None if there is no such code, or its row is broken."""
-        rows = self._all(ReadModelsSql.code_text, code_id)
-        return readable(self._storage.vault, "code", rows[0]) if rows else None
+        rows = self._fetch_all(ReadModelsSql.code_text, code_id)
+        return read_text(self._storage.vault, "code", rows[0]) if rows else None
 
-    def private_text(self, text_id: UUID) -> str | None:
+    def find_private_text(self, text_id: UUID) -> str | None:
         """A note or a server's reply; None if it was forgotten."""
-        rows = self._all(ReadModelsSql.private_text, text_id)
+        rows = self._fetch_all(ReadModelsSql.private_text, text_id)
         return self._storage.vault.open_text(text_id, bytes(rows[0][0]), rows[0][1]) if rows else None
 
-    def addresses(self, reservation_ids: Sequence[UUID]) -> dict[UUID, str]:
+    def find_email_addresses(self, reservation_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Email addresses of reservations as typed, for pages; those of erased persons and broken rows are missing."""
-        rows = self._all(ReadModelsSql.addresses_of_reservations, list(reservation_ids))
-        found = ((row[0], readable(self._storage.vault, "recipient", row[1:])) for row in rows)
-        return {reservation_id: address for reservation_id, address in found if address is not None}
+        rows = self._fetch_all(ReadModelsSql.addresses_of_reservations, list(reservation_ids))
+        addresses = ((row[0], read_text(self._storage.vault, "recipient", row[1:])) for row in rows)
+        return {reservation_id: address for reservation_id, address in addresses if address is not None}
 
-    def addressees(self, recipient_ids: Sequence[UUID]) -> dict[UUID, str | UnverifiedAddress]:
+    def find_recipients(self, recipient_ids: Sequence[UUID]) -> dict[UUID, str | UnverifiedAddress]:
         """Where letters to persons go, by their ids in the log: an address as typed, or that it can't be trusted.
 
         Erased persons are missing. One broken row keeps back no letter but its own.
         """
-        found: dict[UUID, str | UnverifiedAddress] = {}
-        for row in self._all(PrivacySql.recipients_by_id, list(recipient_ids)):
-            address = readable(self._storage.vault, "recipient", row)
-            found[row[0]] = UNVERIFIED if address is None else address
-        return found
+        recipients: dict[UUID, str | UnverifiedAddress] = {}
+        for row in self._fetch_all(PrivacySql.recipients_by_id, list(recipient_ids)):
+            address = read_text(self._storage.vault, "recipient", row)
+            recipients[row[0]] = UNVERIFIED if address is None else address
+        return recipients
 
-    def live_reservations(self, code_id: UUID, limit: int) -> list[UUID]:
+    def list_pending_reservations(self, code_id: UUID, limit: int) -> list[UUID]:
         """Ids of reservations on a code that are not settled, earliest deadline first."""
-        return [row[0] for row in self._all(ReadModelsSql.live_reservations_of_code, code_id, limit)]
+        return [row[0] for row in self._fetch_all(ReadModelsSql.live_reservations_of_code, code_id, limit)]
 
     def count_sent(self, code_id: UUID) -> int:
         """How many uses of a code were really sent and not given back since."""
-        return int(self._all(ReadModelsSql.count_sent_of_code, code_id)[0][0])
+        return int(self._fetch_all(ReadModelsSql.count_sent_of_code, code_id)[0][0])
 
-    def key_of_digest(self, digest: bytes, now: datetime) -> ApiKeyRecord | None:
+    def find_api_key(self, digest: bytes, now: datetime) -> ApiKeyRecord | None:
         """An API key that is neither over nor revoked, by its digest."""
-        rows = self._all(ReadModelsSql.api_key_of_digest, digest, now)
+        rows = self._fetch_all(ReadModelsSql.api_key_of_digest, digest, now)
         return ApiKeyRecord(*rows[0]) if rows else None
 
-    def codes(self, after: tuple[datetime, UUID], limit: int, *, group: str | None = None) -> list[dict[str, Any]]:
+    def list_balances(
+        self, after: tuple[datetime, UUID], limit: int, *, group: str | None = None
+    ) -> list[dict[str, Any]]:
         """One page of balances in order of issue; of one group, if one is named."""
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             if group is None:
                 cursor.execute(ReadModelsSql.list_codes, (*after, limit))
             else:
@@ -175,33 +181,33 @@ class Reader:
             names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def code(self, code_id: UUID) -> dict[str, Any] | None:
+    def find_balance(self, code_id: UUID) -> dict[str, Any] | None:
         """One code's balance; None if there is no such code."""
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             row = cursor.execute(ReadModelsSql.balance_of_code, (code_id,)).fetchone()
             names = [column.name for column in cursor.description or ()]
         return dict(zip(names, row, strict=True)) if row else None
 
-    def cases(self, after: tuple[datetime, UUID], limit: int, *, closed_too: bool) -> list[CaseRow]:
+    def list_cases(self, after: tuple[datetime, UUID], limit: int, *, closed_too: bool) -> list[CaseRow]:
         """One page of cases in order of opening."""
-        return [CaseRow(*row) for row in self._all(ReadModelsSql.list_cases, *after, closed_too, limit)]
+        return [CaseRow(*row) for row in self._fetch_all(ReadModelsSql.list_cases, *after, closed_too, limit)]
 
-    def outage_candidates(self, start: datetime, end: datetime, *, include_sent: bool) -> list[UUID]:
+    def list_outage_candidates(self, start: datetime, end: datetime, *, include_sent: bool) -> list[UUID]:
         """Reservations that an outage in this window may have hurt; their events say which ones it did."""
-        rows = self._all(ReadModelsSql.parked_unknowns, end)
+        rows = self._fetch_all(ReadModelsSql.parked_unknowns, end)
         if include_sent:
-            rows += self._all(ReadModelsSql.sent_unaccepted, end, start)
+            rows += self._fetch_all(ReadModelsSql.sent_unaccepted, end, start)
         return [row[0] for row in rows]
 
-    def reservation_events(self, reservation_ids: Sequence[UUID]) -> dict[UUID, ReservationHistory]:
+    def read_reservation_events(self, reservation_ids: Sequence[UUID]) -> dict[UUID, ReservationHistory]:
         """The events of reservations by their ids."""
-        found: dict[UUID, ReservationHistory] = {}
-        for reservation_id, code_id, version, topic, state in self._all(
+        histories: dict[UUID, ReservationHistory] = {}
+        for reservation_id, code_id, version, topic, state in self._fetch_all(
             EventStoreSql.events_of_reservations, list(reservation_ids)
         ):
             event = cast("ReservationEvent", decode(topic, bytes(state)))
-            found.setdefault(reservation_id, ReservationHistory(code_id, [])).events.append((version, event))
-        return found
+            histories.setdefault(reservation_id, ReservationHistory(code_id, [])).events.append((version, event))
+        return histories
 
     def ping(self) -> None:
         """Make sure that the database answers and takes writes.
@@ -209,17 +215,17 @@ class Reader:
         Raises:
             StorageUnavailableError: It does not.
         """
-        if self._all(ReadModelsSql.read_only)[0][0]:
+        if self._fetch_all(ReadModelsSql.read_only)[0][0]:
             raise StorageUnavailableError("the database takes no writes: it is a standby")
 
-    def _all(self, query: LiteralString, *params: Any) -> list[tuple[Any, ...]]:
-        with self._cursor() as cursor:
+    def _fetch_all(self, query: LiteralString, *params: Any) -> list[tuple[Any, ...]]:
+        with self._open_cursor() as cursor:
             return cursor.execute(query, params).fetchall()
 
     @contextmanager
-    def _cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:
+    def _open_cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:
         with (
-            unavailable_unless_defect(),
+            translate_database_errors(),
             self._storage.datastore.get_connection() as conn,
             conn.cursor(row_factory=tuple_row) as cursor,
         ):

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from projections.read_models.reader import Reader
-from projections.read_models.vault_reader import readable
+from projections.read_models.vault_reader import read_text
 from projections.sql.read_models import ReadModelsSql
 
 
-class ReservationPlace(NamedTuple):
+class ReservationListEntry(NamedTuple):
     """Where a reservation stands in the list, and how it stands: live, sent or refunded."""
 
     reservation_id: UUID
@@ -19,28 +19,30 @@ class ReservationPlace(NamedTuple):
     reserved_at: datetime
 
 
-class ReservationList(Reader):
+class ReservationListReader(Reader):
     """Reservations by the stretch."""
 
-    def after(self, place: tuple[datetime, UUID], limit: int, code_id: UUID | None = None) -> list[ReservationPlace]:
+    def list_page(
+        self, after: tuple[datetime, UUID], limit: int, code_id: UUID | None = None
+    ) -> list[ReservationListEntry]:
         """Those that follow a time and id; of one code, if one is named."""
         if code_id is None:
-            rows = self._all(ReadModelsSql.reservations_from, *place, limit)
+            rows = self._fetch_all(ReadModelsSql.reservations_from, *after, limit)
         else:
-            rows = self._all(ReadModelsSql.reservations_of_code_from, code_id, *place, limit)
-        return [ReservationPlace(*row) for row in rows]
+            rows = self._fetch_all(ReadModelsSql.reservations_of_code_from, code_id, *after, limit)
+        return [ReservationListEntry(*row) for row in rows]
 
-    def rows(self, reservation_ids: Sequence[UUID], *, addresses: bool) -> dict[UUID, dict[str, Any]]:
+    def read_rows(self, reservation_ids: Sequence[UUID], *, addresses: bool) -> dict[UUID, dict[str, Any]]:
         """Rows of the read model by id, with `email` in the form that was typed where addresses are asked for."""
-        with self._cursor() as cursor:
-            found = cursor.execute(ReadModelsSql.person_of_reservations, (list(reservation_ids),)).fetchall()
+        with self._open_cursor() as cursor:
+            records = cursor.execute(ReadModelsSql.person_of_reservations, (list(reservation_ids),)).fetchall()
             names = [column.name for column in cursor.description or ()]
         rows = {}
-        for values in found:
+        for values in records:
             row = dict(zip(names, values, strict=True))
             sealed = [row.pop(name) for name in ("digest", "pepper_id", "sealed", "key_id")]
             is_known = addresses and sealed[0] is not None
             columns = (row["recipient_id"], *sealed)
-            row["email"] = readable(self._storage.vault, "recipient", columns) if is_known else None
+            row["email"] = read_text(self._storage.vault, "recipient", columns) if is_known else None
             rows[row["reservation_id"]] = row
         return rows

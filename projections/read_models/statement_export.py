@@ -9,7 +9,7 @@ import psycopg
 from psycopg import Connection
 
 from domain.model.redeem_code import RedeemCode, evolve_code
-from projections.database.connection import rebuild_connection
+from projections.database.connection import open_maintenance_connection
 from projections.database.copy_reader import read_copied_events
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.codec import decode
@@ -22,14 +22,16 @@ PAGE_EVENTS: Final = 50_000
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
-class CodeLine(NamedTuple):
+class StatementLine(NamedTuple):
     """A line of a code's history, and whose."""
 
     code_id: UUID
     line: HistoryEntry
 
 
-def statement_lines(database_url: str, begin: Callable[[int], None], only: UUID | None = None) -> Iterator[CodeLine]:
+def read_statement_lines(
+    database_url: str, begin: Callable[[int], None], only: UUID | None = None
+) -> Iterator[StatementLine]:
     """Lines in order of code id and version, up to where the log ends now; redeems go on meanwhile.
 
     Args:
@@ -41,32 +43,32 @@ def statement_lines(database_url: str, begin: Callable[[int], None], only: UUID 
         StorageUnavailableError: The database is away, or went away.
     """
     try:
-        with rebuild_connection(database_url, "export") as conn:
+        with open_maintenance_connection(database_url, "export") as conn:
             until = stable_position(conn)
-            begin(_count(conn, until))
-            yield from _lines(conn, until, only)
-    except psycopg.OperationalError as away:
-        raise StorageUnavailableError(f"the database went away during the export: {str(away).strip()}") from away
+            begin(_count_events(conn, until))
+            yield from _read_lines(conn, until, only)
+    except psycopg.OperationalError as error:
+        raise StorageUnavailableError(f"the database went away during the export: {str(error).strip()}") from error
 
 
-def _count(conn: Connection[Any], until: int) -> int:
+def _count_events(conn: Connection[Any], until: int) -> int:
     row = conn.execute(TransferSql.count_events_until, (until,)).fetchone()
     return int(row[0]) if row else 0
 
 
-def _lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterator[CodeLine]:
+def _read_lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterator[StatementLine]:
     code: RedeemCode | None = None
-    place, last = (only or FIRST, 0), only or LAST
+    after, last = (only or FIRST, 0), only or LAST
     while True:
         read = 0
-        with closing(read_copied_events(conn, ReadModelsSql.copy_log_page, (*place, last, until, PAGE_EVENTS))) as page:
+        with closing(read_copied_events(conn, ReadModelsSql.copy_log_page, (*after, last, until, PAGE_EVENTS))) as page:
             for stored in page:
                 read += 1
                 stream, version, position, topic, state = stored
                 event = decode(topic, state)
                 code_id = UUID(bytes=stream)
                 code = evolve_code(code if code and code.code_id == code_id else None, code_id, version, event)
-                place = (code.code_id, version)
-                yield CodeLine(code.code_id, HistoryEntry(position, version, event, code))
+                after = (code.code_id, version)
+                yield StatementLine(code.code_id, HistoryEntry(position, version, event, code))
         if read < PAGE_EVENTS:
             return

@@ -22,7 +22,7 @@ from projections.sql.read_models import ReadModelsSql
 from projections.storage.bootstrap import LedgerStore
 
 CHECKPOINT_EVERY: Final = 1_000
-MARKED_CODES_MAX: Final = 512
+CODES_WITH_CHECKPOINTS_MAX: Final = 512
 """Codes whose marks are kept; those looked at last."""
 
 
@@ -36,7 +36,7 @@ class StatementEntry(NamedTuple):
     code: RedeemCode
 
 
-class Stretch(NamedTuple):
+class HistoryQuery(NamedTuple):
     """Which events of a code are meant: after one version up to another, of these topics, of this person."""
 
     code_id: UUID
@@ -46,7 +46,7 @@ class Stretch(NamedTuple):
     recipient_id: UUID | None = None
 
 
-class Statements(Reader):
+class StatementReader(Reader):
     """Histories by range of versions. Several threads may ask at once."""
 
     def __init__(self, storage: LedgerStore) -> None:
@@ -54,93 +54,93 @@ class Statements(Reader):
         self._marks: OrderedDict[UUID, list[RedeemCode]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def head(self, code_id: UUID) -> int:
+    def find_newest_version(self, code_id: UUID) -> int:
         """The version of a code's newest event; 0 if there is no such code."""
-        rows = self._all(ReadModelsSql.version_of_code, code_id)
+        rows = self._fetch_all(ReadModelsSql.version_of_code, code_id)
         return int(rows[0][0]) if rows else 0
 
-    def version_at(self, code_id: UUID, moment: datetime) -> int:
+    def find_version_at(self, code_id: UUID, timestamp: datetime) -> int:
         """The version that a code had at a moment; 0 before it was issued. `at` never falls along a stream."""
-        marks = self._balance_checkpoints(code_id, self.head(code_id))
-        before = bisect_right(marks, moment, key=lambda mark: mark.last_at)
-        version = marks[before - 1].version if before else 0
-        for line in self._fold(code_id, marks[before - 1] if before else None):
-            if line.event.at > moment:
+        checkpoints = self._balance_checkpoints(code_id, self.find_newest_version(code_id))
+        before = bisect_right(checkpoints, timestamp, key=lambda mark: mark.last_at)
+        version = checkpoints[before - 1].version if before else 0
+        for line in self._fold(code_id, checkpoints[before - 1] if before else None):
+            if line.event.at > timestamp:
                 break
             version = line.version
         return version
 
-    def code_at(self, code_id: UUID, version: int) -> RedeemCode | None:
+    def find_code_at(self, code_id: UUID, version: int) -> RedeemCode | None:
         """A code as one of its events left it; None if it has no such event."""
-        lines = self.lines(code_id, [version])
+        lines = self.read_entries(code_id, [version])
         return lines[0].code if lines else None
 
-    def lines(self, code_id: UUID, versions: Sequence[int]) -> list[StatementEntry]:
+    def read_entries(self, code_id: UUID, versions: Sequence[int]) -> list[StatementEntry]:
         """The events of these versions, in their order, each with the balance after it."""
-        wanted = sorted({version for version in versions if version > 0})
-        if not wanted:
+        ordered = sorted({version for version in versions if version > 0})
+        if not ordered:
             return []
-        marks = self._balance_checkpoints(code_id, wanted[-1])
-        found: dict[int, StatementEntry] = {}
-        for block, group in groupby(wanted, key=lambda version: (version - 1) // CHECKPOINT_EVERY):
-            asked = set(group)
-            for line in self._fold(code_id, marks[block - 1] if block else None, max(asked)):
-                if line.version in asked:
-                    found[line.version] = line
-        return [found[version] for version in versions if version in found]
+        checkpoints = self._balance_checkpoints(code_id, ordered[-1])
+        entries: dict[int, StatementEntry] = {}
+        for block, group in groupby(ordered, key=lambda version: (version - 1) // CHECKPOINT_EVERY):
+            block_versions = set(group)
+            for line in self._fold(code_id, checkpoints[block - 1] if block else None, max(block_versions)):
+                if line.version in block_versions:
+                    entries[line.version] = line
+        return [entries[version] for version in versions if version in entries]
 
-    def versions(self, stretch: Stretch, *, place: int | None, newest_first: bool, limit: int) -> list[int]:
+    def list_versions(self, query: HistoryQuery, *, after: int | None, newest_first: bool, limit: int) -> list[int]:
         """Versions of one page, in its order.
 
         Args:
-            stretch: What of the history.
-            place: The version at which the page before this one ended; None on the first page.
+            query: The part of the history.
+            after: Last version of the page before; None on the first page.
             newest_first: The order.
             limit: Most versions to give.
         """
-        lower, upper = stretch.after, stretch.until
-        if place is not None:
-            lower, upper = (lower, min(upper, place - 1)) if newest_first else (max(lower, place), upper)
-        kinds = None if stretch.topics is None else list(stretch.topics)
-        if stretch.recipient_id is None:
-            query = ReadModelsSql.versions_newest_first if newest_first else ReadModelsSql.versions_oldest_first
-            rows = self._all(query, stretch.code_id, lower, upper, kinds, kinds, limit)
+        lower, upper = query.after, query.until
+        if after is not None:
+            lower, upper = (lower, min(upper, after - 1)) if newest_first else (max(lower, after), upper)
+        kinds = None if query.topics is None else list(query.topics)
+        if query.recipient_id is None:
+            statement = ReadModelsSql.versions_newest_first if newest_first else ReadModelsSql.versions_oldest_first
+            rows = self._fetch_all(statement, query.code_id, lower, upper, kinds, kinds, limit)
         else:
-            person = (stretch.code_id, stretch.recipient_id)
-            query = (
+            person = (query.code_id, query.recipient_id)
+            statement = (
                 ReadModelsSql.versions_of_person_newest_first
                 if newest_first
                 else ReadModelsSql.versions_of_person_oldest_first
             )
-            rows = self._all(query, *person, lower, upper, kinds, kinds, limit)
+            rows = self._fetch_all(statement, *person, lower, upper, kinds, kinds, limit)
         return [row[0] for row in rows]
 
-    def versions_of_reservation(self, reservation_id: UUID) -> tuple[UUID, list[int]] | None:
+    def find_versions_of_reservation(self, reservation_id: UUID) -> tuple[UUID, list[int]] | None:
         """The code of a reservation and the versions of its events; None if there is no such reservation."""
-        rows = self._all(ReadModelsSql.versions_of_reservation, reservation_id)
+        rows = self._fetch_all(ReadModelsSql.versions_of_reservation, reservation_id)
         return (rows[0][0], list(rows[0][1])) if rows else None
 
     def _balance_checkpoints(self, code_id: UUID, version: int) -> list[RedeemCode]:
         """Marks at every thousandth version up to this one; more may come along."""
-        marks = self._marks.get(code_id, [])
-        last = marks[-1] if marks else None
+        checkpoints = self._marks.get(code_id, [])
+        last = checkpoints[-1] if checkpoints else None
         if version - (last.version if last else 0) >= CHECKPOINT_EVERY:
             new = [line.code for line in self._fold(code_id, last, version) if line.version % CHECKPOINT_EVERY == 0]
-            marks = [*marks, *new]
-        if marks:
+            checkpoints = [*checkpoints, *new]
+        if checkpoints:
             with self._lock:
-                self._marks[code_id] = marks
+                self._marks[code_id] = checkpoints
                 self._marks.move_to_end(code_id)
-                if len(self._marks) > MARKED_CODES_MAX:
+                if len(self._marks) > CODES_WITH_CHECKPOINTS_MAX:
                     self._marks.popitem(last=False)
-        return marks
+        return checkpoints
 
     def _fold(self, code_id: UUID, code: RedeemCode | None, until: int | None = None) -> Iterator[StatementEntry]:
         """Events after a known state (or all of them), each with the state after it."""
         version = code.version if code else 0
         while until is None or version < until:
             limit = CHECKPOINT_EVERY if until is None else min(HISTORY_PAGE, until - version)
-            rows = self._all(EventStoreSql.stream_events, code_id, version, limit)
+            rows = self._fetch_all(EventStoreSql.stream_events, code_id, version, limit)
             for position, version, topic, state in rows:
                 event, before = decode(topic, bytes(state)), code
                 code = evolve_code(code, code_id, version, event)

@@ -10,11 +10,11 @@ from domain.events import RebindReserved, ReservationStarted, UseReserved
 from domain.values.identifiers import EmailAddress
 from projections.event_store.codec import decode, topics_of
 from projections.read_models.reader import Reader
-from projections.read_models.vault_reader import readable
+from projections.read_models.vault_reader import read_text
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
-STRETCH: Final = 2_000
+SCAN_LIMIT: Final = 2_000
 """Rows of the log that are looked through for one page of recent work."""
 REQUEST_SCAN_LIMIT: Final = 200_000
 """Rows of the log that are looked through for a request id: a fraction of a second."""
@@ -29,7 +29,7 @@ Place = tuple[datetime, UUID]
 class ReservationSummary:
     """One reservation in a list. `address` is clear: whoever shows it masks it; None if it was forgotten.
 
-    `hint` is the end of the code's text.
+    `find_suffix` is the end of the code's text.
     """
 
     reservation_id: UUID
@@ -54,10 +54,10 @@ class RecentReservations(NamedTuple):
     """Reservations, newest first, and the position from which the next page goes on; None at the log's beginning."""
 
     ids: list[UUID]
-    next: int | None
+    next_position: int | None
 
 
-class RefusedTry(NamedTuple):
+class RejectedRequest(NamedTuple):
     """A try on a code that a rule refused. `address` is known only of persons with a reservation somewhere."""
 
     at: datetime
@@ -65,8 +65,8 @@ class RefusedTry(NamedTuple):
     address: str | None
 
 
-class RejectedAttempt(NamedTuple):
-    """A refused try of one person. `hint` is the end of the code's text."""
+class RejectedRequestOfRecipient(NamedTuple):
+    """A refused try of one person. `find_suffix` is the end of the code's text."""
 
     code_id: UUID
     at: datetime
@@ -74,7 +74,7 @@ class RejectedAttempt(NamedTuple):
     hint: str | None
 
 
-class Held(NamedTuple):
+class PendingCounts(NamedTuple):
     """Live reservations of a code: held, in doubt but tried on, being sent, and parked as cases."""
 
     held: int
@@ -95,93 +95,98 @@ class DriftedCode(NamedTuple):
 class SupportReader(Reader):
     """Support's questions; each is bounded."""
 
-    def recent(self, before: int, limit: int) -> RecentReservations:
+    def list_recent(self, before: int, limit: int) -> RecentReservations:
         """The newest reservations of all codes, from a position of the log down."""
-        rows = self._all(
-            ReadModelsSql.newest_log_rows, before, STRETCH, [*topics_of(UseReserved), *topics_of(RebindReserved)]
+        rows = self._fetch_all(
+            ReadModelsSql.newest_log_rows, before, SCAN_LIMIT, [*topics_of(UseReserved), *topics_of(RebindReserved)]
         )
         ids = [cast("ReservationStarted", decode(row[1], bytes(row[2]))).reservation_id for row in rows[:limit]]
         if len(rows) > limit:
             return RecentReservations(ids, rows[limit - 1][0])
-        lowest = self._all(ReadModelsSql.lowest_of_newest_log_rows, before, STRETCH)[0][0]
+        lowest = self._fetch_all(ReadModelsSql.lowest_of_newest_log_rows, before, SCAN_LIMIT)[0][0]
         return RecentReservations(ids, lowest if lowest is not None and lowest > 1 else None)
 
-    def cards(self, reservation_ids: Sequence[UUID]) -> list[ReservationSummary]:
+    def list_summaries(self, reservation_ids: Sequence[UUID]) -> list[ReservationSummary]:
         """Reservations by their ids, in that order; unknown ones are left out."""
-        found = {}
-        for row in self._all(ReadModelsSql.reservation_cards, list(reservation_ids)):
-            fields, hint, address = row[:14], row[14], readable(self._storage.vault, "recipient", row[15:])
-            found[row[0]] = ReservationSummary(
+        summaries = {}
+        for row in self._fetch_all(ReadModelsSql.reservation_cards, list(reservation_ids)):
+            fields, hint, address = row[:14], row[14], read_text(self._storage.vault, "recipient", row[15:])
+            summaries[row[0]] = ReservationSummary(
                 **dict(zip(_CARD_FIELDS, fields, strict=True)), address=address, hint=hint
             )
-        return [found[key] for key in reservation_ids if key in found]
+        return [summaries[key] for key in reservation_ids if key in summaries]
 
-    def recipient_of(self, address: EmailAddress) -> UUID | None:
+    def find_recipient(self, address: EmailAddress) -> UUID | None:
         """The person with this address, if they ever reserved anything."""
-        rows = self._all(
-            EventStoreSql.recipient_ids_of_digests, list(self._storage.vault.digests("recipient", address.normal))
+        rows = self._fetch_all(
+            EventStoreSql.recipient_ids_of_digests,
+            list(self._storage.vault.compute_digests("recipient", address.normal)),
         )
         return cast("UUID", rows[0][1]) if rows else None
 
-    def recipient_address(self, recipient_id: UUID) -> str | None:
+    def find_email_address(self, recipient_id: UUID) -> str | None:
         """A person's address in clear; None if there is no such person (or they were forgotten)."""
-        rows = self._all(ReadModelsSql.recipient_text, recipient_id)
-        return readable(self._storage.vault, "recipient", rows[0]) if rows else None
+        rows = self._fetch_all(ReadModelsSql.recipient_text, recipient_id)
+        return read_text(self._storage.vault, "recipient", rows[0]) if rows else None
 
-    def of_recipient(self, recipient_id: UUID, before: Place, limit: int) -> list[Place]:
+    def list_reservations_of_recipient(self, recipient_id: UUID, before: Place, limit: int) -> list[Place]:
         """One page of a person's reservations on all codes, newest first: (reserved at, id)."""
         return [
-            (row[1], row[0]) for row in self._all(ReadModelsSql.reservations_of_recipient, recipient_id, *before, limit)
+            (row[1], row[0])
+            for row in self._fetch_all(ReadModelsSql.reservations_of_recipient, recipient_id, *before, limit)
         ]
 
-    def codes_ending(self, hint: str, after: UUID, limit: int) -> list[UUID]:
+    def find_codes_by_suffix(self, hint: str, after: UUID, limit: int) -> list[UUID]:
         """Codes by the end of their text, in order of their (random) ids."""
-        return [row[0] for row in self._all(ReadModelsSql.code_texts_of_hint, hint, after, limit)]
+        return [row[0] for row in self._fetch_all(ReadModelsSql.code_texts_of_hint, hint, after, limit)]
 
-    def hint(self, code_id: UUID) -> str:
+    def find_suffix(self, code_id: UUID) -> str:
         """What may be shown of a code's text."""
-        rows = self._all(ReadModelsSql.hint_of_code, code_id)
+        rows = self._fetch_all(ReadModelsSql.hint_of_code, code_id)
         return str(rows[0][0]) if rows else ""
 
-    def code_of_reservation(self, reservation_id: UUID) -> UUID | None:
+    def find_code_of_reservation(self, reservation_id: UUID) -> UUID | None:
         """The code that a reservation is on; None if there is no such reservation."""
-        rows = self._all(EventStoreSql.code_ids_of_reservations, [reservation_id])
+        rows = self._fetch_all(EventStoreSql.code_ids_of_reservations, [reservation_id])
         return cast("UUID", rows[0][1]) if rows else None
 
-    def refusals(self, code_id: UUID, until: datetime, limit: int) -> list[RefusedTry]:
+    def list_rejected_requests(self, code_id: UUID, until: datetime, limit: int) -> list[RejectedRequest]:
         """The newest refused tries on a code."""
         return [
-            RefusedTry(at, reason, readable(self._storage.vault, "recipient", row))
-            for at, reason, *row in self._all(ReadModelsSql.refusals_of_code, code_id, until, limit)
+            RejectedRequest(at, reason, read_text(self._storage.vault, "recipient", row))
+            for at, reason, *row in self._fetch_all(ReadModelsSql.refusals_of_code, code_id, until, limit)
         ]
 
-    def refusals_of_person(self, digests: Sequence[bytes], until: datetime, limit: int) -> list[RejectedAttempt]:
+    def list_rejected_requests_of_recipient(
+        self, digests: Sequence[bytes], until: datetime, limit: int
+    ) -> list[RejectedRequestOfRecipient]:
         """The newest refused tries of one person on all codes, by the digests of their address."""
         return [
-            RejectedAttempt(*row) for row in self._all(ReadModelsSql.refusals_of_person, list(digests), until, limit)
+            RejectedRequestOfRecipient(*row)
+            for row in self._fetch_all(ReadModelsSql.refusals_of_person, list(digests), until, limit)
         ]
 
-    def digests_of(self, recipient_id: UUID) -> list[bytes]:
+    def list_digests(self, recipient_id: UUID) -> list[bytes]:
         """Digests of a person who is known; none of one who is not."""
-        return [bytes(row[0]) for row in self._all(ReadModelsSql.digests_of_recipient, recipient_id)]
+        return [bytes(row[0]) for row in self._fetch_all(ReadModelsSql.digests_of_recipient, recipient_id)]
 
-    def count_of_recipient(self, recipient_id: UUID) -> int:
+    def count_reservations_of_recipient(self, recipient_id: UUID) -> int:
         """How many reservations a person has on all codes; a hundred stands for more."""
-        return int(self._all(ReadModelsSql.count_reservations_of_recipient, recipient_id, COUNTED_MAX)[0][0])
+        return int(self._fetch_all(ReadModelsSql.count_reservations_of_recipient, recipient_id, COUNTED_MAX)[0][0])
 
-    def private_texts(self, text_ids: Sequence[UUID]) -> dict[UUID, str]:
+    def read_private_texts(self, text_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Notes and replies by their ids; those that were forgotten are missing."""
         vault = self._storage.vault
-        rows = self._all(ReadModelsSql.private_texts_of_ids, list(text_ids)) if text_ids else []
+        rows = self._fetch_all(ReadModelsSql.private_texts_of_ids, list(text_ids)) if text_ids else []
         return {row[0]: vault.open_text(row[0], bytes(row[1]), row[2]) for row in rows}
 
-    def held(self, code_id: UUID) -> Held:
+    def count_pending(self, code_id: UUID) -> PendingCounts:
         """What a code holds, by what a revoking would make of it."""
-        return Held(*self._all(ReadModelsSql.held_of_code, code_id)[0])
+        return PendingCounts(*self._fetch_all(ReadModelsSql.held_of_code, code_id)[0])
 
-    def caused_by(self, code_id: UUID, version: int, limit: int) -> list[int]:
+    def list_effects(self, code_id: UUID, version: int, limit: int) -> list[int]:
         """Versions of the events that name one of this stream as their cause, in a bounded stretch after it."""
-        named = {
+        parameters = {
             "code_id": code_id,
             "version": version,
             "until": version + CAUSATION_SCAN_LIMIT,
@@ -189,10 +194,10 @@ class SupportReader(Reader):
             "at_end": b'"caused_by":%d}' % version,
             "limit": limit,
         }
-        with self._cursor() as cursor:
-            return [row[0] for row in cursor.execute(ReadModelsSql.events_caused_by, named).fetchall()]
+        with self._open_cursor() as cursor:
+            return [row[0] for row in cursor.execute(ReadModelsSql.events_caused_by, parameters).fetchall()]
 
-    def of_request(self, request_id: str, before: int, limit: int) -> list[tuple[UUID, int]]:
+    def list_events_of_request(self, request_id: str, before: int, limit: int) -> list[tuple[UUID, int]]:
         """Events that were decided within a request, newest first, in the newest stretch of the log: (code, version).
 
         Args:
@@ -201,21 +206,23 @@ class SupportReader(Reader):
             limit: Most events to give.
         """
         needle = b'"request_id":"%s"' % request_id.encode()
-        named = {"before": before, "stretch": REQUEST_SCAN_LIMIT, "needle": needle, "limit": limit}
-        with self._cursor() as cursor:
-            return [(row[0], row[1]) for row in cursor.execute(EventStoreSql.events_of_request, named).fetchall()]
+        parameters = {"before": before, "stretch": REQUEST_SCAN_LIMIT, "needle": needle, "limit": limit}
+        with self._open_cursor() as cursor:
+            return [(row[0], row[1]) for row in cursor.execute(EventStoreSql.events_of_request, parameters).fetchall()]
 
-    def drifting(self, limit: int) -> list[DriftedCode]:
+    def list_drifted_codes(self, limit: int) -> list[DriftedCode]:
         """Codes whose rows were found to differ from the log, longest known first."""
-        return [DriftedCode(*row) for row in self._all(ReadModelsSql.drifting, limit)]
+        return [DriftedCode(*row) for row in self._fetch_all(ReadModelsSql.drifting, limit)]
 
     def count_open_cases(self) -> int:
         """How many cases wait for a person."""
-        return int(self._all(ReadModelsSql.open_cases_count)[0][0])
+        return int(self._fetch_all(ReadModelsSql.open_cases_count)[0][0])
 
-    def stuck(self, due_before: datetime, after: Place, limit: int) -> list[Place]:
+    def list_stuck(self, due_before: datetime, after: Place, limit: int) -> list[Place]:
         """Reservations on which a machine should have acted before a moment, longest due first: (due at, id)."""
-        return [(row[1], row[0]) for row in self._all(ReadModelsSql.stuck_reservations, due_before, *after, limit)]
+        return [
+            (row[1], row[0]) for row in self._fetch_all(ReadModelsSql.stuck_reservations, due_before, *after, limit)
+        ]
 
 
 _CARD_FIELDS = [name for name in ReservationSummary.__dataclass_fields__ if name not in {"address", "hint"}]

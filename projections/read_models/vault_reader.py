@@ -10,12 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from projections.telemetry.metrics import ERRORS
-from projections.vault.vault import FoundKind, FoundRow, SealBrokenError, Vault
+from projections.vault.vault import SealBrokenError, SearchableKind, SearchableRow, Vault
 
 log = logging.getLogger(__name__)
 
 
-def readable(vault: Vault, kind: FoundKind, columns: Sequence[Any]) -> str | None:
+def read_text(vault: Vault, kind: SearchableKind, columns: Sequence[Any]) -> str | None:
     """The text of a row; None if there is no row (an outer join), or if it is broken, which is logged and counted.
 
     Args:
@@ -26,19 +26,19 @@ def readable(vault: Vault, kind: FoundKind, columns: Sequence[Any]) -> str | Non
     if columns[0] is None:
         return None
     try:
-        return vault.open(kind, FoundRow.of(columns))
-    except SealBrokenError as broken:
-        report(kind, columns[0], broken)
+        return vault.open(kind, SearchableRow.from_columns(columns))
+    except SealBrokenError as error:
+        report_broken_row(kind, columns[0], error)
         return None
 
 
-def readable_texts(vault: Vault, kind: FoundKind, rows: Iterable[Sequence[Any]]) -> dict[UUID, str]:
+def read_texts(vault: Vault, kind: SearchableKind, rows: Iterable[Sequence[Any]]) -> dict[UUID, str]:
     """Texts of rows by their ids; broken ones are missing."""
-    found = ((row[0], readable(vault, kind, row)) for row in rows)
-    return {row_id: text for row_id, text in found if text is not None}
+    texts = ((row[0], read_text(vault, kind, row)) for row in rows)
+    return {row_id: text for row_id, text in texts if text is not None}
 
 
-def report(kind: FoundKind, row_id: UUID, broken: SealBrokenError) -> None:
+def report_broken_row(kind: SearchableKind, row_id: UUID, error: SealBrokenError) -> None:
     """Log and count a row that can't be trusted."""
     ERRORS.labels("vault_error").inc()
-    log.error("vault row refused", extra={"kind": kind, "row_id": str(row_id), "why": str(broken)})
+    log.error("vault row refused", extra={"kind": kind, "row_id": str(row_id), "why": str(error)})

@@ -14,7 +14,7 @@ from psycopg import Connection
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation, evolve_reservation, fold_reservation
-from projections.database.binary_arrays import columns
+from projections.database.binary_arrays import to_columns
 from projections.event_store.codec import UnreadableEventError, decode
 from projections.event_store.row_mapping import (
     BALANCE_KINDS,
@@ -73,13 +73,13 @@ class Tail:
         if "cases" in self._names:
             opened, closed = case_rows((at.code_id, at.event) for at in events)
             if opened:
-                self._conn.execute(EventStoreSql.insert_cases, columns(CASE_KINDS, opened))
+                self._conn.execute(EventStoreSql.insert_cases, to_columns(CASE_KINDS, opened))
             self.close_cases(closed)
 
     def close_cases(self, closed: Sequence[Sequence[Any]]) -> None:
         """Ends of cases whose rows are there, as `case_rows` gives them."""
         if closed and "cases" in self._names:
-            self._conn.execute(EventStoreSql.close_cases, columns(CLOSED_CASE_KINDS, closed))
+            self._conn.execute(EventStoreSql.close_cases, to_columns(CLOSED_CASE_KINDS, closed))
 
     def apply_to_reservations(self, events: Sequence[ReadEvent]) -> None:
         """Bring rows of reservations along; events that a row has taken in already are passed over."""
@@ -103,7 +103,7 @@ class Tail:
             changed.add(event.reservation_id)
         if changed:
             rows = [reservation_row(states[key]) for key in sorted(changed)]
-            self._conn.execute(EventStoreSql.upsert_reservations, columns(RESERVATION_KINDS, rows))
+            self._conn.execute(EventStoreSql.upsert_reservations, to_columns(RESERVATION_KINDS, rows))
 
     def _followed(self, events: Sequence[ReadEvent]) -> list[ReadEvent]:
         """Bring the codes along; gives the events that can follow."""
@@ -124,7 +124,9 @@ class Tail:
             known[at.code_id] = after
             followed.append(at)
         if followed:
-            self._conn.execute(EventStoreSql.upsert_balances, columns(BALANCE_KINDS, map(balance_row, known.values())))
+            self._conn.execute(
+                EventStoreSql.upsert_balances, to_columns(BALANCE_KINDS, map(balance_row, known.values()))
+            )
         return followed
 
     def _reservations(self, wanted: list[UUID]) -> dict[UUID, Reservation]:

@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection, sql
 
-from projections.database.connection import connect, rebuild_connection
+from projections.database.connection import connect, open_maintenance_connection
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.event_store.snapshots import stable_position
@@ -119,8 +119,8 @@ def rebuild(
     """
     try:
         with (
-            rebuild_connection(database_url, "rebuild") as writer,
-            rebuild_connection(database_url, "rebuild", reads_log=True) as reader,
+            open_maintenance_connection(database_url, "rebuild") as writer,
+            open_maintenance_connection(database_url, "rebuild", reads_log=True) as reader,
         ):
             acquire_rebuild_lock(writer)
             report = _RebuildRun(writer, reader, options, progress, on_step).run(database_url)

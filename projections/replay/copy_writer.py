@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from projections.database.binary_arrays import BIGS, INTEGERS, SMALLS, TEXTS, Kind
+from projections.database.binary_arrays import BIGS, INTEGERS, SMALLS, TEXTS, ArrayType
 from projections.event_store.row_mapping import ARRAY_OF_INT8
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -21,7 +21,7 @@ Write = Callable[[Any], bytes]
 WriteRow = Callable[[Sequence[Any]], bytes]
 
 
-def binary_row_encoder(kinds: Sequence[Kind], column_types: Sequence[int]) -> WriteRow | None:
+def binary_row_encoder(kinds: Sequence[ArrayType], column_types: Sequence[int]) -> WriteRow | None:
     """What writes rows of these kinds into columns of these types (OIDs); None if they do not fit."""
     if len(kinds) != len(column_types):
         return None
@@ -38,7 +38,7 @@ def binary_row_encoder(kinds: Sequence[Kind], column_types: Sequence[int]) -> Wr
     return write_row
 
 
-def _value_writer(kind: Kind, column_type: int) -> Write | None:
+def _value_writer(kind: ArrayType, column_type: int) -> Write | None:
     if kind is ARRAY_OF_INT8 and column_type == BIGS.array_oid:
         return _bigint_array
     if kind.item_oid != column_type:

@@ -15,8 +15,8 @@ from psycopg import Connection
 from projections.database.copy_reader import StoredRow, read_copied_events
 from projections.replay.findings import Finding
 from projections.sql.rebuild import RebuildSql
-from projections.transparency_log.merkle import perfect_tree_root
-from projections.transparency_log.tile_log import HASH_BYTES, TILE, TreeSize, split_hashes, stored_leaf
+from projections.transparency_log.merkle import compute_perfect_root
+from projections.transparency_log.tile_log import HASH_BYTES, TILE, TreeSize, hash_stored_event, split_hashes
 
 UNALTERED = "proof: events are what the Merkle log says"
 WHOLE_TREE = "proof: the Merkle log is whole"
@@ -84,14 +84,14 @@ def _compare_tiles(events: Iterator[StoredRow], tiles: list[_Tile], tree: TreeSi
 
 
 def _compare_tile(tile: _Tile, events: list[StoredRow], expected: int, tree: TreeSize) -> Iterator[Finding]:
-    leaves = [stored_leaf(stream, version, topic, state) for stream, version, _, topic, state in events]
+    leaves = [hash_stored_event(stream, version, topic, state) for stream, version, _, topic, state in events]
     if len(tile.hashes) < expected * HASH_BYTES:
         yield tree_finding(
             WHOLE_TREE, tree.position, f"tile {tile.number} of level 0 holds fewer hashes than it should"
         )
         return
     recorded = split_hashes(tile.hashes)[:expected]
-    if tile.parent_hash is not None and perfect_tree_root(recorded) != tile.parent_hash:
+    if tile.parent_hash is not None and compute_perfect_root(recorded) != tile.parent_hash:
         yield tree_finding(WHOLE_TREE, tree.position, f"tile {tile.number} of level 0 is altered")
     if leaves == recorded:
         return

@@ -16,8 +16,8 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
-from projections.database.connection import rebuild_connection
-from projections.database.errors import DEFECTS
+from projections.database.connection import open_maintenance_connection
+from projections.database.errors import BAD_VALUE_ERRORS
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.replay.copy_writer import WriteRow, binary_row_encoder
 from projections.replay.invariant_observer import InvariantObserver
@@ -56,9 +56,9 @@ def main() -> int:
     jobs, words = sys.stdin.buffer, sys.stdout.buffer
     try:
         start = receive_start(jobs)
-        with rebuild_connection(start.database_url, "fold", reads_log=True) as conn:
+        with open_maintenance_connection(start.database_url, "fold", reads_log=True) as conn:
             _work(start, conn, jobs, words)
-    except DEFECTS:
+    except BAD_VALUE_ERRORS:
         raise
     except psycopg.Error as away:
         send(words, DatabaseUnavailable(str(away).strip()))

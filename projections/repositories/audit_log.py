@@ -14,13 +14,13 @@ from eventsourcing.persistence import PersistenceError
 from psycopg import Connection
 
 from projections.database.errors import StorageUnavailableError
-from projections.database.roles import become_running_role
+from projections.database.roles import assume_runtime_role
 from projections.sql.repositories import RepositoriesSql
 from projections.storage.bootstrap import LedgerStore
 
 T = TypeVar("T")
 
-Act = Literal[
+AuditAction = Literal[
     "signed_in",
     "sign_in_failed",
     "signed_out",
@@ -67,7 +67,7 @@ OPERATOR = Actor()
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class AuditLog:
     """What is needed to act with a line in the audit log.
 
     Attributes:
@@ -81,7 +81,7 @@ class Action:
     now: datetime
     new_id: Callable[[], UUID]
 
-    def perform(self, change: Callable[["Recorder"], T]) -> T:
+    def perform(self, change: Callable[["AuditRecorder"], T]) -> T:
         """Make a change and record it, in one transaction: all that the change asks of the ledger's pool is in it.
 
         Args:
@@ -92,11 +92,11 @@ class Action:
         """
         try:
             with self.storage.datastore.one_transaction() as conn:
-                return change(Recorder(self, conn))
-        except (PersistenceError, psycopg.Error) as away:
-            raise StorageUnavailableError(str(away)) from away
+                return change(AuditRecorder(self, conn))
+        except (PersistenceError, psycopg.Error) as error:
+            raise StorageUnavailableError(str(error)) from error
 
-    def record(self, act: Act, subject_id: UUID | None = None, details: str = "") -> None:
+    def record(self, act: AuditAction, subject_id: UUID | None = None, details: str = "") -> None:
         """Record what is revealed, before it is.
 
         Raises:
@@ -106,13 +106,13 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorder:
+class AuditRecorder:
     """Writes lines in the transaction of the change."""
 
-    action: Action
+    action: AuditLog
     conn: Connection[Any]
 
-    def __call__(self, act: Act, subject_id: UUID | None = None, details: str = "") -> None:
+    def __call__(self, act: AuditAction, subject_id: UUID | None = None, details: str = "") -> None:
         """Write one line.
 
         Args:
@@ -120,30 +120,32 @@ class Recorder:
             subject_id: What it was done to.
             details: The reason, or old and new values; kept encrypted.
         """
-        action = self.action
-        become_running_role(self.conn)
-        named: dict[str, Any] = {"at": action.now, "act": act, "subject_id": subject_id}
-        named |= {"staff_id": action.actor.staff_id, "api_key_id": action.actor.key_id}
+        log = self.action
+        assume_runtime_role(self.conn)
+        parameters: dict[str, Any] = {"at": log.now, "act": act, "subject_id": subject_id}
+        parameters |= {"staff_id": log.actor.staff_id, "api_key_id": log.actor.key_id}
         if not details:
-            self.conn.execute(RepositoriesSql.insert_audit, named)
+            self.conn.execute(RepositoriesSql.insert_audit, parameters)
             return
-        text_id = action.new_id()
-        sealed = action.storage.vault.text(details, text_id, subject_id or text_id).content
+        text_id = log.new_id()
+        sealed = log.storage.vault.seal_text(details, text_id, subject_id or text_id).content
         text = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id}
-        self.conn.execute(RepositoriesSql.insert_audit_with_reason, {**named, **text})
+        self.conn.execute(RepositoriesSql.insert_audit_with_reason, {**parameters, **text})
 
 
-def changed(**values: tuple[object, object]) -> str:
+def describe_changes(**values: tuple[object, object]) -> str:
     """Old and new values by name, as details have them; what stayed is left out."""
-    return "; ".join(f"{name}: {_shown(old)} -> {_shown(new)}" for name, (old, new) in values.items() if old != new)
+    return "; ".join(
+        f"{name}: {_format_value(old)} -> {_format_value(new)}" for name, (old, new) in values.items() if old != new
+    )
 
 
-def told(**values: object) -> str:
+def describe_values(**values: object) -> str:
     """Values by name, as details have them; those that are None are left out."""
-    return "; ".join(f"{name}: {_shown(value)}" for name, value in values.items() if value is not None)
+    return "; ".join(f"{name}: {_format_value(value)}" for name, value in values.items() if value is not None)
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, list | tuple | frozenset):
         return " ".join(map(str, value)) or "-"
     return "-" if value is None or value == "" else str(value)

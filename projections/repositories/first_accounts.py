@@ -5,11 +5,11 @@ from uuid import UUID
 from projections.database.roles import assume_eraser_role
 from projections.sql.repositories import RepositoriesSql
 from projections.storage.bootstrap import LedgerStore
-from projections.vault.vault import FoundDraft
+from projections.vault.vault import SearchableDraft
 
 
 def insert_first_accounts(
-    storage: LedgerStore, key_id: UUID, key_digest: bytes, staff: FoundDraft, password_hash: str
+    storage: LedgerStore, key_id: UUID, key_digest: bytes, staff: SearchableDraft, password_hash: str
 ) -> None:
     """Insert both in one transaction; a start that was interrupted does it again with other secrets.
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.rows import tuple_row
 
 from projections.read_models.reader import Reader
-from projections.repositories.webhook_secrets import opened, renewed
+from projections.repositories.webhook_secrets import decrypt_secrets, rotate_secret
 from projections.sql.repositories import RepositoriesSql
 
 CallbackRefusal = Literal["malformed", "forged", "stale", "replayed", "foreign", "refused"]
@@ -16,7 +16,7 @@ CallbackRefusal = Literal["malformed", "forged", "stale", "replayed", "foreign",
 too far from ours; it was taken before; the reservation is not of the channel's group; the ledger's rules say no."""
 
 
-class ChannelWay(NamedTuple):
+class ChannelConfig(NamedTuple):
     """Where a group's invitations are posted, and the secrets that they are signed with, the newest first."""
 
     channel_id: UUID
@@ -24,7 +24,7 @@ class ChannelWay(NamedTuple):
     secrets: tuple[str, ...]
 
 
-class ChannelLine(NamedTuple):
+class ChannelRow(NamedTuple):
     """A group that has or had a channel of its own. `is_on`: its invitations go there now."""
 
     channel_id: UUID
@@ -33,34 +33,34 @@ class ChannelLine(NamedTuple):
     url: str
 
 
-class RefusedCallbacks(NamedTuple):
+class RejectedCallbackCount(NamedTuple):
     """How many callbacks were refused for one reason."""
 
     reason: CallbackRefusal
-    tries: int
+    requests: int
     last_at: datetime
 
 
-class Channels(Reader):
+class GroupChannelRepository(Reader):
     """Reads and writes what `invite_groups` says of channels, and the tables of callbacks."""
 
-    def of_group(self, group: str, now: datetime) -> ChannelWay | None:
+    def find_config(self, group: str, now: datetime) -> ChannelConfig | None:
         """Where a group's invitations are posted; None if they go by mail."""
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             rows = cursor.execute(RepositoriesSql.channel_of_group, {"group": group, "now": now}).fetchall()
         if not rows:
             return None
-        return ChannelWay(rows[0][0], rows[0][1], opened(self._storage.vault, (row[2:] for row in rows)))
+        return ChannelConfig(rows[0][0], rows[0][1], decrypt_secrets(self._storage.vault, (row[2:] for row in rows)))
 
-    def groups(self) -> frozenset[str]:
+    def list_groups(self) -> frozenset[str]:
         """Names of the groups whose invitations are posted."""
-        return frozenset(row[0] for row in self._all(RepositoriesSql.groups_with_channels))
+        return frozenset(row[0] for row in self._fetch_all(RepositoriesSql.groups_with_channels))
 
-    def groups_of(self, reservation_ids: Sequence[UUID], groups: Collection[str]) -> dict[UUID, str]:
+    def find_groups_of_reservations(self, reservation_ids: Sequence[UUID], groups: Collection[str]) -> dict[UUID, str]:
         """Which of these reservations are of which of these groups, as far as their codes tell."""
-        return dict(self._all(RepositoriesSql.groups_of_reservations, list(reservation_ids), sorted(groups)))
+        return dict(self._fetch_all(RepositoriesSql.groups_of_reservations, list(reservation_ids), sorted(groups)))
 
-    def turn_on(self, group: str, url: str, channel_id: UUID, text_id: UUID, now: datetime) -> tuple[UUID, str | None]:
+    def enable(self, group: str, url: str, channel_id: UUID, text_id: UUID, now: datetime) -> tuple[UUID, str | None]:
         """Post a group's invitations from now on.
 
         Args:
@@ -75,36 +75,40 @@ class Channels(Reader):
         """
         pool, row = self._storage.datastore, {"group": group, "url": url, "channel_id": channel_id, "now": now}
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-            found: UUID = cursor.execute(RepositoriesSql.set_channel_of_group, row).fetchall()[0][0]
-            known = cursor.execute(RepositoriesSql.valid_secrets, {"owner_id": found, "now": now}).fetchone()
-            return found, None if known else renewed(cursor, self._storage.vault, found, text_id, now)
+            owner_id: UUID = cursor.execute(RepositoriesSql.set_channel_of_group, row).fetchall()[0][0]
+            has_secret = cursor.execute(RepositoriesSql.valid_secrets, {"owner_id": owner_id, "now": now}).fetchone()
+            return owner_id, None if has_secret else rotate_secret(cursor, self._storage.vault, owner_id, text_id, now)
 
-    def turn_off(self, group: str, now: datetime) -> bool:
+    def disable(self, group: str, now: datetime) -> bool:
         """Mail a group's invitations again; False if they are mailed."""
-        return bool(self._all(RepositoriesSql.unset_channel_of_group, now, group))
+        return bool(self._fetch_all(RepositoriesSql.unset_channel_of_group, now, group))
 
-    def find(self, channel_id: UUID) -> ChannelLine | None:
+    def find(self, channel_id: UUID) -> ChannelRow | None:
         """A channel by its id."""
-        rows = self._all(RepositoriesSql.channel_of_id, channel_id)
-        return ChannelLine(channel_id, rows[0][0], rows[0][1] == "webhook", rows[0][2]) if rows else None
+        rows = self._fetch_all(RepositoriesSql.channel_of_id, channel_id)
+        return ChannelRow(channel_id, rows[0][0], rows[0][1] == "webhook", rows[0][2]) if rows else None
 
-    def page(self, after: str, limit: int) -> list[ChannelLine]:
+    def list_page(self, after: str, limit: int) -> list[ChannelRow]:
         """Channels by the name of their group, from a name on."""
         return [
-            ChannelLine(row[0], row[1], row[2] == "webhook", row[3])
-            for row in self._all(RepositoriesSql.list_channels, after, limit)
+            ChannelRow(row[0], row[1], row[2] == "webhook", row[3])
+            for row in self._fetch_all(RepositoriesSql.list_channels, after, limit)
         ]
 
-    def take(self, channel_id: UUID, webhook_id: str, signed_at: datetime, body_digest: bytes) -> bool:
+    def insert_callback(self, channel_id: UUID, webhook_id: str, signed_at: datetime, body_digest: bytes) -> bool:
         """Note that a callback is taken; False if it was before: what is sent again has to be signed anew."""
-        return bool(self._all(RepositoriesSql.take_callback, channel_id, webhook_id, signed_at, body_digest))
+        return bool(self._fetch_all(RepositoriesSql.take_callback, channel_id, webhook_id, signed_at, body_digest))
 
-    def refuse(self, channel_id: UUID, reason: CallbackRefusal, now: datetime, request_id: str | None) -> None:
+    def insert_rejected_callback(
+        self, channel_id: UUID, reason: CallbackRefusal, now: datetime, request_id: str | None
+    ) -> None:
         """Note that a callback was refused."""
         row = {"channel_id": channel_id, "reason": reason, "now": now, "request_id": request_id}
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.refuse_callback, row)
 
-    def refused(self, channel_id: UUID, since: datetime) -> list[RefusedCallbacks]:
+    def count_rejected_callbacks(self, channel_id: UUID, since: datetime) -> list[RejectedCallbackCount]:
         """What was refused since a moment, by reason."""
-        return [RefusedCallbacks(*row) for row in self._all(RepositoriesSql.refused_callbacks, channel_id, since)]
+        return [
+            RejectedCallbackCount(*row) for row in self._fetch_all(RepositoriesSql.refused_callbacks, channel_id, since)
+        ]

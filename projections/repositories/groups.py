@@ -12,7 +12,7 @@ from domain.ports import Language
 from projections.read_models.reader import Reader
 from projections.sql.repositories import RepositoriesSql
 
-OFFERED_MAX: Final = 100
+REBIND_TARGETS_MAX: Final = 100
 """Groups that a person is offered to move to."""
 ChannelName = Literal["smtp", "webhook"]
 
@@ -28,11 +28,11 @@ DEFAULT_TEXTS: Final = InvitationTexts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class InviteGroup:
     """One group's settings. `accept_target`: absolute URL that an accepted invitation leads to; None for nowhere.
 
     `channel`, `channel_id` and `channel_url` are read here and changed by `projections.repositories.group_channels`.
-    `takes_rebinds`: whether persons may move their access here by themselves; read and written on its own.
+    `accepts_rebinds`: whether persons may move their access here by themselves; read and written on its own.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Group:
     changed_at: datetime | None = None
     takes_rebinds: bool = False
 
-    def words(self, language: Language) -> InvitationTexts:
+    def texts_in(self, language: Language) -> InvitationTexts:
         """What its letters say in a language."""
         return self.zh if language == "zh" else self.en
 
 
-class GroupLine(NamedTuple):
+class GroupRow(NamedTuple):
     """A group in a list; `changed_at` is None where codes name it and nobody has set anything."""
 
     name: str
@@ -59,16 +59,16 @@ class GroupLine(NamedTuple):
     changed_at: datetime | None
 
 
-class Groups(Reader):
+class GroupRepository(Reader):
     """Reads and writes the table `invite_groups`."""
 
-    def find(self, name: str) -> Group | None:
+    def find(self, name: str) -> InviteGroup | None:
         """The settings of a group; None if there are none."""
-        rows = self._all(RepositoriesSql.group_of_name, name)
+        rows = self._fetch_all(RepositoriesSql.group_of_name, name)
         if not rows:
             return None
         name, subject_zh, text_zh, subject_en, text_en, target, channel, changed_at, channel_id, url = rows[0]
-        return Group(
+        return InviteGroup(
             name=name,
             zh=InvitationTexts(subject_zh, text_zh),
             en=InvitationTexts(subject_en, text_en),
@@ -79,33 +79,33 @@ class Groups(Reader):
             changed_at=changed_at,
         )
 
-    def words(self, name: str, language: Language) -> InvitationTexts:
+    def find_texts(self, name: str, language: Language) -> InvitationTexts:
         """What a group's letters say; empty for a group without settings."""
-        found = self.find(name)
-        return found.words(language) if found else DEFAULT_TEXTS
+        group = self.find(name)
+        return group.texts_in(language) if group else DEFAULT_TEXTS
 
-    def save(self, group: Group, now: datetime) -> None:
+    def save(self, group: InviteGroup, now: datetime) -> None:
         """Enter or replace the settings of a group, but for its channel."""
         row = (group.name, *group.zh, *group.en, group.accept_target, now)
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.upsert_group, row)
 
-    def page(self, after: str, limit: int) -> list[GroupLine]:
+    def list_page(self, after: str, limit: int) -> list[GroupRow]:
         """Groups with settings or codes, by name, from a name on."""
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             rows = cursor.execute(RepositoriesSql.names_of_groups, {"after": after, "limit": limit}).fetchall()
-        return [GroupLine(*row) for row in rows]
+        return [GroupRow(*row) for row in rows]
 
-    def takes_rebinds(self, name: str) -> bool:
+    def accepts_rebinds(self, name: str) -> bool:
         """Whether persons may move their access to this group by themselves."""
-        rows = self._all(RepositoriesSql.takes_rebinds, name)
+        rows = self._fetch_all(RepositoriesSql.takes_rebinds, name)
         return bool(rows and rows[0][0])
 
-    def rebind_targets(self) -> list[str]:
+    def list_rebind_targets(self) -> list[str]:
         """Names of the groups to which persons may move, the first ones."""
-        return [row[0] for row in self._all(RepositoriesSql.groups_that_take_rebinds, OFFERED_MAX)]
+        return [row[0] for row in self._fetch_all(RepositoriesSql.groups_that_take_rebinds, REBIND_TARGETS_MAX)]
 
     def set_accepts_rebinds(self, name: str, *, allowed: bool) -> None:
         """Let persons move their access to this group, or not. It has to have settings."""
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.let_group_take_rebinds, (allowed, name))

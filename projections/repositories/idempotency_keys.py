@@ -9,7 +9,7 @@ from projections.read_models.reader import Reader
 from projections.sql.repositories import RepositoriesSql
 
 
-class IssueKey(NamedTuple):
+class BatchIdempotencyKey(NamedTuple):
     """Digests of a key in its scope and of the body that came with it, and the random id that the codes' ids follow."""
 
     scope_digest: bytes
@@ -17,16 +17,16 @@ class IssueKey(NamedTuple):
     batch_id: UUID
 
 
-class IssueKeys(Reader):
+class BatchIdempotencyKeyRepository(Reader):
     """Reads and writes the table `issue_keys`."""
 
-    def keep(self, key: IssueKey, now: datetime) -> IssueKey:
+    def save(self, key: BatchIdempotencyKey, now: datetime) -> BatchIdempotencyKey:
         """Keep a key for seven days; the one that is kept, which is another's if that came first."""
         until = now + timedelta(days=IDEMPOTENCY_DAYS)
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             row = cursor.execute(
                 RepositoriesSql.keep_issue_key, {**key._asdict(), "now": now, "until": until}
             ).fetchone()
         if row is None:
             raise AssertionError("a key is kept or there already")
-        return IssueKey(key.scope_digest, bytes(row[0]), row[1])
+        return BatchIdempotencyKey(key.scope_digest, bytes(row[0]), row[1])

@@ -16,7 +16,7 @@ from projections.vault.vault import PrivateText
 
 BatchKind = Literal["issue", "import"]
 BatchState = Literal["working", "done", "stopped", "broken"]
-REFUSALS_KEPT_MAX: Final = 10_000
+REJECTED_LINES_MAX: Final = 10_000
 """Refused lines of one import that are kept with their numbers; further ones are only counted."""
 
 
@@ -66,70 +66,76 @@ class Batch:
     done: int
     refused: int
 
-    def code_ids(self, after: int, limit: int) -> list[tuple[int, UUID]]:
+    def derive_code_ids(self, after: int, limit: int) -> list[tuple[int, UUID]]:
         """Number and id of its codes from a number on; numbers count from 1, refused lines have no code."""
         last = min(self.done, after + limit)
-        return [(nth, code_id_of(self.batch_id, nth)) for nth in range(after + 1, last + 1)]
+        return [(nth, derive_code_id(self.batch_id, nth)) for nth in range(after + 1, last + 1)]
 
 
-def code_id_of(batch_id: UUID, nth: int) -> UUID:
+def derive_code_id(batch_id: UUID, nth: int) -> UUID:
     """The id of a batch's code; as random as the batch's id."""
     return uuid5(batch_id, str(nth))
 
 
-class Batches(Reader):
+class BatchRepository(Reader):
     """Reads and writes the tables `batches` and `batch_refusals`."""
 
-    def start(self, wish: NewBatch, now: datetime) -> bool:
+    def insert(self, batch: NewBatch, now: datetime) -> bool:
         """Write a batch down; False if it was so before."""
-        note = wish.note
-        fields: dict[str, Any] = {name: getattr(wish, name) for name in wish.__slots__ if name != "note"}
-        named = {
+        note = batch.note
+        fields: dict[str, Any] = {name: getattr(batch, name) for name in batch.__slots__ if name != "note"}
+        note_text = {
             "text_id": note.text_id if note else None,
             "sealed": note.content.sealed if note else None,
             "key_id": note.content.key_id if note else None,
         }
-        with self._cursor() as cursor:
-            return bool(cursor.execute(RepositoriesSql.insert_batch, {**fields, **named, "now": now}).fetchall())
+        with self._open_cursor() as cursor:
+            return bool(cursor.execute(RepositoriesSql.insert_batch, {**fields, **note_text, "now": now}).fetchall())
 
     def find(self, batch_id: UUID) -> Batch | None:
         """One batch."""
-        rows = self._all(RepositoriesSql.batch_of_id, batch_id)
+        rows = self._fetch_all(RepositoriesSql.batch_of_id, batch_id)
         return _batch(rows[0]) if rows else None
 
-    def page(self, before: tuple[datetime, UUID], limit: int) -> list[Batch]:
+    def list_page(self, before: tuple[datetime, UUID], limit: int) -> list[Batch]:
         """Batches, newest first, from a time and id down."""
-        return [_batch(row) for row in self._all(RepositoriesSql.newest_batches, *before, limit)]
+        return [_batch(row) for row in self._fetch_all(RepositoriesSql.newest_batches, *before, limit)]
 
     def claim(self, runner: UUID, now: datetime, lease_until: datetime) -> Batch | None:
         """The oldest batch that nobody works on; imports whose process is gone are ended on the way."""
-        named = {"runner": runner, "now": now, "lease_until": lease_until}
-        with self._cursor() as cursor:
-            cursor.execute(RepositoriesSql.break_left_imports, named)
-            rows = cursor.execute(RepositoriesSql.claim_batch, named).fetchall()
+        parameters = {"runner": runner, "now": now, "lease_until": lease_until}
+        with self._open_cursor() as cursor:
+            cursor.execute(RepositoriesSql.break_left_imports, parameters)
+            rows = cursor.execute(RepositoriesSql.claim_batch, parameters).fetchall()
         return _batch(rows[0]) if rows else None
 
-    def note(self, batch_id: UUID, runner: UUID, done: int, refused: int, lease_until: datetime) -> bool:
+    def save_progress(self, batch_id: UUID, runner: UUID, done: int, refused: int, lease_until: datetime) -> bool:
         """Write down how far its runner is; False if the batch is not this runner's to go on with."""
-        named = {"batch_id": batch_id, "runner": runner, "done": done, "refused": refused, "lease_until": lease_until}
-        with self._cursor() as cursor:
-            return bool(cursor.execute(RepositoriesSql.note_batch, named).fetchall())
+        parameters = {
+            "batch_id": batch_id,
+            "runner": runner,
+            "done": done,
+            "refused": refused,
+            "lease_until": lease_until,
+        }
+        with self._open_cursor() as cursor:
+            return bool(cursor.execute(RepositoriesSql.note_batch, parameters).fetchall())
 
-    def end(self, batch_id: UUID, state: BatchState, now: datetime, runner: UUID | None = None) -> bool:
+    def finish(self, batch_id: UUID, state: BatchState, now: datetime, runner: UUID | None = None) -> bool:
         """End a batch that is being worked on; what is done stays. With a runner: only if it is that runner's."""
-        named = {"batch_id": batch_id, "state": state, "now": now, "runner": runner}
-        with self._cursor() as cursor:
-            return bool(cursor.execute(RepositoriesSql.end_batch, named).fetchall())
+        parameters = {"batch_id": batch_id, "state": state, "now": now, "runner": runner}
+        with self._open_cursor() as cursor:
+            return bool(cursor.execute(RepositoriesSql.end_batch, parameters).fetchall())
 
-    def record_rejections(self, batch_id: UUID, refusals: Sequence[tuple[int, str]]) -> None:
+    def insert_rejected_lines(self, batch_id: UUID, refusals: Sequence[tuple[int, str]]) -> None:
         """Keep refused lines: number and a stable word."""
         lines, reasons = [line for line, _ in refusals], [reason for _, reason in refusals]
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.insert_batch_refusals, (batch_id, lines, reasons))
 
-    def refusals(self, batch_id: UUID, after: int, limit: int) -> list[tuple[int, str]]:
+    def list_rejected_lines(self, batch_id: UUID, after: int, limit: int) -> list[tuple[int, str]]:
         """Refused lines in order, from a line on."""
-        return [(row[0], row[1]) for row in self._all(RepositoriesSql.refusals_of_batch, batch_id, after, limit)]
+        return [(row[0], row[1]) for row in self._fetch_all(RepositoriesSql.refusals_of_batch, batch_id, after, limit)]
 
 
 def _batch(row: tuple[Any, ...]) -> Batch:

@@ -5,10 +5,10 @@ from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import PrivateText
 
 
-class Notes(Reader):
+class NoteRepository(Reader):
     """Writes the table `private_texts`."""
 
-    def keep(self, note: PrivateText) -> None:
+    def insert(self, note: PrivateText) -> None:
         """Keep a note; kept before, nothing changes."""
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.insert_note, (note.text_id, note.content.sealed, note.content.key_id))

@@ -13,13 +13,13 @@ from projections.sql.repositories import RepositoriesSql
 from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
 
-KEPT_S: Final = 600.0
+RETENTION_S: Final = 600.0
 """As long as an address that failed is remembered: a backend that starts learns them from the others' reports."""
 OVERLAP_S: Final = 5.0
 """Reports are read for so much longer than since the last time: one may become visible after a later one."""
 ROWS_MAX: Final = 2_000
 """Reports read at once."""
-PRUNED_EVERY: Final = 60
+PRUNE_EVERY_CALLS: Final = 60
 """Rounds between two looks for rows that are too old."""
 
 
@@ -40,7 +40,7 @@ class RateLimitCounts(NamedTuple):
 
 
 @dataclass(slots=True)
-class LimitReports:
+class RateLimitReportRepository:
     """The table, as one process sees it."""
 
     storage: LedgerStore
@@ -56,17 +56,17 @@ class LimitReports:
         Raises:
             eventsourcing.persistence.PersistenceError: The database is away; nobody was told.
         """
-        began = self.monotonic()
-        since_s = KEPT_S if self._read_at is None else min(KEPT_S, began - self._read_at + OVERLAP_S)
+        started = self.monotonic()
+        since_s = RETENTION_S if self._read_at is None else min(RETENTION_S, started - self._read_at + OVERLAP_S)
         self._rounds += 1
         with self.storage.datastore.get_connection() as conn:
-            if self._rounds % PRUNED_EVERY == 1:
-                conn.execute(WorkQueueSql.prune_limit_reports, (KEPT_S,))
+            if self._rounds % PRUNE_EVERY_CALLS == 1:
+                conn.execute(WorkQueueSql.prune_limit_reports, (RETENTION_S,))
             rows = conn.execute(RepositoriesSql.exchange_limit_reports, self._parameters(report, since_s)).fetchall()
-        self._read_at = began
+        self._read_at = started
         fresh = [row for row in rows if row["number"] > self._seen.get(row["process_id"], 0)]
         self._seen = {row["process_id"]: row["number"] for row in rows}
-        return [_report(row) for row in fresh]
+        return [_to_counts(row) for row in fresh]
 
     def _parameters(self, report: RateLimitCounts | None, since_s: float) -> dict[str, object]:
         report = report or RateLimitCounts(0, 0, {})
@@ -83,7 +83,7 @@ class LimitReports:
         }
 
 
-def _report(row: Mapping[str, Any]) -> RateLimitCounts:
+def _to_counts(row: Mapping[str, Any]) -> RateLimitCounts:
     keys = zip(row["limits"], (bytes(key) for key in row["keys"]), strict=True)
     spent = dict(zip(keys, row["counts"], strict=True))
     return RateLimitCounts(row["unknown"], row["redeemed"], spent, max(0.0, row["age_s"]))

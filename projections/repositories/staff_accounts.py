@@ -8,18 +8,18 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from projections.database.roles import assume_eraser_role, become_running_role
+from projections.database.roles import assume_eraser_role, assume_runtime_role
 from projections.read_models.reader import Reader
-from projections.read_models.vault_reader import readable
+from projections.read_models.vault_reader import read_text
 from projections.sql.repositories import RepositoriesSql
-from projections.vault.vault import FoundDraft
+from projections.vault.vault import SearchableDraft
 
 
 class LastAdminError(Exception):
     """Nobody could administer the ledger any more."""
 
 
-class StaffLine(NamedTuple):
+class StaffRow(NamedTuple):
     """One member of staff; `address` is clear, and None where its row is broken. Pages mask it."""
 
     staff_id: UUID
@@ -31,70 +31,70 @@ class StaffLine(NamedTuple):
 class StaffAccountRepository(Reader):
     """Reads and writes the table `staff`."""
 
-    def page(self, after: tuple[datetime, UUID], limit: int) -> list[StaffLine]:
+    def list_page(self, after: tuple[datetime, UUID], limit: int) -> list[StaffRow]:
         """Who is on the staff, in order of coming."""
         vault = self._storage.vault
         return [
-            StaffLine(row[0], role, created_at, readable(vault, "staff", row))
-            for role, created_at, *row in self._all(RepositoriesSql.list_staff, *after, limit)
+            StaffRow(row[0], role, created_at, read_text(vault, "staff", row))
+            for role, created_at, *row in self._fetch_all(RepositoriesSql.list_staff, *after, limit)
         ]
 
-    def add(self, draft: FoundDraft, password_hash: str, role: str, now: datetime) -> UUID | None:
+    def insert(self, draft: SearchableDraft, password_hash: str, role: str, now: datetime) -> UUID | None:
         """Take somebody on; their id, or None if they are on the staff already."""
         sealed = draft.seal()
         row = (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id, password_hash, role, now)
-        with self._keeping() as cursor:
+        with self._as_account_keeper() as cursor:
             rows = cursor.execute(RepositoriesSql.add_staff, row).fetchall()
         return rows[0][0] if rows else None
 
-    def set_password(self, staff_id: UUID, password_hash: str) -> bool:
+    def update_password(self, staff_id: UUID, password_hash: str) -> bool:
         """A new password, and the end of all sessions; False if there is nobody."""
-        with self._keeping() as cursor:
-            named = {"staff_id": staff_id, "password_hash": password_hash}
-            return bool(cursor.execute(RepositoriesSql.set_staff_password, named).fetchall())
+        with self._as_account_keeper() as cursor:
+            parameters = {"staff_id": staff_id, "password_hash": password_hash}
+            return bool(cursor.execute(RepositoriesSql.set_staff_password, parameters).fetchall())
 
-    def replace_hash(self, staff_id: UUID, former_hash: str, password_hash: str) -> None:
+    def replace_password_hash(self, staff_id: UUID, former_hash: str, password_hash: str) -> None:
         """Keep another hash of the same password; sessions stay. A password that was changed since then stays too."""
-        with self._keeping() as cursor:
+        with self._as_account_keeper() as cursor:
             cursor.execute(RepositoriesSql.replace_password_hash, (password_hash, staff_id, former_hash))
 
-    def set_role(self, staff_id: UUID, role: str) -> str | None:
+    def update_role(self, staff_id: UUID, role: str) -> str | None:
         """Another role, at once for open sessions too; the one before it, or None if there is no such account.
 
         Raises:
             LastAdminError: They are the last admin.
         """
-        with self._changing(staff_id, is_leaving=role != "admin") as cursor:
+        with self._lock_accounts(staff_id, is_leaving=role != "admin") as cursor:
             before = cursor.execute(RepositoriesSql.role_of_staff, (staff_id,)).fetchone()
             assume_eraser_role(cursor.connection)
             is_done = cursor.execute(RepositoriesSql.set_staff_role, (role, staff_id)).fetchall()
             return before[0] if before is not None and is_done else None
 
-    def remove(self, staff_id: UUID, now: datetime) -> bool:
+    def delete(self, staff_id: UUID, now: datetime) -> bool:
         """Close an account and its sessions; False if there is nobody.
 
         Raises:
             LastAdminError: They are the last admin.
         """
-        with self._changing(staff_id, is_leaving=True) as cursor:
+        with self._lock_accounts(staff_id, is_leaving=True) as cursor:
             assume_eraser_role(cursor.connection)
             return bool(cursor.execute(RepositoriesSql.remove_staff, {"staff_id": staff_id, "now": now}).fetchall())
 
     @contextmanager
-    def _keeping(self) -> Iterator[Cursor[tuple[Any, ...]]]:
+    def _as_account_keeper(self) -> Iterator[Cursor[tuple[Any, ...]]]:
         """A transaction as the role that may write accounts."""
-        with self._cursor() as cursor, cursor.connection.transaction():
+        with self._open_cursor() as cursor, cursor.connection.transaction():
             assume_eraser_role(cursor.connection)
             yield cursor
-            become_running_role(cursor.connection)
+            assume_runtime_role(cursor.connection)
 
     @contextmanager
-    def _changing(self, staff_id: UUID, *, is_leaving: bool) -> Iterator[Cursor[tuple[Any, ...]]]:
+    def _lock_accounts(self, staff_id: UUID, *, is_leaving: bool) -> Iterator[Cursor[tuple[Any, ...]]]:
         """One change at a time, and never one that leaves no admin."""
-        with self._cursor() as cursor, cursor.connection.transaction():
+        with self._open_cursor() as cursor, cursor.connection.transaction():
             cursor.execute(RepositoriesSql.lock_staff)
             others = cursor.execute(RepositoriesSql.admins_besides, (staff_id,)).fetchone()
             if is_leaving and (others is None or others[0] == 0):
                 raise LastAdminError
             yield cursor
-            become_running_role(cursor.connection)
+            assume_runtime_role(cursor.connection)

@@ -10,7 +10,7 @@ from psycopg.rows import tuple_row
 from domain.events import EVENT_TYPES
 from domain.values.number_bounds import Bounds
 from projections.read_models.reader import Reader
-from projections.repositories.webhook_secrets import renewed
+from projections.repositories.webhook_secrets import rotate_secret
 from projections.sql.repositories import RepositoriesSql
 
 CONCURRENCY: Final = Bounds(1, 8)
@@ -18,11 +18,11 @@ EVENT_NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
 """What an endpoint can ask to be told of."""
 
 EndpointState = Literal["enabled", "disabled"]
-WhyDisabled = Literal["by_staff", "gone", "failing"]
+DisabledReason = Literal["by_staff", "gone", "failing"]
 """An admin wanted it; the endpoint answered 410; it took nothing for three days."""
 
 
-class Endpoint(NamedTuple):
+class WebhookEndpoint(NamedTuple):
     """One endpoint.
 
     Attributes:
@@ -40,7 +40,7 @@ class Endpoint(NamedTuple):
     event_types: list[str]
     concurrency: int
     state: EndpointState
-    reason: WhyDisabled | None
+    reason: DisabledReason | None
     created_at: datetime
     position: int
     failures: int
@@ -50,10 +50,10 @@ class Endpoint(NamedTuple):
     behind: int
 
 
-class Endpoints(Reader):
+class WebhookEndpointRepository(Reader):
     """Reads and writes the table `webhook_endpoints`."""
 
-    def add(
+    def insert(
         self,
         endpoint_id: UUID,
         url: str,
@@ -78,21 +78,23 @@ class Endpoints(Reader):
         row = {"endpoint_id": endpoint_id, "url": url, "event_types": list(event_types), "concurrency": concurrency}
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-            made = cursor.execute(RepositoriesSql.insert_endpoint, {**row, "now": now, "position": position}).fetchall()
-            if not made:
+            inserted = cursor.execute(
+                RepositoriesSql.insert_endpoint, {**row, "now": now, "position": position}
+            ).fetchall()
+            if not inserted:
                 return None
-            return renewed(cursor, self._storage.vault, endpoint_id, text_id, now)
+            return rotate_secret(cursor, self._storage.vault, endpoint_id, text_id, now)
 
-    def find(self, endpoint_id: UUID) -> Endpoint | None:
+    def find(self, endpoint_id: UUID) -> WebhookEndpoint | None:
         """One by its id."""
-        rows = self._all(RepositoriesSql.endpoint_of_id, endpoint_id)
-        return Endpoint(*rows[0]) if rows else None
+        rows = self._fetch_all(RepositoriesSql.endpoint_of_id, endpoint_id)
+        return WebhookEndpoint(*rows[0]) if rows else None
 
-    def page(self, after: tuple[datetime, UUID], limit: int) -> list[Endpoint]:
+    def list_page(self, after: tuple[datetime, UUID], limit: int) -> list[WebhookEndpoint]:
         """Endpoints in the order in which they were made."""
-        return [Endpoint(*row) for row in self._all(RepositoriesSql.list_endpoints, *after, limit)]
+        return [WebhookEndpoint(*row) for row in self._fetch_all(RepositoriesSql.list_endpoints, *after, limit)]
 
-    def change(
+    def update(
         self,
         endpoint_id: UUID,
         now: datetime,
@@ -104,25 +106,25 @@ class Endpoints(Reader):
         """Change what is named; False if there is no such endpoint."""
         types = None if event_types is None else list(event_types)
         row = {"endpoint_id": endpoint_id, "url": url, "event_types": types, "concurrency": concurrency, "now": now}
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             return bool(cursor.execute(RepositoriesSql.change_endpoint, row).fetchall())
 
     def enable(self, endpoint_id: UUID, now: datetime) -> bool:
         """Go on from where it stopped; False if it is enabled."""
         return self._set_state(endpoint_id, "enabled", None, now)
 
-    def disable(self, endpoint_id: UUID, reason: WhyDisabled, now: datetime) -> bool:
+    def disable(self, endpoint_id: UUID, reason: DisabledReason, now: datetime) -> bool:
         """Send nothing more; False if it is so already."""
         return self._set_state(endpoint_id, "disabled", reason, now)
 
-    def remove(self, endpoint_id: UUID, now: datetime) -> bool:
+    def delete(self, endpoint_id: UUID, now: datetime) -> bool:
         """It is gone for good; its log is deleted by and by, its secrets are no longer valid."""
         is_done = self._set_state(endpoint_id, "removed", None, now)
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.end_secrets_of_owner, (now, endpoint_id))
         return is_done
 
-    def _set_state(self, endpoint_id: UUID, state: str, reason: WhyDisabled | None, now: datetime) -> bool:
+    def _set_state(self, endpoint_id: UUID, state: str, reason: DisabledReason | None, now: datetime) -> bool:
         row = {"endpoint_id": endpoint_id, "state": state, "reason": reason, "now": now}
-        with self._cursor() as cursor:
+        with self._open_cursor() as cursor:
             return bool(cursor.execute(RepositoriesSql.set_endpoint_state, row).fetchall())

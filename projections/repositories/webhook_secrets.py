@@ -25,50 +25,57 @@ ROTATION_OVERLAP: Final = timedelta(hours=24)
 """How long the secret before the newest one stays valid."""
 
 
-class SecretLine(NamedTuple):
+class SecretRow(NamedTuple):
     """When a valid secret was made, and until when it is valid; None: until it is replaced."""
 
     created_at: datetime
     ends_at: datetime | None
 
 
-class HookSecrets(Reader):
+class WebhookSecretRepository(Reader):
     """Reads and writes the table `webhook_secrets`."""
 
-    def valid(self, owner_id: UUID, now: datetime) -> tuple[str, ...]:
+    def list_valid_texts(self, owner_id: UUID, now: datetime) -> tuple[str, ...]:
         """The texts of those that are valid, the newest first."""
-        rows = self._named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
-        return opened(self._storage.vault, ((row[0], row[3], row[4]) for row in rows))
+        rows = self._all_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
+        return decrypt_secrets(self._storage.vault, ((row[0], row[3], row[4]) for row in rows))
 
-    def lines(self, owner_id: UUID, now: datetime) -> list[SecretLine]:
+    def list_valid(self, owner_id: UUID, now: datetime) -> list[SecretRow]:
         """Those that are valid, without their texts."""
         return [
-            SecretLine(row[1], row[2]) for row in self._named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
+            SecretRow(row[1], row[2])
+            for row in self._all_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
         ]
 
-    def renew(self, owner_id: UUID, text_id: UUID, now: datetime) -> str:
+    def rotate(self, owner_id: UUID, text_id: UUID, now: datetime) -> str:
         """A new secret beside the one before it; its text, to be shown this once."""
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-            return renewed(cursor, self._storage.vault, owner_id, text_id, now)
+            return rotate_secret(cursor, self._storage.vault, owner_id, text_id, now)
 
-    def _named(self, query: LiteralString, **params: object) -> list[tuple[Any, ...]]:
-        with self._cursor() as cursor:
+    def _all_named(self, query: LiteralString, **params: object) -> list[tuple[Any, ...]]:
+        with self._open_cursor() as cursor:
             return cursor.execute(query, params).fetchall()
 
 
-def renewed(cursor: Cursor[Any], vault: Vault, owner_id: UUID, text_id: UUID, now: datetime) -> str:
-    """As `HookSecrets.renew`, within the caller's transaction."""
-    secret = secret_text(RANDOM.draw(SECRET_BYTES))
+def rotate_secret(cursor: Cursor[Any], vault: Vault, owner_id: UUID, text_id: UUID, now: datetime) -> str:
+    """As `WebhookSecretRepository.rotate`, within the caller's transaction."""
+    secret = secret_text(RANDOM.draw_bytes(SECRET_BYTES))
     sealed = vault.seal("text", text_id, secret)
     cursor.execute(RepositoriesSql.lock_secrets, (owner_id,))
     cursor.execute(RepositoriesSql.end_secrets, {"owner_id": owner_id, "ends_at": now + ROTATION_OVERLAP})
-    named = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id, "owner_id": owner_id, "now": now}
-    cursor.execute(RepositoriesSql.insert_secret, named)
+    parameters = {
+        "text_id": text_id,
+        "sealed": sealed.sealed,
+        "key_id": sealed.key_id,
+        "owner_id": owner_id,
+        "now": now,
+    }
+    cursor.execute(RepositoriesSql.insert_secret, parameters)
     return secret
 
 
-def opened(vault: Vault, rows: Iterable[tuple[UUID, Any, int]]) -> tuple[str, ...]:
+def decrypt_secrets(vault: Vault, rows: Iterable[tuple[UUID, Any, int]]) -> tuple[str, ...]:
     """Texts of secrets by (id, sealed text, key)."""
     return tuple(vault.open_text(text_id, bytes(sealed), key_id) for text_id, sealed, key_id in rows)
 

@@ -10,7 +10,7 @@ from psycopg import Connection
 
 from domain.application import RedemptionLedger
 from projections.config.settings import LedgerSettings
-from projections.database.connection import LedgerDatastore, connect, describe
+from projections.database.connection import LedgerDatastore, connect, describe_target
 from projections.database.errors import StorageUnavailableError, WrongKeysError
 from projections.database.migrations import check_schema
 from projections.event_store.recorder import PostgresLedgerRecorder
@@ -85,7 +85,7 @@ def verify_key_rings(database_url: str, vault: Vault) -> None:
         with connect(database_url) as conn:
             _compare_stored_keys(conn, vault)
     except psycopg.OperationalError as error:
-        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(error).strip()}"
+        message = f"PostgreSQL at {describe_target(database_url)} can't be reached: {str(error).strip()}"
         raise StorageUnavailableError(message) from error
 
 

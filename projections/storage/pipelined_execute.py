@@ -16,7 +16,7 @@ from psycopg import Connection
 
 from domain.application import PipelineSteps
 from domain.command_bus import Command, Result
-from projections.database.connection import EagerConnection
+from projections.database.connection import OptimisticWriteConnection
 from projections.event_store.recorder import transaction
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.bootstrap import LedgerStore
@@ -68,12 +68,12 @@ class PipelinedExecute:
 @contextmanager
 def with_answer_timeout(conn: Connection[Any]) -> Iterator[None]:
     """Bound every wait on a connection; one that is not answered in time is closed."""
-    eager = cast("EagerConnection", conn)
-    eager.patience_s = ANSWER_TIMEOUT_S
+    eager = cast("OptimisticWriteConnection", conn)
+    eager.answer_timeout_s = ANSWER_TIMEOUT_S
     try:
         yield
     finally:
-        eager.patience_s = None
+        eager.answer_timeout_s = None
 
 
 def _drive(socket: int, steps: PipelineSteps[list[Result]]) -> Generator[int, None, list[Result]]:

@@ -29,12 +29,12 @@ class Exposition:
     def __call__(self) -> bytes:
         """The whole text, in Prometheus' own form."""
         self._before()
-        path = multiprocess.folder()
+        path = multiprocess.find_folder()
         if path is None:
             return generate_latest(REGISTRY) + generate_latest(self._found)
         counted = CollectorRegistry()
         MultiProcessCollector(counted, str(path))  # type: ignore[no-untyped-call]  # prometheus_client ships this one without types
-        with multiprocess.tidied(path):
+        with multiprocess.lock_and_merge(path):
             text = generate_latest(counted)
         return text + generate_latest(self._found)
 

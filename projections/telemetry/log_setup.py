@@ -38,7 +38,7 @@ def json_line(fields: dict[str, object]) -> bytes:
 def configure_logs(level: int = logging.INFO) -> None:
     """Set the logs of this process up: ours, and those of every library."""
     for_people = sys.stderr.isatty()
-    renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer() if for_people else _json
+    renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer() if for_people else _render_json
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
         root.removeHandler(handler)
@@ -56,7 +56,7 @@ def configure_logs(level: int = logging.INFO) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 redact,
-                *([_escaped] if for_people else []),
+                *([_escape_control_characters] if for_people else []),
                 renderer,
             ],
         )
@@ -79,7 +79,7 @@ def redact(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     return line
 
 
-def _escaped(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+def _escape_control_characters(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     """Write out what could act on a terminal; a traceback keeps its lines."""
     for name, value in line.items():
         if isinstance(value, str):
@@ -103,5 +103,5 @@ class _Handler(logging.StreamHandler[TextIO]):
         raise AttributeError(f"logs go to stderr, not to {value}")
 
 
-def _json(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
+def _render_json(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
     return orjson.dumps(cast("dict[str, Any]", line), default=str, option=orjson.OPT_UTC_Z).decode()

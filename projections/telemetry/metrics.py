@@ -12,7 +12,7 @@ from domain.commands.invitation_limits import INVITATION_LIMITS
 from domain.errors import Refusal
 from projections.telemetry import multiprocess
 
-if (_folder := multiprocess.folder()) is not None:
+if (_folder := multiprocess.find_folder()) is not None:
     _folder.mkdir(parents=True, exist_ok=True)  # the first process of a new container may be the one that will wipe it
     multiprocess.enable_multiprocess()
 
@@ -104,7 +104,7 @@ CONNECTION_REFUSALS = _counter(
     "Connections that the mail server refused or ended before a message, by reason. They spend no attempt.",
     reason=REFUSAL_REASONS,
 )
-SILENT_WRITERS = _counter(
+STALLED_WRITERS = _counter(
     "ledger_silent_writers_ended_total", "Transactions of processes that stopped in their middle and were ended."
 )
 SWEPT = _counter(
@@ -152,6 +152,6 @@ def declare_zeroes() -> None:
                 metric.labels(*values)
 
 
-def known(value: str, domain: tuple[str, ...]) -> str:
+def label_or_other(value: str, domain: tuple[str, ...]) -> str:
     """The value, or `other` if the label's domain does not name it."""
     return value if value in domain else OTHER

@@ -19,24 +19,24 @@ _OF_A_PROCESS = re.compile(r"(counter|histogram)_(\d+)\.db|gauge_live\w+_(\d+)\.
 _DEAD = "dead"
 
 
-def folder() -> Path | None:
+def find_folder() -> Path | None:
     """The folder, where this process keeps its counters in one."""
     name = os.environ.get(VARIABLE)
     return Path(name) if name else None
 
 
-class _Process:
+class _CurrentProcess:
     """The id of this process, asked for anew after each fork only."""
 
     pid = os.getpid()
 
     @classmethod
-    def forget(cls) -> None:
+    def refresh_pid(cls) -> None:
         """What the parent was."""
         cls.pid = os.getpid()
 
 
-os.register_at_fork(after_in_child=_Process.forget)
+os.register_at_fork(after_in_child=_CurrentProcess.refresh_pid)
 
 
 def enable_multiprocess() -> None:
@@ -45,7 +45,7 @@ def enable_multiprocess() -> None:
     As the client does it by itself, but it asks the system for the process's id at each count: with some ten counts to
     a redeem 4 % of the API's time (measured 2026-11-25).
     """
-    values.ValueClass = values.MultiProcessValue(lambda: _Process.pid)  # type: ignore[no-untyped-call]  # the client ships this one without types
+    values.ValueClass = values.MultiProcessValue(lambda: _CurrentProcess.pid)  # type: ignore[no-untyped-call]  # the client ships this one without types
 
 
 def wipe(path: Path) -> None:
@@ -56,7 +56,7 @@ def wipe(path: Path) -> None:
 
 
 @contextmanager
-def tidied(path: Path) -> Iterator[None]:
+def lock_and_merge(path: Path) -> Iterator[None]:
     """The folder with the dead taken together; until the end nobody else moves counts from file to file."""
     with (path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -67,17 +67,17 @@ def tidied(path: Path) -> Iterator[None]:
 def merge_dead_processes(path: Path) -> None:
     """Move the counts of processes that are gone into one file for all of them."""
     for file in sorted(path.glob("*.db")):
-        found = _OF_A_PROCESS.fullmatch(file.name)
-        if found is None or lives(pid := int(found[2] or found[3])):
+        match = _OF_A_PROCESS.fullmatch(file.name)
+        if match is None or is_alive(pid := int(match[2] or match[3])):
             continue
-        if found[1] is None:
+        if match[1] is None:
             mark_process_dead(pid, str(path))  # type: ignore[no-untyped-call]  # prometheus_client ships this one without types
         else:
-            _add(file, path / f"{found[1]}_{_DEAD}.db")
+            _add_counts(file, path / f"{match[1]}_{_DEAD}.db")
             file.unlink()
 
 
-def lives(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether there is such a process."""
     try:
         os.kill(pid, 0)
@@ -88,7 +88,7 @@ def lives(pid: int) -> bool:
     return True
 
 
-def _add(source: Path, target: Path) -> None:
+def _add_counts(source: Path, target: Path) -> None:
     total = mmap_dict.MmapedDict(str(target))  # type: ignore[no-untyped-call]  # as above
     try:
         for key, value, _, _ in mmap_dict.MmapedDict.read_all_values_from_file(str(source)):  # type: ignore[no-untyped-call]  # as above

@@ -12,16 +12,16 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
-from projections.database.connection import rebuild_connection
+from projections.database.connection import open_maintenance_connection
 from projections.database.copy_reader import StoredRow, read_copied_events
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.snapshots import stable_position
 from projections.replay.observer import Progress
 from projections.sql.transfer import TransferSql
 from projections.transfer.checksummed_lines import LineWriter
-from projections.transparency_log.checkpoints import Checkpoint, checkpoint_document, checkpoints_after
+from projections.transparency_log.checkpoints import Checkpoint, list_checkpoints, to_document
 from projections.transparency_log.merkle import IncrementalRoot
-from projections.transparency_log.tile_log import stored_leaf
+from projections.transparency_log.tile_log import hash_stored_event
 
 FORMAT = "redemption-ledger events 1"
 PAGE_EVENTS = 100_000
@@ -51,7 +51,7 @@ def export_log(database_url: str, out: BinaryIO, progress: Progress) -> LogSumma
         OSError: The file can't be written.
     """
     try:
-        with rebuild_connection(database_url, "export") as conn:
+        with open_maintenance_connection(database_url, "export") as conn:
             return _export(conn, LineWriter(out), progress)
     except psycopg.OperationalError as error:
         raise StorageUnavailableError(f"the database went away during the export: {str(error).strip()}") from error
@@ -69,7 +69,7 @@ def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> Log
     for stored in _read_log(conn, until):
         lines.write(_event_document(stored))
         stream, version, position, topic, state = stored
-        tree.add(stored_leaf(stream, version, topic, state))
+        tree.add(hash_stored_event(stream, version, topic, state))
         while written < len(checkpoints) and checkpoints[written].position <= position:
             lines.write(_checkpoint_line(checkpoints[written]))
             written += 1
@@ -93,13 +93,13 @@ def _event_document(stored: StoredRow) -> dict[str, Any]:
 
 def _checkpoints(conn: Connection[Any]) -> Iterator[Checkpoint]:
     number = 0
-    while page := checkpoints_after(conn, number, PAGE_CHECKPOINTS):
+    while page := list_checkpoints(conn, number, PAGE_CHECKPOINTS):
         yield from page
         number = page[-1].number
 
 
 def _checkpoint_line(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {"checkpoint": checkpoint_document(checkpoint)}
+    return {"checkpoint": to_document(checkpoint)}
 
 
 def _read_log(conn: Connection[Any], until: int) -> Iterator[StoredRow]:

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from domain.values.timestamps import read_timestamp
-from projections.database.connection import rebuild_connection
+from projections.database.connection import open_maintenance_connection
 from projections.database.copy_reader import StoredRow
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.row_mapping import PROJECTIONS
@@ -26,7 +26,7 @@ from projections.transfer.checksummed_lines import DamagedFileError, Line, read_
 from projections.transfer.log_export import FORMAT, PROGRESS_EVERY, LogSummary
 from projections.transparency_log.checkpoints import Checkpoint
 from projections.transparency_log.merkle import IncrementalRoot
-from projections.transparency_log.tile_log import FOLLOWED_MAX, follow, stored_leaf, tree_size
+from projections.transparency_log.tile_log import EVENTS_MAX, append_new_events, hash_stored_event, read_tree_size
 
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
@@ -56,7 +56,7 @@ def import_log(database_url: str, source: BinaryIO, progress: Progress) -> LogSu
         StorageUnavailableError: The database is away, or went away; if it did at the very end, look before another try.
     """
     try:
-        with rebuild_connection(database_url, "import") as conn, conn.transaction():
+        with open_maintenance_connection(database_url, "import") as conn, conn.transaction():
             return _LogImport(conn, database_url, progress).run(source)
     except psycopg.errors.InsufficientPrivilege as error:
         raise StorageUnavailableError(f"an import needs the role that owns the tables: {error}") from error
@@ -128,7 +128,7 @@ class _LogImport:
         if position <= self._position:
             raise DamagedFileError(number, f"position {position} does not come after {self._position}")
         self._position = position
-        self._tree.add(stored_leaf(stream, version, topic, state))
+        self._tree.add(hash_stored_event(stream, version, topic, state))
         if self._tree.size % PROGRESS_EVERY == 0:
             self._progress.at(self._tree.size, self._position)
         return stored
@@ -152,9 +152,9 @@ class _LogImport:
 
     def _build_tree(self, summary: LogSummary) -> None:
         self._progress.step("proof", 0)
-        while follow(self._conn) == FOLLOWED_MAX:
+        while append_new_events(self._conn) == EVENTS_MAX:
             pass
-        if tree_size(self._conn).size != summary.events:
+        if read_tree_size(self._conn).size != summary.events:
             raise AssertionError
         with self._conn.cursor() as cursor:
             cursor.executemany(TransferSql.insert_numbered_checkpoint, self._checkpoints)

@@ -13,9 +13,9 @@ import orjson
 import psycopg
 from psycopg import Connection, sql
 
-from projections.database.connection import rebuild_connection
+from projections.database.connection import open_maintenance_connection
 from projections.database.errors import StorageUnavailableError
-from projections.database.migrations import known_migrations
+from projections.database.migrations import list_migrations
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.replay.observer import Progress
 from projections.sql.transfer import TransferSql
@@ -57,7 +57,7 @@ def export_vault(database_url: str, out: BinaryIO, progress: Progress) -> Transf
         OSError: The file can't be written.
     """
     try:
-        with rebuild_connection(database_url, "export") as conn, conn.transaction():
+        with open_maintenance_connection(database_url, "export") as conn, conn.transaction():
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return _export_tables(conn, LineWriter(out), progress)
     except psycopg.OperationalError as error:
@@ -74,7 +74,7 @@ def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Pr
         StorageUnavailableError: The database is away, or went away.
     """
     try:
-        with rebuild_connection(database_url, "import") as conn, conn.transaction():
+        with open_maintenance_connection(database_url, "import") as conn, conn.transaction():
             conn.execute(TransferSql.lock_writers_exclusive)
             row = conn.execute(TransferSql.conflicting_vault_rows).fetchone()
             if row and row[0]:
@@ -101,7 +101,7 @@ def _export_tables(conn: Connection[Any], lines: LineWriter, progress: Progress)
     keys: dict[str, dict[str, str]] = {}
     for ring, key_id, value in conn.execute(TransferSql.all_key_checks):
         keys.setdefault(ring, {})[str(key_id)] = bytes(value).hex()
-    lines.write({"format": FORMAT, "schema": known_migrations(), "keys": keys})
+    lines.write({"format": FORMAT, "schema": list_migrations(), "keys": keys})
     transferred = TransferCounts({}, {})
     for table in exported_tables(conn):
         progress.step(table, 0)
@@ -151,9 +151,9 @@ def _import_tables(conn: Connection[Any], source: BinaryIO, vault: Vault, progre
 
 
 def _check_header(document: Mapping[str, Any], vault: Vault) -> None:
-    if document["schema"] != known_migrations():
+    if document["schema"] != list_migrations():
         raise NotEmptyError(
-            f"the file is of schema {document['schema'][-1]} and this version's is {known_migrations()[-1]}:"
+            f"the file is of schema {document['schema'][-1]} and this version's is {list_migrations()[-1]}:"
             " import it with the version that wrote it, then upgrade"
         )
     for name, ring in vault.rings.items():

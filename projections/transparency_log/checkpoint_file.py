@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import Connection
 
 from domain.values.timestamps import read_timestamp
-from projections.database.connection import connect, describe
+from projections.database.connection import connect, describe_target
 from projections.database.errors import OlderStateError, StorageUnavailableError
-from projections.transparency_log.checkpoints import Checkpoint, checkpoint_document, sign_head
-from projections.transparency_log.merkle import root_of
-from projections.transparency_log.tile_log import subtree_reader, tree_size
+from projections.transparency_log.checkpoints import Checkpoint, sign_head, to_document
+from projections.transparency_log.merkle import compute_root
+from projections.transparency_log.tile_log import open_subtree_reader, read_tree_size
 
 LINE_BYTES_MAX = 4096
 """A checkpoint takes some 350."""
@@ -39,13 +39,13 @@ def sign_and_write(
     """
 
     def may_sign(conn: Connection[Any]) -> None:
-        if file is not None and (last := last_published(file)) is not None:
-            _refuse_older(conn, last, file)
+        if file is not None and (last := read_last_published(file)) is not None:
+            _reject_older_database(conn, last, file)
 
-    made = sign_head(conn, key, now, may_sign)
-    if made is not None and file is not None:
-        _publish(file, made)
-    return made
+    checkpoint = sign_head(conn, key, now, may_sign)
+    if checkpoint is not None and file is not None:
+        _append_checkpoint(file, checkpoint)
+    return checkpoint
 
 
 def read_checkpoint_file(file: Path) -> Iterator[tuple[int, Checkpoint | None]]:
@@ -58,10 +58,10 @@ def read_checkpoint_file(file: Path) -> Iterator[tuple[int, Checkpoint | None]]:
         return
     with file.open("rb") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(LINE_BYTES_MAX), b""), start=1):
-            yield number, _checkpoint_of(line)
+            yield number, _parse_line(line)
 
 
-def last_published(file: Path) -> Checkpoint | None:
+def read_last_published(file: Path) -> Checkpoint | None:
     """The newest one; a line that a crash left unfinished does not count.
 
     Raises:
@@ -71,8 +71,8 @@ def last_published(file: Path) -> Checkpoint | None:
         return None
     with file.open("rb") as lines:
         lines.seek(max(0, lines.seek(0, os.SEEK_END) - 2 * LINE_BYTES_MAX))
-        found = [_checkpoint_of(line) for line in lines.read().splitlines()]
-    return next((made for made in reversed(found) if made is not None), None)
+        checkpoints = [_parse_line(line) for line in lines.read().splitlines()]
+    return next((checkpoint for checkpoint in reversed(checkpoints) if checkpoint is not None), None)
 
 
 def verify_checkpoint_file(database_url: str, file: Path | None) -> Checkpoint | None:
@@ -88,52 +88,52 @@ def verify_checkpoint_file(database_url: str, file: Path | None) -> Checkpoint |
     if file is None:
         return None
     try:
-        if (made := last_published(file)) is None:
+        if (checkpoint := read_last_published(file)) is None:
             return None
         with connect(database_url) as conn:
-            _refuse_older(conn, made, file)
-    except psycopg.OperationalError as away:
-        message = f"PostgreSQL at {describe(database_url)} can't be reached: {str(away).strip()}"
-        raise StorageUnavailableError(message) from away
-    except OSError as refused:
-        raise StorageUnavailableError(f"LEDGER_CHECKPOINT_FILE can't be read: {refused}") from refused
-    return made
+            _reject_older_database(conn, checkpoint, file)
+    except psycopg.OperationalError as error:
+        message = f"PostgreSQL at {describe_target(database_url)} can't be reached: {str(error).strip()}"
+        raise StorageUnavailableError(message) from error
+    except OSError as error:
+        raise StorageUnavailableError(f"LEDGER_CHECKPOINT_FILE can't be read: {error}") from error
+    return checkpoint
 
 
-def _publish(file: Path, made: Checkpoint) -> None:
+def _append_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
     """Add a line, also behind one that a crash left unfinished."""
     with file.open("ab+") as lines:
         if lines.tell() and os.pread(lines.fileno(), 1, lines.tell() - 1) != b"\n":
             lines.write(b"\n")
-        lines.write((json.dumps(checkpoint_document(made)) + "\n").encode())
+        lines.write((json.dumps(to_document(checkpoint)) + "\n").encode())
         lines.flush()
         os.fsync(lines.fileno())
 
 
-def _refuse_older(conn: Connection[Any], made: Checkpoint, file: Path) -> None:
+def _reject_older_database(conn: Connection[Any], checkpoint: Checkpoint, file: Path) -> None:
     """Compare a published checkpoint with the Merkle log."""
-    size = tree_size(conn).size
-    published = f"{file} holds checkpoint {made.number} over {made.size} events"
+    size = read_tree_size(conn).size
+    published = f"{file} holds checkpoint {checkpoint.number} over {checkpoint.size} events"
     remedy = (
         "restore a newer backup, or name the right database;"
         f" if what came after is given up for good, move {file} aside and start again"
     )
-    if size < made.size:
+    if size < checkpoint.size:
         raise OlderStateError(
             f"{published} and the database has only {size} of them: an older state was restored; {remedy}"
         )
     try:
-        found = root_of(subtree_reader(conn), made.size)
-    except LookupError as lost:
-        raise OlderStateError(f"{published}, but {lost}; {remedy}") from lost
-    if found != made.root:
+        root = compute_root(open_subtree_reader(conn), checkpoint.size)
+    except LookupError as error:
+        raise OlderStateError(f"{published}, but {error}; {remedy}") from error
+    if root != checkpoint.root:
         raise OlderStateError(
             f"{published} and the database's events are others: an older state was restored and went on,"
             f" or it is another ledger; {remedy}"
         )
 
 
-def _checkpoint_of(line: bytes) -> Checkpoint | None:
+def _parse_line(line: bytes) -> Checkpoint | None:
     try:
         document = json.loads(line)
         root, key, signature = (

@@ -18,15 +18,15 @@ from psycopg.rows import tuple_row
 
 from projections.sql.transfer import TransferSql
 from projections.sql.transparency_log import TransparencyLogSql
-from projections.transparency_log.merkle import root_of
-from projections.transparency_log.tile_log import subtree_reader, tree_size
+from projections.transparency_log.merkle import compute_root
+from projections.transparency_log.tile_log import open_subtree_reader, read_tree_size
 from projections.vault.key_ring import KeyRing
 
 SIGNED_AS = "redemption-ledger checkpoint 2"
 FORMERLY_SIGNED_AS = "redemption-ledger checkpoint 1"
 """First line of what earlier versions signed: without the number, so anyone who passes such a checkpoint on may alter
 its number."""
-EVERY = timedelta(minutes=1)
+SIGN_INTERVAL = timedelta(minutes=1)
 _INFO = b"redemption-ledger checkpoint key 1"
 
 
@@ -40,7 +40,7 @@ class Checkpoint(NamedTuple):
         root: RFC 6962 root over them.
         at: When it was signed.
         public_key: Raw Ed25519 key of 32 bytes.
-        signature: Over `signed_text`, or over `former_text` of a checkpoint of an earlier version.
+        signature: Over `format_signed_text`, or over `format_former_text` of a checkpoint of an earlier version.
     """
 
     number: int
@@ -54,43 +54,43 @@ class Checkpoint(NamedTuple):
     @property
     def is_signed(self) -> bool:
         """Whether its signature is that of its own public key."""
-        text = former_text(self.size, self.root, self.at.isoformat())
-        return self.is_number_signed or is_signature(self.public_key, self.signature, text)
+        text = format_former_text(self.size, self.root, self.at.isoformat())
+        return self.is_number_signed or verifies(self.public_key, self.signature, text)
 
     @property
     def is_number_signed(self) -> bool:
         """Whether its signature holds and covers the number."""
-        text = signed_text(self.number, self.size, self.root, self.at.isoformat())
-        return is_signature(self.public_key, self.signature, text)
+        text = format_signed_text(self.number, self.size, self.root, self.at.isoformat())
+        return verifies(self.public_key, self.signature, text)
 
 
-def signing_key(ring: KeyRing, key_id: int | None = None) -> Ed25519PrivateKey:
+def derive_signing_key(ring: KeyRing, key_id: int | None = None) -> Ed25519PrivateKey:
     """The signing key that belongs to a master key; to the current one if none is named."""
     master = ring.keys[ring.current if key_id is None else key_id]
     return Ed25519PrivateKey.from_private_bytes(HKDF(SHA256(), 32, salt=None, info=_INFO).derive(master))
 
 
-def public_keys(ring: KeyRing) -> list[bytes]:
+def derive_public_keys(ring: KeyRing) -> list[bytes]:
     """Raw public keys of all master keys of the ring, that of the current one first."""
     ids = [ring.current, *(key_id for key_id in ring.keys if key_id != ring.current)]
-    return [signing_key(ring, key_id).public_key().public_bytes_raw() for key_id in ids]
+    return [derive_signing_key(ring, key_id).public_key().public_bytes_raw() for key_id in ids]
 
 
-def signed_text(number: int, size: int, root: bytes, at: str) -> bytes:
+def format_signed_text(number: int, size: int, root: bytes, at: str) -> bytes:
     """What is signed: five lines that name the format, the number, the size, the root and the time as it is written."""
-    return f"{SIGNED_AS}\n{number}\n{_rest(size, root, at)}".encode()
+    return f"{SIGNED_AS}\n{number}\n{_format_head(size, root, at)}".encode()
 
 
-def former_text(size: int, root: bytes, at: str) -> bytes:
+def format_former_text(size: int, root: bytes, at: str) -> bytes:
     """What earlier versions signed: the same without the number."""
-    return f"{FORMERLY_SIGNED_AS}\n{_rest(size, root, at)}".encode()
+    return f"{FORMERLY_SIGNED_AS}\n{_format_head(size, root, at)}".encode()
 
 
-def _rest(size: int, root: bytes, at: str) -> str:
+def _format_head(size: int, root: bytes, at: str) -> str:
     return f"{size}\n{base64.b64encode(root).decode()}\n{at}\n"
 
 
-def is_signature(public_key: bytes, signature: bytes, text: bytes) -> bool:
+def verifies(public_key: bytes, signature: bytes, text: bytes) -> bool:
     """Whether this is the key's Ed25519 signature of the text."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, text)
@@ -116,52 +116,52 @@ def sign_head(
     with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
         if not cursor.execute(TransparencyLogSql.lock_merkle).fetchall()[0][0]:
             return None
-        size, position = tree_size(conn)
-        last = last_checkpoint(conn)
-        if size == (last.size if last else 0) or (last and now - last.at < EVERY):
+        size, position = read_tree_size(conn)
+        last = find_last_checkpoint(conn)
+        if size == (last.size if last else 0) or (last and now - last.at < SIGN_INTERVAL):
             return None
         may_sign(conn)
-        root, public = root_of(subtree_reader(conn), size), key.public_key().public_bytes_raw()
+        root, public = compute_root(open_subtree_reader(conn), size), key.public_key().public_bytes_raw()
         number = cursor.execute(TransparencyLogSql.next_checkpoint_number).fetchall()[0][0]
-        signature = key.sign(signed_text(number, size, root, now.isoformat()))
-        made = Checkpoint(number, size, position, root, now, public, signature)
-        cursor.execute(TransferSql.insert_numbered_checkpoint, made)
-    return made
+        signature = key.sign(format_signed_text(number, size, root, now.isoformat()))
+        checkpoint = Checkpoint(number, size, position, root, now, public, signature)
+        cursor.execute(TransferSql.insert_numbered_checkpoint, checkpoint)
+    return checkpoint
 
 
-def last_checkpoint(conn: Connection[Any]) -> Checkpoint | None:
+def find_last_checkpoint(conn: Connection[Any]) -> Checkpoint | None:
     """The newest checkpoint."""
-    return next(iter(_checkpoints(conn, TransparencyLogSql.last_checkpoint)), None)
+    return next(iter(_fetch_checkpoints(conn, TransparencyLogSql.last_checkpoint)), None)
 
 
-def first_checkpoint_from(conn: Connection[Any], position: int) -> Checkpoint | None:
+def find_checkpoint_covering(conn: Connection[Any], position: int) -> Checkpoint | None:
     """The first checkpoint that holds a position."""
-    return next(iter(_checkpoints(conn, TransparencyLogSql.first_checkpoint_from, position)), None)
+    return next(iter(_fetch_checkpoints(conn, TransparencyLogSql.first_checkpoint_from, position)), None)
 
 
-def checkpoint_of(conn: Connection[Any], number: int) -> Checkpoint | None:
+def find_checkpoint(conn: Connection[Any], number: int) -> Checkpoint | None:
     """One checkpoint."""
-    return next(iter(_checkpoints(conn, TransparencyLogSql.checkpoint_of_number, number)), None)
+    return next(iter(_fetch_checkpoints(conn, TransparencyLogSql.checkpoint_of_number, number)), None)
 
 
-def checkpoints_after(conn: Connection[Any], number: int, limit: int) -> list[Checkpoint]:
+def list_checkpoints(conn: Connection[Any], number: int, limit: int) -> list[Checkpoint]:
     """One page of checkpoints, oldest first, after the one of a number (0: from the first on)."""
-    return _checkpoints(conn, TransparencyLogSql.checkpoints_after, number, limit)
+    return _fetch_checkpoints(conn, TransparencyLogSql.checkpoints_after, number, limit)
 
 
-def _checkpoints(conn: Connection[Any], query: LiteralString, *params: object) -> list[Checkpoint]:
+def _fetch_checkpoints(conn: Connection[Any], query: LiteralString, *params: object) -> list[Checkpoint]:
     with conn.cursor(row_factory=tuple_row) as cursor:
         rows: Sequence[Sequence[Any]] = cursor.execute(query, params).fetchall()
     return [Checkpoint(*row) for row in rows]
 
 
-def checkpoint_document(made: Checkpoint) -> dict[str, Any]:
+def to_document(checkpoint: Checkpoint) -> dict[str, Any]:
     """A checkpoint as JSON; bytes in base64."""
     return {
-        "number": made.number,
-        "size": made.size,
-        "root": base64.b64encode(made.root).decode(),
-        "at": made.at.isoformat(),
-        "public_key": base64.b64encode(made.public_key).decode(),
-        "signature": base64.b64encode(made.signature).decode(),
+        "number": checkpoint.number,
+        "size": checkpoint.size,
+        "root": base64.b64encode(checkpoint.root).decode(),
+        "at": checkpoint.at.isoformat(),
+        "public_key": base64.b64encode(checkpoint.public_key).decode(),
+        "signature": base64.b64encode(checkpoint.signature).decode(),
     }

@@ -9,29 +9,29 @@ Read = Callable[[int, int], bytes]
 EMPTY_ROOT = sha256(b"").digest()
 
 
-def leaf_hash(entry: bytes) -> bytes:
+def hash_leaf(entry: bytes) -> bytes:
     """Hash of an entry."""
     return sha256(b"\0" + entry).digest()
 
 
-def node_hash(left: bytes, right: bytes) -> bytes:
+def hash_node(left: bytes, right: bytes) -> bytes:
     """Hash of two neighbours."""
     return sha256(b"\1" + left + right).digest()
 
 
-def perfect_tree_root(hashes: Sequence[bytes]) -> bytes:
+def compute_perfect_root(hashes: Sequence[bytes]) -> bytes:
     """The root over 2^n hashes of one level."""
     while len(hashes) > 1:
-        hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
+        hashes = [hash_node(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
     return hashes[0]
 
 
-def root_of(read: Read, size: int) -> bytes:
+def compute_root(read: Read, size: int) -> bytes:
     """The root of the first `size` leaves."""
-    return _range(read, 0, size) if size else EMPTY_ROOT
+    return _hash_range(read, 0, size) if size else EMPTY_ROOT
 
 
-def inclusion_path(read: Read, index: int, size: int) -> list[bytes]:
+def compute_inclusion_path(read: Read, index: int, size: int) -> list[bytes]:
     """The audit path of a leaf, from its neighbour up to the root's (RFC 6962 2.1.1).
 
     Raises:
@@ -42,17 +42,17 @@ def inclusion_path(read: Read, index: int, size: int) -> list[bytes]:
     path: list[bytes] = []
     start, end = 0, size
     while end - start > 1:
-        middle = start + _split(end - start)
+        middle = start + _split_size(end - start)
         if index < middle:
-            path.append(_range(read, middle, end))
+            path.append(_hash_range(read, middle, end))
             end = middle
         else:
-            path.append(_range(read, start, middle))
+            path.append(_hash_range(read, start, middle))
             start = middle
     return path[::-1]
 
 
-def consistency_path(read: Read, old: int, new: int) -> list[bytes]:
+def compute_consistency_path(read: Read, old: int, new: int) -> list[bytes]:
     """The proof that the tree of `old` leaves is the beginning of that of `new` leaves (RFC 6962 2.1.2).
 
     Raises:
@@ -63,34 +63,34 @@ def consistency_path(read: Read, old: int, new: int) -> list[bytes]:
     path: list[bytes] = []
     start, end, is_known = 0, new, True
     while old != end:
-        middle = start + _split(end - start)
+        middle = start + _split_size(end - start)
         if old <= middle:
-            path.append(_range(read, middle, end))
+            path.append(_hash_range(read, middle, end))
             end = middle
         else:
-            path.append(_range(read, start, middle))
+            path.append(_hash_range(read, start, middle))
             start, is_known = middle, False
     if not is_known:
-        path.append(_range(read, start, end))
+        path.append(_hash_range(read, start, end))
     return path[::-1]
 
 
-def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
+def compute_root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
     """The root that an audit path leads to; None if the path can't be one of that leaf (RFC 9162 2.1.3.2)."""
     if not 0 <= index < size:
         return None
-    number, last, found = index, size - 1, leaf
+    number, last, node = index, size - 1, leaf
     for step in path:
         if last == 0:
             return None
         if number & 1 or number == last:
-            found = node_hash(step, found)
+            node = hash_node(step, node)
             while not number & 1 and number:
                 number, last = number >> 1, last >> 1
         else:
-            found = node_hash(found, step)
+            node = hash_node(node, step)
         number, last = number >> 1, last >> 1
-    return found if last == 0 else None
+    return node if last == 0 else None
 
 
 def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> bool:
@@ -110,11 +110,11 @@ def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Se
         if last == 0:
             return False
         if number & 1 or number == last:
-            first, second = node_hash(step, first), node_hash(step, second)
+            first, second = hash_node(step, first), hash_node(step, second)
             while not number & 1 and number:
                 number, last = number >> 1, last >> 1
         else:
-            second = node_hash(second, step)
+            second = hash_node(second, step)
         number, last = number >> 1, last >> 1
     return last == 0 and first == old_root and second == new_root
 
@@ -131,7 +131,7 @@ class IncrementalRoot:
         """One more leaf."""
         node, trees = leaf, self.size
         while trees & 1:
-            node, trees = node_hash(self._complete.pop(), node), trees >> 1
+            node, trees = hash_node(self._complete.pop(), node), trees >> 1
         self._complete.append(node)
         self.size += 1
 
@@ -139,22 +139,22 @@ class IncrementalRoot:
         """The root over all leaves so far."""
         if not self._complete:
             return EMPTY_ROOT
-        found = self._complete[-1]
+        node = self._complete[-1]
         for left in reversed(self._complete[:-1]):
-            found = node_hash(left, found)
-        return found
+            node = hash_node(left, node)
+        return node
 
 
-def _range(read: Read, start: int, end: int) -> bytes:
+def _hash_range(read: Read, start: int, end: int) -> bytes:
     """Hash over leaves from `start` up to `end`; complete subtrees are read, not computed."""
     count = end - start
     if count & (count - 1) == 0:
         level = count.bit_length() - 1
         return read(level, start >> level)
-    middle = start + _split(count)
-    return node_hash(_range(read, start, middle), _range(read, middle, end))
+    middle = start + _split_size(count)
+    return hash_node(_hash_range(read, start, middle), _hash_range(read, middle, end))
 
 
-def _split(count: int) -> int:
+def _split_size(count: int) -> int:
     """The largest power of two below a number of leaves."""
     return 1 << ((count - 1).bit_length() - 1)

@@ -10,10 +10,10 @@ import struct
 from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
-from projections.transparency_log.checkpoints import former_text, is_signature, signed_text
-from projections.transparency_log.merkle import is_consistent, root_from_inclusion
+from projections.transparency_log.checkpoints import format_former_text, format_signed_text, verifies
+from projections.transparency_log.merkle import compute_root_from_inclusion, is_consistent
 from projections.transparency_log.receipts import CONSISTENCY_FORMAT, FORMAT
-from projections.transparency_log.tile_log import HASH_BYTES, event_leaf
+from projections.transparency_log.tile_log import HASH_BYTES, hash_event
 
 SIGNATURE_BYTES = 64
 KEY_BYTES = 32
@@ -33,7 +33,7 @@ class _Head(NamedTuple):
     root: bytes
 
 
-class _Place(NamedTuple):
+class _EventPosition(NamedTuple):
     """Where an event is: its stream, its version there, and its leaf."""
 
     stream: UUID
@@ -55,122 +55,126 @@ def check_proof(text: str, public_key: bytes) -> str:
         ReceiptError: It proves nothing.
     """
     try:
-        document = _parsed(text)
+        document = _parse_object(text)
         if document["format"] == CONSISTENCY_FORMAT:
             return _check_consistency(document, public_key)
         if document["format"] != FORMAT:
             raise ReceiptError(f"it is not a {FORMAT!r}")
         return _check_events(document, public_key)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error) as bad:
-        raise ReceiptError(f"it can't be read: {bad}") from bad
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error) as error:
+        raise ReceiptError(f"it can't be read: {error}") from error
 
 
 def _check_events(receipt: dict[str, Any], public_key: bytes) -> str:
-    _of_members(receipt, "format", "reservation_id", "events", "checkpoint")
-    head = _signed_head(receipt["checkpoint"], public_key)
-    about, events = str(_identity(receipt["reservation_id"])), receipt["events"]
+    _require_members(receipt, "format", "reservation_id", "events", "checkpoint")
+    head = _read_signed_head(receipt["checkpoint"], public_key)
+    about, events = str(_read_uuid(receipt["reservation_id"])), receipt["events"]
     if not isinstance(events, list) or not events:
         raise ReceiptError("it holds no events")
-    before: _Place | None = None
+    before: _EventPosition | None = None
     for event in events:
-        place = _check_event(event, head, about)
-        if before is not None and not _follows(place, before):
+        position = _check_event(event, head, about)
+        if before is not None and not _follows(position, before):
             raise ReceiptError("its events are repeated, out of order, or of several streams")
-        before = place
+        before = position
     return f"at least these {len(events)} events of reservation {about} are in the ledger as of {head.name}"
 
 
-def _follows(place: _Place, before: _Place) -> bool:
+def _follows(position: _EventPosition, before: _EventPosition) -> bool:
     """Whether an event stands behind another one, in the same stream and in the log."""
-    return place.stream == before.stream and place.version > before.version and place.leaf > before.leaf
+    return position.stream == before.stream and position.version > before.version and position.leaf > before.leaf
 
 
-def _check_event(event: Any, head: _Head, about: str) -> _Place:  # noqa: ANN401 - whatever JSON holds there
-    _of_members(event, "stream", "version", "topic", "state", "leaf_index", "path")
-    place = _Place(_identity(event["stream"]), _integer(event["version"]), _integer(event["leaf_index"]))
-    state, path = _octets(event["state"]), _path(event["path"])
-    leaf = event_leaf(place.stream, place.version, event["topic"], state)
-    where = f"version {place.version} of {place.stream}"
-    if root_from_inclusion(leaf, place.leaf, head.size, path) != head.root:
+def _check_event(event: Any, head: _Head, about: str) -> _EventPosition:  # noqa: ANN401 - whatever JSON holds there
+    _require_members(event, "stream", "version", "topic", "state", "leaf_index", "path")
+    position = _EventPosition(
+        _read_uuid(event["stream"]), _read_integer(event["version"]), _read_integer(event["leaf_index"])
+    )
+    state, path = _read_bytes(event["state"]), _read_path(event["path"])
+    leaf = hash_event(position.stream, position.version, event["topic"], state)
+    where = f"version {position.version} of {position.stream}"
+    if compute_root_from_inclusion(leaf, position.leaf, head.size, path) != head.root:
         raise ReceiptError(f"{where} is not in the ledger as of {head.name}")
-    if _parsed(state).get("reservation_id") != about:
+    if _parse_object(state).get("reservation_id") != about:
         raise ReceiptError(f"{where} is about another reservation")
-    return place
+    return position
 
 
 def _check_consistency(proof: dict[str, Any], public_key: bytes) -> str:
-    _of_members(proof, "format", "old", "new", "path")
-    path = _path(proof["path"])
-    old, new = (_signed_head(proof[name], public_key) for name in ("old", "new"))
+    _require_members(proof, "format", "old", "new", "path")
+    path = _read_path(proof["path"])
+    old, new = (_read_signed_head(proof[name], public_key) for name in ("old", "new"))
     if not old.size or not is_consistent(old.size, new.size, old.root, new.root, path):
         raise ReceiptError(f"{new.name} does not hold what {old.name} held")
     return f"the {old.size} events of {old.name} are the first of the {new.size} of {new.name}"
 
 
-def _signed_head(head: Any, public_key: bytes) -> _Head:  # noqa: ANN401 - whatever JSON holds there
-    _of_members(head, "number", "size", "root", "at", "public_key", "signature")
-    number, size, at = head.get("number"), _integer(head["size"]), head["at"]
-    root, signature = _octets(head["root"], HASH_BYTES), _octets(head["signature"], SIGNATURE_BYTES)
+def _read_signed_head(head: Any, public_key: bytes) -> _Head:  # noqa: ANN401 - whatever JSON holds there
+    _require_members(head, "number", "size", "root", "at", "public_key", "signature")
+    number, size, at = head.get("number"), _read_integer(head["size"]), head["at"]
+    root, signature = _read_bytes(head["root"], HASH_BYTES), _read_bytes(head["signature"], SIGNATURE_BYTES)
     if not isinstance(at, str):
         raise ReceiptError("the time of its checkpoint is not a text")
-    if _octets(head["public_key"], KEY_BYTES) != public_key:
+    if _read_bytes(head["public_key"], KEY_BYTES) != public_key:
         raise ReceiptError("its checkpoint is signed with another key")
     # Over the time as it is written: another way to write the same time is not what was signed.
-    if number is not None and is_signature(public_key, signature, signed_text(_integer(number), size, root, at)):
+    if number is not None and verifies(
+        public_key, signature, format_signed_text(_read_integer(number), size, root, at)
+    ):
         return _Head(f"checkpoint {number}", size, root)
-    if not is_signature(public_key, signature, former_text(size, root, at)):
+    if not verifies(public_key, signature, format_former_text(size, root, at)):
         raise ReceiptError("the signature of its checkpoint is wrong")
     return _Head(f"the checkpoint of {at} over {size} events", size, root)
 
 
-def _parsed(text: str | bytes) -> dict[str, Any]:
-    found = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse_constant)
-    if not isinstance(found, dict):
+def _parse_object(text: str | bytes) -> dict[str, Any]:
+    document = json.loads(text, object_pairs_hook=_read_members, parse_constant=_reject_constant)
+    if not isinstance(document, dict):
         raise ReceiptError("it is not an object")
-    return found
+    return document
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _read_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ReceiptError("a member is there twice")
-    return found
+    return members
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ReceiptError(f"{name} is not JSON")
 
 
-def _of_members(document: object, *names: str) -> None:
+def _require_members(document: object, *names: str) -> None:
     if not isinstance(document, dict) or not document.keys() <= set(names):
         raise ReceiptError("it has members that prove nothing")
 
 
-def _integer(value: object) -> int:
+def _read_integer(value: object) -> int:
     # A boolean is an int to Python.
     if type(value) is not int or not 0 <= value < 1 << INTEGER_BITS:
         raise ReceiptError("a number is not a whole one of 63 bits")
     return value
 
 
-def _octets(value: object, count: int | None = None) -> bytes:
+def _read_bytes(value: object, count: int | None = None) -> bytes:
     """Bytes from base64 in its one normal form."""
     if not isinstance(value, str):
         raise ReceiptError("base64 is not a text")
-    found = base64.b64decode(value, validate=True)
-    if base64.b64encode(found).decode() != value or count not in {None, len(found)}:
+    decoded = base64.b64decode(value, validate=True)
+    if base64.b64encode(decoded).decode() != value or count not in {None, len(decoded)}:
         raise ReceiptError("base64 is not in its normal form, or of another length")
-    return found
+    return decoded
 
 
-def _path(value: object) -> list[bytes]:
+def _read_path(value: object) -> list[bytes]:
     if not isinstance(value, list):
         raise ReceiptError("a path is not a list")
-    return [_octets(step, HASH_BYTES) for step in value]
+    return [_read_bytes(step, HASH_BYTES) for step in value]
 
 
-def _identity(value: object) -> UUID:
+def _read_uuid(value: object) -> UUID:
     """An id in its one normal form."""
-    if not isinstance(value, str) or str(found := UUID(value)) != value:
+    if not isinstance(value, str) or str(parsed := UUID(value)) != value:
         raise ReceiptError("an id is not in its normal form")
-    return found
+    return parsed

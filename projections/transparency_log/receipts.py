@@ -14,12 +14,12 @@ from projections.sql.transparency_log import TransparencyLogSql
 from projections.storage.bootstrap import LedgerStore
 from projections.transparency_log.checkpoints import (
     Checkpoint,
-    checkpoint_document,
-    checkpoint_of,
-    first_checkpoint_from,
+    find_checkpoint,
+    find_checkpoint_covering,
+    to_document,
 )
-from projections.transparency_log.merkle import consistency_path, inclusion_path
-from projections.transparency_log.tile_log import leaf_index, subtree_reader
+from projections.transparency_log.merkle import compute_consistency_path, compute_inclusion_path
+from projections.transparency_log.tile_log import find_leaf_index, open_subtree_reader
 
 FORMAT: Final = "redemption-ledger receipt 1"
 CONSISTENCY_FORMAT: Final = "redemption-ledger consistency 1"
@@ -38,10 +38,10 @@ def read_receipt(storage: LedgerStore, reservation_id: UUID) -> dict[str, Any] |
     with storage.datastore.get_connection() as conn, conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         conn.execute(TransparencyLogSql.lock_read_models_to_read)
-        return receipt_of(conn, reservation_id)
+        return build_receipt(conn, reservation_id)
 
 
-def receipt_of(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any] | None:
+def build_receipt(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any] | None:
     """The receipt of a reservation; None if there is none.
 
     Raises:
@@ -51,17 +51,17 @@ def receipt_of(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any] | 
         rows = cursor.execute(TransparencyLogSql.places_of_reservation, (reservation_id,)).fetchall()
     if not rows:
         return None
-    checkpoint = first_checkpoint_from(conn, rows[-1][0])
+    checkpoint = find_checkpoint_covering(conn, rows[-1][0])
     if checkpoint is None:
         raise NotYetSignedError(
             "its newest event is in no signed checkpoint yet: one is signed each minute while the worker and beat run"
         )
-    read, events = subtree_reader(conn), []
+    read, events = open_subtree_reader(conn), []
     for position, stream, version, topic, state in rows:
-        index = leaf_index(conn, position)
+        index = find_leaf_index(conn, position)
         if index is None:
             raise AssertionError("a checkpoint holds what the Merkle log does not")
-        path = inclusion_path(read, index, checkpoint.size)
+        path = compute_inclusion_path(read, index, checkpoint.size)
         events.append(
             {
                 "stream": str(stream),
@@ -73,7 +73,7 @@ def receipt_of(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any] | 
             }
         )
     document = {"format": FORMAT, "reservation_id": str(reservation_id), "events": events}
-    return {**document, "checkpoint": proved_document(checkpoint)}
+    return {**document, "checkpoint": to_proof_document(checkpoint)}
 
 
 def read_consistency(storage: LedgerStore, old: int, new: int) -> dict[str, Any] | None:
@@ -85,21 +85,21 @@ def read_consistency(storage: LedgerStore, old: int, new: int) -> dict[str, Any]
         new: Number of the later one.
     """
     with storage.datastore.get_connection() as conn:
-        first, second = checkpoint_of(conn, old), checkpoint_of(conn, new)
+        first, second = find_checkpoint(conn, old), find_checkpoint(conn, new)
         if first is None or second is None or first.size > second.size:
             return None
-        path = consistency_path(subtree_reader(conn), first.size, second.size)
+        path = compute_consistency_path(open_subtree_reader(conn), first.size, second.size)
     return {
         "format": CONSISTENCY_FORMAT,
-        "old": proved_document(first),
-        "new": proved_document(second),
+        "old": to_proof_document(first),
+        "new": to_proof_document(second),
         "path": [base64.b64encode(step).decode() for step in path],
     }
 
 
-def proved_document(made: Checkpoint) -> dict[str, Any]:
+def to_proof_document(checkpoint: Checkpoint) -> dict[str, Any]:
     """A checkpoint for outsiders: without its number, unless that is signed."""
-    document = checkpoint_document(made)
-    if not made.is_number_signed:
+    document = to_document(checkpoint)
+    if not checkpoint.is_number_signed:
         del document["number"]
     return document

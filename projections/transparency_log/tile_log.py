@@ -16,15 +16,15 @@ from psycopg.rows import tuple_row
 
 from projections.database.copy_reader import read_copied_events
 from projections.sql.transparency_log import TransparencyLogSql
-from projections.transparency_log.merkle import Read, leaf_hash, perfect_tree_root
+from projections.transparency_log.merkle import Read, compute_perfect_root, hash_leaf
 
 TILE = 256
 TILE_LEVELS = 8
 HASH_BYTES = 32
 _PLACE = struct.Struct(">qH").pack
-TILES_KEPT_MAX = 64
+CACHED_TILES_MAX = 64
 """Tiles that a reader keeps; 8 kB each."""
-FOLLOWED_MAX = 20_000
+EVENTS_MAX = 20_000
 """Events of one transaction of the follower."""
 
 
@@ -35,15 +35,15 @@ class TreeSize(NamedTuple):
     position: int
 
 
-def event_leaf(stream: UUID, version: int, topic: str, state: bytes) -> bytes:
+def hash_event(stream: UUID, version: int, topic: str, state: bytes) -> bytes:
     """The leaf hash of an event."""
-    return stored_leaf(stream.bytes, version, topic, state)
+    return hash_stored_event(stream.bytes, version, topic, state)
 
 
-def stored_leaf(stream: bytes, version: int, topic: str, state: bytes) -> bytes:
+def hash_stored_event(stream: bytes, version: int, topic: str, state: bytes) -> bytes:
     """The same, by the bytes of the stream's id."""
     name = topic.encode()
-    return leaf_hash(stream + _PLACE(version, len(name)) + name + state)
+    return hash_leaf(stream + _PLACE(version, len(name)) + name + state)
 
 
 def split_hashes(hashes: bytes) -> list[bytes]:
@@ -51,13 +51,13 @@ def split_hashes(hashes: bytes) -> list[bytes]:
     return [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
 
 
-def tree_size(conn: Connection[Any]) -> TreeSize:
+def read_tree_size(conn: Connection[Any]) -> TreeSize:
     """How far the follower is."""
     with conn.cursor(row_factory=tuple_row) as cursor:
         return TreeSize(*cursor.execute(TransparencyLogSql.merkle_progress).fetchall()[0])
 
 
-def follow(conn: Connection[Any], events_max: int = FOLLOWED_MAX) -> int:
+def append_new_events(conn: Connection[Any], events_max: int = EVENTS_MAX) -> int:
     """Take new events into the Merkle log, in one transaction; none if another follower is at it.
 
     Args:
@@ -70,52 +70,52 @@ def follow(conn: Connection[Any], events_max: int = FOLLOWED_MAX) -> int:
     with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
         if not cursor.execute(TransparencyLogSql.lock_merkle).fetchall()[0][0]:
             return 0
-        size, position = tree_size(conn)
+        size, position = read_tree_size(conn)
         hashes: list[bytes] = []
         positions: list[int] = []
         with closing(read_copied_events(conn, TransparencyLogSql.copy_log_after, (position, events_max))) as events:
             for stream, version, position, topic, state in events:
-                hashes.append(stored_leaf(stream, version, topic, state))
+                hashes.append(hash_stored_event(stream, version, topic, state))
                 positions.append(position)
         if hashes:
-            _append(conn, size, hashes, positions)
+            _append_hashes(conn, size, hashes, positions)
             cursor.execute(TransparencyLogSql.set_merkle_progress, (size + len(hashes), positions[-1]))
         return len(hashes)
 
 
-def _append(conn: Connection[Any], size: int, hashes: Sequence[bytes], positions: Sequence[int]) -> None:
+def _append_hashes(conn: Connection[Any], size: int, hashes: Sequence[bytes], positions: Sequence[int]) -> None:
     """Add hashes to the tiles of one height, and those of tiles that become full to the next."""
     height = 0
     while hashes:
-        index, held = divmod(size, TILE)
-        before, first = _tile(conn, height, index) if held else (b"", None)
-        full: list[bytes] = []
+        index, stored_count = divmod(size, TILE)
+        before, first = _read_tile(conn, height, index) if stored_count else (b"", None)
+        roots_of_full_tiles: list[bytes] = []
         joined = split_hashes(before) + list(hashes)
         for start in range(0, len(joined), TILE):
             tile = joined[start : start + TILE]
             if height == 0 and (start or first is None):
-                first = positions[start - held if start else 0]
+                first = positions[start - stored_count if start else 0]
             conn.execute(TransparencyLogSql.upsert_merkle_tile, (height, index + start // TILE, first, b"".join(tile)))
             if len(tile) == TILE:
-                full.append(perfect_tree_root(tile))
-        height, size, hashes, positions = height + 1, size // TILE, full, ()
+                roots_of_full_tiles.append(compute_perfect_root(tile))
+        height, size, hashes, positions = height + 1, size // TILE, roots_of_full_tiles, ()
 
 
-def _tile(conn: Connection[Any], height: int, index: int) -> tuple[bytes, int | None]:
+def _read_tile(conn: Connection[Any], height: int, index: int) -> tuple[bytes, int | None]:
     with conn.cursor(row_factory=tuple_row) as cursor:
         rows = cursor.execute(TransparencyLogSql.merkle_tile, (height, index)).fetchall()
     return (bytes(rows[0][0]), rows[0][1]) if rows else (b"", None)
 
 
-def subtree_reader(conn: Connection[Any]) -> Read:
+def open_subtree_reader(conn: Connection[Any]) -> Read:
     """Reads complete subtrees out of the tiles; the tiles used last are kept.
 
     The function raises LookupError for a subtree that the tiles don't hold.
     """
 
-    @lru_cache(TILES_KEPT_MAX)
+    @lru_cache(CACHED_TILES_MAX)
     def tile(height: int, number: int) -> bytes:
-        return _tile(conn, height, number)[0]
+        return _read_tile(conn, height, number)[0]
 
     def read(level: int, index: int) -> bytes:
         height, within = divmod(level, TILE_LEVELS)
@@ -124,16 +124,16 @@ def subtree_reader(conn: Connection[Any]) -> Read:
         data = tile(height, number)[start : start + count * HASH_BYTES]
         if len(data) < count * HASH_BYTES:
             raise LookupError(f"the Merkle log does not hold subtree {index} of level {level}")
-        return perfect_tree_root(split_hashes(data))
+        return compute_perfect_root(split_hashes(data))
 
     return read
 
 
-def leaf_index(conn: Connection[Any], position: int) -> int | None:
+def find_leaf_index(conn: Connection[Any], position: int) -> int | None:
     """The number of an event's leaf, counted from 0; None if the follower has not come to it."""
     with conn.cursor(row_factory=tuple_row) as cursor:
         rows = cursor.execute(TransparencyLogSql.merkle_tile_of_position, (position,)).fetchall()
-        if not rows or position > tree_size(conn).position:
+        if not rows or position > read_tree_size(conn).position:
             return None
         index, first = rows[0]
         before = cursor.execute(TransparencyLogSql.count_events_between, (first, position)).fetchall()[0][0]

@@ -40,8 +40,8 @@ class KeyRing:
             number, colon, encoded = part.strip().partition(":")
             try:
                 key_id, key = int(number), base64.b64decode(encoded, validate=True)
-            except (ValueError, binascii.Error) as bad:
-                raise KeyRingError(_FORM) from bad
+            except (ValueError, binascii.Error) as error:
+                raise KeyRingError(_FORM) from error
             if not colon or not 1 <= key_id <= KEY_ID_MAX or key_id in keys or len(key) != KEY_BYTES:
                 raise KeyRingError(_FORM)
             keys[key_id] = key

@@ -21,15 +21,15 @@ from domain.values.identifiers import EmailAddress, MalformedEmailError, candida
 from projections.vault.key_ring import KeyRing
 from projections.vault.random_source import RANDOM
 
-FoundKind = Literal["code", "recipient", "staff"]
+SearchableKind = Literal["code", "recipient", "staff"]
 """Kinds of rows that are found by the digest of their text."""
-RowKind = FoundKind | Literal["text", "client"]
+RowKind = SearchableKind | Literal["text", "client"]
 NONCE_BYTES = 12
 TEXT_BYTES_MAX = 4096
 """Longest free text that is kept; a mail server's reply beyond it is cut."""
 
 
-TYPED_CODES_MAX = 4_096
+CACHED_CODES_MAX = 4_096
 """Spellings of codes whose digests a process remembers: taking them is a tenth of a redeem's work."""
 CLIENT_BYTES = 16
 """Of a digest, where it is kept in memory only and by the thousand."""
@@ -46,14 +46,14 @@ class DigestMismatchError(SealBrokenError):
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class EncryptedText:
     """A sealed text and the id of the key that opens it."""
 
     sealed: bytes
     key_id: int
 
 
-class FoundRow(NamedTuple):
+class SearchableRow(NamedTuple):
     """A stored row that is found by digest, as its table holds it."""
 
     row_id: UUID
@@ -63,14 +63,14 @@ class FoundRow(NamedTuple):
     key_id: int
 
     @classmethod
-    def of(cls, columns: Sequence[Any]) -> "FoundRow":
+    def from_columns(cls, columns: Sequence[Any]) -> "SearchableRow":
         """A row from its five columns, as drivers give them."""
         row_id, digest, pepper_id, sealed, key_id = columns
         return cls(row_id, bytes(digest), pepper_id, bytes(sealed), key_id)
 
 
 @dataclass(frozen=True, slots=True)
-class FoundDraft:
+class SearchableDraft:
     """A text that is found again by digest: a person's address or a code. `pepper_id` made the first digest.
 
     `hint` is what may be shown of a code: its last letters.
@@ -79,7 +79,7 @@ class FoundDraft:
     new_id: UUID
     digests: Sequence[bytes]
     pepper_id: int
-    seal: Callable[[], Sealed]
+    seal: Callable[[], EncryptedText]
     hint: str = ""
 
 
@@ -89,7 +89,7 @@ class PrivateText:
 
     text_id: UUID
     reservation_id: UUID | None
-    content: Sealed
+    content: EncryptedText
 
 
 class CodeInput(NamedTuple):
@@ -103,7 +103,7 @@ class Vault:
     """Digests, seals and opens; holds the key rings and no connection."""
 
     def __init__(
-        self, peppers: KeyRing, master_keys: KeyRing, random_bytes: Callable[[int], bytes] = RANDOM.draw
+        self, peppers: KeyRing, master_keys: KeyRing, random_bytes: Callable[[int], bytes] = RANDOM.draw_bytes
     ) -> None:
         self._peppers = peppers
         self._master = master_keys
@@ -112,10 +112,10 @@ class Vault:
         order = [peppers.current, *(i for i in peppers.keys if i != peppers.current)]
         self._by_pepper = {key_id: hmac.new(peppers.keys[key_id], digestmod=hashlib.sha256) for key_id in order}
         self._keyed = list(self._by_pepper.values())
-        self.typed_code = lru_cache(maxsize=TYPED_CODES_MAX)(self._typed_code)
+        self.typed_code = lru_cache(maxsize=CACHED_CODES_MAX)(self._parse_code)
 
     @property
-    def current(self) -> tuple[int, int]:
+    def current_key_ids(self) -> tuple[int, int]:
         """Ids of the pepper and of the master key that new rows use."""
         return self._peppers.current, self._master.current
 
@@ -124,31 +124,31 @@ class Vault:
         """Both rings by the name under which their check values are stored."""
         return {"pepper": self._peppers, "master": self._master}
 
-    def recipient(self, address: EmailAddress, new_id: UUID) -> FoundDraft:
+    def draft_recipient(self, address: EmailAddress, new_id: UUID) -> SearchableDraft:
         """A person as the ledger asks for them: digests of the normal form, the typed form to be sealed if new."""
-        return self._draft("recipient", address.normal, address.typed, new_id)
+        return self._draft_row("recipient", address.normal, address.typed, new_id)
 
-    def code(self, normal: str, new_id: UUID) -> FoundDraft:
+    def draft_code(self, normal: str, new_id: UUID) -> SearchableDraft:
         """A code's normal form, to be found or to be kept."""
-        return replace(self._draft("code", normal, normal, new_id), hint=code_hint(normal))
+        return replace(self._draft_row("code", normal, normal, new_id), hint=code_suffix(normal))
 
-    def staff(self, address: EmailAddress, new_id: UUID) -> FoundDraft:
+    def draft_staff(self, address: EmailAddress, new_id: UUID) -> SearchableDraft:
         """A member of staff, by e-mail."""
-        return self._draft("staff", address.normal, address.typed, new_id)
+        return self._draft_row("staff", address.normal, address.typed, new_id)
 
-    def text(self, text: str, text_id: UUID, reservation_id: UUID | None = None) -> PrivateText:
+    def seal_text(self, text: str, text_id: UUID, reservation_id: UUID | None = None) -> PrivateText:
         """Free text about a reservation, or about a code alone, cut to 4,096 bytes of UTF-8."""
         cut = text.encode(errors="replace")[:TEXT_BYTES_MAX].decode(errors="ignore")
         return PrivateText(text_id, reservation_id, self.seal("text", text_id, cut))
 
-    def seal(self, kind: RowKind, row_id: UUID, text: str) -> Sealed:
+    def seal(self, kind: RowKind, row_id: UUID, text: str) -> EncryptedText:
         """Seal one row's text under the current master key."""
         key_id = self._master.current
         nonce = self._random(NONCE_BYTES)
-        sealed = nonce + self._ciphers[key_id].encrypt(nonce, text.encode(), _bound_to(kind, row_id))
-        return Sealed(sealed, key_id)
+        sealed = nonce + self._ciphers[key_id].encrypt(nonce, text.encode(), _associated_data(kind, row_id))
+        return EncryptedText(sealed, key_id)
 
-    def open(self, kind: FoundKind, row: FoundRow, *, may_lack_pepper: bool = False) -> str:
+    def open(self, kind: SearchableKind, row: SearchableRow, *, may_lack_pepper: bool = False) -> str:
         """Open the text of a row that is found by digest, and compare the two.
 
         An email goes to the text, and a person is looked up by the digest. Unless both are of the same person, write
@@ -163,13 +163,13 @@ class Vault:
             SealBrokenError: The text can't be opened, or its digest can't be checked: that pepper is not in the ring.
             DigestMismatchError: The digest is not the text's.
         """
-        text = self._opened(kind, row.row_id, row.sealed, row.key_id)
+        text = self._decrypt(kind, row.row_id, row.sealed, row.key_id)
         keyed = self._by_pepper.get(row.pepper_id)
         if keyed is None and may_lack_pepper:
             return text
         if keyed is None:
             raise SealBrokenError(f"pepper {row.pepper_id} is not in LEDGER_PEPPERS")
-        digest = _digest(keyed, _digested(kind, normal_text(kind, text)))
+        digest = _digest(keyed, _digest_input(kind, normalize_text(kind, text)))
         if not hmac.compare_digest(digest, row.digest):
             raise DigestMismatchError(
                 f"the digest of the {kind} of row {row.row_id} is not that of its text: run `ledger verify`"
@@ -182,53 +182,53 @@ class Vault:
         Raises:
             SealBrokenError: The key is not in the ring, or the row was altered or belongs to another id.
         """
-        return self._opened("text", row_id, bytes(sealed), key_id)
+        return self._decrypt("text", row_id, bytes(sealed), key_id)
 
-    def _opened(self, kind: RowKind, row_id: UUID, sealed: bytes, key_id: int) -> str:
+    def _decrypt(self, kind: RowKind, row_id: UUID, sealed: bytes, key_id: int) -> str:
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             message = f"master key {key_id} is not in LEDGER_MASTER_KEYS"
             raise SealBrokenError(message)
         try:
-            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound_to(kind, row_id)).decode()
-        except InvalidTag as broken:
+            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _associated_data(kind, row_id)).decode()
+        except InvalidTag as error:
             message = f"the sealed {kind} of row {row_id} was altered"
-            raise SealBrokenError(message) from broken
+            raise SealBrokenError(message) from error
 
-    def digests(self, kind: RowKind, normal: str) -> tuple[bytes, ...]:
+    def compute_digests(self, kind: RowKind, normal: str) -> tuple[bytes, ...]:
         """Digest under every pepper, the current one's first."""
-        text = _digested(kind, normal)
+        text = _digest_input(kind, normal)
         return tuple(_digest(keyed, text) for keyed in self._keyed)
 
-    def client(self, site: str) -> bytes:
+    def digest_client(self, site: str) -> bytes:
         """A client's address (the part that one party controls), for limits that processes share."""
-        return self.digests("client", site)[0][:CLIENT_BYTES]
+        return self.compute_digests("client", site)[0][:CLIENT_BYTES]
 
-    def _typed_code(self, typed: str) -> CodeInput:
+    def _parse_code(self, typed: str) -> CodeInput:
         """A code as it was typed: its digests, also of the other text under which it may be known, and its shape.
 
         Raises:
             MalformedCodeError: It can't be a code.
         """
         normal = normalize_code(typed)
-        digests = tuple(digest for text in candidate_codes(normal) for digest in self.digests("code", text))
+        digests = tuple(digest for text in candidate_codes(normal) for digest in self.compute_digests("code", text))
         return CodeInput(digests, schema_fingerprint(normal))
 
-    def _draft(self, kind: RowKind, normal: str, kept: str, new_id: UUID) -> FoundDraft:
-        return FoundDraft(
+    def _draft_row(self, kind: RowKind, normal: str, text: str, new_id: UUID) -> SearchableDraft:
+        return SearchableDraft(
             new_id=new_id,
-            digests=self.digests(kind, normal),
+            digests=self.compute_digests(kind, normal),
             pepper_id=self._peppers.current,
-            seal=lambda: self.seal(kind, new_id, kept),
+            seal=lambda: self.seal(kind, new_id, text),
         )
 
 
-def code_hint(normal: str) -> str:
+def code_suffix(normal: str) -> str:
     """The last four letters of a code's normal form; of a short old code at most half, so that it stays secret."""
     return normal[len(normal) - min(SUFFIX_LENGTH, len(normal) // 2) :]
 
 
-def normal_text(kind: FoundKind, text: str) -> str:
+def normalize_text(kind: SearchableKind, text: str) -> str:
     """What is digested of a text that is kept; a code is kept in its normal form.
 
     Raises:
@@ -238,20 +238,20 @@ def normal_text(kind: FoundKind, text: str) -> str:
         return text
     try:
         return EmailAddress.parse(text).normal
-    except MalformedEmailError as bad:
-        raise SealBrokenError(f"a row of a {kind} holds no email address") from bad
+    except MalformedEmailError as error:
+        raise SealBrokenError(f"a row of a {kind} holds no email address") from error
 
 
-def _digested(kind: RowKind, normal: str) -> bytes:
+def _digest_input(kind: RowKind, normal: str) -> bytes:
     return kind.encode() + b"\0" + normal.encode()
 
 
 def _digest(keyed: hmac.HMAC, text: bytes) -> bytes:
     """The digest of a text by a copy of a keyed hash; `hmac.digest` gives up the interpreter's lock each time."""
-    own = keyed.copy()
-    own.update(text)
-    return own.digest()
+    hasher = keyed.copy()
+    hasher.update(text)
+    return hasher.digest()
 
 
-def _bound_to(kind: RowKind, row_id: UUID) -> bytes:
+def _associated_data(kind: RowKind, row_id: UUID) -> bytes:
     return kind.encode() + row_id.bytes

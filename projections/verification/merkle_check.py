@@ -13,9 +13,16 @@ from projections.replay.invariant_observer import InvariantObserver
 from projections.replay.tile_check import WHOLE_TREE, tree_finding
 from projections.sql.transparency_log import TransparencyLogSql
 from projections.transparency_log.checkpoint_file import read_checkpoint_file
-from projections.transparency_log.checkpoints import Checkpoint, checkpoint_of, checkpoints_after
-from projections.transparency_log.merkle import Read, perfect_tree_root, root_of
-from projections.transparency_log.tile_log import TILE, TILE_LEVELS, TreeSize, split_hashes, subtree_reader, tree_size
+from projections.transparency_log.checkpoints import Checkpoint, find_checkpoint, list_checkpoints
+from projections.transparency_log.merkle import Read, compute_perfect_root, compute_root
+from projections.transparency_log.tile_log import (
+    TILE,
+    TILE_LEVELS,
+    TreeSize,
+    open_subtree_reader,
+    read_tree_size,
+    split_hashes,
+)
 from projections.vault.vault import Vault
 
 PUBLISHED = "proof: published checkpoints hold"
@@ -47,13 +54,13 @@ def check_tree(conn: Connection[Any], observer: InvariantObserver, tree: TreeSiz
         evidence: What is known outside of the database.
     """
     keys, published, _ = evidence
-    subtree = subtree_reader(conn)
+    subtree = open_subtree_reader(conn)
     try:
         _check_tiles(conn, observer, tree, subtree)
     except LookupError as error:
         observer.keep(tree_finding(WHOLE_TREE, tree.position, str(error)))
     number = 0
-    while page := checkpoints_after(conn, number, PAGE_CHECKPOINTS):
+    while page := list_checkpoints(conn, number, PAGE_CHECKPOINTS):
         # Signed meanwhile: the Merkle log that was checked does not hold it yet.
         size = TreeSize(*conn.execute(TransparencyLogSql.merkle_progress).fetchall()[0])
         for checkpoint in page:
@@ -69,9 +76,9 @@ def _check_checkpoint_file(
     conn: Connection[Any], observer: InvariantObserver, subtree: Read, keys: Collection[bytes] | None, published: Path
 ) -> None:
     """Each line of the file outside the database, but for those that the database has too and that were checked."""
-    size = tree_size(conn)
+    size = read_tree_size(conn)
     for number, line in read_checkpoint_file(published):
-        stored_checkpoint = checkpoint_of(conn, line.number) if line else None
+        stored_checkpoint = find_checkpoint(conn, line.number) if line else None
         if stored_checkpoint is not None and stored_checkpoint._replace(position=0) == line:
             continue
         if problem := _find_problem(line, size, subtree, keys) if line else "it is no checkpoint":
@@ -86,7 +93,7 @@ def _check_tiles(conn: Connection[Any], observer: InvariantObserver, tree: TreeS
         for index in range(count):
             rows = conn.execute(TransparencyLogSql.merkle_tile, (height, index)).fetchall()
             hashes = split_hashes(bytes(rows[0][0])) if rows else []
-            if len(hashes) < TILE or perfect_tree_root(hashes) != subtree((height + 1) * TILE_LEVELS, index):
+            if len(hashes) < TILE or compute_perfect_root(hashes) != subtree((height + 1) * TILE_LEVELS, index):
                 observer.keep(tree_finding(WHOLE_TREE, tree.position, f"tile {index} of level {height} is altered"))
         height, count = height + 1, count // TILE
 
@@ -99,7 +106,7 @@ def _find_problem(checkpoint: Checkpoint, size: TreeSize, subtree: Read, keys: C
     if checkpoint.size > size.size:
         return f"it holds {checkpoint.size} events and the Merkle log {size.size}: an older state was restored"
     try:
-        root = root_of(subtree, checkpoint.size)
+        root = compute_root(subtree, checkpoint.size)
     except LookupError as error:
         return str(error)
     return None if root == checkpoint.root else "its root is not that of the Merkle log"

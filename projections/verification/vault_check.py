@@ -13,12 +13,12 @@ from psycopg.rows import tuple_row
 
 from projections.replay.findings import Finding
 from projections.sql.verification import VerificationSql
-from projections.vault.vault import FoundKind, FoundRow, SealBrokenError, Vault, code_hint
+from projections.vault.vault import SealBrokenError, SearchableKind, SearchableRow, Vault, code_suffix
 
 VAULT_ROWS: Final = "vault: digest and text of a row belong together"
 PAGE: Final = 2_000
 FIRST: Final = UUID(int=0)
-TABLES: Final[dict[str, FoundKind | None]] = {
+TABLES: Final[dict[str, SearchableKind | None]] = {
     "staff": "staff",
     "recipients": "recipient",
     "code_texts": "code",
@@ -90,9 +90,9 @@ def _check_row(vault: Vault, table: str, row: Sequence[Any]) -> Finding | None:
         if kind is None:
             vault.open_text(*row)
             return None
-        text = vault.open(kind, FoundRow.of(row[:5]))
+        text = vault.open(kind, SearchableRow.from_columns(row[:5]))
     except SealBrokenError as broken:
         return Finding(VAULT_ROWS, row[0], 0, 0, table, None, str(broken))
-    if table == "code_texts" and row[5] != code_hint(text):
+    if table == "code_texts" and row[5] != code_suffix(text):
         return Finding(VAULT_ROWS, row[0], 0, 0, table, None, "what is shown of the code is not its end")
     return None

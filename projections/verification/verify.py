@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
-from projections.database.connection import rebuild_connection
+from projections.database.connection import open_maintenance_connection
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.row_mapping import PROJECTIONS
 from projections.rebuild.diff import Difference
@@ -31,7 +31,7 @@ from projections.replay.tile_check import NO_STREAM
 from projections.replay.worker_pool import default_worker_count
 from projections.sql.database import DatabaseSql
 from projections.sql.verification import VerificationSql
-from projections.transparency_log.tile_log import tree_size
+from projections.transparency_log.tile_log import read_tree_size
 from projections.verification.drift_sample import save_drifted_codes
 from projections.verification.merkle_check import ExternalEvidence, check_tree
 from projections.verification.snapshot_check import check_snapshots
@@ -92,13 +92,13 @@ def verify(
     worker_count = default_worker_count() if workers is None else workers
     try:
         with (
-            rebuild_connection(database_url, "verify") as writer,
-            rebuild_connection(database_url, "verify", reads_log=True) as reader,
+            open_maintenance_connection(database_url, "verify") as writer,
+            open_maintenance_connection(database_url, "verify", reads_log=True) as reader,
         ):
             observer, tables = InvariantObserver(), tables_of(writer, PROJECTIONS)
             shadow = Shadow(writer, tables, temporary=True)
             builder = ShadowBuilder(reader, writer, shadow, observer, progress, sizes=sizes, workers=worker_count)
-            tree = tree_size(reader)
+            tree = read_tree_size(reader)
             shadow.create()
             builder.fill(database_url, tile_jobs(tree))
             progress.step("proof", 0)

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from projections.repositories.webhook_deliveries import Deliveries
+from projections.repositories.webhook_deliveries import WebhookDeliveryRepository
 from projections.repositories.webhook_secrets import delete_expired
 from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
@@ -22,7 +22,7 @@ def prune(storage: LedgerStore, now: datetime, refusals_days: int) -> dict[str, 
         refusals_days: How long refused tries are kept, and the counts of unknown codes.
     """
     old = now - timedelta(days=refusals_days)
-    secrets, deliveries = delete_expired(storage, now), Deliveries(storage).prune(now, ROWS_MAX)
+    secrets, deliveries = delete_expired(storage, now), WebhookDeliveryRepository(storage).delete_expired(now, ROWS_MAX)
     with storage.datastore.get_connection() as conn:
         conn.execute(WorkQueueSql.prune_access_marks, (now - timedelta(minutes=10),))
         conn.execute(WorkQueueSql.prune_dispatches, (now - timedelta(minutes=10),))

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page
 
 from api.use_cases.issue_codes import Terms
 from api.web.public.reservation_cookie import COOKIE
-from projections.repositories.groups import Group, Groups
+from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.page_driver import WAIT_MS, House
 
 Tab = Callable[..., Page]
@@ -33,7 +33,7 @@ def sent(house: House, group: str | None = None) -> str:
 
 def is_accepted(house: House, item: str) -> bool:
     """Whether the invitation was accepted."""
-    found = house.site.services.reader.reservation(UUID(item))
+    found = house.site.services.reader.find_reservation(UUID(item))
     return found is not None and found.accepted_at is not None
 
 
@@ -64,8 +64,8 @@ def test_button_behind_the_link_accepts_by_keyboard(
 def test_button_leads_on_to_the_page_of_another_site(house: House, plain_page: Page) -> None:
     """The page's policy lets its form be redirected there, which browsers check for each step."""
     elsewhere = house.url.replace("127.0.0.1", "localhost")
-    groups = Groups(house.site.services.storage)
-    groups.save(Group(name="onward", accept_target=f"{elsewhere}/docs"), house.site.services.now())
+    groups = GroupRepository(house.site.services.storage)
+    groups.save(InviteGroup(name="onward", accept_target=f"{elsewhere}/docs"), house.site.services.now())
 
     plain_page.goto(house.link(sent(house, "onward")))
     plain_page.get_by_role("button").click()
@@ -93,7 +93,7 @@ def test_mistyped_address_is_corrected_in_the_browser_that_redeemed(
 
     (cookie,) = [found for found in page.context.cookies() if found.get("name") == COOKIE]
     assert (cookie.get("httpOnly"), cookie.get("sameSite")) == (True, "Lax")
-    assert house.site.services.reader.reservation(UUID(wrong)) is not None
+    assert house.site.services.reader.find_reservation(UUID(wrong)) is not None
 
 
 def test_other_browser_is_told_to_ask_support(house: House, tab: Tab) -> None:

@@ -83,7 +83,7 @@ def _imported(site: Site, at: datetime) -> UUID:
     vault, code_id = site.services.storage.vault, uuid4()
     use = ImportedUse(
         reservation_id=uuid4(),
-        recipient=vault.recipient(EmailAddress.parse(f"{uuid4().hex}@example.com"), uuid4()),
+        recipient=vault.draft_recipient(EmailAddress.parse(f"{uuid4().hex}@example.com"), uuid4()),
         sent_at=at,
         accepted_at=at,
         activated_at=at,
@@ -91,7 +91,7 @@ def _imported(site: Site, at: datetime) -> UUID:
     command = ImportCode(
         context=_context(site),
         code_id=code_id,
-        text=vault.code(f"OLD{uuid4().hex}".upper(), code_id),
+        text=vault.draft_code(f"OLD{uuid4().hex}".upper(), code_id),
         source="csv",
         max_uses=3,
         issued_at=at,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from projections.database.errors import unavailable_unless_defect
+from projections.database.errors import translate_database_errors
 from projections.read_models.reader import Reader
 from tests.support.clients.app_client import Site
 
@@ -17,12 +17,12 @@ def test_a_defect_is_answered_500_and_logged_with_its_traceback(
     """Not 503 with Retry-After, which makes clients ask again for what never works."""
 
     def ask(*_: object) -> NoReturn:
-        with unavailable_unless_defect(), site.services.storage.datastore.get_connection() as conn:
+        with translate_database_errors(), site.services.storage.datastore.get_connection() as conn:
             conn.execute("SELECT 'no id'::uuid")
         raise AssertionError
 
     headers = site.key("viewer")
-    monkeypatch.setattr(Reader, "code", ask)
+    monkeypatch.setattr(Reader, "find_balance", ask)
     with caplog.at_level(logging.ERROR):
         answer = site.client.get(f"/api/v1/codes/{uuid4()}", headers=headers)
 

@@ -14,7 +14,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from api.use_cases.issue_codes import Terms
-from projections.repositories.group_channels import Channels
+from projections.repositories.group_channels import GroupChannelRepository
 from tests.extremes.asking import Asker, forms_of, looked
 from tests.extremes.document import Field, Operation, operations, with_value
 from tests.extremes.values import FIRST_EAST, LAST_WEST, TYPED
@@ -31,7 +31,7 @@ class MailFrom:
     def __init__(self, asker: Asker) -> None:
         self.asker = asker
         site = asker.site
-        self.channel_id, secret = Channels(site.services.storage).turn_on(
+        self.channel_id, secret = GroupChannelRepository(site.services.storage).enable(
             "blue", "https://team.example.com/", uuid4(), uuid4(), site.services.now()
         )
         assert secret is not None

@@ -47,13 +47,13 @@ from domain.values.identifiers import (
 from domain.values.link_token import DeliveryRef, correction_token, link_token, read_correction_token, read_token
 from domain.webhooks.signatures import SignatureHeaders, secret_text, sign, verification_error
 from domain.webhooks.target_url import Target, TargetError, may_reach
-from projections.privacy.erasure import ErasedIdsFile, ForgottenListError
+from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError
 from projections.telemetry.log_setup import redact
 from projections.transfer.checksummed_lines import DamagedFileError, LineWriter, read_lines
-from projections.transparency_log.checkpoints import signed_text
+from projections.transparency_log.checkpoints import format_signed_text
 from projections.transparency_log.proof_check import ReceiptError, check_proof
 from projections.transparency_log.receipts import FORMAT
-from projections.transparency_log.tile_log import event_leaf
+from projections.transparency_log.tile_log import hash_event
 from projections.vault.key_ring import KeyRing, KeyRingError
 from tests.fuzz.mutator import Mutator
 from workers.channels.smtp.reply_codes import refused_message
@@ -167,8 +167,8 @@ def _exported_lines(mutator: Mutator) -> None:
 
 def _forgotten(mutator: Mutator) -> None:
     line = mutator.octets(('{"recipient_id":"6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516","at":"2026-11-25T12:00:00Z"}',))
-    with suppress(ForgottenListError):
-        ErasedIdsFile(Path("forgotten.jsonl"))._id(line, 1)
+    with suppress(ErasedIdsFileError):
+        ErasedIdsFile(Path("forgotten.jsonl"))._parse_line(line, 1)
 
 
 def _settings(mutator: Mutator) -> None:
@@ -294,14 +294,14 @@ def _sealed_receipt() -> tuple[str, bytes]:
     """A receipt of a log with one event, signed."""
     key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
     state = json.dumps({"reservation_id": str(ID)}).encode()
-    root = event_leaf(ID, 1, "UseReserved:1", state)
+    root = hash_event(ID, 1, "UseReserved:1", state)
     head = {
         "number": 1,
         "size": 1,
         "root": b64encode(root).decode(),
         "at": AT.isoformat(),
         "public_key": b64encode(key.public_key().public_bytes_raw()).decode(),
-        "signature": b64encode(key.sign(signed_text(1, 1, root, AT.isoformat()))).decode(),
+        "signature": b64encode(key.sign(format_signed_text(1, 1, root, AT.isoformat()))).decode(),
     }
     event = {"stream": str(ID), "version": 1, "topic": "UseReserved:1", "state": b64encode(state).decode()}
     events = [{**event, "leaf_index": 0, "path": []}]

@@ -18,11 +18,11 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from projections.transparency_log.checkpoints import former_text, signed_text
-from projections.transparency_log.merkle import consistency_path, inclusion_path, node_hash
+from projections.transparency_log.checkpoints import format_former_text, format_signed_text
+from projections.transparency_log.merkle import compute_consistency_path, compute_inclusion_path, hash_node
 from projections.transparency_log.proof_check import ReceiptError, check_proof
 from projections.transparency_log.receipts import CONSISTENCY_FORMAT, FORMAT
-from projections.transparency_log.tile_log import event_leaf
+from projections.transparency_log.tile_log import hash_event
 from tests.fuzz.mutator import Mutator
 
 SCRIPT: Final = Path(__file__).parents[2] / "docs" / "check_receipt.py"
@@ -48,13 +48,13 @@ def _state(index: int) -> bytes:
     return json.dumps({"reservation_id": str(RESERVATION if index % 3 else STREAM), "n": index}).encode()
 
 
-LEAF_HASHES: Final = [event_leaf(STREAM, index + 1, f"UseReserved:{index}", _state(index)) for index in range(LEAVES)]
+LEAF_HASHES: Final = [hash_event(STREAM, index + 1, f"UseReserved:{index}", _state(index)) for index in range(LEAVES)]
 
 
 def _read(level: int, index: int) -> bytes:
     if level == 0:
         return LEAF_HASHES[index]
-    return node_hash(_read(level - 1, 2 * index), _read(level - 1, 2 * index + 1))
+    return hash_node(_read(level - 1, 2 * index), _read(level - 1, 2 * index + 1))
 
 
 def _root(size: int) -> bytes:
@@ -62,14 +62,14 @@ def _root(size: int) -> bytes:
         if end - start == 1:
             return LEAF_HASHES[start]
         middle = start + (1 << ((end - start - 1).bit_length() - 1))
-        return node_hash(over(start, middle), over(middle, end))
+        return hash_node(over(start, middle), over(middle, end))
 
     return over(0, size)
 
 
 def _head(number: int, size: int, *, is_former: bool) -> dict[str, Any]:
     root = _root(size)
-    text = former_text(size, root, AT) if is_former else signed_text(number, size, root, AT)
+    text = format_former_text(size, root, AT) if is_former else format_signed_text(number, size, root, AT)
     numbered = {"number": number} if number else {}
     keys = {"public_key": _text(PUBLIC), "signature": _text(KEY.sign(text))}
     return {**numbered, "size": size, "root": _text(root), "at": AT, **keys}
@@ -83,7 +83,7 @@ def _receipt(head: dict[str, Any]) -> dict[str, Any]:
             "topic": f"UseReserved:{index}",
             "state": _text(_state(index)),
             "leaf_index": index,
-            "path": [_text(step) for step in inclusion_path(_read, index, head["size"])],
+            "path": [_text(step) for step in compute_inclusion_path(_read, index, head["size"])],
         }
         for index in range(head["size"])
         if index % 3
@@ -93,7 +93,7 @@ def _receipt(head: dict[str, Any]) -> dict[str, Any]:
 
 def _consistency(old: int, new: int, *, is_former: bool = False) -> dict[str, Any]:
     heads = (_head(number, size, is_former=is_former) for number, size in ((1, old), (2, new)))
-    path = [_text(step) for step in consistency_path(_read, old, new)]
+    path = [_text(step) for step in compute_consistency_path(_read, old, new)]
     return {"format": CONSISTENCY_FORMAT, **dict(zip(("old", "new"), heads, strict=True)), "path": path}
 
 

@@ -119,8 +119,8 @@ def test_every_series_is_there_from_the_first_scrape_of_several_processes(tmp_pa
 
 def test_no_label_goes_beyond_its_domain() -> None:
     """What is not known by name is counted as other."""
-    assert metrics.known("sweep_due_reservations", metrics.TASKS) == "sweep_due_reservations"
-    assert metrics.known("a task of the future", metrics.TASKS) == "other"
+    assert metrics.label_or_other("sweep_due_reservations", metrics.TASKS) == "sweep_due_reservations"
+    assert metrics.label_or_other("a task of the future", metrics.TASKS) == "other"
 
 
 def test_a_command_runs_where_the_folder_is_not_made_yet(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from domain.events import EVENT_TYPES, CodeIssued, UseReserved, topic_of
 from domain.events.upcasters import UPCASTS, Fields, Upcast, upcast_chain
 from projections.event_store import codec
 from projections.event_store.codec import UnreadableEventError, decode, decoders, encode, topics_of
-from projections.transparency_log.tile_log import follow, stored_leaf
+from projections.transparency_log.tile_log import append_new_events, hash_stored_event
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
 from tests.support.ledger.rebuilds import Quiet, read_models, rebuilt
@@ -131,7 +131,7 @@ def test_a_log_of_every_former_version_is_rebuilt_verified_and_written_on(bench:
     assert (4, 5, 0, 1, False) == (balance[1], *balance[4:8])
 
     assert 0 == verify(bench.database_url, timedelta(days=99_999), Quiet(), 9).wrong
-    assert [1, 2, 3, 4] == [line.version for line in bench.reader.history(old_log)]
+    assert [1, 2, 3, 4] == [line.version for line in bench.reader.read_history(old_log)]
     held = next(row[0] for row in rows["reservations"] if row[4] == "live")
     assert "refunded" == done(bench.settle(held)).require_reservation().status
     assert [] == check_code(bench.storage, old_log)
@@ -143,8 +143,8 @@ def test_upcasting_never_touches_the_proof(bench: LedgerBench, old_log: UUID) ->
         "SELECT originator_id, originator_version, topic, state FROM ledger_events ORDER BY notification_id"
     )
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
-        follow(conn)
+        append_new_events(conn)
 
     hashes = bytes(bench.rows("SELECT hashes FROM merkle_tiles")[0][0])
     assert old_log == stored[0][0]
-    assert b"".join(stored_leaf(row[0].bytes, row[1], row[2], bytes(row[3])) for row in stored) == hashes
+    assert b"".join(hash_stored_event(row[0].bytes, row[1], row[2], bytes(row[3])) for row in stored) == hashes

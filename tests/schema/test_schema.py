@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from api.cli.embedded.services.binaries import find_postgres_program
-from projections.database.migrations import known_migrations
+from projections.database.migrations import list_migrations
 
 APPROVED = Path(__file__).with_name("approved_schema.sql")
 
@@ -25,7 +25,7 @@ def test_the_sum_of_the_migrations_is_the_approved_schema(database_url: str) -> 
 
 def test_migrations_are_numbered() -> None:
     """0001, 0002, ...: their order is their name, and no two have one number."""
-    numbers = [int(re.match(r"(\d{4})_[a-z0-9_]+$", name)[1]) for name in known_migrations()]  # type: ignore[index]  # a wrong name fails here
+    numbers = [int(re.match(r"(\d{4})_[a-z0-9_]+$", name)[1]) for name in list_migrations()]  # type: ignore[index]  # a wrong name fails here
 
     assert numbers == sorted(set(numbers))
 

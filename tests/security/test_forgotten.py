@@ -78,7 +78,7 @@ def sealed_of(site: Site) -> dict[str, str]:
 
 def person(site: Site) -> UUID:
     """Their id."""
-    digests = list(site.services.storage.vault.digests("recipient", PERSON))
+    digests = list(site.services.storage.vault.compute_digests("recipient", PERSON))
     with site.services.storage.datastore.get_connection() as conn:
         row = conn.execute("SELECT recipient_id FROM recipients WHERE digest = ANY(%s)", (digests,)).fetchone()
     assert row is not None

@@ -45,7 +45,7 @@ def test_a_use_is_moved_only_by_who_knows_its_code(site: Site, code: str) -> Non
     answer = correct(site, item, own if code == "another's" else "NO-SUCH-CODE")
 
     assert (400, "CODE_INVALID") == (answer.status_code, answer.json()["code"])
-    assert site.services.reader.addresses([UUID(item)]) == {UUID(item): THEIRS}
+    assert site.services.reader.find_email_addresses([UUID(item)]) == {UUID(item): THEIRS}
 
 
 def test_a_further_use_follows_ones_own_only(site: Site) -> None:

@@ -30,7 +30,7 @@ def test_no_get_request_changes_the_ledger(doors: Doors) -> None:
     item = site.redeem(code).json()["reservation_id"]
     site.attempt(item)
     secret = site.services.settings.secret_key.get_secret_value().encode()
-    found = site.services.reader.reservation(UUID(item))
+    found = site.services.reader.find_reservation(UUID(item))
     assert found is not None
     ids = {
         "token": link_token(secret, DeliveryRef(UUID(item), 1)),
@@ -51,5 +51,5 @@ def test_no_get_request_changes_the_ledger(doors: Doors) -> None:
 
     assert 200 in statuses
     assert rows_of(site) == before
-    after = site.services.reader.reservation(UUID(item))
+    after = site.services.reader.find_reservation(UUID(item))
     assert after == found

@@ -8,7 +8,7 @@ import pytest
 from api.use_cases.issue_codes import Terms
 from api.web.public.reservation_cookie import COOKIE
 from domain.values.link_token import DeliveryRef, correction_token, link_token
-from projections.repositories.groups import Group, Groups
+from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.app_client import Answer, Site
 
 HOLDER, ATTACKER = "li.wei@example.com", "mallory@example.com"
@@ -27,9 +27,9 @@ def sent(site: Site, terms: Terms = OPEN) -> tuple[str, str]:
 
 def opened(site: Site, *names: str) -> None:
     """Groups to which persons may move."""
-    groups = Groups(site.services.storage)
+    groups = GroupRepository(site.services.storage)
     for name in names:
-        groups.save(Group(name=name), site.services.now())
+        groups.save(InviteGroup(name=name), site.services.now())
         groups.set_accepts_rebinds(name, allowed=True)
 
 
@@ -114,7 +114,10 @@ def test_holder_corrects_through_the_pages_with_the_cookie_of_the_redeem(site: S
     assert "<form" in form
     assert (done.status_code, done.headers["location"] != path) == (303, True)
     assert site.client.cookies[COOKIE].count(".") == 1
-    assert site.services.reader.addresses([UUID(done.headers["location"].removeprefix("/r/"))]).popitem()[1] == HOLDER
+    assert (
+        site.services.reader.find_email_addresses([UUID(done.headers["location"].removeprefix("/r/"))]).popitem()[1]
+        == HOLDER
+    )
 
 
 def test_sharer_of_a_code_cannot_use_up_the_move(site: Site) -> None:

@@ -17,7 +17,7 @@ from domain.ports import TextDraft
 from projections.database.connection import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
 from projections.storage.revocation_queue import settle_revoked_code
-from projections.vault.vault import PrivateText, Sealed
+from projections.vault.vault import EncryptedText, PrivateText
 from tests.simulation.broker import Broker, BrokerAwayError, Message
 from tests.simulation.faults import Faults
 from tests.simulation.hands import Hands, Wake
@@ -381,7 +381,7 @@ class Worker(Node):
         return {key: store.addresses[key].sealed.decode() for key in ids}
 
     def _draft_text(self, text: str, reservation_id: UUID) -> TextDraft:
-        return PrivateText(self.kernel.new_id(), reservation_id, Sealed(text.encode(), 1))
+        return PrivateText(self.kernel.new_id(), reservation_id, EncryptedText(text.encode(), 1))
 
     def _await_some(self, sending: Sending) -> tuple[Sending, Sending]:
         while not any(future.done() for future in sending):

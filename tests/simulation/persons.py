@@ -5,23 +5,23 @@ from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
-from projections.vault.vault import FoundDraft, Sealed
+from projections.vault.vault import EncryptedText, SearchableDraft
 
 PERSONS: Final = 5
 
 
-def person_draft(person: int, new_id: UUID) -> FoundDraft:
+def person_draft(person: int, new_id: UUID) -> SearchableDraft:
     """A person by number."""
     return _draft(f"person{person}@example.com".encode(), new_id)
 
 
-def code_draft(number: int, new_id: UUID) -> FoundDraft:
+def code_draft(number: int, new_id: UUID) -> SearchableDraft:
     """A code by number."""
     return _draft(b"CODE%d" % number, new_id)
 
 
-def _draft(text: bytes, new_id: UUID) -> FoundDraft:
-    return FoundDraft(new_id=new_id, digests=(_digest(text),), pepper_id=1, seal=lambda: Sealed(text, 1))
+def _draft(text: bytes, new_id: UUID) -> SearchableDraft:
+    return SearchableDraft(new_id=new_id, digests=(_digest(text),), pepper_id=1, seal=lambda: EncryptedText(text, 1))
 
 
 @cache

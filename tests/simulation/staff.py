@@ -23,7 +23,7 @@ from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
 from domain.model.reservation import Reservation
 from projections.storage.revocation_queue import case_ids
-from projections.vault.vault import PrivateText, Sealed
+from projections.vault.vault import EncryptedText, PrivateText
 from tests.simulation.parts import Site
 from tests.simulation.persons import PERSONS, person_draft
 
@@ -118,11 +118,11 @@ class Staff:
         )
 
     def _note(self, item: Reservation, request: str) -> Make:
-        note = PrivateText(self._kernel.new_id(), item.reservation_id, Sealed(b"note", 1))
+        note = PrivateText(self._kernel.new_id(), item.reservation_id, EncryptedText(b"note", 1))
         return lambda: NoteOnReservation(context=self._context(request), reservation_id=item.reservation_id, note=note)
 
     def _note_on_code(self, item: Reservation, request: str) -> Make:
-        note = PrivateText(self._kernel.new_id(), item.reservation_id, Sealed(b"note", 1))
+        note = PrivateText(self._kernel.new_id(), item.reservation_id, EncryptedText(b"note", 1))
         return lambda: NoteOnCode(context=self._context(request), code_id=item.code_id, note=note)
 
     def _rebind(self, item: Reservation, request: str) -> Make:

@@ -49,7 +49,7 @@ from projections.event_store.row_mapping import balance_row, case_rows, reservat
 from projections.event_store.side_tables import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, outbox_entry_for
 from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, _may_run_out
 from projections.event_store.vault_rows import _text_of
-from projections.vault.vault import FoundDraft, PrivateText, Sealed
+from projections.vault.vault import EncryptedText, PrivateText, SearchableDraft
 
 PERSON_RESERVATIONS_MAX = 20
 """As in the statements `events_of_persons` and `events_of_newer`."""
@@ -116,7 +116,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.cases: dict[UUID, Row] = {}
         self.code_ids: dict[bytes, UUID] = {}
         self.recipient_ids: dict[bytes, UUID] = {}
-        self.addresses: dict[UUID, Sealed] = {}
+        self.addresses: dict[UUID, EncryptedText] = {}
         self.texts: dict[UUID, PrivateText] = {}
         self.keys: dict[bytes, tuple[RememberedKey, datetime]] = {}
         self.outbox: dict[tuple[UUID, str], Waiting] = {}
@@ -191,7 +191,7 @@ class MemoryStore(POPOApplicationRecorder):
     def _keep_vault(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
         for digest, draft in book.new_recipients.items():
             self.recipient_ids[digest] = draft.new_id
-            self.addresses[draft.new_id] = cast("FoundDraft", draft).seal()
+            self.addresses[draft.new_id] = cast("SearchableDraft", draft).seal()
         for command, result in zip(commands, results, strict=True):
             if not (isinstance(result, CommandResult) and result.changed):
                 continue

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domain.ports import Channel, OutboundMessage
 from domain.webhooks.signatures import secret_text
-from projections.config.settings import networks_of
+from projections.config.settings import parse_networks
 from workers.channels import open_channel
 from workers.channels.webhook import WebhookChannel, WebhookTarget
 from workers.http_client.client import PinnedHttpClient
@@ -32,7 +32,7 @@ LETTER = OutboundMessage(
 
 SECRET: Final = secret_text(b"n" * 32)
 CALLBACKS: Final = "https://ledger.example.com/api/v1/channels/1/callbacks"
-LOOPBACK: Final = networks_of("127.0.0.0/8")
+LOOPBACK: Final = parse_networks("127.0.0.0/8")
 
 
 def letter_to(recipient: str) -> OutboundMessage:

@@ -7,10 +7,10 @@ import redis.exceptions
 from celery.beat import SchedulingError
 from kombu.exceptions import OperationalError as BrokerAwayError
 
-from projections.database.errors import DATABASE_AWAY
+from projections.database.errors import DATABASE_UNAVAILABLE
 
 AWAY: Final = (
-    *DATABASE_AWAY,
+    *DATABASE_UNAVAILABLE,
     BrokerAwayError,
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,

@@ -10,7 +10,7 @@ from uuid import UUID
 from domain.commands.delivery.claim_attempt import NO_GROUPS
 from domain.ports import Channel
 from projections.config.settings import LedgerSettings
-from projections.repositories.group_channels import Channels
+from projections.repositories.group_channels import GroupChannelRepository
 from projections.storage.bootstrap import LedgerStore
 from workers.channels import open_channel
 from workers.channels.instrumented import InstrumentedChannel
@@ -47,7 +47,7 @@ def default_channel(settings: LedgerSettings, connections: ConnectionPool | None
 class GroupChannels:
     """Channels of groups that have their own."""
 
-    channels: Channels
+    channels: GroupChannelRepository
     poster: PinnedHttpClient
     public_url: str
     now: Callable[[], datetime]
@@ -56,7 +56,7 @@ class GroupChannels:
     def over(cls, settings: LedgerSettings, storage: LedgerStore) -> "GroupChannels":
         """Those that the database names."""
         poster = PinnedHttpClient(settings.webhook_networks, settings.webhook_timeout_s)
-        return cls(Channels(storage), poster, settings.public_url.rstrip("/"), storage.recorder.clock.now)
+        return cls(GroupChannelRepository(storage), poster, settings.public_url.rstrip("/"), storage.recorder.clock.now)
 
     def of_group(self, group: str) -> Channel | None:
         """A group's own channel; None if it has none.
@@ -64,7 +64,7 @@ class GroupChannels:
         Raises:
             StorageUnavailableError: The database is away.
         """
-        found = self.channels.of_group(group, self.now())
+        found = self.channels.find_config(group, self.now())
         if found is None:
             return None
         callbacks = f"{self.public_url}/api/v1/channels/{found.channel_id}/callbacks"
@@ -77,8 +77,8 @@ class GroupChannels:
         Raises:
             StorageUnavailableError: The database is away.
         """
-        groups = self.channels.groups()
+        groups = self.channels.list_groups()
         if not groups:
             return ChannelPlan()
         by_group = dict.fromkeys(groups, WebhookChannel.name)
-        return ChannelPlan(by_group, self.channels.groups_of(reservation_ids, groups))
+        return ChannelPlan(by_group, self.channels.find_groups_of_reservations(reservation_ids, groups))

@@ -8,8 +8,8 @@ from projections.database.errors import OlderStateError
 from projections.monitoring.event_counters import update_counters
 from projections.storage.bootstrap import LedgerStore
 from projections.transparency_log.checkpoint_file import sign_and_write
-from projections.transparency_log.checkpoints import signing_key
-from projections.transparency_log.tile_log import FOLLOWED_MAX, follow
+from projections.transparency_log.checkpoints import derive_signing_key
+from projections.transparency_log.tile_log import EVENTS_MAX, append_new_events
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +31,12 @@ def update_log(storage: LedgerStore, now: datetime, checkpoint_file: Path | None
     taken = 0
     with storage.datastore.get_connection() as conn:
         for _ in range(ROUNDS_MAX):
-            count = follow(conn)
+            count = append_new_events(conn)
             taken += count
-            if count < FOLLOWED_MAX:
+            if count < EVENTS_MAX:
                 break
         try:
-            sign_and_write(conn, signing_key(storage.vault.rings["master"]), now, checkpoint_file)
+            sign_and_write(conn, derive_signing_key(storage.vault.rings["master"]), now, checkpoint_file)
         except OlderStateError as error:
             log.error("signing a checkpoint failed: %s", error)  # noqa: TRY400 - the sentence says it all
         update_counters(conn)

@@ -115,14 +115,14 @@ def start_metrics_server(settings: WorkerSettings) -> MetricsServer | None:
     STARTED.labels("worker").set_to_current_time()
     if settings.worker_metrics_port == 0:
         return None
-    if multiprocess.folder() is None:
+    if multiprocess.find_folder() is None:
         log.warning("PROMETHEUS_MULTIPROC_DIR is missing: metrics of the worker's child processes are not served")
     watch = BrokerMonitor(settings.redis_url.get_secret_value())
     exposition = Exposition(
         [
             LedgerCollector(settings.database_url.get_secret_value()),
             watch.numbers,
-            DiskCollector(settings.watched_disk),
+            DiskCollector(settings.monitored_path),
         ]
     )
     turning, consuming = RecentFlag(TURN_S_MAX), RecentFlag(IDLE_S_MAX)

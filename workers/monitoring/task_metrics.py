@@ -21,7 +21,7 @@ from projections.telemetry.metrics import (
     TASKS,
     WORKER_PROCESSES,
     declare_zeroes,
-    known,
+    label_or_other,
 )
 from workers.celery_ext.outage_log_filters import failure_reason
 
@@ -44,7 +44,7 @@ def measure_tasks(storage: Callable[[], LedgerStore | None]) -> None:
         _began[task_id] = time.perf_counter()
 
     def end(task_id: str, task: Task, state: str | None, retval: object = None, **_: Any) -> None:
-        name = known(task.name, TASKS)
+        name = label_or_other(task.name, TASKS)
         seconds = time.perf_counter() - _began.pop(task_id, time.perf_counter())
         TASK_SECONDS.labels(name).observe(seconds)
         is_ok = state == "SUCCESS"
@@ -77,5 +77,5 @@ def begin_process() -> None:
 
 def end_process() -> None:
     """It ends; its gauges end with it, its counts stay."""
-    if (folder := multiprocess.folder()) is not None:
+    if (folder := multiprocess.find_folder()) is not None:
         mark_process_dead(os.getpid(), str(folder))  # type: ignore[no-untyped-call]  # prometheus_client ships this one without types

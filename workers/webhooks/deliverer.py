@@ -17,9 +17,16 @@ from uuid import UUID
 
 from domain.webhooks.retry_schedule import RETRY_WINDOW, next_try, rest
 from projections.database.errors import StorageUnavailableError
-from projections.repositories.webhook_deliveries import Deliveries, DueDelivery, Note, Standing, Taken, Tried
-from projections.repositories.webhook_endpoints import Endpoints, WhyDisabled
-from projections.repositories.webhook_secrets import HookSecrets
+from projections.repositories.webhook_deliveries import (
+    DeliveryResult,
+    DueDelivery,
+    EndpointProgress,
+    EndpointUpdate,
+    LeasedEndpoint,
+    WebhookDeliveryRepository,
+)
+from projections.repositories.webhook_endpoints import DisabledReason, WebhookEndpointRepository
+from projections.repositories.webhook_secrets import WebhookSecretRepository
 from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import ERRORS, WEBHOOK_DELIVERIES
 from workers.http_client.client import PinnedHttpClient
@@ -48,9 +55,9 @@ class WebhookDeliverer:
         chance: From 0 to 1, at random, for jitter.
     """
 
-    deliveries: Deliveries
-    endpoints: Endpoints
-    secrets: HookSecrets
+    deliveries: WebhookDeliveryRepository
+    endpoints: WebhookEndpointRepository
+    secrets: WebhookSecretRepository
     sender: WebhookSender
     now: Callable[[], datetime]
     chance: Callable[[], float]
@@ -68,9 +75,9 @@ class WebhookDeliverer:
     ) -> "WebhookDeliverer":
         """One over a database; its threads begin with their first work."""
         return cls(
-            deliveries=Deliveries(storage),
-            endpoints=Endpoints(storage),
-            secrets=HookSecrets(storage),
+            deliveries=WebhookDeliveryRepository(storage),
+            endpoints=WebhookEndpointRepository(storage),
+            secrets=WebhookSecretRepository(storage),
             sender=WebhookSender(poster),
             now=storage.recorder.clock.now,
             chance=chance,
@@ -88,7 +95,7 @@ class WebhookDeliverer:
             taken = None
             try:
                 now = self.now()
-                taken = self.deliveries.take(self.runner, now, now + timedelta(seconds=LEASE_S))
+                taken = self.deliveries.lease(self.runner, now, now + timedelta(seconds=LEASE_S))
             finally:
                 if taken is None:
                     self._free.release()
@@ -106,7 +113,7 @@ class WebhookDeliverer:
         for _ in range(ENDPOINTS_AT_ONCE):
             self._free.acquire(timeout=max(ends - self.clock(), 0.0))
 
-    def _go(self, taken: Taken) -> None:
+    def _go(self, taken: LeasedEndpoint) -> None:
         try:
             self.work(taken)
         except StorageUnavailableError as away:
@@ -117,7 +124,7 @@ class WebhookDeliverer:
         finally:
             self._free.release()
 
-    def work(self, taken: Taken) -> None:
+    def work(self, taken: LeasedEndpoint) -> None:
         """Send an endpoint what is due, until nothing is, or for as long as its turn lasts.
 
         Raises:
@@ -129,39 +136,39 @@ class WebhookDeliverer:
             with contextlib.suppress(StorageUnavailableError):
                 self.deliveries.release(taken.endpoint_id, self.runner)
 
-    def _work(self, taken: Taken) -> None:
+    def _work(self, taken: LeasedEndpoint) -> None:
         ends = self.clock() + WORK_S
         with ThreadPoolExecutor(taken.concurrency, thread_name_prefix="webhook") as hands:
             while not self._ending.is_set() and self.clock() < ends:
                 followed = self._follow(taken)
-                due = self.deliveries.due(taken.endpoint_id, self.now(), taken.concurrency)
+                due = self.deliveries.list_due(taken.endpoint_id, self.now(), taken.concurrency)
                 if followed is None or not (due or followed):
                     break
                 if due and not self._send(taken, due, hands):
                     break
 
-    def _follow(self, taken: Taken) -> int | None:
+    def _follow(self, taken: LeasedEndpoint) -> int | None:
         """Look at the next stretches of the log; None if the endpoint is not ours any more."""
         looked_at: int | None = 0
         for _ in range(ROUNDS_PER_SEND):
-            looked_at = self.deliveries.follow(taken, self.runner, self.now())
+            looked_at = self.deliveries.enqueue_new_events(taken, self.runner, self.now())
             if not looked_at:
                 break
         return looked_at
 
-    def _send(self, taken: Taken, due: Sequence[DueDelivery], hands: ThreadPoolExecutor) -> bool:
+    def _send(self, taken: LeasedEndpoint, due: Sequence[DueDelivery], hands: ThreadPoolExecutor) -> bool:
         """Send some at once and keep what became of them; False if no more is to be sent for now."""
-        secrets = self.secrets.valid(taken.endpoint_id, self.now())
+        secrets = self.secrets.list_valid_texts(taken.endpoint_id, self.now())
         sent = list(hands.map(lambda one: self.sender.send(taken.url, secrets, one, self.now()), due))
         now = self.now()
         tried = [self._tried(one, what, now) for one, what in zip(due, sent, strict=True)]
-        before: list[Standing] = []
+        before: list[EndpointProgress] = []
 
-        def judge(standing: Standing) -> Note:
+        def judge(standing: EndpointProgress) -> EndpointUpdate:
             before.append(standing)
             return self._judged(standing, sent, now)
 
-        if not self.deliveries.record(taken.endpoint_id, self.runner, tried, judge):
+        if not self.deliveries.save_results(taken.endpoint_id, self.runner, tried, judge):
             return False
         if any(what.is_gone for what in sent):
             return self._disable(taken, "gone", now)
@@ -170,33 +177,33 @@ class WebhookDeliverer:
             return self._disable(taken, "failing", now)
         return not any(what.is_away for what in sent)
 
-    def _disable(self, taken: Taken, why: WhyDisabled, now: datetime) -> bool:
+    def _disable(self, taken: LeasedEndpoint, why: DisabledReason, now: datetime) -> bool:
         """Send nothing more; what waits is kept for when an admin enables it."""
         if self.endpoints.disable(taken.endpoint_id, why, now):
             log.warning("a webhook endpoint was disabled", extra={"action": "webhook", "reason": why})
         return False
 
-    def _tried(self, one: DueDelivery, what: WebhookResult, now: datetime) -> Tried:
+    def _tried(self, one: DueDelivery, what: WebhookResult, now: datetime) -> DeliveryResult:
         known = (what.outcome, what.status, what.ms)
         if what.is_taken:
             WEBHOOK_DELIVERIES.labels("delivered").inc()
-            return Tried(one.delivery_id, "delivered", None, now, *known)
+            return DeliveryResult(one.delivery_id, "delivered", None, now, *known)
         again = next_try(one.first_at or now, now, one.attempts + 1, self.chance(), what.asked_s)
         WEBHOOK_DELIVERIES.labels("failed" if again is None else "retried").inc()
-        return Tried(one.delivery_id, "failed" if again is None else "pending", again, now, *known)
+        return DeliveryResult(one.delivery_id, "failed" if again is None else "pending", again, now, *known)
 
-    def _judged(self, standing: Standing, sent: Sequence[WebhookResult], now: datetime) -> Note:
+    def _judged(self, standing: EndpointProgress, sent: Sequence[WebhookResult], now: datetime) -> EndpointUpdate:
         """One that took a message is well; one that is away, or asks for it, is left alone for a while."""
         asked_s = max((what.asked_s or 0.0 for what in sent), default=0.0)
         is_well = any(what.is_taken for what in sent)
         if is_well and not asked_s:
-            return Note(0, None, now)
+            return EndpointUpdate(0, None, now)
         if not any(what.is_away for what in sent):
-            return Note(standing.failures, None, now if is_well else None)
+            return EndpointUpdate(standing.failures, None, now if is_well else None)
         failures = 1 if is_well else standing.failures + 1
-        return Note(failures, rest(now, failures, self.chance(), asked_s), now if is_well else None)
+        return EndpointUpdate(failures, rest(now, failures, self.chance(), asked_s), now if is_well else None)
 
 
-def _took_nothing(standing: Standing, now: datetime) -> bool:
+def _took_nothing(standing: EndpointProgress, now: datetime) -> bool:
     """Whether an endpoint has taken no message for as long as one is tried."""
     return standing.succeeded_at is None or standing.succeeded_at <= now - RETRY_WINDOW

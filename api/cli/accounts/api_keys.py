@@ -10,7 +10,7 @@ from api.auth.scopes import RANK, SCOPES, Role, Scope
 from api.cli.arguments import READ_DAYS, JsonFlag, parse_name
 from api.cli.context import Session, format_timestamp, print_json
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
-from projections.repositories.api_keys import ApiKeys, KeyLine
+from projections.repositories.api_keys import ApiKeyRepository, ApiKeyRow
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show, table
 from projections.terminal.text import say, say_error
@@ -56,7 +56,7 @@ def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
     """List API keys, newest first. Secrets are not among it: nobody has them but their holders."""
     session: Session = context.obj
     with session.open() as ledger:
-        found, now = ApiKeys(ledger.storage).page(NEWEST, LISTED_MAX), ledger.now()
+        found, now = ApiKeyRepository(ledger.storage).list_page(NEWEST, LISTED_MAX), ledger.now()
     if json:
         print_json([{**line._asdict(), "is_valid": _is_valid(line, now)} for line in found])
         return 0
@@ -107,5 +107,5 @@ def _scopes(named: list[str] | None) -> list[Scope]:
     return [scope for scope in SCOPES if scope in (named or ())]
 
 
-def _is_valid(line: KeyLine, now: datetime) -> bool:
+def _is_valid(line: ApiKeyRow, now: datetime) -> bool:
     return line.revoked_at is None and (line.expires_at is None or line.expires_at > now)

@@ -13,11 +13,11 @@ from api.cli.embedded.secrets_file import FILE, POSTGRES_PASSWORD, read_secrets
 from api.cli.output_file import OutputOption, open_output_file
 from projections.config.settings import LedgerSettings
 from projections.database.errors import SchemaMismatchError, StorageUnavailableError
-from projections.privacy.key_export_log import note_export
-from projections.repositories.audit_log import OPERATOR, Action
+from projections.privacy.key_export_log import record_key_export
+from projections.repositories.audit_log import OPERATOR, AuditLog
 from projections.storage.bootstrap import LedgerStore
 from projections.terminal.text import say_error
-from projections.transparency_log.checkpoints import public_keys
+from projections.transparency_log.checkpoints import derive_public_keys
 from projections.vault.key_ring import KeyRing
 
 NOTE = """\
@@ -63,8 +63,8 @@ def export(
     try:
         with LedgerStore.open(settings, pool_size=1) as storage:
             _write(known, output, as_json=json)
-            action = Action(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
-            note_export(action, storage.vault.rings)
+            action = AuditLog(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
+            record_key_export(action, storage.vault.rings)
     except (StorageUnavailableError, SchemaMismatchError) as trouble:
         return _without_note(known, output, trouble, as_json=json)
     return _done(output)
@@ -99,7 +99,7 @@ def _write(known: dict[str, str], output: Path | None, *, as_json: bool) -> None
         print_json(known)
         return
     ring = KeyRing.parse(known["LEDGER_MASTER_KEYS"])
-    public = "\n".join(f"#   {base64.b64encode(key).decode()}" for key in public_keys(ring))
+    public = "\n".join(f"#   {base64.b64encode(key).decode()}" for key in derive_public_keys(ring))
     note = NOTE.format(at=datetime.now(UTC), public=public, file=FILE)
     text = note + "".join(f"{name}={value}\n" for name, value in known.items())
     with open_output_file(output) as file:

@@ -11,7 +11,7 @@ from api.cli.context import OpenLedger, Session, print_json
 from api.settings import ApiSettings
 from api.use_cases.erase_person import Forgetting, Forgotten
 from domain.values.identifiers import EmailAddress
-from projections.privacy.erasure import ErasedIdsFile, ForgottenListError
+from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError
 from projections.privacy.key_rotation import KeyRotation
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import progress_bar
@@ -46,7 +46,7 @@ def forget(
     with session.open() as ledger:
         forgetting = Forgetting(
             storage=ledger.storage,
-            forgotten=ErasedIdsFile(ledger.settings.forgotten),
+            forgotten=ErasedIdsFile(ledger.settings.erased_ids_path),
             context=ledger.context,
             new_id=uuid4,
             mailbox=ApiSettings().mailbox,
@@ -55,7 +55,7 @@ def forget(
         )
         try:
             done = _when_free(ledger, forgetting, address)
-        except ForgottenListError as fault:
+        except ErasedIdsFileError as fault:
             say_error(str(fault))
             return ExitCode.USAGE
         if done.leased_until is not None:
@@ -90,7 +90,7 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
     session: Session = context.obj
     with session.open() as ledger, progress_bar() as bar:
         rotation = KeyRotation(ledger.storage)
-        task, rewritten = bar.add_task("sealing anew", total=rotation.left()), 0
+        task, rewritten = bar.add_task("sealing anew", total=rotation.count_remaining()), 0
         try:
             for number in rotation.run():
                 rewritten += number
@@ -100,7 +100,7 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
         except SealBrokenError as broken:
             say_error(f"{broken}: put the old key back behind the new one and run this again")
             return ExitCode.REFUSED
-        until = rotation.older_refusals_until()
+        until = rotation.find_last_old_rejection()
         if rewritten:
             ledger.action().record("rotated_keys", None, f"{rewritten} rows")
     if json:

@@ -13,7 +13,7 @@ from api.auth.scopes import RANK
 from api.cli.arguments import JsonFlag, parse_email
 from api.cli.context import Session, format_timestamp, print_json
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
-from projections.repositories.audit_log import Action
+from projections.repositories.audit_log import AuditLog
 from projections.repositories.staff_accounts import LastAdminError, StaffAccountRepository
 from projections.repositories.staff_sessions import StaffSessionRepository
 from projections.terminal.exit_codes import ExitCode
@@ -49,7 +49,7 @@ def add(
     session: Session = context.obj
     first = secrets.token_urlsafe(PASSWORD_BYTES)
     with session.open() as ledger:
-        draft = ledger.storage.vault.staff(address, uuid4())
+        draft = ledger.storage.vault.draft_staff(address, uuid4())
         staff_id = add_staff(ledger.action(), draft, password_hasher().hash(first), known)
         if staff_id is None:
             say_error(
@@ -67,7 +67,7 @@ def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
     """List who is on the staff, in order of coming."""
     session: Session = context.obj
     with session.open() as ledger:
-        found = StaffAccountRepository(ledger.storage).page(OLDEST, LISTED_MAX)
+        found = StaffAccountRepository(ledger.storage).list_page(OLDEST, LISTED_MAX)
     if json:
         listed = [(line.staff_id, line.address, line.role, line.created_at) for line in found]
         print_json([dict(zip(("id", "email", "role", "created_at"), line, strict=True)) for line in listed])
@@ -122,13 +122,13 @@ def remove(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
 def _change(
     session: Session,
     email: str,
-    change: Callable[[Action, UUID], bool],
+    change: Callable[[AuditLog, UUID], bool],
     told: dict[str, object] | None,
 ) -> int:
     """Change one account; `told` is what the JSON document says in addition to whose it is."""
     address = parse_email(email)
     with session.open() as ledger:
-        account = StaffSessionRepository(ledger.storage).account(address)
+        account = StaffSessionRepository(ledger.storage).find_credentials(address)
         try:
             if account is None or not change(ledger.action(), account.staff_id):
                 say_error("nobody on the staff has this address: `ledger staff list` shows who is")

@@ -49,7 +49,7 @@ def cases(
     """List what waits for a person, oldest first."""
     session: Session = context.obj
     with session.open() as ledger:
-        found = ledger.reader.cases(BEGINNING, CASES_MAX, closed_too=closed)
+        found = ledger.reader.list_cases(BEGINNING, CASES_MAX, closed_too=closed)
     if json:
         print_json([case._asdict() for case in found])
     elif not found:
@@ -76,7 +76,7 @@ def resolve(
             reservation_id=reservation_id,
             resolution=RESOLUTIONS[as_],
             case_id=uuid4(),
-            note=ledger.storage.vault.text(note, uuid4(), reservation_id),
+            note=ledger.storage.vault.seal_text(note, uuid4(), reservation_id),
             revoke_access=revoke_access,
         )
         result = ledger.storage.ledger.execute([command])[0]

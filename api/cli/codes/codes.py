@@ -34,7 +34,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.errors import Refusal, ReservationNotRefundable
 from domain.values.identifiers import format_code
 from domain.values.number_bounds import Bounds
-from projections.repositories.notes import Notes
+from projections.repositories.notes import NoteRepository
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import progress_bar, show, styled, table
 from projections.terminal.text import say, say_error, write_document
@@ -94,7 +94,7 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
         )
         task = bar.add_task("issuing", total=count)
         made = issuing(
-            ledger.storage, terms, count, ledger.context(), RANDOM.uuid, BufferedRandom(), prefix=prefix.upper()
+            ledger.storage, terms, count, ledger.context(), RANDOM.draw_uuid, BufferedRandom(), prefix=prefix.upper()
         )
         try:
             (_print_json_codes if json else _print_codes)(made, lambda done: bar.advance(task, done))
@@ -108,8 +108,8 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
 
 
 def _keep_note(ledger: OpenLedger, note: str) -> UUID:
-    draft = ledger.storage.vault.text(note, uuid4())
-    Notes(ledger.storage).keep(draft)
+    draft = ledger.storage.vault.seal_text(note, uuid4())
+    NoteRepository(ledger.storage).insert(draft)
     return draft.text_id
 
 
@@ -145,7 +145,7 @@ def history(
     with session.open() as ledger:
         code_id = ledger.code_id(code)
         document = history_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=moment)
-        text = None if json else ledger.reader.code_text(code_id)
+        text = None if json else ledger.reader.find_code_text(code_id)
         if document and not json:
             _add_private_texts(ledger, document, code_id)
     if document is None:
@@ -163,7 +163,7 @@ def _follow(session: Session, code: str, json: bool) -> int:
     with session.open() as ledger:
         code_id, version = ledger.code_id(code), 0
         while True:
-            for line in ledger.reader.history(code_id, after=version):
+            for line in ledger.reader.read_history(code_id, after=version):
                 version = line.version
                 shown = line_of(line, ledger.language)
                 if json:
@@ -189,7 +189,7 @@ def refund(
             context=ledger.context(),
             reservation_id=reservation_id,
             cause="staff",
-            note=ledger.storage.vault.text(note, uuid4(), reservation_id),
+            note=ledger.storage.vault.seal_text(note, uuid4(), reservation_id),
             revoke_access=revoke_access,
         )
         result = ledger.storage.ledger.execute([command])[0]
@@ -214,7 +214,7 @@ def reset_failed(
         before = history_of(ledger.reader, code_id, ledger.now(), ledger.language)
         if before is None:
             raise AssertionError("a code that was found has a history")
-        text = format_code(ledger.reader.code_text(code_id) or str(code_id))
+        text = format_code(ledger.reader.find_code_text(code_id) or str(code_id))
         shown = before["used_count"] + before["reserved"]
         report: dict[str, Any] = {
             "code": text,
@@ -238,7 +238,7 @@ def _refund_hanging(ledger: OpenLedger, code_id: UUID) -> tuple[list[UUID], list
     """Refund each live reservation alone: what is leased or unknown is refused, and told."""
     refunded: list[UUID] = []
     left: list[dict[str, Any]] = []
-    for reservation_id in ledger.reader.live_reservations(code_id, LIVE_MAX):
+    for reservation_id in ledger.reader.list_pending_reservations(code_id, LIVE_MAX):
         command = RefundReservation(
             context=ledger.context(), reservation_id=reservation_id, cause="reset", held_only=True
         )
@@ -252,9 +252,9 @@ def _refund_hanging(ledger: OpenLedger, code_id: UUID) -> tuple[list[UUID], list
 
 def _add_private_texts(ledger: OpenLedger, document: dict[str, Any], code_id: UUID) -> None:
     """Notes and server replies, for the operator's eyes; the JSON document leaves them out."""
-    for line, shown in zip(ledger.reader.history(code_id), document["events"], strict=False):
+    for line, shown in zip(ledger.reader.read_history(code_id), document["events"], strict=False):
         text_id: UUID | None = getattr(line.event, "text_id", None)
-        if text_id is not None and (text := ledger.reader.private_text(text_id)):
+        if text_id is not None and (text := ledger.reader.find_private_text(text_id)):
             shown["sentence"] += f" ({text})"
 
 

@@ -20,10 +20,10 @@ from api.use_cases.export_rows import (
     reservation_rows,
     statement_rows,
 )
-from projections.read_models.code_list import CodeList
-from projections.read_models.reservation_list import ReservationList
-from projections.read_models.statement_export import statement_lines
-from projections.repositories.audit_log import told
+from projections.read_models.code_list import CodeListReader
+from projections.read_models.reservation_list import ReservationListReader
+from projections.read_models.statement_export import read_statement_lines
+from projections.repositories.audit_log import describe_values
 from projections.terminal.text import say_error
 
 FormatOption = Annotated[str | None, typer.Option("--format", help="csv or jsonl; else the file's ending tells, csv.")]
@@ -48,8 +48,8 @@ def codes(
     session: Session = context.obj
     with session.open() as ledger:
         if texts:
-            ledger.action().record("exported_codes", None, told(group=group))
-        rows = code_rows(CodeList(ledger.storage), ledger.now, group, texts=texts)
+            ledger.action().record("exported_codes", None, describe_values(group=group))
+        rows = code_rows(CodeListReader(ledger.storage), ledger.now, group, texts=texts)
         return _write("codes", rows, CODE_COLUMNS, output, form)
 
 
@@ -64,7 +64,7 @@ def reservations(
     with session.open() as ledger:
         if emails:
             ledger.action().record("exported_emails")
-        rows = reservation_rows(ReservationList(ledger.storage), addresses=emails)
+        rows = reservation_rows(ReservationListReader(ledger.storage), addresses=emails)
         columns = [name for name in RESERVATION_COLUMNS if emails or name != "email"]
         return _write("reservations", rows, columns, output, form)
 
@@ -80,7 +80,7 @@ def statements(
     with session.open() as ledger:
         only = None if code is None else ledger.code_id(code)
         steps, url = CommandProgress("exporting statements"), ledger.settings.database_url.get_secret_value()
-        rows = statement_rows(statement_lines(url, steps.grow, only), ledger.language)
+        rows = statement_rows(read_statement_lines(url, steps.grow, only), ledger.language)
         return _write("statements", rows, STATEMENT_COLUMNS, output, form, steps)
 
 

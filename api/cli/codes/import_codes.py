@@ -115,7 +115,7 @@ class _ImportRun:
                     records=self._records,
                     usual=self._usual,
                     context=self._context,
-                    new_id=RANDOM.uuid,
+                    new_id=RANDOM.draw_uuid,
                     progress=steps.at,
                 )
             )

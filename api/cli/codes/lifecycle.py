@@ -152,7 +152,7 @@ def correct_recipient(
         return CorrectRecipient(
             context=ledger.context(),
             reservation_id=item,
-            recipient=ledger.storage.vault.recipient(address, uuid4()),
+            recipient=ledger.storage.vault.draft_recipient(address, uuid4()),
             new_reservation_id=uuid4(),
             note=_text(ledger, note, item),
         )
@@ -172,14 +172,14 @@ def note(
         code_id = ledger.reader.find_code(subject)
         if code_id is not None:
             about_code = NoteOnCode(
-                context=ledger.context(), code_id=code_id, note=ledger.storage.vault.text(text, uuid4())
+                context=ledger.context(), code_id=code_id, note=ledger.storage.vault.seal_text(text, uuid4())
             )
             return _run(ledger, about_code, json=json)
         try:
             item = UUID(subject)
         except ValueError as bad:
             raise typer.BadParameter("it is neither a code that we know nor an id", param_hint="'subject'") from bad
-        kept = ledger.storage.vault.text(text, uuid4(), item)
+        kept = ledger.storage.vault.seal_text(text, uuid4(), item)
         return _run(ledger, NoteOnReservation(context=ledger.context(), reservation_id=item, note=kept), json=json)
 
 
@@ -233,7 +233,7 @@ def _run(ledger: OpenLedger, command: CodeCommand | ReservationCommand, *, json:
 
 
 def _print(ledger: OpenLedger, result: CommandResult, *, json: bool) -> None:
-    row = ledger.reader.code(result.code.code_id) or {}
+    row = ledger.reader.find_balance(result.code.code_id) or {}
     state = result.code.state(ledger.now()) if result.reservation is None else result.reservation.public_state
     counted = {"used_count": row["used"], "reserved": row["reserved"]}
     if json:
@@ -247,4 +247,4 @@ def _print(ledger: OpenLedger, result: CommandResult, *, json: bool) -> None:
 
 
 def _text(ledger: OpenLedger, note: str, reservation_id: UUID | None = None) -> PrivateText | None:
-    return ledger.storage.vault.text(note, uuid4(), reservation_id) if note else None
+    return ledger.storage.vault.seal_text(note, uuid4(), reservation_id) if note else None

@@ -9,8 +9,8 @@ from api.cli.doctor.vault import check_vault
 from api.rate_limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from projections.config.settings import LedgerSettings
 from projections.database.errors import OlderStateError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
-from projections.database.migrations import check_schema, known_migrations
-from projections.database.roles import who_may_change_the_log
+from projections.database.migrations import check_schema, list_migrations
+from projections.database.roles import list_roles_that_may_change_log
 from projections.monitoring.health_checks import (
     Backlog,
     ServerFacts,
@@ -19,7 +19,7 @@ from projections.monitoring.health_checks import (
     server_facts,
     tries_lately,
 )
-from projections.privacy.key_export_log import not_exported
+from projections.privacy.key_export_log import list_unexported_keys
 from projections.storage.bootstrap import verify_key_rings
 from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 
@@ -52,7 +52,7 @@ def check_database(settings: LedgerSettings) -> CheckResults:
         yield CheckResult("migrations", "wrong", str(mismatch), "run `ledger migrate` of the version that runs")
         yield from skip_checks(BEHIND_DATABASE[1:], "the schema is another version's")
         return
-    yield CheckResult("migrations", "ok", f"at {known_migrations()[-1]}")
+    yield CheckResult("migrations", "ok", f"at {list_migrations()[-1]}")
     yield _check_role(url)
     yield _check_key_rings(url, settings)
     yield _check_key_copy(url, settings)
@@ -106,7 +106,7 @@ def _check_server(facts: ServerFacts) -> CheckResult:
 def _check_role(url: str) -> CheckResult:
     """Whether what runs could alter the log: a reminder only, since triggers stop the owner too."""
     try:
-        names = who_may_change_the_log(url)
+        names = list_roles_that_may_change_log(url)
     except StorageUnavailableError as away:
         return CheckResult("role", "skipped", f"not checked: {away}")
     if not names:
@@ -132,7 +132,7 @@ def _check_key_rings(url: str, settings: LedgerSettings) -> CheckResult:
 def _check_key_copy(url: str, settings: LedgerSettings) -> CheckResult:
     """A reminder and no fault: redeems and mails go on without it, only nothing opens again after a lost disk."""
     try:
-        missing = not_exported(url, settings.open_vault().rings)
+        missing = list_unexported_keys(url, settings.open_vault().rings)
     except StorageUnavailableError as away:
         return CheckResult("key copy", "skipped", f"not checked: {away}")
     if not missing:

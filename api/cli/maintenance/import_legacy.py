@@ -15,7 +15,7 @@ from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, Finding, Finding
 from api.legacy_import.importer import LegacyImporter, Plan
 from api.legacy_import.report import report_file
 from domain.commands.context import CommandContext
-from projections.legacy.source import LegacySourceError, OldSystem, open_old_system
+from projections.legacy.source import LegacySourceError, LegacySystem, open_legacy_system
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import Progress, progress_bar
 from projections.terminal.text import say, say_error
@@ -92,7 +92,7 @@ def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an ar
         "rebinds_as_recorded": rebinds_as_recorded,
     }
     try:
-        with session.open() as ledger, open_old_system(dsn) as old:
+        with session.open() as ledger, open_legacy_system(dsn) as old:
             tally, listed = _run(ledger, old, report, apply=apply, options=options)
     except LegacySourceError as fault:
         say_error(str(fault))
@@ -113,7 +113,7 @@ Listed = Mapping[FindingKind, list[Finding]]
 
 
 def _run(
-    ledger: OpenLedger, old: OldSystem, report: Path | None, *, apply: bool, options: Mapping[str, bool]
+    ledger: OpenLedger, old: LegacySystem, report: Path | None, *, apply: bool, options: Mapping[str, bool]
 ) -> tuple[Tally, Listed]:
     """One run with its progress; the counts, and the findings of each kind up to a bound."""
     correlation_id = uuid4()
@@ -124,7 +124,7 @@ def _run(
     plan = Plan(apply=apply, language=ledger.settings.default_language, now=now, new_id=uuid4, **options)
     moving = LegacyImporter(ledger.storage, ledger.reader, plan)
     listed: dict[FindingKind, list[Finding]] = {kind: [] for kind in FINDING_KINDS}
-    with _progress(old.count(), apply=apply) as step, report_file(report, moving.tally) as write:
+    with _progress(old.count_codes(), apply=apply) as step, report_file(report, moving.tally) as write:
         for finding in moving.run(old, step):
             write(finding)
             if len(listed[finding.kind]) < LISTED_PER_KIND_MAX:

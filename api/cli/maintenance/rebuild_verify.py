@@ -20,7 +20,7 @@ from projections.storage.bootstrap import verify_key_rings
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import PlainTable, show, styled, table
 from projections.terminal.text import say_error
-from projections.transparency_log.checkpoints import public_keys
+from projections.transparency_log.checkpoints import derive_public_keys
 from projections.verification.command import overdue_grace, run_verify
 from projections.verification.merkle_check import ExternalEvidence
 
@@ -89,7 +89,7 @@ def verify(
     grace = overdue_grace(settings.lease_s, settings.sweep_s)
     vault = settings.open_vault()
     verify_key_rings(database_url, vault)
-    outside = ExternalEvidence(public_keys(vault.rings["master"]), settings.checkpoint_file, vault)
+    outside = ExternalEvidence(derive_public_keys(vault.rings["master"]), settings.checkpoint_file, vault)
     return run_verify(database_url, grace, limit, outside, workers, as_json=json, out=sys.stdout, err=sys.stderr)
 
 

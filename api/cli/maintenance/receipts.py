@@ -12,7 +12,7 @@ from api.cli.context import Session, print_json
 from domain.values.number_bounds import CHECKPOINTS
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say, say_error
-from projections.transparency_log.checkpoints import public_keys
+from projections.transparency_log.checkpoints import derive_public_keys
 from projections.transparency_log.proof_check import KEY_BYTES, ReceiptError, check_proof
 from projections.transparency_log.receipts import NotYetSignedError, read_consistency, read_receipt
 
@@ -84,7 +84,9 @@ def consistency(
 def public_key(context: typer.Context, json: JsonFlag = False) -> int:
     """Print the keys that checkpoints are signed with, the current one first: publish it where others can find it."""
     session: Session = context.obj
-    keys = [base64.b64encode(key).decode() for key in public_keys(session.settings().open_vault().rings["master"])]
+    keys = [
+        base64.b64encode(key).decode() for key in derive_public_keys(session.settings().open_vault().rings["master"])
+    ]
     if json:
         print_json({"public_keys": keys})
     else:

@@ -20,7 +20,7 @@ from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
 from projections.rebuild.command import ProgressLines
 from projections.replay.observer import UndecodableEventError
-from projections.repositories.audit_log import Act
+from projections.repositories.audit_log import AuditAction
 from projections.storage.bootstrap import verify_key_rings
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
@@ -121,7 +121,7 @@ def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag
     return 0
 
 
-def _record(context: typer.Context, act: Act) -> None:
+def _record(context: typer.Context, act: AuditAction) -> None:
     session: Session = context.obj
     with session.open() as ledger:
         ledger.action().record(act)

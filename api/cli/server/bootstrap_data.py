@@ -74,7 +74,7 @@ def _settings(env: Mapping[str, str]) -> LedgerSettings:
 def _insert_accounts(storage: LedgerStore, made: Mapping[str, str]) -> None:
     """Insert the key by its digest, and the staff member with encrypted address and hashed password."""
     digest = hashlib.sha256(made["admin_key"].encode()).digest()
-    staff = storage.vault.staff(EmailAddress.parse(made["staff_email"]), uuid4())
+    staff = storage.vault.draft_staff(EmailAddress.parse(made["staff_email"]), uuid4())
     insert_first_accounts(storage, uuid4(), digest, staff, password_hasher().hash(made["staff_password"]))
 
 

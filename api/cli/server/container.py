@@ -75,7 +75,7 @@ def run(
     url = settings.database_url.get_secret_value()
     verify_key_rings(url, settings.open_vault())
     verify_checkpoint_file(url, settings.checkpoint_file)
-    if (folder := multiprocess.folder()) is not None:
+    if (folder := multiprocess.find_folder()) is not None:
         multiprocess.wipe(folder)
     command = [sys.executable, "-m", *COMMANDS[component]]
     if component == "backend":

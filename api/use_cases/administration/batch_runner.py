@@ -19,8 +19,14 @@ from domain.commands.context import CommandContext
 from domain.values.identifiers import generate_code
 from domain.values.timestamps import clamped
 from projections.database.errors import StorageUnavailableError
-from projections.read_models.code_list import CodeList
-from projections.repositories.issue_batches import REFUSALS_KEPT_MAX, Batch, Batches, BatchState, code_id_of
+from projections.read_models.code_list import CodeListReader
+from projections.repositories.issue_batches import (
+    REJECTED_LINES_MAX,
+    Batch,
+    BatchRepository,
+    BatchState,
+    derive_code_id,
+)
 from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import ERRORS
 
@@ -59,7 +65,9 @@ class BatchRunner:
         new_id: Random ids.
     """
 
-    def __init__(self, storage: LedgerStore, batches: Batches, codes: CodeList, new_id: Callable[[], UUID]) -> None:
+    def __init__(
+        self, storage: LedgerStore, batches: BatchRepository, codes: CodeListReader, new_id: Callable[[], UUID]
+    ) -> None:
         self._storage = storage
         self._batches = batches
         self._codes = codes
@@ -138,7 +146,7 @@ class BatchRunner:
         except Exception:
             ERRORS.labels("internal_error").inc()
             log.exception("issuing a batch of codes failed")
-            self._batches.end(batch.batch_id, "broken", self._now(), self._me)
+            self._batches.finish(batch.batch_id, "broken", self._now(), self._me)
 
     def _work_on(self, batch: Batch, slices: Iterator[tuple[int, list[Row]]]) -> None:
         done, refused = batch.done, batch.refused
@@ -146,14 +154,14 @@ class BatchRunner:
         for start, rows in slices:
             began = time.monotonic()
             lines = self._issue(batch, start, rows, seen)
-            if lines and refused < REFUSALS_KEPT_MAX:
-                self._batches.record_rejections(batch.batch_id, lines)
+            if lines and refused < REJECTED_LINES_MAX:
+                self._batches.insert_rejected_lines(batch.batch_id, lines)
             done, refused = start + len(rows), refused + len(lines)
-            if not self._batches.note(batch.batch_id, self._me, done, refused, self.lease_until()):
+            if not self._batches.save_progress(batch.batch_id, self._me, done, refused, self.lease_until()):
                 return
             if self._closing.wait((time.monotonic() - began) * REST):
                 # Given back at once: nobody has to wait for the lease to end.
-                self._batches.note(batch.batch_id, self._me, done, refused, self._now())
+                self._batches.save_progress(batch.batch_id, self._me, done, refused, self._now())
                 return
         self._end(batch, "done")
 
@@ -181,9 +189,9 @@ class BatchRunner:
         """What of a slice can be issued: digests of its texts, the orders, and the refused lines with their reasons."""
         vault, fresh = self._storage.vault, set[bytes]()
         refused: list[tuple[int, str]] = []
-        digests = [vault.digests("code", row.text) if row.terms else () for row in rows]
+        digests = [vault.compute_digests("code", row.text) if row.terms else () for row in rows]
         is_file = batch.kind == "import"
-        known = self._codes.known([one for some in digests for one in some]) if is_file else set()
+        known = self._codes.find_known_digests([one for some in digests for one in some]) if is_file else set()
         orders = []
         for nth, (row, own) in enumerate(zip(rows, digests, strict=True), start=start + 1):
             if row.terms is None:
@@ -193,7 +201,7 @@ class BatchRunner:
             elif known.intersection(own):
                 refused.append((row.line, "exists"))
             else:
-                orders.append(CodeOrder(code_id_of(batch.batch_id, nth), row.text, row.terms, row.usage))
+                orders.append(CodeOrder(derive_code_id(batch.batch_id, nth), row.text, row.terms, row.usage))
             if is_file:
                 fresh.update(own)
         return fresh, orders, refused
@@ -222,7 +230,7 @@ class BatchRunner:
         )
 
     def _end(self, batch: Batch, state: BatchState) -> None:
-        self._batches.end(batch.batch_id, state, self._now(), self._me)
+        self._batches.finish(batch.batch_id, state, self._now(), self._me)
 
     def _now(self) -> datetime:
         return self._storage.recorder.clock.now()

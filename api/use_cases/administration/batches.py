@@ -2,42 +2,42 @@
 
 from uuid import UUID
 
-from projections.repositories.audit_log import Act, Action, Recorder, changed, told
-from projections.repositories.groups import Group, Groups
-from projections.repositories.issue_batches import Batches, NewBatch
+from projections.repositories.audit_log import AuditAction, AuditLog, AuditRecorder, describe_changes, describe_values
+from projections.repositories.groups import GroupRepository, InviteGroup
+from projections.repositories.issue_batches import BatchRepository, NewBatch
 
 
-def start_batch(action: Action, batches: Batches, wanted: NewBatch) -> bool:
+def start_batch(action: AuditLog, batches: BatchRepository, wanted: NewBatch) -> bool:
     """Enter a batch to be issued or imported; False if it was entered before."""
 
-    def change(record: Recorder) -> bool:
-        is_new = batches.start(wanted, action.now)
+    def change(record: AuditRecorder) -> bool:
+        is_new = batches.insert(wanted, action.now)
         if is_new:
-            act: Act = "imported_codes" if wanted.kind == "import" else "issued_codes"
-            record(act, wanted.batch_id, told(count=wanted.wanted, group=wanted.group))
+            act: AuditAction = "imported_codes" if wanted.kind == "import" else "issued_codes"
+            record(act, wanted.batch_id, describe_values(count=wanted.wanted, group=wanted.group))
         return is_new
 
     return action.perform(change)
 
 
-def stop_batch(action: Action, batches: Batches, batch_id: UUID) -> None:
+def stop_batch(action: AuditLog, batches: BatchRepository, batch_id: UUID) -> None:
     """Stop a batch; what is issued stays issued."""
 
-    def change(record: Recorder) -> None:
-        if batches.end(batch_id, "stopped", action.now):
+    def change(record: AuditRecorder) -> None:
+        if batches.finish(batch_id, "stopped", action.now):
             record("stopped_batch", batch_id)
 
     action.perform(change)
 
 
-def save_group(action: Action, groups: Groups, group: Group) -> None:
+def save_group(action: AuditLog, groups: GroupRepository, group: InviteGroup) -> None:
     """Keep a group's settings, but for its channel."""
 
-    def change(record: Recorder) -> None:
-        before, took = groups.find(group.name) or Group(name=group.name), groups.takes_rebinds(group.name)
+    def change(record: AuditRecorder) -> None:
+        before, took = groups.find(group.name) or InviteGroup(name=group.name), groups.accepts_rebinds(group.name)
         groups.save(group, action.now)
         groups.set_accepts_rebinds(group.name, allowed=group.takes_rebinds)
-        details = changed(
+        details = describe_changes(
             target=(before.accept_target, group.accept_target),
             takes_rebinds=(took, group.takes_rebinds),
             subject_zh=(before.zh.subject, group.zh.subject),
@@ -45,6 +45,6 @@ def save_group(action: Action, groups: Groups, group: Group) -> None:
             text_zh=(before.zh.text, group.zh.text),
             text_en=(before.en.text, group.en.text),
         )
-        record("changed_group", None, "; ".join(filter(None, (told(group=group.name), details))))
+        record("changed_group", None, "; ".join(filter(None, (describe_values(group=group.name), details))))
 
     action.perform(change)

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from api.auth.scopes import Role, Scope
 from api.auth.session_cookies import digest_of
-from projections.repositories.api_keys import ApiKeys
-from projections.repositories.audit_log import Action, Recorder, told
+from projections.repositories.api_keys import ApiKeyRepository
+from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_values
 
 SECRET_BYTES: Final = 24
 PREFIX: Final = "rl_"
@@ -27,7 +27,7 @@ class ApiKeyRequest(NamedTuple):
     days: int | None
 
 
-def create_api_key(action: Action, wish: ApiKeyRequest, key_id: UUID) -> str | None:
+def create_api_key(action: AuditLog, wish: ApiKeyRequest, key_id: UUID) -> str | None:
     """Make a key, with its line in the audit log.
 
     Args:
@@ -42,10 +42,10 @@ def create_api_key(action: Action, wish: ApiKeyRequest, key_id: UUID) -> str | N
         StorageUnavailableError: The database is away.
     """
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-    name, expires_at = action.storage.vault.text(wish.name, action.new_id(), key_id), _end_of(action, wish)
+    name, expires_at = action.storage.vault.seal_text(wish.name, action.new_id(), key_id), _end_of(action, wish)
 
-    def change(record: Recorder) -> str | None:
-        is_new = ApiKeys(action.storage).add(
+    def change(record: AuditRecorder) -> str | None:
+        is_new = ApiKeyRepository(action.storage).insert(
             key_id,
             digest_of(secret),
             wish.role or SCOPED,
@@ -58,21 +58,21 @@ def create_api_key(action: Action, wish: ApiKeyRequest, key_id: UUID) -> str | N
         if not is_new:
             return None
         scopes = None if wish.role else list(wish.scopes)
-        record("made_key", key_id, told(name=wish.name, role=wish.role, scopes=scopes, days=wish.days))
+        record("made_key", key_id, describe_values(name=wish.name, role=wish.role, scopes=scopes, days=wish.days))
         return secret
 
     return action.perform(change)
 
 
-def revoke_key(action: Action, key_id: UUID) -> bool:
+def revoke_key(action: AuditLog, key_id: UUID) -> bool:
     """Revoke a key; False if there is no such key, or it was revoked before.
 
     Raises:
         StorageUnavailableError: The database is away.
     """
 
-    def change(record: Recorder) -> bool:
-        is_done = ApiKeys(action.storage).revoke(key_id, action.now)
+    def change(record: AuditRecorder) -> bool:
+        is_done = ApiKeyRepository(action.storage).revoke(key_id, action.now)
         if is_done:
             record("revoked_key", key_id)
         return is_done
@@ -80,5 +80,5 @@ def revoke_key(action: Action, key_id: UUID) -> bool:
     return action.perform(change)
 
 
-def _end_of(action: Action, wish: ApiKeyRequest) -> datetime | None:
+def _end_of(action: AuditLog, wish: ApiKeyRequest) -> datetime | None:
     return None if wish.days is None else action.now + timedelta(days=wish.days)

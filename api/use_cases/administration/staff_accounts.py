@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from projections.repositories.audit_log import Action, Recorder, changed, told
+from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
 from projections.repositories.staff_accounts import StaffAccountRepository
 from projections.repositories.staff_sessions import StaffSessionRepository
-from projections.vault.vault import FoundDraft
+from projections.vault.vault import SearchableDraft
 
 
 class NewSession(NamedTuple):
@@ -18,39 +18,39 @@ class NewSession(NamedTuple):
     before: bytes | None = None
 
 
-def add_staff(action: Action, draft: FoundDraft, password_hash: str, role: str) -> UUID | None:
+def add_staff(action: AuditLog, draft: SearchableDraft, password_hash: str, role: str) -> UUID | None:
     """Add a staff account; its id, or None if the email address has one."""
 
-    def change(record: Recorder) -> UUID | None:
-        staff_id = StaffAccountRepository(action.storage).add(draft, password_hash, role, action.now)
+    def change(record: AuditRecorder) -> UUID | None:
+        staff_id = StaffAccountRepository(action.storage).insert(draft, password_hash, role, action.now)
         if staff_id is not None:
-            record("added_staff", staff_id, told(role=role))
+            record("added_staff", staff_id, describe_values(role=role))
         return staff_id
 
     return action.perform(change)
 
 
-def set_staff_role(action: Action, staff_id: UUID, role: str) -> bool:
+def set_staff_role(action: AuditLog, staff_id: UUID, role: str) -> bool:
     """Give a staff member another role; False if there is no such account.
 
     Raises:
         LastAdminError: They are the last admin.
     """
 
-    def change(record: Recorder) -> bool:
-        before = StaffAccountRepository(action.storage).set_role(staff_id, role)
+    def change(record: AuditRecorder) -> bool:
+        before = StaffAccountRepository(action.storage).update_role(staff_id, role)
         if before is not None:
-            record("changed_role", staff_id, changed(role=(before, role)) or told(role=role))
+            record("changed_role", staff_id, describe_changes(role=(before, role)) or describe_values(role=role))
         return before is not None
 
     return action.perform(change)
 
 
-def set_new_password(action: Action, staff_id: UUID, password_hash: str) -> bool:
+def set_new_password(action: AuditLog, staff_id: UUID, password_hash: str) -> bool:
     """Set a password for somebody else, which ends their sessions; False if there is no such account."""
 
-    def change(record: Recorder) -> bool:
-        is_done = StaffAccountRepository(action.storage).set_password(staff_id, password_hash)
+    def change(record: AuditRecorder) -> bool:
+        is_done = StaffAccountRepository(action.storage).update_password(staff_id, password_hash)
         if is_done:
             record("reset_password", staff_id)
         return is_done
@@ -58,12 +58,12 @@ def set_new_password(action: Action, staff_id: UUID, password_hash: str) -> bool
     return action.perform(change)
 
 
-def change_own_password(action: Action, staff_id: UUID, password_hash: str, session: NewSession) -> None:
+def change_own_password(action: AuditLog, staff_id: UUID, password_hash: str, session: NewSession) -> None:
     """Set one's own password: all sessions end, and a new one begins."""
 
-    def change(record: Recorder) -> None:
-        StaffAccountRepository(action.storage).set_password(staff_id, password_hash)
-        StaffSessionRepository(action.storage).open_session(
+    def change(record: AuditRecorder) -> None:
+        StaffAccountRepository(action.storage).update_password(staff_id, password_hash)
+        StaffSessionRepository(action.storage).insert(
             session.digest, staff_id, action.now, session.expires_at, session.before
         )
         record("changed_password")
@@ -71,15 +71,15 @@ def change_own_password(action: Action, staff_id: UUID, password_hash: str, sess
     action.perform(change)
 
 
-def remove_staff(action: Action, staff_id: UUID) -> bool:
+def remove_staff(action: AuditLog, staff_id: UUID) -> bool:
     """Close an account and its sessions; False if there is no such account.
 
     Raises:
         LastAdminError: They are the last admin.
     """
 
-    def change(record: Recorder) -> bool:
-        is_done = StaffAccountRepository(action.storage).remove(staff_id, action.now)
+    def change(record: AuditRecorder) -> bool:
+        is_done = StaffAccountRepository(action.storage).delete(staff_id, action.now)
         if is_done:
             record("removed_staff", staff_id)
         return is_done
@@ -87,11 +87,11 @@ def remove_staff(action: Action, staff_id: UUID) -> bool:
     return action.perform(change)
 
 
-def begin_session(action: Action, staff_id: UUID, session: NewSession) -> None:
+def begin_session(action: AuditLog, staff_id: UUID, session: NewSession) -> None:
     """Sign a staff member in."""
 
-    def change(record: Recorder) -> None:
-        StaffSessionRepository(action.storage).open_session(
+    def change(record: AuditRecorder) -> None:
+        StaffSessionRepository(action.storage).insert(
             session.digest, staff_id, action.now, session.expires_at, session.before
         )
         record("signed_in")
@@ -99,11 +99,11 @@ def begin_session(action: Action, staff_id: UUID, session: NewSession) -> None:
     action.perform(change)
 
 
-def end_session(action: Action, digest: bytes) -> None:
+def end_session(action: AuditLog, digest: bytes) -> None:
     """Sign out."""
 
-    def change(record: Recorder) -> None:
-        if StaffSessionRepository(action.storage).end_session(digest) is not None:
+    def change(record: AuditRecorder) -> None:
+        if StaffSessionRepository(action.storage).delete(digest) is not None:
             record("signed_out")
 
     action.perform(change)

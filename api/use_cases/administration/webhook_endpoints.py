@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from projections.repositories.audit_log import Action, Recorder, changed, told
-from projections.repositories.webhook_deliveries import Deliveries
-from projections.repositories.webhook_endpoints import Endpoint, Endpoints
+from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
+from projections.repositories.webhook_deliveries import WebhookDeliveryRepository
+from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookEndpointRepository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +32,12 @@ class EndpointTerms:
     state: Literal["enabled", "disabled"] | None = None
 
 
-def add_endpoint(action: Action, draft: EndpointDraft) -> str | None:
+def add_endpoint(action: AuditLog, draft: EndpointDraft) -> str | None:
     """Enter an endpoint; its secret, to be shown once; None if it was entered before."""
-    endpoints, text_id = Endpoints(action.storage), action.new_id()
+    endpoints, text_id = WebhookEndpointRepository(action.storage), action.new_id()
 
-    def change(record: Recorder) -> str | None:
-        secret = endpoints.add(
+    def change(record: AuditRecorder) -> str | None:
+        secret = endpoints.insert(
             draft.endpoint_id,
             draft.url,
             draft.event_types,
@@ -47,21 +47,23 @@ def add_endpoint(action: Action, draft: EndpointDraft) -> str | None:
             position=draft.position,
         )
         if secret is not None:
-            details = told(url=draft.url, events=list(draft.event_types) or "all", concurrency=draft.concurrency)
+            details = describe_values(
+                url=draft.url, events=list(draft.event_types) or "all", concurrency=draft.concurrency
+            )
             record("made_webhook", draft.endpoint_id, details)
         return secret
 
     return action.perform(change)
 
 
-def change_endpoint(action: Action, before: Endpoint, terms: EndpointTerms) -> None:
+def change_endpoint(action: AuditLog, before: WebhookEndpoint, terms: EndpointTerms) -> None:
     """Change what is named."""
-    endpoints, key = Endpoints(action.storage), before.endpoint_id
+    endpoints, key = WebhookEndpointRepository(action.storage), before.endpoint_id
 
-    def change(record: Recorder) -> None:
+    def change(record: AuditRecorder) -> None:
         url, types, concurrency = terms.url, terms.event_types, terms.concurrency
         if url is not None or types is not None or concurrency is not None:
-            endpoints.change(key, action.now, url=url, event_types=types, concurrency=concurrency)
+            endpoints.update(key, action.now, url=url, event_types=types, concurrency=concurrency)
         if terms.state == "disabled":
             endpoints.disable(key, "by_staff", action.now)
         elif terms.state == "enabled":
@@ -73,13 +75,13 @@ def change_endpoint(action: Action, before: Endpoint, terms: EndpointTerms) -> N
     action.perform(change)
 
 
-def remove_endpoint(action: Action, endpoint_id: UUID) -> bool:
+def remove_endpoint(action: AuditLog, endpoint_id: UUID) -> bool:
     """Remove an endpoint permanently; False if there is none."""
-    endpoints = Endpoints(action.storage)
+    endpoints = WebhookEndpointRepository(action.storage)
 
-    def change(record: Recorder) -> bool:
+    def change(record: AuditRecorder) -> bool:
         before = endpoints.find(endpoint_id)
-        is_done = endpoints.remove(endpoint_id, action.now)
+        is_done = endpoints.delete(endpoint_id, action.now)
         if is_done:
             record("removed_webhook", endpoint_id, before.url if before else "")
         return is_done
@@ -87,34 +89,34 @@ def remove_endpoint(action: Action, endpoint_id: UUID) -> bool:
     return action.perform(change)
 
 
-def redeliver(action: Action, endpoint_id: UUID, delivery_id: UUID) -> bool:
+def redeliver(action: AuditLog, endpoint_id: UUID, delivery_id: UUID) -> bool:
     """Send one message again; False if there is none."""
-    deliveries = Deliveries(action.storage)
+    deliveries = WebhookDeliveryRepository(action.storage)
 
-    def change(record: Recorder) -> bool:
+    def change(record: AuditRecorder) -> bool:
         is_done = deliveries.redeliver(endpoint_id, delivery_id, action.now)
         if is_done:
-            record("redelivered", endpoint_id, told(delivery=delivery_id))
+            record("redelivered", endpoint_id, describe_values(delivery=delivery_id))
         return is_done
 
     return action.perform(change)
 
 
-def redeliver_failed(action: Action, endpoint_id: UUID, since: datetime) -> int:
+def redeliver_failed(action: AuditLog, endpoint_id: UUID, since: datetime) -> int:
     """Send again what failed permanently since a time; how many messages."""
-    deliveries = Deliveries(action.storage)
+    deliveries = WebhookDeliveryRepository(action.storage)
 
-    def change(record: Recorder) -> int:
+    def change(record: AuditRecorder) -> int:
         count = deliveries.redeliver_failed(endpoint_id, since, action.now)
         if count:
-            record("redelivered", endpoint_id, told(failed=count, since=since.isoformat()))
+            record("redelivered", endpoint_id, describe_values(failed=count, since=since.isoformat()))
         return count
 
     return action.perform(change)
 
 
-def _difference(before: Endpoint, after: Endpoint) -> str:
-    return changed(
+def _difference(before: WebhookEndpoint, after: WebhookEndpoint) -> str:
+    return describe_changes(
         url=(before.url, after.url),
         events=(before.event_types, after.event_types),
         concurrency=(before.concurrency, after.concurrency),

@@ -9,10 +9,15 @@ from api.errors import ApplicationError
 from api.settings import ApiSettings
 from api.use_cases.services import Services
 from domain.webhooks.target_url import Target, TargetError, TargetFault
-from projections.repositories.audit_log import Action, Recorder, told
-from projections.repositories.webhook_deliveries import TEST_TYPE, Deliveries, DeliveryState, Tried
-from projections.repositories.webhook_endpoints import Endpoint, Endpoints
-from projections.repositories.webhook_secrets import HookSecrets
+from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_values
+from projections.repositories.webhook_deliveries import (
+    TEST_TYPE,
+    DeliveryResult,
+    DeliveryState,
+    WebhookDeliveryRepository,
+)
+from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookEndpointRepository
+from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 
 def fault_of_target(url: str, settings: ApiSettings) -> TargetFault | None:
@@ -66,34 +71,34 @@ class HookPost(Protocol):
         """Send a test now, in the calling thread; for as long as the time-out of webhooks at most."""
 
 
-def send_test(services: Services, post: HookPost, found: Endpoint, action: Action) -> HookAnswer:
+def send_test(services: Services, post: HookPost, found: WebhookEndpoint, action: AuditLog) -> HookAnswer:
     """Send a test now, and keep its outcome with a line in the audit log.
 
     Raises:
         ApplicationError: The database is away, or the endpoint takes too long.
     """
-    secrets, deliveries = HookSecrets(services.storage), Deliveries(services.storage)
+    secrets, deliveries = WebhookSecretRepository(services.storage), WebhookDeliveryRepository(services.storage)
     delivery_id, now = services.new_id(), action.now
 
-    sent = post.test_hook(found.url, secrets.valid(found.endpoint_id, now), delivery_id, now)
+    sent = post.test_hook(found.url, secrets.list_valid_texts(found.endpoint_id, now), delivery_id, now)
     state: DeliveryState = "delivered" if sent.is_taken else "failed"
-    tried = Tried(delivery_id, state, None, now, sent.outcome, sent.status, sent.ms)
+    tried = DeliveryResult(delivery_id, state, None, now, sent.outcome, sent.status, sent.ms)
 
-    def keep(record: Recorder) -> None:
-        deliveries.keep_test(found.endpoint_id, TEST_TYPE, tried)
-        record("sent_test", found.endpoint_id, told(url=found.url, outcome=sent.outcome))
+    def keep(record: AuditRecorder) -> None:
+        deliveries.insert_test(found.endpoint_id, TEST_TYPE, tried)
+        record("sent_test", found.endpoint_id, describe_values(url=found.url, outcome=sent.outcome))
 
     action.perform(keep)
     return sent
 
 
-def endpoint_of(services: Services, endpoint_id: UUID) -> Endpoint:
+def endpoint_of(services: Services, endpoint_id: UUID) -> WebhookEndpoint:
     """An endpoint by its id.
 
     Raises:
         ApplicationError: NOT_FOUND, or the database is away.
     """
-    found = Endpoints(services.storage).find(endpoint_id)
+    found = WebhookEndpointRepository(services.storage).find(endpoint_id)
     if found is None:
         raise ApplicationError("NOT_FOUND")
     return found

@@ -28,8 +28,8 @@ from domain.commands.code.change_terms import terms_of
 from domain.commands.context import CommandContext
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.number_bounds import VERSIONS
-from projections.read_models.code_list import STRETCH
-from projections.repositories.notes import Notes
+from projections.read_models.code_list import SCAN_LIMIT
+from projections.repositories.notes import NoteRepository
 
 router = APIRouter(
     route_class=BlockingRoute,
@@ -86,9 +86,9 @@ def issue(
 
 
 def _issue(services: Services, body: IssueRequest, context: CommandContext) -> list[Issued]:
-    note = services.storage.vault.text(body.note, services.new_id()) if body.note else None
+    note = services.storage.vault.seal_text(body.note, services.new_id()) if body.note else None
     if note is not None:
-        Notes(services.storage).keep(note)
+        NoteRepository(services.storage).insert(note)
     terms = replace(_terms(body), note_id=note.text_id if note else None)
     prefix, letters = body.prefix.upper(), BufferedRandom()
     batches = issuing(services.storage, terms, body.count, context, services.new_id, letters, prefix)
@@ -140,8 +140,8 @@ def list_codes(
     With a filter a page looks through 2,000 codes at most: it may be short, or empty, and still have a `next`.
     """
     place = max(place_of(cursor), (wish.issued_from or FIRST[0], FIRST[1]))
-    wanted = STRETCH if wish.is_picky else limit + 1
-    rows = services.reader.codes(place, wanted, group=wish.group)
+    wanted = SCAN_LIMIT if wish.is_picky else limit + 1
+    rows = services.reader.list_balances(place, wanted, group=wish.group)
     now = services.now()
     stretch: Stretch[CodeView] = Stretch(limit, is_full=len(rows) == wanted)
     for row in rows:
@@ -157,7 +157,7 @@ def list_codes(
 @router.get("/{code_id}", responses={404: {"model": Problem}}, summary="One code")
 def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> CodeView:
     """Balance and terms of a code. The ETag stands for its terms: it does not change by being redeemed."""
-    row = services.reader.code(code_id)
+    row = services.reader.find_balance(code_id)
     if row is None:
         raise ApplicationError("NOT_FOUND")
     response.headers["ETag"] = tag_of(terms_of(code_of(row)))

@@ -139,7 +139,7 @@ def revoke(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Re
 @router.post("/notes", summary="Note something about a code")
 def add_note(code_id: UUID, body: NoteRequest, services: TheServices, caller: MayWriteCodes) -> CodeView:
     """It stands in the code's history; its text is kept sealed in the vault."""
-    note = services.storage.vault.text(body.note, services.new_id())
+    note = services.storage.vault.seal_text(body.note, services.new_id())
     return _done(services, NoteOnCode(context=services.context(caller), code_id=code_id, note=note))
 
 
@@ -154,12 +154,12 @@ def revoke_code(services: Services, code_id: UUID, caller: Caller, note: TextDra
     done = services.execute(command)
     if done.code.reserved:
         settle_revoked_code(services.storage.ledger.execute, code_id, lambda: services.context(caller), new_id)
-    row = services.reader.code(code_id)
+    row = services.reader.find_balance(code_id)
     return view_of_code(code_of(row) if row else done.code, services.now())
 
 
 def _terms(services: Services, code_id: UUID) -> Terms:
-    row = services.reader.code(code_id)
+    row = services.reader.find_balance(code_id)
     if row is None:
         raise ApplicationError("NOT_FOUND")
     return terms_of(code_of(row))
@@ -171,4 +171,4 @@ def _done(services: Services, command: CodeCommand) -> CodeView:
 
 
 def _text(services: Services, note: str | None) -> TextDraft | None:
-    return services.storage.vault.text(note, services.new_id()) if note else None
+    return services.storage.vault.seal_text(note, services.new_id()) if note else None

@@ -35,7 +35,7 @@ def list_cases(
 ) -> CasePage:
     """One page, open ones unless closed ones are asked for too. `next` is the cursor of the following page."""
     after = place_of(cursor)
-    rows = services.reader.cases(after, limit + 1, closed_too=closed)
+    rows = services.reader.list_cases(after, limit + 1, closed_too=closed)
     page = rows[:limit]
     more = len(rows) > limit
     return CasePage(

@@ -61,7 +61,7 @@ def refund(
 
     If the invitation was accepted, `revoke_access` must say whether the person keeps the access.
     """
-    note = services.storage.vault.text(body.note, services.new_id(), reservation_id)
+    note = services.storage.vault.seal_text(body.note, services.new_id(), reservation_id)
     command = RefundReservation(
         context=services.context(caller),
         reservation_id=reservation_id,
@@ -146,7 +146,7 @@ def add_note(
     reservation_id: UUID, body: NoteRequest, services: TheServices, language: TheLanguage, caller: MayWriteReservations
 ) -> Response:
     """It stands in the history; its text is kept sealed in the vault."""
-    note = services.storage.vault.text(body.note, services.new_id(), reservation_id)
+    note = services.storage.vault.seal_text(body.note, services.new_id(), reservation_id)
     command = NoteOnReservation(context=services.context(caller), reservation_id=reservation_id, note=note)
     done = services.execute(command)
     return json_response(view(done.require_reservation(), language))
@@ -175,7 +175,7 @@ def resolve(
         reservation_id=reservation_id,
         resolution=body.as_,
         case_id=services.new_id(),
-        note=services.storage.vault.text(body.note, services.new_id(), reservation_id),
+        note=services.storage.vault.seal_text(body.note, services.new_id(), reservation_id),
         revoke_access=body.revoke_access,
     )
     item = (services.execute(command)).require_reservation()
@@ -198,7 +198,7 @@ def bounce(
     caller: MayWriteReservations,
 ) -> Response:
     """Once per delivery. A sent one becomes a case; nothing is given back by itself."""
-    reply = services.storage.vault.text(body.reply, services.new_id(), reservation_id) if body.reply else None
+    reply = services.storage.vault.seal_text(body.reply, services.new_id(), reservation_id) if body.reply else None
     command = RecordBounce(
         context=services.context(caller),
         reservation_id=reservation_id,
@@ -216,4 +216,4 @@ def bounce(
 def _text(services: Services, body: ReasonRequest | None, reservation_id: UUID) -> TextDraft | None:
     if body is None or not body.note:
         return None
-    return services.storage.vault.text(body.note, services.new_id(), reservation_id)
+    return services.storage.vault.seal_text(body.note, services.new_id(), reservation_id)

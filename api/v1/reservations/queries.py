@@ -15,7 +15,7 @@ from api.schemas.numbers import IN_DIGITS
 from api.schemas.resources import Problem
 from api.schemas.timestamps import Timestamp
 from domain.model.reservation import PublicState, Reservation, fold_reservation
-from projections.read_models.reservation_list import ReservationList, ReservationPlace
+from projections.read_models.reservation_list import ReservationListEntry, ReservationListReader
 
 PAGE_MAX = 200
 STRETCH = 2_000
@@ -89,9 +89,9 @@ def list_reservations(
     """
     place = max(place_of(cursor), (wish.reserved_from or FIRST[0], FIRST[1]))
     wanted = STRETCH if wish.status else limit + 1
-    rows = ReservationList(services.storage).after(place, wanted, wish.code_id)
+    rows = ReservationListReader(services.storage).list_page(place, wanted, wish.code_id)
     stretch = _picked(rows, wish, limit, is_full=len(rows) == wanted)
-    histories = services.reader.reservation_events(stretch.page)
+    histories = services.reader.read_reservation_events(stretch.page)
     views = [
         view_of_reservation(fold_reservation(histories[key].code_id, histories[key].events))
         for key in stretch.page
@@ -126,7 +126,7 @@ def view_of_reservation(item: Reservation) -> ReservationView:
     )
 
 
-def _picked(found: list[ReservationPlace], wish: ReservationFilter, limit: int, *, is_full: bool) -> Stretch[UUID]:
+def _picked(found: list[ReservationListEntry], wish: ReservationFilter, limit: int, *, is_full: bool) -> Stretch[UUID]:
     stretch: Stretch[UUID] = Stretch(limit, is_full=is_full)
     for row in found:
         if wish.reserved_to is not None and row.reserved_at >= wish.reserved_to:

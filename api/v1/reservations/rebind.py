@@ -68,6 +68,6 @@ def rebind_by_staff(
     caller: MayWriteReservations,
 ) -> Response:
     """The answer is the new reservation. Neither how often nor how late it is moved binds staff."""
-    note = services.storage.vault.text(body.note, services.new_id(), reservation_id) if body.note else None
+    note = services.storage.vault.seal_text(body.note, services.new_id(), reservation_id) if body.note else None
     found = moved_by_staff(services, reservation_id, body.group, caller=caller, note=note)
     return json_response(view(found.reservation, language))

@@ -27,8 +27,8 @@ from domain.commands.delivery.accept_invite import CALLBACK, AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.model.reservation import PublicState
 from domain.webhooks.signatures import SignatureHeaders, verification_error
-from projections.repositories.group_channels import CallbackRefusal, ChannelLine, Channels
-from projections.repositories.webhook_secrets import HookSecrets
+from projections.repositories.group_channels import CallbackRefusal, ChannelRow, GroupChannelRepository
+from projections.repositories.webhook_secrets import WebhookSecretRepository
 from projections.telemetry.metrics import CALLBACKS
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ SCHEMA: Final = {
 )
 async def callback(channel_id: UUID, request: Request, services: TheServices) -> CallbackTaken:
     """Signed as Standard Webhooks 1.0 with the channel's secret. Sign each try anew: an equal one is a replay."""
-    channels, body = Channels(services.storage), await request.body()
+    channels, body = GroupChannelRepository(services.storage), await request.body()
     channel = await services.run_blocking(channels.find, channel_id)
     if channel is None:
         CALLBACKS.labels("unknown").inc()
@@ -125,7 +125,9 @@ async def callback(channel_id: UUID, request: Request, services: TheServices) ->
 class _Desk:
     """Where the callbacks of one channel are looked at."""
 
-    def __init__(self, services: Services, channels: Channels, channel: ChannelLine, request_id: str | None) -> None:
+    def __init__(
+        self, services: Services, channels: GroupChannelRepository, channel: ChannelRow, request_id: str | None
+    ) -> None:
         self._services = services
         self._channels = channels
         self._channel = channel
@@ -138,7 +140,9 @@ class _Desk:
             ApplicationError: It is not; that is on record.
         """
         services, channel_id = self._services, self._channel.channel_id
-        secrets = await services.run_blocking(HookSecrets(services.storage).valid, channel_id, services.now())
+        secrets = await services.run_blocking(
+            WebhookSecretRepository(services.storage).list_valid_texts, channel_id, services.now()
+        )
         if (fault := verification_error(secrets, signed, body, services.now())) is not None:
             raise await self._refused(fault)
         try:
@@ -147,11 +151,13 @@ class _Desk:
             await self.write_down("malformed")
             details = field_errors({**fault, "loc": ("body", *fault["loc"])} for fault in error.errors())
             raise ApplicationError(REASONS["malformed"], errors=details) from None
-        item = await services.run_blocking(services.reader.reservation, found.data.reservation_id)
+        item = await services.run_blocking(services.reader.find_reservation, found.data.reservation_id)
         if item is None or item.group != self._channel.group:
             raise await self._refused("foreign")
         signed_at, digest = datetime.fromtimestamp(int(signed.timestamp), UTC), hashlib.sha256(body).digest()
-        if not await services.run_blocking(self._channels.take, channel_id, signed.message_id, signed_at, digest):
+        if not await services.run_blocking(
+            self._channels.insert_callback, channel_id, signed.message_id, signed_at, digest
+        ):
             raise await self._refused("replayed")
         return found
 
@@ -171,7 +177,7 @@ class _Desk:
             )
         if found.type == "invite.removed":
             return RecordExternalRemoval(context=context, reservation_id=reservation_id, occurred_at=data.occurred_at)
-        reply = services.storage.vault.text(data.reply, services.new_id(), reservation_id) if data.reply else None
+        reply = services.storage.vault.seal_text(data.reply, services.new_id(), reservation_id) if data.reply else None
         return RecordBounce(
             context=context,
             reservation_id=reservation_id,
@@ -192,7 +198,7 @@ class _Desk:
         self._tell(reason)
         services = self._services
         now, channel_id = services.now(), self._channel.channel_id
-        await services.run_blocking(self._channels.refuse, channel_id, reason, now, self._request_id)
+        await services.run_blocking(self._channels.insert_rejected_callback, channel_id, reason, now, self._request_id)
 
     def _tell(self, reason: CallbackRefusal) -> None:
         line = {"action": "callback", "reason": reason, "request_id": self._request_id}

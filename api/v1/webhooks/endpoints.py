@@ -35,9 +35,9 @@ from api.use_cases.administration.webhook_endpoints import (
 from api.use_cases.administration.webhooks import SPARE_S, HookPost, checked_target, endpoint_of, send_test
 from api.use_cases.run_blocking import run_blocking
 from api.use_cases.services import Services
-from projections.repositories.webhook_deliveries import Deliveries, DeliveryState
-from projections.repositories.webhook_endpoints import Endpoint, Endpoints
-from projections.repositories.webhook_secrets import HookSecrets
+from projections.repositories.webhook_deliveries import DeliveryState, WebhookDeliveryRepository
+from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookEndpointRepository
+from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 PER_PAGE = 100
 TRIED_ANEW = timedelta(days=30)
@@ -84,8 +84,8 @@ def list_webhooks(
     services: TheServices, _: Admin, cursor: Annotated[str | None, Query(max_length=200)] = None
 ) -> EndpointPage:
     """Oldest first."""
-    endpoints, after = Endpoints(services.storage), place_of(cursor)
-    found = endpoints.page(after, PER_PAGE + 1)
+    endpoints, after = WebhookEndpointRepository(services.storage), place_of(cursor)
+    found = endpoints.list_page(after, PER_PAGE + 1)
     page = found[:PER_PAGE]
     more = cursor_of(page[-1].created_at, page[-1].endpoint_id) if len(found) > PER_PAGE else None
     return EndpointPage(webhooks=[view_of_endpoint(services, one) for one in page], next=more)
@@ -146,8 +146,8 @@ def list_webhook_deliveries(
 ) -> DeliveryPage:
     """Newest first; those that were taken are kept for 7 days, those that failed for 30."""
     endpoint_of(services, endpoint_id)
-    deliveries, before = Deliveries(services.storage), LATEST if cursor is None else place_of(cursor)
-    found = deliveries.page(endpoint_id, before, PER_PAGE + 1, state)
+    deliveries, before = WebhookDeliveryRepository(services.storage), LATEST if cursor is None else place_of(cursor)
+    found = deliveries.list_page(endpoint_id, before, PER_PAGE + 1, state)
     page = found[:PER_PAGE]
     more = cursor_of(page[-1].made_at, page[-1].delivery_id) if len(found) > PER_PAGE else None
     return DeliveryPage(deliveries=[DeliveryView.of(one) for one in page], next=more)
@@ -173,8 +173,8 @@ def redeliver_all_failed(
     return Redelivered(count=redeliver_failed(action, endpoint_id, start))
 
 
-def view_of_endpoint(services: Services, found: Endpoint, secret: str | None = None) -> EndpointView:
+def view_of_endpoint(services: Services, found: WebhookEndpoint, secret: str | None = None) -> EndpointView:
     """An endpoint with what is known of its secrets."""
-    secrets, now = HookSecrets(services.storage), services.now()
-    lines = secrets.lines(found.endpoint_id, now)
+    secrets, now = WebhookSecretRepository(services.storage), services.now()
+    lines = secrets.list_valid(found.endpoint_id, now)
     return EndpointView.of(found, lines, secret)

@@ -16,8 +16,8 @@ from api.use_cases.administration.webhooks import checked_target
 from api.use_cases.services import Services
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.webhooks.target_url import URL_LENGTH_MAX
-from projections.repositories.group_channels import ChannelLine, Channels
-from projections.repositories.webhook_secrets import HookSecrets
+from projections.repositories.group_channels import ChannelRow, GroupChannelRepository
+from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 PER_PAGE = 100
 
@@ -60,7 +60,7 @@ def put_channel(body: ChannelRequest, services: TheServices, caller: Admin) -> C
     """Posts the group's due invitations there from now on. The first response for a group holds the secret, once."""
     url, action = checked_target(body.url, services.settings), services.action(caller)
     channel_id, secret = post_to_channel(action, body.group, url)
-    return view_of_channel(services, ChannelLine(channel_id, body.group, is_on=True, url=url), secret)
+    return view_of_channel(services, ChannelRow(channel_id, body.group, is_on=True, url=url), secret)
 
 
 @router.get("", summary="Groups that have or had a channel of their own")
@@ -72,8 +72,8 @@ def list_channels(
     """By name."""
     if not after.isprintable():
         raise malformed("query.after", "a group's name on one line")
-    channels = Channels(services.storage)
-    found = channels.page(after, PER_PAGE + 1)
+    channels = GroupChannelRepository(services.storage)
+    found = channels.list_page(after, PER_PAGE + 1)
     views = [view_of_channel(services, line) for line in found[:PER_PAGE]]
     return ChannelPage(channels=views, next=found[PER_PAGE - 1].group if len(found) > PER_PAGE else None)
 
@@ -96,10 +96,10 @@ def delete_channel(channel_id: UUID, services: TheServices, caller: Admin) -> Ch
     return view_of_channel(services, line._replace(is_on=False))
 
 
-def view_of_channel(services: Services, line: ChannelLine, secret: str | None = None) -> ChannelView:
+def view_of_channel(services: Services, line: ChannelRow, secret: str | None = None) -> ChannelView:
     """A channel with what is known of its secrets."""
-    secrets, now = HookSecrets(services.storage), services.now()
-    lines = secrets.lines(line.channel_id, now)
+    secrets, now = WebhookSecretRepository(services.storage), services.now()
+    lines = secrets.list_valid(line.channel_id, now)
     return ChannelView(
         id=line.channel_id,
         group=line.group,
@@ -111,8 +111,8 @@ def view_of_channel(services: Services, line: ChannelLine, secret: str | None = 
     )
 
 
-def _line(services: Services, channel_id: UUID) -> ChannelLine:
-    channels = Channels(services.storage)
+def _line(services: Services, channel_id: UUID) -> ChannelRow:
+    channels = GroupChannelRepository(services.storage)
     line = channels.find(channel_id)
     if line is None:
         raise ApplicationError("NOT_FOUND")

@@ -77,7 +77,7 @@ async def _page(
     chosen: Sequence[str] = (),
 ) -> Response:
     before = LATEST if cursor is None else place_of(cursor)
-    found = await office.services.read(lambda: office.keys.page(before, PER_PAGE + 1))
+    found = await office.services.read(lambda: office.keys.list_page(before, PER_PAGE + 1))
     page = found[:PER_PAGE]
     return admin_page(
         request,

@@ -35,7 +35,7 @@ async def batches(
 ) -> Response:
     """All batches, newest first."""
     before = LATEST if cursor is None else place_of(cursor)
-    found = await office.services.read(lambda: office.batches.page(before, PER_PAGE + 1))
+    found = await office.services.read(lambda: office.batches.list_page(before, PER_PAGE + 1))
     page = found[:PER_PAGE]
     more = cursor_of(page[-1].requested_at, page[-1].batch_id) if len(found) > PER_PAGE else None
     return admin_page(request, "batches.html", staff, batches=page, next=more, is_first=cursor is None)
@@ -80,17 +80,17 @@ def _view(office: Office, staff: Staff, batch_id: UUID, after: int, line: int, l
     batch = found_batch(office, batch_id)
     now = office.services.now()
     is_shown = batch.staff_id == staff.staff_id and now < batch.requested_at + timedelta(seconds=SHOWN_S)
-    places = batch.code_ids(after, PER_PAGE)
+    places = batch.derive_code_ids(after, PER_PAGE)
     ids = [code_id for _, code_id in places]
-    texts = office.codes.texts(ids, clear=is_shown)
-    rows = office.codes.balances(ids)
+    texts = office.codes.find_texts(ids, clear=is_shown)
+    rows = office.codes.find_balances(ids)
     codes = [(nth, code_of(rows[code_id]), texts.get(code_id)) for nth, code_id in places if code_id in rows]
-    refusals = office.batches.refusals(batch_id, line, PER_PAGE + 1) if batch.refused else []
-    people = office.desk.staff.addresses_of_staff([batch.staff_id])
+    refusals = office.batches.list_rejected_lines(batch_id, line, PER_PAGE + 1) if batch.refused else []
+    people = office.desk.staff.find_email_addresses([batch.staff_id])
     return {
         "batch": batch,
         "by": masked(people.get(batch.staff_id)),
-        "note": office.desk.find.private_text(batch.text_id) if batch.text_id else None,
+        "note": office.desk.find.find_private_text(batch.text_id) if batch.text_id else None,
         "codes": [(nth, code, _shown(text), state_name(code, now, language)) for nth, code, text in codes],
         "is_shown": is_shown,
         "after": after,

@@ -121,7 +121,7 @@ def _wish(office: Office, staff: Staff, fields: Fields, usual: Terms, count: int
         rebinds_max=usual.rebinds_max,
         group=usual.group,
         wanted=count,
-        note=services.storage.vault.text(note, services.new_id(), batch_id) if note else None,
+        note=services.storage.vault.seal_text(note, services.new_id(), batch_id) if note else None,
         runner=office.runner.me,
         lease_until=office.runner.lease_until(),
     )

@@ -20,7 +20,7 @@ from api.web.support.balance_bar import Picture, picture_of
 from api.web.support.view_models import state_name
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.timestamps import TimestampError, clamped, read_timestamp
-from projections.read_models.code_list import STRETCH
+from projections.read_models.code_list import SCAN_LIMIT
 
 PER_PAGE: Final = 25
 CELLS_MAX: Final = 5
@@ -102,8 +102,8 @@ async def codes(
 
     def find() -> dict[str, Any]:
         now = office.services.now()
-        limit = STRETCH if wish.is_picky else PER_PAGE + 1
-        rows = office.codes.newest(before, wish.group or None, limit)
+        limit = SCAN_LIMIT if wish.is_picky else PER_PAGE + 1
+        rows = office.codes.list_newest(before, wish.group or None, limit)
         page: list[tuple[RedeemCode, str, Picture, str]] = []
         last, is_more = None, len(rows) == limit
         for row in rows:
@@ -126,10 +126,10 @@ async def codes(
 def all_rows(office: Office, wish: Filter) -> Iterator[list[dict[str, Any]]]:
     """All balances that are asked for, newest first, by the stretch."""
     before = wish.start
-    while rows := office.codes.newest(before, wish.group or None):
+    while rows := office.codes.list_newest(before, wish.group or None):
         now = office.services.now()
         yield [row for row in rows if wish.fits(code_of(row), now)]
-        if len(rows) < STRETCH or wish.is_past(rows[-1]["issued_at"]):
+        if len(rows) < SCAN_LIMIT or wish.is_past(rows[-1]["issued_at"]):
             return
         before = (rows[-1]["issued_at"], rows[-1]["code_id"])
 

@@ -13,10 +13,10 @@ from api.use_cases.services import Services
 from api.web.staff_auth.sessions import Admin, SupportRoute
 from api.web.support import Desk
 from domain.ports import OutboundMessage, Outcome
-from projections.read_models.code_list import CodeList
-from projections.repositories.api_keys import ApiKeys
-from projections.repositories.groups import Groups
-from projections.repositories.issue_batches import Batches
+from projections.read_models.code_list import CodeListReader
+from projections.repositories.api_keys import ApiKeyRepository
+from projections.repositories.groups import GroupRepository
+from projections.repositories.issue_batches import BatchRepository
 from projections.repositories.staff_accounts import StaffAccountRepository
 
 
@@ -54,17 +54,17 @@ class Office:
     desk: Desk
     post: MailPreviewer
     runner: BatchRunner
-    batches: Batches
-    codes: CodeList
-    groups: Groups
-    keys: ApiKeys
+    batches: BatchRepository
+    codes: CodeListReader
+    groups: GroupRepository
+    keys: ApiKeyRepository
     accounts: StaffAccountRepository
 
     @classmethod
     def over(cls, services: Services, desk: Desk, post: MailPreviewer) -> "Office":
         """An office over the services of a started application; its runner works from now on."""
         storage = services.storage
-        batches, codes = Batches(storage), CodeList(storage)
+        batches, codes = BatchRepository(storage), CodeListReader(storage)
         runner = BatchRunner(storage, batches, codes, services.new_id)
         runner.start()
         return cls(
@@ -74,8 +74,8 @@ class Office:
             runner=runner,
             batches=batches,
             codes=codes,
-            groups=Groups(storage),
-            keys=ApiKeys(storage),
+            groups=GroupRepository(storage),
+            keys=ApiKeyRepository(storage),
             accounts=StaffAccountRepository(storage),
         )
 

@@ -69,8 +69,8 @@ async def _write_down(office: Office, staff: Staff, batch_id: UUID | None, reaso
 def _lines_of_batch(office: Office, batch: Batch) -> Iterator[bytes]:
     yield csv_line(CODE_COLUMNS).encode()
     for start in range(0, batch.done, SLICE):
-        ids = [code_id for _, code_id in batch.code_ids(start, SLICE)]
-        rows = office.codes.balances(ids)
+        ids = [code_id for _, code_id in batch.derive_code_ids(start, SLICE)]
+        rows = office.codes.find_balances(ids)
         yield from _records(office, [rows[code_id] for code_id in ids if code_id in rows])
 
 
@@ -81,7 +81,7 @@ def _lines_of_list(office: Office, wish: Filter) -> Iterator[bytes]:
 
 
 def _records(office: Office, rows: list[dict[str, Any]]) -> Iterator[bytes]:
-    texts = office.codes.texts([row["code_id"] for row in rows], clear=True)
+    texts = office.codes.find_texts([row["code_id"] for row in rows], clear=True)
     now = office.services.now()
     return record_lines((code_row(row, texts.get(row["code_id"]), now) for row in rows), CODE_COLUMNS, "csv")
 

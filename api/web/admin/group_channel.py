@@ -10,15 +10,15 @@ from api.web.admin.context import Office
 from api.web.admin.forms import Fields
 from api.web.staff_auth.sessions import Staff
 from domain.webhooks.target_url import URL_LENGTH_MAX
-from projections.repositories.group_channels import Channels
-from projections.repositories.groups import Group
-from projections.repositories.webhook_secrets import HookSecrets
+from projections.repositories.group_channels import GroupChannelRepository
+from projections.repositories.groups import InviteGroup
+from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 REFUSED_DAYS: Final = 7
 """How far back the page tells of refused callbacks."""
 
 
-async def channel_view(office: Office, group: Group) -> dict[str, Any]:
+async def channel_view(office: Office, group: InviteGroup) -> dict[str, Any]:
     """What the page shows of a group's channel."""
     services, channel_id = office.services, group.channel_id
     if channel_id is None:
@@ -28,8 +28,10 @@ async def channel_view(office: Office, group: Group) -> dict[str, Any]:
     return {
         "url_length_max": URL_LENGTH_MAX,
         "callbacks": callbacks_of(services, channel_id),
-        "secrets": await services.read(lambda: HookSecrets(storage).lines(channel_id, now)),
-        "refused": await services.read(lambda: Channels(storage).refused(channel_id, since)),
+        "secrets": await services.read(lambda: WebhookSecretRepository(storage).list_valid(channel_id, now)),
+        "refused": await services.read(
+            lambda: GroupChannelRepository(storage).count_rejected_callbacks(channel_id, since)
+        ),
         "days": REFUSED_DAYS,
     }
 
@@ -58,7 +60,7 @@ async def change_channel(office: Office, staff: Staff, name: str, fields: Fields
     return None
 
 
-async def renew_channel_secret(office: Office, staff: Staff, group: Group) -> str:
+async def renew_channel_secret(office: Office, staff: Staff, group: InviteGroup) -> str:
     """A new secret, to be shown this once; the one before it stays valid for a day.
 
     Raises:

@@ -20,7 +20,7 @@ from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, RetryLater
 from domain.values.group_name import group_name_error
 from domain.values.identifiers import EmailAddress, MalformedEmailError
-from projections.repositories.groups import Group, InvitationTexts
+from projections.repositories.groups import InvitationTexts, InviteGroup
 
 PER_PAGE: Final = 50
 SUBJECT_LENGTH_MAX: Final = 200
@@ -49,7 +49,7 @@ async def groups(
     """All groups by name; one that is typed in is gone to."""
     if wanted := name.strip():
         return RedirectResponse(f"/admin/groups/one?{_query(wanted)}", 303)
-    found = await office.services.read(lambda: office.groups.page(after, PER_PAGE + 1))
+    found = await office.services.read(lambda: office.groups.list_page(after, PER_PAGE + 1))
     more = found[PER_PAGE - 1].name if len(found) > PER_PAGE else None
     return admin_page(request, "groups.html", staff, groups=found[:PER_PAGE], next=more, is_first=not after)
 
@@ -179,7 +179,7 @@ def is_target(text: str) -> bool:
     return bool(_TARGET.fullmatch(text)) and is_safe and bool(host) and "@" not in parts.netloc and "\\" not in text
 
 
-def _read(fields: Fields, name: str) -> Group:
+def _read(fields: Fields, name: str) -> InviteGroup:
     words = {
         language: InvitationTexts(
             fields.text(f"subject_{language}", SUBJECT_LENGTH_MAX),
@@ -191,20 +191,22 @@ def _read(fields: Fields, name: str) -> Group:
     if target and not is_target(target):
         fields.faults["accept_target"] = "target"
     takes_rebinds = bool(fields.text("takes_rebinds", 3))
-    return Group(name=name, zh=words["zh"], en=words["en"], accept_target=target or None, takes_rebinds=takes_rebinds)
+    return InviteGroup(
+        name=name, zh=words["zh"], en=words["en"], accept_target=target or None, takes_rebinds=takes_rebinds
+    )
 
 
-async def _group(office: Office, name: str) -> Group:
+async def _group(office: Office, name: str) -> InviteGroup:
     if group_name_error(name) is not None:
         raise ApplicationError("NOT_FOUND")
     found = await office.services.read(lambda: office.groups.find(name))
-    takes_rebinds = await office.services.read(lambda: office.groups.takes_rebinds(name))
-    return replace(found or Group(name=name), takes_rebinds=takes_rebinds)
+    takes_rebinds = await office.services.read(lambda: office.groups.accepts_rebinds(name))
+    return replace(found or InviteGroup(name=name), takes_rebinds=takes_rebinds)
 
 
-def _letter(office: Office, group: Group, language: Language, recipient: str) -> OutboundMessage:
+def _letter(office: Office, group: InviteGroup, language: Language, recipient: str) -> OutboundMessage:
     """The invitation as a member would get it; the link leads to the redeem page, for nothing was reserved."""
-    services, words = office.services, group.words(language)
+    services, words = office.services, group.texts_in(language)
     test_id = services.new_id()
     return OutboundMessage(
         reservation_id=test_id,
@@ -235,7 +237,7 @@ async def _page(
     request: Request,
     office: Office,
     staff: Staff,
-    group: Group,
+    group: InviteGroup,
     *,
     faults: Mapping[str, str] = NO_FAULTS,
     said: _Said | None = None,

@@ -109,7 +109,7 @@ def _wish(office: Office, staff: Staff, fields: Fields) -> NewBatch | None:
         rebinds_max=terms.rebinds_max,
         group=terms.group,
         wanted=count,
-        note=services.storage.vault.text(note, services.new_id(), batch_id) if note else None,
+        note=services.storage.vault.seal_text(note, services.new_id(), batch_id) if note else None,
     )
 
 
@@ -118,8 +118,8 @@ async def _form(request: Request, office: Office, staff: Staff, fields: Fields) 
 
     def find() -> dict[str, Any]:
         return {
-            "batches": office.batches.page((now, newest), RECENT),
-            "groups": [line.name for line in office.groups.page("", GROUPS_OFFERED)],
+            "batches": office.batches.list_page((now, newest), RECENT),
+            "groups": [line.name for line in office.groups.list_page("", GROUPS_OFFERED)],
         }
 
     return admin_page(

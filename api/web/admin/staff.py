@@ -51,7 +51,7 @@ async def add(
         fields.faults["email"] = "email"
         return await _page(request, office, staff, fields)
     services, password = office.services, secrets.token_urlsafe(PASSWORD_BYTES)
-    draft = services.storage.vault.staff(address, services.new_id())
+    draft = services.storage.vault.draft_staff(address, services.new_id())
     password_hash = await office.desk.hash_of(password)
     action = services.action(staff.caller(None))
     staff_id = await services.read(lambda: add_staff(action, draft, password_hash, role))
@@ -69,7 +69,7 @@ async def reset_password(request: Request, office: TheOffice, staff: ActingAdmin
     action = office.services.action(staff.caller(None))
     if not await office.services.read(lambda: set_new_password(action, staff_id, password_hash)):
         raise ApplicationError("NOT_FOUND")
-    people = await office.services.read(lambda: office.desk.staff.addresses_of_staff([staff_id]))
+    people = await office.services.read(lambda: office.desk.staff.find_email_addresses([staff_id]))
     made = (people.get(staff_id, ""), password)
     return await _page(request, office, staff, Fields({"role": "support"}), made=made)
 
@@ -115,7 +115,7 @@ async def _page(
     after = FIRST if cursor is None else place_of(cursor)
 
     def find() -> dict[str, Any]:
-        found = office.accounts.page(after, PER_PAGE + 1)
+        found = office.accounts.list_page(after, PER_PAGE + 1)
         page = found[:PER_PAGE]
         more = cursor_of(page[-1].created_at, page[-1].staff_id) if len(found) > PER_PAGE else None
         return {"people": page, "next": more}

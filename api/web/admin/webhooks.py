@@ -24,9 +24,9 @@ from api.web.admin.context import Office, TheOffice
 from api.web.admin.forms import Fields, admin_page, gone_to, id_from_nonce, new_nonce
 from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
 from domain.webhooks.target_url import URL_LENGTH_MAX
-from projections.repositories.webhook_deliveries import Deliveries, DeliveryState
-from projections.repositories.webhook_endpoints import CONCURRENCY, EVENT_NAMES, Endpoints
-from projections.repositories.webhook_secrets import HookSecrets
+from projections.repositories.webhook_deliveries import DeliveryState, WebhookDeliveryRepository
+from projections.repositories.webhook_endpoints import CONCURRENCY, EVENT_NAMES, WebhookEndpointRepository
+from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 PER_PAGE: Final = 25
 STATES: Final[tuple[DeliveryState, ...]] = get_args(DeliveryState)
@@ -141,8 +141,8 @@ async def _read(request: Request, office: Office) -> tuple[Fields, list[str]]:
 async def _index(
     request: Request, office: Office, staff: Staff, fields: Fields, types: list[str], cursor: str | None
 ) -> Response:
-    endpoints, after = Endpoints(office.services.storage), FIRST if cursor is None else place_of(cursor)
-    found = await office.services.read(lambda: endpoints.page(after, PER_PAGE + 1))
+    endpoints, after = WebhookEndpointRepository(office.services.storage), FIRST if cursor is None else place_of(cursor)
+    found = await office.services.read(lambda: endpoints.list_page(after, PER_PAGE + 1))
     page = found[:PER_PAGE]
     return admin_page(
         request,
@@ -173,8 +173,8 @@ async def _one(
 ) -> Response:
     services, storage = office.services, office.services.storage
     endpoint, now = await services.run_blocking(endpoint_of, services, endpoint_id), services.now()
-    before, deliveries = LATEST if cursor is None else place_of(cursor), Deliveries(storage)
-    found = await services.read(lambda: deliveries.page(endpoint_id, before, PER_PAGE + 1, state))
+    before, deliveries = LATEST if cursor is None else place_of(cursor), WebhookDeliveryRepository(storage)
+    found = await services.read(lambda: deliveries.list_page(endpoint_id, before, PER_PAGE + 1, state))
     page, fields = found[:PER_PAGE], said.get("fields")
     return admin_page(
         request,
@@ -182,7 +182,7 @@ async def _one(
         staff,
         status=422 if fields else 200,
         endpoint=endpoint,
-        secrets=await services.read(lambda: HookSecrets(storage).lines(endpoint_id, now)),
+        secrets=await services.read(lambda: WebhookSecretRepository(storage).list_valid(endpoint_id, now)),
         secret=said.get("secret"),
         sent=said.get("sent"),
         fields=fields.sent if fields else {"url": endpoint.url, "concurrency": str(endpoint.concurrency)},

@@ -23,7 +23,7 @@ from domain.policy import Policy
 from domain.ports import Language
 from domain.values.link_token import DeliveryRef, read_correction_token, read_token
 from domain.values.timestamps import shifted
-from projections.repositories.groups import Groups
+from projections.repositories.groups import GroupRepository
 
 SECONDS_PER_DAY: Final = 86_400
 
@@ -81,7 +81,9 @@ class PageAnswers:
     ) -> RedeemAnswer | RefusalAnswer:
         """Move the access of a reservation's person, who has to know the code."""
         services = self.services
-        address = (await services.read(lambda: services.reader.addresses([reservation_id]))).get(reservation_id)
+        address = (await services.read(lambda: services.reader.find_email_addresses([reservation_id]))).get(
+            reservation_id
+        )
         if address is None:
             return await _answer(_nothing_to_move(), language)
         token = self._token_for(reservation_id, visitor)
@@ -93,10 +95,10 @@ class PageAnswers:
     async def status(self, reservation_id: UUID, language: Language, visitor: Visitor) -> StatusView | None:
         """What became of a reservation."""
         services = self.services
-        item = await services.read(lambda: services.reader.reservation(reservation_id))
+        item = await services.read(lambda: services.reader.find_reservation(reservation_id))
         if item is None:
             return None
-        addresses = await services.read(lambda: services.reader.addresses([reservation_id]))
+        addresses = await services.read(lambda: services.reader.find_email_addresses([reservation_id]))
         address = addresses.get(reservation_id)
         is_holder = self._token_for(reservation_id, visitor) is not None
         is_retried = item.public_state in {"reserved", "waiting"} and item.attempts > 0
@@ -138,10 +140,10 @@ class PageAnswers:
             return ()
         if now > shifted(activated_at, timedelta(days=policy.rebind_days)):
             return ()
-        names = await services.read(lambda: Groups(services.storage).rebind_targets())
+        names = await services.read(lambda: GroupRepository(services.storage).list_rebind_targets())
         if not any(name != item.group for name in names):
             return ()
-        row = await services.read(lambda: services.reader.code(item.code_id))
+        row = await services.read(lambda: services.reader.find_balance(item.code_id))
         code = code_of(row) if row else None
         limit = policy.rebinds_max if code is None or code.rebinds_max is None else code.rebinds_max
         moves = item.access.moves if item.access else 0
@@ -181,14 +183,20 @@ class PageAnswers:
         delivery = read_token(self.secret, token)
         if delivery is None:
             return None
-        addresses = await self.services.read(lambda: self.services.reader.addresses([delivery.reservation_id]))
+        addresses = await self.services.read(
+            lambda: self.services.reader.find_email_addresses([delivery.reservation_id])
+        )
         return delivery if addresses else None
 
     async def _find(self, reservation_id: UUID) -> Reservation | None:
-        return await self.services.read(lambda: self.services.reader.reservation(reservation_id))
+        return await self.services.read(lambda: self.services.reader.find_reservation(reservation_id))
 
     async def _led_to(self, state: Literal["open", "accepted"], name: str | None) -> AcceptAnswer:
-        group = None if name is None else await self.services.read(lambda: Groups(self.services.storage).find(name))
+        group = (
+            None
+            if name is None
+            else await self.services.read(lambda: GroupRepository(self.services.storage).find(name))
+        )
         return AcceptAnswer(state=state, group=name, target=group.accept_target if group else None)
 
 

@@ -18,10 +18,10 @@ from api.web.staff_auth.hashing_queue import HashingLane, Turn
 from api.web.staff_auth.known_browsers import KnownBrowsers
 from api.web.staff_auth.login_throttle import ALL, Count, Throttle
 from domain.values.identifiers import EmailAddress
-from projections.read_models.statements import Statements
+from projections.read_models.statements import StatementReader
 from projections.read_models.support_queries import SupportReader
 from projections.repositories.staff_accounts import StaffAccountRepository
-from projections.repositories.staff_sessions import Account, StaffSessionRepository
+from projections.repositories.staff_sessions import StaffCredentials, StaffSessionRepository
 from projections.vault.random_source import RANDOM
 
 
@@ -32,7 +32,7 @@ class Desk:
     services: Services
     staff: StaffSessionRepository
     find: SupportReader
-    statements: Statements
+    statements: StatementReader
     nobody: str
     throttle: Throttle = field(default_factory=lambda: Throttle(time.monotonic))
     browsers: KnownBrowsers
@@ -47,7 +47,7 @@ class Desk:
             services=services,
             staff=StaffSessionRepository(storage),
             find=SupportReader(storage),
-            statements=Statements(storage),
+            statements=StatementReader(storage),
             nobody=make_dummy_hash(hasher),
             hasher=hasher,
             browsers=KnownBrowsers(services.settings.secret_key.get_secret_value().encode()),
@@ -76,7 +76,7 @@ class Desk:
             return ApplicationError("RATE_LIMITED", retry_after_s=wait_s)
         return None
 
-    async def account_of(self, email: EmailAddress | None, password: str, *, is_known: bool) -> Account | None:
+    async def account_of(self, email: EmailAddress | None, password: str, *, is_known: bool) -> StaffCredentials | None:
         """The account whose password this is; the same time passes whether there is an account or not.
 
         Args:
@@ -88,7 +88,7 @@ class Desk:
             ApplicationError: OVERLOADED, too many wait for the lane; or the database is unavailable.
         """
         async with self.lane.turn(is_known=is_known) as turn:
-            account = None if email is None else await self.services.read(lambda: self.staff.account(email))
+            account = None if email is None else await self.services.read(lambda: self.staff.find_credentials(email))
             if not await turn.run(lambda: self._verify(password, account)):
                 return None
             if account is not None and self.hasher.check_needs_rehash(account.password_hash):
@@ -104,13 +104,15 @@ class Desk:
         async with self.lane.turn(is_known=True) as turn:
             return await turn.run(lambda: self.hasher.hash(password))
 
-    async def _rehash(self, account: Account, password: str, turn: Turn) -> None:
+    async def _rehash(self, account: StaffCredentials, password: str, turn: Turn) -> None:
         """Replace a hash that has other costs than new ones; its sessions stay."""
         renewed = await turn.run(lambda: self.hasher.hash(password))
         accounts = StaffAccountRepository(self.services.storage)
-        await self.services.read(lambda: accounts.replace_hash(account.staff_id, account.password_hash, renewed))
+        await self.services.read(
+            lambda: accounts.replace_password_hash(account.staff_id, account.password_hash, renewed)
+        )
 
-    def _verify(self, password: str, account: Account | None) -> bool:
+    def _verify(self, password: str, account: StaffCredentials | None) -> bool:
         try:
             self.hasher.verify(account.password_hash if account else self.nobody, password)
         except (VerificationError, InvalidHashError):
@@ -120,6 +122,8 @@ class Desk:
 
 def make_dummy_hash(hasher: PasswordHasher) -> str:
     """A hash that takes as long to check as any other of this hasher's; it is drawn, since making one takes as long."""
-    salt, digest = (b64encode(RANDOM.draw(count)).rstrip(b"=").decode() for count in (hasher.salt_len, hasher.hash_len))
+    salt, digest = (
+        b64encode(RANDOM.draw_bytes(count)).rstrip(b"=").decode() for count in (hasher.salt_len, hasher.hash_len)
+    )
     costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${costs}${salt}${digest}"

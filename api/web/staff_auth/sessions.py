@@ -124,7 +124,7 @@ def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
         if token is None:
             raise NotSignedInError
         digest, now = digest_of(token), desk.services.now()
-        member = await desk.services.read(lambda: desk.staff.of_session(digest, now))
+        member = await desk.services.read(lambda: desk.staff.find_member(digest, now))
         if member is None:
             raise NotSignedInError
         found = Staff(

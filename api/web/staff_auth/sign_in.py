@@ -29,7 +29,7 @@ from api.web.staff_auth.sessions import (
     set_cookie,
 )
 from domain.values.identifiers import EmailAddress, MalformedEmailError
-from projections.repositories.staff_sessions import Account
+from projections.repositories.staff_sessions import StaffCredentials
 
 SESSION_S: Final = 12 * 3600
 """A working day. A session ends then at the latest, used or not."""
@@ -109,7 +109,7 @@ class _Visitor(NamedTuple):
         return self.email.normal if self.email else ""
 
 
-async def _checked(desk: Desk, visitor: _Visitor, password: str) -> Account | None:
+async def _checked(desk: Desk, visitor: _Visitor, password: str) -> StaffCredentials | None:
     """The account whose password this is; each failure is written down, and takes as long as a success."""
     is_short = len(password) <= PASSWORD_LENGTH_MAX
     account = await desk.account_of(visitor.email, password, is_known=visitor.is_known) if is_short else None
@@ -117,7 +117,7 @@ async def _checked(desk: Desk, visitor: _Visitor, password: str) -> Account | No
         email = visitor.email
 
         def record() -> None:
-            known = desk.staff.account(email) if email else None
+            known = desk.staff.find_credentials(email) if email else None
             tried = Caller(actor="staff", actor_id=str(known.staff_id) if known else None)
             desk.services.action(tried).record("sign_in_failed")
 

@@ -27,7 +27,7 @@ from domain.model.reservation import fold_reservation
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress, MalformedEmailError, format_code
 from projections.event_store.codec import topics_of
-from projections.read_models.statements import StatementEntry, Stretch
+from projections.read_models.statements import HistoryQuery, StatementEntry
 
 LINES_PER_PAGE: Final = 25
 GROUPS_PER_PAGE: Final = 8
@@ -94,20 +94,20 @@ async def only_person(
 @router.get("/{code_id}/version")
 async def version(desk: TheDesk, _: Viewer, code_id: UUID) -> Response:
     """How many events there are: an open page asks again and again, so this is one row."""
-    head = await desk.services.read(lambda: desk.statements.head(code_id))
+    head = await desk.services.read(lambda: desk.statements.find_newest_version(code_id))
     return JSONResponse({"version": head}, headers={"Cache-Control": "no-store"})
 
 
 def _view(desk: Desk, wish: Wish, staff: Staff, language: Language) -> dict[str, Any]:
     """Everything that the page shows."""
     now, statements = desk.services.now(), desk.statements
-    head = statements.head(wish.code_id)
+    head = statements.find_newest_version(wish.code_id)
     if head == 0:
         raise ApplicationError("NOT_FOUND")
     moment = wish.as_of or now
-    until = head if wish.as_of is None else statements.version_at(wish.code_id, wish.as_of)
-    code = statements.code_at(wish.code_id, until)
-    issued = code or statements.code_at(wish.code_id, 1)
+    until = head if wish.as_of is None else statements.find_version_at(wish.code_id, wish.as_of)
+    code = statements.find_code_at(wish.code_id, until)
+    issued = code or statements.find_code_at(wish.code_id, 1)
     if issued is None:
         raise ApplicationError("NOT_FOUND")
     found = _lines(desk, wish, until)
@@ -121,8 +121,8 @@ def _view(desk: Desk, wish: Wish, staff: Staff, language: Language) -> dict[str,
         "picture": picture_of(code) if code else None,
         "state": state_name(code, moment, language) if code else None,
         "owner": _owner(desk, code),
-        "hint": desk.find.hint(wish.code_id),
-        "text": format_code(desk.find.code_text(wish.code_id) or "") if shown_until else None,
+        "hint": desk.find.find_suffix(wish.code_id),
+        "text": format_code(desk.find.find_code_text(wish.code_id) or "") if shown_until else None,
         "shown_until": shown_until,
         "issued_at": issued.issued_at,
         "lines": lines,
@@ -130,7 +130,7 @@ def _view(desk: Desk, wish: Wish, staff: Staff, language: Language) -> dict[str,
         "next": found.next,
         "refusals": _refusals(desk, wish.code_id, moment, language),
         "kinds": [(name, kind_name(name, language)) for name in KINDS],
-        "person": masked(desk.find.recipient_address(wish.recipient_id)) if wish.recipient_id else None,
+        "person": masked(desk.find.find_email_address(wish.recipient_id)) if wish.recipient_id else None,
         "acts": _offered(desk, code, language) if code and wish.as_of is None else [],
     }
 
@@ -146,7 +146,7 @@ def _offered(desk: Desk, code: RedeemCode, language: Language) -> list[Preview]:
 
 def _recipient(desk: Desk, email: str) -> UUID | None:
     try:
-        return desk.find.recipient_of(EmailAddress.parse(email))
+        return desk.find.find_recipient(EmailAddress.parse(email))
     except MalformedEmailError:
         return None
 
@@ -157,26 +157,26 @@ def _lines(desk: Desk, wish: Wish, until: int) -> Found:
         return _lines_of_reservation(desk, wish, wish.reservation_id, until)
     kinds = OPENING if wish.is_grouped else [KINDS[wish.kind]] if wish.kind else []
     limit = GROUPS_PER_PAGE if wish.is_grouped else LINES_PER_PAGE
-    stretch = Stretch(
+    stretch = HistoryQuery(
         code_id=wish.code_id,
-        after=0 if wish.since is None else statements.version_at(wish.code_id, wish.since - TICK),
-        until=until if wish.until is None else min(until, statements.version_at(wish.code_id, wish.until)),
+        after=0 if wish.since is None else statements.find_version_at(wish.code_id, wish.since - TICK),
+        until=until if wish.until is None else min(until, statements.find_version_at(wish.code_id, wish.until)),
         topics=[topic for kind in kinds for topic in topics_of(kind)] or None,
         recipient_id=wish.recipient_id,
     )
-    versions = statements.versions(stretch, place=wish.place, newest_first=wish.newest_first, limit=limit + 1)
+    versions = statements.list_versions(stretch, after=wish.place, newest_first=wish.newest_first, limit=limit + 1)
     page = versions[:limit]
     following = page[-1] if len(versions) > limit else None
     if wish.is_grouped:
         return _lines_of_groups(desk, wish, page, until, following)
-    return Found(lines=statements.lines(wish.code_id, page), groups={}, next=following)
+    return Found(lines=statements.read_entries(wish.code_id, page), groups={}, next=following)
 
 
 def _lines_of_groups(desk: Desk, wish: Wish, page: list[int], until: int, following: int | None) -> Found:
     """All lines of the reservations that were opened by these events, as far as they fit a page."""
-    opened = [(line.version, line.event) for line in desk.statements.lines(wish.code_id, page)]
+    opened = [(line.version, line.event) for line in desk.statements.read_entries(wish.code_id, page)]
     ids = {version: event.reservation_id for version, event in opened if isinstance(event, ReservationStarted)}
-    histories = desk.find.reservation_events(list(ids.values()))
+    histories = desk.find.read_reservation_events(list(ids.values()))
     groups: dict[UUID, list[int]] = {}
     last = 0
     for version, key in ids.items():
@@ -186,30 +186,30 @@ def _lines_of_groups(desk: Desk, wish: Wish, page: list[int], until: int, follow
             break
         groups[key], last = own, version
     wanted = [version for own in groups.values() for version in own]
-    return Found(lines=desk.statements.lines(wish.code_id, wanted), groups=groups, next=following)
+    return Found(lines=desk.statements.read_entries(wish.code_id, wanted), groups=groups, next=following)
 
 
 def _lines_of_reservation(desk: Desk, wish: Wish, reservation_id: UUID, until: int) -> Found:
     """All events of one reservation: they are few."""
-    known = desk.statements.versions_of_reservation(reservation_id)
+    known = desk.statements.find_versions_of_reservation(reservation_id)
     if known is None or known[0] != wish.code_id:
         return Found(lines=[], groups={}, next=None)
     versions = sorted((version for version in known[1] if version <= until), reverse=wish.newest_first)
-    return Found(lines=desk.statements.lines(wish.code_id, versions), groups={}, next=None)
+    return Found(lines=desk.statements.read_entries(wish.code_id, versions), groups={}, next=None)
 
 
 def _shown(desk: Desk, lines: list[StatementEntry], language: Language, staff: Staff) -> list[LineView]:
     ids = list({line.event.reservation_id for line in lines if isinstance(line.event, ReservationEvent)})
-    addresses: dict[UUID, str | None] = dict(desk.find.addresses(ids)) if ids else {}
-    people = desk.staff.addresses_of_staff(staff_ids(line.event for line in lines))
-    texts = desk.find.private_texts(note_ids(lines, replies_too=False)) if staff.may("support") else {}
+    addresses: dict[UUID, str | None] = dict(desk.find.find_email_addresses(ids)) if ids else {}
+    people = desk.staff.find_email_addresses(staff_ids(line.event for line in lines))
+    texts = desk.find.read_private_texts(note_ids(lines, replies_too=False)) if staff.may("support") else {}
     return line_views(lines, language, addresses, {str(key): address for key, address in people.items()}, texts)
 
 
 def _groups(desk: Desk, wish: Wish, found: Found, lines: list[LineView], until: int) -> list[Group]:
     """The page's lines by reservation, each with its state at that moment."""
     by_version = {line.version: line for line in lines}
-    histories = desk.find.reservation_events(list(found.groups)) if found.groups else {}
+    histories = desk.find.read_reservation_events(list(found.groups)) if found.groups else {}
     groups = []
     for key, versions in found.groups.items():
         events = [(version, event) for version, event in histories[key].events if version <= until]
@@ -220,21 +220,21 @@ def _groups(desk: Desk, wish: Wish, found: Found, lines: list[LineView], until: 
 
 
 def _owner(desk: Desk, code: RedeemCode | None) -> str | None:
-    return masked(desk.find.recipient_address(code.owner_id)) if code and code.owner_id else None
+    return masked(desk.find.find_email_address(code.owner_id)) if code and code.owner_id else None
 
 
 def _refusals(desk: Desk, code_id: UUID, until: datetime, language: Language) -> list[dict[str, Any]]:
     """Refused tries: the answer to "why did my code not work?"."""
     return [
         {"at": row.at, "reason": refusal_title(row.reason, language), "address": masked(row.address)}
-        for row in desk.find.refusals(code_id, until, REFUSALS_SHOWN)
+        for row in desk.find.list_rejected_requests(code_id, until, REFUSALS_SHOWN)
     ]
 
 
 def _at_of(desk: Desk, code_id: UUID, at_event: int) -> datetime:
     """When an event took effect; the last one if there are fewer."""
-    version = min(at_event, desk.statements.head(code_id))
-    lines = desk.statements.lines(code_id, [version])
+    version = min(at_event, desk.statements.find_newest_version(code_id))
+    lines = desk.statements.read_entries(code_id, [version])
     if not lines:
         raise ApplicationError("NOT_FOUND")
     return lines[0].event.at

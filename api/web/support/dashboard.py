@@ -83,7 +83,7 @@ class Dashboard:
         now = self.services.now()
         # The last step is the one that runs now, so each has its full length and its place on the clock.
         last = EPOCH + window.step * ((now - EPOCH) // window.step)
-        found = self.reader.figures(last - window.step * (window.steps - 1), window.step, window.steps)
+        found = self.reader.read_figures(last - window.step * (window.steps - 1), window.step, window.steps)
         self.kept[name] = (self.clock(), found)
         return found
 
@@ -109,7 +109,7 @@ async def dashboard(
             figures = board.figures(window)
         except RangeTooLargeError:
             figures = None
-        return figures, board.reader.health(services.now()), board.reader.kept_access()
+        return figures, board.reader.read_health(services.now()), board.reader.list_kept_access()
 
     figures, health, kept_access = await services.read(find)
     now = services.now()

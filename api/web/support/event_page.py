@@ -53,33 +53,37 @@ async def explain(
         found = explanation_of(desk.find, code_id, now, language, as_of=moment, most=EXPLAINED_MAX)
         if found is None:
             raise ApplicationError("NOT_FOUND")
-        return {"found": found, "hint": desk.find.hint(code_id)}
+        return {"found": found, "hint": desk.find.find_suffix(code_id)}
 
     view = await desk.services.read(look)
     return support_page(request, "explain.html", staff, code_id=code_id, as_of=moment, **view)
 
 
 def _event(desk: Desk, staff: Staff, code_id: UUID, version: int, language: Language) -> dict[str, Any]:
-    lines = desk.statements.lines(code_id, [version])
+    lines = desk.statements.read_entries(code_id, [version])
     if not lines:
         raise ApplicationError("NOT_FOUND")
     event = lines[0].event
-    after = desk.find.caused_by(code_id, version, CAUSED_SHOWN + 1)
+    after = desk.find.list_effects(code_id, version, CAUSED_SHOWN + 1)
     around = [*([event.caused_by] if event.caused_by else []), *after[:CAUSED_SHOWN]]
-    shown = [*lines, *desk.statements.lines(code_id, around)]
+    shown = [*lines, *desk.statements.read_entries(code_id, around)]
     ids = {line.event.reservation_id for line in shown if isinstance(line.event, ReservationEvent)}
-    people = desk.staff.addresses_of_staff(staff_ids(line.event for line in shown))
-    texts = desk.find.private_texts(note_ids(lines, replies_too=False)) if staff.may("support") else {}
+    people = desk.staff.find_email_addresses(staff_ids(line.event for line in shown))
+    texts = desk.find.read_private_texts(note_ids(lines, replies_too=False)) if staff.may("support") else {}
     views = line_views(
-        shown, language, dict(desk.find.addresses(list(ids))), {str(key): name for key, name in people.items()}, texts
+        shown,
+        language,
+        dict(desk.find.find_email_addresses(list(ids))),
+        {str(key): name for key, name in people.items()},
+        texts,
     )
     by_version = {view.version: view for view in views[1:]}
     return {
         "line": views[0],
-        "head": desk.statements.head(code_id),
+        "head": desk.statements.find_newest_version(code_id),
         "cause": by_version.get(event.caused_by or 0),
         "caused": [by_version[each] for each in after[:CAUSED_SHOWN] if each in by_version],
         "is_more": len(after) > CAUSED_SHOWN,
-        "hint": desk.find.hint(code_id),
+        "hint": desk.find.find_suffix(code_id),
         "request_id": event.request_id,
     }

@@ -73,8 +73,12 @@ def found_reservation(desk: Desk, reservation_id: UUID) -> tuple[Reservation, Re
     Raises:
         ApplicationError: NOT_FOUND.
     """
-    item = desk.find.reservation(reservation_id)
-    code = None if item is None else desk.statements.code_at(item.code_id, desk.statements.head(item.code_id))
+    item = desk.find.find_reservation(reservation_id)
+    code = (
+        None
+        if item is None
+        else desk.statements.find_code_at(item.code_id, desk.statements.find_newest_version(item.code_id))
+    )
     if item is None or code is None:
         raise ApplicationError("NOT_FOUND")
     return item, code
@@ -83,13 +87,13 @@ def found_reservation(desk: Desk, reservation_id: UUID) -> tuple[Reservation, Re
 def _view(desk: Desk, staff: Staff, reservation_id: UUID, language: Language) -> dict[str, Any]:
     item, code = found_reservation(desk, reservation_id)
     now = desk.services.now()
-    lines = desk.statements.lines(item.code_id, item.versions)
+    lines = desk.statements.read_entries(item.code_id, item.versions)
     shown_until = unmasked_until(desk, staff, "unmasked_email", reservation_id, now)
-    address = desk.find.addresses([reservation_id]).get(reservation_id)
+    address = desk.find.find_email_addresses([reservation_id]).get(reservation_id)
     ids = note_ids(lines, replies_too=shown_until is not None) if staff.may("support") else []
-    people = desk.staff.addresses_of_staff(staff_ids(line.event for line in lines))
+    people = desk.staff.find_email_addresses(staff_ids(line.event for line in lines))
     names = {str(key): name for key, name in people.items()}
-    hint = desk.find.hint(item.code_id)
+    hint = desk.find.find_suffix(item.code_id)
     return {
         "item": item,
         "state": item.public_state,
@@ -98,7 +102,7 @@ def _view(desk: Desk, staff: Staff, reservation_id: UUID, language: Language) ->
         "case": _case(item, lines),
         "address": address if shown_until else masked(address),
         "shown_until": shown_until,
-        "lines": line_views(lines, language, {reservation_id: address}, names, desk.find.private_texts(ids)),
+        "lines": line_views(lines, language, {reservation_id: address}, names, desk.find.read_private_texts(ids)),
         "acts": [each for each in _offered(desk, item, code, language) if address or each.act not in TO_THE_SAME],
         "words": {act: text_key(act, item) for act in acts_of(item)},
         "corrected_by": _correction(desk, item, lines),
@@ -115,7 +119,7 @@ def _case(item: Reservation, lines: list[StatementEntry]) -> CaseOpened | None:
 def _correction(desk: Desk, item: Reservation, lines: list[StatementEntry]) -> UUID | None:
     """The reservation to which the use moved: opened in the same append, after the ends of a case and of an access."""
     at = [line.version for line in lines if isinstance(line.event, UseRefunded) and line.event.cause == "corrected"]
-    following = desk.statements.lines(item.code_id, range(at[-1] + 1, at[-1] + 1 + BETWEEN_MAX)) if at else []
+    following = desk.statements.read_entries(item.code_id, range(at[-1] + 1, at[-1] + 1 + BETWEEN_MAX)) if at else []
     opened = [line.event for line in following if isinstance(line.event, UseReserved)]
     return next((event.reservation_id for event in opened if event.corrects == item.reservation_id), None)
 

@@ -54,8 +54,8 @@ def find(desk: Desk, typed: str, language: Language) -> list[SearchResult]:
     if "@" in (address := typed.replace("\uff20", "@")):  # the sign as Chinese keyboards write it
         return _of_address(desk, _strip_display_name(address))
     code_id = desk.find.find_code(typed)
-    if code_id is not None and (row := desk.find.code(code_id)) is not None:
-        return [_code(desk, code_of(row), desk.find.hint(code_id), language)]
+    if code_id is not None and (row := desk.find.find_balance(code_id)) is not None:
+        return [_code(desk, code_of(row), desk.find.find_suffix(code_id), language)]
     return _of_ending(desk, typed, language)
 
 
@@ -64,8 +64,8 @@ def find_request(desk: Desk, typed: str, before: int) -> list[SearchResult]:
     if not is_trace_id(typed):
         return []
     hits: dict[UUID, SearchResult] = {}
-    for code_id, version in desk.find.of_request(typed, before, SHOWN_MAX):
-        hint = desk.find.hint(code_id)
+    for code_id, version in desk.find.list_events_of_request(typed, before, SHOWN_MAX):
+        hint = desk.find.find_suffix(code_id)
         hits.setdefault(
             code_id, SearchResult(kind="event", path=f"/support/codes/{code_id}/events/{version}", hint=hint)
         )
@@ -76,19 +76,19 @@ def tries_of(desk: Desk, digests: Sequence[bytes], now: datetime, language: Lang
     """Refused tries of a person: the answer to "why did my code not work?"."""
     return [
         {"at": row.at, "reason": refusal_title(row.reason, language), "code_id": row.code_id, "hint": row.hint}
-        for row in desk.find.refusals_of_person(digests, now, TRIES_SHOWN)
+        for row in desk.find.list_rejected_requests_of_recipient(digests, now, TRIES_SHOWN)
     ]
 
 
 def _of_id(desk: Desk, found: UUID, language: Language) -> list[SearchResult]:
-    cards = desk.find.cards([found])
+    cards = desk.find.list_summaries([found])
     if cards:
         card = card_view(cards[0], desk.services.now())
         return [
             SearchResult(kind="reservation", path=f"/support/reservations/{found}", card=card, hint=card.hint or "")
         ]
-    row = desk.find.code(found)
-    return [] if row is None else [_code(desk, code_of(row), desk.find.hint(found), language)]
+    row = desk.find.find_balance(found)
+    return [] if row is None else [_code(desk, code_of(row), desk.find.find_suffix(found), language)]
 
 
 def _of_link(desk: Desk, token: str, language: Language) -> list[SearchResult]:
@@ -107,16 +107,16 @@ def _of_address(desk: Desk, typed: str) -> list[SearchResult]:
         address = EmailAddress.parse(typed)
     except MalformedEmailError:
         return []
-    recipient_id = desk.find.recipient_of(address)
+    recipient_id = desk.find.find_recipient(address)
     if recipient_id is not None:
-        count = desk.find.count_of_recipient(recipient_id)
+        count = desk.find.count_reservations_of_recipient(recipient_id)
         return [
             SearchResult(
                 kind="person", path=f"/support/people/{recipient_id}", address=masked(address.typed), count=count
             )
         ]
-    digests = desk.services.storage.vault.digests("recipient", address.normal)
-    tries = desk.find.refusals_of_person(digests, desk.services.now(), TRIES_SHOWN)
+    digests = desk.services.storage.vault.compute_digests("recipient", address.normal)
+    tries = desk.find.list_rejected_requests_of_recipient(digests, desk.services.now(), TRIES_SHOWN)
     if not tries:
         return []
     return [
@@ -134,8 +134,8 @@ def _of_ending(desk: Desk, typed: str, language: Language) -> list[SearchResult]
         return []
     if len(ending) > SUFFIX_LENGTH:
         return []
-    ids = desk.find.codes_ending(ending, UUID(int=0), SHOWN_MAX + 1)
-    rows = [row for code_id in ids[:SHOWN_MAX] if (row := desk.find.code(code_id)) is not None]
+    ids = desk.find.find_codes_by_suffix(ending, UUID(int=0), SHOWN_MAX + 1)
+    rows = [row for code_id in ids[:SHOWN_MAX] if (row := desk.find.find_balance(code_id)) is not None]
     hits = [_code(desk, code_of(row), ending, language) for row in rows]
     if len(ids) > SHOWN_MAX:
         hits.append(SearchResult(kind="more", path=f"/support/codes?{urlencode({'ends': ending})}", hint=ending))

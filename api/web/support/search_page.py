@@ -78,11 +78,11 @@ async def person(
     before, language = LATEST if cursor is None else place_of(cursor), language_of(request)
 
     def look() -> dict[str, Any]:
-        places = desk.find.of_recipient(recipient_id, before, PER_PAGE + 1)
-        cards = desk.find.cards([place[1] for place in places[:PER_PAGE]])
+        places = desk.find.list_reservations_of_recipient(recipient_id, before, PER_PAGE + 1)
+        cards = desk.find.list_summaries([place[1] for place in places[:PER_PAGE]])
         if not cards and cursor is None:
             raise ApplicationError("NOT_FOUND")
-        now, address = desk.services.now(), desk.find.recipient_address(recipient_id)
+        now, address = desk.services.now(), desk.find.find_email_address(recipient_id)
         shown_until = unmasked_until(desk, staff, "unmasked_email", recipient_id, now)
         return {
             "cards": [card_view(card, now) for card in cards],
@@ -90,7 +90,7 @@ async def person(
             "path": None if address is None else f"/support/people/{recipient_id}",
             "shown_until": shown_until if address else None,
             "is_forgotten": done == "forgotten" and address is None,
-            "tries": tries_of(desk, desk.find.digests_of(recipient_id), now, language),
+            "tries": tries_of(desk, desk.find.list_digests(recipient_id), now, language),
             "next": cursor_of(*places[PER_PAGE - 1]) if len(places) > PER_PAGE else None,
         }
 
@@ -133,9 +133,9 @@ async def codes_ending(
     language = language_of(request)
 
     def look() -> dict[str, Any]:
-        ids = desk.find.codes_ending(ends, after or UUID(int=0), PER_PAGE + 1) if ends.isprintable() else []
+        ids = desk.find.find_codes_by_suffix(ends, after or UUID(int=0), PER_PAGE + 1) if ends.isprintable() else []
         now = desk.services.now()
-        rows = [row for code_id in ids[:PER_PAGE] if (row := desk.find.code(code_id)) is not None]
+        rows = [row for code_id in ids[:PER_PAGE] if (row := desk.find.find_balance(code_id)) is not None]
         codes = [code_of(row) for row in rows]
         return {
             "codes": [(code, picture_of(code), state_name(code, now, language)) for code in codes],
@@ -156,10 +156,10 @@ async def _home(
     missed: str | None = None,
 ) -> Response:
     def look() -> dict[str, Any]:
-        recent = desk.find.recent(before or NEWEST, PER_PAGE)
+        recent = desk.find.list_recent(before or NEWEST, PER_PAGE)
         now = desk.services.now()
-        cards = [card_view(card, now) for card in desk.find.cards(recent.ids)]
-        return {"cards": cards, "next": recent.next, "waiting": desk.find.count_open_cases()}
+        cards = [card_view(card, now) for card in desk.find.list_summaries(recent.ids)]
+        return {"cards": cards, "next": recent.next_position, "waiting": desk.find.count_open_cases()}
 
     return support_page(
         request,

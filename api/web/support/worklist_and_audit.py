@@ -15,7 +15,7 @@ from api.web.staff_auth.rendering import language_of, support_page
 from api.web.staff_auth.sessions import Admin, SupportRoute, TheDesk, Viewer
 from api.web.support.search_page import NEWEST
 from api.web.support.view_models import card_view, masked
-from projections.repositories.staff_sessions import AuditLine
+from projections.repositories.staff_sessions import AuditRow
 
 PER_PAGE: Final = 25
 STUCK_AFTER_S: Final = 300
@@ -33,17 +33,17 @@ async def work(
 
     def find() -> dict[str, Any]:
         now = desk.services.now()
-        cases = desk.find.cases(after, PER_PAGE + 1, closed_too=False)
+        cases = desk.find.list_cases(after, PER_PAGE + 1, closed_too=False)
         page = cases[:PER_PAGE]
-        stuck = desk.find.stuck(now - timedelta(seconds=STUCK_AFTER_S), FIRST, PER_PAGE) if cursor is None else []
-        cards = {card.reservation_id: card for card in desk.find.cards([case.reservation_id for case in page])}
-        waiting = desk.find.cards([place[1] for place in stuck])
+        stuck = desk.find.list_stuck(now - timedelta(seconds=STUCK_AFTER_S), FIRST, PER_PAGE) if cursor is None else []
+        cards = {card.reservation_id: card for card in desk.find.list_summaries([case.reservation_id for case in page])}
+        waiting = desk.find.list_summaries([place[1] for place in stuck])
         known = [case for case in page if case.reservation_id in cards]
         return {
             "cases": [(case, card_view(cards[case.reservation_id], now)) for case in known],
             "stuck": [card_view(card, now) for card in waiting],
             "count": desk.find.count_open_cases(),
-            "drifting": desk.find.drifting(PER_PAGE) if cursor is None else [],
+            "drifting": desk.find.list_drifted_codes(PER_PAGE) if cursor is None else [],
             "next": cursor_of(page[-1].opened_at, page[-1].case_id) if len(cases) > PER_PAGE else None,
         }
 
@@ -61,11 +61,11 @@ async def audit(
     say = translator(language_of(request))
 
     def find() -> dict[str, Any]:
-        lines = desk.staff.audit(before or NEWEST, PER_PAGE + 1)
+        lines = desk.staff.list_audit_page(before or NEWEST, PER_PAGE + 1)
         page = lines[:PER_PAGE]
         # Some acts are about a member of staff; other subjects are in nobody's list of staff.
         ids = {person for line in page for person in (line.staff_id, line.subject_id) if person is not None}
-        found = desk.staff.addresses_of_staff(list(ids))
+        found = desk.staff.find_email_addresses(list(ids))
         names: dict[UUID | None, str | None] = {person: masked(address) for person, address in found.items()}
         return {
             "lines": [
@@ -77,7 +77,7 @@ async def audit(
     return support_page(request, "audit.html", staff, is_first=before is None, **await desk.services.read(find))
 
 
-def _other(line: AuditLine, say: Translator) -> str:
+def _other(line: AuditRow, say: Translator) -> str:
     """Who it was, where it was nobody of the staff: an API key, an operator, or somebody who was not let in."""
     if line.key_id is not None:
         return " ".join(filter(None, (say("page.support.actor.key"), line.key_name)))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.repositories.staff_sessions import AuditLine, StaffSessionRepository
+from projections.repositories.staff_sessions import AuditRow, StaffSessionRepository
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
@@ -12,9 +12,9 @@ NEW = "new@staff.example.com"
 ADMIN = "admin@staff.example.com"
 
 
-def audited(bench: LedgerBench) -> list[AuditLine]:
+def audited(bench: LedgerBench) -> list[AuditRow]:
     """Lines, oldest first."""
-    return StaffSessionRepository(bench.storage).audit(2**62, 100)[::-1]
+    return StaffSessionRepository(bench.storage).list_audit_page(2**62, 100)[::-1]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from domain.commands.add_note import NoteOnCode
 from domain.commands.code.issue import IssueCode
 from domain.ports import Accepted, Rejected
 from domain.values.identifiers import EmailAddress
-from projections.repositories.audit_log import OPERATOR, Action
+from projections.repositories.audit_log import OPERATOR, AuditLog
 from projections.repositories.staff_accounts import StaffAccountRepository
 from tests.support.clients.terminal import Ended, Terminal
 from tests.support.ledger import legacy_database as old
@@ -48,8 +48,8 @@ class Stage:
 
     def code(self) -> str:
         """The id of a code whose text, group and note are hostile."""
-        code_id, note = uuid4(), self.bench.storage.vault.text(HOSTILE, uuid4())
-        text = self.bench.storage.vault.code(f"{HOSTILE}{code_id}", code_id)
+        code_id, note = uuid4(), self.bench.storage.vault.seal_text(HOSTILE, uuid4())
+        text = self.bench.storage.vault.draft_code(f"{HOSTILE}{code_id}", code_id)
         context = self.bench.context("operator")
         issued = IssueCode(context=context, code_id=code_id, text=text, max_uses=9, bound=False, group=PRINTABLE)
         done(self.bench.run(issued))
@@ -60,7 +60,7 @@ class Stage:
         """A code's id and a reservation on it, with a server's answer."""
         code_id, vault = self.code(), self.bench.storage.vault
         command = self.bench.reserve("unused", f"{uuid4().hex}@example.com")
-        command = replace(command, code_digests=vault.digests("code", f"{HOSTILE}{code_id}"))
+        command = replace(command, code_digests=vault.compute_digests("code", f"{HOSTILE}{code_id}"))
         reservation_id = done(self.bench.run(command)).require_reservation().reservation_id
         if outcome is not None:
             self.bench.attempt(reservation_id, outcome)
@@ -92,12 +92,12 @@ class Stage:
 
     def staff(self) -> str:
         """A member of staff; the one before has an address of the oddest signs that addresses may have."""
-        draft = self.bench.storage.vault.staff(EmailAddress.parse(f"{uuid4().hex}{ODD_ADDRESS}"), uuid4())
+        draft = self.bench.storage.vault.draft_staff(EmailAddress.parse(f"{uuid4().hex}{ODD_ADDRESS}"), uuid4())
         now = self.bench.storage.recorder.clock.now()
-        assert StaffAccountRepository(self.bench.storage).add(draft, PasswordHasher().hash("x"), "admin", now)
+        assert StaffAccountRepository(self.bench.storage).insert(draft, PasswordHasher().hash("x"), "admin", now)
         address = f"{uuid4().hex}@x.example"
-        assert StaffAccountRepository(self.bench.storage).add(
-            self.bench.storage.vault.staff(EmailAddress.parse(address), uuid4()),
+        assert StaffAccountRepository(self.bench.storage).insert(
+            self.bench.storage.vault.draft_staff(EmailAddress.parse(address), uuid4()),
             PasswordHasher().hash("x"),
             "admin",
             now,
@@ -109,7 +109,7 @@ class Stage:
         key_id = uuid4()
         wish = ApiKeyRequest(HOSTILE, "viewer", [], None)
         create_api_key(
-            Action(self.bench.storage, OPERATOR, self.bench.storage.recorder.clock.now(), uuid4), wish, key_id
+            AuditLog(self.bench.storage, OPERATOR, self.bench.storage.recorder.clock.now(), uuid4), wish, key_id
         )
         return str(key_id)
 

@@ -42,11 +42,11 @@ def steps(bench: LedgerBench) -> DeliverySteps:
     reader = bench.reader
 
     def draft_text(text: str, reservation_id: UUID) -> TextDraft:
-        return bench.storage.vault.text(text, uuid4(), reservation_id)
+        return bench.storage.vault.seal_text(text, uuid4(), reservation_id)
 
     return DeliverySteps(
         execute=bench.storage.ledger.execute,
-        addresses=reader.addressees,
+        addresses=reader.find_recipients,
         message_factory=MessageFactory(b"secret", "http://127.0.0.1:8000", "ledger.example"),
         draft_text=draft_text,
         now=bench.storage.recorder.clock.now,

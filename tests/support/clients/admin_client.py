@@ -6,7 +6,7 @@ from html import unescape
 from typing import Final
 from uuid import UUID, uuid4
 
-from projections.repositories.issue_batches import Batch, Batches
+from projections.repositories.issue_batches import Batch, BatchRepository
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import Browser
 
@@ -30,7 +30,7 @@ def upload(browser: Browser, data: bytes, **form: str) -> UUID:
 
 def ended(site: Site, batch_id: UUID) -> Batch:
     """The batch once nobody works on it any more."""
-    batches, until = Batches(site.services.storage), time.monotonic() + WAIT_S
+    batches, until = BatchRepository(site.services.storage), time.monotonic() + WAIT_S
     while time.monotonic() < until:
         batch = batches.find(batch_id)
         if batch is not None and batch.state != "working":

@@ -82,7 +82,7 @@ class Site:
                     attempt=1,
                     outcome=outcome,
                     case_id=uuid4(),
-                    reply=self.services.storage.vault.text(words, uuid4(), item) if words else None,
+                    reply=self.services.storage.vault.seal_text(words, uuid4(), item) if words else None,
                 )
             ]
         )

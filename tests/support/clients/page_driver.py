@@ -70,7 +70,7 @@ class House:
         """A code's used and reserved uses."""
         reader = self.site.services.reader
         code_id = reader.find_code(code)
-        row = reader.code(code_id) if code_id else None
+        row = reader.find_balance(code_id) if code_id else None
         assert row is not None
         return row["used"], row["reserved"]
 
@@ -81,5 +81,5 @@ class House:
 
     def reservations_of(self, code: str) -> int:
         """How many reservations a code ever had; the database is shared by the tests of a module."""
-        lines = self.site.services.reader.history(code_id_of(self.site, code))
+        lines = self.site.services.reader.read_history(code_id_of(self.site, code))
         return sum(isinstance(line.event, UseReserved) for line in lines)

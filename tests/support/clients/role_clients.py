@@ -34,7 +34,7 @@ class Doors:
     def cookie(self, staff_id: UUID) -> str:
         """A new session of somebody."""
         token, now = new_token(), self.site.services.now()
-        self.desk.staff.open_session(digest_of(token), staff_id, now, now + timedelta(hours=1), None)
+        self.desk.staff.insert(digest_of(token), staff_id, now, now + timedelta(hours=1), None)
         return token
 
     def key_with(self, scope: Scope) -> dict[str, str]:

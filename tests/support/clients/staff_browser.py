@@ -72,7 +72,7 @@ class Browser:
 def add_staff(site: Site, email: str, role: str, password: str) -> UUID:
     """A member of staff, or a new password for one."""
     services = site.services
-    draft = services.storage.vault.staff(EmailAddress.parse(email), uuid4())
+    draft = services.storage.vault.draft_staff(EmailAddress.parse(email), uuid4())
     sealed = draft.seal()
     row = (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id, CHEAP.hash(password), role)
     with services.storage.datastore.get_connection() as conn:

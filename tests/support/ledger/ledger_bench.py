@@ -53,7 +53,7 @@ class LedgerBench:
             IssueCode(
                 context=self.context("operator"),
                 code_id=code_id,
-                text=self.storage.vault.code(text, code_id),
+                text=self.storage.vault.draft_code(text, code_id),
                 max_uses=max_uses,
                 bound=bound,
             )
@@ -67,8 +67,8 @@ class LedgerBench:
         vault = self.storage.vault
         return ReserveUse(
             context=self.context(),
-            code_digests=vault.digests("code", code),
-            recipient=vault.recipient(EmailAddress.parse(email), uuid4()),
+            code_digests=vault.compute_digests("code", code),
+            recipient=vault.draft_recipient(EmailAddress.parse(email), uuid4()),
             reservation_id=reservation_id or uuid4(),
             language="zh",
             key=key,
@@ -93,7 +93,7 @@ class LedgerBench:
                     attempt=item.last_attempt,
                     outcome=outcome,
                     case_id=uuid4(),
-                    reply=self.storage.vault.text(words, uuid4(), reservation_id) if words else None,
+                    reply=self.storage.vault.seal_text(words, uuid4(), reservation_id) if words else None,
                 )
             )
         )
@@ -116,9 +116,9 @@ def correction(
     return CorrectRecipient(
         context=bench.context(actor),
         reservation_id=reservation_id,
-        recipient=vault.recipient(EmailAddress.parse(email), uuid4()),
+        recipient=vault.draft_recipient(EmailAddress.parse(email), uuid4()),
         new_reservation_id=uuid4(),
-        code_digests=vault.digests("code", code) if code else None,
+        code_digests=vault.compute_digests("code", code) if code else None,
         token_of=reservation_id,
     )
 

@@ -70,7 +70,7 @@ class Acts:
         return IssueCode(
             context=self.context("operator"),
             code_id=code_id,
-            text=self.vault.code(text, code_id),
+            text=self.vault.draft_code(text, code_id),
             max_uses=max_uses,
             bound=bound,
             expires_at=None if expires_in_s is None else self.now + timedelta(seconds=expires_in_s),
@@ -87,8 +87,8 @@ class Acts:
         """A redeem of a code (the last one if none is named). `key`: digests of scope and body."""
         return ReserveUse(
             context=self.context(),
-            code_digests=self.vault.digests("code", code or self.codes[-1]),
-            recipient=self.vault.recipient(EmailAddress.parse(f"{person}@example.com"), self.new_id()),
+            code_digests=self.vault.compute_digests("code", code or self.codes[-1]),
+            recipient=self.vault.draft_recipient(EmailAddress.parse(f"{person}@example.com"), self.new_id()),
             reservation_id=self.new_id(),
             language="zh",
             again=again,
@@ -110,7 +110,7 @@ class Acts:
             attempt=attempt,
             outcome=outcome,
             case_id=self.new_id(),
-            reply=self.vault.text(reply, self.new_id(), item) if reply else None,
+            reply=self.vault.seal_text(reply, self.new_id(), item) if reply else None,
         )
 
     def settle(self, item: UUID) -> SettleDue:
@@ -119,7 +119,7 @@ class Acts:
 
     def refund(self, item: UUID, *, note: str | None = None) -> RefundReservation:
         """Staff give a use back."""
-        text = None if note is None else self.vault.text(note, self.new_id(), item)
+        text = None if note is None else self.vault.seal_text(note, self.new_id(), item)
         context = self.context("staff", str(self.new_id()))
         return RefundReservation(context=context, reservation_id=item, cause="staff", note=text)
 

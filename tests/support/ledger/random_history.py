@@ -95,7 +95,7 @@ class History:
         if act == "terms":
             return ChangeTerms(**about, max_uses=self.random.choice([1, 5, 20, None]))
         if act == "note on code":
-            return NoteOnCode(**about, note=self.bench.storage.vault.text("a note", uuid4()))
+            return NoteOnCode(**about, note=self.bench.storage.vault.seal_text("a note", uuid4()))
         return PauseCode(**about) if act == "pause" else ResumeCode(**about)
 
     def _by_staff(self, act: str, item: UUID) -> Command:
@@ -103,10 +103,10 @@ class History:
         about: dict[str, Any] = {"context": self._context("staff"), "reservation_id": item}
         if act == "correct":
             address = EmailAddress.parse(f"p{self.random.randrange(7)}@example.com")
-            draft = vault.recipient(address, uuid4())
+            draft = vault.draft_recipient(address, uuid4())
             return CorrectRecipient(**about, recipient=draft, new_reservation_id=uuid4())
         if act == "note":
-            return NoteOnReservation(**about, note=vault.text("a note", uuid4(), item))
+            return NoteOnReservation(**about, note=vault.seal_text("a note", uuid4(), item))
         return RequestResend(**about) if act == "resend" else CancelReservation(**about)
 
     def _about(self, act: str, item: UUID) -> Command:

@@ -88,7 +88,7 @@ def postgres_store(storage: LedgerStore) -> Store:
         due=DueRows(storage),
         notices=OutboxRows(storage),
         now=storage.recorder.clock.now(),
-        find=Reader(storage).reservation,
+        find=Reader(storage).find_reservation,
         lose=lambda times, fate: _lost_in_postgres(storage, times, fate),
         rows=rows,
         refusals=lambda: {

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from projections.repositories.webhook_deliveries import Deliveries
-from projections.repositories.webhook_endpoints import Endpoint, Endpoints
+from projections.repositories.webhook_deliveries import WebhookDeliveryRepository
+from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookEndpointRepository
 from tests.support.channel_builders import LOOPBACK
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.webhook_receiver import HookServer
@@ -29,14 +29,14 @@ class HookBench:
     secrets: dict[UUID, str] = field(default_factory=dict)
 
     @property
-    def endpoints(self) -> Endpoints:
+    def endpoints(self) -> WebhookEndpointRepository:
         """The endpoints."""
-        return Endpoints(self.bench.storage)
+        return WebhookEndpointRepository(self.bench.storage)
 
     @property
-    def deliveries(self) -> Deliveries:
+    def deliveries(self) -> WebhookDeliveryRepository:
         """Their messages."""
-        return Deliveries(self.bench.storage)
+        return WebhookDeliveryRepository(self.bench.storage)
 
     def now(self) -> datetime:
         """The time that deliverers go by."""
@@ -45,7 +45,7 @@ class HookBench:
     def endpoint(self, server: HookServer, *types: str, concurrency: int = 1) -> UUID:
         """A new endpoint, told from now on."""
         endpoint_id = uuid4()
-        secret = self.endpoints.add(endpoint_id, server.url, types, concurrency, uuid4(), self.now())
+        secret = self.endpoints.insert(endpoint_id, server.url, types, concurrency, uuid4(), self.now())
         assert secret is not None
         self.secrets[endpoint_id] = secret
         return endpoint_id
@@ -61,7 +61,7 @@ class HookBench:
     def deliver(self, deliverer: WebhookDeliverer | None = None) -> None:
         """Work on every endpoint that has something to do, one after the other, until none has."""
         deliverer = deliverer or self.deliverer()
-        while taken := deliverer.deliveries.take(deliverer.runner, self.now(), self.now() + timedelta(seconds=60)):
+        while taken := deliverer.deliveries.lease(deliverer.runner, self.now(), self.now() + timedelta(seconds=60)):
             deliverer.work(taken)
 
     def sent(self, count: int = 1) -> list[UUID]:
@@ -74,7 +74,7 @@ class HookBench:
             found.append(item)
         return found
 
-    def find(self, endpoint_id: UUID) -> Endpoint:
+    def find(self, endpoint_id: UUID) -> WebhookEndpoint:
         """How it stands."""
         found = self.endpoints.find(endpoint_id)
         assert found is not None

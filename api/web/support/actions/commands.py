@@ -126,7 +126,7 @@ def reservation_command(act: ReservationAct, reservation_id: UUID, form: ActionF
             return CorrectRecipient(
                 context=context,
                 reservation_id=reservation_id,
-                recipient=ask.vault.recipient(_address(form.email), ask.new_id()),
+                recipient=ask.vault.draft_recipient(_address(form.email), ask.new_id()),
                 new_reservation_id=ask.new_id(),
                 note=note,
             )

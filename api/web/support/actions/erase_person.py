@@ -69,8 +69,10 @@ async def _address(desk: Desk, recipient_id: UUID) -> str | None:
     Raises:
         ApplicationError: NOT_FOUND, there never was such a person.
     """
-    address = await desk.services.read(lambda: desk.find.recipient_address(recipient_id))
-    if address is None and not await desk.services.read(lambda: desk.find.count_of_recipient(recipient_id)):
+    address = await desk.services.read(lambda: desk.find.find_email_address(recipient_id))
+    if address is None and not await desk.services.read(
+        lambda: desk.find.count_reservations_of_recipient(recipient_id)
+    ):
         raise ApplicationError("NOT_FOUND")
     return address
 
@@ -91,7 +93,7 @@ async def _form(
     wrong: str | None = None,
 ) -> Response:
     services = desk.services
-    outlook = await services.read(lambda: PersonEraser(services.storage).outlook(recipient_id, services.now()))
+    outlook = await services.read(lambda: PersonEraser(services.storage).preview(recipient_id, services.now()))
     return support_page(
         request,
         "forget.html",

@@ -26,7 +26,7 @@ async def note_on_code(
 ) -> Response:
     """Note something about a code."""
     services = desk.services
-    text = services.storage.vault.text(_checked(note), _text_id(nonce))
+    text = services.storage.vault.seal_text(_checked(note), _text_id(nonce))
     context = services.context(staff.caller(request_id_from_nonce(nonce)))
     await services.run_blocking(services.execute, NoteOnCode(context=context, code_id=code_id, note=text))
     return RedirectResponse(f"/support/codes/{code_id}?done=note", 303, {"Cache-Control": "no-store"})
@@ -42,7 +42,7 @@ async def note_on_reservation(
 ) -> Response:
     """Note something about a reservation."""
     services = desk.services
-    text = services.storage.vault.text(_checked(note), _text_id(nonce), reservation_id)
+    text = services.storage.vault.seal_text(_checked(note), _text_id(nonce), reservation_id)
     context = services.context(staff.caller(request_id_from_nonce(nonce)))
     command = NoteOnReservation(context=context, reservation_id=reservation_id, note=text)
     await services.run_blocking(services.execute, command)

@@ -103,7 +103,7 @@ async def do(
     if (answer := await _not_yet(request, desk, staff, act, reservation_id, subject, form)) is not None:
         return answer
     services = desk.services
-    text = services.storage.vault.text(form.note.strip(), services.new_id(), reservation_id)
+    text = services.storage.vault.seal_text(form.note.strip(), services.new_id(), reservation_id)
     asked = Ask(
         services.context(staff.caller(request_id_from_nonce(form.nonce))), services.storage.vault, services.new_id, text
     )
@@ -134,7 +134,7 @@ async def do_to_code(
         return answer
     services = desk.services
     caller = staff.caller(request_id_from_nonce(form.nonce))
-    text = services.storage.vault.text(form.note.strip(), services.new_id())
+    text = services.storage.vault.seal_text(form.note.strip(), services.new_id())
     asked = Ask(services.context(caller), services.storage.vault, services.new_id, text)
     done = await services.run_blocking(services.execute, about_code(act, code_id, form, asked))
     if act == "revoke" and done.code.reserved:
@@ -230,8 +230,8 @@ def _reservation(desk: Desk, reservation_id: UUID) -> Subject:
     item, _ = found_reservation(desk, reservation_id)
     return Subject(
         path=f"/support/reservations/{reservation_id}",
-        hint=desk.find.hint(item.code_id),
-        address=masked(desk.find.addresses([reservation_id]).get(reservation_id)),
+        hint=desk.find.find_suffix(item.code_id),
+        address=masked(desk.find.find_email_addresses([reservation_id]).get(reservation_id)),
         form=ActionForm(),
         seen=state_digest(item),
         last_request=item.staff_request_id,
@@ -242,12 +242,12 @@ def _reservation(desk: Desk, reservation_id: UUID) -> Subject:
 
 
 def _code(desk: Desk, code_id: UUID) -> Subject:
-    code = desk.statements.code_at(code_id, desk.statements.head(code_id))
+    code = desk.statements.find_code_at(code_id, desk.statements.find_newest_version(code_id))
     if code is None:
         raise ApplicationError("NOT_FOUND")
     return Subject(
         path=f"/support/codes/{code_id}",
-        hint=desk.find.hint(code_id),
+        hint=desk.find.find_suffix(code_id),
         address=None,
         form=form_from_terms(code),
         seen=tag_of(terms_of(code)).strip('"'),

@@ -100,7 +100,7 @@ def _of_revoking(desk: Desk, preview: Preview, language: Language) -> Preview:
     before = preview.before
     if before is None or not preview.is_possible:
         return preview
-    held, doubtful, sending, parked = desk.find.held(before.code_id)
+    held, doubtful, sending, parked = desk.find.count_pending(before.code_id)
     sentences = [(event_sentence("CodeRevoked", {}, language), 1)]
     if held:
         sentences.append((event_sentence("UseRefunded", {"cause": "revoked"}, language), held))

@@ -131,7 +131,9 @@ def _page(request: Request, staff: Staff, outage: Outage, *, status: int = 200, 
 def _found(desk: Desk, outage: Outage) -> dict[str, Any]:
     hurt = list(find_affected(desk.find, outage.window, include_sent=outage.include_sent))
     now = desk.services.now()
-    cards = [card_view(card, now) for card in desk.find.cards([item.reservation_id for item in hurt[:SHOWN_MAX]])]
+    cards = [
+        card_view(card, now) for card in desk.find.list_summaries([item.reservation_id for item in hurt[:SHOWN_MAX]])
+    ]
     return {"found": hurt, "cards": cards, "by_state": _counted(hurt), "codes": len({item.code_id for item in hurt})}
 
 

@@ -11,7 +11,7 @@ from api.errors import ApplicationError
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.rendering import support_page
 from api.web.staff_auth.sessions import ActingSupport, Staff, Support, SupportRoute, TheDesk
-from projections.repositories.audit_log import Act
+from projections.repositories.audit_log import AuditAction
 
 SHOWN_S: Final = 300
 REASON_LENGTH_MAX: Final = 500
@@ -19,12 +19,12 @@ REASON_LENGTH_MAX: Final = 500
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
-def unmasked_until(desk: Desk, staff: Staff, act: Act, subject_id: UUID, now: datetime) -> datetime | None:
+def unmasked_until(desk: Desk, staff: Staff, act: AuditAction, subject_id: UUID, now: datetime) -> datetime | None:
     """Until when something stays shown to this person; None if it is masked. The audit itself is what knows."""
     if not staff.may("support"):
         return None
     since = now - timedelta(seconds=SHOWN_S)
-    at = desk.staff.unmasked(staff.staff_id, since, [subject_id]).get((act, subject_id))
+    at = desk.staff.find_revealed_since(staff.staff_id, since, [subject_id]).get((act, subject_id))
     return None if at is None else at + timedelta(seconds=SHOWN_S)
 
 
@@ -54,7 +54,7 @@ async def unmask_person(
     back = f"/support/people/{recipient_id}"
     if not is_reason(reason):
         return _form(request, staff, "email", back, reason)
-    if await desk.services.read(lambda: desk.find.recipient_address(recipient_id)) is None:
+    if await desk.services.read(lambda: desk.find.find_email_address(recipient_id)) is None:
         raise ApplicationError("NOT_FOUND")
     return await _unmask(desk, staff, "unmasked_email", recipient_id, reason, back)
 
@@ -67,7 +67,7 @@ async def unmask_email(
     back = f"/support/reservations/{reservation_id}"
     if not is_reason(reason):
         return _form(request, staff, "email", back, reason)
-    if await desk.services.read(lambda: desk.find.code_of_reservation(reservation_id)) is None:
+    if await desk.services.read(lambda: desk.find.find_code_of_reservation(reservation_id)) is None:
         raise ApplicationError("NOT_FOUND")
     return await _unmask(desk, staff, "unmasked_email", reservation_id, reason, back)
 
@@ -80,12 +80,12 @@ async def unmask_code(
     back = f"/support/codes/{code_id}"
     if not is_reason(reason):
         return _form(request, staff, "code", back, reason)
-    if await desk.services.read(lambda: desk.statements.head(code_id)) == 0:
+    if await desk.services.read(lambda: desk.statements.find_newest_version(code_id)) == 0:
         raise ApplicationError("NOT_FOUND")
     return await _unmask(desk, staff, "unmasked_code", code_id, reason, back)
 
 
-async def _unmask(desk: Desk, staff: Staff, act: Act, subject_id: UUID, reason: str, back: str) -> Response:
+async def _unmask(desk: Desk, staff: Staff, act: AuditAction, subject_id: UUID, reason: str, back: str) -> Response:
     action = desk.services.action(staff.caller(None))
     await desk.services.read(lambda: action.record(act, subject_id, reason.strip()))
     return RedirectResponse(back, 303, {"Cache-Control": "no-store"})

@@ -8,7 +8,7 @@ import pytest
 from api.auth.scopes import GRANTS, SCOPES, Role, Scope, scopes_of
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key
 from api.use_cases.services import Caller
-from projections.repositories.api_keys import ApiKeys
+from projections.repositories.api_keys import ApiKeyRepository
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import Browser, add_staff
 
@@ -95,7 +95,7 @@ def test_a_staff_session_opens_the_api_with_its_token(common: Site) -> None:
     bare = browser.post(path, {})
     forged = browser.post(path, {}, {**token, "sec-fetch-site": "cross-site"})
     paused = browser.post(path, {}, token)
-    events = common.services.reader.history(code_id)
+    events = common.services.reader.read_history(code_id)
 
     assert (told["kind"], told["role"]) == ("staff", "support")
     assert (bare.status_code, forged.status_code, paused.status_code) == (403, 403, 200)
@@ -118,4 +118,6 @@ def test_an_idempotency_key_belongs_to_the_api_key(common: Site) -> None:
     assert (first[0], again) == (202, (200, first[1]))
     assert redeem(mine, email="else@example.com") == (422, "IDEMPOTENCY_KEY_REUSED")
     assert redeem(theirs, email="else@example.com") == (400, "CODE_HELD")
-    assert ApiKeys(common.services.storage).page((common.services.now(), uuid4()), 1)[0].scopes == ["redeem"]
+    assert ApiKeyRepository(common.services.storage).list_page((common.services.now(), uuid4()), 1)[0].scopes == [
+        "redeem"
+    ]

@@ -46,7 +46,7 @@ def old_code(site: Site, text: str, max_uses: int = 1) -> str:
     """A code of an older system, as it is taken over."""
     services, code_id = site.services, uuid4()
     context = CommandContext(now=services.now(), actor="operator")
-    code = services.storage.vault.code(text, code_id)
+    code = services.storage.vault.draft_code(text, code_id)
     services.storage.ledger.execute(
         [IssueCode(context=context, code_id=code_id, text=code, max_uses=max_uses, bound=False)]
     )

@@ -220,7 +220,7 @@ def test_another_process_knows_what_a_recipient_got(
         assert {first.redeem(first.issue(), VICTIM).status_code for _ in range(RATES.per_recipient)} == {202}
         guard = second.services.guard
         assert guard is not None
-        digest = second.services.storage.vault.recipient(_address(VICTIM), uuid4()).digests[0]
+        digest = second.services.storage.vault.draft_recipient(_address(VICTIM), uuid4()).digests[0]
         table = guard.invitations.tables["recipient"]
         _wait_until(lambda: len(table) > 0)
 

@@ -12,7 +12,7 @@ from eventsourcing.persistence import OperationalError
 from api.rate_limits.breaker import UNKNOWN_MAX
 from api.rate_limits.guard import ADDRESS
 from api.rate_limits.report_exchange import Exchange
-from projections.repositories.rate_limit_reports import KEPT_S, LimitReports, RateLimitCounts
+from projections.repositories.rate_limit_reports import RETENTION_S, RateLimitCounts, RateLimitReportRepository
 from tests.support.clients.asgi_requests import ask, inside
 from tests.support.clients.in_process_app import settings_over, started
 from tests.support.guard_attempts import Watch, tried
@@ -48,7 +48,7 @@ def test_a_guesser_who_changes_the_process_is_known_there(
 
 def test_reports_reach_each_other_once(bench: LedgerBench) -> None:
     """Neither one's own nor one that was heard before; a process that starts hears of the last ten minutes."""
-    one, two = (LimitReports(bench.storage, uuid4()) for _ in range(2))
+    one, two = (RateLimitReportRepository(bench.storage, uuid4()) for _ in range(2))
     report = RateLimitCounts(unknown=3, redeemed=2, spent={("address", b"a" * 16): 3, ("email", b"e" * 32): 1})
 
     assert one.exchange(report) == []
@@ -56,15 +56,15 @@ def test_reports_reach_each_other_once(bench: LedgerBench) -> None:
     assert heard._replace(age_s=0.0) == report
     assert 0 <= heard.age_s < 60
     assert two.exchange(None) == one.exchange(None) == []
-    assert LimitReports(bench.storage, uuid4()).exchange(None)[0].spent == report.spent
+    assert RateLimitReportRepository(bench.storage, uuid4()).exchange(None)[0].spent == report.spent
 
 
 def test_old_reports_go(bench: LedgerBench) -> None:
     """The table holds minutes, whoever writes."""
-    one, two = (LimitReports(bench.storage, uuid4()) for _ in range(2))
+    one, two = (RateLimitReportRepository(bench.storage, uuid4()) for _ in range(2))
     one.exchange(RateLimitCounts(1, 0, {}))
     with bench.storage.datastore.get_connection() as conn:
-        conn.execute("UPDATE limit_reports SET at = at - make_interval(secs => %s)", (KEPT_S + 1,))
+        conn.execute("UPDATE limit_reports SET at = at - make_interval(secs => %s)", (RETENTION_S + 1,))
     heard = two.exchange(None)
     with bench.storage.datastore.get_connection() as conn:
         left = conn.execute("SELECT count(*) AS n FROM limit_reports").fetchall()[0]["n"]
@@ -75,13 +75,15 @@ def test_old_reports_go(bench: LedgerBench) -> None:
 def test_nothing_in_the_table_is_in_clear(bench: LedgerBench) -> None:
     """Addresses are digests under the pepper, so that the table is of no use to who reads it."""
     vault = bench.storage.vault
-    LimitReports(bench.storage, uuid4()).exchange(RateLimitCounts(1, 0, {("address", vault.client("198.51.100.1")): 1}))
+    RateLimitReportRepository(bench.storage, uuid4()).exchange(
+        RateLimitCounts(1, 0, {("address", vault.digest_client("198.51.100.1")): 1})
+    )
     with bench.storage.datastore.get_connection() as conn:
         text = str(conn.execute("SELECT to_jsonb(limit_reports) AS row FROM limit_reports").fetchall())
 
     assert "198.51" not in text
     assert b"198.51".hex() not in text
-    assert vault.client("198.51.100.1") != vault.client("198.51.100.2")
+    assert vault.digest_client("198.51.100.1") != vault.digest_client("198.51.100.2")
 
 
 def told_by(*guards: Watch) -> None:

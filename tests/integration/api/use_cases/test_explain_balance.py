@@ -139,7 +139,7 @@ def test_uses_from_before_the_ledger_are_named_too(site: Site) -> None:
     imported = ImportCode(
         context=CommandContext(now=services.now(), actor="operator"),
         code_id=code_id,
-        text=services.storage.vault.code("SHORTOLDCODE", code_id),
+        text=services.storage.vault.draft_code("SHORTOLDCODE", code_id),
         source="shop",
         max_uses=5,
         openings=[Opening(2, "in_doubt"), Opening(1, "stated")],

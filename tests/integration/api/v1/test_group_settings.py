@@ -5,7 +5,7 @@ from uuid import UUID
 
 from api.use_cases.issue_codes import Terms
 from domain.values.link_token import DeliveryRef, link_token
-from projections.repositories.groups import DEFAULT_TEXTS, Group, Groups, InvitationTexts
+from projections.repositories.groups import DEFAULT_TEXTS, GroupRepository, InvitationTexts, InviteGroup
 from tests.support.clients.app_client import Answer, Site
 
 TARGET = "https://team.example.com/welcome?from=ledger"
@@ -22,7 +22,7 @@ def follow(site: Site, reservation_id: str) -> Answer:
 
 def test_an_accepted_invitation_goes_on_to_the_groups_place(site: Site) -> None:
     """And tells that place nothing of the link; a group without one has a page that says it."""
-    Groups(site.services.storage).save(Group(name="blue", accept_target=TARGET), site.services.now())
+    GroupRepository(site.services.storage).save(InviteGroup(name="blue", accept_target=TARGET), site.services.now())
     ids = [
         site.redeem(site.issue(Terms(max_uses=1, group=group))).json()["reservation_id"] for group in ("blue", "green")
     ]
@@ -36,12 +36,12 @@ def test_an_accepted_invitation_goes_on_to_the_groups_place(site: Site) -> None:
     assert TARGET == again.headers["location"]
     assert 200 == green.status_code
     assert "green" in green.text
-    assert site.services.reader.reservation(UUID(ids[0])) is not None
+    assert site.services.reader.find_reservation(UUID(ids[0])) is not None
 
 
 def test_only_a_link_of_ours_leads_anywhere(site: Site) -> None:
     """What is in the address of the request is never gone to."""
-    Groups(site.services.storage).save(Group(name="blue", accept_target=TARGET), site.services.now())
+    GroupRepository(site.services.storage).save(InviteGroup(name="blue", accept_target=TARGET), site.services.now())
 
     answer = site.client.post("/a/nonsense?next=https://evil.example.com", headers=PAGE, follow_redirects=False)
 
@@ -51,24 +51,24 @@ def test_only_a_link_of_ours_leads_anywhere(site: Site) -> None:
 
 def test_words_are_those_of_the_group_and_language(site: Site) -> None:
     """A group without settings has none."""
-    groups = Groups(site.services.storage)
-    groups.save(Group(name="blue", en=InvitationTexts("Come", "Welcome")), site.services.now())
+    groups = GroupRepository(site.services.storage)
+    groups.save(InviteGroup(name="blue", en=InvitationTexts("Come", "Welcome")), site.services.now())
 
-    assert ("Come", "Welcome") == groups.words("blue", "en")
-    assert DEFAULT_TEXTS == groups.words("blue", "zh")
-    assert DEFAULT_TEXTS == groups.words("green", "en")
+    assert ("Come", "Welcome") == groups.find_texts("blue", "en")
+    assert DEFAULT_TEXTS == groups.find_texts("blue", "zh")
+    assert DEFAULT_TEXTS == groups.find_texts("green", "en")
 
 
 def test_groups_are_listed_once_by_name(site: Site) -> None:
     """Those that only codes name, and those that only have settings."""
-    groups = Groups(site.services.storage)
-    groups.save(Group(name="blue"), site.services.now())
+    groups = GroupRepository(site.services.storage)
+    groups.save(InviteGroup(name="blue"), site.services.now())
     for group in ("green", "green", "amber", "blue"):
         site.issue(Terms(max_uses=1, group=group))
 
-    assert ["amber", "blue", "green"] == [line.name for line in groups.page("", 10)]
-    assert ["blue", "green"] == [line.name for line in groups.page("amber", 10)]
-    assert ["amber", "blue"] == [line.name for line in groups.page("", 2)]
+    assert ["amber", "blue", "green"] == [line.name for line in groups.list_page("", 10)]
+    assert ["blue", "green"] == [line.name for line in groups.list_page("amber", 10)]
+    assert ["amber", "blue"] == [line.name for line in groups.list_page("", 2)]
 
 
 def test_the_status_page_tells_where_the_letter_goes(site: Site) -> None:

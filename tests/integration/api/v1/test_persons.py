@@ -108,7 +108,7 @@ def test_a_restored_backup_forgets_again(site: Site, settings: ApiSettings) -> N
         pass
 
     assert site.count("recipients") == 0
-    assert site.services.reader.addresses([UUID(reservation_id)]) == {}
+    assert site.services.reader.find_email_addresses([UUID(reservation_id)]) == {}
 
 
 def test_a_list_that_can_t_be_written_forgets_nobody(
@@ -127,9 +127,9 @@ def test_the_list_holds_ids_and_nothing_else(site: Site, settings: ApiSettings) 
     site.redeem(site.issue())
     forget(site)
 
-    lines = settings.forgotten.read_text("utf-8").splitlines()
+    lines = settings.erased_ids_path.read_text("utf-8").splitlines()
     assert [set(json.loads(line)) for line in lines] == [{"recipient_id", "at"}]
-    assert settings.forgotten.stat().st_mode & 0o077 == 0
+    assert settings.erased_ids_path.stat().st_mode & 0o077 == 0
     assert EmailAddress.parse(LI).normal not in "".join(lines)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from domain.ports import Rejected
-from projections.repositories.audit_log import OPERATOR, Action
+from projections.repositories.audit_log import OPERATOR, AuditLog
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
@@ -24,7 +24,7 @@ def filled(bench: LedgerBench) -> tuple[str, str]:
     bench.redeem(second, LI)
     bench.redeem(first, WANG)
     now = bench.storage.recorder.clock.now()
-    Action(bench.storage, OPERATOR, now, uuid4).record("unmasked_email", theirs, "they called")
+    AuditLog(bench.storage, OPERATOR, now, uuid4).record("unmasked_email", theirs, "they called")
     return first, second
 
 

@@ -12,7 +12,7 @@ ADMIN = "Admin@Example.com"
 
 def opens(bench: LedgerBench, email: str, password: str) -> bool:
     """Whether a sign-in would be taken; argon2 raises otherwise."""
-    account = StaffSessionRepository(bench.storage).account(EmailAddress.parse(email))
+    account = StaffSessionRepository(bench.storage).find_credentials(EmailAddress.parse(email))
     return account is not None and PasswordHasher().verify(account.password_hash, password)
 
 

@@ -60,7 +60,7 @@ def test_resolve_as_json(bench: LedgerBench, terminal: Terminal) -> None:
 
     assert (ended.json["state"], ended.json["used_count"], ended.json["reserved"]) == ("sent", 1, 0)
     (text_id,) = bench.rows("SELECT text_id FROM private_texts")[0]
-    assert bench.reader.private_text(text_id) == "has it"
+    assert bench.reader.find_private_text(text_id) == "has it"
 
 
 def test_what_may_not_be_resolved_is_refused_in_words(bench: LedgerBench, terminal: Terminal) -> None:

@@ -52,7 +52,7 @@ def test_codes_come_in_as_they_stand(terminal: Terminal, bench: LedgerBench, tmp
     assert [event["type"] for event in first["events"]] == ["CodeIssued", "OpeningBalanceImported", "CodeNoted"]
     assert "csv" in first["events"][1]["sentence"]
     assert (third["max_uses"], third["used_count"]) == (3, 0)
-    terms = [(row["group_name"], row["rebinds_max"]) for row in bench.reader.codes(BEGINNING, 10)]
+    terms = [(row["group_name"], row["rebinds_max"]) for row in bench.reader.list_balances(BEGINNING, 10)]
     assert sorted(terms, key=str) == [("Design", 0), ("Other", 4), ("Other", None)]
     assert counts(bench) == (3, 9)
 

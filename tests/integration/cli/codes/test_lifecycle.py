@@ -50,7 +50,7 @@ def test_reservations_are_cancelled_sent_again_and_corrected(bench: LedgerBench,
     assert cancelled.out == "refunded; used 1, reserved 1\n"
     assert (resent.json["state"], resent.json["changed"]) == ("sent", True)
     assert corrected.json["reservation_id"] != str(wrong)
-    assert bench.reader.addresses([UUID(corrected.json["reservation_id"])]).values()
+    assert bench.reader.find_email_addresses([UUID(corrected.json["reservation_id"])]).values()
 
 
 def test_an_access_is_moved_to_another_group(bench: LedgerBench, terminal: Terminal) -> None:

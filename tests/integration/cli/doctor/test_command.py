@@ -14,8 +14,8 @@ from redis import Redis
 
 from api.cli.embedded.state_file import StackState, write_state
 from domain.commands.delivery.record_bounce import RecordBounce
-from projections.repositories.rate_limit_reports import LimitReports, RateLimitCounts
-from projections.repositories.webhook_endpoints import Endpoints
+from projections.repositories.rate_limit_reports import RateLimitCounts, RateLimitReportRepository
+from projections.repositories.webhook_endpoints import WebhookEndpointRepository
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.databases import execute
@@ -215,8 +215,8 @@ def test_an_open_case_is_found(terminal: Terminal, bench: LedgerBench) -> None:
 
 def test_webhooks_that_fail_are_told(terminal: Terminal, bench: LedgerBench) -> None:
     """One that fails is tried again by itself; one that was given up waits for somebody."""
-    endpoints, now, endpoint_id = Endpoints(bench.storage), bench.context().now, uuid4()
-    endpoints.add(endpoint_id, "https://bi.example.com/", (), 1, uuid4(), now)
+    endpoints, now, endpoint_id = WebhookEndpointRepository(bench.storage), bench.context().now, uuid4()
+    endpoints.insert(endpoint_id, "https://bi.example.com/", (), 1, uuid4(), now)
     execute(bench.database_url, "UPDATE webhook_endpoints SET failures = 2")
     failing = checks(terminal)["webhooks"]
     endpoints.disable(endpoint_id, "gone", now)
@@ -229,7 +229,7 @@ def test_webhooks_that_fail_are_told(terminal: Terminal, bench: LedgerBench) -> 
 
 def test_guesses_are_a_reminder(terminal: Terminal, bench: LedgerBench) -> None:
     """Nothing is broken while somebody guesses, but somebody should know."""
-    LimitReports(bench.storage, uuid4()).exchange(RateLimitCounts(unknown=150, redeemed=20, spent={}))
+    RateLimitReportRepository(bench.storage, uuid4()).exchange(RateLimitCounts(unknown=150, redeemed=20, spent={}))
 
     found = checks(terminal)["guessing"]
 

@@ -14,17 +14,17 @@ from projections.database.binary_arrays import (
     BOOLEANS,
     BYTEAS,
     INTEGERS,
-    MOMENTS,
     SMALLS,
     TEXTS,
+    TIMESTAMPS,
     UUIDS,
-    Kind,
-    columns,
+    ArrayType,
+    to_columns,
 )
 
 MOMENT = datetime(2026, 11, 25, 1, 2, 3, 456789, tzinfo=UTC)
 
-SAMPLES: list[tuple[Kind, str, Sequence[Any]]] = [
+SAMPLES: list[tuple[ArrayType, str, Sequence[Any]]] = [
     (UUIDS, "uuid[]", (UUID(int=0), uuid4(), None)),
     (BYTEAS, "bytea[]", (b"", b"\0\xff", None)),
     (TEXTS, "text[]", ("", 'it\'s {"a\\b"}, NULL', "兑换码", None)),
@@ -32,17 +32,19 @@ SAMPLES: list[tuple[Kind, str, Sequence[Any]]] = [
     (INTEGERS, "integer[]", (-(2**31), None, 2**31 - 1)),
     (BIGS, "bigint[]", (-(2**63), 2**63 - 1, None)),
     (BOOLEANS, "boolean[]", (True, False, None)),
-    (MOMENTS, "timestamp with time zone[]", (MOMENT, MOMENT - timedelta(days=36_525), None)),
+    (TIMESTAMPS, "timestamp with time zone[]", (MOMENT, MOMENT - timedelta(days=36_525), None)),
     (TEXTS, "text[]", (None, None)),
     (TEXTS, "text[]", ()),
 ]
 
 
 @pytest.mark.parametrize(("kind", "name", "values"), SAMPLES, ids=range(len(SAMPLES)))
-def test_the_server_reads_what_was_written(kind: Kind, name: str, values: Sequence[Any], postgres_url: str) -> None:
+def test_the_server_reads_what_was_written(
+    kind: ArrayType, name: str, values: Sequence[Any], postgres_url: str
+) -> None:
     """Every type, its extremes, NULL, and the empty array; the type is known without a cast."""
     with psycopg.connect(postgres_url) as conn:
-        array = kind.array(values)
+        array = kind.encode(values)
         row = conn.execute("SELECT %s, pg_typeof(%s)::text", (array, array)).fetchone()
 
     assert row == (list(values), name)
@@ -53,18 +55,18 @@ def test_moments_keep_every_microsecond(postgres_url: str) -> None:
     numbers = random.Random(3)
     moments = [MOMENT + timedelta(microseconds=numbers.randrange(10**16)) for _ in range(200)]
     with psycopg.connect(postgres_url) as conn:
-        row = conn.execute("SELECT %s", (MOMENTS.array(moments),)).fetchone()
+        row = conn.execute("SELECT %s", (TIMESTAMPS.encode(moments),)).fetchone()
 
     assert row == (moments,)
 
 
 def test_rows_become_columns() -> None:
     """One array per column, in order."""
-    assert columns((BIGS, TEXTS), [(1, "a"), (2, None)]) == [BIGS.array((1, 2)), TEXTS.array(("a", None))]
+    assert to_columns((BIGS, TEXTS), [(1, "a"), (2, None)]) == [BIGS.encode((1, 2)), TEXTS.encode(("a", None))]
 
 
 @pytest.mark.parametrize("row", [(1,), (1, "a", None)])
 def test_a_row_of_another_length_is_a_defect(row: tuple[object, ...]) -> None:
     """It would shift every value after it into a wrong column."""
     with pytest.raises(ValueError, match="zip"):
-        columns((BIGS, TEXTS), [row])
+        to_columns((BIGS, TEXTS), [row])

@@ -41,7 +41,7 @@ def test_a_pool_full_of_dead_connections_is_not_noticed_by_anybody(bench: Ledger
     first = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
     fill(bench)
     ended = [hang_up(bench)]
-    read = bench.reader.reservation(first)
+    read = bench.reader.find_reservation(first)
     fill(bench)
     ended.append(hang_up(bench))
 
@@ -83,10 +83,10 @@ def test_a_forked_child_is_told_instead_of_hanging(bench: LedgerBench) -> None:
 
     def own() -> None:
         with LedgerStore.open(settings_for(bench.database_url)) as storage:
-            assert LedgerBench(storage, bench.database_url).reader.reservation(first)
+            assert LedgerBench(storage, bench.database_url).reader.find_reservation(first)
 
     told = [
-        in_a_child(lambda: bench.reader.reservation(first)),
+        in_a_child(lambda: bench.reader.find_reservation(first)),
         in_a_child(lambda: bench.redeem(code, "b@example.com")),
         in_a_child(bench.storage.close),
         in_a_child(own),

@@ -23,20 +23,20 @@ from projections.database.roles import (
     APPEND_ONLY,
     VAULT,
     check_owner,
-    forgetting,
+    eraser_role_of,
+    list_roles_that_may_change_log,
     owns_schema,
     prepare_roles,
-    who_may_change_the_log,
 )
 from projections.privacy.erasure import ErasedIdsFile
 from projections.privacy.key_rotation import KeyRotation
-from projections.repositories.audit_log import OPERATOR, Action
-from projections.repositories.group_channels import Channels
+from projections.repositories.audit_log import OPERATOR, AuditLog
+from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.staff_accounts import LastAdminError
 from projections.repositories.staff_sessions import StaffSessionRepository
-from projections.repositories.webhook_deliveries import Deliveries
-from projections.repositories.webhook_endpoints import Endpoints
-from projections.repositories.webhook_secrets import HookSecrets, delete_expired
+from projections.repositories.webhook_deliveries import WebhookDeliveryRepository
+from projections.repositories.webhook_endpoints import WebhookEndpointRepository
+from projections.repositories.webhook_secrets import WebhookSecretRepository, delete_expired
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.verify import verify
 from tests.integration.projections.privacy.test_key_rotation import ringed
@@ -57,10 +57,10 @@ def running(database_url: str) -> Iterator[str]:
     url = as_role(database_url, role, PASSWORD)
     migrate(database_url, url)
     yield url
-    for name in (role, forgetting(role)):
+    for name in (role, eraser_role_of(role)):
         execute(database_url, f"GRANT {name} TO CURRENT_USER WITH INHERIT TRUE")
         execute(database_url, f"DROP OWNED BY {name}")
-    for name in (role, forgetting(role)):
+    for name in (role, eraser_role_of(role)):
         execute(database_url, f"DROP ROLE {name}")
 
 
@@ -85,7 +85,7 @@ def test_a_whole_history_runs_with_few_rights(running: str, database_url: str) -
         history.go_on(20)
 
         assert before["reservations"]
-        assert [] == who_may_change_the_log(running)
+        assert [] == list_roles_that_may_change_log(running)
     assert 0 == verify(running, timedelta(days=9), Quiet(), 10).wrong
 
 
@@ -107,7 +107,7 @@ def test_what_is_appended_stays(running: str, database_url: str, table: str) -> 
 def test_running_role_writes_no_accounts_and_keys_except_as_the_third_role(running: str, table: str) -> None:
     """An injected statement makes no viewer an admin and brings no revoked key back; nothing is ever deleted."""
     column = {"staff": "role", "api_keys": "revoked_at"}[table]
-    name, role = sql.Identifier(table), sql.Identifier(forgetting(role_of(running)))
+    name, role = sql.Identifier(table), sql.Identifier(eraser_role_of(role_of(running)))
     change, insert, delete, truncate = (
         sql.SQL(statement).format(name, sql.Identifier(column))
         for statement in (
@@ -133,9 +133,9 @@ def test_running_role_writes_no_accounts_and_keys_except_as_the_third_role(runni
 def test_accounts_and_keys_are_managed_with_few_rights(running: str) -> None:
     """All use cases work as the running role, each with its line in the audit log."""
     with LedgerStore.open(settings_for(running)) as storage:
-        action = Action(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
+        action = AuditLog(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
         people = [EmailAddress.parse(f"{name}@staff.example.com") for name in ("admin", "viewer")]
-        first, second = (add_staff(action, storage.vault.staff(one, uuid4()), "hash", "admin") for one in people)
+        first, second = (add_staff(action, storage.vault.draft_staff(one, uuid4()), "hash", "admin") for one in people)
         assert first
         assert second
         changes = [
@@ -150,7 +150,7 @@ def test_accounts_and_keys_are_managed_with_few_rights(running: str) -> None:
             create_api_key(action, ApiKeyRequest("k", "viewer", (), None), key_id),
             revoke_key(action, key_id),
         )
-        acts = [line.act for line in StaffSessionRepository(storage).audit(2**62, 99)][::-1]
+        acts = [line.act for line in StaffSessionRepository(storage).list_audit_page(2**62, 99)][::-1]
 
     assert [True] * 3 == changes
     assert (secret or "").startswith("rl_")
@@ -190,9 +190,9 @@ def test_only_the_forgetting_role_drops_rows_of_the_vault(running: str, bench: L
     done(bench.redeem(bench.issue(), "li.wei@example.com"))
     with psycopg.connect(running, autocommit=True) as conn:
         with conn.transaction():
-            conn.execute(f"SET LOCAL ROLE {forgetting(role_of(running))}".encode())
+            conn.execute(f"SET LOCAL ROLE {eraser_role_of(role_of(running))}".encode())
             assert 1 == conn.execute("DELETE FROM recipients").rowcount
-        conn.execute(f"SET ROLE {forgetting(role_of(running))}".encode())
+        conn.execute(f"SET ROLE {eraser_role_of(role_of(running))}".encode())
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("DELETE FROM ledger_events")
         conn.execute("RESET ROLE")
@@ -213,11 +213,11 @@ def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp
         forgotten = forgetting_one.forget(EmailAddress.parse("li.wei@example.com"))
     with LedgerStore.open(ringed(running)) as storage:
         rewritten = sum(KeyRotation(storage).run())
-        left = KeyRotation(storage).left()
+        left = KeyRotation(storage).count_remaining()
 
     assert (1, 1) == (len(forgotten.recipient_ids), forgotten.closed)
     assert (3, 0) == (rewritten, left)  # the code, who is left, and what the mail server said of them
-    assert [] == who_may_change_the_log(running)
+    assert [] == list_roles_that_may_change_log(running)
     with psycopg.connect(running, autocommit=True) as conn:
         assert [(1, 1)] == conn.execute("SELECT count(*), min(key_id) / 2 FROM recipients").fetchall()
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -227,15 +227,15 @@ def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp
 def test_secrets_of_webhooks_are_made_and_dropped_with_few_rights(running: str) -> None:
     """Dropping one takes its text out of the vault, which the running role may not do as itself."""
     with LedgerStore.open(settings_for(running)) as storage:
-        channels, now = Channels(storage), storage.recorder.clock.now()
-        channel_id, secret = channels.turn_on("design", "https://team.example.com/", uuid4(), uuid4(), now)
-        newest = HookSecrets(storage).renew(channel_id, uuid4(), now)
+        channels, now = GroupChannelRepository(storage), storage.recorder.clock.now()
+        channel_id, secret = channels.enable("design", "https://team.example.com/", uuid4(), uuid4(), now)
+        newest = WebhookSecretRepository(storage).rotate(channel_id, uuid4(), now)
 
-        assert HookSecrets(storage).valid(channel_id, now) == (newest, secret)
+        assert WebhookSecretRepository(storage).list_valid_texts(channel_id, now) == (newest, secret)
         assert delete_expired(storage, now + timedelta(days=2)) == 1
-        assert HookSecrets(storage).valid(channel_id, now) == (newest,)
-        Endpoints(storage).add(uuid4(), "https://bi.example.com/", (), 1, uuid4(), now)
-        assert Deliveries(storage).prune(now, 10) == 0
+        assert WebhookSecretRepository(storage).list_valid_texts(channel_id, now) == (newest,)
+        WebhookEndpointRepository(storage).insert(uuid4(), "https://bi.example.com/", (), 1, uuid4(), now)
+        assert WebhookDeliveryRepository(storage).delete_expired(now, 10) == 0
 
 
 def test_rights_follow_the_schema(running: str, database_url: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from psycopg import Connection
 
 from projections.database.connection import connection_options
-from projections.database.stalled_writers import SilentWriterWatch, end_silent_writers
+from projections.database.stalled_writers import StalledWriterWatch, end_stalled_writers
 from projections.event_store.recorder import transaction
 from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import LedgerStore
@@ -48,7 +48,7 @@ def the_code(bench: LedgerBench) -> UUID:
 def ended_within_bound(bench: LedgerBench) -> int:
     """Look until somebody was ended; how many."""
     for _ in range(LOOKS_MAX):
-        if ended := end_silent_writers(bench.storage.datastore, SILENT_S):
+        if ended := end_stalled_writers(bench.storage.datastore, SILENT_S):
             return ended
         time.sleep(0.05)
     return 0
@@ -71,7 +71,7 @@ def test_a_writer_that_says_something_now_and_then_is_left_alone(bench: LedgerBe
         for _ in range(6):
             time.sleep(SLOW_S / 4)
             conn.execute("SELECT 1")
-            assert 0 == end_silent_writers(bench.storage.datastore, SLOW_S)
+            assert 0 == end_stalled_writers(bench.storage.datastore, SLOW_S)
         conn.execute("COMMIT")
 
 
@@ -82,7 +82,7 @@ def test_a_statement_that_takes_long_is_left_alone(bench: LedgerBench) -> None:
         conn.execute("SELECT pg_sleep(%s)", (SILENT_S * 4,))
         until = time.monotonic() + SILENT_S * 3
         while time.monotonic() < until:
-            assert 0 == end_silent_writers(bench.storage.datastore, SILENT_S)
+            assert 0 == end_stalled_writers(bench.storage.datastore, SILENT_S)
             time.sleep(0.05)
         conn.execute("COMMIT")
 
@@ -91,11 +91,11 @@ def test_the_watch_looks_by_itself_until_it_is_closed(bench: LedgerBench, monkey
     """A frozen writer holds a code up for no longer than its bound and one look."""
     monkeypatch.setattr("projections.database.stalled_writers.LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(
-        "projections.database.stalled_writers.end_silent_writers", lambda store: end_silent_writers(store, 0.3)
+        "projections.database.stalled_writers.end_silent_writers", lambda store: end_stalled_writers(store, 0.3)
     )
     code = bench.issue()
     with LedgerStore.open(settings_for(bench.database_url)) as other, writing(bench, the_code(bench)):
-        watch = SilentWriterWatch(other.datastore)
+        watch = StalledWriterWatch(other.datastore)
         try:
             assert done(bench.redeem(code, "li.wei@example.com")).changed
         finally:

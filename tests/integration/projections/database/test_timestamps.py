@@ -7,9 +7,9 @@ import pytest
 from eventsourcing.persistence import DataError
 
 from domain.values.timestamps import FIRST, LAST
-from projections.database.binary_arrays import MOMENTS
+from projections.database.binary_arrays import TIMESTAMPS
 from projections.database.connection import connect
-from projections.database.errors import StorageUnavailableError, unavailable_unless_defect
+from projections.database.errors import StorageUnavailableError, translate_database_errors
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from tests.support.ledger.ledger_bench import LedgerBench
 
@@ -39,8 +39,8 @@ def test_a_timestamp_is_read_as_it_was_written(database_url: str, *, binary: boo
     """The same instant, in text and binary, alone and in arrays."""
     stored = [datetime.fromisoformat(text) for text in EXTREMES]
     with connect(database_url) as conn, conn.cursor(binary=binary) as cursor:
-        row = cursor.execute("SELECT %s, NULL::timestamptz", (MOMENTS.array(stored),)).fetchone()
-        alone = cursor.execute("SELECT unnest(%s)", (MOMENTS.array(stored),)).fetchall()
+        row = cursor.execute("SELECT %s, NULL::timestamptz", (TIMESTAMPS.encode(stored),)).fetchone()
+        alone = cursor.execute("SELECT unnest(%s)", (TIMESTAMPS.encode(stored),)).fetchall()
 
     assert row == (stored, None)
     assert [at for (at,) in alone] == stored
@@ -59,9 +59,9 @@ def test_what_lies_beyond_every_offset_is_read_as_the_end_of_the_calendar(databa
 @pytest.mark.parametrize("defect", [psycopg.DataError, DataError], ids=["psycopg", "eventsourcing"])
 def test_a_value_that_the_driver_cannot_take_is_a_defect(defect: type[Exception]) -> None:
     """Whatever else goes wrong with the database is its absence."""
-    with pytest.raises(defect), unavailable_unless_defect():
+    with pytest.raises(defect), translate_database_errors():
         raise defect("bad value")
-    with pytest.raises(StorageUnavailableError), unavailable_unless_defect():
+    with pytest.raises(StorageUnavailableError), translate_database_errors():
         raise psycopg.OperationalError("gone")
 
 

@@ -40,7 +40,7 @@ def bounce(bench: LedgerBench, reservation_id: UUID) -> RecordBounce:
         delivery=1,
         reason="mailbox_unknown",
         case_id=uuid4(),
-        reply=bench.storage.vault.text("no such user", uuid4(), reservation_id),
+        reply=bench.storage.vault.seal_text("no such user", uuid4(), reservation_id),
     )
 
 
@@ -51,13 +51,13 @@ def resolve(bench: LedgerBench, reservation_id: UUID, resolution: Resolution) ->
         reservation_id=reservation_id,
         resolution=resolution,
         case_id=uuid4(),
-        note=bench.storage.vault.text("asked by phone", uuid4(), reservation_id),
+        note=bench.storage.vault.seal_text("asked by phone", uuid4(), reservation_id),
     )
 
 
 def texts(bench: LedgerBench) -> set[str | None]:
     """Every private text that an event names."""
-    return {bench.reader.private_text(text_id) for (text_id,) in bench.rows("SELECT text_id FROM private_texts")}
+    return {bench.reader.find_private_text(text_id) for (text_id,) in bench.rows("SELECT text_id FROM private_texts")}
 
 
 def test_a_case_is_a_row_until_it_is_closed(bench: LedgerBench) -> None:
@@ -148,7 +148,7 @@ def test_an_outage_is_given_back_once_under_one_correlation_id(bench: LedgerBenc
     changed = [done(result).changed for result in bench.storage.ledger.execute([command, command])]
 
     assert changed == [True, False]
-    history = bench.reader.reservation_events([reservation_id])[reservation_id]
+    history = bench.reader.read_reservation_events([reservation_id])[reservation_id]
     assert history.events[-1][1].correlation_id == correlation_id
     assert_no_drift(bench)
 

@@ -35,9 +35,9 @@ def test_every_decision_about_a_code_keeps_its_row_equal_to_the_log(bench: Ledge
     bench.redeem(code, "li@example.com")
     context, vault = bench.context("staff", "s1"), bench.storage.vault
     commands: list[Command] = [
-        PauseCode(context=context, code_id=code_id, note=vault.text("a reason", uuid4())),
+        PauseCode(context=context, code_id=code_id, note=vault.seal_text("a reason", uuid4())),
         ChangeTerms(context=context, code_id=code_id, max_uses=7, group="blue"),
-        NoteOnCode(context=context, code_id=code_id, note=vault.text("called", uuid4())),
+        NoteOnCode(context=context, code_id=code_id, note=vault.seal_text("called", uuid4())),
         ResumeCode(context=context, code_id=code_id),
         RevokeCode(context=context, code_id=code_id, case_ids=case_ids(uuid4)),
     ]
@@ -56,14 +56,14 @@ def test_a_note_is_kept_once_however_often_it_is_sent(bench: LedgerBench) -> Non
     """In one batch, and in a later one: the text's id is the note's."""
     code = bench.issue()
     reservation_id = done(bench.redeem(code, "li@example.com")).require_reservation().reservation_id
-    note = bench.storage.vault.text("they called", uuid4(), reservation_id)
+    note = bench.storage.vault.seal_text("they called", uuid4(), reservation_id)
     command = NoteOnReservation(context=bench.context("staff", "n1"), reservation_id=reservation_id, note=note)
 
     results = bench.storage.ledger.execute([command, command])
     again = bench.run(command)
 
     assert [done(result).changed for result in [*results, again]] == [True, False, False]
-    assert bench.reader.private_text(note.text_id) == "they called"
+    assert bench.reader.find_private_text(note.text_id) == "they called"
     assert [] == check_code(bench.storage, code_id_of(bench, code))
 
 
@@ -76,7 +76,7 @@ def test_a_corrected_use_is_a_new_persons(bench: LedgerBench) -> None:
     right = done(bench.run(command)).require_reservation()
     again = done(bench.run(correction(bench, wrong, "LI@example.com", actor="person", code=code))).require_reservation()
 
-    assert bench.reader.addresses([right.reservation_id]) == {right.reservation_id: "li@example.com"}
+    assert bench.reader.find_email_addresses([right.reservation_id]) == {right.reservation_id: "li@example.com"}
     assert again.reservation_id == right.reservation_id
     assert bench.rows("SELECT count(*) FROM recipients") == [(2,)]
     assert [] == check_code(bench.storage, right.code_id)
@@ -227,7 +227,7 @@ def test_access_is_taken_away_with_the_use(bench: LedgerBench) -> None:
     code = bench.issue()
     reservation_id = done(bench.redeem(code, "li@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
-    note = bench.storage.vault.text("asked for", uuid4(), reservation_id)
+    note = bench.storage.vault.seal_text("asked for", uuid4(), reservation_id)
     refund = RefundReservation(
         context=bench.context("staff", "r1"),
         reservation_id=reservation_id,

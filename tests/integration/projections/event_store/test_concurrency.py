@@ -229,7 +229,7 @@ def test_a_race_that_was_lost_late_is_tried_again(
 
     def issue(office: LedgerBench) -> Result:
         vault = office.storage.vault
-        draft = vault.code(text, code_id)
+        draft = vault.draft_code(text, code_id)
         return office.run(IssueCode(context=office.context("operator"), code_id=code_id, text=draft, max_uses=1))
 
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'code_texts'::regclass"

@@ -82,7 +82,7 @@ def test_migration_marks_reservations_that_were_deferred_before_it(bench: Ledger
     for item in items[:2]:
         bench.attempt(item, RetryLater(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
     bench.attempt(items[2], Rejected(server="mx:25", reason="temporary", final=False))
-    note = bench.storage.vault.text("a full team", uuid4(), items[0])
+    note = bench.storage.vault.seal_text("a full team", uuid4(), items[0])
     bench.run(NoteOnReservation(context=bench.context("staff"), reservation_id=items[0], note=note))
     before = bench.rows("SELECT reservation_id, is_deferred FROM reservations ORDER BY 1")
     text = (files("projections.sql.migrations") / "0026_deferred_reservations.sql").read_text("utf-8")

@@ -55,7 +55,7 @@ def test_people_and_codes_are_found_before_during_and_after(
     rotation = KeyRotation(rotating.storage)
     people = rotating.rows("SELECT recipient_id FROM recipients ORDER BY 1")
     list(islice(rotation.run(), 4))
-    left = rotation.left()
+    left = rotation.count_remaining()
 
     assert 0 < left < 6
     for number in range(3):
@@ -65,7 +65,7 @@ def test_people_and_codes_are_found_before_during_and_after(
     assert people == rotating.rows("SELECT recipient_id FROM recipients ORDER BY 1")
 
     assert sum(rotation.run()) == left
-    assert rotation.left() == 0
+    assert rotation.count_remaining() == 0
     assert_no_drift(rotating)
 
 
@@ -82,7 +82,7 @@ def test_afterwards_the_old_keys_are_not_needed(rotating: LedgerBench) -> None:
         (reservation_id,) = alone.rows("SELECT min(reservation_id::text)::uuid FROM reservations")[0]
 
         assert ids == alone.rows("SELECT recipient_id FROM recipients ORDER BY 1")
-        assert alone.reader.addresses([reservation_id])
+        assert alone.reader.find_email_addresses([reservation_id])
 
 
 def test_without_the_old_key_it_stops_and_says_which(filled: LedgerBench) -> None:
@@ -95,17 +95,17 @@ def test_without_the_old_key_it_stops_and_says_which(filled: LedgerBench) -> Non
         with pytest.raises(SealBrokenError, match="master key 1 is not in LEDGER_MASTER_KEYS"):
             list(KeyRotation(storage).run())
 
-        assert KeyRotation(storage).left() == 6
+        assert KeyRotation(storage).count_remaining() == 6
 
 
 def test_refusals_keep_the_older_pepper(rotating: LedgerBench) -> None:
     """Only digests of addresses are kept of refused tries, so they age out instead."""
     rotation = KeyRotation(rotating.storage)
-    assert rotation.older_refusals_until() is None
+    assert rotation.find_last_old_rejection() is None
     with LedgerStore.open(settings_for(rotating.database_url)) as storage:
         before = LedgerBench(storage, rotating.database_url, random.Random(9))
         code = before.issue(1)
         before.attempt(done(before.redeem(code, f"{uuid4()}@example.com")).require_reservation().reservation_id)
         before.redeem(code, "somebody@example.com")
 
-    assert rotation.older_refusals_until() is not None
+    assert rotation.find_last_old_rejection() is not None

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from domain.command_bus import CommandResult
-from projections.database.connection import rebuild_connection
+from projections.database.connection import open_maintenance_connection
 from projections.database.errors import StorageUnavailableError
 from projections.rebuild import rebuild as rebuilding
 from projections.rebuild.lock import acquire_rebuild_lock
@@ -152,7 +152,7 @@ def test_a_database_that_goes_away_leaves_whole_tables(bench: LedgerBench, step:
 def test_the_second_is_told_who_runs(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at once: exit code 4, with the host and process id of the first; what the first has made is left alone."""
     monkeypatch.setattr("projections.rebuild.lock.LOCK_WAIT_S_MAX", 0.3)
-    with rebuild_connection(bench.database_url, "rebuild") as first:
+    with open_maintenance_connection(bench.database_url, "rebuild") as first:
         acquire_rebuild_lock(first)
         first.execute("CREATE SCHEMA ledger_rebuild")
 

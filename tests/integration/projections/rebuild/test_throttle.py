@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from projections.database.connection import rebuild_connection
+from projections.database.connection import open_maintenance_connection
 from projections.rebuild.throttle import BUSY_EVENTS_PER_S, PAUSE_RATIO, PAUSE_S_MAX, POLL_S, Throttle
 from projections.replay.worker_pool import NICENESS, lower_priority
 from tests.support.ledger.ledger_bench import LedgerBench
@@ -36,7 +36,7 @@ def test_it_pauses_only_while_others_write(bench: LedgerBench) -> None:
         bench.storage.ledger.execute([bench.reserve(code, f"{time.now}x{number}@example.com") for number in numbers])
         time.passes(work_s)
 
-    with rebuild_connection(bench.database_url, "rebuild") as conn:
+    with open_maintenance_connection(bench.database_url, "rebuild") as conn:
         pace = Throttle(conn, time.clock, time.slept.append)
         pace.run(lambda: time.passes(work_s))
         assert (pace.is_busy, time.slept) == (False, [])

@@ -14,7 +14,7 @@ from domain.application import run_to_completion
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
-from projections.database.connection import EagerConnection, rows_of
+from projections.database.connection import OptimisticWriteConnection, fetch_pipelined
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.pipelined_execute import ANSWER_TIMEOUT_S, FallBackToBlockingError, PipelinedExecute
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
@@ -59,9 +59,9 @@ def test_it_decides_and_commits_as_execute_does(bench: LedgerBench) -> None:
 
 def test_more_than_the_socket_takes_at_once_is_sent_to_its_end(database_url: str) -> None:
     """The server answers nothing that it has not got whole, so whoever waits for it would wait for ever."""
-    with EagerConnection.connect(database_url, autocommit=True) as conn, conn.pipeline():
+    with OptimisticWriteConnection.connect(database_url, autocommit=True) as conn, conn.pipeline():
         asked = conn.cursor(row_factory=tuple_row).execute("SELECT length(%s)", ["x" * MORE_THAN_BUFFERS])
-        steps = rows_of(asked)
+        steps = fetch_pipelined(asked)
         next(steps)
         answers = select.poll()
         answers.register(conn.fileno(), select.POLLIN)

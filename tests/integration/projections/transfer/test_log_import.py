@@ -16,9 +16,9 @@ from projections.transfer.checksummed_lines import DamagedFileError, LineWriter,
 from projections.transfer.log_export import FORMAT, LogSummary, export_log
 from projections.transfer.log_import import NotEmptyError, import_log
 from projections.transfer.vault_transfer import EXCLUDED_TABLES, export_vault, exported_tables, import_vault
-from projections.transparency_log.checkpoints import checkpoints_after, sign_head, signing_key
-from projections.transparency_log.merkle import root_of
-from projections.transparency_log.tile_log import follow, subtree_reader, tree_size
+from projections.transparency_log.checkpoints import derive_signing_key, list_checkpoints, sign_head
+from projections.transparency_log.merkle import compute_root
+from projections.transparency_log.tile_log import append_new_events, open_subtree_reader, read_tree_size
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 from projections.verification.verify import verify
@@ -55,9 +55,9 @@ def lived(bench: LedgerBench) -> LedgerBench:
 def signed(bench: LedgerBench, minutes: int) -> None:
     """What beat does: follow, and sign, some minutes from now."""
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
-        follow(conn)
+        append_new_events(conn)
         now = bench.storage.recorder.clock.now() + timedelta(minutes=minutes)
-        assert sign_head(conn, signing_key(bench.storage.vault.rings["master"]), now)
+        assert sign_head(conn, derive_signing_key(bench.storage.vault.rings["master"]), now)
 
 
 def exported(bench: LedgerBench) -> bytes:
@@ -80,10 +80,10 @@ def log_of(bench: LedgerBench) -> list[tuple[Any, ...]]:
 def tree_of(bench: LedgerBench) -> tuple[Any, ...]:
     """Root, size, position and checkpoints."""
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
-        while follow(conn):
+        while append_new_events(conn):
             pass
-        size = tree_size(conn)
-        return root_of(subtree_reader(conn), size.size), size, checkpoints_after(conn, 0, 100)
+        size = read_tree_size(conn)
+        return compute_root(open_subtree_reader(conn), size.size), size, list_checkpoints(conn, 0, 100)
 
 
 def test_an_import_is_the_same_ledger(lived: LedgerBench, elsewhere: LedgerBench) -> None:

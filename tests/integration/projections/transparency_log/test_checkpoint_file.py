@@ -15,13 +15,18 @@ from projections.database.errors import OlderStateError, StorageUnavailableError
 from projections.transfer.log_export import export_log
 from projections.transfer.log_import import import_log
 from projections.transparency_log.checkpoint_file import (
-    last_published,
     read_checkpoint_file,
+    read_last_published,
     sign_and_write,
     verify_checkpoint_file,
 )
-from projections.transparency_log.checkpoints import Checkpoint, checkpoints_after, public_keys, signing_key
-from projections.transparency_log.tile_log import follow
+from projections.transparency_log.checkpoints import (
+    Checkpoint,
+    derive_public_keys,
+    derive_signing_key,
+    list_checkpoints,
+)
+from projections.transparency_log.tile_log import append_new_events
 from projections.verification.command import run_verify
 from projections.verification.merkle_check import ExternalEvidence
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -60,9 +65,9 @@ def published(bench: LedgerBench, file: Path, minutes: int) -> Checkpoint:
 def signed(url: str, bench: LedgerBench, file: Path, minutes: int) -> Checkpoint:
     """Follow, sign and publish."""
     with psycopg.connect(url, autocommit=True) as conn:
-        follow(conn)
+        append_new_events(conn)
         now = bench.storage.recorder.clock.now() + timedelta(minutes=minutes)
-        made = sign_and_write(conn, signing_key(bench.storage.vault.rings["master"]), now, file)
+        made = sign_and_write(conn, derive_signing_key(bench.storage.vault.rings["master"]), now, file)
     assert made is not None
     return made
 
@@ -70,7 +75,7 @@ def signed(url: str, bench: LedgerBench, file: Path, minutes: int) -> Checkpoint
 def verified(url: str, bench: LedgerBench, file: Path) -> tuple[int, list[str]]:
     """Exit code and details of `verify`."""
     out = io.StringIO()
-    outside = ExternalEvidence(public_keys(bench.storage.vault.rings["master"]), file)
+    outside = ExternalEvidence(derive_public_keys(bench.storage.vault.rings["master"]), file)
     code = run_verify(url, timedelta(hours=9), 10, outside, as_json=True, out=out, err=io.StringIO())
     return code, [finding["detail"] for finding in json.loads(out.getvalue())["findings"]]
 
@@ -112,7 +117,7 @@ def test_an_older_state_that_went_on_is_noticed_too(
         verify_checkpoint_file(backup, file)
     assert "signing a checkpoint failed" in caplog.text
     with psycopg.connect(backup) as conn:
-        assert 1 == len(checkpoints_after(conn, 0, 100))
+        assert 1 == len(list_checkpoints(conn, 0, 100))
 
 
 def test_a_line_that_a_crash_cut_is_passed_over(bench: LedgerBench, file: Path) -> None:
@@ -121,7 +126,7 @@ def test_a_line_that_a_crash_cut_is_passed_over(bench: LedgerBench, file: Path) 
     with file.open("a") as lines:
         lines.write('{"number": 2, "si')
 
-    assert first._replace(position=0) == last_published(file)
+    assert first._replace(position=0) == read_last_published(file)
     second = published(bench, file, 2)
     assert [1, None, second.number] == [made and made.number for _, made in read_checkpoint_file(file)]
     assert (1, [f"line 2 of {file}: it is no checkpoint"]) == verified(bench.database_url, bench, file)

@@ -15,24 +15,30 @@ import pytest
 from projections.transparency_log.checkpoint_file import sign_and_write
 from projections.transparency_log.checkpoints import (
     Checkpoint,
-    checkpoints_after,
-    former_text,
-    public_keys,
+    derive_public_keys,
+    derive_signing_key,
+    format_former_text,
+    format_signed_text,
+    list_checkpoints,
     sign_head,
-    signed_text,
-    signing_key,
 )
 from projections.transparency_log.merkle import (
     EMPTY_ROOT,
-    consistency_path,
+    compute_consistency_path,
+    compute_perfect_root,
+    compute_root,
+    hash_node,
     is_consistent,
-    node_hash,
-    perfect_tree_root,
-    root_of,
 )
 from projections.transparency_log.proof_check import ReceiptError, check_proof
 from projections.transparency_log.receipts import NotYetSignedError, read_consistency, read_receipt
-from projections.transparency_log.tile_log import event_leaf, follow, leaf_index, subtree_reader, tree_size
+from projections.transparency_log.tile_log import (
+    append_new_events,
+    find_leaf_index,
+    hash_event,
+    open_subtree_reader,
+    read_tree_size,
+)
 from projections.vault.key_ring import KeyRing
 from projections.verification.command import run_verify
 from projections.verification.merkle_check import ExternalEvidence
@@ -63,9 +69,9 @@ def ring(bench: LedgerBench) -> KeyRing:
 
 def signed(bench: LedgerBench, conn: psycopg.Connection[Any], minutes: int = 0) -> Checkpoint:
     """Follow and sign, some minutes from now."""
-    follow(conn)
+    append_new_events(conn)
     now = bench.storage.recorder.clock.now() + timedelta(minutes=minutes)
-    made = sign_head(conn, signing_key(ring(bench)), now)
+    made = sign_head(conn, derive_signing_key(ring(bench)), now)
     assert made is not None
     return made
 
@@ -75,7 +81,7 @@ def leaves(bench: LedgerBench) -> list[bytes]:
     rows = bench.rows(
         "SELECT originator_id, originator_version, topic, state FROM ledger_events ORDER BY notification_id"
     )
-    return [event_leaf(stream, version, topic, bytes(state)) for stream, version, topic, state in rows]
+    return [hash_event(stream, version, topic, bytes(state)) for stream, version, topic, state in rows]
 
 
 def plain_root(hashes: list[bytes]) -> bytes:
@@ -83,12 +89,12 @@ def plain_root(hashes: list[bytes]) -> bytes:
     if len(hashes) < 2:
         return hashes[0] if hashes else EMPTY_ROOT
     middle = 1 << ((len(hashes) - 1).bit_length() - 1)
-    return node_hash(plain_root(hashes[:middle]), plain_root(hashes[middle:]))
+    return hash_node(plain_root(hashes[:middle]), plain_root(hashes[middle:]))
 
 
 def verified(bench: LedgerBench) -> tuple[int, list[tuple[str, str]]]:
     """Exit code and (rule, type) of what `verify` finds."""
-    out, keys = StringIO(), ExternalEvidence(public_keys(ring(bench)))
+    out, keys = StringIO(), ExternalEvidence(derive_public_keys(ring(bench)))
     code = run_verify(bench.database_url, timedelta(1), 99, keys, as_json=True, out=out, err=StringIO())
     return code, [(found["rule"], found["type"]) for found in json.loads(out.getvalue())["findings"]]
 
@@ -107,40 +113,40 @@ def test_the_follower_s_root_is_that_of_the_events(bench: LedgerBench, conn: psy
     for portion in (1, 2, 300, 100, 1, 260):
         commands = [bench.reserve(codes[n % 3], f"{uuid4().hex}@example.com") for n in range(portion)]
         bench.storage.ledger.execute(commands)
-        while follow(conn, events_max=97):
+        while append_new_events(conn, events_max=97):
             pass
         hashes = leaves(bench)
 
-        assert len(hashes) == tree_size(conn).size
-        assert plain_root(hashes) == root_of(subtree_reader(conn), len(hashes))
+        assert len(hashes) == read_tree_size(conn).size
+        assert plain_root(hashes) == compute_root(open_subtree_reader(conn), len(hashes))
     positions = [row[0] for row in bench.rows("SELECT notification_id FROM ledger_events ORDER BY 1")]
-    assert list(range(len(hashes))) == [leaf_index(conn, position) for position in positions]
-    assert perfect_tree_root(hashes[256:512]) == subtree_reader(conn)(8, 1)
-    assert leaf_index(conn, positions[-1] + 1) is None
+    assert list(range(len(hashes))) == [find_leaf_index(conn, position) for position in positions]
+    assert compute_perfect_root(hashes[256:512]) == open_subtree_reader(conn)(8, 1)
+    assert find_leaf_index(conn, positions[-1] + 1) is None
 
 
 def test_a_checkpoint_is_signed_once_a_minute_if_there_is_news(
     bench: LedgerBench, conn: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
     """Nothing for an empty log, too early or without news; the file outside has the same line."""
-    key, now, file = signing_key(ring(bench)), bench.storage.recorder.clock.now(), tmp_path / "checkpoints"
+    key, now, file = derive_signing_key(ring(bench)), bench.storage.recorder.clock.now(), tmp_path / "checkpoints"
     assert sign_and_write(conn, key, now, file) is None
     sent(bench)
-    follow(conn)
+    append_new_events(conn)
     first = sign_and_write(conn, key, now, file)
     assert sign_and_write(conn, key, now + timedelta(minutes=2), file) is None
     sent(bench)
-    follow(conn)
+    append_new_events(conn)
     assert sign_and_write(conn, key, now + timedelta(seconds=5), file) is None
     second = sign_and_write(conn, key, now + timedelta(minutes=2), file)
 
     assert first
     assert second
-    assert [first, second] == checkpoints_after(conn, 0, 9)
+    assert [first, second] == list_checkpoints(conn, 0, 9)
     assert [4, 8] == [json.loads(line)["size"] for line in file.read_text().splitlines()]
     assert first.is_signed
     assert not first._replace(size=5).is_signed
-    path = consistency_path(subtree_reader(conn), first.size, second.size)
+    path = compute_consistency_path(open_subtree_reader(conn), first.size, second.size)
     assert is_consistent(first.size, second.size, first.root, second.root, path)
 
 
@@ -153,7 +159,7 @@ def test_a_receipt_proves_its_events_and_nothing_altered(bench: LedgerBench, con
     signed(bench, conn)
     sent(bench)
     signed(bench, conn, minutes=2)
-    key = public_keys(ring(bench))[0]
+    key = derive_public_keys(ring(bench))[0]
     receipt = read_receipt(bench.storage, reservation_id)
     assert receipt is not None
     text = json.dumps(receipt)
@@ -169,11 +175,11 @@ def test_a_receipt_proves_its_events_and_nothing_altered(bench: LedgerBench, con
             check_proof(json.dumps(bad), key)
         assert script_says(bad, key) is None
     with pytest.raises(ReceiptError, match="another key"):
-        check_proof(text, public_keys(OTHER)[0])
+        check_proof(text, derive_public_keys(OTHER)[0])
     with pytest.raises(ReceiptError, match="can't be read"):
         check_proof("{", key)
     assert told == script_says(receipt, key)
-    assert script_says(receipt, public_keys(OTHER)[0]) is None
+    assert script_says(receipt, derive_public_keys(OTHER)[0]) is None
 
 
 def test_a_later_checkpoint_is_proved_to_hold_the_earlier(bench: LedgerBench, conn: psycopg.Connection[Any]) -> None:
@@ -181,7 +187,7 @@ def test_a_later_checkpoint_is_proved_to_hold_the_earlier(bench: LedgerBench, co
     for minutes in (0, 2):
         sent(bench)
         signed(bench, conn, minutes)
-    key = public_keys(ring(bench))[0]
+    key = derive_public_keys(ring(bench))[0]
     proof = read_consistency(bench.storage, 1, 2)
     assert proof is not None
 
@@ -231,7 +237,7 @@ def receipt(bench: LedgerBench, conn: psycopg.Connection[Any]) -> dict[str, Any]
 
 def both_refuse(bench: LedgerBench, receipt: dict[str, Any]) -> bool:
     """Whether neither checker takes it."""
-    key = public_keys(ring(bench))[0]
+    key = derive_public_keys(ring(bench))[0]
     with pytest.raises(ReceiptError):
         check_proof(json.dumps(receipt), key)
     return script_says(receipt, key) is None
@@ -278,7 +284,7 @@ def test_receipt_with_events_left_out_proves_only_those_it_holds(bench: LedgerBe
     """An outsider can't see what is missing, so the sentence does not promise more."""
     del receipt["events"][1:]
 
-    assert (script_says(receipt, public_keys(ring(bench))[0]) or "").startswith("at least these 1 events of")
+    assert (script_says(receipt, derive_public_keys(ring(bench))[0]) or "").startswith("at least these 1 events of")
 
 
 def test_checkpoint_of_an_earlier_version_holds_and_its_unsigned_number_is_not_told(
@@ -286,11 +292,11 @@ def test_checkpoint_of_an_earlier_version_holds_and_its_unsigned_number_is_not_t
 ) -> None:
     """It is verified and given in receipts as before; only the number is left out."""
     reservation_id = sent(bench)
-    follow(conn)
-    size, position = tree_size(conn)
-    at, key = bench.storage.recorder.clock.now(), signing_key(ring(bench))
-    root, public = root_of(subtree_reader(conn), size), key.public_key().public_bytes_raw()
-    old = Checkpoint(1, size, position, root, at, public, key.sign(former_text(size, root, at.isoformat())))
+    append_new_events(conn)
+    size, position = read_tree_size(conn)
+    at, key = bench.storage.recorder.clock.now(), derive_signing_key(ring(bench))
+    root, public = compute_root(open_subtree_reader(conn), size), key.public_key().public_bytes_raw()
+    old = Checkpoint(1, size, position, root, at, public, key.sign(format_former_text(size, root, at.isoformat())))
     conn.execute(
         "INSERT INTO checkpoints (size, position, root, at, public_key, signature) VALUES (%s, %s, %s, %s, %s, %s)",
         old[1:],
@@ -373,8 +379,8 @@ def test_a_checkpoint_of_another_key_or_of_a_later_state_is_found(
     """Signed with another key: found though the signature itself is right. So is one that holds more than the log."""
     sent(bench)
     made = signed(bench, conn)
-    at, key = made.at + timedelta(minutes=5), signing_key(OTHER)
-    forged = key.sign(signed_text(2, 99, made.root, at.isoformat()))
+    at, key = made.at + timedelta(minutes=5), derive_signing_key(OTHER)
+    forged = key.sign(format_signed_text(2, 99, made.root, at.isoformat()))
     conn.execute(
         "INSERT INTO checkpoints (size, position, root, at, public_key, signature) VALUES (99, 99, %s, %s, %s, %s)",
         (made.root, at, key.public_key().public_bytes_raw(), forged),

@@ -12,7 +12,7 @@ from projections.database.errors import SchemaMismatchError, StorageUnavailableE
 from projections.database.migrations import migrate
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.key_ring import KeyRing, KeyRingError
-from projections.vault.vault import DigestMismatchError, FoundRow, RowKind, SealBrokenError, Vault
+from projections.vault.vault import DigestMismatchError, RowKind, SealBrokenError, SearchableRow, Vault
 from tests.support.ledger.settings import settings_for
 
 A, B = (base64.b64encode(letter * 32).decode() for letter in (b"a", b"b"))
@@ -44,11 +44,11 @@ def test_a_row_cannot_be_passed_off_as_another(kind: RowKind, row: UUID, flip: b
         vault().open_text(row, sealed, item.key_id)
 
 
-def row_of(of: Vault, address: str, row_id: UUID = ROW) -> FoundRow:
+def row_of(of: Vault, address: str, row_id: UUID = ROW) -> SearchableRow:
     """A person's row as it is stored."""
-    draft = of.recipient(EmailAddress.parse(address), row_id)
+    draft = of.draft_recipient(EmailAddress.parse(address), row_id)
     sealed = draft.seal()
-    return FoundRow(row_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
+    return SearchableRow(row_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
 
 
 def test_row_whose_digest_is_of_another_text_is_not_opened() -> None:
@@ -85,8 +85,8 @@ def test_keys_rotate_by_id() -> None:
 def test_a_person_is_found_under_an_old_pepper() -> None:
     """Digests are given for every pepper, the current one's first."""
     address = EmailAddress.parse("li.wei@example.com")
-    old = vault().recipient(address, uuid4())
-    new = vault(peppers=f"2:{B},1:{A}").recipient(address, uuid4())
+    old = vault().draft_recipient(address, uuid4())
+    new = vault(peppers=f"2:{B},1:{A}").draft_recipient(address, uuid4())
 
     assert new.pepper_id == 2
     assert old.digests[0] == new.digests[1] != new.digests[0]
@@ -94,12 +94,12 @@ def test_a_person_is_found_under_an_old_pepper() -> None:
 
 def test_a_code_and_a_person_of_the_same_text_differ() -> None:
     """A digest says of what kind it is."""
-    assert vault().digests("code", "x") != vault().digests("recipient", "x")
+    assert vault().compute_digests("code", "x") != vault().compute_digests("recipient", "x")
 
 
 def test_long_free_text_is_cut() -> None:
     """A server may say anything, at any length; a cut inside a letter leaves no half of it."""
-    kept = vault().text("é" * 10_000, uuid4(), ROW)
+    kept = vault().seal_text("é" * 10_000, uuid4(), ROW)
 
     text = vault().open_text(kept.text_id, kept.content.sealed, kept.content.key_id)
     assert text == "é" * 2048

@@ -48,8 +48,8 @@ def fill(bench: LedgerBench, name: str) -> None:
     """One row in each table of the vault."""
     item = done(bench.redeem(bench.issue(), f"{name}@example.com")).require_reservation().reservation_id
     bench.attempt(item, BUSY)
-    staff = bench.storage.vault.staff(EmailAddress.parse(f"{name}@staff.example.com"), uuid4())
-    StaffAccountRepository(bench.storage).add(staff, "hash", "viewer", bench.storage.recorder.clock.now())
+    staff = bench.storage.vault.draft_staff(EmailAddress.parse(f"{name}@staff.example.com"), uuid4())
+    StaffAccountRepository(bench.storage).insert(staff, "hash", "viewer", bench.storage.recorder.clock.now())
 
 
 @pytest.fixture
@@ -160,15 +160,15 @@ def test_person_found_by_a_swapped_digest_is_neither_exported_nor_erased(two_key
     swap_digests(two_keys)
 
     with pytest.raises(SealBrokenError):
-        PersonReader(two_keys.storage).ids_of(address)
+        PersonReader(two_keys.storage).find_recipient_ids(address)
     with pytest.raises(SealBrokenError):
-        PersonEraser(two_keys.storage).find(address)
+        PersonEraser(two_keys.storage).find_recipient_ids(address)
 
 
 def test_staff_account_whose_digest_was_swapped_opens_no_session(two_keys: LedgerBench) -> None:
     """The address that signs in must be the one of the account."""
     desk, address = StaffSessionRepository(two_keys.storage), EmailAddress.parse("li.wei@staff.example.com")
-    known = desk.account(address)
+    known = desk.find_credentials(address)
     with psycopg.connect(two_keys.database_url) as conn:
         one, other = (cell for cell in cells(conn, "bytea") if (cell.table, cell.column) == ("staff", "digest"))
         first, second = value(conn, one), value(conn, other)
@@ -177,4 +177,4 @@ def test_staff_account_whose_digest_was_swapped_opens_no_session(two_keys: Ledge
         put(conn, one, second)
 
     assert known is not None
-    assert desk.account(address) is None
+    assert desk.find_credentials(address) is None

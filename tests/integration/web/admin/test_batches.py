@@ -8,8 +8,8 @@ from api.cli.embedded.util import wait_until
 from api.use_cases.administration.batch_runner import SLICE, BatchRunner
 from domain.events import CodeIssued
 from projections.database.errors import StorageUnavailableError
-from projections.read_models.code_list import CodeList
-from projections.repositories.issue_batches import Batches, NewBatch
+from projections.read_models.code_list import CodeListReader
+from projections.repositories.issue_batches import BatchRepository, NewBatch
 from tests.support.clients.admin_client import WAIT_S, ask_for, ended
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import Browser
@@ -30,8 +30,8 @@ def test_a_batch_is_issued_in_the_background(site: Site, admin: Browser) -> None
     ids = [ask_for(admin, nonce, **terms) for _ in range(2)]
     batch = ended(site, ids[0])
     page = admin.get(f"/admin/batches/{ids[0]}").text
-    code_id = batch.code_ids(0, 1)[0][1]
-    line = next(site.services.reader.history(code_id))
+    code_id = batch.derive_code_ids(0, 1)[0][1]
+    line = next(site.services.reader.read_history(code_id))
     event = cast("CodeIssued", line.event)
 
     assert ids[0] == ids[1]
@@ -42,13 +42,13 @@ def test_a_batch_is_issued_in_the_background(site: Site, admin: Browser) -> None
     assert (5, "Design", 0, ids[0]) == (event.max_uses, event.group, event.rebinds_max, event.correlation_id)
     assert "0 at most" in page
     assert event.text_id is not None
-    assert "for the fair" == site.services.reader.private_text(event.text_id)
+    assert "for the fair" == site.services.reader.find_private_text(event.text_id)
 
 
 def test_a_code_with_a_prefix_is_redeemed_in_any_spelling(site: Site, admin: Browser) -> None:
     """Also with letters that look alike, which the check letter tells apart."""
     batch = ended(site, ask_for(admin, prefix="VIP", bound="no", max_uses="3"))
-    text = site.services.reader.code_text(batch.code_ids(0, 1)[0][1])
+    text = site.services.reader.find_code_text(batch.derive_code_ids(0, 1)[0][1])
     assert text is not None
     alike = text[:3].lower() + "-" + text[3:].replace("0", "o").replace("1", "l")
 
@@ -93,17 +93,17 @@ def test_what_makes_no_sense_is_said_field_by_field(site: Site, admin: Browser) 
     assert 0 == site.count("batches")
 
 
-class Failing(Batches):
+class Failing(BatchRepository):
     """Loses the connection after the second slice was issued, before that is written down."""
 
     notes = 0
 
-    def note(self, *args: object, **named: object) -> bool:
+    def save_progress(self, *args: object, **named: object) -> bool:
         """Fail the second time."""
         self.notes += 1
         if self.notes == 2:
             raise StorageUnavailableError("gone")
-        return super().note(*args, **named)  # type: ignore[arg-type]  # passed through as they are
+        return super().save_progress(*args, **named)  # type: ignore[arg-type]  # passed through as they are
 
 
 def test_another_process_goes_on_where_one_died(site: Site) -> None:
@@ -111,14 +111,15 @@ def test_another_process_goes_on_where_one_died(site: Site) -> None:
     storage, batch_id, count = site.services.storage, uuid4(), 3 * SLICE - 1
     site.client.app.state.admin.runner.close()  # type: ignore[attr-defined]  # the client knows it as any ASGI app
     first, second = (
-        BatchRunner(storage, batches, CodeList(storage), uuid4) for batches in (Failing(storage), Batches(storage))
+        BatchRunner(storage, batches, CodeListReader(storage), uuid4)
+        for batches in (Failing(storage), BatchRepository(storage))
     )
-    Batches(storage).start(wish(batch_id, count), site.services.now())
+    BatchRepository(storage).insert(wish(batch_id, count), site.services.now())
 
     first.start()
     assert wait_until(lambda: site.count("code_balances") == 2 * SLICE, WAIT_S)
     first.close()
-    noted = Batches(storage).find(batch_id)
+    noted = BatchRepository(storage).find(batch_id)
     with storage.datastore.get_connection() as conn:
         conn.execute("UPDATE batches SET lease_until = now() - interval '1 second'")
     second.start()
@@ -133,9 +134,9 @@ def test_another_process_goes_on_where_one_died(site: Site) -> None:
 
 def test_a_stopped_batch_issues_no_more(site: Site, admin: Browser) -> None:
     """What is issued stays; its page says so."""
-    batch_id, batches = uuid4(), Batches(site.services.storage)
+    batch_id, batches = uuid4(), BatchRepository(site.services.storage)
     now = site.services.now()
-    batches.start(wish(batch_id, 10), now)
+    batches.insert(wish(batch_id, 10), now)
     admin.submit(f"/admin/batches/{batch_id}/stop", "/admin")
     batch = ended(site, batch_id)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from api.web.admin.code_import import FILE_BYTES_MAX, FileFaultError, count_records
-from projections.read_models.code_list import CodeList
+from projections.read_models.code_list import CodeListReader
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import Browser
@@ -39,7 +39,7 @@ def test_each_line_is_taken_or_refused_by_name(site: Site, admin: Browser) -> No
     )
     reader = site.services.reader
     ids = {text: reader.find_code(text) for text in ("OLD2024A", "=SUM(A1)", "X6", "X5")}
-    rows = {text: reader.code(code_id) for text, code_id in ids.items() if code_id}
+    rows = {text: reader.find_balance(code_id) for text, code_id in ids.items() if code_id}
     page = admin.get(f"/admin/batches/{batch.batch_id}").text
     refusals = site.client.app.state.admin.batches.refusals(batch.batch_id, 0, 20)  # type: ignore[attr-defined]  # any ASGI app
 
@@ -67,8 +67,8 @@ def test_uses_so_far_become_an_opening_balance(site: Site, admin: Browser) -> No
     reader = site.services.reader
     code_id = reader.find_code("WAS-1")
     assert code_id is not None
-    history = [line.event for line in reader.history(code_id)]
-    row = reader.code(code_id)
+    history = [line.event for line in reader.read_history(code_id)]
+    row = reader.find_balance(code_id)
 
     assert (3, 2) == (batch.done, batch.refused)
     assert row is not None
@@ -80,13 +80,13 @@ def test_uses_so_far_become_an_opening_balance(site: Site, admin: Browser) -> No
 
 def test_two_files_of_the_same_codes_at_once(site: Site, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that was quicker has issued them when the other comes to it: they are refused by name."""
-    known, looks = CodeList.known, []
+    known, looks = CodeListReader.find_known_digests, []
 
-    def too_early(codes: CodeList, digests: Sequence[bytes]) -> set[bytes]:
+    def too_early(codes: CodeListReader, digests: Sequence[bytes]) -> set[bytes]:
         looks.append(len(digests))
         return set() if len(looks) == 2 else known(codes, digests)
 
-    monkeypatch.setattr(CodeList, "known", too_early)
+    monkeypatch.setattr(CodeListReader, "find_known_digests", too_early)
     first = ended(site, upload(admin, b"code\nRACE-1\n"))
     second = ended(site, upload(admin, b"code\nRACE-1\nRACE-2\n"))
     refusals = site.client.app.state.admin.batches.refusals(second.batch_id, 0, 5)  # type: ignore[attr-defined]  # any ASGI app

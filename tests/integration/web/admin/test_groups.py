@@ -3,7 +3,7 @@
 import pytest
 
 from api.web.admin.groups import is_target
-from projections.repositories.groups import Groups
+from projections.repositories.groups import GroupRepository
 from tests.support.clients.admin_client import secret_of
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import Browser
@@ -21,7 +21,7 @@ def test_words_are_kept_and_shown_as_they_will_arrive(site: Site, admin: Browser
         accept_target="https://x.example/in",
     )
     page, letter = admin.get(PATH), admin.get(PATH.replace("/one", "/letter") + "&language=en")
-    group = Groups(site.services.storage).find(NAME)
+    group = GroupRepository(site.services.storage).find(NAME)
 
     assert 303 == saved.status_code
     assert group is not None
@@ -67,7 +67,7 @@ def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(site: Site, admin
     channel = PATH.replace("/one", "/channel")
     made = admin.submit(channel, PATH, channel="webhook", channel_url=url)
     admin.submit(PATH, subject_en="Come")
-    page, groups = admin.get(PATH).text, Groups(site.services.storage)
+    page, groups = admin.get(PATH).text, GroupRepository(site.services.storage)
     renewed = admin.submit(PATH.replace("/one", "/secret"), PATH)
     group = groups.find(NAME)
 

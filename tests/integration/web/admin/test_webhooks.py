@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from projections.repositories.webhook_deliveries import Deliveries, Note, Tried
-from projections.repositories.webhook_endpoints import Endpoints
+from projections.repositories.webhook_deliveries import DeliveryResult, EndpointUpdate, WebhookDeliveryRepository
+from projections.repositories.webhook_endpoints import WebhookEndpointRepository
 from tests.support.clients.admin_client import secret_of
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import Browser
@@ -36,8 +36,8 @@ def test_an_endpoint_on_its_page(site: Site, admin: Browser) -> None:
     nonce = uuid4().hex
     page, path = make(admin, nonce=nonce, types="InviteSent", concurrency="2")
     again, same = make(admin, nonce=nonce)
-    endpoints = Endpoints(site.services.storage)
-    (found,) = endpoints.page((site.services.now() - timedelta(days=1), uuid4()), 10)
+    endpoints = WebhookEndpointRepository(site.services.storage)
+    (found,) = endpoints.list_page((site.services.now() - timedelta(days=1), uuid4()), 10)
 
     assert (path, again.count("whsec_")) == (same, 0)
     assert secret_of(page).startswith("whsec_")
@@ -94,13 +94,15 @@ def test_its_messages_and_a_test_that_fails(site: Site, admin: Browser) -> None:
     """The log says what became of each, and a click sends one again."""
     page, path = make(admin)
     site.issue()
-    deliveries, runner, now = Deliveries(site.services.storage), uuid4(), site.services.now()
-    taken = deliveries.take(runner, now, now + timedelta(seconds=60))
+    deliveries, runner, now = WebhookDeliveryRepository(site.services.storage), uuid4(), site.services.now()
+    taken = deliveries.lease(runner, now, now + timedelta(seconds=60))
     assert taken is not None
-    deliveries.follow(taken, runner, now)
-    (due,) = deliveries.due(taken.endpoint_id, now, 5)
-    tried = Tried(due.delivery_id, "failed", None, now, "server_error", 500, 12)
-    deliveries.record(taken.endpoint_id, runner, [tried], lambda standing: Note(standing.failures, None, None))
+    deliveries.enqueue_new_events(taken, runner, now)
+    (due,) = deliveries.list_due(taken.endpoint_id, now, 5)
+    tried = DeliveryResult(due.delivery_id, "failed", None, now, "server_error", 500, 12)
+    deliveries.save_results(
+        taken.endpoint_id, runner, [tried], lambda standing: EndpointUpdate(standing.failures, None, None)
+    )
     log = admin.get(path).text
 
     assert "whsec_" in page

@@ -92,7 +92,7 @@ def test_the_history_of_a_time(common: Site, shared_sign_in: SignIn) -> None:
     for number in range(4):
         reserved(common, code, f"p{number}@example.com")
     code_id = code_id_of(common, code)
-    lines = list(common.services.reader.history(code_id))
+    lines = list(common.services.reader.read_history(code_id))
     browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id}"
     since, until = lines[2].event.at.isoformat(), lines[3].event.at.isoformat()
 
@@ -131,7 +131,7 @@ def test_every_number_is_explained(common: Site, shared_sign_in: SignIn) -> None
     common.attempt(used)
     common.attempt(back, NO_SUCH)
     browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
-    issued_at = next(iter(common.services.reader.history(code_id_of(common, code)))).event.at
+    issued_at = next(iter(common.services.reader.read_history(code_id_of(common, code)))).event.at
 
     text = browser.get(f"{page}/explain").text
 

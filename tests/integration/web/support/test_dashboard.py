@@ -31,7 +31,7 @@ def test_the_numbers_are_those_of_the_ledger(site: Site, sign_in: Callable[..., 
     site.redeem("NOSUCHCODE")
     now = site.services.now()
 
-    figures = DashboardReader(site.services.storage).figures(now - timedelta(minutes=30), timedelta(minutes=2), 31)
+    figures = DashboardReader(site.services.storage).read_figures(now - timedelta(minutes=30), timedelta(minutes=2), 31)
     rows = figures.outcomes
     totals = [sum(getattr(row, name) for row in rows) for name in ("sent", "refunded", "live", "refused")]
     page = sign_in("viewer").get("/support/dashboard", window="hour").text
@@ -84,10 +84,10 @@ def test_a_sum_that_takes_too_long_is_given_up(site: Site, monkeypatch: pytest.M
     reader = DashboardReader(site.services.storage)
     monkeypatch.setattr(projections.read_models.dashboard_queries, "QUESTION_MS_MAX", 50)
 
-    with pytest.raises(RangeTooLargeError), reader._bounded() as cursor:
+    with pytest.raises(RangeTooLargeError), reader._open_bounded_cursor() as cursor:
         cursor.execute("SELECT pg_sleep(20)")
 
-    assert reader.health(site.services.now()).due == 0
+    assert reader.read_health(site.services.now()).due == 0
 
 
 def test_a_stretch_that_is_too_long_is_a_page_all_the_same(

@@ -188,12 +188,12 @@ def test_balances_stay_right_beyond_the_marks(
     expected = []
     for number in range(4):
         common.attempt(reserved(common, code, f"p{number}@example.com"))
-        expected = [(line.code.used, line.code.reserved) for line in common.services.reader.history(code_id)]
+        expected = [(line.code.used, line.code.reserved) for line in common.services.reader.read_history(code_id)]
         page = shared_sign_in("viewer").get(f"/support/codes/{code_id}?order=oldest")
         assert [line[:2] for line in balances(page)] == expected
     versions = [
         common.client.app.state.support.statements.version_at(code_id, line.event.at)  # type: ignore[attr-defined]  # it is a FastAPI application
-        for line in common.services.reader.history(code_id)
+        for line in common.services.reader.read_history(code_id)
     ]
     assert versions == sorted(versions)
     assert versions[-1] == len(expected)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from trustme import CA
 
-from projections.config.settings import networks_of
+from projections.config.settings import parse_networks
 from tests.support.servers.webhook_receiver import HookServer, Reply
 from workers.http_client.client import BODY_BYTES_MAX, NotSentError, PinnedHttpClient, UnansweredError
 from workers.http_client.dns import AddressInfo
 
-LOOPBACK = networks_of("127.0.0.0/8")
+LOOPBACK = parse_networks("127.0.0.0/8")
 
 
 @pytest.fixture

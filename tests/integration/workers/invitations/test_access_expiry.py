@@ -54,7 +54,7 @@ class House:
             IssueCode(
                 context=self.context("operator"),
                 code_id=code_id,
-                text=vault.code(text, code_id),
+                text=vault.draft_code(text, code_id),
                 max_uses=5,
                 bound=False,
                 validity_days=days,
@@ -97,7 +97,7 @@ class House:
         return AccessExpirer(
             rows=DueAccessRows(self.bench.storage),
             execute=self.bench.storage.ledger.execute,
-            addresses=self.bench.reader.addressees,
+            addresses=self.bench.reader.find_recipients,
             message_factory=self.steps.message_factory,
             channel=channel or self.channel,
             by_group=lambda _: {"blue": "webhook"},
@@ -110,15 +110,15 @@ class House:
     def post(self) -> int:
         """Send what waits in the outbox."""
         steps = replace(self.steps, now=lambda: self.now)
-        return send_notices(OutboxRows(self.bench.storage), self.bench.reader.reservation, steps, self.channel)
+        return send_notices(OutboxRows(self.bench.storage), self.bench.reader.find_reservation, steps, self.channel)
 
     def rebind(self, code: str, group: str = "blue") -> UUID:
         """The person asks to move."""
         vault = self.bench.storage.vault
         command = RequestRebind(
             context=self.context("person"),
-            code_digests=vault.digests("code", code),
-            recipient=vault.recipient(EmailAddress.parse("li.wei@example.com"), uuid4()),
+            code_digests=vault.compute_digests("code", code),
+            recipient=vault.draft_recipient(EmailAddress.parse("li.wei@example.com"), uuid4()),
             new_reservation_id=uuid4(),
             group=group,
             language="en",
@@ -254,7 +254,7 @@ def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(h
     assert [(each.reservation_id, each.cause) for each in house.channel.revoked] == [(wrong, "corrected")] * 2
     assert house.kinds()[-2:] == ["AccessRemoved", "InviteReleased"]
     assert house.keeper().remove([wrong], lambda: False) == {}
-    item = house.bench.reader.reservation(right)
+    item = house.bench.reader.find_reservation(right)
     assert item is not None
     assert item.next_attempt_at == house.now
     with house.bench.storage.datastore.get_connection() as conn:
@@ -278,7 +278,7 @@ def test_a_rebind_moves_the_access_and_no_use(house: House) -> None:
         (former, "moved", None)
     ]
     assert house.bench.rows("SELECT used, reserved FROM code_balances") == [(1, 0)]
-    moved = house.bench.reader.reservation(rebind)
+    moved = house.bench.reader.find_reservation(rebind)
     assert moved is not None
     assert moved.access_ends_at == house.now + timedelta(days=30)
     house.now += timedelta(days=30, seconds=1)

@@ -128,10 +128,10 @@ def test_notice_keeps_its_tries_when_no_connection_is_let_in(
         server.at("banner", Say(421, "too many connections"))
         for _ in range(ATTEMPTS_MAX + 1):
             mail = open_channel(server.url, mail_from=MAIL_FROM, timeout_s=5.0)
-            send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, mail)
+            send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, mail)
             assert bench.rows("SELECT outcome, attempts FROM outbox") == [(PUT_OFF, 0)]
             later(bench, monkeypatch, 61)
 
-    send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
+    send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
 
     assert len(channel.sent) == 1

@@ -138,7 +138,7 @@ def test_a_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBenc
 
     (text_id,) = bench.rows("SELECT text_id FROM private_texts")[0]
     assert kinds(bench)[-2:] == ["InviteFailed", "UseRefunded"]
-    assert bench.reader.private_text(text_id) == "no such user"
+    assert bench.reader.find_private_text(text_id) == "no such user"
 
 
 def test_a_retry_is_the_same_letter(bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +159,8 @@ def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: DeliverySteps
     reservation_id = reserved(bench)
     steps.process(reservation_id, channel, "t1")
 
-    first = send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
-    second = send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
+    first = send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
+    second = send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
 
     notice = channel.letters[-1]
     assert (first, second) == (1, 0)
@@ -178,7 +178,7 @@ def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(
     opened = AcceptInvite(context=bench.context(), reservation_id=reservation_id, delivery=1, case_id=uuid4())
     assert done(bench.run(opened)).code.used == 1
 
-    send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
+    send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
 
     assert [letter.template for letter in channel.letters] == ["invite"]
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("not_needed", None)]
@@ -191,7 +191,7 @@ def test_a_round_of_notices_ends_when_it_is_told_to(bench: LedgerBench, steps: D
     channel = ScriptedChannel()
 
     tried = send_notices(
-        OutboxRows(bench.storage), bench.reader.reservation, steps, channel, lambda: len(channel.letters) == 2
+        OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, lambda: len(channel.letters) == 2
     )
 
     assert (tried, len(channel.letters)) == (2, 2)
@@ -213,7 +213,7 @@ def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: Delivery
     channel = ScriptedChannel(TOO_BIG, OutcomeUnknown(server="mx:25", cause="timeout"))
     steps.process(reserved(bench), channel, "t1")
 
-    send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
+    send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
 
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("unknown", None)]
 
@@ -224,7 +224,7 @@ def test_a_notice_that_surely_failed_is_tried_again(bench: LedgerBench, steps: D
     channel = ScriptedChannel(TOO_BIG, busy)
     steps.process(reserved(bench), channel, "t1")
 
-    send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel)
+    send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
 
     assert bench.rows("SELECT outcome, due_at > now() FROM outbox") == [("failed", True)]
 

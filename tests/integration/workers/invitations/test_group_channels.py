@@ -40,7 +40,7 @@ class House:
             update={"webhook_allow_private": "127.0.0.0/8", "webhook_timeout_s": 15.0}
         )
         self.own = GroupChannels.over(settings, bench.storage)
-        self.channel_id, secret = self.own.channels.turn_on(GROUP, system.url, uuid4(), uuid4(), bench.context().now)
+        self.channel_id, secret = self.own.channels.enable(GROUP, system.url, uuid4(), uuid4(), bench.context().now)
         assert secret is not None
         self.secret = secret
         self.post = Post()
@@ -49,7 +49,7 @@ class House:
     def reserved(self, count: int, group: str | None = GROUP) -> list[UUID]:
         """Reservations on one open code of a group."""
         text, code_id, vault = generate_code(self.bench.letters), uuid4(), self.bench.storage.vault
-        code = vault.code(text, code_id)
+        code = vault.draft_code(text, code_id)
         context = self.bench.context("operator")
         self.bench.run(IssueCode(context=context, code_id=code_id, text=code, max_uses=None, bound=False, group=group))
         wanted = [self.bench.reserve(text, f"p{number}@example.com") for number in range(count)]
@@ -72,7 +72,11 @@ class House:
         """One round of notices; what became of each, and whether it is due later, in the order of their outcomes."""
         channel = GroupRoutingChannel(self.post, self.own.of_group)
         send_notices(
-            OutboxRows(self.bench.storage), self.bench.reader.reservation, self.steps, channel, cooldowns=self.cooldowns
+            OutboxRows(self.bench.storage),
+            self.bench.reader.find_reservation,
+            self.steps,
+            channel,
+            cooldowns=self.cooldowns,
         )
         return sorted(self.bench.rows("SELECT outcome, due_at > now() FROM outbox"), key=str)
 
@@ -122,7 +126,7 @@ def test_a_full_team_waits_and_is_asked_again(house: House, monkeypatch: pytest.
     (item,) = house.reserved(1)
 
     house.work([item])
-    waiting = house.bench.reader.reservation(item)
+    waiting = house.bench.reader.find_reservation(item)
     later(house.bench, monkeypatch, timedelta(hours=1, minutes=1).total_seconds())
     house.work([item])
 
@@ -139,7 +143,7 @@ def test_a_refused_address_gives_the_use_back(house: House) -> None:
     (item,) = house.reserved(1)
     house.work([item])
 
-    found = house.bench.reader.reservation(item)
+    found = house.bench.reader.find_reservation(item)
     assert found is not None
     assert (found.public_state, found.refund_cause) == ("refunded", "address_refused")
 
@@ -163,7 +167,7 @@ def test_a_silent_system_holds_up_no_mail_and_rests(house: House) -> None:
 def test_a_system_that_is_turned_off_gets_nothing_more(house: House) -> None:
     """Mail goes out instead, of what is due already too."""
     (item,) = house.reserved(1)
-    house.own.channels.turn_off(GROUP, house.bench.context().now)
+    house.own.channels.disable(GROUP, house.bench.context().now)
 
     house.work([item])
     assert house.post.sent == [item]

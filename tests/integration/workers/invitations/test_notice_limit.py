@@ -34,14 +34,14 @@ def test_notices_are_not_deferred_where_limits_are_off(bench: LedgerBench, steps
         steps.process(reserved(bench, "a@example.com"), ScriptedChannel(TOO_BIG), "t1")
     channel = ScriptedChannel()
 
-    send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel, hourly_max=None)
+    send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, hourly_max=None)
 
     assert len(channel.letters) == HOURLY_MAX + 1
 
 
 def _sent(bench: LedgerBench, steps: DeliverySteps, channel: ScriptedChannel) -> int:
     """Letters sent in all, after one round."""
-    send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel, hourly_max=HOURLY_MAX)
+    send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, hourly_max=HOURLY_MAX)
     return len(channel.letters)
 
 

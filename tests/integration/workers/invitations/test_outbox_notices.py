@@ -35,9 +35,9 @@ def correction(bench: LedgerBench, code: str, item: UUID, actor: ActorKind) -> C
     return CorrectRecipient(
         context=bench.context(actor),
         reservation_id=item,
-        recipient=vault.recipient(EmailAddress.parse(NEW), uuid4()),
+        recipient=vault.draft_recipient(EmailAddress.parse(NEW), uuid4()),
         new_reservation_id=uuid4(),
-        code_digests=vault.digests("code", code) if actor == "person" else None,
+        code_digests=vault.compute_digests("code", code) if actor == "person" else None,
         token_of=item if actor == "person" else None,
     )
 
@@ -54,7 +54,7 @@ def test_old_address_gets_one_notice_of_a_correction(
     for _ in range(2):
         done(bench.run(correction(bench, code, old, actor)))
 
-    posted = [send_notices(OutboxRows(bench.storage), bench.reader.reservation, steps, channel) for _ in range(2)]
+    posted = [send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel) for _ in range(2)]
 
     notice = channel.letters[-1]
     said = render_parts(notice)

@@ -184,7 +184,7 @@ def test_a_dead_endpoint_fills_no_table(hooks: HookBench, monkeypatch: pytest.Mo
     found = hooks.find(endpoint_id)
     assert (found.pending, found.behind) == (5, 14)
     with HookServer() as back:
-        hooks.endpoints.change(endpoint_id, hooks.now(), url=back.url)
+        hooks.endpoints.update(endpoint_id, hooks.now(), url=back.url)
         hooks.ahead += timedelta(minutes=10)
         hooks.deliver()
         assert len(set(ids(back))) == 19
@@ -203,7 +203,7 @@ def test_a_process_that_dies_after_sending_sends_again_with_the_same_id(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(dying.deliveries, "record", die)
+        patch.setattr(dying.deliveries, "save_results", die)
         patch.setattr(dying.deliveries, "release", die)
         with pytest.raises(KeyboardInterrupt):
             hooks.deliver(dying)
@@ -266,7 +266,7 @@ def test_old_messages_go_and_removed_endpoints_with_theirs(hooks: HookBench, ser
     hooks.deliver()
     storage, texts = hooks.bench.storage, "SELECT count(*) FROM private_texts"
     assert prune(storage, hooks.now() + timedelta(days=6), 90)["webhook_delivery"] == 0
-    hooks.endpoints.remove(removed, hooks.now())
+    hooks.endpoints.delete(removed, hooks.now())
     before = hooks.bench.rows(texts)[0][0]
     pruned = prune(storage, hooks.now() + timedelta(seconds=1), 90)
 

@@ -8,14 +8,14 @@ import pytest
 from projections.transparency_log.merkle import (
     EMPTY_ROOT,
     Read,
-    consistency_path,
-    inclusion_path,
+    compute_consistency_path,
+    compute_inclusion_path,
+    compute_perfect_root,
+    compute_root,
+    compute_root_from_inclusion,
+    hash_leaf,
+    hash_node,
     is_consistent,
-    leaf_hash,
-    node_hash,
-    perfect_tree_root,
-    root_from_inclusion,
-    root_of,
 )
 
 ENTRIES = [
@@ -37,7 +37,7 @@ ROOTS = [
 
 def reader(leaves: list[bytes]) -> Read:
     """Reads subtrees of leaves that are all in memory."""
-    return lambda level, index: perfect_tree_root(leaves[index << level : (index + 1) << level])
+    return lambda level, index: compute_perfect_root(leaves[index << level : (index + 1) << level])
 
 
 def plain_root(leaves: list[bytes]) -> bytes:
@@ -47,33 +47,33 @@ def plain_root(leaves: list[bytes]) -> bytes:
     middle = 1
     while middle * 2 < len(leaves):
         middle *= 2
-    return node_hash(plain_root(leaves[:middle]), plain_root(leaves[middle:]))
+    return hash_node(plain_root(leaves[:middle]), plain_root(leaves[middle:]))
 
 
-LEAVES = [leaf_hash(entry) for entry in ENTRIES]
-MANY = [leaf_hash(bytes([number])) for number in range(40)]
+LEAVES = [hash_leaf(entry) for entry in ENTRIES]
+MANY = [hash_leaf(bytes([number])) for number in range(40)]
 
 
 @pytest.mark.parametrize("size", range(1, 9))
 def test_roots_are_those_of_the_published_vectors(size: int) -> None:
     """The first n of the eight entries."""
-    assert ROOTS[size - 1] == root_of(reader(LEAVES), size).hex()
+    assert ROOTS[size - 1] == compute_root(reader(LEAVES), size).hex()
 
 
 def test_the_empty_tree_has_the_hash_of_nothing() -> None:
     """RFC 6962 2.1."""
-    assert sha256(b"").digest() == EMPTY_ROOT == root_of(reader([]), 0)
+    assert sha256(b"").digest() == EMPTY_ROOT == compute_root(reader([]), 0)
 
 
 def test_published_paths_lead_to_the_root() -> None:
     """RFC 6962 2.1.3: of seven leaves d0 needs [b, h, l] and d6 needs [i, k]."""
     read = reader(MANY)
-    b, h, k = MANY[1], node_hash(MANY[2], MANY[3]), plain_root(MANY[:4])
-    i, last = node_hash(MANY[4], MANY[5]), plain_root(MANY[4:7])
+    b, h, k = MANY[1], hash_node(MANY[2], MANY[3]), plain_root(MANY[:4])
+    i, last = hash_node(MANY[4], MANY[5]), plain_root(MANY[4:7])
 
-    assert [b, h, last] == inclusion_path(read, 0, 7)
-    assert [i, k] == inclusion_path(read, 6, 7)
-    assert [MANY[2], MANY[3], node_hash(MANY[0], MANY[1]), last] == consistency_path(read, 3, 7)
+    assert [b, h, last] == compute_inclusion_path(read, 0, 7)
+    assert [i, k] == compute_inclusion_path(read, 6, 7)
+    assert [MANY[2], MANY[3], hash_node(MANY[0], MANY[1]), last] == compute_consistency_path(read, 3, 7)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 31, 32, 33, 40])
@@ -81,13 +81,13 @@ def test_each_leaf_is_proved_and_no_other(size: int) -> None:
     """Every path leads to the root; with another leaf, place or a shorter path it does not."""
     read, root = reader(MANY), plain_root(MANY[:size])
     for index in range(size):
-        path = inclusion_path(read, index, size)
+        path = compute_inclusion_path(read, index, size)
 
-        assert root == root_from_inclusion(MANY[index], index, size, path)
-        assert root != root_from_inclusion(leaf_hash(b"other"), index, size, path)
-        assert size == 1 or root != root_from_inclusion(MANY[index], index, size, path[:-1])
-        assert root_from_inclusion(MANY[index], size, size, path) is None
-        assert root_from_inclusion(MANY[index], index, size, [*path, root]) is None
+        assert root == compute_root_from_inclusion(MANY[index], index, size, path)
+        assert root != compute_root_from_inclusion(hash_leaf(b"other"), index, size, path)
+        assert size == 1 or root != compute_root_from_inclusion(MANY[index], index, size, path[:-1])
+        assert compute_root_from_inclusion(MANY[index], size, size, path) is None
+        assert compute_root_from_inclusion(MANY[index], index, size, [*path, root]) is None
 
 
 def test_each_tree_is_proved_to_begin_the_next_and_no_other_is() -> None:
@@ -95,12 +95,12 @@ def test_each_tree_is_proved_to_begin_the_next_and_no_other_is() -> None:
     read = reader(MANY)
     for new in range(1, 34):
         for old in range(1, new + 1):
-            path = consistency_path(read, old, new)
+            path = compute_consistency_path(read, old, new)
             first, second = plain_root(MANY[:old]), plain_root(MANY[:new])
 
             assert is_consistent(old, new, first, second, path)
-            assert not is_consistent(old, new, leaf_hash(b"x"), second, path)
-            assert old == new or not is_consistent(old, new, first, leaf_hash(b"x"), path)
+            assert not is_consistent(old, new, hash_leaf(b"x"), second, path)
+            assert old == new or not is_consistent(old, new, first, hash_leaf(b"x"), path)
 
 
 def test_what_is_not_there_has_no_proof() -> None:
@@ -108,7 +108,7 @@ def test_what_is_not_there_has_no_proof() -> None:
     read = reader(MANY)
 
     with pytest.raises(ValueError, match="no leaf 3"):
-        inclusion_path(read, 3, 3)
+        compute_inclusion_path(read, 3, 3)
     with pytest.raises(ValueError, match="no consistency"):
-        consistency_path(read, 4, 3)
+        compute_consistency_path(read, 4, 3)
     assert not any(is_consistent(old, new, b"", b"", []) for old, new in pairwise(range(5)))

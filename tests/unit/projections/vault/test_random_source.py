@@ -3,13 +3,13 @@
 import subprocess
 import sys
 
-from projections.vault.random_source import PIECE_BYTES, RandomPool
+from projections.vault.random_source import REFILL_BYTES, BufferedRandom
 
 
 def test_no_byte_is_handed_out_twice() -> None:
     """Over the end of several pieces, every draw is whole and differs from all others."""
-    pool = RandomPool()
-    drawn = [pool.draw(12) for _ in range(PIECE_BYTES // 4)]
+    pool = BufferedRandom()
+    drawn = [pool.draw_bytes(12) for _ in range(REFILL_BYTES // 4)]
 
     assert {len(piece) for piece in drawn} == {12}
     assert len(set(drawn)) == len(drawn)
@@ -17,13 +17,13 @@ def test_no_byte_is_handed_out_twice() -> None:
 
 def test_more_than_a_piece_may_be_drawn() -> None:
     """A draw is never shorter than asked for."""
-    assert len(RandomPool().draw(PIECE_BYTES * 3)) == PIECE_BYTES * 3
+    assert len(BufferedRandom().draw_bytes(REFILL_BYTES * 3)) == REFILL_BYTES * 3
 
 
 def test_ids_are_random_uuids() -> None:
     """Version 4, variant of RFC 9562, all different."""
-    pool = RandomPool()
-    ids = {pool.uuid() for _ in range(1000)}
+    pool = BufferedRandom()
+    ids = {pool.draw_uuid() for _ in range(1000)}
 
     assert len(ids) == 1000
     assert {item.version for item in ids} == {4}

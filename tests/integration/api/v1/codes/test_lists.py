@@ -143,13 +143,13 @@ def test_codes_with_a_prefix_and_a_note(common: Site) -> None:
     """Every code begins with the prefix and is redeemed as it is shown; the note stands in the desk's history."""
     body = {"count": 2, "prefix": "summer26", "note": "for the fair"}
     issued = common.client.post("/api/v1/codes", json=body, headers=common.key("admin")).json()
-    history = list(common.services.reader.history(issued[1]["id"]))
+    history = list(common.services.reader.read_history(issued[1]["id"]))
     note_id = getattr(history[0].event, "text_id", None)
 
     assert all(code["code"].startswith("SUMMER26-") for code in issued)
     assert common.redeem(issued[0]["code"].lower()).status_code == 202
     assert note_id is not None
-    assert common.services.reader.private_text(note_id) == "for the fair"
+    assert common.services.reader.find_private_text(note_id) == "for the fair"
     bad = common.client.post("/api/v1/codes", json={"prefix": "no space"}, headers=common.key("admin"))
     assert (bad.status_code, bad.json()["errors"][0]["where"]) == (422, "body.prefix")
 

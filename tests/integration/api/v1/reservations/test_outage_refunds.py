@@ -65,7 +65,7 @@ def test_a_doubt_that_turned_out_to_be_sent_since_it_was_listed_stays_sent(site:
     """It was listed as unknown; what is given back as sent is what was listed as sent."""
     item = UUID(site.redeem(site.issue()).json()["reservation_id"])
     site.attempt(str(item))
-    reservation, now = site.services.reader.reservation(item), site.services.now()
+    reservation, now = site.services.reader.find_reservation(item), site.services.now()
     assert reservation is not None
 
     given_back = [

@@ -4,7 +4,7 @@ from typing import cast
 
 from api.use_cases.issue_codes import Terms
 from api.web.public.reservation_cookie import COOKIE
-from projections.repositories.groups import Group, Groups
+from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.app_client import Answer, Site
 
 TERMS = Terms(max_uses=2, group="red", validity_days=30)
@@ -12,9 +12,9 @@ TERMS = Terms(max_uses=2, group="red", validity_days=30)
 
 def opened(site: Site, *names: str) -> None:
     """Groups to which persons may move."""
-    groups = Groups(site.services.storage)
+    groups = GroupRepository(site.services.storage)
     for name in names:
-        groups.save(Group(name=name), site.services.now())
+        groups.save(InviteGroup(name=name), site.services.now())
         groups.set_accepts_rebinds(name, allowed=True)
 
 
@@ -60,7 +60,7 @@ def test_a_person_moves_once(site: Site) -> None:
 
 def test_only_groups_that_are_open_take_persons(site: Site) -> None:
     """Nobody moves from a cheap group to a dear one by knowing its name."""
-    Groups(site.services.storage).save(Group(name="vip"), site.services.now())
+    GroupRepository(site.services.storage).save(InviteGroup(name="vip"), site.services.now())
     code = site.issue(TERMS)
     sent(site, code)
 

@@ -10,8 +10,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from api.use_cases.issue_codes import Terms
-from projections.repositories.group_channels import Channels
-from projections.repositories.webhook_secrets import HookSecrets
+from projections.repositories.group_channels import GroupChannelRepository
+from projections.repositories.webhook_secrets import WebhookSecretRepository
 from tests.support.clients.app_client import Answer, Site
 from tests.support.clients.in_process_app import shared_site
 
@@ -30,7 +30,7 @@ class System:
         self.site = site
         self.group = f"group-{uuid4()}"
         services = site.services
-        self.channel_id, secret = Channels(services.storage).turn_on(
+        self.channel_id, secret = GroupChannelRepository(services.storage).enable(
             self.group, "https://team.example.com/", uuid4(), uuid4(), services.now()
         )
         assert secret is not None
@@ -68,11 +68,16 @@ class System:
     def refused(self) -> dict[str, int]:
         """What is on record, by reason."""
         since = self.site.services.now() - timedelta(days=1)
-        return {one.reason: one.tries for one in Channels(self.site.services.storage).refused(self.channel_id, since)}
+        return {
+            one.reason: one.requests
+            for one in GroupChannelRepository(self.site.services.storage).count_rejected_callbacks(
+                self.channel_id, since
+            )
+        }
 
     def history(self, reservation_id: str) -> list[Any]:
         """Names of the reservation's events, the newest last."""
-        found = self.site.services.reader.reservation_events([UUID(reservation_id)])
+        found = self.site.services.reader.read_reservation_events([UUID(reservation_id)])
         return [event for _, event in found[UUID(reservation_id)].events]
 
 
@@ -105,7 +110,7 @@ def test_a_bounce_opens_a_case_and_keeps_its_words_sealed(system: System) -> Non
 
     assert answer.status_code == 200
     assert (bounced.reason, case.cause) == ("mailbox_unknown", "bounced")
-    assert system.site.services.reader.private_text(bounced.text_id) == "no li.wei@example.com here"
+    assert system.site.services.reader.find_private_text(bounced.text_id) == "no li.wei@example.com here"
 
 
 def test_a_removal_is_recorded(system: System) -> None:
@@ -119,7 +124,7 @@ def test_a_removal_is_recorded(system: System) -> None:
 def test_the_secret_before_the_newest_still_signs(system: System) -> None:
     """While it is being replaced."""
     services = system.site.services
-    HookSecrets(services.storage).renew(system.channel_id, uuid4(), services.now())
+    WebhookSecretRepository(services.storage).rotate(system.channel_id, uuid4(), services.now())
 
     assert system.report("invite.accepted", system.sent()).status_code == 200
 

@@ -9,8 +9,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from domain.events import EVENT_TYPES
-from projections.repositories.webhook_deliveries import Deliveries, Note, Tried
-from projections.repositories.webhook_secrets import HookSecrets
+from projections.repositories.webhook_deliveries import DeliveryResult, EndpointUpdate, WebhookDeliveryRepository
+from projections.repositories.webhook_secrets import WebhookSecretRepository
 from tests.support.clients.app_client import Answer, Site
 from tests.support.clients.in_process_app import shared_site
 from tests.support.servers.webhook_receiver import HookServer, Reply
@@ -114,7 +114,7 @@ def test_a_secret_is_replaced_without_a_gap(site: Site, ask: Ask) -> None:
     renewed = ask("POST", f"/{made['id']}/rotate-secret").json()
 
     assert len(renewed["secrets"]) == 2
-    valid = HookSecrets(site.services.storage).valid(UUID(made["id"]), site.services.now())
+    valid = WebhookSecretRepository(site.services.storage).list_valid_texts(UUID(made["id"]), site.services.now())
     assert valid == (renewed["secret"], made["secret"])
 
 
@@ -143,15 +143,15 @@ def test_a_message_is_sent_once_more(site: Site, ask: Ask) -> None:
     site.issue()
     site.issue()
     endpoint_id, runner = UUID(made["id"]), uuid4()
-    deliveries, now = Deliveries(site.services.storage), site.services.now()
-    while (taken := deliveries.take(runner, now, now + timedelta(seconds=60))) is not None:
-        deliveries.follow(taken, runner, now)
+    deliveries, now = WebhookDeliveryRepository(site.services.storage), site.services.now()
+    while (taken := deliveries.lease(runner, now, now + timedelta(seconds=60))) is not None:
+        deliveries.enqueue_new_events(taken, runner, now)
         if taken.endpoint_id == endpoint_id:
             break
-    due = deliveries.due(endpoint_id, site.services.now() + timedelta(seconds=1), 10)
+    due = deliveries.list_due(endpoint_id, site.services.now() + timedelta(seconds=1), 10)
     for one, state in zip(due, ("delivered", "failed"), strict=True):
-        tried = Tried(one.delivery_id, cast("Any", state), None, now, "taken", 204, 3)
-        deliveries.record(endpoint_id, runner, [tried], lambda _: Note(0, None, None))
+        tried = DeliveryResult(one.delivery_id, cast("Any", state), None, now, "taken", 204, 3)
+        deliveries.save_results(endpoint_id, runner, [tried], lambda _: EndpointUpdate(0, None, None))
     path = f"/{made['id']}"
 
     assert ask("POST", f"{path}/deliveries/{due[0].delivery_id}/redeliver").json() == {"count": 1}

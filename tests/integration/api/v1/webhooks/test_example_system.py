@@ -62,11 +62,11 @@ def work(site: Site) -> Callable[[str], str]:
     storage = site.services.storage
 
     def draft_text(text: str, reservation_id: UUID) -> TextDraft:
-        return storage.vault.text(text, uuid4(), reservation_id)
+        return storage.vault.seal_text(text, uuid4(), reservation_id)
 
     steps = DeliverySteps(
         execute=storage.ledger.execute,
-        addresses=site.services.reader.addressees,
+        addresses=site.services.reader.find_recipients,
         message_factory=MessageFactory(b"secret", "http://testserver", "ledger.example"),
         draft_text=draft_text,
         now=site.services.now,
@@ -98,7 +98,7 @@ def test_the_example_does_what_the_page_says(here: None, site: Site, team: Any, 
     assert states == ["sent", "sent", "waiting", "refunded"]
     first = next(iter(team.invited))
     assert [team.report(kind, first) for kind in ("invite.accepted", "invite.removed")] == [200, 200]
-    events = site.services.reader.reservation_events([UUID(ids[0])])[UUID(ids[0])].events
+    events = site.services.reader.read_reservation_events([UUID(ids[0])])[UUID(ids[0])].events
     assert [type(event).__name__ for _, event in events][-2:] == ["InviteAccepted", "AccessRevoked"]
 
 
@@ -144,7 +144,7 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
     keeper = AccessExpirer(
         rows=DueAccessRows(site.services.storage),
         execute=site.services.storage.ledger.execute,
-        addresses=site.services.reader.addresses,
+        addresses=site.services.reader.find_email_addresses,
         message_factory=MessageFactory(b"secret", "http://testserver", "ledger.example"),
         channel=GroupRoutingChannel(
             NullChannel(), GroupChannels.over(site.services.settings, site.services.storage).of_group
@@ -152,7 +152,7 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
         by_group=lambda _: {"design": "webhook"},
         context=lambda: CommandContext(now=site.services.now(), actor="sweep"),
         new_id=uuid4,
-        draft_text=lambda text, item: site.services.storage.vault.text(text, uuid4(), item),
+        draft_text=lambda text, item: site.services.storage.vault.seal_text(text, uuid4(), item),
         publish=woken.extend,
     )
     assert keeper.remove([UUID(wrong)], lambda: False) == {"removed": 1}
@@ -168,7 +168,7 @@ def test_the_example_tells_people_what_the_ledger_has_to_say(site: Site, team: A
     code = site.issue(Terms(max_uses=1, group="design", validity_days=30))
     item = site.redeem(code).json()["reservation_id"]
     work(item)
-    found = site.services.reader.reservation(UUID(item))
+    found = site.services.reader.find_reservation(UUID(item))
     assert found is not None
     message_factory = MessageFactory(b"secret", "http://testserver", "ledger.example")
     letter = message_factory.ends_soon(found, "li.wei@example.com", 7, site.services.now())

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from projections.repositories.group_channels import Channels
-from projections.repositories.webhook_secrets import ROTATION_OVERLAP, HookSecrets, delete_expired
+from projections.repositories.group_channels import GroupChannelRepository
+from projections.repositories.webhook_secrets import ROTATION_OVERLAP, WebhookSecretRepository, delete_expired
 from tests.support.clients.app_client import Answer, Site
 from tests.support.clients.in_process_app import shared_site
 
@@ -49,14 +49,14 @@ def test_a_secret_is_replaced_without_a_gap(site: Site) -> None:
     services = site.services
     made = put(site, "rotates").json()
     rotated = site.client.post(f"{PATH}/{made['id']}/rotate-secret", headers=site.key("admin")).json()
-    now, secrets = services.now(), HookSecrets(services.storage)
-    way = Channels(services.storage).of_group("rotates", now)
+    now, secrets = services.now(), WebhookSecretRepository(services.storage)
+    way = GroupChannelRepository(services.storage).find_config("rotates", now)
 
     assert way is not None
     assert way.secrets == (rotated["secret"], made["secret"])
-    assert secrets.valid(way.channel_id, now + ROTATION_OVERLAP) == (rotated["secret"],)
-    newest = secrets.renew(way.channel_id, uuid4(), now + timedelta(hours=12))
-    assert secrets.valid(way.channel_id, now + ROTATION_OVERLAP) == (newest, rotated["secret"])
+    assert secrets.list_valid_texts(way.channel_id, now + ROTATION_OVERLAP) == (rotated["secret"],)
+    newest = secrets.rotate(way.channel_id, uuid4(), now + timedelta(hours=12))
+    assert secrets.list_valid_texts(way.channel_id, now + ROTATION_OVERLAP) == (newest, rotated["secret"])
     texts = site.count("private_texts")
     assert delete_expired(services.storage, now + ROTATION_OVERLAP + timedelta(minutes=1)) == 1
     assert site.count("private_texts") == texts - 1
@@ -68,7 +68,7 @@ def test_mail_again_keeps_what_reports_need(site: Site) -> None:
     off = site.client.delete(f"{PATH}/{made['id']}", headers=site.key("admin")).json()
 
     assert (off["on"], len(off["secrets"])) == (False, 1)
-    assert "back" not in Channels(site.services.storage).groups()
+    assert "back" not in GroupChannelRepository(site.services.storage).list_groups()
     on_again = put(site, "back").json()
     assert (on_again["id"], on_again["on"], on_again["secret"]) == (made["id"], True, None)
 
@@ -90,7 +90,7 @@ def test_what_is_no_target_is_told_what_to_write(site: Site, url: str, said: str
 
     assert (answer.status_code, answer.json()["code"]) == (422, "TARGET_REFUSED")
     assert said in answer.json()["detail"]
-    assert "bad" not in Channels(site.services.storage).groups()
+    assert "bad" not in GroupChannelRepository(site.services.storage).list_groups()
 
 
 def test_a_group_is_named_in_plain_letters(site: Site) -> None:

@@ -150,7 +150,7 @@ def test_keep_binding_lets_only_the_bound_person_redeem(
     elsewhere = CorrectRecipient(
         context=bench.context("staff"),
         reservation_id=item.reservation_id,
-        recipient=bench.storage.vault.recipient(EmailAddress.parse(STRANGER), uuid4()),
+        recipient=bench.storage.vault.draft_recipient(EmailAddress.parse(STRANGER), uuid4()),
         new_reservation_id=uuid4(),
     )
     refused = bench.run(elsewhere)
@@ -192,7 +192,7 @@ def write_former(bench: LedgerBench) -> None:
                 (*place, json.dumps(event["fields"]).encode()),
             )
         for code in FORMER["codes"]:
-            draft: Any = vault.code(normalize_code(code["code"]), UUID(code["id"]))
+            draft: Any = vault.draft_code(normalize_code(code["code"]), UUID(code["id"]))
             seal = draft.seal()
             conn.execute(
                 "INSERT INTO code_texts (code_id, digest, pepper_id, sealed, key_id, hint)"

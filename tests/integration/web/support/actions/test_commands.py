@@ -33,7 +33,7 @@ def nonce_of(answer: Answer) -> str:
 
 def kinds(common: Site, code: str) -> list[str]:
     """Names of everything that happened to a code."""
-    return [type(line.event).__name__ for line in common.services.reader.history(code_id_of(common, code))]
+    return [type(line.event).__name__ for line in common.services.reader.read_history(code_id_of(common, code))]
 
 
 def twice(browser: Browser, path: str, **form: str) -> list[Answer]:

@@ -68,7 +68,7 @@ def test_only_admins_see_it_and_may(common: Site, shared_sign_in: SignIn, role: 
     assert "/forget" not in browser.get(page).text + browser.get(f"/support/reservations/{reservation_id}").text
     assert browser.get(f"{page}/forget").status_code == 403
     assert browser.submit(f"{page}/forget", reason="x", nonce="n").status_code == 403
-    assert common.services.reader.addresses([UUID(reservation_id)])
+    assert common.services.reader.find_email_addresses([UUID(reservation_id)])
 
 
 def test_a_letter_that_is_leaving_is_waited_for(common: Site, shared_sign_in: SignIn) -> None:
@@ -84,7 +84,7 @@ def test_a_letter_that_is_leaving_is_waited_for(common: Site, shared_sign_in: Si
     assert "being sent right now" in asked.text
     assert 'name="nonce"' not in asked.text
     assert (told.status_code, 'role="alert"' in told.text) == (409, True)
-    assert common.services.reader.addresses([reservation_id])
+    assert common.services.reader.find_email_addresses([reservation_id])
     assert browser.get(f"/support/people/{uuid4()}/forget").status_code == 404
 
 
