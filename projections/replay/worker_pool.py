@@ -51,11 +51,6 @@ class FoldPool:
         self._heard: queue.Queue[tuple[int, Heard | None]] = queue.Queue(WAITING_MAX)
         self._is_over, self._is_idle = False, True
 
-    @property
-    def pids(self) -> list[int]:
-        """Process ids."""
-        return [process.pid for process in self._processes]
-
     def __enter__(self) -> Self:
         try:
             for number in range(self._wanted):

@@ -22,12 +22,8 @@ PLACES = re.compile(
 )
 RICH_IS_IN = "projections/terminal/tables.py"
 SAYING = re.compile(r"print|(typer|click)\.s?echo|(.*\.)?(_?out|_?err|stdout|stderr)\.(write|writelines)")
-RUN_BY_PATH = {
-    "api/cli/embedded/process/user_namespace.py",
-    "api/cli/embedded/process/capabilities.py",
-    "projections/terminal/text.py",
-}
-"""May write to stderr directly: two run without the product's modules and say the kernel's error, one is the module."""
+TERMINAL_TEXT = "projections/terminal/text.py"
+"""The module that writes to terminals; all others write through it."""
 MARKUP = re.compile(r"\[/?(bold|dim|italic|underline|reverse|strike|red|green|yellow|blue|magenta|cyan)\b[^\]]*\]")
 
 Offences = Iterator[str]
@@ -89,7 +85,7 @@ def past_the_terminal(path: str, text: str) -> Offences:
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
             if path != RICH_IS_IN and any(module.split(".")[0] == "rich" for module in modules):
                 yield f"{path}:{node.lineno}: rich is imported in {RICH_IS_IN} alone"
-        elif isinstance(node, ast.Call) and path not in RUN_BY_PATH and _says_a_variable(node):
+        elif isinstance(node, ast.Call) and path != TERMINAL_TEXT and _says_a_variable(node):
             yield f"{path}:{node.lineno}: {ast.unparse(node.func)}"
 
 

@@ -1,4 +1,4 @@
-"""What `ledger up` says when everything is ready: a panel on a terminal, plain lines elsewhere."""
+"""What `ledger up` prints when everything is ready: a panel on a terminal, plain lines elsewhere."""
 
 import sys
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from projections.terminal.text import say, say_error
 
 
 def print_banner(state: StackState, missing: Sequence[str] = ()) -> None:
-    """Say where everything is, what to try first, and what is missing."""
+    """Print addresses, credentials and the missing components."""
     if missing:
         say_error(f"missing: {', '.join(missing)}: codes can be redeemed, the mails wait for it")
     if sys.stdout.isatty():
-        show(panel(lines(state), title="Redemption Ledger is ready", subtitle="Ctrl-C ends it"))
+        show(panel(format_banner(state), title="Redemption Ledger is ready", subtitle="Ctrl-C ends it"))
     else:
-        say(*lines(state))
+        say(*format_banner(state))
 
 
-def lines(state: StackState) -> list[str]:
-    """What is said, one thing a line."""
+def format_banner(state: StackState) -> list[str]:
+    """Return one line per address or credential."""
     api = state["api"]
     pages = [("start", f"{api}/"), ("redeem a code", f"{api}/invite")]
     if state["mailbox"]:

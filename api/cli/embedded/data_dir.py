@@ -16,19 +16,19 @@ from projections.terminal.exit_codes import ExitCode
 
 CHECKPOINTS = "checkpoints.jsonl"
 LAYOUT = "1"
-"""Version of what lies where in the folder. It changes only when an older `ledger` could not read it any more."""
+"""Version of the folder's layout. It changes only when an older `ledger` could no longer read the folder."""
 
 PREVIOUS_RUN_S_MAX = 20.0
-"""How long the guardian of a killed run may take to end what was left."""
+"""How long the watchdog of a killed run may take to end the remaining processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """A data folder, ready to be used.
+    """A data folder that this process has locked.
 
     Attributes:
         path: Absolute.
-        lock_fd: The open lock. Whoever holds a copy of the descriptor holds the lock.
+        lock_fd: The open lock. Each process with a copy of the descriptor holds the lock.
     """
 
     path: Path
@@ -36,93 +36,94 @@ class DataDir:
 
     @property
     def logs(self) -> Path:
-        """Logs of the children."""
+        """Logs of all programs."""
         return self.path / "logs"
 
     @property
     def mailbox(self) -> Path:
-        """Maildir of the sink."""
+        """Maildir of the mail sink."""
         return self.path / "mailbox"
 
     @property
     def checkpoints(self) -> Path:
-        """What was signed of the log, beside the database and not in it."""
+        """Signed checkpoints of the log, kept outside of the database."""
         return self.path / CHECKPOINTS
 
     @property
     def metrics(self) -> Path:
-        """Counters of the processes of this run."""
+        """Metric files of the processes of this run."""
         return self.path / "metrics"
 
     @property
     def redis(self) -> Path:
-        """What the private broker keeps, and where it works."""
+        """Data and working directory of the private broker."""
         return self.path / "redis"
 
     @property
     def run(self) -> Path:
-        """Files of this run only."""
+        """Working directory of the ledger's own processes, emptied at each start."""
         return self.path / "run"
 
 
 @contextmanager
 def open_data_dir(path: Path) -> Iterator[DataDir]:
-    """Make the folder if need be, take its lock, check its version, and clear what a run leaves.
+    """Create or open the folder, lock it, check its version, and end and delete what a former run left.
 
     Raises:
-        StackError: It can't be used, is used by another `ledger up`, or belongs to another version.
+        StackError: It can't be used, another `ledger up` uses it, or it belongs to another version.
     """
     path = path.absolute()
     try:
-        _refuse_strangers(path)
+        _refuse_foreign_folder(path)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as refused:
+    except OSError as error:
         raise StackError(
-            f"{path} can't be used as data folder ({refused.strerror}): choose another --data-dir", ExitCode.USAGE
-        ) from refused
+            f"{path} can't be used as data folder ({error.strerror}): choose another --data-dir", ExitCode.USAGE
+        ) from error
     try:
         _lock(descriptor, path)
         try:
             _check_layout(path)
             folder = DataDir(path, descriptor)
             end_orphaned_components(folder.run, folder.redis)
-            for fresh in (folder.metrics, folder.run):
-                shutil.rmtree(fresh, ignore_errors=True)
-                fresh.mkdir(mode=0o700)
+            for emptied in (folder.metrics, folder.run):
+                shutil.rmtree(emptied, ignore_errors=True)
+                emptied.mkdir(mode=0o700)
             folder.logs.mkdir(mode=0o700, exist_ok=True)
-        except OSError as refused:
+        except OSError as error:
             raise StackError(
-                f"{refused.filename or path} can't be written ({refused.strerror}): run `ledger up` as its owner"
-            ) from refused
+                f"{error.filename or path} can't be written ({error.strerror}): run `ledger up` as its owner"
+            ) from error
         yield folder
     finally:
         os.close(descriptor)
 
 
-def _refuse_strangers(path: Path) -> None:
-    """Leave a folder alone that isn't ours: before anything is made, changed or cleared in it."""
+def _refuse_foreign_folder(path: Path) -> None:
+    """Refuse a folder that is not a data folder, before anything is created, changed or deleted in it."""
     if not path.exists() or (path / "version").exists():
         return
-    ours = ("lock", "version.", "lost+found", SECRETS)  # saved keys are put there before the first start
-    if strangers := sorted(entry.name for entry in path.iterdir() if not entry.name.startswith(ours)):
+    own_names = ("lock", "version.", "lost+found", SECRETS)  # operators put saved keys there before the first start
+    if foreign_names := sorted(entry.name for entry in path.iterdir() if not entry.name.startswith(own_names)):
         raise StackError(
-            f"{path} is not empty (it holds {strangers[0]}) and no data folder of this version: "
+            f"{path} is not empty (it holds {foreign_names[0]}) and no data folder of this version: "
             "choose another --data-dir",
             ExitCode.USAGE,
         )
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    def is_ours_or_another_runs() -> bool:
-        holder = _holder(path)
+    def is_locked_or_holder_runs() -> bool:
+        holder = _read_holder(path)
         return _try_lock(descriptor) or (holder > 0 and is_running(holder))
 
-    # Held, and its holder gone: a guardian is still ending what was left.
-    wait_until(is_ours_or_another_runs, PREVIOUS_RUN_S_MAX)
+    # If it is locked and its holder is gone, a watchdog is still ending the remaining processes.
+    wait_until(is_locked_or_holder_runs, PREVIOUS_RUN_S_MAX)
     if not _try_lock(descriptor):
+        holder = _read_holder(path)
         raise StackError(
-            f"another `ledger up` (pid {_holder(path)}) runs on {path}: end it first, or choose another --data-dir",
+            f"another `ledger up` (pid {holder}) runs on {path}: end it first, or choose another --data-dir",
             ExitCode.USAGE,
         )
     os.ftruncate(descriptor, 0)
@@ -136,7 +137,7 @@ def _try_lock(descriptor: int) -> bool:
     return False
 
 
-def _holder(path: Path) -> int:
+def _read_holder(path: Path) -> int:
     try:
         return int((path / "lock").read_text())
     except (OSError, ValueError):
@@ -146,10 +147,10 @@ def _holder(path: Path) -> int:
 def _check_layout(path: Path) -> None:
     marker = path / "version"
     if marker.exists():
-        found = marker.read_text(errors="replace").strip()
-        if found != LAYOUT:
+        layout = marker.read_text(errors="replace").strip()
+        if layout != LAYOUT:
             raise StackError(
-                f"{path} was made by another version (layout {found[:20]!r}, this one uses {LAYOUT!r}): "
+                f"{path} was made by another version (layout {layout[:20]!r}, this one uses {LAYOUT!r}): "
                 "run the version that made it, or choose another --data-dir",
                 ExitCode.USAGE,
             )

@@ -1,17 +1,17 @@
-"""As whom PostgreSQL runs. It refuses root; everyone else runs it as himself.
+"""As whom PostgreSQL runs. It refuses root; every other user runs it as themselves.
 
 For root there are three ways, tried in this order: the account `nobody`, if it can reach the programs and the folder;
 else a user namespace in which root's own files belong to a user that is not root; else `nobody` with the capability to
-enter every folder. The owner of an existing data directory decides which.
+enter every folder. The last two are set up by `unshare` and `setpriv` of util-linux. The owner of an existing data
+directory decides which way is used.
 """
 
 import os
 import pwd
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-from api.cli.embedded.process import capabilities, user_namespace
 from api.cli.embedded.process.program import OsAccount, build_server_environment
 from api.cli.embedded.util import StackError
 
@@ -24,67 +24,83 @@ def choose_account(data: Path, program: Path) -> OsAccount:
     """Choose who runs PostgreSQL.
 
     Args:
-        data: Its data directory; it need not exist, its parent must.
+        data: Its data directory; it may be missing, its parent must exist.
         program: The program `postgres`.
 
     Raises:
-        StackError: Nobody can, or the data directory belongs to somebody else.
+        StackError: No account can, or the data directory belongs to another user.
     """
     owner = data.stat().st_uid if data.exists() else None
     if os.geteuid() != 0:
         if owner not in (None, os.geteuid()):
-            raise StackError(f"{data} belongs to user {_name(owner)}: run `ledger up` as that user")
+            raise StackError(f"{data} belongs to user {_name_of_user(owner)}: run `ledger up` as that user")
         return OsAccount()
     if owner not in (None, 0):
-        return _owner_of(data, owner, program)
-    if owner is None and (account := _unprivileged(data.parent, program)):
+        return _choose_owner(data, owner, program)
+    if owner is None and (account := _try_unprivileged(data.parent, program)):
         return account
-    if account := _namespaced(data, program):
+    if account := _try_namespace(data, program):
         return account
-    if owner is None and (account := _reaching(*_unprivileged_ids(), data.parent, program)):
+    if owner is None and (account := _try_capability(*_unprivileged_ids(), data.parent, program)):
         return account
     raise StackError(
         f"PostgreSQL doesn't run as root, the account {UNPRIVILEGED} can't reach {program.parent} and {data.parent}, "
-        "and neither a user namespace nor capabilities are to be had here: run `ledger up` as an ordinary user, or "
-        "move both folders to where everyone may enter"
+        "and neither a user namespace (`unshare`) nor a capability (`setpriv`) can be had here: run `ledger up` as an "
+        "ordinary user, or move both folders to where everyone may enter"
     )
 
 
-def _owner_of(data: Path, uid: int, program: Path) -> OsAccount:
+def _choose_owner(data: Path, uid: int, program: Path) -> OsAccount:
     account = OsAccount(uid=uid, gid=data.stat().st_gid)
-    if _works(account, data, program):
+    if _can_run(account, data, program):
         return account
-    if reaching := _reaching(uid, account.gid, data, program):
-        return reaching
+    if with_capability := _try_capability(uid, data.stat().st_gid, data, program):
+        return with_capability
     raise StackError(
-        f"{data} belongs to user {_name(uid)}, who can't reach it or {program}: "
+        f"{data} belongs to user {_name_of_user(uid)}, who can't reach it or {program}: "
         f"run `chown -R 0:0 {data}`, or move both to folders that everyone may enter"
     )
 
 
-def _unprivileged(folder: Path, program: Path) -> OsAccount | None:
+def _try_unprivileged(folder: Path, program: Path) -> OsAccount | None:
     try:
         entry = pwd.getpwnam(UNPRIVILEGED)
     except KeyError:
         return None
     account = OsAccount(uid=entry.pw_uid, gid=entry.pw_gid)
-    if not _works(account, folder.parent, program):
+    if not _can_run(account, folder.parent, program):
         return None
     # The folder is the ledger's own: others may pass through it, and still read nothing there.
     folder.chmod(folder.stat().st_mode & 0o7777 | ENTER)
-    return account if _works(account, folder, program) else None
+    return account if _can_run(account, folder, program) else None
 
 
-def _namespaced(data: Path, program: Path) -> OsAccount | None:
+def _try_namespace(data: Path, program: Path) -> OsAccount | None:
+    """Run it in a user namespace in which root's files belong to UID.
+
+    PostgreSQL then runs on files that stay root's, and has no capabilities outside of the namespace.
+    """
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return None
     uid, gid = _unprivileged_ids()
-    account = OsAccount(launcher=(sys.executable, "-I", user_namespace.__file__, str(uid), str(gid)))
-    return account if _works(account, data.parent, program) else None
+    account = OsAccount(launcher=(unshare, "--user", f"--map-user={uid}", f"--map-group={gid}", "--"))
+    return account if _can_run(account, data.parent, program) else None
 
 
-def _reaching(uid: int, gid: int | None, folder: Path, program: Path) -> OsAccount | None:
-    launcher = (sys.executable, "-I", capabilities.__file__, str(uid), str(gid))
+def _try_capability(uid: int, gid: int, folder: Path, program: Path) -> OsAccount | None:
+    """Run it as another user that keeps one capability of root's, CAP_DAC_OVERRIDE: to enter folders of mode 700."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return None
+    launcher = (
+        *(setpriv, f"--reuid={uid}", f"--regid={gid}", "--clear-groups"),
+        *("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"),
+        # Without it access(2) ignores capabilities if the real user is not root, and initdb calls its programs invalid.
+        *("--securebits=+no_setuid_fixup", "--"),
+    )
     account = OsAccount(uid=uid, gid=gid, launcher=launcher)
-    return account if _works(account, folder, program) else None
+    return account if _can_run(account, folder, program) else None
 
 
 def _unprivileged_ids() -> tuple[int, int]:
@@ -95,11 +111,11 @@ def _unprivileged_ids() -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
-def _works(account: OsAccount, folder: Path, program: Path) -> bool:
+def _can_run(account: OsAccount, folder: Path, program: Path) -> bool:
     """Whether the account can enter the folder and run the program; tried, because modes don't tell everything."""
     probe = ("/bin/sh", "-c", 'cd "$1" && exec "$2" --version', "sh", str(folder), str(program))
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             [*account.launcher, *probe],
             env=build_server_environment(),
             cwd="/",
@@ -108,12 +124,12 @@ def _works(account: OsAccount, folder: Path, program: Path) -> bool:
             timeout=PROBE_S_MAX,
             **account.identity,
         )
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0
+    return result.returncode == 0
 
 
-def _name(uid: int | None) -> str:
+def _name_of_user(uid: int | None) -> str:
     try:
         return pwd.getpwuid(uid or 0).pw_name
     except KeyError:

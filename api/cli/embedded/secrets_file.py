@@ -1,4 +1,4 @@
-"""The secrets of a data folder: made once, mode 600, read ever after. Variables that are already set win."""
+"""The secrets of a data folder: generated at the first start, mode 600. Variables that are set take precedence."""
 
 import base64
 import os
@@ -13,31 +13,28 @@ NAMES = ("LEDGER_SECRET_KEY", "LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", POSTGRES_P
 RUN_PASSWORD = "LEDGER_POSTGRES_RUN_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 BROKER_PASSWORD = "LEDGER_BROKER_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 SERVER_PASSWORDS = (POSTGRES_PASSWORD, RUN_PASSWORD, BROKER_PASSWORD)
-"""What only the servers of `ledger up` need: no other process gets these variables."""
+"""Secrets of the servers of `ledger up`; no other process gets these variables."""
 KEY_BYTES = 32
 
 
 def load_secrets(folder: Path) -> dict[str, str]:
-    """Read the secrets of a folder, and make them if there are none yet.
+    """Read the secrets of a folder; generate them at the first start.
 
     Raises:
-        StackError: They are gone, or some of them, although the folder holds data, or the file can't be read or
-            written.
+        StackError: Some are missing although the folder holds data, or the file can't be read or written.
     """
     try:
         if not (folder / FILE).exists():
-            _make(folder)
-        known = read_secrets(folder)
-        _refuse_incomplete(folder, known)
-        return _with_passwords(folder, known)
-    except OSError as refused:
-        raise StackError(
-            f"{folder / FILE} can't be used ({refused.strerror}): run `ledger up` as its owner"
-        ) from refused
+            _generate_secrets(folder)
+        values = read_secrets(folder)
+        _refuse_incomplete(folder, values)
+        return _add_server_passwords(folder, values)
+    except OSError as error:
+        raise StackError(f"{folder / FILE} can't be used ({error.strerror}): run `ledger up` as its owner") from error
 
 
 def read_secrets(folder: Path) -> dict[str, str]:
-    """Read the secrets of a folder, or those of the environment; none are made.
+    """Read the secrets of a folder and of the environment, which takes precedence; generates none.
 
     Raises:
         OSError: The file can't be read.
@@ -45,51 +42,51 @@ def read_secrets(folder: Path) -> dict[str, str]:
     path = folder / FILE
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     lines = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
-    found = {name.strip(): value.strip() for name, equals, value in lines if equals}
-    return {**found, **{name: os.environ[name] for name in NAMES if os.environ.get(name)}}
+    values = {name.strip(): value.strip() for name, equals, value in lines if equals}
+    return {**values, **{name: os.environ[name] for name in NAMES if os.environ.get(name)}}
 
 
-def _make(folder: Path) -> None:
+def _generate_secrets(folder: Path) -> None:
     if (folder / "postgres").exists():
         raise StackError(
             f"{folder / FILE} is missing although {folder} holds data that only its keys can open: "
             "restore that file, or choose another --data-dir"
         )
-    made = {
+    generated = {
         "LEDGER_SECRET_KEY": secrets.token_urlsafe(48),
-        "LEDGER_PEPPERS": f"1:{_key()}",
-        "LEDGER_MASTER_KEYS": f"1:{_key()}",
+        "LEDGER_PEPPERS": f"1:{_generate_key()}",
+        "LEDGER_MASTER_KEYS": f"1:{_generate_key()}",
         POSTGRES_PASSWORD: secrets.token_urlsafe(24),
     }
-    # A secret that is given from outside is kept there only.
-    kept = {name: value for name, value in made.items() if not os.environ.get(name)}
+    # A secret of the environment is not copied into the file.
+    missing = {name: value for name, value in generated.items() if not os.environ.get(name)}
     text = "# Whoever has this file can read every e-mail and code of this ledger. Keep a copy of it in a safe.\n"
-    text += "".join(f"{name}={value}\n" for name, value in kept.items())
+    text += "".join(f"{name}={value}\n" for name, value in missing.items())
     write_private_file(folder / FILE, text)
 
 
-def _refuse_incomplete(folder: Path, known: dict[str, str]) -> None:
-    """A file that was cut or overwritten: new keys in the place of lost ones would open nothing."""
-    is_ours = (folder / "postgres").exists() and not os.environ.get("DATABASE_URL")
-    needed = NAMES if is_ours else NAMES[:-1]
-    if lost := [name for name in needed if not known.get(name)]:
+def _refuse_incomplete(folder: Path, values: dict[str, str]) -> None:
+    """Refuse a file that was cut or overwritten: new keys in the place of lost ones would decrypt nothing."""
+    is_private = (folder / "postgres").exists() and not os.environ.get("DATABASE_URL")
+    needed = NAMES if is_private else NAMES[:-1]
+    if lost := [name for name in needed if not values.get(name)]:
         raise StackError(
             f"{folder / FILE} lacks {', '.join(lost)}: restore that file (`ledger keys export` wrote a copy), "
             "or set what is missing"
         )
 
 
-def _with_passwords(folder: Path, known: dict[str, str]) -> dict[str, str]:
-    """The folder's own passwords too: keys that were saved elsewhere come without, and so does an older folder."""
-    # The owner's is in the database already, if there is one; the others can be set at any time.
-    wanted = (RUN_PASSWORD, BROKER_PASSWORD) if (folder / "postgres").exists() else SERVER_PASSWORDS
-    made = {name: secrets.token_urlsafe(24) for name in wanted if name not in known}
-    if made:
+def _add_server_passwords(folder: Path, values: dict[str, str]) -> dict[str, str]:
+    """Generate the servers' passwords that are missing: in keys restored from a copy, and in an older folder."""
+    # PostgreSQL knows its owner's password since initdb; the others can be set at any start.
+    names = (RUN_PASSWORD, BROKER_PASSWORD) if (folder / "postgres").exists() else SERVER_PASSWORDS
+    generated = {name: secrets.token_urlsafe(24) for name in names if name not in values}
+    if generated:
         path = folder / FILE
         text = path.read_text() if path.exists() else ""
-        write_private_file(path, text + "".join(f"{name}={value}\n" for name, value in made.items()))
-    return {**known, **made}
+        write_private_file(path, text + "".join(f"{name}={value}\n" for name, value in generated.items()))
+    return {**values, **generated}
 
 
-def _key() -> str:
+def _generate_key() -> str:
     return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()

@@ -19,14 +19,14 @@ from api.cli.embedded.util import HOST, FreePorts, StackError, wait_until
 SERVER_S_MAX = 60.0
 READY_S_MAX = 60.0
 RESTARTS_MAX = 5
-"""A part that died this often while everything starts won't come up."""
+"""A program that died this often while everything starts will not become ready."""
 
 
 def start_everything(folder: DataDir, port: int, demo: bool, supervisor: Supervisor) -> None:
-    """Start all parts, wait until they are ready, write `ledger.json` and say where everything is.
+    """Start everything, wait until it is ready, write `ledger.json` and print the banner.
 
     Raises:
-        StackError: Something can't be started, or isn't ready in time.
+        StackError: A program can't be started, or is not ready in time.
         pydantic.ValidationError: A setting is malformed.
         StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError: The database can't be used.
     """
@@ -59,6 +59,8 @@ def start_everything(folder: DataDir, port: int, demo: bool, supervisor: Supervi
 
 
 class _Server(Protocol):
+    """A private server."""
+
     def is_ready(self) -> bool:
         """Whether it can be used."""
 
@@ -66,58 +68,58 @@ class _Server(Protocol):
 def _start_servers(
     folder: DataDir, secrets: Mapping[str, str], supervisor: Supervisor, ports: FreePorts
 ) -> dict[str, str]:
-    """Start what isn't given from outside; all come up side by side.
+    """Start the servers that the environment does not name, all at the same time.
 
     Returns:
-        The variables that name them.
+        The variables with the URLs of all servers.
     """
-    found = {
+    urls = {
         name: os.environ[name]
         for name in ("DATABASE_URL", OWNER_URL, "REDIS_URL", "LEDGER_SMTP_URL")
         if os.environ.get(name)
     }
     started: dict[str, _Server] = {}
-    if "REDIS_URL" not in found:
+    if "REDIS_URL" not in urls:
         broker = valkey.prepare_valkey(folder.redis, ports.draw(), secrets[BROKER_PASSWORD])
         supervisor.start(broker.program)
-        started["valkey"], found["REDIS_URL"] = broker, broker.url
-    if "LEDGER_SMTP_URL" not in found:
+        started["valkey"], urls["REDIS_URL"] = broker, broker.url
+    if "LEDGER_SMTP_URL" not in urls:
         sink_port = ports.draw()
-        found["LEDGER_SMTP_URL"] = f"smtp://{HOST}:{sink_port}"
-        found["LEDGER_MAILBOX"] = str(folder.mailbox)
+        urls["LEDGER_SMTP_URL"] = f"smtp://{HOST}:{sink_port}"
+        urls["LEDGER_MAILBOX"] = str(folder.mailbox)
         supervisor.start(ledger.sink_program(folder, sink_port, ledger.build_child_environment(folder, 0, {})))
-    if "DATABASE_URL" not in found:
+    if "DATABASE_URL" not in urls:
         database = postgres.prepare_postgres(folder.path, ports.draw(), secrets[POSTGRES_PASSWORD])
         supervisor.start(database.program)
-        started["postgres"], found[OWNER_URL] = database, database.url
-        found["DATABASE_URL"] = database.runtime_url(secrets[RUN_PASSWORD])
+        started["postgres"], urls[OWNER_URL] = database, database.url
+        urls["DATABASE_URL"] = database.runtime_url(secrets[RUN_PASSWORD])
     for name, server in started.items():
-        _wait_for(name, server, supervisor)
+        _wait_until_server_ready(name, server, supervisor)
         if isinstance(server, valkey.Valkey):
             _delete_old_heartbeats(server)
-    return found
+    return urls
 
 
 def _delete_old_heartbeats(broker: valkey.Valkey) -> None:
-    """Those of the last run: worker and beat of this one are not there before they say so."""
+    """Delete the heartbeats of the former run, after which worker and beat of this one would seem ready."""
     from workers.monitoring.broker_watch import HEARTBEAT_KEYS  # noqa: PLC0415 - its client loads while servers start
 
     broker.delete_keys(*HEARTBEAT_KEYS.values())
 
 
-def _wait_for(name: str, server: _Server, supervisor: Supervisor) -> None:
-    def settled() -> bool:
+def _wait_until_server_ready(name: str, server: _Server, supervisor: Supervisor) -> None:
+    def is_settled() -> bool:
         return server.is_ready() or supervisor.restart_count(name) >= RESTARTS_MAX
 
-    if not wait_until(settled, SERVER_S_MAX) or supervisor.restart_count(name) >= RESTARTS_MAX:
+    if not wait_until(is_settled, SERVER_S_MAX) or supervisor.restart_count(name) >= RESTARTS_MAX:
         raise _startup_error([name], supervisor)
 
 
 def _open_database(env: Mapping[str, str], owner_url: str) -> str:
-    """Check all settings, bring the schema up to date and compare the keys, so that no child has to fail over them.
+    """Check all settings, migrate the schema and compare the keys, so that no component fails over them later.
 
     Returns:
-        The URL that the ledger's own processes use.
+        The database URL of the ledger's own processes.
     """
     from api.settings import ApiSettings  # noqa: PLC0415 - what follows loads while the servers start
     from projections.database.errors import RolesMissingError, StorageUnavailableError  # noqa: PLC0415 - as above
@@ -137,13 +139,13 @@ def _open_database(env: Mapping[str, str], owner_url: str) -> str:
         except RolesMissingError:
             if os.environ.get(OWNER_URL):
                 raise
-            # A folder of before there were roles: its owner may not make them, and doctor says so.
+            # In a folder of an early version the owner may not create roles; `ledger doctor` reports it.
             database_url = owner_url
         check_schema(database_url)
         verify_key_rings(database_url, vault)
         verify_checkpoint_file(database_url, settings.checkpoint_file)
-    except StorageUnavailableError as away:
-        raise StackError(f"{away} Start that server, or unset DATABASE_URL for a private one.") from away
+    except StorageUnavailableError as error:
+        raise StackError(f"{error} Start that server, or unset DATABASE_URL for a private one.") from error
     return database_url
 
 
@@ -155,14 +157,14 @@ def _prepare_first_accounts(env: Mapping[str, str], demo: bool) -> dict[str, str
 
 @dataclass(slots=True)
 class _Readiness:
-    """The last answer of `/readyz`."""
+    """The last response of `/readyz`."""
 
     port: int
     missing: tuple[str, ...] = ("api",)
     is_accepting: bool = False
 
-    def is_complete(self) -> bool:
-        """Ask again."""
+    def poll(self) -> bool:
+        """Request `/readyz`; True if nothing is missing."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
         try:
             connection.request("GET", "/readyz")
@@ -179,23 +181,23 @@ class _Readiness:
 
 
 def _wait_until_ready(port: int, supervisor: Supervisor) -> list[str]:
-    """Wait until nothing is missing; at the bound, redemptions must at least be accepted.
+    """Wait until nothing is missing; after READY_S_MAX the API must at least accept redemptions.
 
     Returns:
-        What is still missing: mails wait for it, redemptions don't.
+        The components that are still missing: emails wait for them, redemptions do not.
 
     Raises:
-        StackError: A part dies again and again, or redemptions can't be accepted.
+        StackError: A program dies again and again, or redemptions can't be accepted.
     """
     readiness = _Readiness(port)
 
-    def hopeless() -> list[str]:
+    def find_broken() -> list[str]:
         return [name for name in ("api", "worker", "beat", "sink") if supervisor.restart_count(name) >= RESTARTS_MAX]
 
-    complete = wait_until(lambda: bool(hopeless()) or readiness.is_complete(), READY_S_MAX)
-    if broken := hopeless():
+    is_complete = wait_until(lambda: bool(find_broken()) or readiness.poll(), READY_S_MAX)
+    if broken := find_broken():
         raise _startup_error(broken, supervisor)
-    if not complete and not readiness.is_accepting:
+    if not is_complete and not readiness.is_accepting:
         raise _startup_error(list(readiness.missing), supervisor)
     return list(readiness.missing)
 

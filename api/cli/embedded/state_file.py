@@ -1,22 +1,22 @@
-"""`DIR/ledger.json`: how everything beside a running stack finds it."""
+"""`DIR/ledger.json`: where other processes find a running stack."""
 
 import json
-import os
 from pathlib import Path
 from typing import TypedDict
 
+from api.cli.embedded.process.watchdog import is_running
 from api.cli.embedded.util import write_private_file
 
 FILE = "ledger.json"
 
 
 class StackState(TypedDict):
-    """What the file holds; its keys are a contract with scripts."""
+    """Content of the file. Scripts rely on its keys."""
 
     api: str
     database_url: str
     redis_url: str
-    mailbox: str | None  # none if mails go to a mail server of the operator's
+    mailbox: str | None  # None if emails go to a mail server of the operator's
     admin_key: str
     staff_email: str
     staff_password: str
@@ -25,7 +25,7 @@ class StackState(TypedDict):
 
 
 def write_state(folder: Path, state: StackState) -> None:
-    """Replace the file; nobody ever reads half of it.
+    """Replace the file; a reader never sees a part of it.
 
     Raises:
         OSError: The folder can't be written to.
@@ -34,28 +34,22 @@ def write_state(folder: Path, state: StackState) -> None:
 
 
 def decode_snapshot(folder: Path) -> StackState | None:
-    """What a running stack wrote; none if none runs there, or the file is no such thing."""
+    """Return what a running stack wrote; None if no stack runs there or the file is malformed."""
     try:
-        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(found, dict) or not StackState.__required_keys__ <= found.keys():
+    if not isinstance(content, dict) or not StackState.__required_keys__ <= content.keys():
         return None
-    known: StackState = {name: found[name] for name in StackState.__annotations__}  # type: ignore[assignment]  # checked above
-    return known
+    state: StackState = {name: content[name] for name in StackState.__annotations__}  # type: ignore[assignment]  # checked above
+    return state
 
 
 def was_killed(state: StackState) -> bool:
-    """Whether the `ledger up` that wrote it is gone without having removed it, so that nothing of it can be reached."""
-    try:
-        os.kill(state["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    """Whether the `ledger up` that wrote it ended without deleting it, so that nothing of it can be reached."""
+    return not is_running(state["pid"])
 
 
 def remove_state(folder: Path) -> None:
-    """Nothing runs here any more, or not yet."""
+    """Delete the file: no stack runs here any more, or not yet."""
     (folder / FILE).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """`ledger up`: everything on one folder, until Ctrl-C or SIGTERM.
 
-The start itself runs in a thread, so that signals are obeyed and children watched from the first moment on.
+The start itself runs in a thread, so that signals and deaths of children are handled from the beginning.
 """
 
 import os
@@ -32,13 +32,13 @@ def run_up(data_dir: Path, port: int, demo: bool) -> int:
     """Start everything, keep it running, and end it on SIGINT or SIGTERM.
 
     Args:
-        data_dir: Where all data lies; made if it isn't there.
+        data_dir: Folder of all data; created if it is missing.
         port: Of the API and the pages on 127.0.0.1.
         demo: Whether to issue a demo code at the first start.
 
     Returns:
-        0 after a signal; 2 if it must be called differently, 3 if something failed: then stderr has said what and
-        what helps.
+        OK after a signal; USAGE if it must be called differently, SERVICE if something failed: then stderr names the
+        error and its remedy.
 
     Raises:
         pydantic.ValidationError: A setting is malformed.
@@ -47,9 +47,9 @@ def run_up(data_dir: Path, port: int, demo: bool) -> int:
     try:
         with open_data_dir(data_dir) as folder:
             return _run(folder, port, demo)
-    except StackError as refused:
-        say_error(str(refused))
-        return refused.exit_code
+    except StackError as error:
+        say_error(str(error))
+        return error.exit_code
 
 
 def _run(folder: DataDir, port: int, demo: bool) -> int:
@@ -60,9 +60,9 @@ def _run(folder: DataDir, port: int, demo: bool) -> int:
         )
     from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - only starting wants the settings of all parts
 
-    for strange in find_unknown_settings(os.environ):
-        say_error(strange)
-    with _signals() as stop:
+    for sentence in find_unknown_settings(os.environ):
+        say_error(sentence)
+    with handle_signals() as stop:
         supervisor = Supervisor(folder.logs, _report, keep_open=(folder.lock_fd,), log_bytes_max=_log_bytes_max())
         try:
             keep_running(supervisor, lambda running: start_everything(folder, port, demo, running), stop)
@@ -72,69 +72,70 @@ def _run(folder: DataDir, port: int, demo: bool) -> int:
 
 
 def _log_bytes_max() -> int:
-    """As the settings have it. They are read once the database is there, and a malformed number ends the start then."""
-    given = os.environ.get("LEDGER_LOG_BYTES_MAX", "")
-    return int(given) if given.isdecimal() else LOG_BYTES_MAX
+    """Return the setting. A malformed one is refused later, when the settings are read: that needs the database."""
+    text = os.environ.get("LEDGER_LOG_BYTES_MAX", "")
+    return int(text) if text.isdecimal() else LOG_BYTES_MAX
 
 
 @dataclass(slots=True)
 class StopRequest:
-    """Whether a signal asked for the end. A plain flag: it is set in a signal handler, where locks may not be taken."""
+    """Whether a signal requested the end. A plain flag: a signal handler sets it, where no lock may be taken."""
 
-    asked: bool = False
+    is_requested: bool = False
 
 
 @dataclass(slots=True)
 class _Starter:
-    """Runs the start in a thread and keeps what went wrong."""
+    """Runs the start in a thread and stores its error."""
 
     start: Start
     supervisor: Supervisor
-    trouble: list[BaseException] = field(default_factory=list)
+    errors: list[BaseException] = field(default_factory=list)
 
     def run(self) -> None:
         try:
             self.start(self.supervisor)
-        except BaseException as trouble:  # noqa: BLE001 - handed to the main thread, which raises it
-            self.trouble.append(trouble)
+        except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
+            self.errors.append(error)
 
 
 def keep_running(supervisor: Supervisor, start: Start, stop: StopRequest) -> None:
-    """Start, then watch until asked to stop; in any case nothing is left running.
+    """Start, then supervise until a signal requests the end. Ends all programs, also after an error.
 
     Raises:
-        BaseException: What `start` raised, unless the end was asked for meanwhile.
+        BaseException: What `start` raised, unless the end was requested since.
     """
     starter = _Starter(start, supervisor)
     thread = threading.Thread(target=starter.run, name="start", daemon=True)
     thread.start()
     try:
-        while not stop.asked and not starter.trouble:
+        while not stop.is_requested and not starter.errors:
             supervisor.tick()
             time.sleep(TICK_S)
     finally:
         supervisor.stop()
         thread.join(START_ENDS_S_MAX)
-    if starter.trouble and not stop.asked:
-        raise starter.trouble[0]
+    if starter.errors and not stop.is_requested:
+        raise starter.errors[0]
 
 
 @contextmanager
-def _signals() -> Iterator[StopRequest]:
+def handle_signals() -> Iterator[StopRequest]:
+    """Note SIGINT, SIGTERM and SIGHUP in a `StopRequest`, and restore the former handlers at the end."""
     stop = StopRequest()
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        stop.asked = True
+    def request_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.is_requested = True
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, ask) for number in numbers}
+    former = {number: signal.signal(number, request_stop) for number in numbers}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in former.items():
             signal.signal(number, handler)
 
 
 def _report(sentence: str) -> None:
-    """What happened while everything runs, and when: somebody may read it the next morning."""
+    """Print what happened, with its time: an operator may read it hours later."""
     say_error(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {sentence}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from api.cli.embedded.process.program import Program
 from api.cli.embedded.process.supervisor import Supervisor
-from api.cli.embedded.up import _signals, keep_running
+from api.cli.embedded.up import handle_signals, keep_running
 
 SCRIPT = 'trap "echo $1 >> $2; exit 0" TERM; echo $$; sleep 300 & echo $!; while :; do wait; done'
 
@@ -28,7 +28,7 @@ def main() -> None:
         supervisor.start(program("store", 0, folder), program("front", 1, folder))
         (folder / "started").touch()
 
-    with _signals() as stop:
+    with handle_signals() as stop:
         keep_running(Supervisor(folder), start, stop)
 
 

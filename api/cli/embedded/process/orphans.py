@@ -1,127 +1,92 @@
-"""Processes of an earlier run that outlived both their supervisor and its guardian, and what they left behind."""
+"""Processes of an earlier run that outlived both their supervisor and its watchdog: found by working directory."""
 
-import os
 import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-PROC = Path("/proc")
-END_S_MAX = 10.0
+import psutil
+
+from api.cli.embedded.util import wait_until
+
+# An invitation that is being sent then has an unknown outcome, as after any death of a worker.
+COMPONENTS_S_MAX = 3.0
+POSTGRES_S_MAX = 10.0
 KILL_S_MAX = 5.0
-PARTS_S_MAX = 3.0
-"""A letter that is being sent then is one in doubt, as after any death of a worker."""
-PARTS = ("api.main:create_app", "workers.celery_app", "api.mail_sink.server")
+COMMANDS = ("api.main:create_app", "workers.celery_app", "api.mail_sink.server")
 """What the commands of the ledger's own processes name."""
-LOOK_AGAIN_S = 0.02
 
 
 def end_orphaned_postgres(data: Path) -> None:
-    """End what still runs on a PostgreSQL data directory, and drop a lock file that names a stranger.
+    """End servers that still run on a PostgreSQL data directory, and delete a lock file that names another program.
 
-    The caller holds the lock of the folder, so nobody else may be using the directory. Where /proc is missing,
-    PostgreSQL's own checks decide.
+    The caller holds the lock of the data folder, so no other `ledger up` uses the directory.
 
     Args:
-        data: The data directory; it need not be there.
+        data: The data directory; it may be missing.
     """
-    lock = data / "postmaster.pid"
-    if not PROC.is_dir() or not data.exists():
+    if not data.exists():
         return
-    left = find_postgres_processes(data)
-    named = _pid_in(lock)
-    if named in left:
-        os.kill(named, signal.SIGINT)
+
+    def find() -> list[psutil.Process]:
+        return [process for process in _find_in(data) if process.info["name"] == "postgres"]
+
+    lock = data / "postmaster.pid"
+    processes = find()
+    postmaster = [process for process in processes if process.pid == _read_pid(lock)]
+    if postmaster:
+        _signal(postmaster, signal.SIGINT)
     else:
-        _signal_all(left, signal.SIGTERM)
-    if not _all_gone(data, END_S_MAX):
-        _signal_all(find_postgres_processes(data), signal.SIGKILL)
-        _all_gone(data, KILL_S_MAX)
-    if _pid_in(lock) and not find_postgres_processes(data):
+        _signal(processes, signal.SIGTERM)
+    if not _wait_until_none(find, POSTGRES_S_MAX):
+        _signal(find(), signal.SIGKILL)
+        _wait_until_none(find, KILL_S_MAX)
+    if _read_pid(lock) and not find():
         # The id may belong to another program by now, and PostgreSQL would refuse to start until that ends.
         lock.unlink(missing_ok=True)
 
 
 def end_orphaned_components(run: Path, redis: Path) -> None:
-    """End parts of an earlier run that would go on beside ours: a worker without its database, a second broker's file.
+    """End components of an earlier run: a worker without its database, a second broker that writes the same file.
 
-    The caller holds the lock of the folder, as above.
+    The caller holds the lock of the data folder. Other programs that work in these folders, such as a shell or an
+    editor, are left alone.
 
     Args:
-        run: Where the ledger's own processes work.
-        redis: Where the private broker works.
+        run: Working directory of the ledger's own processes.
+        redis: Working directory of the private broker.
     """
-    if not PROC.is_dir():
-        return
-    for number, bound_s in ((signal.SIGTERM, PARTS_S_MAX), (signal.SIGKILL, KILL_S_MAX)):
-        _signal_all(_parts_in(run, redis), number)
-        until = time.monotonic() + bound_s
-        while _parts_in(run, redis) and time.monotonic() < until:
-            time.sleep(LOOK_AGAIN_S)
+
+    def find() -> list[psutil.Process]:
+        own = [one for one in _find_in(run) if any(name in (one.info["cmdline"] or ()) for name in COMMANDS)]
+        return own + [one for one in _find_in(redis) if one.info["name"] == "valkey-server"]
+
+    for number, s_max in ((signal.SIGTERM, COMPONENTS_S_MAX), (signal.SIGKILL, KILL_S_MAX)):
+        _signal(find(), number)
+        if _wait_until_none(find, s_max):
+            return
 
 
-def _parts_in(run: Path, redis: Path) -> set[int]:
-    """A shell that somebody left in these folders is none of ours, nor is an editor."""
-    ours, broker = str(run.resolve()), str(redis.resolve())
-    return {
-        pid
-        for pid in _pids()
-        if ((place := _link(pid)) == ours and any(name in _command(pid) for name in PARTS))
-        or (place == broker and _name(pid) == "valkey-server")
-    }
+def _find_in(folder: Path) -> list[psutil.Process]:
+    """Find the processes whose working directory is the folder, also if it was deleted and created again since."""
+    path = str(folder.resolve())
+    processes = psutil.process_iter(["cwd", "name", "cmdline"])
+    return [one for one in processes if (one.info["cwd"] or "").removesuffix(" (deleted)") == path]
 
 
-def find_postgres_processes(data: Path) -> set[int]:
-    """Ids of the PostgreSQL processes that work in a data directory: each has it as its working directory."""
-    place = str(data.resolve())
-    return {pid for pid in _pids() if _link(pid) == place and _name(pid) == "postgres"}
+def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        # psutil does not signal another program that has the same id by now.
+        with suppress(psutil.Error):
+            process.send_signal(number)
 
 
-def _pids() -> Iterator[int]:
-    return (int(entry.name) for entry in PROC.iterdir() if entry.name.isdecimal())
+def _wait_until_none(find: Callable[[], list[psutil.Process]], s_max: float) -> bool:
+    return wait_until(lambda: not find(), s_max)
 
 
-def _link(pid: int) -> str:
-    try:
-        # The folder of an earlier run may have been made anew meanwhile.
-        return str((PROC / str(pid) / "cwd").readlink()).removesuffix(" (deleted)")
-    except OSError:
-        return ""
-
-
-def _command(pid: int) -> list[str]:
-    try:
-        return (PROC / str(pid) / "cmdline").read_text(errors="replace").split("\0")
-    except OSError:
-        return []
-
-
-def _name(pid: int) -> str:
-    try:
-        return (PROC / str(pid) / "comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _pid_in(lock: Path) -> int:
+def _read_pid(lock: Path) -> int:
     try:
         return int(lock.read_text().split("\n", 1)[0])
     except (OSError, ValueError):
         return 0
-
-
-def _signal_all(pids: set[int], number: signal.Signals) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            continue
-
-
-def _all_gone(data: Path, bound_s: float) -> bool:
-    until = time.monotonic() + bound_s
-    while find_postgres_processes(data):
-        if time.monotonic() > until:
-            return False
-        time.sleep(LOOK_AGAIN_S)
-    return True

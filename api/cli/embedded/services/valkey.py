@@ -1,4 +1,4 @@
-"""The private Valkey (a Redis): the broker. What it holds can be lost without harm, and is kept all the same."""
+"""The private Valkey (a Redis), the broker. It keeps its data, although losing them does no harm."""
 
 import socket
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from api.cli.embedded.services import binaries
 from api.cli.embedded.util import CONNECT_S_MAX, HOST, StackError, write_private_file
 
 ANSWER_BYTES_MAX = 256
-"""Longer than any line that is waited for."""
+"""Longer than any answer line that matters here."""
 CONFIGURATION = "valkey.conf"
 """File of mode 600 in its folder that holds the password: other users of the machine can read arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Valkey:
-    """A folder that is ready to be run.
+    """A folder that Valkey can run on.
 
     Attributes:
-        data: Where it keeps its append-only file.
-        port: Where it will listen on 127.0.0.1.
+        data: Folder of its append-only file.
+        port: Its port on 127.0.0.1.
         password: What every client must send first. Letters, digits, `-` and `_`.
     """
 
@@ -30,12 +30,12 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        """Database 0 of it, with the password."""
+        """URL of its database 0, with the password."""
         return f"redis://:{self.password}@{HOST}:{self.port}/0"
 
     @property
     def program(self) -> Program:
-        """How to run it. It must refuse writes when it is full: an evicted message would be lost silently."""
+        """The program. It must refuse writes when it is full: an evicted message would be lost silently."""
         settings = {
             "bind": HOST,
             "port": self.port,
@@ -51,7 +51,7 @@ class Valkey:
         return Program(name="valkey", command=command, env=build_server_environment(), stage=1, stop_s_max=1.0)
 
     def is_ready(self) -> bool:
-        """Whether it answers; while it loads its file it says so instead."""
+        """Whether it answers PING; while it loads its file it answers with an error."""
         return self._send_command("PING").startswith(b"+PONG")
 
     def delete_keys(self, *keys: str) -> None:
@@ -59,7 +59,7 @@ class Valkey:
         self._send_command("DEL", *keys)
 
     def _send_command(self, *words: str) -> bytes:
-        """One inline command after the password; no answer if it can't be reached."""
+        """Authenticate, send one inline command and return its answer; an empty one if Valkey can't be reached."""
         try:
             with socket.create_connection((HOST, self.port), timeout=CONNECT_S_MAX) as connection:
                 connection.sendall(f"AUTH {self.password}\r\n{' '.join(words)}\r\n".encode())
@@ -71,15 +71,15 @@ class Valkey:
 
 
 def prepare_valkey(data: Path, port: int, password: str) -> Valkey:
-    """Make sure that the folder of its data exists, and write its password there.
+    """Create the folder of its data if it is missing, and write its password there.
 
     Raises:
-        StackError: No binaries, or the folder can't be made.
+        StackError: The program is missing, or the folder can't be created.
     """
     binaries.find_valkey_program("valkey-server")
     try:
         data.mkdir(mode=0o700, exist_ok=True)
         write_private_file(data / CONFIGURATION, f"requirepass {password}\n")
-    except OSError as refused:
-        raise StackError(f"{data} can't be made ({refused.strerror}): choose another --data-dir") from refused
+    except OSError as error:
+        raise StackError(f"{data} can't be made ({error.strerror}): choose another --data-dir") from error
     return Valkey(data, port, password)

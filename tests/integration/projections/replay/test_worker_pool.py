@@ -117,7 +117,7 @@ def test_a_helper_that_is_killed_stops_everything(bench: LedgerBench, monkeypatc
 
     def killing(pool: FoldPool, number: int, left: object) -> bool:
         given = give(pool, number, left)  # type: ignore[arg-type]  # as it came
-        os.kill(pool.pids[number], signal.SIGKILL)
+        os.kill(pool._processes[number].pid, signal.SIGKILL)
         return given
 
     monkeypatch.setattr(FoldPool, "_give", killing)

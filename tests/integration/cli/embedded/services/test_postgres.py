@@ -147,7 +147,7 @@ def test_root_uses_a_namespace_where_nobody_may_not_go(open_folder: Path) -> Non
 
 def test_root_without_namespaces_runs_postgres_with_reach(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The third way, as in a container that forbids namespaces: data below a closed folder, at both starts."""
-    monkeypatch.setattr(os_accounts, "_namespaced", lambda *_: None)
+    monkeypatch.setattr(os_accounts, "_try_namespace", lambda *_: None)
     closed = open_folder / "closed"
     (closed / "data").mkdir(parents=True)
     closed.chmod(0o700)
@@ -164,7 +164,7 @@ def test_root_without_namespaces_runs_postgres_with_reach(open_folder: Path, mon
 
 def test_no_way_at_all_is_told_in_a_sentence(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither account nor namespace: the sentence names two remedies."""
-    monkeypatch.setattr(os_accounts, "_works", lambda *_arguments: False)
+    monkeypatch.setattr(os_accounts, "_can_run", lambda *_arguments: False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 
     with pytest.raises(StackError, match=r"doesn't run as root.* as an ordinary user, or move both folders"):
