@@ -13,7 +13,7 @@ from uuid import UUID
 from api.code_import.duplicates import short_hash
 from api.code_import.reader import Record, Records
 from api.code_import.row_parser import CellFaultError, CodeRow, row_of
-from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, Terms, Usage, in_turn, issue_batch
+from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, CodeTemplate, Usage, in_turn, issue_batch
 from domain.commands.context import CommandContext
 from domain.events import CodeIssued, Event, OpeningBalanceImported
 from projections.read_models.code_list import CodeTextLookup
@@ -75,7 +75,7 @@ class Intake:
     Attributes:
         storage: An open ledger.
         records: The file.
-        usual: Terms of codes whose record names none.
+        usual: CodeTemplate of codes whose record names none.
         context: Of a batch: who imports, at database time.
         new_id: Random ids.
         progress: Told how many bytes of the file are done with.
@@ -83,7 +83,7 @@ class Intake:
 
     storage: LedgerStore
     records: Records
-    usual: Terms
+    usual: CodeTemplate
     context: Callable[[], CommandContext]
     new_id: Callable[[], UUID]
     progress: Callable[[int], None] = lambda _: None
@@ -164,18 +164,16 @@ class Intake:
     def _order(self, row: CodeRow) -> CodeOrder:
         code_id = self.new_id()
         if row.is_new:
-            return CodeOrder(code_id, row.text, row.terms)
+            return CodeOrder(code_id, row.text, row.template)
         note = self.storage.vault.seal_text(row.note, self.new_id()) if row.note else None
         usage = Usage(used=row.used, issued_at=row.issued_at, is_paused=row.is_paused, note=note)
-        return CodeOrder(code_id, row.text, row.terms, NEW if usage == NEW else usage)
+        return CodeOrder(code_id, row.text, row.template, NEW if usage == NEW else usage)
 
 
 def _is_same(row: CodeRow, events: list[Event]) -> bool:
     """Whether a code came into being as a record says."""
-    issued, terms = events[0], row.terms
+    issued, template = events[0], row.template
     if not isinstance(issued, CodeIssued):
         return False
     opening = events[1].uses if len(events) > 1 and isinstance(events[1], OpeningBalanceImported) else 0
-    there = (issued.max_uses, issued.bound, issued.expires_at, issued.validity_days, issued.group, issued.rebinds_max)
-    said = (terms.max_uses, terms.bound, terms.expires_at, terms.validity_days, terms.group, terms.rebinds_max)
-    return (*there, opening) == (*said, row.used)
+    return (issued.terms, issued.bound, opening) == (template.terms, template.bound, row.used)

@@ -6,7 +6,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from api.use_cases.issue_codes import Terms
+from msgspec import structs
+
+from api.use_cases.issue_codes import CodeTemplate
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 from domain.values.identifiers import MalformedCodeError, normalize_code
 from domain.values.number_bounds import DAYS, REBINDS, USES, USES_SO_FAR, Bounds, NumberError, parse_number
@@ -56,7 +58,7 @@ class CodeRow:
     """One code as a file has it; `text` is in normal form."""
 
     text: str
-    terms: Terms
+    template: CodeTemplate
     used: int = 0
     issued_at: datetime | None = None
     is_paused: bool = False
@@ -68,18 +70,18 @@ class CodeRow:
         return not (self.used or self.issued_at or self.is_paused or self.note)
 
 
-def row_of(cells: Mapping[str, str], usual: Terms) -> CodeRow:
+def row_of(cells: Mapping[str, str], usual: CodeTemplate) -> CodeRow:
     """Read one record; a term that it leaves open is as usual.
 
     Args:
         cells: By our columns; what is not there or empty is left open.
-        usual: Terms of codes whose record names none.
+        usual: CodeTemplate of codes whose record names none.
 
     Raises:
         CellFaultError: A cell makes no sense.
     """
     text = code_text(cells.get("code", ""))
-    terms, used = row_terms(cells, usual), used_uses(cells, usual)
+    template, used = row_terms(cells, usual), used_uses(cells, usual)
     if _number("reserved", cells.get("reserved", "") or "0", USES_SO_FAR):
         raise CellFaultError(
             "reserved", "it has uses that are not settled where it comes from: settle them there first"
@@ -92,7 +94,7 @@ def row_of(cells: Mapping[str, str], usual: Terms) -> CodeRow:
     issued_at = cells.get("issued_at", "")
     return CodeRow(
         text=text,
-        terms=terms,
+        template=template,
         used=used,
         issued_at=_moment("issued_at", issued_at) if issued_at else None,
         is_paused=state == "paused",
@@ -114,20 +116,20 @@ def code_text(typed: str) -> str:
         raise CellFaultError("code", "code can't be one: 1 to 64 letters and digits") from bad
 
 
-def used_uses(cells: Mapping[str, str], usual: Terms) -> int:
+def used_uses(cells: Mapping[str, str], usual: CodeTemplate) -> int:
     """The uses so far of one record; 0 where it names none.
 
     Raises:
         CellFaultError: It is no number, or above the limit.
     """
     used = _number("used", cells.get("used", "") or "0", USES_SO_FAR)
-    limit = row_terms(cells, usual).max_uses
+    limit = row_terms(cells, usual).terms.max_uses
     if limit is not None and used > limit:
         raise CellFaultError("used", f"used {used} is above max_uses {limit}: raise max_uses to {used} at least")
     return used
 
 
-def row_terms(cells: Mapping[str, str], usual: Terms) -> Terms:
+def row_terms(cells: Mapping[str, str], usual: CodeTemplate) -> CodeTemplate:
     """The terms of one record.
 
     Raises:
@@ -137,12 +139,13 @@ def row_terms(cells: Mapping[str, str], usual: Terms) -> Terms:
 
 
 @lru_cache(maxsize=TERMS_KEPT_MAX)
-def _terms_of(cells: tuple[str, ...], usual: Terms) -> Terms:
+def _terms_of(cells: tuple[str, ...], usual: CodeTemplate) -> CodeTemplate:
     """The same for the cells of the columns of terms; most records of a file have those of the one before."""
     named: dict[str, Any] = {
         field: read(column, cell) for (column, (field, read)), cell in zip(_TERMS.items(), cells, strict=True) if cell
     }
-    return replace(usual, **named) if named else usual
+    bound = named.pop("bound", usual.bound)
+    return replace(usual, terms=structs.replace(usual.terms, **named), bound=bound)
 
 
 def _uses(column: str, cell: str) -> int | None:

@@ -9,9 +9,10 @@ from typing import Annotated, Final
 
 import orjson
 from fastapi import Header
+from msgspec import structs
 
 from api.errors import ApplicationError
-from domain.commands.code.change_terms import Terms
+from domain.events.code_terms import CodeTerms
 
 ANY: Final = "*"
 DIGEST_LETTERS: Final = 20
@@ -24,12 +25,12 @@ IfMatch = Annotated[
 ]
 
 
-def tag_of(terms: Terms) -> str:
+def tag_of(terms: CodeTerms) -> str:
     """The strong tag of terms."""
-    return f'"{hashlib.sha256(orjson.dumps(list(terms))).hexdigest()[:DIGEST_LETTERS]}"'
+    return f'"{hashlib.sha256(orjson.dumps(structs.astuple(terms))).hexdigest()[:DIGEST_LETTERS]}"'
 
 
-def expected_terms(if_match: str | None, now: Terms) -> Terms | None:
+def expected_terms(if_match: str | None, now: CodeTerms) -> CodeTerms | None:
     """The terms that a change may be made to; None for any.
 
     Args:

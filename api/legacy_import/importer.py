@@ -22,6 +22,7 @@ from api.legacy_import.findings import (
 from domain.commands.code.import_code import ImportCode, ImportedUse, find_access_end
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
+from domain.events.code_terms import CodeTerms
 from domain.legacy.evidence import Assessment, EvidencedUse, assess
 from domain.legacy.records import LegacyCode
 from domain.model.access import Access
@@ -198,18 +199,20 @@ class LegacyImporter:
             code_id=code_id,
             text=vault.draft_code(normal, code_id),
             source=SOURCE,
-            max_uses=verdict.max_uses,
-            issued_at=code.created_at,
+            terms=CodeTerms(
+                max_uses=verdict.max_uses,
+                expires_at=code.expires_at,
+                validity_days=verdict.validity_days,
+                group=self._groups.get(code.group_id) if code.group_id is not None else None,
+                rebinds_max=verdict.rebinds_max,
+            ),
             bound=verdict.bound,
-            expires_at=code.expires_at,
-            validity_days=verdict.validity_days,
-            group=self._groups.get(code.group_id) if code.group_id is not None else None,
+            issued_at=code.created_at,
             language=self._plan.language,
             uses=[self._use(use, code, context.now) for use in verdict.uses],
             openings=verdict.openings,
             is_paused=not code.is_active,
             note=vault.seal_text(note, new_id()) if note else None,
-            rebinds_max=verdict.rebinds_max,
             bound_to=vault.draft_recipient(verdict.binding, new_id()) if is_bound and verdict.binding else None,
             notify_ended=self._plan.notify_ended,
         )

@@ -14,6 +14,7 @@ from api.schemas.resources import CodeView
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
+from projections.event_store.row_mapping import code_from_named_row
 from projections.read_models.reader import HistoryEntry, Reader
 
 LINE_COLUMNS: Final = (
@@ -61,7 +62,7 @@ def empty_history(reader: Reader, code_id: UUID, now: datetime, *, as_of: dateti
     last: RedeemCode | None = None
     if as_of is None:
         row = reader.find_balance(code_id)
-        last = code_of(row) if row else None
+        last = code_from_named_row(row) if row else None
     else:
         for line in reader.read_history(code_id, as_of=as_of):
             last = line.code
@@ -103,32 +104,9 @@ def facts_of(event: Event) -> dict[str, object]:
     return structs.asdict(event)
 
 
-def code_of(row: Mapping[str, Any]) -> RedeemCode:
-    """The code that a row of `code_balances` stands for."""
-    return RedeemCode(
-        code_id=row["code_id"],
-        version=row["version"],
-        last_at=row["last_at"],
-        issued_at=row["issued_at"],
-        max_uses=row["max_uses"],
-        bound=row["bound"],
-        expires_at=row["expires_at"],
-        validity_days=row["validity_days"],
-        group=row["group_name"],
-        used=row["used"],
-        reserved=row["reserved"],
-        owner_id=row["owner_id"],
-        sent_binding=row["sent_binding"],
-        is_paused=row["is_paused"],
-        revoked_by=row["revoked_by"],
-        rebinds_max=row["rebinds_max"],
-        bound_to=row["bound_to"],
-    )
-
-
 def code_view(row: Mapping[str, Any], now: datetime) -> CodeView:
     """A row of `code_balances` as the API shows it."""
-    return view_of_code(code_of(row), now)
+    return view_of_code(code_from_named_row(row), now)
 
 
 def view_of_code(code: RedeemCode, now: datetime) -> CodeView:
@@ -136,22 +114,18 @@ def view_of_code(code: RedeemCode, now: datetime) -> CodeView:
     return CodeView(
         id=code.code_id,
         issued_at=code.issued_at,
-        max_uses=code.max_uses,
         used_count=code.used,
         reserved=code.reserved,
         available=code.available,
         state=code.state(now),
         open=not code.bound,
-        expires_at=code.expires_at,
-        validity_days=code.validity_days,
-        group=code.group,
-        rebinds_max=code.rebinds_max,
+        **structs.asdict(code.terms),
     )
 
 
 def _balance(code: RedeemCode) -> dict[str, Any]:
     return {
-        "max_uses": code.max_uses,
+        "max_uses": code.terms.max_uses,
         "used_count": code.used,
         "reserved": code.reserved,
         "available": code.available,

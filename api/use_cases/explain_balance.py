@@ -216,7 +216,7 @@ def _explanation(
         as_of=at,
         version=last.version,
         position=last.position,
-        max_uses=code.max_uses,
+        max_uses=code.terms.max_uses,
         used_count=code.used,
         reserved=code.reserved,
         available=code.available,
@@ -231,10 +231,10 @@ def _explanation(
 
 
 def _total(say: Translator, code: RedeemCode) -> str:
-    if code.max_uses is None:
+    if code.terms.max_uses is None:
         return say("explain.total.unlimited", used=code.used, reserved=code.reserved)
     return say(
-        "explain.total", used=code.used, max_uses=code.max_uses, reserved=code.reserved, available=code.available
+        "explain.total", used=code.used, max_uses=code.terms.max_uses, reserved=code.reserved, available=code.available
     )
 
 

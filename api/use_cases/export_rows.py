@@ -9,11 +9,13 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 import orjson
+from msgspec import structs
 
 from api.schemas.csv_cells import csv_line
-from api.use_cases.code_history import code_of, line_of
+from api.use_cases.code_history import line_of
 from domain.ports import Language
 from domain.values.identifiers import format_code
+from projections.event_store.row_mapping import code_from_named_row
 from projections.read_models.code_list import CodeListReader, CodeText
 from projections.read_models.pagination import BEGINNING
 from projections.read_models.reservation_list import ReservationListReader
@@ -60,20 +62,16 @@ def record_lines(rows: Iterable[Row], columns: Sequence[str], form: Format) -> I
 
 def code_row(balance: Row, text: CodeText | None, now: datetime) -> Row:
     """A code as a record. `max_uses` None: without limit."""
-    code = code_of(balance)
+    code = code_from_named_row(balance)
     return {
         "code": format_code(text.text) if text and text.text else "",
         "id": code.code_id,
         "state": code.state(now),
-        "max_uses": code.max_uses,
         "used": code.used,
         "reserved": code.reserved,
         "available": code.available,
         "open": not code.bound,
-        "expires_at": code.expires_at,
-        "validity_days": code.validity_days,
-        "rebinds_max": code.rebinds_max,
-        "group": code.group,
+        **structs.asdict(code.terms),
         "issued_at": code.issued_at,
     }
 

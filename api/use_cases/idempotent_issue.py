@@ -15,7 +15,7 @@ from msgspec import structs
 from api.errors import ApplicationError
 from api.schemas.resources import IssueRequest
 from api.use_cases.idempotency import scope_digest
-from api.use_cases.issue_codes import BATCH, CodeOrder, Issued, Terms, issue_batch
+from api.use_cases.issue_codes import BATCH, CodeOrder, CodeTemplate, Issued, issue_batch
 from api.use_cases.services import Caller
 from domain.commands.context import CommandContext
 from domain.values.identifiers import RandomSource, format_code, generate_code
@@ -35,7 +35,7 @@ class IdempotentIssue:
     """What is asked for under a key. `note` is of the codes' terms, but its id is not known before the key's is."""
 
     key: BatchIdempotencyKey
-    terms: Terms
+    template: CodeTemplate
     count: int
     prefix: str
     note: str | None
@@ -72,14 +72,14 @@ def issue_idempotently(
     if kept.body_digest != wish.key.body_digest:
         raise ApplicationError("IDEMPOTENCY_KEY_REUSED")
     ids = [derive_code_id(kept.batch_id, nth) for nth in range(1, wish.count + 1)]
-    terms = replace(wish.terms, note_id=_keep_note(storage, wish.note, kept.batch_id) if wish.note else None)
+    template = replace(wish.template, note_id=_keep_note(storage, wish.note, kept.batch_id) if wish.note else None)
     codes = CodeListReader(storage)
     there = codes.find_texts(ids, clear=False)
     missing = [code_id for code_id in ids if code_id not in there]
     context = structs.replace(context, correlation_id=kept.batch_id)
     for start in range(0, len(missing), BATCH):
         some = missing[start : start + BATCH]
-        orders = [CodeOrder(code_id, wish.prefix + generate_code(letters), terms) for code_id in some]
+        orders = [CodeOrder(code_id, wish.prefix + generate_code(letters), template) for code_id in some]
         issue_batch(storage, orders, context)
     if there:
         action.record("exported_codes", None, describe_values(issued_before=len(there), batch=kept.batch_id))

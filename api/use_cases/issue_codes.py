@@ -13,6 +13,7 @@ from domain.commands.code.import_code import ImportCode, Opening
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
+from domain.events.code_terms import CodeTerms
 from domain.ports import TextDraft
 from domain.values.identifiers import RandomSource, format_code, generate_code
 from projections.database.errors import StorageUnavailableError
@@ -34,16 +35,18 @@ class TextTakenError(StorageUnavailableError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What every code of an issue has in common; `max_uses` None: without limit. `note_id`: a note in the vault."""
+class CodeTemplate:
+    """What codes that are issued together have in common.
 
-    max_uses: int | None
-    bound: bool = True
-    expires_at: datetime | None = None
-    validity_days: int | None = None
-    group: str | None = None
+    Attributes:
+        terms: Their terms.
+        bound: Only the first recipient of each may redeem it.
+        note_id: A note in the vault.
+    """
+
+    terms: CodeTerms
+    bound: bool
     note_id: UUID | None = None
-    rebinds_max: int | None = None
 
 
 class Usage(NamedTuple):
@@ -63,7 +66,7 @@ class CodeOrder(NamedTuple):
 
     code_id: UUID
     text: str
-    terms: Terms
+    template: CodeTemplate
     usage: Usage = NEW
 
 
@@ -92,7 +95,7 @@ class BufferedRandom:
 
 def issue_codes(
     storage: LedgerStore,
-    terms: Terms,
+    template: CodeTemplate,
     count: int,
     context: CommandContext,
     new_id: Callable[[], UUID],
@@ -101,7 +104,7 @@ def issue_codes(
 ) -> list[Issued]:
     """Issue `count` codes; as `issuing`, which needs no memory for them."""
     issued: list[Issued] = []
-    for some in issuing(storage, terms, count, context, new_id, letters):
+    for some in issuing(storage, template, count, context, new_id, letters):
         issued += some
         progress(len(issued))
     return issued
@@ -109,7 +112,7 @@ def issue_codes(
 
 def issuing(
     storage: LedgerStore,
-    terms: Terms,
+    template: CodeTemplate,
     count: int,
     context: CommandContext,
     new_id: Callable[[], UUID],
@@ -120,7 +123,7 @@ def issuing(
 
     Args:
         storage: An open ledger.
-        terms: Of all of them.
+        template: What they have in common.
         count: At least 1.
         context: Who issues, and when.
         new_id: Random ids of the streams.
@@ -134,7 +137,7 @@ def issuing(
     def orders() -> Iterator[list[CodeOrder]]:
         for start in range(0, count, BATCH):
             yield [
-                CodeOrder(new_id(), prefix + generate_code(letters), terms) for _ in range(min(BATCH, count - start))
+                CodeOrder(new_id(), prefix + generate_code(letters), template) for _ in range(min(BATCH, count - start))
             ]
 
     for some in in_turn(orders(), lambda batch: issue_batch(storage, batch, context)):
@@ -185,7 +188,7 @@ def issue_batch(storage: LedgerStore, orders: Sequence[CodeOrder], context: Comm
 
 
 def _command(storage: LedgerStore, order: CodeOrder, context: CommandContext) -> IssueCode | ImportCode:
-    terms, usage = order.terms, order.usage
+    template, usage = order.template, order.usage
     text = storage.vault.draft_code(order.text, order.code_id)
     if usage is not NEW:
         return ImportCode(
@@ -193,27 +196,19 @@ def _command(storage: LedgerStore, order: CodeOrder, context: CommandContext) ->
             code_id=order.code_id,
             text=text,
             source=SOURCE,
-            max_uses=terms.max_uses,
+            terms=template.terms,
+            bound=template.bound,
             issued_at=usage.issued_at,
-            bound=terms.bound,
-            expires_at=terms.expires_at,
-            validity_days=terms.validity_days,
-            group=terms.group,
-            rebinds_max=terms.rebinds_max,
             openings=[Opening(usage.used, STATED)] if usage.used else (),
             is_paused=usage.is_paused,
             note=usage.note,
-            note_id=terms.note_id,
+            note_id=template.note_id,
         )
     return IssueCode(
         context=context,
         code_id=order.code_id,
         text=text,
-        max_uses=terms.max_uses,
-        bound=terms.bound,
-        expires_at=terms.expires_at,
-        validity_days=terms.validity_days,
-        group=terms.group,
-        note_id=terms.note_id,
-        rebinds_max=terms.rebinds_max,
+        terms=template.terms,
+        bound=template.bound,
+        note_id=template.note_id,
     )

@@ -1,34 +1,27 @@
 """The bounds of what commands carry, checked where they are decided: no input can leave them out."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
-
-from msgspec import UNSET, UnsetType
+from typing import Any
 
 from domain.commands.context import EventStamp
 from domain.errors import OutOfBounds
+from domain.events.code_terms import find_invalid_term
 from domain.model.reservation import Reservation
-from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds
 from domain.values.timestamps import AHEAD_MAX, is_within_bounds
 
-_OF_TERMS: Final[dict[str, Bounds]] = {"max_uses": USES, "validity_days": DAYS, "rebinds_max": REBINDS}
 
-
-def check_terms(*, expires_at: datetime | UnsetType | None, **numbers: int | UnsetType | None) -> None:
-    """Check the terms of a code; None does not bound anything, UNSET is not looked at.
+def check_terms(terms: Mapping[str, object]) -> None:
+    """Check terms of a code, all of them or those that change.
 
     Args:
-        expires_at: Aware.
-        numbers: By the name of the term.
+        terms: Values by the name of the term; None bounds nothing.
 
     Raises:
         OutOfBounds: One of them lies outside its bounds.
     """
-    for name, number in numbers.items():
-        if isinstance(number, int) and not _OF_TERMS[name].holds(number):
-            raise OutOfBounds(name)
-    if expires_at is not UNSET:
-        check_timestamp("expires_at", expires_at)
+    if (name := find_invalid_term(terms)) is not None:
+        raise OutOfBounds(name)
 
 
 def check_timestamp(name: str, timestamp: datetime | None) -> None:

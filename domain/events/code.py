@@ -1,26 +1,20 @@
 """Facts about a code itself."""
 
-from datetime import datetime
 from uuid import UUID
 
 from domain.events.base import Event
+from domain.events.code_terms import TermsEvent
 
 
-class CodeIssued(Event, frozen=True, kw_only=True):
-    """A code exists from now on. `max_uses` None means without limit; `bound` is false for `--open` codes.
+class CodeIssued(TermsEvent, frozen=True, kw_only=True):
+    """A code exists from now on. `bound` is false for `--open` codes.
 
-    `text_id` names a note in the vault. Codes of one batch have its id as their correlation id. `rebinds_max`: how
-    often each access that it gives may be moved; None: as often as the settings say. `bound_to`: the only recipient who
-    may redeem it, from the beginning; None: its first one.
+    `text_id` names a note in the vault. Codes of one batch have its id as their correlation id. `bound_to`: the only
+    recipient who may redeem it, from the beginning; None: its first one.
     """
 
-    max_uses: int | None
     bound: bool = True
-    expires_at: datetime | None = None
-    validity_days: int | None = None
-    group: str | None = None
     text_id: UUID | None = None
-    rebinds_max: int | None = None
     bound_to: UUID | None = None
 
 
@@ -38,18 +32,13 @@ class OpeningBalanceImported(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class CodeTermsChanged(Event, frozen=True, kw_only=True):
+class CodeTermsChanged(TermsEvent, frozen=True, kw_only=True):
     """From now on these are the terms, the unchanged ones among them. `text_id`: the reason, in the vault.
 
     `bound_to` is the recipient whom the code was bound to when it was issued; None once that binding was released.
     """
 
-    max_uses: int | None
-    expires_at: datetime | None = None
-    validity_days: int | None = None
-    group: str | None = None
     text_id: UUID | None = None
-    rebinds_max: int | None = None
     bound_to: UUID | None = None
 
 

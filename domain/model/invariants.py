@@ -50,7 +50,7 @@ def check_balance(code: RedeemCode) -> RedeemCode:
     if not is_balanced(code):
         message = (
             f"code {code.code_id} at version {code.version}: used {code.used}, reserved {code.reserved}, "
-            f"limit {code.max_uses}"
+            f"limit {code.terms.max_uses}"
         )
         raise InvariantViolationError(message)
     return code
@@ -62,7 +62,7 @@ def is_balanced(code: RedeemCode) -> bool:
         code.used >= 0
         and code.reserved >= 0
         and 0 <= code.sent_binding <= code.used
-        and (code.max_uses is None or code.used + code.reserved <= code.max_uses)
+        and (code.terms.max_uses is None or code.used + code.reserved <= code.terms.max_uses)
     )
 
 

@@ -43,8 +43,9 @@ from domain.events import (
     UseRefunded,
     UseReserved,
 )
+from domain.events.code_terms import CodeTerms
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 """Number of the fold: one higher whenever the same events lead to another state, so that no kept state is believed."""
 
 CodeState = Literal["active", "held", "exhausted", "paused", "expired", "revoked"]
@@ -57,12 +58,12 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         last_at: `at` of the newest event; no later event takes effect before it.
         used: Uses counted now (sent or retaken, and not refunded since).
         reserved: Uses held now.
+        terms: What the code promises now.
         bound: Whether the code belongs to its first recipient.
         owner_id: The recipient that the live and sent reservations bind the code to; None when there are none.
         sent_binding: How many of the binding reservations are sent.
         is_paused: Whether it takes no new reservations for now.
         revoked_by: Version of the event by which it takes none for ever; None if it was not revoked.
-        rebinds_max: How often each access that it gives may be moved; None: as often as the policy says.
         bound_to: The only recipient who may redeem it, whether or not anything was sent; None: its first one.
     """
 
@@ -70,18 +71,14 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
     version: int
     last_at: datetime
     issued_at: datetime
-    max_uses: int | None
+    terms: CodeTerms
     bound: bool
-    expires_at: datetime | None
-    validity_days: int | None
-    group: str | None
     used: int = 0
     reserved: int = 0
     owner_id: UUID | None = None
     sent_binding: int = 0
     is_paused: bool = False
     revoked_by: int | None = None
-    rebinds_max: int | None = None
     bound_to: UUID | None = None
 
     def is_bound_to_another(self, recipient_id: UUID) -> bool:
@@ -92,7 +89,8 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def available(self) -> int | None:
         """Uses that a new reservation may take; None without limit. Never clamped: negative would be a defect."""
-        return None if self.max_uses is None else self.max_uses - self.used - self.reserved
+        max_uses = self.terms.max_uses
+        return None if max_uses is None else max_uses - self.used - self.reserved
 
     @property
     def is_revoked(self) -> bool:
@@ -101,7 +99,8 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
 
     def is_expired(self, now: datetime) -> bool:
         """Whether the code takes no new reservations because its time is over."""
-        return self.expires_at is not None and self.expires_at <= now
+        expires_at = self.terms.expires_at
+        return expires_at is not None and expires_at <= now
 
     def state(self, now: datetime) -> CodeState:
         """One word for lists and pages: what a new person would be told first."""
@@ -187,12 +186,8 @@ def _begin_code(code_id: UUID, version: int, event: Event) -> RedeemCode:
         version=version,
         last_at=event.at,
         issued_at=event.at,
-        max_uses=event.max_uses,
+        terms=event.terms,
         bound=event.bound,
-        expires_at=event.expires_at,
-        validity_days=event.validity_days,
-        group=event.group,
-        rebinds_max=event.rebinds_max,
         bound_to=event.bound_to,
     )
 
@@ -238,17 +233,7 @@ def _apply_to_code_itself(
         case OpeningBalanceImported():
             return replace(code, version=version, last_at=event.at, used=code.used + event.uses)
         case CodeTermsChanged():
-            return replace(
-                code,
-                version=version,
-                last_at=event.at,
-                max_uses=event.max_uses,
-                expires_at=event.expires_at,
-                validity_days=event.validity_days,
-                group=event.group,
-                rebinds_max=event.rebinds_max,
-                bound_to=event.bound_to,
-            )
+            return replace(code, version=version, last_at=event.at, terms=event.terms, bound_to=event.bound_to)
         case CodePaused() | CodeResumed():
             return replace(code, version=version, last_at=event.at, is_paused=isinstance(event, CodePaused))
         case CodeRevoked():

@@ -55,7 +55,11 @@ def checked_group(name: str) -> str:
 
 
 class NamesGroup(Struct, frozen=True, kw_only=True):
-    """A command with a field `group`, whose value goes into an event: it can't be made with a text that may not."""
+    """A command whose events name a group: it can't be made with a name that events may not hold."""
+
+    def named_group(self) -> str | None:
+        """Return the group that the events will name: the field `group`, unless a command says otherwise."""
+        return getattr(self, "group", None)
 
     def __post_init__(self) -> None:
         """Check the name.
@@ -63,5 +67,5 @@ class NamesGroup(Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: It may not be a group's.
         """
-        if isinstance(name := getattr(self, "group", None), str):
+        if (name := self.named_group()) is not None:
             checked_group(name)

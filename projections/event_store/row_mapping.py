@@ -1,10 +1,13 @@
 """From folded states to rows of the read models: one place, used by the live path and by rebuild alike."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
+from msgspec import structs
+
 from domain.events import CaseClosed, CaseOpened, Event
+from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from projections.database.binary_arrays import (
@@ -47,25 +50,58 @@ CLOSED_CASE_KINDS = (UUIDS, TIMESTAMPS, TEXTS)
 
 def balance_row(code: RedeemCode) -> tuple[Any, ...]:
     """`code_balances`, in the order of its columns."""
+    terms = code.terms
     return (
         code.code_id,
         code.version,
         code.issued_at,
         code.last_at,
-        code.max_uses,
+        terms.max_uses,
         code.used,
         code.reserved,
         code.bound,
         code.owner_id,
         code.sent_binding,
-        code.expires_at,
-        code.validity_days,
-        code.group,
+        terms.expires_at,
+        terms.validity_days,
+        terms.group,
         code.is_paused,
         code.revoked_by,
-        code.rebinds_max,
+        terms.rebinds_max,
         code.bound_to,
     )
+
+
+def _order_of_balance_row() -> tuple[str, ...]:
+    """Find which field of a code each value of its row is: the row of a code whose fields hold their own names."""
+    names = [field.name for field in structs.fields(RedeemCode) if field.name != "terms"]
+    make_code, make_terms = cast("Any", RedeemCode), cast("Any", CodeTerms)
+    code = make_code(terms=make_terms(*TERM_NAMES), **{name: name for name in names})
+    order = balance_row(code)
+    if sorted(order) != sorted([*names, *TERM_NAMES]):
+        raise AssertionError("a balance row must hold every field and term of a code as it is, so that it is read back")
+    return order
+
+
+BALANCE_FIELDS: Final = _order_of_balance_row()
+"""Field or term of a code by its place in a row of `code_balances`."""
+_TERM_PLACES: Final = tuple(BALANCE_FIELDS.index(name) for name in TERM_NAMES)
+_FIELD_PLACES: Final = tuple((n, name) for n, name in enumerate(BALANCE_FIELDS) if name not in TERM_NAMES)
+
+
+def code_from_row(row: Sequence[Any]) -> RedeemCode:
+    """Build the code of a row of `code_balances`, the values in the order of its columns."""
+    terms = CodeTerms(*(row[place] for place in _TERM_PLACES))
+    return RedeemCode(terms=terms, **{name: row[place] for place, name in _FIELD_PLACES})
+
+
+def code_from_named_row(row: Mapping[str, Any]) -> RedeemCode:
+    """Build the code of a row of `code_balances`, the values by the names of its columns."""
+    return code_from_row([row[COLUMN_OF_FIELD.get(name, name)] for name in BALANCE_FIELDS])
+
+
+COLUMN_OF_FIELD: Final = {"group": "group_name"}
+"""Columns whose names are not those of the field or term."""
 
 
 def reservation_row(reservation: Reservation) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ import msgspec
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
+from domain.events.code_terms import CodeTerms
 from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode, evolve_code
 from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS, to_columns
 from projections.event_store.codec import decode
@@ -38,7 +39,7 @@ def schema_fingerprint(fold: int, fields: Mapping[str, object]) -> str:
     return f"{fold}-{crc32(fields_text.encode()):08x}"
 
 
-SCHEMA_FINGERPRINT = schema_fingerprint(SNAPSHOT_VERSION, RedeemCode.__annotations__)
+SCHEMA_FINGERPRINT = schema_fingerprint(SNAPSHOT_VERSION, {**RedeemCode.__annotations__, **CodeTerms.__annotations__})
 
 
 def decode_snapshot(state: bytes) -> RedeemCode | None:

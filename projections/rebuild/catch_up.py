@@ -5,14 +5,13 @@ The connection's search_path says which tables are meant; see `projections.rebui
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, Final, cast
+from typing import Any, cast
 from uuid import UUID
 
-from msgspec import structs
 from psycopg import Connection
 
 from domain.events import Event, ReservationEvent
-from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.model.redeem_code import evolve_code
 from domain.model.reservation import Reservation, evolve_reservation, fold_reservation
 from projections.database.binary_arrays import to_columns
 from projections.event_store.codec import UnreadableEventError, decode
@@ -23,29 +22,12 @@ from projections.event_store.row_mapping import (
     RESERVATION_KINDS,
     balance_row,
     case_rows,
+    code_from_row,
     reservation_row,
 )
 from projections.replay.observer import ReadEvent, UndecodableEventError, Watch
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
-
-
-def _order_of_balance_row() -> tuple[str, ...]:
-    """Which field of a code each item of its row is: the row of a code whose fields hold their own names."""
-    names = [field.name for field in structs.fields(RedeemCode)]
-    probe: Any = RedeemCode
-    order = balance_row(probe(**{name: name for name in names}))
-    if sorted(map(str, order)) != sorted(names):
-        raise AssertionError("a balance row must hold every field of a code as it is, so that it can be read back")
-    return cast("tuple[str, ...]", order)
-
-
-BALANCE_FIELDS: Final = _order_of_balance_row()
-
-
-def code_of_row(row: Sequence[Any]) -> RedeemCode:
-    """The code that `balance_row` made this row of."""
-    return RedeemCode(**dict(zip(BALANCE_FIELDS, row, strict=True)))
 
 
 class Tail:
@@ -110,7 +92,7 @@ class Tail:
         if "code_balances" not in self._names:
             return [at for at in events if not self._watch.is_stopped(at.code_id)]
         wanted = sorted({at.code_id for at in events})
-        known = {row[0]: code_of_row(row) for row in self._conn.execute(ReadModelsSql.balances_of_codes, (wanted,))}
+        known = {row[0]: code_from_row(row) for row in self._conn.execute(ReadModelsSql.balances_of_codes, (wanted,))}
         followed = []
         for at in events:
             if self._watch.is_stopped(at.code_id):

@@ -10,6 +10,9 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID, uuid5
 
+from msgspec import structs
+
+from domain.events.code_terms import TERM_NAMES, CodeTerms
 from projections.read_models.reader import Reader
 from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import PrivateText
@@ -28,13 +31,9 @@ class NewBatch:
     kind: BatchKind
     staff_id: UUID
     prefix: str
-    max_uses: int | None
+    terms: CodeTerms
     bound: bool
-    expires_at: datetime | None
-    validity_days: int | None
-    group: str | None
     wanted: int
-    rebinds_max: int | None = None
     note: PrivateText | None = None
     runner: UUID | None = None
     lease_until: datetime | None = None
@@ -56,12 +55,8 @@ class Batch:
     staff_id: UUID
     text_id: UUID | None
     prefix: str
-    max_uses: int | None
+    terms: CodeTerms
     bound: bool
-    expires_at: datetime | None
-    validity_days: int | None
-    rebinds_max: int | None
-    group_name: str | None
     wanted: int
     done: int
     refused: int
@@ -83,14 +78,20 @@ class BatchRepository(Reader):
     def insert(self, batch: NewBatch, now: datetime) -> bool:
         """Write a batch down; False if it was so before."""
         note = batch.note
-        fields: dict[str, Any] = {name: getattr(batch, name) for name in batch.__slots__ if name != "note"}
+        fields: dict[str, Any] = {
+            name: getattr(batch, name) for name in batch.__slots__ if name not in {"note", "terms"}
+        }
         note_text = {
             "text_id": note.text_id if note else None,
             "sealed": note.content.sealed if note else None,
             "key_id": note.content.key_id if note else None,
         }
         with self._open_cursor() as cursor:
-            return bool(cursor.execute(RepositoriesSql.insert_batch, {**fields, **note_text, "now": now}).fetchall())
+            return bool(
+                cursor.execute(
+                    RepositoriesSql.insert_batch, {**fields, **structs.asdict(batch.terms), **note_text, "now": now}
+                ).fetchall()
+            )
 
     def find(self, batch_id: UUID) -> Batch | None:
         """One batch."""
@@ -139,4 +140,6 @@ class BatchRepository(Reader):
 
 
 def _batch(row: tuple[Any, ...]) -> Batch:
-    return Batch(**dict(zip(Batch.__slots__, row, strict=True)))
+    fields = [name for name in Batch.__slots__ if name != "terms"]
+    terms = CodeTerms(*row[-len(TERM_NAMES) :])
+    return Batch(terms=terms, **dict(zip(fields, row[: -len(TERM_NAMES)], strict=True)))

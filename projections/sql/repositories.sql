@@ -16,13 +16,13 @@ VALUES (
 ON CONFLICT (batch_id) DO NOTHING RETURNING batch_id;
 
 -- name: batch_of_id
-SELECT batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, max_uses, bound, expires_at,
-    validity_days, rebinds_max, group_name, wanted, done, refused
+SELECT batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, bound, wanted, done, refused,
+    max_uses, expires_at, validity_days, group_name, rebinds_max
 FROM batches WHERE batch_id = %s;
 
 -- name: newest_batches
-SELECT batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, max_uses, bound, expires_at,
-    validity_days, rebinds_max, group_name, wanted, done, refused
+SELECT batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, bound, wanted, done, refused,
+    max_uses, expires_at, validity_days, group_name, rebinds_max
 FROM batches WHERE (requested_at, batch_id) < (%s, %s) ORDER BY requested_at DESC, batch_id DESC LIMIT %s;
 
 -- name: claim_batch
@@ -33,8 +33,8 @@ WHERE batch_id = (
     WHERE state = 'working' AND kind = 'issue' AND (lease_until IS NULL OR lease_until <= %(now)s)
     ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED
 )
-RETURNING batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, max_uses, bound, expires_at,
-    validity_days, rebinds_max, group_name, wanted, done, refused;
+RETURNING batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, bound, wanted, done, refused,
+    max_uses, expires_at, validity_days, group_name, rebinds_max;
 
 -- name: break_left_imports
 -- The process that had the file is gone, and the file with it.

@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 from playwright.sync_api import Browser, Page
 
-from api.use_cases.issue_codes import Terms
 from api.web.public.reservation_cookie import COOKIE
 from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.page_driver import WAIT_MS, House
+from tests.support.ledger.terms import make_template
 
 Tab = Callable[..., Page]
 WORDS = {"en": ("Accept the invitation", "Invitation accepted"), "zh": ("接受邀请", "邀请已接受")}
@@ -26,7 +26,7 @@ def plain_page(chromium: Browser, house: House) -> Iterator[Page]:
 
 def sent(house: House, group: str | None = None) -> str:
     """A reservation whose invitation was sent."""
-    item: str = house.site.redeem(house.site.issue(Terms(max_uses=1, group=group))).json()["reservation_id"]
+    item: str = house.site.redeem(house.site.issue(make_template(max_uses=1, group=group))).json()["reservation_id"]
     house.site.attempt(item)
     return item
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from api.use_cases.issue_codes import Terms
 from tests.support.clients.page_driver import House
+from tests.support.ledger.terms import make_template
 
 Tab = Callable[..., Page]
 
@@ -57,7 +57,7 @@ def test_a_key_without_javascript(tab: Tab) -> None:
 def test_every_page_is_accessible(house: House, tab: Tab, language: str, scheme: str, width: int) -> None:
     """WCAG 2.2 AA by axe, and no page scrolls sideways."""
     site = house.site
-    code = site.issue(Terms(max_uses=9, bound=False, group="Design"))
+    code = site.issue(make_template(max_uses=9, bound=False, group="Design"))
     site.attempt(site.redeem(code, "a@example.com").json()["reservation_id"])
     site.redeem(code, "b@example.com")
     site.redeem("NOSUCHCODE")

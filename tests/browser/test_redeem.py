@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from api.use_cases.issue_codes import Terms
 from api.web.public.reservation_cookie import COOKIE
 from domain.ports import Rejected
 from tests.support.clients.page_driver import House
+from tests.support.ledger.terms import make_template
 
 Tab = Callable[..., Page]
 EMAIL = "li.wei@example.com"
@@ -17,7 +17,7 @@ NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_
 
 def test_a_double_click_takes_one_use_and_the_page_follows(house: House, tab: Tab) -> None:
     """Pressed twice, reloaded while it is under way: one reservation, and "sent" appears by itself."""
-    code, page = house.site.issue(Terms(max_uses=5)), tab()
+    code, page = house.site.issue(make_template(max_uses=5)), tab()
     page.goto("/invite")
     page.fill("#email", EMAIL)
     page.fill("#code", code.lower().replace("-", " "))
@@ -37,7 +37,7 @@ def test_a_double_click_takes_one_use_and_the_page_follows(house: House, tab: Ta
 
 def test_two_tabs_and_the_back_button_are_one_reservation(house: House, tab: Tab) -> None:
     """The second tab is told of the first one's reservation; going back and pressing again leads to it too."""
-    code, first = house.site.issue(Terms(max_uses=5)), tab()
+    code, first = house.site.issue(make_template(max_uses=5)), tab()
     ids = {house.redeem(page, code, EMAIL) for page in (first, tab())}
     first.go_back()
     first.wait_for_url("**/invite")
@@ -173,7 +173,7 @@ def test_without_the_stream_the_page_asks(house: House, tab: Tab) -> None:
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
 def test_a_mistyped_address_is_mended(house: House, tab: Tab, scripted: bool) -> None:
     """With the code once more; the use moves, the old letter's link is dead, and it goes to the new address."""
-    code, page = house.site.issue(Terms(max_uses=2)), tab(java_script_enabled=scripted)
+    code, page = house.site.issue(make_template(max_uses=2)), tab(java_script_enabled=scripted)
     old = house.redeem(page, code, "li.wei@exmaple.com")
     house.site.attempt(old)
     page.reload()

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from api.use_cases.issue_codes import Terms
 from domain.ports import Rejected
 from tests.support.clients.page_driver import House
+from tests.support.ledger.terms import make_template
 
 Tab = Callable[..., Page]
 LONG_AGO, FAR_OFF = "2020-01-01T00:00:00", "2100-01-01T00:00:00"
@@ -16,7 +16,7 @@ NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_
 
 def test_a_mistyped_address_is_found_and_refunded(house: House, tab: Tab) -> None:
     """By the last four; the story, the preview, the double click, and the balance that moves."""
-    code = house.site.issue(Terms(max_uses=3))
+    code = house.site.issue(make_template(max_uses=3))
     reservation_id = house.redeem(tab(), code, "li.wei@exmaple.com")
     house.site.attempt(reservation_id)
     desk = tab(staff="support")
@@ -109,7 +109,7 @@ def test_a_note_and_a_pause_stand_in_the_history(house: House, tab: Tab) -> None
 
 def test_an_outage_is_undone_while_one_looks_on(house: House, tab: Tab) -> None:
     """The window, what it hurt, the reason; the steps go on by themselves until all is given back."""
-    code = house.site.issue(Terms(max_uses=None, bound=False))
+    code = house.site.issue(make_template(max_uses=None, bound=False))
     for number in range(2):
         house.site.attempt(house.redeem(tab(), code, f"p{number}@example.com"))
     desk = tab(staff="support")
@@ -126,7 +126,7 @@ def test_an_outage_is_undone_while_one_looks_on(house: House, tab: Tab) -> None:
 
 def test_new_events_appear_and_the_slider_goes_back(house: House, tab: Tab) -> None:
     """Without a reload; what was opened stays open, and the moment looked at is in the address."""
-    code = house.site.issue(Terms(max_uses=9, bound=False))
+    code = house.site.issue(make_template(max_uses=9, bound=False))
     house.redeem(tab(), code, "a@example.com")
     desk = tab(staff="viewer")
     house.search(desk, code)
@@ -165,7 +165,7 @@ def test_a_viewer_finds_no_way_to_act(house: House, tab: Tab) -> None:
 )
 def test_every_page_is_accessible(house: House, tab: Tab, language: str, scheme: str, width: int) -> None:
     """WCAG 2.2 AA by axe, and no page scrolls sideways."""
-    code = house.site.issue(Terms(max_uses=3, bound=False))
+    code = house.site.issue(make_template(max_uses=3, bound=False))
     reservation_id = house.redeem(tab(), code, "li.wei@example.com")
     house.site.attempt(reservation_id)
     house.site.attempt(house.redeem(tab(), code, "mei@exmaple.com"), NO_SUCH)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.use_cases.issue_codes import CodeOrder, Terms, Usage, issue_batch
+from api.use_cases.issue_codes import CodeOrder, CodeTemplate, Usage, issue_batch
 from domain.command_bus import Command, CommandResult
 from domain.commands.access import record_removal
 from domain.commands.access.record_removal import RecordExternalRemoval
@@ -21,6 +21,7 @@ from domain.commands.delivery.record_bounce import RecordBounce
 from domain.values.identifiers import EmailAddress
 from tests.extremes.values import FIRST_EAST, LAST_WEST
 from tests.support.clients.app_client import Site
+from tests.support.ledger.terms import make_template, make_terms
 
 STORED: Final = tuple(
     datetime.fromisoformat(text)
@@ -50,16 +51,16 @@ def without_bounds() -> Iterator[None]:
 def plant(site: Site) -> dict[str, UUID]:
     """Events of every type that holds a time from outside, each at every end of the calendar; some codes by name."""
     with without_bounds():
-        planted = {f"issued {at}": _issued(site, Terms(max_uses=1, expires_at=at)) for at in STORED}
+        planted = {f"issued {at}": _issued(site, make_template(max_uses=1, expires_at=at)) for at in STORED}
         for nth, at in enumerate(STORED):
-            planted[f"changed {at}"] = code_id = _issued(site, Terms(max_uses=5, bound=False))
+            planted[f"changed {at}"] = code_id = _issued(site, make_template(max_uses=5, bound=False))
             for times in (at, STORED[nth - 1], at):
-                _run(site, ChangeTerms(context=_context(site), code_id=code_id, expires_at=times))
+                _run(site, ChangeTerms(context=_context(site), code_id=code_id, changes={"expires_at": times}))
             _reported(site, at)
             if at.utcoffset() == timedelta(0):
                 planted[f"imported {at}"] = _imported(site, at)
-        planted["no uses"] = code_id = _issued(site, Terms(max_uses=1))
-        _run(site, ChangeTerms(context=_context(site), code_id=code_id, max_uses=0))
+        planted["no uses"] = code_id = _issued(site, make_template(max_uses=1))
+        _run(site, ChangeTerms(context=_context(site), code_id=code_id, changes={"max_uses": 0}))
     return planted
 
 
@@ -93,21 +94,20 @@ def _imported(site: Site, at: datetime) -> UUID:
         code_id=code_id,
         text=vault.draft_code(f"OLD{uuid4().hex}".upper(), code_id),
         source="csv",
-        max_uses=3,
+        terms=make_terms(max_uses=3, expires_at=at, validity_days=36_500),
+        bound=True,
         issued_at=at,
-        expires_at=at,
-        validity_days=36_500,
         uses=[use],
     )
     _run(site, command)
     order = CodeOrder(
-        uuid4(), f"CSV{uuid4().hex}".upper(), Terms(max_uses=2, expires_at=at), Usage(1, at, is_paused=True)
+        uuid4(), f"CSV{uuid4().hex}".upper(), make_template(max_uses=2, expires_at=at), Usage(1, at, is_paused=True)
     )
     issue_batch(site.services.storage, [order], _context(site))
     return code_id
 
 
-def _issued(site: Site, terms: Terms) -> UUID:
+def _issued(site: Site, terms: CodeTemplate) -> UUID:
     order = CodeOrder(uuid4(), f"NEW{uuid4().hex}".upper(), terms)
     issue_batch(site.services.storage, [order], _context(site))
     return order.code_id

@@ -13,13 +13,13 @@ from uuid import UUID, uuid4
 import pytest
 from standardwebhooks import Webhook
 
-from api.use_cases.issue_codes import Terms
 from projections.repositories.group_channels import GroupChannelRepository
 from tests.extremes.asking import Asker, forms_of, looked
 from tests.extremes.document import Field, Operation, operations, with_value
 from tests.extremes.values import FIRST_EAST, LAST_WEST, TYPED
 from tests.support.clients.app_client import Answer
 from tests.support.clients.terminal import Terminal
+from tests.support.ledger.terms import make_template
 
 FIELDS_MIN: Final = 40
 pytestmark = pytest.mark.timeout(600)
@@ -36,7 +36,9 @@ class MailFrom:
         )
         assert secret is not None
         self.secret = secret
-        reservation_id = site.redeem(site.issue(Terms(max_uses=5, bound=False, group="blue"))).json()["reservation_id"]
+        reservation_id = site.redeem(site.issue(make_template(max_uses=5, bound=False, group="blue"))).json()[
+            "reservation_id"
+        ]
         site.attempt(reservation_id)
         self.reservation_id = reservation_id
         hook = asker.doors.ask(

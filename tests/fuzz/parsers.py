@@ -29,7 +29,6 @@ from api.i18n.catalogs import pick_language
 from api.rate_limits.client_network import sites_of
 from api.schemas.csv_cells import FORMULA, csv_line, without_mark
 from api.schemas.resources import RedeemRequest
-from api.use_cases.issue_codes import Terms
 from api.v1.webhooks.channel_callbacks import Callback
 from api.web.admin.code_import import FileFaultError, count_records, records
 from api.web.admin.groups import is_target
@@ -56,6 +55,7 @@ from projections.transparency_log.receipts import FORMAT
 from projections.transparency_log.tile_log import hash_event
 from projections.vault.key_ring import KeyRing, KeyRingError
 from tests.fuzz.mutator import Mutator
+from tests.support.ledger.terms import make_template
 from workers.channels.smtp.reply_codes import refused_message
 from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.invitations.message_factory import reservation_ids
@@ -105,7 +105,7 @@ def _file_of_codes(mutator: Mutator) -> None:
     data = mutator.octets((head + line, "code\nX\n", head + line * 5, "\ufeffcode,group\n'=1,'+a\n"))
     with suppress(FileFaultError):
         count = count_records(data)
-        assert count >= len(list(records(data, Terms(max_uses=1)))) > 0
+        assert count >= len(list(records(data, make_template(max_uses=1)))) > 0
 
 
 def _cell(mutator: Mutator) -> None:
@@ -255,7 +255,7 @@ def _import(mutator: Mutator) -> None:
     with suppress(FileFault):
         for record in Records(data, form, {}):
             with suppress(CellFaultError):
-                row = row_of(record.cells, Terms(max_uses=1))
+                row = row_of(record.cells, make_template(max_uses=1))
                 assert row.text == normalize_code(row.text)
                 assert row.used >= 0
 

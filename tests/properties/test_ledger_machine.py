@@ -158,7 +158,7 @@ class LedgerRules(RuleBasedStateMachine):
     def change_the_limit(self, max_uses: int | None) -> None:
         """Staff change the terms, or try to."""
         context = self.scenario.context("staff")
-        self.scenario.run(ChangeTerms(context=context, code_id=self.scenario.code_id, max_uses=max_uses))
+        self.scenario.run(ChangeTerms(context=context, code_id=self.scenario.code_id, changes={"max_uses": max_uses}))
 
     @precondition(lambda self: len(self.scenario.events) > REVOKED_FROM)
     @rule(cases=st.integers(0, 2))

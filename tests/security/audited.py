@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
-from api.use_cases.issue_codes import Terms
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
@@ -17,6 +16,7 @@ from tests.support.clients.admin_client import ended
 from tests.support.clients.app_client import Answer
 from tests.support.clients.role_clients import Doors
 from tests.support.clients.staff_browser import add_staff, code_id_of
+from tests.support.ledger.terms import make_template
 
 URL: Final = "https://collector.example.com/in"
 EMAIL: Final = "victim@example.com"
@@ -68,7 +68,7 @@ class World:
 
     def code(self, **terms: Any) -> str:
         """The id of a new code."""
-        text = self.site.issue(Terms(**{"max_uses": 5, "bound": False, **terms}))
+        text = self.site.issue(make_template(**{"max_uses": 5, "bound": False, **terms}))
         self.secrets.add(text)
         self.text = text
         return str(code_id_of(self.site, text))

@@ -11,7 +11,6 @@ import pytest
 
 from api.cli.embedded.services.binaries import find_postgres_program
 from api.settings import ApiSettings
-from api.use_cases.issue_codes import Terms
 from domain.ports import Rejected
 from projections.verification.verify import verify
 from tests.integration.conftest import settings, site
@@ -19,6 +18,7 @@ from tests.support.clients.app_client import Site
 from tests.support.clients.in_process_app import started
 from tests.support.clients.staff_browser import Browser, add_staff
 from tests.support.ledger.rebuilds import Quiet
+from tests.support.ledger.terms import make_template
 from tests.support.secret_search import dump, found_in
 from tests.support.servers.databases import database_of, drop, execute
 
@@ -32,7 +32,7 @@ PASSWORD = "correct horse battery staple"
 @pytest.fixture
 def known(site: Site) -> str:
     """Somebody who did all that leaves a trace; the id of a reservation of theirs."""
-    code = site.issue(Terms(max_uses=2, bound=False))
+    code = site.issue(make_template(max_uses=2, bound=False))
     item = str(site.redeem(code, PERSON, headers={"Idempotency-Key": "hers"}).json()["reservation_id"])
     reply = Rejected(server="mx:25", reason="temporary", final=False, reply_code=452, reply=WORDS)
     site.attempt(item, reply)

@@ -4,17 +4,17 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.use_cases.issue_codes import Terms
 from domain.values.link_token import DeliveryRef, link_token
 from tests.support.clients.app_client import Answer, Site
 from tests.support.clients.role_clients import Doors
+from tests.support.ledger.terms import make_template
 
 MINE, THEIRS = "me@example.com", "li.wei@example.com"
 
 
 def reserved(site: Site, email: str) -> tuple[str, str]:
     """A new code, and its reservation by somebody."""
-    code = site.issue(Terms(max_uses=3, bound=False))
+    code = site.issue(make_template(max_uses=3, bound=False))
     return code, str(site.redeem(code, email).json()["reservation_id"])
 
 
@@ -61,7 +61,7 @@ def test_a_further_use_follows_ones_own_only(site: Site) -> None:
 
 def test_an_idempotency_key_leads_to_ones_own_reservation(site: Site) -> None:
     """Its scope is code and address: the same key in another's hands is another key."""
-    code = site.issue(Terms(max_uses=3, bound=False))
+    code = site.issue(make_template(max_uses=3, bound=False))
     headers = {"Idempotency-Key": "the-same-key"}
     first, second = (site.redeem(code, email, headers=headers).json() for email in (THEIRS, MINE))
 

@@ -3,12 +3,12 @@
 import re
 from uuid import UUID
 
-from api.use_cases.issue_codes import Terms
 from domain.values.link_token import DeliveryRef, link_token
 from tests.security.matrix import MATRIX, NOBODYS, is_api
 from tests.support.clients.app_client import Site
 from tests.support.clients.role_clients import Doors
 from tests.support.clients.staff_browser import code_id_of
+from tests.support.ledger.terms import make_template
 
 ASKED = [route.removeprefix("GET ") for route in MATRIX if route.startswith("GET ")]
 UNCOUNTED = {"limit_reports", "tallies"}
@@ -26,7 +26,7 @@ def rows_of(site: Site) -> dict[str, int]:
 def test_no_get_request_changes_the_ledger(doors: Doors) -> None:
     """Each route with the ids of a sent invitation, by a visitor, an admin's key and an admin's session."""
     site = doors.site
-    code = site.issue(Terms(max_uses=3, bound=False, group="red"))
+    code = site.issue(make_template(max_uses=3, bound=False, group="red"))
     item = site.redeem(code).json()["reservation_id"]
     site.attempt(item)
     secret = site.services.settings.secret_key.get_secret_value().encode()

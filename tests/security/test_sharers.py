@@ -5,19 +5,20 @@ from uuid import UUID
 
 import pytest
 
-from api.use_cases.issue_codes import Terms
+from api.use_cases.issue_codes import CodeTemplate
 from api.web.public.reservation_cookie import COOKIE
 from domain.values.link_token import DeliveryRef, correction_token, link_token
 from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.app_client import Answer, Site
+from tests.support.ledger.terms import make_template
 
 HOLDER, ATTACKER = "li.wei@example.com", "mallory@example.com"
 PAGE = {"accept": "text/html", "accept-language": "en"}
 SCANNERS = ({"User-Agent": "Mail-Scanner/1.0"}, {"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"})
-OPEN = Terms(max_uses=5, bound=False, group="red")
+OPEN = make_template(max_uses=5, bound=False, group="red")
 
 
-def sent(site: Site, terms: Terms = OPEN) -> tuple[str, str]:
+def sent(site: Site, terms: CodeTemplate = OPEN) -> tuple[str, str]:
     """A code, and the holder's reservation, whose invitation was sent."""
     code = site.issue(terms)
     item = str(site.redeem(code, HOLDER).json()["reservation_id"])

@@ -126,7 +126,7 @@ def bank(store: MemoryStore) -> Violations:
     for code_id, code in store.codes.items():
         if (code.used, code.reserved) != (counts[code_id, "sent"], counts[code_id, "live"]):
             yield f"bank: code {code_id} says {code.used}+{code.reserved}, its reservations say otherwise"
-        if code.max_uses is not None and code.used + code.reserved > code.max_uses:
+        if code.terms.max_uses is not None and code.used + code.reserved > code.terms.max_uses:
             yield f"bank: code {code_id} is over its limit"
 
 
@@ -301,8 +301,8 @@ def refusals_are_true(book: WorkingSet, commands: Sequence[Command], results: Se
     if code is None:
         return
     result = results[0]
-    if isinstance(result, CodeExhausted) and (code.reserved or code.used != code.max_uses):
-        yield f"code {code_id} was said to be used up: {code.used} used, {code.reserved} held of {code.max_uses}"
+    if isinstance(result, CodeExhausted) and (code.reserved or code.used != code.terms.max_uses):
+        yield f"code {code_id} was said to be used up: {code.used} used, {code.reserved} held of {code.terms.max_uses}"
     if isinstance(result, CodeHeld) and not code.reserved:
         yield f"code {code_id} was said to be held, and nothing holds it"
     if isinstance(result, EmailMismatch) and not code.sent_binding:

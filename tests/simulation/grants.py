@@ -84,7 +84,7 @@ def _moved(run: "Run") -> Violations:
             yield f"{event.reservation_id} lost its access to {event.by}, which was not sent"
         if isinstance(event, RebindReserved):
             asked[event.reservation_id] = event
-            limit = run.store.codes[fact.code_id].rebinds_max
+            limit = run.store.codes[fact.code_id].terms.rebinds_max
             most = run.policy.rebinds_max if limit is None else limit
             if event.actor not in STAFF and event.moves > most:
                 yield f"{event.reservation_id} is move {event.moves} of at most {most}"

@@ -150,7 +150,9 @@ class Staff:
         max_uses, seconds = random.choice([None, 1, 2, 5]), random.choice([None, 60, 600])
         expires_at = None if seconds is None else self._site.now() + timedelta(seconds=seconds)
         return lambda: ChangeTerms(
-            context=self._context(request), code_id=item.code_id, max_uses=max_uses, expires_at=expires_at
+            context=self._context(request),
+            code_id=item.code_id,
+            changes={"max_uses": max_uses, "expires_at": expires_at},
         )
 
     def _context(self, request: str) -> CommandContext:

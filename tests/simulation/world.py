@@ -14,6 +14,7 @@ from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import InviteOutcomeUnknown
+from domain.events.code_terms import CodeTerms
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.working_set import WorkingSet
@@ -220,12 +221,17 @@ class World:
                 "context": CommandContext(now=now, actor="operator"),
                 "code_id": code_id,
                 "text": draft,
-                "max_uses": random.choice([1, 1, 2, 3, None]),
-                "bound": random.random() < 0.4,
-                "expires_at": random.choice([None, None, None, now + timedelta(seconds=random.choice([50, 300]))]),
-                "validity_days": random.choice([None, None, None, 1, 8]),
-                "group": random.choice([None, "green", "red"]),
-                "rebinds_max": random.choice([None, None, 0, 2]),
+            }
+            max_uses, bound = random.choice([1, 1, 2, 3, None]), random.random() < 0.4
+            terms |= {
+                "bound": bound,
+                "terms": CodeTerms(
+                    max_uses=max_uses,
+                    expires_at=random.choice([None, None, None, now + timedelta(seconds=random.choice([50, 300]))]),
+                    validity_days=random.choice([None, None, None, 1, 8]),
+                    group=random.choice([None, "green", "red"]),
+                    rebinds_max=random.choice([None, None, 0, 2]),
+                ),
             }
             command: Command = self._imported(terms) if random.random() < 0.2 else IssueCode(**terms)
             self.site.ledger.execute([command])
@@ -237,7 +243,7 @@ class World:
         terms["context"] = CommandContext(now=now, actor="import")
         if random.random() < 0.3:
             return ImportCode(**terms, source="before", openings=[Opening(uses=1, reason="unproven")])
-        days = terms["validity_days"] or 0
+        days = terms["terms"].validity_days or 0
         use = ImportedUse(
             reservation_id=self.kernel.new_id(),
             recipient=person_draft(random.randrange(PERSONS), self.kernel.new_id()),
@@ -356,7 +362,7 @@ class World:
             raise ViolationError(f"no answer on code {number}, and nothing was wrong")
         if isinstance(result, CodeHeld) and not firm and not many:
             raise ViolationError(f"code {number} stays held with Celery dead")
-        if isinstance(result, CodeExhausted) and code.used != code.max_uses:
+        if isinstance(result, CodeExhausted) and code.used != code.terms.max_uses:
             raise ViolationError(f"code {number} was said to be used up")
         if isinstance(result, EmailMismatch) and not code.sent_binding:
             raise ViolationError(f"code {number} was said to be another's")

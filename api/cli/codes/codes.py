@@ -28,10 +28,11 @@ from api.cli.context import (
     print_json_line,
 )
 from api.use_cases.code_history import history_of, line_of
-from api.use_cases.issue_codes import BufferedRandom, Issued, Terms, issuing
+from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, Issued, issuing
 from domain.command_bus import CommandResult
 from domain.commands.reservation.refund import RefundReservation
 from domain.errors import Refusal, ReservationNotRefundable
+from domain.events.code_terms import CodeTerms
 from domain.values.identifiers import format_code
 from domain.values.number_bounds import Bounds
 from projections.repositories.notes import NoteRepository
@@ -83,18 +84,18 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
             say_error(
                 f"{expires_at} is over: these codes can't be redeemed until `ledger terms` gives them another end"
             )
-        terms = Terms(
+        terms = CodeTerms(
             max_uses=uses,
-            bound=not open_code,
             expires_at=moment,
             validity_days=validity_days,
             group=parse_group(group or ""),
-            note_id=_keep_note(ledger, note) if note else None,
             rebinds_max=rebinds,
         )
+        note_id = _keep_note(ledger, note) if note else None
+        template = CodeTemplate(terms=terms, bound=not open_code, note_id=note_id)
         task = bar.add_task("issuing", total=count)
         made = issuing(
-            ledger.storage, terms, count, ledger.context(), RANDOM.draw_uuid, BufferedRandom(), prefix=prefix.upper()
+            ledger.storage, template, count, ledger.context(), RANDOM.draw_uuid, BufferedRandom(), prefix=prefix.upper()
         )
         try:
             (_print_json_codes if json else _print_codes)(made, lambda done: bar.advance(task, done))

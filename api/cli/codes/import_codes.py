@@ -21,8 +21,9 @@ from api.code_import.importer import Intake, Rejects, Tally
 from api.code_import.reader import FileFaultError, Format, Records
 from api.code_import.rejects_file import rejects_into
 from api.code_import.row_parser import COLUMNS
-from api.use_cases.issue_codes import AT_ONCE, Terms
+from api.use_cases.issue_codes import AT_ONCE, CodeTemplate
 from domain.commands.context import CommandContext
+from domain.events.code_terms import CodeTerms
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say, say_error
 from projections.vault.random_source import RANDOM
@@ -64,14 +65,14 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     Columns: code (needed), max_uses, used (an opening balance), open, expires_at, validity_days, rebinds_max, group,
     note, issued_at. What the ledger has as the file says stays: an import that broke off goes on when run again.
     """
-    usual = Terms(
+    terms = CodeTerms(
         max_uses=parse_uses(max_uses),
-        bound=not open_code,
         expires_at=parse_time_option(expires_at, "--expires-at") if expires_at else None,
         validity_days=validity_days,
         group=parse_group(group or ""),
         rebinds_max=rebinds,
     )
+    usual = CodeTemplate(terms=terms, bound=not open_code)
     known_form, known_mapping, began = _resolve_format(form, file), _parse_mapping(mapping or []), time.monotonic()
     session: Session = context.obj
     with _open_source(file) as source:
@@ -93,7 +94,7 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
 class _ImportRun:
     """One file's passes, each with its progress in bytes."""
 
-    def __init__(self, ledger: OpenLedger, records: Records, usual: Terms, size: int, *, quiet: bool) -> None:
+    def __init__(self, ledger: OpenLedger, records: Records, usual: CodeTemplate, size: int, *, quiet: bool) -> None:
         self._ledger, self._records, self._usual, self._measure_size = ledger, records, usual, size
         self._quiet = quiet
         self._correlation_id = uuid4()

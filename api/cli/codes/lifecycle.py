@@ -95,14 +95,17 @@ def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
     moment = None if expires_at in {None, "never"} else parse_time_option(str(expires_at), "--expires-at")
 
     def command(ledger: OpenLedger, code_id: UUID) -> ChangeTerms:
+        changes = {
+            "max_uses": UNSET if max_uses is None else parse_uses(max_uses),
+            "expires_at": UNSET if expires_at is None else moment,
+            "validity_days": UNSET if validity_days is None else parse_days(validity_days),
+            "group": UNSET if group is None else parse_group(group),
+            "rebinds_max": UNSET if rebinds is None else parse_rebinds(rebinds),
+        }
         return ChangeTerms(
             context=ledger.context(),
             code_id=code_id,
-            max_uses=UNSET if max_uses is None else parse_uses(max_uses),
-            expires_at=UNSET if expires_at is None else moment,
-            validity_days=UNSET if validity_days is None else parse_days(validity_days),
-            group=UNSET if group is None else parse_group(group),
-            rebinds_max=UNSET if rebinds is None else parse_rebinds(rebinds),
+            changes={name: value for name, value in changes.items() if value is not UNSET},
             release_binding=unbind,
             note=_text(ledger, note),
         )

@@ -9,11 +9,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import orjson
+from msgspec import structs
 
 from api.auth.passwords import password_hasher
 from api.cli.embedded.util import StackError
-from api.use_cases.issue_codes import Terms, issue_codes
+from api.use_cases.issue_codes import CodeTemplate, issue_codes
 from domain.commands.context import CommandContext
+from domain.events.code_terms import SINGLE_USE
 from domain.values.identifiers import EmailAddress
 from projections.config.settings import LedgerSettings
 from projections.repositories.first_accounts import insert_first_accounts
@@ -51,7 +53,7 @@ def prepare_first_accounts(env: Mapping[str, str], demo: bool) -> dict[str, str]
         _insert_accounts(storage, made)
         if demo:
             now = storage.recorder.clock.now()
-            terms = Terms(max_uses=DEMO_USES, bound=False)
+            terms = CodeTemplate(terms=structs.replace(SINGLE_USE, max_uses=DEMO_USES), bound=False)
             context = CommandContext(now=now, actor="operator", actor_id="first-start")
             made["demo_code"] = issue_codes(storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
     _write_credentials(path, made)

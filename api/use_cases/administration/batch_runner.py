@@ -14,7 +14,9 @@ from itertools import islice
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from api.use_cases.issue_codes import NEW, CodeOrder, Terms, TextTakenError, Usage, issue_batch
+from msgspec import structs
+
+from api.use_cases.issue_codes import NEW, CodeOrder, CodeTemplate, TextTakenError, Usage, issue_batch
 from domain.commands.context import CommandContext
 from domain.values.identifiers import generate_code
 from domain.values.timestamps import clamped
@@ -50,7 +52,7 @@ class Row(NamedTuple):
 
     line: int
     text: str
-    terms: Terms | None
+    template: CodeTemplate | None
     refused: str | None = None
     usage: Usage = NEW
 
@@ -189,36 +191,30 @@ class BatchRunner:
         """What of a slice can be issued: digests of its texts, the orders, and the refused lines with their reasons."""
         vault, fresh = self._storage.vault, set[bytes]()
         refused: list[tuple[int, str]] = []
-        digests = [vault.compute_digests("code", row.text) if row.terms else () for row in rows]
+        digests = [vault.compute_digests("code", row.text) if row.template else () for row in rows]
         is_file = batch.kind == "import"
         known = self._codes.find_known_digests([one for some in digests for one in some]) if is_file else set()
         orders = []
         for nth, (row, own) in enumerate(zip(rows, digests, strict=True), start=start + 1):
-            if row.terms is None:
+            if row.template is None:
                 refused.append((row.line, row.refused or "malformed"))
             elif before.intersection(own) or fresh.intersection(own):
                 refused.append((row.line, "repeated"))
             elif known.intersection(own):
                 refused.append((row.line, "exists"))
             else:
-                orders.append(CodeOrder(derive_code_id(batch.batch_id, nth), row.text, row.terms, row.usage))
+                orders.append(CodeOrder(derive_code_id(batch.batch_id, nth), row.text, row.template, row.usage))
             if is_file:
                 fresh.update(own)
         return fresh, orders, refused
 
     def _drawn(self, batch: Batch) -> Iterator[Row]:
         """New codes for the rest of a batch."""
-        terms = Terms(
-            max_uses=batch.max_uses,
-            bound=batch.bound,
-            expires_at=clamped(batch.expires_at) if batch.expires_at else None,
-            validity_days=batch.validity_days,
-            rebinds_max=batch.rebinds_max,
-            group=batch.group_name,
-            note_id=batch.text_id,
-        )
+        expires_at = batch.terms.expires_at
+        terms = structs.replace(batch.terms, expires_at=clamped(expires_at) if expires_at else None)
+        template = CodeTemplate(terms=terms, bound=batch.bound, note_id=batch.text_id)
         for nth in range(batch.done, batch.wanted):
-            yield Row(nth + 1, batch.prefix + generate_code(self._letters), terms)
+            yield Row(nth + 1, batch.prefix + generate_code(self._letters), template)
 
     def _context(self, batch: Batch) -> CommandContext:
         return CommandContext(

@@ -14,7 +14,7 @@ def start_batch(action: AuditLog, batches: BatchRepository, wanted: NewBatch) ->
         is_new = batches.insert(wanted, action.now)
         if is_new:
             act: AuditAction = "imported_codes" if wanted.kind == "import" else "issued_codes"
-            record(act, wanted.batch_id, describe_values(count=wanted.wanted, group=wanted.group))
+            record(act, wanted.batch_id, describe_values(count=wanted.wanted, group=wanted.terms.group))
         return is_new
 
     return action.perform(change)

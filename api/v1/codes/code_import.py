@@ -13,9 +13,10 @@ from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayIssueCodes, TheServices
 from api.schemas.resources import Problem
-from api.use_cases.issue_codes import Terms
+from api.use_cases.issue_codes import CodeTemplate
 from api.use_cases.run_blocking import run_blocking
 from domain.commands.context import CommandContext
+from domain.events.code_terms import SINGLE_USE
 
 PATH: Final = "/api/v1/codes/import"
 BODY_BYTES_MAX: Final = 2 * 2**20
@@ -111,7 +112,7 @@ async def import_codes(
         intake = Intake(
             storage=services.storage,
             records=records,
-            usual=Terms(max_uses=1),
+            usual=CodeTemplate(terms=SINGLE_USE, bound=True),
             context=lambda: _at(context, services.context(caller)),
             new_id=services.new_id,
         )

@@ -19,15 +19,16 @@ from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.resources import CodePage, CodeView, History, IssuedCode, IssueRequest, Problem
 from api.schemas.timestamps import LooseTimestamp, Timestamp
-from api.use_cases.code_history import code_of, code_view, csv_of_history, empty_history, history_of, view_of_code
+from api.use_cases.code_history import code_view, csv_of_history, empty_history, history_of, view_of_code
 from api.use_cases.explain_balance import Explanation, csv_of, explanation_of
 from api.use_cases.idempotent_issue import IdempotentIssue, issue_idempotently, issue_key
-from api.use_cases.issue_codes import BufferedRandom, Issued, Terms, issuing
+from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, Issued, issuing
 from api.use_cases.services import Services
-from domain.commands.code.change_terms import terms_of
 from domain.commands.context import CommandContext
+from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.number_bounds import VERSIONS
+from projections.event_store.row_mapping import code_from_named_row
 from projections.read_models.code_list import SCAN_LIMIT
 from projections.repositories.notes import NoteRepository
 
@@ -79,7 +80,7 @@ def issue(
         issued = _issue(services, body, context)
     else:
         asked = IdempotentIssue(
-            key=key, terms=_terms(body), count=body.count, prefix=body.prefix.upper(), note=body.note
+            key=key, template=_template(body), count=body.count, prefix=body.prefix.upper(), note=body.note
         )
         issued = issue_idempotently(services.action(caller), asked, context, BufferedRandom())
     return [IssuedCode(code=code.text, id=code.code_id) for code in issued]
@@ -89,21 +90,14 @@ def _issue(services: Services, body: IssueRequest, context: CommandContext) -> l
     note = services.storage.vault.seal_text(body.note, services.new_id()) if body.note else None
     if note is not None:
         NoteRepository(services.storage).insert(note)
-    terms = replace(_terms(body), note_id=note.text_id if note else None)
+    template = replace(_template(body), note_id=note.text_id if note else None)
     prefix, letters = body.prefix.upper(), BufferedRandom()
-    batches = issuing(services.storage, terms, body.count, context, services.new_id, letters, prefix)
+    batches = issuing(services.storage, template, body.count, context, services.new_id, letters, prefix)
     return [code for batch in batches for code in batch]
 
 
-def _terms(body: IssueRequest) -> Terms:
-    return Terms(
-        max_uses=body.max_uses,
-        bound=not body.open,
-        expires_at=body.expires_at,
-        validity_days=body.validity_days,
-        rebinds_max=body.rebinds_max,
-        group=body.group,
-    )
+def _template(body: IssueRequest) -> CodeTemplate:
+    return CodeTemplate(terms=CodeTerms(*(getattr(body, name) for name in TERM_NAMES)), bound=not body.open)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +142,7 @@ def list_codes(
         if wish.issued_to is not None and row["issued_at"] >= wish.issued_to:
             stretch.end()
             break
-        code = code_of(row)
+        code = code_from_named_row(row)
         if not stretch.take(view_of_code(code, now) if wish.fits(code, now) else None, (code.issued_at, code.code_id)):
             break
     return CodePage(codes=stretch.page, next=stretch.next)
@@ -160,7 +154,7 @@ def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Re
     row = services.reader.find_balance(code_id)
     if row is None:
         raise ApplicationError("NOT_FOUND")
-    response.headers["ETag"] = tag_of(terms_of(code_of(row)))
+    response.headers["ETag"] = tag_of(code_from_named_row(row).terms)
     return code_view(row, services.now())
 
 

@@ -4,21 +4,23 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Response
-from msgspec import UNSET
+from msgspec import structs
 
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadCodes, MayWriteCodes, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
 from api.schemas.resources import CodeView, NoteRequest, Problem, ReasonRequest, TermsRequest, TermsView, WholeTerms
-from api.use_cases.code_history import code_of, view_of_code
+from api.use_cases.code_history import view_of_code
 from api.use_cases.services import Caller, Services
 from domain.command_bus import CodeCommand
 from domain.commands.add_note import NoteOnCode
-from domain.commands.code.change_terms import ChangeTerms, Terms, terms_of
+from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
+from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.ports import TextDraft
+from projections.event_store.row_mapping import code_from_named_row
 from projections.storage.revocation_queue import case_ids, settle_revoked_code
 
 router = APIRouter(
@@ -52,20 +54,16 @@ def change_terms(
 
     With If-Match only if the terms are those of that ETag.
     """
-    named = body.model_fields_set
+    changes = {name: getattr(body, name) for name in TERM_NAMES if name in body.model_fields_set}
     command = ChangeTerms(
         context=services.context(caller),
         code_id=code_id,
-        max_uses=body.max_uses if "max_uses" in named else UNSET,
-        expires_at=body.expires_at if "expires_at" in named else UNSET,
-        validity_days=body.validity_days if "validity_days" in named else UNSET,
-        group=body.group if "group" in named else UNSET,
-        rebinds_max=body.rebinds_max if "rebinds_max" in named else UNSET,
+        changes=changes,
         note=_text(services, body.note),
         expected=None if if_match is None else expected_terms(if_match, _terms(services, code_id)),
     )
     done = services.execute(command)
-    response.headers["ETag"] = tag_of(terms_of(done.code))
+    response.headers["ETag"] = tag_of(done.code.terms)
     return view_of_code(done.code, services.now())
 
 
@@ -74,7 +72,7 @@ def terms(code_id: UUID, services: TheServices, _: MayReadCodes, response: Respo
     """What a change by PUT begins with."""
     found = _terms(services, code_id)
     response.headers["ETag"] = tag_of(found)
-    return TermsView.model_validate(found._asdict())
+    return TermsView.model_validate(structs.asdict(found))
 
 
 @router.put(
@@ -99,17 +97,13 @@ def replace_terms(
     command = ChangeTerms(
         context=services.context(caller),
         code_id=code_id,
-        max_uses=body.max_uses,
-        expires_at=body.expires_at,
-        validity_days=body.validity_days,
-        group=body.group,
-        rebinds_max=body.rebinds_max,
+        changes={name: getattr(body, name) for name in TERM_NAMES},
         note=_text(services, body.note),
         expected=expected_terms(if_match, _terms(services, code_id)),
     )
-    found = terms_of((services.execute(command)).code)
+    found = services.execute(command).code.terms
     response.headers["ETag"] = tag_of(found)
-    return TermsView.model_validate(found._asdict())
+    return TermsView.model_validate(structs.asdict(found))
 
 
 @router.post("/pause", summary="Take no new reservations for now")
@@ -155,14 +149,14 @@ def revoke_code(services: Services, code_id: UUID, caller: Caller, note: TextDra
     if done.code.reserved:
         settle_revoked_code(services.storage.ledger.execute, code_id, lambda: services.context(caller), new_id)
     row = services.reader.find_balance(code_id)
-    return view_of_code(code_of(row) if row else done.code, services.now())
+    return view_of_code(code_from_named_row(row) if row else done.code, services.now())
 
 
-def _terms(services: Services, code_id: UUID) -> Terms:
+def _terms(services: Services, code_id: UUID) -> CodeTerms:
     row = services.reader.find_balance(code_id)
     if row is None:
         raise ApplicationError("NOT_FOUND")
-    return terms_of(code_of(row))
+    return code_from_named_row(row).terms
 
 
 def _done(services: Services, command: CodeCommand) -> CodeView:

@@ -11,7 +11,6 @@ from api.errors import ApplicationError
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.administration.batches import stop_batch
-from api.use_cases.code_history import code_of
 from api.web.admin.context import Office, TheOffice
 from api.web.admin.forms import admin_page, gone_to
 from api.web.staff_auth.rendering import language_of
@@ -19,6 +18,7 @@ from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
 from api.web.support.view_models import masked, state_name
 from domain.ports import Language
 from domain.values.identifiers import format_code
+from projections.event_store.row_mapping import code_from_named_row
 from projections.read_models.code_list import CodeText
 from projections.repositories.issue_batches import Batch
 
@@ -84,7 +84,9 @@ def _view(office: Office, staff: Staff, batch_id: UUID, after: int, line: int, l
     ids = [code_id for _, code_id in places]
     texts = office.codes.find_texts(ids, clear=is_shown)
     rows = office.codes.find_balances(ids)
-    codes = [(nth, code_of(rows[code_id]), texts.get(code_id)) for nth, code_id in places if code_id in rows]
+    codes = [
+        (nth, code_from_named_row(rows[code_id]), texts.get(code_id)) for nth, code_id in places if code_id in rows
+    ]
     refusals = office.batches.list_rejected_lines(batch_id, line, PER_PAGE + 1) if batch.refused else []
     people = office.desk.staff.find_email_addresses([batch.staff_id])
     return {

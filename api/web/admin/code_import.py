@@ -16,7 +16,7 @@ from api.errors import ApplicationError
 from api.schemas.csv_cells import without_mark
 from api.use_cases.administration.batch_runner import Row
 from api.use_cases.administration.batches import start_batch
-from api.use_cases.issue_codes import NEW, Terms, Usage
+from api.use_cases.issue_codes import NEW, CodeTemplate, Usage
 from api.web.admin.context import Office, TheOffice
 from api.web.admin.forms import (
     NOTE_LENGTH_MAX,
@@ -25,7 +25,7 @@ from api.web.admin.forms import (
     gone_to,
     new_nonce,
 )
-from api.web.admin.issue import batch_id_of, terms_of
+from api.web.admin.issue import batch_id_of, template_of
 from api.web.staff_auth.sessions import Admin, InvalidFormTokenError, Staff, SupportRoute, is_own_form
 from domain.values.number_bounds import DAYS, REBINDS
 from projections.repositories.issue_batches import Batch, NewBatch
@@ -74,7 +74,7 @@ async def take(request: Request, office: TheOffice, staff: Admin) -> Response:
             raise InvalidFormTokenError
         file = sent.get("file")
         data = await file.read() if isinstance(file, UploadFile) else b""
-    usual = terms_of(fields, office)
+    usual = template_of(fields, office)
     try:
         count = await office.services.read(lambda: count_records(data))
     except FileFaultError as fault:
@@ -85,7 +85,9 @@ async def take(request: Request, office: TheOffice, staff: Admin) -> Response:
     return await _begin(office, staff, fields, usual, data, count)
 
 
-async def _begin(office: Office, staff: Staff, fields: Fields, usual: Terms, data: bytes, count: int) -> Response:
+async def _begin(
+    office: Office, staff: Staff, fields: Fields, usual: CodeTemplate, data: bytes, count: int
+) -> Response:
     services, runner = office.services, office.runner
     if not runner.begin_file():
         raise ApplicationError("OVERLOADED", retry_after_s=RETRY_S)
@@ -106,7 +108,7 @@ async def _begin(office: Office, staff: Staff, fields: Fields, usual: Terms, dat
     return gone_to(f"/admin/batches/{wish.batch_id}")
 
 
-def _wish(office: Office, staff: Staff, fields: Fields, usual: Terms, count: int) -> NewBatch:
+def _wish(office: Office, staff: Staff, fields: Fields, usual: CodeTemplate, count: int) -> NewBatch:
     services, batch_id = office.services, batch_id_of(fields)
     note = fields.text("note", NOTE_LENGTH_MAX, is_line=False)[:NOTE_LENGTH_MAX]
     return NewBatch(
@@ -114,12 +116,8 @@ def _wish(office: Office, staff: Staff, fields: Fields, usual: Terms, count: int
         kind="import",
         staff_id=staff.staff_id,
         prefix="",
-        max_uses=usual.max_uses,
+        terms=usual.terms,
         bound=usual.bound,
-        expires_at=usual.expires_at,
-        validity_days=usual.validity_days,
-        rebinds_max=usual.rebinds_max,
-        group=usual.group,
         wanted=count,
         note=services.storage.vault.seal_text(note, services.new_id(), batch_id) if note else None,
         runner=office.runner.me,
@@ -152,7 +150,7 @@ def count_records(data: bytes) -> int:
     return count
 
 
-def records(data: bytes, usual: Terms) -> Iterator[Row]:
+def records(data: bytes, usual: CodeTemplate) -> Iterator[Row]:
     """The records of a file that `count_records` has passed; what a record leaves open is as usual."""
     reader = _reader(data)
     names = [name.strip().lower() for name in next(reader)]
@@ -166,13 +164,13 @@ def _reader(data: bytes) -> CsvReader:
     return csv.reader(text, strict=True)
 
 
-def _row(line: int, names: list[str], record: list[str], usual: Terms) -> Row:
+def _row(line: int, names: list[str], record: list[str], usual: CodeTemplate) -> Row:
     if len(record) > len(names):
         return Row(line, "", None, "columns")
     cells = dict(zip(names, (without_mark(cell.strip()) for cell in record), strict=False))
     try:
-        terms, used = row_terms(cells, usual), used_uses(cells, usual)
-        return Row(line, code_text(cells.get("code", "")), terms, usage=Usage(used=used) if used else NEW)
+        template, used = row_terms(cells, usual), used_uses(cells, usual)
+        return Row(line, code_text(cells.get("code", "")), template, usage=Usage(used=used) if used else NEW)
     except CellFaultError as bad:
         return Row(line, "", None, bad.column)
 

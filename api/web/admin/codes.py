@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.http.pagination import LATEST, cursor_of, place_of
-from api.use_cases.code_history import code_of
 from api.web.admin.context import Office, TheOffice
 from api.web.admin.forms import NAME_LENGTH_MAX, admin_page
 from api.web.staff_auth.rendering import language_of
@@ -20,6 +19,7 @@ from api.web.support.balance_bar import Picture, picture_of
 from api.web.support.view_models import state_name
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.timestamps import TimestampError, clamped, read_timestamp
+from projections.event_store.row_mapping import code_from_named_row
 from projections.read_models.code_list import SCAN_LIMIT
 
 PER_PAGE: Final = 25
@@ -111,7 +111,7 @@ async def codes(
                 is_more = not wish.is_past(row["issued_at"])
                 break
             last = row
-            if wish.fits(code := code_of(row), now):
+            if wish.fits(code := code_from_named_row(row), now):
                 page.append((code, row["hint"], picture_of(code, CELLS_MAX), state_name(code, now, language)))
         return {
             "codes": page,
@@ -128,7 +128,7 @@ def all_rows(office: Office, wish: Filter) -> Iterator[list[dict[str, Any]]]:
     before = wish.start
     while rows := office.codes.list_newest(before, wish.group or None):
         now = office.services.now()
-        yield [row for row in rows if wish.fits(code_of(row), now)]
+        yield [row for row in rows if wish.fits(code_from_named_row(row), now)]
         if len(rows) < SCAN_LIMIT or wish.is_past(rows[-1]["issued_at"]):
             return
         before = (rows[-1]["issued_at"], rows[-1]["code_id"])

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.use_cases.administration.batches import start_batch
-from api.use_cases.issue_codes import Terms
+from api.use_cases.issue_codes import CodeTemplate
 from api.web.admin.context import Office, TheOffice
 from api.web.admin.forms import (
     NAME_LENGTH_MAX,
@@ -21,6 +21,7 @@ from api.web.admin.forms import (
     new_nonce,
 )
 from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
+from domain.events.code_terms import CodeTerms
 from domain.values.group_name import group_name_error
 from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds
 from projections.repositories.issue_batches import NewBatch
@@ -54,17 +55,17 @@ async def issue(request: Request, office: TheOffice, staff: ActingAdmin) -> Resp
     return gone_to(f"/admin/batches/{wish.batch_id}")
 
 
-def terms_of(fields: Fields, office: Office) -> Terms:
+def template_of(fields: Fields, office: Office) -> CodeTemplate:
     """The terms that a form names; what is wrong with them is in the fields' faults."""
     is_unlimited = fields.sent.get("unlimited") == "yes"
-    return Terms(
+    terms = CodeTerms(
         max_uses=None if is_unlimited else fields.number("max_uses", USES, default=1),
-        bound=fields.sent.get("bound", "yes") != "no",
         expires_at=fields.moment("expires_at", office.services.now()),
         validity_days=fields.number("validity_days", DAYS),
-        rebinds_max=fields.number("rebinds_max", REBINDS),
         group=_group(fields) or None,
+        rebinds_max=fields.number("rebinds_max", REBINDS),
     )
+    return CodeTemplate(terms=terms, bound=fields.sent.get("bound", "yes") != "no")
 
 
 def _group(fields: Fields) -> str:
@@ -88,7 +89,7 @@ def batch_id_of(fields: Fields) -> UUID:
 
 def _wish(office: Office, staff: Staff, fields: Fields) -> NewBatch | None:
     """What the form asks for; None if something is wrong with it."""
-    batch_id, terms = batch_id_of(fields), terms_of(fields, office)
+    batch_id, template = batch_id_of(fields), template_of(fields, office)
     count = fields.number("count", COUNT, default=1)
     prefix = fields.text("prefix", 2 * PREFIX_LENGTH_MAX).upper().replace("-", "").replace(" ", "")
     if len(prefix) > PREFIX_LENGTH_MAX or not _PREFIX.fullmatch(prefix):
@@ -102,12 +103,8 @@ def _wish(office: Office, staff: Staff, fields: Fields) -> NewBatch | None:
         kind="issue",
         staff_id=staff.staff_id,
         prefix=prefix,
-        max_uses=terms.max_uses,
-        bound=terms.bound,
-        expires_at=terms.expires_at,
-        validity_days=terms.validity_days,
-        rebinds_max=terms.rebinds_max,
-        group=terms.group,
+        terms=template.terms,
+        bound=template.bound,
         wanted=count,
         note=services.storage.vault.seal_text(note, services.new_id(), batch_id) if note else None,
     )

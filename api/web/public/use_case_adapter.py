@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail, refusal_title, state_message
 from api.settings import ApiSettings
-from api.use_cases.code_history import code_of
 from api.use_cases.rebind import rebind_by_person
 from api.use_cases.services import Caller, Redemption, Services
 from api.web.masking import mask_email
@@ -23,6 +22,7 @@ from domain.policy import Policy
 from domain.ports import Language
 from domain.values.link_token import DeliveryRef, read_correction_token, read_token
 from domain.values.timestamps import shifted
+from projections.event_store.row_mapping import code_from_named_row
 from projections.repositories.groups import GroupRepository
 
 SECONDS_PER_DAY: Final = 86_400
@@ -144,8 +144,8 @@ class PageAnswers:
         if not any(name != item.group for name in names):
             return ()
         row = await services.read(lambda: services.reader.find_balance(item.code_id))
-        code = code_of(row) if row else None
-        limit = policy.rebinds_max if code is None or code.rebinds_max is None else code.rebinds_max
+        code = code_from_named_row(row) if row else None
+        limit = policy.rebinds_max if code is None or code.terms.rebinds_max is None else code.terms.rebinds_max
         moves = item.access.moves if item.access else 0
         may_move = code is not None and not code.is_revoked and not code.is_paused and moves < limit
         return [name for name in names if name != item.group] if may_move else ()

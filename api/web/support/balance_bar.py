@@ -36,14 +36,14 @@ class Picture:
 
 def picture_of(code: RedeemCode, cells_max: int = CELLS_MAX) -> Picture:
     """Draw a code's balance; with a cell for each use, if the limit is at most `cells_max`."""
-    is_cells = code.max_uses is not None and code.max_uses <= cells_max
+    is_cells = code.terms.max_uses is not None and code.terms.max_uses <= cells_max
     return Picture(
         pieces=_cells(code) if is_cells else _bar(code),
         is_cells=is_cells,
         used=code.used,
         reserved=code.reserved,
         free=code.available,
-        limit=code.max_uses,
+        limit=code.terms.max_uses,
     )
 
 
@@ -56,7 +56,7 @@ def _cells(code: RedeemCode) -> list[Piece]:
 
 
 def _bar(code: RedeemCode) -> list[Piece]:
-    total = code.max_uses
+    total = code.terms.max_uses
     if total is None:
         held = code.used + code.reserved
         share = WIDTH * (1 - OPEN_SHARE) / held if held else 0.0

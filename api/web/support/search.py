@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from api.i18n.messages import refusal_title
-from api.use_cases.code_history import code_of
 from api.web.staff_auth.context import Desk
 from api.web.support.balance_bar import Picture, picture_of
 from api.web.support.view_models import CardView, card_view, masked, state_name
@@ -18,6 +17,7 @@ from domain.ports import Language
 from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normalize_code
 from domain.values.link_token import read_token
 from domain.values.trace_ids import is_trace_id
+from projections.event_store.row_mapping import code_from_named_row
 from projections.vault.vault import SUFFIX_LENGTH
 
 SHOWN_MAX: Final = 6
@@ -55,7 +55,7 @@ def find(desk: Desk, typed: str, language: Language) -> list[SearchResult]:
         return _of_address(desk, _strip_display_name(address))
     code_id = desk.find.find_code(typed)
     if code_id is not None and (row := desk.find.find_balance(code_id)) is not None:
-        return [_code(desk, code_of(row), desk.find.find_suffix(code_id), language)]
+        return [_code(desk, code_from_named_row(row), desk.find.find_suffix(code_id), language)]
     return _of_ending(desk, typed, language)
 
 
@@ -88,7 +88,7 @@ def _of_id(desk: Desk, found: UUID, language: Language) -> list[SearchResult]:
             SearchResult(kind="reservation", path=f"/support/reservations/{found}", card=card, hint=card.hint or "")
         ]
     row = desk.find.find_balance(found)
-    return [] if row is None else [_code(desk, code_of(row), desk.find.find_suffix(found), language)]
+    return [] if row is None else [_code(desk, code_from_named_row(row), desk.find.find_suffix(found), language)]
 
 
 def _of_link(desk: Desk, token: str, language: Language) -> list[SearchResult]:
@@ -136,7 +136,7 @@ def _of_ending(desk: Desk, typed: str, language: Language) -> list[SearchResult]
         return []
     ids = desk.find.find_codes_by_suffix(ending, UUID(int=0), SHOWN_MAX + 1)
     rows = [row for code_id in ids[:SHOWN_MAX] if (row := desk.find.find_balance(code_id)) is not None]
-    hits = [_code(desk, code_of(row), ending, language) for row in rows]
+    hits = [_code(desk, code_from_named_row(row), ending, language) for row in rows]
     if len(ids) > SHOWN_MAX:
         hits.append(SearchResult(kind="more", path=f"/support/codes?{urlencode({'ends': ending})}", hint=ending))
     return hits

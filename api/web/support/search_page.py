@@ -11,7 +11,6 @@ from fastapi.responses import RedirectResponse, Response
 from api.errors import ApplicationError
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.schemas.numbers import IN_DIGITS
-from api.use_cases.code_history import code_of
 from api.web.staff_auth.context import Desk
 from api.web.staff_auth.rendering import language_of, support_page
 from api.web.staff_auth.sessions import ActingViewer, Staff, SupportRoute, TheDesk, Viewer
@@ -21,6 +20,7 @@ from api.web.support.search import SearchResult, find, find_request, tries_of
 from api.web.support.view_models import card_view, masked, state_name
 from domain.values.identifiers import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normalize_code
 from domain.values.trace_ids import is_trace_id
+from projections.event_store.row_mapping import code_from_named_row
 from projections.vault.vault import SUFFIX_LENGTH
 
 PER_PAGE: Final = 25
@@ -136,7 +136,7 @@ async def codes_ending(
         ids = desk.find.find_codes_by_suffix(ends, after or UUID(int=0), PER_PAGE + 1) if ends.isprintable() else []
         now = desk.services.now()
         rows = [row for code_id in ids[:PER_PAGE] if (row := desk.find.find_balance(code_id)) is not None]
-        codes = [code_of(row) for row in rows]
+        codes = [code_from_named_row(row) for row in rows]
         return {
             "codes": [(code, picture_of(code), state_name(code, now, language)) for code in codes],
             "next": ids[PER_PAGE - 1] if len(ids) > PER_PAGE else None,

@@ -171,7 +171,7 @@ def _check(
 
 def _check_bounds(code: RedeemCode, former: Reservation, stamp: EventStamp, policy: Policy) -> None:
     """What binds persons: how often, and for how long after the activation."""
-    limit = policy.rebinds_max if code.rebinds_max is None else code.rebinds_max
+    limit = policy.rebinds_max if code.terms.rebinds_max is None else code.terms.rebinds_max
     if _rebind_count(former) >= limit:
         raise RebindNotPossible("used_up")
     activated_at = former.activated_at

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from domain.commands.context import CommandContext, Decision
 from domain.commands.input_bounds import check_terms, check_timestamp
@@ -24,6 +24,7 @@ from domain.events import (
     UseRefunded,
     UseReserved,
 )
+from domain.events.code_terms import CodeTerms
 from domain.model.access import Access
 from domain.ports import CodeDraft, Language, RecipientDraft, TextDraft
 from domain.values.group_name import NamesGroup
@@ -68,7 +69,8 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
         code_id: New and random, as for `IssueCode`.
         text: Goes to the vault, never into an event.
         issued_at: When it was issued there; None if that is not known.
-        max_uses: None without limit; the caller raises a limit that the uses exceed.
+        terms: The caller raises a limit that the uses exceed.
+        bound: Only one person may redeem it.
         source: The other system's name.
         language: Of letters that may follow.
         note: What staff there wrote about it.
@@ -81,21 +83,21 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
     code_id: UUID
     text: CodeDraft
     source: str
-    max_uses: int | None
+    terms: CodeTerms
+    bound: bool
     issued_at: datetime | None = None
-    bound: bool = True
-    expires_at: datetime | None = None
-    validity_days: int | None = None
-    group: str | None = None
     language: Language = "zh"
     uses: Sequence[ImportedUse] = ()
     openings: Sequence[Opening] = ()
     is_paused: bool = False
     note: TextDraft | None = None
     note_id: UUID | None = None
-    rebinds_max: int | None = None
     bound_to: RecipientDraft | None = None
     notify_ended: bool = False
+
+    def named_group(self) -> str | None:
+        """Return the group that the events will name."""
+        return self.terms.group
 
 
 def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
@@ -112,7 +114,7 @@ def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
     persons = _persons(command, working_set)
     dated = sorted(_uses(command, persons), key=lambda dated: dated[0])
     first = min([command.issued_at or now, *(at for at, _ in dated), now])
-    limit, terms = _limit_for(dated, command.max_uses), _terms(command, persons)
+    limit, terms = _limit_for(dated, command.terms.max_uses), _terms_fields(command, persons)
     facts: list[tuple[datetime, Make]] = [
         (first, (CodeIssued, {**terms, "max_uses": limit, "bound": command.bound, "text_id": command.note_id})),
         *dated,
@@ -122,12 +124,7 @@ def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
 
 
 def _check(command: ImportCode) -> None:
-    check_terms(
-        max_uses=command.max_uses,
-        expires_at=command.expires_at,
-        validity_days=command.validity_days,
-        rebinds_max=command.rebinds_max,
-    )
+    check_terms(structs.asdict(command.terms))
     check_timestamp("issued_at", command.issued_at)
     for opening in command.openings:
         if not USES.holds(opening.uses):
@@ -150,16 +147,10 @@ def _persons(command: ImportCode, working_set: WorkingSet) -> dict[bytes, UUID]:
     return persons
 
 
-def _terms(command: ImportCode, persons: Mapping[bytes, UUID]) -> dict[str, Any]:
-    """What an issued code and one of changed terms say alike."""
-    return {
-        "max_uses": command.max_uses,
-        "expires_at": command.expires_at,
-        "validity_days": command.validity_days,
-        "group": command.group,
-        "rebinds_max": command.rebinds_max,
-        "bound_to": None if command.bound_to is None else persons[command.bound_to.digests[0]],
-    }
+def _terms_fields(command: ImportCode, persons: Mapping[bytes, UUID]) -> dict[str, Any]:
+    """Return the fields that the events of issuing and of changed terms have in common."""
+    bound_to = None if command.bound_to is None else persons[command.bound_to.digests[0]]
+    return {**structs.asdict(command.terms), "bound_to": bound_to}
 
 
 def _limit_for(dated: Sequence[tuple[datetime, Make]], limit: int | None) -> int | None:
@@ -194,15 +185,15 @@ def _invitation(
     """It was sent, and accepted as far as the other system knows."""
     now = command.context.now
     at = min(use.sent_at, now)
-    access = Access(validity_days=command.validity_days, activated_at=use.activated_at)
+    access = Access(validity_days=command.terms.validity_days, activated_at=use.activated_at)
     about = {"reservation_id": use.reservation_id}
     reserved = {
         "recipient_id": recipient_id,
         "deadline": at,
         "language": command.language,
-        "group": command.group,
+        "group": command.terms.group,
         "follows": follows,
-        "validity_days": command.validity_days,
+        "validity_days": command.terms.validity_days,
         "activated_at": use.activated_at,
         "moves": use.moves,
         "announced": None if use.removed_at else access.mark_at(at, now),
@@ -224,7 +215,7 @@ def _end(command: ImportCode, use: ImportedUse) -> Iterator[tuple[datetime, Make
         if use.is_refunded:
             yield at, (UseRefunded, {**about, "cause": "legacy", "held": "used"})
         return
-    access = Access(validity_days=command.validity_days, activated_at=use.activated_at)
+    access = Access(validity_days=command.terms.validity_days, activated_at=use.activated_at)
     ended_at = find_access_end(access, use.sent_at, now)
     if ended_at is not None and not command.notify_ended:
         yield max(known, ended_at), (AccessExpired, {**about, "notify": False})
@@ -232,7 +223,7 @@ def _end(command: ImportCode, use: ImportedUse) -> Iterator[tuple[datetime, Make
 
 def _of_today(command: ImportCode, terms: Mapping[str, Any], limit: int | None) -> Iterator[Make]:
     """What is decided by moving in: it takes effect now."""
-    if limit != command.max_uses:
+    if limit != command.terms.max_uses:
         yield CodeTermsChanged, dict(terms)
     for opening in command.openings:
         yield OpeningBalanceImported, {"uses": opening.uses, "source": command.source, "reason": opening.reason}

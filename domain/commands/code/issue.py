@@ -1,11 +1,13 @@
 """Issuing a code."""
 
-from datetime import datetime
 from uuid import UUID
+
+from msgspec import structs
 
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import check_terms
 from domain.events import CodeIssued
+from domain.events.code_terms import CodeTerms
 from domain.ports import CodeDraft
 from domain.values.group_name import NamesGroup
 from domain.working_set import WorkingSet
@@ -14,19 +16,19 @@ from domain.working_set import WorkingSet
 class IssueCode(NamesGroup, frozen=True, kw_only=True):
     """Bring a code into being. `code_id` is new and random; `text` goes to the vault, never into an event.
 
-    `note_id` names a note that the vault has already.
+    `bound`: only its first recipient may redeem it. `note_id` names a note that the vault has already.
     """
 
     context: CommandContext
     code_id: UUID
     text: CodeDraft
-    max_uses: int | None
-    bound: bool = True
-    expires_at: datetime | None = None
-    validity_days: int | None = None
-    group: str | None = None
+    terms: CodeTerms
+    bound: bool
     note_id: UUID | None = None
-    rebinds_max: int | None = None
+
+    def named_group(self) -> str | None:
+        """Return the group that the events will name."""
+        return self.terms.group
 
 
 def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
@@ -37,20 +39,8 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
     """
     if command.code_id in working_set.codes:
         return Decision(command.code_id, ())
-    check_terms(
-        max_uses=command.max_uses,
-        expires_at=command.expires_at,
-        validity_days=command.validity_days,
-        rebinds_max=command.rebinds_max,
-    )
-    event = CodeIssued(
-        **event_stamp(command.context, None).fields,
-        max_uses=command.max_uses,
-        bound=command.bound,
-        expires_at=command.expires_at,
-        validity_days=command.validity_days,
-        group=command.group,
-        text_id=command.note_id,
-        rebinds_max=command.rebinds_max,
-    )
+    terms = structs.asdict(command.terms)
+    check_terms(terms)
+    shared_fields = event_stamp(command.context, None).fields
+    event = CodeIssued(**shared_fields, **terms, bound=command.bound, text_id=command.note_id)
     return Decision(command.code_id, [event])

@@ -78,7 +78,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     """
     code_id = working_set.code_id(command.code_digests)
     code = None if code_id is None else working_set.codes.get(code_id)
-    if code is None or command.group not in {None, code.group}:
+    if code is None or command.group not in {None, code.terms.group}:
         raise CodeUnknown
     if (remembered := _find_remembered_result(command, code, working_set)) is not None:
         return Decision(code.code_id, (), remembered)
@@ -107,9 +107,9 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
         recipient_id=recipient_id,
         deadline=stamp.at + timedelta(seconds=policy.reservation_ttl_s),
         language=command.language,
-        group=code.group,
+        group=code.terms.group,
         follows=follows,
-        validity_days=code.validity_days,
+        validity_days=code.terms.validity_days,
     )
     events = [*release_overdue(code, to_release, stamp), event]
     return Decision(code.code_id, events, command.reservation_id)

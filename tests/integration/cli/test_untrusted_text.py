@@ -26,6 +26,7 @@ from projections.repositories.staff_accounts import StaffAccountRepository
 from tests.support.clients.terminal import Ended, Terminal
 from tests.support.ledger import legacy_database as old
 from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.terms import make_terms
 
 HOSTILE = "[/x] [red]R[/red] :smile: \x1b[31mE \x1b]0;title\x07 \u202eabc\u202c \u2066d\u2069 a\rb \x9b31m end"
 SHOWN = r"[/x] [red]R[/red] :smile: \x1b[31mE \x1b]0;title\x07 \u202eabc\u202c \u2066d\u2069 a\rb \u009b31m end"
@@ -51,7 +52,13 @@ class Stage:
         code_id, note = uuid4(), self.bench.storage.vault.seal_text(HOSTILE, uuid4())
         text = self.bench.storage.vault.draft_code(f"{HOSTILE}{code_id}", code_id)
         context = self.bench.context("operator")
-        issued = IssueCode(context=context, code_id=code_id, text=text, max_uses=9, bound=False, group=PRINTABLE)
+        issued = IssueCode(
+            context=context,
+            code_id=code_id,
+            text=text,
+            terms=make_terms(max_uses=9, group=PRINTABLE),
+            bound=False,
+        )
         done(self.bench.run(issued))
         done(self.bench.run(NoteOnCode(context=context, code_id=code_id, note=note)))
         return str(code_id)

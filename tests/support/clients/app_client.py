@@ -9,13 +9,14 @@ from uuid import UUID, uuid4
 
 from fastapi.testclient import TestClient
 
-from api.use_cases.issue_codes import Terms, issue_codes
+from api.use_cases.issue_codes import CodeTemplate, issue_codes
 from api.use_cases.services import Services
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, Outcome, Rejected
 from projections.sql.repositories import RepositoriesSql
+from tests.support.ledger.terms import make_template
 
 SENT = Accepted(server="mx:25", reply_code=250)
 ACCEPTED = 202
@@ -41,10 +42,10 @@ class Site:
     tokens: dict[str, str] = field(default_factory=dict)
     """Correction tokens by reservation, as a client that redeems keeps them."""
 
-    def issue(self, terms: Terms | None = None) -> str:
+    def issue(self, terms: CodeTemplate | None = None) -> str:
         """A new code's text."""
         context = CommandContext(now=self.services.now(), actor="operator")
-        terms = terms or Terms(max_uses=1)
+        terms = terms or make_template(max_uses=1)
         return issue_codes(self.services.storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
 
     def redeem(self, code: str, email: str = "li.wei@example.com", **more: Any) -> Answer:

@@ -21,6 +21,7 @@ from domain.values.identifiers import EmailAddress, generate_code
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.drift_sample import RowDrift, compare_code
+from tests.support.ledger.terms import make_terms
 
 SENT = Accepted(server="mx:25", reply_code=250)
 
@@ -54,7 +55,7 @@ class LedgerBench:
                 context=self.context("operator"),
                 code_id=code_id,
                 text=self.storage.vault.draft_code(text, code_id),
-                max_uses=max_uses,
+                terms=make_terms(max_uses=max_uses),
                 bound=bound,
             )
         )

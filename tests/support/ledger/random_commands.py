@@ -23,6 +23,7 @@ from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.vault.vault import Vault
 from tests.support.ledger.stores import Store
+from tests.support.ledger.terms import make_terms
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SENT = Accepted(server="mx:25", reply_code=250)
@@ -71,9 +72,11 @@ class Acts:
             context=self.context("operator"),
             code_id=code_id,
             text=self.vault.draft_code(text, code_id),
-            max_uses=max_uses,
+            terms=make_terms(
+                max_uses=max_uses,
+                expires_at=None if expires_in_s is None else self.now + timedelta(seconds=expires_in_s),
+            ),
             bound=bound,
-            expires_at=None if expires_in_s is None else self.now + timedelta(seconds=expires_in_s),
         )
 
     def redeem(

@@ -93,7 +93,7 @@ class History:
         if act == "revoke" and self.random.random() < REVOKED:
             return RevokeCode(**about, case_ids=case_ids(uuid4))
         if act == "terms":
-            return ChangeTerms(**about, max_uses=self.random.choice([1, 5, 20, None]))
+            return ChangeTerms(**about, changes={"max_uses": self.random.choice([1, 5, 20, None])})
         if act == "note on code":
             return NoteOnCode(**about, note=self.bench.storage.vault.seal_text("a note", uuid4()))
         return PauseCode(**about) if act == "pause" else ResumeCode(**about)

@@ -32,6 +32,7 @@ from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RemovalOutcome
 from domain.working_set import WorkingSet
+from tests.support.ledger.terms import make_terms
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SENT = Accepted(server="mx:25", reply_code=250)
@@ -73,12 +74,14 @@ class Scenario:
                 context=self.context("operator"),
                 code_id=self.code_id,
                 text=Draft([b"code"], self.code_id),
-                max_uses=self.max_uses,
+                terms=make_terms(
+                    max_uses=self.max_uses,
+                    expires_at=self.expires_at,
+                    group=self.group,
+                    validity_days=self.validity_days,
+                    rebinds_max=self.rebinds_max,
+                ),
                 bound=self.bound,
-                expires_at=self.expires_at,
-                group=self.group,
-                validity_days=self.validity_days,
-                rebinds_max=self.rebinds_max,
             )
         )
         self.book.code_ids[b"code"] = self.code_id

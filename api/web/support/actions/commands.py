@@ -82,14 +82,15 @@ async def filled(request: Request) -> ActionForm:
 
 def form_from_terms(code: RedeemCode) -> ActionForm:
     """The form of new terms, with those of now in it."""
+    terms = code.terms
     return ActionForm(
-        max_uses="" if code.max_uses is None else str(code.max_uses),
-        expires_at=in_utc(code.expires_at).isoformat(timespec="seconds").removesuffix("+00:00")
-        if code.expires_at
+        max_uses="" if terms.max_uses is None else str(terms.max_uses),
+        expires_at=in_utc(terms.expires_at).isoformat(timespec="seconds").removesuffix("+00:00")
+        if terms.expires_at
         else "",
-        validity_days=str(code.validity_days or ""),
-        group=code.group or "",
-        rebinds_max="" if code.rebinds_max is None else str(code.rebinds_max),
+        validity_days=str(terms.validity_days or ""),
+        group=terms.group or "",
+        rebinds_max="" if terms.rebinds_max is None else str(terms.rebinds_max),
     )
 
 
@@ -179,11 +180,13 @@ def about_code(act: CodeAct, code_id: UUID, form: ActionForm, ask: Ask) -> CodeC
             return ChangeTerms(
                 context=context,
                 code_id=code_id,
-                max_uses=number_of(form.max_uses, USES),
-                expires_at=moment_of(form.expires_at),
-                validity_days=number_of(form.validity_days, DAYS),
-                group=_group(form.group) if form.group else None,
-                rebinds_max=number_of(form.rebinds_max, REBINDS),
+                changes={
+                    "max_uses": number_of(form.max_uses, USES),
+                    "expires_at": moment_of(form.expires_at),
+                    "validity_days": number_of(form.validity_days, DAYS),
+                    "group": _group(form.group) if form.group else None,
+                    "rebinds_max": number_of(form.rebinds_max, REBINDS),
+                },
                 note=note,
             )
 

@@ -45,7 +45,6 @@ from api.web.support.actions.preview import Preview, foresee
 from api.web.support.reservation_page import found_reservation
 from api.web.support.view_models import masked
 from domain.command_bus import CodeCommand, ReservationCommand
-from domain.commands.code.change_terms import terms_of
 from domain.commands.context import CommandContext
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import DAYS, USES
@@ -250,5 +249,5 @@ def _code(desk: Desk, code_id: UUID) -> Subject:
         hint=desk.find.find_suffix(code_id),
         address=None,
         form=form_from_terms(code),
-        seen=tag_of(terms_of(code)).strip('"'),
+        seen=tag_of(code.terms).strip('"'),
     )

@@ -11,7 +11,6 @@ import pytest
 from api.rate_limits.breaker import UNKNOWN_MAX
 from api.rate_limits.guard import ADDRESS, EVERYBODY, SHORT
 from api.settings import ApiSettings
-from api.use_cases.issue_codes import Terms
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.values.identifiers import generate_code
@@ -19,6 +18,7 @@ from tests.support.clients.app_client import Site
 from tests.support.clients.asgi_requests import Told, ask, inside
 from tests.support.clients.in_process_app import settings_over, started
 from tests.support.ledger.settings import NO_STREAM
+from tests.support.ledger.terms import make_template, make_terms
 
 ADDRESSES = 100
 GUESSES = {"dead": 10_000, "alive": 2_000}
@@ -48,7 +48,7 @@ def old_code(site: Site, text: str, max_uses: int = 1) -> str:
     context = CommandContext(now=services.now(), actor="operator")
     code = services.storage.vault.draft_code(text, code_id)
     services.storage.ledger.execute(
-        [IssueCode(context=context, code_id=code_id, text=code, max_uses=max_uses, bound=False)]
+        [IssueCode(context=context, code_id=code_id, text=code, terms=make_terms(max_uses=max_uses), bound=False)]
     )
     return text
 
@@ -71,7 +71,7 @@ def guessed(chance: random.Random) -> str:
 def test_ten_thousand_guesses_from_a_hundred_addresses(site: Site, number: int) -> None:
     """They are limited; good customers get through, from the guessers' own addresses too; nobody waits for Redis."""
     chance = random.Random(9)
-    native, short = site.issue(Terms(max_uses=None, bound=False)), old_code(site, "SHRT2345", max_uses=1_000)
+    native, short = site.issue(make_template(max_uses=None, bound=False)), old_code(site, "SHRT2345", max_uses=1_000)
 
     async def questions() -> tuple[list[Told], list[Told]]:
         guesses, good = [], []
@@ -95,7 +95,7 @@ def test_ten_thousand_guesses_from_a_hundred_addresses(site: Site, number: int) 
 
 def test_a_real_code_gets_the_true_answer_whoever_guesses(site: Site) -> None:
     """The incident's own words for a used-up code, the reservation for its owner, while the breaker is open."""
-    used_up, mine = site.issue(Terms(max_uses=1, bound=False)), site.issue()
+    used_up, mine = site.issue(make_template(max_uses=1, bound=False)), site.issue()
     site.attempt(site.redeem(used_up, "first@example.com").json()["reservation_id"])
     here = site.redeem(mine).json()["reservation_id"]
     chance = random.Random(1)

@@ -12,11 +12,11 @@ import pytest
 
 from api.rate_limits.invitations import HOUR_S
 from api.settings import RATES
-from api.use_cases.issue_codes import Terms
 from domain.values.identifiers import EmailAddress
 from tests.support.clients.app_client import Site
 from tests.support.clients.asgi_requests import Told, ask, inside
 from tests.support.clients.in_process_app import GENEROUS, settings_over, started
+from tests.support.ledger.terms import make_template
 
 VICTIM = "li.wei@example.com"
 HEARD_WITHIN_S = 20.0
@@ -101,7 +101,7 @@ def test_refused_redeem_does_not_count_as_an_invitation_and_keeps_its_answer(sit
 
 def test_again_chain_of_one_recipient_is_limited(site: Site) -> None:
     """A code of many uses sends no stream of letters to one address."""
-    answers = redeem_again(site, site.issue(Terms(max_uses=None)), RATES.again + 2)
+    answers = redeem_again(site, site.issue(make_template(max_uses=None)), RATES.again + 2)
 
     assert [told.status for told in answers] == [202] * (RATES.again + 1) + [429]
     assert "用同一兑换码再次兑换" in answers[-1].body["detail"]
@@ -109,7 +109,7 @@ def test_again_chain_of_one_recipient_is_limited(site: Site) -> None:
 
 def test_new_recipients_of_an_open_code_are_limited_by_client_address(site: Site) -> None:
     """150 strangers from one address; another address goes on."""
-    code = site.issue(Terms(max_uses=None, bound=False))
+    code = site.issue(make_template(max_uses=None, bound=False))
 
     async def strangers() -> list[Told]:
         return [await ask(site, "198.51.100.7", f"stranger{n}@example.com", code) for n in range(150)]
@@ -137,7 +137,7 @@ def test_api_key_is_limited_by_recipient_and_never_by_address(site: Site) -> Non
     """A shop's server redeems for many people from one address."""
     shop, open_code = (
         {"authorization": site.key("admin")["Authorization"]},
-        site.issue(Terms(max_uses=None, bound=False)),
+        site.issue(make_template(max_uses=None, bound=False)),
     )
     codes = [site.issue() for _ in range(RATES.per_recipient + 1)]
     path = "/api/v1/redemptions"
@@ -205,7 +205,7 @@ def test_switch_for_load_tests_ends_the_limits_on_invitations(
     settings = settings_over(database_url, monkeypatch, tmp_path)
     with started(settings) as site:
         statuses = {site.redeem(site.issue(), VICTIM).status_code for _ in range(2 * RATES.per_recipient)}
-        again = {told.status for told in redeem_again(site, site.issue(Terms(max_uses=None)), 2 * RATES.again)}
+        again = {told.status for told in redeem_again(site, site.issue(make_template(max_uses=None)), 2 * RATES.again)}
 
     assert statuses == again == {202}
     assert settings.notices_hourly_max is None

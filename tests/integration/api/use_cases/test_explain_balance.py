@@ -8,11 +8,11 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from api.use_cases.explain_balance import explanation_of
-from api.use_cases.issue_codes import Terms
 from domain.commands.code.import_code import ImportCode, Opening
 from domain.commands.context import CommandContext
 from domain.ports import Rejected
 from tests.support.clients.app_client import Answer, Site
+from tests.support.ledger.terms import make_template, make_terms
 
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
@@ -25,7 +25,7 @@ def explained(site: Site, code_id: str, query: str = "", language: str = "en") -
 
 def used_code(site: Site) -> tuple[str, dict[str, str]]:
     """A code with one use of each kind: its id, and reservations by person."""
-    text = site.issue(Terms(max_uses=5, bound=False))
+    text = site.issue(make_template(max_uses=5, bound=False))
     found = {
         person: site.redeem(text, f"{person}@example.com").json()["reservation_id"]
         for person in ("sent", "refused", "held")
@@ -141,7 +141,8 @@ def test_uses_from_before_the_ledger_are_named_too(site: Site) -> None:
         code_id=code_id,
         text=services.storage.vault.draft_code("SHORTOLDCODE", code_id),
         source="shop",
-        max_uses=5,
+        terms=make_terms(max_uses=5),
+        bound=True,
         openings=[Opening(2, "in_doubt"), Opening(1, "stated")],
     )
     services.storage.ledger.execute([imported])
@@ -168,7 +169,7 @@ def test_strangers_are_not_told(site: Site) -> None:
 
 def test_only_the_newest_are_named_and_all_are_summed(site: Site) -> None:
     """A code with very many reservations doesn't fill the memory; what is left out is counted."""
-    text = site.issue(Terms(max_uses=None, bound=False))
+    text = site.issue(make_template(max_uses=None, bound=False))
     for number in range(9):
         item = site.redeem(text, f"p{number}@example.com").json()["reservation_id"]
         if number % 2:

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from api.use_cases.issue_codes import Terms
 from domain.values.identifiers import format_code, normalize_code
 from tests.support.clients.app_client import Site
+from tests.support.ledger.terms import make_template
 
 WRITTEN = ("refusals", "recipients", "unknown_code_tries")
 ONE = "00000000-0000-4000-8000-000000000000"
@@ -116,7 +116,7 @@ def test_request_id_is_taken_over_only_as_uuid_or_hex_digits(site: Site, given: 
 
 def test_request_id_that_is_a_code_reaches_no_event_and_no_answer(site: Site) -> None:
     """The code of the redeem itself, in the forms in which it is written."""
-    code = normalize_code(site.issue(Terms(max_uses=3, bound=False)))
+    code = normalize_code(site.issue(make_template(max_uses=3, bound=False)))
 
     answers = [
         site.redeem(code, f"p{number}@example.com", headers={"x-request-id": written})

@@ -5,9 +5,9 @@ import threading
 import time
 from typing import Any
 
-from api.use_cases.issue_codes import Terms
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import code_id_of
+from tests.support.ledger.terms import make_template
 
 FEED = "/api/v1/events"
 
@@ -34,7 +34,7 @@ def newest(common: Site) -> int:
 def test_a_reader_that_goes_on_misses_nothing(common: Site) -> None:
     """In pages of any size, by type and by code; nothing of a code's text or an address is in it."""
     start = newest(common)
-    code = common.issue(Terms(max_uses=5, bound=False))
+    code = common.issue(make_template(max_uses=5, bound=False))
     for nth in range(3):
         common.attempt(common.redeem(code, f"reader{nth}@example.com").json()["reservation_id"])
     common.redeem(common.issue())

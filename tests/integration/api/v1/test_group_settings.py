@@ -3,10 +3,10 @@
 from typing import cast
 from uuid import UUID
 
-from api.use_cases.issue_codes import Terms
 from domain.values.link_token import DeliveryRef, link_token
 from projections.repositories.groups import DEFAULT_TEXTS, GroupRepository, InvitationTexts, InviteGroup
 from tests.support.clients.app_client import Answer, Site
+from tests.support.ledger.terms import make_template
 
 TARGET = "https://team.example.com/welcome?from=ledger"
 ADDRESS = "li.wei@example.com"
@@ -24,7 +24,8 @@ def test_an_accepted_invitation_goes_on_to_the_groups_place(site: Site) -> None:
     """And tells that place nothing of the link; a group without one has a page that says it."""
     GroupRepository(site.services.storage).save(InviteGroup(name="blue", accept_target=TARGET), site.services.now())
     ids = [
-        site.redeem(site.issue(Terms(max_uses=1, group=group))).json()["reservation_id"] for group in ("blue", "green")
+        site.redeem(site.issue(make_template(max_uses=1, group=group))).json()["reservation_id"]
+        for group in ("blue", "green")
     ]
     for reservation_id in ids:
         site.attempt(reservation_id)
@@ -64,7 +65,7 @@ def test_groups_are_listed_once_by_name(site: Site) -> None:
     groups = GroupRepository(site.services.storage)
     groups.save(InviteGroup(name="blue"), site.services.now())
     for group in ("green", "green", "amber", "blue"):
-        site.issue(Terms(max_uses=1, group=group))
+        site.issue(make_template(max_uses=1, group=group))
 
     assert ["amber", "blue", "green"] == [line.name for line in groups.list_page("", 10)]
     assert ["blue", "green"] == [line.name for line in groups.list_page("amber", 10)]
@@ -73,7 +74,7 @@ def test_groups_are_listed_once_by_name(site: Site) -> None:
 
 def test_the_status_page_tells_where_the_letter_goes(site: Site) -> None:
     """Masked, with the group and the deadline; the reservation's owner knows their own address by that."""
-    reservation_id = site.redeem(site.issue(Terms(max_uses=1, group="blue"))).json()["reservation_id"]
+    reservation_id = site.redeem(site.issue(make_template(max_uses=1, group="blue"))).json()["reservation_id"]
 
     page = site.client.get(f"/r/{reservation_id}", headers=PAGE).text
 

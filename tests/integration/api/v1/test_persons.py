@@ -10,7 +10,6 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.settings import ApiSettings
-from api.use_cases.issue_codes import Terms
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import OutcomeUnknown, Rejected
@@ -18,6 +17,7 @@ from domain.values.identifiers import EmailAddress
 from domain.values.link_token import DeliveryRef, link_token
 from projections.verification.drift_sample import compare_code
 from tests.support.clients.app_client import Answer, Site
+from tests.support.ledger.terms import make_template
 
 PATH = "/api/v1/recipients/forget"
 LI = "li.wei@example.com"
@@ -62,7 +62,7 @@ def test_links_die_and_refused_tries_are_deleted(site: Site, settings: ApiSettin
     code = site.issue()
     reservation_id = site.redeem(code).json()["reservation_id"]
     site.attempt(reservation_id)
-    used_up = site.issue(Terms(max_uses=1))
+    used_up = site.issue(make_template(max_uses=1))
     site.attempt(site.redeem(used_up, "other@example.com").json()["reservation_id"])
     assert site.redeem(used_up).status_code == 400
     assert site.count("refusals") == 1

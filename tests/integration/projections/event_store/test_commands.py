@@ -36,7 +36,7 @@ def test_every_decision_about_a_code_keeps_its_row_equal_to_the_log(bench: Ledge
     context, vault = bench.context("staff", "s1"), bench.storage.vault
     commands: list[Command] = [
         PauseCode(context=context, code_id=code_id, note=vault.seal_text("a reason", uuid4())),
-        ChangeTerms(context=context, code_id=code_id, max_uses=7, group="blue"),
+        ChangeTerms(context=context, code_id=code_id, changes={"max_uses": 7, "group": "blue"}),
         NoteOnCode(context=context, code_id=code_id, note=vault.seal_text("called", uuid4())),
         ResumeCode(context=context, code_id=code_id),
         RevokeCode(context=context, code_id=code_id, case_ids=case_ids(uuid4)),

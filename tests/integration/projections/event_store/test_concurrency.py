@@ -21,6 +21,7 @@ from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
 from tests.support.ledger.settings import settings_for
+from tests.support.ledger.terms import make_terms
 
 WAIT_S = 30
 CLICKS = 50
@@ -230,7 +231,15 @@ def test_a_race_that_was_lost_late_is_tried_again(
     def issue(office: LedgerBench) -> Result:
         vault = office.storage.vault
         draft = vault.draft_code(text, code_id)
-        return office.run(IssueCode(context=office.context("operator"), code_id=code_id, text=draft, max_uses=1))
+        return office.run(
+            IssueCode(
+                context=office.context("operator"),
+                code_id=code_id,
+                text=draft,
+                terms=make_terms(max_uses=1),
+                bound=True,
+            )
+        )
 
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'code_texts'::regclass"
     with psycopg.connect(bench.database_url) as holder, ThreadPoolExecutor(2) as threads:

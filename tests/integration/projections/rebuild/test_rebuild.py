@@ -6,8 +6,7 @@ import psycopg
 import pytest
 
 from domain.ports import OutcomeUnknown
-from projections.event_store.row_mapping import balance_row
-from projections.rebuild.catch_up import BALANCE_FIELDS, code_of_row
+from projections.event_store.row_mapping import BALANCE_FIELDS, balance_row, code_from_row
 from projections.replay.log_fold import MemoryLimits
 from projections.replay.observer import UndecodableEventError
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
@@ -210,7 +209,7 @@ def test_a_balance_row_can_be_read_back(bench: LedgerBench) -> None:
     """The tail goes on from a row: every field of a code is in it, as it is."""
     code = done(bench.redeem(bench.issue(2), "li.wei@example.com")).code
 
-    assert code == code_of_row(balance_row(code))
+    assert code == code_from_row(balance_row(code))
     assert len(BALANCE_FIELDS) == len(balance_row(code))
 
 

@@ -13,6 +13,7 @@ from projections.repositories.issue_batches import BatchRepository, NewBatch
 from tests.support.clients.admin_client import WAIT_S, ask_for, ended
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import Browser
+from tests.support.ledger.terms import make_terms
 
 
 def test_a_batch_is_issued_in_the_background(site: Site, admin: Browser) -> None:
@@ -152,10 +153,7 @@ def wish(batch_id: UUID, count: int) -> NewBatch:
         kind="issue",
         staff_id=uuid4(),
         prefix="",
-        max_uses=1,
+        terms=make_terms(max_uses=1, expires_at=None, validity_days=None, group=None),
         bound=True,
-        expires_at=None,
-        validity_days=None,
-        group=None,
         wanted=count,
     )

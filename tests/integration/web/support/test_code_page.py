@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 
-from api.use_cases.issue_codes import Terms
 from domain.ports import Rejected
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import Browser, balances, code_id_of, heading
+from tests.support.ledger.terms import make_template
 
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 SignIn = Callable[..., Browser]
@@ -20,7 +20,7 @@ def reserved(common: Site, code: str, email: str = "li.wei@example.com", **heade
 
 def test_hits_come_as_one_types(common: Site, shared_sign_in: SignIn) -> None:
     """A code by its last four with its balance, a person with how many reservations, a reservation; else nothing."""
-    code = common.issue(Terms(max_uses=3, bound=False))
+    code = common.issue(make_template(max_uses=3, bound=False))
     item = reserved(common, code, "typed@example.com")
     browser, code_id = shared_sign_in("viewer"), code_id_of(common, code)
 
@@ -40,7 +40,7 @@ def test_why_a_code_did_not_work_for_an_address(common: Site, shared_sign_in: Si
     code = common.issue()
     reserved(common, code)
     common.redeem(code, "stranger@example.com")
-    other = common.issue(Terms(max_uses=2))
+    other = common.issue(make_template(max_uses=2))
     reserved(common, other, "known@example.com")
     browser = shared_sign_in("viewer")
 
@@ -72,7 +72,7 @@ def test_a_request_id_leads_to_what_it_did(common: Site, shared_sign_in: SignIn)
 
 def test_the_history_of_one_person(common: Site, shared_sign_in: SignIn) -> None:
     """By address, which stays out of the page's own; the balance after each line is that of the code."""
-    code = common.issue(Terms(max_uses=5, bound=False))
+    code = common.issue(make_template(max_uses=5, bound=False))
     reserved(common, code, "li.wei@example.com")
     reserved(common, code, "mei@example.com")
     browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
@@ -88,7 +88,7 @@ def test_the_history_of_one_person(common: Site, shared_sign_in: SignIn) -> None
 
 def test_the_history_of_a_time(common: Site, shared_sign_in: SignIn) -> None:
     """Both ends belong to it; together with a kind and an order."""
-    code = common.issue(Terms(max_uses=9, bound=False))
+    code = common.issue(make_template(max_uses=9, bound=False))
     for number in range(4):
         reserved(common, code, f"p{number}@example.com")
     code_id = code_id_of(common, code)
@@ -126,7 +126,7 @@ def test_an_event_shows_its_cause_and_its_effects(common: Site, shared_sign_in: 
 
 def test_every_number_is_explained(common: Site, shared_sign_in: SignIn) -> None:
     """Linked from the numbers; each use by name, those that do not count too, and as of a moment."""
-    code = common.issue(Terms(max_uses=5, bound=False))
+    code = common.issue(make_template(max_uses=5, bound=False))
     used, held, back = (reserved(common, code, f"{name}@example.com") for name in ("a", "b", "c"))
     common.attempt(used)
     common.attempt(back, NO_SUCH)

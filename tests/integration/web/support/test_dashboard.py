@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 import pytest
 
 import projections.read_models.dashboard_queries
-from api.use_cases.issue_codes import Terms
 from api.web.support.charts import HEIGHT, columns, round_up, shares
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
@@ -16,13 +15,14 @@ from domain.ports import Rejected
 from projections.read_models.dashboard_queries import DashboardReader, RangeTooLargeError
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import Browser
+from tests.support.ledger.terms import make_template
 
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
 def test_the_numbers_are_those_of_the_ledger(site: Site, sign_in: Callable[..., Browser]) -> None:
     """Sent, given back, under way and refused; each once, in the step in which it began."""
-    code = site.issue(Terms(max_uses=3, bound=False))
+    code = site.issue(make_template(max_uses=3, bound=False))
     ids = [site.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(3)]
     site.attempt(ids[0])
     site.attempt(ids[1], NO_SUCH)

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from api.use_cases.issue_codes import Terms
 from domain.ports import OutcomeUnknown, Rejected
 from domain.values.link_token import DeliveryRef, link_token
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import Browser, balances, code_id_of, heading
+from tests.support.ledger.terms import make_template
 
 LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
@@ -27,7 +27,7 @@ def reserved(common: Site, code: str, email: str = EMAIL) -> str:
 
 def test_each_key_finds_its_page(common: Site, shared_sign_in: SignIn) -> None:
     """A code, its last four, an address, a reservation, a Message-ID, a letter's link: none shows in an address."""
-    code = common.issue(Terms(max_uses=3))
+    code = common.issue(make_template(max_uses=3))
     reservation_id = reserved(common, code)
     browser, code_id = shared_sign_in("viewer"), code_id_of(common, code)
 
@@ -89,7 +89,7 @@ def test_codes_with_one_ending_are_listed(common: Site, shared_sign_in: SignIn) 
 
 def test_the_statement_has_the_balance_after_each_line(common: Site, shared_sign_in: SignIn) -> None:
     """Newest first or oldest first, in sentences, with nothing in clear."""
-    code = common.issue(Terms(max_uses=2))
+    code = common.issue(make_template(max_uses=2))
     common.attempt(reserved(common, code))
     page = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(common, code)}")
     oldest = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(common, code)}?order=oldest")
@@ -106,7 +106,7 @@ def test_the_statement_has_the_balance_after_each_line(common: Site, shared_sign
 
 def test_a_long_statement_is_paged_by_version(common: Site, shared_sign_in: SignIn) -> None:
     """Each line once, in order, over all pages."""
-    code = common.issue(Terms(max_uses=None, bound=False))
+    code = common.issue(make_template(max_uses=None, bound=False))
     for number in range(45):
         reserved(common, code, f"p{number}@example.com")
     browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
@@ -124,7 +124,7 @@ def test_a_long_statement_is_paged_by_version(common: Site, shared_sign_in: Sign
 
 def test_the_statement_as_it_was(common: Site, shared_sign_in: SignIn) -> None:
     """By moment, or by event as the slider asks; before the code was issued there is nothing."""
-    code = common.issue(Terms(max_uses=2))
+    code = common.issue(make_template(max_uses=2))
     common.attempt(reserved(common, code))
     browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
     issued_at = common.services.now() - timedelta(hours=1)
@@ -143,7 +143,7 @@ def test_the_statement_as_it_was(common: Site, shared_sign_in: SignIn) -> None:
 
 def test_the_statement_by_kind_and_by_reservation(common: Site, shared_sign_in: SignIn) -> None:
     """A filter keeps each line's balance; groups show a reservation with its state."""
-    code = common.issue(Terms(max_uses=3, bound=False))
+    code = common.issue(make_template(max_uses=3, bound=False))
     first = reserved(common, code)
     common.attempt(first, NO_SUCH)
     second = reserved(common, code, "mei@example.com")
@@ -161,7 +161,7 @@ def test_the_statement_by_kind_and_by_reservation(common: Site, shared_sign_in: 
 
 def test_groups_are_paged_too(common: Site, shared_sign_in: SignIn) -> None:
     """Each reservation once, with all its lines, however many fit a page."""
-    code = common.issue(Terms(max_uses=None, bound=False))
+    code = common.issue(make_template(max_uses=None, bound=False))
     expected = [reserved(common, code, f"p{number}@example.com") for number in range(11)]
     for reservation_id in expected:
         common.attempt(reservation_id, NO_SUCH)
@@ -183,7 +183,7 @@ def test_balances_stay_right_beyond_the_marks(
 ) -> None:
     """Balances folded from marks are those folded from the beginning, also at the marks themselves."""
     monkeypatch.setattr("projections.read_models.statements.CHECKPOINT_EVERY", 3)
-    code = common.issue(Terms(max_uses=9, bound=False))
+    code = common.issue(make_template(max_uses=9, bound=False))
     code_id = code_id_of(common, code)
     expected = []
     for number in range(4):
@@ -213,7 +213,7 @@ def test_refused_tries_tell_why_a_code_did_not_work(common: Site, shared_sign_in
 
 def test_a_refund_shows_what_it_does_and_does_it_once(common: Site, shared_sign_in: SignIn) -> None:
     """Preview, reason, and the same form sent twice; the actor and the note are in the history."""
-    code = common.issue(Terms(max_uses=2))
+    code = common.issue(make_template(max_uses=2))
     reservation_id = reserved(common, code)
     common.attempt(reservation_id)
     browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}/acts/refund"

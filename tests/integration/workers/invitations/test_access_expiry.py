@@ -25,6 +25,7 @@ from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_address_mismatch import swap
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, correction, done
+from tests.support.ledger.terms import make_terms
 from tests.support.servers.databases import execute
 from workers.channels.mail_message import render_parts
 from workers.invitations.access_expiry import AccessExpirer
@@ -55,10 +56,8 @@ class House:
                 context=self.context("operator"),
                 code_id=code_id,
                 text=vault.draft_code(text, code_id),
-                max_uses=5,
+                terms=make_terms(max_uses=5, validity_days=days, group=group),
                 bound=False,
-                validity_days=days,
-                group=group,
             )
         )
         return text

@@ -19,6 +19,7 @@ from tests.integration.workers.invitations.test_delivery_steps import TOO_BIG, S
 from tests.support.channel_builders import LOOPBACK
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
+from tests.support.ledger.terms import make_terms
 from tests.support.servers.webhook_receiver import HookServer, Reply
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.registry import GroupChannels
@@ -51,7 +52,15 @@ class House:
         text, code_id, vault = generate_code(self.bench.letters), uuid4(), self.bench.storage.vault
         code = vault.draft_code(text, code_id)
         context = self.bench.context("operator")
-        self.bench.run(IssueCode(context=context, code_id=code_id, text=code, max_uses=None, bound=False, group=group))
+        self.bench.run(
+            IssueCode(
+                context=context,
+                code_id=code_id,
+                text=code,
+                terms=make_terms(max_uses=None, group=group),
+                bound=False,
+            )
+        )
         wanted = [self.bench.reserve(text, f"p{number}@example.com") for number in range(count)]
         return [
             done(result).require_reservation().reservation_id for result in self.bench.storage.ledger.execute(wanted)

@@ -28,6 +28,7 @@ from domain.values.timestamps import (
     text_of,
 )
 from tests.support.ledger.scenario import Draft, Scenario, done, refusal
+from tests.support.ledger.terms import make_terms
 
 TICK = timedelta(microseconds=1)
 LAST_WEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-14)))
@@ -55,13 +56,13 @@ def test_terms_outside_their_bounds_are_refused_wherever_they_are_decided(terms:
         "context": context,
         "code_id": scenario.new_id(),
         "text": Draft([b"new"], scenario.new_id()),
-        "max_uses": 1,
-        **terms,
+        "terms": make_terms(**terms),
+        "bound": True,
     }
     results = [
         scenario.run(IssueCode(**new)),
         scenario.run(ImportCode(**new, source="csv")),
-        scenario.run(ChangeTerms(context=context, code_id=scenario.code_id, **terms)),
+        scenario.run(ChangeTerms(context=context, code_id=scenario.code_id, changes=terms)),
     ]
 
     assert {"OUT_OF_BOUNDS"} == {refusal(result) for result in results}
@@ -74,7 +75,7 @@ def test_terms_at_their_bounds_are_taken(terms: dict[str, Any]) -> None:
     """Both ends are inside."""
     scenario = Scenario(max_uses=3)
 
-    done(scenario.run(ChangeTerms(context=scenario.context("operator"), code_id=scenario.code_id, **terms)))
+    done(scenario.run(ChangeTerms(context=scenario.context("operator"), code_id=scenario.code_id, changes=terms)))
 
 
 @pytest.mark.parametrize("command", ["issued_at", "used"])
@@ -88,7 +89,8 @@ def test_an_import_keeps_its_times_and_openings_inside_the_bounds(command: str) 
         "code_id": scenario.new_id(),
         "text": Draft([b"new"], scenario.new_id()),
         "source": "csv",
-        "max_uses": 1,
+        "terms": make_terms(),
+        "bound": True,
     }
 
     result = scenario.run(ImportCode(context=scenario.context("import"), **new, **wrong))

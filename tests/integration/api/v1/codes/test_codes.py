@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.use_cases.issue_codes import Terms
 from tests.support.clients.app_client import Site
+from tests.support.ledger.terms import make_template
 
 
 def test_issue_list_and_look_at_codes(site: Site) -> None:
@@ -25,7 +25,7 @@ def test_issue_list_and_look_at_codes(site: Site) -> None:
 def test_history_tells_each_event_with_its_balance(site: Site) -> None:
     """Issued, reserved, attempted, sent: with the balance after each, and without code or address."""
     admin = site.key("viewer")
-    code = site.issue(Terms(max_uses=2))
+    code = site.issue(make_template(max_uses=2))
     reservation_id = site.redeem(code).json()["reservation_id"]
     site.attempt(reservation_id)
     code_id = site.client.get("/api/v1/codes", headers=admin).json()["codes"][0]["id"]

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from api.use_cases.issue_codes import Terms
 from tests.support.clients.app_client import Answer, Site
 from tests.support.clients.staff_browser import code_id_of
+from tests.support.ledger.terms import make_template
 
 LISTS = {"codes": "/api/v1/codes", "reservations": "/api/v1/reservations", "cases": "/api/v1/cases"}
 
@@ -29,7 +29,7 @@ def walked(common: Site, kind: str, **query: Any) -> list[dict[str, object]]:
 def test_codes_are_listed_by_what_is_asked(common: Site) -> None:
     """Group, state, open and time of issue, alone and together; a page may be short and go on."""
     group = f"g{uuid4().hex}"
-    texts = [common.issue(Terms(max_uses=1, bound=nth % 2 == 0, group=group)) for nth in range(5)]
+    texts = [common.issue(make_template(max_uses=1, bound=nth % 2 == 0, group=group)) for nth in range(5)]
     ids = [str(code_id_of(common, text)) for text in texts]
     common.client.post(f"/api/v1/codes/{ids[3]}/pause", headers=common.key("support"))
     rows = walked(common, "codes", group=group)
@@ -44,7 +44,7 @@ def test_codes_are_listed_by_what_is_asked(common: Site) -> None:
 
 def test_reservations_are_listed_by_what_is_asked(common: Site) -> None:
     """By code, status and time, in the order in which they were made; whose they are is not told."""
-    code = common.issue(Terms(max_uses=9, bound=False))
+    code = common.issue(make_template(max_uses=9, bound=False))
     names = [common.redeem(code, f"p{nth}@example.com").json()["reservation_id"] for nth in range(5)]
     common.attempt(names[1])
     code_id = str(code_id_of(common, code))
@@ -94,7 +94,7 @@ def test_a_cursor_that_is_none_of_ours_is_malformed(common: Site, kind: str) -> 
 
 def test_terms_are_changed_only_as_they_were_read(common: Site) -> None:
     """If-Match with an old tag is 412 and changes nothing; replacing all terms without one is 428; redeems keep it."""
-    code, headers = common.issue(Terms(max_uses=3, bound=False)), common.key("support")
+    code, headers = common.issue(make_template(max_uses=3, bound=False)), common.key("support")
     path = f"/api/v1/codes/{code_id_of(common, code)}"
     one, terms = common.client.get(path, headers=headers), common.client.get(f"{path}/terms", headers=headers)
     tag = one.headers["etag"]
@@ -127,7 +127,7 @@ def test_terms_are_changed_only_as_they_were_read(common: Site) -> None:
 @pytest.mark.parametrize("missing", ["max_uses", "expires_at", "validity_days", "group", "rebinds_max"])
 def test_put_of_terms_is_malformed_when_a_term_is_missing(common: Site, missing: str) -> None:
     """A client that does not know a term would clear it; the answer names the term."""
-    code, headers = common.issue(Terms(max_uses=3, rebinds_max=2)), common.key("support")
+    code, headers = common.issue(make_template(max_uses=3, rebinds_max=2)), common.key("support")
     path = f"/api/v1/codes/{code_id_of(common, code)}/terms"
     before = common.client.get(path, headers=headers)
     whole = {name: value for name, value in before.json().items() if name != missing}

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.use_cases.issue_codes import Terms
 from api.use_cases.services import Services
 from api.v1.public import fast_redeem
 from projections.telemetry.metrics import ERRORS
 from tests.support.clients.app_client import Answer, Site
+from tests.support.ledger.terms import make_template
 
 FOREVER = 3
 MINE = "0123456789abcdef"
@@ -64,7 +64,7 @@ def test_both_ways_answer_alike(name: str, more: dict[str, Any], common: Site, l
     answers = []
     for way in (False, True):
         long_way[0] = way
-        code = common.issue(Terms(max_uses=None, bound=False))
+        code = common.issue(make_template(max_uses=None, bound=False))
         fields = {"code": code, "email": "li.wei@example.com"} | more
         answers.append([told(common.redeem(fields["code"], fields["email"], **_rest(more))) for _ in range(FOREVER)])
 

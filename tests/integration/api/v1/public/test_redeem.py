@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 
 from api.settings import ApiSettings
-from api.use_cases.issue_codes import Terms
 from domain.ports import Rejected
 from projections.privacy.key_rotation import KeyRotation
 from tests.support.clients.app_client import Site
 from tests.support.clients.in_process_app import started
+from tests.support.ledger.terms import make_template
 
 QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
@@ -42,7 +42,7 @@ def test_a_second_click_gets_the_same_reservation(site: Site) -> None:
 
 def test_after_sent_it_says_when(site: Site) -> None:
     """A further click says when it was sent and takes no further use."""
-    code = site.issue(Terms(max_uses=2))
+    code = site.issue(make_template(max_uses=2))
     first = site.redeem(code).json()
     site.attempt(first["reservation_id"])
 
@@ -56,7 +56,7 @@ def test_after_sent_it_says_when(site: Site) -> None:
 
 def test_again_takes_a_further_use(common: Site) -> None:
     """`again` with the id of the sent reservation makes a new one, once."""
-    code = common.issue(Terms(max_uses=3))
+    code = common.issue(make_template(max_uses=3))
     first = common.redeem(code).json()["reservation_id"]
     common.attempt(first)
 
@@ -70,7 +70,7 @@ def test_again_takes_a_further_use(common: Site) -> None:
 
 def test_used_up_in_the_words_of_the_incident(common: Site) -> None:
     """400 with 兑换码已用完, and only when it is true."""
-    code = common.issue(Terms(max_uses=1, bound=False))
+    code = common.issue(make_template(max_uses=1, bound=False))
     first = common.redeem(code).json()["reservation_id"]
     held = common.redeem(code, "wang@example.com")
     common.attempt(first)
@@ -123,7 +123,7 @@ def test_an_idempotency_key_outlives_the_pepper_that_it_came_under(
     peppers = settings.peppers.get_secret_value()
     headers = {"Idempotency-Key": "order-17"}
     with started(settings) as site:
-        code, key = site.issue(Terms(max_uses=4, bound=False)), site.key("support")
+        code, key = site.issue(make_template(max_uses=4, bound=False)), site.key("support")
         body = {"email": "li.wei@example.com", "code": code}
         shop = site.client.post("/api/v1/redemptions", json=body, headers=headers | key).json()["reservation_id"]
         person = site.redeem(code, "mei@example.com", headers=headers).json()["reservation_id"]
@@ -150,7 +150,7 @@ def test_idempotency_key_of_an_api_key_outlives_the_removal_of_the_old_pepper(
     peppers, headers = settings.peppers.get_secret_value(), {"Idempotency-Key": "order-18"}
     new = f"2:{base64.b64encode(b'q' * 32).decode()}"
     with started(settings) as site:
-        code, key = site.issue(Terms(max_uses=4, bound=False)), site.key("support")
+        code, key = site.issue(make_template(max_uses=4, bound=False)), site.key("support")
         body = {"email": "li.wei@example.com", "code": code}
         first = site.client.post("/api/v1/redemptions", json=body, headers=headers | key).json()["reservation_id"]
         other = site.redeem(code, "mei@example.com").json()["reservation_id"]
@@ -172,7 +172,7 @@ def test_idempotency_key_of_an_api_key_outlives_the_removal_of_the_old_pepper(
 
 def test_an_idempotency_key_repeats_the_answer(common: Site) -> None:
     """Same key, same body: the same reservation even after it was refunded; other body: 422."""
-    code = common.issue(Terms(max_uses=3))
+    code = common.issue(make_template(max_uses=3))
     headers = {"Idempotency-Key": "k1"}
     first = common.redeem(code, headers=headers).json()["reservation_id"]
     common.attempt(first, REFUSED)

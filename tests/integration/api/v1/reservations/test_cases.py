@@ -4,9 +4,9 @@ from typing import cast
 
 import pytest
 
-from api.use_cases.issue_codes import Terms
 from domain.ports import OutcomeUnknown
 from tests.support.clients.app_client import Answer, Site
+from tests.support.ledger.terms import make_template
 
 LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 NO_STREAM = "00000000-0000-0000-0000-000000000001"
@@ -117,7 +117,7 @@ def test_cases_are_for_support(common: Site, role: str, method: str, path: str, 
 
 def test_cases_come_in_pages(site: Site) -> None:
     """Oldest first, each once."""
-    code = site.issue(Terms(max_uses=5, bound=False))
+    code = site.issue(make_template(max_uses=5, bound=False))
     opened = [sent(site, f"p{number}@example.com", code) for number in range(3)]
     for reservation_id in opened:
         post(site, reservation_id, "bounce", {})

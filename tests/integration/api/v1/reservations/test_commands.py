@@ -6,12 +6,12 @@ from uuid import UUID
 
 import pytest
 
-from api.use_cases.issue_codes import Terms
 from domain.ports import OutcomeUnknown
 from domain.values.link_token import DeliveryRef, link_token
 from tests.support.clients.app_client import Answer, Site
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.staff_browser import code_id_of
+from tests.support.ledger.terms import make_template
 
 PUBLIC = "/api/v1/public/redemptions"
 
@@ -74,7 +74,7 @@ def test_staff_correct_what_a_person_may_not(site: Site) -> None:
 
 def test_pause_resume_and_revoke(site: Site) -> None:
     """Each answers with the code; people are told why, in the order of precedence."""
-    code, support = site.issue(Terms(max_uses=2, bound=False)), site.key("support")
+    code, support = site.issue(make_template(max_uses=2, bound=False)), site.key("support")
     path = f"/api/v1/codes/{code_id_of(site, code)}"
     site.redeem(code, "a@example.com")
 
@@ -91,7 +91,7 @@ def test_pause_resume_and_revoke(site: Site) -> None:
 
 def test_terms_change_by_what_is_named(site: Site) -> None:
     """null takes a term away, an absent one stays, and the limit leaves room for what is taken."""
-    code, support = site.issue(Terms(max_uses=3, bound=False, validity_days=30)), site.key("support")
+    code, support = site.issue(make_template(max_uses=3, bound=False, validity_days=30)), site.key("support")
     path = f"/api/v1/codes/{code_id_of(site, code)}"
     site.redeem(code, "a@example.com")
     site.redeem(code, "b@example.com")
@@ -107,7 +107,7 @@ def test_terms_change_by_what_is_named(site: Site) -> None:
 
 def test_cancel_resend_notes_and_refund_with_access(site: Site) -> None:
     """Each is one event of its own; what can't be done is 409 and says why."""
-    code, support = site.issue(Terms(max_uses=3, bound=False)), site.key("support")
+    code, support = site.issue(make_template(max_uses=3, bound=False)), site.key("support")
     held = site.redeem(code, "a@example.com").json()["reservation_id"]
     sent = site.redeem(code, "b@example.com").json()["reservation_id"]
     site.attempt(sent)
@@ -132,7 +132,7 @@ def test_cancel_resend_notes_and_refund_with_access(site: Site) -> None:
 def test_refund_of_an_accepted_use_asks_about_the_access(site: Site) -> None:
     """422 with what to send, for people and machines alike; then it is done as chosen."""
     support = site.key("support")
-    item = site.redeem(site.issue(Terms(max_uses=1)), "a@example.com").json()["reservation_id"]
+    item = site.redeem(site.issue(make_template(max_uses=1)), "a@example.com").json()["reservation_id"]
     site.attempt(item)
     secret = site.services.settings.secret_key.get_secret_value().encode()
     site.client.post(f"/a/{link_token(secret, DeliveryRef(UUID(item), 1))}")

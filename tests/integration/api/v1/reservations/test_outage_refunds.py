@@ -6,12 +6,12 @@ from uuid import UUID
 
 import pytest
 
-from api.use_cases.issue_codes import Terms
 from api.use_cases.refund_outage import Hurt, give_back
 from domain.commands.context import CommandContext
 from domain.ports import OutcomeUnknown
 from tests.support.clients.app_client import Site
 from tests.support.clients.in_process_app import shared_site
+from tests.support.ledger.terms import make_template
 
 WINDOW = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
 
@@ -31,7 +31,7 @@ def ask(site: Site, role: str = "support", **body: object) -> Any:  # noqa: ANN4
 def test_a_preview_changes_nothing_and_applying_does_it_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under one correlation id, in requests of a bounded size; an unknown that is tried on is not touched."""
     monkeypatch.setattr("api.v1.reservations.outage_refunds.LISTED_MAX", 2)
-    code = site.issue(Terms(max_uses=None, bound=False))
+    code = site.issue(make_template(max_uses=None, bound=False))
     for number in range(3):
         site.attempt(site.redeem(code, f"p{number}@example.com").json()["reservation_id"])
     doubtful = site.redeem(code, "d@example.com").json()["reservation_id"]

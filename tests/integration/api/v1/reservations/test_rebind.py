@@ -2,12 +2,12 @@
 
 from typing import cast
 
-from api.use_cases.issue_codes import Terms
 from api.web.public.reservation_cookie import COOKIE
 from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.app_client import Answer, Site
+from tests.support.ledger.terms import make_template
 
-TERMS = Terms(max_uses=2, group="red", validity_days=30)
+TERMS = make_template(max_uses=2, group="red", validity_days=30)
 
 
 def opened(site: Site, *names: str) -> None:

@@ -9,11 +9,11 @@ import orjson
 import pytest
 from standardwebhooks import Webhook
 
-from api.use_cases.issue_codes import Terms
 from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 from tests.support.clients.app_client import Answer, Site
 from tests.support.clients.in_process_app import shared_site
+from tests.support.ledger.terms import make_template
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ class System:
 
     def sent(self, group: str | None = None) -> str:
         """An invitation of the group that was sent; the id of its reservation."""
-        answer = self.site.redeem(self.site.issue(Terms(max_uses=1, group=group or self.group)))
+        answer = self.site.redeem(self.site.issue(make_template(max_uses=1, group=group or self.group)))
         reservation_id = str(answer.json()["reservation_id"])
         self.site.attempt(reservation_id)
         return reservation_id
@@ -177,7 +177,7 @@ def test_a_channel_speaks_of_its_own_group_alone(system: System) -> None:
 
 def test_what_the_rules_forbid_is_on_record_too(system: System) -> None:
     """Nothing was sent yet."""
-    answer = system.site.redeem(system.site.issue(Terms(max_uses=1, group=system.group)))
+    answer = system.site.redeem(system.site.issue(make_template(max_uses=1, group=system.group)))
     refused = system.report("invite.removed", answer.json()["reservation_id"])
 
     assert (refused.status_code, refused.json()["code"]) == (409, "NOTHING_SENT")

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.use_cases.issue_codes import Terms
 from domain.commands.context import CommandContext
 from domain.ports import Accepted, NotifiedOnly, Removal, TextDraft
 from projections.work_queue.due_access import DueAccessRows
 from tests.support.clients.app_client import Site
+from tests.support.ledger.terms import make_template
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.null import NullChannel
 from workers.channels.registry import GroupChannels
@@ -90,7 +90,7 @@ def test_the_example_does_what_the_page_says(here: None, site: Site, team: Any, 
     """Two seats are taken, a third person waits, a stranger is refused; acceptance and removal are in the history."""
     assert here is None
     people = ["li.wei@example.com", "wang@example.com", "zhao@example.com", "eve@elsewhere.example"]
-    codes = [site.issue(Terms(max_uses=1, group="design")) for _ in people]
+    codes = [site.issue(make_template(max_uses=1, group="design")) for _ in people]
     ids = [str(site.redeem(code, email).json()["reservation_id"]) for code, email in zip(codes, people, strict=True)]
 
     assert [work(item) for item in ids] == ["sent", "sent", "deferred", "failed"]
@@ -104,7 +104,7 @@ def test_the_example_does_what_the_page_says(here: None, site: Site, team: Any, 
 
 def test_the_example_lets_go_whose_access_has_ended(site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
     """The seat is free again; asked once more, it is still done."""
-    item = site.redeem(site.issue(Terms(max_uses=1, group="design"))).json()["reservation_id"]
+    item = site.redeem(site.issue(make_template(max_uses=1, group="design"))).json()["reservation_id"]
     work(item)
     removal = Removal(
         reservation_id=UUID(item),
@@ -129,7 +129,9 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
     work: Callable[[str], str],
 ) -> None:
     """One use, one invitation: the second one waits until the team was told that the first has ended."""
-    wrong = site.redeem(site.issue(Terms(max_uses=1, group="design")), "ly@example.com").json()["reservation_id"]
+    wrong = site.redeem(site.issue(make_template(max_uses=1, group="design")), "ly@example.com").json()[
+        "reservation_id"
+    ]
     assert work(wrong) == "sent"
     late = next(iter(team.invited.items()))
     corrected = site.client.post(
@@ -165,7 +167,7 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
 
 def test_the_example_tells_people_what_the_ledger_has_to_say(site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
     """Once, however often it is asked; and no mail goes out for it."""
-    code = site.issue(Terms(max_uses=1, group="design", validity_days=30))
+    code = site.issue(make_template(max_uses=1, group="design", validity_days=30))
     item = site.redeem(code).json()["reservation_id"]
     work(item)
     found = site.services.reader.find_reservation(UUID(item))

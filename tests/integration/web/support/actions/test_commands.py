@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.use_cases.issue_codes import Terms
 from api.web.support.actions.commands import DONE
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.context import CommandContext
@@ -14,6 +13,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import OutcomeUnknown, Rejected
 from tests.support.clients.app_client import Answer, Site
 from tests.support.clients.staff_browser import Browser, code_id_of, heading
+from tests.support.ledger.terms import make_template
 
 LOST = OutcomeUnknown(server="mx1:25", cause="connection_lost")
 SignIn = Callable[..., Browser]
@@ -129,7 +129,7 @@ def test_an_invitation_is_sent_once_more_once(common: Site, shared_sign_in: Sign
 
 def test_an_access_is_moved_to_another_group(common: Site, shared_sign_in: SignIn) -> None:
     """First the group, then what it will do, then the reason; twice is once, and each reservation names the other."""
-    code = common.issue(Terms(max_uses=1, group="red", validity_days=30))
+    code = common.issue(make_template(max_uses=1, group="red", validity_days=30))
     former = reserved(common, code)
     common.attempt(former)
     browser, path = shared_sign_in("support"), f"/support/reservations/{former}/acts/rebind"
@@ -169,7 +169,7 @@ def test_a_held_use_is_cancelled(common: Site, shared_sign_in: SignIn) -> None:
 
 def test_a_refund_asks_about_the_access(common: Site, shared_sign_in: SignIn) -> None:
     """Kept unless it is said otherwise."""
-    code = common.issue(Terms(max_uses=2, bound=False))
+    code = common.issue(make_template(max_uses=2, bound=False))
     items = [reserved(common, code, f"{name}@example.com") for name in ("a", "b")]
     for item in items:
         common.attempt(item)
@@ -186,7 +186,7 @@ def test_a_refund_asks_about_the_access(common: Site, shared_sign_in: SignIn) ->
 
 def test_terms_are_shown_before_they_change(common: Site, shared_sign_in: SignIn) -> None:
     """Those of now are filled in; what can't be is refused in words before anything is asked."""
-    code = common.issue(Terms(max_uses=3, bound=False, validity_days=30))
+    code = common.issue(make_template(max_uses=3, bound=False, validity_days=30))
     for name in ("a", "b"):
         reserved(common, code, f"{name}@example.com")
     browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(common, code)}/acts/terms"
@@ -242,7 +242,7 @@ def test_what_changed_while_the_page_was_open_is_looked_at_again(common: Site, s
 
 def test_new_terms_undo_nothing_that_somebody_else_changed_unseen(common: Site, shared_sign_in: SignIn) -> None:
     """The old form would set the old limit again: that is shown before it is done, and only done if wanted."""
-    code = common.issue(Terms(max_uses=3, bound=False))
+    code = common.issue(make_template(max_uses=3, bound=False))
     browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(common, code)}/acts/terms"
     form = {"max_uses": "3", "validity_days": "9", "expires_at": "", "group": "", "rebinds_max": ""}
     old_tab = seen_on(browser.get(path))
@@ -276,7 +276,7 @@ def test_a_code_is_paused_and_resumed_with_a_reason(common: Site, shared_sign_in
 
 def test_a_revoking_shows_everything_that_it_undoes(common: Site, shared_sign_in: SignIn) -> None:
     """However many there are; what is in doubt becomes a case, what is sent stays."""
-    code = common.issue(Terms(max_uses=None, bound=False))
+    code = common.issue(make_template(max_uses=None, bound=False))
     items = [reserved(common, code, f"p{number}@example.com") for number in range(6)]
     common.attempt(items[0])
     common.attempt(items[1], LOST)
@@ -296,7 +296,7 @@ def test_a_revoking_shows_everything_that_it_undoes(common: Site, shared_sign_in
 
 def test_looking_changes_nothing(common: Site, shared_sign_in: SignIn) -> None:
     """A preview is decided by the ledger and rolled back: no event, no row, and no state that stays in a cache."""
-    code = common.issue(Terms(max_uses=2, bound=False))
+    code = common.issue(make_template(max_uses=2, bound=False))
     item = reserved(common, code)
     browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(common, code)}"
     before, people = kinds(common, code), common.count("recipients")
@@ -351,7 +351,7 @@ def test_an_outage_is_undone_step_by_step(
     """A window, a preview, a reason; each step gives a batch back and says how far; the audit keeps the reason."""
     monkeypatch.setattr("api.web.support.actions.refund_outage.REFUNDED_AT_ONCE", 2)
     window = {"start": common.services.now().isoformat(), "end": "2100-01-01T00:00:00", "include": "sent"}
-    code = common.issue(Terms(max_uses=None, bound=False))
+    code = common.issue(make_template(max_uses=None, bound=False))
     for number in range(3):
         common.attempt(reserved(common, code, f"p{number}@example.com"))
     browser = shared_sign_in("support")

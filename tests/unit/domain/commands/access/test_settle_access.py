@@ -14,6 +14,7 @@ from domain.events import AccessExpired, AccessRemovalFailed, AccessRemoved, Exp
 from domain.policy import Policy
 from domain.ports import Accepted, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Draft, Scenario, done, refusal
+from tests.support.ledger.terms import make_terms
 
 DAY_S = 86_400
 GONE = Accepted(server="team")
@@ -76,7 +77,7 @@ def test_new_terms_leave_what_was_promised() -> None:
     """The days are those of when it was reserved."""
     given = scenario(max_uses=2, bound=False)
     item = given.sent()
-    given.run(ChangeTerms(context=given.context("staff"), code_id=given.code_id, validity_days=1))
+    given.run(ChangeTerms(context=given.context("staff"), code_id=given.code_id, changes={"validity_days": 1}))
 
     assert given.reservation(item).access_ends_at == START + timedelta(days=30)
     other = given.sent("wang")
@@ -336,9 +337,8 @@ def test_what_moves_in_ends_by_its_own_time() -> None:
             code_id=code_id,
             text=Draft([b"old"], code_id),
             source="old",
-            max_uses=3,
+            terms=make_terms(max_uses=3, validity_days=30),
             bound=False,
-            validity_days=30,
             uses=uses,
         )
     )

@@ -4,7 +4,6 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from msgspec import UNSET, UnsetType
 
 from domain.command_bus import Result
 from domain.commands.code.change_terms import ChangeTerms
@@ -14,22 +13,16 @@ from domain.events import CodeTermsChanged
 from tests.support.ledger.scenario import SENT, START, Scenario, done, refusal
 
 
-def change(
-    scenario: Scenario,
-    *,
-    max_uses: int | UnsetType | None = UNSET,
-    validity_days: int | UnsetType | None = UNSET,
-    group: str | UnsetType | None = UNSET,
-) -> Result:
+def change(scenario: Scenario, **changes: object) -> Result:
     """Staff change terms."""
-    command = ChangeTerms(
-        context=scenario.context("staff"),
-        code_id=scenario.code_id,
-        max_uses=max_uses,
-        validity_days=validity_days,
-        group=group,
-    )
+    command = ChangeTerms(context=scenario.context("staff"), code_id=scenario.code_id, changes=changes)
     return scenario.run(command)
+
+
+def test_a_change_of_a_term_that_does_not_exist_cannot_be_made() -> None:
+    """A misspelt name would otherwise change nothing."""
+    with pytest.raises(ValueError, match="not a term of a code: max_use"):
+        change(Scenario(), max_use=3)
 
 
 def test_a_paused_code_takes_nobody_new_until_it_is_resumed() -> None:
@@ -89,7 +82,7 @@ def test_terms_that_are_not_named_stay() -> None:
     event = scenario.events[-1]
     assert isinstance(event, CodeTermsChanged)
     assert (event.max_uses, event.group) == (5, "blue")
-    assert (scenario.code.max_uses, scenario.code.available) == (5, 5)
+    assert (scenario.code.terms.max_uses, scenario.code.available) == (5, 5)
 
 
 def test_a_limit_makes_room_for_what_is_taken() -> None:
@@ -115,7 +108,7 @@ def test_terms_are_refused_in_order_of_precedence() -> None:
     assert refusal(change(scenario, max_uses=1)) == "LIMIT_TOO_LOW"
     scenario.revoke()
     assert refusal(change(scenario, max_uses=1)) == "CODE_REVOKED"
-    unknown = ChangeTerms(context=scenario.context("staff"), code_id=UUID(int=1), max_uses=1)
+    unknown = ChangeTerms(context=scenario.context("staff"), code_id=UUID(int=1), changes={"max_uses": 1})
     assert refusal(scenario.run(unknown)) == "NOT_FOUND"
     assert refusal(change(scenario, max_uses=0)) == "OUT_OF_BOUNDS"
 
@@ -126,4 +119,4 @@ def test_the_same_terms_again_are_nothing_new() -> None:
     change(scenario, validity_days=30)
 
     assert not done(change(scenario, validity_days=30, max_uses=1)).changed
-    assert done(change(scenario, validity_days=None)).code.validity_days is None
+    assert done(change(scenario, validity_days=None)).code.terms.validity_days is None

@@ -10,6 +10,7 @@ from domain.events import AccessRevoked, CaseOpened, InviteSent, ResendRequested
 from domain.policy import Policy
 from domain.ports import Outcome
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Draft, Scenario, done, refusal
+from tests.support.ledger.terms import make_terms
 
 
 def why(scenario: Scenario, reservation_id: UUID) -> str:
@@ -258,7 +259,15 @@ def test_what_another_system_sent_is_sent_once_more_from_here() -> None:
     use = ImportedUse(reservation_id=reservation_id, recipient=person, sent_at=scenario.now)
     text = Draft([b"old"], code_id)
     scenario.run(
-        ImportCode(context=scenario.context("import"), code_id=code_id, text=text, source="old", max_uses=1, uses=[use])
+        ImportCode(
+            context=scenario.context("import"),
+            code_id=code_id,
+            text=text,
+            source="old",
+            terms=make_terms(max_uses=1),
+            bound=True,
+            uses=[use],
+        )
     )
     assert done(scenario.resend(reservation_id)).changed
 

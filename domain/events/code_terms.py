@@ -1,0 +1,81 @@
+"""The terms of a code. A term is declared here, once as a value and once as events store it.
+
+What else a term needs: a row of `api.code_terms` (how people and files write it), a column, and its rule.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+from domain.events.base import Event
+from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds
+from domain.values.timestamps import is_within_bounds
+
+
+class CodeTerms(Struct, frozen=True, gc=False):
+    """What a code promises. No term has a default, so nothing can leave one out by mistake.
+
+    Attributes:
+        max_uses: How many uses it has; None without limit.
+        expires_at: When it stops taking new reservations; None never.
+        validity_days: Days of access after the invitation; None without end.
+        group: Name of the group that people are invited to; None for no group.
+        rebinds_max: How often each access that it gives may be moved; None as often as the policy says.
+    """
+
+    max_uses: int | None
+    expires_at: datetime | None
+    validity_days: int | None
+    group: str | None
+    rebinds_max: int | None
+
+
+class TermsEvent(Event, frozen=True, kw_only=True):
+    """An event that says all terms of a code. Each has its name in `CodeTerms`; None is left out when it is stored."""
+
+    max_uses: int | None
+    expires_at: datetime | None = None
+    validity_days: int | None = None
+    group: str | None = None
+    rebinds_max: int | None = None
+
+    @property
+    def terms(self) -> CodeTerms:
+        """The terms as one value."""
+        # Spelled out, and mypy misses none: reading the names in a loop takes twice as long in every rebuild.
+        return CodeTerms(
+            max_uses=self.max_uses,
+            expires_at=self.expires_at,
+            validity_days=self.validity_days,
+            group=self.group,
+            rebinds_max=self.rebinds_max,
+        )
+
+
+TERM_NAMES: Final = tuple(field.name for field in fields(CodeTerms))
+"""Every term, in the order of `CodeTerms`."""
+BOUNDS: Final[Mapping[str, Bounds]] = {"max_uses": USES, "validity_days": DAYS, "rebinds_max": REBINDS}
+"""Bounds of the terms that are numbers."""
+SINGLE_USE: Final = CodeTerms(max_uses=1, expires_at=None, validity_days=None, group=None, rebinds_max=None)
+"""The terms of a code for which nothing else is said."""
+
+if missing := {*TERM_NAMES} - {field.name for field in fields(TermsEvent)}:
+    raise TypeError(f"domain/events/code_terms.py: TermsEvent has no field {', '.join(missing)}")
+if missing := {field.name for field in fields(CodeTerms) if field.type == int | None} - {*BOUNDS}:
+    raise TypeError(f"domain/events/code_terms.py: BOUNDS has no {', '.join(missing)}")
+
+
+def find_invalid_term(terms: Mapping[str, object]) -> str | None:
+    """Return the name of a term that lies outside its bounds; None if there is none. None as a value bounds nothing.
+
+    Terms that depend on one another are compared here too.
+    """
+    for name, value in terms.items():
+        if isinstance(value, int) and not BOUNDS[name].holds(value):
+            return name
+        if isinstance(value, datetime) and not is_within_bounds(value):
+            return name
+    return None
