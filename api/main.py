@@ -37,14 +37,14 @@ from api.v1.codes import code_import
 from api.v1.public import redeem
 from api.v1.public.fast_redeem import FastRedeemMiddleware
 from api.v1.router import include_resources
-from api.web.admin import MailPreviewer, Office, build_admin
+from api.web.admin import AdminContext, PreviewSender, build_admin
 from api.web.admin.code_import import FILE_BYTES_MAX
 from api.web.admin.code_import import PATH as IMPORT_PATH
 from api.web.early_refusals import refuse_body, refuse_host
 from api.web.public import api_reference, build_pages, error_page, mount_static, wants_html
 from api.web.public.use_case_adapter import page_deps
-from api.web.support import Desk, SignInGate, build_support
-from api.web.support.dashboard import Dashboard
+from api.web.support import SignInGate, SupportContext, build_support
+from api.web.support.dashboard import DashboardCache
 from domain.commands.context import CommandContext
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import StalledWriterWatch
@@ -120,15 +120,15 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     _include_routes(app, settings)
     _handle_faults(app)
-    short_way = FastRedeemMiddleware(
-        SignInGate(partial(FastAPI.__call__, app), desk=lambda: app.state.support),
+    fast_redeem = FastRedeemMiddleware(
+        SignInGate(partial(FastAPI.__call__, app), get_support=lambda: app.state.support),
         path=redeem.PATH,
         answer=redeem.answer,
         services=lambda: app.state.services,
         defect=_answer_defect,
     )
     envelope = RequestEnvelopeMiddleware(
-        guarded_hosts(short_way, settings.public_url, settings.hosts, refuse_host),
+        guarded_hosts(fast_redeem, settings.public_url, settings.hosts, refuse_host),
         body_bytes_max=settings.body_bytes_max,
         files={IMPORT_PATH: FILE_BYTES_MAX, code_import.PATH: code_import.BODY_BYTES_MAX},
         new_request_id=lambda: RANDOM.draw_bytes(8).hex(),
@@ -143,7 +143,9 @@ def _include_routes(app: FastAPI, settings: ApiSettings) -> None:
     """Everything that may be asked for; tests/security/matrix.py says by whom."""
     include_resources(app)
     app.include_router(build_pages(page_deps(app, settings)))
-    app.include_router(api_reference.routes(app.openapi, DESCRIBED, settings.default_language), include_in_schema=False)
+    app.include_router(
+        api_reference.build_router(app.openapi, DESCRIBED, settings.default_language), include_in_schema=False
+    )
     app.include_router(build_support())
     app.include_router(build_admin())
     mount_static(app)
@@ -186,10 +188,10 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 new_id=RANDOM.draw_uuid,
                 guard=guard,
             )
-            app.state.support = Desk.over(app.state.services)
-            app.state.dashboard = Dashboard.over(app.state.services)
-            app.state.hook_post = post_room = _post_room(settings, storage)
-            app.state.admin = Office.over(app.state.services, app.state.support, post_room)
+            app.state.support = SupportContext.from_services(app.state.services)
+            app.state.dashboard = DashboardCache.from_services(app.state.services)
+            app.state.hook_post = preview_sender = _preview_sender(settings, storage)
+            app.state.admin = AdminContext.from_services(app.state.services, app.state.support, preview_sender)
             app.state.exposition = Exposition(
                 [
                     LedgerCollector(settings.database_url.get_secret_value()),
@@ -230,11 +232,11 @@ def _publish(ids: Sequence[UUID]) -> None:
     publish_ids(ids)
 
 
-def _post_room(settings: ApiSettings, storage: LedgerStore) -> MailPreviewer:
+def _preview_sender(settings: ApiSettings, storage: LedgerStore) -> PreviewSender:
     """Letters as the workers write them; imported late, as above."""
-    from workers.mail_preview import MailPreviewer as Room  # noqa: PLC0415 - templates of letters are not needed to build the app
+    from workers.mail_preview import MailPreviewer  # noqa: PLC0415 - templates of letters are not needed to build the app
 
-    return Room(settings, storage)
+    return MailPreviewer(settings, storage)
 
 
 def _count_celery_error(error: Exception) -> None:

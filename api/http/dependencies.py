@@ -41,7 +41,7 @@ class Identity:
     token: str | None = None
 
 
-class _Member(Protocol):
+class _SessionOwner(Protocol):
     @property
     def staff_id(self) -> UUID:
         """Whose session it is."""
@@ -52,11 +52,11 @@ class _Member(Protocol):
 
 
 class _Sessions(Protocol):
-    def of_session(self, digest: bytes, now: datetime) -> _Member | None:
+    def of_session(self, digest: bytes, now: datetime) -> _SessionOwner | None:
         """Whose session it is."""
 
 
-class _Desk(Protocol):
+class _SupportContext(Protocol):
     """What is asked of the desk of support."""
 
     @property
@@ -167,8 +167,8 @@ async def _of_session(request: Request, cookie: str) -> Identity:
     )
 
 
-def _desk_of(request: Request) -> _Desk:
-    desk: _Desk = request.app.state.support
+def _desk_of(request: Request) -> _SupportContext:
+    desk: _SupportContext = request.app.state.support
     return desk
 
 

@@ -8,16 +8,16 @@ from fastapi.responses import HTMLResponse
 from api.http.dependencies import request_id_of
 from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_detail, refusal_title
-from api.web.rendering import page, page_language
+from api.web.rendering import choose_language, page
 from domain.ports import Language
 
-FOR_MACHINES: Final = ("/api/", "/healthz", "/readyz", "/metrics")
+API_PATHS: Final = ("/api/", "/healthz", "/readyz", "/metrics")
 """Their answers are documents, whoever asks."""
 
 
 def wants_html(request: Request) -> bool:
     """Whether a fault should be answered with a page: a page was asked for, by something that shows pages."""
-    if request.url.path.startswith(FOR_MACHINES):
+    if request.url.path.startswith(API_PATHS):
         return False
     return "text/html" in request.headers.get("accept", "").lower()
 
@@ -34,7 +34,7 @@ def error_page(
         language: Used unless the browser has chosen another one on our pages.
         retry_after_s: Whole seconds for the Retry-After header, where waiting helps.
     """
-    language = page_language(request, language)
+    language = choose_language(request, language)
     facts: dict[str, object] = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
     # Looking at a page asks for nothing that could have taken effect.
     may_reload = code == "UNAVAILABLE" and request.method == "GET"

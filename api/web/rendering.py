@@ -20,7 +20,7 @@ from domain.values.timestamps import in_utc, text_of
 TEMPLATES: Final = Path(__file__).with_name("templates")
 
 LANGUAGE_COOKIE: Final = "ledger_language"
-COOKIE_KEPT_FOR_S: Final = 31_536_000
+COOKIE_LIFETIME_S: Final = 31_536_000
 
 LANGUAGE_NAMES: Final[dict[Language, str]] = {"zh": "中文", "en": "English"}
 """Each in itself, so that its speakers find it."""
@@ -31,7 +31,7 @@ LANGUAGE_TAGS: Final[dict[Language, str]] = {"zh": "zh-Hans", "en": "en"}
 @cache
 def environment() -> Environment:
     """The templates, compiled once per process; what goes into them is escaped."""
-    found = Environment(
+    templates = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -39,30 +39,30 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    found.globals.update(asset=asset, moment=moment)
-    return found
+    templates.globals.update(asset=asset, time_tag=time_tag)
+    return templates
 
 
-def moment(at: datetime) -> Markup:
+def time_tag(at: datetime) -> Markup:
     """A time for people and machines; a script turns it into the reader's own time zone."""
-    return Markup('<time datetime="{}">{}</time>').format(_for_machines(at), text_of(at, "%Y-%m-%d %H:%M:%S"))
+    return Markup('<time datetime="{}">{}</time>').format(_iso(at), text_of(at, "%Y-%m-%d %H:%M:%S"))
 
 
-def time_of_day(at: datetime) -> Markup:
+def clock_tag(at: datetime) -> Markup:
     """A time of day, in UTC until a script turns it into the reader's, for pictures that have no place for more."""
-    shown = f"{in_utc(at):%H:%M}"
-    return Markup('<time datetime="{}" data-form="clock">{}</time>').format(_for_machines(at), shown)
+    clock = f"{in_utc(at):%H:%M}"
+    return Markup('<time datetime="{}" data-form="clock">{}</time>').format(_iso(at), clock)
 
 
-def _for_machines(at: datetime) -> str:
+def _iso(at: datetime) -> str:
     return in_utc(at).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def page_language(request: Request, default: Language) -> Language:
+def choose_language(request: Request, default: Language) -> Language:
     """The language of a page: asked for in the address, else chosen before, else by Accept-Language."""
-    for wish in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
+    for choice in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
         for language in LANGUAGES:
-            if wish == language:
+            if choice == language:
                 return language
     return pick_language(request.headers.get("accept-language"), default)
 
@@ -86,7 +86,7 @@ def page(
         headers: More headers.
         context: What the template needs besides `t`, `language`, `tag` and `languages`.
     """
-    text = (
+    content = (
         environment()
         .get_template(template)
         .render(
@@ -94,17 +94,17 @@ def page(
             language=language,
             tag=LANGUAGE_TAGS[language],
             languages=[
-                (other, LANGUAGE_TAGS[other], LANGUAGE_NAMES[other], _address_in(request, other)) for other in LANGUAGES
+                (other, LANGUAGE_TAGS[other], LANGUAGE_NAMES[other], _url_in(request, other)) for other in LANGUAGES
             ],
             **context,
         )
     )
-    response = HTMLResponse(text, status, {**_headers(language), **(headers or {})})
+    response = HTMLResponse(content, status, {**_headers(language), **(headers or {})})
     if request.query_params.get("lang") == language:
         response.set_cookie(
             LANGUAGE_COOKIE,
             language,
-            max_age=COOKIE_KEPT_FOR_S,
+            max_age=COOKIE_LIFETIME_S,
             secure=request.url.scheme == "https",
             httponly=True,
             samesite="lax",
@@ -121,7 +121,7 @@ def _headers(language: Language) -> dict[str, str]:
     }
 
 
-def _address_in(request: Request, language: Language) -> str:
+def _url_in(request: Request, language: Language) -> str:
     """This page's query in another language; relative, so that it holds behind any proxy."""
     others = [(name, value) for name, value in request.query_params.multi_items() if name != "lang"]
     return "?" + urlencode([*others, ("lang", language)])

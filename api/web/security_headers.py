@@ -8,7 +8,7 @@ PAGE_POLICY: Final = (
 )
 """Nothing inline, nothing from elsewhere, in nobody's frame."""
 
-ONWARD_POLICY: Final = PAGE_POLICY.replace("form-action 'self'", "form-action 'self' https: http:")
+REDIRECTING_POLICY: Final = PAGE_POLICY.replace("form-action 'self'", "form-action 'self' https: http:")
 """As `PAGE_POLICY`, for a page whose form leads to another site: browsers apply form-action to each redirect, too."""
 
 MAIL_POLICY: Final = (

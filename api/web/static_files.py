@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from api.http.allowed_methods import STATIC_FILES
 
 STATIC: Final = Path(__file__).with_name("static")
-KEPT_FOR_S: Final = 31_536_000
+CACHE_LIFETIME_S: Final = 31_536_000
 """A year, the longest that caches care for: another content has another address."""
 
 
@@ -36,15 +36,15 @@ class StaticAssets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one file."""
-        is_named_by_content = scope.get("query_string", b"").startswith(b"v=")
+        has_digest = scope.get("query_string", b"").startswith(b"v=")
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
-                kept = f"public, max-age={KEPT_FOR_S}, immutable" if is_named_by_content else "no-cache"
-                headers["Cache-Control"] = kept
+                cache_control = f"public, max-age={CACHE_LIFETIME_S}, immutable" if has_digest else "no-cache"
+                headers["Cache-Control"] = cache_control
             await send(message)
 
         await self._files(scope, receive, with_headers)

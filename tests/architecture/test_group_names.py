@@ -20,7 +20,7 @@ CHECKED = next(part for part in get_args(GroupName) if hasattr(part, "func"))
 """What the type of the schemas checks a name with."""
 RESPONSES = {"ChannelView", "CodeView", "TermsView", "ReservationView"}
 """Schemas of responses, which tell of what is stored."""
-QUERIES = {"Asked"}
+QUERIES = {"StatementParams"}
 """Queries of pages: there `group` is whether lines are grouped."""
 
 

@@ -30,10 +30,10 @@ from api.rate_limits.client_network import sites_of
 from api.schemas.csv_cells import FORMULA, csv_line, without_mark
 from api.schemas.resources import RedeemRequest
 from api.v1.webhooks.channel_callbacks import Callback
-from api.web.admin.code_import import FileFaultError, count_records, records
-from api.web.admin.groups import is_target
-from api.web.public.mailbox import with_links
-from api.web.support.search_page import _missed
+from api.web.admin.code_import import UnusableFileError, count_records, records
+from api.web.admin.groups import is_redirect_target
+from api.web.public.mailbox import link_urls
+from api.web.support.search_page import _explain_miss
 from domain.ports import Rejected
 from domain.values.identifiers import (
     EmailAddress,
@@ -103,7 +103,7 @@ def _file_of_codes(mutator: Mutator) -> None:
     head = "code,max_uses,open,expires_at,validity_days,group,rebinds_max\r\n"
     line = 'MCM1-PRY5,5,yes,2027-01-01T00:00Z,30,"a ""b""",2\r\n'
     data = mutator.octets((head + line, "code\nX\n", head + line * 5, "\ufeffcode,group\n'=1,'+a\n"))
-    with suppress(FileFaultError):
+    with suppress(UnusableFileError):
         count = count_records(data)
         assert count >= len(list(records(data, make_template(max_uses=1)))) > 0
 
@@ -208,15 +208,15 @@ def _mail_server(mutator: Mutator) -> None:
 
 
 def _search(mutator: Mutator) -> None:
-    _missed(mutator.text(("MCM1-PRY5-KC9W-VE1A-S4PD", "li.wei@example.com", str(ID), "form:0123456789abcdef")))
+    _explain_miss(mutator.text(("MCM1-PRY5-KC9W-VE1A-S4PD", "li.wei@example.com", str(ID), "form:0123456789abcdef")))
     assert all(isinstance(key, UUID) for key in reservation_ids([mutator.text((str(ID),))]))
 
 
 def _page(mutator: Mutator) -> None:
-    shown = str(with_links(mutator.text(("see https://example.com/a?b=c&d, or <b>this</b>", "http://x.example/'\">"))))
+    shown = str(link_urls(mutator.text(("see https://example.com/a?b=c&d, or <b>this</b>", "http://x.example/'\">"))))
     assert "<b>" not in shown
     target = mutator.text(("https://example.com/welcome", "http://localhost:3000/", "javascript:alert(1)"))
-    assert not is_target(target) or target.lower().startswith(("https://", "http://"))
+    assert not is_redirect_target(target) or target.lower().startswith(("https://", "http://"))
 
 
 def _callback(mutator: Mutator) -> None:

@@ -60,7 +60,7 @@ class World:
         self.admin = add_staff(self.site, "auditor@staff.example.com", "admin", "not used here")
         state = self.site.client.app.state  # type: ignore[attr-defined]  # the client knows it as any ASGI app
         post = FakePost(state.hook_post)
-        state.hook_post, state.admin = post, dataclasses.replace(state.admin, post=post)
+        state.hook_post, state.admin = post, dataclasses.replace(state.admin, preview_sender=post)
         self.secrets: set[str] = {EMAIL}
         self.text = ""
         for folder in ("cur", "new", "tmp"):

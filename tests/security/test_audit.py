@@ -144,7 +144,7 @@ def test_line_of_a_channel_names_the_key_and_both_urls(world: World) -> None:
         world.ask("PUT", "/api/v1/channels", json={"group": "AUDITED", "url": url})
     desk = world.doors.desk
 
-    newest = desk.staff.list_audit_page(2**62, 1)[0]
+    newest = desk.sessions.list_audit_page(2**62, 1)[0]
 
     assert ("changed_channel", None) == (newest.act, newest.staff_id)
     assert newest.key_id is not None

@@ -79,7 +79,7 @@ class Desk:
     next_attempt_at: datetime | None = None
     sent_at: datetime | None = None
     accepted_at: datetime | None = None
-    find_access_end: datetime | None = None
+    access_ended_at: datetime | None = None
     may_correct: bool = True
     is_away: bool = False
     asked: list[tuple[str, str, Language, Visitor]] = field(default_factory=list)
@@ -135,7 +135,7 @@ class Desk:
             may_correct=self.may_correct,
             sent_at=self.sent_at or view.sent_at,
             accepted_at=self.accepted_at,
-            find_access_end=self.find_access_end,
+            access_ended_at=self.access_ended_at,
         )
 
     async def look_at_link(self, token: str) -> AcceptAnswer:

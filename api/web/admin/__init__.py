@@ -3,14 +3,14 @@
 from fastapi import APIRouter
 
 from api.web.admin import api_keys, batches, code_import, codes, context, export, groups, issue, staff, webhooks
-from api.web.admin.context import MailPreviewer, Office
+from api.web.admin.context import AdminContext, PreviewSender
 
-__all__ = ["MailPreviewer", "Office", "build_admin"]
+__all__ = ["AdminContext", "PreviewSender", "build_admin"]
 
 
 def build_admin() -> APIRouter:
-    """All pages below /admin as one router; what they work with is `app.state.admin`, an `Office`."""
+    """All pages below /admin as one router; what they work with is `app.state.admin`, an `AdminContext`."""
     router = APIRouter(include_in_schema=False)
-    for part in (issue, batches, codes, export, code_import, groups, webhooks, api_keys, staff, context):
-        router.include_router(part.router)
+    for module in (issue, batches, codes, export, code_import, groups, webhooks, api_keys, staff, context):
+        router.include_router(module.router)
     return router

@@ -11,9 +11,9 @@ from api.auth.scopes import SCOPES, Role
 from api.errors import ApplicationError
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.use_cases.administration.create_api_key import SCOPED, ApiKeyRequest, create_api_key, revoke_key
-from api.web.admin.context import Office, TheOffice
-from api.web.admin.forms import NAME_LENGTH_MAX, Fields, admin_page, gone_to, id_from_nonce, new_nonce
-from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
+from api.web.admin.context import AdminContext, AdminContextDep
+from api.web.admin.forms import NAME_LENGTH_MAX, FormFields, admin_page, id_from_nonce, new_form_nonce, see_other
+from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.values.number_bounds import DAYS
 
 PER_PAGE: Final = 25
@@ -23,18 +23,18 @@ router = APIRouter(prefix="/admin/keys", route_class=SupportRoute)
 
 
 @router.get("")
-async def keys(
-    request: Request, office: TheOffice, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
+async def list_keys(
+    request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
 ) -> Response:
     """All keys, newest first, and the form for a new one."""
-    return await _page(request, office, staff, Fields({"role": "viewer"}), cursor=cursor)
+    return await _render(request, admin, staff, FormFields({"role": "viewer"}), cursor=cursor)
 
 
 @router.post("")
-async def make(
+async def create_key(
     request: Request,
-    office: TheOffice,
-    staff: ActingAdmin,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
     name: Annotated[str, Form()] = "",
     role: Annotated[str, Form()] = "",
     scope: Annotated[list[str] | None, Form()] = None,
@@ -42,58 +42,58 @@ async def make(
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
     """Make a key and show its secret, this once: it is kept as a digest only."""
-    fields = Fields({"name": name, "role": role, "days": days})
-    shown, lasts = fields.text("name", NAME_LENGTH_MAX, is_needed=True), fields.number("days", DAYS)
-    key_id, chosen = id_from_nonce(nonce), [known for known in SCOPES if known in (scope or ())]
+    fields = FormFields({"name": name, "role": role, "days": days})
+    label, valid_days = fields.text("name", NAME_LENGTH_MAX, is_required=True), fields.number("days", DAYS)
+    key_id, selected = id_from_nonce(nonce), [name for name in SCOPES if name in (scope or ())]
     if key_id is None or role not in {*ROLES, SCOPED}:
         raise ApplicationError("MALFORMED")
-    if role == SCOPED and not chosen:
-        fields.faults["scopes"] = "missing"
-    if fields.faults:
-        return await _page(request, office, staff, fields, chosen=chosen)
-    services, action = office.services, office.services.action(staff.caller(None))
-    wish = ApiKeyRequest(shown, next((known for known in ROLES if known == role), None), chosen, lasts)
-    secret = await services.read(lambda: create_api_key(action, wish, key_id))
-    made = {"name": shown, "secret": secret}
-    return await _page(request, office, staff, Fields({"role": "viewer"}), made=made)
+    if role == SCOPED and not selected:
+        fields.errors["scopes"] = "missing"
+    if fields.errors:
+        return await _render(request, admin, staff, fields, selected=selected)
+    services, action = admin.services, admin.services.action(staff.caller(None))
+    key_request = ApiKeyRequest(label, next((name for name in ROLES if name == role), None), selected, valid_days)
+    secret = await services.read(lambda: create_api_key(action, key_request, key_id))
+    new_key = {"name": label, "secret": secret}
+    return await _render(request, admin, staff, FormFields({"role": "viewer"}), new_key=new_key)
 
 
 @router.post("/{key_id}/revoke")
-async def revoke(office: TheOffice, staff: ActingAdmin, key_id: UUID) -> Response:
+async def revoke_on_page(admin: AdminContextDep, staff: AdminWithForm, key_id: UUID) -> Response:
     """From now on the key opens nothing."""
-    action = office.services.action(staff.caller(None))
-    await office.services.read(lambda: revoke_key(action, key_id))
-    return gone_to("/admin/keys")
+    action = admin.services.action(staff.caller(None))
+    await admin.services.read(lambda: revoke_key(action, key_id))
+    return see_other("/admin/keys")
 
 
-async def _page(
+async def _render(
     request: Request,
-    office: Office,
+    admin: AdminContext,
     staff: Staff,
-    fields: Fields,
+    fields: FormFields,
     *,
     cursor: str | None = None,
-    made: dict[str, Any] | None = None,
-    chosen: Sequence[str] = (),
+    new_key: dict[str, Any] | None = None,
+    selected: Sequence[str] = (),
 ) -> Response:
     before = LATEST if cursor is None else place_of(cursor)
-    found = await office.services.read(lambda: office.keys.list_page(before, PER_PAGE + 1))
-    page = found[:PER_PAGE]
+    rows = await admin.services.read(lambda: admin.keys.list_page(before, PER_PAGE + 1))
+    page = rows[:PER_PAGE]
     return admin_page(
         request,
         "keys.html",
         staff,
-        status=422 if fields.faults else 200,
+        status=422 if fields.errors else 200,
         keys=page,
-        next=cursor_of(page[-1].created_at, page[-1].key_id) if len(found) > PER_PAGE else None,
+        next=cursor_of(page[-1].created_at, page[-1].key_id) if len(rows) > PER_PAGE else None,
         is_first=cursor is None,
-        now=office.services.now(),
-        made=made,
-        sent=fields.sent,
-        faults=fields.faults,
-        nonce=new_nonce(),
+        now=admin.services.now(),
+        new_key=new_key,
+        values=fields.values,
+        errors=fields.errors,
+        nonce=new_form_nonce(),
         roles=(*ROLES, SCOPED),
         scopes=SCOPES,
-        chosen=chosen,
+        selected=selected,
         days_max=DAYS.most,
     )

@@ -17,16 +17,16 @@ from api.schemas.csv_cells import without_mark
 from api.use_cases.administration.batch_runner import Row
 from api.use_cases.administration.batches import start_batch
 from api.use_cases.issue_codes import NEW, CodeTemplate, Usage
-from api.web.admin.context import Office, TheOffice
+from api.web.admin.context import AdminContext, AdminContextDep
 from api.web.admin.forms import (
     NOTE_LENGTH_MAX,
-    Fields,
+    FormFields,
     admin_page,
-    gone_to,
-    new_nonce,
+    new_form_nonce,
+    see_other,
 )
-from api.web.admin.issue import batch_id_of, template_of
-from api.web.staff_auth.sessions import Admin, InvalidFormTokenError, Staff, SupportRoute, is_own_form
+from api.web.admin.issue import parse_batch_id, template_of
+from api.web.staff_auth.sessions import Admin, InvalidFormTokenError, Staff, SupportRoute, has_valid_csrf_token
 from domain.values.number_bounds import DAYS, REBINDS
 from projections.repositories.issue_batches import Batch, NewBatch
 
@@ -54,48 +54,50 @@ class CsvReader(Protocol):
         """The next one."""
 
 
-class FileFaultError(Exception):
+class UnusableFileError(Exception):
     """The file as a whole can't be read; the message is the end of a key."""
 
 
 @router.get("")
-async def form(request: Request, staff: Admin) -> Response:
+async def show_form(request: Request, staff: Admin) -> Response:
     """Ask for the file."""
-    return _form(request, staff, Fields({"max_uses": "1", "bound": "yes"}))
+    return _render(request, staff, FormFields({"max_uses": "1", "bound": "yes"}))
 
 
 @router.post("")
-async def take(request: Request, office: TheOffice, staff: Admin) -> Response:
+async def import_file(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
     """Look the file over, write the batch down, and work through it in the background."""
     # Only now that the admin is known: until then nothing of the body is read.
-    async with request.form(max_files=1, max_fields=20) as sent:
-        fields = Fields({name: value for name, value in sent.items() if isinstance(value, str)})
-        if not is_own_form(request, office.desk, request.cookies.get(COOKIE), fields.sent.get("token", "")):
+    async with request.form(max_files=1, max_fields=20) as values:
+        fields = FormFields({name: value for name, value in values.items() if isinstance(value, str)})
+        if not has_valid_csrf_token(
+            request, admin.support, request.cookies.get(COOKIE), fields.values.get("token", "")
+        ):
             raise InvalidFormTokenError
-        file = sent.get("file")
+        file = values.get("file")
         data = await file.read() if isinstance(file, UploadFile) else b""
-    usual = template_of(fields, office)
+    defaults = template_of(fields, admin)
     try:
-        count = await office.services.read(lambda: count_records(data))
-    except FileFaultError as fault:
-        fields.faults["file"] = str(fault)
+        count = await admin.services.read(lambda: count_records(data))
+    except UnusableFileError as error:
+        fields.errors["file"] = str(error)
         count = 0
-    if fields.faults:
-        return _form(request, staff, fields)
-    return await _begin(office, staff, fields, usual, data, count)
+    if fields.errors:
+        return _render(request, staff, fields)
+    return await _start_import(admin, staff, fields, defaults, data, count)
 
 
-async def _begin(
-    office: Office, staff: Staff, fields: Fields, usual: CodeTemplate, data: bytes, count: int
+async def _start_import(
+    admin: AdminContext, staff: Staff, fields: FormFields, defaults: CodeTemplate, data: bytes, count: int
 ) -> Response:
-    services, runner = office.services, office.runner
+    services, runner = admin.services, admin.runner
     if not runner.begin_file():
         raise ApplicationError("OVERLOADED", retry_after_s=RETRY_S)
-    wish = _wish(office, staff, fields, usual, count)
+    new_batch = _new_batch(admin, staff, fields, defaults, count)
     action = services.action(staff.caller(None))
 
     def start() -> Batch | None:
-        return office.batches.find(wish.batch_id) if start_batch(action, office.batches, wish) else None
+        return admin.batches.find(new_batch.batch_id) if start_batch(action, admin.batches, new_batch) else None
 
     batch = None
     try:
@@ -104,24 +106,24 @@ async def _begin(
         if batch is None:
             runner.give_up_file()
     if batch is not None:
-        runner.take_file(batch, records(data, replace(usual, note_id=batch.text_id)))
-    return gone_to(f"/admin/batches/{wish.batch_id}")
+        runner.take_file(batch, records(data, replace(defaults, note_id=batch.text_id)))
+    return see_other(f"/admin/batches/{new_batch.batch_id}")
 
 
-def _wish(office: Office, staff: Staff, fields: Fields, usual: CodeTemplate, count: int) -> NewBatch:
-    services, batch_id = office.services, batch_id_of(fields)
+def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields, defaults: CodeTemplate, count: int) -> NewBatch:
+    services, batch_id = admin.services, parse_batch_id(fields)
     note = fields.text("note", NOTE_LENGTH_MAX, is_line=False)[:NOTE_LENGTH_MAX]
     return NewBatch(
         batch_id=batch_id,
         kind="import",
         staff_id=staff.staff_id,
         prefix="",
-        terms=usual.terms,
-        bound=usual.bound,
+        terms=defaults.terms,
+        bound=defaults.bound,
         wanted=count,
         note=services.storage.vault.seal_text(note, services.new_id(), batch_id) if note else None,
-        runner=office.runner.me,
-        lease_until=office.runner.lease_until(),
+        runner=admin.runner.me,
+        lease_until=admin.runner.lease_until(),
     )
 
 
@@ -132,31 +134,31 @@ def count_records(data: bytes) -> int:
         FileFaultError: It can't be taken as a whole.
     """
     if not data:
-        raise FileFaultError("empty")
+        raise UnusableFileError("empty")
     reader = _reader(data)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
         if "code" not in names or len(set(names)) < len(names):
-            raise FileFaultError("columns")
+            raise UnusableFileError("columns")
         if not set(names) <= {*COLUMNS, *IGNORED}:
-            raise FileFaultError("unknown_columns")
+            raise UnusableFileError("unknown_columns")
         count = sum(1 for record in reader if record)
-    except UnicodeDecodeError as bad:
-        raise FileFaultError("encoding") from bad
-    except csv.Error as bad:
-        raise FileFaultError("csv") from bad
+    except UnicodeDecodeError as error:
+        raise UnusableFileError("encoding") from error
+    except csv.Error as error:
+        raise UnusableFileError("csv") from error
     if not 0 < count <= LINES_MAX:
-        raise FileFaultError("no_lines" if count == 0 else "too_many")
+        raise UnusableFileError("no_lines" if count == 0 else "too_many")
     return count
 
 
-def records(data: bytes, usual: CodeTemplate) -> Iterator[Row]:
+def records(data: bytes, defaults: CodeTemplate) -> Iterator[Row]:
     """The records of a file that `count_records` has passed; what a record leaves open is as usual."""
     reader = _reader(data)
     names = [name.strip().lower() for name in next(reader)]
     for record in reader:
         if record:
-            yield _row(reader.line_num, names, record, usual)
+            yield _row(reader.line_num, names, record, defaults)
 
 
 def _reader(data: bytes) -> CsvReader:
@@ -164,26 +166,26 @@ def _reader(data: bytes) -> CsvReader:
     return csv.reader(text, strict=True)
 
 
-def _row(line: int, names: list[str], record: list[str], usual: CodeTemplate) -> Row:
+def _row(line: int, names: list[str], record: list[str], defaults: CodeTemplate) -> Row:
     if len(record) > len(names):
         return Row(line, "", None, "columns")
     cells = dict(zip(names, (without_mark(cell.strip()) for cell in record), strict=False))
     try:
-        template, used = row_terms(cells, usual), used_uses(cells, usual)
+        template, used = row_terms(cells, defaults), used_uses(cells, defaults)
         return Row(line, code_text(cells.get("code", "")), template, usage=Usage(used=used) if used else NEW)
-    except CellFaultError as bad:
-        return Row(line, "", None, bad.column)
+    except CellFaultError as error:
+        return Row(line, "", None, error.column)
 
 
-def _form(request: Request, staff: Staff, fields: Fields) -> Response:
+def _render(request: Request, staff: Staff, fields: FormFields) -> Response:
     return admin_page(
         request,
         "import.html",
         staff,
-        status=422 if fields.faults else 200,
-        sent=fields.sent,
-        faults=fields.faults,
-        nonce=new_nonce(),
+        status=422 if fields.errors else 200,
+        values=fields.values,
+        errors=fields.errors,
+        nonce=new_form_nonce(),
         columns=COLUMNS,
         days_max=DAYS.most,
         rebinds_max=REBINDS.most,

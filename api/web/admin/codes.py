@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.http.pagination import LATEST, cursor_of, place_of
-from api.web.admin.context import Office, TheOffice
+from api.web.admin.context import AdminContext, AdminContextDep
 from api.web.admin.forms import NAME_LENGTH_MAX, admin_page
-from api.web.staff_auth.rendering import language_of
+from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, SupportRoute
-from api.web.support.balance_bar import Picture, picture_of
-from api.web.support.view_models import state_name
+from api.web.support.balance_bar import BalanceBar, draw_balance_bar
+from api.web.support.view_models import name_code_state
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.timestamps import TimestampError, clamped, read_timestamp
 from projections.event_store.row_mapping import code_from_named_row
@@ -31,7 +31,7 @@ router = APIRouter(prefix="/admin/codes", route_class=SupportRoute)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class CodeFilter:
     """Which codes are asked for; None or empty leaves out a condition. Days are UTC, both included."""
 
     state: str
@@ -40,7 +40,7 @@ class Filter:
     since: date | None
     until: date | None
 
-    def fits(self, code: RedeemCode, now: datetime) -> bool:
+    def matches(self, code: RedeemCode, now: datetime) -> bool:
         """Whether a code is asked for. The group and the last day are conditions of the query."""
         if self.since and code.issued_at < _midnight(self.since):
             return False
@@ -49,7 +49,7 @@ class Filter:
         return not self.state or code.state(now) == self.state
 
     @property
-    def is_picky(self) -> bool:
+    def filters_rows(self) -> bool:
         """Whether codes have to be looked at one by one."""
         return bool(self.state or self.kind or self.since)
 
@@ -58,78 +58,82 @@ class Filter:
         """Where the newest asked for may stand."""
         return LATEST if self.until is None else (_midnight(self.until + timedelta(days=1)), UUID(int=0))
 
-    def is_past(self, issued_at: datetime) -> bool:
+    def is_before_range(self, issued_at: datetime) -> bool:
         """Whether nothing further down can fit."""
         return self.since is not None and issued_at < _midnight(self.since)
 
-    def query(self, **more: str) -> str:
+    def query(self, **extra: str) -> str:
         """The query of an address with this filter."""
         named = {"state": self.state, "group": self.group, "kind": self.kind, "since": self.since, "until": self.until}
-        return urlencode({**{name: str(value) for name, value in named.items() if value}, **more})
+        return urlencode({**{name: str(value) for name, value in named.items() if value}, **extra})
 
 
-async def filter_of(
+async def parse_filter(
     state: Annotated[str, Query(max_length=20)] = "",
     group: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
     kind: Annotated[str, Query(max_length=10)] = "",
     since: Annotated[str, Query(max_length=10)] = "",
     until: Annotated[str, Query(max_length=10)] = "",
-) -> Filter:
+) -> CodeFilter:
     """The filter of an address; what makes no sense is left out."""
-    return Filter(
+    return CodeFilter(
         state=state if state in STATES else "",
         group=group.strip(),
         kind=kind if kind in {"bound", "open"} else "",
-        since=_day(since),
-        until=_day(until),
+        since=_parse_day(since),
+        until=_parse_day(until),
     )
 
 
-TheFilter = Annotated[Filter, Depends(filter_of)]
+CodeFilterDep = Annotated[CodeFilter, Depends(parse_filter)]
 
 
 @router.get("")
-async def codes(
+async def list_codes(
     request: Request,
-    office: TheOffice,
+    admin: AdminContextDep,
     staff: Admin,
-    wish: TheFilter,
+    code_filter: CodeFilterDep,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """One page; it looks through a bounded stretch, so a page may be short and still have a next one."""
-    language = language_of(request)
-    before = wish.start if cursor is None else place_of(cursor)
+    language = get_language(request)
+    before = code_filter.start if cursor is None else place_of(cursor)
 
-    def find() -> dict[str, Any]:
-        now = office.services.now()
-        limit = SCAN_LIMIT if wish.is_picky else PER_PAGE + 1
-        rows = office.codes.list_newest(before, wish.group or None, limit)
-        page: list[tuple[RedeemCode, str, Picture, str]] = []
-        last, is_more = None, len(rows) == limit
+    def load() -> dict[str, Any]:
+        now = admin.services.now()
+        limit = SCAN_LIMIT if code_filter.filters_rows else PER_PAGE + 1
+        rows = admin.codes.list_newest(before, code_filter.group or None, limit)
+        page: list[tuple[RedeemCode, str, BalanceBar, str]] = []
+        last_row, is_more = None, len(rows) == limit
         for row in rows:
-            if wish.is_past(row["issued_at"]) or len(page) == PER_PAGE:
-                is_more = not wish.is_past(row["issued_at"])
+            if code_filter.is_before_range(row["issued_at"]) or len(page) == PER_PAGE:
+                is_more = not code_filter.is_before_range(row["issued_at"])
                 break
-            last = row
-            if wish.fits(code := code_from_named_row(row), now):
-                page.append((code, row["hint"], picture_of(code, CELLS_MAX), state_name(code, now, language)))
+            last_row = row
+            if code_filter.matches(code := code_from_named_row(row), now):
+                page.append(
+                    (code, row["hint"], draw_balance_bar(code, CELLS_MAX), name_code_state(code, now, language))
+                )
         return {
             "codes": page,
-            "next": cursor_of(last["issued_at"], last["code_id"]) if last and is_more else None,
-            "looked": len(rows),
+            "next": cursor_of(last_row["issued_at"], last_row["code_id"]) if last_row and is_more else None,
+            "scanned": len(rows),
         }
 
-    view = await office.services.read(find)
-    return admin_page(request, "codes.html", staff, wish=wish, states=STATES, is_first=cursor is None, **view)
+    view = await admin.services.read(load)
+    return admin_page(
+        request, "codes.html", staff, code_filter=code_filter, states=STATES, is_first=cursor is None, **view
+    )
 
 
-def all_rows(office: Office, wish: Filter) -> Iterator[list[dict[str, Any]]]:
+def iter_rows(admin: AdminContext, code_filter: CodeFilter) -> Iterator[list[dict[str, Any]]]:
     """All balances that are asked for, newest first, by the stretch."""
-    before = wish.start
-    while rows := office.codes.list_newest(before, wish.group or None):
-        now = office.services.now()
-        yield [row for row in rows if wish.fits(code_from_named_row(row), now)]
-        if len(rows) < SCAN_LIMIT or wish.is_past(rows[-1]["issued_at"]):
+    before = code_filter.start
+    while rows := admin.codes.list_newest(before, code_filter.group or None):
+        now = admin.services.now()
+        yield [row for row in rows if code_filter.matches(code_from_named_row(row), now)]
+        if len(rows) < SCAN_LIMIT or code_filter.is_before_range(rows[-1]["issued_at"]):
             return
         before = (rows[-1]["issued_at"], rows[-1]["code_id"])
 
@@ -138,7 +142,7 @@ def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _day(text: str) -> date | None:
+def _parse_day(text: str) -> date | None:
     try:
         return clamped(read_timestamp(text)).date() if text else None
     except TimestampError:

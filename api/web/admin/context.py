@@ -11,7 +11,7 @@ from api.use_cases.administration.batch_runner import BatchRunner
 from api.use_cases.administration.webhooks import HookPost
 from api.use_cases.services import Services
 from api.web.staff_auth.sessions import Admin, SupportRoute
-from api.web.support import Desk
+from api.web.support import SupportContext
 from domain.ports import OutboundMessage, Outcome
 from projections.read_models.code_list import CodeListReader
 from projections.repositories.api_keys import ApiKeyRepository
@@ -20,7 +20,7 @@ from projections.repositories.issue_batches import BatchRepository
 from projections.repositories.staff_accounts import StaffAccountRepository
 
 
-class LetterView(Protocol):
+class InvitationPreview(Protocol):
     """A letter as its reader sees it."""
 
     @property
@@ -36,23 +36,23 @@ class LetterView(Protocol):
         """The HTML part, a page of its own."""
 
 
-class MailPreviewer(HookPost, Protocol):
+class PreviewSender(HookPost, Protocol):
     """Writes letters and sends single ones at once; sends tests to webhook endpoints."""
 
-    def preview(self, letter: OutboundMessage) -> LetterView:
+    def preview(self, invitation: OutboundMessage) -> InvitationPreview:
         """The letter as it would arrive."""
 
-    def send(self, letter: OutboundMessage) -> Outcome:
+    def send(self, invitation: OutboundMessage) -> Outcome:
         """Send one letter now, in the calling thread; for as long as the channel's time-out at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Office:
-    """One process's admin office. `desk` is that of support: sessions and the audit are the same."""
+class AdminContext:
+    """One process's admin office. `support` is that of support: sessions and the audit are the same."""
 
     services: Services
-    desk: Desk
-    post: MailPreviewer
+    support: SupportContext
+    preview_sender: PreviewSender
     runner: BatchRunner
     batches: BatchRepository
     codes: CodeListReader
@@ -61,7 +61,9 @@ class Office:
     accounts: StaffAccountRepository
 
     @classmethod
-    def over(cls, services: Services, desk: Desk, post: MailPreviewer) -> "Office":
+    def from_services(
+        cls, services: Services, support: SupportContext, preview_sender: PreviewSender
+    ) -> "AdminContext":
         """An office over the services of a started application; its runner works from now on."""
         storage = services.storage
         batches, codes = BatchRepository(storage), CodeListReader(storage)
@@ -69,8 +71,8 @@ class Office:
         runner.start()
         return cls(
             services=services,
-            desk=desk,
-            post=post,
+            support=support,
+            preview_sender=preview_sender,
             runner=runner,
             batches=batches,
             codes=codes,
@@ -80,18 +82,18 @@ class Office:
         )
 
 
-async def _office(request: Request) -> Office:
-    office: Office = request.app.state.admin
-    return office
+async def _admin_context(request: Request) -> AdminContext:
+    admin: AdminContext = request.app.state.admin
+    return admin
 
 
-TheOffice = Annotated[Office, Depends(_office)]
+AdminContextDep = Annotated[AdminContext, Depends(_admin_context)]
 
 
 router = APIRouter(prefix="/admin", route_class=SupportRoute)
 
 
 @router.get("/{_path:path}")
-async def nowhere(request: Request, _: Admin, _path: str) -> Response:
+async def unknown_page(request: Request, _: Admin, _path: str) -> Response:
     """Not found, or only for other methods."""
     raise not_found(request)

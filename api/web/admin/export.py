@@ -9,84 +9,88 @@ from fastapi.responses import Response, StreamingResponse
 
 from api.schemas.csv_cells import TYPE, csv_line
 from api.use_cases.export_rows import CODE_COLUMNS, code_row, record_lines
-from api.web.admin.batches import found_batch
-from api.web.admin.codes import Filter, TheFilter, all_rows
-from api.web.admin.context import Office, TheOffice
+from api.web.admin.batches import get_batch
+from api.web.admin.codes import CodeFilter, CodeFilterDep, iter_rows
+from api.web.admin.context import AdminContext, AdminContextDep
 from api.web.admin.forms import admin_page
-from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from projections.repositories.issue_batches import Batch
 
 REASON_LENGTH_MAX: Final = 500
-SLICE: Final = 500
+CHUNK: Final = 500
 
 router = APIRouter(prefix="/admin", route_class=SupportRoute)
 
 
 @router.get("/codes/export")
-async def ask_for_list(request: Request, staff: Admin, wish: TheFilter) -> Response:
+async def show_list_form(request: Request, staff: Admin, code_filter: CodeFilterDep) -> Response:
     """Ask for the reason."""
-    return _form(request, staff, f"/admin/codes?{wish.query()}")
+    return _render(request, staff, f"/admin/codes?{code_filter.query()}")
 
 
 @router.post("/codes/export")
 async def export_list(
-    request: Request, office: TheOffice, staff: ActingAdmin, wish: TheFilter, reason: Annotated[str, Form()] = ""
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    code_filter: CodeFilterDep,
+    reason: Annotated[str, Form()] = "",
 ) -> Response:
     """The codes of a filtered list."""
-    if not _is_reason(reason):
-        return _form(request, staff, f"/admin/codes?{wish.query()}", reason)
-    await _write_down(office, staff, None, reason)
-    return _file("codes.csv", _lines_of_list(office, wish))
+    if not _is_valid_reason(reason):
+        return _render(request, staff, f"/admin/codes?{code_filter.query()}", reason)
+    await _audit(admin, staff, None, reason)
+    return _csv_response("codes.csv", _lines_of_list(admin, code_filter))
 
 
 @router.get("/batches/{batch_id}/export")
-async def ask_for_batch(request: Request, staff: Admin, batch_id: UUID) -> Response:
+async def show_batch_form(request: Request, staff: Admin, batch_id: UUID) -> Response:
     """Ask for the reason."""
-    return _form(request, staff, f"/admin/batches/{batch_id}")
+    return _render(request, staff, f"/admin/batches/{batch_id}")
 
 
 @router.post("/batches/{batch_id}/export")
 async def export_batch(
-    request: Request, office: TheOffice, staff: ActingAdmin, batch_id: UUID, reason: Annotated[str, Form()] = ""
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, batch_id: UUID, reason: Annotated[str, Form()] = ""
 ) -> Response:
     """The codes of a batch, as many as there are by now."""
-    if not _is_reason(reason):
-        return _form(request, staff, f"/admin/batches/{batch_id}", reason)
-    batch = await office.services.read(lambda: found_batch(office, batch_id))
-    await _write_down(office, staff, batch_id, reason)
-    return _file(f"codes-{str(batch_id)[:8]}.csv", _lines_of_batch(office, batch))
+    if not _is_valid_reason(reason):
+        return _render(request, staff, f"/admin/batches/{batch_id}", reason)
+    batch = await admin.services.read(lambda: get_batch(admin, batch_id))
+    await _audit(admin, staff, batch_id, reason)
+    return _csv_response(f"codes-{str(batch_id)[:8]}.csv", _lines_of_batch(admin, batch))
 
 
-def _is_reason(text: str) -> bool:
+def _is_valid_reason(text: str) -> bool:
     return 0 < len(text.strip()) <= REASON_LENGTH_MAX
 
 
-async def _write_down(office: Office, staff: Staff, batch_id: UUID | None, reason: str) -> None:
-    action = office.services.action(staff.caller(None))
-    await office.services.read(lambda: action.record("exported_codes", batch_id, reason.strip()))
+async def _audit(admin: AdminContext, staff: Staff, batch_id: UUID | None, reason: str) -> None:
+    action = admin.services.action(staff.caller(None))
+    await admin.services.read(lambda: action.record("exported_codes", batch_id, reason.strip()))
 
 
-def _lines_of_batch(office: Office, batch: Batch) -> Iterator[bytes]:
+def _lines_of_batch(admin: AdminContext, batch: Batch) -> Iterator[bytes]:
     yield csv_line(CODE_COLUMNS).encode()
-    for start in range(0, batch.done, SLICE):
-        ids = [code_id for _, code_id in batch.derive_code_ids(start, SLICE)]
-        rows = office.codes.find_balances(ids)
-        yield from _records(office, [rows[code_id] for code_id in ids if code_id in rows])
+    for start in range(0, batch.done, CHUNK):
+        ids = [code_id for _, code_id in batch.derive_code_ids(start, CHUNK)]
+        rows = admin.codes.find_balances(ids)
+        yield from _encode_rows(admin, [rows[code_id] for code_id in ids if code_id in rows])
 
 
-def _lines_of_list(office: Office, wish: Filter) -> Iterator[bytes]:
+def _lines_of_list(admin: AdminContext, code_filter: CodeFilter) -> Iterator[bytes]:
     yield csv_line(CODE_COLUMNS).encode()
-    for rows in all_rows(office, wish):
-        yield from _records(office, rows)
+    for rows in iter_rows(admin, code_filter):
+        yield from _encode_rows(admin, rows)
 
 
-def _records(office: Office, rows: list[dict[str, Any]]) -> Iterator[bytes]:
-    texts = office.codes.find_texts([row["code_id"] for row in rows], clear=True)
-    now = office.services.now()
+def _encode_rows(admin: AdminContext, rows: list[dict[str, Any]]) -> Iterator[bytes]:
+    texts = admin.codes.find_texts([row["code_id"] for row in rows], clear=True)
+    now = admin.services.now()
     return record_lines((code_row(row, texts.get(row["code_id"]), now) for row in rows), CODE_COLUMNS, "csv")
 
 
-def _file(name: str, lines: Iterator[bytes]) -> Response:
+def _csv_response(name: str, lines: Iterator[bytes]) -> Response:
     headers = {
         "Content-Disposition": f'attachment; filename="{name}"',
         "Cache-Control": "no-store",
@@ -95,14 +99,14 @@ def _file(name: str, lines: Iterator[bytes]) -> Response:
     return StreamingResponse(lines, media_type=TYPE, headers=headers)
 
 
-def _form(request: Request, staff: Staff, back: str, reason: str | None = None) -> Response:
+def _render(request: Request, staff: Staff, back_url: str, reason: str | None = None) -> Response:
     return admin_page(
         request,
         "export.html",
         staff,
         status=200 if reason is None else 422,
-        back=back,
+        back_url=back_url,
         reason=(reason or "")[:REASON_LENGTH_MAX],
-        is_refused=reason is not None,
+        is_reason_invalid=reason is not None,
         reason_length_max=REASON_LENGTH_MAX,
     )

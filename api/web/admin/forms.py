@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.web.public import page
-from api.web.staff_auth.rendering import language_of
+from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Staff
 from domain.values.number_bounds import Bounds, NumberError, parse_number
 from domain.values.timestamps import TimestampError, parse_timestamp
@@ -23,15 +23,15 @@ _NONCE: Final = re.compile(r"[0-9a-f]{32}")
 
 def admin_page(request: Request, template: str, staff: Staff, *, status: int = 200, **context: Any) -> Response:
     """A page for an admin who is signed in."""
-    return page(request, f"admin/{template}", language_of(request), status=status, staff=staff, **context)
+    return page(request, f"admin/{template}", get_language(request), status=status, staff=staff, **context)
 
 
-def gone_to(path: str) -> Response:
+def see_other(path: str) -> Response:
     """After a form: go on to a page, so that reloading sends nothing twice."""
     return RedirectResponse(path, 303, {"Cache-Control": "no-store"})
 
 
-def new_nonce() -> str:
+def new_form_nonce() -> str:
     """What a form carries, so that sending it twice is one act."""
     return uuid4().hex
 
@@ -42,42 +42,42 @@ def id_from_nonce(nonce: str) -> UUID | None:
 
 
 @dataclass(slots=True)
-class Fields:
-    """A form as it was sent, read field by field. `faults`: by field, the end of the key of what is wrong."""
+class FormFields:
+    """A form as it was sent, read field by field. `errors`: by field, the end of the key of what is wrong."""
 
-    sent: Mapping[str, str]
-    faults: dict[str, str] = field(default_factory=dict)
+    values: Mapping[str, str]
+    errors: dict[str, str] = field(default_factory=dict)
 
-    def text(self, name: str, length_max: int, *, is_needed: bool = False, is_line: bool = True) -> str:
+    def text(self, name: str, length_max: int, *, is_required: bool = False, is_line: bool = True) -> str:
         """A text, trimmed; a line holds no control characters."""
-        value = self.sent.get(name, "").strip()
+        value = self.values.get(name, "").strip()
         if len(value) > length_max or (is_line and not value.isprintable()):
-            self.faults[name] = "length" if len(value) > length_max else "signs"
-        elif is_needed and not value:
-            self.faults[name] = "missing"
+            self.errors[name] = "length" if len(value) > length_max else "signs"
+        elif is_required and not value:
+            self.errors[name] = "missing"
         return value
 
     def number(self, name: str, bounds: Bounds, *, default: int | None = None) -> int | None:
         """A whole number; the default where nothing is written."""
-        value = self.sent.get(name, "").strip()
+        value = self.values.get(name, "").strip()
         if not value:
             return default
         try:
             return parse_number(value, bounds)
         except NumberError:
-            self.faults[name] = "number"
+            self.errors[name] = "number"
             return None
 
-    def moment(self, name: str, after: datetime) -> datetime | None:
+    def timestamp(self, name: str, earliest: datetime) -> datetime | None:
         """A moment to come, UTC unless it says otherwise; None where nothing is written."""
-        value = self.sent.get(name, "").strip()
+        value = self.values.get(name, "").strip()
         if not value:
             return None
         try:
-            moment = parse_timestamp(value)
+            timestamp = parse_timestamp(value)
         except TimestampError:
-            self.faults[name] = "moment"
+            self.errors[name] = "moment"
             return None
-        if moment <= after:
-            self.faults[name] = "past"
-        return moment
+        if timestamp <= earliest:
+            self.errors[name] = "past"
+        return timestamp

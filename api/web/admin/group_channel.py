@@ -6,25 +6,25 @@ from typing import Any, Final
 from api.errors import ApplicationError
 from api.use_cases.administration.group_channels import callbacks_of, mail_again, post_to_channel, renew_secret
 from api.use_cases.administration.webhooks import fault_of_target
-from api.web.admin.context import Office
-from api.web.admin.forms import Fields
+from api.web.admin.context import AdminContext
+from api.web.admin.forms import FormFields
 from api.web.staff_auth.sessions import Staff
 from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.groups import InviteGroup
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 
-REFUSED_DAYS: Final = 7
+REJECTED_DAYS: Final = 7
 """How far back the page tells of refused callbacks."""
 
 
-async def channel_view(office: Office, group: InviteGroup) -> dict[str, Any]:
+async def load_channel(admin: AdminContext, group: InviteGroup) -> dict[str, Any]:
     """What the page shows of a group's channel."""
-    services, channel_id = office.services, group.channel_id
+    services, channel_id = admin.services, group.channel_id
     if channel_id is None:
         return {"url_length_max": URL_LENGTH_MAX, "callbacks": None}
     storage, now = services.storage, services.now()
-    since = now - timedelta(days=REFUSED_DAYS)
+    since = now - timedelta(days=REJECTED_DAYS)
     return {
         "url_length_max": URL_LENGTH_MAX,
         "callbacks": callbacks_of(services, channel_id),
@@ -32,11 +32,11 @@ async def channel_view(office: Office, group: InviteGroup) -> dict[str, Any]:
         "refused": await services.read(
             lambda: GroupChannelRepository(storage).count_rejected_callbacks(channel_id, since)
         ),
-        "days": REFUSED_DAYS,
+        "days": REJECTED_DAYS,
     }
 
 
-async def change_channel(office: Office, staff: Staff, name: str, fields: Fields) -> str | None:
+async def change_channel(admin: AdminContext, staff: Staff, name: str, fields: FormFields) -> str | None:
     """Mail a group's invitations, or post them; what is wrong with the address is among the fields' faults.
 
     Returns:
@@ -45,13 +45,13 @@ async def change_channel(office: Office, staff: Staff, name: str, fields: Fields
     Raises:
         ApplicationError: MALFORMED, there is no such channel.
     """
-    services, kind = office.services, fields.sent.get("channel")
+    services, kind = admin.services, fields.values.get("channel")
     action = services.action(staff.caller(None))
     if kind == "webhook":
-        url = fields.text("channel_url", URL_LENGTH_MAX, is_needed=True)
-        if "channel_url" not in fields.faults and (fault := fault_of_target(url, services.settings)) is not None:
-            fields.faults["channel_url"] = f"target.{fault}"
-        if fields.faults:
+        url = fields.text("channel_url", URL_LENGTH_MAX, is_required=True)
+        if "channel_url" not in fields.errors and (error := fault_of_target(url, services.settings)) is not None:
+            fields.errors["channel_url"] = f"target.{error}"
+        if fields.errors:
             return None
         return (await services.read(lambda: post_to_channel(action, name, url))).secret
     if kind != "smtp":
@@ -60,13 +60,13 @@ async def change_channel(office: Office, staff: Staff, name: str, fields: Fields
     return None
 
 
-async def renew_channel_secret(office: Office, staff: Staff, group: InviteGroup) -> str:
+async def renew_channel_secret(admin: AdminContext, staff: Staff, group: InviteGroup) -> str:
     """A new secret, to be shown this once; the one before it stays valid for a day.
 
     Raises:
         ApplicationError: NOT_FOUND, the group never had a channel of its own.
     """
-    services, channel_id = office.services, group.channel_id
+    services, channel_id = admin.services, group.channel_id
     if channel_id is None:
         raise ApplicationError("NOT_FOUND")
     action = services.action(staff.caller(None))

@@ -12,11 +12,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from api.errors import ApplicationError
 from api.i18n.catalogs import LANGUAGES
 from api.use_cases.administration.batches import save_group
-from api.web.admin.context import LetterView, Office, TheOffice
-from api.web.admin.forms import NAME_LENGTH_MAX, Fields, admin_page, gone_to
-from api.web.admin.group_channel import change_channel, channel_view, renew_channel_secret
+from api.web.admin.context import AdminContext, AdminContextDep, InvitationPreview
+from api.web.admin.forms import NAME_LENGTH_MAX, FormFields, admin_page, see_other
+from api.web.admin.group_channel import change_channel, load_channel, renew_channel_secret
 from api.web.security_headers import MAIL_POLICY, security_headers
-from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, RetryLater
 from domain.values.group_name import group_name_error
 from domain.values.identifiers import EmailAddress, MalformedEmailError
@@ -26,139 +26,141 @@ PER_PAGE: Final = 50
 SUBJECT_LENGTH_MAX: Final = 200
 TEXT_LENGTH_MAX: Final = 5_000
 TARGET_LENGTH_MAX: Final = 2_000
-SPARE_S: Final = 5.0
+EXTRA_WAIT_S: Final = 5.0
 """What a test may take beyond the time that its channel has."""
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """Hosts that may be reached without TLS: nothing leaves the machine."""
 _TARGET: Final = re.compile(r"[!-~]+")
 
-NO_FAULTS: Final[Mapping[str, str]] = {}
+NO_ERRORS: Final[Mapping[str, str]] = {}
 
 router = APIRouter(prefix="/admin/groups", route_class=SupportRoute)
-Told = Literal["saved", "sent", "failed", "unsure", "address"]
+TestStatus = Literal["saved", "sent", "failed", "unsure", "address"]
 
 
 @router.get("")
-async def groups(
+async def list_groups(
     request: Request,
-    office: TheOffice,
+    admin: AdminContextDep,
     staff: Admin,
     after: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
     name: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
 ) -> Response:
     """All groups by name; one that is typed in is gone to."""
-    if wanted := name.strip():
-        return RedirectResponse(f"/admin/groups/one?{_query(wanted)}", 303)
-    found = await office.services.read(lambda: office.groups.list_page(after, PER_PAGE + 1))
-    more = found[PER_PAGE - 1].name if len(found) > PER_PAGE else None
-    return admin_page(request, "groups.html", staff, groups=found[:PER_PAGE], next=more, is_first=not after)
+    if typed_name := name.strip():
+        return RedirectResponse(f"/admin/groups/one?{_query(typed_name)}", 303)
+    stored = await admin.services.read(lambda: admin.groups.list_page(after, PER_PAGE + 1))
+    next_name = stored[PER_PAGE - 1].name if len(stored) > PER_PAGE else None
+    return admin_page(request, "groups.html", staff, groups=stored[:PER_PAGE], next=next_name, is_first=not after)
 
 
 @router.get("/one")
-async def group_page(
+async def show_group(
     request: Request,
-    office: TheOffice,
+    admin: AdminContextDep,
     staff: Admin,
     name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
     done: Annotated[str, Query(max_length=10)] = "",
 ) -> Response:
     """One group's settings, and its letters as they would arrive."""
-    group = await _group(office, name)
-    return await _page(request, office, staff, group, said=_Said(done if done == "saved" else ""))
+    group = await _load_group(admin, name)
+    return await _render(request, admin, staff, group, message=_Message(done if done == "saved" else ""))
 
 
 @router.post("/one")
 async def save(
     request: Request,
-    office: TheOffice,
-    staff: ActingAdmin,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
     name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
 ) -> Response:
     """Keep the settings."""
     form = await request.form()
-    fields = Fields({key: value for key, value in form.items() if isinstance(value, str)})
-    group = _read(fields, name)
-    if fields.faults:
-        return await _page(request, office, staff, group, faults=fields.faults)
-    action = office.services.action(staff.caller(None))
-    await office.services.read(lambda: save_group(action, office.groups, group))
-    return gone_to(f"/admin/groups/one?{_query(name)}&done=saved")
+    fields = FormFields({key: value for key, value in form.items() if isinstance(value, str)})
+    group = _parse_form(fields, name)
+    if fields.errors:
+        return await _render(request, admin, staff, group, errors=fields.errors)
+    action = admin.services.action(staff.caller(None))
+    await admin.services.read(lambda: save_group(action, admin.groups, group))
+    return see_other(f"/admin/groups/one?{_query(name)}&done=saved")
 
 
 @router.post("/channel")
 async def save_channel(
     request: Request,
-    office: TheOffice,
-    staff: ActingAdmin,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
     name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
     channel: Annotated[str, Form()] = "",
     channel_url: Annotated[str, Form()] = "",
 ) -> Response:
     """Choose how the group's invitations go out; the secret of a new channel is shown this once."""
-    group = await _group(office, name)
-    fields = Fields({"channel": channel, "channel_url": channel_url})
-    secret = await change_channel(office, staff, name, fields)
-    if fields.faults:
+    group = await _load_group(admin, name)
+    fields = FormFields({"channel": channel, "channel_url": channel_url})
+    secret = await change_channel(admin, staff, name, fields)
+    if fields.errors:
         group = replace(group, channel="webhook", channel_url=channel_url)
-        return await _page(request, office, staff, group, faults=fields.faults)
+        return await _render(request, admin, staff, group, errors=fields.errors)
     if secret is None:
-        return gone_to(f"/admin/groups/one?{_query(name)}&done=saved")
-    return await _page(request, office, staff, await _group(office, name), said=_Said("saved", secret=secret))
+        return see_other(f"/admin/groups/one?{_query(name)}&done=saved")
+    return await _render(
+        request, admin, staff, await _load_group(admin, name), message=_Message("saved", secret=secret)
+    )
 
 
 @router.post("/secret")
 async def new_secret(
     request: Request,
-    office: TheOffice,
-    staff: ActingAdmin,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
     name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
 ) -> Response:
     """A new secret of the group's channel, shown this once."""
-    group = await _group(office, name)
-    secret = await renew_channel_secret(office, staff, group)
-    return await _page(request, office, staff, group, said=_Said(secret=secret))
+    group = await _load_group(admin, name)
+    secret = await renew_channel_secret(admin, staff, group)
+    return await _render(request, admin, staff, group, message=_Message(secret=secret))
 
 
 @router.get("/letter")
-async def letter(
-    office: TheOffice,
+async def show_email(
+    admin: AdminContextDep,
     _: Admin,
     name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
     language: Language,
 ) -> Response:
     """The HTML of a group's letter, for the frame on its page."""
-    group = await _group(office, name)
-    view = office.post.preview(_letter(office, group, language, "li.wei@example.com"))
+    group = await _load_group(admin, name)
+    preview = admin.preview_sender.preview(_test_invitation(admin, group, language, "li.wei@example.com"))
     headers = {**security_headers(MAIL_POLICY), "Cache-Control": "no-store"}
-    return HTMLResponse(view.html, 200, headers)
+    return HTMLResponse(preview.html, 200, headers)
 
 
 @router.post("/test")
 async def send_test(
     request: Request,
-    office: TheOffice,
-    staff: ActingAdmin,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
     name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
     language: Annotated[Language, Form()],
     to: Annotated[str, Form()] = "",
 ) -> Response:
     """Send the letter to an address, now, and say what the mail server said."""
-    group = await _group(office, name)
+    group = await _load_group(admin, name)
     try:
         address = EmailAddress.parse(to)
     except MalformedEmailError:
-        return await _page(request, office, staff, group, said=_Said("address", to))
-    letter = _letter(office, group, language, address.typed)
-    settings = office.services.settings
-    longest_s = max(settings.smtp_timeout_s, settings.webhook_timeout_s) + SPARE_S
-    outcome = await office.services.read(lambda: office.post.send(letter), longest_s)
-    action = office.services.action(staff.caller(None))
-    await office.services.read(lambda: action.record("sent_test", None, f"group: {name}"))
-    told, reply = _told(outcome)
-    return await _page(request, office, staff, group, said=_Said(told, to, reply))
+        return await _render(request, admin, staff, group, message=_Message("address", to))
+    show_email = _test_invitation(admin, group, language, address.typed)
+    settings = admin.services.settings
+    longest_s = max(settings.smtp_timeout_s, settings.webhook_timeout_s) + EXTRA_WAIT_S
+    outcome = await admin.services.read(lambda: admin.preview_sender.send(show_email), longest_s)
+    action = admin.services.action(staff.caller(None))
+    await admin.services.read(lambda: action.record("sent_test", None, f"group: {name}"))
+    status, reply = _describe_outcome(outcome)
+    return await _render(request, admin, staff, group, message=_Message(status, to, reply))
 
 
-class _Said(NamedTuple):
+class _Message(NamedTuple):
     """What a page says beside what is set: what was done, the test's address and answer, a secret shown once."""
 
     done: str = ""
@@ -167,7 +169,7 @@ class _Said(NamedTuple):
     secret: str | None = None
 
 
-def is_target(text: str) -> bool:
+def is_redirect_target(text: str) -> bool:
     """Whether accepted invitations may lead there: an absolute https address; http on this machine only."""
     try:
         parts = urlsplit(text)
@@ -179,7 +181,7 @@ def is_target(text: str) -> bool:
     return bool(_TARGET.fullmatch(text)) and is_safe and bool(host) and "@" not in parts.netloc and "\\" not in text
 
 
-def _read(fields: Fields, name: str) -> InviteGroup:
+def _parse_form(fields: FormFields, name: str) -> InviteGroup:
     words = {
         language: InvitationTexts(
             fields.text(f"subject_{language}", SUBJECT_LENGTH_MAX),
@@ -188,25 +190,25 @@ def _read(fields: Fields, name: str) -> InviteGroup:
         for language in LANGUAGES
     }
     target = fields.text("accept_target", TARGET_LENGTH_MAX)
-    if target and not is_target(target):
-        fields.faults["accept_target"] = "target"
+    if target and not is_redirect_target(target):
+        fields.errors["accept_target"] = "target"
     takes_rebinds = bool(fields.text("takes_rebinds", 3))
     return InviteGroup(
         name=name, zh=words["zh"], en=words["en"], accept_target=target or None, takes_rebinds=takes_rebinds
     )
 
 
-async def _group(office: Office, name: str) -> InviteGroup:
+async def _load_group(admin: AdminContext, name: str) -> InviteGroup:
     if group_name_error(name) is not None:
         raise ApplicationError("NOT_FOUND")
-    found = await office.services.read(lambda: office.groups.find(name))
-    takes_rebinds = await office.services.read(lambda: office.groups.accepts_rebinds(name))
-    return replace(found or InviteGroup(name=name), takes_rebinds=takes_rebinds)
+    stored = await admin.services.read(lambda: admin.groups.find(name))
+    takes_rebinds = await admin.services.read(lambda: admin.groups.accepts_rebinds(name))
+    return replace(stored or InviteGroup(name=name), takes_rebinds=takes_rebinds)
 
 
-def _letter(office: Office, group: InviteGroup, language: Language, recipient: str) -> OutboundMessage:
+def _test_invitation(admin: AdminContext, group: InviteGroup, language: Language, recipient: str) -> OutboundMessage:
     """The invitation as a member would get it; the link leads to the redeem page, for nothing was reserved."""
-    services, words = office.services, group.texts_in(language)
+    services, words = admin.services, group.texts_in(language)
     test_id = services.new_id()
     return OutboundMessage(
         reservation_id=test_id,
@@ -223,7 +225,7 @@ def _letter(office: Office, group: InviteGroup, language: Language, recipient: s
     )
 
 
-def _told(outcome: Outcome) -> tuple[Told, str]:
+def _describe_outcome(outcome: Outcome) -> tuple[TestStatus, str]:
     if isinstance(outcome, Accepted):
         return "sent", outcome.server
     if isinstance(outcome, Rejected):
@@ -233,33 +235,34 @@ def _told(outcome: Outcome) -> tuple[Told, str]:
     return "unsure", outcome.server
 
 
-async def _page(
+async def _render(
     request: Request,
-    office: Office,
+    admin: AdminContext,
     staff: Staff,
     group: InviteGroup,
     *,
-    faults: Mapping[str, str] = NO_FAULTS,
-    said: _Said | None = None,
+    errors: Mapping[str, str] = NO_ERRORS,
+    message: _Message | None = None,
 ) -> Response:
-    said = said or _Said()
-    letters: dict[Language, LetterView] = {
-        language: office.post.preview(_letter(office, group, language, staff.address)) for language in LANGUAGES
+    message = message or _Message()
+    previews: dict[Language, InvitationPreview] = {
+        language: admin.preview_sender.preview(_test_invitation(admin, group, language, staff.address))
+        for language in LANGUAGES
     }
     return admin_page(
         request,
         "group.html",
         staff,
-        status=422 if faults or said.done == "address" else 200,
+        status=422 if errors or message.done == "address" else 200,
         group=group,
         query=_query(group.name),
-        letters=letters,
-        faults=faults,
-        done=said.done,
-        reply=said.reply,
-        to=said.to or staff.address,
-        secret=said.secret,
-        channel=await channel_view(office, group),
+        previews=previews,
+        errors=errors,
+        test_status=message.done,
+        reply=message.reply,
+        to=message.to or staff.address,
+        secret=message.secret,
+        channel=await load_channel(admin, group),
         lengths={"subject": SUBJECT_LENGTH_MAX, "text": TEXT_LENGTH_MAX, "target": TARGET_LENGTH_MAX},
     )
 

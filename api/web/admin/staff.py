@@ -12,9 +12,9 @@ from api.errors import ApplicationError
 from api.http.pagination import FIRST, cursor_of, place_of
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from api.web.admin.api_keys import ROLES
-from api.web.admin.context import Office, TheOffice
-from api.web.admin.forms import Fields, admin_page, gone_to
-from api.web.staff_auth.sessions import ActingAdmin, Admin, Staff, SupportRoute
+from api.web.admin.context import AdminContext, AdminContextDep
+from api.web.admin.forms import FormFields, admin_page, see_other
+from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress, MalformedEmailError
 from projections.repositories.staff_accounts import LastAdminError
 
@@ -26,110 +26,110 @@ router = APIRouter(prefix="/admin/staff", route_class=SupportRoute)
 
 
 @router.get("")
-async def people(
-    request: Request, office: TheOffice, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
+async def list_staff(
+    request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
 ) -> Response:
     """Who is on the staff, and the form to take somebody on."""
-    return await _page(request, office, staff, Fields({"role": "support"}), cursor=cursor)
+    return await _render(request, admin, staff, FormFields({"role": "support"}), cursor=cursor)
 
 
 @router.post("")
-async def add(
+async def add_on_page(
     request: Request,
-    office: TheOffice,
-    staff: ActingAdmin,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
     email: Annotated[str, Form()] = "",
     role: Annotated[str, Form()] = "",
 ) -> Response:
     """Take somebody on, and show the password that they begin with, this once."""
-    fields = Fields({"email": email[:TYPED_LENGTH_MAX], "role": role})
+    fields = FormFields({"email": email[:TYPED_LENGTH_MAX], "role": role})
     if role not in ROLES:
         raise ApplicationError("MALFORMED")
     try:
         address = EmailAddress.parse(email)
     except MalformedEmailError:
-        fields.faults["email"] = "email"
-        return await _page(request, office, staff, fields)
-    services, password = office.services, secrets.token_urlsafe(PASSWORD_BYTES)
+        fields.errors["email"] = "email"
+        return await _render(request, admin, staff, fields)
+    services, password = admin.services, secrets.token_urlsafe(PASSWORD_BYTES)
     draft = services.storage.vault.draft_staff(address, services.new_id())
-    password_hash = await office.desk.hash_of(password)
+    password_hash = await admin.support.hash_password(password)
     action = services.action(staff.caller(None))
     staff_id = await services.read(lambda: add_staff(action, draft, password_hash, role))
     if staff_id is None:
-        fields.faults["email"] = "on_staff"
-        return await _page(request, office, staff, fields)
-    return await _page(request, office, staff, Fields({"role": "support"}), made=(address.typed, password))
+        fields.errors["email"] = "on_staff"
+        return await _render(request, admin, staff, fields)
+    return await _render(request, admin, staff, FormFields({"role": "support"}), new_password=(address.typed, password))
 
 
 @router.post("/{staff_id}/password")
-async def reset_password(request: Request, office: TheOffice, staff: ActingAdmin, staff_id: UUID) -> Response:
+async def reset_password(request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID) -> Response:
     """A new password, shown this once; all sessions of the old one end."""
     password = secrets.token_urlsafe(PASSWORD_BYTES)
-    password_hash = await office.desk.hash_of(password)
-    action = office.services.action(staff.caller(None))
-    if not await office.services.read(lambda: set_new_password(action, staff_id, password_hash)):
+    password_hash = await admin.support.hash_password(password)
+    action = admin.services.action(staff.caller(None))
+    if not await admin.services.read(lambda: set_new_password(action, staff_id, password_hash)):
         raise ApplicationError("NOT_FOUND")
-    people = await office.services.read(lambda: office.desk.staff.find_email_addresses([staff_id]))
-    made = (people.get(staff_id, ""), password)
-    return await _page(request, office, staff, Fields({"role": "support"}), made=made)
+    addresses = await admin.services.read(lambda: admin.support.sessions.find_email_addresses([staff_id]))
+    new_password = (addresses.get(staff_id, ""), password)
+    return await _render(request, admin, staff, FormFields({"role": "support"}), new_password=new_password)
 
 
 @router.post("/{staff_id}/role")
 async def change_role(
-    request: Request, office: TheOffice, staff: ActingAdmin, staff_id: UUID, role: Annotated[str, Form()] = ""
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID, role: Annotated[str, Form()] = ""
 ) -> Response:
     """Another role, from the next click on."""
     if role not in ROLES:
         raise ApplicationError("MALFORMED")
-    action = office.services.action(staff.caller(None))
-    return await _changed(request, office, staff, lambda: set_staff_role(action, staff_id, role))
+    action = admin.services.action(staff.caller(None))
+    return await _change_account(request, admin, staff, lambda: set_staff_role(action, staff_id, role))
 
 
 @router.post("/{staff_id}/remove")
-async def remove(request: Request, office: TheOffice, staff: ActingAdmin, staff_id: UUID) -> Response:
+async def remove_on_page(request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID) -> Response:
     """Close the account; what they did stays under their name."""
-    action = office.services.action(staff.caller(None))
-    return await _changed(request, office, staff, lambda: remove_staff(action, staff_id))
+    action = admin.services.action(staff.caller(None))
+    return await _change_account(request, admin, staff, lambda: remove_staff(action, staff_id))
 
 
-async def _changed(request: Request, office: Office, staff: Staff, change: Callable[[], bool]) -> Response:
+async def _change_account(request: Request, admin: AdminContext, staff: Staff, change: Callable[[], bool]) -> Response:
     """Change an account and go back to the list; the last admin stays one."""
     try:
-        is_done = await office.services.read(change)
+        was_changed = await admin.services.read(change)
     except LastAdminError:
-        return await _page(request, office, staff, Fields({"role": "support"}, {"people": "last_admin"}))
-    if not is_done:
+        return await _render(request, admin, staff, FormFields({"role": "support"}, {"people": "last_admin"}))
+    if not was_changed:
         raise ApplicationError("NOT_FOUND")
-    return gone_to("/admin/staff")
+    return see_other("/admin/staff")
 
 
-async def _page(
+async def _render(
     request: Request,
-    office: Office,
+    admin: AdminContext,
     staff: Staff,
-    fields: Fields,
+    fields: FormFields,
     *,
     cursor: str | None = None,
-    made: tuple[str, str] | None = None,
+    new_password: tuple[str, str] | None = None,
 ) -> Response:
     after = FIRST if cursor is None else place_of(cursor)
 
-    def find() -> dict[str, Any]:
-        found = office.accounts.list_page(after, PER_PAGE + 1)
-        page = found[:PER_PAGE]
-        more = cursor_of(page[-1].created_at, page[-1].staff_id) if len(found) > PER_PAGE else None
-        return {"people": page, "next": more}
+    def load() -> dict[str, Any]:
+        rows = admin.accounts.list_page(after, PER_PAGE + 1)
+        page = rows[:PER_PAGE]
+        next_cursor = cursor_of(page[-1].created_at, page[-1].staff_id) if len(rows) > PER_PAGE else None
+        return {"accounts": page, "next": next_cursor}
 
     return admin_page(
         request,
         "staff.html",
         staff,
-        status=422 if fields.faults else 200,
+        status=422 if fields.errors else 200,
         is_first=cursor is None,
-        made=made,
-        sent=fields.sent,
-        faults=fields.faults,
+        new_password=new_password,
+        values=fields.values,
+        errors=fields.errors,
         roles=ROLES,
         typed_length_max=TYPED_LENGTH_MAX,
-        **await office.services.read(find),
+        **await admin.services.read(load),
     )

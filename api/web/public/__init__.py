@@ -6,7 +6,7 @@ from api.web.errors import error_page, wants_html
 from api.web.masking import mask_email
 from api.web.public import accept, correct, invite, mailbox, rebind, status
 from api.web.public.ports import AcceptAnswer, PageDeps, RedeemAnswer, RefusalAnswer, StatusView
-from api.web.rendering import page, page_language
+from api.web.rendering import choose_language, page
 from api.web.security_headers import security_headers
 from api.web.static_files import mount_static
 
@@ -17,11 +17,11 @@ __all__ = [
     "RefusalAnswer",
     "StatusView",
     "build_pages",
+    "choose_language",
     "error_page",
     "mask_email",
     "mount_static",
     "page",
-    "page_language",
     "security_headers",
     "wants_html",
 ]
@@ -34,11 +34,11 @@ def build_pages(deps: PageDeps) -> APIRouter:
         deps: What the pages ask of the application.
     """
     router = APIRouter(include_in_schema=False)
-    router.include_router(invite.routes(deps))
-    router.include_router(status.routes(deps))
-    router.include_router(correct.routes(deps))
-    router.include_router(rebind.routes(deps))
-    router.include_router(accept.routes(deps))
+    router.include_router(invite.build_router(deps))
+    router.include_router(status.build_router(deps))
+    router.include_router(correct.build_router(deps))
+    router.include_router(rebind.build_router(deps))
+    router.include_router(accept.build_router(deps))
     if deps.mailbox is not None:
-        router.include_router(mailbox.routes(deps.mailbox, deps.default_language))
+        router.include_router(mailbox.build_router(deps.mailbox, deps.default_language))
     return router

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.web.public.ports import AcceptAnswer, PageDeps
-from api.web.rendering import page, page_language
-from api.web.security_headers import ONWARD_POLICY, security_headers
+from api.web.rendering import choose_language, page
+from api.web.security_headers import REDIRECTING_POLICY, security_headers
 
-ALONE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
-def routes(deps: PageDeps) -> APIRouter:
+def build_router(deps: PageDeps) -> APIRouter:
     """`/a/{token}`."""
     router = APIRouter()
 
@@ -29,7 +29,7 @@ def routes(deps: PageDeps) -> APIRouter:
         answer = await deps.accept(token)
         if answer.target is not None:
             # An admin's setting, never anything of the request's. The referrer would tell the token.
-            return RedirectResponse(answer.target, 303, {**security_headers(), **ALONE})
+            return RedirectResponse(answer.target, 303, {**security_headers(), **PRIVATE})
         return _page(request, deps, answer)
 
     return router
@@ -41,9 +41,9 @@ def _page(request: Request, deps: PageDeps, answer: AcceptAnswer) -> Response:
     return page(
         request,
         "accept.html",
-        page_language(request, deps.default_language),
+        choose_language(request, deps.default_language),
         status=404 if answer.state == "invalid" else 200,
-        headers={} if answer.target is None else {"Content-Security-Policy": ONWARD_POLICY},
+        headers={} if answer.target is None else {"Content-Security-Policy": REDIRECTING_POLICY},
         answer=answer,
         has_button=has_button,
     )

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from api.web.rendering import page, page_language
+from api.web.rendering import choose_language, page
 from domain.ports import Language
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
@@ -26,42 +26,42 @@ class Operation(NamedTuple):
     needs_key: bool
 
 
-def routes(schema: Callable[[], dict[str, Any]], address: str, default_language: Language) -> APIRouter:
+def build_router(schema: Callable[[], dict[str, Any]], schema_url: str, default_language: Language) -> APIRouter:
     """`/docs`.
 
     Args:
         schema: Gives the OpenAPI document.
-        address: Where machines find it.
+        schema_url: Where machines find it.
         default_language: Language of those who name none.
     """
     router = APIRouter()
 
     @router.get("/docs")
     async def reference(request: Request) -> Response:
-        found = schema()
-        language = page_language(request, default_language)
-        return page(request, "reference.html", language, groups=operations(found), address=address)
+        document = schema()
+        language = choose_language(request, default_language)
+        return page(request, "reference.html", language, groups=group_operations(document), schema_url=schema_url)
 
     return router
 
 
-def operations(schema: dict[str, Any]) -> dict[str, list[Operation]]:
+def group_operations(schema: dict[str, Any]) -> dict[str, list[Operation]]:
     """Operations by their tag, in the document's order."""
-    found: dict[str, list[Operation]] = {}
-    for path, item in schema["paths"].items():
+    operations_by_tag: dict[str, list[Operation]] = {}
+    for path, path_item in schema["paths"].items():
         for method in METHODS:
-            if method in item:
-                tag = item[method].get("tags", [""])[0]
-                found.setdefault(tag, []).append(_operation(method, path, item[method]))
-    return found
+            if method in path_item:
+                tag = path_item[method].get("tags", [""])[0]
+                operations_by_tag.setdefault(tag, []).append(_operation(method, path, path_item[method]))
+    return operations_by_tag
 
 
-def _operation(method: str, path: str, described: dict[str, Any]) -> Operation:
+def _operation(method: str, path: str, description: dict[str, Any]) -> Operation:
     return Operation(
         method=method.upper(),
         path=path,
-        summary=described.get("summary", ""),
-        description=described.get("description", ""),
-        statuses=[(status, answer.get("description", "")) for status, answer in described["responses"].items()],
-        needs_key=bool(described.get("security")),
+        summary=description.get("summary", ""),
+        description=description.get("description", ""),
+        statuses=[(status, response.get("description", "")) for status, response in description["responses"].items()],
+        needs_key=bool(description.get("security")),
     )

@@ -18,7 +18,7 @@ ABOUT_CODE: Final = frozenset(
 """Refusals that are about one field: it is marked."""
 
 
-def code_form(
+def render_code_form(
     request: Request,
     template: str,
     language: Language,

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from api.http.problems import status_of
-from api.web.public.code_form import ABOUT_CODE, ABOUT_EMAIL, code_form
+from api.web.public.code_form import ABOUT_CODE, ABOUT_EMAIL, render_code_form
 from api.web.public.ports import PageDeps, RefusalAnswer
-from api.web.public.reservation_cookie import hold
-from api.web.public.visitor import visitor_of
-from api.web.rendering import page_language
+from api.web.public.reservation_cookie import remember_token
+from api.web.public.visitor import get_visitor
+from api.web.rendering import choose_language
 from domain.ports import Language
 from domain.values.identifiers import TYPED_LENGTH_MAX
 
@@ -18,21 +18,21 @@ SCRIPT: Final = "application/json"
 """The Accept header of the form's own script; browsers send others with a form."""
 
 
-def routes(deps: PageDeps) -> APIRouter:
+def build_router(deps: PageDeps) -> APIRouter:
     """`/`, `/invite`, and the form's target."""
     router = APIRouter()
 
     @router.get("/")
     @router.get("/invite")
     async def form(request: Request, code: str = "") -> Response:
-        return _form(request, page_language(request, deps.default_language), code=code)
+        return _form(request, choose_language(request, deps.default_language), code=code)
 
     @router.post("/invite")
     async def redeem(
         request: Request, email: Annotated[str, Form()] = "", code: Annotated[str, Form()] = ""
     ) -> Response:
-        language = page_language(request, deps.default_language)
-        answer = await deps.redeem(email, code, language, visitor_of(request))
+        language = choose_language(request, deps.default_language)
+        answer = await deps.redeem(email, code, language, get_visitor(request))
         if isinstance(answer, RefusalAnswer):
             if wants_json(request):
                 return _told_script(answer, language)
@@ -42,7 +42,7 @@ def routes(deps: PageDeps) -> APIRouter:
         response: Response = RedirectResponse(path, 303, headers)
         if wants_json(request):
             response = JSONResponse({"status_url": path}, headers=headers)
-        hold(request, response, answer.correction_token, deps.kept_s)
+        remember_token(request, response, answer.correction_token, deps.kept_s)
         return response
 
     return router
@@ -70,7 +70,7 @@ def _form(
     refusal: RefusalAnswer | None = None,
 ) -> Response:
     """The form with what was typed, bounded, and why it was refused."""
-    return code_form(
+    return render_code_form(
         request,
         "invite.html",
         language,

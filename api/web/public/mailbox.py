@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.mail_sink.maildir import list_mails, read_mail
 from api.web.errors import error_page
-from api.web.rendering import page, page_language
+from api.web.rendering import choose_language, page
 from api.web.security_headers import MAIL_POLICY, security_headers
 from domain.ports import Language
 
@@ -22,7 +22,7 @@ _LINK: Final = re.compile(r"https?://[^\s<>\"'，。；）】]+[^\s<>\"'，。�
 _HEAD: Final = re.compile(r"<head(\s[^>]*)?>", re.IGNORECASE)
 
 
-def routes(folder: Path, default_language: Language) -> APIRouter:
+def build_router(folder: Path, default_language: Language) -> APIRouter:
     """`/mailbox`, one mail, and one mail's HTML by itself.
 
     Args:
@@ -32,38 +32,40 @@ def routes(folder: Path, default_language: Language) -> APIRouter:
     router = APIRouter(prefix="/mailbox")
 
     @router.get("")
-    async def mails(
+    async def list_page(
         request: Request, before: Annotated[str | None, Query(max_length=KEY_LENGTH_MAX)] = None
     ) -> Response:
-        found = await run_in_threadpool(list_mails, folder, before)
-        language = page_language(request, default_language)
-        return page(request, "mailbox.html", language, mails=found.lines, older=found.older, is_first=before is None)
+        listing = await run_in_threadpool(list_mails, folder, before)
+        language = choose_language(request, default_language)
+        return page(
+            request, "mailbox.html", language, mails=listing.lines, older=listing.older, is_first=before is None
+        )
 
     @router.get("/{key}")
-    async def mail(request: Request, key: str) -> Response:
-        language = page_language(request, default_language)
-        found = await run_in_threadpool(read_mail, folder, key)
-        if found is None:
+    async def show_email(request: Request, key: str) -> Response:
+        language = choose_language(request, default_language)
+        email = await run_in_threadpool(read_mail, folder, key)
+        if email is None:
             return error_page(request, 404, "NOT_FOUND", language)
-        return page(request, "mail.html", language, mail=found, text=with_links(found.text or ""))
+        return page(request, "mail.html", language, mail=email, text=link_urls(email.text or ""))
 
     @router.get("/{key}/html")
-    async def html(request: Request, key: str) -> Response:
-        found = await run_in_threadpool(read_mail, folder, key)
-        if found is None or found.html is None:
-            return error_page(request, 404, "NOT_FOUND", page_language(request, default_language))
+    async def show_html(request: Request, key: str) -> Response:
+        email = await run_in_threadpool(read_mail, folder, key)
+        if email is None or email.html is None:
+            return error_page(request, 404, "NOT_FOUND", choose_language(request, default_language))
         headers = {"Cache-Control": "no-store", **security_headers(MAIL_POLICY)}
-        return HTMLResponse(_links_outside(found.html), headers=headers)
+        return HTMLResponse(_open_links_in_tabs(email.html), headers=headers)
 
     return router
 
 
-def with_links(text: str) -> Markup:
+def link_urls(text: str) -> Markup:
     """Plain text as HTML in which addresses of pages can be clicked."""
     parts, end = [], 0
-    for found in _LINK.finditer(text):
-        parts += [escape(text[end : found.start()]), _anchor(found[0])]
-        end = found.end()
+    for match in _LINK.finditer(text):
+        parts += [escape(text[end : match.start()]), _anchor(match[0])]
+        end = match.end()
     return Markup("").join([*parts, escape(text[end:])])
 
 
@@ -71,7 +73,7 @@ def _anchor(url: str) -> Markup:
     return Markup('<a href="{0}" target="_blank" rel="noopener">{0}</a>').format(url)
 
 
-def _links_outside(html: str) -> str:
+def _open_links_in_tabs(html: str) -> str:
     """The mail with its links opening in a tab: our own pages refuse to be framed."""
     base = '<base target="_blank">'
     head = _HEAD.search(html)

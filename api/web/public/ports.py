@@ -63,7 +63,7 @@ class StatusView:
         may_correct: This browser may still correct the email address.
         is_rebind: It moves an access to another group.
         accepted_at: When the link in the letter was opened, or the group's own system said so.
-        access_ends_at: When the access ends, if it does; `find_access_end` when it has, `is_moved` by being moved.
+        access_ends_at: When the access ends, if it does; `access_ended_at` when it has, `is_moved` by being moved.
         groups: Groups to which this browser may move the access now.
     """
 
@@ -82,7 +82,7 @@ class StatusView:
     may_correct: bool = False
     is_rebind: bool = False
     access_ends_at: datetime | None = None
-    find_access_end: datetime | None = None
+    access_ended_at: datetime | None = None
     is_moved: bool = False
     groups: Sequence[str] = ()
 

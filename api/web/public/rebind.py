@@ -7,29 +7,29 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.web.errors import error_page
-from api.web.public.code_form import code_form
+from api.web.public.code_form import render_code_form
 from api.web.public.ports import PageDeps, RefusalAnswer, StatusView
-from api.web.public.reservation_cookie import hold
-from api.web.public.visitor import visitor_of
-from api.web.rendering import page_language
+from api.web.public.reservation_cookie import remember_token
+from api.web.public.visitor import get_visitor
+from api.web.rendering import choose_language
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.identifiers import TYPED_LENGTH_MAX
 
 
-def routes(deps: PageDeps) -> APIRouter:
+def build_router(deps: PageDeps) -> APIRouter:
     """`/r/{reservation_id}/move`."""
     router = APIRouter()
 
     async def found(request: Request, reservation_id: str, language: Language) -> StatusView | None:
         try:
-            return await deps.status(UUID(reservation_id), language, visitor_of(request))
+            return await deps.status(UUID(reservation_id), language, get_visitor(request))
         except ValueError:
             return None
 
     @router.get("/r/{reservation_id}/move")
     async def form(request: Request, reservation_id: str) -> Response:
-        language = page_language(request, deps.default_language)
+        language = choose_language(request, deps.default_language)
         view = await found(request, reservation_id, language)
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
@@ -42,15 +42,15 @@ def routes(deps: PageDeps) -> APIRouter:
         code: Annotated[str, Form()] = "",
         group: Annotated[str, Form()] = "",
     ) -> Response:
-        language = page_language(request, deps.default_language)
+        language = choose_language(request, deps.default_language)
         view = await found(request, reservation_id, language)
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
-        answer = await deps.move(view.reservation_id, code, group[:NAME_LENGTH_MAX], language, visitor_of(request))
+        answer = await deps.move(view.reservation_id, code, group[:NAME_LENGTH_MAX], language, get_visitor(request))
         if isinstance(answer, RefusalAnswer):
             return _form(request, language, view, code=code, group=group, refusal=answer)
         response = RedirectResponse(f"/r/{answer.reservation_id}", 303, {"Cache-Control": "no-store"})
-        hold(request, response, answer.correction_token, deps.kept_s)
+        remember_token(request, response, answer.correction_token, deps.kept_s)
         return response
 
     return router
@@ -65,7 +65,7 @@ def _form(
     group: str = "",
     refusal: RefusalAnswer | None = None,
 ) -> Response:
-    return code_form(
+    return render_code_form(
         request,
         "move.html",
         language,

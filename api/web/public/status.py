@@ -8,14 +8,14 @@ from fastapi.responses import Response
 
 from api.web.errors import error_page
 from api.web.public.ports import PageDeps, StatusView
-from api.web.public.visitor import visitor_of
-from api.web.rendering import page, page_language
+from api.web.public.visitor import get_visitor
+from api.web.rendering import choose_language, page
 from domain.model.reservation import PublicState
 
 REFRESH_S: Final[dict[PublicState, int]] = {"reserved": 3, "sending": 3, "waiting": 15, "unknown": 15}
 """Seconds after which a browser without JavaScript looks again; other states are final."""
 
-NO_WAY_BACK: Final = frozenset({"revoked", "corrected"})
+FINAL_REFUND_CAUSES: Final = frozenset({"revoked", "corrected"})
 """Causes of a refund after which the same code and address lead nowhere."""
 
 
@@ -23,7 +23,7 @@ class Step(NamedTuple):
     """One station of the progress picture: the end of its text's key, and how far it is."""
 
     name: str
-    mark: Literal["done", "now", "open", "missed"]
+    progress: Literal["done", "now", "open", "missed"]
 
 
 STEPS: Final[dict[PublicState, tuple[Step, ...]]] = {
@@ -36,21 +36,21 @@ STEPS: Final[dict[PublicState, tuple[Step, ...]]] = {
 }
 RETRYING: Final = (Step("reserved", "done"), Step("retrying", "now"), Step("sent", "open"))
 ACCEPTED: Final = (Step("reserved", "done"), Step("sent", "done"), Step("accepted", "done"))
-WITHDRAWN: Final = (Step("reserved", "done"), Step("sent", "done"), Step("refunded", "done"))
+SENT_THEN_REFUNDED: Final = (Step("reserved", "done"), Step("sent", "done"), Step("refunded", "done"))
 """Given back after it was sent."""
 CORRECTED: Final = Step("corrected", "done")
 """In the place of "given back" where the use went on to the right address."""
 
 
-def routes(deps: PageDeps) -> APIRouter:
+def build_router(deps: PageDeps) -> APIRouter:
     """`/r/{reservation_id}`."""
     router = APIRouter()
 
     @router.get("/r/{reservation_id}")
     async def status(request: Request, reservation_id: str, known: str = "") -> Response:
-        language = page_language(request, deps.default_language)
-        wanted = _uuid(reservation_id)
-        view = await deps.status(wanted, language, visitor_of(request)) if wanted else None
+        language = choose_language(request, deps.default_language)
+        parsed_id = _parse_id(reservation_id)
+        view = await deps.status(parsed_id, language, get_visitor(request)) if parsed_id else None
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
         return page(
@@ -62,7 +62,7 @@ def routes(deps: PageDeps) -> APIRouter:
             is_live=view.state in REFRESH_S,
             refresh_s=REFRESH_S.get(view.state),
             known=bool(known),
-            may_try_again=view.state == "refunded" and view.detail_code not in NO_WAY_BACK,
+            may_try_again=view.state == "refunded" and view.detail_code not in FINAL_REFUND_CAUSES,
             has_mailbox=deps.mailbox is not None,
         )
 
@@ -74,11 +74,11 @@ def _steps(view: StatusView) -> tuple[Step, ...]:
         return RETRYING
     if view.state == "sent" and view.accepted_at is not None:
         return ACCEPTED
-    steps = WITHDRAWN if view.state == "refunded" and view.sent_at is not None else STEPS[view.state]
+    steps = SENT_THEN_REFUNDED if view.state == "refunded" and view.sent_at is not None else STEPS[view.state]
     return (*steps[:2], CORRECTED) if view.detail_code == "corrected" else steps
 
 
-def _uuid(text: str) -> UUID | None:
+def _parse_id(text: str) -> UUID | None:
     try:
         return UUID(text)
     except ValueError:

@@ -118,7 +118,7 @@ class PageAnswers:
             may_correct=is_holder and self._may_correct(item),
             is_rebind=not item.is_use,
             access_ends_at=item.access_ends_at if item.sent_at else None,
-            find_access_end=item.access.ended_at if item.access else None,
+            access_ended_at=item.access.ended_at if item.access else None,
             is_moved=item.access is not None and item.access.ending == "moved",
             groups=await self._groups_for(item) if is_holder else (),
         )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from fastapi import Request
 
 from api.http.dependencies import client_of, request_id_of
-from api.web.public.reservation_cookie import held_tokens
+from api.web.public.reservation_cookie import read_tokens
 
 
 class Visitor(NamedTuple):
@@ -16,6 +16,6 @@ class Visitor(NamedTuple):
     tokens: tuple[str, ...] = ()
 
 
-def visitor_of(request: Request) -> Visitor:
+def get_visitor(request: Request) -> Visitor:
     """Whoever sent this request."""
-    return Visitor(request_id_of(request), client_of(request.scope), held_tokens(request))
+    return Visitor(request_id_of(request), client_of(request.scope), read_tokens(request))

@@ -10,15 +10,15 @@ from api.auth.session_cookies import COOKIE, digest_of
 from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
 from api.use_cases.administration.staff_accounts import NewSession, change_own_password
-from api.web.staff_auth.context import Desk
-from api.web.staff_auth.login_throttle import OWN, Count
-from api.web.staff_auth.rendering import language_of, support_page
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.login_throttle import OWN, FailureCount
+from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import (
-    ActingViewer,
     Staff,
+    SupportContextDep,
     SupportRoute,
-    TheDesk,
     Viewer,
+    ViewerWithForm,
     new_token,
     set_cookie,
 )
@@ -32,65 +32,65 @@ router = APIRouter(prefix="/support/account", route_class=SupportRoute)
 
 
 @router.get("")
-async def account(request: Request, staff: Viewer, done: str = "") -> Response:
+async def show_account(request: Request, staff: Viewer, done: str = "") -> Response:
     """Who one is here, and the form for a new password."""
-    return _page(request, staff, is_done=done == "password")
+    return _render(request, staff, was_changed=done == "password")
 
 
 @router.post("")
 async def change_password(
     request: Request,
-    desk: TheDesk,
-    staff: ActingViewer,
+    support: SupportContextDep,
+    staff: ViewerWithForm,
     old: Annotated[str, Form()] = "",
     new: Annotated[str, Form()] = "",
 ) -> Response:
     """Check the old password, set the new one, and go on with a new session."""
     if not PASSWORD_LENGTH_MIN <= len(new) <= PASSWORD_LENGTH_MAX:
-        return _page(request, staff, fault="short")
-    counts = (Count(OWN, staff.staff_id.bytes),)
-    wait = desk.throttle.take(counts) if desk.is_throttled else None
+        return _render(request, staff, error="short")
+    counts = (FailureCount(OWN, staff.staff_id.bytes),)
+    wait = support.login_throttle.acquire(counts) if support.is_throttled else None
     if wait is not None:
-        return _page(request, staff, wait=refusal_detail("RATE_LIMITED", language_of(request), retry_after_s=wait))
+        return _render(request, staff, wait=refusal_detail("RATE_LIMITED", get_language(request), retry_after_s=wait))
     try:
-        is_right = await _is_password(desk, staff, old)
+        is_current = await _is_current_password(support, staff, old)
     except ApplicationError:
-        desk.throttle.forgive(counts)  # the password was not looked at
+        support.login_throttle.release(counts)  # the password was not looked at
         raise
-    if not is_right:
-        return _page(request, staff, fault="old")
-    desk.throttle.forgive(counts)
-    session = await _changed(desk, staff, new)
+    if not is_current:
+        return _render(request, staff, error="old")
+    support.login_throttle.release(counts)
+    session = await _replace_password(support, staff, new)
     response = RedirectResponse("/support/account?done=password", 303, {"Cache-Control": "no-store"})
     set_cookie(request, response, COOKIE, session, SESSION_S)
     return response
 
 
-async def _is_password(desk: Desk, staff: Staff, typed: str) -> bool:
+async def _is_current_password(support: SupportContext, staff: Staff, typed: str) -> bool:
     if len(typed) > PASSWORD_LENGTH_MAX:
         return False
-    return await desk.account_of(EmailAddress.parse(staff.address), typed, is_known=True) is not None
+    return await support.authenticate(EmailAddress.parse(staff.address), typed, is_known=True) is not None
 
 
-async def _changed(desk: Desk, staff: Staff, password: str) -> str:
+async def _replace_password(support: SupportContext, staff: Staff, password: str) -> str:
     """Set the password, which ends all sessions, and begin a new one; its token."""
-    password_hash, session = await desk.hash_of(password), new_token()
-    action = desk.services.action(staff.caller(None))
-    begun = NewSession(digest_of(session), action.now + timedelta(seconds=SESSION_S))
-    await desk.services.read(lambda: change_own_password(action, staff.staff_id, password_hash, begun))
+    password_hash, session = await support.hash_password(password), new_token()
+    action = support.services.action(staff.caller(None))
+    new_session = NewSession(digest_of(session), action.now + timedelta(seconds=SESSION_S))
+    await support.services.read(lambda: change_own_password(action, staff.staff_id, password_hash, new_session))
     return session
 
 
-def _page(
-    request: Request, staff: Staff, *, is_done: bool = False, fault: str | None = None, wait: str | None = None
+def _render(
+    request: Request, staff: Staff, *, was_changed: bool = False, error: str | None = None, wait: str | None = None
 ) -> Response:
     return support_page(
         request,
         "account.html",
         staff,
-        status=429 if wait else 422 if fault else 200,
-        is_done=is_done,
-        fault=fault,
+        status=429 if wait else 422 if error else 200,
+        was_changed=was_changed,
+        error=error,
         wait=wait,
         length_min=PASSWORD_LENGTH_MIN,
         length_max=PASSWORD_LENGTH_MAX,

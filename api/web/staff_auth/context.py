@@ -14,9 +14,9 @@ from argon2.low_level import ARGON2_VERSION
 from api.auth.passwords import password_hasher
 from api.errors import ApplicationError
 from api.use_cases.services import Services
-from api.web.staff_auth.hashing_queue import HashingLane, Turn
+from api.web.staff_auth.hashing_queue import HashingQueue, HashingSlot
 from api.web.staff_auth.known_browsers import KnownBrowsers
-from api.web.staff_auth.login_throttle import ALL, Count, Throttle
+from api.web.staff_auth.login_throttle import ALL, FailureCount, LoginThrottle
 from domain.values.identifiers import EmailAddress
 from projections.read_models.statements import StatementReader
 from projections.read_models.support_queries import SupportReader
@@ -26,29 +26,33 @@ from projections.vault.random_source import RANDOM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """One process's support desk. `nobody` is a hash that no password has: unknown accounts take as long as known."""
+class SupportContext:
+    """What the pages of the support console need in one process.
+
+    Attributes:
+        dummy_hash: Hash that no password has: a sign-in to an unknown account then takes as long as to a known one.
+    """
 
     services: Services
-    staff: StaffSessionRepository
-    find: SupportReader
+    sessions: StaffSessionRepository
+    reader: SupportReader
     statements: StatementReader
-    nobody: str
-    throttle: Throttle = field(default_factory=lambda: Throttle(time.monotonic))
+    dummy_hash: str
+    login_throttle: LoginThrottle = field(default_factory=lambda: LoginThrottle(time.monotonic))
     browsers: KnownBrowsers
     hasher: PasswordHasher
-    lane: HashingLane = field(default_factory=HashingLane)
+    hashing_queue: HashingQueue = field(default_factory=HashingQueue)
 
     @classmethod
-    def over(cls, services: Services) -> "Desk":
+    def from_services(cls, services: Services) -> "SupportContext":
         """A desk over the services of a started application."""
         storage, hasher = services.storage, password_hasher()
         return cls(
             services=services,
-            staff=StaffSessionRepository(storage),
-            find=SupportReader(storage),
+            sessions=StaffSessionRepository(storage),
+            reader=SupportReader(storage),
             statements=StatementReader(storage),
-            nobody=make_dummy_hash(hasher),
+            dummy_hash=make_dummy_hash(hasher),
             hasher=hasher,
             browsers=KnownBrowsers(services.settings.secret_key.get_secret_value().encode()),
         )
@@ -67,16 +71,18 @@ class Desk:
         """Whether failures are counted; load tests switch every limit off."""
         return self.services.settings.rate_limit == "on"
 
-    def refusal_of_strangers(self) -> ApplicationError | None:
+    def refuse_unknown_browser(self) -> ApplicationError | None:
         """Why no unknown browser can sign in at the moment; None if one may."""
-        if self.lane.is_full:
-            return self.lane.refusal("full")
-        if self.is_throttled and self.throttle.is_used_up(Count(ALL, b"")):
+        if self.hashing_queue.is_full:
+            return self.hashing_queue.reject("full")
+        if self.is_throttled and self.login_throttle.is_used_up(FailureCount(ALL, b"")):
             wait_s = math.ceil(ALL.period_s)
             return ApplicationError("RATE_LIMITED", retry_after_s=wait_s)
         return None
 
-    async def account_of(self, email: EmailAddress | None, password: str, *, is_known: bool) -> StaffCredentials | None:
+    async def authenticate(
+        self, email: EmailAddress | None, password: str, *, is_known: bool
+    ) -> StaffCredentials | None:
         """The account whose password this is; the same time passes whether there is an account or not.
 
         Args:
@@ -87,34 +93,34 @@ class Desk:
         Raises:
             ApplicationError: OVERLOADED, too many wait for the lane; or the database is unavailable.
         """
-        async with self.lane.turn(is_known=is_known) as turn:
-            account = None if email is None else await self.services.read(lambda: self.staff.find_credentials(email))
-            if not await turn.run(lambda: self._verify(password, account)):
+        async with self.hashing_queue.acquire(is_known=is_known) as slot:
+            account = None if email is None else await self.services.read(lambda: self.sessions.find_credentials(email))
+            if not await slot.run(lambda: self._verify(password, account)):
                 return None
             if account is not None and self.hasher.check_needs_rehash(account.password_hash):
-                await self._rehash(account, password, turn)
+                await self._rehash(account, password, slot)
             return account
 
-    async def hash_of(self, password: str) -> str:
+    async def hash_password(self, password: str) -> str:
         """What is kept of a new password that signed-in staff set.
 
         Raises:
             ApplicationError: OVERLOADED, too many wait for the lane.
         """
-        async with self.lane.turn(is_known=True) as turn:
-            return await turn.run(lambda: self.hasher.hash(password))
+        async with self.hashing_queue.acquire(is_known=True) as slot:
+            return await slot.run(lambda: self.hasher.hash(password))
 
-    async def _rehash(self, account: StaffCredentials, password: str, turn: Turn) -> None:
+    async def _rehash(self, account: StaffCredentials, password: str, slot: HashingSlot) -> None:
         """Replace a hash that has other costs than new ones; its sessions stay."""
-        renewed = await turn.run(lambda: self.hasher.hash(password))
+        new_hash = await slot.run(lambda: self.hasher.hash(password))
         accounts = StaffAccountRepository(self.services.storage)
         await self.services.read(
-            lambda: accounts.replace_password_hash(account.staff_id, account.password_hash, renewed)
+            lambda: accounts.replace_password_hash(account.staff_id, account.password_hash, new_hash)
         )
 
     def _verify(self, password: str, account: StaffCredentials | None) -> bool:
         try:
-            self.hasher.verify(account.password_hash if account else self.nobody, password)
+            self.hasher.verify(account.password_hash if account else self.dummy_hash, password)
         except (VerificationError, InvalidHashError):
             return False
         return account is not None
@@ -125,5 +131,5 @@ def make_dummy_hash(hasher: PasswordHasher) -> str:
     salt, digest = (
         b64encode(RANDOM.draw_bytes(count)).rstrip(b"=").decode() for count in (hasher.salt_len, hasher.hash_len)
     )
-    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
-    return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${costs}${salt}${digest}"
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${cost}${salt}${digest}"

@@ -11,7 +11,7 @@ from domain.values.timestamps import TimestampError, clamped, parse_timestamp, r
 VERSION_MAX: Final = POSITIONS.most
 
 
-def moment_of(text: str) -> datetime | None:
+def parse_optional_timestamp(text: str) -> datetime | None:
     """A timestamp of a form, UTC unless it says otherwise; None where nothing is written.
 
     Raises:
@@ -19,11 +19,11 @@ def moment_of(text: str) -> datetime | None:
     """
     try:
         return parse_timestamp(text) if text else None
-    except TimestampError as bad:
-        raise ApplicationError("MALFORMED") from bad
+    except TimestampError as error:
+        raise ApplicationError("MALFORMED") from error
 
 
-def filter_moment_of(text: str) -> datetime | None:
+def parse_filter_timestamp(text: str) -> datetime | None:
     """The same for what a page shows: the nearest timestamp inside the bounds, since history may lie outside.
 
     Raises:
@@ -31,11 +31,11 @@ def filter_moment_of(text: str) -> datetime | None:
     """
     try:
         return clamped(read_timestamp(text)) if text else None
-    except TimestampError as bad:
-        raise ApplicationError("MALFORMED") from bad
+    except TimestampError as error:
+        raise ApplicationError("MALFORMED") from error
 
 
-def number_of(text: str, bounds: Bounds) -> int | None:
+def parse_optional_number(text: str, bounds: Bounds) -> int | None:
     """A whole number; None where nothing is written.
 
     Raises:
@@ -43,11 +43,11 @@ def number_of(text: str, bounds: Bounds) -> int | None:
     """
     try:
         return parse_number(text, bounds) if text else None
-    except NumberError as bad:
-        raise ApplicationError("MALFORMED") from bad
+    except NumberError as error:
+        raise ApplicationError("MALFORMED") from error
 
 
-def uuid_of(text: str) -> UUID | None:
+def parse_optional_id(text: str) -> UUID | None:
     """An id; None where nothing is written.
 
     Raises:
@@ -55,5 +55,5 @@ def uuid_of(text: str) -> UUID | None:
     """
     try:
         return UUID(text) if text else None
-    except ValueError as bad:
-        raise ApplicationError("MALFORMED") from bad
+    except ValueError as error:
+        raise ApplicationError("MALFORMED") from error

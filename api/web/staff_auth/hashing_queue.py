@@ -29,7 +29,7 @@ NICE: Final = 19
 speed. For known callers, who are few, another thread hashes at the usual priority."""
 
 
-class Turn:
+class HashingSlot:
     """A caller's hold of the lane."""
 
     def __init__(self, thread: ThreadPoolExecutor) -> None:
@@ -40,7 +40,7 @@ class Turn:
         return await asyncio.get_running_loop().run_in_executor(self._thread, job)
 
 
-class HashingLane:
+class HashingQueue:
     """Lets one caller at a time hash. Known callers go first, so that strangers who fill the queue can't keep them out.
 
     Args:
@@ -52,32 +52,32 @@ class HashingLane:
         self._waiting_max = waiting_max
         self._wait_s = wait_s
         self._known: deque[asyncio.Future[None]] = deque()
-        self._strangers: deque[asyncio.Future[None]] = deque()
+        self._unknown: deque[asyncio.Future[None]] = deque()
         self._is_busy = False
         self._threads = {
             True: ThreadPoolExecutor(1, "password-hashing"),
-            False: ThreadPoolExecutor(1, "strangers-hashing", initializer=_step_back),
+            False: ThreadPoolExecutor(1, "unknown-hashing", initializer=_lower_priority),
         }
 
     @asynccontextmanager
-    async def turn(self, *, is_known: bool) -> AsyncIterator["Turn"]:
+    async def acquire(self, *, is_known: bool) -> AsyncIterator["HashingSlot"]:
         """Hold the lane; jobs are run by the turn.
 
         Raises:
             ApplicationError: OVERLOADED, too many callers wait already, or the wait was too long.
         """
-        await self._enter(self._known if is_known else self._strangers)
+        await self._wait(self._known if is_known else self._unknown)
         try:
-            yield Turn(self._threads[is_known])
+            yield HashingSlot(self._threads[is_known])
         finally:
-            self._pass_on()
+            self._admit_next()
 
     @property
     def is_full(self) -> bool:
         """Whether no further stranger may wait."""
-        return self._is_busy and len(self._strangers) >= self._waiting_max
+        return self._is_busy and len(self._unknown) >= self._waiting_max
 
-    def refusal(self, bound: str) -> ApplicationError:
+    def reject(self, bound: str) -> ApplicationError:
         """The answer to a caller who gets no turn; it is counted.
 
         Args:
@@ -86,38 +86,38 @@ class HashingLane:
         SIGN_INS_REFUSED.labels(bound).inc()
         return ApplicationError("OVERLOADED", retry_after_s=RETRY_AFTER_S, why="sign_in")
 
-    async def _enter(self, queue: deque[asyncio.Future[None]]) -> None:
+    async def _wait(self, queue: deque[asyncio.Future[None]]) -> None:
         if not self._is_busy:
             self._is_busy = True
             return
         if len(queue) >= self._waiting_max:
-            raise self.refusal("full")
-        mine = asyncio.get_running_loop().create_future()
-        queue.append(mine)
+            raise self.reject("full")
+        future = asyncio.get_running_loop().create_future()
+        queue.append(future)
         try:
             async with asyncio.timeout(self._wait_s):
-                await mine
-        except BaseException as end:
-            if mine in queue:
-                queue.remove(mine)
-            elif mine.done() and not mine.cancelled():
-                self._pass_on()  # it was this caller's turn already
-            if isinstance(end, TimeoutError):
-                raise self.refusal("timeout") from end
+                await future
+        except BaseException as error:
+            if future in queue:
+                queue.remove(future)
+            elif future.done() and not future.cancelled():
+                self._admit_next()  # it was this caller's turn already
+            if isinstance(error, TimeoutError):
+                raise self.reject("timeout") from error
             raise
 
-    def _pass_on(self) -> None:
+    def _admit_next(self) -> None:
         """Let the next caller in; the lane stays busy if there is one."""
-        for queue in (self._known, self._strangers):
+        for queue in (self._known, self._unknown):
             while queue:
-                following = queue.popleft()
-                if not following.done():
-                    following.set_result(None)
+                future = queue.popleft()
+                if not future.done():
+                    future.set_result(None)
                     return
         self._is_busy = False
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     """Lower the priority of the calling thread, where threads have one of their own."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-KEPT: Final = timedelta(days=180)
+KNOWN_FOR: Final = timedelta(days=180)
 """How long a browser is known after its last sign-in."""
 COOKIE_PREFIX: Final = "ledger_known_"
 _PARTS: Final = 3
@@ -25,7 +25,7 @@ class KnownBrowsers:
     def __init__(self, secret: bytes) -> None:
         self._secret = hashlib.sha256(b"known browser\0" + secret).digest()
 
-    def cookie(self, account: str, browser: str, now: datetime) -> "Cookie":
+    def issue_cookie(self, account: str, browser: str, now: datetime) -> "KnownBrowserCookie":
         """The cookie of a browser that has just signed in.
 
         Args:
@@ -33,29 +33,31 @@ class KnownBrowsers:
             browser: A random name for the browser, without a dot.
             now: Aware UTC.
         """
-        until = int((now + KEPT).timestamp())
-        return Cookie(self._name(account), f"{until}.{browser}.{self._seal(account, until, browser)}")
+        until = int((now + KNOWN_FOR).timestamp())
+        return KnownBrowserCookie(self._name(account), f"{until}.{browser}.{self._signature(account, until, browser)}")
 
-    def browser(self, cookies: Mapping[str, str], account: str, now: datetime) -> str | None:
+    def identify(self, cookies: Mapping[str, str], account: str, now: datetime) -> str | None:
         """The name of the browser, if it signed in to this account before."""
         parts = cookies.get(self._name(account), "").split(".")
         if len(parts) != _PARTS or not (parts[0].isascii() and parts[0].isdigit()):
             return None
-        until, browser, seal = int(parts[0]), parts[1], parts[2]
-        is_ours = hmac.compare_digest(self._seal(account, until, browser).encode(), seal.encode(errors="replace"))
+        until, browser, signature = int(parts[0]), parts[1], parts[2]
+        is_ours = hmac.compare_digest(
+            self._signature(account, until, browser).encode(), signature.encode(errors="replace")
+        )
         return browser if is_ours and now.timestamp() < until else None
 
     def _name(self, account: str) -> str:
         return COOKIE_PREFIX + self._digest("name", account)[:16]
 
-    def _seal(self, account: str, until: int, browser: str) -> str:
+    def _signature(self, account: str, until: int, browser: str) -> str:
         return self._digest("cookie", account, str(until), browser)
 
     def _digest(self, *parts: str) -> str:
         return hmac.digest(self._secret, "\0".join(parts).encode(errors="replace"), hashlib.sha256).hex()
 
 
-class Cookie(NamedTuple):
+class KnownBrowserCookie(NamedTuple):
     """A cookie's name and value."""
 
     name: str

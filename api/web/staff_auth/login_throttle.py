@@ -37,14 +37,14 @@ OWN: Final = _limit("own", 10)
 LIMITS: Final = (PAIR, BROWSER, SITE, NETWORK, ACCOUNT, ALL, OWN)
 
 
-class Count(NamedTuple):
+class FailureCount(NamedTuple):
     """One of the counts that a sign-in is held to: a limit and a key, which holds no address in clear."""
 
     limit: Limit
     key: bytes
 
 
-class Throttle:
+class LoginThrottle:
     """Counts requests before they are decided, so that many at the same time can't pass together.
 
     Args:
@@ -55,7 +55,7 @@ class Throttle:
         self._clock = clock
         self._tables = {limit.name: Gcra(limit) for limit in LIMITS}
 
-    def take(self, counts: Sequence[Count]) -> int | None:
+    def acquire(self, counts: Sequence[FailureCount]) -> int | None:
         """Count one request under every count.
 
         Returns:
@@ -70,14 +70,14 @@ class Throttle:
             self._tables[count.limit.name].take(count.key, now)
         return None
 
-    def is_used_up(self, count: Count) -> bool:
+    def is_used_up(self, count: FailureCount) -> bool:
         """Whether a further request under this count would have to wait; it is counted in the metric if so."""
         if not self._tables[count.limit.name].wait_s(count.key, self._clock()):
             return False
         SIGN_INS_REFUSED.labels(count.limit.name).inc()
         return True
 
-    def forgive(self, counts: Sequence[Count]) -> None:
+    def release(self, counts: Sequence[FailureCount]) -> None:
         """Uncount a request that was taken: it was not a failure."""
         now = self._clock()
         for count in counts:

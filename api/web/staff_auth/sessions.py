@@ -16,8 +16,8 @@ from api.auth.scopes import RANK, Role
 from api.auth.session_cookies import COOKIE, digest_of, form_token, is_own
 from api.errors import ApplicationError
 from api.use_cases.services import Caller
-from api.web.staff_auth.context import Desk
-from api.web.staff_auth.rendering import fault_page, form_is_stale
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.rendering import render_refusal, render_stale_form
 from domain.values.trace_ids import outside_trace_id
 
 TOKEN_BYTES: Final = 32
@@ -42,7 +42,7 @@ class Staff:
     address: str
     form_token: str
 
-    def may(self, role: Role) -> bool:
+    def has_role(self, role: Role) -> bool:
         """Whether this role's acts are open to them."""
         return RANK[self.role] >= RANK[role]
 
@@ -62,21 +62,21 @@ class SupportRoute(APIRoute):
             try:
                 return await inner(request)
             except NotSignedInError:
-                return RedirectResponse(sign_in_address(request), 303, {"Cache-Control": "no-store"})
+                return RedirectResponse(sign_in_url(request), 303, {"Cache-Control": "no-store"})
             except InvalidFormTokenError:
-                return form_is_stale(request)
+                return render_stale_form(request)
             except RequestValidationError:
-                return fault_page(request, ApplicationError("MALFORMED"))
+                return render_refusal(request, ApplicationError("MALFORMED"))
             except ApplicationError as problem:
-                return fault_page(request, problem)
+                return render_refusal(request, problem)
 
         return handler
 
 
-def desk_of(request: Request) -> Desk:
+def get_support_context(request: Request) -> SupportContext:
     """The desk of this process."""
-    desk: Desk = request.app.state.support
-    return desk
+    support: SupportContext = request.app.state.support
+    return support
 
 
 def new_token() -> str:
@@ -84,9 +84,9 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def is_own_form(request: Request, desk: Desk, cookie: str | None, token: str) -> bool:
+def has_valid_csrf_token(request: Request, support: SupportContext, cookie: str | None, token: str) -> bool:
     """Whether a form was made for the holder of this cookie, by us."""
-    return is_own(request.headers, desk.secret, cookie, token)
+    return is_own(request.headers, support.secret, cookie, token)
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int, *, path: str = "/") -> None:
@@ -102,7 +102,7 @@ def set_cookie(request: Request, response: Response, name: str, value: str, seco
     )
 
 
-def sign_in_address(request: Request) -> str:
+def sign_in_url(request: Request) -> str:
     """The sign-in, and where to go on from there: to a page. What was in a form is lost, which is said."""
     if request.method != "GET":
         return SIGN_IN if request.url.path == SIGN_OUT else f"{SIGN_IN}?lost=1"
@@ -119,29 +119,29 @@ def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
     """
 
     async def staff(request: Request) -> Staff:
-        desk = desk_of(request)
+        support = get_support_context(request)
         token = request.cookies.get(COOKIE)
         if token is None:
             raise NotSignedInError
-        digest, now = digest_of(token), desk.services.now()
-        member = await desk.services.read(lambda: desk.staff.find_member(digest, now))
-        if member is None:
+        digest, now = digest_of(token), support.services.now()
+        session_owner = await support.services.read(lambda: support.sessions.find_member(digest, now))
+        if session_owner is None:
             raise NotSignedInError
-        found = Staff(
-            staff_id=member.staff_id,
-            role=_role(member.role),
-            address=member.address,
-            form_token=form_token(desk.secret, token),
+        member_of_staff = Staff(
+            staff_id=session_owner.staff_id,
+            role=_role(session_owner.role),
+            address=session_owner.address,
+            form_token=form_token(support.secret, token),
         )
-        request.state.staff = found
-        if not found.may(role):
+        request.state.staff = member_of_staff
+        if not member_of_staff.has_role(role):
             raise ApplicationError("FORBIDDEN")
-        return found
+        return member_of_staff
 
     return staff
 
 
-def acting(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
+def require_role_with_form(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
     """A dependency of routes that change something: as `require_role`, by a form of ours.
 
     Raises:
@@ -150,10 +150,10 @@ def acting(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
     inner = require_role(role)
 
     async def staff(request: Request, token: Annotated[str, Form()] = "") -> Staff:
-        found = await inner(request)
-        if not is_own_form(request, desk_of(request), request.cookies.get(COOKIE), token):
+        member_of_staff = await inner(request)
+        if not has_valid_csrf_token(request, get_support_context(request), request.cookies.get(COOKIE), token):
             raise InvalidFormTokenError
-        return found
+        return member_of_staff
 
     return staff
 
@@ -165,21 +165,21 @@ def new_nonce() -> str:
 
 def request_id_from_nonce(nonce: str) -> str | None:
     """The request id of an act: that of its form, so that pressing twice is one act; None of no form of ours."""
-    return f"form:{known}" if (known := outside_trace_id(nonce)) else None
+    return f"form:{trace_id}" if (trace_id := outside_trace_id(nonce)) else None
 
 
 def _role(text: str) -> Role:
     return "admin" if text == "admin" else "support" if text == "support" else "viewer"
 
 
-async def _desk(request: Request) -> Desk:
-    return desk_of(request)
+async def _support_context(request: Request) -> SupportContext:
+    return get_support_context(request)
 
 
-TheDesk = Annotated[Desk, Depends(_desk)]
+SupportContextDep = Annotated[SupportContext, Depends(_support_context)]
 Viewer = Annotated[Staff, Depends(require_role("viewer"))]
 Support = Annotated[Staff, Depends(require_role("support"))]
 Admin = Annotated[Staff, Depends(require_role("admin"))]
-ActingViewer = Annotated[Staff, Depends(acting("viewer"))]
-ActingSupport = Annotated[Staff, Depends(acting("support"))]
-ActingAdmin = Annotated[Staff, Depends(acting("admin"))]
+ViewerWithForm = Annotated[Staff, Depends(require_role_with_form("viewer"))]
+SupportWithForm = Annotated[Staff, Depends(require_role_with_form("support"))]
+AdminWithForm = Annotated[Staff, Depends(require_role_with_form("admin"))]

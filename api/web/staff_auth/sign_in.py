@@ -14,17 +14,17 @@ from api.rate_limits.client_network import sites_of
 from api.use_cases.administration.staff_accounts import NewSession, begin_session, end_session
 from api.use_cases.services import Caller
 from api.web.public import page
-from api.web.staff_auth.context import Desk
-from api.web.staff_auth.known_browsers import KEPT
-from api.web.staff_auth.login_throttle import ACCOUNT, ALL, BROWSER, NETWORK, PAIR, SITE, Count
-from api.web.staff_auth.rendering import language_of
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.known_browsers import KNOWN_FOR
+from api.web.staff_auth.login_throttle import ACCOUNT, ALL, BROWSER, NETWORK, PAIR, SITE, FailureCount
+from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import (
     SIGN_IN,
-    ActingViewer,
     InvalidFormTokenError,
+    SupportContextDep,
     SupportRoute,
-    TheDesk,
-    is_own_form,
+    ViewerWithForm,
+    has_valid_csrf_token,
     new_token,
     set_cookie,
 )
@@ -42,65 +42,67 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 @router.get("/sign-in")
-async def form(request: Request, desk: TheDesk, lost: str = "") -> Response:
+async def show_form(request: Request, support: SupportContextDep, lost: str = "") -> Response:
     """The form. Its token belongs to a cookie of its own, since there is no session yet.
 
     `lost`: a form was sent after its session had ended.
     """
-    return _form(request, desk, is_lost=bool(lost))
+    return _render(request, support, is_lost=bool(lost))
 
 
 @router.post("/sign-in")
 async def sign_in(
     request: Request,
-    desk: TheDesk,
+    support: SupportContextDep,
     email: Annotated[str, Form()] = "",
     password: Annotated[str, Form()] = "",
     token: Annotated[str, Form()] = "",
 ) -> Response:
     """Check the password, begin a session under a new token, and go to the page that was asked for."""
-    if not is_own_form(request, desk, request.cookies.get(FORM_COOKIE), token):
+    if not has_valid_csrf_token(request, support, request.cookies.get(FORM_COOKIE), token):
         raise InvalidFormTokenError
-    visitor = _visitor_of(request, desk, email)
-    wait = desk.throttle.take(visitor.counts) if desk.is_throttled else None
+    attempt = _get_visitor(request, support, email)
+    wait = support.login_throttle.acquire(attempt.counts) if support.is_throttled else None
     if wait is not None:
-        return _form(request, desk, email=email, wait_s=wait)
+        return _render(request, support, email=email, wait_s=wait)
     try:
-        account = await _checked(desk, visitor, password)
+        account = await _check_password(support, attempt, password)
     except ApplicationError:
-        desk.throttle.forgive(visitor.counts)  # the password was not looked at
+        support.login_throttle.release(attempt.counts)  # the password was not looked at
         raise
     if account is None:
-        return _form(request, desk, email=email, is_refused=True)
-    desk.throttle.forgive(visitor.counts)
-    session, before = new_token(), request.cookies.get(COOKIE)
-    action = desk.services.action(Caller(actor="staff", actor_id=str(account.staff_id)))
-    ends_at, old = action.now + timedelta(seconds=SESSION_S), digest_of(before) if before else None
-    begun = NewSession(digest_of(session), ends_at, old)
-    await desk.services.read(lambda: begin_session(action, account.staff_id, begun))
-    response = RedirectResponse(_next(request), 303, {"Cache-Control": "no-store"})
+        return _render(request, support, email=email, is_refused=True)
+    support.login_throttle.release(attempt.counts)
+    session, previous = new_token(), request.cookies.get(COOKIE)
+    action = support.services.action(Caller(actor="staff", actor_id=str(account.staff_id)))
+    ends_at, previous_digest = action.now + timedelta(seconds=SESSION_S), digest_of(previous) if previous else None
+    new_session = NewSession(digest_of(session), ends_at, previous_digest)
+    await support.services.read(lambda: begin_session(action, account.staff_id, new_session))
+    response = RedirectResponse(_next_path(request), 303, {"Cache-Control": "no-store"})
     set_cookie(request, response, COOKIE, session, SESSION_S)
     response.delete_cookie(FORM_COOKIE, path="/support")
-    known = desk.browsers.cookie(visitor.name, new_token(), action.now)
-    set_cookie(request, response, known.name, known.value, int(KEPT.total_seconds()), path="/support")
+    known_browser = support.browsers.issue_cookie(attempt.name, new_token(), action.now)
+    set_cookie(
+        request, response, known_browser.name, known_browser.value, int(KNOWN_FOR.total_seconds()), path="/support"
+    )
     return response
 
 
 @router.post("/sign-out")
-async def sign_out(request: Request, desk: TheDesk, staff: ActingViewer) -> Response:
+async def sign_out(request: Request, support: SupportContextDep, staff: ViewerWithForm) -> Response:
     """End the session here and in the database."""
-    digest, action = digest_of(request.cookies[COOKIE]), desk.services.action(staff.caller(None))
-    await desk.services.read(lambda: end_session(action, digest))
+    digest, action = digest_of(request.cookies[COOKIE]), support.services.action(staff.caller(None))
+    await support.services.read(lambda: end_session(action, digest))
     response = RedirectResponse(SIGN_IN, 303, {"Cache-Control": "no-store"})
     response.delete_cookie(COOKIE, path="/")
     return response
 
 
-class _Visitor(NamedTuple):
+class _SignInAttempt(NamedTuple):
     """Who tries to sign in: the address that was typed, and the counts that a failure is added to."""
 
     email: EmailAddress | None
-    counts: Sequence[Count]
+    counts: Sequence[FailureCount]
     is_known: bool
 
     @property
@@ -109,53 +111,53 @@ class _Visitor(NamedTuple):
         return self.email.normal if self.email else ""
 
 
-async def _checked(desk: Desk, visitor: _Visitor, password: str) -> StaffCredentials | None:
+async def _check_password(support: SupportContext, attempt: _SignInAttempt, password: str) -> StaffCredentials | None:
     """The account whose password this is; each failure is written down, and takes as long as a success."""
-    is_short = len(password) <= PASSWORD_LENGTH_MAX
-    account = await desk.account_of(visitor.email, password, is_known=visitor.is_known) if is_short else None
+    is_hashable = len(password) <= PASSWORD_LENGTH_MAX
+    account = await support.authenticate(attempt.email, password, is_known=attempt.is_known) if is_hashable else None
     if account is None:
-        email = visitor.email
+        email = attempt.email
 
         def record() -> None:
-            known = desk.staff.find_credentials(email) if email else None
-            tried = Caller(actor="staff", actor_id=str(known.staff_id) if known else None)
-            desk.services.action(tried).record("sign_in_failed")
+            account = support.sessions.find_credentials(email) if email else None
+            caller = Caller(actor="staff", actor_id=str(account.staff_id) if account else None)
+            support.services.action(caller).record("sign_in_failed")
 
-        await desk.services.read(record)
+        await support.services.read(record)
     return account
 
 
-def _visitor_of(request: Request, desk: Desk, typed: str) -> _Visitor:
+def _get_visitor(request: Request, support: SupportContext, typed: str) -> _SignInAttempt:
     """Where a sign-in comes from and whom it is for; no address is kept in clear."""
     try:
         email = EmailAddress.parse(typed)
     except MalformedEmailError:
         email = None
     name = email.normal if email else ""
-    browser = desk.browsers.browser(request.cookies, name, desk.services.now())
+    browser = support.browsers.identify(request.cookies, name, support.services.now())
     if browser is not None:
-        return _Visitor(email, (Count(BROWSER, desk.count_key(name, browser)),), is_known=True)
+        return _SignInAttempt(email, (FailureCount(BROWSER, support.count_key(name, browser)),), is_known=True)
     site, *networks = sites_of(request.client.host if request.client else "")
     counts = (
-        Count(PAIR, desk.count_key(name, site)),
-        Count(SITE, desk.count_key(site)),
-        *(Count(NETWORK, desk.count_key(network)) for network in networks),
-        Count(ACCOUNT, desk.count_key(name)),
-        Count(ALL, b""),
+        FailureCount(PAIR, support.count_key(name, site)),
+        FailureCount(SITE, support.count_key(site)),
+        *(FailureCount(NETWORK, support.count_key(network)) for network in networks),
+        FailureCount(ACCOUNT, support.count_key(name)),
+        FailureCount(ALL, b""),
     )
-    return _Visitor(email, counts, is_known=False)
+    return _SignInAttempt(email, counts, is_known=False)
 
 
-def _next(request: Request) -> str:
+def _next_path(request: Request) -> str:
     """The page to go on to: one of ours, never another site's."""
-    wish = request.query_params.get("next", "")
-    is_ours = any(wish == desk or wish.startswith((f"{desk}/", f"{desk}?")) for desk in ("/support", "/admin"))
-    return wish if is_ours and "\\" not in wish and wish.isprintable() else "/support"
+    path = request.query_params.get("next", "")
+    is_ours = any(path == root or path.startswith((f"{root}/", f"{root}?")) for root in ("/support", "/admin"))
+    return path if is_ours and "\\" not in path and path.isprintable() else "/support"
 
 
-def _form(
+def _render(
     request: Request,
-    desk: Desk,
+    support: SupportContext,
     *,
     email: str = "",
     is_lost: bool = False,
@@ -163,7 +165,7 @@ def _form(
     wait_s: int | None = None,
 ) -> Response:
     cookie = request.cookies.get(FORM_COOKIE) or new_token()
-    language = language_of(request)
+    language = get_language(request)
     wait = None if wait_s is None else refusal_detail("RATE_LIMITED", language, retry_after_s=wait_s)
     response = page(
         request,
@@ -172,7 +174,7 @@ def _form(
         status=429 if wait_s is not None else 403 if is_refused else 200,
         headers={} if wait_s is None else {"Retry-After": str(wait_s)},
         staff=None,
-        token=form_token(desk.secret, cookie),
+        token=form_token(support.secret, cookie),
         email=email,
         is_lost=is_lost,
         is_refused=is_refused,

@@ -11,9 +11,9 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApplicationError
-from api.web.staff_auth.context import Desk
+from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.known_browsers import COOKIE_PREFIX
-from api.web.staff_auth.rendering import fault_page, language_of
+from api.web.staff_auth.rendering import get_language, render_refusal
 from api.web.staff_auth.sessions import SIGN_IN
 
 _PREFIX = COOKIE_PREFIX.encode()
@@ -27,15 +27,20 @@ class SignInGate:
         desk: What the support pages work with, once the process is started.
     """
 
-    def __init__(self, app: ASGIApp, desk: Callable[[], Desk]) -> None:
+    def __init__(self, app: ASGIApp, get_support: Callable[[], SupportContext]) -> None:
         self._app = app
-        self._desk = desk
+        self._get_support = get_support
         self._pages: dict[tuple[str, str], Response] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] == "http" and scope["path"] == SIGN_IN and scope["method"] == "POST" and not _may_know(scope):
-            refusal = self._desk().refusal_of_strangers()
+        if (
+            scope["type"] == "http"
+            and scope["path"] == SIGN_IN
+            and scope["method"] == "POST"
+            and not _may_be_known(scope)
+        ):
+            refusal = self._get_support().refuse_unknown_browser()
             if refusal is not None:
                 scope["ledger_route"] = SIGN_IN
                 await self._page(refusal, scope)(scope, receive, send)
@@ -47,14 +52,14 @@ class SignInGate:
 
         It is a new response each time, since the layers around add headers to it.
         """
-        key = refusal.code, language_of(Request(scope))
+        key = refusal.code, get_language(Request(scope))
         if key not in self._pages:
-            plain = {**scope, "query_string": b"", "headers": [(b"accept-language", key[1].encode())]}
-            self._pages[key] = fault_page(Request(plain), refusal)
+            bare_scope = {**scope, "query_string": b"", "headers": [(b"accept-language", key[1].encode())]}
+            self._pages[key] = render_refusal(Request(bare_scope), refusal)
         page = self._pages[key]
         return Response(page.body, page.status_code, page.headers)
 
 
-def _may_know(scope: Scope) -> bool:
+def _may_be_known(scope: Scope) -> bool:
     """Whether the request has a cookie of a known browser; if it is a true one is for the route to see."""
     return any(_PREFIX in value for name, value in scope["headers"] if name == b"cookie")

@@ -10,23 +10,23 @@ WIDTH: Final = 1000.0
 OPEN_SHARE: Final = 0.25
 """Of an unlimited code's bar: the part without an end."""
 
-Part = Literal["used", "reserved", "free", "open"]
+BalancePart = Literal["used", "reserved", "free", "open"]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class BarSegment:
     """One rectangle, in units of which the picture is 1,000 wide."""
 
-    part: Part
+    part: BalancePart
     x: float
     width: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class BalanceBar:
     """The rectangles from left to right, and the numbers that they stand for; `free` None: without limit."""
 
-    pieces: list[Piece]
+    segments: list[BarSegment]
     is_cells: bool
     used: int
     reserved: int
@@ -34,11 +34,11 @@ class Picture:
     limit: int | None
 
 
-def picture_of(code: RedeemCode, cells_max: int = CELLS_MAX) -> Picture:
+def draw_balance_bar(code: RedeemCode, cells_max: int = CELLS_MAX) -> BalanceBar:
     """Draw a code's balance; with a cell for each use, if the limit is at most `cells_max`."""
     is_cells = code.terms.max_uses is not None and code.terms.max_uses <= cells_max
-    return Picture(
-        pieces=_cells(code) if is_cells else _bar(code),
+    return BalanceBar(
+        segments=_cells(code) if is_cells else _bar(code),
         is_cells=is_cells,
         used=code.used,
         reserved=code.reserved,
@@ -47,24 +47,32 @@ def picture_of(code: RedeemCode, cells_max: int = CELLS_MAX) -> Picture:
     )
 
 
-def _cells(code: RedeemCode) -> list[Piece]:
-    counts: list[tuple[Part, int]] = [("used", code.used), ("reserved", code.reserved), ("free", code.available or 0)]
+def _cells(code: RedeemCode) -> list[BarSegment]:
+    counts: list[tuple[BalancePart, int]] = [
+        ("used", code.used),
+        ("reserved", code.reserved),
+        ("free", code.available or 0),
+    ]
     parts = [part for part, count in counts for _ in range(count)]
     step = WIDTH / max(len(parts), 1)
     gap = min(step * 0.12, 8.0)
-    return [Piece(part, round(nth * step, 2), round(step - gap, 2)) for nth, part in enumerate(parts)]
+    return [BarSegment(part, round(index * step, 2), round(step - gap, 2)) for index, part in enumerate(parts)]
 
 
-def _bar(code: RedeemCode) -> list[Piece]:
+def _bar(code: RedeemCode) -> list[BarSegment]:
     total = code.terms.max_uses
     if total is None:
-        held = code.used + code.reserved
-        share = WIDTH * (1 - OPEN_SHARE) / held if held else 0.0
+        occupied = code.used + code.reserved
+        share = WIDTH * (1 - OPEN_SHARE) / occupied if occupied else 0.0
         used, reserved = code.used * share, code.reserved * share
-        last: Part = "open"
+        last: BalancePart = "open"
     else:
         used, reserved = WIDTH * code.used / total, WIDTH * code.reserved / total
         last = "free"
-    pieces = [Piece("used", 0.0, used), Piece("reserved", used, reserved)]
-    pieces.append(Piece(last, used + reserved, WIDTH - used - reserved))
-    return [Piece(piece.part, round(piece.x, 2), round(piece.width, 2)) for piece in pieces if piece.width > 0]
+    segments = [BarSegment("used", 0.0, used), BarSegment("reserved", used, reserved)]
+    segments.append(BarSegment(last, used + reserved, WIDTH - used - reserved))
+    return [
+        BarSegment(segment.part, round(segment.x, 2), round(segment.width, 2))
+        for segment in segments
+        if segment.width > 0
+    ]

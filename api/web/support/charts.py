@@ -14,7 +14,7 @@ STEPS: Final = (1, 2, 2.5, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class ColumnSegment:
     """One rectangle of a column, in units of which the chart is 1,000 wide and 200 high; y is counted from the top."""
 
     part: str
@@ -25,15 +25,15 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class StackedColumns:
     """Columns side by side. `ticks`: numbers at equal distances, the top first; `labels`: from left to right."""
 
-    pieces: list[Piece]
+    segments: list[ColumnSegment]
     ticks: list[int]
     labels: list[str]
 
 
-def columns(rows: Sequence[Sequence[int]], parts: Sequence[str], labels: Sequence[str]) -> Columns:
+def stack_columns(rows: Sequence[Sequence[int]], parts: Sequence[str], labels: Sequence[str]) -> StackedColumns:
     """Stack each row's numbers into a column.
 
     Args:
@@ -41,23 +41,25 @@ def columns(rows: Sequence[Sequence[int]], parts: Sequence[str], labels: Sequenc
         parts: What the numbers are, as a class of the picture.
         labels: One for each column; few enough to read are kept.
     """
-    top = round_up(max((sum(row) for row in rows), default=0))
+    top = round_up_axis(max((sum(row) for row in rows), default=0))
     step = WIDTH / max(len(rows), 1)
-    pieces = []
-    for nth, row in enumerate(rows):
+    segments = []
+    for index, row in enumerate(rows):
         y = HEIGHT
         for part, number in zip(parts, row, strict=True):
             if number:
                 height = HEIGHT * number / top
                 y -= height
-                x, width = nth * step + step * GAP_SHARE / 2, step * (1 - GAP_SHARE)
-                pieces.append(Piece(part, round(x, 2), round(y, 2), round(width, 2), round(height, 2)))
-    return Columns(
-        pieces=pieces, ticks=[top * nth // TICKS for nth in range(TICKS, -1, -1)], labels=_some(list(labels))
+                x, width = index * step + step * GAP_SHARE / 2, step * (1 - GAP_SHARE)
+                segments.append(ColumnSegment(part, round(x, 2), round(y, 2), round(width, 2), round(height, 2)))
+    return StackedColumns(
+        segments=segments,
+        ticks=[top * index // TICKS for index in range(TICKS, -1, -1)],
+        labels=_sample_labels(list(labels)),
     )
 
 
-def round_up(number: int) -> int:
+def round_up_axis(number: int) -> int:
     """The next number whose quarters are whole, and easy to read: 4, 8, 20, 40, 80, 100, 200..."""
     if number <= TICKS:
         return TICKS
@@ -70,13 +72,13 @@ def round_up(number: int) -> int:
         power *= 10
 
 
-def shares(numbers: Sequence[int]) -> list[float]:
+def scale_to_largest(numbers: Sequence[int]) -> list[float]:
     """Widths of bars, the largest of them 100."""
-    most = max(numbers, default=0)
-    return [round(100 * number / most, 1) if most else 0.0 for number in numbers]
+    largest = max(numbers, default=0)
+    return [round(100 * number / largest, 1) if largest else 0.0 for number in numbers]
 
 
-def _some(labels: list[str]) -> list[str]:
+def _sample_labels(labels: list[str]) -> list[str]:
     """The first, the last, and some between them at equal distances."""
     for count in range(min(LABELS_MAX, len(labels)), 1, -1):
         if (len(labels) - 1) % (count - 1) == 0:

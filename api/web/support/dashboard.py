@@ -13,10 +13,10 @@ from fastapi.responses import Response
 from api.i18n.catalogs import Translator, translator
 from api.i18n.messages import refusal_title
 from api.use_cases.services import Services
-from api.web.rendering import time_of_day
-from api.web.staff_auth.rendering import language_of, support_page
+from api.web.rendering import clock_tag
+from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportRoute, Viewer
-from api.web.support.charts import Columns, columns, shares
+from api.web.support.charts import StackedColumns, scale_to_largest, stack_columns
 from domain.ports import Language
 from projections.read_models.dashboard_queries import (
     WAIT_BOUNDS_S,
@@ -27,27 +27,27 @@ from projections.read_models.dashboard_queries import (
     RangeTooLargeError,
 )
 
-KEPT_S: Final = 10.0
+CACHE_S: Final = 10.0
 """How long the figures of one stretch are shown again without asking: a page that many keep open costs little."""
 LATE_S: Final = 60
 """What is due for longer than this is late: workers and sweep act within seconds."""
 
-WindowName = Literal["hour", "day", "week", "month"]
+TimeRangeName = Literal["hour", "day", "week", "month"]
 
 
-class Window(NamedTuple):
+class TimeRange(NamedTuple):
     """A stretch of time in equal steps; a step is labelled with its time of day, or with its date."""
 
     step: timedelta
     steps: int
-    is_short: bool
+    shows_time: bool
 
 
-WINDOWS: Final[dict[WindowName, Window]] = {
-    "hour": Window(timedelta(minutes=2), 31, is_short=True),
-    "day": Window(timedelta(hours=1), 25, is_short=True),
-    "week": Window(timedelta(hours=6), 29, is_short=False),
-    "month": Window(timedelta(days=1), 31, is_short=False),
+TIME_RANGES: Final[dict[TimeRangeName, TimeRange]] = {
+    "hour": TimeRange(timedelta(minutes=2), 31, shows_time=True),
+    "day": TimeRange(timedelta(hours=1), 25, shows_time=True),
+    "week": TimeRange(timedelta(hours=6), 29, shows_time=False),
+    "month": TimeRange(timedelta(days=1), 31, shows_time=False),
 }
 MINUTE_S: Final = 60
 TENTHS_BELOW_S: Final = 10
@@ -57,68 +57,68 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 @dataclass(frozen=True, slots=True)
-class Dashboard:
+class DashboardCache:
     """One process's dashboard, with the figures that it showed last."""
 
     services: Services
     reader: DashboardReader
     clock: Callable[[], float] = time.monotonic
-    kept: dict[WindowName, tuple[float, DashboardData]] = field(default_factory=dict)
+    entries: dict[TimeRangeName, tuple[float, DashboardData]] = field(default_factory=dict)
 
     @classmethod
-    def over(cls, services: Services) -> "Dashboard":
+    def from_services(cls, services: Services) -> "DashboardCache":
         """A dashboard over the services of a started application."""
         return cls(services, DashboardReader(services.storage))
 
-    def figures(self, name: WindowName) -> DashboardData:
+    def figures(self, name: TimeRangeName) -> DashboardData:
         """Figures of a stretch of time up to now, a few seconds old at most.
 
         Raises:
             StretchTooLongError: It holds too much.
         """
-        at, known = self.kept.get(name, (0.0, None))
-        if known is not None and self.clock() - at < KEPT_S:
-            return known
-        window = WINDOWS[name]
+        at, entry = self.entries.get(name, (0.0, None))
+        if entry is not None and self.clock() - at < CACHE_S:
+            return entry
+        window = TIME_RANGES[name]
         now = self.services.now()
         # The last step is the one that runs now, so each has its full length and its place on the clock.
         last = EPOCH + window.step * ((now - EPOCH) // window.step)
-        found = self.reader.read_figures(last - window.step * (window.steps - 1), window.step, window.steps)
-        self.kept[name] = (self.clock(), found)
-        return found
+        data = self.reader.read_figures(last - window.step * (window.steps - 1), window.step, window.steps)
+        self.entries[name] = (self.clock(), data)
+        return data
 
 
-async def _dashboard(request: Request) -> Dashboard:
-    found: Dashboard = request.app.state.dashboard
-    return found
+async def _dashboard_cache(request: Request) -> DashboardCache:
+    data: DashboardCache = request.app.state.dashboard
+    return data
 
 
 @router.get("/dashboard")
-async def dashboard(
+async def show_dashboard(
     request: Request,
-    board: Annotated[Dashboard, Depends(_dashboard)],
+    cache: Annotated[DashboardCache, Depends(_dashboard_cache)],
     staff: Viewer,
-    window: Annotated[WindowName, Query()] = "day",
+    window: Annotated[TimeRangeName, Query()] = "day",
 ) -> Response:
     """Charts of a stretch of time, and what waits now."""
-    language = language_of(request)
-    services = board.services
+    language = get_language(request)
+    services = cache.services
 
-    def find() -> tuple[DashboardData | None, Health, list[KeptAccess]]:
+    def load() -> tuple[DashboardData | None, Health, list[KeptAccess]]:
         try:
-            figures = board.figures(window)
+            figures = cache.figures(window)
         except RangeTooLargeError:
             figures = None
-        return figures, board.reader.read_health(services.now()), board.reader.list_kept_access()
+        return figures, cache.reader.read_health(services.now()), cache.reader.list_kept_access()
 
-    figures, health, kept_access = await services.read(find)
+    figures, health, kept_access = await services.read(load)
     now = services.now()
     return support_page(
         request,
         "dashboard.html",
         staff,
         window=window,
-        windows=list(WINDOWS),
+        windows=list(TIME_RANGES),
         figures=figures,
         health=health,
         kept_access=kept_access,
@@ -137,15 +137,15 @@ def _late_s(health: Health, now: datetime) -> int:
     return int((now - health.oldest_due).total_seconds())
 
 
-def _charts(figures: DashboardData, window: WindowName, language: Language) -> dict[str, Any]:
-    say, is_short = translator(language), WINDOWS[window].is_short
+def _charts(figures: DashboardData, window: TimeRangeName, language: Language) -> dict[str, Any]:
+    say, shows_time = translator(language), TIME_RANGES[window].shows_time
     outcomes = figures.outcomes
-    over_time: Columns = columns(
+    over_time: StackedColumns = stack_columns(
         [(row.sent, row.live, row.refunded) for row in outcomes],
         ("sent", "live", "refunded"),
-        [time_of_day(row.at) if is_short else f"{row.at:%m-%d}" for row in outcomes],
+        [clock_tag(row.at) if shows_time else f"{row.at:%m-%d}" for row in outcomes],
     )
-    bounds = [_span(bound, say) for bound in WAIT_BOUNDS_S]
+    bounds = [_format_span(bound, say) for bound in WAIT_BOUNDS_S]
     classes = [say("page.board.wait.below", bound=bounds[0])]
     classes += [f"{low} – {high}" for low, high in pairwise(bounds)]
     classes.append(say("page.board.wait.above", bound=bounds[-1]))
@@ -160,19 +160,23 @@ def _charts(figures: DashboardData, window: WindowName, language: Language) -> d
             name: sum(getattr(row, name) for row in outcomes) for name in ("sent", "live", "refunded", "refused")
         },
         "waits": _bars(list(zip(classes, figures.waits, strict=True))),
-        "middle": [_span(wait, say) for wait in figures.middle_waits] if figures.middle_waits else None,
+        "wait_percentiles": [_format_span(wait, say) for wait in figures.middle_waits]
+        if figures.middle_waits
+        else None,
         "refusals": _bars(refusals),
         "refunds": _bars(refunds),
-        "busiest": list(zip(figures.busiest, shares([code.redeemed for code in figures.busiest]), strict=True)),
+        "busiest": list(
+            zip(figures.busiest, scale_to_largest([code.redeemed for code in figures.busiest]), strict=True)
+        ),
     }
 
 
 def _bars(rows: list[tuple[str, int]]) -> list[tuple[str, int, float]]:
-    widths = shares([count for _, count in rows])
+    widths = scale_to_largest([count for _, count in rows])
     return [(name, count, width) for (name, count), width in zip(rows, widths, strict=True)]
 
 
-def _span(wait: float, say: Translator) -> str:
+def _format_span(wait: float, say: Translator) -> str:
     """A time as short as it can be said."""
     if wait >= MINUTE_S:
         return say("span.minutes", n=f"{wait / MINUTE_S:.0f}")

@@ -22,43 +22,45 @@ DISTINGUISHED_CAUSES: Final[dict[str, str]] = {
 """Causes of a refund that have a sentence of their own, by the end of its key."""
 
 
-def reply(item: Reservation, hint: str, language: Language) -> str:
+def write_reply(reservation: Reservation, hint: str, language: Language) -> str:
     """What to write to the person of a reservation. It holds no address, and of the code only its end."""
-    say = translator(language)
-    parts = [say("page.support.reply.opening", at=_at(item.reserved_at), code=f"…{hint}"), *_paragraph(say, item)]
-    return ("" if language == "zh" else " ").join(parts)
+    t = translator(language)
+    sentences = [
+        t("page.support.reply.opening", at=_at(reservation.reserved_at), code=f"…{hint}"),
+        *_paragraph(t, reservation),
+    ]
+    return ("" if language == "zh" else " ").join(sentences)
 
 
-def _paragraph(say: Translator, item: Reservation) -> list[str]:
-    match item.public_state:
+def _paragraph(t: Translator, reservation: Reservation) -> list[str]:
+    match reservation.public_state:
         case "sent":
-            return _sent(say, item)
-        case "refunded" if not item.is_use:
-            return [say("page.support.reply.not_moved", at=_at(item.refunded_at))]
+            return _sent(t, reservation)
+        case "refunded" if not reservation.is_use:
+            return [t("page.support.reply.not_moved", at=_at(reservation.refunded_at))]
         case "refunded":
-            cause = DISTINGUISHED_CAUSES.get(item.refund_cause or "", "other")
-            story = [say(f"page.support.reply.refunded.{cause}", at=_at(item.refunded_at))]
-            return [*story, say("page.support.reply.again")] if item.refund_cause in TRY_AGAIN else story
+            cause = DISTINGUISHED_CAUSES.get(reservation.refund_cause or "", "other")
+            sentences = [t(f"page.support.reply.refunded.{cause}", at=_at(reservation.refunded_at))]
+            return [*sentences, t("page.support.reply.again")] if reservation.refund_cause in TRY_AGAIN else sentences
         case "unknown":
-            return [say("page.support.reply.unknown")]
+            return [t("page.support.reply.unknown")]
         case _:
-            return [say("page.support.reply.live", at=_at(item.deadline))]
+            return [t("page.support.reply.live", at=_at(reservation.deadline))]
 
 
-def _sent(say: Translator, item: Reservation) -> list[str]:
-    sent = say("page.support.reply.sent", at=_at(item.sent_at))
-    if item.delivery > 1 and item.delivery in item.proved_deliveries:
-        sent = (
-            f"{sent}{'' if say.language == 'zh' else ' '}{say('page.support.reply.resent', at=_at(item.delivery_at))}"
-        )
-    if item.access is not None and item.access.ending is not None:
-        return [sent, say(f"page.support.reply.access.{item.access.ending}", at=_at(item.access.ended_at))]
-    if item.accepted_at is not None:
-        return [sent, say("page.support.reply.accepted", at=_at(item.accepted_at))]
-    if item.bounced_deliveries:
-        return [sent, say("page.support.reply.bounced")]
-    return [sent, say("page.support.reply.look")]
+def _sent(t: Translator, reservation: Reservation) -> list[str]:
+    sent = t("page.support.reply.sent", at=_at(reservation.sent_at))
+    if reservation.delivery > 1 and reservation.delivery in reservation.proved_deliveries:
+        space = "" if t.language == "zh" else " "
+        sent += space + t("page.support.reply.resent", at=_at(reservation.delivery_at))
+    if reservation.access is not None and reservation.access.ending is not None:
+        return [sent, t(f"page.support.reply.access.{reservation.access.ending}", at=_at(reservation.access.ended_at))]
+    if reservation.accepted_at is not None:
+        return [sent, t("page.support.reply.accepted", at=_at(reservation.accepted_at))]
+    if reservation.bounced_deliveries:
+        return [sent, t("page.support.reply.bounced")]
+    return [sent, t("page.support.reply.look")]
 
 
-def _at(moment: datetime | None) -> str:
-    return text_of(moment) if moment else "?"
+def _at(at: datetime | None) -> str:
+    return text_of(at) if at else "?"

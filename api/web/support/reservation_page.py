@@ -8,9 +8,9 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.i18n.catalogs import LANGUAGES
-from api.web.staff_auth.context import Desk
-from api.web.staff_auth.rendering import language_of, support_page
-from api.web.staff_auth.sessions import Staff, SupportRoute, TheDesk, Viewer, new_nonce
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.rendering import get_language, support_page
+from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer, new_nonce
 from api.web.support.actions.commands import (
     DONE,
     DONE_LENGTH_MAX,
@@ -23,8 +23,8 @@ from api.web.support.actions.commands import (
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, glance
 from api.web.support.actions.unmask import unmasked_until
-from api.web.support.reply_text import reply
-from api.web.support.view_models import line_views, masked, note_ids, staff_ids
+from api.web.support.reply_text import write_reply
+from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids, mask_if_known
 from domain.commands.context import CommandContext
 from domain.events import CaseOpened, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
@@ -32,30 +32,30 @@ from domain.model.reservation import Reservation
 from domain.ports import Language
 from projections.read_models.statements import StatementEntry
 
-SOMEBODY = "somebody-else@example.invalid"
-SOMEWHERE = "another group"
+PREVIEW_EMAIL = "somebody-else@example.invalid"
+PREVIEW_GROUP = "another group"
 """An address that nobody has: whether a recipient could be corrected at all does not depend on to whom."""
 
-TO_THE_SAME: Final = frozenset({"resend", "rebind"})
+SAME_RECIPIENT_ACTIONS: Final = frozenset({"resend", "rebind"})
 """Acts that write to the same address once more, which is of no use once its person was forgotten."""
 
-BETWEEN_MAX: Final = 4
+EVENTS_BETWEEN_MAX: Final = 4
 """Events after a correction: CaseClosed, AccessCorrected, AccessRemoved and UseReserved follow its refund."""
 
 router = APIRouter(prefix="/support/reservations/{reservation_id}", route_class=SupportRoute)
 
 
 @router.get("")
-async def reservation_page(
+async def show_reservation(
     request: Request,
-    desk: TheDesk,
+    support: SupportContextDep,
     staff: Viewer,
     reservation_id: UUID,
     done: Annotated[str, Query(max_length=DONE_LENGTH_MAX)] = "",
 ) -> Response:
     """The story of one reservation, its acts, and a reply to copy."""
-    language = language_of(request)
-    view = await desk.services.read(lambda: _view(desk, staff, reservation_id, language))
+    language = get_language(request)
+    view = await support.services.read(lambda: _view(support, staff, reservation_id, language))
     return support_page(
         request,
         "reservation.html",
@@ -67,68 +67,80 @@ async def reservation_page(
     )
 
 
-def found_reservation(desk: Desk, reservation_id: UUID) -> tuple[Reservation, RedeemCode]:
+def get_reservation(support: SupportContext, reservation_id: UUID) -> tuple[Reservation, RedeemCode]:
     """A reservation and its code as they stand.
 
     Raises:
         ApplicationError: NOT_FOUND.
     """
-    item = desk.find.find_reservation(reservation_id)
+    reservation = support.reader.find_reservation(reservation_id)
     code = (
         None
-        if item is None
-        else desk.statements.find_code_at(item.code_id, desk.statements.find_newest_version(item.code_id))
+        if reservation is None
+        else support.statements.find_code_at(
+            reservation.code_id, support.statements.find_newest_version(reservation.code_id)
+        )
     )
-    if item is None or code is None:
+    if reservation is None or code is None:
         raise ApplicationError("NOT_FOUND")
-    return item, code
+    return reservation, code
 
 
-def _view(desk: Desk, staff: Staff, reservation_id: UUID, language: Language) -> dict[str, Any]:
-    item, code = found_reservation(desk, reservation_id)
-    now = desk.services.now()
-    lines = desk.statements.read_entries(item.code_id, item.versions)
-    shown_until = unmasked_until(desk, staff, "unmasked_email", reservation_id, now)
-    address = desk.find.find_email_addresses([reservation_id]).get(reservation_id)
-    ids = note_ids(lines, replies_too=shown_until is not None) if staff.may("support") else []
-    people = desk.staff.find_email_addresses(staff_ids(line.event for line in lines))
+def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language: Language) -> dict[str, Any]:
+    reservation, code = get_reservation(support, reservation_id)
+    now = support.services.now()
+    lines = support.statements.read_entries(reservation.code_id, reservation.versions)
+    shown_until = unmasked_until(support, staff, "unmasked_email", reservation_id, now)
+    address = support.reader.find_email_addresses([reservation_id]).get(reservation_id)
+    ids = collect_note_ids(lines, with_replies=shown_until is not None) if staff.has_role("support") else []
+    people = support.sessions.find_email_addresses(collect_staff_ids(line.event for line in lines))
     names = {str(key): name for key, name in people.items()}
-    hint = desk.find.find_suffix(item.code_id)
+    hint = support.reader.find_suffix(reservation.code_id)
     return {
-        "item": item,
-        "state": item.public_state,
+        "reservation": reservation,
+        "state": reservation.public_state,
         "code": code,
         "hint": hint,
-        "case": _case(item, lines),
-        "address": address if shown_until else masked(address),
+        "case": _find_open_case(reservation, lines),
+        "address": address if shown_until else mask_if_known(address),
         "shown_until": shown_until,
-        "lines": line_views(lines, language, {reservation_id: address}, names, desk.find.read_private_texts(ids)),
-        "acts": [each for each in _offered(desk, item, code, language) if address or each.act not in TO_THE_SAME],
-        "words": {act: text_key(act, item) for act in acts_of(item)},
-        "corrected_by": _correction(desk, item, lines),
-        "replies": {each: reply(item, hint, each) for each in LANGUAGES},
+        "lines": build_lines(lines, language, {reservation_id: address}, names, support.reader.read_private_texts(ids)),
+        "actions": [
+            each
+            for each in _offered(support, reservation, code, language)
+            if address or each.act not in SAME_RECIPIENT_ACTIONS
+        ],
+        "text_keys": {act: text_key(act, reservation) for act in acts_of(reservation)},
+        "corrected_by": _find_correction(support, reservation, lines),
+        "replies": {each: write_reply(reservation, hint, each) for each in LANGUAGES},
     }
 
 
-def _case(item: Reservation, lines: list[StatementEntry]) -> CaseOpened | None:
+def _find_open_case(reservation: Reservation, lines: list[StatementEntry]) -> CaseOpened | None:
     """The case that waits for a decision, if there is one."""
-    opened = (line.event for line in reversed(lines) if isinstance(line.event, CaseOpened))
-    return next((event for event in opened if event.case_id == item.case_id), None)
+    starts = (line.event for line in reversed(lines) if isinstance(line.event, CaseOpened))
+    return next((event for event in starts if event.case_id == reservation.case_id), None)
 
 
-def _correction(desk: Desk, item: Reservation, lines: list[StatementEntry]) -> UUID | None:
+def _find_correction(support: SupportContext, reservation: Reservation, lines: list[StatementEntry]) -> UUID | None:
     """The reservation to which the use moved: opened in the same append, after the ends of a case and of an access."""
     at = [line.version for line in lines if isinstance(line.event, UseRefunded) and line.event.cause == "corrected"]
-    following = desk.statements.read_entries(item.code_id, range(at[-1] + 1, at[-1] + 1 + BETWEEN_MAX)) if at else []
-    opened = [line.event for line in following if isinstance(line.event, UseReserved)]
-    return next((event.reservation_id for event in opened if event.corrects == item.reservation_id), None)
+    next_lines = (
+        support.statements.read_entries(reservation.code_id, range(at[-1] + 1, at[-1] + 1 + EVENTS_BETWEEN_MAX))
+        if at
+        else []
+    )
+    starts = [line.event for line in next_lines if isinstance(line.event, UseReserved)]
+    return next((event.reservation_id for event in starts if event.corrects == reservation.reservation_id), None)
 
 
-def _offered(desk: Desk, item: Reservation, code: RedeemCode, language: Language) -> list[Preview]:
-    services = desk.services
+def _offered(support: SupportContext, reservation: Reservation, code: RedeemCode, language: Language) -> list[Preview]:
+    services = support.services
     ask = Ask(CommandContext(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
-    form = ActionForm(email=SOMEBODY, group=SOMEWHERE)
+    form = ActionForm(email=PREVIEW_EMAIL, group=PREVIEW_GROUP)
     return [
-        glance(desk, act, reservation_command(act, item.reservation_id, form, ask), code, item, language)
-        for act in acts_of(item)
+        glance(
+            support, act, reservation_command(act, reservation.reservation_id, form, ask), code, reservation, language
+        )
+        for act in acts_of(reservation)
     ]

@@ -11,13 +11,13 @@ from fastapi.responses import RedirectResponse, Response
 from api.errors import ApplicationError
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.schemas.numbers import IN_DIGITS
-from api.web.staff_auth.context import Desk
-from api.web.staff_auth.rendering import language_of, support_page
-from api.web.staff_auth.sessions import ActingViewer, Staff, SupportRoute, TheDesk, Viewer
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.rendering import get_language, support_page
+from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer, ViewerWithForm
 from api.web.support.actions.unmask import unmasked_until
-from api.web.support.balance_bar import picture_of
-from api.web.support.search import SearchResult, find, find_request, tries_of
-from api.web.support.view_models import card_view, masked, state_name
+from api.web.support.balance_bar import draw_balance_bar
+from api.web.support.search import SearchResult, list_rejected_attempts, search, search_request_id
+from api.web.support.view_models import build_card, mask_if_known, name_code_state
 from domain.values.identifiers import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normalize_code
 from domain.values.trace_ids import is_trace_id
 from projections.event_store.row_mapping import code_from_named_row
@@ -33,78 +33,86 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 @router.get("")
-async def home(
+async def show_home(
     request: Request,
-    desk: TheDesk,
+    support: SupportContextDep,
     staff: Viewer,
     before: Annotated[int | None, Query(ge=1, le=NEWEST), IN_DIGITS] = None,
 ) -> Response:
     """The search box, and the newest reservations below it."""
-    return await _home(request, desk, staff, before=before)
+    return await _render_home(request, support, staff, before=before)
 
 
 @router.post("/search")
-async def search(request: Request, desk: TheDesk, staff: ActingViewer, q: Annotated[str, Form()] = "") -> Response:
+async def search_and_open(
+    request: Request, support: SupportContextDep, staff: ViewerWithForm, q: Annotated[str, Form()] = ""
+) -> Response:
     """Go to what was meant; where that may be several things, choose; a request id is looked for last."""
     typed = q.strip()[:TYPED_LENGTH_MAX]
-    hits = await desk.services.read(lambda: find(desk, typed, language_of(request)))
-    if not hits:
-        hits = await desk.services.read(lambda: find_request(desk, typed, NEWEST))
-    if len(hits) == 1:
-        return RedirectResponse(hits[0].path, 303, {"Cache-Control": "no-store"})
-    return await _home(request, desk, staff, typed=typed, hits=hits, missed=None if hits else _missed(typed))
+    results = await support.services.read(lambda: search(support, typed, get_language(request)))
+    if not results:
+        results = await support.services.read(lambda: search_request_id(support, typed, NEWEST))
+    if len(results) == 1:
+        return RedirectResponse(results[0].path, 303, {"Cache-Control": "no-store"})
+    return await _render_home(
+        request, support, staff, typed=typed, results=results, miss_reason=None if results else _explain_miss(typed)
+    )
 
 
 @router.post("/search/hits")
-async def search_as_one_types(
-    request: Request, desk: TheDesk, staff: ActingViewer, q: Annotated[str, Form()] = ""
+async def search_as_you_type(
+    request: Request, support: SupportContextDep, staff: ViewerWithForm, q: Annotated[str, Form()] = ""
 ) -> Response:
     """The same, as a part of the page. Nothing typed is in an address, which logs may keep."""
     typed = q.strip()[:TYPED_LENGTH_MAX]
-    hits = await desk.services.read(lambda: find(desk, typed, language_of(request)))
-    return support_page(request, "hits.html", staff, hits=hits)
+    results = await support.services.read(lambda: search(support, typed, get_language(request)))
+    return support_page(request, "hits.html", staff, results=results)
 
 
 @router.get("/people/{recipient_id}")
-async def person(
+async def show_person(
     request: Request,
-    desk: TheDesk,
+    support: SupportContextDep,
     staff: Viewer,
     recipient_id: UUID,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
     done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
     """One person's reservations on all codes."""
-    before, language = LATEST if cursor is None else place_of(cursor), language_of(request)
+    before, language = LATEST if cursor is None else place_of(cursor), get_language(request)
 
-    def look() -> dict[str, Any]:
-        places = desk.find.list_reservations_of_recipient(recipient_id, before, PER_PAGE + 1)
-        cards = desk.find.list_summaries([place[1] for place in places[:PER_PAGE]])
+    def load() -> dict[str, Any]:
+        positions = support.reader.list_reservations_of_recipient(recipient_id, before, PER_PAGE + 1)
+        cards = support.reader.list_summaries([position[1] for position in positions[:PER_PAGE]])
         if not cards and cursor is None:
             raise ApplicationError("NOT_FOUND")
-        now, address = desk.services.now(), desk.find.find_email_address(recipient_id)
-        shown_until = unmasked_until(desk, staff, "unmasked_email", recipient_id, now)
+        now, address = support.services.now(), support.reader.find_email_address(recipient_id)
+        shown_until = unmasked_until(support, staff, "unmasked_email", recipient_id, now)
         return {
-            "cards": [card_view(card, now) for card in cards],
-            "address": address if shown_until else masked(address),
+            "cards": [build_card(card, now) for card in cards],
+            "address": address if shown_until else mask_if_known(address),
             "path": None if address is None else f"/support/people/{recipient_id}",
             "shown_until": shown_until if address else None,
-            "is_forgotten": done == "forgotten" and address is None,
-            "tries": tries_of(desk, desk.find.list_digests(recipient_id), now, language),
-            "next": cursor_of(*places[PER_PAGE - 1]) if len(places) > PER_PAGE else None,
+            "is_erased": done == "forgotten" and address is None,
+            "rejected_attempts": list_rejected_attempts(
+                support, support.reader.list_digests(recipient_id), now, language
+            ),
+            "next": cursor_of(*positions[PER_PAGE - 1]) if len(positions) > PER_PAGE else None,
         }
 
-    return support_page(request, "person.html", staff, **await desk.services.read(look))
+    return support_page(request, "person.html", staff, **await support.services.read(load))
 
 
 @router.get("/tries/{digest}")
-async def tries(request: Request, desk: TheDesk, staff: Viewer, digest: str) -> Response:
+async def show_rejected_attempts(request: Request, support: SupportContextDep, staff: Viewer, digest: str) -> Response:
     """Refused tries of an address that never reserved anything; the address itself is not in ours."""
     if not _DIGEST.fullmatch(digest):
         raise ApplicationError("NOT_FOUND")
-    language, now = language_of(request), desk.services.now()
-    found = await desk.services.read(lambda: tries_of(desk, [bytes.fromhex(digest)], now, language))
-    if not found:
+    language, now = get_language(request), support.services.now()
+    attempts = await support.services.read(
+        lambda: list_rejected_attempts(support, [bytes.fromhex(digest)], now, language)
+    )
+    if not attempts:
         raise ApplicationError("NOT_FOUND")
     return support_page(
         request,
@@ -112,17 +120,17 @@ async def tries(request: Request, desk: TheDesk, staff: Viewer, digest: str) -> 
         staff,
         cards=[],
         address=None,
-        tries=found,
+        rejected_attempts=attempts,
         next=None,
         path=None,
-        is_forgotten=False,
+        is_erased=False,
     )
 
 
 @router.get("/codes")
-async def codes_ending(
+async def list_codes_by_suffix(
     request: Request,
-    desk: TheDesk,
+    support: SupportContextDep,
     staff: Viewer,
     ends: Annotated[str, Query(max_length=SUFFIX_LENGTH)] = "",
     after: UUID | None = None,
@@ -130,52 +138,54 @@ async def codes_ending(
     """Codes whose text ends with these letters; without any, the search."""
     if not ends:
         return RedirectResponse("/support", 303)
-    language = language_of(request)
+    language = get_language(request)
 
-    def look() -> dict[str, Any]:
-        ids = desk.find.find_codes_by_suffix(ends, after or UUID(int=0), PER_PAGE + 1) if ends.isprintable() else []
-        now = desk.services.now()
-        rows = [row for code_id in ids[:PER_PAGE] if (row := desk.find.find_balance(code_id)) is not None]
+    def load() -> dict[str, Any]:
+        ids = (
+            support.reader.find_codes_by_suffix(ends, after or UUID(int=0), PER_PAGE + 1) if ends.isprintable() else []
+        )
+        now = support.services.now()
+        rows = [row for code_id in ids[:PER_PAGE] if (row := support.reader.find_balance(code_id)) is not None]
         codes = [code_from_named_row(row) for row in rows]
         return {
-            "codes": [(code, picture_of(code), state_name(code, now, language)) for code in codes],
+            "codes": [(code, draw_balance_bar(code), name_code_state(code, now, language)) for code in codes],
             "next": ids[PER_PAGE - 1] if len(ids) > PER_PAGE else None,
         }
 
-    return support_page(request, "codes.html", staff, ends=ends, **await desk.services.read(look))
+    return support_page(request, "codes.html", staff, ends=ends, **await support.services.read(load))
 
 
-async def _home(
+async def _render_home(
     request: Request,
-    desk: Desk,
+    support: SupportContext,
     staff: Staff,
     *,
     before: int | None = None,
     typed: str = "",
-    hits: Sequence[SearchResult] = (),
-    missed: str | None = None,
+    results: Sequence[SearchResult] = (),
+    miss_reason: str | None = None,
 ) -> Response:
-    def look() -> dict[str, Any]:
-        recent = desk.find.list_recent(before or NEWEST, PER_PAGE)
-        now = desk.services.now()
-        cards = [card_view(card, now) for card in desk.find.list_summaries(recent.ids)]
-        return {"cards": cards, "next": recent.next_position, "waiting": desk.find.count_open_cases()}
+    def load() -> dict[str, Any]:
+        recent = support.reader.list_recent(before or NEWEST, PER_PAGE)
+        now = support.services.now()
+        cards = [build_card(card, now) for card in support.reader.list_summaries(recent.ids)]
+        return {"cards": cards, "next": recent.next_position, "waiting": support.reader.count_open_cases()}
 
     return support_page(
         request,
         "home.html",
         staff,
-        status=404 if missed else 200,
+        status=404 if miss_reason else 200,
         typed=typed,
-        hits=hits,
-        missed=missed,
+        results=results,
+        miss_reason=miss_reason,
         is_first=before is None,
         typed_length_max=TYPED_LENGTH_MAX,
-        **await desk.services.read(look),
+        **await support.services.read(load),
     )
 
 
-def _missed(typed: str) -> str:
+def _explain_miss(typed: str) -> str:
     """Why nothing was found, as the end of a key."""
     if not typed:
         return "empty"

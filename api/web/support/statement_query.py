@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.schemas.numbers import IN_DIGITS
-from api.web.staff_auth.form_values import VERSION_MAX, filter_moment_of, uuid_of
+from api.web.staff_auth.form_values import VERSION_MAX, parse_filter_timestamp, parse_optional_id
 from api.web.support.actions.commands import DONE_LENGTH_MAX
 from domain.events import EVENT_TYPES, Event
 
@@ -17,7 +17,7 @@ KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in EVENT_TY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class StatementQuery:
     """What of a code is asked for. `place` is where the page before this one ended; `as_of` the moment looked at."""
 
     code_id: UUID
@@ -42,17 +42,17 @@ class Wish:
         plain = self.as_of is None and not self.is_filtered and self.place is None
         return plain and self.newest_first and not self.is_grouped
 
-    def query(self, **changes: object) -> str:
+    def url(self, **changes: object) -> str:
         """The address of this page with something changed; the page's place is kept only if it is said."""
-        words = {**self._words(), **changes}
-        return "?" + urlencode({name: word for name, word in words.items() if word is not None})
+        params = {**self._params(), **changes}
+        return "?" + urlencode({name: word for name, word in params.items() if word is not None})
 
-    def hidden(self, *without: str) -> list[tuple[str, str]]:
+    def hidden_fields(self, *without: str) -> list[tuple[str, str]]:
         """What a form has to carry along so that the rest stays as it is."""
-        words = self._words().items()
-        return [(name, str(word)) for name, word in words if word is not None and name not in without]
+        params = self._params().items()
+        return [(name, str(word)) for name, word in params if word is not None and name not in without]
 
-    def _words(self) -> dict[str, Any]:
+    def _params(self) -> dict[str, Any]:
         return {
             "as_of": self.as_of.isoformat() if self.as_of else None,
             "order": None if self.newest_first else "oldest",
@@ -65,7 +65,7 @@ class Wish:
         }
 
 
-class Asked(BaseModel):
+class StatementParams(BaseModel):
     """The address's query, as forms and links write it."""
 
     as_of: Annotated[str, Field(max_length=40)] = ""
@@ -80,22 +80,22 @@ class Asked(BaseModel):
     place: Annotated[int | None, Field(ge=0, le=VERSION_MAX), IN_DIGITS] = None
     done: Annotated[str, Field(max_length=DONE_LENGTH_MAX)] = ""
 
-    def wish(self, code_id: UUID) -> Wish:
+    def to_query(self, code_id: UUID) -> StatementQuery:
         """What is asked for.
 
         Raises:
             ApplicationError: MALFORMED, a moment or an id can't be read.
         """
         is_filtered = bool(self.reservation or self.person)
-        return Wish(
+        return StatementQuery(
             code_id=code_id,
-            as_of=filter_moment_of(self.as_of),
+            as_of=parse_filter_timestamp(self.as_of),
             newest_first=self.order != "oldest",
             kind=self.kind if self.kind in KINDS else None,
-            reservation_id=uuid_of(self.reservation),
-            recipient_id=uuid_of(self.person),
-            since=filter_moment_of(self.since),
-            until=filter_moment_of(self.until),
+            reservation_id=parse_optional_id(self.reservation),
+            recipient_id=parse_optional_id(self.person),
+            since=parse_filter_timestamp(self.since),
+            until=parse_filter_timestamp(self.until),
             is_grouped=self.group == "yes" and not is_filtered,
             place=self.place,
         )

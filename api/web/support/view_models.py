@@ -19,7 +19,7 @@ from projections.read_models.support_queries import ReservationSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CardView:
+class ReservationCard:
     """One reservation in a list; `state` is a key's last word."""
 
     reservation_id: UUID
@@ -31,15 +31,15 @@ class CardView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineView:
-    """One line of a statement. `who` is an actor's kind, `name` the masked address where it is staff."""
+class StatementLine:
+    """One line of a statement. `actor` is an actor's kind, `actor_name` the masked address where it is staff."""
 
     version: int
     at: datetime
     kind: str
     sentence: str
-    who: str
-    name: str | None
+    actor: str
+    actor_name: str | None
     reservation_id: UUID | None
     address: str | None
     used: int
@@ -53,19 +53,19 @@ class LineView:
     text: str | None = None
 
 
-def masked(address: str | None) -> str | None:
+def mask_if_known(address: str | None) -> str | None:
     """An address as lists show it; None of a person who was forgotten."""
     return None if address is None else mask_email(address)
 
 
-def card_view(card: ReservationSummary, now: datetime) -> CardView:
+def build_card(card: ReservationSummary, now: datetime) -> ReservationCard:
     """A reservation in a list."""
-    return CardView(
+    return ReservationCard(
         reservation_id=card.reservation_id,
         code_id=card.code_id,
         state=_card_state(card, now),
         reserved_at=card.reserved_at,
-        address=masked(card.address),
+        address=mask_if_known(card.address),
         hint=card.hint,
     )
 
@@ -78,13 +78,13 @@ def _card_state(card: ReservationSummary, now: datetime) -> str:
     return "sending" if card.lease_until is not None and card.lease_until > now else "reserved"
 
 
-def line_views(
+def build_lines(
     lines: Sequence[StatementEntry],
     language: Language,
     addresses: Mapping[UUID, str | None],
     staff: Mapping[str, str],
     texts: Mapping[UUID, str] | None = None,
-) -> list[LineView]:
+) -> list[StatementLine]:
     """Lines of a statement.
 
     Args:
@@ -94,22 +94,22 @@ def line_views(
         staff: Clear addresses of staff by the actor's id; masked too.
         texts: Notes and replies that may be shown, by their ids.
     """
-    caused = _caused(lines)
+    caused = _collect_caused(lines)
     views = []
     for line in lines:
         event = line.event
         reservation_id = event.reservation_id if isinstance(event, ReservationEvent) else None
         text_id = getattr(event, "text_id", None)
         views.append(
-            LineView(
+            StatementLine(
                 version=line.version,
                 at=event.at,
-                kind=kind_name(type(event).__name__, language),
+                kind=name_event_kind(type(event).__name__, language),
                 sentence=event_sentence(type(event).__name__, structs.asdict(event), language),
-                who=event.actor,
-                name=masked(staff.get(event.actor_id or "")),
+                actor=event.actor,
+                actor_name=mask_if_known(staff.get(event.actor_id or "")),
                 reservation_id=reservation_id,
-                address=masked(addresses.get(reservation_id)) if reservation_id else None,
+                address=mask_if_known(addresses.get(reservation_id)) if reservation_id else None,
                 used=line.code.used,
                 reserved=line.code.reserved,
                 free=line.code.available,
@@ -117,55 +117,55 @@ def line_views(
                 reserved_change=line.code.reserved - (line.before.reserved if line.before else 0),
                 caused_by=event.caused_by,
                 caused=caused.get(line.version, []),
-                raw=raw_event(line),
+                raw=dump_event(line),
                 text=texts.get(text_id) if texts and text_id else None,
             )
         )
     return views
 
 
-def _caused(lines: Iterable[StatementEntry]) -> dict[int, list[int]]:
+def _collect_caused(lines: Iterable[StatementEntry]) -> dict[int, list[int]]:
     """By version, those events of the page that followed from it."""
-    found: dict[int, list[int]] = {}
+    caused_by_version: dict[int, list[int]] = {}
     for line in lines:
         if line.event.caused_by is not None:
-            found.setdefault(line.event.caused_by, []).append(line.version)
-    return found
+            caused_by_version.setdefault(line.event.caused_by, []).append(line.version)
+    return caused_by_version
 
 
-def raw_event(line: StatementEntry) -> str:
+def dump_event(line: StatementEntry) -> str:
     """The event as it is stored, for who wants to see it; fields that are not set are left out."""
-    fields = {name: value for name, value in structs.asdict(line.event).items() if value is not None}
+    fields = {actor_name: value for actor_name, value in structs.asdict(line.event).items() if value is not None}
     about = {"position": line.position, "version": line.version, "type": type(line.event).__name__}
     return orjson.dumps({**about, **fields}, option=orjson.OPT_INDENT_2).decode()
 
 
-def kind_name(event_type: str, language: Language) -> str:
+def name_event_kind(event_type: str, language: Language) -> str:
     """A kind of event in a few words; its own name if the catalogs have none."""
-    say = translator(language)
+    t = translator(language)
     key = f"page.support.kind.{event_type}"
-    return say(key) if say.knows(key) else event_type
+    return t(key) if t.knows(key) else event_type
 
 
-def state_name(code: RedeemCode, now: datetime, language: Language) -> str:
+def name_code_state(code: RedeemCode, now: datetime, language: Language) -> str:
     """The word for a code's state."""
-    say = translator(language)
+    t = translator(language)
     state: str = code.state(now)
     key = f"page.support.code_state.{state}"
-    return say(key) if say.knows(key) else state
+    return t(key) if t.knows(key) else state
 
 
-def staff_ids(events: Iterable[Event]) -> list[UUID]:
+def collect_staff_ids(events: Iterable[Event]) -> list[UUID]:
     """Ids of the staff who acted in some events."""
     return list({UUID(event.actor_id) for event in events if event.actor == "staff" and event.actor_id})
 
 
-def note_ids(item_lines: Iterable[StatementEntry], *, replies_too: bool) -> list[UUID]:
+def collect_note_ids(lines: Iterable[StatementEntry], *, with_replies: bool) -> list[UUID]:
     """Ids of the staff's notes on a reservation; of servers' replies too, which may quote the address."""
-    found = []
-    for line in item_lines:
+    caused_by_version = []
+    for line in lines:
         text_id = getattr(line.event, "text_id", None)
         is_note = line.event.actor in {"staff", "key", "operator"} and not hasattr(line.event, "reply_code")
-        if text_id is not None and (is_note or replies_too):
-            found.append(text_id)
-    return found
+        if text_id is not None and (is_note or with_replies):
+            caused_by_version.append(text_id)
+    return caused_by_version

@@ -11,10 +11,10 @@ from api.http.allowed_methods import not_found
 from api.http.pagination import FIRST, cursor_of, place_of
 from api.i18n.catalogs import Translator, translator
 from api.schemas.numbers import IN_DIGITS
-from api.web.staff_auth.rendering import language_of, support_page
-from api.web.staff_auth.sessions import Admin, SupportRoute, TheDesk, Viewer
+from api.web.staff_auth.rendering import get_language, support_page
+from api.web.staff_auth.sessions import Admin, SupportContextDep, SupportRoute, Viewer
 from api.web.support.search_page import NEWEST
-from api.web.support.view_models import card_view, masked
+from api.web.support.view_models import build_card, mask_if_known
 from projections.repositories.staff_sessions import AuditRow
 
 PER_PAGE: Final = 25
@@ -25,66 +25,73 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 @router.get("/work")
-async def work(
-    request: Request, desk: TheDesk, staff: Viewer, cursor: Annotated[str | None, Query(max_length=100)] = None
+async def show_worklist(
+    request: Request,
+    support: SupportContextDep,
+    staff: Viewer,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Open cases, oldest first, and reservations on which no machine has acted for too long."""
     after = place_of(cursor)
 
-    def find() -> dict[str, Any]:
-        now = desk.services.now()
-        cases = desk.find.list_cases(after, PER_PAGE + 1, closed_too=False)
+    def load() -> dict[str, Any]:
+        now = support.services.now()
+        cases = support.reader.list_cases(after, PER_PAGE + 1, closed_too=False)
         page = cases[:PER_PAGE]
-        stuck = desk.find.list_stuck(now - timedelta(seconds=STUCK_AFTER_S), FIRST, PER_PAGE) if cursor is None else []
-        cards = {card.reservation_id: card for card in desk.find.list_summaries([case.reservation_id for case in page])}
-        waiting = desk.find.list_summaries([place[1] for place in stuck])
-        known = [case for case in page if case.reservation_id in cards]
+        stuck = (
+            support.reader.list_stuck(now - timedelta(seconds=STUCK_AFTER_S), FIRST, PER_PAGE) if cursor is None else []
+        )
+        cards = {
+            card.reservation_id: card for card in support.reader.list_summaries([case.reservation_id for case in page])
+        }
+        stuck_cards = support.reader.list_summaries([position[1] for position in stuck])
+        open_cases = [case for case in page if case.reservation_id in cards]
         return {
-            "cases": [(case, card_view(cards[case.reservation_id], now)) for case in known],
-            "stuck": [card_view(card, now) for card in waiting],
-            "count": desk.find.count_open_cases(),
-            "drifting": desk.find.list_drifted_codes(PER_PAGE) if cursor is None else [],
+            "cases": [(case, build_card(cards[case.reservation_id], now)) for case in open_cases],
+            "stuck": [build_card(card, now) for card in stuck_cards],
+            "count": support.reader.count_open_cases(),
+            "drifting": support.reader.list_drifted_codes(PER_PAGE) if cursor is None else [],
             "next": cursor_of(page[-1].opened_at, page[-1].case_id) if len(cases) > PER_PAGE else None,
         }
 
-    return support_page(request, "work.html", staff, is_first=cursor is None, **await desk.services.read(find))
+    return support_page(request, "work.html", staff, is_first=cursor is None, **await support.services.read(load))
 
 
 @router.get("/audit")
-async def audit(
+async def show_audit(
     request: Request,
-    desk: TheDesk,
+    support: SupportContextDep,
     staff: Admin,
     before: Annotated[int | None, Query(ge=1, le=NEWEST), IN_DIGITS] = None,
 ) -> Response:
     """What staff did beside the ledger, newest first."""
-    say = translator(language_of(request))
+    t = translator(get_language(request))
 
-    def find() -> dict[str, Any]:
-        lines = desk.staff.list_audit_page(before or NEWEST, PER_PAGE + 1)
+    def load() -> dict[str, Any]:
+        lines = support.sessions.list_audit_page(before or NEWEST, PER_PAGE + 1)
         page = lines[:PER_PAGE]
         # Some acts are about a member of staff; other subjects are in nobody's list of staff.
         ids = {person for line in page for person in (line.staff_id, line.subject_id) if person is not None}
-        found = desk.staff.find_email_addresses(list(ids))
-        names: dict[UUID | None, str | None] = {person: masked(address) for person, address in found.items()}
+        addresses = support.sessions.find_email_addresses(list(ids))
+        names: dict[UUID | None, str | None] = {person: mask_if_known(address) for person, address in addresses.items()}
         return {
             "lines": [
-                (line, names.get(line.staff_id) or _other(line, say), names.get(line.subject_id)) for line in page
+                (line, names.get(line.staff_id) or _name_actor(line, t), names.get(line.subject_id)) for line in page
             ],
             "next": page[-1].audit_id if len(lines) > PER_PAGE else None,
         }
 
-    return support_page(request, "audit.html", staff, is_first=before is None, **await desk.services.read(find))
+    return support_page(request, "audit.html", staff, is_first=before is None, **await support.services.read(load))
 
 
-def _other(line: AuditRow, say: Translator) -> str:
+def _name_actor(line: AuditRow, t: Translator) -> str:
     """Who it was, where it was nobody of the staff: an API key, an operator, or somebody who was not let in."""
     if line.key_id is not None:
-        return " ".join(filter(None, (say("page.support.actor.key"), line.key_name)))
-    return say("page.support.audit.unknown" if line.act == "sign_in_failed" else "page.support.actor.operator")
+        return " ".join(filter(None, (t("page.support.actor.key"), line.key_name)))
+    return t("page.support.audit.unknown" if line.act == "sign_in_failed" else "page.support.actor.operator")
 
 
 @router.get("/{_path:path}")
-async def nowhere(request: Request, _: Viewer, _path: str) -> Response:
+async def unknown_page(request: Request, _: Viewer, _path: str) -> Response:
     """Answers every other path of the support console with a page of it. It is the last route."""
     raise not_found(request)

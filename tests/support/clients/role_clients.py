@@ -8,7 +8,7 @@ from api.auth.scopes import Scope
 from api.auth.session_cookies import COOKIE, digest_of, form_token
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key
 from api.use_cases.services import Caller
-from api.web.staff_auth.context import Desk
+from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.sessions import new_token
 from tests.support.clients.app_client import Answer, Site
 from tests.support.clients.staff_browser import add_staff
@@ -26,15 +26,15 @@ class Doors:
         self.staff = {role: add_staff(site, f"{role}@staff.example.com", role, "not used here") for role in ROLES}
 
     @property
-    def desk(self) -> Desk:
+    def desk(self) -> SupportContext:
         """The desk of the application."""
-        found: Desk = self.site.client.app.state.support  # type: ignore[attr-defined]  # the client knows it as any ASGI app
+        found: SupportContext = self.site.client.app.state.support  # type: ignore[attr-defined]  # the client knows it as any ASGI app
         return found
 
     def cookie(self, staff_id: UUID) -> str:
         """A new session of somebody."""
         token, now = new_token(), self.site.services.now()
-        self.desk.staff.insert(digest_of(token), staff_id, now, now + timedelta(hours=1), None)
+        self.desk.sessions.insert(digest_of(token), staff_id, now, now + timedelta(hours=1), None)
         return token
 
     def key_with(self, scope: Scope) -> dict[str, str]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Request
 
 from api.errors import ApplicationError
-from api.web.staff_auth.form_values import moment_of, number_of
+from api.web.staff_auth.form_values import parse_optional_number, parse_optional_timestamp
 from domain.command_bus import CodeCommand, ReservationCommand
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.case_events import is_removal_case
@@ -181,11 +181,11 @@ def about_code(act: CodeAct, code_id: UUID, form: ActionForm, ask: Ask) -> CodeC
                 context=context,
                 code_id=code_id,
                 changes={
-                    "max_uses": number_of(form.max_uses, USES),
-                    "expires_at": moment_of(form.expires_at),
-                    "validity_days": number_of(form.validity_days, DAYS),
+                    "max_uses": parse_optional_number(form.max_uses, USES),
+                    "expires_at": parse_optional_timestamp(form.expires_at),
+                    "validity_days": parse_optional_number(form.validity_days, DAYS),
                     "group": _group(form.group) if form.group else None,
-                    "rebinds_max": number_of(form.rebinds_max, REBINDS),
+                    "rebinds_max": parse_optional_number(form.rebinds_max, REBINDS),
                 },
                 note=note,
             )

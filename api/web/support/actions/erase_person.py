@@ -10,19 +10,19 @@ from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
 from api.use_cases.erase_person import ERASE_S_MAX, forget_person
 from api.use_cases.run_blocking import run_blocking
-from api.web.staff_auth.context import Desk
-from api.web.staff_auth.rendering import language_of, support_page
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import (
-    ActingAdmin,
     Admin,
+    AdminWithForm,
     Staff,
+    SupportContextDep,
     SupportRoute,
-    TheDesk,
     new_nonce,
     request_id_from_nonce,
 )
 from api.web.support.actions.unmask import REASON_LENGTH_MAX, is_reason
-from api.web.support.view_models import masked
+from api.web.support.view_models import mask_if_known
 from projections.privacy.erasure import PersonEraser
 
 DONE: Final = "forgotten"
@@ -31,47 +31,47 @@ router = APIRouter(prefix="/support/people/{recipient_id}/forget", route_class=S
 
 
 @router.get("")
-async def ask(request: Request, desk: TheDesk, staff: Admin, recipient_id: UUID) -> Response:
+async def ask(request: Request, support: SupportContextDep, staff: Admin, recipient_id: UUID) -> Response:
     """Show what it will do, and ask for the reason. Of somebody who is forgotten already there is nothing to ask."""
-    address = await _address(desk, recipient_id)
-    return _done(recipient_id) if address is None else await _form(request, desk, staff, recipient_id, address)
+    address = await _address(support, recipient_id)
+    return _done(recipient_id) if address is None else await _form(request, support, staff, recipient_id, address)
 
 
 @router.post("")
 async def do(
     request: Request,
-    desk: TheDesk,
-    staff: ActingAdmin,
+    support: SupportContextDep,
+    staff: AdminWithForm,
     recipient_id: UUID,
     reason: Annotated[str, Form()] = "",
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
     """Forget them, or say why not yet. Whoever asks once more finds it done."""
-    address = await _address(desk, recipient_id)
+    address = await _address(support, recipient_id)
     if address is None:
         return _done(recipient_id)
     if not is_reason(reason):
-        return await _form(request, desk, staff, recipient_id, address, reason=reason, is_reason_missing=True)
+        return await _form(request, support, staff, recipient_id, address, reason=reason, is_reason_missing=True)
     caller = staff.caller(request_id_from_nonce(nonce))
     try:
-        await run_blocking(ERASE_S_MAX, forget_person, desk.services, caller, address, reason.strip())
+        await run_blocking(ERASE_S_MAX, forget_person, support.services, caller, address, reason.strip())
     except ApplicationError as problem:
         if problem.code != "RESERVATION_NOT_RESOLVABLE":
             raise
-        wrong = refusal_detail(problem.code, language_of(request), **problem.facts)
-        return await _form(request, desk, staff, recipient_id, address, reason=reason, wrong=wrong)
+        wrong = refusal_detail(problem.code, get_language(request), **problem.facts)
+        return await _form(request, support, staff, recipient_id, address, reason=reason, wrong=wrong)
     return _done(recipient_id)
 
 
-async def _address(desk: Desk, recipient_id: UUID) -> str | None:
+async def _address(support: SupportContext, recipient_id: UUID) -> str | None:
     """A person's address; None once they are forgotten.
 
     Raises:
         ApplicationError: NOT_FOUND, there never was such a person.
     """
-    address = await desk.services.read(lambda: desk.find.find_email_address(recipient_id))
-    if address is None and not await desk.services.read(
-        lambda: desk.find.count_reservations_of_recipient(recipient_id)
+    address = await support.services.read(lambda: support.reader.find_email_address(recipient_id))
+    if address is None and not await support.services.read(
+        lambda: support.reader.count_reservations_of_recipient(recipient_id)
     ):
         raise ApplicationError("NOT_FOUND")
     return address
@@ -83,7 +83,7 @@ def _done(recipient_id: UUID) -> Response:
 
 async def _form(
     request: Request,
-    desk: Desk,
+    support: SupportContext,
     staff: Staff,
     recipient_id: UUID,
     address: str,
@@ -92,7 +92,7 @@ async def _form(
     is_reason_missing: bool = False,
     wrong: str | None = None,
 ) -> Response:
-    services = desk.services
+    services = support.services
     outlook = await services.read(lambda: PersonEraser(services.storage).preview(recipient_id, services.now()))
     return support_page(
         request,
@@ -100,7 +100,7 @@ async def _form(
         staff,
         status=409 if wrong else 422 if is_reason_missing else 200,
         path=f"/support/people/{recipient_id}",
-        address=masked(address),
+        address=mask_if_known(address),
         outlook=outlook,
         nonce=new_nonce(),
         reason=reason[:REASON_LENGTH_MAX],

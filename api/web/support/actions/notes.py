@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse, Response
 
 from api.errors import ApplicationError
-from api.web.staff_auth.sessions import ActingSupport, SupportRoute, TheDesk, request_id_from_nonce
+from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, SupportWithForm, request_id_from_nonce
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 
 NOTE_LENGTH_MAX: Final = 2000
@@ -18,14 +18,14 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 @router.post("/codes/{code_id}/notes")
 async def note_on_code(
-    desk: TheDesk,
-    staff: ActingSupport,
+    support: SupportContextDep,
+    staff: SupportWithForm,
     code_id: UUID,
     note: Annotated[str, Form()] = "",
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
     """Note something about a code."""
-    services = desk.services
+    services = support.services
     text = services.storage.vault.seal_text(_checked(note), _text_id(nonce))
     context = services.context(staff.caller(request_id_from_nonce(nonce)))
     await services.run_blocking(services.execute, NoteOnCode(context=context, code_id=code_id, note=text))
@@ -34,14 +34,14 @@ async def note_on_code(
 
 @router.post("/reservations/{reservation_id}/notes")
 async def note_on_reservation(
-    desk: TheDesk,
-    staff: ActingSupport,
+    support: SupportContextDep,
+    staff: SupportWithForm,
     reservation_id: UUID,
     note: Annotated[str, Form()] = "",
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
     """Note something about a reservation."""
-    services = desk.services
+    services = support.services
     text = services.storage.vault.seal_text(_checked(note), _text_id(nonce), reservation_id)
     context = services.context(staff.caller(request_id_from_nonce(nonce)))
     command = NoteOnReservation(context=context, reservation_id=reservation_id, note=text)

@@ -11,14 +11,14 @@ from fastapi.responses import RedirectResponse, Response
 from api.errors import ApplicationError
 from api.http.etags import tag_of
 from api.i18n.messages import refusal_detail
-from api.web.staff_auth.context import Desk
-from api.web.staff_auth.rendering import language_of, support_page
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import (
-    ActingSupport,
     Staff,
     Support,
+    SupportContextDep,
     SupportRoute,
-    TheDesk,
+    SupportWithForm,
     new_nonce,
     request_id_from_nonce,
 )
@@ -42,8 +42,8 @@ from api.web.support.actions.commands import (
 )
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, foresee
-from api.web.support.reservation_page import found_reservation
-from api.web.support.view_models import masked
+from api.web.support.reservation_page import get_reservation
+from api.web.support.view_models import mask_if_known
 from domain.command_bus import CodeCommand, ReservationCommand
 from domain.commands.context import CommandContext
 from domain.values.group_name import NAME_LENGTH_MAX
@@ -82,26 +82,33 @@ class Subject:
 
 
 @router.get("/reservations/{reservation_id}/acts/{act}")
-async def ask(request: Request, desk: TheDesk, staff: Support, reservation_id: UUID, act: ReservationAct) -> Response:
+async def ask(
+    request: Request, support: SupportContextDep, staff: Support, reservation_id: UUID, act: ReservationAct
+) -> Response:
     """Show what the act will do, and ask for the reason; where something is to be filled in, ask for that first."""
-    subject = await desk.services.read(lambda: _reservation(desk, reservation_id))
+    subject = await support.services.read(lambda: _reservation(support, reservation_id))
     preview = (
         None
         if FIELDS.get(act) in {"email", "group"}
-        else await _foreseen(request, desk, act, reservation_id, ActionForm())
+        else await _foreseen(request, support, act, reservation_id, ActionForm())
     )
     return _form(request, staff, act, subject, preview, subject.form)
 
 
 @router.post("/reservations/{reservation_id}/acts/{act}")
 async def do(
-    request: Request, desk: TheDesk, staff: ActingSupport, reservation_id: UUID, act: ReservationAct, form: TheForm
+    request: Request,
+    support: SupportContextDep,
+    staff: SupportWithForm,
+    reservation_id: UUID,
+    act: ReservationAct,
+    form: TheForm,
 ) -> Response:
     """Do it, or show what was filled in and what it would do. The form's nonce is the request's id."""
-    subject = await desk.services.read(lambda: _reservation(desk, reservation_id))
-    if (answer := await _not_yet(request, desk, staff, act, reservation_id, subject, form)) is not None:
+    subject = await support.services.read(lambda: _reservation(support, reservation_id))
+    if (answer := await _not_yet(request, support, staff, act, reservation_id, subject, form)) is not None:
         return answer
-    services = desk.services
+    services = support.services
     text = services.storage.vault.seal_text(form.note.strip(), services.new_id(), reservation_id)
     asked = Ask(
         services.context(staff.caller(request_id_from_nonce(form.nonce))), services.storage.vault, services.new_id, text
@@ -116,22 +123,24 @@ async def do(
 
 
 @router.get("/codes/{code_id}/acts/{act}")
-async def ask_about_code(request: Request, desk: TheDesk, staff: Support, code_id: UUID, act: CodeAct) -> Response:
+async def ask_about_code(
+    request: Request, support: SupportContextDep, staff: Support, code_id: UUID, act: CodeAct
+) -> Response:
     """As for a reservation."""
-    subject = await desk.services.read(lambda: _code(desk, code_id))
-    preview = None if act in FIELDS else await _foreseen(request, desk, act, code_id, ActionForm())
+    subject = await support.services.read(lambda: _code(support, code_id))
+    preview = None if act in FIELDS else await _foreseen(request, support, act, code_id, ActionForm())
     return _form(request, staff, act, subject, preview, subject.form)
 
 
 @router.post("/codes/{code_id}/acts/{act}")
 async def do_to_code(
-    request: Request, desk: TheDesk, staff: ActingSupport, code_id: UUID, act: CodeAct, form: TheForm
+    request: Request, support: SupportContextDep, staff: SupportWithForm, code_id: UUID, act: CodeAct, form: TheForm
 ) -> Response:
     """As for a reservation."""
-    subject = await desk.services.read(lambda: _code(desk, code_id))
-    if (answer := await _not_yet(request, desk, staff, act, code_id, subject, form)) is not None:
+    subject = await support.services.read(lambda: _code(support, code_id))
+    if (answer := await _not_yet(request, support, staff, act, code_id, subject, form)) is not None:
         return answer
-    services = desk.services
+    services = support.services
     caller = staff.caller(request_id_from_nonce(form.nonce))
     text = services.storage.vault.seal_text(form.note.strip(), services.new_id())
     asked = Ask(services.context(caller), services.storage.vault, services.new_id, text)
@@ -145,15 +154,21 @@ async def do_to_code(
 
 
 async def _not_yet(
-    request: Request, desk: Desk, staff: Staff, act: Act, subject_id: UUID, subject: Subject, form: ActionForm
+    request: Request,
+    support: SupportContext,
+    staff: Staff,
+    act: Act,
+    subject_id: UUID,
+    subject: Subject,
+    form: ActionForm,
 ) -> Response | None:
     """The form again, where only the preview was asked for, or something is missing or wrong; None to do it."""
     try:
-        preview = await _foreseen(request, desk, act, subject_id, form)
+        preview = await _foreseen(request, support, act, subject_id, form)
     except ApplicationError as problem:
         if problem.code not in {"EMAIL_INVALID", "MALFORMED"}:
             raise
-        wrong = refusal_detail(problem.code, language_of(request))
+        wrong = refusal_detail(problem.code, get_language(request))
         return _form(request, staff, act, subject, None, form, wrong=wrong)
     is_changed = preview.is_possible and _is_stale(form, subject)
     if is_changed or form.step == "look":
@@ -171,12 +186,12 @@ def _is_stale(form: ActionForm, subject: Subject) -> bool:
     return bool(form.seen) and form.seen != subject.seen and not is_own
 
 
-async def _foreseen(request: Request, desk: Desk, act: Act, subject_id: UUID, form: ActionForm) -> Preview:
+async def _foreseen(request: Request, support: SupportContext, act: Act, subject_id: UUID, form: ActionForm) -> Preview:
     """Return the preview; until the access is chosen it shows the refund alone."""
-    language, services = language_of(request), desk.services
+    language, services = get_language(request), support.services
     form = form if form.access in ACCESS else replace(form, access=UNFILLED.access)
     asked = Ask(CommandContext(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
-    return await services.read(lambda: foresee(desk, act, _command(act, subject_id, form, asked), language))
+    return await services.read(lambda: foresee(support, act, _command(act, subject_id, form, asked), language))
 
 
 def _command(act: Act, subject_id: UUID, form: ActionForm, asked: Ask) -> CodeCommand | ReservationCommand:
@@ -225,12 +240,12 @@ def _form(
     )
 
 
-def _reservation(desk: Desk, reservation_id: UUID) -> Subject:
-    item, _ = found_reservation(desk, reservation_id)
+def _reservation(support: SupportContext, reservation_id: UUID) -> Subject:
+    item, _ = get_reservation(support, reservation_id)
     return Subject(
         path=f"/support/reservations/{reservation_id}",
-        hint=desk.find.find_suffix(item.code_id),
-        address=masked(desk.find.find_email_addresses([reservation_id]).get(reservation_id)),
+        hint=support.reader.find_suffix(item.code_id),
+        address=mask_if_known(support.reader.find_email_addresses([reservation_id]).get(reservation_id)),
         form=ActionForm(),
         seen=state_digest(item),
         last_request=item.staff_request_id,
@@ -240,13 +255,13 @@ def _reservation(desk: Desk, reservation_id: UUID) -> Subject:
     )
 
 
-def _code(desk: Desk, code_id: UUID) -> Subject:
-    code = desk.statements.find_code_at(code_id, desk.statements.find_newest_version(code_id))
+def _code(support: SupportContext, code_id: UUID) -> Subject:
+    code = support.statements.find_code_at(code_id, support.statements.find_newest_version(code_id))
     if code is None:
         raise ApplicationError("NOT_FOUND")
     return Subject(
         path=f"/support/codes/{code_id}",
-        hint=desk.find.find_suffix(code_id),
+        hint=support.reader.find_suffix(code_id),
         address=None,
         form=form_from_terms(code),
         seen=tag_of(code.terms).strip('"'),

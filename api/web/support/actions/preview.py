@@ -7,7 +7,7 @@ from msgspec import structs
 
 from api.errors import ApplicationError
 from api.i18n.messages import event_sentence, refusal_detail
-from api.web.staff_auth.context import Desk
+from api.web.staff_auth.context import SupportContext
 from api.web.support.actions.commands import Act
 from domain.application import CommandPreview
 from domain.command_bus import CodeCommand, ReservationCommand, handle
@@ -42,21 +42,23 @@ class Preview:
     left: dict[str, int]
 
 
-def foresee(desk: Desk, act: Act, command: CodeCommand | ReservationCommand, language: Language) -> Preview:
+def foresee(
+    support: SupportContext, act: Act, command: CodeCommand | ReservationCommand, language: Language
+) -> Preview:
     """Decide with all that the ledger knows.
 
     Raises:
         ApplicationError: NOT_FOUND.
         StorageUnavailableError: The database is away.
     """
-    preview = preview_of(act, desk.services.storage.ledger.preview(command), language)
+    preview = preview_of(act, support.services.storage.ledger.preview(command), language)
     if preview.before is None:
         raise ApplicationError("NOT_FOUND")
-    return _of_revoking(desk, preview, language) if isinstance(command, RevokeCode) else preview
+    return _of_revoking(support, preview, language) if isinstance(command, RevokeCode) else preview
 
 
 def glance(
-    desk: Desk,
+    support: SupportContext,
     act: Act,
     command: CodeCommand | ReservationCommand,
     code: RedeemCode,
@@ -68,7 +70,7 @@ def glance(
     book.codes[code.code_id] = code
     if item is not None:
         book.add_reservation(item)
-    result = handle(command, book, desk.services.settings.policy)
+    result = handle(command, book, support.services.settings.policy)
     return preview_of(act, CommandPreview(result, book.new_events, {code.code_id: code}, book.codes), language)
 
 
@@ -95,12 +97,12 @@ def _sentences(events: list[Event], language: Language) -> list[tuple[str, int]]
     return list(counted.items())
 
 
-def _of_revoking(desk: Desk, preview: Preview, language: Language) -> Preview:
+def _of_revoking(support: SupportContext, preview: Preview, language: Language) -> Preview:
     """A code may hold more than one command settles: the preview tells of all, by kind."""
     before = preview.before
     if before is None or not preview.is_possible:
         return preview
-    held, doubtful, sending, parked = desk.find.count_pending(before.code_id)
+    held, doubtful, sending, parked = support.reader.count_pending(before.code_id)
     sentences = [(event_sentence("CodeRevoked", {}, language), 1)]
     if held:
         sentences.append((event_sentence("UseRefunded", {"cause": "revoked"}, language), held))

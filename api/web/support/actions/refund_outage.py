@@ -17,20 +17,20 @@ from msgspec.structs import replace
 
 from api.errors import ApplicationError
 from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_affected, give_back
-from api.web.staff_auth.context import Desk
-from api.web.staff_auth.form_values import moment_of, number_of
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.form_values import parse_optional_number, parse_optional_timestamp
 from api.web.staff_auth.rendering import support_page
 from api.web.staff_auth.sessions import (
-    ActingSupport,
     Staff,
     Support,
+    SupportContextDep,
     SupportRoute,
-    TheDesk,
+    SupportWithForm,
     new_nonce,
     request_id_from_nonce,
 )
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
-from api.web.support.view_models import card_view
+from api.web.support.view_models import build_card
 from domain.values.number_bounds import POSITIONS
 
 SHOWN_MAX: Final = 25
@@ -71,7 +71,7 @@ class Outage:
 @router.get("")
 async def look(
     request: Request,
-    desk: TheDesk,
+    support: SupportContextDep,
     staff: Support,
     start: Annotated[str, Query(max_length=40)] = "",
     end: Annotated[str, Query(max_length=40)] = "",
@@ -80,36 +80,40 @@ async def look(
     server: Annotated[str, Query(max_length=WORD_LENGTH_MAX)] = "",
 ) -> Response:
     """The form, and below it what the outage hurt. Nothing is changed."""
-    outage = _outage(desk, start, end, include, channel, server)
-    view = await desk.services.read(lambda: _found(desk, outage)) if start and _is_window(outage) else {}
+    outage = _outage(support, start, end, include, channel, server)
+    view = await support.services.read(lambda: _found(support, outage)) if start and _is_window(outage) else {}
     is_wrong = bool(start) and not _is_window(outage)
     status = 422 if is_wrong else 200
     return _page(request, staff, outage, status=status, is_wrong=is_wrong, nonce=new_nonce(), **view)
 
 
 @router.post("")
-async def undo(request: Request, desk: TheDesk, staff: ActingSupport) -> Response:
+async def undo(request: Request, support: SupportContextDep, staff: SupportWithForm) -> Response:
     """Give one batch back, and show how far that is."""
     form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
-    outage = _outage(desk, *(form.get(name, "")[:WORD_LENGTH_MAX] for name in WINDOW_FIELDS))
-    note, nonce, done = form.get("note", ""), form.get("nonce", ""), number_of(form.get("done", "0"), POSITIONS)
+    outage = _outage(support, *(form.get(name, "")[:WORD_LENGTH_MAX] for name in WINDOW_FIELDS))
+    note, nonce, done = (
+        form.get("note", ""),
+        form.get("nonce", ""),
+        parse_optional_number(form.get("done", "0"), POSITIONS),
+    )
     if not _is_window(outage) or request_id_from_nonce(nonce) is None:
         raise ApplicationError("MALFORMED")
     if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
-        view = await desk.services.read(lambda: _found(desk, outage))
+        view = await support.services.read(lambda: _found(support, outage))
         return _page(request, staff, outage, status=422, is_reason_missing=True, nonce=nonce, **view)
-    progress = await desk.services.read(lambda: _step(desk, staff, outage, note, nonce, done or 0))
+    progress = await support.services.read(lambda: _step(support, staff, outage, note, nonce, done or 0))
     return _page(request, staff, outage, nonce=nonce, note=note.strip(), **progress)
 
 
-def _step(desk: Desk, staff: Staff, outage: Outage, note: str, nonce: str, done: int) -> dict[str, Any]:
-    hurt = list(find_affected(desk.find, outage.window, include_sent=outage.include_sent))
+def _step(support: SupportContext, staff: Staff, outage: Outage, note: str, nonce: str, done: int) -> dict[str, Any]:
+    hurt = list(find_affected(support.reader, outage.window, include_sent=outage.include_sent))
     if done == 0 and hurt:
-        _write_down(desk, staff, note, nonce)
+        _write_down(support, staff, note, nonce)
     context = replace(
-        desk.services.context(staff.caller(request_id_from_nonce(nonce))), correlation_id=_correlation(nonce)
+        support.services.context(staff.caller(request_id_from_nonce(nonce))), correlation_id=_correlation(nonce)
     )
-    execute, part = desk.services.storage.ledger.execute, hurt[:REFUNDED_AT_ONCE]
+    execute, part = support.services.storage.ledger.execute, hurt[:REFUNDED_AT_ONCE]
     count = give_back(execute, part, context, include_sent=outage.include_sent)
     return {"given_back": done + count, "remaining": len(hurt) - len(part)}
 
@@ -128,11 +132,12 @@ def _page(request: Request, staff: Staff, outage: Outage, *, status: int = 200, 
     return support_page(request, "outage.html", staff, status=status, outage=outage, **{**defaults, **context})
 
 
-def _found(desk: Desk, outage: Outage) -> dict[str, Any]:
-    hurt = list(find_affected(desk.find, outage.window, include_sent=outage.include_sent))
-    now = desk.services.now()
+def _found(support: SupportContext, outage: Outage) -> dict[str, Any]:
+    hurt = list(find_affected(support.reader, outage.window, include_sent=outage.include_sent))
+    now = support.services.now()
     cards = [
-        card_view(card, now) for card in desk.find.list_summaries([item.reservation_id for item in hurt[:SHOWN_MAX]])
+        build_card(card, now)
+        for card in support.reader.list_summaries([item.reservation_id for item in hurt[:SHOWN_MAX]])
     ]
     return {"found": hurt, "cards": cards, "by_state": _counted(hurt), "codes": len({item.code_id for item in hurt})}
 
@@ -141,11 +146,11 @@ def _counted(hurt: list[Hurt]) -> dict[str, int]:
     return dict(Counter(item.state for item in hurt))
 
 
-def _outage(desk: Desk, start: str, end: str, include: str, channel: str, server: str) -> Outage:
-    now = desk.services.now().astimezone(UTC).replace(microsecond=0)
+def _outage(support: SupportContext, start: str, end: str, include: str, channel: str, server: str) -> Outage:
+    now = support.services.now().astimezone(UTC).replace(microsecond=0)
     return Outage(
-        start=moment_of(start) or now - DAY,
-        end=moment_of(end) or now,
+        start=parse_optional_timestamp(start) or now - DAY,
+        end=parse_optional_timestamp(end) or now,
         include_sent=include == "sent",
         channel=channel.strip(),
         server=server.strip(),
@@ -160,6 +165,6 @@ def _correlation(nonce: str) -> UUID:
     return UUID(bytes=hashlib.sha256(b"outage\0" + nonce.encode()).digest()[:16], version=4)
 
 
-def _write_down(desk: Desk, staff: Staff, note: str, nonce: str) -> None:
+def _write_down(support: SupportContext, staff: Staff, note: str, nonce: str) -> None:
     """The reason concerns no single code, so it is in the audit, under the correlation id of the refunds."""
-    desk.services.action(staff.caller(None)).record("undid_outage", _correlation(nonce), note.strip())
+    support.services.action(staff.caller(None)).record("undid_outage", _correlation(nonce), note.strip())

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.errors import ApplicationError
-from api.web.staff_auth.context import Desk
+from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import support_page
-from api.web.staff_auth.sessions import ActingSupport, Staff, Support, SupportRoute, TheDesk
+from api.web.staff_auth.sessions import Staff, Support, SupportContextDep, SupportRoute, SupportWithForm
 from projections.repositories.audit_log import AuditAction
 
 SHOWN_S: Final = 300
@@ -19,12 +19,14 @@ REASON_LENGTH_MAX: Final = 500
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
-def unmasked_until(desk: Desk, staff: Staff, act: AuditAction, subject_id: UUID, now: datetime) -> datetime | None:
+def unmasked_until(
+    support: SupportContext, staff: Staff, act: AuditAction, subject_id: UUID, now: datetime
+) -> datetime | None:
     """Until when something stays shown to this person; None if it is masked. The audit itself is what knows."""
-    if not staff.may("support"):
+    if not staff.has_role("support"):
         return None
     since = now - timedelta(seconds=SHOWN_S)
-    at = desk.staff.find_revealed_since(staff.staff_id, since, [subject_id]).get((act, subject_id))
+    at = support.sessions.find_revealed_since(staff.staff_id, since, [subject_id]).get((act, subject_id))
     return None if at is None else at + timedelta(seconds=SHOWN_S)
 
 
@@ -48,46 +50,60 @@ async def ask_for_person(request: Request, staff: Support, recipient_id: UUID) -
 
 @router.post("/people/{recipient_id}/unmask")
 async def unmask_person(
-    request: Request, desk: TheDesk, staff: ActingSupport, recipient_id: UUID, reason: Annotated[str, Form()] = ""
+    request: Request,
+    support: SupportContextDep,
+    staff: SupportWithForm,
+    recipient_id: UUID,
+    reason: Annotated[str, Form()] = "",
 ) -> Response:
     """As for one of their reservations."""
     back = f"/support/people/{recipient_id}"
     if not is_reason(reason):
         return _form(request, staff, "email", back, reason)
-    if await desk.services.read(lambda: desk.find.find_email_address(recipient_id)) is None:
+    if await support.services.read(lambda: support.reader.find_email_address(recipient_id)) is None:
         raise ApplicationError("NOT_FOUND")
-    return await _unmask(desk, staff, "unmasked_email", recipient_id, reason, back)
+    return await _unmask(support, staff, "unmasked_email", recipient_id, reason, back)
 
 
 @router.post("/reservations/{reservation_id}/unmask")
 async def unmask_email(
-    request: Request, desk: TheDesk, staff: ActingSupport, reservation_id: UUID, reason: Annotated[str, Form()] = ""
+    request: Request,
+    support: SupportContextDep,
+    staff: SupportWithForm,
+    reservation_id: UUID,
+    reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Write down that the address is shown, then show it."""
     back = f"/support/reservations/{reservation_id}"
     if not is_reason(reason):
         return _form(request, staff, "email", back, reason)
-    if await desk.services.read(lambda: desk.find.find_code_of_reservation(reservation_id)) is None:
+    if await support.services.read(lambda: support.reader.find_code_of_reservation(reservation_id)) is None:
         raise ApplicationError("NOT_FOUND")
-    return await _unmask(desk, staff, "unmasked_email", reservation_id, reason, back)
+    return await _unmask(support, staff, "unmasked_email", reservation_id, reason, back)
 
 
 @router.post("/codes/{code_id}/unmask")
 async def unmask_code(
-    request: Request, desk: TheDesk, staff: ActingSupport, code_id: UUID, reason: Annotated[str, Form()] = ""
+    request: Request,
+    support: SupportContextDep,
+    staff: SupportWithForm,
+    code_id: UUID,
+    reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Write down that the code is shown, then show it."""
     back = f"/support/codes/{code_id}"
     if not is_reason(reason):
         return _form(request, staff, "code", back, reason)
-    if await desk.services.read(lambda: desk.statements.find_newest_version(code_id)) == 0:
+    if await support.services.read(lambda: support.statements.find_newest_version(code_id)) == 0:
         raise ApplicationError("NOT_FOUND")
-    return await _unmask(desk, staff, "unmasked_code", code_id, reason, back)
+    return await _unmask(support, staff, "unmasked_code", code_id, reason, back)
 
 
-async def _unmask(desk: Desk, staff: Staff, act: AuditAction, subject_id: UUID, reason: str, back: str) -> Response:
-    action = desk.services.action(staff.caller(None))
-    await desk.services.read(lambda: action.record(act, subject_id, reason.strip()))
+async def _unmask(
+    support: SupportContext, staff: Staff, act: AuditAction, subject_id: UUID, reason: str, back: str
+) -> Response:
+    action = support.services.action(staff.caller(None))
+    await support.services.read(lambda: action.record(act, subject_id, reason.strip()))
     return RedirectResponse(back, 303, {"Cache-Control": "no-store"})
 
 

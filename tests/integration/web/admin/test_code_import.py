@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from api.web.admin.code_import import FILE_BYTES_MAX, FileFaultError, count_records
+from api.web.admin.code_import import FILE_BYTES_MAX, UnusableFileError, count_records
 from projections.read_models.code_list import CodeListReader
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import Site
@@ -139,7 +139,7 @@ def test_the_list_as_a_file_has_what_the_list_has(site: Site, admin: Browser) ->
 )
 def test_a_file_that_is_none_is_said(data: bytes, fault: str) -> None:
     """Before anything of it is taken."""
-    with pytest.raises(FileFaultError, match=f"^{fault}$"):
+    with pytest.raises(UnusableFileError, match=f"^{fault}$"):
         count_records(data)
 
 

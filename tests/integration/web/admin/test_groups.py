@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.web.admin.groups import is_target
+from api.web.admin.groups import is_redirect_target
 from projections.repositories.groups import GroupRepository
 from tests.support.clients.admin_client import secret_of
 from tests.support.clients.app_client import Site
@@ -126,4 +126,4 @@ def test_where_nothing_may_be_sent_is_not_kept(site: Site, admin: Browser, url: 
 )
 def test_an_accepted_invitation_leads_to_https_only(text: str, is_one: bool) -> None:
     """Absolute, without a user in it, and in plain letters."""
-    assert is_one == is_target(text)
+    assert is_one == is_redirect_target(text)

@@ -11,7 +11,7 @@ from argon2 import PasswordHasher, extract_parameters
 
 from api.auth.passwords import password_hasher
 from api.errors import ApplicationError
-from api.web.staff_auth.hashing_queue import NICE, RETRY_AFTER_S, WAITING_MAX, HashingLane
+from api.web.staff_auth.hashing_queue import NICE, RETRY_AFTER_S, WAITING_MAX, HashingQueue
 from projections.sql.repositories import RepositoriesSql
 from tests.support.clients.app_client import Site
 from tests.support.clients.asgi_requests import inside
@@ -37,10 +37,10 @@ class Gate:
         self.running -= 1
 
 
-async def hold(lane: HashingLane, job: Callable[[], None], *, is_known: bool = False) -> str:
+async def hold(lane: HashingQueue, job: Callable[[], None], *, is_known: bool = False) -> str:
     """Run a job in its turn; what came of it."""
     try:
-        async with lane.turn(is_known=is_known) as turn:
+        async with lane.acquire(is_known=is_known) as turn:
             await turn.run(job)
     except ApplicationError as problem:
         return problem.code
@@ -49,7 +49,7 @@ async def hold(lane: HashingLane, job: Callable[[], None], *, is_known: bool = F
 
 def test_lane_runs_one_at_a_time_and_refuses_beyond_its_queue() -> None:
     """200 at the same time: one runs, eight wait, all others are refused at once."""
-    gate, lane = Gate(), HashingLane()
+    gate, lane = Gate(), HashingQueue()
 
     async def many() -> list[str]:
         asked = [asyncio.create_task(hold(lane, gate)) for _ in range(MANY)]
@@ -65,7 +65,7 @@ def test_lane_runs_one_at_a_time_and_refuses_beyond_its_queue() -> None:
 
 def test_known_callers_go_first_and_strangers_can_not_fill_their_queue() -> None:
     """Else a flood of strangers would keep staff out."""
-    gate, lane = Gate(), HashingLane()
+    gate, lane = Gate(), HashingQueue()
     order: list[str] = []
 
     async def many() -> list[str]:
@@ -85,7 +85,7 @@ def test_known_callers_go_first_and_strangers_can_not_fill_their_queue() -> None
 
 def test_wait_for_the_lane_is_bounded_and_leaves_it_usable() -> None:
     """Who waited too long is refused; the lane goes on with the others."""
-    gate, lane = Gate(), HashingLane(wait_s=0.05)
+    gate, lane = Gate(), HashingQueue(wait_s=0.05)
 
     async def late() -> list[str]:
         first = asyncio.create_task(hold(lane, gate))
@@ -99,7 +99,7 @@ def test_wait_for_the_lane_is_bounded_and_leaves_it_usable() -> None:
 
 def test_cancelled_caller_passes_the_lane_on() -> None:
     """Whether it waited still, or its turn had just come."""
-    lane = HashingLane()
+    lane = HashingQueue()
 
     async def cancelled() -> list[str]:
         gate = Gate()
@@ -113,7 +113,7 @@ def test_cancelled_caller_passes_the_lane_on() -> None:
         lane._is_busy = True
         heir = asyncio.create_task(hold(lane, lambda: None))
         await asyncio.sleep(0)
-        lane._pass_on()
+        lane._admit_next()
         heir.cancel()
         await asyncio.wait([heir])
         return [*done, await hold(lane, lambda: None)]
@@ -126,7 +126,7 @@ def test_hashing_thread_steps_back_behind_all_other_work() -> None:
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     async def priority(*, is_known: bool) -> int:
-        async with HashingLane().turn(is_known=is_known) as turn:
+        async with HashingQueue().acquire(is_known=is_known) as turn:
             return await turn.run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
     assert asyncio.run(priority(is_known=True)) == before
@@ -142,7 +142,7 @@ def test_sign_ins_beyond_the_queue_are_told_to_come_back_and_count_as_no_failure
     tasks: list[asyncio.Task[str]] = []
 
     async def fill() -> None:
-        tasks.extend(asyncio.create_task(hold(desk.lane, gate)) for _ in range(1 + WAITING_MAX))
+        tasks.extend(asyncio.create_task(hold(desk.hashing_queue, gate)) for _ in range(1 + WAITING_MAX))
         await asyncio.sleep(0)
 
     async def empty() -> None:
@@ -170,12 +170,12 @@ def test_known_browser_has_a_place_while_strangers_fill_the_queue(site: Site) ->
     known.submit("/support/sign-out")
     name = next(name for name in known.cookies if name.startswith("ledger_known_"))
     forger.cookies[name] = "9999999999.b.0"
-    desk.lane._is_busy = True
+    desk.hashing_queue._is_busy = True
 
     async def fill() -> None:
         loop = asyncio.get_running_loop()
-        desk.lane._strangers.extend(loop.create_future() for _ in range(WAITING_MAX))
-        loop.call_later(0.1, desk.lane._pass_on)
+        desk.hashing_queue._unknown.extend(loop.create_future() for _ in range(WAITING_MAX))
+        loop.call_later(0.1, desk.hashing_queue._admit_next)
 
     forged = forger.token("/support/sign-in"), known.token("/support/sign-in")
     inside(site, fill)

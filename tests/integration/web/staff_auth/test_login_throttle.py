@@ -5,8 +5,18 @@ from collections.abc import Callable
 import pytest
 
 from api.rate_limits.gcra import KEYS_MAX
-from api.web.staff_auth.known_browsers import KEPT, KnownBrowsers
-from api.web.staff_auth.login_throttle import ACCOUNT, ALL, BROWSER, LIMITS, PAIR, SITE, WINDOW_S, Count, Throttle
+from api.web.staff_auth.known_browsers import KNOWN_FOR, KnownBrowsers
+from api.web.staff_auth.login_throttle import (
+    ACCOUNT,
+    ALL,
+    BROWSER,
+    LIMITS,
+    PAIR,
+    SITE,
+    WINDOW_S,
+    FailureCount,
+    LoginThrottle,
+)
 from projections.telemetry.metrics import SIGN_IN_BOUNDS
 from tests.support.clients.app_client import Site
 from tests.support.clients.staff_browser import PASSWORD, Browser, add_staff
@@ -17,7 +27,7 @@ EMAIL = "mei@staff.example.com"
 @pytest.fixture(autouse=True)
 def _still_clock(site: Site) -> None:
     """No unit comes back while a test runs, however slow the machine is."""
-    site.client.app.state.support.throttle._clock = lambda: 0.0  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    site.client.app.state.support.login_throttle._clock = lambda: 0.0  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
 
 
 def fail_from(site: Site, addresses: int, each: int = 1) -> list[int]:
@@ -80,16 +90,16 @@ def test_cookie_of_a_known_browser_holds_for_its_account_and_its_time_only(site:
     """It is signed; another account, another ledger, a changed or an old one is unknown. It names no address."""
     now = site.services.now()
     browsers = KnownBrowsers(b"one")
-    cookie = browsers.cookie(EMAIL, "browser", now)
+    cookie = browsers.issue_cookie(EMAIL, "browser", now)
     jar = {cookie.name: cookie.value}
     forged = {cookie.name: cookie.value.replace("browser", "another")}
 
-    assert browsers.browser(jar, EMAIL, now) == "browser"
-    assert browsers.browser(jar, EMAIL, now + KEPT) is None
-    assert browsers.browser(jar, "li@staff.example.com", now) is None
-    assert browsers.browser({browsers.cookie("li@x.org", "b", now).name: cookie.value}, "li@x.org", now) is None
-    assert browsers.browser(forged, EMAIL, now) is None
-    assert KnownBrowsers(b"two").browser(jar, EMAIL, now) is None
+    assert browsers.identify(jar, EMAIL, now) == "browser"
+    assert browsers.identify(jar, EMAIL, now + KNOWN_FOR) is None
+    assert browsers.identify(jar, "li@staff.example.com", now) is None
+    assert browsers.identify({browsers.issue_cookie("li@x.org", "b", now).name: cookie.value}, "li@x.org", now) is None
+    assert browsers.identify(forged, EMAIL, now) is None
+    assert KnownBrowsers(b"two").identify(jar, EMAIL, now) is None
     assert "mei" not in cookie.name + cookie.value
 
 
@@ -97,9 +107,9 @@ def test_cookie_of_a_known_browser_holds_for_its_account_and_its_time_only(site:
 def test_malformed_cookie_of_a_known_browser_is_unknown(site: Site, value: str) -> None:
     """Anybody can send one."""
     browsers = KnownBrowsers(b"one")
-    name = browsers.cookie(EMAIL, "b", site.services.now()).name
+    name = browsers.issue_cookie(EMAIL, "b", site.services.now()).name
 
-    assert browsers.browser({name: value}, EMAIL, site.services.now()) is None
+    assert browsers.identify({name: value}, EMAIL, site.services.now()) is None
 
 
 def test_cookie_of_a_known_browser_is_kept_from_scripts_and_other_sites(site: Site) -> None:
@@ -112,20 +122,20 @@ def test_cookie_of_a_known_browser_is_kept_from_scripts_and_other_sites(site: Si
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
     assert "Path=/support" in cookie
-    assert f"Max-Age={int(KEPT.total_seconds())}" in cookie
+    assert f"Max-Age={int(KNOWN_FOR.total_seconds())}" in cookie
 
 
 def test_form_tokens_can_not_be_used_to_forge_the_cookie_of_a_known_browser(site: Site) -> None:
     """The sign-in form signs whatever its cookie holds, so both must not have one key."""
     desk = site.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
-    until = int((site.services.now() + KEPT).timestamp())
+    until = int((site.services.now() + KNOWN_FOR).timestamp())
     browser = Browser(site)
     browser.cookies["ledger_sign_in"] = f"cookie\0{EMAIL}\0{until}\0b"
 
     token = browser.token("/support/sign-in")
-    name = desk.browsers.cookie(EMAIL, "b", site.services.now()).name
+    name = desk.browsers.issue_cookie(EMAIL, "b", site.services.now()).name
 
-    assert desk.browsers.browser({name: f"{until}.b.{token}"}, EMAIL, site.services.now()) is None
+    assert desk.browsers.identify({name: f"{until}.b.{token}"}, EMAIL, site.services.now()) is None
 
 
 def test_one_address_can_not_try_many_accounts(site: Site) -> None:
@@ -142,16 +152,16 @@ def test_one_address_can_not_try_many_accounts(site: Site) -> None:
 def test_limit_of_the_sign_in_is_whole_again_after_its_window(limit: object) -> None:
     """And what was not a failure is uncounted."""
     now = [0.0]
-    throttle = Throttle(lambda: now[0])
+    throttle = LoginThrottle(lambda: now[0])
     (this,) = [found for found in LIMITS if found is limit]
-    counts = (Count(this, b"k"),)
+    counts = (FailureCount(this, b"k"),)
 
-    taken = [throttle.take(counts) for _ in range(this.burst)]
-    refused = throttle.take(counts)
-    throttle.forgive(counts)
-    forgiven = [throttle.take(counts), throttle.take(counts)]
+    taken = [throttle.acquire(counts) for _ in range(this.burst)]
+    refused = throttle.acquire(counts)
+    throttle.release(counts)
+    forgiven = [throttle.acquire(counts), throttle.acquire(counts)]
     now[0] = WINDOW_S
-    later = [throttle.take(counts) for _ in range(this.burst)]
+    later = [throttle.acquire(counts) for _ in range(this.burst)]
 
     assert taken == later == [None] * this.burst
     assert refused is not None
@@ -162,12 +172,12 @@ def test_limit_of_the_sign_in_is_whole_again_after_its_window(limit: object) -> 
 
 def test_throttle_stays_small_however_many_keys_come() -> None:
     """The limit of all together bounds it; without it each table has its bound."""
-    throttle = Throttle(lambda: 0.0)
+    throttle = LoginThrottle(lambda: 0.0)
     for number in range(KEYS_MAX + 100):
-        throttle.take((Count(PAIR, b"%d" % number),))
-    bounded = Throttle(lambda: 0.0)
+        throttle.acquire((FailureCount(PAIR, b"%d" % number),))
+    bounded = LoginThrottle(lambda: 0.0)
     for number in range(2 * ALL.burst):
-        bounded.take((Count(PAIR, b"%d" % number), Count(ALL, b"")))
+        bounded.acquire((FailureCount(PAIR, b"%d" % number), FailureCount(ALL, b"")))
 
     assert len(throttle) == KEYS_MAX
     assert len(bounded) == ALL.burst + 1

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import projections.read_models.dashboard_queries
-from api.web.support.charts import HEIGHT, columns, round_up, shares
+from api.web.support.charts import HEIGHT, round_up_axis, scale_to_largest, stack_columns
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
@@ -115,7 +115,7 @@ def test_only_staff_see_it(site: Site) -> None:
 @pytest.mark.parametrize("number", [0, 1, 4, 5, 9, 33, 99, 100, 101, 1234, 99_999])
 def test_an_axis_has_whole_quarters_just_above_the_numbers(number: int) -> None:
     """So that its labels are whole numbers, and most of the height is used."""
-    top = round_up(number)
+    top = round_up_axis(number)
 
     assert top >= number
     assert top % 4 == 0
@@ -124,14 +124,14 @@ def test_an_axis_has_whole_quarters_just_above_the_numbers(number: int) -> None:
 
 def test_columns_are_as_high_as_their_numbers() -> None:
     """Stacked from the bottom, without gaps, inside the chart."""
-    chart = columns([(2, 1, 1), (0, 0, 0), (4, 4, 0)], ("a", "b", "c"), ["x", "y", "z"])
-    first = [piece for piece in chart.pieces if piece.x < 333]
+    chart = stack_columns([(2, 1, 1), (0, 0, 0), (4, 4, 0)], ("a", "b", "c"), ["x", "y", "z"])
+    first = [piece for piece in chart.segments if piece.x < 333]
 
     assert chart.ticks == [8, 6, 4, 2, 0]
     assert [piece.part for piece in first] == ["a", "b", "c"]
     assert sum(piece.height for piece in first) == HEIGHT / 2
-    assert min(piece.y for piece in chart.pieces) == 0
-    assert all(piece.x + piece.width <= 1000 for piece in chart.pieces)
+    assert min(piece.y for piece in chart.segments) == 0
+    assert all(piece.x + piece.width <= 1000 for piece in chart.segments)
     assert chart.labels == ["x", "y", "z"]
 
 
@@ -139,7 +139,7 @@ def test_labels_are_few_and_evenly_spread() -> None:
     """The first and the last among them."""
     hours = [str(nth) for nth in range(25)]
 
-    assert columns([(0,)] * 25, ("a",), hours).labels == hours[::4]
-    assert columns([], ("a",), []).labels == []
-    assert shares([5, 10, 0]) == [50.0, 100.0, 0.0]
-    assert shares([0]) == [0.0]
+    assert stack_columns([(0,)] * 25, ("a",), hours).labels == hours[::4]
+    assert stack_columns([], ("a",), []).labels == []
+    assert scale_to_largest([5, 10, 0]) == [50.0, 100.0, 0.0]
+    assert scale_to_largest([0]) == [0.0]

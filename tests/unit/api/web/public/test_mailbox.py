@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.mail_sink.maildir import PAGE_MAX
-from api.web.public.mailbox import with_links
+from api.web.public.mailbox import link_urls
 from tests.support.stub_use_cases import Desk, client_of
 
 LINK = "http://127.0.0.1:8000/a/token"
@@ -156,7 +156,7 @@ def test_a_huge_mail_is_cut(reader: TestClient, folder: Path) -> None:
 )
 def test_only_web_addresses_become_links(text: str, links: list[str]) -> None:
     """Without the sign that ends the sentence; everything else stays text."""
-    shown = str(with_links(text))
+    shown = str(link_urls(text))
 
     assert links == [part.partition('"')[0] for part in shown.split('href="')[1:]]
     assert "<b>" not in shown

@@ -6,7 +6,7 @@ from http.cookies import SimpleCookie
 import pytest
 from fastapi.testclient import TestClient
 
-from api.web.public.reservation_cookie import COOKIE, KEPT_S_MAX, TOKENS_MAX
+from api.web.public.reservation_cookie import COOKIE, COOKIE_LIFETIME_S_MAX, TOKENS_MAX
 from tests.support.stub_use_cases import RESERVATION, Desk
 
 FORM = {"email": "li.wei@example.com", "code": "abcd"}
@@ -26,7 +26,7 @@ def test_browser_that_makes_a_reservation_keeps_its_token(client: TestClient, de
     kept = SimpleCookie(answer.headers["set-cookie"])[COOKIE]
     assert kept.value == token(1)
     assert (kept["httponly"], kept["samesite"], kept["path"], kept["secure"]) == (True, "lax", "/", "")
-    assert int(kept["max-age"]) == 3600 < KEPT_S_MAX
+    assert int(kept["max-age"]) == 3600 < COOKIE_LIFETIME_S_MAX
 
 
 def test_cookie_is_secure_where_the_page_is(client: TestClient, desk: Desk) -> None:

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from fastapi.testclient import TestClient
 
-from api.web.public.status import NO_WAY_BACK
+from api.web.public.status import FINAL_REFUND_CAUSES
 from domain.events import RefundCause
 from domain.model.reservation import PublicState
 from domain.ports import Language
@@ -74,7 +74,7 @@ def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, desk: 
 def test_a_use_given_back_after_it_was_sent(client: TestClient, desk: Desk) -> None:
     """The picture knows that it was sent; the words are the refund's, also where the access was ended with it."""
     desk.state, desk.cause = "refunded", "staff"
-    desk.sent_at = desk.find_access_end = AT + timedelta(minutes=5)
+    desk.sent_at = desk.access_ended_at = AT + timedelta(minutes=5)
 
     text = client.get(f"{PATH}?lang=en").text
 
@@ -136,7 +136,7 @@ def test_a_refund_gives_the_reason_and_a_way_on(client: TestClient, desk: Desk, 
     text = client.get(f"{PATH}?lang=en").text
 
     assert status_view("refunded", "en", cause).message in text.replace("&#39;", "'")
-    assert (cause not in NO_WAY_BACK) == ('<a class="press" href="/invite">' in text)
+    assert (cause not in FINAL_REFUND_CAUSES) == ('<a class="press" href="/invite">' in text)
 
 
 def test_only_the_masked_address_is_shown(client: TestClient) -> None:
